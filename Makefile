@@ -128,7 +128,6 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.prompt person
 	$(BIN)/python -m studies.latent runs
 	$(BIN)/python -m studies.latent maps
-	$(BIN)/python -m studies.latent tuned
 	$(BIN)/python -m studies.page
 	$(BIN)/python -m studies.novelty all
 	$(BIN)/python -m studies.campaign campaign

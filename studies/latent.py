@@ -12,11 +12,9 @@ maps     Maps of a run of 5000 frames, 570 pixels a bin, contrast .1 to .3, of a
 denoise  Squared errors of decoded and denoised maps, how many `denoise` makes worse, and its bias, on the same maps, in
          units of the contrast. The bias is the difference of the mean of many denoised maps from their truth. For
          dynamics new to the encoder, a person would take it for physics.
-tuned    The encoder tuned to measured runs: runs of the held-out families, each at eighteen azimuths, stand for these.
 """
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,19 +39,18 @@ from ainerd_xpcs.dynamics import (
     clean_exposure,
     clock,
     draw,
-    noisy,
     rate_factor,
     reduced_g1_squared,
 )
 from ainerd_xpcs.latent import Encoder, from_unit
-from ainerd_xpcs.latent.training import tune_ours, variant
+from ainerd_xpcs.latent.training import variant
 from studies._tools import Row, Study, report, seconds
 
 N_PIXELS, N_FRAMES, FINE, COARSE, BINS = 570, 5000, 256, 64, 18
 CONTRASTS, PHOTONS = (0.1, 0.3), (250.0, 2500.0)
 LEVELS = (0.05, 0.1, 0.5)
 ENOUGH = 0.1  # photons per pixel at which the published network is measured
-CONTRAST = 0.2  # of the maps whose bias is measured, and of those that tune
+CONTRAST = 0.2  # of the maps whose bias is measured
 LAGS = 48  # of 64, up to which g2 is the mean of enough cells
 FAMILIES = (*KNOWN, *sorted(HELD_OUT))
 LEAST = {"ARI known": 0.95, "ARI with held-out": 0.9, "same-or-other AUC": 0.99}  # of the encoder of runs
@@ -125,28 +122,6 @@ def denoise(seeds: int = 3, each: int = 80, ours: str = "ours") -> None:
                 cells += ((f"{what}, {level:g}", name, value) for what, value in errors(encoder, data).items())
             cells += ((f"{what}, {level:g}", "ours", value) for what, value in bias(encoders["ours"], level, rng))
     report("latent_denoise", table(cells), most={"ours": "pca"}, seeds=seeds, each=each, families=list(FAMILIES))
-
-
-@study.part
-def tuned(runs: int = 90, steps: int = 1000, each: int = 60) -> None:
-    """Tune the encoder to `runs`, and measure squared errors of `each` maps of a family at .05 photons."""
-    rng, families = np.random.default_rng(11), sorted(HELD_OUT)
-
-    def measured_runs() -> Iterator[Maps]:
-        for i in track(range(runs), "runs that tune"):
-            clean = reduced_g1_squared(draw(families[i % len(families)], rng), 1.0, 256, np.arange(18) * 10.0)
-            signal = (CONTRAST * clean).astype(np.float32)
-            yield noisy(signal, n_pixels=570, n_frames=5000, counts=0.3, rng=rng)[:, 0]
-
-    with tempfile.TemporaryDirectory() as folder:
-        encoder = Encoder.load(tune_ours(Path(folder), measured_runs(), steps=steps))
-    data = labelled(each, LEVELS[0], np.random.default_rng(12))
-    rows = [
-        {"encoder": name} | errors(one, data) for name, one in (("shipped", Encoder.load("ours")), ("tuned", encoder))
-    ]
-    report(
-        "tuning", rows, most={"denoise, known": 0.2, "denoise, held out": 0.5}, runs=runs, steps=steps, level=LEVELS[0]
-    )
 
 
 def table(cells: Iterable[Cell]) -> list[Row]:

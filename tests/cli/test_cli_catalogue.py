@@ -103,17 +103,6 @@ def test_similar_results_are_listed_nearest_first(run, catalogue):
     assert f"{datetime.fromtimestamp(1.7e9):%d %b %H:%M}" in lines[0]  # local time, as everywhere
 
 
-def test_maps_of_a_file_are_found_among_the_results(run, catalogue, tmp_path):
-    _, maps, keys = catalogue
-    np.save(tmp_path / "maps.npy", maps[2])
-    done = run("rheo-xpcs", "similar", tmp_path / "maps.npy", "--json")
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.output)
-    assert [row["key"] for row in found][0] == keys[2] and len(found) == 4
-    assert found[0]["distance"] == pytest.approx(0, abs=1e-5) and found[0]["scan_id"] == 2
-    assert found[1]["distance"] > 0.1
-
-
 def test_a_result_is_exported_by_the_first_characters_of_its_key(run, catalogue, tmp_path):
     _, maps, keys = catalogue
     done = run("export", keys[1][:8], tmp_path / "one.nxs")
@@ -252,12 +241,6 @@ def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
         (["export", "12", "x.h5"], "no result '12': scan 12 has none"),
         (["export", "0" * 36, "x.h5"], f"no result '{'0' * 36}'"),
         (["similar", "maps.npy"], "maps.npy is a file: give the key of a result"),
-        (["rheo-xpcs", "similar", "nowhere.npy"], "nowhere.npy: No such file"),
-        (
-            ["rheo-xpcs", "similar", "flat.npy"],
-            "flat.npy: needs finite maps of shape (n, 256, 256), got float64 (256, 256)",
-        ),
-        (["rheo-xpcs", "similar", "maps.npy", "--encoder", "ours"], "the results are of encoder 'run'"),
         (["export", "1", "s1.xyz"], "s1.xyz: give a name that ends in .nxs, .h5, .hdf5"),
         (["similar", "1", "--tiled", "empty"], "there are no results in empty: no agent has written there yet"),
         (["export"], "give KEY and OUT, or --table alone"),
@@ -275,7 +258,6 @@ def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
 def test_bad_input_is_one_line(run, catalogue, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "agent.toml").write_text(SETTINGS)
-    np.save("flat.npy", np.ones((256, 256)))
     np.save("maps.npy", catalogue[1][0])
     if "empty" in arguments:
         with EmbeddedServer.start("empty"):

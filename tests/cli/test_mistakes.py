@@ -72,9 +72,6 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("rheo-xpcs xsvs 1", "the command xsvs was removed: fit the contrast of each exposure time"),
-        ("saxs 12 --buffer 11", "the command saxs was removed: subtract the buffer"),
-        ("calibrate-q behenate.h5", "the command calibrate-q was removed: fit the rings with pyFAI-calib2"),
         ("statsu", "No such command 'statsu'. Did you mean 'status'"),
         ("watch", "Missing option '--config' (env var: 'AINERD_CONFIG')"),
         ("watch --config agnet.toml", "cannot read agnet.toml: No such file or directory, did you mean agent.toml?"),

@@ -75,7 +75,11 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("distance_m = 6.0", "distance_m = -6.0", "rheo_xpcs.partition.distance_m: must be at least 0.05"),
+        (
+            "distance_m = 6.0",
+            "distance_m = -6.0",
+            "rheo_xpcs.partition.distance_m: Input should be greater",
+        ),
         ("alpha = 0.05", "alfa = 0.05", "rheo_xpcs.alfa: unknown key, did you mean 'alpha'?"),
         ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),
         ('encoder = "run"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),

@@ -11,10 +11,6 @@ import pytest
 from ainerd.technique import (
     Analysis,
     AnalysisError,
-    Common,
-    Finding,
-    Landmarks,
-    Question,
     Regimes,
     RunAnalysis,
     RunInfo,
@@ -121,23 +117,9 @@ class Draws(Passes):
         frame -= 1
 
 
-class DrawsFewer(Passes):
-    @property
-    def every(self):
-        return 2 + len(self.inner.means) // 6
-
-    def whole(self, frame, number):
-        assert number % 2 or number % 3
-
-
 class DrawsNone(Passes):
     every = 0.5
 
-    def whole(self, frame, number):
-        raise AssertionError
-
-
-class ForgetsEvery(Passes):
     def whole(self, frame, number):
         raise AssertionError
 
@@ -244,91 +226,61 @@ def regimes_of(change):
     return regimes
 
 
-class Optimizer:
-    x = 3.0
-
-    def suggest(self, n):
-        return [{"_id": "a", "example_x": self.x, "example_y": 0.0}]
-
-    def ingest(self, points):
-        1 / points[0]["novelty_p"]  # None, where there is no claim
-
-
-class Wild(Optimizer):
-    x = 30.0
-
-
-def asks(*questions):
-    yield from (question for question in questions)  # a tuple itself takes no answers
-
-
-MISSPELT = Question(key="alfa", text="level", default=0.1)
 POINTS = itertools.count()
 BROKEN = [
-    ("protocol", Toy, "give an instance"),
-    ("protocol", has(regimes=None), "regimes must be a method"),
+    ("protocol", Toy, "type must inherit from ainerd.technique.Technique"),
+    ("protocol", has(regimes=None), "there is no regimes"),
     ("protocol", has(name="my toy"), "name must be an identifier"),
-    ("protocol", has(name="storage"), "is a key of the settings"),
+    ("protocol", has(name="storage"), "and no key of the settings"),
     ("protocol", begins(Passes, embedding_size=0), "embedding_size must be a positive int"),
     ("protocol", begins(Passes, regime_width=-1.0), "regime_width must be None or a positive distance"),
     ("protocol", Toy(alpha=5), "alpha must be a number in (0, 1), got 5"),
-    ("protocol", Toy(unit=""), "must be that of the start document"),
+    ("protocol", Toy(unit=""), "with a key of the start document"),
     ("parameters", has(parameters={"weights": np.zeros(2)}), "must be plain JSON values without NaN"),
     ("parameters", has(parameters={"width": np.nan}), "must be plain JSON values without NaN"),
-    ("parameters", has(parameters=property(lambda self: {"n": next(POINTS)})), "parameters differs between two reads"),
+    ("parameters", has(parameters=property(lambda self: {"n": next(POINTS)})), "a second look changes the parameters"),
+    ("parameters", has(warm_up=lambda self: self.usual_counts.append(1.0)), "warm_up() changes the parameters"),
     ("settings", has(from_settings=classmethod(lambda cls, s, f: cls())), "misspelt key of the section is ignored"),
-    ("example_runs", begins(Refuses), "wants a temperature; give runs that it can"),
-    ("pixels", begins(Mask), "flat array of integers"),
-    ("pixels", begins(Outside), "flat indices in a frame, 0 … 47, found 0 … 48"),
-    ("pixels", begins(Twice), "names a pixel twice"),
+    ("example_runs", begins(Refuses), "wants a temperature; give runs="),
+    ("example_runs", begins(Passes, embedding_size=3), "finite float32 of shape (3,), got float32 of shape (4,)"),
+    ("example_runs", says(embedding=np.zeros(4)), "finite float32 of shape (4,), got float64"),
+    ("example_runs", says(embedding=np.full(4, np.nan, np.float32)), "the embedding must be finite float32"),
+    ("example_runs", says(novelty_p=1.5), "novelty_p must be None or lie in [0, 1], got 1.5"),
+    ("example_runs", says(novelty_p=0.5, calibration={}), "calibration['alpha'] must be"),
+    ("example_runs", says(arrays={"trajectory": [1, 2]}), "must be a numpy array, got list"),
+    ("example_runs", says(arrays={"a/b": np.zeros(2)}), "has a dot or a slash"),
+    ("example_runs", says(dims={}), "dims['trajectory'] is missing: name the 1 dimension(s)"),
+    ("example_runs", says(dims={"trajectory": ("frame", "bin")}), "its dims must be as many different names"),
+    ("example_runs", says(units={}), "units['counts'] is missing"),
+    ("example_runs", says(summary={"status": "good"}), "'status' is taken"),
+    ("example_runs", says(summary={"counts": [1.0]}), "must be a number, text or None, got list"),
+    ("example_runs", says(model={"sha256": b"0"}), "model and calibration must be plain JSON values"),
+    ("pixels", begins(Mask), "different flat indices in a frame"),
+    ("pixels", begins(Outside), "different flat indices in a frame"),
+    ("pixels", begins(Twice), "different flat indices in a frame"),
     ("pixels", begins(Restless), "changes from call to call"),
-    ("embedding", begins(Passes, embedding_size=3), "shape (3,) (embedding_size), got shape (4,)"),
-    ("embedding", says(embedding=np.zeros(4)), "must be float32, got float64"),
-    ("embedding", says(embedding=np.full(4, np.nan, np.float32)), "holds NaN or infinity"),
-    ("embedding", says(novelty_p=1.5), "novelty_p must be None or lie in [0, 1], got 1.5"),
-    ("novelty", says(novelty_p=0.5, calibration={}), "calibration['alpha'] must be"),
-    ("arrays", says(arrays={"trajectory": [1, 2]}), "must be a numpy array, got list"),
-    ("arrays", says(arrays={"a/b": np.zeros(2)}), "has a dot or a slash"),
-    ("arrays", says(dims={}), "dims['trajectory'] is missing: name the 1 dimension(s)"),
-    ("arrays", says(dims={"trajectory": ("frame", "bin")}), "its dims must be as many different names"),
-    ("summary", says(units={}), "units['counts'] is missing"),
-    ("summary", says(summary={"status": "good"}), "'status' is taken"),
-    ("summary", says(summary={"counts": [1.0]}), "must be a number, text or None, got list"),
-    ("summary", says(model={"sha256": b"0"}), "model must be plain JSON values"),
+    ("pixels", begins(DrawsNone), "every must be None or a whole number from 1 on, got 0.5"),
+    ("example_runs", begins(Draws), "the technique raised ValueError: output array is read-only"),
     ("block_sizes", begins(Blockwise), "the same frames in blocks of 7 give another"),
     ("block_sizes", says(embedding=lambda a: a.embedding + next(POINTS)), "once more give another embedding"),
     ("block_sizes", begins(InPlace), "push() changes the block"),
     ("interleaved_runs", begins(Shared), "keep the state of a run in what begin() returns"),
-    ("readings", begins(WantsTemperature), "raise AnalysisError with a reason, or give a result"),
+    ("odd_runs", begins(WantsTemperature), "raise AnalysisError with a reason, or give a result"),
     ("series", begins(Forgets, "ramp"), "it may only look"),
-    ("partial_runs", begins(HalfEmpty), "frames: the embedding holds NaN or infinity"),
-    ("missing_frames", begins(Passes, numbered=True), "push() must place each block by its argument `first`"),
-    ("too_many_frames", begins(FillsRoom), "12 of 11 frames: ValueError"),
-    ("no_frames", begins(Indulgent), "without frames must raise AnalysisError, it gave a result"),
-    ("unknown_number_of_frames", begins(WantsFrames), "n_frames = None: TypeError"),
-    ("unknown_number_of_frames", begins(RefusesOpenEnd, "ramp"), "in a series n_frames is always None"),
-    ("unknown_frame_time", begins(WantsTime), "frame_time_s = None: TypeError"),
-    ("other_frame_shape", begins(OneShape), "raise AnalysisError if the shape does not fit"),
-    ("damaged_frames", begins(Blind), "frames with NaN: the embedding holds NaN"),
+    ("odd_runs", begins(HalfEmpty), "1 of 13 frames: the embedding must be finite"),
+    ("odd_runs", begins(Passes, numbered=True), "push() must place each block by its argument `first`"),
+    ("odd_runs", begins(FillsRoom), "12 of 11 frames: ValueError"),
+    ("odd_runs", begins(Indulgent), "without frames must raise AnalysisError, it gave a result"),
+    ("odd_runs", begins(WantsFrames), "n_frames = None: TypeError"),
+    ("odd_runs", begins(RefusesOpenEnd, "ramp"), "in a series n_frames is always None"),
+    ("odd_runs", begins(WantsTime), "frame_time_s = None: TypeError"),
+    ("odd_runs", begins(OneShape), "frames of another shape: KeyError"),
+    ("odd_runs", begins(Blind), "frames with NaN: the embedding must be finite"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, labels=r.labels.astype("i4")))), "must be int64 of shape"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, n_regimes=9))), "n_regimes is 9, the labels have"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, supported_range=(3, 1)))), "(fewest, most), got (3, 1)"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, predict=lambda z: np.full(len(z), 7)))), "says regime [7]"),
-    ("regime_numbers", has(regimes=lambda self, z, previous=None: Toy().regimes(z)), "find_regimes(embeddings"),
-    ("landmarks", has(landmarks=lambda self: Landmarks(embeddings=np.zeros((2, 4)), names=["a"])), "by embedding_size"),
-    ("common", has(common=lambda self: Common(arrays={"q": [1.0]})), "must be a numpy array"),
-    ("findings", has(check=lambda self: ["all well"]), "Finding(subject, state, remedy)"),
-    ("findings", has(check=lambda self: [Finding("", "x")]), "Finding(subject, state, remedy)"),
-    ("whole_frames", begins(Draws), "the technique raised ValueError: output array is read-only"),
-    ("whole_frames", begins(DrawsFewer), "every was 2 and became 3: it may only grow, to a multiple"),
-    ("whole_frames", begins(DrawsNone), "every must be None or a whole number from 1 on, got 0.5"),
-    ("whole_frames", begins(ForgetsEvery), "whole() needs the attribute every"),
-    ("sketch", has(sketch=lambda self, figure, frame=None: None), "leaves the figure empty"),
-    ("questions", has(questions=classmethod(lambda cls, frame=None: asks("unit"))), "must yield ainerd.technique.Qu"),
-    ("questions", has(questions=classmethod(lambda cls, frame=None: asks(MISSPELT))), "toy.alfa: unknown key"),
-    ("warm_up", has(warm_up=lambda self: self.usual_counts.append(1.0)), "warm_up() changes parameters"),
-    ("optimizer", has(optimizer=lambda self, bounds: Wild()), "example_x = 30.0, outside its bounds"),
-    ("optimizer", has(optimizer=lambda self, bounds: Optimizer()), "the technique raised TypeError"),
+    ("regimes", has(regimes=lambda self, z, previous=None: Toy().regimes(z)), "find_regimes(embeddings"),
 ]  # fmt: skip
 
 
@@ -344,52 +296,47 @@ def test_a_broken_toy_fails_with_a_message(name, technique, message):
 
 def test_every_check_can_fail():
     there = {check.name for check in technique_checks(Toy())}
-    assert there - {name for name, _, _ in BROKEN} == {"panels", "plot_and_image", "gallery_and_strip"}  # below
+    assert there - {name for name, _, _ in BROKEN} == {"panels"}  # below
 
 
 @pytest.mark.parametrize(
-    ("name", "functions", "message"),
+    ("functions", "message"),
     [
-        ("panels", {"galery": lambda figure, scene, runs: None}, "did you mean gallery()?"),
-        ("panels", {"strip": lambda axes: None}, "is called as strip(axes, scene, runs)"),
-        ("panels", {"arrays": ("trajectory",)}, "arrays must be such as"),
-        ("panels", {"arrays": {"strip": "trajectory"}}, "must be names of arrays"),
-        ("plot_and_image", {"plot": lambda result, figure: None}, "plot() draws nothing"),
-        ("plot_and_image", {"plot": lambda result, figure: result["trajectori"]}, "raised KeyError"),
-        ("gallery_and_strip", {"strip": lambda axes, scene, runs: runs["c2"]}, "strip() of 3 run(s): KeyError: 'c2'"),
-        ("gallery_and_strip", {"gallery": lambda figure, scene, runs: runs["p"].iloc[-1]}, "gallery() of 0 run(s)"),
-        ("plot_and_image", {"image": lambda result: result.trajectory[:]}, "image() must give uint8"),
+        ({"strip": lambda axes: None}, "is called as strip(axes, scene, runs)"),
+        ({"plot": lambda result, figure: None}, "plot() draws nothing"),
+        ({"plot": lambda result, figure: result["trajectori"]}, "raised KeyError"),
+        ({"image": lambda result: result.trajectory[:]}, "image() must give uint8"),
     ],
 )
-def test_broken_panels_fail_with_a_message(installed_toy, monkeypatch, name, functions, message):
+def test_broken_panels_fail_with_a_message(installed_toy, monkeypatch, functions, message):
     import toy_panels
 
     for function, does in functions.items():
-        if callable(does):
-            does.__module__ = "toy_panels"
         monkeypatch.setattr(toy_panels, function, does, raising=False)
-    (check,) = (c for c in technique_checks(Toy()) if c.name == name)
-    with pytest.raises(TechniqueCheckError, match=name) as caught:
+    (check,) = (c for c in technique_checks(Toy()) if c.name == "panels")
+    with pytest.raises(TechniqueCheckError, match="panels") as caught:
         check()
     assert message in str(caught.value)
 
 
 def test_panels_that_cannot_be_imported_are_named(installed_toy, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "toy_panels", None)
-    with pytest.raises(TechniqueCheckError, match="panels: toy_panels cannot be imported"):
+    with pytest.raises(TechniqueCheckError, match="panels: the technique raised ModuleNotFoundError"):
         check_technique(Toy())
 
 
 def test_all_problems_are_reported_at_once():
     with pytest.raises(TechniqueCheckError) as caught:
-        check_technique(says(dims={}, units={}), [ExampleRun(frames=FRAMES)])
+        check_technique(
+            begins(Twice, regimes=regimes_of(lambda r: replace(r, n_regimes=9))), [ExampleRun(frames=FRAMES)]
+        )
     first, *others = str(caught.value).splitlines()
-    assert first == "technique 'toy' fails 2 check(s):"
-    assert [line.split(":")[0].strip() for line in others] == ["arrays", "summary"]
+    assert first == f"technique 'toy' fails {len(others)} check(s):"
+    assert {"pixels", "regimes"} <= {line.split(":")[0].strip() for line in others}
 
 
 def test_without_runs_the_message_describes_the_default():
-    with pytest.raises(TechniqueCheckError, match="wants a temperature; give runs=.* instead of 64 frames of 24 × 32"):
+    with pytest.raises(TechniqueCheckError, match="frames of 64 × 24 × 32 .*wants a temperature; give runs="):
         check_technique(begins(Refuses))
 
 
@@ -428,9 +375,6 @@ def test_whole_frames_come_after_the_blocks_that_hold_them():
     technique = begins(Draws)
     analyse(technique, ExampleRun(frames=FRAMES), block=4)
     assert seen == [(2, 4), (5, 8), (8, 12), (11, 12)]
-    (check,) = (c for c in technique_checks(technique) if c.name == "whole_frames")
-    with pytest.raises(TechniqueCheckError):  # 64 other frames
-        check()
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def similar(
     Only results with the same analysis parameters are compared.
     """
     if Path(key).is_file():
-        raise ValueError(f"{key} is a file: give the key of a result; for files see the commands of the technique")
+        raise ValueError(f"{key} is a file: give the key of a result")
     with results_at(tiled, config) as store:
         try:
             near = store.similar(key_of(store, key), n)

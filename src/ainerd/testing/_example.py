@@ -1,11 +1,8 @@
-"""Example runs, a feed that passes their frames to a technique in the way of an agent, and a technique under test."""
+"""Example runs, and a feed that passes their frames to a technique in the way of an agent."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -177,44 +174,3 @@ class Feed:
             "readings": self,
         }
         return RunInfo(**(fields | changes))
-
-
-class CheckFailed(Exception):
-    """Raised if a check fails. The message gives the problem and its remedy in one line."""
-
-
-def require(condition: object, problem: str) -> None:
-    """Raise `CheckFailed` unless the condition holds; `problem` gives the problem and its remedy."""
-    if not condition:
-        raise CheckFailed(problem)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A technique and runs that it can analyse."""
-
-    technique: Technique
-    runs: tuple[ExampleRun, ...]
-    section: Mapping[str, Any] | None
-    folder: Path
-    has_own_runs: bool
-
-    @property
-    def run(self) -> ExampleRun:
-        """The first run."""
-        return self.runs[0]
-
-    @cached_property
-    def analyses(self) -> list[Analysis]:
-        """The technique's result for each run."""
-        return [analyse(self.technique, run) for run in self.runs]
-
-    @cached_property
-    def panels(self) -> Any:
-        """The panels module that is installed under the technique's name, or None."""
-        for entry in entry_points(group="ainerd.panels", name=self.technique.name):
-            try:
-                return entry.load()
-            except Exception as error:
-                raise CheckFailed(f"{entry.value} cannot be imported: {type(error).__name__}: {error}") from error
-        return None

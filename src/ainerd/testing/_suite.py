@@ -1,9 +1,10 @@
-"""All checks in order, the functions that run them, and the checks of results.
+"""The checks in order, the functions that run them, and the checks of what a technique must have.
 
-These are results of good runs, and of runs that are cut short, empty, damaged or badly described.
+Its results are those of good runs, and of runs that are cut short, empty, damaged or badly described: `_odd_runs`.
 """
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +14,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.config import Settings
 from ainerd.results import ResultRecord
-from ainerd.technique import Analysis, AnalysisError, Series, Technique, provides
-from ainerd.testing._example import BLOCK, CheckFailed, ExampleRun, Feed, Trial, analyse, default_runs, require
-from ainerd.testing._parts import OPTIONAL, PANELS, REQUIRED, protocol
+from ainerd.technique import Analysis, AnalysisError, Regimes, Series, Technique, provides
+from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse, default_runs
+from ainerd.testing._parts import CheckFailed, Trial, is_finite, panels, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 NUMBERS = "biufc"  # kinds of numpy dtypes
+ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each must be
+    "name": (
+        lambda x: isinstance(x, str) and x.isidentifier() and x not in Settings.model_fields,
+        "an identifier, and no key of the settings",
+    ),
+    "unit": (
+        lambda x: bool(x.key) if isinstance(x, Series) else x in ("event", "run"),
+        "'event', 'run' or ainerd.technique.Series(key), with a key of the start document",
+    ),
+    "alpha": (lambda x: isinstance(x, float) and 0 < x < 1, "a number in (0, 1)"),
+    "embedding_size": (lambda x: isinstance(x, int | np.integer) and bool(x > 0), "a positive int"),
+    "regime_width": (
+        lambda x: x is None or (isinstance(x, int | float) and 0 < x < math.inf),
+        "None or a positive distance",
+    ),
+}
+METHODS = ("from_settings", "begin", "regimes")
 
 
 class TechniqueCheckError(AssertionError):
@@ -49,7 +68,7 @@ class Check:
     --------
     >>> checks = {check.name: check for check in technique_checks(Toy())}
     >>> len(checks), "protocol" in checks
-    (34, True)
+    (11, True)
     >>> checks["protocol"]()
     """
 
@@ -60,8 +79,7 @@ class Check:
     def __call__(self) -> None:
         """Raise `TechniqueCheckError` if the check fails."""
         try:
-            if self._has_subject():
-                self._check(self._trial)
+            self._check(self._trial)
         except CheckFailed as error:
             raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:
@@ -70,13 +88,6 @@ class Check:
 
     def __str__(self) -> str:
         return self.name
-
-    def _has_subject(self) -> bool:
-        """Return whether the technique has the part that is checked."""
-        if self._check in PANELS:
-            return self._trial.panels is not None
-        part = OPTIONAL.get(self._check)
-        return part is None or provides(self._trial.technique, part)
 
 
 def check_technique(
@@ -114,7 +125,7 @@ def check_technique(
     Traceback (most recent call last):
         ...
     ainerd.testing._suite.TechniqueCheckError: technique '' fails 1 check(s):
-      protocol: name must be an identifier, it is the section of the TOML and part of commands; got ''
+      protocol: name must be an identifier, and no key of the settings, got ''
     """
     failed = []
     for check in technique_checks(technique, runs, section=section, folder=folder):
@@ -149,86 +160,82 @@ def technique_checks(
     >>> for check in technique_checks(Toy()):
     ...     check()
     >>> print(check)  # the last one
-    gallery_and_strip
+    panels
     """
-    trial = Trial(technique, tuple(runs) or default_runs(), section, folder, has_own_runs=bool(runs))
-    for check in (protocol, example_runs, *RESULTS, *REQUIRED, *OPTIONAL, *PANELS):
-        yield Check(check.__name__, check, trial)
+    trial = Trial(technique, tuple(runs) or default_runs(), section, folder)
+    return (Check(check.__name__, check, trial) for check in CHECKS)
+
+
+def protocol(trial: Trial) -> None:
+    """Check that all attributes and methods exist, and that the attributes have valid values."""
+    technique = trial.technique
+    is_technique = isinstance(technique, Technique)
+    require(is_technique, f"{type(technique).__name__} must inherit from ainerd.technique.Technique")
+    missing = [name for name in (*ATTRIBUTES, "parameters") if not hasattr(technique, name)]
+    missing += [n for n in METHODS if not (provides(technique, n) and callable(getattr(technique, n)))]
+    require(not missing, f"there is no {', '.join(missing)}: see ainerd.technique.Technique")
+    for name, (fits, must) in ATTRIBUTES.items():
+        value = getattr(technique, name)
+        require(fits(value), f"{name} must be {must}, got {value!r}")
 
 
 def example_runs(trial: Trial) -> None:
-    """Check that the technique can analyse the runs. All later checks depend on this one."""
-    remedy = "give runs that it can"
-    if not trial.has_own_runs:
-        n, ny, nx = trial.run.frames.shape
-        default = f"{n} frames of {ny} × {nx} with Poisson counts"
-        remedy = f"give runs=[ExampleRun(frames=…)] that it can, instead of {default}"
+    """Check the results of the runs. All later checks depend on this one."""
     try:
-        trial.analyses  # noqa: B018  (cached)
+        analyses = trial.analyses
     except AnalysisError as error:
-        raise CheckFailed(f"cannot be analysed: {error}; {remedy}") from error
+        shape = " × ".join(map(str, trial.run.frames.shape))
+        message = f"frames of {shape} cannot be analysed: {error}; give runs=[ExampleRun(frames=…)] that can"
+        raise CheckFailed(message) from error
+    for analysis in analyses:
+        _check_result(trial, "an example run", analysis)
+
+
+def parameters(trial: Trial) -> None:
+    """Check that the parameters are JSON, and always the same: the key of a result depends on them."""
+    technique, before = trial.technique, _json(trial.technique.parameters)
+    for what, does in {
+        "a second look": lambda: None,
+        "an analysis": lambda: analyse(technique, trial.run),
+        "warm_up()": technique.warm_up,
+    }.items():
+        does()
+        require(_json(technique.parameters) == before, f"{what} changes the parameters: leave out what is learned")
+
+
+def settings(trial: Trial) -> None:
+    """Check that `from_settings` builds the same technique each time, and refuses an unknown key."""
+    if trial.section is None:
+        return
+    kind, section, folder = type(trial.technique), trial.section, trial.folder
+    one, two = (_json(kind.from_settings(dict(section), folder).parameters) for _ in range(2))
+    require(one == two, "two techniques from the same section have other parameters: leave out times and addresses")
+    unknown, remedy = "no_such_key", "use ainerd.config.read_section"
+    try:
+        kind.from_settings({**section, unknown: 1}, folder)
+    except ValueError as error:
+        require(unknown in str(error), f"the error for an unknown key must name it, got {error}: {remedy}")
+    else:
+        raise CheckFailed(f"a misspelt key of the section is ignored: {remedy}")
+
+
+def _json(given: Any) -> str:
+    try:
+        return json.dumps(given, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CheckFailed(f"parameters, model and calibration must be plain JSON values without NaN: {error}") from None
 
 
 def pixels(trial: Trial) -> None:
     """Check that pixels are unique flat indices in a frame, and the same on every call."""
-    for run in trial.runs:
-        analysis = Feed(trial.technique, run).analysis
-        found, size = analysis.pixels, run.frames[0].size
-        is_flat = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind in "iu"
-        require(is_flat, "pixels must be a flat array of integers, np.flatnonzero(mask) say")
-        require(found.size, "pixels is empty: a technique needs at least one")
-        low, high = found.min(), found.max()
-        is_inside = 0 <= low and high < size
-        require(is_inside, f"pixels must be flat indices in a frame, 0 … {size - 1}, found {low} … {high}")
-        require(np.unique(found).size == found.size, "pixels names a pixel twice")
-        require(np.array_equal(analysis.pixels, found), "pixels changes from call to call: work it out once")
-
-
-def embedding(trial: Trial) -> None:
-    """Check that each embedding has the announced size, is float32 and is finite."""
-    for analysis in trial.analyses:
-        _check_result(trial, "an example run", analysis)
-
-
-def novelty(trial: Trial) -> None:
-    """Check that a result with a p-value has the alpha of the technique in its calibration."""
-    alpha = trial.technique.alpha
-    for analysis in trial.analyses:
-        given = analysis.calibration.get("alpha")
-        is_same = analysis.novelty_p is None or given == alpha
-        require(is_same, f"with a novelty_p, calibration['alpha'] must be the technique's alpha {alpha}, got {given}")
-
-
-def arrays(trial: Trial) -> None:
-    """Check that arrays are numpy arrays with named dimensions."""
-    for analysis in trial.analyses:
-        for name, array in analysis.arrays.items():
-            kind = type(array).__name__
-            require(isinstance(array, np.ndarray), f"arrays[{name!r}] must be a numpy array, got {kind}")
-            is_named = name in analysis.dims
-            require(is_named, f"dims[{name!r}] is missing: name the {array.ndim} dimension(s) of the array")
-
-
-def summary(trial: Trial) -> None:
-    """Check that the values of the summary have valid names, types and units, and that other fields are plain JSON."""
-    taken = {*ResultRecord.model_fields, "digest"}
-    for analysis in trial.analyses:
-        for name, value in analysis.summary.items():
-            is_name = name and not set(name) & set("./") and name not in taken
-            require(is_name, f"summary: {name!r} is taken, empty, or has a dot or a slash: give it another name")
-            is_number, kind = isinstance(value, int | float | np.number), type(value).__name__
-            is_known = is_number or value is None or isinstance(value, str)
-            require(is_known, f"summary[{name!r}] must be a number, text or None, got {kind}")
-            has_unit = not is_number or isinstance(value, bool) or name in analysis.units
-            remedy = "every number of the summary needs its unit, '1' if it has none"
-            require(has_unit, f"units[{name!r}] is missing: {remedy}")
-        wrong = [name for name, unit in analysis.units.items() if not isinstance(unit, str)]
-        require(not wrong, f"units must be text: {', '.join(wrong)}")
-        for name in ("model", "calibration"):
-            try:
-                json.dumps(getattr(analysis, name))
-            except TypeError as error:
-                raise CheckFailed(f"{name} must be plain JSON values: {error}") from None
+    analysis = Feed(trial.technique, trial.run).analysis
+    found, all_pixels = analysis.pixels, np.arange(trial.run.frames[0].size)
+    is_flat = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind in "iu" and found.size > 0
+    are_there = is_flat and np.isin(found, all_pixels).all() and np.unique(found).size == found.size
+    require(are_there, "pixels must be different flat indices in a frame, np.flatnonzero(mask) say")
+    require(np.array_equal(analysis.pixels, found), "pixels changes from call to call: work it out once")
+    has_interval = not provides(analysis, "whole") or analysis.every is None or analysis.every >= 1
+    require(has_interval, f"every must be None or a whole number from 1 on, got {analysis.every!r}")
 
 
 def block_sizes(trial: Trial) -> None:
@@ -248,11 +255,8 @@ def block_sizes(trial: Trial) -> None:
 def interleaved_runs(trial: Trial) -> None:
     """Check that two runs that are analysed at the same time do not share state."""
     first = trial.run
-    if len(trial.runs) > 1:
-        second, alone = trial.runs[1], trial.analyses[:2]
-    else:
-        second = replace(first, frames=first.frames[::-1].copy(), uid="reversed")
-        alone = [trial.analyses[0], analyse(trial.technique, second)]
+    second = trial.runs[1] if len(trial.runs) > 1 else replace(first, frames=first.frames[::-1].copy(), uid="reversed")
+    alone = [analyse(trial.technique, run) for run in (first, second)]
     feeds = [Feed(trial.technique, run) for run in (first, second)]
     for _ in range(max(len(first.frames), len(second.frames)) // 5 + 1):
         for feed in feeds:
@@ -274,140 +278,99 @@ def series(trial: Trial) -> None:
     _check_result(trial, "the first run of a series", feed.finish())
     grown = feed.next_run(second).push().finish()
     _check_result(trial, "the second run of a series", grown)
-    direct = Feed(trial.technique, first, n_frames=None).push().next_run(second).push().finish()
-    different = _different(direct, grown)
+    different = _different(Feed(trial.technique, first, n_frames=None).push().next_run(second).push().finish(), grown)
     remedy = "it may only look"
     require(not different, f"finish() after the first run of a series changes {different} of the second: {remedy}")
 
 
-def readings(trial: Trial) -> None:
-    """Check that a run without readings gives a result or an AnalysisError."""
-    if trial.run.readings:
-        _attempt(trial, "a run without readings", readings={})
+Odd = tuple[dict[str, Any], dict[str, Any], int | None]
 
 
-def partial_runs(trial: Trial) -> None:
-    """Check a run that has fewer frames than announced."""
-    total = len(trial.run.frames)
-    for n in {1, max(total // 2, 1)}:
-        _attempt(trial, f"{n} of {total + 1} frames", n_frames=total + 1, n=n)
-
-
-def missing_frames(trial: Trial) -> None:
-    """Check a run with a gap in the middle, which must change the result of a technique that is `numbered`."""
-    n, half = len(trial.run.frames), len(trial.run.frames) // 2
-    gap, name = (half, max(n // 4, 1)), f"frames {half}-{half + max(n // 4, 1) - 1} missing"
-    feed = Feed(trial.technique, trial.run, gap=gap, n_frames=n + gap[1])
-    result = _outcome(lambda: feed.push().finish(), name)
-    _check_result(trial, name, result)
-    if getattr(trial.technique, "numbered", False) and isinstance(result, Analysis) and n > 1:
-        alone = _outcome(lambda: Feed(trial.technique, trial.run, n_frames=n + gap[1]).push().finish(), name)
-        remedy = "push() must place each block by its argument `first`"
-        is_seen = isinstance(alone, AnalysisError) or _different(alone, result)
-        require(is_seen, f"{name}: the result is the same as without the gap, although `numbered` is True; {remedy}")
-
-
-def too_many_frames(trial: Trial) -> None:
-    """Check a run that has more frames than announced."""
-    n = len(trial.run.frames)
-    if n > 1:
-        _attempt(trial, f"{n} of {n - 1} frames", n_frames=n - 1)
-
-
-def no_frames(trial: Trial) -> None:
-    """Check that a run without frames raises AnalysisError."""
-    result = _outcome(lambda: Feed(trial.technique, trial.run).finish(), "finish() without frames")
-    require(isinstance(result, AnalysisError), "finish() without frames must raise AnalysisError, it gave a result")
-
-
-def unknown_number_of_frames(trial: Trial) -> None:
-    """Check a run with `n_frames` = None: the number of frames is unknown. In a series `n_frames` is always None."""
-    result = _outcome(lambda: Feed(trial.technique, trial.run, n_frames=None).push().finish(), "n_frames = None")
-    _check_result(trial, "n_frames = None", result)
-    is_refused = isinstance(result, AnalysisError) and isinstance(trial.technique.unit, Series)
-    require(not is_refused, f"in a series n_frames is always None, but that is refused: {result}")
-
-
-def unknown_frame_time(trial: Trial) -> None:
-    """Check a run with `frame_time_s` = None: the detector's configuration does not contain the frame time."""
-    _attempt(trial, "frame_time_s = None", frame_time_s=None)
-
-
-def other_frame_shape(trial: Trial) -> None:
-    """Check that frames of another shape are refused with an AnalysisError or a ValueError, or analysed."""
-    _, ny, nx = trial.run.frames.shape
-    shape = f"frames of {ny + 1} × {nx + 3}"
-    run = replace(trial.run, frames=np.pad(trial.run.frames, ((0, 0), (0, 1), (0, 3))))
-    try:
-        feed = Feed(trial.technique, run)
-    except (AnalysisError, ValueError) as error:
-        require(_is_one_line(error), f"begin() must refuse a frame_shape in one line, got {str(error)!r}")
-    except Exception as error:
-        raised = f"begin() raised {type(error).__name__}: {error}; raise AnalysisError if the shape does not fit"
-        raise CheckFailed(f"{shape} after {ny} × {nx}: {raised}") from None
-    else:
-        _check_result(trial, shape, _outcome(lambda: feed.push().finish(), shape))
-
-
-def damaged_frames(trial: Trial) -> None:
-    """Check frames that are zero, saturated, or contain NaN."""
-    frames = trial.run.frames
+def _odd_runs(run: ExampleRun) -> dict[str, Odd]:
+    """Return, by name, fields in which a run differs, options of its `Feed`, and how many frames come (None: all)."""
+    frames, n, half = run.frames, len(run.frames), max(len(run.frames) // 2, 1)
     highest = np.iinfo(frames.dtype).max if frames.dtype.kind in "iu" else np.finfo(frames.dtype).max
     with_nan = frames.astype(np.float32)
     with_nan[:, ::3] = np.nan
-    _attempt(trial, "frames of zeros", frames=np.zeros_like(frames))
-    _attempt(trial, "saturated frames", frames=np.full_like(frames, highest))
-    _attempt(trial, "frames with NaN", frames=with_nan)
-    _attempt(trial, "frames of NaN", frames=np.full_like(with_nan, np.nan))
+    gap = half, max(n // 4, 1)
+    return {
+        "a run without readings": ({"readings": {}}, {}, None),
+        f"1 of {n + 1} frames": ({}, {"n_frames": n + 1}, 1),
+        f"{half} of {n + 1} frames": ({}, {"n_frames": n + 1}, half),
+        f"frames {half}-{sum(gap) - 1} missing": ({}, {"gap": gap, "n_frames": n + gap[1]}, None),
+        f"{n} of {n - 1} frames": ({}, {"n_frames": n - 1}, None),
+        "n_frames = None": ({}, {"n_frames": None}, None),
+        "frame_time_s = None": ({"frame_time_s": None}, {}, None),
+        "frames of another shape": ({"frames": np.pad(frames, ((0, 0), (0, 1), (0, 3)))}, {}, None),
+        "frames of zeros": ({"frames": np.zeros_like(frames)}, {}, None),
+        "saturated frames": ({"frames": np.full_like(frames, highest)}, {}, None),
+        "frames with NaN": ({"frames": with_nan}, {}, None),
+        "frames of NaN": ({"frames": np.full_like(with_nan, np.nan)}, {}, None),
+    }
 
 
-def _attempt(trial: Trial, name: str, n: int | None = None, **changes: Any) -> None:
-    """Check that a changed run, or its first `n` frames, gives a valid result or an AnalysisError.
+def odd_runs(trial: Trial) -> None:
+    """Check that runs which are short, damaged or badly described give a valid result or an AnalysisError."""
+    technique, found = trial.technique, dict[str, Analysis | AnalysisError]()
+    for name, (fields, options, n) in _odd_runs(trial.run).items():
+        found[name] = _outcome(technique, name, replace(trial.run, **fields), n, options)
+        _check_result(trial, name, found[name])
+    refused = found["n_frames = None"]
+    is_refused = isinstance(refused, AnalysisError) and isinstance(technique.unit, Series)
+    require(not is_refused, f"in a series n_frames is always None, but that is refused: {refused}")
+    nothing = _outcome(technique, "no frames", trial.run, 0, {})
+    require(isinstance(nothing, AnalysisError), "finish() without frames must raise AnalysisError, it gave a result")
+    if getattr(technique, "numbered", False) and len(trial.run.frames) > 1:
+        name = next(name for name in found if name.endswith("missing"))
+        n = len(trial.run.frames)
+        alone = _outcome(technique, name, trial.run, None, {"n_frames": n + max(n // 4, 1)})
+        with_gap, remedy = found[name], "push() must place each block by its argument `first`"
+        is_seen = isinstance(alone, AnalysisError) or isinstance(with_gap, AnalysisError)
+        is_seen = is_seen or bool(_different(alone, with_gap))  # type: ignore[arg-type]
+        require(is_seen, f"{name}: the result is the same as without the gap, although `numbered` is True; {remedy}")
 
-    `n_frames` is the announced number of frames; other changes are fields of the `ExampleRun`.
-    """
-    announced = {key: changes.pop(key) for key in ("n_frames",) if key in changes}
-    run: ExampleRun = replace(trial.run, **changes)
-    result = _outcome(lambda: Feed(trial.technique, run, **announced).push(n).finish(), name)
-    _check_result(trial, name, result)
 
-
-def _outcome(attempt: Callable[[], Analysis], name: str) -> Analysis | AnalysisError:
-    """Return the result of an attempt, or the AnalysisError that it raises.
-
-    Any other error fails the check. Warnings are ignored.
-    """
+def _outcome(
+    technique: Technique, name: str, run: ExampleRun, n: int | None, options: dict[str, Any]
+) -> Analysis | AnalysisError:
+    """Return the result of a run, or its AnalysisError; any other error fails the check. Warnings are ignored."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return attempt()
+            feed = Feed(technique, run, **options)
+            return (feed if n == 0 else feed.push(n)).finish()
     except AnalysisError as error:
-        if not _is_one_line(error):
-            raise CheckFailed(f"{name}: AnalysisError must give its reason in one line, got {str(error)!r}") from error
+        is_one_line = str(error).strip() and "\n" not in str(error)
+        require(is_one_line, f"{name}: AnalysisError must give its reason in one line, got {str(error)!r}")
         return error
     except Exception as error:
         todo = "raise AnalysisError with a reason, or give a result"
         raise CheckFailed(f"{name}: {type(error).__name__}: {error}; {todo}") from error
 
 
-def _is_one_line(error: Exception) -> bool:
-    """Return whether the message of an error is one nonempty line."""
-    return bool(str(error).strip()) and "\n" not in str(error)
-
-
 def _check_result(trial: Trial, name: str, analysis: Analysis | AnalysisError) -> None:
-    """Check the embedding, p-value and status of a result; an AnalysisError passes."""
+    """Check the fields of a result that `Analysis` does not; an AnalysisError passes."""
     if isinstance(analysis, AnalysisError):
         return
-    embedding, p, shape = analysis.embedding, analysis.novelty_p, (trial.technique.embedding_size,)
-    fits, got = isinstance(embedding, np.ndarray) and embedding.shape == shape, f"got shape {np.shape(embedding)}"
-    require(fits, f"{name}: the embedding must be an array of shape {shape} (embedding_size), {got}")
-    is_float, is_finite = embedding.dtype == np.float32, np.isfinite(embedding).all()
-    require(is_float, f"{name}: the embedding must be float32, got {embedding.dtype}: use astype")
-    require(is_finite, f"{name}: the embedding holds NaN or infinity; raise AnalysisError with the reason instead")
+    z, p, shape = analysis.embedding, analysis.novelty_p, (trial.technique.embedding_size,)
+    got = f"got {getattr(z, 'dtype', type(z))} of shape {np.shape(z)}"
+    require(is_finite(z, shape), f"{name}: the embedding must be finite float32 of shape {shape}, {got}")
     require(p is None or 0 <= p <= 1, f"{name}: novelty_p must be None or lie in [0, 1], got {p}")
+    has_alpha = p is None or analysis.calibration.get("alpha") == trial.technique.alpha
+    require(has_alpha, f"{name}: with a novelty_p, calibration['alpha'] must be the technique's alpha")
     is_known = analysis.status in ("complete", "partial")
     require(is_known, f"{name}: status must be 'complete' or 'partial', got {analysis.status!r}")
+    _json([dict(analysis.model), dict(analysis.calibration)])
+    for of, array in analysis.arrays.items():
+        require(isinstance(array, np.ndarray), f"arrays[{of!r}] must be a numpy array, got {type(array).__name__}")
+        require(of in analysis.dims, f"dims[{of!r}] is missing: name the {array.ndim} dimension(s) of the array")
+    taken = {*ResultRecord.model_fields, "digest"}
+    for of, value in analysis.summary.items():
+        require(of not in taken and not set(of) & set("./"), f"summary: {of!r} is taken, or has a dot or a slash")
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        is_known = is_number or value is None or isinstance(value, str | bool)
+        require(is_known, f"summary[{of!r}] must be a number, text or None, got {type(value).__name__}")
+        require(not is_number or of in analysis.units, f"units[{of!r}] is missing: '1' if the number has none")
 
 
 def _different(one: Analysis, two: Analysis) -> str:
@@ -427,21 +390,53 @@ def _is_close(one: Any, two: Any) -> bool:
     a, b = np.asarray(one), np.asarray(two)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if a.dtype.kind not in NUMBERS or not a.size:
+    if a.dtype.kind not in NUMBERS:
         return bool(np.array_equal(a, b))
-    finite: NDArray[Any] = np.abs(a[np.isfinite(a)])
-    return bool(np.allclose(a, b, rtol=RELATIVE, atol=RELATIVE * float(finite.max(initial=0.0)), equal_nan=True))
+    largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
+    return bool(np.allclose(a, b, rtol=RELATIVE, atol=RELATIVE * largest, equal_nan=True))
 
 
-RESULTS = (
-    *(pixels, embedding, novelty, arrays, summary, block_sizes, interleaved_runs, readings, series, partial_runs),
-    *(
-        missing_frames,
-        too_many_frames,
-        no_frames,
-        unknown_number_of_frames,
-        unknown_frame_time,
-        other_frame_shape,
-        damaged_frames,
-    ),
+def regimes(trial: Trial) -> None:
+    """Check labels and `predict`, from one result on, and that a regime that persists keeps its number."""
+    technique, points = trial.technique, _points(trial)
+    for z in (points, points[:1], points[:2], np.repeat(points[:1], 3, axis=0)):
+        before = z.copy()
+        _check_regimes(technique.regimes(z), z)
+        require(np.array_equal(z, before), "regimes() changes the embeddings: work on a copy")
+    labels, again = (technique.regimes(points).labels for _ in range(2))
+    require(np.array_equal(labels, again), "the same embeddings give other labels: seed what is random")
+    numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
+    known = numbers >= 0
+    for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):
+        found = technique.regimes(z, previous.copy())
+        _check_regimes(found, z)
+        became = found.labels[: len(numbers)]
+        message = f"the numbers {numbers.tolist()} became {became.tolist()} in a group of {len(z)}"
+        is_kept = np.array_equal(became[known], numbers[known])
+        require(is_kept, f"{message}: ainerd.novelty.find_regimes(embeddings, previous) keeps them")
+
+
+def _points(trial: Trial) -> NDArray[np.float32]:
+    """Return three distant groups of four points, (12, d); the first lies around the embedding of the first run."""
+    width, d = trial.technique.regime_width or 1.0, trial.technique.embedding_size
+    away = np.repeat(20.0 * width * np.arange(3), 4)[:, None] * (np.arange(d) == 0)
+    scatter = 0.02 * width * np.random.default_rng(0).normal(size=(12, d))
+    return np.asarray(trial.analyses[0].embedding + away + scatter, np.float32)
+
+
+def _check_regimes(found: Regimes, z: NDArray[np.float32]) -> None:
+    known = {*np.unique(found.labels).tolist()} - {-1}
+    for name, labels in (("labels", found.labels), ("predict()", found.predict(z))):
+        is_array = isinstance(labels, np.ndarray) and labels.shape == (len(z),) and labels.dtype == np.int64
+        require(is_array, f"{name} of {len(z)} embedding(s) must be int64 of shape ({len(z)},)")
+        unknown = sorted({*labels.tolist()} - known - {-1})
+        require(labels.min() >= -1 and not unknown, f"{name} says regime {unknown}, which is none of the labels")
+    require(found.n_regimes == len(known), f"n_regimes is {found.n_regimes}, the labels have {len(known)} (-1 is none)")
+    low, high = found.supported_range
+    require(0 <= low <= high, f"supported_range must be (fewest, most), got {found.supported_range}")
+
+
+CHECKS = (
+    *(protocol, example_runs, parameters, settings, pixels, block_sizes, interleaved_runs, series, odd_runs, regimes),
+    panels,
 )

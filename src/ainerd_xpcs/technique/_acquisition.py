@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 
 from ainerd.documents import FrameError, Metadata, count_frames
-from ainerd_xpcs.numerics import UFXC_SHAPES, Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
+from ainerd_xpcs.numerics import UFXC_SHAPES, Events, Partition, read_imm, read_ufxc, rigaku_gaps
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._exposure import ExposureAnalysis
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
 _DETECTOR = "entry/instrument/detector_1"
-_UNITS = {
-    "frame_time": "s",
-    "beam_center_x": "pixel",
-    "beam_center_y": "pixel",
-    "distance": "m",
-}  # as they are used here
 
 
 def is_events(file: Path) -> bool:
@@ -49,17 +43,12 @@ class AcquisitionMetadata:
         Time from frame to frame.
     detector, qmap : str
         Name of the detector, and file name of the q map.
-    beam_center_px : (float, float) or None
-        Row and column.
-    distance_m : float or None
     """
 
     file: Path
     frame_time_s: float | None
     detector: str
     qmap: str
-    beam_center_px: tuple[float, float] | None
-    distance_m: float | None
 
     @classmethod
     def beside(cls, file: Path) -> "AcquisitionMetadata | None":
@@ -70,21 +59,17 @@ class AcquisitionMetadata:
     @classmethod
     def read(cls, path: Path) -> "AcquisitionMetadata":
         """Read a metadata file; ValueError if it is not one."""
-        names = ("frame_time", "detector_name", "qmap_file", "beam_center_x", "beam_center_y", "distance")
+        names = [f"{_DETECTOR}/{name}" for name in ("frame_time", "detector_name", "qmap_file")]
         try:
-            values = Metadata(path, [f"{_DETECTOR}/{name}" for name in names], [Path("/")])
-            numbers = {name: _number(values, name, unit) for name, unit in _UNITS.items()}
+            values = Metadata(path, names, [Path("/")])
+            time_s, (time, detector, qmap) = values.number(names[0], "s"), map(values.value, names)
         except FrameError as error:
             raise ValueError(str(error)) from None
-        detector, qmap = (values.value(f"{_DETECTOR}/{name}") for name in ("detector_name", "qmap_file"))
-        if {detector, qmap, *numbers.values()} == {None}:
+        if {time, detector, qmap} == {None}:
             raise ValueError(f"{path} holds no {_DETECTOR}: is it the metadata file of an acquisition?")
-        time_s, distance_m = numbers["frame_time"], numbers["distance"]
-        row, column = numbers["beam_center_y"], numbers["beam_center_x"]
-        if time_s is not None and not time_s > 0:
-            raise ValueError(f"{path}: {_DETECTOR}/frame_time is {time_s:g} s: give --frame-time")
-        center = None if row is None or column is None else (row, column)
-        return cls(path, time_s, str(detector or ""), str(qmap or ""), center, distance_m)
+        if time is not None and not (time_s is not None and time_s > 0):
+            raise ValueError(f"{path}: {names[0]} is {time!r}: give --frame-time")
+        return cls(path, time_s, str(detector or ""), str(qmap or ""))
 
     def find_qmap(self) -> Path:
         """Return the q map, beside the metadata or in one of the two folders above; ValueError if it is in none."""
@@ -98,34 +83,23 @@ class AcquisitionMetadata:
         raise ValueError(f"the q map {self.qmap} of {self.file.name} is not in {places}: give it with --roi")
 
 
-def _number(values: Metadata, name: str, unit: str) -> float | None:
-    """Return a number of the detector in a unit; ValueError if it is a text."""
-    number, value = values.number(f"{_DETECTOR}/{name}", unit), values.value(f"{_DETECTOR}/{name}")
-    if number is None and value is not None:
-        raise ValueError(f"{values.path}: {_DETECTOR}/{name} is not a number: {value!r}")
-    return number
-
-
 @dataclass(frozen=True)
 class EventMovie:
-    """A file of events, or six of a detector of 3M; `n_frames` is None where the files still grow."""
+    """A file of events, or six of a detector of 3M; `n_frames` is None where a file does not tell it."""
 
     file: Path
     partition: Partition
     order: Order
     n_frames: int | None
-    wait_s: float | None
 
     @classmethod
-    def find(
-        cls, file: Path, partition: Partition, order: Order | None, n_frames: int | None, wait_s: float | None
-    ) -> "EventMovie":
+    def find(cls, file: Path, partition: Partition, order: Order | None, n_frames: int | None) -> "EventMovie":
         """Find the files; ValueError if the order of pixels is not known, or the files hold something else.
 
-        Without `n_frames`, the frames of complete files are counted. Pixels between modules are taken out of the bins.
+        Without `n_frames`, the frames of files of Rigaku are counted. Pixels between modules are taken out of the bins.
         """
         if file.suffix == ".imm" or partition.shape in UFXC_SHAPES:
-            return cls(file, partition, "rows", n_frames, None)
+            return cls(file, partition, "rows", n_frames)
         if order is None:
             raise ValueError(
                 f"{file}: say with --order whether the pixels are numbered by rows, as boost_corr reads them, or by "
@@ -134,10 +108,10 @@ class EventMovie:
         if file.is_file() and h5py.is_hdf5(file):
             raise ValueError(f"{file} is HDF5, not events: the detector was in the mode FastTransfer")
         gaps = rigaku_gaps(partition.shape)
-        if n_frames is None and wait_s is None:
+        if n_frames is None:
             n_frames = count_frames(file, partition.shape)
         used = partition.without(gaps) if (partition.roi_map[gaps] > 0).any() else partition
-        return cls(file, used, order, n_frames, wait_s)
+        return cls(file, used, order, n_frames)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,9 +123,6 @@ class EventMovie:
         if self.file.suffix == ".imm" or self.shape in UFXC_SHAPES:
             read = read_imm if self.file.suffix == ".imm" else read_ufxc
             yield from ((0, events) for events in read(self.file, self.partition))
-        elif self.wait_s is not None:
-            options: dict[str, Any] = {"order": self.order, "n_frames": self.n_frames, "wait_s": self.wait_s}
-            yield from ((0, events) for events in read_rigaku(self.file, self.partition, viewer=analysis, **options))
         else:
             assert self.n_frames is not None  # counted by `find`
             with closing(analysis.open_events(self.file, self.order)) as reader:

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
     Pages = tuple[Table, Figure]
 
+Dataset = Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")]
+MetadataFile = Annotated[
+    Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
+]
+Order = Annotated[
+    Literal["rows", "columns"] | None,
+    typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
+]
+NFrames = Annotated[
+    int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
+]
+
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000, .imm).")],
@@ -30,31 +42,16 @@ def analyze(
         Path | None,
         typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
     ] = None,
-    dataset: Annotated[
-        str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
-    ] = "entry/data/data",
+    dataset: Dataset = "entry/data/data",
     frame_time: Annotated[
         float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
     ] = None,
     contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
     force: Force = False,
-    metadata: Annotated[
-        Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
-    ] = None,
-    order: Annotated[
-        Literal["rows", "columns"] | None,
-        typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
-    ] = None,
-    frames: Annotated[
-        int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
-    ] = None,
-    wait: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="For events: follow files that are still written, until none has grown for this time (s)."
-        ),
-    ] = None,
+    metadata: MetadataFile = None,
+    order: Order = None,
+    frames: NFrames = None,
 ) -> None:
     """Two-time maps, g2, latent vectors and novelty of frames; without --roi, the maps or fits of g2 in a result file.
 
@@ -67,11 +64,9 @@ def analyze(
     if any(part.startswith(".tpx") for part in file.suffixes):
         raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
     of_events = is_events(file)
-    if file.suffix == ".imm" and wait is not None:
-        raise ValueError(f"{file}: --wait follows files of Rigaku, not .imm: analyse the file when it is complete")
-    if not of_events and any(x is not None for x in (metadata, order, frames, wait)):
-        raise ValueError(f"{file}: --metadata, --order, --frames and --wait are for events, .bin or .imm")
-    if not file.is_file() and not (of_events and wait):
+    if not of_events and any(x is not None for x in (metadata, order, frames)):
+        raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin or .imm")
+    if not file.is_file():
         raise ValueError(f"no file {file}")
     name = file.name.split(".bin")[0] if of_events else file.stem
     if out is not None and out.suffix == ".png":
@@ -79,7 +74,7 @@ def analyze(
     to, force = out or Path(f"{name}_c2.h5"), force or out is None
     if of_events:
         check_out(to, force)
-        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, wait, contrast, to)
+        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, contrast, to)
     elif roi is None or file.suffix == ".npy":
         _show_all(_result_file(file, frame_time, roi, out, name, force))
         return
@@ -126,18 +121,14 @@ def _result_file(
 
 def _analyze_events(
     file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
-    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, out: Path,
+    frame_time: float | None, n_frames: int | None, contrast: float | None, out: Path,
 ) -> "Pages":  # fmt: skip
     """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
-    movie, acquired, qmap = find_events(file, metadata, roi, order, n_frames, wait_s)
+    movie, acquired, qmap = find_events(file, metadata, roi, order, n_frames)
     source: dict[str, Any] = {}
     if acquired is not None:
         frame_time = frame_time or acquired.frame_time_s
         source = {"metadata": str(acquired.file), "detector": acquired.detector, "qmap": str(qmap)}
-        if acquired.distance_m is not None:
-            source["distance_m"] = acquired.distance_m
-        if acquired.beam_center_px is not None:
-            source |= dict(zip(("beam_center_row_px", "beam_center_column_px"), acquired.beam_center_px, strict=True))
     if frame_time is None:
         where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
         raise ValueError(f"{where}: give --frame-time, in seconds")
@@ -146,7 +137,7 @@ def _analyze_events(
 
 def find_events(
     file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
-    n_frames: int | None, wait_s: float | None = None,
+    n_frames: int | None,
 ) -> "tuple[EventMovie, AcquisitionMetadata | None, Path]":  # fmt: skip
     """Return the movie of a file of events, its metadata of APS, and the file of its bins; ValueError without bins."""
     from ainerd.documents import FrameError
@@ -161,7 +152,7 @@ def find_events(
         )
     partition = read_bins(roi)
     try:
-        return EventMovie.find(file, partition, order, n_frames, wait_s), acquired, roi
+        return EventMovie.find(file, partition, order, n_frames), acquired, roi
     except (FrameError, ValueError) as err:
         raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
 

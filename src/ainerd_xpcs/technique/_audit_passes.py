@@ -55,8 +55,6 @@ class Reading:
 class Examined:
     """The result of an audit of frames: its findings, and the mask (ny, nx) of all pixels found."""
 
-    before: Influence  # with all pixels
-    after: Influence  # without those of the mask
     mask: NDArray[np.bool_]
     found: Found
     summary: list[str]
@@ -82,11 +80,11 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
     before = "left out by ainerd already: "
     found: Found = [(f"frame {t}", "all", np.nan, np.nan, before + why) for why, x in left.frames.items() for t in x]
     reasons = {int(i): why for why, x in left.pixels.items() for i in np.flatnonzero(np.isin(pixels, x))}
-    mask, influences, together = np.zeros(partition.shape, bool), list[Influence](), -(-n_frames // MOST)
+    mask, together = np.zeros(partition.shape, bool), -(-n_frames // MOST)
     for n in range(ROUNDS):
         audit, at = Audit(partition.without(mask), n_frames), np.flatnonzero(~mask.ravel()[pixels])
         read(Reading(partition, _pusher(partition, audit, good, at, together)))
-        influences.append(last := audit.result())
+        last = audit.result()
         named = np.array(list(reasons)) if n == 0 and reasons else at[last.pixels]
         for i, j in zip(named, np.searchsorted(at, named), strict=True):
             row, column = np.divmod(pixels[i], partition.shape[1])
@@ -104,7 +102,7 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
         f"frames left out by ainerd already: {left.n_frames}; found: {len(last.unlit) + len(last.unlike)}",
         f"pixels that differ from their bins, but change nothing beyond its error: {last.n_slight}",
     ]
-    return Examined(influences[0], last, mask, found, summary)
+    return Examined(mask, found, summary)
 
 
 def _pusher(

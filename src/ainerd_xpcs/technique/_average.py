@@ -138,16 +138,12 @@ class Average:
             sure = trends[k].is_sure(len(bins))
             yield _trend(f"the share of bin {bins[k] + 1} in I(q)", trends[k], first, sure)
 
-    def is_damaged(self) -> bool:
-        """Return whether tau, the intensity or the shape of I(q) has a trend over the dose."""
-        return any(sentence.endswith(DAMAGE) for sentence in self._damage())
-
-    def draw(self, figure: Any) -> None:
+    def plot(self) -> Figure:
         """Draw the mean of some bins with the repeats behind it, tau and I(q) over the dose, and tau over q."""
-        n_bins = self.g2.shape[1]
+        figure, n_bins = new_figure(15, 5.5), self.g2.shape[1]
         bins = np.unique(np.linspace(0, n_bins - 1, min(n_bins, SHOWN)).round().astype(int))
         columns = min(len(bins), 3)
-        left, middle, right = figure.subfigures(1, 3, width_ratios=(1 + columns, 1.6, 1.6))
+        left, middle, right = figure.subfigures(1, 3, width_ratios=(1 + columns, 1.6, 1.6))  # type: ignore[misc]
         panels = left.subplots(-(-len(bins) // columns), columns, squeeze=False, sharex=True).ravel()
         for axes, k in zip(panels, bins, strict=False):
             for row, is_kept in zip(self.g2[:, k], self.repeats.kept, strict=True):
@@ -164,6 +160,7 @@ class Average:
         left.suptitle(f"mean of {m - n} of {m} repeats (gray)" + (f", {n} left out (dashed)" if n else ""), fontsize=10)
         self._draw_dose(middle)
         self.fitted.draw_over_q(right)
+        return figure
 
     def _draw_dose(self, figure: Any) -> None:
         """Draw tau and the intensity of each repeat over the dose, relative to the mean and to the median."""
@@ -180,12 +177,6 @@ class Average:
             axes.axhline(1, lw=1, color="0.7")
             axes.set_ylabel(label)
         of_counts.set_xlabel(self.dose_name)
-
-    def plot(self) -> Figure:
-        """Draw the average on one page."""
-        figure = new_figure(15, 5.5)
-        self.draw(figure)
-        return figure
 
     def write(self, path: Path) -> None:
         """Write the average as `ainerd analyze` writes curves, and the repeats in the group ``repeats``."""

@@ -1,5 +1,6 @@
 """Analysis of one exposure while its frames arrive."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from ainerd_xpcs.numerics import (
     MultiTau,
     RigakuReader,
     Screen,
-    Screened,
     TwoTimeReducer,
     behind,
     disorder,
@@ -30,7 +30,6 @@ from ainerd_xpcs.technique import _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
-from ainerd_xpcs.technique._frame_map import FrameMap
 from ainerd_xpcs.technique._verdict import (
     MOST_IN_A_ROW,
     MOST_MISSING,
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
 
 DIMS = {
     "c2": ("roi", "t1", "t2"),
-    "c2_frames": ("roi", "frames1", "frames2"),
-    "c2_frames_time": ("frames1",),
     "latent": ("roi", "component"),
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
@@ -65,8 +62,8 @@ DIMS = {
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
-    **dict.fromkeys(("c2_frames_time", "tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
-    **dict.fromkeys(("c2", "c2_frames", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
+    **dict.fromkeys(("tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
+    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     "moved_s": "s",
     **_picture.UNITS,
@@ -90,7 +87,7 @@ class ExposureAnalysis(RunAnalysis):
         flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
         self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat)
         self._correlator = MultiTau(partition, flat)
-        self._by_frame = FrameMap(partition, flat) if run.has_ticks else None
+        self._has_ticks = run.has_ticks
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
@@ -123,7 +120,7 @@ class ExposureAnalysis(RunAnalysis):
         frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
         try:
             for screened in self._screen.push(frames, first=start):
-                self._correlate(screened)
+                screened.to(self._reducer, self._correlator)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
         if self._n_frames is None or self._prepared or (start or 0) + len(frames) >= self._n_frames:
@@ -131,11 +128,6 @@ class ExposureAnalysis(RunAnalysis):
         if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
-
-    def _correlate(self, screened: Screened) -> None:
-        screened.to(self._reducer, self._correlator)
-        if self._by_frame is not None:
-            self._by_frame.push(screened)
 
     def lost(self, n_frames: int) -> None:
         """Widen the errors of relaxation times: these frames may be missing between the others."""
@@ -157,7 +149,7 @@ class ExposureAnalysis(RunAnalysis):
     def enough(self, error: float) -> str | None:
         """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
         technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
-        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame:
+        if n_all is None or n < FEWEST_FRAMES or screen is None or self._has_ticks:
             return None
         if screen.left_out.n_missing or screen.no_contrast:
             return None
@@ -215,7 +207,7 @@ class ExposureAnalysis(RunAnalysis):
         """Return the result of the frames that arrived."""
         try:
             for screened in [] if self._screen is None else self._screen.flush():
-                self._correlate(screened)
+                screened.to(self._reducer, self._correlator)
         except ValueError as error:
             raise AnalysisError(str(error)) from error
         technique, n_frames = self._technique, self._reducer.n_pushed
@@ -233,11 +225,9 @@ class ExposureAnalysis(RunAnalysis):
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         mean, no_contrast = whole.mean(0), self._screen.no_contrast
         sparse = _few_rows(maps, left_out) if empty > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW else None
-        of_frames, n_came = dict[str, NDArray[Any]](), n_frames - left_out.n_missing
-        if self._by_frame is not None and 2 * n_came < n_frames:
+        n_came = n_frames - left_out.n_missing
+        if self._has_ticks and 2 * n_came < n_frames:
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
-            c2_frames, ticks = self._by_frame.maps()
-            of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
         doubt = self._screen.no_relaxation or (None if sparse else self._disorder(mean))
         doubt = doubt or (None if left_out.n_missing else self._behind())
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
@@ -270,23 +260,11 @@ class ExposureAnalysis(RunAnalysis):
             **({"flat_field": technique.flat_field} if technique.flat_field else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
-        arrays = {"c2": maps, **of_frames, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
+        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
-        units = UNITS | _numbers.UNITS | per | {name: "1" for name in summary if name.startswith("strangeness_")}
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
-        names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
-        return Analysis(
-            embedding=judgement.embedding,
-            novelty_p=judgement.p,
-            arrays=arrays,
-            dims={name: DIMS[name] for name in arrays},
-            tables=tables,
-            summary=summary,
-            units={name: unit for name, unit in units.items() if name in names},
-            model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
-            calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
-            status="complete" if self._n_frames in (None, n_frames) else "partial",
-        )
+        analysis = analysis_of(technique, judgement, arrays, tables, summary, _numbers.UNITS | per)
+        return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
 
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
@@ -319,6 +297,30 @@ class ExposureAnalysis(RunAnalysis):
         fit = fit_curves(tau, g2.mean(0), left_over=LEFT_OVER)
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
         return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
+
+
+def analysis_of(
+    technique: "RheoXPCS",
+    judgement: Judgement,
+    arrays: dict[str, NDArray[Any]],
+    tables: dict[str, dict[str, NDArray[Any]]],
+    summary: dict[str, Any],
+    units: dict[str, str],
+) -> Analysis:
+    """Return the result of frames, or of maps; `units` are those of names that are not in `UNITS`."""
+    names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
+    units = UNITS | {name: "1" for name in summary if name.startswith("strangeness_")} | units
+    return Analysis(
+        embedding=judgement.embedding,
+        novelty_p=judgement.p,
+        arrays=arrays,
+        dims={name: DIMS[name] for name in arrays},
+        tables=tables,
+        summary=summary,
+        units={name: unit for name, unit in units.items() if name in names},
+        model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
+        calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
+    )
 
 
 def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:

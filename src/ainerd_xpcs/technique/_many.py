@@ -9,7 +9,6 @@ from ainerd.cli import Config, Force, Tiled, check_out, key_of, results_at
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._average import Average
-    from ainerd_xpcs.technique._fitted import FittedCurves
 
 Sources = Annotated[
     list[str], typer.Argument(help="Files with g2, or results: numbers of scans, or first characters of keys.")
@@ -35,7 +34,11 @@ def average(
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
     check_out(out, force)
     if _are_files(repeats, frame_time, "--dose", dose):
-        mean = _of_files([*map(Path, repeats)], frame_time)
+        from ainerd_xpcs.technique._average import Average
+        from ainerd_xpcs.technique._curves import read_curves
+
+        curves = [read_curves(each, frame_time_s=frame_time) for each in repeats]
+        mean = Average.of(curves, [Path(each).name for each in repeats])
     else:
         with results_at(tiled, config) as store:
             mean = cast("Average", store.average([key_of(store, each) for each in repeats], dose=dose))
@@ -60,14 +63,16 @@ def over_q(
     config: Config = None,
 ) -> None:
     """Draw relaxation times and exponents over q of many files or results in one figure."""
+    from ainerd_xpcs.technique._curves import read_curves
     from ainerd_xpcs.technique._drawing import new_figure
+    from ainerd_xpcs.technique._fitted import FittedCurves
     from ainerd_xpcs.technique._over_q import draw_many_over_q
 
     if out.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
     check_out(out, force)
     if _are_files(exposures, frame_time, "--by", by):
-        fitted = [_fitted(Path(each), frame_time) for each in exposures]
+        fitted = [FittedCurves.of(read_curves(each, frame_time_s=frame_time)) for each in exposures]
         figure, numbers = new_figure(7, 6), [float(k + 1) for k in range(len(fitted))]
         draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
     else:
@@ -89,17 +94,3 @@ def _are_files(given: list[str], frame_time_s: float | None, option: str, column
     if frame_time_s is not None:
         raise ValueError("--frame-time is for files: results have theirs")
     return False
-
-
-def _of_files(files: list[Path], frame_time_s: float | None) -> "Average":
-    from ainerd_xpcs.technique._average import Average
-    from ainerd_xpcs.technique._curves import read_curves
-
-    return Average.of([read_curves(file, frame_time_s=frame_time_s) for file in files], [file.name for file in files])
-
-
-def _fitted(file: Path, frame_time_s: float | None) -> "FittedCurves":
-    from ainerd_xpcs.technique._curves import read_curves
-    from ainerd_xpcs.technique._fitted import FittedCurves
-
-    return FittedCurves.of(read_curves(file, frame_time_s=frame_time_s))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis
 from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.numerics import MapNoise, Neighbours, Partition, g2_from_two_time
-from ainerd_xpcs.technique._exposure import DIMS, UNITS
+from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._maps import MapFile
 from ainerd_xpcs.technique._verdict import (
@@ -107,21 +107,8 @@ def analyse(
             "novelty_p": judgement.p_of_ring,
             "no_claim": np.array([reason or "" for reason in noises.reasons]),
         }
-    units = UNITS | {"q": "1/nm", "phi": "degree"} | dict.fromkeys(("bin", "n_pixels", "novelty_p", *NOISE), "1")
-    units |= {name: "1" for name in summary if name.startswith("strangeness_")}
-    names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
-    analysis = Analysis(
-        embedding=judgement.embedding,
-        novelty_p=judgement.p,
-        arrays=arrays,
-        dims={name: DIMS[name] for name in arrays},
-        tables=tables,
-        summary=summary,
-        units={name: unit for name, unit in units.items() if name in names},
-        model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
-        calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
-    )
-    return analysis, known
+    units = {"q": "1/nm", "phi": "degree"} | dict.fromkeys(("bin", "n_pixels", "novelty_p", *NOISE), "1")
+    return analysis_of(technique, judgement, arrays, tables, summary, units), known
 
 
 class Noises:
@@ -206,22 +193,39 @@ class ReadMaps:
 
 
 class MapRun(RunAnalysis):
-    """Analysis of a run whose "frames" are the two-time maps in a result file.
+    """Analysis of a run whose "frames" are the two-time maps in a result file, and the reader of this file.
 
     The bins are those of the file. Without any they are those of the technique, if these are as many as the maps.
     """
 
     def __init__(self, technique: "RheoXPCS", about: Mapping[str, Any]) -> None:
-        self._technique, self._about, self._read = technique, about, None
+        self._technique, self._about, self._path = technique, about, Path()
+        self._read: ReadMaps | None = None
 
     @property
     def pixels(self) -> NDArray[np.int64]:
         """No pixel: nothing is read from frames."""
         return np.empty(0, np.int64)
 
-    def open_events(self, path: Path, pixel_order: str) -> "_Reader":
+    def open_events(self, path: Path, pixel_order: str) -> Self:
         """Open the result file."""
-        return _Reader(self._technique, self._about, path)
+        self._path = path
+        return self
+
+    def reaches(self, stop: int) -> bool:
+        """Return whether the file is complete, which it always is."""
+        return True
+
+    def blocks(self, start: int, stop: int, viewer: RunAnalysis | None, first: int) -> Iterator[ReadMaps]:
+        """Yield the maps, if the file is as it was when its run was made."""
+        self._check()
+        with MapFile(self._path, frame_time_s=self._about["row_s"], otherwise=self._technique.partition) as file:
+            analysis, known = analyse(file, technique_of(file.partition, self._technique))
+        self._check()
+        yield ReadMaps(analysis, int(known["n_rows"]), not file.no_partition)
+
+    def close(self) -> None:
+        """Keep nothing open."""
 
     def push(self, block: Any, first: int = 0) -> None:
         """Take the maps."""
@@ -231,30 +235,9 @@ class MapRun(RunAnalysis):
         """Return the result."""
         if self._read is None:
             raise AnalysisError("the result file holds no maps")
-        analysis: Analysis = self._read.analysis
         names = {"file": Path(self._about["path"]).name, "layout": self._about["layout"]}
         names |= {"bins_of": "the file"} if self._read.has_bins else {}
-        return replace(analysis, summary={**analysis.summary, **names})
-
-
-class _Reader:
-    """Reads the maps, if the file is as it was when its run was made."""
-
-    def __init__(self, technique: "RheoXPCS", about: Mapping[str, Any], path: Path) -> None:
-        self._technique, self._about, self._path = technique, about, path
-
-    def reaches(self, stop: int) -> bool:
-        return True
-
-    def blocks(self, start: int, stop: int, viewer: RunAnalysis | None, first: int) -> Iterator[ReadMaps]:
-        self._check()
-        with MapFile(self._path, frame_time_s=self._about["row_s"], otherwise=self._technique.partition) as file:
-            analysis, known = analyse(file, technique_of(file.partition, self._technique))
-        self._check()
-        yield ReadMaps(analysis, int(known["n_rows"]), not file.no_partition)
-
-    def close(self) -> None:
-        """Keep nothing open."""
+        return replace(self._read.analysis, summary={**self._read.analysis.summary, **names})
 
     def _check(self) -> None:
         stat = self._path.stat()

@@ -1,13 +1,11 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from scipy.constants import c, e, h
 
 from ainerd.config import Section
@@ -61,51 +59,19 @@ def read_poni(path: Path) -> dict[str, Any]:
     return (plain if name in ("", "detector") else {"detector": name}) | found
 
 
-def within(
-    low: float,
-    high: float,
-    unit: str = "",
-    others: Mapping[str, float] = MappingProxyType({}),
-    *,
-    above: bool = False,
-    below: bool = False,
-) -> AfterValidator:
-    """Return a validator that refuses numbers outside a range, and suggests another unit.
-
-    Parameters
-    ----------
-    low, high : float
-    unit : str
-        Unit of the number and of its limits; empty for a plain number.
-    others : mapping of str to float
-        Units that are often confused with it, with their factors to it.
-    above, below : bool
-        Whether a number equal to the limit is refused.
-    """
-
-    def holds(value: float) -> bool:
-        return low <= value <= high and not (above and value == low) and not (below and value == high)
-
-    def checked(value: float) -> float:
-        if holds(value):
-            return value
-        limits = f"{'above' if above else 'at least'} {low:g} and {'below' if below else 'at most'} {high:g} {unit}"
-        hints = [f"; if {value:g} is in {u}, give {value * x:.6g}" for u, x in others.items() if holds(value * x)]
-        raise ValueError(f"must be {limits.rstrip()}, got {value:g}{(hints or [''])[0]}")
-
-    return AfterValidator(checked)
-
-
-SHARE = {"percent": 0.01}
-PixelPosition = Annotated[float, within(-1e6, 1e6, "pixels")]
-Q = Annotated[float, within(0, 500, "1/nm", {"1/m": 1e-9})]
-Angle = Annotated[float, within(-360, 720, "degrees")]
-Metres = Annotated[float, within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})]
-KeV = Annotated[float, within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})]
-Microns = Annotated[float, within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})]
-
-
+PixelPosition = Annotated[float, Field(ge=-1e6, le=1e6)]
+Q = Annotated[float, Field(ge=0, le=500)]
+Angle = Annotated[float, Field(ge=-360, le=720)]
 MOST_PIXELS = 10**9
+GEOMETRY = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
+RINGS = ("q_range_inv_nm", "n_q", "q_edges_inv_nm", "n_phi", "phi_range_deg", "beamstop_px")
+# Ways to give the bins, and the keys that are allowed beside each; without a way, by a geometry.
+BESIDE: dict[str, tuple[str, ...]] = {
+    "file": (),
+    "roi_map": ("q_inv_nm", "phi_deg"),
+    "poni": RINGS,
+    "": (*GEOMETRY, *RINGS),
+}
 
 
 class PartitionSettings(Section):
@@ -132,10 +98,10 @@ class PartitionSettings(Section):
 
     detector: str = ""
     shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    pixel_um: Microns = 55.0
+    pixel_um: float = Field(default=55.0, ge=0.5, le=5000)
     beam_center_px: tuple[PixelPosition, PixelPosition] | None = None
-    distance_m: Metres | None = None
-    energy_keV: KeV | None = None
+    distance_m: float | None = Field(default=None, ge=0.05, le=200)
+    energy_keV: float | None = Field(default=None, ge=0.1, le=300)
     q_range_inv_nm: tuple[Q, Q] | None = None
     n_q: int = Field(default=1, ge=1, le=1000)
     q_edges_inv_nm: list[Q] | None = None
@@ -157,44 +123,28 @@ class PartitionSettings(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = [name for name in type(self).model_fields if name in self.model_fields_set]
-        ways = [name for name in ("file", "roi_map") if name in given]
-        labels = {"roi_map", "q_inv_nm", "phi_deg"}
-        pixels = {"mask", "flat_field"}
-        allowed = {"file": {"file", *pixels}, "roi_map": labels | pixels}
-        if ways and (more := [name for name in given if name not in allowed[ways[0]]]):
-            raise ValueError(f"{ways[0]} brings the bins, remove {', '.join(more)}; or remove {ways[0]}")
-        if ways:
+        given = [name for name in type(self).model_fields if name in self.model_fields_set - {"mask", "flat_field"}]
+        way = next((name for name in BESIDE if name in given), "")
+        if more := [name for name in given if name not in {way, *BESIDE[way]}]:
+            names, brings = ", ".join(more), "geometry" if way == "poni" else "bins"
+            brought = f"{way} brings the {brings}, remove {names}; or remove {way}"
+            raise ValueError(brought if way else f"{names} only with roi_map")
+        if way in ("file", "roi_map"):
             return self
-        if more := [name for name in given if name in labels]:
-            raise ValueError(f"{', '.join(more)} only with roi_map")
-        if self.poni is not None:
-            brought = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
-            if more := [name for name in given if name in brought]:
-                raise ValueError(f"poni brings the geometry, remove {', '.join(more)}; or remove poni")
-            self._has_rings(given)
-            return self
-        if not self.detector and self.shape is None:
-            if not set(given) - {*pixels, "pixel_um"}:
-                raise ValueError(
-                    "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
-                    "or file, HDF5 with bins, or roi_map, a .npy of labels"
-                )
-            raise ValueError("detector is missing, a name that pyFAI knows; or shape and pixel_um")
+        if not way and not self.detector and self.shape is None:
+            raise ValueError(
+                "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
+                "or file, HDF5 with bins, or roi_map, a .npy of labels"
+            )
         if self.shape and math.prod(self.shape) > MOST_PIXELS:
             raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
         if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
             raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
-        missing = [name for name in ("beam_center_px", "distance_m", "energy_keV") if name not in given]
-        if missing:
+        if missing := [name for name in GEOMETRY[-3:] if not way and name not in given]:
             raise ValueError(f"{', '.join(missing)} missing")
-        self._has_rings(given)
-        return self
-
-    @staticmethod
-    def _has_rings(given: list[str]) -> None:
         if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
             raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+        return self
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""
@@ -207,8 +157,8 @@ class PartitionSettings(Section):
 class Shear(Section):
     """One step of a pre-shear: shear rate in 1/s, duration in s."""
 
-    rate: Annotated[float, within(-1e6, 1e6, "1/s")]
-    duration_s: Annotated[float, within(0, 1e5, "s", {"ms": 1e-3}, above=True)]
+    rate: float = Field(ge=-1e6, le=1e6)
+    duration_s: float = Field(gt=0, le=1e5)
 
 
 class RheoXPCSSettings(Section):
@@ -234,11 +184,11 @@ class RheoXPCSSettings(Section):
     """
 
     partition: PartitionSettings
-    contrast: Annotated[float, within(0, 1, "", SHARE, above=True)] | None = None
+    contrast: float | None = Field(default=None, gt=0, le=1)
     encoder: str = "run"
     denoiser: str = "ours"
     bank: Path | None = None
-    alpha: Annotated[float, within(0, 1, "", SHARE, above=True, below=True)] = 0.05
+    alpha: float = Field(default=0.05, gt=0, lt=1)
     monitor: str = ""
     transmission: str = ""
     preshear: list[Shear] = []

@@ -19,7 +19,6 @@ MASKED = "white"  # and nothing else
 GREYS = LinearSegmentedColormap.from_list("greys", ["#101010", "#c4c4c4"])
 BEAM = "#D00000"
 MOST_NUMBERS = 80  # of bins in the picture
-MOST_ROWS = 36  # of the table
 
 
 def draw_bins(
@@ -30,7 +29,7 @@ def draw_bins(
     *,
     frame: Floats | None = None,
 ) -> None:
-    """Draw the bins on the whole detector and enlarged, with a table of their numbers, q, phi and pixels.
+    """Draw the bins on the whole detector, and enlarged with their numbers.
 
     Parameters
     ----------
@@ -50,10 +49,10 @@ def draw_bins(
     """
     if frame is not None and frame.shape != partition.shape:
         raise ValueError(f"the frame has {frame.shape} pixels, the bins are for {partition.shape}")
-    figure.set_size_inches(15, 7.5)
+    figure.set_size_inches(13, 7.5)
     figure.set_layout_engine("none")  # a layout engine would cut titles of axes of equal aspect
     grid = {"left": 0.045, "right": 0.995, "bottom": 0.075, "top": 0.9, "wspace": 0.16}
-    whole, near, table = figure.subplots(1, 3, width_ratios=[1.1, 1.2, 0.66], gridspec_kw=grid)
+    whole, near = figure.subplots(1, 2, width_ratios=[1.1, 1.2], gridspec_kw=grid)
     for axes in (whole, near):
         _picture(axes, partition, masked, frame)
         if beam is not None:
@@ -78,7 +77,6 @@ def draw_bins(
     whole.set_title("\n".join(lines), fontsize=10, loc="left")
     near.set(xlim=(box[0], box[1]), ylim=(box[3], box[2]))
     _numbers(near, partition)
-    _table(table, partition)
 
 
 def _picture(axes: Axes, partition: Partition, masked: NDArray[np.bool_] | None, frame: Floats | None) -> None:
@@ -130,33 +128,6 @@ def _numbers(axes: Axes, partition: Partition) -> None:
         box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
         place: dict[str, Any] = {"ha": "center", "va": "center", "clip_on": True, "bbox": box}
         axes.text(x[nearest], y[nearest], str(k + 1), fontsize=size, fontweight="bold", **place)
-
-
-def _table(axes: Axes, partition: Partition) -> None:
-    """Write a line for each bin, or for each ring if there are many bins."""
-    axes.set_axis_off()
-    lines = ["bin    q (1/nm)   phi (°)  pixels"]
-    bins = list(zip(partition.q, partition.phi, partition.n_pixels, strict=True))
-    if len(bins) <= MOST_ROWS:
-        for k, (q, phi, n) in enumerate(bins, start=1):
-            lines.append(f"{k:>3}  {_number(q, '.4g'):>10}  {_number(phi, '.1f'):>8}  {n:>6}")
-    else:
-        lines = ["bins       q (1/nm)      phi (°)       pixels"]
-        begins = np.flatnonzero(np.diff(partition.q, prepend=-1) != 0)
-        for a, b in zip(begins, [*begins[1:], len(bins)], strict=True):
-            phi, n = partition.phi[a:b], partition.n_pixels[a:b]
-            numbers, span = f"{a + 1} to {b}", f"{_number(phi[0], '.4g')} … {_number(phi[-1], '.4g')}"
-            lines.append(f"{numbers:<10} {_number(partition.q[a], '.4g'):>8}  {span:>13}  {n.min():>6} … {n.max()}")
-        if len(lines) > MOST_ROWS:
-            lines = [*lines[:MOST_ROWS], f"… and {len(lines) - MOST_ROWS} more"]
-    if n_out := len(partition.left_out):
-        lines += ["", f"left out: {n_out} without a pixel"]
-    size = 9 if len(bins) <= MOST_ROWS else 7.5
-    axes.text(0, 1, "\n".join(lines), va="top", ha="left", family="monospace", fontsize=size, transform=axes.transAxes)
-
-
-def _number(x: float, form: str) -> str:
-    return "–" if np.isnan(x) else format(x, form)
 
 
 def _box(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[float, float, float, float]:

@@ -1,10 +1,9 @@
 """Rheo-XPCS: the technique that measures dynamics in speckle movies of a sheared sample."""
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,7 +30,7 @@ from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
-from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
+from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
@@ -56,8 +55,6 @@ NAMED = {
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed"}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
-_landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
-_lock = Lock()
 
 
 class _Compiling(Listener):
@@ -130,7 +127,6 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
-        self._is_session = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -214,7 +210,6 @@ class RheoXPCS(Technique):
 
         Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
-        self._is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
@@ -228,11 +223,7 @@ class RheoXPCS(Technique):
 
     def landmarks(self) -> Landmarks:
         """Return exposures of the bank with their families."""
-        key = self.bank.id, self.encoder.sha256
-        with _lock:  # a figure and the agent may request them at once
-            if key not in _landmarks:
-                _landmarks[key] = placed(self.bank, self.encoder, **LANDMARKS)
-            return _landmarks[key]
+        return placed(self.bank, self.encoder, **LANDMARKS)
 
     def null_regimes(self) -> NullRegimes | None:
         """Return simulated regimes of known kinds; None unless encoder and bank are the shipped ones."""
@@ -280,8 +271,3 @@ class RheoXPCS(Technique):
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""
         return calibrated(self.bank, self.encoder, **given)
-
-    def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
-        """Calibrate in a session of several runs what later ones may need, so that they need not wait for it."""
-        if self._is_session:
-            calibrate_ahead(self.bank, self.encoder, several)

@@ -1,13 +1,13 @@
 """Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also available without the name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Json, On, Tiled, bars, key_of, mapping, results_at, show_file, show_near
+from ainerd.cli import Config, On, Tiled, bars, key_of, mapping, results_at, show_file
 from ainerd_xpcs.technique._analyze import analyze
 from ainerd_xpcs.technique._audit import audit
 from ainerd_xpcs.technique._ingest import ingest
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 share a calibration
 SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
 CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
-Watch = Callable[[str, int, int, dict[str, float]], None]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
@@ -37,21 +36,6 @@ app.command()(audit)
 app.command()(average)
 app.command()(over_q)
 app.command()(ingest)
-REMOVED = {  # until 0.1: what to do in place of these commands
-    "calibrate-q": "fit the rings with pyFAI-calib2, and give its file as rheo_xpcs.partition.poni",
-    "saxs": "subtract the buffer from I(q), array saxs of a result over saxs_q, with another program",
-    "xsvs": "fit the contrast of each exposure time, column contrast0 of the bins, in Python",
-}
-
-
-def _refuse(context: typer.Context) -> None:
-    name = str(context.info_name)
-    raise ValueError(f"the command {name} was removed: {REMOVED[name]}")
-
-
-for name in REMOVED:
-    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(name, hidden=True, context_settings=anything)(_refuse)
 
 
 @app.command()
@@ -99,35 +83,6 @@ def encode(
     console.print(f"figure: {out}")
 
 
-@app.command()
-def similar(
-    file: Annotated[Path, typer.Argument(help="The C2 maps of a run, .npy, (n, 256, 256), baseline 1.")],
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
-    encoder: Annotated[Path | None, typer.Option(help="Weights of the encoder of the results, if not shipped.")] = None,
-    tiled: Tiled = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Find the results that are nearest to the C2 maps in a file, nearest first, among those like the newest."""
-    import numpy as np
-
-    from ainerd_xpcs.latent import Encoder
-
-    maps = read_npy(file)
-    if maps.ndim != 3 or maps.shape[1:] != (256, 256) or maps.dtype.kind != "f" or not np.isfinite(maps).all():
-        raise ValueError(f"{file}: needs finite maps of shape (n, 256, 256), got {maps.dtype} {maps.shape}")
-    with results_at(tiled, config) as store:
-        points = store.embeddings()
-        if points.empty:
-            raise ValueError("there are no complete results to compare with")
-        info = store.record(points.index[-1]).model
-        model = Encoder.load(str(encoder or info["name"]))
-        if model.sha256 != info["sha256"]:
-            theirs = f"the results are of encoder {info['name']!r} with SHA-256 {info['sha256'][:12]}…"
-            raise ValueError(f"{theirs}, this one has {model.sha256[:12]}…: give its weights with --encoder")
-        show_near(store.similar(model.encode_run(maps), n), as_json=json)
-
-
 def read_npy(file: Path) -> "NDArray[Any]":
     """Read the array of numbers in a ``.npy`` file."""
     import numpy as np
@@ -149,9 +104,6 @@ def calibrate(
         list[str] | None,
         typer.Option(help="Take this result for known: number of its scan, or first characters of its key."),
     ] = None,
-    from_tiled: Annotated[
-        bool, typer.Option("--from-tiled", help="With --regime or --key: read the known runs from a server.")
-    ] = False,
     on: On = None,
     tiled: Tiled = None,
     config: Config = None,
@@ -168,8 +120,6 @@ def calibrate(
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")
-    if from_tiled and not (regime or key):
-        raise ValueError("--from-tiled: name the known runs with --regime or --key")
     if not (n or regime or key):
         raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
     if 0 < n < FEWEST_SIMULATED:
@@ -250,30 +200,11 @@ def ours(
     seed: Seed = 1,
     truths: Annotated[int | None, typer.Option(min=100, help="Noise-free maps to draw; default: as shipped.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of 160 of them; default: as shipped.")] = None,
-    from_tiled: Annotated[
-        bool, typer.Option("--from-tiled", help="Tune the shipped encoder to the complete results on a server.")
-    ] = False,
-    regime: Annotated[list[int] | None, typer.Option(help="With --from-tiled: only runs of this regime.")] = None,
-    tiled: Tiled = None,
-    config: Config = None,
 ) -> None:
-    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores.
+    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores."""
+    from ainerd_xpcs.latent.training import train_ours
 
-    With --from-tiled the shipped one is tuned to measured runs instead: some minutes. Under torchrun several
-    processes train together.
-    """
-    from ainerd_xpcs.latent.training import train_ours, tune_ours
-
-    options = {"seed": seed, "truths": truths, "steps": steps}
-    if not from_tiled:
-        _train(train_ours, out, **options)
-        return
-    with results_at(tiled, config) as store:
-
-        def tune(out: Path, watch: Watch, **given: Any) -> Path:
-            return tune_ours(out, _measured_maps(store, regime, watch), watch=watch, **given)
-
-        _train(tune, out, **options)
+    _train(train_ours, out, seed=seed, truths=truths, steps=steps)
 
 
 @train.command()
@@ -318,33 +249,6 @@ def nights(
         progress.add_task("nights", total=None)
         write_null(out / "regimes.safetensors", technique, simulated, longer.z, seed=seed)
     show_file(out / "regimes.safetensors")
-
-
-@train.command()
-def paper(
-    out: Folder = Path("weights"),
-    seed: Seed = 0,
-    maps: Annotated[int, typer.Option(min=16, help="Simulated maps of 256 px.")] = 2000,
-    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the maps.")] = 60,
-    cpu_s: Annotated[float | None, typer.Option(min=0, help="End after this much CPU time, in seconds.")] = None,
-) -> None:
-    """Train the network of the AI-NERD paper by its recipe: days on a CPU."""
-    from ainerd_xpcs.latent.training import train_paper
-
-    _train(train_paper, out, seed=seed, maps=maps, epochs=epochs, cpu_s=cpu_s)
-
-
-def _measured_maps(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
-    """Yield the maps of complete results, of all regimes or some."""
-    results = store.search(status="complete")
-    if regimes:
-        results = results[results["regime"].isin(regimes)]
-    if results.empty:
-        of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
-        raise ValueError(f"no complete results{of} to tune to")
-    for i, key in enumerate(results.index):
-        yield store.array(str(key), "c2")
-        watch("reading", i + 1, len(results), {})
 
 
 def _train(training: Callable[..., Path], out: Path, **options: Any) -> None:

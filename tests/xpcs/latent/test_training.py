@@ -1,20 +1,11 @@
 """Training continues after an interruption, and learns no held-out mechanism."""
 
-import copy
-import os
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from scipy.ndimage import shift
-from threadpoolctl import threadpool_limits
 
-from ainerd_xpcs.dynamics import KNOWN, Dynamics, draw, noisy, reduced_g1_squared
+from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, ModelError, from_triangle, training
-from ainerd_xpcs.latent._learned import N_GAUGES
-from ainerd_xpcs.latent.training._simulated import PARAMETERS, TEXTURES, Truths, composed, examples, speckled, truth
+from ainerd_xpcs.latent.training._simulated import TEXTURES, Truths, composed, examples, speckled, truth
 
 SMALL_BATCH = 50  # truths in a step: a step of 160 takes seconds where bfloat16 is emulated
 
@@ -83,101 +74,6 @@ def test_interrupted_training_continues(tmp_path, monkeypatch, cheap):
     np.testing.assert_allclose(a.encode(maps), b.encode(maps), rtol=1e-3, atol=1e-3)
     with pytest.raises(ModelError, match="another recipe"):
         training.train_ours(tmp_path / "b", seed=3, truths=100, steps=5)
-
-
-def test_a_shift_wraps_around_exactly():
-    from ainerd_xpcs.latent.training._paper import shifted
-
-    maps = np.random.default_rng(5).random((3, 16, 16)).astype(np.float32)
-    by = np.random.default_rng(6).integers(16, size=3)
-    peer = [shift(m, (b, b), order=1, mode="grid-wrap") for m, b in zip(maps, by, strict=True)]
-    np.testing.assert_allclose(shifted(maps, np.random.default_rng(6)), peer, atol=1e-6)
-
-
-def test_the_paper_recipe_writes_a_loadable_file(tmp_path):
-    import torch
-
-    file = training.train_paper(tmp_path, seed=1, maps=16, epochs=1)
-    assert Encoder.load(file).encode(np.ones((1, 256, 256))).shape == (1, 64)
-    assert set(torch.load(file, weights_only=True)) >= {"encoder.0.weight", "bottleneck.3.bias", "decoder1.21.weight"}
-
-
-def test_processes_average_their_gradients(tmp_path, monkeypatch, cheap):
-    """Two processes, as started by torchrun, train like one process that sums the gradients of both batches."""
-    import torch
-
-    from ainerd_xpcs.latent.training import _ours
-    from ainerd_xpcs.latent.training._network import Network, Objective, _pace
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
-        monkeypatch.setenv(name, value)
-    options = {"seed": 3, "truths": 100, "steps": 2}
-    program = "import sys; from pathlib import Path; from ainerd_xpcs.latent.training import _ours; "
-    program += f"_ours.BATCH = {SMALL_BATCH}; _ours.train_ours(Path(sys.argv[1]), **{options})"
-    other = subprocess.Popen([sys.executable, "-c", program, tmp_path], env={**os.environ, "RANK": "1"})
-    try:
-        with threadpool_limits(1):  # as under torchrun: with so few maps many components are arbitrary
-            training.train_ours(tmp_path, **options)
-        assert other.wait(60) == 0
-    finally:
-        other.kill()
-        other.wait()
-    state = torch.load(tmp_path / "ours.checkpoint.pt", weights_only=True)
-    assert state["recipe"]["processes"] == 2 and state["step"] == 2
-
-    drawn = _ours.corpus(tmp_path / "truths.safetensors", {"seed": 3, "truths": 100}, watch=print)
-    with threadpool_limits(1):
-        objective = Objective(drawn, *_ours._basis(drawn, 3), n=SMALL_BATCH, seed=3)
-    torch.manual_seed(3)
-    network = Network(len(objective.operator) + N_GAUGES, len(objective.basis), len(KNOWN), len(PARAMETERS)).train()
-    alone = copy.deepcopy(network)
-    optimizers = [torch.optim.AdamW(n.parameters(), weight_decay=1e-3, betas=(0.9, 0.98)) for n in (network, alone)]
-    for step in range(2):
-        other = copy.deepcopy(network)
-        for one, rank in ((network, 0), (other, 1), (alone, 0)):
-            generator = torch.Generator().manual_seed(3 * 1_000_003 + 2 * step + rank)
-            one.zero_grad()
-            objective.loss(one, objective.batch(2 * step + rank), generator)[0].backward()
-        for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
-            mine.grad = (mine.grad + theirs.grad) / 2
-        for one, optimizer in zip((network, alone), optimizers, strict=True):
-            optimizer.param_groups[0]["lr"] = _ours._LEARNING_RATE * _pace(step, 2)
-            torch.nn.utils.clip_grad_norm_(one.parameters(), 1.0)
-            optimizer.step()
-    found, averaged, of_one = (
-        torch.cat([p["exp_avg"].double().flatten() for p in kept["state"].values()])
-        for kept in (state["optimizer"], *(optimizer.state_dict() for optimizer in optimizers))
-    )
-    assert torch.dist(found, averaged) < 0.2 * torch.dist(found, of_one)
-
-
-def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monkeypatch):
-    from ainerd_xpcs.latent.training import _ours
-
-    """The measured maps are echoes, which the shipped encoder never saw."""
-    monkeypatch.setattr(_ours, "BATCH", 60)
-    rng = np.random.default_rng(7)
-
-    def echoes(n):
-        shape = [reduced_g1_squared(draw("echo", rng), 1.0, 64, [0.0])[0] for _ in range(n)]
-        return np.float32(0.2) * np.array(shape, np.float32)
-
-    def measured(shape, counts):
-        return noisy(shape, n_pixels=2000, n_frames=5000, counts=counts, rng=rng)[:, 0]
-
-    file = training.tune_ours(tmp_path, [measured(echoes(40), 1.0)], seed=2, truths=100, steps=12)
-    before, after, fresh = Encoder.load("ours"), Encoder.load(file), echoes(30)
-    maps = measured(fresh, 0.3)
-    error = [np.square(e.decode(e.encode(maps), size=64) - 1 - fresh).mean() for e in (before, after)]
-    assert error[1] < 0.9 * error[0]
-    slow = 1 + np.float32(0.2) * reduced_g1_squared(draw("slow", rng), 1.0, 64, np.arange(18) * 10.0)
-    moved = (after.encode(slow) - before.encode(slow))[:, 2:32]
-    assert np.sqrt(np.square(moved).mean()) < 0.2  # latent shapes spread about 1
-    with pytest.raises(ValueError, match="no measured map has any contrast"):
-        training.tune_ours(tmp_path / "other", [np.ones((2, 64, 64))], truths=100, steps=1)
 
 
 @pytest.mark.parametrize("name", list(TEXTURES))

@@ -18,6 +18,8 @@ from ainerd_xpcs.technique import (
     read_mask,
 )
 
+pytestmark = pytest.mark.usefixtures("part_of_bank")  # it is calibrated in less time
+
 SHAPE = 40, 60
 RING = {
     "shape": SHAPE, "beam_center_px": (20.0, 30.0), "distance_m": 6.0, "energy_keV": 11.0,

@@ -14,14 +14,14 @@ from ainerd.results import ResultStore, explain, export, validate
 from ainerd.runs import write_run
 from ainerd.server import open_catalog
 from ainerd_xpcs.technique import MapFile, _ingest
-from ainerd_xpcs.technique.commands import analyze, ingest, similar
+from ainerd_xpcs.technique.commands import analyze, ingest
 from tests.killed import killed
 from tests.xpcs.technique import map_files
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")
 
 app = typer.Typer()
-for command in (analyze, ingest, similar):
+for command in (analyze, ingest):
     app.command()(command)
 
 

@@ -151,7 +151,7 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
     ("partition", "message"),
     [
         ("", "rheo_xpcs.partition: must have a geometry (detector or shape, beam_center_px, "),
-        ("beam_center_px = [1, 2]", "detector is missing, a name that pyFAI knows; or shape and pixel_um"),
+        ("beam_center_px = [1, 2]", "must have a geometry (detector or shape, beam_center_px, "),
         ('detector = "lambda750k"\nbeam_center_px = [1, 2]', "distance_m, energy_keV missing"),
         (f'{RING}\nfile = "x.h5"', "file brings the bins, remove shape, beam_center_px, distance_m, energy_keV, q"),
         ('file = "x.h5"\nroi_map = "x.npy"', "file brings the bins, remove roi_map; or remove file"),
@@ -162,9 +162,9 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         ('file = "x.h5"', "partition: file: there is no "),
         ('roi_map = "agent.toml"', "partition: roi_map: "),
         (f'{RING}\nmask = "no.npy"', "partition: mask: there is no "),
-        (RING.replace("6.0", "6000.0"), "distance_m: must be at least 0.05 and at most 200 m, got 6000; if 6000 is"),
-        (RING.replace("11.0", "11000.0"), "at most 300 keV, got 11000; if 11000 is in eV, give 11"),
-        (f"{RING}\npixel_um = 55e-6", "must be at least 0.5 and at most 5000 µm, got 5.5e-05; if 5.5e-05 is in m"),
+        (RING.replace("6.0", "6000.0"), "distance_m: Input should be less than or equal to 200, got 6000"),
+        (RING.replace("11.0", "11000.0"), "energy_keV: Input should be less than or equal to 300, got 11000"),
+        (f"{RING}\npixel_um = 55e-6", "pixel_um: Input should be greater than or equal to 0.5, got 5.5e-05"),
         (RING.replace("0.019", "nan"), "partition.q_range_inv_nm.0: Input should be a finite number, got nan"),
         (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be (low, high)"),
         (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings: q runs 0.0"),
@@ -179,11 +179,14 @@ def test_what_is_wrong_with_bins_is_one_line(refused, partition, message):
 @pytest.mark.parametrize(
     ("analysis", "message"),
     [
-        ("contrast = 20", "rheo_xpcs.contrast: must be above 0 and at most 1, got 20; if 20 is in percent, give 0.2"),
-        ("contrast = 0.0", "rheo_xpcs.contrast: must be above 0"),
-        ("alpha = 5", "rheo_xpcs.alpha: must be above 0 and below 1, got 5; if 5 is in percent, give 0.05"),
-        ("alpha = 1.0", "rheo_xpcs.alpha: must be above 0 and below 1, got 1"),
-        ("preshear = [{ rate = 30, duration_s = 0 }]", "rheo_xpcs.preshear.0.duration_s: must be above 0"),
+        ("contrast = 20", "rheo_xpcs.contrast: Input should be less than or equal to 1, got 20"),
+        ("contrast = 0.0", "rheo_xpcs.contrast: Input should be greater than 0"),
+        ("alpha = 5", "rheo_xpcs.alpha: Input should be less than 1, got 5"),
+        ("alpha = 1.0", "rheo_xpcs.alpha: Input should be less than 1, got 1"),
+        (
+            "preshear = [{ rate = 30, duration_s = 0 }]",
+            "rheo_xpcs.preshear.0.duration_s: Input should be greater",
+        ),
         (
             "preshear = [{ rate = inf, duration_s = 1 }]",
             "rheo_xpcs.preshear.0.rate: Input should be a finite number, got inf",

@@ -11,7 +11,7 @@ from ainerd.technique import AnalysisError, RunInfo
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique import RheoXPCS, sentences
+from ainerd_xpcs.technique import RheoXPCS, scorer_of, sentences
 from tests.small_bank import some_of_bank
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
@@ -25,13 +25,28 @@ def technique(**options):
     return RheoXPCS(partition, Encoder.load(), small_bank(), **{"contrast": 1.0 / 3} | options)
 
 
+@cache
+def usual_scorer():
+    return scorer_of(technique())
+
+
+@pytest.fixture
+def one_scorer(monkeypatch):
+    """One calibration for exposures of all statistics, in tests that are not about p-values: each takes seconds."""
+    scorer = usual_scorer()
+    monkeypatch.setattr(RheoXPCS, "scorer", lambda self, given: scorer)
+
+
+@cache
 def speckle(n_frames, photons, seed=0, tau_s=20.0):
     """Frames of three modes that relax with tau over 50 s, `photons` a pixel in all."""
     rng = np.random.default_rng(seed)
     s = clock(Dynamics(family="slow", tau_s=tau_s), np.arange(n_frames) * 50 / n_frames)
     root = np.linalg.cholesky(g1_moving(Dynamics(family="slow", tau_s=tau_s), s[:, None], s) + 1e-9 * np.eye(n_frames))
     field = (root @ rng.normal(size=(n_frames, 6 * ROI_MAP.size))).reshape(n_frames, 6, *ROI_MAP.shape)
-    return rng.poisson((field**2).mean(1) * photons / n_frames).astype(np.uint16)
+    frames = rng.poisson((field**2).mean(1) * photons / n_frames).astype(np.uint16)
+    frames.flags.writeable = False  # tests share them
+    return frames
 
 
 def analyse(subject, frames, n_frames="as many as there are", frame_time_s=None):
@@ -68,6 +83,7 @@ def test_a_known_exposure_is_described_and_not_called_novel():
     assert analysis.summary["no_claim"] is None
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_denoised_maps_are_kept_beside_the_measured_ones():
     subject, plain = technique(denoiser=Encoder.load("ours")), technique()
     assert subject.parameters != plain.parameters
@@ -103,16 +119,6 @@ def test_what_changes_the_numbers_changes_the_parameters():
     assert technique(alpha=0.01).parameters == base  # the p-value is the same
 
 
-def test_only_a_session_calibrates_ahead(monkeypatch):
-    asked, subject = [], technique()
-    monkeypatch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: asked.append(given))
-    subject.expect([])
-    assert asked == []
-    subject.warm_up()  # as a session does
-    subject.expect([])
-    assert len(asked) == 1
-
-
 def test_labels_keep_their_numbers():
     z = np.repeat(np.eye(16, dtype=np.float32)[:2] * technique().regime_width, 4, axis=0)
     first = technique().regimes(z)
@@ -136,6 +142,7 @@ def test_of_several_rings_each_has_its_numbers_and_the_run_one_verdict(movie):
     assert analysis.summary["tau_s"] == rings["tau_s"][1] and analysis.summary["q"] == rings["q"][1]
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_the_picture_of_several_rings_has_tau_over_q(movie, place):
     partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.025, 0.03], 6))
     subject = RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3)
@@ -177,6 +184,7 @@ def test_the_contrast_of_a_run_is_found_in_it(movie):
     assert analysis.summary["speckle"] == "no" and "tau_s" not in given(analysis)
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
     still = np.random.default_rng(1).poisson(np.repeat(movie[:1] + 0.3, 100, axis=0)).astype(np.uint16)
     clean = analyse(technique(), still)
@@ -194,6 +202,7 @@ def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
     assert np.isnan(analysis.arrays["c2"]).any() and np.isfinite(analysis.embedding).all()
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_a_beam_that_has_moved_is_said():
     rng = np.random.default_rng(3)
     frames = rng.poisson(1.0, (800, *ROI_MAP.shape)).astype(np.uint16)
@@ -223,6 +232,7 @@ def test_too_few_frames_are_refused():
         technique().begin(RunInfo(raw_uid="x", n_frames=63, frame_shape=ROI_MAP.shape, frame_time_s=1.0))
 
 
+@pytest.mark.usefixtures("one_scorer")
 @pytest.mark.parametrize("n_frames", [200, None])
 def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that_came(n_frames):
     subject, frames = technique(contrast=None), speckle(200, 400, tau_s=5.0)[:140]
@@ -241,6 +251,7 @@ def test_an_exposure_that_ends_too_early_says_why():
         analyse(technique(contrast=None), speckle(63, 60), 100)
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_a_million_frames_take_no_more_memory_than_their_sums():
     subject, frames = technique(contrast=None), speckle(64, 60)
     exposure = subject.begin(RunInfo(raw_uid="x", n_frames=10**6, frame_shape=ROI_MAP.shape, frame_time_s=1e-3))
@@ -251,6 +262,7 @@ def test_a_million_frames_take_no_more_memory_than_their_sums():
     assert analysis.arrays["g2"].shape[1] < 200 and analysis.status == "partial"
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_missing_frames_change_neither_lags_nor_times():
     frames = speckle(400, 2000)
     whole = analyse(technique(), frames)
@@ -268,6 +280,7 @@ def test_missing_frames_change_neither_lags_nor_times():
     assert (~lit).sum() == 24 and analysis.arrays["intensity_time"][-1] == whole.arrays["intensity_time"][-1]
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_maps_with_many_missing_rows_have_g2_and_fits_but_no_verdict():
     frames = speckle(400, 2000)
     whole = analyse(technique(), frames)
@@ -321,6 +334,7 @@ def test_counts_with_a_ceiling_leave_relaxation_times_but_neither_contrast_nor_v
     assert np.isnan([bins[name] for name in CONTRASTS]).all() and np.isfinite(bins["tau_s"]).all()
 
 
+@pytest.mark.usefixtures("one_scorer")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -341,6 +355,7 @@ def test_frames_that_are_not_those_of_the_sample_leave_g2_alone(change, why):
     assert np.isfinite(analysis.arrays["c2"]).all() and np.isfinite(analysis.embedding).all()
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_two_relaxation_times_are_not_given_where_frames_never_came():
     """Gaps at unknown places change the shape of g2, as a second relaxation does."""
     rng = np.random.default_rng(0)
@@ -363,6 +378,7 @@ def test_two_relaxation_times_are_not_given_where_frames_never_came():
     assert short["tau_s"] is None and short["tau2_s"] is None and "gaps look like" in short["no_tau"]
 
 
+@pytest.mark.usefixtures("one_scorer")
 def test_frames_that_never_came_widen_the_errors_of_relaxation_times():
     frames = speckle(180, 900)
     exact, short = (

@@ -1,4 +1,4 @@
-"""Train encoders on simulated exposures, and tune one to measured ones; nothing here runs during an experiment."""
+"""Train encoders on simulated exposures; nothing here runs during an experiment."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -7,13 +7,12 @@ from ainerd_xpcs.latent.training._pca import PcaFit, train_pca
 from ainerd_xpcs.latent.training._simulated import variant
 
 if TYPE_CHECKING:
-    from ainerd_xpcs.latent.training._ours import train_ours, tune_ours
-    from ainerd_xpcs.latent.training._paper import train_paper
+    from ainerd_xpcs.latent.training._ours import train_ours
     from ainerd_xpcs.latent.training._run import train_run
 
-__all__ = ["PcaFit", "train_ours", "train_paper", "train_pca", "train_run", "tune_ours", "variant"]
+__all__ = ["PcaFit", "train_ours", "train_pca", "train_run", "variant"]
 
-_MODULES = {"train_ours": "_ours", "tune_ours": "_ours", "train_paper": "_paper", "train_run": "_run"}
+_MODULES = {"train_ours": "_ours", "train_run": "_run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,15 @@
-"""The learned encoder's network in torch, its loss, and the training loop with checkpoints and several processes."""
+"""The learned encoder's network in torch, its loss, and the training loop with checkpoints."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 
 from ainerd_xpcs.latent import ModelError
 from ainerd_xpcs.latent._grid import SIZE, weighted
@@ -22,7 +19,6 @@ from ainerd_xpcs.latent.training._simulated import Truths, Watch, examples
 # The exponent and the relaxation time are the hardest to predict, so they count more.
 _PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 _MAP, _FAMILY, _PARAMETER, _PAIR, _CONTRAST = 250.0, 1.0, 1.0, 0.3, 3.0
-_ANCHOR = 10.0
 _LATENT_NOISE = 0.05
 # Noise below which the squared error of a map counts fully.
 _NOISE_FLOOR = 0.02
@@ -105,11 +101,8 @@ class Objective:
     """Draws batches of `n` truths and computes the loss.
 
     The loss is mainly the squared error of the map. The latent shape must be nearest to that of another noisy map of
-    the same truth, and linear heads must predict family and parameters from it.
-
-    With the network `before`, in evaluation mode, it is the loss of tuning to measured maps: instead of the predictions
-    of the heads, the latent shapes of simulated maps must stay near those of `before`. Parameters of measured truths
-    are NaN. `basis`, `mean` and `spread` are those of the principal components (k, 2080) of weighted noise-free maps.
+    the same truth, and linear heads must predict family and parameters from it. `basis`, `mean` and `spread` are those
+    of the principal components (k, 2080) of weighted noise-free maps.
     """
 
     def __init__(
@@ -121,9 +114,8 @@ class Objective:
         *,
         n: int,
         seed: int,
-        before: Network | None = None,
     ) -> None:
-        self.truths, self.basis, self.mean, self.n, self.seed, self.before = truths, basis, mean, n, seed, before
+        self.truths, self.basis, self.mean, self.n, self.seed = truths, basis, mean, n, seed
         self.unit = unit_of(spread)
         self.operator, self.operator_mean = features_of(basis, mean, spread)
         known = truths.parameters
@@ -158,23 +150,15 @@ class Objective:
         weighted_error = (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
         contrast = (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()
         known = ~batch.parameters.isnan()
-        if self.before is not None:
-            with torch.no_grad():
-                old, _ = self.before.to(z.device).encode(batch.features)
-            simulated = known.any(1)
-            moved = (z - old)[simulated].square().mean()
-            total = _MAP * weighted_error + _PAIR * pair + _CONTRAST * contrast + _ANCHOR * moved
-            watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
-        else:
-            named = batch.family >= 0
-            guess = network.families(z)[named]
-            family = functional.cross_entropy(guess, batch.family[named])
-            off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
-            parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
-            total = _MAP * weighted_error + _FAMILY * family + _PARAMETER * parameter
-            total = total + _PAIR * pair + _CONTRAST * contrast
-            right = (guess.argmax(1) == batch.family[named]).float().mean()
-            watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
+        named = batch.family >= 0
+        guess = network.families(z)[named]
+        family = functional.cross_entropy(guess, batch.family[named])
+        off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
+        parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
+        total = _MAP * weighted_error + _FAMILY * family + _PARAMETER * parameter
+        total = total + _PAIR * pair + _CONTRAST * contrast
+        right = (guess.argmax(1) == batch.family[named]).float().mean()
+        watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
         return total, {name: float(value.detach()) for name, value in watched.items()}
 
     def _pair_error(self, z: Tensor, batch: Batch) -> Tensor:
@@ -186,22 +170,6 @@ class Objective:
         return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
 
 
-@contextmanager
-def processes() -> Iterator[tuple[int, int]]:
-    """Yield the number of this process and how many there are, as ``torchrun`` sets them; (0, 1) without it."""
-    n = int(os.environ.get("WORLD_SIZE", 1))
-    if n == 1:
-        yield 0, 1
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield distributed.get_rank(), n
-    finally:
-        distributed.destroy_process_group()
-
-
 def train(
     parts: dict[str, Any],
     losses: Callable[[int], Iterator[Loss]],
@@ -210,12 +178,8 @@ def train(
     watch: Watch,
     *,
     steps: int,
-    every: int = 0,
-    clip: float = 1.0,
-    threads: int = 1,
-    writes: bool = True,
 ) -> None:
-    """Train for this number of steps, and write a checkpoint `every` some, from which interrupted training continues.
+    """Train for this number of steps, and write a checkpoint every 200, from which interrupted training continues.
 
     ModelError if there is a checkpoint of another recipe.
 
@@ -225,24 +189,18 @@ def train(
         network, optimizer and schedule.
     losses : callable
         Called with the number of the first step; yields the loss of each step from there on.
-    clip : float
-        Largest norm of the gradients.
-    threads : int
-        Threads of torch; 0 leaves their number.
-    writes : bool
-        Whether this process writes the checkpoints.
     """
     before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(1)
     for step, (loss, watched) in enumerate(losses(start), start + 1):
         parts["optimizer"].zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parts["network"].parameters(), clip)
+        nn.utils.clip_grad_norm_(parts["network"].parameters(), 1.0)
         parts["optimizer"].step()
         parts["schedule"].step()
         mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
         watch("training", step, steps, mean)
-        if writes and (step % (every or _CHECKPOINT_EVERY) == 0 or step == steps):
+        if step % _CHECKPOINT_EVERY == 0 or step == steps:
             state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
@@ -273,48 +231,29 @@ def train_network(
     recipe: dict[str, Any],
     *,
     learning_rate: float,
-    process: tuple[int, int],
     watch: Watch,
 ) -> Network:
-    """Train a network, in training mode, for `recipe["steps"]` steps.
-
-    Each process draws its own batches and the gradients are averaged, so that n processes see n times the maps in a
-    step. Every process reads the checkpoint and the first writes it. `process` is the number of this process and how
-    many there are.
-    """
-    steps, (rank, n) = recipe["steps"], process
+    """Train a network, in training mode, for `recipe["steps"]` steps."""
+    steps = recipe["steps"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
-    step_of = _Step(network, objective)
-    loss_of: nn.Module = DistributedDataParallel(step_of) if n > 1 else step_of
 
     def losses(start: int) -> Iterator[Loss]:
         with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
-            ahead = [pool.submit(objective.batch, step * n + rank) for step in range(start, min(start + 3, steps))]
+            ahead = [pool.submit(objective.batch, step) for step in range(start, min(start + 3, steps))]
             for step in range(start, steps):
                 batch = ahead.pop(0).result()
                 if step + 3 < steps:
-                    ahead.append(pool.submit(objective.batch, (step + 3) * n + rank))
+                    ahead.append(pool.submit(objective.batch, step + 3))
                 # Each step has its own seed, so that interrupted training continues identically.
-                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step * n + rank)
-                yield loss_of(Batch(*(tensor.to(device) for tensor in batch)), generator)
+                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step)
+                yield objective.loss(network, Batch(*(tensor.to(device) for tensor in batch)), generator)
 
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    train(parts, losses, checkpoint, recipe, watch, steps=steps, writes=rank == 0)
+    train(parts, losses, checkpoint, recipe, watch, steps=steps)
     return network.cpu().eval()
-
-
-class _Step(nn.Module):
-    """One step as one module, so that gradients of several processes are averaged while they are computed."""
-
-    def __init__(self, network: Network, objective: Objective) -> None:
-        super().__init__()
-        self.network, self._objective = network, objective
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> Loss:
-        return self._objective.loss(self.network, batch, generator)
 
 
 def _pace(step: int, steps: int) -> float:

@@ -1,22 +1,19 @@
-"""Train the learned encoder on simulated maps alone, and tune it to measured maps."""
+"""Train the learned encoder on simulated maps alone."""
 
-import copy
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.linalg import eigh
-from torch import distributed
 
 import ainerd
-from ainerd_xpcs.dynamics import KNOWN, nearest_covariances
-from ainerd_xpcs.latent import SHIPPED, _learned, read_weights, write_weights
-from ainerd_xpcs.latent._grid import ROWS, SIZE, from_triangle, to_triangle, weighted
+from ainerd_xpcs.dynamics import KNOWN
+from ainerd_xpcs.latent import _learned, write_weights
+from ainerd_xpcs.latent._grid import ROWS, from_triangle, weighted
 from ainerd_xpcs.latent._learned import LearnedEncoder
-from ainerd_xpcs.latent.training._network import Network, Objective, halved, processes, tower, train_network
+from ainerd_xpcs.latent.training._network import Network, Objective, halved, tower, train_network
 from ainerd_xpcs.latent.training._pca import PcaFit
 from ainerd_xpcs.latent.training._simulated import PARAMETERS, Truths, Watch, cached, examples, silent, speckled
 
@@ -26,15 +23,13 @@ _AT_ONCE = 250
 _NOISE_STEPS, _NOISE_BATCH, _NOISE_RATE = 2000, 512, 3e-3
 # Fit the median of the power: an estimate too low leaves noise in, one too high removes dynamics.
 _QUANTILE = 0.5
-_TUNING_RATE = 4e-4
-_LEAST_CONTRAST = 0.01  # a map of less contrast does not show its dynamics
 
 
 def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4600, watch: Watch = silent) -> Path:
     """Train the learned encoder and write `out`/ours.safetensors.
 
     Interrupted training continues: noise-free maps are saved in `out`/truths.safetensors, and the network every 200
-    steps in `out`/ours.checkpoint.pt. Under ``torchrun`` all processes train together and share `out`.
+    steps in `out`/ours.checkpoint.pt.
 
     Parameters
     ----------
@@ -43,7 +38,7 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     seed : int
         Seed of the corpus, the noise and the network.
     truths, steps : int
-        Number of noise-free maps; number of steps, each of 160 maps for each process, seen twice.
+        Number of noise-free maps; number of steps, each of 160 maps, seen twice.
     watch : callable
         Called with the stage, the number done, the total, and numbers to watch.
 
@@ -54,27 +49,12 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     """
     recipe = {"seed": seed, "truths": truths, "steps": steps, "families": list(KNOWN), "ainerd": ainerd.__version__}
     file = out / "ours.safetensors"
-    with processes() as (rank, n):
-        if n > 1:
-            recipe["processes"] = n
-        if rank > 0:
-            distributed.barrier()  # until the first has drawn the maps
-        drawn = corpus(out / "truths.safetensors", recipe, watch)
-        if n > 1 and rank == 0:
-            distributed.barrier()
-        basis, mean, spread = linear = _basis(drawn, seed)
-        if n > 1:
-            for array in linear:  # signs of components may differ from machine to machine
-                distributed.broadcast(torch.from_numpy(array), 0)
-        objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
-        torch.manual_seed(seed)
-        network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
-        checkpoint = out / "ours.checkpoint.pt"
-        train_network(
-            network, objective, checkpoint, recipe, learning_rate=_LEARNING_RATE, process=(rank, n), watch=watch
-        )
-    if rank > 0:
-        return file
+    drawn = corpus(out / "truths.safetensors", recipe, watch)
+    basis, mean, spread = _basis(drawn, seed)
+    objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
+    torch.manual_seed(seed)
+    network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
+    train_network(network, objective, out / "ours.checkpoint.pt", recipe, learning_rate=_LEARNING_RATE, watch=watch)
     tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
     tensors |= fit_noise(drawn, basis, blocks=_blocks(drawn, 40), seed=seed)
     tensors["detail"] = np.eye(_learned.N_DETAIL, ROWS.size, dtype=np.float32)
@@ -181,95 +161,3 @@ def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: 
     tensors["noise.0.bias"] = tensors["noise.0.bias"] - tensors["noise.0.weight"] @ (mean / spread)
     tensors["noise.0.weight"] = tensors["noise.0.weight"] / spread
     return tensors
-
-
-def tune_ours(
-    out: Path,
-    runs: Iterable[ArrayLike],
-    *,
-    start: Path = SHIPPED / "ours.safetensors",
-    seed: int = 1,
-    truths: int = 10_000,
-    steps: int = 1000,
-    watch: Watch = silent,
-) -> Path:
-    """Write `out`/tuned.safetensors: the encoder of `start`, tuned to measured maps.
-
-    Half of the training maps are measured, with noise added; the target is their map denoised by `start`. The other
-    half are simulated, and their latent shapes are to stay in place.
-
-    Parameters
-    ----------
-    out : Path
-        Folder. Interrupted training continues from there.
-    runs : iterable of array_like, shape (n_roi, 256, 256)
-        C2 maps of baseline 1 of each run.
-    start : Path
-        Weights of a learned encoder.
-    seed : int
-        Seed of the simulated maps and of the noise.
-    truths, steps : int
-        Number of simulated noise-free maps; number of steps, each of 160 maps, seen twice.
-    watch : callable
-        Called with the stage, the number done, the total, and numbers to watch.
-
-    Raises
-    ------
-    ValueError
-        If no map has contrast, or as for `Encoder.encode`.
-    ModelError
-        If `start` is not a learned encoder, or there is a checkpoint of other maps, another seed or length.
-    """
-    tensors, origin = read_weights(start, "learned", _learned.RANKS)
-    encoder = LearnedEncoder.read(start)
-    measured = np.concatenate([np.empty((0, 2080), np.float16), *(_shapes(encoder, maps) for maps in runs)])
-    if not len(measured):
-        raise ValueError("no measured map has any contrast: there is nothing to tune to")
-    recipe: dict[str, Any] = {"seed": seed, "truths": truths, "steps": steps, "measured": len(measured)}
-    recipe |= {"start": encoder.sha256, "ainerd": ainerd.__version__}
-    simulated = corpus(out / "truths.safetensors", recipe, watch)
-    both = _half_and_half(simulated, measured)
-
-    basis, mean, spread = (np.asarray(tensors[name], np.float32) for name in ("basis", "mean", "spread"))
-    before = _network(tensors)
-    objective = Objective(both, basis, mean, spread, n=BATCH, seed=seed, before=before)
-    network = copy.deepcopy(before).train()
-    network.whiten.eval()  # it keeps the scale of existing embeddings
-    for head in (network.families, network.parameters_):
-        head.requires_grad_(False)
-    checkpoint = out / "tuned.checkpoint.pt"
-    train_network(network, objective, checkpoint, recipe, learning_rate=_TUNING_RATE, process=(0, 1), watch=watch)
-    tuned = {name: np.asarray(array, np.float32) for name, array in tensors.items()} | network.exported()
-    tuned["detail"] = detail(LearnedEncoder(tuned), both, seed)
-    write_weights(out / "tuned.safetensors", halved(tuned), {**origin, "tuned": recipe})
-    return out / "tuned.safetensors"
-
-
-def _shapes(encoder: LearnedEncoder, maps: ArrayLike) -> NDArray[np.float16]:
-    """Estimate |g1|² of measured maps (n, 256, 256): triangles of those that have contrast."""
-    z = encoder.encode(maps)
-    contrast, offset = (z[:, i, None, None] / _learned.SCALE for i in (0, 1))
-    usable = contrast[:, 0, 0] > _LEAST_CONTRAST
-    shape = (encoder.denoise(np.asarray(maps)[usable], size=SIZE) - 1 - offset[usable]) / contrast[usable]
-    return to_triangle(nearest_covariances(shape)).astype(np.float16)
-
-
-def _half_and_half(simulated: Truths, measured: NDArray[np.float16]) -> Truths:
-    """Join simulated and as many measured truths, repeated or left out at random."""
-    n = len(simulated.family)
-    which = np.random.default_rng(len(measured)).permutation(n) % len(measured)
-    unknown = np.full((n, len(PARAMETERS)), np.nan, np.float32)
-    triangles = np.concatenate([simulated.triangles, measured[which]])
-    family = np.concatenate([simulated.family, np.full(n, -1)])
-    return Truths(triangles, family, np.concatenate([simulated.parameters, unknown]))
-
-
-def _network(tensors: dict[str, NDArray[Any]]) -> Network:
-    """Rebuild the exported network in evaluation mode; its heads were not exported and are random."""
-    n_basis, n_features = len(tensors["basis"]), tensors["encoder.0.weight"].shape[1]
-    network = Network(n_features, n_basis, len(KNOWN), len(PARAMETERS))
-    exported = {name: torch.from_numpy(np.asarray(tensors[name], np.float32)) for name in tensors}
-    state = network.state_dict()
-    state |= {name: tensor for name, tensor in exported.items() if name in state}
-    network.load_state_dict(state)
-    return network.eval()
