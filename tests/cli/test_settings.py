@@ -78,7 +78,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         (
             "distance_m = 6.0",
             "distance_m = -6.0",
-            "rheo_xpcs.partition.distance_m: Input should be greater",
+            "rheo_xpcs.partition.distance_m: Input should be greater than or equal to 0.05",
         ),
         ("alpha = 0.05", "alfa = 0.05", "rheo_xpcs.alfa: unknown key, did you mean 'alpha'?"),
         ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),

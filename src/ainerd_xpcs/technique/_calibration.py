@@ -9,12 +9,13 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from platformdirs import user_cache_path
 
 import ainerd
 from ainerd.activity import doing
+from ainerd.forks import call_before_exit
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
 from ainerd.technique import Landmarks, NullRegimes
 from ainerd.threads import one_thread
@@ -48,10 +50,16 @@ _SOURCES = (
 SCORERS = Path(__file__).parent / "weights" / "scorers"
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}
-_lock = Lock()  # two runs that end together fit a scorer once
+_fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
+_lock = Lock()  # of both
+_ahead, _expected = Lock(), set[str]()  # one at a time is calibrated ahead, and once
+_threads, _leaving = list[Thread](), Event()  # set when the interpreter exits
+_LEAVE_S = 5.0  # longest wait for the exposures in hand
 
 
-def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
+def calibrated(
+    bank: Bank, encoder: Encoder, *, photons: float, stop: Event | None = None, **statistics: Any
+) -> NoveltyScorer:
     """Return a scorer fitted to the exposures of a bank with the noise of a run of these statistics.
 
     It is cached in memory and in a file of the user's cache, which can be made again at any time, unless it is shipped.
@@ -60,6 +68,8 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     ----------
     photons : float
         Photons per pixel in the whole exposure.
+    stop : threading.Event, optional
+        Another thread sets it to end the calibration with a CancelledError.
     **statistics
         Other options of `Bank.features`.
     """
@@ -68,18 +78,22 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     name = f"{key}.safetensors"
     path = user_cache_path("ainerd") / name
     with _lock:
-        found = _scorers.pop(key, None)
+        mine = _fitting.setdefault(key, Lock())
+    with mine:
+        found = _scorers.get(key)
         if found is None:
             try:
                 found = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
             except (ModelError, KeyError):  # missing or damaged
                 with doing(CALIBRATING):
-                    features = bank.features(encoder, n_frames=1, seed=0, **options)
+                    features = bank.features(encoder, n_frames=1, seed=0, stop=stop, **options)
                     found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
                 _write_cached(path, found.state(), _recipe(found))
-        _scorers[key] = found  # most recently used last
-        for unused in [*_scorers][:-_MOST_IN_MEMORY]:
-            del _scorers[unused]
+        with _lock:
+            _scorers.pop(key, None)
+            _scorers[key] = found  # most recently used last
+            for unused in [*_scorers][:-_MOST_IN_MEMORY]:
+                del _scorers[unused]
         with suppress(OSError):
             now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
             os.utime(path, ns=(now, now))
@@ -97,6 +111,35 @@ def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Pa
 
 def _recipe(scorer: NoveltyScorer) -> dict[str, Any]:
     return {"kind": KIND, "kinds": scorer.kinds_.tolist()}
+
+
+def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str, Any]]) -> None:
+    """Calibrate in the background, one after the other, each of `several` options of `calibrated` once.
+
+    The interpreter ends this work when it exits: a thread that is in a library then may abort the process.
+    """
+    new = {_key(bank, encoder, _options(**given)): given for given in several}
+    new = {key: given for key, given in new.items() if key not in _expected}
+    _expected.update(new)
+
+    def work() -> None:
+        with _ahead, suppress(CancelledError):
+            for given in new.values():
+                calibrated(bank, encoder, stop=_leaving, **given)
+
+    if new and not _leaving.is_set():
+        thread = Thread(target=work, name="ainerd-calibrate", daemon=True)
+        _threads.append(thread)
+        thread.start()
+
+
+def _end() -> None:
+    _leaving.set()
+    for thread in _threads:
+        thread.join(_LEAVE_S)
+
+
+call_before_exit(_end)  # registered before the agents, so it is called after the last analysis
 
 
 def _options(*, photons: float, **statistics: Any) -> dict[str, Any]:

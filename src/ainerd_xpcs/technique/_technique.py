@@ -1,7 +1,7 @@
 """Rheo-XPCS: the technique that measures dynamics in speckle movies of a sheared sample."""
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +30,7 @@ from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
-from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
+from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
@@ -127,6 +127,7 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._is_session = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -210,6 +211,7 @@ class RheoXPCS(Technique):
 
         Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
+        self._is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
@@ -271,3 +273,8 @@ class RheoXPCS(Technique):
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""
         return calibrated(self.bank, self.encoder, **given)
+
+    def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
+        """Calibrate in a session of several runs what later ones may need, so that they need not wait for it."""
+        if self._is_session:
+            calibrate_ahead(self.bank, self.encoder, several)

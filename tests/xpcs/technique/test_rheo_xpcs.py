@@ -119,6 +119,16 @@ def test_what_changes_the_numbers_changes_the_parameters():
     assert technique(alpha=0.01).parameters == base  # the p-value is the same
 
 
+def test_only_a_session_calibrates_ahead(monkeypatch):
+    asked, subject = [], technique()
+    monkeypatch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: asked.append(given))
+    subject.expect([])
+    assert asked == []
+    subject.warm_up()  # as a session does
+    subject.expect([])
+    assert len(asked) == 1
+
+
 def test_labels_keep_their_numbers():
     z = np.repeat(np.eye(16, dtype=np.float32)[:2] * technique().regime_width, 4, axis=0)
     first = technique().regimes(z)
