@@ -161,7 +161,7 @@ class Agent(Observer):
         """
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
-            raise ValueError(f"explore needs a number of positions, got {n!r}")
+            raise ValueError(f"explore needs a positive number of positions, got {n!r}")
         plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
         if n is None:
             plan = self._reported(plan)
@@ -199,7 +199,7 @@ class Agent(Observer):
         """
         self._require_attached()
         if not isinstance(n, int) or n < 1:
-            raise ValueError(f"stay needs a number of exposures, got {n!r}")
+            raise ValueError(f"stay needs a positive number of exposures, got {n!r}")
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def test_beam(self) -> MsgGenerator[Any]:

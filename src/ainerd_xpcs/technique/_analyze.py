@@ -57,8 +57,10 @@ def analyze(
 
     Result files are NXxpcs, or of boost_corr, 8-ID or pychx. Of a Rigaku detector of 3M, give the first of six files.
     """
-    if not ((frame_time is None or frame_time > 0) and (contrast is None or 0 < contrast <= 1)):
-        raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
+    if frame_time is not None and not frame_time > 0:
+        raise ValueError(f"--frame-time must be positive, in s, got {frame_time:g}")
+    if contrast is not None and not 0 < contrast <= 1:
+        raise ValueError(f"--contrast must be above 0 and at most 1, got {contrast:g}")
     from ainerd_xpcs.technique._acquisition import is_events
 
     if any(part.startswith(".tpx") for part in file.suffixes):
