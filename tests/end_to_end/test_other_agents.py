@@ -245,7 +245,7 @@ def test_the_agent_waits_for_a_late_file(recorded, beside, tmp_path):
 )
 def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_path):
     raw, store, agent = beside
-    plain = {"diagonal": "raw", "denoiser": "none"}  # so that no process has to calibrate
+    plain = {"denoiser": "none"}
     observer = agent(**plain)
     settings = session.settings.model_copy(deep=True)
     settings.section.update(plain)
@@ -367,7 +367,7 @@ def test_agents_of_different_names_show_their_own(recorded, beside):
 
 def test_a_plan_takes_the_suggestions_of_the_agent_it_names(session, beside):
     _, store, agent = beside
-    furnace = {"bounds": {"temperature": (300.0, 400.0)}, "normalization": "symmetric"}
+    furnace = {"bounds": {"temperature": (300.0, 400.0)}, "denoiser": "none"}
     agents = [agent("sample", late_s=5.0), agent("furnace", late_s=5.0, **furnace)]
     first = [observer.suggest()["_id"] for observer in agents]
     assert all(observer.drain(120) for observer in agents)
