@@ -2,7 +2,7 @@
 
 Written apart from `ainerd.steering`, compiled, and with the true regimes as labels, so that a choice takes a tenth of a
 millisecond. A map has the luck of p-values of `studies._hidden_maps`; on maps of `studies._foreign_maps` the bank does
-not hold any regime but the most common on every second map. The terms that the agent does not use are only here.
+not hold any regime but the most common on every second map. The tour, which the agent does not use, is only here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,9 +59,9 @@ POLICIES = {
     "whole, half of the travel": WHOLE._replace(travel=0.5),
     "whole + tour of 4": WHOLE._replace(tour=4),
     "whole + learned numbers": WHOLE._replace(learned=1),
-    "before": WHOLE._replace(learned=1, confirm=1),
+    "whole + learned, confirmation 1": WHOLE._replace(learned=1, confirm=1),
 }
-AGENT = "the agent"  # its explorer; "whole, confirmation 1" is the same policy, compiled
+AGENT = "the agent"  # its explorer; "whole + learned, confirmation 1" is the same policy, compiled
 
 
 @njit(cache=True)

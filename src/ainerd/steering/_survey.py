@@ -15,7 +15,7 @@ from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
-INSIDE, ANYWHERE = 1.0, 0.5  # expected regimes of inclusions inside the limits, and of inclusions anywhere
+PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
 BOUNDARY = 2.0  # added to the worth half way between two regimes: such exposures show a known regime again
@@ -32,7 +32,10 @@ class Hidden:
     it if r > |x - c|. There are two populations: discs anywhere, and discs that lie inside the limits, r < E(c), with E
     the distance to the nearest limit:
 
-        hit(x) = rate * sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
+        uncovered(x) = sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
+
+    The rate of a population is its expected number of regimes on a sample. It has a gamma prior, which is updated with
+    the regimes that were found and the share that is covered: (prior + found) / (1 + covered).
     """
 
     window: Window
@@ -50,18 +53,41 @@ class Hidden:
         node, centre = np.nonzero(below < 1)
         return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
 
-    def inclusions(self, nearest: Floats) -> Floats:
-        """Return the expected number of inclusions that an exposure at each node is the first to hit, (m,).
+    @cached_property
+    def _unseen(self) -> Floats:
+        """Result of `uncovered` before the first exposure, (2, m)."""
+        return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
 
-        `nearest` (m,) is the distance of each node to the nearest exposure.
+    def uncovered(self, nearest: Floats) -> tuple[Floats, Floats]:
+        """Return the chance that an exposure at a node is the first to hit a given inclusion, (2, m).
+
+        The rows are inclusions inside the limits and anywhere. The second array, (2,), is the chance that no exposure
+        has hit it yet. `nearest` (m,) is the distance of each node to the nearest exposure.
         """
+        hit, unhit = np.zeros((2, len(nearest))), np.zeros(2)
         centre, below, begins = self._pairs
-        hit = np.zeros(len(nearest))
-        for rate, most in ((INSIDE, self.window.edge), (ANYWHERE, np.full(len(nearest), np.inf))):
+        for i, most in enumerate((self.window.edge, np.full(len(nearest), np.inf))):
             if of_all := self.radius_below(most).sum(dtype=float):
                 now = self.radius_below(np.minimum(nearest, most))
-                hit += rate / of_all * np.add.reduceat(np.maximum(now[centre] - below, 0), begins)
-        return hit
+                hit[i] = np.add.reduceat(np.maximum(now[centre] - below, 0), begins) / of_all
+                unhit[i] = now.sum(dtype=float) / of_all
+        return hit, unhit
+
+    def rates(self, unhit: Floats, found: Sequence[Floats]) -> Floats:
+        """Return the expected number of regimes of the two populations on this sample, (2,).
+
+        `unhit` (2,) is that of `uncovered`, `found` are the positions (n, d) of each regime but the most common. A
+        regime counts for a population by the chance that an exposure hits it where the regime was seen nearest to a
+        limit. One that extends beyond the widest inclusion counts for the second population.
+        """
+        share = np.zeros(2)
+        for positions in found:
+            nodes = self.window.nearest_node(positions)
+            weight = PRIOR * self._unseen[:, nodes[self.window.edge[nodes].argmin()]]
+            if np.linalg.norm(np.ptp(positions, axis=0)) > 2 * WIDEST * self.window.width:
+                weight[0] = 0.0
+            share += weight / max(weight.sum(), np.finfo(float).tiny)
+        return (PRIOR + share) / (2 - unhit)
 
     def layers(self, positions: Floats) -> Floats:
         """Return the expected number of new regimes along the limits that an exposure at each node would hit, (m,).
@@ -241,7 +267,9 @@ class Survey:
     @cached_property
     def inclusions(self) -> Floats:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
-        return self.hidden.inclusions(self.nearest) + self.hidden.layers(self.visited)
+        hit, unhit = self.hidden.uncovered(self.nearest)
+        rarer = sorted((self.labelled[self.regime == k] for k in self.known), key=len, reverse=True)[1:]
+        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
 
     @cached_property
     def layers(self) -> Floats:
