@@ -355,7 +355,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
         return SimpleNamespace(embeddings=known, names=["a"] * 1000)
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
-    campaign = SimpleNamespace(results="abcd")
+    campaign = SimpleNamespace(results="abcd", left={"another session"})
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
