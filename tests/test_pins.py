@@ -36,8 +36,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "e8118eaca32ec4f8"
-    assert ResultRecord.key_of(parameters, RUN, 2) == "3e08b74f-5944-58c0-86d2-4b63a84fa9fd"
+    assert digest(parameters) == "54aa360faf6e9e77"
+    assert ResultRecord.key_of(parameters, RUN, 2) == "522a7529-ca08-51f0-a30b-a8ebf9dd188d"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

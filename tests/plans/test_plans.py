@@ -189,7 +189,7 @@ def test_exploring_records_each_step_also_the_last_one(RE, n):
 
 
 def test_a_device_of_ophyd_async_is_not_asked_before_there_is_a_runengine(monkeypatch):
-    monkeypatch.setattr("ainerd.plans._moves.get_bluesky_event_loop", lambda: None)
+    monkeypatch.setattr("ainerd.plans._limits.get_bluesky_event_loop", lambda: None)
 
     async def answer():
         return 1.0

@@ -1,4 +1,4 @@
-"""Moves of actuators within their limits, and questions to devices of ophyd and ophyd-async."""
+"""Limits and units of actuators, of ophyd and ophyd-async."""
 
 import asyncio
 import inspect
@@ -12,34 +12,9 @@ import bluesky.plan_stubs as bps
 from bluesky.run_engine import call_in_bluesky_event_loop, get_bluesky_event_loop
 from bluesky.utils import MsgGenerator
 
-from ainerd.knobs import Knob, is_close, order_of_change
 from ainerd.units import same_unit, stated
 
 ANSWER_S = 10.0  # longest wait for a device
-
-
-def move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
-    """Plan: move knobs with a cost one by one, the slowest first, each with its time to settle; then all others.
-
-    ValueError, before anything moves, if the position is outside the limits of an actuator, or if a knob must not go
-    there from where it is.
-    """
-    yield from _within_limits(actuators, position)
-    by_name = {actuator.name: actuator for actuator in actuators}
-    moves = []
-    for name in knobs:
-        now = yield from bps.rd(by_name[name])
-        if (objection := knobs[name].objection(float(now), position[name])) is not None:
-            raise ValueError(f"{name} = {position[name]:g} {objection}")
-        moves += [] if is_close(now, position[name], knobs[name]) else [name]
-    slow = order_of_change(knobs)
-    for name in slow:
-        if name in moves:
-            yield from bps.mv(by_name[name], position[name])
-            yield from bps.sleep(knobs[name].settle_s)
-    together = [part for name, actuator in by_name.items() if name not in slow for part in (actuator, position[name])]
-    if together:
-        yield from bps.mv(*together)
 
 
 def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
@@ -65,7 +40,7 @@ def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
             )
 
 
-def _within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
+def within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
     """Do as `check_limits`, in a plan."""
     for actuator in actuators:
 
