@@ -36,11 +36,6 @@ def test_commands_of_the_default_technique_need_no_name(command):
     assert len(short.stdout) > 300 and short.stdout.split() == full.stdout.replace(" rheo-xpcs", "").split()
 
 
-def test_a_general_command_keeps_its_name():
-    assert "Number of a scan" in run("similar", "--help").stdout
-    assert "maps of a run" in run("rheo-xpcs", "similar", "--help").stdout
-
-
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
