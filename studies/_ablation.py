@@ -304,7 +304,7 @@ def _drawn(seed: int, case: Case) -> tuple[str, NDArray[np.int64], Floats, Float
 
 
 def _explored(seed: int, regions: NDArray[np.int64], start: Floats, p: Floats) -> Floats:
-    """Return the positions (n, 2) at which the agent's explorer measures, if it is told the true regimes."""
+    """Return the positions (n, 2) at which the agent's explorer measures. It knows the true regimes."""
     numbers = count()
 
     def measured(here: Floats) -> Row:

@@ -1,4 +1,4 @@
-"""The checks in order, the functions that run them, and the checks of what a technique must have.
+"""The list of checks, the functions that run them, and the checks of the required parts of a technique.
 
 Its results are those of good runs, and of runs that are cut short, empty, damaged or badly described: `_odd_runs`.
 """

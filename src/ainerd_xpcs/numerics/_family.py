@@ -245,7 +245,7 @@ def inverse(matrix: Floats) -> Floats:
 
 
 def _prepared(start: Floats, model: str, log_tau: Floats | None) -> Floats:
-    """Return a start with neutral values of what the model does not have, and with a fixed tau."""
+    """Return a start with a fixed tau. Parameters that the model does not have get neutral values."""
     fixed = {} if log_tau is None else {"tau": log_tau}
     neutral = {name: value for name, value in NEUTRAL.items() if name not in MODELS[model]}
     return changed(start, **(neutral | fixed))

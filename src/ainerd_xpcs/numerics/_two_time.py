@@ -402,7 +402,7 @@ class TwoTimeReducer:
         return sums.each(spread), keep
 
     def _of_frames(self, to_map: sp.csr_array, n: int) -> tuple[Floats, list[Floats]]:
-        """Return the factor of each sub-bin, and what the diagonals of the map have too much, of the first frames."""
+        """Return the factor of each sub-bin and the excess on the diagonals of the map, from the first frames."""
         sums, valid = self._sums_of_frames()
         if len(valid) == self.n_pushed:
             operator, m = (to_map @ self._rows.by_frame(n)).tocsr(), n
