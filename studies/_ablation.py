@@ -1,8 +1,9 @@
 """What each term of the choice of positions is worth: policies with and without it, on the same hidden maps.
 
 Written apart from `ainerd.steering`, compiled, and with the true regimes as labels, so that a choice takes a tenth of a
-millisecond. A map has the luck of p-values of `studies._hidden_maps`; on maps of `studies._foreign_maps` the bank does
-not hold any regime but the most common on every second map. The tour, which the agent does not use, is only here.
+millisecond. "The whole" is the agent's policy: its explorer plays the first maps of each kind, too. A map has the luck
+of p-values of `studies._hidden_maps`; on maps of `studies._foreign_maps` the bank does not hold any regime but the most
+common on every second map. The tour, which the agent does not use, is only here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,36 +33,35 @@ class Policy(NamedTuple):
     """Weights of the terms of a policy; a term with the weight 0 is left out."""
 
     inside: float = 1.0  # expected inclusions inside the limits
-    learned: float = 0.0  # whether the expected numbers of inclusions follow from what was found
+    learned: float = 1.0  # whether the expected numbers of inclusions follow from those that were measured
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 2.0  # added to the worth half way between two regimes
-    confirm: float = 0.3  # price of a second exposure of a novel regime
+    confirm: float = 1.0  # price of a second exposure of a novel regime
     travel: float = 1.0  # weight of the travel when a position is chosen
     tour: float = 1.0  # positions that are planned together
 
 
-COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0)
 WHOLE = Policy()
+COVER = Policy(inside=0, learned=0, limits=0, layers=0, boundary=0, confirm=0)
 POLICIES = {
     "coverage": COVER,
     "coverage + inside the limits": COVER._replace(inside=1),
     "coverage + along the limits": COVER._replace(limits=0.2),
     "coverage + layers": COVER._replace(layers=1),
     "coverage + boundary": COVER._replace(boundary=2),
+    "coverage + confirmation": COVER._replace(confirm=1),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
+    "whole - learned numbers": WHOLE._replace(learned=0),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
-    "whole, confirmation 1": WHOLE._replace(confirm=1),
     "whole, half of the travel": WHOLE._replace(travel=0.5),
     "whole + tour of 4": WHOLE._replace(tour=4),
-    "whole + learned numbers": WHOLE._replace(learned=1),
-    "whole + learned, confirmation 1": WHOLE._replace(learned=1, confirm=1),
 }
-AGENT = "the agent"  # its explorer; "whole + learned, confirmation 1" is the same policy, compiled
+PLAYED = 2  # maps of each kind that the agent's explorer plays, too
 
 
 @njit(cache=True)
@@ -97,10 +97,12 @@ def _cover(hit, unhit, whole, m, before, after, by_cell):
 
 
 @njit(cache=True)
-def _visit(x, y, apart, hit, unhit, whole, walls, by_cell):
+def _visit(x, y, apart, near, hit, unhit, whole, walls, by_cell):
+    """Subtract what an exposure hits first; `near` are the distances of each node from the exposures of its regime."""
     for m in range(SIDE * SIDE):
         u, v = _node(m)
         d = np.hypot(u - x, v - y)
+        near[m] = min(near[m], d)
         if d < apart[m]:
             _cover(hit, unhit, whole, m, apart[m], d, by_cell)
             apart[m] = d
@@ -118,19 +120,26 @@ def _layered(way, regime, known):
         exceptions[j] = np.count_nonzero(np.diff(regime[order])) - (known - 1)
     share = np.exp(-2 * (exceptions - exceptions.min()))
     share /= share.sum()
+    nodes = (np.arange(SIDE) + 0.5) / SIDE
     for j in np.flatnonzero(share > 0.01):
         ux, uy = np.cos(np.pi * j / 24), np.sin(np.pi * j / 24)
         along = way[:, 0] * ux + way[:, 1] * uy
         order = np.argsort(along)
         x, label = along[order], regime[order]
+        grown, along_x, along_y = np.exp(rate * x), np.exp(-rate * nodes * ux), np.exp(-rate * nodes * uy)
+        k = 0
         for m in range(SIDE * SIDE):
-            at = _node(m)[0] * ux + _node(m)[1] * uy
-            k = np.searchsorted(x, at)
-            left = 1.0 if k == 0 else 1 - np.exp(-rate * (at - x[k - 1]))
-            right = 1.0 if k == len(x) else 1 - np.exp(-rate * (x[k] - at))
+            n = m % SIDE
+            at, fall = nodes[m // SIDE] * ux + nodes[n] * uy, along_x[m // SIDE] * along_y[n]
+            if n == 0:
+                k = 0
+            while k < len(x) and x[k] < at:  # along a column of nodes `at` increases
+                k += 1
+            left = 1.0 if k == 0 else 1 - grown[k - 1] * fall
+            right = 1.0 if k == len(x) else 1 - 1 / (grown[k] * fall)
             new = left * right
             if 0 < k < len(x) and label[k - 1] != label[k]:
-                new /= max(1 - np.exp(-rate * (x[k] - x[k - 1])), 1e-6)
+                new /= max(1 - grown[k - 1] / grown[k], 1e-6)
             chance[m] += share[j] * 0.5 * new
     return 0.65 * np.exp(-2 * exceptions.min()), chance
 
@@ -153,7 +162,7 @@ def _learned(way, regime, count, unseen, unhit):
 
 
 @njit(cache=True)
-def _worth(policy, hit, unhit, unseen, walls, way, regime, count, chance):
+def _worth(policy, hit, unhit, unseen, walls, nearest, way, regime, count, chance):
     """Return the worth of an exposure at each node."""
     known, expected = np.count_nonzero(count), np.array([policy.inside, 0.5])
     if policy.learned > 0:
@@ -169,13 +178,10 @@ def _worth(policy, hit, unhit, unseen, walls, way, regime, count, chance):
         worth = (1 - belief) * worth + belief * new
     if policy.boundary > 0 and known > 1:
         for m in range(SIDE * SIDE):
-            x, y = _node(m)
-            near = np.zeros(len(count))
-            for i in range(len(way)):
-                near[regime[i]] = max(near[regime[i]], 1 / max(np.hypot(x - way[i, 0], y - way[i, 1]), 1e-9))
-            first = near.max()
-            near[near.argmax()] = 0.0
-            worth[m] *= 1 + policy.boundary * 2 * near.max() / (first + near.max())
+            first = second = 9.0
+            for d in nearest[:, m]:
+                first, second = min(first, d), min(max(first, d), second)
+            worth[m] *= 1 + policy.boundary * 2 * first / (first + second)
     return worth + policy.confirm * chance
 
 
@@ -202,6 +208,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
     way, regime = np.zeros((EXPOSURES + 8, 2)), np.zeros(EXPOSURES + 8, np.int64)
     count, found_p = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
     apart, hit, unhit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.ones(2), np.full(4, 9.0)
+    nearest = np.full((len(large), n_nodes), 9.0)  # exposure of each regime
     seen, seen_s, spent, n = MISSED, -1.0, 0.0, 0
     x, y = start
     while True:
@@ -218,14 +225,14 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
             return seen, seen_s, n
         if n == EXPOSURES:
             return seen, seen_s if seen < MISSED else spent * MISSED / n, MISSED
-        _visit(x, y, apart, hit, unhit, whole, walls, by_cell)
+        _visit(x, y, apart, nearest[k], hit, unhit, whole, walls, by_cell)
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, found_p[:n])
         size = int(policy.tour) - (n - 1) % int(policy.tour)
-        far, left, share, sides = apart.copy(), hit.copy(), unhit.copy(), walls.copy()
+        far, near, left, share, sides = apart.copy(), nearest.copy(), hit.copy(), unhit.copy(), walls.copy()
         for q in range(size):
-            worth = _worth(policy, left, share, unseen, sides, way[: n + q], regime[: n + q], count, chance)
+            worth = _worth(policy, left, share, unseen, sides, near, way[: n + q], regime[: n + q], count, chance)
             best, rate = 0, -1.0
             for m in range(n_nodes):
                 u, v = _node(m)
@@ -233,9 +240,8 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
                 if far[m] > BESIDE and r > rate:
                     best, rate = m, r
             u, v = _node(best)
-            nearest = ((way[:n, 0] - u) ** 2 + (way[:n, 1] - v) ** 2).argmin()
-            way[n + q], regime[n + q] = (u, v), regime[nearest]
-            _visit(u, v, far, left, share, whole, sides, by_cell)
+            way[n + q], regime[n + q] = (u, v), regime[((way[:n, 0] - u) ** 2 + (way[:n, 1] - v) ** 2).argmin()]
+            _visit(u, v, far, near[regime[n + q]], left, share, whole, sides, by_cell)
         quickest, first = 9e9, 0
         for order in orders[size - 1]:
             length, a, b = 0.0, x, y
@@ -265,26 +271,26 @@ def _start() -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
     return unseen, most.sum(1), by_cell, orders
 
 
+GROUPS = {"map": len(square.GENERATORS), "other": len(square.OTHERS), "foreign": len(KINDS)}
+
+
 def cases(each: int) -> list[Case]:
     """Return the cases, `each` of every kind of map, the kinds in turns."""
-    groups = {"map": len(square.GENERATORS), "other": len(square.OTHERS), "foreign": len(KINDS)}
-    return [(group, turn * n + k) for turn in range(each) for group, n in groups.items() for k in range(n)]
+    return [(group, turn * n + k) for turn in range(each) for group, n in GROUPS.items() for k in range(n)]
 
 
 def on_map(seed: int, case: Case) -> Row:
-    """Return the scores of Sobol's sequence, of the agent's explorer and of all policies on one map."""
+    """Return the scores of Sobol's sequence and of all policies on one map, and perhaps of the agent's explorer."""
     group, i = case
     kind, regions, start, p, large = _drawn(seed, case)
     sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
-    scores = {
-        "Sobol": np.mean(sobol, axis=0).tolist(),
-        AGENT: list(_along(regions, large, _explored(i, regions, start, p))),
-    }
+    scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
     is_large, ties = np.isin(np.arange(len(p)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
     for name, policy in POLICIES.items():  # of floats, so that it is compiled once
         of = Policy(*map(float, policy))
         scores[name] = [float(x) for x in _explore(regions, is_large, start, p, of, ties, *_START)]
-    return {"group": group, "kind": kind, "scores": scores}
+    agent = _along(regions, large, _explored(i, regions, start, p)) if i < PLAYED * GROUPS[group] else None
+    return {"group": group, "kind": kind, "scores": scores, "agent": agent}
 
 
 def _drawn(seed: int, case: Case) -> tuple[str, NDArray[np.int64], Floats, Floats, NDArray[np.int64]]:
@@ -327,26 +333,54 @@ def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) ->
 
 
 def table(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the scores of the agent and of each policy over Sobol's, and over those of the whole, with intervals."""
-    score = {name: np.array([row["scores"][name] for row in rows]) for name in ("Sobol", AGENT, *POLICIES)}
-    for name in (AGENT, *POLICIES):
+    """Yield the scores of each policy over Sobol's, and over those of the whole, with intervals."""
+    score = {name: np.array([row["scores"][name] for row in rows]) for name in ("Sobol", *POLICIES)}
+    for name in POLICIES:
         row: Row = {"policy": name, "n": len(rows)}
         for k, what in enumerate(("exposures", "beam time", "twice")):
             row[what] = _ratio(score[name][:, k], score["Sobol"][:, k])
         row["exposures / whole"] = _ratio(score[name][:, 0], score["whole"][:, 0])
         row["beam time / whole"] = _ratio(score[name][:, 1], score["whole"][:, 1])
-        row["as the agent"] = float(np.isclose(score[name], score[AGENT]).all(1).mean())
         yield row
 
 
 def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the exposures of the agent and of each policy over those of Sobol's sequence on each kind of map."""
-    kinds = dict.fromkeys((row["group"], row["kind"]) for row in rows)
-    for group, kind in kinds:
-        some = [row["scores"] for row in rows if (row["group"], row["kind"]) == (group, kind)]
-        score = {name: np.array([each[name][0] for each in some]) for name in ("Sobol", AGENT, *POLICIES)}
-        of_agent = {"group": group, "kind": kind, "n": len(some), AGENT: _ratio(score[AGENT], score["Sobol"])}
-        yield of_agent | {name: score[name].mean() / score["Sobol"].mean() for name in POLICIES}
+    """Yield the scores of the whole over Sobol's on each kind of map."""
+    for (group, kind), score in _of_kinds(rows):
+        row: Row = {"group": group, "kind": kind, "n": len(score["whole"])}
+        for k, what in enumerate(("exposures", "beam time", "twice")):
+            row[what] = _ratio(score["whole"][:, k], score["Sobol"][:, k])
+        yield row
+
+
+def by_term(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the scores of the whole over those without each term, on each kind of map."""
+    for (_, kind), score in _of_kinds(rows):
+        for name in (each for each in POLICIES if each.startswith("whole - ")):
+            row: Row = {"kind": kind, "term": name.removeprefix("whole - "), "n": len(score[name])}
+            for k, what in enumerate(("exposures", "beam time", "twice")):
+                row[what] = _ratio(score["whole"][:, k], score[name][:, k])
+            yield row
+
+
+def _of_kinds(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], dict[str, Floats]]]:
+    for of_kind in dict.fromkeys((row["group"], row["kind"]) for row in rows):
+        some = [row["scores"] for row in rows if (row["group"], row["kind"]) == of_kind]
+        yield of_kind, {name: np.array([each[name] for each in some]) for name in ("Sobol", *POLICIES)}
+
+
+def as_agent(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield how the agent's explorer and the whole, which is its compiled copy, compare."""
+    agent, whole = (
+        np.array([get(row) for row in rows if row["agent"] is not None])
+        for get in (lambda row: row["agent"], lambda row: row["scores"]["whole"])
+    )
+    yield {
+        "n": len(agent),
+        "same": float(np.isclose(agent, whole).all(1).mean()),
+        "exposures, agent / whole": agent[:, 0].mean() / whole[:, 0].mean(),
+        "beam time, agent / whole": agent[:, 1].mean() / whole[:, 1].mean(),
+    }
 
 
 def _ratio(one: Floats, other: Floats) -> str:
