@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._events import EventFileError, Events, positions
 from ainerd_xpcs.numerics._partition import Array, Partition, Path, check_choice
-from ainerd_xpcs.numerics._rigaku_words import Growth, Module
+from ainerd_xpcs.numerics._rigaku_words import Module
 
 Order = Literal["rows", "columns"]
 MODULE = (512, 1024)
@@ -40,7 +40,6 @@ def read_rigaku(
     n_frames: int | None = None,
     block: int = FRAMES,
     viewer: Viewer | None = None,
-    wait_s: float | None = None,
 ) -> Iterator[Events]:
     """Yield the frames of a Rigaku detector in zero-deadtime mode, of 500k pixels or, from six files, of 3M.
 
@@ -59,9 +58,6 @@ def read_rigaku(
         Frames of a block. Their events are all that is in memory.
     viewer : Viewer, optional
         Gets whole frames: those of a block after the block. Gaps between modules are zero.
-    wait_s : float, optional
-        For files that are still written: the run has ended if no file has grown for so many seconds. A missing file is
-        waited for as long. A module that counts nothing holds up the others until then.
 
     Yields
     ------
@@ -84,12 +80,7 @@ def read_rigaku(
     >>> events.ticks, events.pixel, events.stop  # frames 1 and 3 are empty
     (array([0, 2]), array([   5, 1029,    5], dtype=int32), 4)
     """
-    check_choice("order", order, Order)
-    paths, _ = module_files(path, partition.shape)
-    growth = None if wait_s is None else Growth(paths, wait_s)
-    while growth is not None and not all(map(os.path.exists, paths)) and growth.wait():
-        pass
-    with closing(RigakuReader(path, partition, order=order, block=block, n_frames=n_frames, growth=growth)) as reader:
+    with closing(RigakuReader(path, partition, order=order, block=block)) as reader:
         yield from reader.until(n_frames, viewer)
         reader.check_ends(n_frames)
 
@@ -127,10 +118,8 @@ class RigakuReader:
 
     Parameters
     ----------
-    path, partition, order, block, n_frames
+    path, partition, order, block
         As for `read_rigaku`.
-    growth : Growth, optional
-        Waits at the end of files that are still written.
 
     Raises
     ------
@@ -140,16 +129,7 @@ class RigakuReader:
         If the partition has the shape of neither detector.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        partition: Partition,
-        *,
-        order: Order,
-        block: int = FRAMES,
-        n_frames: int | None = None,
-        growth: Growth | None = None,
-    ) -> None:
+    def __init__(self, path: Path, partition: Partition, *, order: Order, block: int = FRAMES) -> None:
         check_choice("order", order, Order)
         paths, corners = module_files(path, partition.shape)
         if missing := [name for name in paths if not os.path.exists(name)]:
@@ -161,7 +141,7 @@ class RigakuReader:
         for name, (y, x) in zip(paths, corners, strict=True):
             here = np.s_[y : y + MODULE[0], x : x + MODULE[1]]
             used, place = ((each[here] if order == "rows" else each[here].T).ravel() for each in (position, flat))
-            self._modules.append(Module(name, used, place, block, n_frames, growth))
+            self._modules.append(Module(name, used, place, block))
 
     def close(self) -> None:
         """Close the files."""

@@ -1,4 +1,4 @@
-"""Words of one module of a Rigaku detector, decoded as they are read from its file, which may still grow.
+"""Words of one module of a Rigaku detector, decoded as they are read from its file, which may grow between two calls.
 
 Layout as boost_corr and xpcs-eigen read it. A word is a pixel that counted in a frame, little-endian: bits 63 to 40 are
 the frame, which wraps after 2²⁴, 36 to 16 the pixel, 11 to 0 the count; the others have no known meaning and are
@@ -6,7 +6,6 @@ ignored. Neither the frame time nor the number of frames is in the file.
 """
 
 import os
-import time
 from io import FileIO
 from typing import NoReturn
 
@@ -19,43 +18,14 @@ from ainerd_xpcs.numerics._partition import Array
 
 WORDS = 1 << 15  # read at a time: they fit the second cache
 PIXELS = 1 << 21
-POLL_S = 0.05  # between two looks at files that grow
-LAST_S = 0.5  # without growth in the last frame, after which it is complete
-
-
-class Growth:
-    """Waits for files that are still written."""
-
-    def __init__(self, paths: list[str], wait_s: float) -> None:
-        self._paths, self._wait_s = paths, wait_s
-        self._size, self._since = -1, time.monotonic()
-
-    def wait(self, at_last: bool = False) -> bool:
-        """Wait for a moment and return True; return False if no file has grown for `wait_s`, or `LAST_S` at the end."""
-        size = sum(os.path.getsize(name) for name in self._paths if os.path.exists(name))
-        if size != self._size:
-            self._size, self._since = size, time.monotonic()
-        if time.monotonic() - self._since > (min(LAST_S, self._wait_s) if at_last else self._wait_s):
-            return False
-        time.sleep(POLL_S)
-        return True
 
 
 class Module:
     """Words of one file, decoded as they are read."""
 
-    def __init__(
-        self,
-        path: str,
-        position: NDArray[np.int32],
-        flat: NDArray[np.int32],
-        block: int,
-        n_frames: int | None,
-        growth: Growth | None,
-    ) -> None:
+    def __init__(self, path: str, position: NDArray[np.int32], flat: NDArray[np.int32], block: int) -> None:
         self.path, self.frame = path, 0  # frame of the last word
-        self._flat, self._n_frames, self._growth = flat, n_frames, growth
-        self._position, self._used = position, np.packbits(position >= 0, bitorder="little")
+        self._flat, self._position, self._used = flat, position, np.packbits(position >= 0, bitorder="little")
         self._file = FileIO(path)
         self._words, self._begin, self._end, self.n_read = np.empty(WORDS, np.uint64), 0, 0, 0
         self._offset = -1  # number of the module's first pixel, 0 or 2²⁰
@@ -126,15 +96,10 @@ class Module:
 
     def _fill(self) -> None:
         """Read the next words."""
-        view = self._words.data.cast("B")
-        while True:
-            got = 0
-            while got < len(view) and (more := self._file.readinto(view[got:])):
-                got += more
-            self._file.seek(-(got % 8), os.SEEK_CUR)  # the last word is not complete yet
-            at_last = self._n_frames is not None and self.frame >= self._n_frames - 1
-            if got >= 8 or self._growth is None or not self._growth.wait(at_last):
-                break
+        view, got = self._words.data.cast("B"), 0
+        while got < len(view) and (more := self._file.readinto(view[got:])):
+            got += more
+        self._file.seek(-(got % 8), os.SEEK_CUR)  # the last word is not complete yet
         self._begin, self._end = 0, got // 8
         self.n_read += self._end
         if self._offset < 0 and self._end:
