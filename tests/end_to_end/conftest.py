@@ -10,7 +10,6 @@ def small_bank(bank_file):
         patch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: None)
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         patch.setattr("ainerd.agent._commands.LISTEN_S", 2.0)  # each look costs the server 30 ms of CPU
-        patch.setattr("ainerd.agent._commands.TOLD_S", 5.0)  # the server tells at once
         yield
 
 

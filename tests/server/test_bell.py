@@ -1,15 +1,19 @@
-"""The server tells an agent of a command as soon as somebody leaves one."""
+"""The server tells an agent of a command, or of an event of another session, as soon as it is written."""
 
 import asyncio
 import threading
 import time
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from ainerd.results import AgentNode, commands
 from ainerd.results._agents import NO_BELL_S
 from ainerd.server import bell, open_catalog
+from ainerd.server.pages import _commands
 
 
 @pytest.fixture
@@ -41,14 +45,25 @@ def test_a_command_of_a_program_or_a_page_ends_the_wait(node, place, server):
     for leave in (
         lambda: AgentNode(place["ainerd"], "far").send(commands.Hold(by="Ann")),
         lambda: httpx.post(page, json=sent, headers={"authorization": f"Apikey {key}"}).raise_for_status(),
+        lambda: AgentNode(place["ainerd"], "far").append(1, {"id": "a"}),
         node.ring,
     ):
         assert waited(node, leave) < 10.0
 
 
-def test_without_a_command_the_wait_ends_and_writes_of_the_agent_do_not_end_it(node):
+def test_without_a_command_the_wait_ends_and_the_state_does_not_end_it(node):
     assert waited(node, lambda: node.update_state({"held": None}), wait_s=1.0) >= 1.0
-    assert node.append(1, {"id": "a"}) is None and waited(node, lambda: None, wait_s=0.5) >= 0.5
+
+
+def test_a_server_that_may_have_other_processes_answers_after_a_second():
+    app = FastAPI()
+    app.include_router(_commands.router)
+    app.dependency_overrides[_commands.Caller] = lambda: AsyncMock()
+    with TestClient(app) as client:
+        cursor = client.get("/asked/agents/aa").json()["cursor"]
+        began = time.monotonic()
+        assert client.get("/asked/agents/aa", params={"after": cursor, "wait_s": 20}).json() == {"cursor": cursor}
+        assert 0.9 < time.monotonic() - began < 10.0
 
 
 def test_a_command_between_two_waits_is_not_missed(node):

@@ -19,7 +19,7 @@ from ainerd.runs import Jobs
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands, if the server does not tell of them
-TOLD_S = 1.0  # between two looks if it does
+TOLD_S, WAITING_S = 5.0, 1.0  # between two looks if it does; while a command waits
 NEXT = "next"
 TAKE = (NEXT, "accept")  # commands that take the position that is ready
 STUCK_S = 30.0  # a look or a command that takes longer is reported
@@ -35,10 +35,10 @@ class _Waiting(NamedTuple):
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands as soon as the server tells of one, and each second. A server without our routes is
-    asked each half second. The thread that owns the campaign executes them, before other jobs. Commands that must wait
-    are executed again after each result and each change, without a request. While the thread for Tiled has nothing to
-    do, it looks at the decisions of other sessions.
+    A thread looks for commands, and for the decisions of other sessions, as soon as the server tells of one, and every
+    few seconds. A server without our routes is asked for commands each half second, and for decisions each second. The
+    thread that owns the campaign executes commands, before other jobs. Commands that must wait are executed again after
+    each result and each change, without a request.
 
     All sessions of an agent see a command. The session whose event gets the next number in Tiled has executed it. It
     writes the answer. So after a crash the next session finds the event there, or executes the command.
@@ -72,9 +72,9 @@ class CommandReader:
         self._waiting: Mapping[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
         self._left_out: set[str] = set()  # keys of nodes that cannot be read
         self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
-        self._wake, self._ends = threading.Event(), False
+        self._wake, self._ends, self._is_told = threading.Event(), False, False
         self._thread: threading.Thread | None = None
-        tiled.when_idle(self._look_at_others)
+        tiled.when_idle(lambda: None if self._is_told else self._look_at_others())
 
     def begin(self, *, alone: bool) -> None:
         """Complete the work of an earlier session, if no other session of this agent runs (`alone`)."""
@@ -89,10 +89,11 @@ class CommandReader:
         self._thread.start()
 
     def wake(self) -> None:
-        """Execute the commands that wait, if there are any, and look soon for others."""
+        """Execute the commands that wait, if there are any."""
         self._wake.set()
-        # one that takes a position must first be sure that no other session measures there: the next look executes it
-        if self._waiting and not (self._campaign.rules.shared_s and self._takes()):
+        if self._waiting and self._campaign.rules.shared_s and self._takes():
+            self._tiled.submit(self._execute_settled)
+        elif self._waiting:
             self._own.submit(self.execute)
 
     def close(self) -> None:
@@ -173,17 +174,20 @@ class CommandReader:
             self._wake.clear()
             self._busy_since["looking for commands"] = time.monotonic()
             try:
+                if self._is_told:
+                    self._tiled.ask(self._look_at_others)
                 self.look()
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
             self._busy_since.pop("looking for commands", None)
-            if not self._was_told():
+            self._is_told = self._wait_until_told()
+            if not self._is_told:
                 self._wake.wait(LISTEN_S)
 
-    def _was_told(self) -> bool:
-        """Wait until the server tells of a command, or for `TOLD_S`; return False if it cannot tell."""
+    def _wait_until_told(self) -> bool:
+        """Wait until the server tells of something new, or for a while; return False if it cannot tell."""
         try:
-            return not self._store.seems_away and self._node.await_command(TOLD_S)
+            return not self._store.seems_away and self._node.await_command(WAITING_S if self._waiting else TOLD_S)
         except (httpx.HTTPError, RuntimeError, KeyError, TypeError, ValueError) as error:
             logger.debug("the server does not tell of commands: %s", error)
             return False

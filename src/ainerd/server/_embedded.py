@@ -249,6 +249,7 @@ def serving(
     app.include_router(pages.router, prefix="/custom")
     app.include_router(doors.router)
     internals.pass_bodies(app, [*LOCAL_HOSTS, *hosts])
+    app.state.is_alone = True  # no other process serves this catalog
     try:
         with run(app, directory, port) as port:
             yield Served(app, port, f"http://127.0.0.1:{port}/api/v1")
