@@ -45,14 +45,6 @@ def movie():
 
 
 @pytest.fixture(scope="session")
-def silver():
-    """The first ring of silver behenate at 12 keV on a detector 0.5 m away, with Poisson noise."""
-    angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))
-    distance_m = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)  # at which the ring meets the pixel
-    return np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((distance_m - 0.5) / 0.01) ** 2)))
-
-
-@pytest.fixture(scope="session")
 def client(server):
     """A catalog with the results of `RUNS` and of a sixth run, which failed."""
     client = server.client().create_container("examples")

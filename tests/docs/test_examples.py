@@ -20,7 +20,7 @@ ROOMS = (
     "ainerd.words", "ainerd_xpcs", "ainerd_xpcs.dynamics", "ainerd_xpcs.latent",
 )  # fmt: skip
 # Names that examples start from: fixtures of conftest.py, and attributes of its `beamline`.
-GIVEN = "Toy address agent client documents five_frames folder lambda750k movie silver store".split()
+GIVEN = "Toy address agent client documents five_frames folder lambda750k movie store".split()
 OF_BEAMLINE = {"RE": "RE", "camera": "camera", "sample_x": "x", "settings": "settings"}
 
 
