@@ -1,4 +1,4 @@
-"""Analyse a run that has ended: call `analyse(uid)` in `processing_flow` of chx-workflows.
+"""Analyse a run that has ended: call `analyse(ref)` in `processing_flow` of chx-workflows.
 
 The command runs in an environment of its own, which may have another Bluesky than the beamline.
 """
