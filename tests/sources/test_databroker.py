@@ -9,7 +9,7 @@ import pytest
 from databroker_server import databroker_server
 from event_model import compose_run
 
-from ainerd.documents import Run, documents_of
+from ainerd.documents import Run, RunReader, documents_of
 from ainerd.server import open_catalog
 from ainerd.sources._catalogue import tiled_documents
 from tests.documents.test_resources import KEYS, N, series
@@ -68,6 +68,8 @@ def test_new_runs_of_databroker_are_followed_while_they_grow(catalogue):
     insert, stop, came = adapter.get_serializer(), threading.Event(), Queue()
     left_behind = compose_run(time=time.time() - 2 * 86400)  # its session died
     insert("start", left_behind.start_doc)
+    reader = RunReader()
+    assert not [*reader.follow(raw[left_behind.start_doc["uid"]], abandoned_s=-1)] and reader.is_over
     (folder / "live").mkdir()
     documents, movies = series(folder / "live", "AD_EIGER2", KINDS["AD_EIGER2"][0], [N, 3, 4])
     waiting = iter(documents)

@@ -86,12 +86,12 @@ class RunReader:
                     yield from self._frames(parts[key], name, key)
 
     def _of_databroker(self, run: Container, *, is_over: bool) -> Iterator[Document]:
-        start, began = run.metadata["start"], time.monotonic()
-        if not is_over and (began < self._due or time.time() - start["time"] > LIVE_S):
+        start, ended, began = run.metadata["start"], run.metadata.get("stop") is not None, time.monotonic()
+        if not ended and (time.time() - start["time"] > LIVE_S or (began < self._due and not is_over)):
             return
         for pause in (*PAUSES_S, 1.0, None):  # a server keeps what it read of a growing run for 2 s
             documents = [*_singles((name, dict(doc)) for name, doc in run.documents(fill=False))]
-            if pause is None or not run.metadata.get("stop") or documents[-1][0] == "stop":
+            if pause is None or not ended or documents[-1][0] == "stop":
                 break
             time.sleep(pause)
         documents = [each for each in documents if each[0] != "stop"]

@@ -174,14 +174,12 @@ def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tu
     n, present = int(labels.max()), np.unique(labels[labels > 0])
     if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
         q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval", "1/angstrom")
-        if q is None or n == 0 or q.size < min(n, present.size):
+        if q is None or n == 0 or (q.size < n and q.size != present.size):
             return None, None
-        return 10 * (q[:n] if q.size >= n else by_label(q, labels, n, f"{path}: {group.name}, the list of q")), None
+        return 10 * (q[:n] if q.size >= n else by_label(q, labels, n, "q")), None
     mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
-    if mapping is not None and mapping.size < n and mapping.size == present.size:
-        mapping = np.nan_to_num(
-            by_label(mapping, labels, n, "index_mapping")
-        )  # labels that do not occur have any point
+    if mapping is not None and mapping.size == present.size < n:
+        mapping = np.nan_to_num(by_label(mapping, labels, n, "index_mapping"))  # other labels may have any point
     if mapping is None or dim0 is None or dim1 is None or mapping.size < n:
         raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
     used, n_points = mapping[:n], dim0.size * dim1.size
