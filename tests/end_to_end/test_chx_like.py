@@ -124,8 +124,8 @@ def test_the_flow_for_prefect_analyses_a_run_in_databroker(names, tmp_path, monk
         monkeypatch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder) for folder in storage.frames]))
         flow = flow_of_the_page(monkeypatch)
         flow.analyse(uid)
-        with pytest.raises(RuntimeError, match="there is no run 123"):
-            flow.analyse("123")
+        with pytest.raises(RuntimeError, match="there is no run 1234567"):
+            flow.analyse("1234567")
         again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
         assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}
         for key in again.table().index:
