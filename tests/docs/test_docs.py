@@ -301,6 +301,7 @@ def test_numbers_and_arrays_of_a_result(session):
     found = set(store.record(key).summary) - of_series - set(beside.readings)
     known = {*_exposure.UNITS, *_numbers.UNITS, *_numbers.TEXTS, "speckle", "no_claim", "nearest_known", "strangest_in"}
     known |= {"flat_field", "incident", "incident_of", "shortened", "noise_of"}  # of what this session has not
+    known |= {"bins_of", "bins_sha256"}
     assert found <= said <= found | known
     node = session["client"]["ainerd/results"][key]
     arrays = rows(section(page, "### Arrays"))

@@ -1,10 +1,15 @@
 """An instrument like CHX: Eigers of classic ophyd that announce series of files as AD_EIGER2 or AD_EIGER_SLICE."""
 
 import atexit
+import importlib.util
 import json
+import logging
 import runpy
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import hdf5plugin
@@ -12,9 +17,10 @@ import numpy as np
 import pytest
 from databroker_server import databroker_server
 from event_model import compose_run, compose_stream_resource
+from typer.testing import CliRunner
 
 from ainerd.agent import build_observer
-from ainerd.cli.reanalysis import reanalyse
+from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.documents import MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
@@ -84,16 +90,42 @@ def test_its_raw_run_is_in_tiled_without_its_frames(names):
         list(run.blocks(np.array([0]), wait_s=0.0))
 
 
-def test_a_replay_of_the_runs_in_databroker_gives_the_same_results(names, tmp_path):
+def flow_of_the_page(monkeypatch):
+    """Return the module for Prefect in the documentation; its command runs in this process."""
+    prefect = SimpleNamespace(task=lambda **options: lambda run: run, get_run_logger=lambda: logging.getLogger("flow"))
+    secret = SimpleNamespace(load=lambda name, _sync: SimpleNamespace(get=lambda: "secret"))
+    monkeypatch.setitem(sys.modules, "prefect", prefect)
+    monkeypatch.setitem(sys.modules, "prefect.blocks", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "prefect.blocks.system", SimpleNamespace(Secret=secret))
+    spec = importlib.util.spec_from_file_location("chx", PROFILE.parents[1] / "docs/how-to/files/facilities/chx.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(command, *, env, **options):
+        assert command[0] == module.AINERD
+        done = CliRunner().invoke(app, command[1:], env=env)
+        return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr + str(done.exception))
+
+    monkeypatch.setattr(module, "SETTINGS", str(PROFILE / "small.toml"))
+    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=run))
+    return module
+
+
+def test_the_flow_for_prefect_analyses_a_run_in_databroker(names, tmp_path, monkeypatch):
     table = ResultStore(names["client"]["ainerd"]).table()
     uid = table["raw_uid"].iloc[0]
     with databroker_server(tmp_path) as (client, adapter):
         insert = adapter.get_serializer()
         for name, doc in names["documents"]:
             insert(name, doc)
-        settings = names["settings"]
-        outcomes = reanalyse(settings, client, [uid], again=False, on=None, embedded=False, quiet=True)
-        assert [outcome.status for outcome in outcomes] == ["complete"] * 3, outcomes
+        storage = names["settings"].storage
+        monkeypatch.setenv("AINERD_STORAGE__URI", client.uri)
+        monkeypatch.setenv("AINERD_STORAGE__DIRECTORY", str(storage.directory))
+        monkeypatch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder) for folder in storage.frames]))
+        flow = flow_of_the_page(monkeypatch)
+        flow.analyse(uid)
+        with pytest.raises(RuntimeError, match="there is no run 1234567"):
+            flow.analyse("1234567")
         again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
         assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}
         for key in again.table().index:

@@ -183,14 +183,14 @@ def test_the_same_frames_give_the_same_maps(beamline, follow, session):
         assert np.array_equal(ours, theirs), name
 
 
-def test_another_q_map_is_a_reason(beamline, follow):
+def test_a_q_map_that_is_not_there_is_a_reason(beamline, follow):
     folder, _, instrument = beamline
     acquire(instrument, folder / "data", "C0001", **{"instrument/detector_1/qmap_file": "/maps/other.hdf"})
     observer, close = follow()
     until(lambda: observer.concluded >= 1)
     close()
     (reason,) = observer.results.table("failed", columns="all")["reason"]
-    assert reason == "it names the q map other.hdf, rheo_xpcs.partition.file is qmap.hdf"
+    assert reason == f"it names the q map other.hdf, which is not in {folder}, the folder of rheo_xpcs.partition.file"
 
 
 def test_the_next_position_comes_by_command_and_by_route(beamline, follow, server, monkeypatch):

@@ -1,6 +1,7 @@
 """Runs with Resource and Datum in a catalog of databroker, behind a Tiled server."""
 
 import threading
+import time
 from queue import Queue
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from databroker_server import databroker_server
 from event_model import compose_run
 
-from ainerd.documents import Run, documents_of
+from ainerd.documents import Run, RunReader, documents_of
 from ainerd.server import open_catalog
 from ainerd.sources._catalogue import tiled_documents
 from tests.documents.test_resources import KEYS, N, series
@@ -60,27 +61,52 @@ def test_each_event_has_its_frames_from_databroker(catalogue, spec):
     assert [run.reading("x", event + 1) for event in range(run.n_events)] == [10.0 + i for i in range(run.n_events)]
 
 
-def test_new_runs_of_databroker_are_followed(catalogue):
-    client, adapter, _, kept = catalogue
+def test_new_runs_of_databroker_are_followed_while_they_grow(catalogue):
+    client, adapter, folder, kept = catalogue
     raw, ainerd = open_catalog(client)
     assert set(ainerd) == {"results", "suggestions", "log", "atlas"}
-    bundle, insert, stop, came = compose_run(), adapter.get_serializer(), threading.Event(), Queue()
-    insert("start", bundle.start_doc)
+    insert, stop, came = adapter.get_serializer(), threading.Event(), Queue()
+    left_behind = compose_run(time=time.time() - 2 * 86400)  # its session died
+    insert("start", left_behind.start_doc)
+    reader = RunReader()
+    assert not [*reader.follow(raw[left_behind.start_doc["uid"]], abandoned_s=-1)] and reader.is_over
+    (folder / "live").mkdir()
+    documents, movies = series(folder / "live", "AD_EIGER2", KINDS["AD_EIGER2"][0], [N, 3, 4])
+    waiting = iter(documents)
+
+    def post(last):
+        for name, doc in waiting:
+            insert(name, doc)
+            if name == last:
+                return
 
     def follow():
         for name, doc in tiled_documents(raw, stop):
             came.put((name, doc))
 
+    def next_ones(n):
+        return [came.get(timeout=60) for _ in range(n)]
+
+    post("event")
     follower = threading.Thread(target=follow)
     follower.start()
     try:
         before = []
-        while [name for name, _ in before].count("stop") < len(kept):
-            before.append(came.get(timeout=60))
+        while [name for name, _ in before].count("start") <= len(kept):
+            before += next_ones(1)
         uids = [doc["uid"] for name, doc in before if name == "start"]
-        assert uids == [uid for uid, _ in kept.values()]  # oldest first, and not the one that goes on
-        insert("stop", bundle.compose_stop())
-        assert [came.get(timeout=60) for _ in range(2)][0] == ("start", bundle.start_doc)
+        assert uids == [*(uid for uid, _ in kept.values()), documents[0][1]["uid"]]  # oldest first
+        live = [before[-1], *next_ones(3)]
+        for _ in KINDS["AD_EIGER2"][0][1:]:
+            post("event")
+            live += next_ones(2)  # the server gives an event when the next one is there
+        post("stop")
+        live += next_ones(2)
+        assert [name for name, _ in live[4:]] == [*["datum", "event"] * 2, "event", "stop"]
     finally:
         stop.set()
         follower.join(60)
+    run, frames = analysed(live, folder)
+    expected = movies[[each["seq_id"] - 7 for each in KINDS["AD_EIGER2"][0]]]
+    assert came.empty() and np.array_equal(frames.reshape(expected.shape), expected)
+    assert [run.reading("x", event + 1) for event in range(run.n_events)] == [10.0, 11.0, 12.0]

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import logging
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
-from event_model import unpack_event_page
+from event_model import unpack_datum_page, unpack_event_page
 from tiled.client.container import Container
 from tiled.queries import Key
 
@@ -19,7 +20,9 @@ from ainerd.documents._storage import AWAY
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (0.1, 0.5, 1.0)  # before reading a table again that has fewer events than its run
+PAUSES_S = (0.1, 0.5, 1.0)  # before reading again what has fewer events than its run
+LIVE_S = 86400.0  # age up to which a run of databroker without an end is read; later it counts as left behind
+LEAST_S, SHARE = 1.0, 0.1  # between two reads of such a run, and most of the time that reading may take
 LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
 
 
@@ -54,20 +57,19 @@ class RunReader:
         self._descriptors: dict[str, Any] = {}  # metadata of streams by name
         self._tables: dict[str, Any] = {}  # nodes of the events by stream
         self._shown: dict[str, int] = {}  # indices by resource
+        self._seen: set[tuple[str, str]] = set()  # documents of databroker
+        self._due = -math.inf  # time of their next read
         self._quiet = Quiet()
 
     def news(self, run: Container, *, is_over: bool = False) -> Iterator[Document]:
         """Yield the start document, descriptors and frames that are new since the last call.
 
         The frames of a stream with other readings are yielded once the run `is_over`: Tiled has their events then.
-        A run of databroker is yielded once it has ended: all its documents but the last.
+        A run of databroker has all its new documents but the last, events at the end and in order. Its server gives the
+        last event only with the next one, or with the end of the run (databroker 2.0, ``batch_documents``).
         """
         if self.is_of_databroker(run):
-            if self._uid is None and run.metadata.get("stop"):
-                documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
-                self._uid = run.metadata["start"]["uid"]
-                yield from (document for document in documents if not document[0].startswith("event"))
-                yield from (("event", event) for event in _in_order(_events_of(documents)))
+            yield from self._of_databroker(run, is_over=is_over)
             return
         if self._uid is None:
             start, tags = run.metadata["start"], run.item["attributes"].get("access_tags")
@@ -83,6 +85,23 @@ class RunReader:
                 if is_over or not _is_table(self._descriptors[name]):  # else frames are read with their events
                     yield from self._frames(parts[key], name, key)
 
+    def _of_databroker(self, run: Container, *, is_over: bool) -> Iterator[Document]:
+        start, ended, began = run.metadata["start"], run.metadata.get("stop") is not None, time.monotonic()
+        if not ended and (time.time() - start["time"] > LIVE_S or (began < self._due and not is_over)):
+            return
+        for pause in (*PAUSES_S, 1.0, None):  # a server keeps what it read of a growing run for 2 s
+            documents = [*_singles((name, dict(doc)) for name, doc in run.documents(fill=False))]
+            if pause is None or not ended or documents[-1][0] == "stop":
+                break
+            time.sleep(pause)
+        documents = [each for each in documents if each[0] != "stop"]
+        self._uid, now = start["uid"], time.monotonic()
+        self._due = now + max(LEAST_S, (now - began) / SHARE)
+        new = [each for each in documents if (each[0], _id(each[1])) not in self._seen]
+        self._seen.update((name, _id(doc)) for name, doc in new)
+        yield from (document for document in new if document[0] != "event")
+        yield from (("event", event) for event in _in_order(doc for name, doc in new if name == "event"))
+
     def rest(self, run: Container) -> Iterator[Document]:
         """Yield the remaining documents of a run that ended: descriptors, events, then frames.
 
@@ -90,12 +109,12 @@ class RunReader:
         StreamDatum announces the frames of each data source. If any part cannot be read, nothing is yielded, and the
         next call starts again at the same place.
         """
-        before = self._uid, dict(self._descriptors), dict(self._shown)
+        before = self._uid, dict(self._descriptors), dict(self._shown), set(self._seen)
         try:
             new = list(self.news(run, is_over=True))
             events = _in_order(self._events(run))
         except BaseException:
-            self._uid, self._descriptors, self._shown = before
+            self._uid, self._descriptors, self._shown, self._seen = before
             raise
         yield from (document for document in new if not document[0].startswith("stream_"))
         numbers: dict[str, list[int]] = defaultdict(list)
@@ -198,13 +217,18 @@ class RunReader:
                 yield "stream_datum", datum | {"stream_resource": resource}
 
 
-def _events_of(documents: Iterable[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the events of a run, also of pages."""
+def _singles(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield documents, and those of pages one by one."""
     for name, doc in documents:
-        if name == "event_page":
-            yield from unpack_event_page(doc)
-        elif name == "event":
-            yield doc
+        unpack = {"event_page": unpack_event_page, "datum_page": unpack_datum_page}.get(name)
+        if unpack is None:
+            yield name, doc
+        else:
+            yield from ((name.removesuffix("_page"), each) for each in unpack(doc))
+
+
+def _id(doc: Mapping[str, Any]) -> str:
+    return str(doc["datum_id"] if "datum_id" in doc else doc["uid"])
 
 
 def _in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

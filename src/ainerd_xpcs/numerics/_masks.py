@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.constants import c, e, h
 
 from ainerd.hdf5_files import check_heaps, check_place
@@ -108,9 +108,24 @@ def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
     return {**maps, "q": q, "phi": phi, "static_q": static_q}
 
 
+def by_label(values: ArrayLike, labels: NDArray[Any], n: int, name: str) -> Floats:
+    """Return values of labels 1 to n, from as many, or from those of the labels that occur, in order; NaN elsewhere.
+
+    Raises ValueError, with the name, for another number of values.
+    """
+    given, present = np.asarray(values, dtype=float), np.unique(labels[labels > 0])
+    if given.shape == (n,):
+        return given
+    if given.shape != present.shape:
+        occur = f", or of the {present.size} that occur" if present.size < n else ""
+        raise ValueError(f"{name} must hold one value for each of the {n} bins{occur}, got shape {given.shape}")
+    out = np.full(n, np.nan)
+    out[present - 1] = given
+    return out
+
+
 def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
-    roi_map = _labels(group, DYNAMIC, path)
-    labels = np.arange(1, roi_map.max() + 1)
+    roi_map = every = _labels(group, DYNAMIC, path)
     for name in ("mask", "blemish"):
         if name not in group:
             continue
@@ -125,12 +140,12 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
             )
         roi_map = np.where(good > 0, roi_map, 0)
     geometry = _geometry(group, path)
-    q, phi = _aps_centers(group, path, "dynamic", labels)
+    q, phi = _aps_centers(group, path, "dynamic", every)
     if geometry is not None and q is not None:
         q, phi = agreed(geometry, roi_map, q, phi, f"{group.name}/dynamic_v_list_dim0")
     static_map, static_q = _labels(group, STATIC, path), None
     if static_map is not None:
-        static_q = _aps_centers(group, path, "static", np.arange(1, static_map.max() + 1))[0]
+        static_q = _aps_centers(group, path, "static", static_map)[0]
         if geometry is not None and static_q is not None:
             static_q, _ = agreed(geometry, static_map, static_q, None, f"{group.name}/static_v_list_dim0")
     return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
@@ -151,17 +166,23 @@ def _geometry(group: h5py.Group, path: Path) -> MapGeometry | None:
     return MapGeometry(float(energy[0]), float(distance[0]), (float(pixel[0]), float(pixel[-1])), center)
 
 
-def _aps_centers(
-    group: h5py.Group, path: Path, kind: str, labels: NDArray[np.int64]
-) -> tuple[Floats | None, Floats | None]:
-    """Return q in 1/nm and phi in our sense by label; None for a list that the file does not have."""
+def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tuple[Floats | None, Floats | None]:
+    """Return q in 1/nm and phi in our sense of labels 1, 2, … of a map; None for a list that the file does not have.
+
+    A list holds a value for each label up to the largest, or for each that occurs.
+    """
+    n, present = int(labels.max()), np.unique(labels[labels > 0])
     if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
         q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval", "1/angstrom")
-        return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
+        if q is None or n == 0 or (q.size < n and q.size != present.size):
+            return None, None
+        return 10 * (q[:n] if q.size >= n else by_label(q, labels, n, "q")), None
     mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
-    if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):
+    if mapping is not None and mapping.size == present.size < n:
+        mapping = np.nan_to_num(by_label(mapping, labels, n, "index_mapping"))  # other labels may have any point
+    if mapping is None or dim0 is None or dim1 is None or mapping.size < n:
         raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
-    used, n_points = mapping[labels - 1], dim0.size * dim1.size
+    used, n_points = mapping[:n], dim0.size * dim1.size
     if (odd := used[~np.isin(used, np.arange(n_points))]).size:
         raise ValueError(
             f"{path}: {group.name}/{kind}_index_mapping has {odd[0]:g}, expected whole numbers from 0 to "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._geometry import Annulus, checked_mask
-from ainerd_xpcs.numerics._masks import read_masks, write_masks
+from ainerd_xpcs.numerics._masks import by_label, read_masks, write_masks
 
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
@@ -155,11 +155,11 @@ class Partition:
         roi_map : array_like of int, shape (ny, nx)
             0 is unused, 1 … n are bins; numbers that do not occur are left out and the others renumbered.
         q, phi : array_like, shape (n,), optional
-            Centers in 1/nm and degrees, by number from 1.
+            Centers in 1/nm and degrees, by number from 1, or only those of the numbers that occur.
         static_map : array_like of int, shape (ny, nx), optional
             Static labels, 1 or more where roi_map is not 0; without it S(q) is constant over a bin.
         static_q : array_like, optional
-            Centers of the static labels in 1/nm, from label 1.
+            Centers of the static labels in 1/nm, from label 1, or only those of the labels that occur.
 
         Raises
         ------
@@ -175,14 +175,13 @@ class Partition:
         if static.shape != labels.shape or np.any((labels > 0) & (static < 1)):
             raise ValueError("static_map must have the shape of roi_map and be at least 1 wherever roi_map is used")
         n = max(int(labels.max()), *(0 if x is None else np.size(x) for x in (q, phi)))
-        centers = []
-        for name, value in (("q", q), ("phi", phi)):
-            center = np.full(n, np.nan) if value is None else np.asarray(value, dtype=float)
-            if center.shape != (n,):
-                raise ValueError(f"{name} must hold one value for each of the {n} bins, got shape {center.shape}")
-            centers.append(center)
-        q_of_static = None if static_q is None else np.asarray(static_q, dtype=float)
-        return cls._renumbered(labels, static, centers[0], centers[1], q_of_static)
+        q_of, phi_of = (
+            np.full(n, np.nan) if x is None else by_label(x, labels, n, name) for x, name in ((q, "q"), (phi, "phi"))
+        )
+        q_of_static = None
+        if static_q is not None:
+            q_of_static = by_label(static_q, static, max(int(static.max()), np.size(static_q)), "static_q")
+        return cls._renumbered(labels, static, q_of, phi_of, q_of_static)
 
     @classmethod
     def load(cls, path: Path) -> "Partition":

@@ -72,11 +72,23 @@ def unknown_layout(file: h5py.File, what: str, layouts: dict[str, Any]) -> str:
 
 def bins_of(file: h5py.File, path: str | PathLike[str]) -> Partition:
     """Return the bins on the detector of any layout, q in 1/nm; raise ValueError if the file has none."""
-    name = next((name for name in _ROI_MAPS if is_there(file, name)), None)
+    name = next((name for name in _PYCHX_MAPS if is_there(file, name)), None)
     if name is None:
         return Partition.load(path)
     roi_map = np.squeeze(dataset(file, name)[()])
     return Partition.from_roi_map(roi_map.astype(np.int64), q=pychx_q(file, int(roi_map.max())))
+
+
+def labels_of(file: h5py.File, partition: Partition) -> NDArray[np.int64] | None:
+    """Return the label in the file of each bin of its partition, (n_roi,): some labels may have no good pixel.
+
+    None for files of pychx, whose arrays have the bins that are in the map, in order, and without a map.
+    """
+    name = next((name for name in _ROI_MAPS if is_there(file, name)), None)
+    if name is None:
+        return None
+    pixels = np.squeeze(dataset(file, name)[()]).ravel()[partition.pixels]
+    return np.asarray(pixels[np.append(0, np.cumsum(partition.n_pixels)[:-1])].astype(np.int64))
 
 
 def pychx_q(file: h5py.File, n_roi: int) -> Curve:
@@ -107,6 +119,10 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
     except ValueError as err:
         return replace(curves, no_partition=str(err))
     n = len(curves.g2)
+    labels = labels_of(file, partition)
+    if partition.n_roi < n and labels is not None and labels.max() <= n:  # the other bins have no good pixel
+        names = ("g2", "error", "q", "phi", "n_pixels", "mean_counts")
+        curves, n = replace(curves, **{name: getattr(curves, name)[labels - 1] for name in names}), len(labels)
     if partition.n_roi != n:
         why = f"{path}: g2 is of {n} bins, the map has pixels of {partition.n_roi}"
         return replace(curves, no_partition=why)
@@ -247,7 +263,8 @@ def _n_files(file: h5py.File) -> int:
 _G2 = ("normalized_g2", "norm-0-g2", "g2")
 _ERRORS = ("g2_errors", "g2_stderr", "g2_err")
 _IMAGES = ("xpcs/temporal_mean/scattering_2d", "exchange/pixelSum", "entry/data/frame_average", "avg_img")
-_ROI_MAPS = ("roi_mask", "roi")
+_PYCHX_MAPS = ("roi_mask", "roi")
+_ROI_MAPS = ("entry/instrument/masks/dynamic_roi_map", "xpcs/qmap/dynamic_roi_map", "xpcs/dqmap")
 _LAYOUTS: dict[str, Callable[[h5py.File, float | None], Curves]] = {
     "entry/XPCS/data/g2": _lambda,  # entry/data is a link to it
     "entry/data/g2": _nexus,

@@ -258,6 +258,7 @@ class ExposureAnalysis(RunAnalysis):
             "frames_left_out": left_out.n_frames,
             **({"incident": incident, "incident_of": incident_of} if incident_of else {}),
             **({"flat_field": technique.flat_field} if technique.flat_field else {}),
+            **({"bins_of": of, "bins_sha256": technique.parameters["partition"]} if (of := technique.bins_of) else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
         arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}

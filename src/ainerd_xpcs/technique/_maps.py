@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics import Neighbours, Partition, reduction_operator
 from ainerd_xpcs.technique._checked_map import put_right
-from ainerd_xpcs.technique._curves import bins_of, mean_counts, unknown_layout
+from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, unknown_layout
 from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
 
 Map = NDArray[np.float32]
@@ -177,12 +177,9 @@ class MapFile:
             if self._otherwise is not None and self._otherwise.n_roi == labels.size:
                 return order, self._otherwise
             return order, Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
-        own = next((name for name in _ROI_MAPS if file is not None and is_there(file, name)), None)
-        of_bins = np.arange(1, all_bins.n_roi + 1)
-        if self._given is None and own is not None and file is not None:  # labels of the file: some may have no pixel
-            pixels = np.squeeze(dataset(file, own)[()]).ravel()[all_bins.pixels]
-            of_bins = pixels[np.append(0, np.cumsum(all_bins.n_pixels)[:-1])].astype(np.int64)
-        elif labels.size != all_bins.n_roi:
+        own = None if self._given is not None or file is None else labels_of(file, all_bins)
+        of_bins = np.arange(1, all_bins.n_roi + 1) if own is None else own
+        if own is None and labels.size != all_bins.n_roi:
             raise ValueError(f"{self.path} has {labels.size} maps, the bins are {all_bins.n_roi}")
         found = [(np.flatnonzero(labels == label), k) for k, label in enumerate(of_bins, start=1)]
         present = [(at[0], k) for at, k in found if at.size]
@@ -336,7 +333,6 @@ def _text(value: Any) -> str:
 
 _NEXUS = "entry/twotime/two_time_corr_func"
 _BOOST_CORR = ("xpcs/twotime/correlation_map", "xpcs/twotime/c2_half")
-_ROI_MAPS = ("entry/instrument/masks/dynamic_roi_map", "xpcs/qmap/dynamic_roi_map", "xpcs/dqmap")
 _LAYOUTS: dict[str, Callable[[h5py.File], Stored]] = {
     _NEXUS: _nexus,
     **dict.fromkeys(_BOOST_CORR, _boost_corr),

@@ -46,9 +46,10 @@ if TYPE_CHECKING:
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-# Keys of the start document that name a file that an acquisition was taken for, and the settings that must agree.
+# Keys of the start document that name a file that an acquisition was taken for. Another q map is looked for beside the
+# one of the settings; the others must agree with the settings.
+QMAP, MOST_QMAPS = "qmap_file", 8
 NAMED = {
-    "qmap_file": ("q map", "file"),
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
@@ -122,11 +123,12 @@ class RheoXPCS(Technique):
         self.contrast, self.alpha = contrast, alpha
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
         self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
-        self._of_maps = of_maps
+        self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
         self._is_session = False
 
     @classmethod
@@ -136,12 +138,16 @@ class RheoXPCS(Technique):
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
         options = settings.model_dump(include={"contrast", "alpha", "monitor", "transmission"})
-        partition, flat = build_partition(settings.partition), read_flat(settings.partition)
+        return cls._of_bins(settings.partition, *models, denoiser=denoiser, **options)
+
+    @classmethod
+    def _of_bins(cls, bins: PartitionSettings, *models: Any, **options: Any) -> Self:
+        partition, flat = build_partition(bins), read_flat(bins)
         if flat is not None and flat.factor.shape != partition.shape:
             raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
         factor = None if flat is None or flat.is_applied else flat.factor
-        technique = cls(partition, *models, denoiser=denoiser, flat=factor, **options)
-        technique._bins = settings.partition
+        technique = cls(partition, *models, flat=factor, **options)
+        technique._bins = bins
         if flat is not None:
             technique.flat_field = flat.name
         return technique
@@ -177,13 +183,51 @@ class RheoXPCS(Technique):
         Raises
         ------
         AnalysisError
-            If its frames do not fit the partition, if it was taken for another q map, mask or flat field, or if too few
-            are announced.
+            If its frames do not fit the partition, if the q map that it names cannot be read, if it was taken for
+            another mask or flat field, or if too few are announced.
         """
         if isinstance(about := run.start.get("result_file"), Mapping):
             from ainerd_xpcs.technique._map_run import MapRun  # it imports this module
 
             return MapRun(self, about)
+        if (qmap := self._other_qmap(run.start)) is not None:
+            return self._with_qmap(qmap).begin(run)
+        self._check_run(run)
+        return ExposureAnalysis(self, run)
+
+    def _other_qmap(self, start: Mapping[str, Any]) -> Path | None:
+        """Return the q map that a run names, in the folder of that of the settings; None if it is that one."""
+        own, its = None if self._bins is None else self._bins.file, start.get(QMAP)
+        if own is None or not (isinstance(its, str) and Path(its).name not in ("", own.name)):
+            return None
+        return own.with_name(Path(its).name)
+
+    def _with_qmap(self, qmap: Path) -> Self:
+        """Return this technique with the bins of another q map; AnalysisError if it cannot be read."""
+        assert self._bins is not None
+        try:
+            stat = qmap.stat()
+        except (OSError, ValueError):  # ValueError: no text for a path
+            where = f"{qmap.parent}, the folder of rheo_xpcs.partition.file"
+            raise AnalysisError(f"it names the q map {qmap.name}, which is not in {where}") from None
+        key = qmap.name, stat.st_mtime_ns, stat.st_size
+        if (known := self._of_qmaps.get(key)) is not None:
+            return known
+        monitor, transmission = self.incident
+        options = {"contrast": self.contrast, "alpha": self.alpha, "monitor": monitor, "transmission": transmission}
+        try:
+            bins = self._bins.model_copy(update={"file": qmap})
+            other = self._of_bins(bins, self.encoder, self.bank, denoiser=self.denoiser, **options)
+        except ValueError as error:
+            raise AnalysisError(f"it names the q map {qmap.name}, which cannot be used: {error}") from None
+        other.bins_of = qmap.name
+        while len(self._of_qmaps) >= MOST_QMAPS:
+            del self._of_qmaps[next(iter(self._of_qmaps))]
+        self._of_qmaps[key] = other
+        return other
+
+    def _check_run(self, run: RunInfo) -> None:
+        """Raise AnalysisError unless a run can be analysed with these bins."""
         if tuple(run.frame_shape) != self.partition.shape:
             frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
             raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")
@@ -197,7 +241,6 @@ class RheoXPCS(Technique):
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
         if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
-        return ExposureAnalysis(self, run)
 
     def pace(self, summary: Mapping[str, Any]) -> Pace:
         """Return relaxation time or limits, contrast and counts of an exposure."""

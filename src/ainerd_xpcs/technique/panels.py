@@ -130,7 +130,7 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
     Raises ValueError if there is one, or if its name ends otherwise than such files.
 
     The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
-    result, which contains the pixels of each map, and the bins are not those of a result file.
+    result, which contains the pixels of each map, and the bins are those of the settings.
     """
     import h5py
 
@@ -154,7 +154,7 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
 def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, NDArray[Any], str]]:
     """Return number, q and phi of the bins, and the time of each row of a map, as far as they are known.
 
-    Bins of a result file are in the table ``bins``, not in the configuration.
+    Bins of a result file, or of a q map that the run names, are in the table ``bins``, not in the configuration.
     """
     metadata = result.metadata
     out: dict[str, tuple[str, NDArray[Any], str]] = {}

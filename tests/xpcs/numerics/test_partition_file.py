@@ -255,3 +255,41 @@ def test_a_list_of_q_is_in_the_unit_of_its_attribute(tmp_path, unit, factor):
     read = Partition.load(tmp_path / "bins.h5")
     np.testing.assert_allclose(read.q, [0.1 * factor, 0.2 * factor])
     np.testing.assert_allclose(read.phi, [0, 90])
+
+
+@pytest.mark.parametrize("listed", ["every number", "those that occur"])
+@pytest.mark.parametrize("layout", ["qmap", "data", "masks"])
+def test_numbers_with_holes_keep_their_q(tmp_path, layout, listed):
+    numbers = np.array([0, 2, 5, 6, 9])  # in the map
+    roi_map = np.repeat(numbers, 20).reshape(10, 10)
+    q = 0.01 * numbers[1:]  # in 1/nm, so that a bin can be told by it
+    every = 0.01 * np.arange(1, 10)
+    values = every if listed == "every number" else q
+    with h5py.File(tmp_path / "qmap.hdf", "w") as file:
+        if layout == "masks":
+            group = file.create_group("entry/instrument/masks")
+            group["dynamic_roi_map"] = group["static_roi_map"] = roi_map
+            group["dynamic_q_list"] = group["static_q_list"] = values
+        elif layout == "data":
+            file["data/dynamicMap"], file["data/mask"], file["data/dqval"] = roi_map, np.ones((10, 10)), values / 10
+        else:
+            group = file.create_group("qmap")
+            group["mask"] = np.ones((10, 10))
+            for kind in ("dynamic", "static"):
+                group[f"{kind}_roi_map"] = roi_map
+                group[f"{kind}_v_list_dim0"], group[f"{kind}_v_list_dim1"] = every / 10, [0.0]
+                group[f"{kind}_index_mapping"] = np.rint(100 * values).astype(int) - 1
+    read = Partition.load(tmp_path / "qmap.hdf")
+    assert [np.unique(roi_map[read.roi_map == k]).tolist() for k in range(1, 5)] == [[2], [5], [6], [9]]
+    np.testing.assert_allclose(read.q, q)
+    if layout != "data":
+        np.testing.assert_allclose(read.static_q[read.static_label - 1], q)
+
+
+def test_lists_of_another_length_are_refused():
+    roi_map = np.repeat([0, 2, 5], 20).reshape(6, 10)
+    message = r"q must hold one value for each of the 5 bins, or of the 2 that occur, got shape \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        Partition.from_roi_map(roi_map, q=[0.1, 0.2, 0.3])
+    with pytest.raises(ValueError, match=r"static_q must hold"):
+        Partition.from_roi_map(roi_map, static_map=roi_map, static_q=[0.1, 0.2, 0.3])

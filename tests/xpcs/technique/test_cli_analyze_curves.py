@@ -170,12 +170,29 @@ def test_the_command_fits_them(layout, written, tmp_path):
 
 
 def test_curves_without_bins_have_no_q(written):
-    path = written("boost_corr")
+    path = written("NXxpcs, lags first")
     with h5py.File(path, "r+") as file:
-        file["xpcs/qmap/mask"][3:6] = 0  # all of the first bin
+        masks = file["entry/instrument/masks"]
+        masks["dynamic_roi_map"][:2] = [[4], [5]]
+        del masks["dynamic_q_list"]
     done, said = run(path)
-    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 2" in said
+    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 5" in said
     assert np.isnan(read_curves(path).q).all()
+
+
+@pytest.mark.parametrize("layout", ["boost_corr", "8-ID-I"])
+def test_a_bin_without_a_good_pixel_takes_its_curve_away(layout, written):
+    path = written(layout)
+    with h5py.File(path, "r+") as file:
+        group = file["xpcs/qmap" if layout == "boost_corr" else "xpcs"]
+        group["mask"][6:9] = 0  # all of the second bin
+        g2 = file["xpcs/multitau/normalized_g2" if layout == "boost_corr" else "exchange/norm-0-g2"]
+        g2[:, 1] = 0  # as boost_corr leaves it
+    curves = read_curves(path)
+    np.testing.assert_allclose(curves.g2, G2[[0, 2]])
+    np.testing.assert_allclose(curves.error, ERROR[[0, 2]])
+    np.testing.assert_allclose(curves.q, Q[[0, 2]])
+    assert curves.partition.n_roi == 2 and curves.n_pixels.tolist() == [30, 30] and curves.mean_counts.size == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Bins from the TOML, each way there is; and files that cannot be meant, each with its line."""
 
+import re
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -209,6 +212,23 @@ def test_the_geometry_comes_from_a_file_of_pyfai(of, tmp_path):
         of_bin = q[partition.roi_map == k]
         assert of_bin.min() == pytest.approx(0.014 + 0.005 * k, rel=0.02)
         assert of_bin.max() == pytest.approx(0.019 + 0.005 * k, rel=0.02)
+
+
+def test_the_page_makes_a_q_map_of_a_tilted_detector(of, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "your-beamline.md").read_text()
+    (code,) = (text for text in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if "tilted.poni" in text)
+    (tmp_path / "tilted.poni").write_text(PONI.replace("Rot1: 0", "Rot1: 0.05"))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "the page", "exec"), {})
+    partition = build_partition(of('file = "qmap.h5"'))
+    # by hand: the detector is turned around the sample, so that the axis of its columns leans against the beam
+    from_axis = (np.arange(516) + 0.5) * 5.5e-5
+    rows, columns = (from_axis - 0.014)[:, None], (from_axis - 0.0141)[None]
+    across, along = columns * np.cos(0.05) + 4 * np.sin(0.05), 4 * np.cos(0.05) - columns * np.sin(0.05)
+    q = 4 * np.pi / 0.1127 * np.sin(np.arctan2(np.hypot(rows, across), along) / 2)
+    np.testing.assert_allclose(partition.q, [2.65, 2.75, 2.85])
+    expected = np.where((q >= 2.6) & (q < 2.9), np.floor(10 * q - 25), 0)
+    assert np.mean(partition.roi_map != expected) < 1e-4  # but for rounding at the borders
 
 
 @pytest.mark.parametrize(

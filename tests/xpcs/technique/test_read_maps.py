@@ -1,6 +1,10 @@
 """Two-time maps of other programs, against the same maps reduced here by plain sums."""
 
+import runpy
+import sys
 from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -237,3 +241,29 @@ def test_bins_that_count_from_0_are_the_bins_from_1(maps, expected, tmp_path):
         file["xpcs/twotime/processed_bins"][...] = [1, 3, 3]
     with pytest.raises(ValueError, match="each must have a number of its own, from 1"):
         read(path)
+
+
+def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monkeypatch, maps, expected):
+    frames = np.zeros((T, *MAP.shape), np.uint16)
+    frames[:, MAP > 0] = map_files.movie()
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["entry_0000/measurement/data"] = frames
+    np.savez(tmp_path / "bins.npz", labels=MAP, q=Q)
+
+    def correlate(data, masks, *, ttcf_format, t1_t2_binning, extra_options):
+        """The program's formula and form: the upper half of (bins, T, T), masks (bins, rows, columns)."""
+        assert (ttcf_format, t1_t2_binning) == ("t1,t2", None) and extra_options["dask_cluster_type"] == "slurm"
+        np.testing.assert_array_equal(data[()], frames)
+        np.testing.assert_array_equal(masks, MAP == np.arange(1, 5)[:, None, None])
+        return SimpleNamespace(ttcf=np.where(np.triu(np.ones((T, T), bool)), maps, np.nan))
+
+    monkeypatch.setitem(sys.modules, "xpcscorr", SimpleNamespace(correlator_dense_chunked=correlate))
+    script = Path(__file__).parents[3] / "docs" / "how-to" / "files" / "facilities" / "esrf.py"
+    arguments = ["run.h5", "entry_0000/measurement/data", "bins.npz", "out.h5"]
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script))["main"](*arguments, str(FRAME_S))
+    file, reduced = read(tmp_path / "out.h5")
+    np.testing.assert_allclose(reduced, expected, rtol=1e-5)
+    np.testing.assert_allclose(file.partition.q, Q)
+    np.testing.assert_array_equal(file.partition.roi_map, MAP)
+    assert file.row_s == pytest.approx(FRAME_S) and not (tmp_path / "out.h5.part").exists()

@@ -225,8 +225,23 @@ def test_kills_leave_each_file_once(pipeline, monkeypatch):
     assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
 
 
-def test_a_process_gets_the_paths_as_lines(pipeline):
-    files = [write(pipeline.data / f"run_{seed}.hdf", seed=seed) for seed in range(2)]
+def program(path, lines):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n" + lines)
+    path.chmod(0o755)
+
+
+def test_the_script_for_8_id_gives_the_paths_as_lines(pipeline):
+    programs, name = pipeline.folder / "bin", "A0056_clay_a0002_f003000_eiger4m_r00001"
+    for seed in range(2):
+        write(pipeline.folder / "made" / f"{name}_{'BF'[seed]}CC_results.hdf", seed=seed)
+    missing = pipeline.data / f"{name}_results.hdf"
+    takes = f'test "$1 $2 $3 $4 $5 $6 $7 $9" = "-r /raw/{name}.h5 -q qmap.hdf -t Both -o -w"'
+    program(
+        programs / "boost_corr_bin", f"set -e\n{takes}\ncp '{pipeline.folder}/made/'* \"$8\"\nln -s none '{missing}'\n"
+    )
+    program(programs / "ainerd", f"exec '{sys.executable}' -c 'from ainerd.cli import main; main()' \"$@\"\n")
+    write(pipeline.data / "A0055_results.hdf")  # of another acquisition
     installed = pipeline.folder / "site" / "results-1.0.dist-info"
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: results\nVersion: 1.0\n")
@@ -235,6 +250,7 @@ def test_a_process_gets_the_paths_as_lines(pipeline):
     )
     storage = pipeline.settings.storage
     environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(installed.parent), *sys.path]),
         "AINERD_STORAGE__URI": pipeline.client.uri,
         "AINERD_STORAGE__API_KEY": str(pipeline.client.context.api_key),
@@ -242,16 +258,13 @@ def test_a_process_gets_the_paths_as_lines(pipeline):
         "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
         "AINERD_STORAGE__LATE_S": "0",
     }
-    command = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL), "--source"]
-    missing = pipeline.data / "missing.hdf"
-    lines = "".join(f"{path}\n" for path in [*files, missing])
-    done = subprocess.run(
-        [*command, "results:-"], env=environment, input=lines, capture_output=True, text=True, timeout=240
-    )
+    script = SMALL.parents[2] / "docs" / "how-to" / "files" / "facilities" / "aps_8id.sh"
+    arguments = [f"/raw/{name}.h5", "qmap.hdf", str(pipeline.data), str(SMALL)]
+    done = subprocess.run(["sh", script, *arguments], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode != 0 and f"not read: {missing}" in done.stderr, done.stderr
     table = pipeline.table()
-    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
-    assert len(pipeline.raw) == 2
+    assert list(table["file"]) == [f"{name}_{peak}_results.hdf" for peak in ("BCC", "FCC")]
+    assert set(table["status"]) == {"complete"} and len(pipeline.raw) == 2
 
 
 @pytest.mark.parametrize(
