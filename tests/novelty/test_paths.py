@@ -138,12 +138,6 @@ def test_without_a_width_there_are_paths_but_no_joined_regimes():
     assert [beside.distance for beside in found.breaks] == [0]
 
 
-def test_the_regimes_of_a_path_are_in_its_order():
-    s, rng = np.linspace(0, 16, 24), np.random.default_rng(0)
-    (path,) = seen(curve(s, rng), np.repeat([1, 4, 0], 8), age=s).paths
-    assert (path.regimes, path.order) == ((0, 1, 4), (1, 4, 0))
-
-
 def test_a_path_has_a_break_or_a_hole_at_both_ends_of_its_covariate():
     rng, s = np.random.default_rng(0), np.linspace(0, 23, 24)
     parts = {  # by number: the ages of a regime

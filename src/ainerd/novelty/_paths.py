@@ -40,22 +40,19 @@ class Path:
         Exposures.
     covariates : mapping of str to (float, float)
         Least and largest value of each covariate that orders them, in the order in which covariates were given.
-    order : tuple of int
-        The regimes in the order of their medians in the first covariate.
 
     Examples
     --------
     >>> age = np.arange(24.0)
     >>> z = np.random.default_rng(0).normal(np.stack([age / 4, 0 * age], axis=1), 0.1).astype(np.float32)
     >>> (path,) = structure(z, (age // 8).astype(int), 1.5, {"age": age}).paths  # three regimes, one after the other
-    >>> path.regimes, path.n, [*path.covariates], path.order
-    ((0, 1, 2), 24, ['age'], (0, 1, 2))
+    >>> path.regimes, path.n, [*path.covariates]
+    ((0, 1, 2), 24, ['age'])
     """
 
     regimes: tuple[int, ...]
     n: int
     covariates: Mapping[str, tuple[float, float]]
-    order: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -140,8 +137,7 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
         mine = np.isin(labels, group)
         if by := _ordering(np.asarray(z[mine], float), {name: x[mine] for name, x in covariates.items()}):
             ends = {name: (float(covariates[name][mine].min()), float(covariates[name][mine].max())) for name in by}
-            medians = {regime: float(np.median(covariates[by[0]][labels == regime])) for regime in group}
-            found.append(Path(group, int(mine.sum()), ends, tuple(sorted(group, key=medians.__getitem__))))
+            found.append(Path(group, int(mine.sum()), ends))
     return Structure(groups, found, _breaks(labels, groups, covariates, found))
 
 

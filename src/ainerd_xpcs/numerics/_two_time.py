@@ -3,8 +3,8 @@
 Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/N: each frame is added to the few rows
 of R D to which it contributes, and is then discarded. The weight of a frame is its number of photons, so rows are sums
 of counts, and each row is divided by its own mean at the end. So no photon is wasted, even if a frame has only a few.
-Memory and the work after the last frame do not grow with the number of frames, except for three sums of each frame and
-static sub-bin.
+Memory and the work after the last frame do not grow with the number of frames, except for a sum of each frame and
+static sub-bin, and another one with a flat field.
 """
 
 from collections.abc import Iterator
