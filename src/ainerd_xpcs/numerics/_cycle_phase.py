@@ -14,6 +14,21 @@ REGULAR = 0.25  # of a cycle, by which triggers may be late
 PADDED = 8  # times the length of the record, in the first search for the frequency
 
 
+class StillError(ValueError):
+    """The record shows no oscillation.
+
+    Examples
+    --------
+    >>> phase_of_record(np.arange(100), np.zeros(100))
+    Traceback (most recent call last):
+        ...
+    ainerd_xpcs.numerics._cycle_phase.StillError: the record shows no oscillation: no frequency stands out from the noise
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the record shows no oscillation: no frequency stands out from the noise")
+
+
 @dataclass(frozen=True, kw_only=True)
 class CyclePhase:
     """Where an oscillation is at any time: whole numbers where the strain passes zero upwards, or at triggers.
@@ -79,15 +94,17 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
 
     Raises
     ------
+    StillError
+        If the record shows no oscillation.
     ValueError
-        If there is no usable record: the message says why.
+        If the record cannot be used for another reason: the message says why.
 
     Examples
     --------
-    >>> phase_of_record(np.arange(100), np.zeros(100))
+    >>> phase_of_record(np.arange(12), np.zeros(12))
     Traceback (most recent call last):
         ...
-    ValueError: the record shows no oscillation: no frequency stands out from the noise
+    ValueError: the record has 12 points, at least 18 are needed
     """
     t, x = checked_record(time, strain)
     frequency = _first_frequency(t, x)
@@ -98,7 +115,7 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     share = error / np.maximum(amplitude, 1e-300)
     known = (share < 1 / SEEN) & (share < UNLIKE * np.median(share) + 1e-9)  # not where the amplitude changes
     if known.sum() < max(FEWEST_CYCLES, len(known) / 2):
-        raise ValueError("the record shows no oscillation: no frequency stands out from the noise")
+        raise StillError
     middle, turn, amplitude = middle[known], turn[known], amplitude[known]
     formal = float(np.median(share[known])) / (2 * np.pi)
     phase = frequency * (middle - t[0]) + turn
@@ -176,7 +193,7 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     frequency = np.fft.rfftfreq(size, every)
     power[frequency < 1 / (t[-1] - t[0])] = 0
     if not power.max() > 0:
-        raise ValueError("the record shows no oscillation: no frequency stands out from the noise")
+        raise StillError
     found = float(frequency[int(power.argmax())])
     if found * (t[-1] - t[0]) < FEWEST_CYCLES:
         raise ValueError(f"the record covers {found * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
