@@ -19,10 +19,11 @@ class StillError(ValueError):
 
     Examples
     --------
-    >>> phase_of_record(np.arange(100), np.zeros(100))
-    Traceback (most recent call last):
-        ...
-    ainerd_xpcs.numerics._cycle_phase.StillError: the record shows no oscillation: no frequency stands out from the noise
+    >>> try:
+    ...     phase_of_record(np.arange(100), np.zeros(100))
+    ... except StillError as error:
+    ...     print(error)
+    the record shows no oscillation: no frequency stands out from the noise
     """
 
     def __init__(self) -> None:

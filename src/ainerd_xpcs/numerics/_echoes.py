@@ -226,8 +226,10 @@ class Echoes:
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out from the next frame on, positions in ``partition.pixels``; see `MultiTau.leave_out`."""
-        for each in (*self._g2, *self._maps, *([] if self._halves is None else [self._halves])):
-            each.leave_out(pixels)
+        for correlator in self._g2 if self._halves is None else [*self._g2, self._halves]:
+            correlator.leave_out(pixels)
+        for reducer in self._maps:
+            reducer.leave_out(pixels)
 
     def _add(self, done: list[tuple[float, int, int, Array]]) -> None:
         for _, number, i, counts in sorted(done, key=lambda each: each[0]):

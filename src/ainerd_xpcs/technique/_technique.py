@@ -38,7 +38,7 @@ from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._field import Field
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
 from ainerd_xpcs.technique._picture import field_of
-from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings
+from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
 from ainerd_xpcs.technique._sketch import draw_bins
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
+CYCLES = 1  # version of the numbers of cycles
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
@@ -94,6 +95,8 @@ class RheoXPCS(Technique):
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     of_maps : bool
         Whether it analyses two-time maps of other programs, not frames.
+    cycles : CyclesSettings, optional
+        Keys of the rheometer's record, for runs that oscillate.
     """
 
     name = "rheo_xpcs"
@@ -113,6 +116,7 @@ class RheoXPCS(Technique):
         monitor: str = "",
         transmission: str = "",
         of_maps: bool = False,
+        cycles: CyclesSettings | None = None,
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
@@ -122,7 +126,7 @@ class RheoXPCS(Technique):
         self.contrast, self.alpha = contrast, alpha
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
         self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
-        self._of_maps = of_maps
+        self._of_maps, self.cycles = of_maps, CyclesSettings() if cycles is None else cycles
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
@@ -140,7 +144,7 @@ class RheoXPCS(Technique):
         if flat is not None and flat.factor.shape != partition.shape:
             raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
         factor = None if flat is None or flat.is_applied else flat.factor
-        technique = cls(partition, *models, denoiser=denoiser, flat=factor, **options)
+        technique = cls(partition, *models, denoiser=denoiser, flat=factor, cycles=settings.cycles, **options)
         technique._bins = settings.partition
         if flat is not None:
             technique.flat_field = flat.name
@@ -168,6 +172,7 @@ class RheoXPCS(Technique):
             "contrast": self.contrast,
             **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
             **({"incident": self.incident} if any(self.incident) else {}),
+            **({"cycles": self.cycles.model_dump() | {"version": CYCLES}} if self.cycles.strain else {}),
             "formulas": VERSIONS,
         }
 
