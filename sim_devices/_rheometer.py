@@ -347,8 +347,8 @@ class Amplitude(Quantity):
 class OscillatingRheometer(Rheometer):
     """A rheometer that can also shear to and fro, with a record of time, strain and stress.
 
-    The record is flown: it begins at `kickoff`, and `collect` returns its points since the last time, at even times of
-    the simulated clock. Their key ``…_gate`` has the time of the detector's first frame since `kickoff`, by the gate
+    The record is flown: it begins at `kickoff`, and `collect_pages` gives its points since the last time, at even times
+    of the simulated clock. Their key ``…_gate`` has the time of the detector's first frame since `kickoff`, by the gate
     that the detector sends, and NaN before.
 
     Parameters
@@ -413,7 +413,7 @@ class OscillatingRheometer(Rheometer):
 
     def open_gate(self, at_s: float) -> None:
         """Take the time of the detector's first frame."""
-        self._gate_s = at_s
+        self._gate_s = float(at_s)
 
     def kickoff(self) -> Status:
         """Begin a record."""
@@ -424,8 +424,8 @@ class OscillatingRheometer(Rheometer):
         """End the record."""
         return Status(done=True, success=True)
 
-    def collect(self) -> Iterator[dict[str, Any]]:
-        """Yield the points of the record since the last time."""
+    def collect_pages(self) -> Iterator[dict[str, Any]]:
+        """Yield the points of the record since the last time, in one page: RunEngines check each document."""
         every = 1 / (self._points * self.frequency.get())
         begin, now = self._recorded_s, self.clock.now()
         n = int((now - begin) / every)
@@ -437,10 +437,11 @@ class OscillatingRheometer(Rheometer):
             size = oscillation.amplitude(oscillation.cycle(t_s))
             strain = strain + self._noise * size * self._rng.standard_normal(n)
             stress = stress + self._noise * size * np.hypot(*self._material.moduli(size)) * self._rng.standard_normal(n)
-        stamps = time.time() + self.clock.wall(1.0) * (t_s - now)
-        for stamp, *point in zip(stamps, t_s, strain, stress, strict=True):
-            data = dict(zip(self._columns, [*map(float, point), self._gate_s], strict=True))
-            yield {"time": stamp, "data": data, "timestamps": dict.fromkeys(data, stamp)}
+        if n:
+            stamps = (time.time() + self.clock.wall(1.0) * (t_s - now)).tolist()
+            columns = t_s.tolist(), strain.tolist(), stress.tolist(), [self._gate_s] * n
+            data = dict(zip(self._columns, columns, strict=True))
+            yield {"time": stamps, "data": data, "timestamps": dict.fromkeys(data, stamps)}
 
     @property
     def _columns(self) -> tuple[str, ...]:

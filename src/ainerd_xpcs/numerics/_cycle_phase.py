@@ -11,6 +11,8 @@ OF_NEIGHBOURS = np.sqrt(1.5)  # scatter about the mean of two neighbours, in tha
 SEEN = 5.0  # errors by which an oscillation exceeds the noise
 UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is interpolated
 REGULAR = 0.25  # of a cycle, by which triggers may be late
+BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
+STANDS_OUT = 30.0  # times the median of the spectrum: noise of 10⁴ points comes so far once in 10⁵ records
 PADDED = 8  # times the length of the record, in the first search for the frequency
 
 
@@ -196,6 +198,9 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     if not power.max() > 0:
         raise StillError
     found = float(frequency[int(power.argmax())])
+    beside = np.abs(frequency - found) > BESIDE / (t[-1] - t[0])
+    if beside.any() and power.max() < STANDS_OUT * np.median(power[beside]):
+        raise StillError
     if found * (t[-1] - t[0]) < FEWEST_CYCLES:
         raise ValueError(f"the record covers {found * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
     if 1 / found / every < FEWEST_POINTS:

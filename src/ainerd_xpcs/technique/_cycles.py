@@ -22,7 +22,7 @@ from ainerd_xpcs.numerics import (
     phase_of_record,
     two_time,
 )
-from ainerd_xpcs.technique._cycle_clock import CycleClock, at
+from ainerd_xpcs.technique._cycle_clock import CycleClock, at, inside
 from ainerd_xpcs.technique._settings import CyclesSettings
 
 Floats = NDArray[np.float64]
@@ -215,7 +215,8 @@ class Cycles:
         moduli, no_moduli = None, "" if self._settings.stress else NO_STRESS
         if self._settings.stress:
             try:
-                moduli = cycle_moduli(t, strain, stress, phase)
+                mine = np.isfinite(inside(phase, t))  # the sample may have been at rest before and after
+                moduli = cycle_moduli(t[mine], strain[mine], stress[mine], phase)
             except ValueError as error:
                 no_moduli = str(error)
         first = int(np.floor(begin)) + round(at(phase, time) + self._shift - begin)

@@ -89,6 +89,6 @@ def draw_stored_sweep(figure: Any, results: Sequence[Any], amplitudes: Sequence[
         curves = [result[name].read() for name in ("echo_lag", "echo", "echo_err")]
         names = ("velocity_nm_cycle", "velocity_nm_cycle_err", "velocity_nm_cycle_below", "q")
         echoes.append(StoredEchoes(*curves, *(bins[name].to_numpy(dtype=float) for name in names)))
-        tan = cycles["tan_delta"] if "tan_delta" in cycles else pd.Series([np.nan])
-        moduli.append(StoredModuli(tan.to_numpy(dtype=float)))
+        tan = cycles["tan_delta"] if "tan_delta" in cycles else [np.nan]
+        moduli.append(StoredModuli(np.asarray(tan, dtype=float)))
     draw_sweep(figure, [amplitudes[i] for i in order], echoes, moduli, roi=echoes[0].height.shape[0] // 2)

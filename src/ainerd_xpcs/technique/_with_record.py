@@ -18,26 +18,28 @@ def with_record(plan: MsgGenerator[str], rheometer: Any) -> MsgGenerator[str]:
     plan : generator
         Of one run, such as `ainerd.plans.expose`.
     rheometer : device
-        Flyable; its `collect` yields the points of the record since the last time.
+        Flyable; its `collect_pages` yields the points of the record since the last time.
     """
 
-    def collected() -> MsgGenerator[None]:
-        yield from bps.collect(rheometer)
+    def begun(of: Msg) -> MsgGenerator[None]:
+        yield Msg("kickoff", rheometer, group="record", run=of.run)
+        yield from bps.wait("record")
 
-    def begun() -> MsgGenerator[None]:
-        yield from bps.kickoff(rheometer, wait=True)
+    def collected(of: Msg) -> MsgGenerator[None]:
+        yield Msg("collect", rheometer, run=of.run)
 
-    def ended(message: Msg) -> MsgGenerator[Any]:
-        yield from bps.complete(rheometer, wait=True)
-        yield from bps.collect(rheometer)
-        return (yield message)
+    def ended(of: Msg) -> MsgGenerator[Any]:
+        yield Msg("complete", rheometer, group="record", run=of.run)
+        yield from bps.wait("record")
+        yield Msg("collect", rheometer, run=of.run)
+        return (yield of)
 
     def changed(message: Msg) -> tuple[MsgGenerator[Any] | None, MsgGenerator[Any] | None]:
         if message.command == "open_run":
-            return None, begun()
+            return None, begun(message)
         if message.command == "close_run":
             return ended(message), None
-        return None, collected() if message.command == "collect" and message.obj is not rheometer else None
+        return None, collected(message) if message.command == "collect" and message.obj is not rheometer else None
 
     uid: str = yield from bpp.plan_mutator(plan, changed)
     return uid

