@@ -363,7 +363,7 @@ class OscillatingRheometer(Rheometer):
 
     strain = Component(Quantity, value=0.0, units="")
     frequency = Component(Quantity, value=1.0, units="Hz", kind="config")
-    strain_amplitude = Component(Amplitude, value=0.0, units="1", limits=(0.0, 10.0), kind="omitted")
+    strain_amplitude = Component(Amplitude, value=0.0, units="1", limits=(0.0, 10.0))
 
     def __init__(
         self,

@@ -22,9 +22,9 @@ from sim_devices import CyclingInstrument, read_hardware
 
 TOML = RHEO_XPCS.parents[1] / "cycles" / "agent.toml"
 OUTPUT = RHEO_XPCS.parents[2] / "output" / "cycles"
-AMPLITUDES, CYCLES, FRAMES = 8, 128, 2  # amplitudes, cycles of each, and frames of a cycle
+AMPLITUDES, CYCLES, FRAMES = 7, 96, 2  # amplitudes, cycles of each, and frames of a cycle
 EXPOSURE_S = 0.05  # of a frame
-SPEED = 20.0  # simulated seconds in one second of the wall clock
+SPEED = 10.0  # simulated seconds in one second of the wall clock
 SHOWN = {
     "strain_amplitude": "set",
     "cycle_strain": "strain",
@@ -105,8 +105,7 @@ def report(agent: Agent, output: Path) -> None:
     whole = table[table["status"] == "complete"]
     if len(whole):
         agent.results.plot([*whole.index], by="strain_amplitude").savefig(output / "sweep.png", dpi=110)
-        client = agent.results
-        client[whole.index[-1]].plot().savefig(output / "largest.png", dpi=110)
+        agent.results[whole.index[-1]].plot().savefig(output / "largest.png", dpi=110)
         console.print(f"figures: {output}/sweep.png, largest.png")
 
 

@@ -73,22 +73,32 @@ def draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.Data
         axes["moduli"].errorbar(*values, color=colour, label=label, **style)
     right = axes["moduli"].twinx()
     right.errorbar(cycles["cycle"], cycles["tan_delta"], cycles["tan_delta_err"], color="0.5", label="tan δ", **style)
-    right.set(ylabel="tan δ", ylim=(0, None))
+    right.set(ylabel="tan δ", ylim=(0, 1.5 * np.nanmax(cycles["tan_delta"])))
     axes["moduli"].set_ylim(0, None)
     lines = [*axes["moduli"].get_legend_handles_labels(), *right.get_legend_handles_labels()]
     axes["moduli"].legend(lines[0] + lines[2], lines[1] + lines[3], fontsize=8, loc="best")
 
 
 def draw_stored_sweep(figure: Any, results: Sequence[Any], amplitudes: Sequence[float]) -> None:
-    """Draw the sweep of results with echoes, of the bin in the middle; see `ainerd_xpcs.draw_sweep`."""
+    """Draw the sweep of results with echoes, of the ring in the middle; see `ainerd_xpcs.draw_sweep`."""
     order = np.argsort(amplitudes)
-    echoes, moduli = [], []
-    for i in order:
-        result = results[i]
-        bins, cycles = result["echoes"].read(), result["cycles"].read()
-        curves = [result[name].read() for name in ("echo_lag", "echo", "echo_err")]
-        names = ("velocity_nm_cycle", "velocity_nm_cycle_err", "velocity_nm_cycle_below", "q")
-        echoes.append(StoredEchoes(*curves, *(bins[name].to_numpy(dtype=float) for name in names)))
-        tan = cycles["tan_delta"] if "tan_delta" in cycles else [np.nan]
-        moduli.append(StoredModuli(np.asarray(tan, dtype=float)))
-    draw_sweep(figure, [amplitudes[i] for i in order], echoes, moduli, roi=echoes[0].height.shape[0] // 2)
+    echoes = [_echoes_of(results[i]) for i in order]
+    draw_sweep(figure, [amplitudes[i] for i in order], echoes, [_moduli_of(results[i]) for i in order])
+
+
+def _echoes_of(result: Any) -> StoredEchoes:
+    """Return the mean echo of the ring to which the numbers of a result belong, and its velocity."""
+    q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
+    ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
+    lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
+    mean, of_mean = height[ring].mean(0), np.sqrt(np.square(error[ring]).sum(0)) / ring.sum()
+    tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
+    at = float(q[ring].mean())
+    velocity = 1 / (at * tau)
+    each = (np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at))
+    return StoredEchoes(lag, mean[None], of_mean[None], *each)
+
+
+def _moduli_of(result: Any) -> StoredModuli:
+    cycles = result["cycles"].read()
+    return StoredModuli(np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float))
