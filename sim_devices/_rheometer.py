@@ -418,11 +418,11 @@ class OscillatingRheometer(Rheometer):
     def kickoff(self) -> Status:
         """Begin a record."""
         self._gate_s, self._recorded_s = np.nan, self.clock.now()
-        return Status(done=True, success=True)
+        return _done()
 
     def complete(self) -> Status:
         """End the record."""
-        return Status(done=True, success=True)
+        return _done()
 
     def collect_pages(self) -> Iterator[dict[str, Any]]:
         """Yield the points of the record since the last time, in one page: RunEngines check each document."""
@@ -471,3 +471,9 @@ class OscillatingRheometer(Rheometer):
             "viscosity": stress / rate if rate else 0.0,
             "torque": stress * TORQUE_PER_STRESS,
         }
+
+
+def _done() -> Status:
+    status = Status()
+    status.set_finished()
+    return status
