@@ -26,7 +26,7 @@ from ainerd_xpcs.technique._cycle_clock import CycleClock, at, inside
 from ainerd_xpcs.technique._settings import CyclesSettings
 
 Floats = NDArray[np.float64]
-HELD = 512  # frames that wait for the record before it is looked at
+FEWEST, HELD = 64, 512  # frames that wait before the record is looked at: of a run that begins, and later
 MOST_BYTES = 256 << 20  # of frames that wait
 OFFSET_CYCLES, OFFSET_FRAMES, LEAST_FRAMES = 4, 16, 8  # for the clock: cycles, frames of a cycle, and at least
 SMALL = 1e-6  # of a cycle, between frames
@@ -94,7 +94,7 @@ class Cycles:
         self._clock = CycleClock(settings, readings)
         self._echoes = Echoes(partition, settings.phases, within=settings.within, flat=flat)
         self._waiting: deque[Screened] = deque()
-        self._n_waiting = 0
+        self._n_waiting = self._n_frames = 0
         self._looked_for_offset = False
         self._offset: ClockOffset | None = None
         self._shift = 0.0  # of the phases, by the offset
@@ -112,7 +112,8 @@ class Cycles:
         self._waiting.append(screened)
         self._n_waiting += len(screened.valid)
         size = sum(each.frames.nbytes for each in self._waiting if not isinstance(each.frames, Events))
-        if self._n_waiting < HELD and size < MOST_BYTES:
+        self._n_frames += len(screened.valid)
+        if self._n_waiting < np.clip(self._n_frames // 4, FEWEST, HELD) and size < MOST_BYTES:
             return
         self._advance(is_end=False)
         if size >= MOST_BYTES and self._n_waiting and not self.reason:
