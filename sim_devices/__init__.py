@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from sim_devices._instrument import SimulatedInstrument, read_hardware
     from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
     from sim_devices._lambda_cam import LambdaCam
+    from sim_devices._oscillating_rheometer import OscillatingRheometer
     from sim_devices._oscillation import Oscillation, SoftSolid, frame_times, write_oscillation
     from sim_devices._particles import Crowd, FlowField
     from sim_devices._recording import Recording
-    from sim_devices._rheometer import OscillatingRheometer, Rheometer, Yielding
+    from sim_devices._rheometer import Rheometer, Yielding
     from sim_devices._rigaku import (
         Rigaku,
         Rigaku3M,
@@ -57,7 +58,7 @@ _MODULE_OF = {
     "DATASET": "_frames", "DiffractionDetector": "_diffraction",
     "Dose": "_beam", "Eiger": "_eiger", "FlowField": "_particles", "FrameFile": "_frames", "FrameMaker": "_frames",
     "Geometry": "_geometry", "Grain": "_speckle", "Lambda750k": "_lambda750k", "LambdaCam": "_lambda_cam",
-    "ManualEiger": "_eiger", "OscillatingRheometer": "_rheometer", "Oscillation": "_oscillation",
+    "ManualEiger": "_eiger", "OscillatingRheometer": "_oscillating_rheometer", "Oscillation": "_oscillation",
     "Recording": "_recording", "Rheometer": "_rheometer", "Rigaku": "_rigaku", "Rigaku3M": "_rigaku",
     "SAMPLES": "_sample", "ScatteredMovie": "_scattering", "Shutter": "_beam", "SimClock": "_basics",
     "SimulatedInstrument": "_instrument", "SoftSolid": "_oscillation", "Source": "_beam", "SpeckleMovie": "_speckle",

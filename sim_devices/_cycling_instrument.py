@@ -7,8 +7,8 @@ import numpy as np
 
 from sim_devices._cycling import Cycled
 from sim_devices._instrument import SimulatedInstrument
+from sim_devices._oscillating_rheometer import OscillatingRheometer
 from sim_devices._oscillation import Oscillation, SoftSolid
-from sim_devices._rheometer import OscillatingRheometer
 
 REST = Oscillation(frequency_hz=1.0, steps=((1.0, 0.0),))
 
