@@ -134,6 +134,25 @@ def test_phases_count_on_while_the_record_comes(part):
     assert abs(off.mean() - round(off.mean())) < 0.003
 
 
+class Monitored(Record):
+    """A record whose stress comes half as often as the strain, with time stamps of its own, and without a clock."""
+
+    def series(self, key):
+        stamps, values = super().series(key)
+        return np.array([stamps, values])[:, ::2] if key == "stress" else np.array([stamps, values])
+
+
+def test_signals_that_come_at_different_times_are_put_together():
+    steady = record(seconds=10.0)
+    settings = KEYS.model_copy(update={"time": ""})
+    time, strain, stress = CycleClock(settings, Monitored(steady, 0.0)).record()
+    assert time == pytest.approx(STAMP + np.arange(200) / 50)
+    assert np.array_equal(strain, steady["strain"])
+    assert np.array_equal(stress[:-1:2], steady["stress"][::2])
+    assert stress[1] == pytest.approx(np.mean(steady["stress"][[0, 2]]))
+    assert np.isnan(stress[-1])  # after the last value
+
+
 def test_frames_wait_for_a_record_that_comes_late():
     t_s, _ = movie()
     readings = Record(record(), t_s[0], until_s=-1.0)
