@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker
     from sim_devices._blocks import Blocks
     from sim_devices._cycling import Cycled
+    from sim_devices._cycling_instrument import CyclingInstrument
     from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
     from sim_devices._eiger import Eiger, ManualEiger, write_series
     from sim_devices._frames import DATASET, FrameFile, FrameMaker, StreamingDetector
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from sim_devices._instrument import SimulatedInstrument, read_hardware
     from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
     from sim_devices._lambda_cam import LambdaCam
+    from sim_devices._oscillating_rheometer import OscillatingRheometer
     from sim_devices._oscillation import Oscillation, SoftSolid, frame_times, write_oscillation
     from sim_devices._particles import Crowd, FlowField
     from sim_devices._recording import Recording
-    from sim_devices._rheometer import OscillatingRheometer, Rheometer, Yielding
+    from sim_devices._rheometer import Rheometer, Yielding
     from sim_devices._rigaku import (
         Rigaku,
         Rigaku3M,
@@ -40,11 +42,11 @@ if TYPE_CHECKING:
     from sim_devices._writers import WrittenElsewhere, WrittenFile
 
 __all__ = [
-    "AcquisitionStopped", "Attenuator", "Blocks", "Crowd", "Crystal", "Cycled", "DATASET", "DiffractionDetector",
-    "Dose", "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k", "LambdaCam",
-    "ManualEiger", "OscillatingRheometer", "Oscillation", "Recording", "Rheometer", "Rigaku", "Rigaku3M", "SAMPLES",
-    "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie", "Stage",
-    "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere", "WrittenFile", "Yielding",
+    "AcquisitionStopped", "Attenuator", "Blocks", "Crowd", "Crystal", "Cycled", "CyclingInstrument", "DATASET",
+    "DiffractionDetector", "Dose", "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k",
+    "LambdaCam", "ManualEiger", "OscillatingRheometer", "Oscillation", "Recording", "Rheometer", "Rigaku", "Rigaku3M",
+    "SAMPLES", "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie",
+    "Stage", "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere", "WrittenFile", "Yielding",
     "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights", "read_hardware",
     "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis", "write_metadata",
     "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
@@ -52,10 +54,11 @@ __all__ = [
 
 _MODULE_OF = {
     "AcquisitionStopped": "_lambda750k", "Attenuator": "_beam", "Blocks": "_blocks", "Crowd": "_particles",
-    "Crystal": "_diffraction", "Cycled": "_cycling", "DATASET": "_frames", "DiffractionDetector": "_diffraction",
+    "Crystal": "_diffraction", "Cycled": "_cycling", "CyclingInstrument": "_cycling_instrument",
+    "DATASET": "_frames", "DiffractionDetector": "_diffraction",
     "Dose": "_beam", "Eiger": "_eiger", "FlowField": "_particles", "FrameFile": "_frames", "FrameMaker": "_frames",
     "Geometry": "_geometry", "Grain": "_speckle", "Lambda750k": "_lambda750k", "LambdaCam": "_lambda_cam",
-    "ManualEiger": "_eiger", "OscillatingRheometer": "_rheometer", "Oscillation": "_oscillation",
+    "ManualEiger": "_eiger", "OscillatingRheometer": "_oscillating_rheometer", "Oscillation": "_oscillation",
     "Recording": "_recording", "Rheometer": "_rheometer", "Rigaku": "_rigaku", "Rigaku3M": "_rigaku",
     "SAMPLES": "_sample", "ScatteredMovie": "_scattering", "Shutter": "_beam", "SimClock": "_basics",
     "SimulatedInstrument": "_instrument", "SoftSolid": "_oscillation", "Source": "_beam", "SpeckleMovie": "_speckle",

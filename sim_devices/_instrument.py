@@ -25,7 +25,7 @@ from sim_devices._stage import Stage
 OPTIONS = (
     set(inspect.signature(Lambda750k.__init__).parameters)
     - {"self", "prefix", "kwargs", "name", "directory", "geometry", "clock", "sample_now", "seed", "transmission"}
-    - {"open_file"}
+    - {"open_file", "triggered"}
     | {"rigaku"}
 )  # fmt: skip
 
@@ -125,7 +125,9 @@ class SimulatedInstrument:
         for axis in (self.stage.x, self.stage.y):
             axis.name = called(axis.name)
         self._yielding, self._dose = yielding or Yielding(seed), Dose()
-        self.rheometer = Rheometer(name=called("rheometer"), clock=self.clock, seed=seed, yielding=self._yielding)
+        self.rheometer = self._new_rheometer(
+            name=called("rheometer"), clock=self.clock, seed=seed, yielding=self._yielding
+        )
         self.arm = DetectorArm(name=called("arm"))
         self.arm.distance.put(geometry.distance_m)
         self.arm.beam_center_row.put(geometry.beam_center_px[0])
@@ -144,6 +146,9 @@ class SimulatedInstrument:
             **detector,
         )
         self.baseline: list[Any] = [self.source, self.attenuator, self.arm, self.rheometer.temperature]
+
+    def _new_rheometer(self, **options: Any) -> Rheometer:
+        return Rheometer(**options)
 
     def _transmission(self) -> float:
         """Return the intensity at the sample, relative to the maximum of the source."""

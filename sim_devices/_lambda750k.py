@@ -68,6 +68,8 @@ class Lambda750k(StreamingDetector):
         Whether documents name the dataset of the numbers, as the stream ``NAME_frame_number``.
     transmission : callable
         Returns the share of the beam that passes shutter and attenuators; called before each block of frames.
+    triggered : callable
+        ``triggered(now_s)`` returns when the first frame of an acquisition begins that is started now.
     open_file : callable, optional
         Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`;
         by default a `FrameFile` in `directory`.
@@ -99,6 +101,7 @@ class Lambda750k(StreamingDetector):
         dropped_share: float = 0.0,
         names_numbers: bool = False,
         transmission: Callable[[], float] = lambda: 1.0,
+        triggered: Callable[[float], float] = lambda now_s: now_s,
         open_file: Callable[[], Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -106,7 +109,7 @@ class Lambda750k(StreamingDetector):
         self.flicker_rms, self.lost_share, self.dropped_share = flicker_rms, lost_share, dropped_share
         self.names_numbers = names_numbers
         self._directory, self._clock, self._seed = Path(directory), clock, seed
-        self._sample_now, self._transmission = sample_now, transmission
+        self._sample_now, self._transmission, self._triggered = sample_now, transmission, triggered
         self._exposures = 0
         self._open_file = open_file or self._new_file
         self._file: Any = None
@@ -199,7 +202,7 @@ class Lambda750k(StreamingDetector):
         n_frames, period = self.cam.n_frames, self.cam.acquire_period.get()
         self._exposures += 1
         *seeds, _, drops = np.random.default_rng((self._seed, self._exposures)).spawn(7)
-        began, start_s = self._clock.now(), np.arange(n_frames) * period
+        began, start_s = self._triggered(self._clock.now()), np.arange(n_frames) * period
         kept, before = drops.random(n_frames) >= self.dropped_share, self._n_taken
         made = self.recording.blocks(n_frames) if self.recording else self._simulated(began, start_s, seeds)
         taken = counted = 0

@@ -16,7 +16,6 @@ from ophyd.status import Status
 from ophyd.utils import LimitError
 
 from sim_devices._basics import Quantity, SimClock
-from sim_devices._oscillation import Oscillation, SoftSolid
 
 SIZES_PA = (0.15, 2.0)  # the published record, read every 10 s, has no step of more than 2 Pa
 REGULAR = 4  # shape of the gaps' gamma law: 1 would be a Poisson process
@@ -328,55 +327,3 @@ class Rheometer(Device):
         age = self._shear.age_s(now)
         events = self._yielding.between(age - 8 * RECOVERY_S, age, self._shear.number)
         return sum(size * float(np.exp((when - age) / RECOVERY_S)) for when, size in events)
-
-
-class OscillatingRheometer(Rheometer):
-    """A rheometer that can also shear to and fro; `strain` is read beside the stress.
-
-    Parameters
-    ----------
-    material : SoftSolid, optional
-        What answers an oscillation.
-    """
-
-    strain = Component(Quantity, value=0.0, units="")
-
-    def __init__(self, prefix: str = "", *, material: SoftSolid | None = None, **kwargs: Any) -> None:
-        self._material = material or SoftSolid()
-        self._oscillation: Oscillation | None = None
-        super().__init__(prefix, **kwargs)
-
-    def oscillate(self, frequency_hz: float, steps: tuple[tuple[float, float], ...]) -> Oscillation:
-        """Oscillate from now on, with the cycles and amplitudes of these steps, until `shear` is called.
-
-        Returns
-        -------
-        Oscillation
-            On the simulated clock.
-        """
-        oscillation = Oscillation(frequency_hz=frequency_hz, steps=steps, begin_s=self.clock.now())
-        self.shear(0.0)
-        with self._lock:
-            self._oscillation = oscillation
-        return oscillation
-
-    def shear(self, rate: float) -> None:
-        """Shear at a rate in 1/s from now on, or rest at 0; an oscillation ends."""
-        with self._lock:
-            self._oscillation = None
-        super().shear(rate)
-
-    def measured(self, now: float) -> dict[str, float]:
-        """Return the readings at a time of the clock."""
-        oscillation = self._oscillation
-        self.strain.put(0.0 if oscillation is None else float(oscillation.strain(now)))
-        if oscillation is None:
-            return super().measured(now)
-        rate, stress = float(oscillation.rate(now)), float(self._material.stress(oscillation, now))
-        stress *= 1 + self._rng.normal(0, 0.01)
-        return {
-            "shear_rate": rate,
-            "shear_stress": stress,
-            "viscosity": stress / rate if rate else 0.0,
-            "torque": stress * TORQUE_PER_STRESS,
-        }

@@ -3,7 +3,15 @@
 import shutil
 from pathlib import Path
 
-WRITTEN = ("campaign.png", "documents.jsonl", "frames", "tiled")  # in the folder of a demonstration
+# In the folder of a demonstration.
+WRITTEN = (
+    "campaign.png",
+    "documents.jsonl",
+    "frames",
+    "largest.png",
+    "sweep.png",
+    "tiled",
+)  # in the folder of a demonstration
 
 
 def empty(folder: Path) -> None:

@@ -21,7 +21,7 @@ from sklearn.metrics import adjusted_rand_score
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from agents.demo import empty
+from agents.demo import cycles, empty
 from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent, open_tiled
@@ -51,8 +51,12 @@ def main() -> None:
     parser.add_argument(
         "--detector", choices=("lambda750k", "rigaku"), help="rigaku: four exposures in files of events"
     )
+    parser.add_argument("--profile", choices=("rheo_xpcs", "cycles"), help="cycles: an amplitude sweep of oscillations")
     arguments = parser.parse_args()
     try:
+        if arguments.profile == "cycles":
+            cycles.run(Settings.load(cycles.TOML), seed=arguments.seed or 0)
+            return
         explore(arguments.seed, OUTPUT, is_rigaku=arguments.detector == "rigaku")
     except (ValueError, ServerError) as err:
         print(f"ainerd: {err}", file=sys.stderr)

@@ -100,3 +100,29 @@ def test_a_rheometer_oscillates_until_it_shears():
     rheometer.shear(30.0)
     assert rheometer.read()["rheometer_strain"]["value"] == 0
     assert rheometer.read()["rheometer_shear_rate"]["value"] == pytest.approx(30, rel=0.01)
+
+
+def test_the_record_of_a_flight_is_that_of_the_strain_and_of_the_gate():
+    rheometer = OscillatingRheometer(name="rheometer", clock=(clock := SetClock()), points=16, noise=0.0)
+    clock.t = 5.0
+    rheometer.strain_amplitude.put(0.1)
+    clock.t = 7.0
+    rheometer.kickoff()
+    clock.t = 10.0
+    (before,) = rheometer.collect_pages()
+    turn_s = rheometer.next_turn(clock.t)
+    rheometer.open_gate(turn_s)
+    clock.t = 12.0
+    (after,) = rheometer.collect_pages()
+    assert not [*rheometer.collect_pages()]  # there are no further points
+    time, strain, stress, gate = (
+        np.array([*before["data"][f"rheometer_record_{name}"], *after["data"][f"rheometer_record_{name}"]])
+        for name in ("time", "strain", "stress", "gate")
+    )
+    assert time == pytest.approx(7.0 + np.arange(80) / 16)
+    assert strain == pytest.approx(0.1 * np.sin(2 * np.pi * (time - 5.0)))
+    assert np.abs(stress).max() == pytest.approx(0.1 * np.hypot(*SoftSolid().moduli(0.1)), rel=0.2)
+    assert turn_s == pytest.approx(10.25)
+    assert np.isnan(gate[:48]).all() and (gate[48:] == turn_s).all()
+    rheometer.strain_amplitude.put(0.0)
+    assert rheometer.oscillation is None

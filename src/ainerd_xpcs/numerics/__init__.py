@@ -1,13 +1,13 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
+from ainerd_xpcs._draw_sweep import draw_sweep
 from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd_xpcs.numerics._audit import NORMAL, Audit, Influence, beyond, unlike
 from ainerd_xpcs.numerics._choice import LEFT_OVER
 from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
 from ainerd_xpcs.numerics._counts import per_bin
 from ainerd_xpcs.numerics._cycle_moduli import CycleModuli, change_together, cycle_moduli
-from ainerd_xpcs.numerics._cycle_phase import CyclePhase, phase_of_record, phase_of_triggers
-from ainerd_xpcs.numerics._draw_sweep import draw_sweep
+from ainerd_xpcs.numerics._cycle_phase import CyclePhase, StillError, phase_of_record, phase_of_triggers
 from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
@@ -67,6 +67,7 @@ __all__ = [
     "Screen",
     "Screened",
     "SpoiltRunError",
+    "StillError",
     "StrainSeen",
     "Trend",
     "TwoTimeReducer",

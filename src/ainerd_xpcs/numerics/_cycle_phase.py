@@ -11,7 +11,25 @@ OF_NEIGHBOURS = np.sqrt(1.5)  # scatter about the mean of two neighbours, in tha
 SEEN = 5.0  # errors by which an oscillation exceeds the noise
 UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is interpolated
 REGULAR = 0.25  # of a cycle, by which triggers may be late
+BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
+STANDS_OUT = 30.0  # times the median of the spectrum: noise of 10⁴ points comes so far once in 10⁵ records
 PADDED = 8  # times the length of the record, in the first search for the frequency
+
+
+class StillError(ValueError):
+    """The record shows no oscillation.
+
+    Examples
+    --------
+    >>> try:
+    ...     phase_of_record(np.arange(100), np.zeros(100))
+    ... except StillError as error:
+    ...     print(error)
+    the record shows no oscillation: no frequency stands out from the noise
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the record shows no oscillation: no frequency stands out from the noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +97,17 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
 
     Raises
     ------
+    StillError
+        If the record shows no oscillation.
     ValueError
-        If there is no usable record: the message says why.
+        If the record cannot be used for another reason: the message says why.
 
     Examples
     --------
-    >>> phase_of_record(np.arange(100), np.zeros(100))
+    >>> phase_of_record(np.arange(12), np.zeros(12))
     Traceback (most recent call last):
         ...
-    ValueError: the record shows no oscillation: no frequency stands out from the noise
+    ValueError: the record has 12 points, at least 18 are needed
     """
     t, x = checked_record(time, strain)
     frequency = _first_frequency(t, x)
@@ -98,7 +118,7 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     share = error / np.maximum(amplitude, 1e-300)
     known = (share < 1 / SEEN) & (share < UNLIKE * np.median(share) + 1e-9)  # not where the amplitude changes
     if known.sum() < max(FEWEST_CYCLES, len(known) / 2):
-        raise ValueError("the record shows no oscillation: no frequency stands out from the noise")
+        raise StillError
     middle, turn, amplitude = middle[known], turn[known], amplitude[known]
     formal = float(np.median(share[known])) / (2 * np.pi)
     phase = frequency * (middle - t[0]) + turn
@@ -176,8 +196,11 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     frequency = np.fft.rfftfreq(size, every)
     power[frequency < 1 / (t[-1] - t[0])] = 0
     if not power.max() > 0:
-        raise ValueError("the record shows no oscillation: no frequency stands out from the noise")
+        raise StillError
     found = float(frequency[int(power.argmax())])
+    beside = np.abs(frequency - found) > BESIDE / (t[-1] - t[0])
+    if beside.any() and power.max() < STANDS_OUT * np.median(power[beside]):
+        raise StillError
     if found * (t[-1] - t[0]) < FEWEST_CYCLES:
         raise ValueError(f"the record covers {found * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
     if 1 / found / every < FEWEST_POINTS:

@@ -123,6 +123,8 @@ class Echoes:
         Half the width of a window, in cycles. Frames in a window are summed, other frames are not used.
     size : int
         Most rows of the map of cycles, a multiple of four. When all are full, rows are added in pairs.
+    flat : array_like, shape (n_pixels,), optional
+        Flat field, as for `TwoTimeReducer`.
 
     Raises
     ------
@@ -140,18 +142,24 @@ class Echoes:
     """
 
     def __init__(
-        self, partition: Partition, phases: Sequence[float] = (0.0,), *, within: float = 0.02, size: int = 256
+        self,
+        partition: Partition,
+        phases: Sequence[float] = (0.0,),
+        *,
+        within: float = 0.02,
+        size: int = 256,
+        flat: ArrayLike | None = None,
     ) -> None:
         middles = np.sort(np.asarray(phases, dtype=float))
         gaps = np.diff(np.append(middles, middles[:1] + 1))
         if not (middles.size and 0 <= middles[0] and middles[-1] < 1 and 0 < within and gaps.min() > 2 * within):
             raise ValueError(f"phases {list(phases)} ± {within} must be windows in the cycle that do not overlap")
         self.partition, self._within, self._middles = partition, within, middles
-        self._g2 = [MultiTau(partition) for _ in middles]
+        self._g2 = [MultiTau(partition, flat) for _ in middles]
         if size < 4 or size % 4:
             raise ValueError(f"the rows of the map of cycles are a multiple of four, got {size}")
-        self._maps = [TwoTimeReducer(partition, None, size=size // 4) for _ in middles]  # of four rows for each
-        self._halves = MultiTau(partition) if {0.0, 0.5} <= set(middles.tolist()) else None
+        self._maps = [TwoTimeReducer(partition, None, size=size // 4, flat=flat) for _ in middles]  # of four rows each
+        self._halves = MultiTau(partition, flat) if {0.0, 0.5} <= set(middles.tolist()) else None
         self._origin: float | None = None
         self._last = -np.inf
         self._begun: dict[int, tuple[int, Array]] = {}  # cycle and sum of a window that still goes on
@@ -215,6 +223,13 @@ class Echoes:
         """Take the last windows for complete."""
         self._add([(number + self._middles[i], number, i, counts) for i, (number, counts) in self._begun.items()])
         self._begun.clear()
+
+    def leave_out(self, pixels: ArrayLike) -> None:
+        """Leave pixels out from the next frame on, positions in ``partition.pixels``; see `MultiTau.leave_out`."""
+        for correlator in self._g2 if self._halves is None else [*self._g2, self._halves]:
+            correlator.leave_out(pixels)
+        for reducer in self._maps:
+            reducer.leave_out(pixels)
 
     def _add(self, done: list[tuple[float, int, int, Array]]) -> None:
         for _, number, i, counts in sorted(done, key=lambda each: each[0]):

@@ -17,6 +17,7 @@ from ainerd_xpcs.numerics import (
     MultiTau,
     RigakuReader,
     Screen,
+    Screened,
     TwoTimeReducer,
     behind,
     disorder,
@@ -26,8 +27,9 @@ from ainerd_xpcs.numerics import (
     per_bin,
     shifted,
 )
-from ainerd_xpcs.technique import _numbers, _picture
+from ainerd_xpcs.technique import _cycle_numbers, _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
+from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
 from ainerd_xpcs.technique._verdict import (
@@ -59,6 +61,7 @@ DIMS = {
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
     **_picture.DIMS,
+    **_cycle_numbers.DIMS,
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
@@ -68,6 +71,7 @@ UNITS = {
     "moved_s": "s",
     **_picture.UNITS,
 }
+OSCILLATES = "the sample oscillates, and the bank holds samples at rest"
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
@@ -87,6 +91,7 @@ class ExposureAnalysis(RunAnalysis):
         flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
         self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat)
         self._correlator = MultiTau(partition, flat)
+        self._cycles = Cycles(technique.cycles, partition, run.readings, run.frame_time_s, flat)
         self._has_ticks = run.has_ticks
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
@@ -120,7 +125,7 @@ class ExposureAnalysis(RunAnalysis):
         frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
         try:
             for screened in self._screen.push(frames, first=start):
-                screened.to(self._reducer, self._correlator)
+                self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
         if self._n_frames is None or self._prepared or (start or 0) + len(frames) >= self._n_frames:
@@ -128,6 +133,10 @@ class ExposureAnalysis(RunAnalysis):
         if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
+
+    def _correlate(self, screened: Screened) -> None:
+        screened.to(self._reducer, self._correlator)
+        self._cycles.push(screened)
 
     def lost(self, n_frames: int) -> None:
         """Widen the errors of relaxation times: these frames may be missing between the others."""
@@ -149,7 +158,7 @@ class ExposureAnalysis(RunAnalysis):
     def enough(self, error: float) -> str | None:
         """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
         technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
-        if n_all is None or n < FEWEST_FRAMES or screen is None or self._has_ticks:
+        if n_all is None or n < FEWEST_FRAMES or screen is None or self._has_ticks or self._cycles.oscillates:
             return None
         if screen.left_out.n_missing or screen.no_contrast:
             return None
@@ -187,7 +196,7 @@ class ExposureAnalysis(RunAnalysis):
     def _prepare(self, share: float) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
         technique, photons = self._technique, self._photons()
-        if not photons.any():
+        if not photons.any() or self._cycles.oscillates:
             return
         g2 = self._correlator.result()
         value, error = np.nan_to_num(g2.contrast0), np.nan_to_num(g2.contrast0_err)
@@ -207,7 +216,7 @@ class ExposureAnalysis(RunAnalysis):
         """Return the result of the frames that arrived."""
         try:
             for screened in [] if self._screen is None else self._screen.flush():
-                screened.to(self._reducer, self._correlator)
+                self._correlate(screened)
         except ValueError as error:
             raise AnalysisError(str(error)) from error
         technique, n_frames = self._technique, self._reducer.n_pushed
@@ -239,7 +248,8 @@ class ExposureAnalysis(RunAnalysis):
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        judgement = self._judged(whole, pooled, no_contrast or doubt or sparse)
+        cycles, of_cycles = self._of_cycles()
+        judgement = self._judged(whole, pooled, no_contrast or doubt or sparse or of_cycles)
         denoised, denoised_summary = self._denoised(whole)
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
         counts = per_bin(self._reducer.photons_between(edges), technique.partition)
@@ -260,12 +270,23 @@ class ExposureAnalysis(RunAnalysis):
             **({"flat_field": technique.flat_field} if technique.flat_field else {}),
             **({"bins_of": of, "bins_sha256": technique.parameters["partition"]} if (of := technique.bins_of) else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
+            **cycles.summary,
         }
-        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
+        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures, **cycles.arrays}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
-        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
-        analysis = analysis_of(technique, judgement, arrays, tables, summary, _numbers.UNITS | per)
+        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables
+        units = _numbers.UNITS | per | _cycle_numbers.UNITS
+        analysis = analysis_of(technique, judgement, arrays, tables, summary, units)
         return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
+
+    def _of_cycles(self) -> tuple[_cycle_numbers.CycleNumbers, str | None]:
+        """Return the numbers of cycles, and why there is no p-value; both are empty for a sample at rest."""
+        found = self._cycles.finish()
+        if found is not None:
+            return _cycle_numbers.cycle_numbers(found, self._technique.partition, self._technique.rings), OSCILLATES
+        reason = self._cycles.reason
+        why = {"no_echoes": reason} if reason else {}
+        return _cycle_numbers.CycleNumbers({}, {}, why), f"it may oscillate: {reason}" if reason else None
 
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""

@@ -13,7 +13,7 @@ DIFFER_P = 1e-3  # below it the bins differ
 def sentences(values: Mapping[str, Any]) -> list[str]:
     """Describe the summary of a result in plain sentences."""
     short = [values["shortened"]] if "shortened" in values else []
-    return [*_relaxation(values), *short, *_motion(values), *_left_out(values)]
+    return [*_relaxation(values), *short, *_motion(values), *_cycles(values), *_left_out(values)]
 
 
 def details(values: Mapping[str, Any]) -> list[str]:
@@ -116,6 +116,29 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"it becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
     if "q_exponent" in values:
         yield "the relaxation time falls with q as a power law" if values["q_exponent"] > 0 else "it grows with q"
+
+
+def _cycles(values: Mapping[str, Any]) -> Iterator[str]:
+    """Describe the echoes of a sample that oscillates, and its moduli."""
+    if "no_echoes" in values:
+        yield f"the strain changes, and there are no echoes: {values['no_echoes']}"
+    if "echo_height" in values:
+        yield f"the echo after a cycle is {_with_error(values, 'echo_height')}"
+    if "tau_cycles" in values:
+        yield f"echoes decay in {_with_error(values, 'tau_cycles', 'cycles')}"
+    elif "tau_cycles_above" in values:
+        yield f"echoes decay in more than {rounded(values['tau_cycles_above'])} cycles"
+    elif "tau_cycles_below" in values:
+        yield f"echoes decay in less than {rounded(values['tau_cycles_below'])} cycles"
+    elif "no_tau_cycles" in values:
+        yield f"no decay of the echoes is given: {values['no_tau_cycles']}"
+    if "training_exponent" in values:
+        yield f"echoes decay {'more slowly' if values['training_exponent'] > 0 else 'faster'} from cycle to cycle"
+    if "storage_pa" in values:
+        moduli = (_with_error(values, name, "Pa") for name in ("storage_pa", "loss_pa"))
+        yield "G' is {}, G'' is {}".format(*moduli)
+    if "cycles_changed" in values:
+        yield str(values["cycles_changed"])
 
 
 def _models(values: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -161,6 +162,45 @@ class Shear(Section):
     duration_s: float = Field(gt=0, le=1e5)
 
 
+Phase = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CyclesSettings(Section):
+    """The section ``[rheo_xpcs.cycles]``: the rheometer's record of a sample that oscillates, and the echoes.
+
+    Attributes
+    ----------
+    strain : str
+        Data key of the strain; empty: no run is taken for one that oscillates.
+    stress : str
+        Data key of the stress in Pa; empty: there are no moduli.
+    time : str
+        Data key of the time of each point of the record, in s; empty: the time stamps of the strain.
+    first_frame : str
+        Data key of a reading at the first frame: its value is the time on the clock of `time`, or without `time` its
+        time stamp is.
+    phases, within : list of float, float
+        See `ainerd_xpcs.Echoes`.
+    """
+
+    strain: str = ""
+    stress: str = ""
+    time: str = ""
+    first_frame: str = ""
+    phases: list[Phase] = [0.25, 0.75]
+    within: float = Field(default=0.02, gt=0, lt=0.5)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.strain and not self.first_frame:
+            raise ValueError("strain needs first_frame: without it the frames have no time on the rheometer's clock")
+        middles = sorted(self.phases)
+        gaps = [b - a for a, b in pairwise([*middles, *(x + 1 for x in middles[:1])])]
+        if not middles or min(gaps) <= 2 * self.within:
+            raise ValueError(f"phases = {self.phases} ± {self.within} must be windows that do not overlap")
+        return self
+
+
 class RheoXPCSSettings(Section):
     """The section ``[rheo_xpcs]``: bins, and options of the analysis.
 
@@ -181,6 +221,7 @@ class RheoXPCSSettings(Section):
         Data keys of readings by which I(q) and I(t) are divided; empty: they are not.
     preshear : list of Shear
         Steps of shear at each new position; empty: the sample is not sheared.
+    cycles : CyclesSettings
     """
 
     partition: PartitionSettings
@@ -192,6 +233,7 @@ class RheoXPCSSettings(Section):
     monitor: str = ""
     transmission: str = ""
     preshear: list[Shear] = []
+    cycles: CyclesSettings = CyclesSettings()
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""

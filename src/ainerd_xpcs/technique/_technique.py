@@ -38,7 +38,7 @@ from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._field import Field
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
 from ainerd_xpcs.technique._picture import field_of
-from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings
+from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
 from ainerd_xpcs.technique._sketch import draw_bins
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
+CYCLES = 1  # version of the numbers of cycles
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
@@ -95,6 +96,8 @@ class RheoXPCS(Technique):
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     of_maps : bool
         Whether it analyses two-time maps of other programs, not frames.
+    cycles : CyclesSettings, optional
+        Keys of the rheometer's record, for runs that oscillate.
     """
 
     name = "rheo_xpcs"
@@ -114,6 +117,7 @@ class RheoXPCS(Technique):
         monitor: str = "",
         transmission: str = "",
         of_maps: bool = False,
+        cycles: CyclesSettings | None = None,
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
@@ -124,6 +128,7 @@ class RheoXPCS(Technique):
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
         self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
+        self.cycles = CyclesSettings() if cycles is None else cycles
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
@@ -138,7 +143,7 @@ class RheoXPCS(Technique):
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
         options = settings.model_dump(include={"contrast", "alpha", "monitor", "transmission"})
-        return cls._of_bins(settings.partition, *models, denoiser=denoiser, **options)
+        return cls._of_bins(settings.partition, *models, denoiser=denoiser, cycles=settings.cycles, **options)
 
     @classmethod
     def _of_bins(cls, bins: PartitionSettings, *models: Any, **options: Any) -> Self:
@@ -174,6 +179,7 @@ class RheoXPCS(Technique):
             "contrast": self.contrast,
             **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
             **({"incident": self.incident} if any(self.incident) else {}),
+            **({"cycles": self.cycles.model_dump() | {"version": CYCLES}} if self.cycles.strain else {}),
             "formulas": VERSIONS,
         }
 
@@ -214,10 +220,13 @@ class RheoXPCS(Technique):
         if (known := self._of_qmaps.get(key)) is not None:
             return known
         monitor, transmission = self.incident
-        options = {"contrast": self.contrast, "alpha": self.alpha, "monitor": monitor, "transmission": transmission}
+        options = {
+            "contrast": self.contrast, "alpha": self.alpha, "monitor": monitor, "transmission": transmission,
+            "denoiser": self.denoiser, "cycles": self.cycles,
+        }  # fmt: skip
         try:
             bins = self._bins.model_copy(update={"file": qmap})
-            other = self._of_bins(bins, self.encoder, self.bank, denoiser=self.denoiser, **options)
+            other = self._of_bins(bins, self.encoder, self.bank, **options)
         except ValueError as error:
             raise AnalysisError(f"it names the q map {qmap.name}, which cannot be used: {error}") from None
         other.bins_of = qmap.name

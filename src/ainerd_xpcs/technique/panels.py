@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import rounded
+from ainerd_xpcs.technique._draw_cycles import ARRAYS, draw_cycles, draw_stored_sweep
 from ainerd_xpcs.technique._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
 from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell
@@ -26,7 +27,7 @@ __all__ = [
 
 quantities = ("tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
-together = ("rings", "bins")
+together = ("rings", "bins", "echo", "echo_err", "echo_lag", "echoes", "cycles")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
@@ -38,9 +39,12 @@ def image(result: AinerdResult) -> NDArray[np.uint8]:
 
 
 def plot(result: AinerdResult, figure: Any) -> None:
-    """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q."""
+    """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q.
+
+    Below them are the echoes and moduli of a run that oscillates.
+    """
     metadata = result.metadata
-    wanted = {"c2", "g2", "tau"}.union(*BEAM.values())
+    wanted = {"c2", "g2", "tau", *ARRAYS}.union(*BEAM.values())
     parts = dict(result.items())  # in one request
     present = {name: parts[name].read() for name in metadata["arrays"] if name in wanted}
     series = {}
@@ -51,6 +55,10 @@ def plot(result: AinerdResult, figure: Any) -> None:
     names = [str(k + 1) for k in range(len(present.get("c2", ())))]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
+    if "echo" in present:
+        figure.set_size_inches(13, 12)
+        figure, below = figure.subfigures(2, 1, height_ratios=(5, 6))
+        draw_cycles(below, present, parts["cycles"].read())
     if "rings" in metadata["tables"]:
         figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
         draw_over_q(right, *_over_q(parts["rings"].read()), metadata)
@@ -59,7 +67,14 @@ def plot(result: AinerdResult, figure: Any) -> None:
 
 
 def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name: str, figure: Any) -> None:
-    """Draw tau and exponents over q of many results: of their rings, or of the bins of a single ring."""
+    """Draw tau and exponents over q of many results: of their rings, or of the bins of a single ring.
+
+    Of runs that oscillate, draw the echoes, and 1/(qτ) over tan δ; the values are their amplitudes.
+    """
+    if all("echoes" in result for result in results):
+        figure.set_size_inches(10, 4.5)
+        draw_stored_sweep(figure, results, values)
+        return
     series = []
     for result in results:
         series.append(_over_q(result["rings" if "rings" in result else "bins"].read()))

@@ -33,10 +33,10 @@ function Maps({ maps, high }) {
     const layout = { margin: { r: 4, t: 3.1 * theme.size }, annotations: [], dragmode: "zoom", uirevision };
     const [traces, wide, gap] = [[], 0.93, 0.035];
     const share = (wide - gap * (maps.length - 1)) / maps.length;
-    maps.forEach(({ title, values, n, duration, frame }, k) => {
+    maps.forEach(({ title, values, n, duration, frame, unit: own }, k) => {
       const tail = k ? String(k + 1) : "";
       const each = (duration ?? n) / n;
-      const unit = duration ? "s" : "cells";
+      const unit = own ?? (duration ? "s" : "cells");
       const left = k * (share + gap);
       traces.push({
         type: "heatmap",
@@ -164,6 +164,10 @@ function View({ path, result }) {
         ),
       ),
     has("g2") && has("tau") && panel("g2", "", h(G2, { path, result, bin, bins })),
+    has("echo") && panel("Echoes", "", echoes(path, result.arrays)),
+    has("echo") && panel("Cycles", "", cycles(path)),
+    has("echo_c2") &&
+      panel("Cycle with cycle", "", h("div", { className: "fill", style: { height: "22em" } }, h(MapOfCycles, { path }))),
     has("mean_frame") &&
       panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1], result.arrays.mean_frame.dtype)),
     has("intensity") && panel("Intensity over time", "", intensity(path, bin, result.arrays)),
@@ -442,6 +446,77 @@ function saxs(path, arrays) {
   };
   const read = () => readArrays(path, arrays, ["saxs_q", "saxs"]);
   return h(Chart, { path, read, draw, name: "saxs", label: "I(q) of the mean frame" });
+}
+
+/** Echo heights over the number of cycles: those of the bins, and their mean. */
+function echoes(path, arrays) {
+  const draw = ([lag, values, errors], theme) => {
+    const [x, each, err] = [[...lag], rows(values, lag.length), rows(errors, lag.length)];
+    const bins = each.map((y) => ({
+      type: "scatter",
+      mode: "lines",
+      x,
+      y: [...y],
+      hoverinfo: "skip",
+      line: { color: theme.line, width: 1 },
+    }));
+    const { y, e } = average(each, err);
+    const bars = { type: "data", array: e, width: 0, thickness: 1, color: theme.soft };
+    const hovertemplate = "%{y:.3f} after %{x:.0f} cycles<extra></extra>";
+    const layout = {
+      xaxis: axis(theme, "number of cycles", { type: "log" }),
+      yaxis: axis(theme, "echo height", { nticks: 6 }),
+    };
+    return { traces: [...bins, line(theme, x, y, 5, { error_y: bars, hovertemplate })], layout };
+  };
+  const read = () => readArrays(path, arrays, ["echo_lag", "echo", "echo_err"]);
+  return h(Chart, { path, read, draw, name: "echoes", label: "Echo heights over the number of cycles" });
+}
+
+/** Echo, G', G'' and tan delta of each cycle on one axis. */
+function cycles(path) {
+  const draw = (table, theme) => {
+    const x = table.map((row) => row.cycle);
+    const curve = (name, label, color, yaxis) => ({
+      type: "scatter",
+      mode: "lines+markers",
+      x,
+      y: table.map((row) => row[name]),
+      name: label,
+      yaxis,
+      marker: { size: 3, color },
+      line: { width: 1, color },
+      error_y: { type: "data", array: table.map((row) => row[`${name}_err`]), width: 0, thickness: 0.7, color },
+      hovertemplate: `${label} = %{y:.4g} in cycle %{x}<extra></extra>`,
+    });
+    const traces = [curve("echo", "echo", theme.ink, "y")];
+    const layout = {
+      showlegend: true,
+      legend: { orientation: "h", y: 1.12 },
+      xaxis: axis(theme, "cycle"),
+      yaxis: axis(theme, "echo height", { domain: [0.55, 1], nticks: 4 }),
+    };
+    if (table.length && "storage_pa" in table[0]) {
+      traces.push(curve("storage_pa", "G'", "#0072B2", "y2"), curve("loss_pa", "G''", "#D55E00", "y2"));
+      traces.push(curve("tan_delta", "tan δ", "#009E73", "y3"));
+      layout.yaxis2 = axis(theme, "Pa", { domain: [0, 0.45], rangemode: "tozero", nticks: 4 });
+      const right = { domain: [0, 0.45], overlaying: "y2", side: "right", rangemode: "tozero", nticks: 4, showgrid: false };
+      layout.yaxis3 = axis(theme, "tan δ", right);
+      layout.margin = { r: 4 * theme.size };
+      layout.xaxis.anchor = "y2";
+    }
+    return { traces, layout };
+  };
+  const label = "Echo with the cycle before, G', G'' and tan delta of each cycle";
+  return h(Chart, { path, read: () => readTable(`${path}/cycles`), draw, name: "cycles", label });
+}
+
+/** The correlation of cycle with cycle, mean of the bins. */
+function MapOfCycles({ path }) {
+  const { value, error } = useAsync(() => readMap(path, "echo_c2", null), [path]);
+  const maps = useMemo(() => (value ? [{ title: ["mean of the bins"], ...value, unit: "rows" }] : null), [value]);
+  if (error) return nothing(`cannot be read: ${error.message}`);
+  return maps ? h(Maps, { maps, high: highest(maps) }) : nothing("reading…");
 }
 
 /** Times from the start of the exposure, as `ainerd.results.since_exposure`: of the rows before it only the last is kept, at 0. */

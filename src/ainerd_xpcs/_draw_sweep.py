@@ -1,23 +1,52 @@
-"""The figure of an amplitude sweep: echoes of each amplitude, and velocities beside the rheology."""
+"""The figure of an amplitude sweep: echoes of each amplitude, and velocities beside the rheology.
+
+It is here because figures of stored results import neither numba nor scipy, and the numerics do.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-
-from ainerd_xpcs.numerics._cycle_moduli import CycleModuli
-from ainerd_xpcs.numerics._echoes import EchoCurves
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats = NDArray[np.float64]
+
+
+class Drawn(Protocol):
+    """The attributes of `EchoCurves` that are drawn."""
+
+    @property
+    def lag(self) -> Floats: ...
+    @property
+    def height(self) -> Floats: ...
+    @property
+    def height_err(self) -> Floats: ...
+    @property
+    def velocity(self) -> Floats: ...
+    @property
+    def velocity_err(self) -> Floats: ...
+    @property
+    def velocity_below(self) -> Floats: ...
+    @property
+    def q(self) -> Floats: ...
+
+
+class HasTan(Protocol):
+    """The attribute of `CycleModuli` that is drawn."""
+
+    @property
+    def tan_delta(self) -> Floats: ...
+
 
 def draw_sweep(
     figure: "Figure",
     amplitudes: Sequence[float],
-    echoes: Sequence[EchoCurves],
-    moduli: Sequence[CycleModuli],
+    echoes: Sequence[Drawn],
+    moduli: Sequence[HasTan],
     roi: int = 0,
 ) -> "list[Axes]":
     """Draw the echoes of each amplitude over the number of cycles, and 1/(qτ) over tan δ.

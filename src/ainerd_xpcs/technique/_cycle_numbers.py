@@ -1,0 +1,178 @@
+"""Numbers of a run that oscillates: arrays, tables and summary of its echoes and moduli."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd_xpcs.numerics import Partition, Relaxation, change_together, fit_relaxation, fit_training
+from ainerd_xpcs.technique._cycles import Found
+from ainerd_xpcs.technique._features import Ring
+from ainerd_xpcs.technique._numbers import opposite
+
+Floats = NDArray[np.float64]
+DIMS = {
+    "echo": ("roi", "echo_lag"),
+    "echo_err": ("roi", "echo_lag"),
+    "echo_lag": ("echo_lag",),
+    "half_echo": ("roi", "half_echo_lag"),
+    "half_echo_err": ("roi", "half_echo_lag"),
+    "half_echo_lag": ("half_echo_lag",),
+    "echo_c2": ("roi", "cycle1", "cycle2"),
+}
+# Fields of `CycleModuli`: names in results, and units.
+MODULI = {
+    "strain": ("strain", "1"),
+    "storage": ("storage_pa", "Pa"),
+    "loss": ("loss_pa", "Pa"),
+    "tan_delta": ("tan_delta", "1"),
+    "peak_stress": ("peak_stress_pa", "Pa"),
+    "third": ("third_harmonic", "1"),
+}
+# Fields of `Relaxation`: names in results, and units.
+DECAY = {
+    "tau": ("tau_cycles", "cycle"),
+    "tau_err": ("tau_cycles_err", "cycle"),
+    "tau_above": ("tau_cycles_above", "cycle"),
+    "tau_below": ("tau_cycles_below", "cycle"),
+    "exponent": ("echo_exponent", "1"),
+    "exponent_err": ("echo_exponent_err", "1"),
+    "static": ("returning_share", "1"),
+    "static_err": ("returning_share_err", "1"),
+}
+WHY = "no_tau_cycles"
+VELOCITY = ("velocity_nm_cycle", "velocity_nm_cycle_err", "velocity_nm_cycle_below")
+TRAINING = {
+    "ageing_exponent": "training_exponent",
+    "ageing_exponent_err": "training_exponent_err",
+    "ageing_p": "training_p",
+}
+UNITS = {
+    **dict.fromkeys(
+        ("echo", "echo_err", "half_echo", "half_echo_err", "echo_c2", "echo_height", "echo_height_err"), "1"
+    ),
+    **dict.fromkeys(("echo_lag", "half_echo_lag"), "cycle"),
+    **dict.fromkeys(("phase_err", "phase_off", "clock_offset", "clock_offset_err"), "cycle"),
+    **dict(DECAY.values()),
+    **dict.fromkeys(VELOCITY, "nm/cycle"),
+    **{f"{name}{end}": unit for name, unit in MODULI.values() for end in ("", "_err")},
+    **dict.fromkeys(("cycle", "n_cycles", "cycle_strain", "cycle_strain_err", *TRAINING.values()), "1"),
+    "cycle_frequency_hz": "Hz",
+}
+TEXTS = (WHY, "no_echoes", "no_moduli", "cycles_changed")
+
+
+class CycleNumbers(NamedTuple):
+    """Arrays with `DIMS`, tables, and numbers and texts for the summary, with `UNITS`."""
+
+    arrays: dict[str, NDArray[Any]]
+    tables: dict[str, dict[str, NDArray[Any]]]
+    summary: dict[str, Any]
+
+
+def cycle_numbers(found: Found, partition: Partition, rings: Sequence[Ring]) -> CycleNumbers:
+    """Return the numbers of echoes and moduli; those of the summary are of the middle ring."""
+    curves, ring = found.curves, rings[len(rings) // 2]
+    arrays: dict[str, NDArray[Any]] = {
+        "echo": curves.height,
+        "echo_err": curves.height_err,
+        "echo_lag": curves.lag,
+        "echo_c2": curves.c2.astype(np.float32),
+    }
+    if curves.half_lag.size:
+        arrays["half_echo"], arrays["half_echo_err"] = curves.half_height, curves.half_height_err
+        arrays["half_echo_lag"] = curves.half_lag
+    bins = {"bin": np.arange(1, partition.n_roi + 1), "q": partition.q, "phi": partition.phi}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bins |= _of_decay(curves.decay)
+        bins |= dict(zip(VELOCITY, (curves.velocity, curves.velocity_err, curves.velocity_below), strict=True))
+    together = fit_relaxation(curves.g2, bins=ring.bins, together=True, opposite=opposite(partition, ring))
+    by_cycle = _by_cycle(found, ring)
+    summary: dict[str, Any] = {
+        "n_cycles": curves.n_cycles,
+        "cycle_frequency_hz": found.phase.frequency,
+        "phase_err": found.phase.error,
+        "phase_off": curves.off_phase,
+        **_mean("cycle_strain", found.phase.amplitude),
+        **{name: _plain(values[0]) for name, values in _of_decay(together).items()},
+        **_training(found, ring),
+        "no_moduli": found.no_moduli or None,
+    }
+    one, weights = curves.height[ring.bins, 0], ring.weights
+    errors = curves.height_err[ring.bins, 0]
+    summary |= {"echo_height": _plain(weights @ one)}
+    summary |= {"echo_height_err": _plain(np.sqrt(np.square(weights * errors).sum()))}
+    if found.offset is not None:
+        summary |= {"clock_offset": found.offset.cycles, "clock_offset_err": found.offset.error}
+    if found.moduli is not None:
+        for field, (name, _) in MODULI.items():
+            if field != "strain":
+                summary |= _mean(name, getattr(found.moduli, field))
+        summary["cycles_changed"] = "; ".join(_notes(by_cycle)) or None
+    return CycleNumbers(arrays, {"echoes": bins, "cycles": by_cycle}, summary)
+
+
+def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:
+    """Return the columns of decays; a share that returns is given only with its error."""
+    columns = {name: getattr(fit, field) for field, (name, _) in DECAY.items()}
+    columns["returning_share"] = np.where(np.isfinite(fit.static_err), fit.static, np.nan)
+    return columns | {WHY: fit.no_tau}
+
+
+def _training(found: Found, ring: Ring) -> dict[str, float | None]:
+    curves = found.curves
+    try:
+        law = fit_training(curves.c2[ring.bins], cycles_a_row=curves.cycles_a_row)
+    except ValueError:  # too few bins
+        return {}
+    return {name: _plain(getattr(law, field)) for field, name in TRAINING.items()}
+
+
+def _by_cycle(found: Found, ring: Ring) -> dict[str, NDArray[Any]]:
+    """Return a row for each row of the map of cycles: its first cycle, its echo with the row before, and its moduli."""
+    curves, moduli, n = found.curves, found.moduli, found.curves.cycles_a_row
+    rows = curves.c2.shape[1]
+    echo, echo_err = curves.from_cycle(bins=ring.bins)
+    contrast = float(ring.weights @ curves.g2.contrast0[ring.bins])
+    scale = 1 / contrast if contrast > 0 else np.nan
+    out: dict[str, NDArray[Any]] = {
+        "cycle": found.first + n * np.arange(rows),
+        "echo": np.append(np.nan, echo * scale),
+        "echo_err": np.append(np.nan, echo_err * scale),
+    }
+    if moduli is None:
+        return out
+    row = (moduli.cycle - found.first) // n
+    mine = (row >= 0) & (row < rows)
+    of_row = np.bincount(row[mine], minlength=rows)
+    for field, (name, _) in MODULI.items():
+        value, error = (getattr(moduli, f"{field}{end}")[mine] for end in ("", "_err"))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[name] = np.where(of_row, np.bincount(row[mine], value, rows) / of_row, np.nan)
+            squares = np.bincount(row[mine], error**2, rows)
+            out[f"{name}_err"] = np.where(of_row, np.sqrt(squares) / of_row, np.nan)
+    return out
+
+
+def _notes(by_cycle: dict[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the notes of `change_together`, of the echo with G'."""
+    names = ("cycle", "echo", "echo_err", "storage_pa", "storage_pa_err")
+    known = np.isfinite([by_cycle[name] for name in names]).all(0)
+    return change_together(*(by_cycle[name][known] for name in names))
+
+
+def _mean(name: str, values: Floats) -> dict[str, float | None]:
+    """Return the mean over the cycles, and its error."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {name: None, f"{name}_err": None}
+    error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else np.nan
+    return {name: float(known.mean()), f"{name}_err": _plain(error)}
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or a text for the summary, None if it is unknown."""
+    if isinstance(value, str):
+        return str(value) or None
+    return float(value) if np.isfinite(value) else None

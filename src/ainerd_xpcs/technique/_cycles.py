@@ -1,0 +1,224 @@
+"""Echoes of a run that oscillates, while its frames arrive, beside the moduli of the same cycles."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.technique import Readings
+from ainerd_xpcs.numerics import (
+    ClockOffset,
+    CycleModuli,
+    CyclePhase,
+    EchoCurves,
+    Echoes,
+    Events,
+    Partition,
+    Screened,
+    StillError,
+    clock_offset,
+    cycle_moduli,
+    phase_of_record,
+    two_time,
+)
+from ainerd_xpcs.technique._cycle_clock import CycleClock, at, inside
+from ainerd_xpcs.technique._settings import CyclesSettings
+
+Floats = NDArray[np.float64]
+FEWEST, HELD = 64, 512  # frames that wait before the record is looked at: of a run that begins, and later
+MOST_BYTES = 256 << 20  # of frames that wait
+OFFSET_CYCLES, OFFSET_FRAMES, LEAST_FRAMES = 4, 16, 8  # for the clock: cycles, frames of a cycle, and at least
+SMALL = 1e-6  # of a cycle, between frames
+SURE = 3.0  # errors by which an offset of the clocks exceeds zero, if it is corrected
+NO_FRAME = "no frame was taken while the rheometer recorded cycles"
+NO_TIME = "the time of the first frame was not read"
+NO_STRESS = "rheo_xpcs.cycles.stress is empty"
+
+
+class Found(NamedTuple):
+    """Echoes and moduli of a run.
+
+    Attributes
+    ----------
+    curves : EchoCurves
+    first : int
+        Number of the first cycle of `curves`, as `moduli` and `phase` count.
+    phase : CyclePhase
+        Of the whole record.
+    moduli : CycleModuli or None
+    no_moduli : str
+        Why there are none.
+    offset : ClockOffset or None
+        Between the clocks of detector and rheometer.
+    """
+
+    curves: EchoCurves
+    first: int
+    phase: CyclePhase
+    moduli: CycleModuli | None
+    no_moduli: str
+    offset: ClockOffset | None
+
+
+class Cycles:
+    """Takes the frames of a run, and finds their phases and echoes if its record oscillates.
+
+    Frames wait until the record has come as far as they have: some hundred frames, and never more than 256 MB.
+
+    Parameters
+    ----------
+    settings : CyclesSettings
+    partition : Partition
+    readings : Readings
+    frame_time_s : float
+    flat : ndarray, shape (n_pixels,), optional
+
+    Attributes
+    ----------
+    oscillates : bool
+        Whether the record so far does.
+    reason : str
+        Why there are no echoes although the record may oscillate; empty if there are, or if the sample is at rest.
+    """
+
+    def __init__(
+        self,
+        settings: CyclesSettings,
+        partition: Partition,
+        readings: Readings,
+        frame_time_s: float,
+        flat: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        self._settings, self._partition, self._frame_time_s = settings, partition, frame_time_s
+        self._clock = CycleClock(settings, readings)
+        self._echoes = Echoes(partition, settings.phases, within=settings.within, flat=flat)
+        self._waiting: deque[Screened] = deque()
+        self._n_waiting = self._n_frames = 0
+        self._looked_for_offset = False
+        self._offset: ClockOffset | None = None
+        self._shift = 0.0  # of the phases, by the offset
+        self._begin: tuple[float, float] | None = None  # time and phase of the first frame with a phase
+        self._newest = -np.inf
+        self.oscillates, self.reason = False, ""
+
+    def push(self, screened: Screened) -> None:
+        """Take the next frames."""
+        if self.reason or not self._settings.strain:
+            return
+        if isinstance(screened.frames, Events):
+            self.reason = "the detector writes events, and echoes need frames"
+            return
+        self._waiting.append(screened)
+        self._n_waiting += len(screened.valid)
+        size = sum(each.frames.nbytes for each in self._waiting if not isinstance(each.frames, Events))
+        self._n_frames += len(screened.valid)
+        if self._n_waiting < np.clip(self._n_frames // 4, FEWEST, HELD) and size < MOST_BYTES:
+            return
+        self._advance(is_end=False)
+        if size >= MOST_BYTES and self._n_waiting and not self.reason:
+            self._give_up(f"{self._n_waiting} frames came before the record of the rheometer that tells their phases")
+
+    def _give_up(self, reason: str) -> None:
+        self.reason, self._n_waiting = reason, 0
+        self._waiting.clear()
+
+    def _advance(self, is_end: bool) -> None:
+        """Pass on the frames that the record covers, at the end all of them."""
+        begin, record = self._clock.first_frame, self._clock.record()
+        if begin is None or not len(record[0]) or not self._waiting:
+            return
+        until = np.inf if is_end else (record[0][-1] - begin) / self._frame_time_s
+        n_ready = sum(each.first + len(each.valid) <= until for each in self._waiting)
+        if not n_ready:
+            return
+        ready = [self._waiting[i] for i in range(n_ready)]
+        numbers = np.concatenate([each.first + np.arange(len(each.valid)) for each in ready])
+        time = begin + numbers * self._frame_time_s
+        try:
+            phase = self._clock.phases(time, record) if len(time) else time
+        except StillError:
+            phase = np.full(len(time), np.nan)
+        except ValueError as error:
+            if is_end:
+                self._give_up(str(error))
+            return
+        self.oscillates |= bool(np.isfinite(phase).any())
+        if not (self._looked_for_offset or self._look_for_offset(phase, ready, is_end)):
+            return
+        for _ in range(n_ready):
+            self._waiting.popleft()
+        self._n_waiting -= len(time)
+        done = 0
+        for each in ready:
+            mine = slice(done, done + len(each.valid))
+            done = mine.stop
+            self._correlate(each, phase[mine], time[mine])
+
+    def _correlate(self, screened: Screened, phase: Floats, time: Floats) -> None:
+        if screened.leave_out.size:
+            self._echoes.leave_out(screened.leave_out)
+        known = np.isfinite(phase)
+        if not known.any():
+            return
+        seen = phase[known] + self._shift
+        seen = np.maximum(seen, self._newest + SMALL * np.arange(1, len(seen) + 1))  # parts of the record may overlap
+        if self._begin is None:
+            self._begin = float(time[known][0]), float(seen[0])
+        self._newest = float(seen[-1])
+        self._echoes.push(np.asarray(screened.frames)[known], seen, screened.valid[known])
+
+    def _look_for_offset(self, phase: Floats, ready: list[Screened], is_end: bool) -> bool:
+        """Compare the clocks by the first cycles; return False if more frames are needed for that."""
+        known = np.flatnonzero(np.isfinite(phase))
+        if not known.size:
+            return True  # at rest so far
+        a_cycle = 1 / (self._clock.frequency * self._frame_time_s)
+        span = phase[known[-1]] - phase[known[0]]
+        if a_cycle >= LEAST_FRAMES and span < OFFSET_CYCLES and not is_end and self._n_waiting < 8 * HELD:
+            return False
+        self._looked_for_offset = True
+        if a_cycle < LEAST_FRAMES:
+            return True
+        some = known[phase[known] <= phase[known[0]] + OFFSET_CYCLES][:: max(int(a_cycle // OFFSET_FRAMES), 1)]
+        frames = np.concatenate([np.asarray(each.frames) for each in ready])[some]
+        try:
+            self._offset = clock_offset(two_time(frames, self._partition), phase[some])
+        except ValueError:  # the speckle does not tell
+            return True
+        if abs(self._offset.cycles) > SURE * self._offset.error:
+            self._shift = self._offset.cycles
+        return True
+
+    def finish(self) -> Found | None:
+        """Return what was found in the frames so far; None without an oscillation, or with a `reason`."""
+        if not self._settings.strain:
+            return None
+        t, strain, stress = self._clock.record()
+        try:
+            if not strain.size or strain.min() == strain.max():
+                raise StillError
+            phase = phase_of_record(t, strain)
+            self._advance(is_end=True)
+            if self.reason:
+                return None
+            if self._begin is None:
+                raise ValueError(NO_FRAME if self._clock.first_frame is not None else NO_TIME)
+            self._echoes.end()
+            curves = self._echoes.result()
+        except StillError:
+            self.reason = ""
+            return None
+        except ValueError as error:
+            self.reason = str(error)
+            return None
+        time, begin = self._begin
+        moduli, no_moduli = None, "" if self._settings.stress else NO_STRESS
+        if self._settings.stress:
+            try:
+                mine = np.isfinite(inside(phase, t))  # the sample may have been at rest before and after
+                moduli = cycle_moduli(t[mine], strain[mine], stress[mine], phase)
+            except ValueError as error:
+                no_moduli = str(error)
+        first = int(np.floor(begin)) + round(at(phase, time) + self._shift - begin)
+        return Found(curves, first, phase, moduli, no_moduli, self._offset)

@@ -1,0 +1,28 @@
+"""The path of runs that oscillate: RunEngine, the rheometer's record, analysis, Tiled, figures."""
+
+import numpy as np
+import pytest
+
+from agents.demo import cycles
+from ainerd.config import Settings
+from sim_devices import SoftSolid
+
+Q = 0.02  # of the ring in the profile, in 1/nm
+
+
+def test_an_amplitude_sweep_is_a_campaign(tmp_path, monkeypatch):
+    tables, shown = [], cycles.shown
+    monkeypatch.setattr(cycles, "shown", lambda table: tables.append(table) or shown(table))
+    cycles.run(Settings.load(cycles.TOML), amplitudes=1, cycles=66, output=tmp_path / "cycles")
+    (found,) = tables
+    assert found["status"].tolist() == ["complete"]
+    assert found["no_claim"].str.contains("oscillates").all()
+    assert found["novel"].isna().all()
+    assert found["cycle_strain"].to_numpy() == pytest.approx(found["strain_amplitude"].to_numpy(), rel=0.02)
+    storage, _ = SoftSolid(yield_strain=0.1).moduli(found["strain_amplitude"])
+    assert found["storage_pa"].to_numpy() == pytest.approx(storage, rel=0.02)
+    faster = np.maximum(found["strain_amplitude"] / 0.1, 1) ** 4
+    height = np.exp(-2 * 60.0 * Q**2 * faster)  # of the sample in `CyclingInstrument`
+    assert found["echo_height"].to_numpy() == pytest.approx(height, abs=0.08)
+    for name in ("sweep.png", "largest.png"):
+        assert (tmp_path / "cycles" / name).stat().st_size > 20_000

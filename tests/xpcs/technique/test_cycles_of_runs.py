@@ -1,0 +1,255 @@
+"""Runs that oscillate, against the truth of the simulated rheometer and sample."""
+
+import re
+import tracemalloc
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ainerd.technique import RunInfo
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.numerics import Partition, Screened
+from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, judge
+from ainerd_xpcs.technique._cycle_clock import CycleClock
+from ainerd_xpcs.technique._cycle_numbers import DIMS, TEXTS, UNITS, cycle_numbers
+from ainerd_xpcs.technique._cycles import Cycles
+from ainerd_xpcs.technique._features import rings
+from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
+from tests.small_bank import some_of_bank
+
+STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.05),), begin_s=3.0)
+PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0.001, 0.05))
+KEYS = CyclesSettings(strain="strain", stress="stress", time="time", first_frame="gate", phases=[0.25], within=0.05)
+STAMP = 1.7e9
+N_CYCLES, D = 80, 60.0
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Record:
+    """Readings of a record that has come up to some time of its clock."""
+
+    def __init__(self, record, gate_s, until_s=np.inf):
+        self.record, self.gate_s, self.until_s = record, gate_s, until_s
+
+    value = staticmethod(lambda key: None)
+    of_frames = staticmethod(lambda key: np.empty(0))
+
+    def series(self, key):
+        if key == "gate":
+            return np.array([[STAMP, STAMP + 1], [np.nan, self.gate_s]])
+        came = self.record["time"] <= self.until_s
+        stamps = STAMP + np.arange(came.sum()) / 50  # the clock of the instrument is another one
+        return np.array([stamps, self.record[key][came]])
+
+
+def record(oscillation=STEADY, seconds=200.0, noise=0.01):
+    rng = np.random.default_rng(1)
+    return write_oscillation(oscillation, SoftSolid(), int(20 * seconds), every_s=0.05, noise=noise, rng=rng)
+
+
+@cache
+def partition():
+    labels = 1 + np.arange(32)[:, None] // 8 + 4 * (np.arange(32) // 16)
+    return Partition.from_roi_map(labels, q=np.full(8, np.sqrt(np.mean(PLACE.q_inv_nm**2))))
+
+
+@cache
+def movie():
+    """A frame at each turn, of a sample that diffuses by D a cycle."""
+    rng = np.random.default_rng(0)
+    t_s = frame_times(STEADY, N_CYCLES, [0.25], rng=rng)
+    sample = Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=D)
+    return t_s, counted(sample, t_s, rng)
+
+
+def counted(sample, t_s, rng):
+    counts = np.zeros((len(t_s), 32 * 32), np.uint16)
+    blocks = ScatteredMovie(sample, t_s, PLACE, contrast=0.5, rng=rng).blocks()
+    counts[:, PLACE.ring] = rng.poisson(5 * np.concatenate(list(blocks)))
+    return counts
+
+
+def block(first, frames):
+    return Screened(frames, np.ones(len(frames), bool), np.empty(0, np.int64), first)
+
+
+def watched(readings):
+    _, counts = movie()
+    cycles = Cycles(KEYS, partition(), readings, 2.0)
+    for first in range(0, N_CYCLES, 20):
+        cycles.push(block(first, counts[first : first + 20, partition().pixels]))
+    return cycles
+
+
+def test_echoes_and_moduli_are_those_of_the_sample():
+    t_s, _ = movie()
+    found = watched(Record(record(), t_s[0])).finish()
+    numbers = cycle_numbers(found, partition(), rings(partition()))
+    tau, error = numbers.summary["tau_cycles"], numbers.summary["tau_cycles_err"]
+    assert tau == pytest.approx(1 / (D * np.mean(PLACE.q_inv_nm**2)), abs=4 * error)
+    assert error < 0.25 * tau
+    storage, loss = SoftSolid().moduli(0.05)
+    assert numbers.summary["storage_pa"] == pytest.approx(storage, abs=5 * numbers.summary["storage_pa_err"])
+    assert numbers.summary["tan_delta"] == pytest.approx(loss / storage, abs=5 * numbers.summary["tan_delta_err"])
+    assert numbers.summary["cycle_frequency_hz"] == pytest.approx(0.5, rel=1e-3)
+    assert numbers.summary["cycles_changed"] is None
+    assert numbers.summary["phase_off"] < 0.005
+
+
+def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
+    step, rng = Oscillation(frequency_hz=0.5, steps=((30.0, 0.05), (30.0, 0.25)), begin_s=3.0), np.random.default_rng(3)
+    t_s = frame_times(step, 50, [0.25], rng=rng)
+    counts = counted(Cycled(family="yielding", oscillation=step, diffusion_nm2=D, yield_strain=0.1), t_s, rng)
+    cycles = Cycles(KEYS, partition(), Record(record(step), t_s[0]), 2.0)
+    cycles.push(block(0, counts[:, partition().pixels]))
+    numbers = cycle_numbers(cycles.finish(), partition(), rings(partition()))
+    table = numbers.tables["cycles"]
+    assert (table["strain"] > 0.15).argmax() == 30  # frames begin in the first cycle
+    assert np.nanmean(table["echo"][:30]) - np.nanmean(table["echo"][31:]) > 0.3
+    first = numbers.summary["cycles_changed"].split(":")[0]
+    assert first in {f"cycle {number}" for number in table["cycle"][30:32]}
+
+
+def test_numbers_of_cycles_are_on_the_page():
+    page = (ROOT / "docs/reference/results.md").read_text().split("### Cyclic shear")[1].split("\n### ")[0]
+    said = set(re.findall(r"`(\w+)`", page))
+    assert {*UNITS, *TEXTS, *DIMS} - said - {f"{name}_err" for name in said} == set()
+
+
+@pytest.mark.parametrize("part", [40, 500])
+def test_phases_count_on_while_the_record_comes(part):
+    drifting = record(seconds=400.0)
+    clock = CycleClock(KEYS, Record(drifting, 5.0))
+    found = []
+    for first in range(0, 1500, part):
+        time = 5.0 + 0.25 * np.arange(first, min(first + part, 1500))
+        clock._readings.until_s = time[-1] + 0.01
+        found.append(clock.phases(time, clock.record()))
+    truth = STEADY.cycle(5.0 + 0.25 * np.arange(1500))
+    off = np.concatenate(found) - truth
+    assert np.isfinite(off).all()
+    assert off.std() < 0.003
+    assert abs(off.mean() - round(off.mean())) < 0.003
+
+
+class Monitored(Record):
+    """A record whose stress comes half as often as the strain, with time stamps of its own, and without a clock."""
+
+    def series(self, key):
+        stamps, values = super().series(key)
+        return np.array([stamps, values])[:, ::2] if key == "stress" else np.array([stamps, values])
+
+
+def test_signals_that_come_at_different_times_are_put_together():
+    steady = record(seconds=10.0)
+    settings = KEYS.model_copy(update={"time": ""})
+    time, strain, stress = CycleClock(settings, Monitored(steady, 0.0)).record()
+    assert time == pytest.approx(STAMP + np.arange(200) / 50)
+    assert np.array_equal(strain, steady["strain"])
+    assert np.array_equal(stress[:-1:2], steady["stress"][::2])
+    assert stress[1] == pytest.approx(np.mean(steady["stress"][[0, 2]]))
+    assert np.isnan(stress[-1])  # after the last value
+
+
+def test_frames_wait_for_a_record_that_comes_late():
+    t_s, _ = movie()
+    readings = Record(record(), t_s[0], until_s=-1.0)
+    cycles = watched(readings)
+    readings.until_s = np.inf
+    late, whole = cycles.finish(), watched(Record(record(), t_s[0])).finish()
+    assert np.array_equal(late.curves.height, whole.curves.height)
+
+
+def test_clocks_that_differ_are_corrected():
+    rng, off = np.random.default_rng(2), 0.1
+    t_s = frame_times(STEADY, 6, np.arange(16) / 16, rng=rng)
+    sample = Cycled(family="sheared", oscillation=STEADY, diffusion_nm2=20.0, direction_deg=0.0)
+    counts = counted(sample, t_s, rng)
+    gate_s = t_s[0] - off / STEADY.frequency_hz
+    settings = KEYS.model_copy(update={"within": 0.04})
+    cycles = Cycles(settings, partition(), Record(record(seconds=40.0), gate_s), 2.0 / 16)
+    cycles.push(block(0, counts[:, partition().pixels]))
+    found = cycles.finish()
+    assert found.offset.cycles == pytest.approx(off, abs=4 * found.offset.error)
+    assert found.curves.off_phase < 0.02
+
+
+class Unread(Record):
+    """A record without a reading at the first frame."""
+
+    def series(self, key):
+        return np.empty((2, 0)) if key == "gate" else super().series(key)
+
+
+@pytest.mark.parametrize(
+    ("readings", "reason"),
+    [
+        (lambda: Record(record(seconds=6.5), movie()[0][0]), "cycles"),
+        (lambda: Unread(record(), 0.0), "first frame was not read"),
+        (lambda: Record(record(), 1e4), "no frame was taken while"),
+    ],
+)
+def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):
+    cycles = watched(readings())
+    assert cycles.finish() is None
+    assert reason in cycles.reason
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_a_sample_at_rest_has_neither_echoes_nor_a_reason(noise):
+    still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
+    still["strain"] = noise * np.random.default_rng(0).standard_normal(len(still["strain"]))
+    cycles = watched(Record(still, movie()[0][0]))
+    assert cycles.finish() is None
+    assert (cycles.reason, cycles.oscillates) == ("", False)
+
+
+def test_memory_does_not_grow_with_cycles():
+    frames = np.random.default_rng(0).poisson(3.0, (300, len(partition().pixels))).astype(np.uint16)
+    readings = Record(record(seconds=3800.0), STEADY.begin_s + 0.5)
+    cycles, used = Cycles(KEYS, partition(), readings, 2.0), {}
+    cycles.push(block(0, frames))  # compiled functions stay
+    tracemalloc.start()
+    for first in range(300, 1800, 300):
+        readings.until_s = readings.gate_s + 2.0 * (first + 301)
+        cycles.push(block(first, frames))
+        used[first] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert cycles.oscillates
+    assert used[1500] - used[600] < 4 * 2**20
+
+
+def analysed(settings, readings):
+    subject = RheoXPCS(partition(), Encoder.load(), some_of_bank(), contrast=0.5, cycles=settings)
+    counts = movie()[1]
+    shape = partition().shape
+    run = RunInfo(raw_uid="x", n_frames=N_CYCLES, frame_shape=shape, frame_time_s=2.0, readings=readings)
+    exposure = subject.begin(run)
+    exposure.push(counts[:, exposure.pixels], 0)
+    return exposure.finish()
+
+
+def test_a_run_that_oscillates_is_not_called_novel():
+    found = analysed(KEYS, Record(record(), movie()[0][0]))
+    assert found.novelty_p is None
+    assert "oscillates" in found.summary["no_claim"]
+    assert {"echo", "echo_c2"} <= set(found.arrays)
+    assert {"echoes", "cycles"} <= set(found.tables)
+    assert all(found.dims[name] == DIMS[name] for name in ("echo", "echo_lag", "echo_c2"))
+
+
+def test_a_run_at_rest_is_as_without_a_record(monkeypatch):
+    monkeypatch.setattr("ainerd_xpcs.technique._exposure.judge", judged_without_a_bank)
+    still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
+    with_keys, without = (analysed(keys, Record(still, movie()[0][0])) for keys in (KEYS, CyclesSettings()))
+    assert with_keys.summary == without.summary
+    assert with_keys.arrays.keys() == without.arrays.keys()
+    assert all(np.array_equal(x, without.arrays[name], equal_nan=True) for name, x in with_keys.arrays.items())
+    assert with_keys.tables.keys() == without.tables.keys()
+
+
+def judged_without_a_bank(technique, maps, photons, contrasts, speckle_px, doubt, cells):
+    """The judgement of the technique, without a calibration, which takes seconds."""
+    return judge(technique, maps, photons, contrasts, speckle_px, doubt or "no bank", cells)
