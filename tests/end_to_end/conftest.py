@@ -11,6 +11,7 @@ def small_bank(bank_file):
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         patch.setattr("ainerd.agent._commands.LISTEN_S", 2.0)  # each look costs the server 30 ms of CPU
         patch.setattr("ainerd.agent._commands.TOLD_S", 5.0)  # the server tells at once
+        patch.setattr("ainerd.runs._jobs.IDLE_S", 3.0)  # a look at other sessions costs as much
         yield
 
 
