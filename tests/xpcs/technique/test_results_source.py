@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
+from ainerd.cli import main
 from ainerd.config import Settings
 from ainerd.documents import Run, documents_of
 from ainerd.results import ResultStore, explain, export, validate
@@ -225,7 +225,7 @@ def test_kills_leave_each_file_once(pipeline, monkeypatch):
     assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
 
 
-def test_a_process_gets_the_paths_as_lines(pipeline):
+def test_the_command_gets_the_paths_as_lines(pipeline, monkeypatch, capsys):
     files = [write(pipeline.data / f"run_{seed}.hdf", seed=seed) for seed in range(2)]
     installed = pipeline.folder / "site" / "results-1.0.dist-info"
     installed.mkdir(parents=True)
@@ -233,22 +233,26 @@ def test_a_process_gets_the_paths_as_lines(pipeline):
     (installed / "entry_points.txt").write_text(
         "[ainerd.sources]\nresults = ainerd_xpcs.technique._results:ResultFiles\n"
     )
+    monkeypatch.syspath_prepend(installed.parent)
     storage = pipeline.settings.storage
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(installed.parent), *sys.path]),
+    environment = {
         "AINERD_STORAGE__URI": pipeline.client.uri,
         "AINERD_STORAGE__API_KEY": str(pipeline.client.context.api_key),
         "AINERD_STORAGE__DIRECTORY": str(storage.directory),
         "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
         "AINERD_STORAGE__LATE_S": "0",
     }
-    command = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL), "--source"]
-    missing = pipeline.data / "missing.hdf"
-    lines = "".join(f"{path}\n" for path in [*files, missing])
-    done = subprocess.run(
-        [*command, "results:-"], env=environment, input=lines, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode != 0 and f"not read: {missing}" in done.stderr, done.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)  # those of this process stay
+    monkeypatch.setattr("logging.basicConfig", lambda **options: None)
+    monkeypatch.setattr(sys, "argv", ["ainerd", "watch", "--config", str(SMALL), "--source", "results:-"])
+    missing, lines = pipeline.data / "missing.hdf", pipeline.folder / "lines"
+    lines.write_text("".join(f"{path}\n" for path in [*files, missing]))
+    with open(lines) as stdin, pytest.raises(SystemExit) as ended:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        main()
+    assert ended.value.code and f"not read: {missing}" in capsys.readouterr().err
     table = pipeline.table()
     assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
     assert len(pipeline.raw) == 2
