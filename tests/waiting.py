@@ -11,9 +11,9 @@ def until(condition, what="it", patience_s=120.0):
     It is asked more and more rarely, as each answer may take a request: a server that is asked ten times a second
     answers nobody else.
     """
-    end, pause_s = time.monotonic() + patience_s, 0.02
+    end, pause_s = time.monotonic() + patience_s, 0.05
     while not (found := condition()):
         assert time.monotonic() < end, f"not in {patience_s:g} s: {what}"
         time.sleep(pause_s)
-        pause_s = min(1.5 * pause_s, LONGEST_S)
+        pause_s = min(2 * pause_s, LONGEST_S)
     return found

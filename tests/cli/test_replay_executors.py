@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
-from ainerd.cli import app, reanalysis
+from ainerd.cli import _executors, app, reanalysis
 from ainerd.cli.reanalysis import Workplace, analyse
 from ainerd.config import Settings
 from ainerd.plans import expose
@@ -103,9 +105,9 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers, started before the archive exists, and their client."""
+    """A worker, started before the archive exists, and its client; each start imports the agent."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield cluster, client
@@ -137,21 +139,20 @@ def address(cluster):
 
 
 def kill_at_work(archive, client, replay):
-    """Kill the worker that analyses a run, and return its process id.
+    """Kill the worker while it analyses a run, and return its process id. It stands still during a second look."""
 
-    The workers run for 20 ms at a time and stand still while the test looks, so that it sees them with the run in hand.
-    """
-    pids = client.run(os.getpid)
+    def is_at_work():
+        return any(client.processing().values()) and len(archive.store.table("computing"))
+
+    (pid,) = client.run(os.getpid).values()
     while not replay.done():
-        for pid in pids.values():
+        if is_at_work():
             os.kill(pid, signal.SIGSTOP)
-        busy = [pids[worker] for worker, runs in client.processing().items() if runs]
-        caught = busy if len(archive.store.table("computing")) else []
-        for pid in pids.values():
-            os.kill(pid, signal.SIGKILL if pid in caught else signal.SIGCONT)
-        if caught:
-            return caught[0]
-        time.sleep(0.02)
+            is_caught = is_at_work()
+            os.kill(pid, signal.SIGKILL if is_caught else signal.SIGCONT)
+            if is_caught:
+                return pid
+        time.sleep(0.05)
     raise AssertionError(f"no moment with a run in hand: {replay.result()}")
 
 
@@ -160,10 +161,10 @@ def one_thread():
     return ThreadPoolExecutor(1)
 
 
-@pytest.mark.parametrize("name", ["dask", f"{__name__}:one_thread"])  # "process": see below
-def test_an_executor_writes_the_results_of_one_process_bit_for_bit(archive, address, serial, name):
+def test_an_executor_writes_the_results_of_one_process_bit_for_bit(archive, serial):
+    """One of a module; those of Dask, of SLURM and of processes are compared below."""
     archive.forget()
-    said = archive.replay("--executor", f"dask:{address}" if name == "dask" else name)
+    said = archive.replay("--executor", f"{__name__}:one_thread")
     assert said == serial[0]
     assert len(said["complete"]) == RUNS - 1 and "no file" in " ".join(said["failed"].values())
     assert archive.results() == serial[1]
@@ -248,7 +249,10 @@ def test_a_run_that_kills_its_workers_has_failed_and_the_others_are_analysed(arc
     archive.forget()
     archive.store.begin(begun)
     monkeypatch.setenv("DEADLY_RUN", event.partition("/")[0])
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # each process imports the agent
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    fork = get_context("forkserver")  # each process that is spawned would import the agent
+    fork.set_forkserver_preload([__name__])
+    monkeypatch.setattr(_executors, "get_context", lambda method: fork)
     monkeypatch.setattr(reanalysis, "analyse", dies)
     said = archive.replay("--executor", "process")
     assert said["complete"] == {event: key for event, key in serial[0]["complete"].items() if key != begun.key}
@@ -296,19 +300,25 @@ def slurm(folder):
 
 
 @pytest.mark.skipif(shutil.which("slurmctld", path="/usr/sbin:/usr/bin") is None, reason="SLURM is not installed")
-def test_jobs_of_slurm_give_the_same_results(archive, serial, tmp_path):
+def test_jobs_of_slurm_give_the_same_results(archive, serial, tmp_path, monkeypatch):
+    """By the script of the page, whose command runs in this process."""
     pytest.importorskip("dask_jobqueue")
     archive.forget()
+
+    def replay(command):
+        assert command[:4] == [sys.executable, "-m", "ainerd", "replay"]
+        return subprocess.CompletedProcess(command, 0, archive.replay(*command[4:]))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(REPLAY), "1"])
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # munge wants a short path, which others may enter
     folder.chmod(0o755)
     try:
-        with slurm(folder):
-            done = subprocess.run(
-                [sys.executable, REPLAY, "1", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=170
-            )
+        with slurm(folder), pytest.raises(SystemExit) as ended:
+            monkeypatch.setattr(subprocess, "run", replay)
+            runpy.run_path(str(REPLAY), run_name="__main__")
     finally:
         shutil.rmtree(folder)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert ended.value.code == 0
     assert archive.results() == serial[1]
     assert list(tmp_path.glob("slurm-*.out"))  # the jobs' own logs: SLURM ran them
-    assert archive.server.api_key not in done.stdout + done.stderr

@@ -4,7 +4,6 @@ import ast
 import atexit
 import contextlib
 import io
-import os
 import re
 import runpy
 import shutil
@@ -20,6 +19,7 @@ import typer
 from IPython.lib.pretty import pretty
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from typer.testing import CliRunner
 
 from agents.demo import tutorial
 from ainerd.cli import app
@@ -51,7 +51,7 @@ RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE
 
 
 def run_page(name, namespace, shown=None):
-    """Run the marked blocks of a page, in order, and return its names; `printed` is what a command wrote.
+    """Run the marked blocks of a page, in order, and return its names; `ainerd` runs in this process.
 
     What IPython would show of each block goes into the list `shown`.
     """
@@ -61,9 +61,11 @@ def run_page(name, namespace, shown=None):
     for block in RUNS.finditer(text):
         kind, code = block.groups()
         if kind == "shell":
-            ran = subprocess.run(["bash", "-euc", code], capture_output=True, text=True, timeout=170)
-            assert ran.returncode == 0, ran.stdout + ran.stderr
-            namespace["printed"] = ran.stdout
+            code = f'ainerd() {{ printf "%s\\n" "$@"; }}\n{code}'
+            arguments = subprocess.run(["bash", "-euc", code], stdout=subprocess.PIPE, text=True, check=True).stdout
+            if arguments:
+                done = CliRunner().invoke(app, arguments.splitlines())
+                assert done.exit_code == 0, done.output
             continue
         tree = ast.parse(code)
         ast.increment_lineno(tree, text.count("\n", 0, block.start(2)))
@@ -117,7 +119,6 @@ def session(tmp_path_factory, bank_file):
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "output" / "session" / "tiled"))
         patch.setenv("AINERD_STORAGE__FRAMES", f'["{folder / "output" / "session" / "frames"}"]')
-        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         patch.setattr(sys, "displayhook", lambda value: value is not None and print(pretty(value)))
         names = {}
         for startup in sorted((ROOT / "profiles" / "rheo_xpcs" / "startup").glob("*.py")):
@@ -194,7 +195,6 @@ def test_the_numerics_load_no_bluesky_and_no_tiled():
 
 def test_repeats_are_averaged_as_the_page_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     run_page("how-to/average-repeats.md", {})
     with h5py.File("average.h5") as file:
         sentences = file.attrs["sentences"].splitlines()

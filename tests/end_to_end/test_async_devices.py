@@ -114,14 +114,6 @@ def test_it_explores_with_a_detector_that_flies(names):
     assert all((series["temperature"] == 293.0).all() and len(series) for series in monitored)
 
 
-def test_it_stays(names):
-    before = newest(names, 1).iloc[0]
-    names["RE"](names["agent"].stay(1))
-    after = newest(names, 1).iloc[0]
-    assert after["raw_uid"] != before["raw_uid"]
-    assert after[["stage-x", "stage-y"]].tolist() == before[["stage-x", "stage-y"]].tolist()
-
-
 def test_it_analyses_each_event_of_count_and_scan(names):
     newest(names, 0)
     n = len(names["agent"].results.table())

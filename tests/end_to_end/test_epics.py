@@ -3,12 +3,12 @@
 The session runs in this process; its IOC may be killed and started again at the same port.
 """
 
+import atexit
 import json
 import os
 import re
+import runpy
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -119,36 +119,40 @@ def get(name):
     return epics.caget(f"SIM:{name}", use_monitor=False, timeout=LIMIT_S)
 
 
-def test_the_first_session_of_the_readme_works_word_for_word(beamline, server, tmp_path):
-    environment = os.environ | {
+def test_the_first_session_of_the_readme_works_word_for_word(beamline, server, tmp_path, monkeypatch):
+    """In this process, after the startup files of the profile; IPython itself runs it in test_leaving."""
+    settings = {
         "AINERD_CONFIG": str(SMALL),
         "AINERD_STORAGE__URI": server.client().create_container(tmp_path.name).uri,
         "AINERD_STORAGE__API_KEY": server.api_key,
         "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
         "AINERD_STORAGE__FRAMES": json.dumps([str(beamline.folder / "frames")]),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "MPLBACKEND": "Agg",
+        "BLUESKY_PREDECLARE": "1",
     }
-    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
-    code = "\n".join([*blocks, "assert len(agent.results.table()) == 4"])
-    command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'epics'}", "-c", code]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for startup in sorted((CHECKOUT / "profiles" / "epics" / "startup").glob("*.py")):
+        names = runpy.run_path(str(startup), init_globals=names)
+    agent, close_tiled = names["agent"], names["close_tiled"]
+    try:
+        for block in re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S):
+            exec(block, names)
+        table, suggestions = agent.results.table(), agent.results.suggestions()
+        assert table["status"].tolist() == ["complete"] * 4, table["reason"].tolist()
+        assert table["novelty_p"].notna().all()
+        measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid").loc[table["raw_uid"]]
+        for name in ("sample_x", "sample_y"):
+            assert table[name].to_numpy() == pytest.approx(measured[name].to_numpy(), abs=0.01)
+        assert all(len(agent.results.series(key, "stress")) for key in table.index)
+    finally:
+        agent.close(), close_tiled()
+        for close in (agent.close, close_tiled):
+            atexit.unregister(close)
 
 
-def test_it_explores(beamline):
-    beamline.RE(beamline.agent.explore(3))
-    assert beamline.agent.drain(60)
-    table, suggestions = beamline.agent.results.table(), beamline.agent.results.suggestions()
-    assert table["status"].tolist() == ["complete"] * 3, table["reason"].tolist()
-    assert table["novelty_p"].notna().all()
-    measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid").loc[table["raw_uid"]]
-    for name in ("sample_x", "sample_y"):
-        assert table[name].to_numpy() == pytest.approx(measured[name].to_numpy(), abs=0.01)
-    assert all(len(beamline.agent.results.series(key, "stress")) for key in table.index)
-
-
-def test_each_event_of_a_count_and_of_a_grid_has_its_result(beamline):
+def test_each_event_of_a_count_and_of_a_scan_has_its_result(beamline):
     beamline.shutter.set("open").wait(LIMIT_S)
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage.x, beamline.stage.y], num=2))
     table = beamline.results(uid)
@@ -158,11 +162,11 @@ def test_each_event_of_a_count_and_of_a_grid_has_its_result(beamline):
         # a pixel that is found bad late is taken out of the frames before it approximately, as they came
         assert (written == c2).mean() > 0.9 and np.abs(written - c2).max() < 0.02
     x, y = beamline.stage.x, beamline.stage.y
-    (uid,) = beamline.RE(bp.grid_scan([beamline.detector], x, 2, 4, 2, y, 6, 8, 2))
+    (uid,) = beamline.RE(bp.scan([beamline.detector], x, 2, 4, y, 6, 8, 2))
     table = beamline.results(uid)
-    assert table["event"].tolist() == [*range(1, 5)] and table["status"].eq("complete").all()
-    assert table["sample_x"].to_numpy() == pytest.approx([2, 2, 4, 4], abs=0.01)
-    assert table["sample_y"].to_numpy() == pytest.approx([6, 8] * 2, abs=0.01)
+    assert table["event"].tolist() == [1, 2] and table["status"].eq("complete").all()
+    assert table["sample_x"].to_numpy() == pytest.approx([2, 4], abs=0.01)
+    assert table["sample_y"].to_numpy() == pytest.approx([6, 8], abs=0.01)
 
 
 @pytest.mark.fault("The detector counts bad frames", "The result has a reason instead of a p-value")

@@ -45,12 +45,11 @@ def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     (count,) = session.RE(bp.count([session.detector, session.stage], num=2))
     rows = rows_of(session, count)
     assert rows["status"].tolist() == ["complete"] * 2 and rows.index.tolist() == [1, 2]
-    motors = session.stage.x, 2, 8, 2, session.stage.y, 3, 7, 2
+    motors = session.stage.x, 2, 8, 2, session.stage.y, 3, 7, 1
     (grid,) = session.RE(bp.grid_scan([session.detector, session.rheometer], *motors))
     rows = rows_of(session, grid)
-    assert rows["status"].tolist() == ["complete"] * 4 and (rows["n_frames"] == FEW).all()
-    places = [(x, y) for x in (2, 8) for y in (3, 7)]
-    assert np.allclose(rows[["sample_x", "sample_y"]], places, atol=0.01)
+    assert rows["status"].tolist() == ["complete"] * 2 and (rows["n_frames"] == FEW).all()
+    assert np.allclose(rows[["sample_x", "sample_y"]], [(2, 3), (8, 3)], atol=0.01)
     assert rows["event_time"].is_monotonic_increasing and rows["event_time"].is_unique
     exposures_s = (rows["event_time"] - rows["exposure_time"]).dt.total_seconds()
     assert np.allclose(exposures_s, rows["n_frames"] * rows["frame_time_s"])  # a triggered detector is read at its end
@@ -65,16 +64,16 @@ def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     assert session.table().equals(before)
 
     results = session.client["ainerd/results"]
-    half = results[rows.loc[2, "key"]]
+    half = results[rows.loc[1, "key"]]
     half.replace_metadata({**half.metadata, "status": "computing"})
-    results.delete_contents(rows.loc[4, "key"], recursive=True, external_only=False)
+    results.delete_contents(rows.loc[2, "key"], recursive=True, external_only=False)
     agent = session.start_agent()
     assert agent.catch_up() == 1
     again = rows_of(session, grid)
-    assert again["status"].tolist() == ["complete"] * 4 and again["key"].tolist() == rows["key"].tolist()
+    assert again["status"].tolist() == ["complete"] * 2 and again["key"].tolist() == rows["key"].tolist()
     same = ["sample_x", "sample_y", "tau_s", "novelty_p", "counts_per_pixel", "event_time", "stress_mean"]
     assert again[same].equals(rows[same])  # as if nothing had happened
-    assert again.index[again["created"] != rows["created"]].tolist() == [2, 4]
+    assert (again["created"] != rows["created"]).all()
 
 
 def test_an_aborted_scan_has_results_of_its_exposures(few):

@@ -1,7 +1,6 @@
 """A beamline without documents: its acquisitions in a folder become runs with results."""
 
 import json
-import shutil
 import threading
 
 import h5py
@@ -16,8 +15,9 @@ from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.server import open_catalog
+from ainerd.technique import RunInfo
 from ainerd_xpcs.technique import RheoXPCS
-from sim_devices import acquire, write_metadata
+from sim_devices import acquire
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
 
@@ -93,7 +93,8 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     observer, close = follow()
     until(lambda: observer.concluded == 1)
     close()
-    (row,) = observer.results.table(columns="all").to_dict("records")
+    table = observer.results.table(columns="all")
+    (row,) = table.to_dict("records")
     assert row["status"] == "complete" and row["sample"] == "clay"
     assert (row["sample_x"], row["sample_y"]) == pytest.approx((3.0, 7.0), abs=0.01)
     assert row["transmission"] == 1.0 and row["i0"] > 0
@@ -104,13 +105,21 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     assert list(raw) == [row["raw_uid"]] and raw[row["raw_uid"]].metadata["stop"]["exit_status"] == "success"
     image = raw[row["raw_uid"]]["primary"].base["lambda_image"]
     with h5py.File(folder / "data" / "A0001_f000100" / "A0001_f000100.h5") as file:
-        assert np.array_equal(np.squeeze(image[40]), file["entry/data/data"][40])
-    # the next session finds everything done
+        frames = file["entry/data/data"][:]
+    assert np.array_equal(np.squeeze(image[40]), frames[40])
+    info = RunInfo(raw_uid="", n_frames=FRAMES, frame_shape=frames.shape[1:], frame_time_s=PERIOD_S)
+    alone = observer.technique.begin(info)
+    alone.push(frames.reshape(FRAMES, -1)[:, alone.pixels], 0)
+    np.testing.assert_array_equal(observer.results.array(table.index[0], "c2"), alone.finish().arrays["c2"])
+    # the next session finds everything done; another q map is a reason
     again, close = follow()
     acquire(instrument, folder / "data", "A0002_f000100")
-    until(lambda: again.concluded == 1)
+    acquire(instrument, folder / "data", "C0001", **{"instrument/detector_1/qmap_file": "/maps/other.hdf"})
+    until(lambda: again.concluded == 2)
     close()
-    assert len(again.results.table()) == len(list(raw)) == 2
+    assert len(again.results.table()) == len(list(raw)) == 3
+    (reason,) = again.results.table("failed", columns="all")["reason"]
+    assert reason == "it names the q map other.hdf, rheo_xpcs.partition.file is qmap.hdf"
 
 
 def test_a_slow_catalogue_does_not_keep_the_next_acquisition_waiting(beamline, follow, monkeypatch):
@@ -152,35 +161,6 @@ def test_a_second_process_waits_for_the_first(beamline, follow, caplog):
     close_second()
     names = acquired(second)
     assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table())
-
-
-def test_the_same_frames_give_the_same_maps(beamline, follow, session):
-    session.expect(FRAMES)
-    session.RE(session.agent.sample([4.0, 6.0]))
-    session.agent.drain()
-    key = session.store.table().index[-1]
-    folder, _, _ = beamline
-    (file,) = session.settings.storage.frames[0].rglob("*.h5")
-    into = folder / "data" / "B0001"
-    into.mkdir()
-    shutil.copy(file, into / "B0001.h5")
-    write_metadata(
-        into / "B0001_metadata.hdf",
-        {
-            "instrument/detector_1/frame_time": PERIOD_S,
-            "instrument/bluesky/num_images": FRAMES,
-            "sample/position_x": 4.0,
-            "sample/position_y": 6.0,
-        },
-    )
-    observer, close = follow()
-    until(lambda: "B0001" in acquired(observer))
-    close()
-    table = observer.results.table()
-    (other,) = table.index[np.isclose(table["sample_x"], 4.0) & np.isclose(table["sample_y"], 6.0)]
-    for name in ("c2", "g2", "latent"):
-        ours, theirs = session.store.array(key, name), observer.results.array(other, name)
-        assert np.array_equal(ours, theirs), name
 
 
 def test_a_q_map_that_is_not_there_is_a_reason(beamline, follow):

@@ -1,7 +1,8 @@
-"""Sessions that end right after a run: its result exists, or comes with the next start."""
+"""Sessions of IPython that end right after a run: its result exists, or comes with the next start."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,21 +55,33 @@ def session(server, tmp_path_factory):
 
     def type_in(code):
         return subprocess.run(
-            [*command, code], env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=400
+            [*command, code], env=environment, cwd=folder, capture_output=True, text=True, timeout=400
         )
 
-    return client, type_in
+    return client, type_in, folder
 
 
 @pytest.fixture(scope="module")
 def left(session):
-    """A session that is killed while frames arrive, right after another run, and one that takes a run and exits."""
-    client, type_in = session
+    """A session that is killed while frames arrive, right after another run, and that of the README, which takes a run.
+
+    It exits right after it.
+    """
+    client, type_in, _ = session
     killed = type_in(TAKE + HALFWAY)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    done = type_in(TAKE + "exit()")
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    done = type_in("\n".join([*blocks, "display(agent)", TAKE, "exit()"]))
     table = ResultStore(client["ainerd"]).table()
     return client, done, [rows for _, rows in table.sort_values("run_time").groupby("raw_uid", sort=False)]
+
+
+def test_the_sessions_of_the_readme_work_when_pasted(left, session):
+    _, done, (_, _, *runs, _) = left
+    assert len(runs) == 4 and all(rows["status"].tolist() == ["complete"] for rows in runs)
+    assert (session[2] / "campaign.png").stat().st_size > 50_000
+    assert re.search(r"results\s+\d", done.stdout) and "next" in done.stdout  # the agent shows itself
 
 
 @pytest.mark.fault("The session exits as soon as a run has ended", "It waits until the results are written")
@@ -84,7 +97,7 @@ def test_a_session_that_exits_after_a_run_writes_its_results(left):
     "The next start ends the run and analyses its frames once",
 )
 def test_results_of_a_killed_session_come_with_the_next_start(left):
-    client, _, (ended, halfway, _) = left
+    client, _, (ended, halfway, *_) = left
     assert ended["status"].tolist() == ["complete"] * 2
     assert halfway["status"].tolist() == ["partial"]
     assert 200 <= halfway["n_frames"].item() < 5000

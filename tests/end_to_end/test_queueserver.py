@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
+from typer.testing import CliRunner
 
 from ainerd.agent import build_observer
+from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
@@ -32,7 +34,6 @@ pytestmark = pytest.mark.skipif(
 )
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(sys.executable).parent
-STEER = [sys.executable, "-c", "from ainerd.cli import main; main()", "steer", "--detector", "lambda750k"]
 PATIENCE_S = 120.0
 
 
@@ -54,7 +55,7 @@ class Beamline:
         redis, control, info = (f"127.0.0.1:{free_port()}" for _ in range(3))
         self.address = f"tcp://{control}"
         self.manager = REManagerAPI(zmq_control_addr=self.address, zmq_info_addr=f"tcp://{info}")
-        stack.callback(self.hang_up)
+        stack.callback(hang_up, self.manager)
         options = "--zmq-control-addr", self.address, "--zmq-info-addr", f"tcp://{info}", "--redis-addr", redis
         config = "profiles/queueserver/config.yml"
         self.run("redis", "redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", "")
@@ -65,18 +66,19 @@ class Beamline:
         self.signal_manager = partial(os.killpg, self.start().pid)
         until(self.answers, "the RE Manager answers")
 
-    def run(self, name, *command, **environment):
+    def environment(self):
         storage = self.settings.storage
-        environment = {
-            **os.environ,
+        return {
             "AINERD_CONFIG": str(SMALL),
             "QSERVER_ZMQ_CONTROL_ADDRESS": self.address,
             "AINERD_STORAGE__URI": self.client.uri,
             "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
             "AINERD_STORAGE__DIRECTORY": str(storage.directory),
             "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
-            **environment,
         }
+
+    def run(self, name, *command):
+        environment = os.environ | self.environment()
         with open(self.folder / f"{name}.log", "w") as log:
             process = subprocess.Popen(
                 command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log, start_new_session=True
@@ -171,11 +173,13 @@ class Beamline:
             self.open_environment()
         self.manager.queue_clear()
 
-    def hang_up(self):
-        self.manager.close()
-        receivers = self.manager._console_monitor, self.manager._system_info_monitor
-        for context in (self.manager._client._ctx, *(r._rco._socket.context for r in receivers)):
-            context.destroy(0)  # bluesky-queueserver-api 0.0.13 leaves them open
+
+def hang_up(manager):
+    """Close the connection to a manager; bluesky-queueserver-api 0.0.13 leaves its contexts open."""
+    manager.close()
+    receivers = manager._console_monitor, manager._system_info_monitor
+    for context in (manager._client._ctx, *(r._rco._socket.context for r in receivers)):
+        context.destroy(0)
 
 
 @pytest.fixture(scope="module")
@@ -340,19 +344,24 @@ def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
 
 
 @pytest.mark.fault("No run of a queue gives a result", "The agent ends with the reason")
-def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path):
+def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path, monkeypatch):
     before = beamline.store.table()
     # with another parameter it begins with the runs that are there, and finds no frames of these either
     settings = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_RHEO_XPCS__CONTRAST": "0.1"}
-    agent = beamline.run("steer", *STEER, **settings)
-    assert agent.wait(PATIENCE_S) == 0, beamline.log("steer")
-    assert re.search(
-        r"positions? measured; the last \d+ exposures gave no result", " ".join(beamline.log("steer").split())
-    )
+    for name, value in (beamline.environment() | settings).items():
+        monkeypatch.setenv(name, value)
+    made = []
+    make = "bluesky_queueserver_api.zmq.REManagerAPI"
+    monkeypatch.setattr(make, lambda **options: made.append(REManagerAPI(**options)) or made[-1])
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)  # those of this process stay
+    done = CliRunner().invoke(app, ["steer", "--detector", "lambda750k"])
+    hang_up(made[0])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"positions? measured; the last \d+ exposures gave no result", " ".join(done.output.split()))
     results = beamline.store.table().drop(before.index)
     assert (results["status"] == "failed").all() and results["raw_uid"].is_unique and not beamline.waiting()
     key = beamline.client.context.api_key
-    assert key not in beamline.log("steer") + beamline.log("manager") + beamline.log("redis")
+    assert key not in done.output + beamline.log("manager") + beamline.log("redis")
 
 
 @pytest.mark.fault(

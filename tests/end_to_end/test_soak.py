@@ -28,9 +28,13 @@ def rows_of(study, folder, *options):
 @pytest.mark.timeout(600)
 @pytest.mark.fault("All of these happen in random order", "Every run has exactly one result, complete or failed")
 def test_no_run_is_lost_whatever_happens(tmp_path):
-    rows = rows_of("soak", tmp_path, "--runs=8", "--seed=17605")  # eight different faults
-    assert sum(row["runs"] for row in rows) >= 8 and all(row["lost"] == 0 for row in rows)
-    assert len(rows) == 8 and {row["fault"] for row in rows} >= {"none", "Tiled killed for some seconds"}
+    rows = rows_of("soak", tmp_path, "--runs=5", "--seed=5530")  # of different kinds
+    assert sum(row["runs"] for row in rows) >= 5 and all(row["lost"] == 0 for row in rows)
+    kinds = {row["fault"] for row in rows}
+    assert kinds == {
+        "none", "Tiled killed for some seconds", "agent closed, another one started", "run breaks off",
+        "frame file removed",
+    }  # fmt: skip
 
 
 @pytest.mark.timeout(600)
@@ -39,7 +43,7 @@ def test_no_run_is_lost_whatever_happens(tmp_path):
     "Each run has one result, each refusal has a reason; nothing is opened outside the folders or left open",
 )
 def test_nothing_that_is_sent_does_harm(tmp_path):
-    rows = rows_of("hostile", tmp_path, "--inputs=80", "--seed=1")
+    rows = rows_of("hostile", tmp_path, "--inputs=40", "--seed=1")
     kinds = {"documents", "schemas", "metadata", "frames", "requests"}
-    assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 80
+    assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 40
     assert [row["which"] for row in rows if row["wrong"]] == []

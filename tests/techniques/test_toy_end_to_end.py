@@ -1,8 +1,5 @@
 """A third-party technique from TOML to result, figure and doctor, with each unit."""
 
-import subprocess
-import sys
-
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
@@ -103,13 +100,3 @@ def test_a_result_for_a_series(beamline):
     assert b.table()["status"].tolist().count("complete") == 3
     shows(b)
     doctor(b, "--results")
-
-
-def test_another_process_loads_it(beamline):
-    b = beamline()
-    scan(b, 1.0, 3.0, 2)
-    assert b.table()["status"].tolist() == ["complete"]
-    command = [sys.executable, "-c", "from ainerd.cli import main; main()", "doctor", "--config", str(b.toml)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "technique toy" in done.stdout
