@@ -194,6 +194,8 @@ class CyclesSettings(Section):
     def _complete(self) -> Self:
         if self.strain and not self.first_frame:
             raise ValueError("strain needs first_frame: without it the frames have no time on the rheometer's clock")
+        if not self.strain and (self.first_frame or self.time or self.stress):
+            raise ValueError("strain is missing: give the data key of the strain, or leave out the other keys")
         middles = sorted(self.phases)
         gaps = [b - a for a, b in pairwise([*middles, *(x + 1 for x in middles[:1])])]
         if not middles or min(gaps) <= 2 * self.within:

@@ -253,3 +253,17 @@ def test_a_run_at_rest_is_as_without_a_record(monkeypatch):
 def judged_without_a_bank(technique, maps, photons, contrasts, speckle_px, doubt, cells):
     """The judgement of the technique, without a calibration, which takes seconds."""
     return judge(technique, maps, photons, contrasts, speckle_px, doubt or "no bank", cells)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"strain": "s"}, "needs first_frame"),
+        ({"stress": "s"}, "strain is missing"),
+        ({"strain": "s", "first_frame": "f", "phases": [0.25, 0.27]}, "windows that do not overlap"),
+        ({"strain": "s", "first_frame": "f", "phases": [0.01, 0.99]}, "windows that do not overlap"),
+    ],
+)
+def test_settings_that_find_no_echoes_are_refused(given, reason):
+    with pytest.raises(ValueError, match=reason):
+        CyclesSettings(**given)
