@@ -7,7 +7,7 @@ from agents.demo import cycles
 from ainerd.config import Settings
 from sim_devices import SoftSolid
 
-Q = 0.02  # of the ring in the profile, in 1/nm
+Q = 0.0265  # of the ring in the profile, in 1/nm
 
 
 def test_an_amplitude_sweep_is_a_campaign(tmp_path, monkeypatch):
