@@ -77,7 +77,7 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
         return texts(store)[before:]
 
     groups = ((0, 2), (1,))
-    young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}, (2, 0)) for n, last in ((8, 40.0), (12, 60.0)))
+    young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}) for n, last in ((8, 40.0), (12, 60.0)))
     beside = Break(((0, 2), (1,)), "age", (60.0, 64.0), 7.2, False)
     text = (
         "regimes 0 and 2 are one path, a steady change with age (and x, which varies with it) from 1 to 40, seen in "
@@ -94,7 +94,7 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
         "nothing was measured at age between 60 and 90: measure there to see whether the change "
         "from regimes 0 and 2 to regime 1 is steady"
     ]
-    other = Path((1,), 9, {"age": (70.0, 90.0)}, (1,))
+    other = Path((1,), 9, {"age": (70.0, 90.0)})
     assert look(groups, [old, other]) == [
         "regime 1 is one path, a steady change with age from 70 to 90, seen in 9 exposures"
     ]
