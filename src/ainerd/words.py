@@ -91,8 +91,8 @@ def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
     """
     shared = {units.get(name, "") for name in position}
     if len(shared) == 1:
-        return f"({', '.join(map(coordinate, position.values()))}) {shared.pop()}".rstrip()
-    return f"({', '.join(_with_unit(x, units.get(name)) for name, x in position.items())})"
+        return amount(f"({', '.join(map(coordinate, position.values()))})", shared.pop())
+    return f"({', '.join(amount(coordinate(x), units.get(name)) for name, x in position.items())})"
 
 
 def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
@@ -103,11 +103,18 @@ def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
     >>> named_place({"sample_x": 3.25}, {"sample_x": "mm"})
     'sample_x 3.25 mm'
     """
-    return ", ".join(f"{name} {_with_unit(x, units.get(name))}" for name, x in position.items())
+    return ", ".join(f"{name} {amount(coordinate(x), units.get(name))}" for name, x in position.items())
 
 
-def _with_unit(x: float, unit: str | None) -> str:
-    return f"{coordinate(x)} {unit or ''}".rstrip()
+def amount(number: str, unit: str | None) -> str:
+    """Return a number with its unit, as texts; a number without a unit has the unit ``1``, or none.
+
+    Examples
+    --------
+    >>> amount("3.25", "mm"), amount("0.155", "1")
+    ('3.25 mm', '0.155')
+    """
+    return number if unit in (None, "", "1") else f"{number} {unit}"
 
 
 def here(times: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import READBACK, Knob, lengths
-from ainerd.words import place
+from ainerd.words import amount, place
 
 if TYPE_CHECKING:
     from ainerd.steering._explorer import Candidate
@@ -153,7 +153,7 @@ class Window:
 
     def length(self, x: float) -> str:
         """Return a length in words."""
-        return f"{x:.2g} lengths" if self.has_lengths else f"{x:.2g} {self._unit}".rstrip()
+        return amount(f"{x:.2g}", "lengths" if self.has_lengths else self._unit)
 
     def on_new_sample(self, position: NDArray[np.float64], nearest: float) -> str:
         """Return the knobs whose values lie apart in words, if the nearest exposure is at another value; else empty."""
