@@ -30,7 +30,7 @@ class CyclingInstrument(SimulatedInstrument):
     rheometer: OscillatingRheometer
 
     def __init__(self, *, cycled: Cycled | None = None, **options: Any) -> None:
-        self.cycled = cycled or Cycled(family="yielding", oscillation=REST, diffusion_nm2=60.0, yield_strain=0.1)
+        self.cycled = cycled or Cycled(family="yielding", oscillation=REST, diffusion_nm2=35.0, yield_strain=0.1)
         super().__init__(triggered=self._triggered, **options)
 
     def _new_rheometer(self, **options: Any) -> OscillatingRheometer:

@@ -31,7 +31,7 @@ SHOWN = {
     "echo_height": "echo",
     "tau_cycles": "tau",
     "tau_cycles_err": "±",
-    "tau_cycles_above": "tau above",
+    "tau_cycles_above": "tau >",
     "storage_pa": "G' (Pa)",
     "loss_pa": "G'' (Pa)",
     "tan_delta": "tan δ",

@@ -7,7 +7,7 @@ from agents.demo import cycles
 from ainerd.config import Settings
 from sim_devices import SoftSolid
 
-Q = 0.0265  # of the ring in the profile, in 1/nm
+Q = 0.028  # of the ring in the profile, in 1/nm
 
 
 def test_an_amplitude_sweep_is_a_campaign(tmp_path, monkeypatch):
@@ -22,7 +22,7 @@ def test_an_amplitude_sweep_is_a_campaign(tmp_path, monkeypatch):
     storage, _ = SoftSolid(yield_strain=0.1).moduli(found["strain_amplitude"])
     assert found["storage_pa"].to_numpy() == pytest.approx(storage, rel=0.02)
     faster = np.maximum(found["strain_amplitude"] / 0.1, 1) ** 4
-    height = np.exp(-2 * 60.0 * Q**2 * faster)  # of the sample in `CyclingInstrument`
+    height = np.exp(-2 * 35.0 * Q**2 * faster)  # of the sample in `CyclingInstrument`
     assert found["echo_height"].to_numpy() == pytest.approx(height, abs=0.08)
     for name in ("sweep.png", "largest.png"):
         assert (tmp_path / "cycles" / name).stat().st_size > 20_000
