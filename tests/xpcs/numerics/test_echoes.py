@@ -203,3 +203,13 @@ def test_training_of_a_sample_that_was_sheared_before():
     later = fit_training(maps_of_training(0.5, n=160)[:, 32:, 32:], cycles_before=32)
     assert later.ageing_exponent == pytest.approx(0.5, abs=0.12)
     assert later.age[np.isfinite(later.age)].min() > 32
+
+
+def test_a_gradient_of_the_intensity_inside_a_bin_looks_like_a_share_that_returns():
+    rng, profile = np.random.default_rng(0), np.linspace(0.7, 1.3, 4000)
+    bright = rng.exponential(size=(40, 4000)) * profile  # another speckle in each cycle, of contrast 1
+    found = Echoes(Partition.from_roi_map(np.ones((40, 100), int)))
+    found.push(rng.poisson(20 * bright).reshape(40, 40, 100).astype(np.uint16), np.arange(40.0))
+    found.end()
+    constant = profile.var() / (1 + 2 * profile.var())  # over the variance of the product
+    assert found.result().height[0, :20] == pytest.approx(constant, abs=0.01)
