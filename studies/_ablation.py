@@ -98,7 +98,7 @@ def _cover(hit, unhit, whole, m, before, after, by_cell):
 
 @njit(cache=True)
 def _visit(x, y, apart, near, hit, unhit, whole, walls, by_cell):
-    """Subtract what an exposure hits first; `near` are the distances of each node from the exposures of its regime."""
+    """Subtract the inclusions that an exposure hits first; update the distances `near` to exposures of its regime."""
     for m in range(SIDE * SIDE):
         u, v = _node(m)
         d = np.hypot(u - x, v - y)

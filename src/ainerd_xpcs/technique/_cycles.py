@@ -1,6 +1,7 @@
 """Echoes of a run that oscillates, while its frames arrive, beside the moduli of the same cycles."""
 
 from collections import deque
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class Found(NamedTuple):
         Of the whole record.
     moduli : CycleModuli or None
     no_moduli : str
-        Why there are none.
+        Reason why there are no moduli; empty if there are.
     offset : ClockOffset or None
         Between the clocks of detector and rheometer.
     """
@@ -90,9 +91,8 @@ class Cycles:
         frame_time_s: float,
         flat: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        self._settings, self._partition, self._frame_time_s = settings, partition, frame_time_s
+        self._settings, self._partition, self._frame_time_s, self._flat = settings, partition, frame_time_s, flat
         self._clock = CycleClock(settings, readings)
-        self._echoes = Echoes(partition, settings.phases, within=settings.within, flat=flat)
         self._waiting: deque[Screened] = deque()
         self._n_waiting = self._n_frames = 0
         self._looked_for_offset = False
@@ -101,6 +101,12 @@ class Cycles:
         self._begin: tuple[float, float] | None = None  # time and phase of the first frame with a phase
         self._newest = -np.inf
         self.oscillates, self.reason = False, ""
+
+    @cached_property
+    def _echoes(self) -> Echoes:
+        """Correlators, which only a run that oscillates needs."""
+        settings = self._settings
+        return Echoes(self._partition, settings.phases, within=settings.within, flat=self._flat)
 
     def push(self, screened: Screened) -> None:
         """Take the next frames."""
@@ -191,7 +197,7 @@ class Cycles:
         return True
 
     def finish(self) -> Found | None:
-        """Return what was found in the frames so far; None without an oscillation, or with a `reason`."""
+        """Return the echoes and moduli of the frames so far; None if the sample is at rest, or with a `reason`."""
         if not self._settings.strain:
             return None
         t, strain, stress = self._clock.record()
