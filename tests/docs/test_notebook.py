@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "first-ni
 
 
 @pytest.fixture
-def shell():
+def shell(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # IPython puts its own module there
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config, colors="nocolor")
