@@ -32,32 +32,32 @@ SCRAMBLES = 16  # of Sobol's sequence
 class Policy(NamedTuple):
     """Weights of the terms of a policy; a term with the weight 0 is left out."""
 
-    inside: float = 1.0  # expected inclusions inside the limits
-    learned: float = 1.0  # whether the expected numbers of inclusions follow from those that were measured
+    inside: float = 0.5  # expected inclusions inside the limits
+    anywhere: float = 1.5  # expected inclusions anywhere
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
-    boundary: float = 2.0  # added to the worth half way between two regimes
-    confirm: float = 1.0  # price of a second exposure of a novel regime
+    boundary: float = 1.0  # added to the worth half way between two regimes
+    confirm: float = 0.3  # price of a second exposure of a novel regime
     travel: float = 1.0  # weight of the travel when a position is chosen
     tour: float = 1.0  # positions that are planned together
 
 
 WHOLE = Policy()
-COVER = Policy(inside=0, learned=0, limits=0, layers=0, boundary=0, confirm=0)
+COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0)
 POLICIES = {
     "coverage": COVER,
-    "coverage + inside the limits": COVER._replace(inside=1),
+    "coverage + inside the limits": COVER._replace(inside=0.5),
     "coverage + along the limits": COVER._replace(limits=0.2),
     "coverage + layers": COVER._replace(layers=1),
-    "coverage + boundary": COVER._replace(boundary=2),
-    "coverage + confirmation": COVER._replace(confirm=1),
+    "coverage + boundary": COVER._replace(boundary=1),
+    "coverage + confirmation": COVER._replace(confirm=0.3),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
-    "whole - learned numbers": WHOLE._replace(learned=0),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
+    "whole, confirmation worth 1": WHOLE._replace(confirm=1),
     "whole, half of the travel": WHOLE._replace(travel=0.5),
     "whole + tour of 4": WHOLE._replace(tour=4),
 }
@@ -80,7 +80,7 @@ def _edge(x, y):
 
 
 @njit(cache=True)
-def _cover(hit, unhit, whole, m, before, after, by_cell):
+def _cover(hit, whole, m, before, after, by_cell):
     """Subtract from `hit` the inclusions with the centre m that an exposure at the distance `after` hits first."""
     i, j = m // SIDE, m % SIDE
     for q in range(2):
@@ -88,7 +88,6 @@ def _cover(hit, unhit, whole, m, before, after, by_cell):
         a, b = _share(min(before, most), LOW, HIGH), _share(min(after, most), LOW, HIGH)
         if b >= a:
             continue
-        unhit[q] -= (a - b) / whole[q]
         for k in range(max(i - REACH, 0), min(i + REACH + 1, SIDE)):
             for n in range(max(j - REACH, 0), min(j + REACH + 1, SIDE)):
                 f = by_cell[abs(k - i), abs(n - j)]
@@ -97,14 +96,14 @@ def _cover(hit, unhit, whole, m, before, after, by_cell):
 
 
 @njit(cache=True)
-def _visit(x, y, apart, near, hit, unhit, whole, walls, by_cell):
+def _visit(x, y, apart, near, hit, whole, walls, by_cell):
     """Subtract the inclusions that an exposure hits first; update the distances `near` to exposures of its regime."""
     for m in range(SIDE * SIDE):
         u, v = _node(m)
         d = np.hypot(u - x, v - y)
         near[m] = min(near[m], d)
         if d < apart[m]:
-            _cover(hit, unhit, whole, m, apart[m], d, by_cell)
+            _cover(hit, whole, m, apart[m], d, by_cell)
             apart[m] = d
     for q, d in enumerate((x, y, 1 - x, 1 - y)):
         walls[q] = min(walls[q], d)
@@ -145,29 +144,10 @@ def _layered(way, regime, known):
 
 
 @njit(cache=True)
-def _learned(way, regime, count, unseen, unhit):
-    """Return the expected numbers of inclusions inside the limits and anywhere, after what was found."""
-    found = np.zeros(2)
-    for k in np.flatnonzero(count > 0):
-        if k == count.argmax():
-            continue
-        mine = way[regime == k]
-        edges = np.array([_edge(x, y) for x, y in mine])
-        x, y = mine[edges.argmin()]
-        weight = unseen[:, min(int(x * SIDE), SIDE - 1) * SIDE + min(int(y * SIDE), SIDE - 1)] * np.array([1.0, 0.5])
-        if np.hypot(np.ptp(mine[:, 0]), np.ptp(mine[:, 1])) > 2 * HIGH:
-            weight[0] = 0.0
-        found += weight / weight.sum()
-    return (np.array([1.0, 0.5]) + found) / (2 - unhit)
-
-
-@njit(cache=True)
-def _worth(policy, hit, unhit, unseen, walls, nearest, way, regime, count, chance):
+def _worth(policy, hit, walls, nearest, way, regime, count, chance):
     """Return the worth of an exposure at each node."""
-    known, expected = np.count_nonzero(count), np.array([policy.inside, 0.5])
-    if policy.learned > 0:
-        expected = _learned(way, regime, count, unseen, unhit) * np.array([min(policy.inside, 1.0), 1.0])
-    worth = expected[0] * hit[0] + expected[1] * hit[1]
+    known = np.count_nonzero(count)
+    worth = policy.inside * hit[0] + policy.anywhere * hit[1]
     if policy.limits > 0:
         for m in range(SIDE * SIDE):
             x, y = _node(m)
@@ -207,7 +187,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
     n_nodes = SIDE * SIDE
     way, regime = np.zeros((EXPOSURES + 8, 2)), np.zeros(EXPOSURES + 8, np.int64)
     count, found_p = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
-    apart, hit, unhit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.ones(2), np.full(4, 9.0)
+    apart, hit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.full(4, 9.0)
     nearest = np.full((len(large), n_nodes), 9.0)  # exposure of each regime
     seen, seen_s, spent, n = MISSED, -1.0, 0.0, 0
     x, y = start
@@ -225,14 +205,14 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
             return seen, seen_s, n
         if n == EXPOSURES:
             return seen, seen_s if seen < MISSED else spent * MISSED / n, MISSED
-        _visit(x, y, apart, nearest[k], hit, unhit, whole, walls, by_cell)
+        _visit(x, y, apart, nearest[k], hit, whole, walls, by_cell)
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, found_p[:n])
         size = int(policy.tour) - (n - 1) % int(policy.tour)
-        far, near, left, share, sides = apart.copy(), nearest.copy(), hit.copy(), unhit.copy(), walls.copy()
+        far, near, left, sides = apart.copy(), nearest.copy(), hit.copy(), walls.copy()
         for q in range(size):
-            worth = _worth(policy, left, share, unseen, sides, near, way[: n + q], regime[: n + q], count, chance)
+            worth = _worth(policy, left, sides, near, way[: n + q], regime[: n + q], count, chance)
             best, rate = 0, -1.0
             for m in range(n_nodes):
                 u, v = _node(m)
@@ -241,7 +221,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
                     best, rate = m, r
             u, v = _node(best)
             way[n + q], regime[n + q] = (u, v), regime[((way[:n, 0] - u) ** 2 + (way[:n, 1] - v) ** 2).argmin()]
-            _visit(u, v, far, near[regime[n + q]], left, share, whole, sides, by_cell)
+            _visit(u, v, far, near[regime[n + q]], left, whole, sides, by_cell)
         quickest, first = 9e9, 0
         for order in orders[size - 1]:
             length, a, b = 0.0, x, y

@@ -15,11 +15,11 @@ from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
-PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
+INCLUSIONS = np.array([0.5, 1.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
-BOUNDARY = 2.0  # added to the worth half way between two regimes: such exposures show a known regime again
-CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
+BOUNDARY = 1.0  # added to the worth half way between two regimes: such exposures show a known regime again
+CONFIRM = 0.3  # worth of a second exposure of a novel spot, in new regimes
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
@@ -34,8 +34,7 @@ class Hidden:
 
         uncovered(x) = sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
 
-    The rate of a population is its expected number of regimes on a sample. It has a gamma prior, which is updated with
-    the regimes that were found and the share that is covered: (prior + found) / (1 + covered).
+    `INCLUSIONS` are the expected numbers of regimes of the two populations on a sample.
     """
 
     window: Window
@@ -53,41 +52,18 @@ class Hidden:
         node, centre = np.nonzero(below < 1)
         return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
 
-    @cached_property
-    def _unseen(self) -> Floats:
-        """Result of `uncovered` before the first exposure, (2, m)."""
-        return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
+    def uncovered(self, nearest: Floats) -> Floats:
+        """Return the expected number of inclusions that an exposure at each node is the first to hit, (m,).
 
-    def uncovered(self, nearest: Floats) -> tuple[Floats, Floats]:
-        """Return the chance that an exposure at a node is the first to hit a given inclusion, (2, m).
-
-        The rows are inclusions inside the limits and anywhere. The second array, (2,), is the chance that no exposure
-        has hit it yet. `nearest` (m,) is the distance of each node to the nearest exposure.
+        `nearest` (m,) is the distance of each node to the nearest exposure.
         """
-        hit, unhit = np.zeros((2, len(nearest))), np.zeros(2)
+        hit = np.zeros(len(nearest))
         centre, below, begins = self._pairs
-        for i, most in enumerate((self.window.edge, np.full(len(nearest), np.inf))):
+        for expected, most in zip(INCLUSIONS, (self.window.edge, np.full(len(nearest), np.inf)), strict=True):
             if of_all := self.radius_below(most).sum(dtype=float):
                 now = self.radius_below(np.minimum(nearest, most))
-                hit[i] = np.add.reduceat(np.maximum(now[centre] - below, 0), begins) / of_all
-                unhit[i] = now.sum(dtype=float) / of_all
-        return hit, unhit
-
-    def rates(self, unhit: Floats, found: Sequence[Floats]) -> Floats:
-        """Return the expected number of regimes of the two populations on this sample, (2,).
-
-        `unhit` (2,) is that of `uncovered`, `found` are the positions (n, d) of each regime but the most common. A
-        regime counts for a population by the chance that an exposure hits it where the regime was seen nearest to a
-        limit. One that extends beyond the widest inclusion counts for the second population.
-        """
-        share = np.zeros(2)
-        for positions in found:
-            nodes = self.window.nearest_node(positions)
-            weight = PRIOR * self._unseen[:, nodes[self.window.edge[nodes].argmin()]]
-            if np.linalg.norm(np.ptp(positions, axis=0)) > 2 * WIDEST * self.window.width:
-                weight[0] = 0.0
-            share += weight / max(weight.sum(), np.finfo(float).tiny)
-        return (PRIOR + share) / (2 - unhit)
+                hit += expected / of_all * np.add.reduceat(np.maximum(now[centre] - below, 0), begins)
+        return hit
 
     def layers(self, positions: Floats) -> Floats:
         """Return the expected number of new regimes along the limits that an exposure at each node would hit, (m,).
@@ -267,9 +243,7 @@ class Survey:
     @cached_property
     def inclusions(self) -> Floats:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
-        hit, unhit = self.hidden.uncovered(self.nearest)
-        rarer = sorted((self.labelled[self.regime == k] for k in self.known), key=len, reverse=True)[1:]
-        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
+        return self.hidden.uncovered(self.nearest) + self.hidden.layers(self.visited)
 
     @cached_property
     def layers(self) -> Floats:
