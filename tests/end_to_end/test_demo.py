@@ -37,7 +37,7 @@ def test_the_demo_explores_reports_and_draws(tmp_path, capsys):
 
 
 def test_seeds_take_all_kinds_of_samples():
-    assert SAMPLES[PICTURED] == "inclusions" and set(MOVED) < set(SAMPLES)
+    assert SAMPLES[PICTURED % len(SAMPLES)] == "inclusions" and set(MOVED) < set(SAMPLES)
     for sample in SAMPLES:
         assert len(hidden_sample(sample, 0).regions) >= 3
 
