@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from ainerd.documents import Document
 from ainerd.forks import lock_is_ours
-from ainerd.runs._jobs import harmless
+from ainerd.jobs import harmless
 from ainerd.runs._plain import line_of
 from ainerd.runs._routes import Routes
 from ainerd.runs._spool import Kept, documents_in, file_name, is_empty, require_memory, set_aside, size

@@ -22,8 +22,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 from urllib.parse import unquote
@@ -32,6 +33,7 @@ import httpx
 from tiled.client.container import Container
 
 from ainerd.config import SettingsError, Storage
+from ainerd.jobs import in_background
 from ainerd.server._connect import ServerError, connect, probe
 from ainerd.server._presence import is_locked, try_lock
 
@@ -196,10 +198,7 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
     0
     >>> close()
     """
-    pool = ThreadPoolExecutor(1, "ainerd-server-start")
-    opened = pool.submit(open_tiled, storage)
-    pool.shutdown(wait=False)
-    return opened.result
+    return in_background("ainerd-server-start", partial(open_tiled, storage)).result
 
 
 def running(directory: Path) -> tuple[str, str] | None:
@@ -269,8 +268,7 @@ class _Service:
             self.process = _spawn(directory, readable, hosts, lock)
         self.uri = str(_read_status(directory)["uri"])
         self._stop = threading.Event()
-        self._watch = threading.Thread(target=self._keep_alive, name="ainerd-server", daemon=True)
-        self._watch.start()
+        self._watch = in_background("ainerd-server", self._keep_alive)
 
     def end(self) -> None:
         """Stop using the server; wait for its end if it was started here and has no other user.
@@ -280,7 +278,7 @@ class _Service:
         if os.getpid() != self._session:
             return
         self._stop.set()
-        self._watch.join(START_TIMEOUT_S)
+        wait([self._watch], START_TIMEOUT_S)
         for client in self.clients:
             client.context.http_client.close()
         others, process = _unregister_user(self._user), self.process
@@ -368,7 +366,7 @@ def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]
             start_new_session=True,  # Ctrl-C in this session must not reach the server
         )
     # It may end long after its users: a thread must wait for it, so that it does not become a zombie.
-    threading.Thread(target=process.wait, name="ainerd-server-end", daemon=True).start()
+    in_background("ainerd-server-end", process.wait)
     try:
         assert process.stdout is not None
         with process.stdout:
