@@ -20,8 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.exposures import ExposureOptions
-from ainerd.knobs import Knob, lengths, range_of
+from ainerd.knobs import ExposureOptions, Knob, lengths, range_of
 from ainerd.technique import names
 
 __all__ = [

@@ -39,7 +39,7 @@ from ainerd.decisions import (
 )
 from ainerd.decisions.events import Ready
 from ainerd.dose import DoseBook
-from ainerd.exposures import Exposure
+from ainerd.knobs import Exposure
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
