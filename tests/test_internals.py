@@ -19,7 +19,7 @@ from ainerd.server import internals as internals_of_tiled
 
 AT_EXIT = """
 from concurrent.futures import ThreadPoolExecutor
-from ainerd.forks import call_before_exit
+from ainerd.processes import call_before_exit
 call_before_exit(lambda text: print(ThreadPoolExecutor(1).submit(str.upper, text).result()), "late")
 """
 

@@ -36,7 +36,7 @@ def imports():
 def test_only_the_seam_lies_loose_at_the_top():
     modules = {path.stem for path in SOURCE.glob("*.py")}
     seam = {
-        "jobs", "technique", "forks", "config", "hdf5_files", "knobs", "threads", "units",
+        "jobs", "technique", "processes", "config", "hdf5_files", "knobs", "threads", "units",
         "words",
     }  # fmt: skip
     assert modules <= {"__init__", "__main__", *seam}

@@ -17,9 +17,10 @@ from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
+from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.results.commands import seen
-from ainerd.server import open_catalog, whereabouts
+from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 

@@ -31,8 +31,8 @@ from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import Campaign, Travel, book_of, why
 from ainerd.config import Settings
-from ainerd.forks import call_before_exit
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
+from ainerd.processes import call_before_exit
 from ainerd.results import AgentNode, ResultStore, commands, digest
 from ainerd.runs import parameters_of
 from ainerd.sources import Source

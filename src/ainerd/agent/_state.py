@@ -18,9 +18,9 @@ from ainerd.agent._live import LivePicture
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import Jobs
+from ainerd.processes import where_it_may_run, whereabouts
 from ainerd.results import AgentNode, ResultStore, digest
 from ainerd.runs import RawWriter, Worker, parameters_of
-from ainerd.server import warn_of, where_it_may_run, whereabouts
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
 from ainerd.words import scan_text
@@ -207,7 +207,12 @@ class State:
             if (now := self._read()) is None:
                 silent_since = time.monotonic()
             elif now.get("health") != earlier:
-                warn_of(str(self._store.agent), other)
+                logger.warning(
+                    "an agent %r is already running%s. A run that both see gets one result. If both measure on one "
+                    "sample, set steering.shared_s in the settings of both: without it both may measure at one place. "
+                    "To follow the campaign without a second agent: ainerd status, ainerd log. For another sample give "
+                    "another name.", str(self._store.agent), other,
+                )  # fmt: skip
                 return
             if time.monotonic() - silent_since > SILENT_S:
                 self.commands.begin(alone=True)

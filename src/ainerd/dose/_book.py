@@ -1,6 +1,5 @@
 """The dose of a sample by spot, and its limits."""
 
-import fcntl
 import json
 import os
 import threading
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.forks import lock_is_ours
 from ainerd.knobs import Exposure, ExposureOptions, Knob
+from ainerd.processes import lock_file
 
 SLACK = 1e-9  # share of a limit by which a sum of floats may differ
 STILL = 0.01  # shares of the beam by which a position may change during an exposure
@@ -213,8 +212,7 @@ class DoseBook:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open(self._path, "a+b", opener=lambda path, flags: os.open(path, flags, 0o644)) as self._file:
-                fcntl.flock(self._file, fcntl.LOCK_EX)
-                lock_is_ours(self._file)
+                lock_file(self._file, waits=True)
                 self._file.seek(self._read_bytes)
                 for line in self._file.read().splitlines(keepends=True):
                     self._read_bytes += len(line)

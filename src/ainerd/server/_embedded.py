@@ -34,8 +34,8 @@ from tiled.client.container import Container
 
 from ainerd.config import SettingsError, Storage
 from ainerd.jobs import in_background
+from ainerd.processes import is_locked, lock_file
 from ainerd.server._connect import ServerError, connect, probe
-from ainerd.server._presence import is_locked, try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class EmbeddedServer:
                 if (user := _register_user(directory)) is not None:
                     try:
                         with open(directory / "lock", "a", opener=_private) as lock:
-                            is_first = try_lock(lock)
+                            is_first = lock_file(lock)
                             if is_first and (directory / "home").exists() and not (directory / "catalog.db").exists():
                                 logger.warning(
                                     "%s was served before, and its catalog.db is missing: it begins empty. If that is "
@@ -297,7 +297,7 @@ class _Service:
             try:
                 _rotate(self._directory / "server.log")
                 with open(self._directory / "lock", "a", opener=_private) as lock:
-                    if not try_lock(lock):
+                    if not lock_file(lock):
                         continue
                     before = _read_status(self._directory).get("readable_storage", [])
                     self._readable = sorted({*self._readable, *before})  # also those of other users
@@ -330,7 +330,7 @@ def _private(path: str, flags: int) -> int:
 def _register_user(directory: Path) -> int | None:
     """Register this process as a user; return the open file for `_unregister_user`, or None while the server ends."""
     file = _open_users(directory)
-    if try_lock(file, fcntl.LOCK_SH):
+    if lock_file(file, fcntl.LOCK_SH):
         return file
     os.close(file)
     return None
@@ -339,7 +339,7 @@ def _register_user(directory: Path) -> int | None:
 def _unregister_user(file: int) -> bool:
     """Unregister this process as a user, and return whether the server has other users."""
     # Without the lock for itself, the server has it already, or there are other users.
-    others = not try_lock(file) and try_lock(file, fcntl.LOCK_SH)
+    others = not lock_file(file) and lock_file(file, fcntl.LOCK_SH)
     os.close(file)
     return others
 

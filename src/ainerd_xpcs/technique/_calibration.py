@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 import ainerd
-from ainerd.forks import call_before_exit
 from ainerd.jobs import doing, in_background
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
+from ainerd.processes import call_before_exit
 from ainerd.technique import Landmarks, NullRegimes
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
