@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.fft import fft
 
 from ainerd.dose import DoseBook, DoseError, Known, Proposer
-from ainerd.exposures import Exposure, ExposureOptions
+from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.technique import Pace
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
 from studies._tools import Case, Row, interval

@@ -16,8 +16,9 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.documents import checked
+from ainerd.jobs import Jobs
 from ainerd.results import ResultStore
-from ainerd.runs import Jobs, RawWriter, RecordedKeys, Spool, Worker, Writer
+from ainerd.runs import RawWriter, RecordedKeys, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 from studies._hostile_inputs import as_json, changed, changed_by_schema, shown
 

@@ -22,9 +22,9 @@ from tiled.client.container import Container
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
+from ainerd.jobs import Jobs
 from ainerd.novelty import find_regimes
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Jobs
 from ainerd.server import connect, embedded_server, open_catalog
 from ainerd.technique import Analysis, Outcome, Regimes, Technique
 from ainerd.words import utc_now

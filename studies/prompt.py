@@ -72,7 +72,7 @@ def timed(call):
 """
 FIRST = """
 import time
-from ainerd.activity import activity
+from ainerd.jobs import activity
 at, steps = {}, set()
 def note(name, doc):
     if name == "stream_datum":

@@ -14,17 +14,17 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from ainerd import internals
+from ainerd import hdf5_files
 from ainerd.server import internals as internals_of_tiled
 
 AT_EXIT = """
 from concurrent.futures import ThreadPoolExecutor
-from ainerd.forks import call_before_exit
+from ainerd.processes import call_before_exit
 call_before_exit(lambda text: print(ThreadPoolExecutor(1).submit(str.upper, text).result()), "late")
 """
 
 
-@pytest.mark.parametrize("module", [internals, internals_of_tiled])
+@pytest.mark.parametrize("module", [hdf5_files, internals_of_tiled])
 def test_the_versions_are_those_that_were_checked(module):
     installed = {package: version(package) for package in module.CHECKED}
     assert installed == module.CHECKED, f"read {module.__file__} against the new versions, and write them there"
@@ -37,7 +37,7 @@ def test_a_function_is_called_at_the_end_while_threads_can_be_started():
 
 def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
     other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
-    with internals.hdf5_lock:
+    with hdf5_files.hdf5_lock:
         other.start()
         other.join(0.2)
         assert other.is_alive()
@@ -46,14 +46,14 @@ def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
 
 
 def test_hdf5_takes_a_number_of_attempts():
-    assert internals.set_metadata_attempts(h5py.h5p.create(h5py.h5p.FILE_ACCESS), 28)
+    assert hdf5_files.set_metadata_attempts(h5py.h5p.create(h5py.h5p.FILE_ACCESS), 28)
 
 
 def test_lz4_is_called_without_python():
     text = b"speckle " * 100
     packed = lz4.block.compress(text, store_size=False)
     unpacked = ctypes.create_string_buffer(len(text))
-    assert internals.lz4_decompress(packed, unpacked, len(packed), len(text)) == len(text)
+    assert hdf5_files.lz4_decompress(packed, unpacked, len(packed), len(text)) == len(text)
     assert unpacked.raw == text
 
 

@@ -5,20 +5,29 @@ HDF5 steps from object to object by the stored size. If a size is zero, it loops
 lock. It also decodes the source list of a virtual dataset before it verifies the checksum. A list that cannot be
 decoded ends the process.
 
+Everything of h5py and lz4 that their documentation does not promise is here too. `CHECKED` holds the versions that this
+file was checked against; `tests/test_internals.py` fails with any other. The same of Tiled, FastAPI and zarr is in
+`ainerd.server.internals`: only a server needs them, and an analyst's install does not have them.
+
 Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
 (layout message).
 """
 
+import ctypes
 import mmap
 from collections.abc import Iterator
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import h5py
+from h5py._objects import phil as hdf5_lock
+from lz4.block import _block
 
-from ainerd.internals import hdf5_checksum
+__all__ = ["CHECKED", "check_heaps", "check_place", "hdf5_lock", "lz4_decompress", "set_metadata_attempts"]
 
+CHECKED = {"h5py": "3.16.0", "lz4": "4.4.5"}
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
 _HEAP = b"GCOL\x01\0\0\0"
 _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
@@ -68,7 +77,7 @@ def _check_bytes(part: bytes, n_left: int, begin: int, named: bytes) -> None:
         lists = {*_source_lists(part, begin + at), *_source_lists(named, begin + at)}
         for number, first, size in objects:
             block = part[first : first + size]
-            if number in lists and (size <= 4 or hdf5_checksum(block, size - 4, 0) != _integer(block[-4:])):
+            if number in lists and (size <= 4 or _checksum(block, size - 4, 0) != _integer(block[-4:])):
                 raise OSError(f"the list of sources of a virtual dataset in it is damaged (heap at {begin + at})")
 
 
@@ -112,3 +121,31 @@ def _objects(part: bytes, begin: int, n_length: int, n_left: int) -> list[tuple[
             objects.append((number, first, size))
         at = after
     return objects
+
+
+def set_metadata_attempts(access: h5py.h5p.PropFAID, attempts: int) -> bool:
+    """Set how often HDF5 reads metadata with a wrong checksum; h5py does not wrap this function of its library."""
+    # HDF5 is not thread-safe: a call of another thread at the same time would corrupt its memory.
+    with hdf5_lock:
+        return bool(_set_attempts(access.id, attempts) >= 0)
+
+
+def _find_lz4() -> Any:
+    """Return `LZ4_decompress_safe` from the library in or linked to lz4's extension; None if the symbol is hidden.
+
+    Compiled code calls the function for all blocks of a frame. It does not hold Python's lock, so others can run.
+    """
+    try:
+        function = ctypes.CDLL(_block.__file__).LZ4_decompress_safe
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+    function.restype = ctypes.c_int
+    return function
+
+
+lz4_decompress = _find_lz4()
+_hdf5 = ctypes.CDLL(h5py.h5p.__file__)  # the symbols are in the HDF5 library to which h5py is linked
+_set_attempts, _checksum = _hdf5.H5Pset_metadata_read_attempts, _hdf5.H5_checksum_lookup3
+_set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
+_checksum.argtypes, _checksum.restype = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32), ctypes.c_uint32

@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+from functools import partial
 from typing import Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
@@ -13,6 +14,7 @@ from bluesky_queueserver_api.zmq import REManagerAPI
 
 from ainerd.agent import Observer
 from ainerd.documents import Quiet
+from ainerd.jobs import in_background
 from ainerd.results.commands import Reject, new_id
 
 logger = logging.getLogger(__name__)
@@ -86,41 +88,41 @@ def steer(
     optimizer, actuators = observer.optimizer, list(observer.bounds)
     queue, runs = _ManagerQueue(manager, plan, detector, actuators, stop), _Runs()
     uids: list[str] = []
-    with ThreadPoolExecutor(1, "ainerd-queueserver") as pool:
-        following = pool.submit(observer.follow, documents, leave, then=runs)
-        try:
-            while not stop.is_set() and len(uids) != n:
-                if (held := optimizer.state.held) is not None:
-                    logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
-                    while optimizer.state.held is not None and not stop.wait(LOOK_S):
-                        pass
-                    continue
-                (suggestion,) = optimizer.suggest(1)
-                mark = queue.add(suggestion)
-                over = None
-                while (uid := runs.ended.get(mark)) is None and not stop.is_set() and over is None:
-                    if following.done():
-                        ended = f"{documents}: the documents ended before the campaign"
-                        raise following.exception() or ValueError(ended)
-                    runs.news.wait(LOOK_S)
-                    runs.news.clear()
-                    over = queue.over(timeout_s)
-                if uid is not None:
-                    uids.append(uid)
-                    observer.evaluate([uid], [suggestion], timeout_s)
-                    if n is None and optimizer.should_stop()[0]:
-                        break
-                elif over == "lost":
-                    logger.warning("the RE Manager was restarted while it measured %s", suggestion[ID_KEY])
-                    optimizer.register_failures([suggestion])
-                elif over == "removed":
-                    id, why = str(suggestion[ID_KEY]), "it was taken out of the queue"
-                    position = {name: suggestion[name] for name in actuators}
-                    optimizer.apply(Reject(id=new_id(), suggestion=id, position=position, why=why))
-            return uids
-        finally:
-            leave.set()
-            optimizer.register_failures(queue.withdraw())
+    following = in_background("ainerd-queueserver", partial(observer.follow, documents, leave, then=runs))
+    try:
+        while not stop.is_set() and len(uids) != n:
+            if (held := optimizer.state.held) is not None:
+                logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
+                while optimizer.state.held is not None and not stop.wait(LOOK_S):
+                    pass
+                continue
+            (suggestion,) = optimizer.suggest(1)
+            mark = queue.add(suggestion)
+            over = None
+            while (uid := runs.ended.get(mark)) is None and not stop.is_set() and over is None:
+                if following.done():
+                    ended = f"{documents}: the documents ended before the campaign"
+                    raise following.exception() or ValueError(ended)
+                runs.news.wait(LOOK_S)
+                runs.news.clear()
+                over = queue.over(timeout_s)
+            if uid is not None:
+                uids.append(uid)
+                observer.evaluate([uid], [suggestion], timeout_s)
+                if n is None and optimizer.should_stop()[0]:
+                    break
+            elif over == "lost":
+                logger.warning("the RE Manager was restarted while it measured %s", suggestion[ID_KEY])
+                optimizer.register_failures([suggestion])
+            elif over == "removed":
+                id, why = str(suggestion[ID_KEY]), "it was taken out of the queue"
+                position = {name: suggestion[name] for name in actuators}
+                optimizer.apply(Reject(id=new_id(), suggestion=id, position=position, why=why))
+        return uids
+    finally:
+        leave.set()
+        optimizer.register_failures(queue.withdraw())
+        wait([following])
 
 
 class _Runs:

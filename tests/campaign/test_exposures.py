@@ -9,8 +9,7 @@ from ainerd.campaign import Campaign, book_of
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.config import Steering
 from ainerd.dose import DoseBook
-from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.knobs import Knob
+from ainerd.knobs import Exposure, ExposureOptions, Knob
 from ainerd.results.commands import Reject
 from ainerd.steering import Window
 from ainerd.technique import Pace

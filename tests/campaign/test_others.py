@@ -12,8 +12,8 @@ from scipy.spatial.distance import pdist
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
+from ainerd.jobs import Jobs
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Jobs
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.words import utc_now

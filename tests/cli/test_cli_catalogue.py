@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from ainerd import __version__
 from ainerd.cli import app, main
+from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultRecord, ResultStore
-from ainerd.server import EmbeddedServer, open_catalog, whereabouts
+from ainerd.server import EmbeddedServer, open_catalog
 from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder

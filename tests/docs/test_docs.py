@@ -25,8 +25,7 @@ from agents.demo import tutorial
 from ainerd.cli import app
 from ainerd.config import Detector, Settings
 from ainerd.documents import Run
-from ainerd.exposures import ExposureOptions
-from ainerd.knobs import Knob
+from ainerd.knobs import ExposureOptions, Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import Explorer
 from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd import internals
+from ainerd import hdf5_files
 from ainerd.documents import FrameError, FrameReader
 from ainerd.hdf5_files import check_heaps
 
@@ -132,7 +132,7 @@ def test_any_error_of_hdf5_becomes_a_frame_error(tmp_path, movie):
 
 @pytest.mark.fault("One thread opens files of frames while another uses HDF5", "Only one thread at a time is in HDF5")
 def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monkeypatch):
-    waited, set_attempts = [], internals._set_attempts
+    waited, set_attempts = [], hdf5_files._set_attempts
 
     def slowly(*given):
         other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
@@ -142,7 +142,7 @@ def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monk
         assert other.is_alive()
         return set_attempts(*given)
 
-    monkeypatch.setattr(internals, "_set_attempts", slowly)
+    monkeypatch.setattr(hdf5_files, "_set_attempts", slowly)
     with h5py.File(tmp_path / "m.h5", "w", libver="latest") as file:
         file["d"] = movie
         file.swmr_mode = True

@@ -8,8 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ainerd.dose import DoseBook, DoseError
-from ainerd.exposures import Exposure, ExposureOptions, Mode
-from ainerd.knobs import Knob
+from ainerd.knobs import Exposure, ExposureOptions, Knob, Mode
 
 MODES = [{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}]
 BEAM = {"x": 0.1, "y": 0.1}

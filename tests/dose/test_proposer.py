@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ainerd.dose import Known, Proposer
-from ainerd.exposures import Exposure, ExposureOptions
+from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.technique import Pace
 
 OPTIONS = ExposureOptions(

@@ -5,7 +5,7 @@ import pytest
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Steering
 from ainerd.dose import DoseError
-from ainerd.exposures import ExposureOptions
+from ainerd.knobs import ExposureOptions
 
 LIMIT = 800.0  # seconds of the open beam, as the flux is 1
 EXPOSURE = {

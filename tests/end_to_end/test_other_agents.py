@@ -17,9 +17,10 @@ from tiled.client.container import Container
 
 from ainerd.agent import build_observer, explore_remote
 from ainerd.plans import expose
+from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, _writing
 from ainerd.results.commands import Add
-from ainerd.server import open_catalog, whereabouts
+from ainerd.server import open_catalog
 from tests.killed import killed
 from tests.trials import trials_of
 from tests.waiting import until
@@ -73,7 +74,7 @@ def test_points_of_a_session_on_another_machine(beside, monkeypatch, caplog):
     first, node = agent(), AgentNode(store.container, "rheo_xpcs")
     point = first.add(3.0, 3.0)
     until(lambda: node.state().get("queue") == [point["_id"]])
-    monkeypatch.setattr("ainerd.server._presence.gethostname", lambda: "beamline-2")
+    monkeypatch.setattr("ainerd.processes.gethostname", lambda: "beamline-2")
     second = agent()
     until(lambda: "is already running on" in caplog.text)
     assert not len(second.queue()) and first.queue()["id"].tolist() == [point["_id"]]

@@ -16,10 +16,11 @@ from ainerd.agent import explore_remote
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
+from ainerd.jobs import Jobs
+from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.results.commands import seen
-from ainerd.runs import Jobs
-from ainerd.server import open_catalog, whereabouts
+from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 

@@ -12,7 +12,7 @@ from ophyd.sim import NullStatus
 from ophyd.status import Status
 
 from ainerd.dose import DoseBook
-from ainerd.exposures import Exposure, ExposureOptions
+from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.plans import Exposing, visit
 
 FLUX, LIMIT, BEAM = 100.0, 1e9, 0.1

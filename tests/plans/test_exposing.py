@@ -5,7 +5,7 @@ from ophyd import Signal
 from ophyd.sim import NullStatus
 
 from ainerd.dose import DoseBook, DoseError
-from ainerd.exposures import Exposure, ExposureOptions
+from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.plans._exposing import Exposing
 from ainerd.plans._shutter import Guard
 

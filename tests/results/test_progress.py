@@ -4,7 +4,7 @@ import inspect
 import io
 import time
 
-from ainerd.activity import waiting
+from ainerd.jobs import waiting
 from ainerd.results import ResultStore
 
 _progress = inspect.getmodule(waiting)
@@ -52,9 +52,8 @@ def test_nothing_is_printed_without_a_terminal(monkeypatch):
 
 def test_the_first_reading_of_a_store_is_announced(store, monkeypatch):
     terminal(monkeypatch)
-    new, read = ResultStore(store.container), _progress.threading.Timer
-    announced = []
-    monkeypatch.setattr(_progress.threading, "Timer", lambda s, say: announced.append(say) or read(s, say))
+    new, announced = ResultStore(store.container), []
+    monkeypatch.setattr(_progress, "in_background", lambda name, say: announced.append(name))
     new.table()
     new.table()
     assert len(announced) == 1

@@ -7,7 +7,8 @@ import pytest
 from event_model import compose_run
 
 from ainerd.config import Detector
-from ainerd.runs import Jobs, Spool, Worker, Writer
+from ainerd.jobs import Jobs
+from ainerd.runs import Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
 
 SHAPE = (2, 3)
@@ -132,7 +133,7 @@ def worker_on(campaign, keys, monkeypatch):
     """Starts workers, and closes them at the end."""
     started = []
 
-    monkeypatch.setattr("ainerd.runs._jobs.IDLE_S", 3600.0)  # runs in the spool are analysed when a test asks for it
+    monkeypatch.setattr("ainerd.jobs.IDLE_S", 3600.0)  # runs in the spool are analysed when a test asks for it
 
     def start(technique, store, folder, wanted, *, raw=None, answers=store_answers):
         jobs = Jobs()

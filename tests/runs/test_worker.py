@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from event_model import compose_run, pack_event_page
 
-from ainerd.activity import doing
-from ainerd.runs import Jobs, RecordedKeys
+from ainerd.jobs import Jobs, doing
+from ainerd.runs import RecordedKeys
 
 
 class Store:
@@ -125,7 +125,7 @@ def test_each_listener_gets_each_outcome_even_if_one_fails(toy, store, worker_on
 
 def test_a_lag_is_logged_once_until_the_analysis_has_caught_up(work, caplog, monkeypatch):
     for name, nothing in (("_began", {}), ("_ended", ("", 0.0))):  # a calibration of another test may go on
-        monkeypatch.setattr(f"ainerd.activity.{name}", nothing)
+        monkeypatch.setattr(f"ainerd.jobs.{name}", nothing)
     caplog.set_level("INFO", "ainerd.runs")
     for lag_s in (30.0, 30.5, 300.0, 3.5, 2.5, 0.1, 31.0):
         work._warn_if_behind(lag_s)
@@ -313,7 +313,7 @@ def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all(
 
 @pytest.mark.parametrize("is_long", [True, False])
 def test_at_the_end_a_step_that_takes_long_is_left_and_no_other(is_long, monkeypatch):
-    monkeypatch.setattr("ainerd.runs._jobs.LEAVE_S", 0.0)
+    monkeypatch.setattr("ainerd.jobs.LEAVE_S", 0.0)
     jobs, go_on = Jobs(), threading.Event()
     jobs.submit(go_on.wait)
     jobs.start()
@@ -323,7 +323,6 @@ def test_at_the_end_a_step_that_takes_long_is_left_and_no_other(is_long, monkeyp
     assert jobs.is_alive == is_long
     go_on.set()
     jobs.close()
-    jobs._thread.join(60)
     assert not jobs.is_alive
 
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from ainerd.server import is_locked
+from ainerd.processes import is_locked
 
 SESSION = """
 import os, signal, sys
 from pathlib import Path
 import httpx
-from ainerd.forks import call_before_exit
+from ainerd.processes import call_before_exit
 from ainerd.runs import Journal
 from ainerd.server import EmbeddedServer
 folder = Path(sys.argv[1])

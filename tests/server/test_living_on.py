@@ -11,14 +11,9 @@ from getpass import getuser
 import httpx
 import pytest
 
-from ainerd.server import (
-    EmbeddedServer,
-    _embedded,
-    _presence,
-    running,
-    where_it_may_run,
-    whereabouts,
-)
+from ainerd import processes
+from ainerd.processes import where_it_may_run, whereabouts
+from ainerd.server import EmbeddedServer, _embedded, running
 from tests.waiting import until
 
 STAY = """
@@ -113,7 +108,7 @@ def test_where_another_process_may_run(monkeypatch):
     assert f"(process {child.pid} of" in where_it_may_run(theirs)
     child.kill(), child.wait()
     assert where_it_may_run(theirs) is None and f"(process {os.getpid()} of" in where_it_may_run(whereabouts())
-    monkeypatch.setattr(_presence, "gethostname", lambda: "beamline-2")
+    monkeypatch.setattr(processes, "gethostname", lambda: "beamline-2")
     assert where_it_may_run(theirs).startswith(f" on {theirs['host']} (process")
 
 

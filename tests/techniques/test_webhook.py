@@ -133,7 +133,7 @@ def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
     webhook.close()
     assert webhook._jobs.is_alive
     chat.opens.set()
-    webhook._jobs._thread.join(60)
+    webhook._jobs._ends.result(60)
     assert "".join(message["text"] for _, _, message in chat.got) == "abcd"
     assert log()[0] == "the webhook does not accept messages, they are left out: 3 messages wait"
 

@@ -9,8 +9,8 @@ import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
-from ainerd.activity import activity, doing
 from ainerd.agent import WhileRunning, show_progress_of
+from ainerd.jobs import activity, doing
 from ainerd.views import Logbook
 
 during = inspect.getmodule(WhileRunning)

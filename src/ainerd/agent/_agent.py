@@ -5,7 +5,7 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -270,35 +270,32 @@ class Agent(Observer):
 
         In mode review also wait until a person takes a suggestion.
         """
-        begun, printed = time.monotonic(), None
-        try:
-            while True:
-                yield from bps.wait_for([self._commands_done])
-                self._state.waits = waits = self._waits_for()
-                if waits is None:
-                    return
-                if waits != printed:
-                    printed = waits
-                    self._say_waits(waits)
-                if self.review and self._campaign.state.held is None:
-                    timeout_s = self._settings.steering.review_timeout_s
-                    if time.monotonic() - begun > timeout_s:
-                        raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
-                yield from bps.sleep(LOOK_S)
-        finally:
-            self._state.waits = None
+        yield from self._wait_while(self._waits_for, self._commands_done)
 
     def _may_expose(self) -> MsgGenerator[None]:
         """Wait while a person holds the campaign, or a disk is full. A hold may have come while the motors moved."""
+        yield from self._wait_while(
+            lambda: self._held_because() or self._full_because(), self._looked, is_in_place=True
+        )
+
+    def _wait_while(
+        self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]], *, is_in_place: bool = False
+    ) -> MsgGenerator[None]:
+        """Wait while there is a reason, after one look each time; in review not for ever, unless the motors moved."""
+        begun = time.monotonic()
         try:
             while True:
-                yield from bps.wait_for([self._looked])
-                waits = self._held_because() or self._full_because()
-                if waits is None:
+                yield from bps.wait_for([look])
+                if (waits := reason()) is None:
                     return
                 if waits != self._state.waits:
                     self._state.waits = waits
-                    self._say_waits(waits)
+                    say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
+                    self._state.changed()
+                if self.review and not is_in_place and self._campaign.state.held is None:
+                    timeout_s = self._settings.steering.review_timeout_s
+                    if time.monotonic() - begun > timeout_s:
+                        raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
                 yield from bps.sleep(LOOK_S)
         finally:
             self._state.waits = None
@@ -312,10 +309,6 @@ class Agent(Observer):
     def _full_because(self) -> str | None:
         """Return the problem of a disk for which the plan waits."""
         return None if (problem := self._disks.problem) is None else f"because {problem}"
-
-    def _say_waits(self, waits: str) -> None:
-        say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
-        self._state.changed()
 
     def _with_room(self, measure: Callable[..., MsgGenerator[tuple[str, ...]]]) -> Callable[..., MsgGenerator[Any]]:
         """Return an acquisition plan that takes an exposure again that failed because a disk was full."""

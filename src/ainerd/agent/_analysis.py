@@ -12,13 +12,13 @@ import httpx
 from tiled.client.container import Container
 from tiled.queries import KeyPresent
 
-from ainerd.activity import waiting
 from ainerd.agent._live import LivePicture
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.documents import Document, RunReader, documents_of
+from ainerd.jobs import Jobs, in_background, waiting
 from ainerd.results import LiveNode, ResultStore, digest
-from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, in_background, write_run
+from ainerd.runs import RecordedKeys, Spool, Worker, Writer, write_run
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Technique
 
@@ -146,6 +146,9 @@ class Analysis:
                 return
             except httpx.HTTPError as error:
                 logger.warning("Tiled does not answer: %s", error)
+            except Exception:
+                logger.exception("run %s is not written to raw", uid)
+                return
             if stop.wait(AWAY_S):  # the next start writes it
                 return
 

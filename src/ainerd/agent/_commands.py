@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,9 +13,9 @@ import httpx
 
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
+from ainerd.jobs import Jobs, in_background
 from ainerd.results import AgentNode, ResultStore, may_pass
 from ainerd.results.commands import parse_command, unverified
-from ainerd.runs import Jobs
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class CommandReader:
         self._left_out: set[str] = set()  # keys of nodes that cannot be read
         self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
         self._wake, self._ends, self._is_told = threading.Event(), False, False
-        self._thread: threading.Thread | None = None
+        self._listens: Future[None] | None = None
         tiled.when_idle(lambda: None if self._is_told else self._look_at_others())
 
     def begin(self, *, alone: bool) -> None:
@@ -85,8 +86,7 @@ class CommandReader:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._listen, name="ainerd-commands", daemon=True)
-        self._thread.start()
+        self._listens = in_background("ainerd-commands", self._listen)
 
     def wake(self) -> None:
         """Execute the commands that wait, if there are any."""
@@ -100,16 +100,16 @@ class CommandReader:
         """End the thread."""
         self._ends = True
         self._wake.set()
-        if self._thread is not None:
+        if self._listens is not None:
             with suppress(httpx.HTTPError, RuntimeError):  # RuntimeError: the client is closed
                 if not self._store.seems_away:
                     self._node.ring()
-            self._thread.join(CLOSE_S)
+            wait([self._listens], CLOSE_S)
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def health(self) -> str:
         """Return ``alive``, ``dead``, or what has taken longer than `STUCK_S`."""
-        if self._thread is not None and not self._thread.is_alive():
+        if self._listens is not None and self._listens.done():
             return "dead"
         ages = {name: time.monotonic() - since for name, since in dict(self._busy_since).items()}
         late = [f"{name} for {age:.0f} s" for name, age in ages.items() if age > STUCK_S]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from ainerd.runs import in_background
+from ainerd.jobs import in_background
 
 SLOW_S = 5.0  # a disk that can be worked with answers sooner
 

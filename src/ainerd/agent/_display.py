@@ -21,12 +21,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.activity import activity
 from ainerd.campaign import Campaign, named
 from ainerd.config import Settings
 from ainerd.decisions import terms_of
+from ainerd.jobs import activity, harmless
 from ainerd.results import ResultStore
-from ainerd.runs import harmless
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
 from ainerd.words import number_of, printable

@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.jobs import Jobs
 from ainerd.results import LiveNode
-from ainerd.runs import Jobs, Subject
+from ainerd.runs import Subject
 from ainerd.words import scan_text
 
 logger = logging.getLogger(__name__)

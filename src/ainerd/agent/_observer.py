@@ -24,7 +24,6 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.activity import activity, waiting
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
@@ -32,9 +31,10 @@ from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import Campaign, Travel, book_of, why
 from ainerd.config import Settings
-from ainerd.forks import call_before_exit
+from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
+from ainerd.processes import call_before_exit
 from ainerd.results import AgentNode, ResultStore, commands, digest
-from ainerd.runs import Jobs, harmless, in_background, parameters_of
+from ainerd.runs import parameters_of
 from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel

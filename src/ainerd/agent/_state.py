@@ -1,9 +1,10 @@
 """The state of an agent, for pages and plans in other processes."""
 
 import logging
-import threading
+import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import httpx
@@ -16,9 +17,10 @@ from ainerd.agent._disks import Disks
 from ainerd.agent._live import LivePicture
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
+from ainerd.jobs import Jobs
+from ainerd.processes import where_it_may_run, whereabouts
 from ainerd.results import AgentNode, ResultStore, digest
-from ainerd.runs import Jobs, RawWriter, Worker, parameters_of
-from ainerd.server import warn_of, where_it_may_run, whereabouts
+from ainerd.runs import RawWriter, Worker, parameters_of
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
 from ainerd.words import scan_text
@@ -91,28 +93,31 @@ class State:
         self._other: str | None = None  # where another session may be running
         self._disks = disks
         self._shown: object = None  # state of the campaign that is written
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._written = -math.inf  # when the last sign of life was written
+        self._jobs = Jobs("ainerd-state", LOOK_S)
 
     def start(self) -> None:
         """Start the threads."""
         self.commands.start()
-        self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
-        self._thread.start()
+        if self._other is not None:
+            self._jobs.submit(partial(self._find_out, self._other))
+        self._jobs.when_idle(self._look)
+        self._jobs.submit(self._look)
+        self._jobs.start()
 
     def changed(self, *_: object) -> None:
         """Request that the whole state is written soon, because of a result, a command or a plan that waits."""
         self._is_new = True
-        self._wake.set()
+        self._jobs.submit(self._look)
         self.commands.wake()
 
     def close(self) -> None:
         """Write the state, if it is new, and that the agent has ended, if Tiled answers soon."""
         self._ends = True
-        self._wake.set()
+        self._jobs.when_idle(None)
+        self._jobs.submit(self._end)
         self.commands.close()
-        if self._thread is not None:
-            self._thread.join(EVERY_S)
+        self._jobs.close(EVERY_S)
 
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
@@ -158,26 +163,22 @@ class State:
             "sentences": self._campaign.sentences(),
         }
 
-    def _work(self) -> None:
-        if self._other is not None:
-            try:
-                self._find_out(self._other)
-            except Exception:  # must not end the thread
-                logger.exception("the work of an earlier session is not completed")
-        written = -EVERY_S
-        while not self._ends:
-            self._wake.clear()
-            now = time.monotonic()
-            if self._shown is not self._campaign.state:
-                self._shown, self._is_new = self._campaign.state, True
-            if (self._is_new and not (self._own.backlog or self._tiled.backlog)) or now - written >= EVERY_S:
-                written = now
-                self._write(everything=self._is_new)
-                if self._has_partners:
-                    self._tiled.submit(self._campaign.look_elsewhere)
-            if not self._store.seems_away:
-                self._send_picture()
-            self._wake.wait(LOOK_S)
+    def _look(self) -> None:
+        """Write the state if it is new or a sign of life is due, and send the picture of the run in progress."""
+        if self._ends:
+            return
+        now = time.monotonic()
+        if self._shown is not self._campaign.state:
+            self._shown, self._is_new = self._campaign.state, True
+        if (self._is_new and not (self._own.backlog or self._tiled.backlog)) or now - self._written >= EVERY_S:
+            self._written = now
+            self._write(everything=self._is_new)
+            if self._has_partners:
+                self._tiled.submit(self._campaign.look_elsewhere)
+        if not self._store.seems_away:
+            self._send_picture()
+
+    def _end(self) -> None:
         self._send_picture()
         self._write(everything=self._is_new, closed=True)
 
@@ -206,7 +207,12 @@ class State:
             if (now := self._read()) is None:
                 silent_since = time.monotonic()
             elif now.get("health") != earlier:
-                warn_of(str(self._store.agent), other)
+                logger.warning(
+                    "an agent %r is already running%s. A run that both see gets one result. If both measure on one "
+                    "sample, set steering.shared_s in the settings of both: without it both may measure at one place. "
+                    "To follow the campaign without a second agent: ainerd status, ainerd log. For another sample give "
+                    "another name.", str(self._store.agent), other,
+                )  # fmt: skip
                 return
             if time.monotonic() - silent_since > SILENT_S:
                 self.commands.begin(alone=True)
@@ -238,8 +244,6 @@ class State:
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
-        except Exception:  # must not end the thread
-            logger.exception("the agent's state is not written")
 
     def _send_picture(self) -> None:
         if self._live is not None:

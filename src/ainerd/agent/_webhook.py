@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from ainerd.runs import Jobs
+from ainerd.jobs import Jobs
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,6 @@ from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._history import History
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
-from ainerd.campaign._order import Inbox
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._proposals import MOST_TRIED, Proposals
 from ainerd.campaign._reference import SteeringReference
@@ -39,7 +38,8 @@ from ainerd.decisions import (
 )
 from ainerd.decisions.events import Ready
 from ainerd.dose import DoseBook
-from ainerd.exposures import Exposure
+from ainerd.jobs import Jobs
+from ainerd.knobs import Exposure
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
@@ -78,7 +78,7 @@ class Campaign:
     store : ResultStore
         Store of the agent.
     steering : Steering
-    own, tiled : Inbox
+    own, tiled : Jobs
         Jobs of the two threads.
     unit : str
         Unit of the actuators.
@@ -107,8 +107,8 @@ class Campaign:
         technique: Technique,
         store: ResultStore,
         steering: Steering,
-        own: Inbox,
-        tiled: Inbox,
+        own: Jobs,
+        tiled: Jobs,
         *,
         readings: Sequence[str] = (),
         unit: str = "",

@@ -9,7 +9,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.config import Settings
 from ainerd.dose import BeamVerdict, DoseBook, Known, Proposer
-from ainerd.exposures import Exposure, ExposureOptions
+from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.steering import Window
 from ainerd.technique import Outcome, Pace
 

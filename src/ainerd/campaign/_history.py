@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 
 from ainerd.campaign._ledger import Ledger
-from ainerd.campaign._order import Inbox, Order
+from ainerd.campaign._order import Order
 from ainerd.decisions import Rules, State, events
 from ainerd.decisions.events import Ready
+from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, ResultStore, commands, may_pass
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class History:
         Store of the agent.
     ledger : Ledger
     rules : Rules
-    own, tiled : Inbox
+    own, tiled : Jobs
         Of the thread that owns the state, and of the one that asks Tiled.
     inserted : callable
         Called in the first thread with each event of another session and its number. It calls `Order.insert`.
@@ -41,8 +42,8 @@ class History:
         store: ResultStore,
         ledger: Ledger,
         rules: Rules,
-        own: Inbox,
-        tiled: Inbox,
+        own: Jobs,
+        tiled: Jobs,
         inserted: Callable[[int, events.Written], None],
     ) -> None:
         self._store, self._ledger, self._tiled, self._inserted = store, ledger, tiled, inserted

@@ -3,6 +3,8 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,12 @@ from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsS
 
 from ainerd.config import Steering
 from ainerd.decisions import terms_of
-from ainerd.knobs import find_named, load_named
 from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
 
+GROUP = "ainerd.policies"  # of entry points
 TRIES = 20  # requests for a position that may be measured
 
 Travel = tuple[TravelTime, float]  # with the length of an exposure in s, as for `ainerd.steering.Explorer`
@@ -54,26 +56,30 @@ def optimizer_of(
     )
 
 
-def policy_of(steering: Steering) -> Any:
+def policy_of(steering: Steering, *, runs: bool = True) -> Any:
     """Return the policy of the settings: one of ours, of another package (``ainerd.policies``), or ``module:function``.
 
-    Raises ValueError if it cannot be loaded.
+    If not `runs`, no code of it runs, and only its entry point is returned. Raises ValueError if nothing has its name,
+    or if it cannot be loaded or called.
     """
-    if steering.policy in POLICIES:
-        return POLICIES[steering.policy]
+    name = steering.policy
+    if name in POLICIES:
+        return POLICIES[name]
+    others = {each.name: each for each in entry_points(group=GROUP)}
+    if name not in others and ":" not in name:
+        known = ", ".join([*POLICIES, *others])
+        raise ValueError(f"steering.policy: {name!r} is none of {known}, nor module:function")
+    found = others.get(name, EntryPoint(name, name, GROUP))
+    package = found.value.partition(":")[0].partition(".")[0]
     try:
-        return load_named(steering.policy, "ainerd.policies", POLICIES)
-    except ValueError as error:
-        raise ValueError(f"steering.policy: {error}") from error
-
-
-def check_name(steering: Steering) -> None:
-    """Raise ValueError if nothing has the name of the policy; its code does not run."""
-    try:
-        if steering.policy not in POLICIES:
-            find_named(steering.policy, "ainerd.policies", POLICIES)
-    except ValueError as error:
-        raise ValueError(f"steering.policy: {error}") from error
+        if find_spec(package) is None:  # of the package alone: to find a module in it imports the package
+            raise ModuleNotFoundError(f"No module named {package!r}")
+        policy = found.load() if runs else found
+    except Exception as error:  # foreign code
+        raise ValueError(f"steering.policy: {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if runs and not callable(policy):
+        raise ValueError(f"steering.policy: {name!r} is not a function, nor a class")
+    return policy
 
 
 class OtherOptimizer(Windowed):

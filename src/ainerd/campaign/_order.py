@@ -3,10 +3,9 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -22,6 +21,7 @@ from ainerd.decisions.events import (
     parse_event,
     plain_effect,
 )  # fmt: skip
+from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, commands, may_pass
 
 logger = logging.getLogger(__name__)
@@ -29,18 +29,6 @@ logger = logging.getLogger(__name__)
 SNAPSHOT_EVERY = 100  # events, after which the state is written, so that the next session reads few events
 LONGEST = 200  # characters of an error in the log
 MOST_OPEN = 200  # effects of other sessions that are remembered, in case these are killed
-
-T = TypeVar("T")
-
-
-class Inbox(Protocol):
-    """The jobs of a thread, see `ainerd.runs.Jobs`."""
-
-    def ask(self, job: Callable[[], T]) -> T:
-        """Wait until the thread has done a job, and return its result; in that thread do it at once."""
-
-    def write(self, job: Callable[[], Any], *, first: bool = False) -> "Future[Any]":
-        """Add a job that writes to Tiled; with `first` before other writes."""
 
 
 class Due(NamedTuple):
@@ -65,7 +53,7 @@ class Order:
     ----------
     node : AgentNode
     rules : Rules
-    own : Inbox
+    own : Jobs
         Of the thread that owns the state.
     vouched : callable
         Returns a command of another session as far as the server vouches for its sender.
@@ -83,7 +71,7 @@ class Order:
     """
 
     def __init__(
-        self, node: AgentNode, rules: Rules, own: Inbox, vouched: Callable[[commands.Command], commands.Command]
+        self, node: AgentNode, rules: Rules, own: Jobs, vouched: Callable[[commands.Command], commands.Command]
     ) -> None:
         self._node, self.rules, self._own, self._vouched = node, rules, own, vouched
         self.state = self._in_tiled = State.first(rules)

@@ -152,10 +152,10 @@ def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
 
 def _steering(settings: Settings, load: bool) -> Iterator[Finding]:
     """Report a policy that does not exist or cannot be loaded."""
-    from ainerd.campaign import check_name, policy_of
+    from ainerd.campaign import policy_of
 
     try:
-        (policy_of if load else check_name)(settings.steering)
+        policy_of(settings.steering, runs=load)
     except ValueError as error:
         name, _, problem = str(error).partition(": ")
         yield Finding(name, problem, "correct its name, or install its package")

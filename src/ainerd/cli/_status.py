@@ -103,7 +103,7 @@ def waiting(unwritten: Path) -> dict[str, int]:
     Runs ``going_on`` are in progress. Runs ``left`` belong to a killed session. Runs ``raw_kept`` and ``spooled`` wait
     for Tiled. Runs ``set_aside`` cannot be read and wait for a person.
     """
-    from ainerd.server import is_locked
+    from ainerd.processes import is_locked
 
     in_progress = [is_locked(path.with_name("lock")) for path in (unwritten / "journal").glob("*/*.jsonl")]
     alive, results = sum(in_progress), unwritten / "results"
@@ -152,7 +152,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     """
     from json import dumps
 
-    from ainerd.server import where_it_may_run
+    from ainerd.processes import where_it_may_run
 
     base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
 

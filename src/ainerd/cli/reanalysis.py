@@ -26,8 +26,9 @@ from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import RunReader, documents_of
+from ainerd.jobs import Jobs
 from ainerd.results import AtlasRecord, ResultStore, digest
-from ainerd.runs import Jobs, Spool, Worker, parameters_of
+from ainerd.runs import Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 

@@ -16,7 +16,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.internals import lz4_decompress
+from ainerd.hdf5_files import lz4_decompress
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]

@@ -20,8 +20,7 @@ from urllib.parse import unquote, urlparse
 
 import h5py
 
-from ainerd.hdf5_files import check_heaps
-from ainerd.internals import hdf5_lock, set_metadata_attempts
+from ainerd.hdf5_files import check_heaps, hdf5_lock, set_metadata_attempts
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset

@@ -1,6 +1,5 @@
 """The dose of a sample by spot, and its limits."""
 
-import fcntl
 import json
 import os
 import threading
@@ -13,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.forks import lock_is_ours
-from ainerd.knobs import Knob
+from ainerd.knobs import Exposure, ExposureOptions, Knob
+from ainerd.processes import lock_file
 
 SLACK = 1e-9  # share of a limit by which a sum of floats may differ
 STILL = 0.01  # shares of the beam by which a position may change during an exposure
@@ -26,7 +24,7 @@ class DoseError(ValueError):
 
     Examples
     --------
-    >>> from ainerd.exposures import Exposure, ExposureOptions, Mode
+    >>> from ainerd.knobs import Exposure, ExposureOptions, Mode
     >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
     >>> book = DoseBook(ExposureOptions(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
     >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=4000, transmission=1.0))
@@ -57,7 +55,7 @@ class DoseBook:
 
     Examples
     --------
-    >>> from ainerd.exposures import Exposure, ExposureOptions, Mode
+    >>> from ainerd.knobs import Exposure, ExposureOptions, Mode
     >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
     >>> book = DoseBook(ExposureOptions(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
     >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=2000, transmission=1.0))  # 20 s
@@ -214,8 +212,7 @@ class DoseBook:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open(self._path, "a+b", opener=lambda path, flags: os.open(path, flags, 0o644)) as self._file:
-                fcntl.flock(self._file, fcntl.LOCK_EX)
-                lock_is_ours(self._file)
+                lock_file(self._file, waits=True)
                 self._file.seek(self._read_bytes)
                 for line in self._file.read().splitlines(keepends=True):
                     self._read_bytes += len(line)

@@ -8,7 +8,7 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
 from ainerd.dose._book import DoseBook
-from ainerd.exposures import Exposure
+from ainerd.knobs import Exposure
 from ainerd.plans._shutter import Guard
 
 

@@ -17,7 +17,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import Msg, MsgGenerator
 
-from ainerd.forks import call_before_exit
+from ainerd.processes import call_before_exit
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ainerd.activity import counted
+from ainerd.jobs import counted
 from ainerd.results._files import LoadedResult, put_attributes
 from ainerd.results._records import USABLE
 from ainerd.technique import panels

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.activity import counted
+from ainerd.jobs import counted
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, average, load, plot_together, read_configuration

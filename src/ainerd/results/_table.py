@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
-from ainerd.activity import waiting
+from ainerd.jobs import waiting
 from ainerd.results._nodes import PAGE, get_ours, read_named, read_nodes
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """Documents of the runs in progress, on disk until Tiled has the run; in memory while the disk refuses them."""
 
-import fcntl
 import logging
 import os
 import time
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ainerd.documents import Document
-from ainerd.forks import lock_is_ours
-from ainerd.runs._jobs import harmless
+from ainerd.jobs import harmless
+from ainerd.processes import lock_file
 from ainerd.runs._plain import line_of
 from ainerd.runs._routes import Routes
 from ainerd.runs._spool import Kept, documents_in, file_name, is_empty, require_memory, set_aside, size
@@ -267,11 +266,11 @@ def _locked(path: Path, mode: str) -> IO[str]:
     """Open a file, and lock it until it is closed. Raises OSError if another process has locked it."""
     file = open(path, mode)  # noqa: SIM115
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock_file(file):
+            raise BlockingIOError(f"another process has locked {path}")
     except OSError:
         file.close()
         raise
-    lock_is_ours(file)
     return file
 
 

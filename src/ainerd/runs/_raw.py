@@ -17,8 +17,8 @@ from bluesky import RunEngine
 from tiled.client.container import Container
 
 from ainerd.documents import Document, Run
+from ainerd.jobs import Jobs, harmless, in_background
 from ainerd.runs._form import OF_FILES, Form, WholeForm
-from ainerd.runs._jobs import Jobs, harmless
 from ainerd.runs._journal import Journal
 from ainerd.runs._plain import plain
 from ainerd.runs._routes import Routes
@@ -35,6 +35,7 @@ MADE_UP_S = 30.0  # longest wait of an analysis for the runs of earlier sessions
 DISK_S = 0.05  # longest wait of the RunEngine for the disk
 KEEP_S = 5.0  # longest wait for the disk, until a run that Tiled did not accept is tried again
 SOONEST_S, AWAY_S, LATEST_S = 1.0, 30.0, 3600.0  # pauses between attempts: each twice the one before, up to a limit
+AGAIN_S = 60.0  # longest wait for attempts at the end of a session
 LAST_S = 120.0  # longest wait for the last documents of runs that have ended: Tiled's client tries for 45 s
 LONGEST = 200  # characters of an error in the log
 _MAKE_UP = threading.Lock()  # agents of one process may have the same folder
@@ -44,11 +45,12 @@ _WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictiona
 class RawWriter:
     """Writes raw runs to Tiled while their documents come, and again later if Tiled did not accept them.
 
-    A call puts the document into two queues, and does not raise. One thread passes it to the thread of its run, so that
-    a run that Tiled refuses delays no other. Another appends it to the journal. The call waits for the journal, at most
-    `DISK_S`, so that a kill after it loses nothing. It does not wait while the disk is behind. The journal of a run
-    is deleted when Tiled shows the end of the run. Otherwise the run is moved to `folder`, and `make_up` writes it
-    again from its first document, also in the next session, and the runs of a process that was killed.
+    A call puts the document into two queues, and does not raise. One is that of its run, which has a thread of its own,
+    so that a run that Tiled refuses delays no other. Another thread appends it to the journal. The call waits for the
+    journal, at most `DISK_S`, so that a kill after it loses nothing. It does not wait while the disk is behind. The
+    journal of a run is deleted when Tiled shows the end of the run. Otherwise the run is moved to `folder`, and
+    `make_up` writes it again from its first document, also in the next session, and the runs of a process that was
+    killed.
 
     All agents of a RunEngine with the same catalog use one writer, see `attach`.
 
@@ -64,9 +66,10 @@ class RawWriter:
         self._raw, self._kept, self._answers = raw, Kept(folder), answers
         self.journal = Journal(folder / "journal")
         self._routes, self._live, self._ending = Routes(), dict[str, _LiveRun](), list[Future[None]]()
-        self._threads: tuple[Jobs, Jobs, Jobs] | None = None
+        self._disk: Jobs | None = None
         self._made_up: list[Future[None]] = []  # of the first attempt to write the runs that earlier sessions left
-        self._is_full = False  # whether a document found no room in the queues
+        self._again: list[Future[None]] = []  # of the attempts in progress
+        self._is_full = False  # whether a document of this run found no room in a queue
         self._due, self._pause_s = math.inf, SOONEST_S  # when to try the kept runs again, and the pause after that
         self._hopeless: set[Path] = set()  # runs that cannot be written in this session
         self._n_agents = 0  # that use this writer
@@ -75,53 +78,51 @@ class RawWriter:
     @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; do not raise, and wait for the disk only if it keeps up."""
-        disk, tiled, _ = self._threads or self._start()
-        keeps_up = not disk.backlog
-        for jobs, take in ((disk, self.journal), (tiled, self._route)):
-            if jobs.backlog < MOST_WAITING:
-                taken = jobs.submit(partial(take, name, doc))
-                if jobs is disk and keeps_up:
-                    wait([taken], DISK_S)
-            elif not self._is_full:
-                logger.error("%d documents wait for the disk or for Tiled: it gets no more of them", MOST_WAITING)
-                self._is_full = True
-
-    def _start(self) -> tuple[Jobs, Jobs, Jobs]:
-        self._threads = Jobs("ainerd-journal"), Jobs("ainerd-raw"), Jobs("ainerd-make-up")
-        self._threads[2].when_idle(self._make_up_due)
-        for thread in self._threads:
-            thread.start()
-        self._made_up = [self._threads[2].submit(self.make_up)]
-        return self._threads
-
-    @harmless
-    def _route(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Pass a document to the thread of its run."""
-        if self._is_full:
-            self._is_full = False
-            for run in self._live.values():
-                run.problem = "a document found no room in the queue"
+        disk = self._disk or self._start()
+        if self._has_room(disk):
+            keeps_up = not disk.backlog
+            taken = disk.submit(partial(self.journal, name, doc))
+            if keeps_up:
+                wait([taken], DISK_S)
         for uid in self._routes.of(name, doc):
             if name == "start":
+                self._is_full = False
                 self._ending = [each for each in self._ending if not each.done()]
-                if len(self._ending) > MOST_ENDING:
-                    wait(self._ending[:1])
                 self._live[uid] = _LiveRun(self._raw, uid, self._answers)
+                self._live[uid].jobs.submit(partial(wait, self._ending[-MOST_ENDING - 1 : -MOST_ENDING]))
             if (live := self._live.get(uid)) is not None:
-                live.jobs.submit(partial(live, name, doc))
+                if self._has_room(live.jobs):
+                    live.jobs.submit(partial(live, name, doc))
                 if name == "stop":
                     del self._live[uid]
-                    assert self._threads is not None
-                    self._ending.append(live.jobs.submit(partial(self._end_run, live, *self._threads)))
+                    self._ending.append(live.jobs.submit(partial(self._end_run, live, disk)))
                     live.jobs.finish()
 
-    def _end_run(self, run: "_LiveRun", disk: Jobs, _: Jobs, later: Jobs) -> None:
+    def _has_room(self, jobs: Jobs) -> bool:
+        """Return whether a queue takes a document; if not, the runs in progress are written again later."""
+        if jobs.backlog < MOST_WAITING:
+            return True
+        if not self._is_full:
+            logger.error("%d documents wait for the disk or for Tiled: it gets no more of them", MOST_WAITING)
+        self._is_full = True
+        for run in self._live.values():
+            run.problem = "a document found no room in the queue"
+        return False
+
+    def _start(self) -> Jobs:
+        self._disk = Jobs("ainerd-journal")
+        self._disk.when_idle(self._make_up_due)
+        self._disk.start()
+        self._made_up = [self._make_up_soon()]
+        return self._disk
+
+    def _end_run(self, run: "_LiveRun", disk: Jobs) -> None:
         if run.is_written():
             disk.submit(partial(self.journal.done, run.uid))
             return
         logger.warning("raw run %s is written again from its start: %s", run.uid, run.problem)
         wait([disk.submit(partial(self.journal.keep, run.uid, self._kept))], KEEP_S)
-        later.submit(self.make_up)
+        self._again.append(run.jobs.write(self.make_up))
 
     def attach(self, engine: RunEngine) -> "RawWriter":
         """Subscribe this writer, and return it. Soon it writes the runs that earlier sessions left.
@@ -148,7 +149,7 @@ class RawWriter:
 
     def _subscribe(self, engine: RunEngine) -> None:
         token = engine.subscribe(self)
-        if self._threads is None:
+        if self._disk is None:
             self._start()
 
         def end() -> None:
@@ -160,21 +161,19 @@ class RawWriter:
 
     def drain(self) -> None:
         """Wait until all documents that have arrived are written, and the kept runs were tried; end the threads."""
-        if self._threads is None:
+        if self._disk is None:
             return
-        disk, tiled, later = self._threads
-        tiled.close()
         arrived = [run.jobs.submit(lambda: None) for run in self._live.values()]
         wait([*self._ending, *arrived], LAST_S)
         for run in self._live.values():  # they go on without us: the next session writes them
             run.jobs.finish()
         self._live.clear()
-        later.when_idle(None)
+        self._disk.when_idle(None)
         if self._due < math.inf:
-            later.submit(self.make_up)
-        for thread in (disk, later):
-            thread.close()
-        self._threads = None
+            self._make_up_soon()
+        wait(self._again, AGAIN_S)
+        self._disk.close()
+        self._disk = None
 
     def close(self) -> None:
         """Close the journal, unless an agent uses the writer."""
@@ -194,9 +193,14 @@ class RawWriter:
             self.make_up()
 
     def _make_up_due(self) -> None:
-        """Write kept runs again if one is in memory, or the pause is over."""
-        if time.monotonic() > self._due or self._kept.is_in_memory:
-            self.make_up()
+        """Write kept runs again if one is in memory, or the pause is over: in a thread, because Tiled may be slow."""
+        if (time.monotonic() > self._due or self._kept.is_in_memory) and all(each.done() for each in self._again):
+            self._again.clear()
+            self._make_up_soon()
+
+    def _make_up_soon(self) -> "Future[None]":
+        self._again.append(in_background("ainerd-make-up", self.make_up))
+        return self._again[-1]
 
     def make_up(self) -> None:
         """Write the kept runs again, oldest first.

@@ -13,9 +13,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from ainerd.activity import activity
 from ainerd.documents import Document, checked
-from ainerd.runs._jobs import Job, Jobs
+from ainerd.jobs import Job, Jobs, activity
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool

@@ -4,14 +4,14 @@ import gc
 import json
 import os
 import resource
+import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 
 from ainerd.server._embedded import HOSTS, serving, wait_until_unused
 
-STOP_TIMEOUT_S = 3.0
+STOP_TIMEOUT_S = 3
 MOST_FILES = 65_536  # open at once, connections included, if the system lets a process have so many
 
 
@@ -46,10 +46,7 @@ def main() -> None:
             wait_until_unused(directory)
         finally:
             status_file.unlink(missing_ok=True)
-            # A client in the middle of a request must not keep the process.
-            timeout = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
-            timeout.daemon = True
-            timeout.start()
+            signal.alarm(STOP_TIMEOUT_S)  # a client in the middle of a request must not keep the process
     gc.freeze()  # the memory goes with the process: a last collection of it takes most of a second
 
 

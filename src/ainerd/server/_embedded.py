@@ -22,8 +22,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 from urllib.parse import unquote
@@ -32,8 +33,9 @@ import httpx
 from tiled.client.container import Container
 
 from ainerd.config import SettingsError, Storage
+from ainerd.jobs import in_background
+from ainerd.processes import is_locked, lock_file
 from ainerd.server._connect import ServerError, connect, probe
-from ainerd.server._presence import is_locked, try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ class EmbeddedServer:
                 if (user := _register_user(directory)) is not None:
                     try:
                         with open(directory / "lock", "a", opener=_private) as lock:
-                            is_first = try_lock(lock)
+                            is_first = lock_file(lock)
                             if is_first and (directory / "home").exists() and not (directory / "catalog.db").exists():
                                 logger.warning(
                                     "%s was served before, and its catalog.db is missing: it begins empty. If that is "
@@ -196,10 +198,7 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
     0
     >>> close()
     """
-    pool = ThreadPoolExecutor(1, "ainerd-server-start")
-    opened = pool.submit(open_tiled, storage)
-    pool.shutdown(wait=False)
-    return opened.result
+    return in_background("ainerd-server-start", partial(open_tiled, storage)).result
 
 
 def running(directory: Path) -> tuple[str, str] | None:
@@ -269,8 +268,7 @@ class _Service:
             self.process = _spawn(directory, readable, hosts, lock)
         self.uri = str(_read_status(directory)["uri"])
         self._stop = threading.Event()
-        self._watch = threading.Thread(target=self._keep_alive, name="ainerd-server", daemon=True)
-        self._watch.start()
+        self._watch = in_background("ainerd-server", self._keep_alive)
 
     def end(self) -> None:
         """Stop using the server; wait for its end if it was started here and has no other user.
@@ -280,7 +278,7 @@ class _Service:
         if os.getpid() != self._session:
             return
         self._stop.set()
-        self._watch.join(START_TIMEOUT_S)
+        wait([self._watch], START_TIMEOUT_S)
         for client in self.clients:
             client.context.http_client.close()
         others, process = _unregister_user(self._user), self.process
@@ -299,7 +297,7 @@ class _Service:
             try:
                 _rotate(self._directory / "server.log")
                 with open(self._directory / "lock", "a", opener=_private) as lock:
-                    if not try_lock(lock):
+                    if not lock_file(lock):
                         continue
                     before = _read_status(self._directory).get("readable_storage", [])
                     self._readable = sorted({*self._readable, *before})  # also those of other users
@@ -332,7 +330,7 @@ def _private(path: str, flags: int) -> int:
 def _register_user(directory: Path) -> int | None:
     """Register this process as a user; return the open file for `_unregister_user`, or None while the server ends."""
     file = _open_users(directory)
-    if try_lock(file, fcntl.LOCK_SH):
+    if lock_file(file, fcntl.LOCK_SH):
         return file
     os.close(file)
     return None
@@ -341,7 +339,7 @@ def _register_user(directory: Path) -> int | None:
 def _unregister_user(file: int) -> bool:
     """Unregister this process as a user, and return whether the server has other users."""
     # Without the lock for itself, the server has it already, or there are other users.
-    others = not try_lock(file) and try_lock(file, fcntl.LOCK_SH)
+    others = not lock_file(file) and lock_file(file, fcntl.LOCK_SH)
     os.close(file)
     return others
 
@@ -368,7 +366,7 @@ def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]
             start_new_session=True,  # Ctrl-C in this session must not reach the server
         )
     # It may end long after its users: a thread must wait for it, so that it does not become a zombie.
-    threading.Thread(target=process.wait, name="ainerd-server-end", daemon=True).start()
+    in_background("ainerd-server-end", process.wait)
     try:
         assert process.stdout is not None
         with process.stdout:

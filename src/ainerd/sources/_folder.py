@@ -15,7 +15,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
 from ainerd.documents import Document, EventFrames, FrameError, MissingFrames
-from ainerd.server import only_here
+from ainerd.processes import only_here
 from ainerd.sources._acquisition import AcquisitionFiles
 from ainerd.sources._catalogue import AWAY_S
 from ainerd.sources._source import Intake

@@ -10,12 +10,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 import ainerd
-from ainerd.activity import doing
-from ainerd.forks import call_before_exit
+from ainerd.jobs import doing, in_background
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
+from ainerd.processes import call_before_exit
 from ainerd.technique import Landmarks, NullRegimes
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
@@ -53,7 +53,7 @@ _scorers: dict[str, NoveltyScorer] = {}
 _fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
 _lock = Lock()  # of both
 _ahead, _expected = Lock(), set[str]()  # one at a time is calibrated ahead, and once
-_threads, _leaving = list[Thread](), Event()  # set when the interpreter exits
+_ahead_done, _leaving = list[Future[None]](), Event()  # set when the interpreter exits
 _LEAVE_S = 5.0  # longest wait for the exposures in hand
 
 
@@ -128,15 +128,12 @@ def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str,
                 calibrated(bank, encoder, stop=_leaving, **given)
 
     if new and not _leaving.is_set():
-        thread = Thread(target=work, name="ainerd-calibrate", daemon=True)
-        _threads.append(thread)
-        thread.start()
+        _ahead_done.append(in_background("ainerd-calibrate", work))
 
 
 def _end() -> None:
     _leaving.set()
-    for thread in _threads:
-        thread.join(_LEAVE_S)
+    wait(_ahead_done, _LEAVE_S)
 
 
 call_before_exit(_end)  # registered before the agents, so it is called after the last analysis

@@ -28,7 +28,7 @@ from tiled.queries import KeyPresent
 
 from ainerd.config import Settings
 from ainerd.documents import Document, FrameError, Metadata, MissingFrames, Run, allowed_file, open_item
-from ainerd.server import only_here
+from ainerd.processes import only_here
 from ainerd.sources import Intake
 from ainerd_xpcs.technique._curves import has_curves
 from ainerd_xpcs.technique._map_run import ABOUT

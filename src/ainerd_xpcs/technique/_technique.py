@@ -10,8 +10,8 @@ import numpy as np
 from numba.core.event import Listener, register
 from numpy.typing import NDArray
 
-from ainerd.activity import doing
 from ainerd.config import read_section
+from ainerd.jobs import doing
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
 from ainerd.technique import (
     AnalysisError,

@@ -145,14 +145,14 @@ def test_what_later_runs_may_need_is_calibrated_while_this_one_goes_on(bank, mon
 def test_what_is_calibrated_ahead_ends_when_the_interpreter_exits(bank, monkeypatch):
     """A thread that is in a library then may abort the process."""
     monkeypatch.setattr(_calibration, "_expected", set())
-    monkeypatch.setattr(_calibration, "_threads", [])
+    monkeypatch.setattr(_calibration, "_ahead_done", [])
     monkeypatch.setattr(_calibration, "_leaving", threading.Event())
     monkeypatch.setattr(_calibration, "calibrated", lambda *given, stop, **more: stop.wait(60))
     _calibration.calibrate_ahead(bank, Encoder.load(), [SEEN | {"n_pixels": 310.0}])
-    (thread,) = _calibration._threads
-    assert thread.is_alive()
+    (ahead,) = _calibration._ahead_done
+    assert not ahead.done()
     _calibration._end()
-    assert not thread.is_alive()
+    assert ahead.done()
     with pytest.raises(CancelledError):
         bank.features(
             Encoder.load(), n_frames=1, counts=150.0, n_pixels=400.0, contrast=0.2, stop=_calibration._leaving

@@ -1,16 +1,17 @@
-"""Work that no error ends: a queue of jobs with its thread, and subscribers that never raise.
+"""Work in other threads: one job, queues of jobs that no error ends, and names of long steps for a waiting person.
 
-An exception of a subscriber ends the plan of a RunEngine.
+An exception of a subscriber ends the plan of a RunEngine, so `harmless` ones never raise.
 """
 
 import itertools
 import logging
 import queue
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -19,31 +20,56 @@ logger = logging.getLogger(__name__)
 IDLE_S = 1.0  # between two rounds of the idle jobs
 LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: shortest wait for slow jobs, pause between two looks
 LONGEST = 200  # characters of an error in the log
+PATIENCE_S = 1.0  # a longer wait is announced
+_MANY = 20  # items from which on there is a bar
+LINGER_S = 2.0  # of many short activities in a row, each is still named between two of them
 
 T = TypeVar("T")
 Job = Callable[[], Any]
+_lock, _began = threading.Lock(), dict[str, list[float]]()
+_ended: tuple[str, float] = "", 0.0
+
+
+def in_background(name: str, job: Callable[[], T]) -> "Future[T]":
+    """Do one job in a thread of its own, and return its future at once; the interpreter does not wait for the thread.
+
+    Examples
+    --------
+    >>> in_background("ainerd-sum", lambda: 1 + 1).result()
+    2
+    """
+    done: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(job())
+        except BaseException as error:  # who waits for the future raises it
+            done.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return done
 
 
 class Jobs:
     """A queue of jobs, and the thread that does them; an error ends neither.
 
     Jobs may be submitted before `start`, from any thread; they wait until then. Those of one kind are done in order,
-    and writes before all others.
+    and writes before all others. The idle jobs are done each `idle_s` seconds, by default `IDLE_S`.
     """
 
-    def __init__(self, name: str = "ainerd-analysis") -> None:
-        self._name = name
+    def __init__(self, name: str = "ainerd-analysis", idle_s: float | None = None) -> None:
+        self._name, self._idle_s = name, IDLE_S if idle_s is None else idle_s
         self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
         self._number = itertools.count()
         self._idle: tuple[Job, ...] = ()
         self._idles_at = 0.0  # on the clock of `time.monotonic`: when the idle jobs are next due
-        self._thread: threading.Thread | None = None
+        self._ends: Future[None] | None = None  # of the thread
+        self._ident = 0  # of the thread
 
     def start(self) -> None:
         """Start the thread."""
-        self._idles_at = time.monotonic() + IDLE_S
-        self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-        self._thread.start()
+        self._idles_at = time.monotonic() + self._idle_s
+        self._ends = in_background(self._name, self._work)
 
     def submit(self, job: Callable[[], T]) -> "Future[T]":
         """Add a job and return at once; the future gets its result or error."""
@@ -58,7 +84,7 @@ class Jobs:
 
         In the thread itself, and while it does not run, the job is done at once.
         """
-        if not self.is_alive or threading.current_thread() is self._thread:
+        if not self.is_alive or threading.get_ident() == self._ident:
             return job()
         asked = self._put(0, partial(_tried, job))
         while not wait([asked], LOOK_S).done:
@@ -70,7 +96,7 @@ class Jobs:
         return cast(T, result)
 
     def when_idle(self, job: Job | None) -> None:
-        """Do this job, too, every second while no other job waits; after None do no such job any more."""
+        """Do this job, too, again and again while no other job waits; after None do no such job any more."""
         self._idle = () if job is None else tuple({*self._idle, job})
 
     @property
@@ -81,7 +107,7 @@ class Jobs:
     @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._ends is not None and not self._ends.done()
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until all jobs submitted so far are done; return False if that takes longer."""
@@ -101,8 +127,7 @@ class Jobs:
         while self.is_alive and (waited := time.monotonic() - began) < timeout_s:
             if waited >= LEAVE_S and is_slow():
                 return
-            assert self._thread is not None
-            self._thread.join(LOOK_S)
+            wait([] if self._ends is None else [self._ends], LOOK_S)
 
     def _put(self, rank: int, job: Job | None) -> "Future[Any]":
         done: Future[Any] = Future()
@@ -110,6 +135,7 @@ class Jobs:
         return done
 
     def _work(self) -> None:
+        self._ident = threading.get_ident()
         while True:
             job, done = self._next()
             if job is None:
@@ -128,23 +154,8 @@ class Jobs:
         try:
             return self._queue.get(timeout=until_idle)[2:]
         except queue.Empty:
-            jobs, self._idles_at = self._idle, time.monotonic() + IDLE_S
+            jobs, self._idles_at = self._idle, time.monotonic() + self._idle_s
             return lambda: [job() for job in jobs], Future()
-
-
-def in_background(name: str, job: Callable[[], T]) -> "Future[T]":
-    """Do one job in a thread of its own, and return its future at once.
-
-    Examples
-    --------
-    >>> in_background("ainerd-sum", lambda: 1 + 1).result()
-    2
-    """
-    jobs = Jobs(name)
-    jobs.start()
-    done = jobs.submit(job)
-    jobs.finish()
-    return done
 
 
 def _tried(job: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
@@ -181,3 +192,67 @@ def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any],
             logger.error("%s left out a %s document: %s: %s", subscriber, str(name)[:LONGEST], kind, text)
 
     return taken
+
+
+class doing:  # noqa: N801  (used like a function)
+    """Name an activity while it lasts, in any thread."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        with _lock:
+            _began.setdefault(self._what, []).append(time.monotonic())
+
+    def __exit__(self, *_: object) -> None:  # not of a generator: Python closes those of daemon threads when it ends
+        global _ended
+        with _lock:
+            _began[self._what].pop()
+            if not _began[self._what]:
+                del _began[self._what]
+            _ended = self._what, time.monotonic()
+
+
+def activity(within_s: float = LINGER_S) -> str:
+    """Return the activity that began first, or the last one that ended within this time; empty if there is none."""
+    with _lock:
+        if _began:
+            return min(_began, key=lambda what: _began[what][0])
+        what, when = _ended
+        return what if time.monotonic() - when < within_s else ""
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Print the reason for a wait that takes longer than `PATIENCE_S`; only to a terminal."""
+    if not _is_watched():
+        yield
+        return
+
+    over = threading.Event()
+
+    def tell() -> None:
+        if over.wait(PATIENCE_S):
+            return
+        now = f": {doing}" if (doing := activity()) else ""
+        print(f"ainerd: {what}{now} …", file=sys.stderr, flush=True)
+
+    in_background("ainerd-waiting", tell)
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def counted(items: Iterable[T], what: str, n: int) -> Iterable[T]:
+    """Return the `n` items, with a progress bar if there are many; only on a terminal."""
+    if not _is_watched() or n < _MANY:
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, what, n, console=Console(file=sys.stderr), transient=True)
+
+
+def _is_watched() -> bool:
+    return sys.stderr.isatty() and threading.current_thread() is threading.main_thread()

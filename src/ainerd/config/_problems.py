@@ -1,0 +1,122 @@
+"""Problems of settings, as lines that name the key and the remedy."""
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+S = TypeVar("S", bound=BaseModel)
+
+REMOVED = {  # keys of the TOML
+    "storage.when_full": "plans wait while a disk has less room than storage.least_free_mb",
+    "steering.age": "regimes that follow from each other in time are a path, whatever the next position is",
+}
+
+
+def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
+    """Validate the section `name` of the TOML and return it.
+
+    Raises SettingsError with one line for each problem, which names the key.
+
+    Examples
+    --------
+    >>> read_section(Detector, {"image": "lambda750k_image"}, "detector").image
+    'lambda750k_image'
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        if not values:
+            needs = ", ".join(dotted(e["loc"]) for e in error.errors())
+            raise SettingsError(f"there is no section [{name}], which needs {needs}") from None
+        raise SettingsError("\n".join(problems_of(error, model, at=(name,)))) from None
+
+
+class SettingsError(ValueError):
+    """Raised if the settings are invalid; the message names the key and the file.
+
+    Examples
+    --------
+    >>> Settings.load(folder / "agent.toml")
+    Traceback (most recent call last):
+        ...
+    ainerd.config._problems.SettingsError: cannot read ...agent.toml: No such file or directory
+    """
+
+    def in_file(self, path: Path) -> Self:
+        """Return the error with the name of the file in each line."""
+        return type(self)("\n".join(f"{path}: {line}" for line in str(self).splitlines()))
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], technique: str = "", at: tuple[str, ...] = ()
+) -> list[str]:
+    """Return one line ``key: problem`` for each invalid value of a model whose own key is `at`."""
+    problems = []
+    for e in error.errors():
+        message = e["msg"].removeprefix("Value error, ")
+        if e["type"] not in ("missing", "extra_forbidden", "value_error") and not {"storage", "webhook"} & {*e["loc"]}:
+            # neither the key of a server nor the token in an address
+            message += f", got {short(e['input'])}"
+        where = (*at, *e["loc"])
+        if dotted(where) in REMOVED:
+            message = f"was removed: {REMOVED[dotted(where)]}"
+        elif e["type"] == "extra_forbidden":
+            message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
+            if technique and "did you mean" not in message:
+                message += f"; a key of the technique goes to [{technique}]"
+        problems.append(f"{dotted(where)}: {message}" if where else message)
+    return problems
+
+
+def unusable_values(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
+    """Yield one line for each value that is invalid in any setting: text that a path cannot contain, or a huge integer.
+
+    An integer is too large if it does not fit into a float.
+    """
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from unusable_values(each, (*at, name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from unusable_values(each, at)
+    elif isinstance(value, str | Path) and any(x == "\0" or "\ud800" <= x <= "\udfff" for x in str(value)):
+        yield f"{dotted(at)}: has NUL, or half of a surrogate pair, in its text"
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        yield f"{dotted(at)}: the integer has more than {sys.float_info.max_10_exp} digits"
+
+
+def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """Return the keys of the section at a location; empty if it is not a section."""
+    for name in location:
+        field = getattr(model, "model_fields", {}).get(name)
+        model = None if field is None else field.annotation
+    return list(getattr(model, "model_fields", {}))
+
+
+def alternatives(key: str, known: list[str]) -> str:
+    """Return the end of a message, with the most similar key or all known keys."""
+    close = difflib.get_close_matches(key, known, 1)
+    return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
+
+
+def files_near(path: Path) -> str:
+    """Return the end of a message, with a settings file near a path that is not a settings file."""
+    folder = path if path.is_dir() else path.parent
+    files = {file.name: file for file in sorted(folder.glob("*.toml")) if ".instrument" not in file.suffixes}
+    similar = [*files] if path.is_dir() else difflib.get_close_matches(path.name, files, 1)
+    return f", did you mean {files[similar[0]]}?" if similar else ""
+
+
+def short(value: Any) -> str:
+    """Return a value as text of at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def dotted(location: tuple[Any, ...]) -> str:
+    """Return a location as ``section.key``."""
+    return ".".join(map(str, location))

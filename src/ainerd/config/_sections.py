@@ -1,0 +1,285 @@
+"""The sections of the TOML that are the same for all techniques."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from ainerd.config._problems import SettingsError, short
+from ainerd.knobs import ExposureOptions, Knob, lengths, range_of
+
+DAY_S = 86_400.0
+FARTHEST = 1e9  # of a position: beyond it, differences of positions lose their digits
+
+
+class Section(BaseModel):
+    """A section of the TOML; unknown keys are refused.
+
+    Examples
+    --------
+    >>> class MineSettings(Section):
+    ...     alpha: float = 0.05
+    >>> read_section(MineSettings, {"alpha": 0.01}, "mine").alpha
+    0.01
+    >>> read_section(MineSettings, {"alfa": 0.01}, "mine")
+    Traceback (most recent call last):
+        ...
+    ainerd.config._problems.SettingsError: mine.alfa: unknown key, did you mean 'alpha'?
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def read_map(path: Path, name: str) -> NDArray[Any]:
+    """Return the array, (rows, columns), in the .npy file of the key `name`. A ValueError names key and file.
+
+    Examples
+    --------
+    >>> path = folder / "roi.npy"
+    >>> np.save(path, np.ones((4, 6), np.int64))
+    >>> read_map(path, "xpcs.roi_map").shape
+    (4, 6)
+    """
+    if not path.is_file():
+        raise ValueError(f"{name}: there is no {path}")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{name}: {path} is not a .npy: {error}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2:
+        raise ValueError(f"{name}: {path} must hold an array of (rows, columns)")
+    return array
+
+
+class Detector(Section):
+    """Data keys of the detector in the documents.
+
+    Examples
+    --------
+    >>> read_section(Detector, {"image": "lambda750k_image", "n_frame": "frames"}, "detector")
+    Traceback (most recent call last):
+        ...
+    ainerd.config._problems.SettingsError: detector.n_frame: unknown key, did you mean 'n_frames'?
+    """
+
+    image: str = Field(min_length=1)  #: data key of the frames
+    n_frames: str = ""  #: configuration key of the frames of an exposure; empty if the detector has none
+    frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
+    frame_number: str = ""  #: data key, or /dataset in the file, of the detector's number of each frame
+    ticks: str = ""  #: the same of times, in s or ticks of frame_time_s, if frames come at any times
+    pixel_order: Literal["", "rows", "columns"] = ""  #: of a Rigaku detector: how a module numbers its pixels
+    flags: dict[str, float] = {}  #: readings that report faults, by data key, with the largest value without a fault
+
+    @model_validator(mode="after")
+    def _numbered_once(self) -> Self:
+        if self.frame_number and self.ticks:
+            raise ValueError("frame_number and ticks are both given: leave one of them out")
+        if self.frame_number == self.image:
+            raise ValueError(f"frame_number = {self.image!r} is the key of the frames themselves")
+        return self
+
+    @property
+    def number(self) -> str:
+        """The one of `frame_number` and `ticks` that is not empty."""
+        return self.frame_number or self.ticks
+
+
+class Steering(Section):
+    """Limits and options of the suggestions.
+
+    Examples
+    --------
+    >>> read_section(Steering, {"bounds": {"sample_x": [0, 10]}, "beam_size": 20}, "steering")
+    Traceback (most recent call last):
+        ...
+    ainerd.config._problems.SettingsError: steering: beam_size = 20 is wider than the bounds (10): is it in their unit?
+    """
+
+    bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
+    knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
+    exposure: ExposureOptions | None = None  #: modes of the detector, attenuators and limits of dose
+    policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
+    smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
+    elongation: float = Field(default=1.0, ge=1)  #: how many times as long as wide such a region may be
+    beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
+    dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
+    seed: int = 0
+    shared_s: float = Field(default=0.0, ge=0)  #: how long a proposal of another session counts; 0: there is no other
+    partners: list[str] = []  #: agents of other techniques on this sample: what is novel to them is measured here, too
+    enough: float | None = Field(default=None, gt=0, lt=0.5)  #: relative error at which plans end an exposure early
+    review: bool = False  #: whether plans measure only suggestions that a person took on a page
+    review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounds_of_knobs(cls, given: Any) -> Any:
+        """Take the bounds from the ranges of the knobs."""
+        knobs = given.get("knobs") if isinstance(given, Mapping) else None
+        if not isinstance(knobs, Mapping) or not knobs:
+            return given
+        ranges = {name: range_of(dict(knob)) for name, knob in knobs.items() if isinstance(knob, Mapping | Knob)}
+        if "bounds" in given and _plain(given["bounds"]) != _plain(ranges):
+            raise ValueError("bounds and knobs are both given: write the limits as the range of each knob")
+        return {**given, "bounds": {name: limits for name, limits in ranges.items() if limits}}
+
+    @field_validator("bounds", mode="before")
+    @classmethod
+    def _are_limits(cls, bounds: Any) -> Any:
+        if not isinstance(bounds, Mapping) or not bounds:
+            raise ValueError(
+                f"limits by the actuators' names are needed, such as sample_x = [0.0, 10.0], got {bounds!r}"
+            )
+        for name, limits in bounds.items():
+            if not name or set(name) & set("./"):
+                raise ValueError(f"{name!r} is not a name of an actuator: it has a dot or a slash, or is empty")
+            numbers = isinstance(limits, list | tuple) and len(limits) == 2
+            if not numbers or not all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in limits):
+                raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {short(limits)}")
+            low, high = limits
+            if max(abs(low), abs(high)) > FARTHEST:
+                raise ValueError(f"{name} is limited to ±{FARTHEST:g}, got {short(limits)}: is the unit right?")
+            if low == high:
+                raise ValueError(f"{name} has no width: [{low:g}, {high:g}]")
+            if low > high:
+                raise ValueError(f"{name} is the wrong way round, did you mean [{high:g}, {low:g}]?")
+        return bounds
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        lengths(self.knobs)
+        if self.exposure is not None:
+            if self.beam_size is None:
+                raise ValueError("exposure needs beam_size: exposures closer than it share their dose")
+            if unknown := [name for name in self.exposure.spot if name not in self.bounds]:
+                raise ValueError(f"exposure.spot: there is no knob {unknown[0]!r}, only {', '.join(self.bounds)}")
+        if any(knob.length for knob in self.knobs.values()):
+            if self.smallest_feature is not None:
+                raise ValueError("smallest_feature: the lengths of the knobs take its place, leave it out")
+            return self
+        widest = max(high - low for low, high in self.bounds.values())
+        for name in ("smallest_feature", "beam_size"):
+            length = getattr(self, name)
+            if length is not None and length > widest:
+                raise ValueError(f"{name} = {length:g} is wider than the bounds ({widest:g}): is it in their unit?")
+        return self
+
+
+def _plain(bounds: Any) -> Any:
+    """Return bounds with lists in place of tuples."""
+    return (
+        {name: [*x] if isinstance(x, tuple) else x for name, x in bounds.items()}
+        if isinstance(bounds, dict)
+        else bounds
+    )
+
+
+class Recorded(Section):
+    """Readings of a run to keep besides its frames: names in the result, and data keys.
+
+    Examples
+    --------
+    >>> read_section(Recorded, {"series": {"load": "cell_load"}, "readings": {"load": "cell_mean"}}, "recorded")
+    Traceback (most recent call last):
+        ...
+    ainerd.config._problems.SettingsError: recorded: series.load is also in readings, rename one of them
+    """
+
+    series: dict[str, str] = {}  #: monitored during the run
+    readings: dict[str, str] = {}  #: read once
+    start: dict[str, str] = {}  #: keys of the start document, besides sample, user, proposal and plan
+    units: dict[str, str] = {}  #: of all these
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if both := [name for name in self.series if name in self.readings]:
+            raise ValueError(f"series.{both[0]} is also in readings, rename one of them")
+        return self
+
+
+class Acquisition(Section):
+    """Places in the files of acquisitions from which documents take their values, for the source ``folder:PATH``.
+
+    The defaults are those of APS 8-ID. Paths are those of datasets in ``NAME_metadata.hdf``.
+
+    Examples
+    --------
+    >>> read_section(Acquisition, {"columns": {"load": "load_N"}}, "acquisition")
+    Traceback (most recent call last):
+        ...
+    ainerd.config._problems.SettingsError: acquisition: columns need record, the pattern of the CSV, such as ...
+    """
+
+    dataset: str = "/entry/data/data"  #: of the frames in NAME.h5
+    frame_time_s: str = "/entry/instrument/detector_1/frame_time"  #: path of the time from frame to frame
+    n_frames: str = ""  #: path of the number of frames; empty if those in the file are all
+    began: str = "/entry/start_time"  #: path of the time of the first frame
+    readings: dict[str, str] = {}  #: paths of numbers, by data key
+    start: dict[str, str] = {"qmap_file": "/entry/instrument/detector_1/qmap_file"}  #: by key of the start document
+    units: dict[str, str] = {}  #: of readings, which are converted
+    record: str = ""  #: pattern of the CSV beside the frames; empty if there is none
+    record_time: str = "time_s"  #: its column of times
+    record_zero: str = ""  #: path of its clock's time at the first frame; empty if it shows dates, or epoch seconds
+    record_ahead_s: float = 0.0  #: how far its clock is ahead of that of the frames
+    columns: dict[str, str] = {}  #: of the CSV, by data key
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if both := [name for name in self.readings if name in self.columns]:
+            raise ValueError(f"readings.{both[0]} is also in columns, give one of them another data key")
+        if unknown := [name for name in self.units if name not in {*self.readings, *self.columns}]:
+            raise ValueError(f"units.{unknown[0]}: no reading or column has that data key")
+        if self.columns and not self.record:
+            raise ValueError('columns need record, the pattern of the CSV, such as "*rheo*.csv"')
+        return self
+
+
+class Storage(Section):
+    """Places of data.
+
+    Examples
+    --------
+    >>> storage = Storage(directory=folder / "tiled", frames=[])
+    >>> storage.create_directory()
+    >>> oct(storage.directory.stat().st_mode)[-3:]  # nobody else reads it
+    '700'
+    """
+
+    uri: str = ""  #: address of a Tiled server; empty for the embedded one
+    api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file
+    directory: Path  #: for the embedded server, and for documents that Tiled did not accept
+    frames: list[Path]  #: folders that frames may be read from
+    late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
+    least_free_mb: float = Field(default=1000.0, ge=0)  #: room that the disks should have before an exposure, in MB
+    live: bool = True  #: whether open pages show the run in progress
+    hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
+    group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
+
+    def create_directory(self) -> None:
+        """Create `directory` for its owner, or also for its group to read; one that exists keeps its permissions.
+
+        The folder of documents below it is for the owner alone. No folder can be written by others, whatever the umask.
+        SettingsError if one cannot be created.
+        """
+        try:
+            for parent in [each for each in self.directory.parents if not each.exists()][::-1]:
+                parent.mkdir(0o755, exist_ok=True)
+            is_new = not self.directory.exists()
+            self.directory.mkdir(0o700, exist_ok=True)
+            if is_new:
+                self.directory.chmod(0o750 if self.group_reads else 0o700)
+            (self.directory / "unwritten").mkdir(0o700, exist_ok=True)
+        except OSError as error:
+            why = error.strerror
+            raise SettingsError(f"cannot create storage.directory {self.directory}: {why}") from None
+
+    @field_validator("uri")
+    @classmethod
+    def _is_address(cls, uri: str) -> str:
+        if uri and not uri.startswith(("http://", "https://")):
+            shown = uri.partition("?")[0]
+            raise ValueError(f"{shown!r} is not an address, did you mean 'http://{shown.rpartition('//')[2]}'?")
+        return uri

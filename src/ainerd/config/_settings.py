@@ -1,0 +1,244 @@
+"""All settings of an instrument: a TOML file, overridden by the environment."""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ainerd import DEFAULT_TECHNIQUE
+from ainerd.config._problems import SettingsError, alternatives, files_near, problems_of, short, unusable_values
+from ainerd.config._sections import Acquisition, Detector, Recorded, Steering, Storage
+from ainerd.technique import names
+
+PREFIX = "AINERD_"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file, without the byte order mark that some editors write before them.
+
+    Raises ValueError if it is not TOML; the message does not name the file.
+
+    Examples
+    --------
+    >>> path = folder / "mine.toml"
+    >>> _ = path.write_text('name = "mine"', encoding="utf-8-sig")
+    >>> read_toml(path)
+    {'name': 'mine'}
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8: save the file in that encoding") from None
+
+
+class Settings(BaseSettings):
+    """All settings of an instrument, for `ainerd.agent.build_agent`.
+
+    The environment overrides the file: ``AINERD_STEERING__SEED=1``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the agent.
+    technique : str
+        Name of an installed technique, see `ainerd.technique.names`.
+    section : dict
+        The technique's own section. It may be changed before an agent is built.
+    folder : Path
+        Folder of the file; relative paths start there.
+
+    Examples
+    --------
+    >>> settings = Settings.load("profiles/rheo_xpcs/small.toml")
+    >>> settings.technique, settings.detector.image, settings.steering.bounds
+    ('rheo_xpcs', 'lambda750k_image', {'sample_x': (0.0, 10.0), 'sample_y': (0.0, 10.0)})
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
+
+    name: str = Field(min_length=1)
+    technique: str = DEFAULT_TECHNIQUE
+    detector: Detector
+    steering: Steering
+    recorded: Recorded = Recorded()
+    acquisition: Acquisition = Acquisition()
+    storage: Storage
+    webhook: SecretStr = SecretStr("")  #: address that gets messages; it may hold a token
+    _section: dict[str, Any] = {}
+    _folder: Path = Path()
+    _file: Path | None = None
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The technique's own section."""
+        return self._section
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file."""
+        return self._folder
+
+    @property
+    def file(self) -> Path | None:
+        """The file; None for settings that were not read from one."""
+        return self._file
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the actuators, by name, where they are given."""
+        of_knobs = {name: knob.unit for name, knob in self.steering.knobs.items() if knob.unit}
+        return of_knobs | {name: unit for name, unit in self.recorded.units.items() if name in self.steering.bounds}
+
+    @property
+    def unit(self) -> str:
+        """Unit that all actuators share; empty if they have several."""
+        units = {self.units.get(name, "") for name in self.steering.bounds}
+        return units.pop() if len(units) == 1 else ""
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_web_address(cls, webhook: SecretStr) -> SecretStr:
+        import httpx  # most settings have none
+
+        try:
+            url = httpx.URL(webhook.get_secret_value())
+            is_address = not str(url) or (url.scheme in ("http", "https") and bool(url.host))
+        except httpx.InvalidURL:
+            is_address = False
+        if not is_address:
+            raise ValueError("it is not the address of a web server: give https://host/path")
+        return webhook
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if self.steering.exposure is not None and not (self.detector.n_frames and self.detector.frame_time_s):
+            raise ValueError("steering.exposure: it needs detector.n_frames and detector.frame_time_s, which it sets")
+        if self.name in self.steering.partners:
+            raise ValueError(f"steering.partners: {self.name!r} is the name of this agent itself")
+        known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]
+        for name in self.recorded.units:
+            if name not in known:
+                raise ValueError(f"recorded.units.{name}: nothing has that name{alternatives(name, known)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override the file."""
+        return env_settings, init_settings
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a TOML file; its relative paths start in its own folder.
+
+        Raises SettingsError with one line for each problem, which names the file and the key.
+        """
+        path = Path(path)
+        try:
+            settings = cls.of(read_toml(path), path.parent)
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
+        except SettingsError as error:
+            raise error.in_file(path) from None
+        except (ValueError, RecursionError) as error:  # RecursionError: lists nested too deep
+            raise SettingsError(f"{path} is not TOML: {error}") from None
+        settings._file = path  # noqa: SLF001
+        return settings
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
+        """Make settings from the tables of a TOML file, overridden by the environment; see `tables`.
+
+        Raises SettingsError with one line for each problem, which names the key.
+        """
+        given = dict(given)
+        technique = os.environ.get(f"{PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))
+        section = given.pop(technique, {})
+        if not isinstance(section, dict):
+            raise SettingsError(f"{technique}: must be a section [{technique}]")
+        if private := [name for name in given if name.startswith("_")]:  # pydantic options, which would read files
+            raise SettingsError(f"{private[0]}: unknown key")
+        if problems := _misplaced({name: x for name, x in given.items() if name not in cls.model_fields}, technique):
+            raise SettingsError("\n".join(problems))
+        try:
+            settings = cls(**given)
+        except ValidationError as error:
+            raise SettingsError("\n".join(problems_of(error, cls, technique))) from None
+        except ValueError as error:  # a variable is not JSON
+            raise SettingsError(_not_json(error)) from None
+        settings._section = _overridden(section, f"{PREFIX}{technique.upper()}__")
+        if problems := [*unusable_values({**settings.model_dump(), technique: settings._section})]:
+            raise SettingsError("\n".join(problems))
+        settings._folder = folder.resolve()
+        storage = settings.storage
+        storage.directory = (settings._folder / storage.directory).resolve()
+        storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]
+        if any(frames == Path(frames.anchor) for frames in storage.frames):
+            raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")
+        return settings
+
+    def tables(self) -> dict[str, Any]:
+        """Return the settings without the API key, as tables of plain values for `of` on another machine."""
+        return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
+
+
+def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
+    """Return the problems of sections, in file or environment, that are neither general nor of this technique."""
+    nested = [variable for variable in os.environ if variable.startswith(PREFIX) and "__" in variable]
+    variables = {variable: variable.removeprefix(PREFIX).partition("__")[0].lower() for variable in nested}
+    known_names = {*Settings.model_fields, technique.lower(), *names()}
+    unknown = {name: f"[{name}]" if isinstance(value, Mapping) else name for name, value in sections.items()}
+    unknown |= {name: variable for variable, name in variables.items() if name not in known_names}
+    if sections and technique not in names():
+        return [f"technique: {technique!r} is not installed{alternatives(technique, names())}"]
+    known = [*Settings.model_fields, technique]
+    return [
+        f"{where}: technique is {technique!r}, remove the section or write technique = {name!r}"
+        if name in names()
+        else f"{where}: unknown {'key' if where == name else 'section'}{alternatives(name, known)}"
+        for name, where in unknown.items()
+    ]
+
+
+def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return a section overridden by the environment. Values of the environment are JSON or else text."""
+    table = deepcopy(dict(section))
+    for variable in sorted(name for name in os.environ if name.startswith(prefix)):
+        inner, *outer, last = table, *variable[len(prefix) :].split("__")
+        for name in outer:
+            inner = inner.setdefault(_known_key(name, inner), {})
+            if not isinstance(inner, dict):
+                raise SettingsError(f"{variable}: {name.lower()} is not a table")
+        text = os.environ[variable]
+        try:
+            inner[_known_key(last, inner)] = json.loads(text)
+        except ValueError:
+            inner[_known_key(last, inner)] = text
+    return table
+
+
+def _known_key(name: str, table: Mapping[str, Any]) -> str:
+    """Return the key of a table that matches a name in any case, or else the name in lower case."""
+    return next((key for key in table if key.lower() == name.lower()), name.lower())
+
+
+def _not_json(error: ValueError) -> str:
+    """Return a message that names the environment variable whose value is not JSON."""
+    text = getattr(error.__cause__, "doc", None)
+    variables = [name for name, value in os.environ.items() if name.startswith(PREFIX) and value == text]
+    if not variables:
+        return f"the environment: {error}"
+    shown = "the value" if any("STORAGE" in name for name in variables) else short(text)  # the API key is in it
+    return f'{variables[0]}: {shown} is not JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''

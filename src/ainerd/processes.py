@@ -1,0 +1,128 @@
+"""Locks between processes, which forked processes do not hold; where a process runs; and a call at its end."""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from getpass import getuser
+from pathlib import Path
+from socket import gethostname
+from typing import IO, Any
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 0.5  # between two attempts to lock a folder
+_held: dict[int, tuple[int, int]] = {}  # open files with a lock: device and inode, because a number is used again
+
+
+def lock_file(file: int | IO[Any], kind: int = fcntl.LOCK_EX, *, waits: bool = False) -> bool:
+    """Lock an open file; return False if another process holds the lock, unless this one `waits` for it.
+
+    A forked process loses the file: it would hold the lock for as long as it lives.
+
+    Examples
+    --------
+    >>> with open(folder / "lock", "w") as file, open(folder / "lock") as another:
+    ...     lock_file(file), lock_file(another)
+    (True, False)
+    """
+    try:
+        fcntl.flock(file, kind if waits else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    number = file if isinstance(file, int) else file.fileno()
+    state = os.fstat(number)
+    _held[number] = state.st_dev, state.st_ino
+    return True
+
+
+@contextmanager
+def only_here(folder: Path, stop: threading.Event) -> Iterator[None]:
+    """Wait until no other process works on a folder, and keep others waiting; do not wait once `stop` is set.
+
+    The folder itself is locked, so the settings of the other process do not matter. The lock ends with its process.
+    """
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        if not _lock_folder(folder, file):
+            logger.warning("another process watches %s: this one begins when that one has ended", folder)
+            while not stop.wait(LOOK_S) and not _lock_folder(folder, file):
+                pass
+        yield
+    finally:
+        os.close(file)
+
+
+def _lock_folder(folder: Path, file: int) -> bool:
+    try:
+        return lock_file(file)
+    except OSError as error:  # some network file systems lock no folders
+        logger.warning("%s cannot be locked, start one process for it alone: %s", folder, error)
+        return True
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file."""
+    try:
+        with open(path) as file:
+            return not lock_file(file, fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def whereabouts() -> dict[str, Any]:
+    """Return host, pid and user of this process, and the current time as ``since``."""
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        user = str(os.getuid())
+    return {"host": gethostname(), "pid": os.getpid(), "user": user, "since": time.time()}
+
+
+def where_it_may_run(process: Mapping[str, Any]) -> str | None:
+    """Return where a process with these `whereabouts` may be running, in words; None if it has ended.
+
+    A process of another host counts as running. Any program may have written the values: it raises various errors.
+    """
+    since = datetime.fromtimestamp(process["since"])
+    text = f" on {process['host']} (process {process['pid']} of {process['user']}, since {since:%d %b %H:%M})"
+    if process["host"] != gethostname():
+        return text
+    try:
+        os.kill(process["pid"], 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # it is of another account
+        pass
+    return text
+
+
+def call_before_exit(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function when the interpreter ends, while threads can still be started.
+
+    Functions of `atexit` run too late: then `concurrent.futures` cannot start threads, and files cannot be read. This
+    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order. It calls none of
+    them when a forked process ends.
+    """
+    process = os.getpid()
+    threading._register_atexit(lambda: os.getpid() == process and function(*arguments))  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _lose() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number, known in _held.items():
+        try:
+            state = os.fstat(number)
+        except OSError:  # closed since
+            continue
+        if (state.st_dev, state.st_ino) == known:
+            os.dup2(null, number, inheritable=False)  # in place of closing it: its owner here may do that later
+    os.close(null)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_lose)

@@ -1,0 +1,47 @@
+"""The interface between an agent and a technique.
+
+A technique turns the frames of a run into an `Analysis`, and the embeddings of many results into regimes. The agent
+uses only this interface; it does not depend on the computation. Entry points announce the installed techniques:
+
+===================== ==============================================================================================
+group                 target of the entry, which has the name of the technique
+===================== ==============================================================================================
+``ainerd.techniques`` the class, a `Technique`
+``ainerd.panels``     a module of drawing functions, see `Panels`; a light install must be able to import it
+``ainerd.commands``   a `typer.Typer`, which becomes ``ainerd <name> …``
+===================== ==============================================================================================
+"""
+
+from ainerd.technique._installed import Panels, TechniqueError, load, names, panels
+from ainerd.technique._records import (
+    Average,
+    Common,
+    Finding,
+    Landmarks,
+    NoReadings,
+    NullRegimes,
+    Outcome,
+    Pace,
+    Question,
+    Readings,
+    Regimes,
+    RunInfo,
+    Series,
+    Unit,
+)
+from ainerd.technique._technique import (
+    Analysis,
+    AnalysisError,
+    EventReader,
+    RunAnalysis,
+    Technique,
+    begin,
+    is_novel,
+    provides,
+)
+
+__all__ = [
+    "Analysis", "AnalysisError", "Average", "Common", "EventReader", "Finding", "Landmarks", "NoReadings",
+    "NullRegimes", "Outcome", "Pace", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series",
+    "Technique", "TechniqueError", "Unit", "begin", "is_novel", "load", "names", "panels", "provides",
+]  # fmt: skip

@@ -1,0 +1,436 @@
+"""The base classes of a technique and of its analysis of a unit, and the record that an analysis returns."""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.technique._records import (
+    Average,
+    Common,
+    Finding,
+    Landmarks,
+    NullRegimes,
+    Pace,
+    Question,
+    Regimes,
+    RunInfo,
+    Unit,
+)
+
+
+class AnalysisError(Exception):
+    """Raised if a run cannot be analysed; the message becomes the reason of the result.
+
+    Examples
+    --------
+    >>> from ainerd.testing import ExampleRun, analyse
+    >>> analyse(Toy(), ExampleRun(frames=np.zeros((20, 6, 8))))
+    Traceback (most recent call last):
+        ...
+    ainerd.technique._technique.AnalysisError: 20 frames without finite counts: is the shutter open?
+    """
+
+
+def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str, ...] | None) -> None:
+    if np.dtype(dtype).kind in "OV":
+        raise ValueError(f"{what} must be of numbers or text, got {dtype}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{what} must have a shape of numbers from 0 on, got {shape}")
+    if dims is not None and (isinstance(dims, str) or len(set(dims)) != len(shape)):
+        raise ValueError(f"{what} has shape {shape}, its dims must be as many different names: {dims!r}")
+
+
+def is_novel(p: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+    """Return whether p-values are at most alpha; NaN is not novel. No other code compares p-values with alpha.
+
+    Examples
+    --------
+    >>> is_novel([0.01, 0.2, np.nan], 0.05).tolist()
+    [True, False, False]
+    """
+    return np.less_equal(p, alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Result of a technique for one run, event or series.
+
+    Attributes
+    ----------
+    embedding : ndarray, shape (d,), float32
+        Point of the latent space, from which regimes and suggestions are computed.
+    novelty_p : float or None
+        Conformal p-value of the run, compared with the fixed bank; None without a verdict.
+    arrays : mapping of str to ndarray
+        Arrays to store, by name.
+    dims : mapping of str to tuple of str
+        Names of the dimensions of each array.
+    tables : mapping of str to mapping of str to ndarray
+        Tables to store, each with columns (n,) by name. A reader gets a whole table with one request.
+    summary : mapping of str to number or str
+        Numbers and texts by which people can filter results. `units` has the units of the numbers.
+    units : mapping of str to str
+        Units of the numbers in `summary`, of the arrays and of the columns of tables.
+    model, calibration : mapping
+        Encoder and bank behind the verdict: {name, sha256} and {id, n, alpha}.
+    status : {"complete", "partial"}
+        Partial if the run had fewer frames than announced, or announced no number of frames; the result is usable.
+
+    Raises
+    ------
+    ValueError
+        If an array or a table cannot be stored because of its name, dtype or dimensions.
+
+    Examples
+    --------
+    >>> from ainerd.testing import ExampleRun, analyse
+    >>> frames = np.random.default_rng(0).poisson(4.0, (20, 6, 8))
+    >>> analysis = analyse(Toy(usual_counts=[1.0, 1.1, 1.2]), ExampleRun(frames=frames))
+    >>> float(analysis.novelty_p), analysis.novel, f"{analysis.summary['counts']:.1f}"  # p is at least 1 / (3 + 1)
+    (0.25, False, '3.9')
+    """
+
+    embedding: NDArray[np.float32]
+    novelty_p: float | None
+    arrays: Mapping[str, NDArray[Any]]
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    summary: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    status: Literal["complete", "partial"] = "complete"
+
+    def __post_init__(self) -> None:
+        for name in (*self.arrays, *self.tables):
+            if not name or set(name) & set("./"):
+                raise ValueError(f"the name of an array or a table, {name!r}, is empty or has a dot or a slash")
+        for name, array in self.arrays.items():
+            _check_array(f"arrays[{name!r}]", np.asarray(array).dtype, np.shape(array), self.dims.get(name))
+        for name, columns in self.tables.items():
+            if name in self.arrays:
+                raise ValueError(f"{name!r} is an array and a table: give one of them another name")
+            shapes = {column: np.shape(values) for column, values in columns.items()}
+            if not shapes or len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
+                raise ValueError(f"tables[{name!r}] must hold columns of one dimension and length, got {shapes}")
+            for column, values in columns.items():
+                _check_array(f"tables[{name!r}][{column!r}]", np.asarray(values).dtype, np.shape(values), None)
+
+    @property
+    def novel(self) -> bool | None:
+        """Whether ``novelty_p <= calibration["alpha"]``, see `is_novel`; None without a p-value.
+
+        Raises
+        ------
+        ValueError
+            If there is a p-value but no alpha.
+        """
+        if self.novelty_p is None:
+            return None
+        if self.calibration.get("alpha") is None:
+            raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
+        return bool(is_novel(self.novelty_p, self.calibration["alpha"]))
+
+
+class EventReader(Protocol):
+    """Reads the files of an exposure in which a detector recorded events, see `RunAnalysis.open_events`.
+
+    Examples
+    --------
+    >>> from ainerd_xpcs.numerics import Partition, RigakuReader
+    >>> frame, pixel, count = np.array([0, 0, 2]), np.array([5, 1029, 5]), np.array([1, 2, 1])
+    >>> (frame << 40 | pixel << 16 | count).astype("<u8").tofile(folder / "a.bin")
+    >>> reader = RigakuReader(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows")
+    >>> reader.reaches(3), reader.reaches(4)
+    (True, False)
+    >>> [len(events) for events in reader.blocks(0, 3, None, 0)]
+    [3]
+    >>> reader.close()
+    """
+
+    def reaches(self, stop: int) -> bool:
+        """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
+
+    def blocks(self, start: int, stop: int, viewer: "RunAnalysis | None", first: int) -> Iterator[Any]:
+        """Yield frames `start` to `stop` - 1 of the files in the form that `push` takes; `start` never goes back.
+
+        ``len(block)`` is the number of frames in a block, also of those without an event. After each block `viewer`
+        gets its whole frames, whose numbers count from frame `first`. ValueError says why the files cannot be read.
+        """
+
+    def close(self) -> None:
+        """Close the files."""
+
+
+class RunAnalysis:
+    """Base class for the analysis of one unit (event, run or series) while its frames arrive.
+
+    The methods `push` and `finish` and the attribute `pixels` are required. The other methods are optional: by default
+    they do nothing.
+
+    Attributes
+    ----------
+    pixels : ndarray of int64, shape (n_pixels,)
+        Flat indices of the pixels that `push` needs; blocks are gathered in this order.
+    every : int or None
+        Interval of the frames that `whole` gets: 10 selects frames 9, 19, …; None selects no frame. It is read again
+        while frames arrive, and may grow to a multiple of its value.
+
+    Examples
+    --------
+    >>> analysis = begin(Toy(), RunInfo(raw_uid="6f1d", n_frames=20, frame_shape=(6, 8), frame_time_s=0.1))
+    >>> analysis.push(np.full((12, 48), 2), first=0)
+    >>> analysis.push(np.full((8, 48), 7), first=12)
+    >>> float(analysis.finish().summary["counts"])  # (12 × 2 + 8 × 7) / 20
+    4.0
+    """
+
+    if TYPE_CHECKING:  # subclasses may use plain attributes as well
+
+        @property
+        def pixels(self) -> NDArray[np.int64]:
+            """Flat indices of the pixels that `push` needs."""
+
+        @property
+        def every(self) -> int | None:
+            """Interval of the frames that `whole` gets."""
+    else:
+        every = None
+
+    def push(self, block: NDArray[Any], first: int) -> None:
+        """Take the next frames: counts (b, n_pixels), or a block from the reader of `open_events`.
+
+        `first` is the number of the first frame in the run (or event), from 0. Skipped numbers are missing frames; the
+        numbers never go back.
+        """
+        raise NotImplementedError
+
+    def finish(self) -> Analysis:
+        """Return the result; raise `AnalysisError` if the run cannot be analysed. Called after each run of a series."""
+        raise NotImplementedError
+
+    def next_run(self, run: RunInfo) -> None:
+        """Continue a series with another run. Called before the first frame of that run."""
+
+    def whole(self, frame: NDArray[Any], number: int) -> None:
+        """Take a whole frame, (ny, nx), in the dtype of the detector. Called after `push` of the block with this frame.
+
+        `frame` is read-only. `number` counts the frames of the run (or event) from 0, with missing ones. Whole frames
+        take longer to read than selected pixels; one frame in fifty makes no noticeable difference.
+        """
+
+    def open_events(self, path: Path, pixel_order: str) -> EventReader | None:
+        """Open files in which a detector recorded events, to get them in `push`; None if the technique takes none.
+
+        Parameters
+        ----------
+        path : Path
+            The only file, or the first one; the others lie beside it.
+        pixel_order : {"rows", "columns"}
+            How a module numbers its pixels.
+        """
+        return None
+
+    def lost(self, n_frames: int) -> None:
+        """Take the number of frames that never came although the run ended well, before `finish`.
+
+        They are missing at the end, or between the others without a gap in the numbers.
+        """
+
+    def enough(self, error: float) -> str | None:
+        """Return why the frames so far are enough, in one sentence, or None if they are not.
+
+        Called at an eighth, a quarter and a half of the announced frames, until it returns a sentence, if
+        ``steering.enough`` is given; that is `error`, the wanted relative error. Then a plan may end the exposure, and
+        `finish` is called after these frames or a few more. The p-value and the embedding must mean the same as those
+        of a whole exposure. A sample whose unsteadiness is not excluded needs all frames.
+        """
+        return None
+
+    def so_far(self) -> NDArray[Any] | None:
+        """Return a picture of the frames so far, (n, m), for the page of a campaign, or None.
+
+        Both axes run from the start of the run to now. The method is called between two blocks of frames. It should
+        return within tens of milliseconds, and must not change the analysis.
+        """
+        return None
+
+
+class Technique:
+    """Base class of a technique: how frames become results, and how results form regimes.
+
+    The attributes and the methods `from_settings`, `begin` and `regimes` are required. The other methods are optional:
+    by default they do nothing, and the agent works without them.
+
+    Attributes
+    ----------
+    name : str
+        Section of the TOML, and name of the entry points.
+    unit : {"event", "run"} or Series
+        Unit of one result.
+    alpha : float
+        A result is novel if its p-value is at most alpha.
+    embedding_size : int
+    regime_width : float or None
+        Distance that the embeddings of two results of one regime seldom exceed; None if unknown.
+    numbered : bool
+        Whether the numbers of frames change the result, so that missing frames must not be ignored. `check_technique`
+        tests it.
+    parameters : mapping
+        Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
+
+    Examples
+    --------
+    >>> class Brightness(Technique):
+    ...     name, unit, alpha, embedding_size, regime_width = "brightness", "run", 0.05, 1, None
+    ...     parameters = {"technique": "brightness", "version": 1}
+    >>> technique = Brightness()
+    >>> technique.landmarks() is None, list(technique.check())  # optional methods do nothing
+    (True, [])
+    >>> provides(technique, "landmarks")
+    False
+    """
+
+    name: str
+    unit: Unit
+    alpha: float
+    embedding_size: int
+    regime_width: float | None
+    numbered = False
+
+    if TYPE_CHECKING:  # a subclass may use a plain attribute as well
+
+        @property
+        def parameters(self) -> Mapping[str, Any]:
+            """Everything that changes the numbers of a result."""
+
+    @classmethod
+    def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
+        """Build the technique from its own section of the TOML. Relative paths start at `folder`.
+
+        Raises
+        ------
+        ValueError
+            If the section is invalid. The message has one line for each problem, which names the key;
+            `ainerd.config.read_section` raises such an error.
+        """
+        raise NotImplementedError
+
+    def begin(self, run: RunInfo) -> RunAnalysis:
+        """Start the analysis of a run; raise `AnalysisError` if the run cannot be analysed."""
+        raise NotImplementedError
+
+    def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
+        """Group results into regimes by their embeddings, (n, d); `ainerd.novelty.find_regimes` suits most techniques.
+
+        `previous`, (n,), has the earlier regime of each result, or -1. A regime that persists keeps its number.
+        """
+        raise NotImplementedError
+
+    def pace(self, summary: Mapping[str, Any]) -> Pace | None:
+        """Return how fast an exposure changes, from the summary of its result; None if the technique does not tell.
+
+        The agent needs it to propose frame time, number of frames and transmission.
+        """
+        return None
+
+    def landmarks(self) -> Landmarks | None:
+        """Return runs of known kinds, which fix the axes of pictures of the latent space. They must never change."""
+        return None
+
+    def null_regimes(self) -> NullRegimes | None:
+        """Return simulated regimes of known kinds. The agent needs them to decide whether a regime is new.
+
+        `ainerd.novelty.RegimeTest.calibrated` computes them. Without them (None) the agent never claims a new regime.
+        """
+        return None
+
+    def warm_up(self) -> None:
+        """Compile or load in advance everything that the first run needs.
+
+        Called once, in a thread of its own, possibly during a run.
+        """
+
+    def check(self) -> Iterable[Finding]:
+        """Check models, geometry and so on for ``ainerd check`` and ``ainerd doctor``; return one finding for each."""
+        return ()
+
+    def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
+        """Draw the parts of a frame that the technique uses in a matplotlib figure, for ``ainerd check --draw``.
+
+        `frame` is a mean frame, (ny, nx), with NaN at pixels that the detector marks; None draws without a frame.
+        Raises ValueError if the shape of the frame does not fit.
+        """
+
+    @classmethod
+    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+        """Yield the questions of ``ainerd init`` for the technique's section of the TOML; `frame` is as in `sketch`.
+
+        The generator receives the answer to each question: a TOML value or None.
+        """
+        yield from ()
+
+    def common(self) -> Common | None:
+        """Return the data that all results with the same parameters share, such as the pixels of each bin.
+
+        They are stored once, in ``ainerd/configurations``.
+        """
+        return None
+
+    @classmethod
+    def average(
+        cls, results: Sequence[Any], names: Sequence[str], dose: Sequence[float] | None, dose_name: str
+    ) -> "Average":
+        """Average repeats, `ainerd.results.LoadedResult` with the parts `Panels.averaged`, for ``results.average(…)``.
+
+        `names` are those of the results, `dose` a number for each, None for their order. Raises ValueError if they
+        cannot be averaged, with the name of the result.
+        """
+        raise ValueError(f"results of the technique {cls.name!r} cannot be averaged")
+
+    def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
+        """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.Explorer`.
+
+        The optimizer must have `suggest` and `ingest`, and may have other methods of `Explorer`.
+        """
+        return None
+
+
+def provides(given: object, name: str) -> bool:
+    """Return whether a technique or an analysis defines this part itself, and does not use the default.
+
+    Examples
+    --------
+    >>> provides(Toy(), "regimes"), provides(Toy(), "landmarks")
+    (True, False)
+    """
+    own = [vars(kind) for kind in type(given).__mro__ if kind not in (Technique, RunAnalysis)]
+    return any(name in names for names in (getattr(given, "__dict__", {}), *own))
+
+
+def begin(technique: Technique, run: RunInfo) -> RunAnalysis:
+    """Start the analysis of a run.
+
+    Raises
+    ------
+    AnalysisError
+        If the technique refuses the run, or does not return a `RunAnalysis`.
+
+    Examples
+    --------
+    >>> analysis = begin(Toy(), RunInfo(raw_uid="6f1d", n_frames=2, frame_shape=(6, 8), frame_time_s=0.1))
+    >>> analysis.push(np.array([[1] * 48, [3] * 48]), first=0)
+    >>> analysis.finish().arrays["trajectory"]
+    array([1., 3.])
+    """
+    analysis = technique.begin(run)
+    if analysis is None:
+        raise AnalysisError(f"technique {technique.name}: begin() returned nothing")
+    if not isinstance(analysis, RunAnalysis):
+        got = type(analysis).__name__
+        raise AnalysisError(f"technique {technique.name}: {got} must inherit from ainerd.technique.RunAnalysis")
+    return analysis
