@@ -27,6 +27,8 @@ EXPOSURE_S = 0.05  # of a frame
 SPEED = 10.0  # simulated seconds in one second of the wall clock
 SHOWN = {
     "strain_amplitude": "set",
+    "frequency": "f (Hz)",
+    "rest": "rest (s)",
     "cycle_strain": "strain",
     "echo_height": "echo",
     "tau_cycles": "tau",
@@ -42,14 +44,17 @@ console = Console()
 
 
 def agent_of(client: Container, settings: Settings, instrument: CyclingInstrument) -> Agent:
-    """Return an agent whose knob is the amplitude of the strain."""
-    rheometer = instrument.rheometer
-    rheometer.strain_amplitude.name = "strain_amplitude"
+    """Return an agent whose knobs are set points of the rheometer, and a detector that follows the frequency."""
+    rheometer, cam = instrument.rheometer, instrument.detector.cam
+    knobs = [getattr(rheometer, name) for name in settings.steering.bounds]
+    for name, knob in zip(settings.steering.bounds, knobs, strict=True):
+        knob.name = name
+    rheometer.frequency.subscribe(lambda value, **_: cam.acquire_period.put(1 / FRAMES / value))
     return ainerd.agent.build_agent(
         settings,
         client,
         detector=instrument.detector,
-        actuators=[rheometer.strain_amplitude],
+        actuators=knobs,
         beside=[rheometer],
         shutter=instrument.shutter,
         acquire=acquire_with_record(rheometer),
@@ -74,9 +79,8 @@ def run(
     try:
         options = read_hardware(hardware_beside(settings.file)) | {"speed": speed, "seed": seed}
         instrument = CyclingInstrument(directory=settings.storage.frames[0], **options)
-        cam, period_s = instrument.detector.cam, 1 / FRAMES / instrument.rheometer.frequency.get()
-        for signal, value in ((cam.num_images, FRAMES * cycles), (cam.acquire_period, period_s)):
-            signal.put(value)
+        cam = instrument.detector.cam
+        cam.num_images.put(FRAMES * cycles)
         cam.acquire_time.put(EXPOSURE_S)
         agent = agent_of(client, settings, instrument)
         RE = RunEngine({})

@@ -126,3 +126,19 @@ def test_the_record_of_a_flight_is_that_of_the_strain_and_of_the_gate():
     assert np.isnan(gate[:48]).all() and (gate[48:] == turn_s).all()
     rheometer.strain_amplitude.put(0.0)
     assert rheometer.oscillation is None
+
+
+def test_frequency_and_rest_begin_a_new_oscillation_as_the_amplitude_does():
+    rheometer = OscillatingRheometer(name="rheometer", clock=(clock := SetClock()))
+    rheometer.frequency.put(0.5)
+    rheometer.rest.put(4.0)
+    assert rheometer.oscillation is None
+    clock.t = 10.0
+    rheometer.strain_amplitude.put(0.1)
+    assert rheometer.oscillation.strain([13.9, 14.5]) == pytest.approx([0, 0.1])  # after the rest
+    assert rheometer.next_turn(11.0) == pytest.approx(14.5)
+    clock.t = 20.0
+    rheometer.frequency.put(2.0)
+    assert rheometer.oscillation.strain([23.9, 24.125]) == pytest.approx([0, 0.1])
+    with pytest.raises(ValueError, match="rheometer_rest must be from 0 to 1e.06 s"):
+        rheometer.rest.put(-1.0)
