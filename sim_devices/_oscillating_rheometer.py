@@ -70,7 +70,9 @@ class OscillatingRheometer(Rheometer):
         elif self._oscillation is not None:
             self.shear(0.0)
 
-    def oscillate(self, frequency_hz: float, steps: tuple[tuple[float, float], ...], rest_s: float = 0.0) -> Oscillation:
+    def oscillate(
+        self, frequency_hz: float, steps: tuple[tuple[float, float], ...], rest_s: float = 0.0
+    ) -> Oscillation:
         """Oscillate after a rest, with the cycles and amplitudes of these steps, until `shear` is called.
 
         Returns

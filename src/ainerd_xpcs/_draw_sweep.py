@@ -29,9 +29,11 @@ def draw_sweep(
     amplitudes : sequence of float
         Of the strain, as fractions.
     echoes : sequence of EchoCurves
-        Of each amplitude, or records with its lags, heights, velocities and q. Where τ has only a lower limit, a triangle is the upper limit of the velocity.
+        Of each amplitude, or records with lags, heights, velocities and q. Where τ has only a lower limit, a triangle
+        is the upper limit of the velocity.
     moduli : sequence of CycleModuli
-        Of the same cycles, or records with their tan_delta; the point is the mean of tan δ over the cycles, its error that of the mean.
+        Of the same cycles, or records with their tan_delta; the point is the mean of tan δ over the cycles, its error
+        that of the mean.
     roi : int
         Bin, from 0.
 
