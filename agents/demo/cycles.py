@@ -49,7 +49,12 @@ def agent_of(client: Container, settings: Settings, instrument: CyclingInstrumen
     knobs = [getattr(rheometer, name) for name in settings.steering.bounds]
     for name, knob in zip(settings.steering.bounds, knobs, strict=True):
         knob.name = name
-    rheometer.frequency.subscribe(lambda value, **_: cam.acquire_period.put(1 / FRAMES / value))
+
+    def follow(value: float, **_: object) -> None:
+        cam.acquire_period.put(1 / FRAMES / value)
+
+    follow(rheometer.frequency.get())
+    rheometer.frequency.subscribe(follow, run=False)
     return ainerd.agent.build_agent(
         settings,
         client,

@@ -196,6 +196,17 @@ class Cycles:
             self._shift = self._offset.cycles
         return True
 
+    def n_cycles(self, n_frames: int) -> int:
+        """Return the number of cycles in so many frames."""
+        return round(n_frames * self._frame_time_s * self._clock.frequency)
+
+    def so_far(self) -> EchoCurves | None:
+        """Return the echoes so far; None if there are none."""
+        try:
+            return self._echoes.result()
+        except ValueError:
+            return None
+
     def finish(self) -> Found | None:
         """Return the echoes and moduli of the frames so far; None if the sample is at rest, or with a `reason`."""
         if not self._settings.strain:
