@@ -22,9 +22,9 @@ from sim_devices import CyclingInstrument, read_hardware
 
 TOML = RHEO_XPCS.parents[1] / "cycles" / "agent.toml"
 OUTPUT = RHEO_XPCS.parents[2] / "output" / "cycles"
-AMPLITUDES, CYCLES, FRAMES = 7, 96, 2  # amplitudes, cycles of each, and frames of a cycle
+AMPLITUDES, CYCLES, FRAMES = 7, 128, 2  # amplitudes, cycles of each, and frames of a cycle
 EXPOSURE_S = 0.05  # of a frame
-SPEED = 10.0  # simulated seconds in one second of the wall clock
+SPEED = 15.0  # simulated seconds in one second of the wall clock
 SHOWN = {
     "strain_amplitude": "set",
     "frequency": "f (Hz)",

@@ -87,6 +87,12 @@ def test_an_impossible_oscillation_is_refused(wrong):
         Oscillation(**{"frequency_hz": 1.0, "steps": ((1.0, 0.1),)} | wrong)
 
 
+def test_an_orbit_returns_after_its_cycles():
+    where = paths(Cycled(family="orbit", oscillation=STEADY, orbit_nm=50.0, orbit_cycles=8.0), 2.0 * np.arange(9))
+    assert where[8] == pytest.approx(where[0])
+    assert (where[2] - where[0]).std() == pytest.approx(50.0, rel=0.05)
+
+
 def test_a_rheometer_oscillates_until_it_shears():
     rheometer = OscillatingRheometer(name="rheometer", clock=SetClock(1.0))
     rheometer.clock.t = 30.0

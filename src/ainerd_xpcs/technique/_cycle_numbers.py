@@ -1,8 +1,6 @@
 """Numbers of a run that oscillates: arrays, tables and summary of its echoes and moduli."""
 
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -149,26 +147,24 @@ def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, d
         doubt = doubt or "many cycles have no frame at the phases of the echoes"
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)
-    mine, photons, contrasts, cells = seen(technique, curves, curves.n_cycles)
-    return judge(mine, maps, photons, contrasts, speckle_px, doubt, cells)
+    photons, contrasts, cells = seen(curves, technique.rings, curves.n_cycles)
+    return judge(technique, maps, photons, contrasts, speckle_px, doubt, cells)
 
 
 def seen(
-    technique: "RheoXPCS", curves: EchoCurves, n_cycles: int
-) -> tuple["RheoXPCS", Floats, list[tuple[float, float] | None], Cells | None]:
-    """Return the statistics of the map of so many cycles as `judge` takes them, from echoes of as many or fewer.
+    curves: EchoCurves, rings: Sequence[Ring], n_cycles: int
+) -> tuple[Floats, list[tuple[float, float] | None], Cells | None]:
+    """Return photons, contrasts and cells of a map of so many cycles, as `judge` takes them, from as many or fewer.
 
-    They are the technique with the pixels that have the noise of the mean over phases, photons of each bin, contrasts
-    of the rings, and cells. The contrast of the settings is that of a sample at rest, so it is not used.
+    The noise is that of one phase: how much less that of the mean over phases is depends on the speckle they share. The
+    contrast in the settings is that of a sample at rest, so it is not used.
     """
-    g2, mine = curves.g2, copy(technique)
-    mine.rings = [replace(ring, pixels=g2.n_pixels[ring.bins].astype(float)) for ring in technique.rings]
-    of_rings = [contrast_within(ring, g2) for ring in mine.rings]
+    of_rings = [contrast_within(ring, curves.g2) for ring in rings]
     contrasts = [pooled_contrast(each, None) if each[0] > KNOWN * each[1] else None for each in of_rings]
     n = n_cycles
     while n > MOST:
         n //= 2
-    return mine, g2.counts * n_cycles, contrasts, Cells.of_whole(n)
+    return curves.g2.counts * n_cycles, contrasts, Cells.of_whole(n)
 
 
 def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:

@@ -197,7 +197,7 @@ class ExposureAnalysis(RunAnalysis):
         technique, size, n = self._technique, self._speckle_px(), round(share * self._reducer.n_pushed)
         if self._cycles.oscillates:
             if (curves := self._cycles.so_far()) is not None:
-                prepare(*_cycle_numbers.seen(technique, curves, self._cycles.n_cycles(n)), size)
+                prepare(technique, *_cycle_numbers.seen(curves, technique.rings, self._cycles.n_cycles(n)), size)
             return
         contrasts = [contrast_within(ring, self._correlator.result()) for ring in technique.rings]
         pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]

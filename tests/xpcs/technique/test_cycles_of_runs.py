@@ -242,6 +242,23 @@ def test_an_ordinary_echo_is_ordinary_and_a_cycle_counts_as_a_frame():
     assert all(found.dims[name] == DIMS[name] for name in ("echo", "echo_lag", "echo_c2"))
 
 
+def test_the_calibration_is_ready_when_the_last_cycle_ends(monkeypatch):
+    asked, scorer = [], RheoXPCS.scorer
+    monkeypatch.setattr(RheoXPCS, "scorer", lambda self, given: asked.append(given) or scorer(self, given))
+    rng, n = np.random.default_rng(4), 128
+    t_s = frame_times(STEADY, n, [0.25], rng=rng)
+    counts = counted(Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=D), t_s, rng)
+    subject = RheoXPCS(partition(), Encoder.load(), some_of_bank(), contrast=0.2, cycles=KEYS)
+    readings = Record(record(seconds=300.0), t_s[0])
+    run = RunInfo(raw_uid="x", n_frames=n, frame_shape=partition().shape, frame_time_s=2.0, readings=readings)
+    exposure = subject.begin(run)
+    for first in range(0, n, 8):
+        exposure.push(counts[first : first + 8, exposure.pixels], first)
+    (ahead,) = asked
+    exposure.finish()
+    assert asked[1:] == [ahead]
+
+
 def test_a_run_at_rest_is_as_without_a_record(monkeypatch):
     monkeypatch.setattr("ainerd_xpcs.technique._exposure.judge", judged_without_a_bank)
     still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
