@@ -8,8 +8,8 @@ slip       the strain that the sample sees over that of the record, from speckle
 rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
 live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run: from the last frame of a cycle to the
            result; and the memory that 10 000 cycles of a smaller one take after the first 1000
-verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, and of samples that yield in mid-run
-           or return after 8 to 40 cycles, or 2 to 6
+verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, and of samples that yield in
+           mid-run, or return after 8 to 40 cycles or 2 to 6
 yielding   notes that echo and G' change together: at the step of an amplitude sweep over the yield strain, and in
            sweeps that stay below it
 

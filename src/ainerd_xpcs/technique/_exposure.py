@@ -196,12 +196,16 @@ class ExposureAnalysis(RunAnalysis):
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
         technique, size, n = self._technique, self._speckle_px(), round(share * self._reducer.n_pushed)
         if self._cycles.oscillates:
-            if (curves := self._cycles.so_far()) is not None:
-                prepare(technique, *_cycle_numbers.seen(curves, technique.rings, self._cycles.n_cycles(n)), size)
+            curves, n_cycles = self._cycles.so_far(), self._cycles.n_cycles(n)
+            if curves is not None and n_cycles >= _cycle_numbers.FEWEST:
+                prepare(technique, *_cycle_numbers.seen(curves, technique.rings, n_cycles), size)
             return
-        contrasts = [contrast_within(ring, self._correlator.result()) for ring in technique.rings]
+        if not (photons := self._photons()).any():
+            return
+        g2 = self._correlator.result()
+        contrasts = [contrast_within(ring, g2) for ring in technique.rings]
         pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]
-        prepare(technique, share * self._photons(), pooled, Cells.of_whole(n), size)
+        prepare(technique, share * photons, pooled, Cells.of_whole(n), size)
 
     @one_thread
     def finish(self) -> Analysis:
