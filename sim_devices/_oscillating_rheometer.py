@@ -40,8 +40,8 @@ class OscillatingRheometer(Rheometer):
     """
 
     strain = Component(Quantity, value=0.0, units="")
-    frequency = Component(SetPoint, value=1.0, units="Hz", limits=(1e-3, 100.0), kind="config")
-    rest = Component(SetPoint, value=0.0, units="s", limits=(0.0, 1e6), kind="config")
+    frequency = Component(SetPoint, value=1.0, units="Hz", limits=(1e-3, 100.0))
+    rest = Component(SetPoint, value=0.0, units="s", limits=(0.0, 1e6))
     strain_amplitude = Component(SetPoint, value=0.0, units="1", limits=(0.0, 10.0))
 
     def __init__(

@@ -143,6 +143,7 @@ def test_frequency_and_rest_begin_a_new_oscillation_as_the_amplitude_does():
     rheometer.strain_amplitude.put(0.1)
     assert rheometer.oscillation.strain([13.9, 14.5]) == pytest.approx([0, 0.1])  # after the rest
     assert rheometer.next_turn(11.0) == pytest.approx(14.5)
+    assert {"rheometer_strain_amplitude", "rheometer_frequency", "rheometer_rest"} <= set(rheometer.read())
     clock.t = 20.0
     rheometer.frequency.put(2.0)
     assert rheometer.oscillation.strain([23.9, 24.125]) == pytest.approx([0, 0.1])
