@@ -37,6 +37,9 @@ class Cycled:
         Share of the particles that never rearrange.
     training : float
     yield_strain : float
+    orbit_nm, orbit_cycles : float
+        Each particle that may rearrange swings about its place by a distance of its own, of this standard deviation in
+        each direction, with a period of `orbit_cycles`: the sample returns after many cycles.
     direction_deg : float
         Of the flow, from the detector's columns towards its rows.
     """
@@ -50,6 +53,8 @@ class Cycled:
     returning: float = 0.0
     training: float = 0.0
     yield_strain: float = np.inf
+    orbit_nm: float = 0.0
+    orbit_cycles: float = 16.0
     direction_deg: float = 90.0
 
     def worn(self, cycle: float) -> float:
@@ -71,10 +76,12 @@ class Cycled:
         along = np.array([np.cos(angle), np.sin(angle)])
         cycles, strains = self.oscillation.cycle(t_s), self.oscillation.strain(t_s)
         before = self.worn(cycles[0])
+        swing = self.orbit_nm * free[:, None] * rng.standard_normal((CARRIED, 2)) if self.orbit_nm else 0.0
         for cycle, strain in zip(cycles, strains, strict=True):
             now = self.worn(cycle)
             wear, before = now - before, now
             where[free] += np.sqrt(2 * self.diffusion_nm2 * wear) * rng.standard_normal((free.sum(), 2))
             jumps = free & (rng.random(CARRIED) < -np.expm1(-self.jumping * wear))
             where[jumps] += self.jump_nm * rng.standard_normal((jumps.sum(), 2))
-            yield where + (self.gap_nm * strain * height)[:, None] * along
+            swung = swing * np.sin(2 * np.pi * np.floor(cycle) / self.orbit_cycles)
+            yield where + swung + (self.gap_nm * strain * height)[:, None] * along

@@ -13,17 +13,13 @@ from sim_devices._oscillation import Oscillation, SoftSolid
 from sim_devices._rheometer import TORQUE_PER_STRESS, Rheometer
 
 
-class Amplitude(Quantity):
-    """The amplitude of the strain; setting it begins an oscillation with it."""
+class SetPoint(Quantity):
+    """Amplitude, frequency, or rest before an oscillation; setting one begins a new oscillation."""
 
     def put(self, value: float, **kwargs: Any) -> None:
-        """Begin to oscillate, or rest at 0."""
-        self.check_value(value)
-        if value:
-            self.parent.oscillate(self.parent.frequency.get(), ((1.0, float(value)),))
-        else:
-            self.parent.shear(0.0)
+        """Set the value and begin to oscillate, or rest at an amplitude of 0."""
         super().put(float(value), **kwargs)
+        self.parent.begin()
 
 
 class OscillatingRheometer(Rheometer):
@@ -44,8 +40,9 @@ class OscillatingRheometer(Rheometer):
     """
 
     strain = Component(Quantity, value=0.0, units="")
-    frequency = Component(Quantity, value=1.0, units="Hz", kind="config")
-    strain_amplitude = Component(Amplitude, value=0.0, units="1", limits=(0.0, 10.0))
+    frequency = Component(SetPoint, value=1.0, units="Hz", limits=(1e-3, 100.0))
+    rest = Component(SetPoint, value=0.0, units="s", limits=(0.0, 1e6))
+    strain_amplitude = Component(SetPoint, value=0.0, units="1", limits=(0.0, 10.0))
 
     def __init__(
         self,
@@ -66,15 +63,24 @@ class OscillatingRheometer(Rheometer):
         """The oscillation on the simulated clock; None at rest and in steady shear."""
         return self._oscillation
 
-    def oscillate(self, frequency_hz: float, steps: tuple[tuple[float, float], ...]) -> Oscillation:
-        """Oscillate from now on, with the cycles and amplitudes of these steps, until `shear` is called.
+    def begin(self) -> None:
+        """Rest for the time `rest`, then oscillate by the set points; an amplitude of 0 ends an oscillation."""
+        if amplitude := self.strain_amplitude.get():
+            self.oscillate(self.frequency.get(), ((1.0, amplitude),), self.rest.get())
+        elif self._oscillation is not None:
+            self.shear(0.0)
+
+    def oscillate(
+        self, frequency_hz: float, steps: tuple[tuple[float, float], ...], rest_s: float = 0.0
+    ) -> Oscillation:
+        """Oscillate after a rest, with the cycles and amplitudes of these steps, until `shear` is called.
 
         Returns
         -------
         Oscillation
             On the simulated clock.
         """
-        oscillation = Oscillation(frequency_hz=frequency_hz, steps=steps, begin_s=self.clock.now())
+        oscillation = Oscillation(frequency_hz=frequency_hz, steps=steps, begin_s=self.clock.now() + rest_s)
         self.shear(0.0)
         with self._lock:
             self._oscillation = oscillation

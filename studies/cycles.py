@@ -8,6 +8,8 @@ slip       the strain that the sample sees over that of the record, from speckle
 rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
 live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run: from the last frame of a cycle to the
            result; and the memory that 10 000 cycles of a smaller one take after the first 1000
+verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, and of samples that yield in
+           mid-run, or return after 8 to 40 cycles or 2 to 6
 yielding   notes that echo and G' change together: at the step of an amplitude sweep over the yield strain, and in
            sweeps that stay below it
 
@@ -19,12 +21,14 @@ import tracemalloc
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 from threadpoolctl import threadpool_limits
 
+from ainerd.config import Settings
 from ainerd_xpcs import (
     EchoCurves,
     Echoes,
@@ -38,6 +42,8 @@ from ainerd_xpcs import (
     strain_seen,
     two_time,
 )
+from ainerd_xpcs.technique import RheoXPCS
+from ainerd_xpcs.technique._cycle_numbers import judge_cycles
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 from studies._tools import Row, Study, interval, report, seconds
 
@@ -45,6 +51,11 @@ STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
 PLACE = Geometry(shape=(40, 40), beam_center_px=(20.0, -42.0), q_range_inv_nm=(0.001, 0.05))
 N_BINS, N_PIXELS = 16, 100
 PHOTONS, CONTRAST = 5.0, 0.5
+PROFILE = Path(__file__).parents[1] / "profiles" / "cycles" / "agent.toml"
+PHASES = [0.25, 0.75]
+KNOWN = ("returning", "decaying", "jumping", "training")
+ORBITS = {"long orbit": (8, 40), "short orbit": (2, 6)}  # cycles
+RING, RING_Q = Geometry(shape=(40, 40), beam_center_px=(20.0, -42.0), q_range_inv_nm=(0.0262, 0.0298)), 0.028
 
 study = Study(__doc__)
 
@@ -98,6 +109,14 @@ def yielding() -> None:
     """Count the notes of steps over the yield strain by their third cycle, and those of runs without a step."""
     with threadpool_limits(1):
         report("cycles_yielding", [noted(40)], most={"false notes": 0.055}, least={"found": 0.9})
+
+
+@study.part
+def verdicts() -> None:
+    """Count p-values up to .05: false alarms, and samples with long orbits that are found."""
+    with threadpool_limits(1):
+        rows = list(judged(50))
+    report("cycles_verdicts", rows, most={"p <= .05": "most"}, least={"p <= .05": "least"})
 
 
 def recovered(n_movies: int) -> Iterator[Row]:
@@ -334,6 +353,59 @@ def noted(n_runs: int) -> Row:
         **shares,
         "of": interval(found[0.2], n_runs),
     }
+
+
+def judged(n_of_each: int, n_cycles: int = 128) -> Iterator[Row]:
+    """Yield the share of p-values up to .05 of the kinds that the bank knows, and of each kind."""
+    technique = RheoXPCS.from_settings(Settings.load(PROFILE).section, PROFILE.parent)
+    found: dict[str, list[float]] = {}
+    draws = product(range(n_of_each), (*KNOWN, "yielding", *ORBITS))
+    for seed, (_, kind) in enumerate(track([*draws], "movies", transient=True)):
+        rng = np.random.default_rng([seed, 9])
+        sample = drawn(kind, n_cycles, rng)
+        t_s = frame_times(sample.oscillation, n_cycles, PHASES, jitter=0.005, rng=rng)
+        echoes = Echoes(technique.partition, PHASES, within=0.05)
+        echoes.push(movie(sample, t_s, seed + 9000, RING), sample.oscillation.cycle(t_s))
+        echoes.end()
+        found.setdefault(kind, []).append(judge_cycles(technique, echoes.result(), 1.0, None).p or 1.0)
+    known = np.concatenate([found[kind] for kind in KNOWN])
+    for kind, p in {"known": known, **found}.items():
+        hits = int((np.asarray(p) <= 0.05).sum())
+        yield {
+            "what": kind,
+            "n": len(p),
+            "p <= .05": hits / len(p),
+            "of": interval(hits, len(p)),
+            "median": float(np.median(p)),
+            "least": 0.9 if kind == "long orbit" else 0.0,
+            "most": 0.055 if kind == "known" else 1.0,
+        }
+
+
+def drawn(kind: str, n_cycles: int, rng: np.random.Generator) -> Cycled:
+    """Draw a sample, and the amplitude at which it is sheared."""
+
+    def per_cycle(least: float, most: float) -> float:
+        """Draw D, so that echoes decay in so many cycles."""
+        return 1 / (np.exp(rng.uniform(np.log(least), np.log(most))) * RING_Q**2)
+
+    steps = ((1.0, float(rng.uniform(0.02, 0.2))),)
+    options = {}
+    if kind == "returning":
+        options = {"returning": float(rng.uniform(0.2, 0.9)), "diffusion_nm2": per_cycle(2, 60)}
+    elif kind == "decaying":
+        options = {"diffusion_nm2": per_cycle(2, 300)}
+    elif kind == "jumping":
+        options = {"jumping": per_cycle(2, 300) * RING_Q**2, "jump_nm": float(rng.uniform(30, 300))}
+    elif kind == "training":
+        options = {"diffusion_nm2": per_cycle(2, 60), "training": float(rng.uniform(0.2, 1))}
+    elif kind == "yielding":
+        steps = ((float(rng.uniform(0.2, 0.8) * n_cycles), 0.05), (1.0, float(rng.uniform(0.13, 0.2))))
+        options = {"diffusion_nm2": per_cycle(100, 600), "yield_strain": 0.1}
+    else:
+        options = {"diffusion_nm2": per_cycle(100, 600), "orbit_nm": float(rng.uniform(30, 100))}
+        options["orbit_cycles"] = float(rng.uniform(*ORBITS[kind]))
+    return Cycled(family=kind, oscillation=Oscillation(frequency_hz=1.0, steps=steps), **options)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from sim_devices import CyclingInstrument, read_hardware
 
 TOML = RHEO_XPCS.parents[1] / "cycles" / "agent.toml"
 OUTPUT = RHEO_XPCS.parents[2] / "output" / "cycles"
-AMPLITUDES, CYCLES, FRAMES = 7, 96, 2  # amplitudes, cycles of each, and frames of a cycle
+AMPLITUDES, CYCLES, FRAMES = 7, 128, 2  # amplitudes, cycles of each, and frames of a cycle
 EXPOSURE_S = 0.05  # of a frame
-SPEED = 10.0  # simulated seconds in one second of the wall clock
+SPEED = 15.0  # simulated seconds in one second of the wall clock
 SHOWN = {
     "strain_amplitude": "set",
+    "frequency": "f (Hz)",
+    "rest": "rest (s)",
     "cycle_strain": "strain",
     "echo_height": "echo",
     "tau_cycles": "tau",
@@ -42,14 +44,22 @@ console = Console()
 
 
 def agent_of(client: Container, settings: Settings, instrument: CyclingInstrument) -> Agent:
-    """Return an agent whose knob is the amplitude of the strain."""
-    rheometer = instrument.rheometer
-    rheometer.strain_amplitude.name = "strain_amplitude"
+    """Return an agent whose knobs are set points of the rheometer, and a detector that follows the frequency."""
+    rheometer, cam = instrument.rheometer, instrument.detector.cam
+    knobs = [getattr(rheometer, name) for name in settings.steering.bounds]
+    for name, knob in zip(settings.steering.bounds, knobs, strict=True):
+        knob.name = name
+
+    def follow(value: float, **_: object) -> None:
+        cam.acquire_period.put(1 / FRAMES / value)
+
+    follow(rheometer.frequency.get())
+    rheometer.frequency.subscribe(follow, run=False)
     return ainerd.agent.build_agent(
         settings,
         client,
         detector=instrument.detector,
-        actuators=[rheometer.strain_amplitude],
+        actuators=knobs,
         beside=[rheometer],
         shutter=instrument.shutter,
         acquire=acquire_with_record(rheometer),
@@ -74,9 +84,8 @@ def run(
     try:
         options = read_hardware(hardware_beside(settings.file)) | {"speed": speed, "seed": seed}
         instrument = CyclingInstrument(directory=settings.storage.frames[0], **options)
-        cam, period_s = instrument.detector.cam, 1 / FRAMES / instrument.rheometer.frequency.get()
-        for signal, value in ((cam.num_images, FRAMES * cycles), (cam.acquire_period, period_s)):
-            signal.put(value)
+        cam = instrument.detector.cam
+        cam.num_images.put(FRAMES * cycles)
         cam.acquire_time.put(EXPOSURE_S)
         agent = agent_of(client, settings, instrument)
         RE = RunEngine({})

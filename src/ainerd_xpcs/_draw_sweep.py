@@ -4,49 +4,20 @@ It is here because figures of stored results import neither numba nor scipy, and
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
-
-
-class Drawn(Protocol):
-    """The attributes of `EchoCurves` that are drawn."""
-
-    @property
-    def lag(self) -> Floats: ...
-    @property
-    def height(self) -> Floats: ...
-    @property
-    def height_err(self) -> Floats: ...
-    @property
-    def velocity(self) -> Floats: ...
-    @property
-    def velocity_err(self) -> Floats: ...
-    @property
-    def velocity_below(self) -> Floats: ...
-    @property
-    def q(self) -> Floats: ...
-
-
-class HasTan(Protocol):
-    """The attribute of `CycleModuli` that is drawn."""
-
-    @property
-    def tan_delta(self) -> Floats: ...
-
 
 def draw_sweep(
     figure: "Figure",
     amplitudes: Sequence[float],
-    echoes: Sequence[Drawn],
-    moduli: Sequence[HasTan],
+    echoes: Sequence[Any],
+    moduli: Sequence[Any],
     roi: int = 0,
 ) -> "list[Axes]":
     """Draw the echoes of each amplitude over the number of cycles, and 1/(qτ) over tan δ.
@@ -58,9 +29,11 @@ def draw_sweep(
     amplitudes : sequence of float
         Of the strain, as fractions.
     echoes : sequence of EchoCurves
-        Of each amplitude. Where τ has only a lower limit, a triangle is the upper limit of the velocity.
+        Of each amplitude, or records with lags, heights, velocities and q. Where τ has only a lower limit, a triangle
+        is the upper limit of the velocity.
     moduli : sequence of CycleModuli
-        Of the same cycles; the point is the mean of tan δ over the cycles, its error that of the mean.
+        Of the same cycles, or records with their tan_delta; the point is the mean of tan δ over the cycles, its error
+        that of the mean.
     roi : int
         Bin, from 0.
 

@@ -13,11 +13,10 @@ Q = 0.028  # of the ring in the profile, in 1/nm
 def test_an_amplitude_sweep_is_a_campaign(tmp_path, monkeypatch):
     tables, shown = [], cycles.shown
     monkeypatch.setattr(cycles, "shown", lambda table: tables.append(table) or shown(table))
-    cycles.run(Settings.load(cycles.TOML), amplitudes=1, cycles=66, output=tmp_path / "cycles")
+    cycles.run(Settings.load(cycles.TOML), amplitudes=1, cycles=60, output=tmp_path / "cycles")
     (found,) = tables
     assert found["status"].tolist() == ["complete"]
-    assert found["no_claim"].str.contains("oscillates").all()
-    assert found["novel"].isna().all()
+    assert found["no_claim"].eq("60 cycles: a p-value needs at least 64").all()  # more would be calibrated for a minute
     assert found["cycle_strain"].to_numpy() == pytest.approx(found["strain_amplitude"].to_numpy(), rel=0.02)
     storage, _ = SoftSolid(yield_strain=0.1).moduli(found["strain_amplitude"])
     assert found["storage_pa"].to_numpy() == pytest.approx(storage, rel=0.02)

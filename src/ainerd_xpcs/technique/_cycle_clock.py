@@ -75,30 +75,27 @@ class CycleClock:
         mine = t >= begin
         found = phase_of_record(t[mine], strain[mine])
         self.frequency = found.frequency
-        if self._last is None:
-            whole = 0.0
-        else:
-            since, phase = self._last
-            whole = np.rint(phase - at(found, since))
-        out = inside(found, time, whole)
+        out = inside(found, time) + self.whole(found)
         known = np.flatnonzero(np.isfinite(out))
         if known.size:
             self._last = float(time[known[-1]]), float(out[known[-1]])
         return out
 
+    def whole(self, found: CyclePhase) -> int:
+        """Return the cycles to add to the phases of a part of the record, or of all, so that they count on."""
+        if self._last is None:
+            return 0
+        since, phase = self._last
+        nearest = float(np.clip(since, found.time[0], found.time[-1]))
+        return round(phase - float(found.at(nearest)) - found.frequency * (since - nearest))
 
-def at(found: CyclePhase, time: float) -> float:
-    """Return the phase at a time however far from the record, in cycles."""
-    nearest = float(np.clip(time, found.time[0], found.time[-1]))
-    return float(found.at(nearest)) + found.frequency * (time - nearest)
 
-
-def inside(found: CyclePhase, time: Floats, whole: float = 0.0) -> Floats:
-    """Return phases plus `whole` cycles, NaN more than a cycle before the first one or after the last one."""
+def inside(found: CyclePhase, time: Floats) -> Floats:
+    """Return phases in cycles, NaN more than a cycle before the first one or after the last one."""
     reach = 1.499 / found.frequency
     near = (time >= found.time[0] - reach) & (time <= found.time[-1] + reach)
     out = np.full(len(time), np.nan)
-    out[near] = found.at(time[near]) + whole
+    out[near] = found.at(time[near])
     return out
 
 

@@ -23,7 +23,7 @@ from ainerd_xpcs.numerics import (
     phase_of_record,
     two_time,
 )
-from ainerd_xpcs.technique._cycle_clock import CycleClock, at, inside
+from ainerd_xpcs.technique._cycle_clock import CycleClock, inside
 from ainerd_xpcs.technique._settings import CyclesSettings
 
 Floats = NDArray[np.float64]
@@ -98,7 +98,7 @@ class Cycles:
         self._looked_for_offset = False
         self._offset: ClockOffset | None = None
         self._shift = 0.0  # of the phases, by the offset
-        self._begin: tuple[float, float] | None = None  # time and phase of the first frame with a phase
+        self._begin: float | None = None  # phase of the first frame that has one
         self._newest = -np.inf
         self.oscillates, self.reason = False, ""
 
@@ -159,9 +159,9 @@ class Cycles:
         for each in ready:
             mine = slice(done, done + len(each.valid))
             done = mine.stop
-            self._correlate(each, phase[mine], time[mine])
+            self._correlate(each, phase[mine])
 
-    def _correlate(self, screened: Screened, phase: Floats, time: Floats) -> None:
+    def _correlate(self, screened: Screened, phase: Floats) -> None:
         if screened.leave_out.size:
             self._echoes.leave_out(screened.leave_out)
         known = np.isfinite(phase)
@@ -170,7 +170,7 @@ class Cycles:
         seen = phase[known] + self._shift
         seen = np.maximum(seen, self._newest + SMALL * np.arange(1, len(seen) + 1))  # parts of the record may overlap
         if self._begin is None:
-            self._begin = float(time[known][0]), float(seen[0])
+            self._begin = float(seen[0])
         self._newest = float(seen[-1])
         self._echoes.push(np.asarray(screened.frames)[known], seen, screened.valid[known])
 
@@ -196,6 +196,17 @@ class Cycles:
             self._shift = self._offset.cycles
         return True
 
+    def n_cycles(self, n_frames: int) -> int:
+        """Return the number of cycles in so many frames."""
+        return round(n_frames * self._frame_time_s * self._clock.frequency)
+
+    def so_far(self) -> EchoCurves | None:
+        """Return the echoes so far; None if there are none."""
+        try:
+            return self._echoes.result()
+        except ValueError:
+            return None
+
     def finish(self) -> Found | None:
         """Return the echoes and moduli of the frames so far; None if the sample is at rest, or with a `reason`."""
         if not self._settings.strain:
@@ -218,7 +229,6 @@ class Cycles:
         except ValueError as error:
             self.reason = str(error)
             return None
-        time, begin = self._begin
         moduli, no_moduli = None, "" if self._settings.stress else NO_STRESS
         if self._settings.stress:
             try:
@@ -226,5 +236,5 @@ class Cycles:
                 moduli = cycle_moduli(t[mine], strain[mine], stress[mine], phase)
             except ValueError as error:
                 no_moduli = str(error)
-        first = int(np.floor(begin)) + round(at(phase, time) + self._shift - begin)
+        first = int(np.floor(self._begin)) - self._clock.whole(phase)
         return Found(curves, first, phase, moduli, no_moduli, self._offset)

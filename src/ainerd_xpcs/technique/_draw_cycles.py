@@ -1,8 +1,7 @@
 """Pictures of a run that oscillates, from stored arrays and tables; numpy and matplotlib only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,28 +10,22 @@ from numpy.typing import NDArray
 from ainerd_xpcs._draw_sweep import draw_sweep
 from ainerd_xpcs.technique._drawing import C2_MAP, highest
 
+Floats = NDArray[np.float64]
 ARRAYS = ("echo", "echo_err", "echo_lag", "echo_c2")
 MODULI = {"storage_pa": ("G'", "#0072B2"), "loss_pa": ("G''", "#D55E00")}
 
 
-@dataclass(frozen=True)
-class StoredEchoes:
-    """What `draw_sweep` draws of a result."""
+class Stored(NamedTuple):
+    """What `draw_sweep` draws of a result, with the names of `EchoCurves` and `CycleModuli`."""
 
-    lag: NDArray[np.float64]
-    height: NDArray[np.float64]
-    height_err: NDArray[np.float64]
-    velocity: NDArray[np.float64]
-    velocity_err: NDArray[np.float64]
-    velocity_below: NDArray[np.float64]
-    q: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class StoredModuli:
-    """The same of its moduli."""
-
-    tan_delta: NDArray[np.float64]
+    lag: Floats
+    height: Floats
+    height_err: Floats
+    velocity: Floats
+    velocity_err: Floats
+    velocity_below: Floats
+    q: Floats
+    tan_delta: Floats
 
 
 def draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.DataFrame) -> None:
@@ -82,23 +75,19 @@ def draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.Data
 def draw_stored_sweep(figure: Any, results: Sequence[Any], amplitudes: Sequence[float]) -> None:
     """Draw the sweep of results with echoes, of the ring in the middle; see `ainerd_xpcs.draw_sweep`."""
     order = np.argsort(amplitudes)
-    echoes = [_echoes_of(results[i]) for i in order]
-    draw_sweep(figure, [amplitudes[i] for i in order], echoes, [_moduli_of(results[i]) for i in order])
+    stored = [_stored(results[i]) for i in order]
+    draw_sweep(figure, [amplitudes[i] for i in order], stored, stored)
 
 
-def _echoes_of(result: Any) -> StoredEchoes:
-    """Return the mean echo of the ring to which the numbers of a result belong, and its velocity."""
+def _stored(result: Any) -> Stored:
+    """Return the mean echo of the ring to which the numbers of a result belong, its velocity, and tan δ by cycle."""
     q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
     ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
     lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
     mean, of_mean = height[ring].mean(0), np.sqrt(np.square(error[ring]).sum(0)) / ring.sum()
     tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
-    at = float(q[ring].mean())
+    at, cycles = float(q[ring].mean()), result["cycles"].read()
     velocity = 1 / (at * tau)
-    each = (np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at))
-    return StoredEchoes(lag, mean[None], of_mean[None], *each)
-
-
-def _moduli_of(result: Any) -> StoredModuli:
-    cycles = result["cycles"].read()
-    return StoredModuli(np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float))
+    of_ring = [np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at)]
+    tan_delta = np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float)
+    return Stored._make([lag, mean[None], of_mean[None], *of_ring, tan_delta])

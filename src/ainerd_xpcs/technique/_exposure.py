@@ -37,12 +37,12 @@ from ainerd_xpcs.technique._verdict import (
     MOST_MISSING,
     SPECKLE_PIXELS,
     Judgement,
-    Noise,
-    bank_options,
+    contrast_within,
     filled,
     judge,
     longest_gap,
     pooled_contrast,
+    prepare,
     speckle_px,
 )
 
@@ -71,7 +71,6 @@ UNITS = {
     "moved_s": "s",
     **_picture.UNITS,
 }
-OSCILLATES = "the sample oscillates, and the bank holds samples at rest"
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
@@ -195,21 +194,18 @@ class ExposureAnalysis(RunAnalysis):
 
     def _prepare(self, share: float) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
-        technique, photons = self._technique, self._photons()
-        if not photons.any() or self._cycles.oscillates:
+        technique, size, n = self._technique, self._speckle_px(), round(share * self._reducer.n_pushed)
+        if self._cycles.oscillates:
+            curves, n_cycles = self._cycles.so_far(), self._cycles.n_cycles(n)
+            if curves is not None and n_cycles >= _cycle_numbers.FEWEST:
+                prepare(technique, *_cycle_numbers.seen(curves, technique.rings, n_cycles), size)
+            return
+        if not (photons := self._photons()).any():
             return
         g2 = self._correlator.result()
-        value, error = np.nan_to_num(g2.contrast0), np.nan_to_num(g2.contrast0_err)
-        size, cells = self._speckle_px(), Cells.of_whole(round(share * self._reducer.n_pushed))
-        for ring in technique.rings:
-            of_ring = float(ring.weights @ photons[ring.bins]) * share
-            beta = float(ring.weights @ value[ring.bins])
-            sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
-            contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
-            if of_ring > 0 and contrast is not None:
-                noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
-                given = bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread)
-                technique.scorer(given)
+        contrasts = [contrast_within(ring, g2) for ring in technique.rings]
+        pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]
+        prepare(technique, share * photons, pooled, Cells.of_whole(n), size)
 
     @one_thread
     def finish(self) -> Analysis:
@@ -248,8 +244,15 @@ class ExposureAnalysis(RunAnalysis):
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        cycles, of_cycles = self._of_cycles()
-        judgement = self._judged(whole, pooled, no_contrast or doubt or sparse or of_cycles)
+        found, doubt = self._cycles.finish(), no_contrast or doubt
+        if found is not None:
+            cycles = _cycle_numbers.cycle_numbers(found, technique.partition, technique.rings)
+            judgement = _cycle_numbers.judge_cycles(technique, found.curves, self._speckle_px(), doubt)
+        else:
+            reason = self._cycles.reason
+            cycles = _cycle_numbers.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})
+            unknown = f"it may oscillate: {reason}" if reason else None
+            judgement = self._judged(whole, pooled, doubt or sparse or unknown)
         denoised, denoised_summary = self._denoised(whole)
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
         counts = per_bin(self._reducer.photons_between(edges), technique.partition)
@@ -278,15 +281,6 @@ class ExposureAnalysis(RunAnalysis):
         units = _numbers.UNITS | per | _cycle_numbers.UNITS
         analysis = analysis_of(technique, judgement, arrays, tables, summary, units)
         return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
-
-    def _of_cycles(self) -> tuple[_cycle_numbers.CycleNumbers, str | None]:
-        """Return the numbers of cycles, and why there is no p-value; both are empty for a sample at rest."""
-        found = self._cycles.finish()
-        if found is not None:
-            return _cycle_numbers.cycle_numbers(found, self._technique.partition, self._technique.rings), OSCILLATES
-        reason = self._cycles.reason
-        why = {"no_echoes": reason} if reason else {}
-        return _cycle_numbers.CycleNumbers({}, {}, why), f"it may oscillate: {reason}" if reason else None
 
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, block_mean
+from ainerd_xpcs.numerics import G2
 from ainerd_xpcs.technique._bank import BASELINE
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._features import Ring, features, sectors_of
@@ -356,6 +357,27 @@ def judge(
         summary = {"no_claim": None, "nearest_known": least.nearest, "strangest_in": least.strangest_term}
         summary |= {f"strangeness_{term}": x for term, x in least.excess.items()}
     return Judgement(latent, np.mean(embeddings, axis=0, dtype=np.float32), p, p_of_ring, summary)
+
+
+def prepare(
+    technique: "RheoXPCS",
+    photons: NDArray[np.float64],
+    contrasts: Sequence[tuple[float, float] | None],
+    cells: Cells | None,
+    speckle_px: float,
+) -> None:
+    """Calibrate for a run with these arguments of `judge`, if it has no systematic errors; this takes seconds."""
+    for ring, contrast in zip(technique.rings, contrasts, strict=True):
+        of_photons = float(ring.weights @ photons[ring.bins])
+        if of_photons > 0 and contrast is not None:
+            noise = Noise.of(of_photons, contrast[0], ring.pixels, speckle_px)
+            technique.scorer(bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread))
+
+
+def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
+    """Return the contrast within a frame of a ring, with its standard error."""
+    value, error = np.nan_to_num(g2.contrast0[ring.bins]), np.nan_to_num(g2.contrast0_err[ring.bins])
+    return float(ring.weights @ value), float(np.hypot.reduce(ring.weights * error))
 
 
 def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring, given: Mapping[str, Any]) -> Singles:

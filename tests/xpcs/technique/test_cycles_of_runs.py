@@ -231,13 +231,32 @@ def analysed(settings, readings):
     return exposure.finish()
 
 
-def test_a_run_that_oscillates_is_not_called_novel():
-    found = analysed(KEYS, Record(record(), movie()[0][0]))
-    assert found.novelty_p is None
-    assert "oscillates" in found.summary["no_claim"]
+def test_an_ordinary_echo_is_ordinary_and_a_cycle_counts_as_a_frame():
+    """A frame a cycle: the same frames without a record are a run whose map is that of the cycles."""
+    found, without = analysed(KEYS, Record(record(), movie()[0][0])), analysed(CyclesSettings(), None)
+    assert found.novelty_p > 0.05
+    assert found.novelty_p == pytest.approx(without.novelty_p, abs=0.2)
+    np.testing.assert_allclose(found.embedding, without.embedding, atol=0.1 * np.abs(without.embedding).max())
     assert {"echo", "echo_c2"} <= set(found.arrays)
     assert {"echoes", "cycles"} <= set(found.tables)
     assert all(found.dims[name] == DIMS[name] for name in ("echo", "echo_lag", "echo_c2"))
+
+
+def test_the_calibration_is_ready_when_the_last_cycle_ends(monkeypatch):
+    asked, scorer = [], RheoXPCS.scorer
+    monkeypatch.setattr(RheoXPCS, "scorer", lambda self, given: asked.append(given) or scorer(self, given))
+    rng, n = np.random.default_rng(4), 128
+    t_s = frame_times(STEADY, n, [0.25], rng=rng)
+    counts = counted(Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=D), t_s, rng)
+    subject = RheoXPCS(partition(), Encoder.load(), some_of_bank(), contrast=0.2, cycles=KEYS)
+    readings = Record(record(seconds=300.0), t_s[0])
+    run = RunInfo(raw_uid="x", n_frames=n, frame_shape=partition().shape, frame_time_s=2.0, readings=readings)
+    exposure = subject.begin(run)
+    for first in range(0, n, 8):
+        exposure.push(counts[first : first + 8, exposure.pixels], first)
+    (ahead,) = asked
+    exposure.finish()
+    assert asked[1:] == [ahead]
 
 
 def test_a_run_at_rest_is_as_without_a_record(monkeypatch):
