@@ -93,8 +93,9 @@ def test_each_run_has_a_result_of_each_detector(line):
         assert table["status"].tolist() == ["complete"] * 6 and table["agent"].eq(agent.name).all()
         assert table["n_frames"].eq(n).all() and table["frame_time_s"].round(6).eq(50 / n).all()
         assert of_their_frames(table, agent.technique, client, stream)
-    near, wide = (table.set_index(["raw_uid", "event"]).sort_index() for table in tables)
-    assert near.index.equals(wide.index) and near["sample_x"].equals(wide["sample_x"])
+    near, wide = (agent.results.table() for agent in agents)
+    both = near.merge(wide, on=["raw_uid", "event"])  # as the page says
+    assert len(both) == 6 and both["sample_x_x"].equals(both["sample_x_y"])
 
 
 def test_each_agent_explores_where_neither_has_measured(line):
