@@ -138,6 +138,17 @@ def test_what_was_written_measures_in_a_package_of_bits(environment, tmp_path, m
         names["agent"].close()
 
 
+def test_settings_that_exist_are_kept(tmp_path):
+    init(tmp_path, "ophyd", tmp_path / "first")
+    toml = tmp_path / "agent.toml"
+    toml.write_text(toml.read_text() + "# of a person\n")
+    before = toml.read_text()
+    done = CliRunner().invoke(ainerd.cli.app, ["init", str(toml), "--startup", str(tmp_path / "again")])
+    assert done.exit_code == 0 and toml.read_text() == before
+    first, again = (tmp_path / name / "90_ainerd.py" for name in ("first", "again"))
+    assert again.read_text() == first.read_text()
+
+
 def test_a_session_without_the_devices_is_told_which(tmp_path):
     init(tmp_path, "ophyd", tmp_path / "startup")
     written = (tmp_path / "startup" / "90_ainerd.py").read_text()

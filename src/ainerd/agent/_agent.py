@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import bluesky.plan_stubs as bps
 import numpy as np
@@ -25,7 +26,7 @@ from ainerd.agent._observer import Observer
 from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings
 from ainerd.plans import Devices, Early, Exposing, explore, visit
-from ainerd.runs import RawWriter
+from ainerd.runs import RawWriter, parameters_of
 from ainerd.technique import Technique
 from ainerd.words import printable
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
+# By RunEngine: catalog, parameters, image and name of the attached agents.
+_ATTACHED: WeakKeyDictionary[RunEngine, list[tuple[str, Mapping[str, Any], str, str]]] = WeakKeyDictionary()
 
 
 class Agent(Observer):
@@ -89,6 +92,7 @@ class Agent(Observer):
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
+        self._reads = client.uri, parameters_of(technique, settings.detector), settings.detector.image, self.name
         self.__doc__ = GUIDE  # for `agent?`
 
     @property
@@ -108,12 +112,25 @@ class Agent(Observer):
 
         Agents of one RunEngine with the same catalog share one writer of raw runs: that of the first one.
 
-        Raises RuntimeError if the agent is attached to another RunEngine.
+        Raises
+        ------
+        RuntimeError
+            If the agent is attached to another RunEngine.
+        ValueError
+            If an agent of another detector is attached whose results have the same keys.
         """
         if self._attached is not None:
             if self._attached[0] is not RE:
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
+        *same, mine, _ = self._reads
+        for *settings, image, name in _ATTACHED.setdefault(RE, []):
+            if settings == same and image != mine:
+                raise ValueError(
+                    f"{name} analyses {image!r} with the settings with which {self.name} analyses {mine!r}, so both "
+                    f"would have the same results: give [{self.technique.name}] of each the bins of its detector"
+                )
+        _ATTACHED[RE].append(self._reads)
         self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
         self._analysis.jobs.submit(self._shared_writer.wait_until_made_up)
         self._attached = RE, RE.subscribe(self)
@@ -124,6 +141,7 @@ class Agent(Observer):
             return
         engine, token = self._attached
         self._attached = None
+        _ATTACHED[engine].remove(self._reads)
         engine.unsubscribe(token)
         self._shared_writer.detach()
 

@@ -92,12 +92,21 @@ def init(
     ] = Layout.ophyd,
     force: Force = False,
 ) -> None:
-    """Ask a few questions, write the settings of an instrument with comments, and check them."""
+    """Ask a few questions, write the settings of an instrument with comments, and check them.
+
+    With `--startup`, settings that exist are kept, and only the startup file is written.
+    """
     import numpy as np
 
     from ainerd.cli import _checks
+    from ainerd.config import Settings
     from ainerd.technique import load
 
+    if startup is not None and out.exists() and not (answers or force):
+        settings = Settings.load(out)
+        _write(_startup(layout, out, startup, settings.detector.image, settings.steering.bounds, force))
+        show(_checks.settings(out))
+        return
     check_new(out, force)
     given: dict[str, Any] = {}
     for pair in answers or []:
@@ -132,14 +141,25 @@ def init(
     if startup is not None:
         answered = {key: value for key, _, value in entries}
         image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
-        path, lines = startup_file(layout, out, startup, image, [*bounds])
-        check_new(path, force)
-        startup.mkdir(parents=True, exist_ok=True)
-        files[path] = lines
+        files |= _startup(layout, out, startup, image, bounds, force)
+    _write(files)
+    show(_checks.settings(out))
+
+
+def _startup(
+    layout: Layout, toml: Path, folder: Path, image: str, bounds: Iterable[str], force: bool
+) -> dict[Path, str]:
+    """Return the text of a startup file by its path, which must be new."""
+    path, lines = startup_file(layout, toml, folder, image, [*bounds])
+    check_new(path, force)
+    folder.mkdir(parents=True, exist_ok=True)
+    return {path: lines}
+
+
+def _write(files: Mapping[Path, str]) -> None:
     for path, lines in files.items():
         path.write_text(lines)
         print(f"{path} is written")
-    show(_checks.settings(out))
 
 
 def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:

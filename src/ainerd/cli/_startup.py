@@ -77,6 +77,9 @@ IN_PACKAGE = '''
 def start_agent(RE, devices):
     """Return the agent, attached to the RunEngine.
 
+    ``agent.explore`` keeps a run open around those of its exposures. The SPEC writer of apstools ends such a plan with
+    an error: set ``SPEC_DATA_FILES: ENABLE: false`` in ``configs/iconfig.yml``.
+
     Parameters
     ----------
     RE : RunEngine

@@ -60,8 +60,10 @@ def test_a_run_that_names_another_q_map_has_its_bins(tmp_path, frames):
         np.testing.assert_allclose(other.tables["bins"]["q"], [0.01, 0.02, 0.03, 0.04])
         np.testing.assert_array_equal(other.embedding, expected.embedding)
     assert "bins_of" not in named(of_one, frames, "2.hdf").summary
+    parameters = of_one.parameters
     qmap(two, 5)  # it is written again
     assert len(named(of_one, frames, "4.hdf").arrays["c2"]) == 5
+    assert of_one.parameters == parameters  # and so the keys of its results
 
 
 @pytest.mark.parametrize(
