@@ -358,7 +358,8 @@ def _add_notes(raw: Container, uid: str, notes: Sequence[str]) -> None:
 def _writer_of_run(raw: Container, batch_size: int) -> Callable[[str, Any], None]:
     """Return the part of TiledWriter that writes one run; the router before it hides the errors of Tiled's client."""
     write: Callable[[str, Any], None]
-    writer = _tiled_writer()(raw, batch_size=batch_size, spec_to_mimetype=Run.mimetypes)
+    described = raw.new_variation(include_data_sources=True)  # else TiledWriter reads the catalog again for each run
+    writer = _tiled_writer()(described, batch_size=batch_size, spec_to_mimetype=Run.mimetypes)
     (write,), _ = writer._factory("start", {})  # noqa: SLF001
     return write
 
