@@ -37,7 +37,7 @@ class Policy(NamedTuple):
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 1.0  # added to the worth half way between two regimes
-    confirm: float = 0.3  # price of a second exposure of a novel regime
+    confirm: float = 1.0  # price of a second exposure of a novel regime
     travel: float = 1.0  # weight of the travel when a position is chosen
     tour: float = 1.0  # positions that are planned together
 
@@ -50,14 +50,14 @@ POLICIES = {
     "coverage + along the limits": COVER._replace(limits=0.2),
     "coverage + layers": COVER._replace(layers=1),
     "coverage + boundary": COVER._replace(boundary=1),
-    "coverage + confirmation": COVER._replace(confirm=0.3),
+    "coverage + confirmation": COVER._replace(confirm=1),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
-    "whole, confirmation worth 1": WHOLE._replace(confirm=1),
+    "whole, confirmation worth .3": WHOLE._replace(confirm=0.3),
     "whole, half of the travel": WHOLE._replace(travel=0.5),
     "whole + tour of 4": WHOLE._replace(tour=4),
 }

@@ -182,7 +182,7 @@ def surveyed(policy="levels"):
 
 def test_the_level_is_the_one_with_the_most_worth_per_second():
     survey = surveyed()._survey()
-    worth = survey.gain * (1 + survey.boundary) + 0.3 * survey.confirmation
+    worth = survey.gain * (1 + survey.boundary) + survey.confirmation
     assert survey.worth == pytest.approx(worth) and survey.confirmation.max() > 0.1 and survey.boundary.max() > 0.5
     at = survey.window.nodes[:, 1]
     now = at[np.abs(survey.window.nodes - survey.visited[-1]).sum(1).argmin()]

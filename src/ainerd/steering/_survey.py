@@ -19,7 +19,7 @@ INCLUSIONS = np.array([0.5, 1.5])  # expected regimes: of inclusions inside the 
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
 BOUNDARY = 1.0  # added to the worth half way between two regimes: such exposures show a known regime again
-CONFIRM = 0.3  # worth of a second exposure of a novel spot, in new regimes
+CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
