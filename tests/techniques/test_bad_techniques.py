@@ -177,5 +177,5 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     b.agent.close()
     assert time.monotonic() - began < 30
     goes_on.set()
-    b.agent._analysis.jobs._thread.join()
+    b.agent._analysis.jobs._ends.result()
     b.close()
