@@ -38,7 +38,7 @@ SHOWN = {
     "loss_pa": "G'' (Pa)",
     "tan_delta": "tan δ",
     "regime": "regime",
-    "status": "status",
+    "novelty_p": "p",
 }
 console = Console()
 
