@@ -74,7 +74,8 @@ class Quantity(Signal):
         super().check_value(value, **kwargs)
         if self._limits is not None and not self._limits[0] <= value <= self._limits[1]:
             low, high = (f"{limit:g}" for limit in self._limits)
-            raise ValueError(f"{self.name} must be from {low} to {high} {self._units}".rstrip() + f", got {value}")
+            unit = "" if self._units == "1" else self._units
+            raise ValueError(f"{self.name} must be from {low} to {high} {unit}".rstrip() + f", got {value}")
 
     def describe(self) -> dict[str, Any]:
         """Describe the signal, with `units`."""
