@@ -367,16 +367,18 @@ def judged(n_of_each: int, n_cycles: int = 128) -> Iterator[Row]:
         echoes = Echoes(technique.partition, PHASES, within=0.05)
         echoes.push(movie(sample, t_s, seed + 9000, RING), sample.oscillation.cycle(t_s))
         echoes.end()
-        found.setdefault(kind, []).append(judge_cycles(technique, echoes.result(), 1.0, None).p or 1.0)
+        p = judge_cycles(technique, echoes.result(), 1.0, None).p
+        if p is not None:  # otherwise the row counts fewer
+            found.setdefault(kind, []).append(p)
     known = np.concatenate([found[kind] for kind in KNOWN])
-    for kind, p in {"known": known, **found}.items():
-        hits = int((np.asarray(p) <= 0.05).sum())
+    for kind, values in {"known": known, **found}.items():
+        hits = int((np.asarray(values) <= 0.05).sum())
         yield {
             "what": kind,
-            "n": len(p),
-            "p <= .05": hits / len(p),
-            "of": interval(hits, len(p)),
-            "median": float(np.median(p)),
+            "n": len(values),
+            "p <= .05": hits / len(values),
+            "of": interval(hits, len(values)),
+            "median": float(np.median(values)),
             "least": 0.9 if kind == "long orbit" else 0.0,
             "most": 0.055 if kind == "known" else 1.0,
         }

@@ -139,11 +139,12 @@ def cycle_numbers(found: Found, partition: Partition, rings: Sequence[Ring]) -> 
 
 def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, doubt: str | None) -> Judgement:
     """Judge a run that oscillates by its map of cycles, as if each cycle were a frame; see `judge`."""
-    whole, empty = filled(curves.c2.astype(np.float32))
+    c2 = curves.c2.astype(np.float32)
+    whole, empty = filled(c2)
     n = whole.shape[1]
     if n < FEWEST:
         doubt = doubt or f"{n} cycles: a p-value needs at least {FEWEST}"
-    elif empty > MOST_MISSING or longest_gap(curves.c2.astype(np.float32)) > MOST_IN_A_ROW:
+    elif empty > MOST_MISSING or longest_gap(c2) > MOST_IN_A_ROW:
         doubt = doubt or "many cycles have no frame at the phases of the echoes"
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)

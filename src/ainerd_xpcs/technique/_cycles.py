@@ -201,7 +201,7 @@ class Cycles:
         return round(n_frames * self._frame_time_s * self._clock.frequency)
 
     def so_far(self) -> EchoCurves | None:
-        """Return the echoes so far; None if there are none."""
+        """Return the echoes so far, or None before the first one."""
         try:
             return self._echoes.result()
         except ValueError:
