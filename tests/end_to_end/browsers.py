@@ -78,14 +78,21 @@ class Browser:
         self.page.wait_for_selector(f"[data-ainerd={name}][data-drawn=yes]")
 
     def at(self, name, x, y):
-        """Return the position of a point of a picture on the screen."""
+        """Return the position of a point of a picture on the screen, once the layout of the page no longer changes."""
         return self.page.evaluate(
-            """([name, x, y]) => {
+            """async ([name, x, y]) => {
                 const picture = document.querySelector(`[data-ainerd=${name}]`);
                 picture.scrollIntoView({block: "center"});
-                const {xaxis, yaxis} = picture._fullLayout;
-                const box = picture.querySelector(".nsewdrag").getBoundingClientRect();
-                return [box.left + xaxis.d2p(x), box.top + yaxis.d2p(y)];
+                let [now, same] = [[], 0];
+                while (same < 20) {  // frames of the screen
+                    await new Promise(requestAnimationFrame);
+                    const {xaxis, yaxis} = picture._fullLayout;
+                    const box = picture.querySelector(".nsewdrag").getBoundingClientRect();
+                    const [left, top] = [box.left + xaxis.d2p(x), box.top + yaxis.d2p(y)];
+                    same = left === now[0] && top === now[1] ? same + 1 : 0;
+                    now = [left, top];
+                }
+                return now;
             }""",
             [name, x, y],
         )

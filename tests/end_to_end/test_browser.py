@@ -232,10 +232,18 @@ def add_by_click(browser, x, y):
     page = browser.page
     page.get_by_role("button", name="add a point").click()
     page.wait_for_selector("form.wanted")
-    page.mouse.click(*browser.at("map", x, y))
-    page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
+    until(
+        lambda: shown_after_a_click(browser, x, y) == pytest.approx([x, y], abs=0.2)
+    )  # the layout may change meanwhile
     page.click("[data-ainerd=add]:enabled")
     page.wait_for_selector("form.wanted", state="detached")
+
+
+def shown_after_a_click(browser, x, y):
+    """Click at a place of the map, and return the place that the form shows."""
+    browser.page.mouse.click(*browser.at("map", x, y))
+    browser.page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
+    return [float(browser.page.locator("form.wanted input").nth(k).input_value()) for k in (0, 1)]
 
 
 def test_clicks_on_the_map_add_points_whose_order_can_be_changed(browser, session):

@@ -3,17 +3,22 @@
 import json
 import logging
 import os
+import select
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpcore
 import httpx
 import pytest
 
 from ainerd import views
 from ainerd.agent._display import write_report
 from ainerd.server import EmbeddedServer, ServerError, connect, running
+from ainerd.server._connect import _check_peer
 
 # In a process of its own: its umask and its environment are those of a person with a shared group.
 SERVED = """
@@ -117,3 +122,16 @@ def test_the_key_goes_to_no_port_of_another_user(server):
         finally:
             other.kill()
             client.context.http_client.close()
+
+
+def test_a_server_that_ends_while_its_owner_is_asked_does_not_answer():
+    """It is as if it were away: callers try again. The connection is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()  # with a reset, as the kernel does when a process is killed
+    assert select.select([client], [], [], 30)[0]
+    with pytest.raises(httpx.ConnectError, match="not connected"):
+        _check_peer("connection.connect_tcp.complete", {"return_value": httpcore._backends.sync.SyncStream(client)})
+    assert client.fileno() == -1

@@ -183,8 +183,13 @@ def _only_to_own(request: httpx.Request) -> None:
 def _check_peer(event: str, info: Mapping[str, Any]) -> None:
     if event == "connection.connect_tcp.complete":
         stream = info["return_value"]
-        host, port = stream.get_extra_info("server_addr")[:2]
-        if not _is_own(port, stream.get_extra_info("client_addr")[1]):
+        try:
+            host, port = stream.get_extra_info("server_addr")[:2]
+            is_own = _is_own(port, stream.get_extra_info("client_addr")[1])
+        except OSError as error:  # the process ended after it had accepted the connection
+            stream.close()
+            raise httpx.ConnectError(str(error)) from error
+        if not is_own:
             stream.close()
             raise httpx.ConnectError(f"port {port} of {host} belongs to another user's process, which gets no key")
 
