@@ -33,12 +33,12 @@ _HEAP = b"GCOL\x01\0\0\0"
 _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
 
 
-def check_place(found: h5py.Dataset | h5py.Group, path: str | PathLike[str], name: str) -> None:
+def check_place(item: h5py.Dataset | h5py.Group, path: str | PathLike[str], name: str) -> None:
     """Raise ValueError unless the values under a name in the file at a path lie in the folder of that file."""
-    of = Path(found.file.filename).resolve()
+    of = Path(item.file.filename).resolve()
     if not of.is_relative_to(Path(path).resolve().parent):
         raise ValueError(f"{path}: {name} leads to {of}, outside the folder of the file")
-    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+    if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
         raise ValueError(f"{path}: {name} lies in other files: copy the file with h5repack first")
 
 

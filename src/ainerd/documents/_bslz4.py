@@ -130,7 +130,7 @@ def _decode(  # pragma: no cover - compiled
 
 @nb.njit(nogil=True, cache=True)
 def _any(plane: Bytes) -> bool:  # pragma: no cover - compiled
-    found = np.uint8(0)
+    bits = np.uint8(0)
     for byte in plane:
-        found |= byte
-    return bool(found)
+        bits |= byte
+    return bool(bits)

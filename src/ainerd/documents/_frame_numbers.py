@@ -159,11 +159,11 @@ class Column:
         allowed, self._what = [Path(root).resolve() for root in roots], f"{path}, {dataset!r}"
         self._stored = StoredDataset(path, dataset, allowed)
         try:
-            with self._stored.opened() as found:
-                if found.dtype.kind not in "iuf" or not found.shape:
+            with self._stored.opened() as numbers:
+                if numbers.dtype.kind not in "iuf" or not numbers.shape:
                     raise FrameError(f"{self._what}: expected a dataset with a number for each frame")
-                self._per_row = math.prod(found.shape[1:])
-                self._storage = Storage(self._stored.path, found, allowed)
+                self._per_row = math.prod(numbers.shape[1:])
+                self._storage = Storage(self._stored.path, numbers, allowed)
         except DAMAGED as error:
             raise FrameError(f"cannot open {self._what}: {error}") from error
 

@@ -154,8 +154,8 @@ class FrameReader:
         self._stored = StoredDataset(path, dataset, allowed)
         self.path = self._stored.path
         try:
-            with self._stored.opened() as found:
-                self._inspect(found, frame_shape, allowed)
+            with self._stored.opened() as frames:
+                self._inspect(frames, frame_shape, allowed)
         except DAMAGED as error:
             raise FrameError(f"cannot open {dataset!r} of {self.path}: {error}") from error
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
@@ -200,12 +200,12 @@ class FrameReader:
         block, whole = np.empty((stop - start, self._pixels.size), self._type), {}
         at = start
         while at < stop:
-            for found in self._fetch(at, stop, wanted):
-                out = block[at - start : at - start + found.n]
-                if found.frame is not None:
-                    whole[at] = found.frame.astype(self._type, copy=False)
-                self._select(found, at, out)
-                at += found.n
+            for stored in self._fetch(at, stop, wanted):
+                out = block[at - start : at - start + stored.n]
+                if stored.frame is not None:
+                    whole[at] = stored.frame.astype(self._type, copy=False)
+                self._select(stored, at, out)
+                at += stored.n
         self._storage.confirm(start, stop)
         if self._fill != 0:  # frames that nobody wrote are dark, whatever HDF5 returns for them
             block[(block == self._fill).all(1) | (np.isnan(self._fill) & np.isnan(block).all(1))] = 0
@@ -213,7 +213,7 @@ class FrameReader:
 
     def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> "list[_Stored]":
         """Read the first of these frames as they are stored, as many as there is time for while the file is open."""
-        began, index, found, what = time.monotonic(), start, [], f"{self.path}"
+        began, index, stored, what = time.monotonic(), start, [], f"{self.path}"
         try:
             with self._stored.opened() as dataset:
                 until = time.monotonic() + max(HOLD_S, 4 * (time.monotonic() - began))
@@ -225,11 +225,11 @@ class FrameReader:
                 self._storage.check_open(dataset.file)
                 while index < stop and (index == start or time.monotonic() < until):
                     what = f"frame {index} of {self.path}"
-                    found.append(self._stored_frames(dataset, index, stop, whole=index in wanted))
-                    index += found[-1].n
+                    stored.append(self._stored_frames(dataset, index, stop, whole=index in wanted))
+                    index += stored[-1].n
         except DAMAGED as error:
             raise FrameError(f"{what} cannot be read: {error}") from error
-        return found
+        return stored
 
     def _stored_frames(self, dataset: h5py.Dataset, index: int, stop: int, *, whole: bool) -> "_Stored":
         """Read a frame, or some of those in the same chunk, as they are stored."""
@@ -244,21 +244,21 @@ class FrameReader:
                 self._check_written(dataset, index, [None])
         return _Stored(rows=dataset[index : index + 1, self._rows])
 
-    def _select(self, found: "_Stored", index: int, out: NDArray[Any]) -> None:
+    def _select(self, stored: "_Stored", index: int, out: NDArray[Any]) -> None:
         """Write the selected pixels of frames to `out`, (n, n_pixels)."""
-        if found.frame is not None:
-            _take(found.frame.reshape(1, -1), self._pixels, out)
-        elif found.rows is not None:
-            pixels = self._pixels - self._rows.start * found.rows.shape[2]
-            _take(found.rows.reshape(found.n, -1), pixels, out)
+        if stored.frame is not None:
+            _take(stored.frame.reshape(1, -1), self._pixels, out)
+        elif stored.rows is not None:
+            pixels = self._pixels - self._rows.start * stored.rows.shape[2]
+            _take(stored.rows.reshape(stored.n, -1), pixels, out)
         else:
             try:
-                if self._decoder is None or found.skipped & 1:
-                    if len(found.chunk) != self._frame_bytes:
-                        raise ValueError(f"its chunk has {len(found.chunk)} bytes, expected {self._frame_bytes}")
-                    _take(np.frombuffer(found.chunk, self._dtype)[None], self._pixels, out)
+                if self._decoder is None or stored.skipped & 1:
+                    if len(stored.chunk) != self._frame_bytes:
+                        raise ValueError(f"its chunk has {len(stored.chunk)} bytes, expected {self._frame_bytes}")
+                    _take(np.frombuffer(stored.chunk, self._dtype)[None], self._pixels, out)
                 else:
-                    self._decoder.decode(found.chunk, out[0])
+                    self._decoder.decode(stored.chunk, out[0])
             except ValueError as error:
                 raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
 

@@ -103,11 +103,11 @@ def open_item(
         with open_hdf5(where, roots) as file:
             if is_complete:
                 require_closed(file)
-            found = file.get(inner) if is_complete else file[inner or "/"]
-            if found is not None:
-                _check_attributes(found)
-            is_data = isinstance(found, h5py.Dataset)
-            yield BoundedDataset(found, where, roots, most=most) if is_data else found
+            item = file.get(inner) if is_complete else file[inner or "/"]
+            if item is not None:
+                _check_attributes(item)
+            is_data = isinstance(item, h5py.Dataset)
+            yield BoundedDataset(item, where, roots, most=most) if is_data else item
     except DAMAGED as error:
         if "signature not found" in str(error):
             raise FrameError(f"{path} is not an HDF5 file") from error

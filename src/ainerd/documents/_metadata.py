@@ -47,8 +47,8 @@ class Metadata:
 
     def __init__(self, path: Path, names: Iterable[str], roots: Roots) -> None:
         self.path, file = path, allowed_file(path, roots)
-        found = {name: _read(file, name, roots) for name in {*names} - {""}}
-        self._values = {name: value for name, value in found.items() if value is not None}
+        values = {name: _read(file, name, roots) for name in {*names} - {""}}
+        self._values = {name: value for name, value in values.items() if value is not None}
 
     def value(self, name: str) -> Value | None:
         """Return a text, a number, or the mean of several numbers; None without a value."""
@@ -72,13 +72,13 @@ class Metadata:
 
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
-    with open_item(path, name, roots, most=MOST_BYTES, is_complete=True) as found:
-        if not isinstance(found, h5py.Dataset) or not found.size:
+    with open_item(path, name, roots, most=MOST_BYTES, is_complete=True) as item:
+        if not isinstance(item, h5py.Dataset) or not item.size:
             return None
-        unit = stated(found.attrs.get("units"))
-        if h5py.check_string_dtype(found.dtype):
-            return str(found.asstr()[(0,) * found.ndim]), unit
-        if found.dtype.kind not in "biuf":
+        unit = stated(item.attrs.get("units"))
+        if h5py.check_string_dtype(item.dtype):
+            return str(item.asstr()[(0,) * item.ndim]), unit
+        if item.dtype.kind not in "biuf":
             return None
-        values = np.ravel(found[()])
+        values = np.ravel(item[()])
         return (values[0].item() if values.size == 1 else float(values.mean())), unit

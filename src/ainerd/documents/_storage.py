@@ -282,10 +282,10 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) ->
     parts = [part for part in dataset.split("/") if part and part != "."]
     check_heaps(path)
     with open_hdf5(path, roots) as file:
-        found = _first_link(file, parts)
-    if found is None:
+        first = _first_link(file, parts)
+    if first is None:
         return path, "/".join(parts)  # the caller reports the error if there is no such dataset
-    i, link = found
+    i, link = first
     if link is None:
         if n_links:
             raise MissingFrames(f"{path}, {dataset!r}: no such dataset, and a link leads there")
@@ -388,15 +388,15 @@ class Storage:
         low, last = _bounds(source.src_space, sys.maxsize - 1)
         path, roots, known = self._path, self._roots, 0
         is_own, what = source.file_name == ".", f"{self._path}: a source"
-        found: tuple[Path, Path] | None = None  # the file that the source names, and the one to which links lead
+        paths: tuple[Path, Path] | None = None  # the file that the source names, and the one to which links lead
 
         def reach(stop: int) -> None:
-            nonlocal known, found
+            nonlocal known, paths
             if stop <= known:
                 return
             target = path if is_own else _find_file(roots, source.file_name, path.parent, what)
             file_path, name = find_dataset(target, source.dset_name, roots)
-            found = target, file_path
+            paths = target, file_path
             wanted, storage = min(low + stop - first, last + 1), None
             with open_hdf5(file_path, roots) as file:
                 dataset = file[name]
@@ -414,14 +414,14 @@ class Storage:
 
         def is_same() -> bool:
             named = path if is_own else _find_file(roots, source.file_name, path.parent, what)
-            return found is not None and (named, found[1].resolve()) == found
+            return paths is not None and (named, paths[1].resolve()) == paths
 
         return reach, is_same
 
 
 def _locking(file: h5py.h5f.FileID) -> tuple[int, int]:
-    found: tuple[int, int] = file.get_access_plist().get_file_locking()
-    return found
+    locking: tuple[int, int] = file.get_access_plist().get_file_locking()
+    return locking
 
 
 def _is_same(name: str, path: Path) -> bool:

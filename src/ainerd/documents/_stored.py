@@ -73,18 +73,18 @@ class StoredDataset:
         if self._is_virtual:
             check_heaps(self.path)  # HDF5 decodes the list of sources again
         with open_hdf5(self.path, self._roots) as file:
-            found = file.get(self.name)
-            if not isinstance(found, h5py.Dataset):
+            dataset = file.get(self.name)
+            if not isinstance(dataset, h5py.Dataset):
                 raise FrameError(f"{self.path}, {self.name!r}: no such dataset")
             if not is_written_here(file) and h5py.h5f.get_obj_count(file.id, h5py.h5f.OBJ_FILE) > 1:
-                if _n_handles(file, found) > 1:
-                    raise MissingFrames(f"{self.path}: {found.name!r} is also open elsewhere in this process")
-                found.refresh()
-            self._is_virtual = found.is_virtual
-            yield found
+                if _n_handles(file, dataset) > 1:
+                    raise MissingFrames(f"{self.path}: {dataset.name!r} is also open elsewhere in this process")
+                dataset.refresh()
+            self._is_virtual = dataset.is_virtual
+            yield dataset
 
 
 def _n_handles(file: h5py.File, dataset: h5py.Dataset) -> int:
     address = h5py.h5o.get_info(dataset.id).addr
-    found = h5py.h5f.get_obj_ids(file.id, h5py.h5f.OBJ_DATASET)
-    return sum(h5py.h5o.get_info(each).addr == address for each in found)
+    ids = h5py.h5f.get_obj_ids(file.id, h5py.h5f.OBJ_DATASET)
+    return sum(h5py.h5o.get_info(each).addr == address for each in ids)

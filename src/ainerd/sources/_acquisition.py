@@ -84,10 +84,10 @@ class AcquisitionFiles:
     @cached_property
     def record(self) -> Path | None:
         """The CSV; None if there is none yet. FrameError if several files have such a name."""
-        found = sorted(self.folder.glob(self.keys.record)) if self.keys.record else []
-        if len(found) > 1:
-            raise FrameError(f"{self.folder}: {len(found)} files match {self.keys.record!r}, expected one")
-        return found[0] if found else None
+        files = sorted(self.folder.glob(self.keys.record)) if self.keys.record else []
+        if len(files) > 1:
+            raise FrameError(f"{self.folder}: {len(files)} files match {self.keys.record!r}, expected one")
+        return files[0] if files else None
 
     @cached_property
     def uid(self) -> str:
@@ -277,11 +277,11 @@ class AcquisitionFiles:
         if self.data.suffix != ".h5":
             EventFrames.files(self.data, self._shape, self.roots)
             return (count_frames(self.data, self._shape), *self._shape), "<u2"
-        with open_item(self.data, self.keys.dataset, self.roots, is_complete=not self.growing) as found:
-            if not isinstance(found, h5py.Dataset) or len(found.shape) != 3:
-                has = f"shape {found.shape}" if isinstance(found, h5py.Dataset) else "no such dataset"
+        with open_item(self.data, self.keys.dataset, self.roots, is_complete=not self.growing) as dataset:
+            if not isinstance(dataset, h5py.Dataset) or len(dataset.shape) != 3:
+                has = f"shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "no such dataset"
                 raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, expected (frames, rows, columns)")
-            return found.shape, found.dtype.str
+            return dataset.shape, dataset.dtype.str
 
     @property
     def _shape(self) -> tuple[int, int]:

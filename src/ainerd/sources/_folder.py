@@ -106,18 +106,18 @@ class Folder:
 
     def look(self) -> list[AcquisitionFiles]:
         """Return the acquisitions that are complete and were not returned before, oldest first."""
-        now, found = time.monotonic(), []
+        now, complete = time.monotonic(), []
         for name in self._names():
             seen = self._files(name, now)
             if seen is None or seen.refused or now - seen.since < SETTLED_S:
                 continue
             if (acquisition := self._complete(name, seen, now - seen.since)) is not None:
-                found.append((seen.changed, acquisition))
-        found.sort(key=lambda each: (each[0], each[1].folder))
-        for _, acquisition in found:
+                complete.append((seen.changed, acquisition))
+        complete.sort(key=lambda each: (each[0], each[1].folder))
+        for _, acquisition in complete:
             self._done.add(acquisition.folder.name)
             del self._seen[acquisition.folder.name]
-        return [acquisition for _, acquisition in found]
+        return [acquisition for _, acquisition in complete]
 
     def refuse(self, acquisition: AcquisitionFiles, error: Exception) -> None:
         """Log why an acquisition cannot be used. It is tried again once its files have changed."""
@@ -195,9 +195,9 @@ def folder_documents(
         As for `AcquisitionFiles.documents`.
     """
     while not stop.is_set():
-        found = folder.look()
-        for first in range(0, len(found), BATCH):
-            some, known = found[first : first + BATCH], None
+        acquisitions = folder.look()
+        for first in range(0, len(acquisitions), BATCH):
+            some, known = acquisitions[first : first + BATCH], None
             earlier = [acquisition for acquisition in some if not folder.is_new(acquisition)]
             while known is None and not stop.is_set():
                 known = _known(raw, earlier, skip, stop) if earlier else set()
