@@ -244,10 +244,10 @@ def unlit(light: Floats) -> Floats:
     root = np.sqrt(light)
     usual = median_filter(root, AROUND, mode="nearest")
     away = root - usual
-    found = beyond(np.stack([away, -away]), len(light), 0.5 / max(np.median(root), 1)).any(0)
+    differs = beyond(np.stack([away, -away]), len(light), 0.5 / max(np.median(root), 1)).any(0)
     spread = max(np.quantile(np.abs(away), 0.8) / NORMAL, 0.5)  # of Poisson counts: a half
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.column_stack([np.arange(len(light)), away / spread, (root / usual) ** 2])[found]
+        return np.column_stack([np.arange(len(light)), away / spread, (root / usual) ** 2])[differs]
 
 
 def unlike(near: Floats, over: Floats) -> Floats:

@@ -185,13 +185,13 @@ def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitte
             rank = "share" in fitted.free, len(fitted.free)
             errors = _share_known(fitted, row, latest)
             every.append(_Fit(float(fitted.evidence[row]), rank, model, fitted, row, errors))
-    found = [each for each in every if each.errors > SHARE_KNOWN]
-    if not found:
+    candidates = [each for each in every if each.errors > SHARE_KNOWN]
+    if not candidates:
         unknown = np.full((8, 8), np.nan)
         return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]))
-    found.sort(key=lambda each: (each.rank, -each.evidence))
-    best = found[0]
-    for each in found[1:]:
+    candidates.sort(key=lambda each: (each.rank, -each.evidence))
+    best = candidates[0]
+    for each in candidates[1:]:
         of_two = RIVAL if "+" in best.model else GAIN_TWO
         gain = of_two if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
         if each.evidence > best.evidence + gain:
@@ -210,7 +210,7 @@ def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitte
     if rival is not None:
         either: Other | None = others.pop(rival.model)
     else:
-        richer = [x for x in found if x.rank > best.rank and x.evidence > best.evidence]
+        richer = [x for x in candidates if x.rank > best.rank and x.evidence > best.evidence]
         either = others[richer[0].model] if richer else None
     further = tuple(
         others[x.model] for x in every if x.model in others and x.errors > SHARE_POSSIBLE and x.rank[0] == best.rank[0]

@@ -197,20 +197,20 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     power[frequency < 1 / (t[-1] - t[0])] = 0
     if not power.max() > 0:
         raise StillError
-    found = float(frequency[int(power.argmax())])
-    beside = np.abs(frequency - found) > BESIDE / (t[-1] - t[0])
+    peak = float(frequency[int(power.argmax())])
+    beside = np.abs(frequency - peak) > BESIDE / (t[-1] - t[0])
     if beside.any() and power.max() < STANDS_OUT * np.median(power[beside]):
         raise StillError
-    if found * (t[-1] - t[0]) < FEWEST_CYCLES:
-        raise ValueError(f"the record covers {found * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
-    if 1 / found / every < FEWEST_POINTS:
-        raise ValueError(f"the record has {1 / found / every:.1f} points a cycle, {FEWEST_POINTS} are needed")
-    return found
+    if peak * (t[-1] - t[0]) < FEWEST_CYCLES:
+        raise ValueError(f"the record covers {peak * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
+    if 1 / peak / every < FEWEST_POINTS:
+        raise ValueError(f"the record has {1 / peak / every:.1f} points a cycle, {FEWEST_POINTS} are needed")
+    return peak
 
 
 def _by_cycle(t: Floats, x: Floats, frequency: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Return by cycle: its middle, what the phase has beyond that of the frequency, the amplitude and its error."""
-    number, found = ((t - t[0]) * frequency).astype(int), []
+    number, rows = ((t - t[0]) * frequency).astype(int), []
     for cycle in np.unique(number):
         mine = number == cycle
         turn = 2 * np.pi * frequency * (t[mine] - t[0])
@@ -221,10 +221,10 @@ def _by_cycle(t: Floats, x: Floats, frequency: float) -> tuple[Floats, Floats, F
         a, b, level = np.linalg.solve(normal, design.T @ x[mine])
         rest = np.square(x[mine] - design @ (a, b, level)).sum() / (mine.sum() - 3)
         error = np.sqrt(np.linalg.inv(normal)[:2, :2].trace() / 2 * rest)
-        found.append((t[mine].mean(), np.arctan2(b, a), np.hypot(a, b), error))
-    if len(found) < FEWEST_CYCLES:
-        raise ValueError(f"the record has {len(found)} whole cycles, {FEWEST_CYCLES} are needed")
-    middle, turn, amplitude, error = np.array(found).T
+        rows.append((t[mine].mean(), np.arctan2(b, a), np.hypot(a, b), error))
+    if len(rows) < FEWEST_CYCLES:
+        raise ValueError(f"the record has {len(rows)} whole cycles, {FEWEST_CYCLES} are needed")
+    middle, turn, amplitude, error = np.array(rows).T
     return middle, np.unwrap(turn) / (2 * np.pi), amplitude, error
 
 

@@ -127,12 +127,12 @@ class PairsOfEvents:
             _add_ends_alone(photons_of, age == a, self._bins, self._n_pixels, ends[0, 0], pairs[0, 0])
         _scale(photons_of, self._bins, self._n_pixels, usual, scale, both.weight[new:])
         block = self._sort(ticks, events, scale, fresh - begin, last, photons)
-        found = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
+        sums = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
         _pairs(
             block.ptr, block.events, self._old.ptr, self._old.events, self._parts.edges, self._level, self.dense,
-            self.size, fresh - begin, last, age_of, entries, found,
+            self.size, fresh - begin, last, age_of, entries, sums,
         )  # fmt: skip
-        for (products, _, _), more in zip(ages, found, strict=True):
+        for (products, _, _), more in zip(ages, sums, strict=True):
             levels = min(len(products), self.dense)
             products[:levels] += more[:levels]
         for level in range(self.dense):
@@ -311,14 +311,14 @@ def _by_pixel(
 @nb.njit(nogil=True, cache=True, fastmath=True)
 def _pairs(
     ptr: Array, events: Array, old_ptr: Array, old: Array, edges: Array, level: Array, dense: int, size: int,
-    fresh: int, end: int, age_of: Array, entries: Array, found: Array,
+    fresh: int, end: int, age_of: Array, entries: Array, sums: Array,
 ) -> None:  # fmt: skip
     """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`.
 
     Entries are made zero at the beginning of the block. Pairs are listed first and added later: processors mispredict
     the loops over the events of a pixel, and add meanwhile.
     """
-    acc = np.zeros((len(found), dense + 1, 2 * CHANNELS))  # only channels in use are added to `found`
+    acc = np.zeros((len(sums), dense + 1, 2 * CHANNELS))  # only channels in use are added to `sums`
     share, one = np.float32(1 / 2.0**dense), np.uintp(1)
     stop = end >> np.arange(dense + 1)
     room = LISTED + 2 * size
@@ -345,10 +345,10 @@ def _pairs(
                     _add_listed(later, earlier, xx, n, level, stop, age_of, acc)
                     n = np.uintp(0)
         _add_listed(later, earlier, xx, n, level, stop, age_of, acc)
-        for age in range(len(found)):
+        for age in range(len(sums)):
             for i in range(dense):
                 for c in range(1 if i == 0 else HALF, CHANNELS):
-                    found[age, i, c, j] += acc[age, i, c] / 4.0**i
+                    sums[age, i, c, j] += acc[age, i, c] / 4.0**i
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)

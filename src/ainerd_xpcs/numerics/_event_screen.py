@@ -152,12 +152,12 @@ class EventScreen(Screen):
         self._usual = max(float((photons**2).sum() / max(photons.sum(), 1)), 1.0)
         self._begun, self._size = True, int(np.ceil(PHOTONS / self._usual))
         self._limit = np.full(len(self._limit), np.nextafter(self._top, 0))
-        found = -1
+        n_good = -1
         # counts that are too high raise their own limits, so repeat without them
         for turn in range(10):
             events = self._caught(events)
-            found, before = self._pixels.good.sum() + events.valid.sum(), found
-            if turn > 1 and found == before:
+            n_good, before = self._pixels.good.sum() + events.valid.sum(), n_good
+            if turn > 1 and n_good == before:
                 break
             kept = events.valid[frame]
             self._pixels.total[:] = np.bincount(events.pixel[kept], events.count[kept], len(self._pixels.total))

@@ -72,11 +72,11 @@ class FrameSums:
 
     def between(self, first: int, last: int, dtype: np.dtype[Any]) -> Record:
         """Return ticks, valid and counts, (n, n_sub), of the frames from `first` to `last` - 1."""
-        found = []
+        parts = []
         for chunk in self._records():
             a, b = np.searchsorted(chunk[0], [first, last])
-            found.append([x[a:b] for x in chunk])
-        ticks, valid, counts = (np.concatenate(x) for x in zip(*found, strict=True))
+            parts.append([x[a:b] for x in chunk])
+        ticks, valid, counts = (np.concatenate(x) for x in zip(*parts, strict=True))
         return ticks, valid, counts.astype(dtype)
 
     def dense(self, n_frames: int, pixels: Array, dtype: np.dtype[Any]) -> tuple[Sums, NDArray[np.bool_]]:

@@ -453,13 +453,13 @@ def fit(start: Floats, ring: Ring, free: list[int]) -> tuple[Floats, float, Floa
         rounds=60, shrink=0.2, grow=5, most_damping=1e7, tolerance=1e-6, ridge=1e-9,
     )  # fmt: skip
     best = int(cost.argmin())
-    found = start[best].copy()
-    found[moved] = x[best]
-    _, by_free, by_contrast = model(found[None], ring, free)
+    parameters = start[best].copy()
+    parameters[moved] = x[best]
+    _, by_free, by_contrast = model(parameters[None], ring, free)
     jacobian = np.zeros((n_free + n_roi, *ring.value.shape))
     jacobian[:n_free] = ring.whiten(by_free[0])
     jacobian[n_free + np.arange(n_roi), np.arange(n_roi)] = ring.whiten(by_contrast[0])
-    return found, float(cost[best]), jacobian
+    return parameters, float(cost[best]), jacobian
 
 
 def _normal(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:

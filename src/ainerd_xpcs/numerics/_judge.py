@@ -44,7 +44,7 @@ class Judged:
         self.lag, self.value = lag, value
         self.covariance = np.full((len(lag), len(lag)), np.nan)
         self.report: Report = empty(errors)
-        self._found: Report | None = None
+        self._numbers: Report | None = None
         self.refused = self.wants_limits = False
 
     def refuse(self, why: str) -> None:
@@ -77,19 +77,19 @@ class Judged:
         error = np.sqrt(np.maximum(np.diag(covariance), 0))
         first, last = self.lag[np.isfinite(np.diag(self.covariance))][[0, -1]]
         known = is_determined(chosen, error, first, last)
-        self._found = determined(chosen, covariance, first, last) if known else None
+        self._numbers = determined(chosen, covariance, first, last) if known else None
         why = "" if known else why_not(chosen, first, last)
         if self.report["speckle"] == "yes" and why == NO_SPECKLE:  # there is some, but it decays within the first lag
             why = UNSURE
         self.report |= {"speckle": "no" if why == NO_SPECKLE else "yes", "no_tau": why}
         self.wants_limits = why != NO_SPECKLE and (not known or error[1] > SURE)
-        if self._found is not None and not self.wants_limits:
-            self.report |= self._found
+        if self._numbers is not None and not self.wants_limits:
+            self.report |= self._numbers
 
     def limit(self, above: float, below: float) -> None:
         """Report tau if its limits are near to each other, and otherwise the limits."""
-        if self._found is not None and below < RANGE * above:
-            self.report |= self._found | {"no_tau": ""}
+        if self._numbers is not None and below < RANGE * above:
+            self.report |= self._numbers | {"no_tau": ""}
         else:
             self.refuse_with_limits(self.report["no_tau"] or UNSURE, above, below)
 

@@ -218,8 +218,8 @@ def _unlike_its_lag(c2: NDArray[Any]) -> Floats:
 def _steady(x: NDArray[Any], width: int) -> Floats:
     """Return the running median, above 0, of which a few sudden events change nothing."""
     middle = float(np.nanmedian(x))
-    found = median_filter(np.where(np.isfinite(x), x, middle).astype(float), width, mode="nearest")
-    return np.asarray(np.maximum(found, max(0.05 * middle, 1e-12)))
+    median = median_filter(np.where(np.isfinite(x), x, middle).astype(float), width, mode="nearest")
+    return np.asarray(np.maximum(median, max(0.05 * middle, 1e-12)))
 
 
 def _variance(x: NDArray[Any]) -> float:

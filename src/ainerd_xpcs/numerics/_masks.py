@@ -155,10 +155,10 @@ def _geometry(group: h5py.Group, path: Path) -> MapGeometry | None:
     """Return the geometry that a q map of APS states; None if it does not state all of it."""
     values = {}
     for name, unit in NUMBERS.items():
-        found = _list(group, name, unit)
-        if found is None or found.size not in (1, 2) or not np.isfinite(found).all():
+        value = _list(group, name, unit)
+        if value is None or value.size not in (1, 2) or not np.isfinite(value).all():
             return None
-        values[name] = found
+        values[name] = value
     energy, distance, pixel = (values[name] for name in ("energy", "detector_distance", "pixel_size"))
     if not all(x.min() > 0 for x in (energy, distance, pixel)):
         return None
@@ -232,12 +232,12 @@ def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDAr
 
 def _values(group: h5py.Group, name: str) -> NDArray[Any]:
     """Return all values of a dataset; ValueError if they lie elsewhere, or are more than any detector has."""
-    found = group[name]
-    check_place(found, group.file.filename, name)
-    size = max(found.size or 0, math.prod(found.chunks or ())) * found.dtype.itemsize
+    dataset = group[name]
+    check_place(dataset, group.file.filename, name)
+    size = max(dataset.size or 0, math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
     if size > MOST_BYTES:
-        raise ValueError(f"{group.file.filename}: {found.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
-    return np.asarray(found[()])
+        raise ValueError(f"{group.file.filename}: {dataset.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
+    return np.asarray(dataset[()])
 
 
 def _text(value: bytes | str) -> str:

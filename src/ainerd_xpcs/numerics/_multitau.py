@@ -401,13 +401,13 @@ class MultiTau:
         """Return g2 of the frames so far by age of the later one, in octaves; raise ValueError for fewer than two."""
         n_frames, ages = self._settled_frames()
         of_ages = [self._per_part(age.products, age.ends, age.lost, age.pairs) for age in ages]
-        lags, found = of_ages[-1][0], []  # the last age has all levels
+        lags, curves = of_ages[-1][0], []  # the last age has all levels
         for lag, *sums in of_ages:
             more = ((0, 0), (0, len(lags) - len(lag)))
             plain, centred = (np.pad(x, more, constant_values=np.nan) for x in sums)
-            found.append(from_parts(lags, plain, centred, self._photons(), self._size, self._parts, n_frames))
-        edges = [0, *(YOUNGEST << a for a in range(len(found) - 1)), n_frames]
-        arrays = {name: np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts")}
+            curves.append(from_parts(lags, plain, centred, self._photons(), self._size, self._parts, n_frames))
+        edges = [0, *(YOUNGEST << a for a in range(len(curves) - 1)), n_frames]
+        arrays = {name: np.stack([getattr(x, name) for x in curves], 1) for name in ("value", "error", "parts")}
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
     def _settled_frames(self) -> tuple[int, list[_Age]]:

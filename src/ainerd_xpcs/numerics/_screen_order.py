@@ -84,10 +84,10 @@ def shifted(two_time: Floats, reducer: TwoTimeReducer) -> str | None:
             continue
         earlier, before, after = (_picture(rows[a : a + ROWS], partition) for a in (at - 2 * ROWS, at - ROWS, at + 1))
         usual = _correlation(earlier, before)[REACH, REACH]
-        found = _correlation(before, after)
-        noise = 1.4826 * float(np.median(np.abs(found)))
-        y, x = divmod(int(np.argmax(found)), found.shape[1])
-        if (y, x) != (REACH, REACH) and found[y, x] > max(SURE * noise, SHARE * usual):
+        correlation = _correlation(before, after)
+        noise = 1.4826 * float(np.median(np.abs(correlation)))
+        y, x = divmod(int(np.argmax(correlation)), correlation.shape[1])
+        if (y, x) != (REACH, REACH) and correlation[y, x] > max(SURE * noise, SHARE * usual):
             return f"the picture moved by {y - REACH} rows and {x - REACH} columns at {at / n:.0%} of the exposure"
     return None
 
@@ -121,13 +121,13 @@ def behind(intensity: Floats, monitor: Floats) -> str | None:
         some, around = ours[at : at + span], theirs[at - reach : at + span + reach]
         if not some.std() * around.std() > 0:
             continue
-        found = np.correlate(around, some) / (span * some.std() * around.std())
-        best, noise = int(np.argmax(found)), max(1.4826 * float(np.median(np.abs(found))), span**-0.5)
-        if not found[best] > IN_STEP * noise:
+        correlation = np.correlate(around, some) / (span * some.std() * around.std())
+        best, noise = int(np.argmax(correlation)), max(1.4826 * float(np.median(np.abs(correlation))), span**-0.5)
+        if not correlation[best] > IN_STEP * noise:
             continue
         if usual is None:
             usual = best
-        elif found[best] - found[usual] > IN_STEP * noise:
+        elif correlation[best] - correlation[usual] > IN_STEP * noise:
             what = "lost" if best > usual else "repeated"
             return f"by the monitor, {abs(best - usual)} frames are {what} before {(at + span) / n:.0%} of the exposure"
     return None

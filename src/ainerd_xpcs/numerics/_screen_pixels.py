@@ -101,11 +101,11 @@ class PixelScreen:
             error = np.exp(np.minimum(2 * np.sqrt((spread + 1 / mu) * fitted), 50))  # beyond this nothing is known
             high = mu * error
             maybe = np.flatnonzero(use & (counts > high + 4 * np.sqrt(high + spread * high**2)) & (counts > 1))
-            found = maybe[counts[maybe] > _highest(high[maybe], spread, level)]
-            hot[found] = True
+            bright = maybe[counts[maybe] > _highest(high[maybe], spread, level)]
+            hot[bright] = True
             use &= ~hot
             now = min(self._spread(use, mu, fitted), spread)
-            if not found.size and now >= 0.9 * spread:
+            if not bright.size and now >= 0.9 * spread:
                 break
             spread = now
         low, spread = mu / error, min(spread, of_most)

@@ -110,8 +110,8 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
         if i in (0, len(trials) - 1):
             return np.nan
         span = np.log(trials[i - 1]), np.log(trials[i + 1])
-        found = minimize_scalar(lambda x: misfit(np.exp(x), bins), bounds=span, method="bounded")
-        return float(np.exp(found.x))
+        minimum = minimize_scalar(lambda x: misfit(np.exp(x), bins), bounds=span, method="bounded")
+        return float(np.exp(minimum.x))
 
     every = np.arange(len(maps))
     ratio = best(every, TRIALS)

@@ -83,16 +83,16 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
     yield _events(kept, partition, int(latest[-1]) + 1)
 
 
-def _events(found: NDArray[np.int64], partition: Partition, stop: int) -> Events:
+def _events(records: NDArray[np.int64], partition: Partition, stop: int) -> Events:
     """Return events from ticks, pixels and counts, (3, n), in any order."""
     n_pixels = len(partition.pixels)
-    place, which = np.unique(found[0] * n_pixels + found[1], return_inverse=True)
+    place, which = np.unique(records[0] * n_pixels + records[1], return_inverse=True)
     ticks, offsets = np.unique(place // n_pixels, return_index=True)
     return Events(
         ticks=ticks,
         offsets=np.append(offsets, len(place)),
         pixel=(place % n_pixels).astype(np.int32),
-        count=np.bincount(which, found[2], len(place)).astype(np.uint32),
+        count=np.bincount(which, records[2], len(place)).astype(np.uint32),
         shape=(n_pixels,),
         valid=np.ones(len(ticks), bool),
         stop=stop,
