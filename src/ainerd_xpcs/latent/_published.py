@@ -75,9 +75,9 @@ class PublishedEncoder(Encoder):
         network = Autoencoder()
         wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         entries = state.items() if isinstance(state, dict) else ()
-        found = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in entries}
-        if found != wanted:
-            wrong = sorted(str(name) for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        shapes = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in entries}
+        if shapes != wanted:
+            wrong = sorted(str(name) for name in wanted.keys() | shapes.keys() if wanted.get(name) != shapes.get(name))
             raise ModelError(f"{path}: not the published network; {len(wrong)} of its tensors differ, {wrong[0]} first")
         network.load_state_dict(state)
         return cls(network, sha256=sha256)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ainerd_xpcs.technique._audit_passes import Examined, Found
+    from ainerd_xpcs.technique._audit_passes import Examined, Findings
 
 LISTED = 60  # lines of the table
 
@@ -64,22 +64,22 @@ def audit(
         _show(file, *_of_maps(file, roi))
         return
     examined, roi = _of_frames(file, roi, dataset, metadata, order, frames, of_events)
-    _show(file, examined.found, examined.summary)
+    _show(file, examined.findings, examined.summary)
     if mask is not None:
         print(f"mask: {mask}, {_write_mask(mask, examined.mask, roi)} pixels")
 
 
-def _of_maps(file: Path, roi: Path | None) -> "tuple[Found, list[str]]":
+def _of_maps(file: Path, roi: Path | None) -> "tuple[Findings, list[str]]":
     from ainerd_xpcs.technique._audit_passes import FEWEST_BINS, examine_maps
     from ainerd_xpcs.technique._maps import MapFile
 
     try:
         with MapFile(file, frame_time_s=1.0, bins=None if roi is None else read_bins(roi)) as maps:
-            found, n = examine_maps(maps), maps.partition.n_roi
+            findings, n = examine_maps(maps), maps.partition.n_roi
     except ValueError as err:
         raise ValueError(f"{err}; if it holds frames, give their bins with --roi") from None
     few = f"; fewer than {FEWEST_BINS} bins are not compared" * (n < FEWEST_BINS)
-    return found, [f"{n} maps of {maps.n_rows} rows; rows and bins found: {len(found)}{few}"]
+    return findings, [f"{n} maps of {maps.n_rows} rows; rows and bins found: {len(findings)}{few}"]
 
 
 def _of_frames(
@@ -111,16 +111,16 @@ def _of_frames(
             raise ValueError(f"{file}: {err}") from None
 
 
-def _show(file: Path, found: "Found", summary: list[str]) -> None:
+def _show(file: Path, findings: "Findings", summary: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console, table = Console(), Table("what", "bin", "change (errors)", "with the others", "why", title=str(file))
-    for what, label, *sigmas, why in found[:LISTED]:
+    for what, label, *sigmas, why in findings[:LISTED]:
         table.add_row(what, label, *(f"{x:.2g}" if x == x else "–" for x in sigmas), why)
-    if found:
+    if findings:
         console.print(table)
-    for line in [f"not listed: {len(found) - LISTED} more"] * (len(found) > LISTED) + summary:
+    for line in [f"not listed: {len(findings) - LISTED} more"] * (len(findings) > LISTED) + summary:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

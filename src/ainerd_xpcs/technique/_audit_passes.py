@@ -30,7 +30,7 @@ ROUNDS = 6  # a strong fault may hide a weak one
 FEWEST_FRAMES, FEWEST_BINS = 64, 8
 DIM = "has {:.0%} of the light of the frames around it, and so its row of C2 if that is not divided out"
 UNLIKE = "C2 with those before and after it is {:.3f}; these are more alike"
-Found = list[tuple[str, str, float, float, str]]  # what, its bin, change in errors, that with others, reason
+Findings = list[tuple[str, str, float, float, str]]  # what, its bin, change in errors, that with others, reason
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Examined:
     """The result of an audit of frames: its findings, and the mask (ny, nx) of all pixels found."""
 
     mask: NDArray[np.bool_]
-    found: Found
+    findings: Findings
     summary: list[str]
 
 
@@ -78,7 +78,9 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
     if good.sum() < FEWEST_FRAMES:
         raise ValueError(f"{good.sum()} good frame(s): an audit needs at least {FEWEST_FRAMES}")
     before = "left out by ainerd already: "
-    found: Found = [(f"frame {t}", "all", np.nan, np.nan, before + why) for why, x in left.frames.items() for t in x]
+    findings: Findings = [
+        (f"frame {t}", "all", np.nan, np.nan, before + why) for why, x in left.frames.items() for t in x
+    ]
     reasons = {int(i): why for why, x in left.pixels.items() for i in np.flatnonzero(np.isin(pixels, x))}
     mask, together = np.zeros(partition.shape, bool), -(-n_frames // MOST)
     for n in range(ROUNDS):
@@ -90,19 +92,19 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
             row, column = np.divmod(pixels[i], partition.shape[1])
             why = before + reasons[i] if i in reasons else _why(last, j)
             sigmas = float(last.sigma[j]), float(last.together[j] or np.nan)
-            found.append((f"pixel ({row}, {column})", str(partition.roi_map[row, column]), *sigmas, why))
+            findings.append((f"pixel ({row}, {column})", str(partition.roi_map[row, column]), *sigmas, why))
         mask.ravel()[pixels[named]] = True
         if not named.size:
             break
     group = f" to +{together - 1}" if of_events and together > 1 else ""
     for rows, why in ((last.unlit, DIM), (last.unlike, UNLIKE)):
-        found += [(f"frame {t:.0f}{group}", "all", abs(sigma), np.nan, why.format(x)) for t, sigma, x in rows]
+        findings += [(f"frame {t:.0f}{group}", "all", abs(sigma), np.nan, why.format(x)) for t, sigma, x in rows]
     summary = [
         f"pixels left out by ainerd already: {left.n_pixels}; found in what is left: {mask.sum() - left.n_pixels}",
         f"frames left out by ainerd already: {left.n_frames}; found: {len(last.unlit) + len(last.unlike)}",
         f"pixels that differ from their bins, but change nothing beyond its error: {last.n_slight}",
     ]
-    return Examined(mask, found, summary)
+    return Examined(mask, findings, summary)
 
 
 def _pusher(
@@ -143,7 +145,7 @@ def _why(influence: Influence, j: int) -> str:
     return f"flickers: what it adds to g2 is {influence.ratio[j]:.2g} times the median of its bin"
 
 
-def examine_maps(file: MapFile) -> Found:
+def examine_maps(file: MapFile) -> Findings:
     """Return the rows and the bins of two-time maps that differ from the others; of fewer than 8 bins, only rows."""
     next(file.maps())  # counts the rows
     total, known, g2 = np.zeros((2, file.n_rows)), np.zeros((2, file.n_rows)), []
@@ -155,9 +157,9 @@ def examine_maps(file: MapFile) -> Found:
     with np.errstate(invalid="ignore"):
         near, over = total / known
     rows = unlike(near[:-1], over[:-2])
-    found: Found = [(f"row {t:.0f}", "all", sigma, np.nan, UNLIKE.format(x)) for t, sigma, x in rows]
+    findings: Findings = [(f"row {t:.0f}", "all", sigma, np.nan, UNLIKE.format(x)) for t, sigma, x in rows]
     if len(g2) < FEWEST_BINS:
-        return found
+        return findings
     edges = np.unique(np.geomspace(1, file.n_rows, 12).astype(int)) - 1
     curves = np.array([np.nanmean(np.array(g2)[:, a:b], axis=1) for a, b in pairwise(edges)])
     low, middle, high = np.quantile(curves, [0.1, 0.5, 0.9], axis=1, keepdims=True)
@@ -165,5 +167,5 @@ def examine_maps(file: MapFile) -> Found:
     for k in map(int, np.flatnonzero((beyond(curves, curves.size) | beyond(-curves, curves.size)).any(0))):
         lag = int(away[:, k].argmax())
         why = f"g2 from lag {edges[lag] + 1} on is {curves[lag, k]:.3f}, the median of the bins {middle[lag, 0]:.3f}"
-        found.append(("bin", str(k + 1), float(away[lag, k]), np.nan, why))
-    return found
+        findings.append(("bin", str(k + 1), float(away[lag, k]), np.nan, why))
+    return findings

@@ -80,24 +80,24 @@ def calibrated(
     with _lock:
         mine = _fitting.setdefault(key, Lock())
     with mine:
-        found = _scorers.get(key)
-        if found is None:
+        scorer = _scorers.get(key)
+        if scorer is None:
             try:
-                found = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
+                scorer = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
             except (ModelError, KeyError):  # missing or damaged
                 with doing(CALIBRATING):
                     features = bank.features(encoder, n_frames=1, seed=0, stop=stop, **options)
-                    found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
-                _write_cached(path, found.state(), _recipe(found))
+                    scorer = NoveltyScorer(terms=TERMS).fit(features, bank.families)
+                _write_cached(path, scorer.state(), _recipe(scorer))
         with _lock:
             _scorers.pop(key, None)
-            _scorers[key] = found  # most recently used last
+            _scorers[key] = scorer  # most recently used last
             for unused in [*_scorers][:-_MOST_IN_MEMORY]:
                 del _scorers[unused]
         with suppress(OSError):
             now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
             os.utime(path, ns=(now, now))
-        return found
+        return scorer
 
 
 def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Path:

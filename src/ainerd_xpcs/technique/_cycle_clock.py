@@ -73,29 +73,29 @@ class CycleClock:
         t, strain, _ = record
         begin = time[0] - BEFORE / self.frequency if np.isfinite(self.frequency) else -np.inf
         mine = t >= begin
-        found = phase_of_record(t[mine], strain[mine])
-        self.frequency = found.frequency
-        out = inside(found, time) + self.whole(found)
+        cycle_phase = phase_of_record(t[mine], strain[mine])
+        self.frequency = cycle_phase.frequency
+        out = inside(cycle_phase, time) + self.whole(cycle_phase)
         known = np.flatnonzero(np.isfinite(out))
         if known.size:
             self._last = float(time[known[-1]]), float(out[known[-1]])
         return out
 
-    def whole(self, found: CyclePhase) -> int:
+    def whole(self, cycle_phase: CyclePhase) -> int:
         """Return the cycles to add to the phases of a part of the record, or of all, so that they count on."""
         if self._last is None:
             return 0
         since, phase = self._last
-        nearest = float(np.clip(since, found.time[0], found.time[-1]))
-        return round(phase - float(found.at(nearest)) - found.frequency * (since - nearest))
+        nearest = float(np.clip(since, cycle_phase.time[0], cycle_phase.time[-1]))
+        return round(phase - float(cycle_phase.at(nearest)) - cycle_phase.frequency * (since - nearest))
 
 
-def inside(found: CyclePhase, time: Floats) -> Floats:
+def inside(cycle_phase: CyclePhase, time: Floats) -> Floats:
     """Return phases in cycles, NaN more than a cycle before the first one or after the last one."""
-    reach = 1.499 / found.frequency
-    near = (time >= found.time[0] - reach) & (time <= found.time[-1] + reach)
+    reach = 1.499 / cycle_phase.frequency
+    near = (time >= cycle_phase.time[0] - reach) & (time <= cycle_phase.time[-1] + reach)
     out = np.full(len(time), np.nan)
-    out[near] = found.at(time[near])
+    out[near] = cycle_phase.at(time[near])
     return out
 
 

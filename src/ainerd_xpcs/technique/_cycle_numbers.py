@@ -16,7 +16,7 @@ from ainerd_xpcs.numerics import (
     reduction_operator,
 )
 from ainerd_xpcs.technique._cells import Cells
-from ainerd_xpcs.technique._cycles import Found
+from ainerd_xpcs.technique._cycles import CycleResult
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._numbers import opposite
 from ainerd_xpcs.technique._verdict import (
@@ -95,9 +95,9 @@ class CycleNumbers(NamedTuple):
     summary: dict[str, Any]
 
 
-def cycle_numbers(found: Found, partition: Partition, rings: Sequence[Ring]) -> CycleNumbers:
+def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Ring]) -> CycleNumbers:
     """Return the numbers of echoes and moduli; those of the summary are of the middle ring."""
-    curves, ring = found.curves, rings[len(rings) // 2]
+    curves, ring = result.curves, rings[len(rings) // 2]
     arrays: dict[str, NDArray[Any]] = {
         "echo": curves.height,
         "echo_err": curves.height_err,
@@ -112,27 +112,27 @@ def cycle_numbers(found: Found, partition: Partition, rings: Sequence[Ring]) -> 
         bins |= _of_decay(curves.decay)
         bins |= dict(zip(VELOCITY, (curves.velocity, curves.velocity_err, curves.velocity_below), strict=True))
     together = fit_relaxation(curves.g2, bins=ring.bins, together=True, opposite=opposite(partition, ring))
-    by_cycle = _by_cycle(found, ring)
+    by_cycle = _by_cycle(result, ring)
     summary: dict[str, Any] = {
         "n_cycles": curves.n_cycles,
-        "cycle_frequency_hz": found.phase.frequency,
-        "phase_err": found.phase.error,
+        "cycle_frequency_hz": result.phase.frequency,
+        "phase_err": result.phase.error,
         "phase_off": curves.off_phase,
-        **_mean("cycle_strain", found.phase.amplitude),
+        **_mean("cycle_strain", result.phase.amplitude),
         **{name: _plain(values[0]) for name, values in _of_decay(together).items()},
-        **_training(found, ring),
-        "no_moduli": found.no_moduli or None,
+        **_training(result, ring),
+        "no_moduli": result.no_moduli or None,
     }
     one, weights = curves.height[ring.bins, 0], ring.weights
     errors = curves.height_err[ring.bins, 0]
     summary |= {"echo_height": _plain(weights @ one)}
     summary |= {"echo_height_err": _plain(np.sqrt(np.square(weights * errors).sum()))}
-    if found.offset is not None:
-        summary |= {"clock_offset": found.offset.cycles, "clock_offset_err": found.offset.error}
-    if found.moduli is not None:
+    if result.offset is not None:
+        summary |= {"clock_offset": result.offset.cycles, "clock_offset_err": result.offset.error}
+    if result.moduli is not None:
         for field, (name, _) in MODULI.items():
             if field != "strain":
-                summary |= _mean(name, getattr(found.moduli, field))
+                summary |= _mean(name, getattr(result.moduli, field))
         summary["cycles_changed"] = "; ".join(_notes(by_cycle)) or None
     return CycleNumbers(arrays, {"echoes": bins, "cycles": by_cycle}, summary)
 
@@ -175,8 +175,8 @@ def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:
     return columns | {WHY: fit.no_tau}
 
 
-def _training(found: Found, ring: Ring) -> dict[str, float | None]:
-    curves = found.curves
+def _training(result: CycleResult, ring: Ring) -> dict[str, float | None]:
+    curves = result.curves
     try:
         law = fit_training(curves.c2[ring.bins], cycles_a_row=curves.cycles_a_row)
     except ValueError:  # too few bins
@@ -184,21 +184,21 @@ def _training(found: Found, ring: Ring) -> dict[str, float | None]:
     return {name: _plain(getattr(law, field)) for field, name in TRAINING.items()}
 
 
-def _by_cycle(found: Found, ring: Ring) -> dict[str, NDArray[Any]]:
+def _by_cycle(result: CycleResult, ring: Ring) -> dict[str, NDArray[Any]]:
     """Return a row for each row of the map of cycles: its first cycle, its echo with the row before, and its moduli."""
-    curves, moduli, n = found.curves, found.moduli, found.curves.cycles_a_row
+    curves, moduli, n = result.curves, result.moduli, result.curves.cycles_a_row
     rows = curves.c2.shape[1]
     echo, echo_err = curves.from_cycle(bins=ring.bins)
     contrast = float(ring.weights @ curves.g2.contrast0[ring.bins])
     scale = 1 / contrast if contrast > 0 else np.nan
     out: dict[str, NDArray[Any]] = {
-        "cycle": found.first + n * np.arange(rows),
+        "cycle": result.first + n * np.arange(rows),
         "echo": np.append(np.nan, echo * scale),
         "echo_err": np.append(np.nan, echo_err * scale),
     }
     if moduli is None:
         return out
-    row = (moduli.cycle - found.first) // n
+    row = (moduli.cycle - result.first) // n
     mine = (row >= 0) & (row < rows)
     of_row = np.bincount(row[mine], minlength=rows)
     for field, (name, _) in MODULI.items():

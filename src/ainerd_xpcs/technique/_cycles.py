@@ -37,7 +37,7 @@ NO_TIME = "the time of the first frame was not read"
 NO_STRESS = "rheo_xpcs.cycles.stress is empty"
 
 
-class Found(NamedTuple):
+class CycleResult(NamedTuple):
     """Echoes and moduli of a run.
 
     Attributes
@@ -207,7 +207,7 @@ class Cycles:
         except ValueError:
             return None
 
-    def finish(self) -> Found | None:
+    def finish(self) -> CycleResult | None:
         """Return the echoes and moduli of the frames so far; None if the sample is at rest, or with a `reason`."""
         if not self._settings.strain:
             return None
@@ -237,4 +237,4 @@ class Cycles:
             except ValueError as error:
                 no_moduli = str(error)
         first = int(np.floor(self._begin)) - self._clock.whole(phase)
-        return Found(curves, first, phase, moduli, no_moduli, self._offset)
+        return CycleResult(curves, first, phase, moduli, no_moduli, self._offset)

@@ -70,8 +70,8 @@ def read_flat(settings: PartitionSettings) -> FlatField | None:
         factor = read_map(file, "flat_field")
     elif file is not None:
         factor, is_applied = _required(file, FLAT, "flat_field"), _is_applied(file)
-    elif settings.file is not None and (found := _of_detector(settings.file, FLAT, "file")) is not None:
-        file, factor, is_applied = settings.file, found, _is_applied(settings.file)
+    elif settings.file is not None and (flat := _of_detector(settings.file, FLAT, "file")) is not None:
+        file, factor, is_applied = settings.file, flat, _is_applied(settings.file)
     else:
         return None
     if factor.dtype.kind not in "fiu":
@@ -82,10 +82,10 @@ def read_flat(settings: PartitionSettings) -> FlatField | None:
 
 
 def _required(path: Path, name: str, key: str) -> NDArray[np.generic]:
-    found = _of_detector(path, name, key)
-    if found is None:
+    values = _of_detector(path, name, key)
+    if values is None:
         raise ValueError(f"{key}: {path} holds no {INSTRUMENT}/DETECTOR/{name}, rows by columns: give that, or a .npy")
-    return found
+    return values
 
 
 def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
@@ -94,11 +94,11 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
         check_heaps(path)
         with h5py.File(path, "r") as file:
             for group in _qmaps(file) if name == BLEMISH else _detectors(file):
-                if isinstance(found := group.get(name), h5py.Dataset) and len(found.shape) == 2:
-                    check_place(found, path, name)
-                    if (size := max(found.size, math.prod(found.chunks or ())) * found.dtype.itemsize) > MOST_BYTES:
-                        raise ValueError(f"{path}, {found.name} unpacks to {size / 1e9:.1f} GB")
-                    return np.asarray(found[()])
+                if isinstance(item := group.get(name), h5py.Dataset) and len(item.shape) == 2:
+                    check_place(item, path, name)
+                    if (size := max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize) > MOST_BYTES:
+                        raise ValueError(f"{path}, {item.name} unpacks to {size / 1e9:.1f} GB")
+                    return np.asarray(item[()])
     except OSError as error:
         raise ValueError(f"{key}: {path} cannot be read as HDF5: {error}") from None
     except ValueError as error:

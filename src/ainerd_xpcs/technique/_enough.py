@@ -73,14 +73,14 @@ def seen(
     error : float
         Wanted relative error of relaxation time and contrast.
     """
-    found = []
+    estimates = []
     for ring in rings:
         with np.errstate(all="ignore"):  # NaN if nothing is known
             of_ring = _seen(g2, by_age, maps, ring, opposite(partition, ring), n_all, error)
         if of_ring is None:
             return None
-        found.append(of_ring)
-    return Seen(*np.max(found, axis=0).tolist())
+        estimates.append(of_ring)
+    return Seen(*np.max(estimates, axis=0).tolist())
 
 
 def _seen(
@@ -89,16 +89,16 @@ def _seen(
     fit = numerics.fit_relaxation(g2, bins=ring.bins, together=True, opposite=across)
     tau, height = float(fit.tau[0]), float(fit.contrast[0])
     others = (float(np.nan_to_num(x[0], nan=tau)) for x in (fit.tau2, fit.tau_either))  # more frames keep both
-    found = Seen(max(tau, *others), float(fit.tau_err[0] / tau), float(fit.contrast_err[0] / height))
-    is_known = max(found.tau_err, found.contrast_err) <= error and np.isnan(fit.tau2_above[0])
+    estimate = Seen(max(tau, *others), float(fit.tau_err[0] / tau), float(fit.contrast_err[0] / height))
+    is_known = max(estimate.tau_err, estimate.contrast_err) <= error and np.isnan(fit.tau2_above[0])
     is_steady = (
         is_known
-        and found.tau <= g2.n_frames * error / UNSEEN
-        and _left(g2, ring, GONE * found.tau) <= error * height
-        and _drift(g2, by_age, ring, found.tau, n_all) <= error
-        and _is_even(maps, g2.n_frames, ring, found.tau)
+        and estimate.tau <= g2.n_frames * error / UNSEEN
+        and _left(g2, ring, GONE * estimate.tau) <= error * height
+        and _drift(g2, by_age, ring, estimate.tau, n_all) <= error
+        and _is_even(maps, g2.n_frames, ring, estimate.tau)
     )
-    return found if is_steady else None
+    return estimate if is_steady else None
 
 
 def _left(g2: G2, ring: Ring, first: float) -> float:

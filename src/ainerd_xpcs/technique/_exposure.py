@@ -163,15 +163,15 @@ class ExposureAnalysis(RunAnalysis):
             return None
         whole, empty = filled(self._reducer.maps(partial=True))
         g2, by_age, part = self._correlator.result(), self._correlator.by_age(), technique.partition
-        found = seen(g2, by_age, whole, part, technique.rings, n_all, error)
-        if found is None or empty or screen.no_relaxation or self._disorder(whole.mean(0)):
+        estimate = seen(g2, by_age, whole, part, technique.rings, n_all, error)
+        if estimate is None or empty or screen.no_relaxation or self._disorder(whole.mean(0)):
             return None
         contrasts = _numbers.numbers(g2, by_age, part, technique.rings, self._frame_time_s).contrasts
         judged = self._judged(whole, [pooled_contrast(each, technique.contrast) for each in contrasts])
         if judged.p is None or judged.p <= LEAST_P or not is_settled(technique, whole, n / n_all):
             return None
         self._enough = judged
-        return found.sentence(n, n_all, self._frame_time_s)
+        return estimate.sentence(n, n_all, self._frame_time_s)
 
     def _judged(
         self, whole: NDArray[np.float32], contrasts: list[tuple[float, float] | None], doubt: str | None = None
@@ -244,10 +244,10 @@ class ExposureAnalysis(RunAnalysis):
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        found, doubt = self._cycles.finish(), no_contrast or doubt
-        if found is not None:
-            cycles = _cycle_numbers.cycle_numbers(found, technique.partition, technique.rings)
-            judgement = _cycle_numbers.judge_cycles(technique, found.curves, self._speckle_px(), doubt)
+        cycle_result, doubt = self._cycles.finish(), no_contrast or doubt
+        if cycle_result is not None:
+            cycles = _cycle_numbers.cycle_numbers(cycle_result, technique.partition, technique.rings)
+            judgement = _cycle_numbers.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
         else:
             reason = self._cycles.reason
             cycles = _cycle_numbers.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})

@@ -50,15 +50,15 @@ def dataset(group: h5py.Group, name: str) -> BoundedDataset:
     To read much more than the file has bytes raises FrameError.
     """
     where = f"{group.name.rstrip('/')}/{name}"
-    found = group.get(name)
-    if not isinstance(found, h5py.Dataset):
+    item = group.get(name)
+    if not isinstance(item, h5py.Dataset):
         raise ValueError(f"{where} is not there")
-    if found.dtype.kind not in "biuf" or not found.size:
+    if item.dtype.kind not in "biuf" or not item.size:
         raise ValueError(f"{where} holds no numbers")
-    check_place(found, group.file.filename, name)
-    of = Path(found.file.filename).resolve()
-    most = max(SMALL, min(LARGE, PACKED * found.id.get_storage_size()))
-    return BoundedDataset(found, of, [of.parent], most=most)
+    check_place(item, group.file.filename, name)
+    of = Path(item.file.filename).resolve()
+    most = max(SMALL, min(LARGE, PACKED * item.id.get_storage_size()))
+    return BoundedDataset(item, of, [of.parent], most=most)
 
 
 def numbers(group: h5py.Group, name: str, unit: str = "") -> Numbers:

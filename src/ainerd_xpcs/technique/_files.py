@@ -87,13 +87,13 @@ def _series(group: h5py.Group, file: Path) -> dict[str, tuple[int, int, int]]:
     ended = sorted((int(end[0]), end.string) for end in map(partial(re.search, r"\d+$"), group) if end)
     series = [(number, name, _at(group, name, file)) for number, name in ended]
     series = [each for each in series if getattr(each[2], "ndim", 0) == 3]
-    found = {f"{group.name.strip('/')}/{name}": item.shape for _, name, item in series}
-    stems = {name.rstrip("0123456789") for name in found}
+    shapes = {f"{group.name.strip('/')}/{name}": item.shape for _, name, item in series}
+    stems = {name.rstrip("0123456789") for name in shapes}
     if len(stems) > 1 or any(second - first != 1 for (first, *_), (second, *_) in pairwise(series)):
         raise ValueError(
-            f"{file}: {', '.join(found)} are not one series without a gap; name one dataset with --dataset"
+            f"{file}: {', '.join(shapes)} are not one series without a gap; name one dataset with --dataset"
         )
-    return found
+    return shapes
 
 
 def _at(group: h5py.Group, name: str, file: Path) -> Any:

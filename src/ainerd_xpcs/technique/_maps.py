@@ -181,8 +181,8 @@ class MapFile:
         of_bins = np.arange(1, all_bins.n_roi + 1) if own is None else own
         if own is None and labels.size != all_bins.n_roi:
             raise ValueError(f"{self.path} has {labels.size} maps, the bins are {all_bins.n_roi}")
-        found = [(np.flatnonzero(labels == label), k) for k, label in enumerate(of_bins, start=1)]
-        present = [(at[0], k) for at, k in found if at.size]
+        places = [(np.flatnonzero(labels == label), k) for k, label in enumerate(of_bins, start=1)]
+        present = [(at[0], k) for at, k in places if at.size]
         if not present:
             raise ValueError(f"{self.path}: its maps are of bins {labels.tolist()[:8]}, which have no pixel")
         order, bins = np.array(present).T
@@ -212,11 +212,11 @@ def reduced(c2: Map, size: int, *, is_clean: bool = False) -> Map:
 def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], NDArray[Any]], NDArray[np.int64], int]:
     """Return the reader of maps whose names end in a running number, labels (listed, or the numbers), and rows."""
     group = file[name]
-    found = {key: re.search(r"\d+$", key) for key in group}
-    keys = sorted((key for key in found if found[key]), key=lambda key: int(found[key][0]))  # type: ignore[index]
+    endings = {key: re.search(r"\d+$", key) for key in group}
+    keys = sorted((key for key in endings if endings[key]), key=lambda key: int(endings[key][0]))  # type: ignore[index]
     if not keys:
         raise ValueError(f"{name} holds no maps whose names end in a number")
-    own = np.array([int(found[key][0]) for key in keys])  # type: ignore[index]
+    own = np.array([int(endings[key][0]) for key in keys])  # type: ignore[index]
     if is_there(file, labels):
         listed = numbers(file, labels).astype(np.int64)
         own = own - min(own.min(), 1)  # the names are running numbers of the processed bins
@@ -251,14 +251,14 @@ def _nexus(file: h5py.File) -> Stored:
     if isinstance(field, h5py.Group):
         read, labels, n = _series(file, _NEXUS, "")
     elif mode in ("one_array_q_first", "one_array_q_last", ""):
-        found = dataset(file, _NEXUS)
-        if found.ndim != 3:
-            raise ValueError(f"/{_NEXUS} has shape {found.shape}, expected (bins, T, T) or (T, T, bins)")
-        axis = _axis_of_bins(found.shape, 2 if mode == "one_array_q_last" else 0)
-        labels, n = np.arange(1, found.shape[axis] + 1), found.shape[1]
+        maps = dataset(file, _NEXUS)
+        if maps.ndim != 3:
+            raise ValueError(f"/{_NEXUS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
+        axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
+        labels, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
 
         def read(k: int) -> NDArray[Any]:
-            return np.asarray(found[k] if axis == 0 else found[:, :, k])
+            return np.asarray(maps[k] if axis == 0 else maps[:, :, k])
 
     else:
         raise ValueError(f"/{_NEXUS} has storage_mode {mode!r}, which does not say where a map is")

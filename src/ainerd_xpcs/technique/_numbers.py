@@ -214,9 +214,9 @@ def named(fit: Relaxation) -> dict[str, NDArray[Any]]:
 
 def of_law(fit: PowerFit) -> dict[str, float | str | None]:
     """Return the numbers of a power law by their names in results, None where unknown."""
-    found = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
-    found |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
-    return {name: _plain(value) for name, value in found.items()}
+    values = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+    values |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
+    return {name: _plain(value) for name, value in values.items()}
 
 
 def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

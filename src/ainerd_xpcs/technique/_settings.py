@@ -46,9 +46,9 @@ def read_poni(path: Path) -> dict[str, Any]:
     if (orientation := int(getattr(detector, "orientation", 3))) not in (0, 3):
         raise ValueError(f"{path}: the detector has orientation {orientation}, frames are read with orientation 3")
     center, distance_m = (float(fit2d["centerY"]), float(fit2d["centerX"])), float(fit2d["directDist"]) / 1000
-    found = {"beam_center_px": center, "distance_m": distance_m, "energy_keV": h * c / (1e3 * e * geometry.wavelength)}
+    values = {"beam_center_px": center, "distance_m": distance_m, "energy_keV": h * c / (1e3 * e * geometry.wavelength)}
 
-    q = Annulus(detector=detector, **found, q_range_inv_nm=(0.0, 1.0)).q()
+    q = Annulus(detector=detector, **values, q_range_inv_nm=(0.0, 1.0)).q()
     off = float(np.nanmax(np.abs(q / geometry.qArray(detector.shape) - 1)))
     if off > MOST_OFF:
         raise ValueError(
@@ -57,7 +57,7 @@ def read_poni(path: Path) -> dict[str, Any]:
         )
     name = next((name for name, known in Detector.registry.items() if known is type(detector)), "")
     plain = {"shape": tuple(detector.shape), "pixel_um": 1e6 * detector.pixel1}
-    return (plain if name in ("", "detector") else {"detector": name}) | found
+    return (plain if name in ("", "detector") else {"detector": name}) | values
 
 
 PixelPosition = Annotated[float, Field(ge=-1e6, le=1e6)]
