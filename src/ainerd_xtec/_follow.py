@@ -60,10 +60,10 @@ def followed(images: Iterable[NDArray[np.float64]]) -> Moves | None:
             at, height = _centred(image, _peaks(image))
             far = at - np.array(image.shape) / 2 + 0.5
             design = np.concatenate([np.tile(np.eye(2), (len(at), 1, 1)), far[:, :, None]], axis=2)
-        found, now = _centred(image, at + design @ (moves[-1] if moves else np.zeros(3)))
+        positions, now = _centred(image, at + design @ (moves[-1] if moves else np.zeros(3)))
         seen = now > np.maximum(FADED * height, 1e-9)
         at, height, design = at[seen], height[seen], design[seen]
-        move = _fitted(design, found[seen] - at)
+        move = _fitted(design, positions[seen] - at)
         if move is None:
             return None
         moves.append(move)

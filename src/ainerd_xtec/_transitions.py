@@ -107,31 +107,31 @@ def posteriors(t: Floats, means: Floats, errors: Floats) -> Posteriors:
     return Posteriors(grid, np.exp(at - total), total - cubic, share[best, np.arange(len(means))])
 
 
-def transitions(t: Floats, found: Posteriors) -> list[Transition]:
+def transitions(t: Floats, posterior: Posteriors) -> list[Transition]:
     """Return the transitions that trajectories show, by temperature; those within 1.5 steps are merged.
 
     A transition lies at the median of the product of its clusters' posteriors. The interval is that of their mean, so
     it includes the differences between clusters, exponents, widths and shapes; a third of a step is added in
     quadrature on either side.
     """
-    at = found.grid[found.p.argmax(axis=0)]
+    at = posterior.grid[posterior.p.argmax(axis=0)]
     groups: list[list[int]] = []
-    for k in sorted(np.flatnonzero(found.evident).tolist(), key=lambda k: at[k]):
+    for k in sorted(np.flatnonzero(posterior.evident).tolist(), key=lambda k: at[k]):
         if groups and at[k] - (before := at[groups[-1][-1]]) <= TOGETHER * min(_step(t, before), _step(t, at[k])):
             groups[-1].append(k)
         else:
             groups.append([k])
-    return [_joint(t, found, group) for group in groups]
+    return [_joint(t, posterior, group) for group in groups]
 
 
-def _joint(t: Floats, found: Posteriors, which: list[int]) -> Transition:
-    grid, p, gaps = found.grid, found.p[:, which], np.gradient(found.grid)
+def _joint(t: Floats, posterior: Posteriors, which: list[int]) -> Transition:
+    grid, p, gaps = posterior.grid, posterior.p[:, which], np.gradient(posterior.grid)
     together = np.log(np.maximum(p / gaps[:, None], 1e-300)).sum(axis=1)
     (at,) = _quantiles(grid, gaps * np.exp(together - together.max()), (0.5,))
     low, middle, high = _quantiles(grid, p.mean(axis=1), (0.05, 0.5, 0.95))
     third = _step(t, middle) / 3
     low, high = middle - float(np.hypot(middle - low, third)), middle + float(np.hypot(high - middle, third))
-    return Transition(at, min(low, at), max(high, at), tuple(which), float(found.evidence[which].max()))
+    return Transition(at, min(low, at), max(high, at), tuple(which), float(posterior.evidence[which].max()))
 
 
 def _quantiles(grid: Floats, p: Floats, shares: Sequence[float]) -> list[float]:
