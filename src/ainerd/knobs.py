@@ -65,8 +65,8 @@ class Knob(BaseModel):
         """Take the range from the values, if there is none."""
         if isinstance(given, Mapping) and "cost" in given:
             raise ValueError("cost was removed: give the seconds of changes as table")
-        if isinstance(given, Mapping) and (found := range_of(given)) is not None:
-            return {**given, "range": found}
+        if isinstance(given, Mapping) and (limits := range_of(given)) is not None:
+            return {**given, "range": limits}
         return given
 
     @model_validator(mode="after")

@@ -108,8 +108,8 @@ class _Answers:
         if len(table) and (unknown := ", ".join(name for name in limits if name not in table)):
             numbers = [str(name) for name in table if pd.api.types.is_numeric_dtype(table[name])]
             raise ValueError(f"results have no number {unknown}: there are {', '.join(numbers)}")
-        found = self._store.search(text=text or None, regime=regime, novel=novel, status=status, **limits)
-        return self._rows(found.iloc[::-1].iloc[:n], len(found))
+        rows = self._store.search(text=text or None, regime=regime, novel=novel, status=status, **limits)
+        return self._rows(rows.iloc[::-1].iloc[:n], len(rows))
 
     def explain(self, run: str) -> dict[str, Any]:
         """Explain why a run is novel or not."""
@@ -180,8 +180,8 @@ class _Answers:
         for name in _agents(table):
             node = AgentNode(self._store.container, name).state()
             agents[name] = {key: node.get(key) for key in ("held", "review", "explored", "health")}
-            if heard := (node.get("health") or {}).get("heard"):
-                agents[name]["health"] = {**node["health"], "heard": datetime.fromtimestamp(heard, UTC).isoformat()}
+            if reported := (node.get("health") or {}).get("heard"):
+                agents[name]["health"] = {**node["health"], "heard": datetime.fromtimestamp(reported, UTC).isoformat()}
             agents[name]["bound"] = (node.get("novelty") or {}).get("bound") or NO_CLAIM
         return {
             "results": {str(status): int(n) for status, n in table["status"].value_counts().items()},

@@ -267,8 +267,8 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
         if dataset is None:
             with open_item(path, "/", [Path("/")]) as file:
                 dataset = _largest(file)
-        with open_item(path, dataset, [Path("/")]) as found:
-            return _mean(found)
+        with open_item(path, dataset, [Path("/")]) as item:
+            return _mean(item)
     except FrameError as error:  # it names the file
         raise ValueError(str(error)) from None
     except (OSError, EOFError, ValueError) as error:
@@ -278,16 +278,16 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
 def _largest(file: Any) -> str:
     import h5py
 
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
 
     def look(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.ndim in (2, 3) and item.dtype.kind in "uif":
-            found[name] = item.size
+            sizes[name] = item.size
 
     file.visititems(look)
-    if not found:
+    if not sizes:
         raise ValueError("no frames, of (ny, nx) or (frames, ny, nx)")
-    return max(found, key=lambda name: found[name])
+    return max(sizes, key=lambda name: sizes[name])
 
 
 def _mean(frames: Any) -> "NDArray[np.float64]":

@@ -27,17 +27,17 @@ def settings(config: Path, *, load: bool = False) -> Generator[Finding, None, Se
     Functions that the file names are loaded only with `load`: a file of somebody else may name any.
     """
     try:
-        found = Settings.load(config)
+        loaded = Settings.load(config)
     except SettingsError as error:
         for line in str(error).splitlines():
             yield Finding("settings", line, "correct the file, or the environment")
         return None
-    yield Finding("settings", f"{config}: instrument {found.name!r}")
-    yield from _storage(found)
-    if url := found.webhook.get_secret_value():  # its path may hold a token
+    yield Finding("settings", f"{config}: instrument {loaded.name!r}")
+    yield from _storage(loaded)
+    if url := loaded.webhook.get_secret_value():  # its path may hold a token
         yield Finding("webhook", f"messages go to {httpx.URL(url).host}; nothing was sent")
-    yield from _technique(found, load)
-    return found
+    yield from _technique(loaded, load)
+    return loaded
 
 
 def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -> Iterator[Finding]:
@@ -47,17 +47,17 @@ def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -
     from ainerd.agent import build_technique
     from ainerd.cli._check import mean_frame
 
-    found = yield from settings(config)
-    if found is None:
+    loaded = yield from settings(config)
+    if loaded is None:
         return
     figure = Figure()
     try:
-        build_technique(found).sketch(figure, None if frame is None else mean_frame(frame, dataset))
+        build_technique(loaded).sketch(figure, None if frame is None else mean_frame(frame, dataset))
         if figure.axes or figure.subfigs:
             figure.savefig(draw, dpi=150)
             yield Finding("picture", str(draw))
         else:
-            yield Finding("picture", f"technique {found.technique} draws none", "leave --draw out")
+            yield Finding("picture", f"technique {loaded.technique} draws none", "leave --draw out")
     except (ValueError, OSError) as error:
         yield Finding("picture", str(error), "correct it")
 

@@ -160,7 +160,7 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
 
 def _expression(name: str) -> str:
     """Guess the variable of a motor from its name; raise ValueError if no variable can have that name."""
-    found = name.replace("-", ".")
-    if not all(part.isidentifier() for part in found.split(".")):
+    variable = name.replace("-", ".")
+    if not all(part.isidentifier() for part in variable.split(".")):
         raise ValueError(f"steering.bounds: {name!r} cannot be the name of a device")
-    return found
+    return variable

@@ -204,8 +204,8 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     from ainerd.words import named_place
 
     if "agent" in state:
-        said = f"at work{state['at_work']}" if state.get("at_work") else "not running"
-        yield "agent", f"{state['agent']}: {said}" if "at_work" in state else state["agent"], ""  # Tiled tells it
+        work = f"at work{state['at_work']}" if state.get("at_work") else "not running"
+        yield "agent", f"{state['agent']}: {work}" if "at_work" in state else state["agent"], ""  # Tiled tells it
     if state["tiled"]:
         yield "tiled", state["tiled"], ""
     for name in {"away", "empty"} & state.keys():

@@ -74,7 +74,7 @@ def own_p(
     >>> own_p(np.array([9.0, 0.0]), [earlier, [[8.5, 0.0]]], null, width=4.0) is None  # the nearest kind has one
     True
     """
-    rows, found = np.asarray(null), []
+    rows, p_values = np.asarray(null), []
     each = enumerate(map(np.asarray, groups))
     known = sorted((own_distance(x, earlier, width), number, len(earlier)) for number, earlier in each if len(earlier))
     if not known or known[0][2] < LEAST:
@@ -82,5 +82,5 @@ def own_p(
     for distance, number, k in known:
         if k >= LEAST:
             row = rows[min(k, MOST) - LEAST]
-            found.append((float(1 + row.size - np.searchsorted(row, distance)) / (1 + row.size), number))
-    return max(found, key=lambda p_of_group: p_of_group[0])
+            p_values.append((float(1 + row.size - np.searchsorted(row, distance)) / (1 + row.size), number))
+    return max(p_values, key=lambda p_of_group: p_of_group[0])

@@ -130,15 +130,15 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
     >>> structure(z, np.repeat([0, 1], 5), 1.0, {"age": np.arange(10.0)}).components.groups
     ((0,), (1,))
     """
-    groups, found = components(z, labels, width), []
+    groups, paths = components(z, labels, width), []
     if width is not None:
         groups = _joined(np.asarray(z, float), labels, groups, covariates)
     for group in groups.groups:
         mine = np.isin(labels, group)
         if by := _ordering(np.asarray(z[mine], float), {name: x[mine] for name, x in covariates.items()}):
             ends = {name: (float(covariates[name][mine].min()), float(covariates[name][mine].max())) for name in by}
-            found.append(Path(group, int(mine.sum()), ends))
-    return Structure(groups, found, _breaks(labels, groups, covariates, found))
+            paths.append(Path(group, int(mine.sum()), ends))
+    return Structure(groups, paths, _breaks(labels, groups, covariates, paths))
 
 
 def _joined(z: Floats, labels: Ints, groups: Components, covariates: Mapping[str, Floats]) -> Components:
@@ -166,7 +166,7 @@ def _is_step(z: Floats, x: Floats, n: int) -> bool:
 
 def _breaks(labels: Ints, groups: Components, covariates: Mapping[str, Floats], known: Sequence[Path]) -> list[Break]:
     """Return the breaks and the holes between each path and the next component in its first covariate."""
-    found: dict[tuple[tuple[int, ...], tuple[int, ...]], Break] = {}
+    breaks: dict[tuple[tuple[int, ...], tuple[int, ...]], Break] = {}
     for path in known:
         name = next(iter(path.covariates))
         x = covariates[name]
@@ -178,8 +178,8 @@ def _breaks(labels: Ints, groups: Components, covariates: Mapping[str, Floats], 
             if path.regimes in (one, other) and first > last:
                 distance = groups.between(one, other)[1]
                 is_hole = usual > 0 and first - last > HOLE * usual
-                found.setdefault((one, other), Break((one, other), name, (last, first), distance, is_hole))
-    return [*found.values()]
+                breaks.setdefault((one, other), Break((one, other), name, (last, first), distance, is_hole))
+    return [*breaks.values()]
 
 
 def coordinate(z: Floats) -> Floats:

@@ -170,13 +170,13 @@ def find_regimes(
     array([0, 0, 0, 0, 1, 1, 1, 1])
     """
     model = RegimeModel(noise=None if width is None else width / RegimeModel.CUT).fit(embeddings)
-    found = Regimes(
+    regimes = Regimes(
         labels=model.labels_,
         n_regimes=model.n_regimes_,
         supported_range=model.supported_range_,
         predict=model.predict,
     )
-    return found if previous is None else _renamed(found, match_labels(model.labels_, previous), embeddings)
+    return regimes if previous is None else _renamed(regimes, match_labels(model.labels_, previous), embeddings)
 
 
 def grouped(
@@ -260,23 +260,23 @@ def _corrected(z: Floats, labels: Ints, novel: Ints, width: float) -> tuple[Ints
     return out, close
 
 
-def _renamed(found: Regimes, labels: Ints, z: NDArray[np.float32]) -> Regimes:
+def _renamed(regimes: Regimes, labels: Ints, z: NDArray[np.float32]) -> Regimes:
     """Return the regimes under other labels (n,) of results `z`, (n, d).
 
     A further result of a regime that was divided takes the label of the nearest mean.
     """
     middles = {int(k): z[labels == k].mean(0) for k in np.unique(labels[labels >= 0])}
-    inside = {int(old): np.unique(labels[(found.labels == old) & (labels >= 0)]) for old in np.unique(found.labels)}
+    inside = {int(old): np.unique(labels[(regimes.labels == old) & (labels >= 0)]) for old in np.unique(regimes.labels)}
 
     def predict(z: NDArray[np.float32]) -> Ints:
         out = np.full(len(z), -1, dtype=np.int64)
-        for i, old in enumerate(found.predict(z).tolist()):
+        for i, old in enumerate(regimes.predict(z).tolist()):
             numbers = inside.get(old, np.empty(0, np.int64)).tolist()
             out[i] = min(numbers, key=lambda k: float(np.linalg.norm(z[i] - middles[k])), default=-1)
         return out
 
     n = int(np.unique(labels[labels >= 0]).size)
-    low, high = found.supported_range
+    low, high = regimes.supported_range
     return Regimes(labels=labels, n_regimes=n, supported_range=(min(low, n), max(high, n)), predict=predict)
 
 

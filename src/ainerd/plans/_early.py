@@ -122,8 +122,8 @@ class _Flight:
             if inspect.isawaitable(answer := stop(success=True)):
                 await answer
 
-        (told,) = yield from bps.wait_for([order])
-        if (error := told.exception()) is not None:
+        (order_done,) = yield from bps.wait_for([order])
+        if (error := order_done.exception()) is not None:
             return f"{type(error).__name__}: {error}"
         end = time.monotonic() + STOP_S
         while not self.done and time.monotonic() < end:

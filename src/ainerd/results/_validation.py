@@ -119,6 +119,6 @@ def _problems_of_contents(results: Container, key: str, record: ResultRecord) ->
     for name, shape in record.arrays.items():
         if name not in parts:
             yield f"has no array {name}"
-        elif (found := list(getattr(parts[name], "shape", ()))) != shape:
-            yield f"has {name} of shape {found}, but its metadata have {shape}"
+        elif (actual := list(getattr(parts[name], "shape", ()))) != shape:
+            yield f"has {name} of shape {actual}, but its metadata have {shape}"
     yield from (f"has no table {name}" for name in (*record.series, *record.tables) if name not in parts)

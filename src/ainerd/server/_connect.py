@@ -199,13 +199,13 @@ def _is_own(port: int, client: int) -> bool:
 
     Where Linux does not tell this, the answer is yes.
     """
-    users, is_told = [], False
+    users, has_table = [], False
     for table in map(Path, ("/proc/net/tcp", "/proc/net/tcp6")):
         if table.exists():
-            is_told = True
+            has_table = True
             for line in table.read_text().splitlines()[1:]:
                 _, here, there, state, *_, user, _, inode = line.split()[:10]
                 ports = [int(each.rpartition(":")[2], 16) for each in (here, there)]
                 if ports == [port, client] and inode != "0" or ports[0] == port and state == "0A":
                     users.append(int(user))
-    return not is_told or (bool(users) and {*users} <= {os.getuid(), 0})
+    return not has_table or (bool(users) and {*users} <= {os.getuid(), 0})

@@ -256,7 +256,7 @@ class Explorer(Windowed):
         return [(key, position, {"novelty_p": p}) for key, position, p in self._trials.novel()]
 
     def _survey(self, *, pending: bool = True) -> Survey:
-        found, regime = self._trials.labelled()
+        positions, regime = self._trials.labelled()
         visited = self.window.position(self._trials.visited(pending=pending))
         own, own_new = self._trials.unsure(self.window, self._hidden.smallest)
         theirs = self._open_candidates(visited)
@@ -264,11 +264,11 @@ class Explorer(Windowed):
         return Survey(
             hidden=self._hidden,
             visited=visited,
-            labelled=self.window.position(found),
+            labelled=self.window.position(positions),
             regime=regime,
             spots=np.vstack([own, *(place[None] for place, _ in theirs)]),
             chance=np.append(own_new, chance_new(p)),
-            found_by=(*[""] * len(own), *(candidate.agent for _, candidate in theirs)),
+            agents=(*[""] * len(own), *(candidate.agent for _, candidate in theirs)),
             beam_size=self._beam_size,
             elongation=self._elongation,
             dose_limit=self._dose_limit,
@@ -279,13 +279,13 @@ class Explorer(Windowed):
 
     def _open_candidates(self, visited: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], Candidate]]:
         """Return the candidates, with their positions in lengths, that may be measured and were not visited."""
-        window, near, found = self.window, SURELY * self._hidden.smallest, []
+        window, near, candidates = self.window, SURELY * self._hidden.smallest, []
         for candidate in self.candidates:
             place = window.position(np.array([candidate.position[name] for name in self.names]))
             away = np.linalg.norm(visited - place, axis=1).min(initial=np.inf)
             if away > near and window.objection(place) is None and window.onward(place[None], visited)[0]:
-                found.append((place, candidate))
-        return found
+                candidates.append((place, candidate))
+        return candidates
 
     def _propose(
         self,

@@ -108,7 +108,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     if spot is None or CONFIRM * survey.confirmation[node] <= survey.gain[node]:
         return _in_cell(survey, node), _reason(survey, node)
     at = survey.window.text(survey.spots[spot])
-    if not (agent := survey.found_by[spot]):
+    if not (agent := survey.agents[spot]):
         return nodes[node], f"beside the novel spot at {at}, to confirm it"
     return _at_or_beside(survey, survey.spots[spot], open_), f"{agent} found something novel at {at}"
 

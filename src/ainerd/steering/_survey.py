@@ -204,7 +204,7 @@ class Survey:
     regime: NDArray[np.int64]  # (l,), its number
     spots: Floats  # (s, d), novel and alone: own exposures that wait for a second one, and places of other techniques
     chance: Floats  # (s,), that they show a new regime
-    found_by: tuple[str, ...]  # (s,), agents of other techniques that found them; empty for own exposures
+    agents: tuple[str, ...]  # (s,), agents of other techniques that found them; empty for own exposures
     beam_size: float
     elongation: float  # of the smallest region
     dose_limit: int  # most exposures of a spot of the size of the beam

@@ -131,11 +131,11 @@ def panels(name: str) -> Panels | None:
     if entry is None:
         return None
     try:
-        found: Panels = entry.load()
+        loaded: Panels = entry.load()
     except Exception as error:  # code of a third party
         logger.warning("the panels of technique %r (%s) cannot be imported: %s", name, entry.value, error)
         return None
-    return found
+    return loaded
 
 
 def _entry(group: str, name: str) -> EntryPoint | None:

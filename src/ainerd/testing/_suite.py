@@ -229,11 +229,11 @@ def _json(given: Any) -> str:
 def pixels(trial: Trial) -> None:
     """Check that pixels are unique flat indices in a frame, and the same on every call."""
     analysis = Feed(trial.technique, trial.run).analysis
-    found, all_pixels = analysis.pixels, np.arange(trial.run.frames[0].size)
-    is_flat = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind in "iu" and found.size > 0
-    are_there = is_flat and np.isin(found, all_pixels).all() and np.unique(found).size == found.size
+    indices, all_pixels = analysis.pixels, np.arange(trial.run.frames[0].size)
+    is_flat = isinstance(indices, np.ndarray) and indices.ndim == 1 and indices.dtype.kind in "iu" and indices.size > 0
+    are_there = is_flat and np.isin(indices, all_pixels).all() and np.unique(indices).size == indices.size
     require(are_there, "pixels must be different flat indices in a frame, np.flatnonzero(mask) say")
-    require(np.array_equal(analysis.pixels, found), "pixels changes from call to call: work it out once")
+    require(np.array_equal(analysis.pixels, indices), "pixels changes from call to call: work it out once")
     has_interval = not provides(analysis, "whole") or analysis.every is None or analysis.every >= 1
     require(has_interval, f"every must be None or a whole number from 1 on, got {analysis.every!r}")
 
@@ -311,20 +311,20 @@ def _odd_runs(run: ExampleRun) -> dict[str, Odd]:
 
 def odd_runs(trial: Trial) -> None:
     """Check that runs which are short, damaged or badly described give a valid result or an AnalysisError."""
-    technique, found = trial.technique, dict[str, Analysis | AnalysisError]()
+    technique, outcomes = trial.technique, dict[str, Analysis | AnalysisError]()
     for name, (fields, options, n) in _odd_runs(trial.run).items():
-        found[name] = _outcome(technique, name, replace(trial.run, **fields), n, options)
-        _check_result(trial, name, found[name])
-    refused = found["n_frames = None"]
+        outcomes[name] = _outcome(technique, name, replace(trial.run, **fields), n, options)
+        _check_result(trial, name, outcomes[name])
+    refused = outcomes["n_frames = None"]
     is_refused = isinstance(refused, AnalysisError) and isinstance(technique.unit, Series)
     require(not is_refused, f"in a series n_frames is always None, but that is refused: {refused}")
     nothing = _outcome(technique, "no frames", trial.run, 0, {})
     require(isinstance(nothing, AnalysisError), "finish() without frames must raise AnalysisError, it gave a result")
     if getattr(technique, "numbered", False) and len(trial.run.frames) > 1:
-        name = next(name for name in found if name.endswith("missing"))
+        name = next(name for name in outcomes if name.endswith("missing"))
         n = len(trial.run.frames)
         alone = _outcome(technique, name, trial.run, None, {"n_frames": n + max(n // 4, 1)})
-        with_gap, remedy = found[name], "push() must place each block by its argument `first`"
+        with_gap, remedy = outcomes[name], "push() must place each block by its argument `first`"
         is_seen = isinstance(alone, AnalysisError) or isinstance(with_gap, AnalysisError)
         is_seen = is_seen or bool(_different(alone, with_gap))  # type: ignore[arg-type]
         require(is_seen, f"{name}: the result is the same as without the gap, although `numbered` is True; {remedy}")
@@ -408,9 +408,9 @@ def regimes(trial: Trial) -> None:
     numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
     known = numbers >= 0
     for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):
-        found = technique.regimes(z, previous.copy())
-        _check_regimes(found, z)
-        became = found.labels[: len(numbers)]
+        grouping = technique.regimes(z, previous.copy())
+        _check_regimes(grouping, z)
+        became = grouping.labels[: len(numbers)]
         message = f"the numbers {numbers.tolist()} became {became.tolist()} in a group of {len(z)}"
         is_kept = np.array_equal(became[known], numbers[known])
         require(is_kept, f"{message}: ainerd.novelty.find_regimes(embeddings, previous) keeps them")
@@ -424,16 +424,16 @@ def _points(trial: Trial) -> NDArray[np.float32]:
     return np.asarray(trial.analyses[0].embedding + away + scatter, np.float32)
 
 
-def _check_regimes(found: Regimes, z: NDArray[np.float32]) -> None:
-    known = {*np.unique(found.labels).tolist()} - {-1}
-    for name, labels in (("labels", found.labels), ("predict()", found.predict(z))):
+def _check_regimes(grouping: Regimes, z: NDArray[np.float32]) -> None:
+    known = {*np.unique(grouping.labels).tolist()} - {-1}
+    for name, labels in (("labels", grouping.labels), ("predict()", grouping.predict(z))):
         is_array = isinstance(labels, np.ndarray) and labels.shape == (len(z),) and labels.dtype == np.int64
         require(is_array, f"{name} of {len(z)} embedding(s) must be int64 of shape ({len(z)},)")
         unknown = sorted({*labels.tolist()} - known - {-1})
         require(labels.min() >= -1 and not unknown, f"{name} says regime {unknown}, which is none of the labels")
-    require(found.n_regimes == len(known), f"n_regimes is {found.n_regimes}, the labels have {len(known)} (-1 is none)")
-    low, high = found.supported_range
-    require(0 <= low <= high, f"supported_range must be (fewest, most), got {found.supported_range}")
+    require(grouping.n_regimes == len(known), f"n_regimes is {grouping.n_regimes}, the labels have {len(known)}")
+    low, high = grouping.supported_range
+    require(0 <= low <= high, f"supported_range must be (fewest, most), got {grouping.supported_range}")
 
 
 CHECKS = (

@@ -245,9 +245,9 @@ def _regimes(metadata: Mapping[str, Any], rows: NodeRows, labels: "pd.Series[flo
     }
 
 
-def _groups(found: Any) -> list[list[int]]:
+def _groups(value: Any) -> list[list[int]]:
     """Return lists of numbers as an agent has written them; anybody can write a node."""
-    known = [x for x in found if isinstance(x, list)] if isinstance(found, list) else []
+    known = [x for x in value if isinstance(x, list)] if isinstance(value, list) else []
     return [group for x in known if (group := [n for n in x if isinstance(n, int)])]
 
 
@@ -332,7 +332,7 @@ def _health(state: AgentState) -> dict[str, Any] | None:
     return {
         **dict.fromkeys(("run", "waits", "disk")),  # Tiled does not store None
         **mapping(state.metadata.get("health")),
-        "heard": state.heard,
+        "heard": state.reported,
         "now": time.time(),
         "explored": text(state.metadata.get("explored")),
     }

@@ -236,7 +236,7 @@ class AgentState:
 
     key: str
     metadata: Mapping[str, Any]
-    heard: float  # seconds since 1970, by the server's clock
+    reported: float  # seconds since 1970, by the server's clock
 
     @property
     def name(self) -> str:
@@ -272,7 +272,7 @@ class CampaignReader:
             AgentState(each.key, each.metadata, each.written.replace(tzinfo=UTC).timestamp()) for each in children
         ]
         known = [state for state in states if isinstance(state.metadata.get("agent"), str)]
-        self.agents = sorted(known, key=lambda state: -state.heard)
+        self.agents = sorted(known, key=lambda state: -state.reported)
         state = next((state for state in self.agents if name in (None, state.name)), None)
         if state is not None:
             return state
