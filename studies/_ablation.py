@@ -186,7 +186,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
     """Return exposures and beam time until all large regimes were seen, and exposures until each was seen twice."""
     n_nodes = SIDE * SIDE
     way, regime = np.zeros((EXPOSURES + 8, 2)), np.zeros(EXPOSURES + 8, np.int64)
-    count, found_p = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
+    count, p_values = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
     apart, hit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.full(4, 9.0)
     nearest = np.full((len(large), n_nodes), 9.0)  # exposure of each regime
     seen, seen_s, spent, n = MISSED, -1.0, 0.0, 0
@@ -196,7 +196,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
             spent += RHO * np.hypot(x - way[n - 1, 0], y - way[n - 1, 1])
         way[n] = x, y
         k = regions[min(int(y * len(regions)), len(regions) - 1), min(int(x * len(regions)), len(regions) - 1)]
-        regime[n], found_p[n] = k, p[k, n]
+        regime[n], p_values[n] = k, p[k, n]
         count[k] += 1
         n, spent = n + 1, spent + 1
         if seen == MISSED and (count[large] > 0).all():
@@ -208,7 +208,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
         _visit(x, y, apart, nearest[k], hit, whole, walls, by_cell)
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
-            chance = _alone(way[:n], regime[:n], count, found_p[:n])
+            chance = _alone(way[:n], regime[:n], count, p_values[:n])
         size = int(policy.tour) - (n - 1) % int(policy.tour)
         far, near, left, sides = apart.copy(), nearest.copy(), hit.copy(), walls.copy()
         for q in range(size):

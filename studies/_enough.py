@@ -61,8 +61,8 @@ def on_exposure(seed: int, error: float, case: Case) -> Row:
         "ordinary": regime not in hidden.unknown,
         "tau": dynamics.tau_s if regime == "fluid" else None,
         "frames": FRAMES if why is None else at + SLACK,
-        "whole": told(of_whole),
-        "looked": told(of_looked),
+        "whole": numbers(of_whole),
+        "looked": numbers(of_looked),
     }
 
 
@@ -86,7 +86,7 @@ def push(analysis: RunAnalysis, frames: NDArray[np.uint16], first: int) -> None:
         analysis.push(frames[a : a + 100], first + a)
 
 
-def told(analysis: Analysis) -> Row:
+def numbers(analysis: Analysis) -> Row:
     """Return tau, of any model that is given, the p-value and the point."""
     taus = [analysis.summary.get(name) for name in ("tau_s", "tau_s_or")]
     return {"tau": [x for x in taus if x], "p": analysis.novelty_p, "z": np.asarray(analysis.embedding).tolist()}
@@ -107,7 +107,7 @@ def compared(rows: list[Row], error: float) -> Iterator[Row]:
             "cut short": float((taken < FRAMES).mean()),
             f"tau of fluids within {error:.0%}": right / max(len(fluid), 1),
             "95 %": interval(right, len(fluid)),
-            "regimes recognised": float(np.mean([found for found, _ in grouped])),
+            "regimes recognised": float(np.mean([right_count for right_count, _ in grouped])),
             "ARI": float(np.mean([ari for _, ari in grouped])),
             "false alarms at .05": false / max(len(ordinary), 1),
             "ordinary": len(ordinary),

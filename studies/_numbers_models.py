@@ -261,7 +261,7 @@ def failures(quick: bool) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def found(quick: bool) -> Iterator[Row]:
+def with_tau(quick: bool) -> Iterator[Row]:
     """Yield how many curves get their tau whose tau the Fisher information determines to .2, in the window."""
     rng, n = np.random.default_rng(5), 40 if quick else 200
     rows = []

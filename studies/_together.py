@@ -93,13 +93,13 @@ def on_sample(seed: int, case: Case) -> Row:
     """Return the exposures until all regimes of a map are found by one session, and by several with some killed."""
     return {
         "kind": square.hidden_map(case[1], seed).kind,
-        "one": found_by(1, 0, seed, case[1]),
-        "several": found_by(SESSIONS, KILLED, seed, case[1]),
+        "one": exposures_of(1, 0, seed, case[1]),
+        "several": exposures_of(SESSIONS, KILLED, seed, case[1]),
     }
 
 
-def found_by(sessions: int, killed: int, seed: int, i: int) -> Row:
-    """Return what so many sessions measured until all regimes were found; `killed` of them are killed on the way."""
+def exposures_of(sessions: int, killed: int, seed: int, i: int) -> Row:
+    """Return the exposures of some sessions until all regimes were found; `killed` of them are killed on the way."""
     hidden, context = square.hidden_map(i, seed), multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["studies._together"])
     with TemporaryDirectory() as folder, embedded_server(Path(folder)) as server:

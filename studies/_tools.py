@@ -153,8 +153,8 @@ def _number(cell: Any) -> float:
     """Return the first number of a cell, NaN without one."""
     if not isinstance(cell, str):
         return float(cell)
-    found = NUMBER.search(cell)
-    return WORDS.get(cell, float(found[0]) if found else float("nan"))
+    number = NUMBER.search(cell)
+    return WORDS.get(cell, float(number[0]) if number else float("nan"))
 
 
 def resumed(

@@ -167,7 +167,7 @@ def overview(rows: list[Row]) -> Iterator[Row]:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     low, high = bootstrap(np.divide, hits, judged)
                 worst, best = bootstrap(np.asarray, agreement)
-                met, found = ([len(set(row[of]) - {-1}) for row in some] for of in ("truth", "regime"))
+                met, labelled = ([len(set(row[of]) - {-1}) for row in some] for of in ("truth", "regime"))
                 yield {
                     "campaigns of": kind,
                     "sample": sample,
@@ -176,7 +176,7 @@ def overview(rows: list[Row]) -> Iterator[Row]:
                     "flagged": f"{hits.sum() / max(judged.sum(), 1):.3f} [{low:.3f}, {high:.3f}]",
                     "ARI": f"{agreement.mean():.3f} [{worst:.3f}, {best:.3f}]",
                     "below .75": int((agreement < 0.75).sum()),
-                    "as many regimes as met": np.equal(met, found).mean(),
+                    "as many regimes as met": np.equal(met, labelled).mean(),
                 }
 
 

@@ -253,13 +253,13 @@ class World:
 
     def _compare(self, store: ResultStore, raw: dict[str, Any]) -> tuple[Row, list[str]]:
         table, seen, wrong = store.table(), self._witnessed(), list[str]()
-        found: dict[str, Counter[float]] = defaultdict(Counter)
+        n_results: dict[str, Counter[float]] = defaultdict(Counter)
         for uid, event in zip(table["raw_uid"], table["event"].fillna(0), strict=True):
-            found[uid][event] += 1
+            n_results[uid][event] += 1
         wrong += self.ended
-        wrong += [f"{n} results of event {e} of {uid}" for uid, c in found.items() for e, n in c.items() if n > 1]
+        wrong += [f"{n} results of event {e} of {uid}" for uid, c in n_results.items() for e, n in c.items() if n > 1]
         for uid, events in seen.items():
-            if (n := len(found[uid])) < events:
+            if (n := len(n_results[uid])) < events:
                 wrong.append(f"run {uid} has {n} results of {events} events{self._sentence(uid)}")
         for key, row in table.iterrows():
             if row["status"] in ("complete", "partial"):

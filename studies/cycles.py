@@ -184,10 +184,10 @@ def movie(sample: Cycled, t_s: NDArray, seed: int, place: Geometry = PLACE) -> N
 def echoes(sample: Cycled, partition: Partition, n_cycles: int, seed: int) -> EchoCurves:
     """Return the echoes of a frame a cycle."""
     t_s = frame_times(STEADY, n_cycles, [0.25], rng=np.random.default_rng(seed))
-    found = Echoes(partition, [0.25])
-    found.push(movie(sample, t_s, seed), STEADY.cycle(t_s))
-    found.end()
-    return found.result()
+    correlator = Echoes(partition, [0.25])
+    correlator.push(movie(sample, t_s, seed), STEADY.cycle(t_s))
+    correlator.end()
+    return correlator.result()
 
 
 def phases() -> Iterator[Row]:
@@ -197,22 +197,22 @@ def phases() -> Iterator[Row]:
     for seed, (noise, put_in) in enumerate((noise, off) for noise in (0.01, 0.05) for off in (0.0, 0.12, -0.2)):
         rng = np.random.default_rng(seed)
         record = write_oscillation(oscillation, SoftSolid(), 1600, every_s=0.02, noise=noise, rng=rng)
-        found = phase_of_record(record["time"], record["strain"])
+        of_record = phase_of_record(record["time"], record["strain"])
         t_s = frame_times(oscillation, 10, np.arange(16) / 16, jitter=0.01, rng=rng)
         nominal = np.arange(160) / 16 / 0.5 - put_in / 0.5  # what the detector writes down, in s
-        at = found.at(nominal)
+        at = of_record.at(nominal)
         counts = movie(sample, t_s, seed)
         late = clock_offset(two_time(counts, bins()[2]), at)
         wrong = at + late.cycles - oscillation.cycle(t_s)
         wrong -= np.rint(np.median(wrong))
-        alone = found.at(t_s) - oscillation.cycle(t_s)
+        alone = of_record.at(t_s) - oscillation.cycle(t_s)
         yield {
             "noise of the record": noise,
             "offset put in": put_in,
             "offset": late.cycles,
             "error of the offset": late.error,
-            "pull of the offset": abs(late.cycles - put_in) / np.hypot(late.error, np.hypot(found.error, 0.01 / 4)),
-            "error of the record": found.error,
+            "pull of the offset": abs(late.cycles - put_in) / np.hypot(late.error, np.hypot(of_record.error, 0.01 / 4)),
+            "error of the record": of_record.error,
             "rms, record alone": float(np.sqrt(np.mean((alone - np.rint(np.median(alone))) ** 2))),
             "rms error": float(np.sqrt(np.mean(wrong**2))),
         }
@@ -225,13 +225,13 @@ def slipped(ratio: float, n_movies: int) -> Row:
     ring = (place.q_inv_nm > 0.0122) & (place.q_inv_nm < 0.0148)
     partition = Partition.from_roi_map(np.where(ring, azimuth // 30 + 1, 0).astype(int))
     q_flow = place.q_inv_nm * np.cos(np.deg2rad(place.phi_deg - 90))
-    found = []
+    strains = []
     for seed in track(range(n_movies), f"ratio {ratio}", transient=True):
         t_s = frame_times(STEADY, 3, np.arange(16) / 16, rng=np.random.default_rng(seed))
         sample = Cycled(family="sheared", oscillation=STEADY, gap_nm=3000 * ratio, diffusion_nm2=100.0)
         c2 = two_time(movie(sample, t_s, seed, place), partition)
-        found.append(strain_seen(c2, STEADY.strain(t_s), partition, q_flow, 3000.0))
-    ratios, errors = np.array([(each.ratio, each.error) for each in found]).T
+        strains.append(strain_seen(c2, STEADY.strain(t_s), partition, q_flow, 3000.0))
+    ratios, errors = np.array([(each.ratio, each.error) for each in strains]).T
     pulls = (ratios - ratio) / errors
     return {
         "ratio": ratio,
@@ -254,10 +254,10 @@ def moduli_of_sweeps() -> Iterator[Row]:
             sweep = Oscillation(frequency_hz=0.5, steps=((20.0, strain),))
             record = write_oscillation(sweep, solid, 1000, every_s=0.04, noise=0.02, rng=rng)
             columns = record["time"], record["strain"]
-            found = cycle_moduli(*columns, record["stress"], phase_of_record(*columns))
+            moduli = cycle_moduli(*columns, record["stress"], phase_of_record(*columns))
             storage, loss = solid.moduli(strain)
             for name, truth in (("storage", storage), ("loss", loss), ("tan_delta", loss / storage)):
-                each = (getattr(found, name) - truth) / getattr(found, f"{name}_err")
+                each = (getattr(moduli, name) - truth) / getattr(moduli, f"{name}_err")
                 pulls.setdefault(name, []).append(each)
         for name, parts in pulls.items():
             pull = np.concatenate(parts)
@@ -288,17 +288,17 @@ def watched(n_before: int = 250, n_cycles: int = 12, size: int = 256) -> Row:
         first = number * 25 % rate
         echoes.push(frames[first : first + 25], n_before + np.arange(number * 25, done) / rate)
         if done % rate == 0:
-            found = echoes.result()
+            result = echoes.result()
             late.append(time.perf_counter() - begin - done / rate)
     return {
         "pixels": size**2,
         "bins": 18,
-        "rows of the map": found.c2.shape[1],
-        "cycles": found.n_cycles,
+        "rows of the map": result.c2.shape[1],
+        "cycles": result.n_cycles,
         "result after (s)": max(late),
         "median (s)": float(np.median(late)),
         "behind at the end (s)": late[-1],
-        "fits (s)": seconds(lambda: found.decay),
+        "fits (s)": seconds(lambda: result.decay),
     }
 
 
@@ -326,8 +326,8 @@ def remembered(n_cycles: int) -> Row:
 
 def noted(n_runs: int) -> Row:
     """Return the shares of runs with a note, with a step over the yield strain in cycle 15 and without one."""
-    solid, found = SoftSolid(yield_strain=0.1), {0.2: 0, 0.03: 0}
-    for strain, seed in track([*product(found, range(n_runs))], "runs", transient=True):
+    solid, with_note = SoftSolid(yield_strain=0.1), {0.2: 0, 0.03: 0}
+    for strain, seed in track([*product(with_note, range(n_runs))], "runs", transient=True):
         sweep = Oscillation(frequency_hz=1.0, steps=((15.0, 0.03), (15.0, strain)))
         sample = Cycled(family="yielding", oscillation=sweep, diffusion_nm2=60.0, yield_strain=0.1)
         rng = np.random.default_rng(seed + 5000)
@@ -345,20 +345,20 @@ def noted(n_runs: int) -> Row:
             moduli.cycle[mine], echo[both], error[both], moduli.storage[mine], moduli.storage_err[mine]
         )
         cycles = {int(note.split(":")[0].removeprefix("cycle ")) for note in notes}
-        found[strain] += bool(cycles & {15, 16, 17}) if strain > 0.1 else bool(cycles)
-    shares = {"found": found[0.2] / n_runs, "false notes": found[0.03] / n_runs}
+        with_note[strain] += bool(cycles & {15, 16, 17}) if strain > 0.1 else bool(cycles)
+    shares = {"found": with_note[0.2] / n_runs, "false notes": with_note[0.03] / n_runs}
     return {
         "what": "a step over the yield strain",
         "runs of each": n_runs,
         **shares,
-        "of": interval(found[0.2], n_runs),
+        "of": interval(with_note[0.2], n_runs),
     }
 
 
 def judged(n_of_each: int, n_cycles: int = 128) -> Iterator[Row]:
     """Yield the share of p-values up to .05 of the kinds that the bank knows, and of each kind."""
     technique = RheoXPCS.from_settings(Settings.load(PROFILE).section, PROFILE.parent)
-    found: dict[str, list[float]] = {}
+    p_values: dict[str, list[float]] = {}
     draws = product(range(n_of_each), (*KNOWN, "yielding", *ORBITS))
     for seed, (_, kind) in enumerate(track([*draws], "movies", transient=True)):
         rng = np.random.default_rng([seed, 9])
@@ -369,9 +369,9 @@ def judged(n_of_each: int, n_cycles: int = 128) -> Iterator[Row]:
         echoes.end()
         p = judge_cycles(technique, echoes.result(), 1.0, None).p
         if p is not None:  # otherwise the row counts fewer
-            found.setdefault(kind, []).append(p)
-    known = np.concatenate([found[kind] for kind in KNOWN])
-    for kind, values in {"known": known, **found}.items():
+            p_values.setdefault(kind, []).append(p)
+    known = np.concatenate([p_values[kind] for kind in KNOWN])
+    for kind, values in {"known": known, **p_values}.items():
         hits = int((np.asarray(values) <= 0.05).sum())
         yield {
             "what": kind,

@@ -25,11 +25,11 @@ study = Study(__doc__)
 @study.part
 def table(draws: int = 6000, seed: int = 0, quick: bool = False) -> None:
     """Write the table; ``--quick`` takes a tenth of the draws and writes nothing."""
-    found: dict[int, list[tuple[int, float]]] = {m: [] for m in range(1, FEW + 1)}
+    pairs: dict[int, list[tuple[int, float]]] = {m: [] for m in range(1, FEW + 1)}
     for a, b, distance in distances(draws // 10 if quick else draws, seed):
-        found[min(a, b, FEW)].append((min(a + b, MANY), distance))
-    thresholds = [[_quantile(np.array(found[m]), n) for n in range(2, MANY + 1)] for m in found]
-    rows = [{"smaller": m, **{str(n): thresholds[m - 1][n - 2] for n in (3, 10, 20, 40, 60)}} for m in found]
+        pairs[min(a, b, FEW)].append((min(a + b, MANY), distance))
+    thresholds = [[_quantile(np.array(pairs[m]), n) for n in range(2, MANY + 1)] for m in pairs]
+    rows = [{"smaller": m, **{str(n): thresholds[m - 1][n - 2] for n in (3, 10, 20, 40, 60)}} for m in pairs]
     report("gaps_table", rows, draws=draws)
     if not quick:
         recipe = {"command": "python -m studies.gaps table", "draws": draws, "seed": seed, "dimensions": DIMENSIONS}
@@ -74,11 +74,11 @@ def _exposures(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(0.8 * spread * axes * rng.standard_normal((n, DIMENSIONS)) + length * curve)
 
 
-def _quantile(found: NDArray[np.float64], n: int) -> float:
+def _quantile(pairs: NDArray[np.float64], n: int) -> float:
     """Return the quantile of distances at about this size of both groups."""
     wider = 1.25
     while True:
-        near = found[(found[:, 0] <= max(n * wider, n + 1)) & (found[:, 0] >= min(n / wider, n - 1)), 1]
+        near = pairs[(pairs[:, 0] <= max(n * wider, n + 1)) & (pairs[:, 0] >= min(n / wider, n - 1)), 1]
         if len(near) >= LEAST or wider > MANY:
             return float(np.quantile(near, LEVEL))
         wider *= 1.1

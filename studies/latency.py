@@ -109,16 +109,16 @@ def bench_in(folder: Path) -> Iterator[Bench]:
 
 def gaps(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
     """Yield the longest gap of the loop, and the CPU time of its thread, for each kind of subscription."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in SUBSCRIBED}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in SUBSCRIBED}
     for turn in track(range(-1, rounds), description="gaps (the first round warms up)"):
-        for name, rounds_of_it in found.items():
+        for name, rounds_of_it in times.items():
             with subscribed(bench, name), heartbeat(bench.RE) as beats:
                 bench.expose(frames)
             clock_s, cpu_s = np.transpose(beats)
             if turn >= 0:
                 rounds_of_it.append((1e3 * (np.diff(clock_s).max() - BEAT_S), 1e3 * (cpu_s[-1] - cpu_s[0])))
-    for name, rounds_of_it in found.items():
-        (gap_ms, cpu_ms), (bare, bare_cpu) = np.median(rounds_of_it, axis=0), np.median(found["nothing"], axis=0)
+    for name, rounds_of_it in times.items():
+        (gap_ms, cpu_ms), (bare, bare_cpu) = np.median(rounds_of_it, axis=0), np.median(times["nothing"], axis=0)
         yield {
             "subscribed": name, "longest gap, median (ms)": gap_ms, "worst (ms)": max(gap for gap, _ in rounds_of_it),
             "added (ms)": gap_ms - bare, "CPU of the loop's thread (ms)": cpu_ms, "CPU added (ms)": cpu_ms - bare_cpu,

@@ -126,15 +126,15 @@ def denoise(seeds: int = 3, each: int = 80, ours: str = "ours") -> None:
 
 def table(cells: Iterable[Cell]) -> list[Row]:
     """Return a row for each measure: the mean of its values for each encoder, and the spread of ours over seeds."""
-    found: dict[str, dict[str, list[float]]] = {}
+    of_measure: dict[str, dict[str, list[float]]] = {}
     for measure, encoder, value in cells:
-        found.setdefault(measure, {}).setdefault(encoder, []).append(float(value))
-    names = dict.fromkeys(name for values in found.values() for name in values)
+        of_measure.setdefault(measure, {}).setdefault(encoder, []).append(float(value))
+    names = dict.fromkeys(name for values in of_measure.values() for name in values)
     return [
         {"measure": measure}
         | {name: f"{np.mean(values[name]):.4f}" if name in values else "–" for name in names}
         | {"± seeds": f"{np.std(values['ours']):.4f}" if len(values["ours"]) > 1 else "–"}
-        for measure, values in found.items()
+        for measure, values in of_measure.items()
     ]
 
 
@@ -335,8 +335,8 @@ def campaigns(family: NDArray, truth: NDArray, families: Sequence[int], n: int, 
             rng.permutation(np.flatnonzero(truth == rng.choice(np.unique(truth[family == kind]))))
             for kind in rng.choice(families, rng.integers(3, 7), replace=False)
         ]
-        which = [found[: rng.integers(1, min(len(found), 10) + 1)] for found in which]
-        out.append((np.concatenate(which), np.repeat(np.arange(len(which)), [len(found) for found in which])))
+        which = [members[: rng.integers(1, min(len(members), 10) + 1)] for members in which]
+        out.append((np.concatenate(which), np.repeat(np.arange(len(which)), [len(members) for members in which])))
     return out
 
 
@@ -347,10 +347,10 @@ def measures(z: Maps, family: NDArray, truth: NDArray, scatter: float, n: int) -
     for name, families, seed in (("known", range(len(KNOWN)), 2), ("with held-out", range(len(FAMILIES)), 3)):
         agreement, off = [], []
         for which, region in campaigns(family, truth, families, n, seed):
-            found, regions = find_regimes(z[which], width=3 * scatter), region.max() + 1
-            agreement.append(adjusted_rand_score(region, found.labels))
-            off.append(abs(len(np.unique(found.labels)) - regions))
-            covered.append(found.supported_range[0] <= regions <= found.supported_range[1])
+            grouping, regions = find_regimes(z[which], width=3 * scatter), region.max() + 1
+            agreement.append(adjusted_rand_score(region, grouping.labels))
+            off.append(abs(len(np.unique(grouping.labels)) - regions))
+            covered.append(grouping.supported_range[0] <= regions <= grouping.supported_range[1])
         out[f"ARI {name}"], out[f"regimes off by, {name}"] = float(np.mean(agreement)), float(np.mean(off))
     out["range covers the truth"] = float(np.mean(covered))
     same = squareform(truth[:, None] == truth, checks=False)

@@ -128,12 +128,12 @@ def spread_of_gaps(longest: list[float]) -> Row:
 
 def usage(server: int) -> Row:
     """Return memory, open files and threads of this process and of the server."""
-    found: Row = {}
+    row: Row = {}
     for who, pid in {"session": os.getpid(), "server": server}.items():
-        found[f"{who}: memory (MB)"] = memory_mb(process=pid)
-        found[f"{who}: open files"] = len(os.listdir(f"/proc/{pid}/fd"))
-        found[f"{who}: threads"] = len(os.listdir(f"/proc/{pid}/task"))
-    return found
+        row[f"{who}: memory (MB)"] = memory_mb(process=pid)
+        row[f"{who}: open files"] = len(os.listdir(f"/proc/{pid}/fd"))
+        row[f"{who}: threads"] = len(os.listdir(f"/proc/{pid}/task"))
+    return row
 
 
 def growth(used: list[Row]) -> list[Row]:

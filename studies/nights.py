@@ -58,8 +58,8 @@ def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
     known = pool(of := technique(), regimes)
     test, families = test_of(of), new_regimes(of, 100 if quick else 300, seed=5)
     nights_of = {family: new_nights(of, test, known, drawn, nights) for family, drawn in families.items()}
-    found = {"regimes": regimes, "nights": nights, "exposures": known.p.size, "alpha": ALPHA}
-    report("nights_new", averaged(nights_of), least={"found": 0.25}, **found)
+    parameters = {"regimes": regimes, "nights": nights, "exposures": known.p.size, "alpha": ALPHA}
+    report("nights_new", averaged(nights_of), least={"found": 0.25}, **parameters)
     report("nights_power", averaged({family: power(test, drawn) for family, drawn in families.items()}))
 
 
@@ -140,14 +140,14 @@ def named(name: str, rng: np.random.Generator) -> Clean:
 
 def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Row:
     """Return how often each claim is made in nights of one sort."""
-    found: list[dict[str, bool]] = []
+    nights: list[dict[str, bool]] = []
     for i in track(range(n), sort):
         clean, group, covariates, words = make()
         seen = views(of, clean, each=1, seed=100 + i)
-        found.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], group, covariates, words))
+        nights.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], group, covariates, words))
     row: Row = {"nights": sort}
-    for name in found[0]:
-        hits = sum(each[name] for each in found)
+    for name in nights[0]:
+        hits = sum(each[name] for each in nights)
         row[name] = f"{hits / n:.3g} {interval(hits, n)}"
     return row
 
@@ -162,7 +162,7 @@ def claims_of(
 ) -> dict[str, bool]:
     """Return which claims are made in a night, and whether its components and paths are right in the end."""
     assert of.regime_width is not None
-    claims, labels, highest, found = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(CLAIMED, False)
+    claims, labels, highest, made = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(CLAIMED, False)
     for n in range(1, len(p) + 1):
         novel = (p[:n] <= ALPHA).astype(int)
         before = np.append(labels, -1)
@@ -170,20 +170,20 @@ def claims_of(
         highest = max(highest, int(labels.max()))
         seen = structure(z[:n], labels, of.regime_width, {name: x[:n] for name, x in covariates.items()})
         claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, seen.components)
-        found["sample, by the sixth"] |= n <= 6 and claims.of_sample is not None
-        found["sample"] |= claims.of_sample is not None
-        found["regime"] |= bool(claims.discoveries)
-        found["alarm"] |= bool(claims.alarm)
-        found["differs"] |= any(claim.about == "session" for claim in claims.claims)
+        made["sample, by the sixth"] |= n <= 6 and claims.of_sample is not None
+        made["sample"] |= claims.of_sample is not None
+        made["regime"] |= bool(claims.discoveries)
+        made["alarm"] |= bool(claims.alarm)
+        made["differs"] |= any(claim.about == "session" for claim in claims.claims)
         if n == len(p) // 2 + 2:
-            found["differs, by the second"] = any(claim.about == "session" for claim in claims.claims)
+            made["differs, by the second"] = any(claim.about == "session" for claim in claims.claims)
     medians = [np.median(p[labels == k]) if (labels == k).any() else 1.0 for k in claims.discoveries]
     shown = {name for path in seen.paths for name in path.covariates}
     shown |= {"hole" if each.is_hole else "break" for each in seen.breaks}
     is_right = words <= shown and (bool(words) or not shown)
     kinds, apart = group.max() + 1, structure(z, group, of.regime_width, {}).components
     are_right, are_apart = (len(each.groups) == kinds for each in (seen.components, apart))
-    return found | {
+    return made | {
         "stale": any(x > ALPHA for x in medians),
         "components right": are_right,
         "true groups apart": are_apart,
@@ -286,11 +286,11 @@ def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int)
         after = _exposures_to_discovery(of, test, p, z, is_new)
         needed.append(np.nan if after is None else after)
         alone.append((new.p[place, :k] <= ALPHA / EXPOSURES).any())
-    found = np.isfinite(needed)
+    is_discovered = np.isfinite(needed)
     return {
-        "95 %": interval(int(found.sum()), n),
-        "found": found.mean(),
-        "exposures needed": float(np.mean(np.array(needed)[found])) if found.any() else np.nan,
+        "95 %": interval(int(is_discovered.sum()), n),
+        "found": is_discovered.mean(),
+        "exposures needed": float(np.mean(np.array(needed)[is_discovered])) if is_discovered.any() else np.nan,
         "found by exposure": float(np.mean(alone)),
     }
 

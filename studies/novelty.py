@@ -264,10 +264,10 @@ def power(each: int = 400, q_spread: float = 0.0, quick: bool = False, seed: int
     table = [alarms(kind, p[kind], most) for kind, (_, most) in synthetic.KNOWN.items()]
     for kind in synthetic.NEW:
         hit, least = p[kind] <= 0.01, LEAST.get(kind)
-        found = {"flagged at .05": "", "at .01": f"{hit.mean():.3f} {interval(int(hit.sum()), hit.size)}"}
+        shares = {"flagged at .05": "", "at .01": f"{hit.mean():.3f} {interval(int(hit.sum()), hit.size)}"}
         reached = "–" if least is None else "yes" if hit.mean() >= least else "no"
         wanted = "–" if least is None else f"≥ {least:g}"
-        table.append({"what": f"new: {kind}", "n": hit.size, **found, "wanted": wanted, "reached": reached})
+        table.append({"what": f"new: {kind}", "n": hit.size, **shares, "wanted": wanted, "reached": reached})
     report("novelty_power", table, least={"reached": 1}, bank=Bank.load().id, seed=seed, q_spread=q_spread)
 
 

@@ -40,7 +40,10 @@ def models(quick: bool = False) -> None:
     report("numbers_models", _numbers_models.pulls(quick), most={"tau sd": 1.7, "contrast sd": 1.7}, quick=quick)
     report("numbers_files", _numbers_models.failures(quick), least={"right number or reason": 0.95}, quick=quick)
     report(
-        "numbers_found", _numbers_models.found(quick), least={"of these with tau": 0.9, "within 3": 0.95}, quick=quick
+        "numbers_found",
+        _numbers_models.with_tau(quick),
+        least={"of these with tau": 0.9, "within 3": 0.95},
+        quick=quick,
     )
 
 
@@ -129,8 +132,8 @@ def fit(
         correlator.push(rng.poisson(photons, (n_frames, *roi.shape)).astype(np.uint16))
     else:
         correlator.push(frames(squared, n_frames, roi.shape, rng, photons=photons * n_frames, modes=modes))
-    found, contrast = fit_relaxation(correlator.result(), together=together), 1 / modes if modes else np.nan
-    above, below, has_number = found.tau_above, found.tau_below, np.isfinite(found.tau)
+    result, contrast = fit_relaxation(correlator.result(), together=together), 1 / modes if modes else np.nan
+    above, below, has_number = result.tau_above, result.tau_below, np.isfinite(result.tau)
     missing, needed = np.isnan(above) & np.isnan(below), tau < 1 or np.isinf(tau)
     holds = ~missing & ~(above > tau) & ~(below < tau)
     judged = has_number | np.isinf(tau)
@@ -138,11 +141,11 @@ def fit(
         {
             "number": has_number,
             "limit holds": np.where(missing & (not needed), np.nan, holds),
-            "no speckle": found.speckle == "no",
-            "contrast found": found.contrast / contrast,
-            "tau": (found.tau - tau) / found.tau_err,
-            "exponent": (found.exponent - exponent) / found.exponent_err,
-            "contrast": np.where(judged, found.contrast - contrast, np.nan) / found.contrast_err,
+            "no speckle": result.speckle == "no",
+            "contrast found": result.contrast / contrast,
+            "tau": (result.tau - tau) / result.tau_err,
+            "exponent": (result.exponent - exponent) / result.exponent_err,
+            "contrast": np.where(judged, result.contrast - contrast, np.nan) / result.contrast_err,
         }
     )
 

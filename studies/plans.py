@@ -273,15 +273,15 @@ def finish(part: str, line: Beamline, runs: list[tuple[str, dict[str, Counter[st
                 wrong.append(f"{agent.name}: not analysed in {PATIENCE_S:.0f} s")
                 break
             time.sleep(1.0)
-        found, problems = judged(agent.results)
-        results[key] = found
+        statuses, problems = judged(agent.results)
+        results[key] = statuses
         wrong += problems
     for what in dict.fromkeys(what for what, _ in runs):
         counts: Counter[str] = Counter()
         for uid, events in ((uid, events) for name, some in runs if name == what for uid, events in some.items()):
             counts["runs"] += 1
-            for key, found in results.items():
-                got = found.get(uid, Counter())
+            for key, statuses in results.items():
+                got = statuses.get(uid, Counter())
                 counts.update({"events": events[key]} | got)
                 if sum(got[status] for status in STATUSES) < events[key]:
                     wrong.append(f"{what}: run {uid} has {dict(got)} of {events[key]} events of {key}")
@@ -291,23 +291,23 @@ def finish(part: str, line: Beamline, runs: list[tuple[str, dict[str, Counter[st
 
 def judged(store: Any) -> tuple[dict[str, Counter[str]], list[str]]:
     """Return the statuses of the results by run, and results that do not belong to their frames."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    statuses: dict[str, Counter[str]] = defaultdict(Counter)
     wrong, owner = list[str](), dict[int, str]()
     for key, row in store.table().iterrows():
-        found[row["raw_uid"]][row["status"]] += 1
+        statuses[row["raw_uid"]][row["status"]] += 1
         name = f"run {row['raw_uid']}, event {row['event']}"
         if row["status"] not in ("complete", "partial"):
             if row["status"] != "failed" or not row["reason"]:
                 wrong.append(f"{name}: {row['status']}, {row['reason']}")
             continue
-        found[row["raw_uid"]]["no position"] += int(not np.isfinite(row["sample_x"]))
+        statuses[row["raw_uid"]]["no position"] += int(not np.isfinite(row["sample_x"]))
         if why := mismatch(store, row, str(key)):
             wrong.append(f"{name}: {why}")
         for number in store.array(str(key), "numbers").tolist():
             if number in owner:
                 wrong.append(f"frame {number} is in {name} and in {owner[number]}")
             owner[number] = name
-    return found, wrong
+    return statuses, wrong
 
 
 if __name__ == "__main__":

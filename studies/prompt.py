@@ -288,8 +288,8 @@ class IPython:
 
     def stop_time(self) -> float | None:
         """Return the time of the stop document in the text that the last wait went over."""
-        found = re.search(r"MARK stop (\S+)\s", self.process.before)
-        return float(found[1]) if found else None
+        match = re.search(r"MARK stop (\S+)\s", self.process.before)
+        return float(match[1]) if match else None
 
     def exit(self) -> None:
         """Type ``exit`` and wait."""

@@ -149,9 +149,9 @@ def asked(client: Container, key: str, rounds: int, who: Sequence[str] = ("Tiled
 
 def answer(question: CodeType, names: dict[str, Any]) -> None:
     """Evaluate a question; nodes that it finds are listed."""
-    found = eval(question, names)
-    if isinstance(found, Container):
-        list(found)
+    value = eval(question, names)
+    if isinstance(value, Container):
+        list(value)
 
 
 def atlas_of(labels: pd.Series) -> AtlasRecord:

@@ -105,9 +105,9 @@ class Soak(Session):
     def judged(self) -> tuple[list[Row], list[str]]:
         """Return a row for each fault, and everything that went wrong."""
         wrong, tried = list(self.unexpected), {fault: Counter[str]() for fault in FAULTS}
-        found = self.agent.results.table().groupby("raw_uid")["status"].agg(list)
+        by_run = self.agent.results.table().groupby("raw_uid")["status"].agg(list)
         for uid, fault in self.fault_of.items():
-            statuses = found.get(uid, [])
+            statuses = by_run.get(uid, [])
             if statuses not in (["complete"], ["partial"], ["failed"]):
                 wrong.append(f"run {uid} ({fault}) has results {statuses}")
             tried[fault].update(["runs", *statuses])

@@ -94,7 +94,7 @@ def scans_in(folder: Path, frames: int, exposure_s: float) -> Iterator[Scans]:
 
 def compared(scans: Scans, kind: str, points: int, pairs: int) -> Row:
     """Take pairs of scans, and return scans that failed, missing results, and times alone with the ratios to them."""
-    found, n_complete, n_failed = list[NDArray[np.float64]](), 0, 0
+    quantiles, n_complete, n_failed = list[NDArray[np.float64]](), 0, 0
     for pair in track(range(pairs), description=kind):
         times = {}
         for attached in (True, False) if pair % 2 else (False, True):
@@ -108,9 +108,11 @@ def compared(scans: Scans, kind: str, points: int, pairs: int) -> Row:
                 n_failed += 1
                 scans.agent.detach()
         if len(times) == 2:
-            found.append(np.array([np.quantile(times[which], [*QUANTILES.values()]) for which in (False, True)]))
+            quantiles.append(np.array([np.quantile(times[which], [*QUANTILES.values()]) for which in (False, True)]))
     row: Row = {"writer": kind, "failed": n_failed, "missing": points * pairs - n_complete}
-    for (name, _), values in zip(QUANTILES.items(), np.moveaxis(found or [np.full((2, 2), np.nan)], 2, 0), strict=True):
+    for (name, _), values in zip(
+        QUANTILES.items(), np.moveaxis(quantiles or [np.full((2, 2), np.nan)], 2, 0), strict=True
+    ):
         ratio = np.log(values[:, 1] / values[:, 0])
         low, high = bootstrap(np.exp, ratio)
         row |= {f"{name} (ms)": 1e3 * np.median(values[:, 0]), name: np.exp(ratio.mean())}

@@ -53,7 +53,7 @@ def each(part: str, quick: bool, cases: Sequence[Case], measure: Callable[[Case]
     return resumed(f"xtec_{part}{'_quick' if quick else ''}", run, cases, measure)
 
 
-def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:
+def errors_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:
     """Return for each transition the error of the nearest in the result, and the width and coverage of its interval."""
     table = {} if analysis is None else analysis.tables.get("transition", {})
     if not table:
@@ -68,15 +68,15 @@ def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float,
 
 def summed(what: str, rows: list[Row], name: str, **others: Any) -> Row:
     """Return median and 90 % point of the errors, the coverage of the intervals, and their median width."""
-    found = np.array([each for row in rows for each in row[name]], float)
-    error, width, covers = found.T
+    errors = np.array([each for row in rows for each in row[name]], float)
+    error, width, covers = errors.T
     return {
         "what": what,
-        "n": len(found),
+        "n": len(errors),
         "median error K": float(np.median(error)),
         "90 % point K": float(np.quantile(error, 0.9)),
         "covered": float(covers.mean()),
-        "se": float(np.sqrt(covers.mean() * (1 - covers.mean()) / len(found))),
+        "se": float(np.sqrt(covers.mean() * (1 - covers.mean()) / len(errors))),
         "median width K": float(np.nanmedian(width)),
         "8 K off": float(np.mean(error >= 8)),
         **others,
@@ -102,7 +102,7 @@ def even(case: Case) -> Row:
     analysis = analyse(XTEC(), ramp(sample, rng, EVEN))
     summary = analysis.summary
     counts = {"extra": max(summary["transitions"] - 2, 0), "clusters": summary["clusters"]}
-    return {"shape": shape, "found": found_at(analysis, truth), **counts}
+    return {"shape": shape, "found": errors_at(analysis, truth), **counts}
 
 
 @study.part
@@ -131,7 +131,7 @@ def steered(case: Case) -> Row:
         with suppress(AnalysisError):  # too few yet
             analysis = feed.push().finish()
     even = analyse(XTEC(clusters=6), ramp(sample, rng, np.linspace(*RANGE, CHOSEN)))
-    return {"shape": shape, "chosen": found_at(analysis, truth), "even": found_at(even, truth)}
+    return {"shape": shape, "chosen": errors_at(analysis, truth), "even": errors_at(even, truth)}
 
 
 def ratio(rows: list[Row]) -> dict[str, float]:

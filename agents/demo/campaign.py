@@ -163,38 +163,40 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
     instrument : SimulatedInstrument
         It knows the truth.
     """
-    sample, found = instrument.sample, table[table["status"] == "complete"]
-    places = zip(found["sample_x"], found["sample_y"], strict=True)
-    truth = pd.Series([instrument.truth(x, y) for x, y in places], found.index, object, name="truth")
-    judged, status = by_regime(truth, found, sample.regions, sample.unknown), agent.status()
+    sample, complete = instrument.sample, table[table["status"] == "complete"]
+    places = zip(complete["sample_x"], complete["sample_y"], strict=True)
+    truth = pd.Series([instrument.truth(x, y) for x, y in places], complete.index, object, name="truth")
+    judged, status = by_regime(truth, complete, sample.regions, sample.unknown), agent.status()
     known = judged[judged["seen before"] == "yes"].sum()
     low, high = status["supported_range"]
     between = f" (it may be {low} to {high})" if low < high else ""
     lines = [
-        f"There were {len(sample.regions)} regimes. {len(found)} of {len(table)} exposures have a complete result.",
+        f"There were {len(sample.regions)} regimes. {len(complete)} of {len(table)} exposures have a complete result.",
         f"The agent tells {status['regimes']} regimes apart{between}; agreement with the truth it could not see: "
-        f"adjusted Rand index {adjusted_rand_score(truth, found['regime']):.2f}.",
+        f"adjusted Rand index {adjusted_rand_score(truth, complete['regime']):.2f}.",
         f"Of {known['with a p-value']} exposures of known kinds with a p-value, {known['called novel']} called novel, "
         f"about {agent.technique.alpha * known['with a p-value']:.1f} by chance alone at {agent.technique.alpha:g}.",
     ]
-    crossed = pd.crosstab(found["regime"], truth)
+    crossed = pd.crosstab(complete["regime"], truth)
     return "\n".join(lines) + f"\n\n{judged.to_string()}\n\n{crossed.to_string()}"
 
 
-def by_regime(truth: pd.Series, found: pd.DataFrame, regions: Iterable[str], unknown: Iterable[str]) -> pd.DataFrame:
+def by_regime(truth: pd.Series, complete: pd.DataFrame, regions: Iterable[str], unknown: Iterable[str]) -> pd.DataFrame:
     """Return how often each regime of a sample was measured, judged and called novel.
 
     Parameters
     ----------
     truth : Series of str
-        Regimes of the complete exposures in `found`.
+        Regimes of the exposures in `complete`.
     found : DataFrame
     regions : iterable of str
         Names of all regimes.
     unknown : iterable of str
         Names of those that nobody has seen before.
     """
-    counted = pd.DataFrame({"with a p-value": found["novelty_p"].notna(), "called novel": found["novel"].eq(True)})
+    counted = pd.DataFrame(
+        {"with a p-value": complete["novelty_p"].notna(), "called novel": complete["novel"].eq(True)}
+    )
     table = counted.assign(exposures=1).groupby(truth).sum().reindex([*regions], fill_value=0)
     table.insert(0, "seen before", ["no" if name in set(unknown) else "yes" for name in table.index])
     return table

@@ -147,12 +147,12 @@ def neighbourhood_figure(
 
 def _middles(azimuths: Azimuths) -> list[int]:
     """Return for each cluster the azimuth, counted over all exposures, that is nearest to its median."""
-    points, found = azimuths.flat, []
+    points, azimuth_of = azimuths.flat, []
     for c in range(azimuths.n_clusters):
         members = np.flatnonzero(azimuths.labels.ravel() == c)
         away = np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1)
-        found.append(int(members[away.argmin()]))
-    return found
+        azimuth_of.append(int(members[away.argmin()]))
+    return azimuth_of
 
 
 def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], heading: str) -> Figure:

@@ -108,12 +108,12 @@ def test_label_changes_are_shares_of_azimuths():
 
 
 def test_labels_that_change_with_the_stress_correlate_in_the_same_exposure():
-    found = coincidence(relaxing(), most=5)
-    assert found.peak == 0 and np.nanmax(found.correlation) > max(found.chance, 0.7)
-    dips = pd.Series(found.dips)
-    for lag, value in zip(found.lag, found.correlation, strict=True):  # pandas agrees
-        assert value == pytest.approx(pd.Series(found.changes).corr(dips.shift(lag)))
-    assert "highest in the exposure of the dip" in str(found)
+    result = coincidence(relaxing(), most=5)
+    assert result.peak == 0 and np.nanmax(result.correlation) > max(result.chance, 0.7)
+    dips = pd.Series(result.dips)
+    for lag, value in zip(result.lag, result.correlation, strict=True):  # pandas agrees
+        assert value == pytest.approx(pd.Series(result.changes).corr(dips.shift(lag)))
+    assert "highest in the exposure of the dip" in str(result)
 
 
 def test_labels_that_change_without_the_stress_do_not_correlate():
@@ -121,8 +121,8 @@ def test_labels_that_change_without_the_stress_do_not_correlate():
     away = pd.DataFrame(azimuths.stress)
     away["exposure"] = (away["exposure"] + 20) % 40  # dips elsewhere
     away["age"] = 52.0 * away["exposure"] + (away["age"] % 52)
-    found = coincidence(Azimuths(**(vars(azimuths) | {"stress": away})), most=5)
-    assert max(found.correlation[np.abs(found.lag) <= 1]) < found.chance
+    result = coincidence(Azimuths(**(vars(azimuths) | {"stress": away})), most=5)
+    assert max(result.correlation[np.abs(result.lag) <= 1]) < result.chance
 
 
 def test_too_few_exposures_or_no_stress_is_refused():
