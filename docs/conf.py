@@ -77,13 +77,13 @@ def _link_words(app, doctree):
         parent = text.parent
         if not isinstance(parent, nodes.paragraph):  # not in titles, links, code or emphasis
             continue
-        for found in WORD.finditer(str(text)):
-            word = found[1]
+        for match in WORD.finditer(str(text)):
+            word = match[1]
             if word not in linked:
                 linked.add(word)
-                before, after = str(text)[: found.start()], str(text)[found.end() :]
+                before, after = str(text)[: match.start()], str(text)[match.end() :]
                 link = addnodes.pending_xref(
-                    "", nodes.inline("", found[0]), reftype="term", refdomain="std", reftarget=word, refexplicit=True
+                    "", nodes.inline("", match[0]), reftype="term", refdomain="std", reftarget=word, refexplicit=True
                 )
                 parent.replace(text, [each for each in (nodes.Text(before), link, nodes.Text(after)) if each.astext()])
                 break  # the rest of this text has no link: one in a sentence is enough

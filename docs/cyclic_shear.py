@@ -21,7 +21,7 @@ def main() -> None:
     labels[np.argsort(q)] = np.arange(q.size) * N_BINS // q.size + 1
     mean = np.bincount(labels, q)[1:] / np.bincount(labels)[1:]
     partition = Partition.from_roi_map(labels.reshape(PLACE.frame_shape), q=mean)
-    found, moduli = [], []
+    curves, moduli = [], []
     for seed, amplitude in enumerate(AMPLITUDES):
         rng = np.random.default_rng(seed)
         steady = Oscillation(frequency_hz=1.0, steps=((1.0, amplitude),))
@@ -36,10 +36,10 @@ def main() -> None:
         echoes = Echoes(partition, [0.25])
         echoes.push(counts.reshape(-1, *PLACE.frame_shape), phase.at(t_s))
         echoes.end()
-        found.append(echoes.result())
+        curves.append(echoes.result())
         moduli.append(cycle_moduli(record["time"], record["strain"], record["stress"], phase))
     figure = Figure(figsize=(9, 4), layout="constrained")
-    draw_sweep(figure, AMPLITUDES, found, moduli, roi=2)
+    draw_sweep(figure, AMPLITUDES, curves, moduli, roi=2)
     figure.savefig(PICTURE, dpi=110)
 
 

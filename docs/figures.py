@@ -47,13 +47,13 @@ def parts_of(study: str) -> tuple[str, ...]:
 
 def named() -> dict[tuple[str, str], list[str]]:
     """Return each part of a study that a page names, with the names of the pages."""
-    found: dict[tuple[str, str], list[str]] = {}
+    pages_of: dict[tuple[str, str], list[str]] = {}
     for page in PAGES:
         for study, word in NAMED.findall(page.read_text()):
             parts = parts_of(study)
             for part in [word] if word in parts else parts:
-                found.setdefault((study, part), []).append(str(page.relative_to(ROOT)))
-    return found
+                pages_of.setdefault((study, part), []).append(str(page.relative_to(ROOT)))
+    return pages_of
 
 
 def not_named() -> list[tuple[str, str]]:
@@ -92,10 +92,10 @@ def compared(line: str, text: str, tables: dict[str, Any]) -> Iterator[str]:
 def imports_of(file: Path) -> list[tuple[str, str]]:
     """Return the modules and the names that a file imports."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
-    found = [
+    names = [
         (node.module or "", name.name) for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names
     ]
-    return found + [(name.name, "") for node in nodes if isinstance(node, ast.Import) for name in node.names]
+    return names + [(name.name, "") for node in nodes if isinstance(node, ast.Import) for name in node.names]
 
 
 def file_of(module: str) -> Path | None:
@@ -119,12 +119,12 @@ def files_of(module: str, name: str) -> list[Path]:
 
 def digest(study: str) -> str:
     """Return a digest of the code of a study, and of all code that it imports, wherever the files lie."""
-    waiting, found = [ROOT / "studies" / f"{study}.py"], {TOOLS}
+    waiting, files = [ROOT / "studies" / f"{study}.py"], {TOOLS}
     while waiting:
-        if (file := waiting.pop()) not in found:
-            found.add(file)
+        if (file := waiting.pop()) not in files:
+            files.add(file)
             waiting += [path for module, name in imports_of(file) for path in files_of(module, name)]
-    return hashlib.sha256("".join(sorted(map(code_of, found - {TOOLS}))).encode()).hexdigest()[:12]
+    return hashlib.sha256("".join(sorted(map(code_of, files - {TOOLS}))).encode()).hexdigest()[:12]
 
 
 @cache

@@ -30,11 +30,11 @@ def imports_of_folders() -> dict[str, set[str]]:
     """Return the folders that each folder imports."""
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
     folders = {module: folder for module in graph.modules if (folder := _folder(*module.split(".")))}
-    found: dict[str, set[str]] = {folder: set() for folder in sorted(folders.values())}
+    folders_of: dict[str, set[str]] = {folder: set() for folder in sorted(folders.values())}
     for module, folder in folders.items():
         imported = graph.find_modules_directly_imported_by(module)
-        found[folder] |= {folders[other] for other in imported if other in folders} - {folder}
-    return found
+        folders_of[folder] |= {folders[other] for other in imported if other in folders} - {folder}
+    return folders_of
 
 
 def _folder(package: str, room: str = "", *_: str) -> str:
@@ -55,13 +55,13 @@ def circles(imports: Imports) -> list[list[str]]:
 
 def reachable(imports: Imports, folder: str) -> set[str]:
     """Folders that a folder imports, directly or through others."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [folder]
     while waiting:
-        new = imports[waiting.pop()] - found
-        found |= new
+        new = imports[waiting.pop()] - reached
+        reached |= new
         waiting += new
-    return found
+    return reached
 
 
 def floors(imports: Imports) -> list[list[str]]:
@@ -197,16 +197,16 @@ def main() -> None:
     options = parser.parse_args()
     imports = imports_of_folders()
     try:
-        said = text(imports)
+        listed = text(imports)
     except ValueError as error:
         sys.exit(f"structure: {error}")
-    print(said, end="")
+    print(listed, end="")
     if options.write:
-        PAGE.write_text(BLOCK.sub(lambda found: found[1] + said + found[2], PAGE.read_text()))
+        PAGE.write_text(BLOCK.sub(lambda match: match[1] + listed + match[2], PAGE.read_text()))
         import matplotlib
 
         matplotlib.rcParams["svg.hashsalt"] = "ainerd"  # the same picture has the same bytes
-        draw(imports).savefig(PICTURE, metadata={"Date": None, "Description": said})
+        draw(imports).savefig(PICTURE, metadata={"Date": None, "Description": listed})
 
 
 if __name__ == "__main__":

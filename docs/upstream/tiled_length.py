@@ -30,6 +30,6 @@ with tempfile.TemporaryDirectory() as folder:
     )
     with SimpleTiledServer(readable_storage=[folder]) as server:
         node = from_uri(server.uri).new(StructureFamily.container, [source], key="a")
-        found, length = sorted(node), len(node)
-print(f"tiled {version('tiled')}: children {found}, length {length}")
-print("shown" if length != len(found) else "mended")
+        children, length = sorted(node), len(node)
+print(f"tiled {version('tiled')}: children {children}, length {length}")
+print("shown" if length != len(children) else "mended")

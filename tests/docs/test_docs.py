@@ -154,9 +154,9 @@ def test_the_tutorial_shows_what_a_session_shows(session):
 
 def test_the_store_and_tiled_alone_find_the_same(session):
     page = run_page("how-to/query-results.md", {})
-    for name in ("novel", "rare", "upper", "found"):
+    for name in ("novel", "rare", "upper", "by_words"):
         assert set(page[name].index) == set(page[f"{name}_keys"]), name
-    assert len(page["upper"]) > 0 and len(page["found"]) == len(page["nodes"]) == len(page["table"]) == 5
+    assert len(page["upper"]) > 0 and len(page["by_words"]) == len(page["nodes"]) == len(page["table"]) == 5
     assert page["by_time"] == page["table"].index.to_list()
     assert len(page["first"]) > 0 and len(page["alike"]) == 3
     assert (page["c2"][0] == page["first_bin"]).all()
@@ -181,7 +181,7 @@ def test_xpcs_without_bluesky():
 def test_cyclic_shear():
     page = run_page("how-to/cyclic-shear.md", {})
     tau = 1 / (60 * page["q"] ** 2)
-    np.testing.assert_array_less(abs(page["found"].decay.tau - tau), 3 * page["found"].decay.tau_err)
+    np.testing.assert_array_less(abs(page["curves"].decay.tau - tau), 3 * page["curves"].decay.tau_err)
     assert abs(page["law"].diffusion - 60) < 3 * page["law"].diffusion_err
     assert abs(page["moduli"].storage - 400).max() < 5 * page["moduli"].storage_err.max()
 

@@ -24,11 +24,11 @@ def main(movie: str, dataset: str, bins: str, out: str, frame_time: str) -> None
         rows = min(ROWS, len(frames))
         row_s = len(frames) / rows * float(frame_time)
         binning = rows if rows < len(frames) else None
-        found = correlator_dense_chunked(
+        result = correlator_dense_chunked(
             frames, masks, ttcf_format="t1,t2", t1_t2_binning=binning, extra_options=CLUSTER
         )  # fmt: skip
     with h5py.File(f"{out}.part", "w") as file:
-        maps = file.create_dataset("entry/twotime/two_time_corr_func", data=found.ttcf.astype(np.float32))
+        maps = file.create_dataset("entry/twotime/two_time_corr_func", data=result.ttcf.astype(np.float32))
         maps.attrs.update(storage_mode="one_array_q_first", baseline_reference=1)
         file["entry/twotime/t1"] = row_s * np.arange(rows)
         file["entry/instrument/masks/dynamic_roi_map"] = labels

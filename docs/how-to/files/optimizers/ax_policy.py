@@ -31,7 +31,7 @@ class AxPolicy:
         node = GenerationNode("model", generator_specs=[model])
         self._ax.ax_client.set_generation_strategy(GenerationStrategy(nodes=[node]))
         self._trials, self._seen = {}, {}  # numbers of Ax, by id; embeddings, by these numbers
-        self._told = {}  # rarities that Ax knows
+        self._known = {}  # rarities that Ax knows
 
     def suggest(self, num_points=None):
         """Return the next positions."""
@@ -60,8 +60,8 @@ class AxPolicy:
             apart = cdist([*self._seen.values()], [*self._seen.values()])
             np.fill_diagonal(apart, np.inf)
             for trial, rarity in zip(self._seen, apart.min(axis=1).tolist(), strict=True):
-                if trial not in self._told:
+                if trial not in self._known:
                     self._ax.ax_client.complete_trial(trial, raw_data={"rarity": rarity})
-                elif rarity < self._told[trial]:
+                elif rarity < self._known[trial]:
                     self._ax.ax_client.attach_data(trial, raw_data={"rarity": rarity})
-                self._told[trial] = rarity
+                self._known[trial] = rarity
