@@ -41,19 +41,19 @@ def test_bins_agree_with_pyfai(beam, sectors):
         with pytest.raises(ValueError, match=r"no pixel lies in phi_range_deg \(.*: the rings are seen at phi "):
             Partition.annular(**arguments)
         return
-    found = Partition.annular(**arguments)
+    bins = Partition.annular(**arguments)
     there = np.unique(wanted[wanted > 0])
     renumbered = np.where(wanted > 0, np.searchsorted(there, wanted) + 1, 0)
-    assert (renumbered != found.roi_map).sum() <= 2
-    assert found.n_roi + len(found.left_out) == 15 and found.n_roi == there.size
+    assert (renumbered != bins.roi_map).sum() <= 2
+    assert bins.n_roi + len(bins.left_out) == 15 and bins.n_roi == there.size
     width = (sectors[1] - sectors[0]) / n_phi
-    for k in range(1, found.n_roi + 1):
-        inside = found.roi_map == k
+    for k in range(1, bins.n_roi + 1):
+        inside = bins.roi_map == k
         i_q = (there[k - 1] - 1) // n_phi
-        assert found.q[k - 1] == pytest.approx((edges[i_q] + edges[i_q + 1]) / 2)
-        away = (phi[inside] - found.phi[k - 1] + 180) % 360 - 180
+        assert bins.q[k - 1] == pytest.approx((edges[i_q] + edges[i_q + 1]) / 2)
+        away = (phi[inside] - bins.phi[k - 1] + 180) % 360 - 180
         assert np.abs(away).max() <= width / 2 + 1e-6
-    assert 0 <= found.phi.min() and found.phi.max() < 360
+    assert 0 <= bins.phi.min() and bins.phi.max() < 360
 
 
 def test_a_range_and_equal_edges_give_the_same_rings():
@@ -157,13 +157,13 @@ def test_labels_that_do_not_occur_are_left_out():
     labels = np.zeros((6, 8), int)
     labels[1, :3], labels[4, 2:], labels[0, 0] = 2, 5, 6
     static = np.arange(48).reshape(6, 8) % 3 + 1
-    found = Partition.from_roi_map(labels, q=np.arange(1, 8) / 10, phi=np.arange(7) * 10.0, static_map=static)
-    assert found.n_roi == 3 and found.n_pixels.tolist() == [3, 6, 1]
-    assert found.q.tolist() == [0.2, 0.5, 0.6] and found.phi.tolist() == [10, 40, 50]
-    assert np.allclose(found.left_out, [[0.1, 0], [0.3, 20], [0.4, 30], [0.7, 60]])
-    without = found.without(labels == 5)
+    bins = Partition.from_roi_map(labels, q=np.arange(1, 8) / 10, phi=np.arange(7) * 10.0, static_map=static)
+    assert bins.n_roi == 3 and bins.n_pixels.tolist() == [3, 6, 1]
+    assert bins.q.tolist() == [0.2, 0.5, 0.6] and bins.phi.tolist() == [10, 40, 50]
+    assert np.allclose(bins.left_out, [[0.1, 0], [0.3, 20], [0.4, 30], [0.7, 60]])
+    without = bins.without(labels == 5)
     assert without.n_roi == 2 and without.q.tolist() == [0.2, 0.6]
     assert np.array_equal(without.static_map, np.where((labels == 2) | (labels == 6), static, 0))
     assert without.left_out.tolist()[-1] == [0.5, 40]
     with pytest.raises(ValueError, match="no pixels"):
-        found.without(labels > 0)
+        bins.without(labels > 0)

@@ -81,8 +81,8 @@ def by_definition(a, b, *, without=None, alone=0):
 def test_nothing_is_named_in_clean_speckle(case):
     """The chance of a false alarm is at most .05 a file; the tails are bounds, so it is far smaller in most cases."""
     for seed in range(2):
-        found = audited(movie(case, seed))
-        assert found.pixels.size == len(found.unlit) == len(found.unlike) == 0, seed
+        named = audited(movie(case, seed))
+        assert named.pixels.size == len(named.unlit) == len(named.unlike) == 0, seed
 
 
 def hot(frames, rng):
@@ -118,16 +118,16 @@ def foreign(frames, rng):
 
 @pytest.mark.parametrize("fault", [hot, flickering, dying_segment, dip, foreign])
 def test_planted_faults_are_found(fault):
-    found_pixels = n_pixels = found_frames = n_frames = others = 0
+    hit_pixels = n_pixels = hit_frames = n_frames = others = 0
     for seed in range(4):
         rng, frames = np.random.default_rng(seed), movie("fluid", 100 + seed).astype(np.int64)
         pixels, of_run = fault(frames, rng)
-        found = audited(frames)
-        found_of_run = np.concatenate([found.unlit[:, 0], found.unlike[:, 0]])
-        found_pixels, n_pixels = found_pixels + np.isin(pixels, found.pixels).sum(), n_pixels + len(pixels)
-        found_frames, n_frames = found_frames + np.isin(of_run, found_of_run).sum(), n_frames + len(of_run)
-        others += len(np.setdiff1d(found.pixels, pixels)) + len(np.setdiff1d(found_of_run, of_run))
-    assert found_pixels >= 0.9 * n_pixels and found_frames >= 0.9 * n_frames
+        named = audited(frames)
+        frames_named = np.concatenate([named.unlit[:, 0], named.unlike[:, 0]])
+        hit_pixels, n_pixels = hit_pixels + np.isin(pixels, named.pixels).sum(), n_pixels + len(pixels)
+        hit_frames, n_frames = hit_frames + np.isin(of_run, frames_named).sum(), n_frames + len(of_run)
+        others += len(np.setdiff1d(named.pixels, pixels)) + len(np.setdiff1d(frames_named, of_run))
+    assert hit_pixels >= 0.9 * n_pixels and hit_frames >= 0.9 * n_frames
     assert others <= 0.05 * (n_pixels + n_frames)
 
 
@@ -135,5 +135,5 @@ def test_a_pixel_that_changes_nothing_beyond_the_error_is_only_counted():
     """One pixel that dies in the run, among 1,100: unlike all others, and without effect."""
     frames = movie("fluid", 0)
     frames[N // 2 :, 40] = 0
-    found = audited(frames)
-    assert found.pixels.size == 0 and found.n_slight == 1 and found.sigma[40] < 1
+    named = audited(frames)
+    assert named.pixels.size == 0 and named.n_slight == 1 and named.sigma[40] < 1

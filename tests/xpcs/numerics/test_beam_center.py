@@ -20,8 +20,8 @@ def frame_around(row, column, shape=(120, 160), photons=40.0, seed=0):
 @pytest.mark.parametrize("at", [(0.5, 0.5), (0.3, 0.8), (-0.2, 0.6), (0.7, 1.3)])
 def test_the_center_is_guessed_also_beyond_the_edges(shape, at):
     row, column = at[0] * shape[0], at[1] * shape[1]
-    found = guess_beam_center(frame_around(row, column, shape))
-    assert np.hypot(*np.subtract(found, (row, column))) < (2.0 if 0 < min(at) and max(at) < 1 else 8.0)
+    center = guess_beam_center(frame_around(row, column, shape))
+    assert np.hypot(*np.subtract(center, (row, column))) < (2.0 if 0 < min(at) and max(at) < 1 else 8.0)
 
 
 def test_what_is_not_usable_or_not_finite_counts_nothing():

@@ -26,9 +26,9 @@ def moduli(**options):
 def test_moduli_are_within_their_errors():
     pulls = []
     for seed in range(8):
-        found = moduli(seed=seed, third=30.0)
+        result = moduli(seed=seed, third=30.0)
         truth = {"storage": 400, "loss": 60, "tan_delta": 0.15, "strain": 0.1, "third": 30 / np.hypot(400, 60)}
-        pulls.append([(getattr(found, n) - x) / getattr(found, f"{n}_err") for n, x in truth.items()])
+        pulls.append([(getattr(result, n) - x) / getattr(result, f"{n}_err") for n, x in truth.items()])
     pulls = np.concatenate(pulls, axis=1)
     assert np.abs(pulls.mean(1)).max() < 0.25
     assert pulls.std(1) == pytest.approx(1, abs=0.2)
@@ -41,14 +41,14 @@ def test_the_peak_of_the_stress_holds_the_harmonics():
 
 
 def test_cycles_without_a_quarter_are_left_out():
-    found = moduli()
-    assert np.array_equal(found.cycle, np.arange(found.cycle[0], found.cycle[0] + len(found.cycle)))
-    assert len(found.cycle) == 40  # phases .2 to 40.2: a fifth of the first is missing, four fifths of the last
+    result = moduli()
+    assert np.array_equal(result.cycle, np.arange(result.cycle[0], result.cycle[0] + len(result.cycle)))
+    assert len(result.cycle) == 40  # phases .2 to 40.2: a fifth of the first is missing, four fifths of the last
     strain, stress = record()
     gap = (TIME > 20.2) & (TIME < 21.8)
     stress[gap] = np.nan
     less = cycle_moduli(TIME, strain, stress, phase_of_record(TIME, strain))
-    assert set(found.cycle) - set(less.cycle) == {10}
+    assert set(result.cycle) - set(less.cycle) == {10}
 
 
 def test_a_record_without_whole_cycles_has_a_reason():

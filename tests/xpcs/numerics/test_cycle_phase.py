@@ -109,9 +109,9 @@ def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
         counts[:, place.ring] = rng.poisson(5 * frames)
         c2 = two_time(counts.reshape(-1, 24, 24), Partition.from_roi_map(roi_map))
         nominal = np.arange(96) / 16 - put_in  # the detector's clock knows neither the jitter nor the offset
-        found = clock_offset(c2, nominal)
-        assert found.cycles == pytest.approx(put_in, abs=0.02)
-        pulls.append((found.cycles - put_in) / np.hypot(found.error, 0.01 / np.sqrt(96)))
+        offset = clock_offset(c2, nominal)
+        assert offset.cycles == pytest.approx(put_in, abs=0.02)
+        pulls.append((offset.cycles - put_in) / np.hypot(offset.error, 0.01 / np.sqrt(96)))
     assert np.abs(pulls).max() < 3.5
 
 

@@ -19,9 +19,9 @@ def test_lost_photons_lower_the_contrast():
     seen = rng.poisson(truth / (1 + dead * truth), (400, 2000))  # static: the same speckles in all frames
     correlator = MultiTau(partition)
     correlator.push(seen.astype(np.uint16))
-    found = fit_relaxation(correlator.result())
+    fit = fit_relaxation(correlator.result())
     mean, square = (quad(lambda x, n=n: (x / (1 + dead * x)) ** n * bright.pdf(x), 0, 60)[0] for n in (1, 2))
     expected = square / mean**2 - 1
     assert expected < 0.75 / MODES
-    assert found.contrast[0] == pytest.approx(expected, abs=4 * found.contrast_err[0])
-    assert found.contrast[0] + 4 * found.contrast_err[0] < 1 / MODES
+    assert fit.contrast[0] == pytest.approx(expected, abs=4 * fit.contrast_err[0])
+    assert fit.contrast[0] + 4 * fit.contrast_err[0] < 1 / MODES

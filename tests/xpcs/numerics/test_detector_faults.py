@@ -149,8 +149,8 @@ def test_an_area_that_counts_nothing_is_left_out(clean, when):
     frames, dead = clean.copy(), (ROW >= 12) & (ROW < 14)
     frames[when, dead] = 0
     left = screened(frames)[0].left_out
-    found = np.concatenate([left.pixels["died"], left.pixels["dead"]])
-    assert set(RING.pixels[dead]) <= set(found) and left.n_pixels < 2 * dead.sum()
+    pixels = np.concatenate([left.pixels["died"], left.pixels["dead"]])
+    assert set(RING.pixels[dead]) <= set(pixels) and left.n_pixels < 2 * dead.sum()
 
 
 def test_a_row_that_flickers_is_left_out():
@@ -234,8 +234,8 @@ def test_a_picture_that_moves_and_stays_is_named_with_its_displacement(rows, col
     frames = movie(40, 2.0, tau=60.0)
     reducer = TwoTimeReducer(RING, N, size=N)
     reducer.push(moved(frames, 120, rows, columns).astype(np.uint16))
-    said = shifted(reducer.maps().mean(0), reducer)
-    assert said == f"the picture moved by {rows} rows and {columns} columns at 60% of the exposure"
+    reason = shifted(reducer.maps().mean(0), reducer)
+    assert reason == f"the picture moved by {rows} rows and {columns} columns at 60% of the exposure"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

@@ -15,12 +15,12 @@ PARTITION = Partition.from_roi_map(np.repeat([1, 2], 400).reshape(20, 40), q=[0.
 
 def echoes(memory, seed):
     rng, n = np.random.default_rng(seed), 80
-    field, found = rng.normal(size=(2, 20, 40)), Echoes(PARTITION, [0.25])
+    field, correlator = rng.normal(size=(2, 20, 40)), Echoes(PARTITION, [0.25])
     for cycle in range(n):
-        found.push(rng.poisson(3 * np.square(field).sum(0))[None], [cycle + 0.25])
+        correlator.push(rng.poisson(3 * np.square(field).sum(0))[None], [cycle + 0.25])
         field = memory * field + np.sqrt(1 - memory**2) * rng.normal(size=field.shape)
-    found.end()
-    return found.result()
+    correlator.end()
+    return correlator.result()
 
 
 def moduli(amplitude):
@@ -37,15 +37,15 @@ def sweep():
 
 
 def test_heights_and_velocities_are_drawn_and_a_sample_that_returns_has_a_limit(sweep):
-    amplitudes, found, rheology = sweep
+    amplitudes, curves, rheology = sweep
     figure = Figure()
-    left, right = draw_sweep(figure, amplitudes, found, rheology, roi=1)
-    for drawn, each in zip(left.containers, found, strict=True):
+    left, right = draw_sweep(figure, amplitudes, curves, rheology, roi=1)
+    for drawn, each in zip(left.containers, curves, strict=True):
         np.testing.assert_array_equal(drawn.lines[0].get_xdata(), each.lag)
         np.testing.assert_array_equal(drawn.lines[0].get_ydata(), each.height[1])
     limit, point = (drawn.lines[0] for drawn in right.containers)
     assert (limit.get_marker(), point.get_marker()) == ("v", "o")
-    assert limit.get_ydata()[0] == found[0].velocity_below[1]
+    assert limit.get_ydata()[0] == curves[0].velocity_below[1]
     assert point.get_ydata()[0] == pytest.approx(-np.log(0.9) / 0.05, rel=0.3)  # 1 / (q tau)
     solid = SoftSolid(yield_strain=0.1)
     for drawn, amplitude in zip((limit, point), amplitudes, strict=True):
@@ -56,8 +56,8 @@ def test_heights_and_velocities_are_drawn_and_a_sample_that_returns_has_a_limit(
 
 
 def test_as_many_echoes_as_amplitudes_are_needed(sweep):
-    amplitudes, found, rheology = sweep
+    amplitudes, curves, rheology = sweep
     with pytest.raises(ValueError, match="2 amplitudes, 1 echoes and 2 moduli"):
-        draw_sweep(Figure(), amplitudes, found[:1], rheology)
+        draw_sweep(Figure(), amplitudes, curves[:1], rheology)
     with pytest.raises(ValueError, match="0 amplitudes"):
         draw_sweep(Figure(), [], [], [])

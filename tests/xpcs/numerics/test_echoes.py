@@ -32,51 +32,51 @@ def movie(phases, n_cycles=60, seed=0, jitter=0.0, **sample):
 
 
 def echoes(frames, phase, phases, n_bins=4, **options):
-    found = Echoes(partition(n_bins), phases, **options)
-    found.push(frames, phase)
-    found.end()
-    return found.result()
+    correlator = Echoes(partition(n_bins), phases, **options)
+    correlator.push(frames, phase)
+    correlator.end()
+    return correlator.result()
 
 
 def test_affine_motion_returns_after_whole_cycles_and_at_half_cycles_without_strain():
     phases = (0.0, 0.25, 0.5, 0.75)
-    found = echoes(*movie(phases), phases)
-    assert np.abs((found.height - 1) / found.height_err).mean() < 1.6
-    assert found.height == pytest.approx(1, abs=0.03)
-    assert found.half_lag[:3].tolist() == [0.5, 1.5, 2.5]
-    assert found.half_height == pytest.approx(1, abs=0.03)
-    assert set(found.decay.no_tau) == {"does not decay"}
-    assert np.isnan(found.velocity).all()
-    assert (found.velocity_below < 1).all()
-    assert found.n_cycles == 60
+    curves = echoes(*movie(phases), phases)
+    assert np.abs((curves.height - 1) / curves.height_err).mean() < 1.6
+    assert curves.height == pytest.approx(1, abs=0.03)
+    assert curves.half_lag[:3].tolist() == [0.5, 1.5, 2.5]
+    assert curves.half_height == pytest.approx(1, abs=0.03)
+    assert set(curves.decay.no_tau) == {"does not decay"}
+    assert np.isnan(curves.velocity).all()
+    assert (curves.velocity_below < 1).all()
+    assert curves.n_cycles == 60
 
 
 def test_at_another_strain_the_speckle_is_another_along_the_flow():
     """Frames at zero strain and at a turn: over the gap, q times the displacement is spread by 6 or more."""
     for direction, half in ((0.0, 0.0), (90.0, 1.0)):
         frames, _ = movie((0.0, 0.25), n_cycles=40, direction_deg=direction)
-        found = echoes(frames, np.arange(80) * 0.5, (0.0, 0.5))  # as if all had been taken at zero strain
-        assert found.half_height[:, :4] == pytest.approx(half, abs=0.2)
-        assert found.height[:, :10] == pytest.approx(1, abs=0.05)
+        curves = echoes(frames, np.arange(80) * 0.5, (0.0, 0.5))  # as if all had been taken at zero strain
+        assert curves.half_height[:, :4] == pytest.approx(half, abs=0.2)
+        assert curves.height[:, :10] == pytest.approx(1, abs=0.05)
 
 
 def test_diffusion_decays_as_theory_says_at_each_q():
-    found = echoes(*movie((0.25,), n_cycles=150, diffusion_nm2=150.0), (0.25,))
+    curves = echoes(*movie((0.25,), n_cycles=150, diffusion_nm2=150.0), (0.25,))
     q = partition().q
-    truth = np.exp(-2 * np.outer(q**2 * 150, found.lag[:8]))
-    assert np.abs((found.height[:, :8] - truth) / found.height_err[:, :8]).mean() < 1.8
-    assert np.abs((found.decay.tau - 1 / (150 * q**2)) / found.decay.tau_err).max() < 3.5
-    assert found.decay.exponent == pytest.approx(1, abs=0.2)
-    assert found.velocity == pytest.approx(150 * q, rel=0.3)  # 1 / (q tau) = D q
-    assert np.abs((found.velocity - 150 * q) / found.velocity_err).max() < 3.5
+    truth = np.exp(-2 * np.outer(q**2 * 150, curves.lag[:8]))
+    assert np.abs((curves.height[:, :8] - truth) / curves.height_err[:, :8]).mean() < 1.8
+    assert np.abs((curves.decay.tau - 1 / (150 * q**2)) / curves.decay.tau_err).max() < 3.5
+    assert curves.decay.exponent == pytest.approx(1, abs=0.2)
+    assert curves.velocity == pytest.approx(150 * q, rel=0.3)  # 1 / (q tau) = D q
+    assert np.abs((curves.velocity - 150 * q) / curves.velocity_err).max() < 3.5
 
 
 def test_a_share_that_returns_for_good():
-    found = echoes(*movie((0.25,), n_cycles=200, jumping=0.3, returning=0.6), (0.25,))
-    known = np.isfinite(found.decay.static)
+    curves = echoes(*movie((0.25,), n_cycles=200, jumping=0.3, returning=0.6), (0.25,))
+    known = np.isfinite(curves.decay.static)
     assert known.sum() >= 3
-    assert np.abs((found.decay.static - 0.6) / found.decay.static_err)[known].max() < 3.5
-    assert found.decay.plateau[known] == pytest.approx(0.36, abs=0.12)
+    assert np.abs((curves.decay.static - 0.6) / curves.decay.static_err)[known].max() < 3.5
+    assert curves.decay.plateau[known] == pytest.approx(0.36, abs=0.12)
 
 
 def test_blocks_of_any_size_give_the_same_as_all_frames_at_once():
@@ -94,16 +94,16 @@ def test_blocks_of_any_size_give_the_same_as_all_frames_at_once():
 
 def test_the_map_is_that_of_sums_over_windows():
     frames, phase = movie((0.2, 0.25, 0.3), n_cycles=20, diffusion_nm2=150.0)
-    found = echoes(frames, phase, (0.25,), within=0.06)
+    curves = echoes(frames, phase, (0.25,), within=0.06)
     sums = frames.reshape(20, 3, -1).sum(1)
-    for k, c2 in enumerate(found.c2):
+    for k, c2 in enumerate(curves.c2):
         mine = sums[:, (partition().roi_map == k + 1).ravel()].astype(float)
         d = mine / mine.mean(1, keepdims=True)
         plain = d @ d.T / d.shape[1]
         apart = ~np.eye(20, dtype=bool)
         np.testing.assert_allclose(c2[apart], plain[apart], rtol=1e-5)
-    assert found.cycles_a_row == 1
-    start, error = found.from_cycle(1)
+    assert curves.cycles_a_row == 1
+    start, error = curves.from_cycle(1)
     assert len(start) == 19
     assert np.isfinite(error).all()
 
@@ -111,11 +111,11 @@ def test_the_map_is_that_of_sums_over_windows():
 def test_the_map_of_many_cycles_has_as_many_rows_as_allowed():
     """Rows are sums of four cycles; two of the 102 cycles are in a row that is not complete."""
     frames, phase = movie((0.25, 0.75), n_cycles=102, diffusion_nm2=20.0)
-    found = echoes(frames, phase, (0.25, 0.75), size=32)
-    assert found.cycles_a_row == 4
+    curves = echoes(frames, phase, (0.25, 0.75), size=32)
+    assert curves.cycles_a_row == 4
     sums = frames.reshape(102, 2, *PLACE.frame_shape)[:100].reshape(25, 4, 2, *PLACE.frame_shape).sum(1)
     each = [two_time(sums[:, i], partition()) for i in range(2)]
-    np.testing.assert_allclose(found.c2, np.mean(each, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(curves.c2, np.mean(each, axis=0), rtol=1e-5)
 
 
 def test_results_while_the_cycles_run_do_not_change_the_last_one():
@@ -132,25 +132,25 @@ def test_results_while_the_cycles_run_do_not_change_the_last_one():
 def test_a_cycle_without_frames_leaves_a_gap():
     frames, phase = movie((0.25,), n_cycles=60, diffusion_nm2=150.0)
     keep = np.r_[0:20, 30:60]
-    found = echoes(frames[keep], phase[keep], (0.25,))
+    curves = echoes(frames[keep], phase[keep], (0.25,))
     whole = echoes(frames, phase, (0.25,))
-    assert found.n_cycles == 60
-    assert np.isnan(found.c2[:, 25]).all()
-    np.testing.assert_allclose(found.c2[:, 40, 50], whole.c2[:, 40, 50], rtol=1e-5)
+    assert curves.n_cycles == 60
+    assert np.isnan(curves.c2[:, 25]).all()
+    np.testing.assert_allclose(curves.c2[:, 40, 50], whole.c2[:, 40, 50], rtol=1e-5)
 
 
 def test_frames_off_their_phase_lower_the_echo():
     """A phase off by .04 at zero strain: mean sinc² of q times half the difference of displacements."""
-    found = []
+    curves = []
     for jitter in (0.0, 0.04):
         frames, phase = movie((0.0,), jitter=jitter, direction_deg=0.0)
-        found.append(echoes(frames, phase, (0.0,), within=0.2))
+        curves.append(echoes(frames, phase, (0.0,), within=0.2))
     at = 0.1 * 3000 * np.sin(2 * np.pi * phase)
     late = np.concatenate([at[lag:] - at[:-lag] for lag in range(1, 11)])
     expected = [np.mean(np.sinc(q * late / 2 / np.pi) ** 2) for q in partition().q]
-    assert found[0].height[:, :10] == pytest.approx(1, abs=0.03)
-    assert found[1].height[:, :10].mean(1) == pytest.approx(expected, abs=0.06)
-    assert found[1].off_phase == pytest.approx(0.04, rel=0.2)
+    assert curves[0].height[:, :10] == pytest.approx(1, abs=0.03)
+    assert curves[1].height[:, :10].mean(1) == pytest.approx(expected, abs=0.06)
+    assert curves[1].off_phase == pytest.approx(0.04, rel=0.2)
 
 
 @pytest.mark.parametrize(("phases", "within"), [((0.0, 0.03), 0.02), ((1.2,), 0.02), ((), 0.02), ((0.0,), 0.0)])
@@ -191,9 +191,9 @@ def test_training_is_measured(mu):
 
 
 def test_without_training_there_is_no_exponent():
-    found = [fit_training(maps_of_training(0.0, seed=seed)) for seed in range(8)]
-    assert sum(np.isfinite(each.ageing_exponent) for each in found) <= 1
-    for each in found:
+    laws = [fit_training(maps_of_training(0.0, seed=seed)) for seed in range(8)]
+    assert sum(np.isfinite(each.ageing_exponent) for each in laws) <= 1
+    for each in laws:
         assert each.tau[np.isfinite(each.tau)] == pytest.approx(5, rel=0.1)
     with pytest.raises(ValueError, match="8 bins"):
         fit_training(maps_of_training(0.3)[:2])
@@ -208,8 +208,8 @@ def test_training_of_a_sample_that_was_sheared_before():
 def test_a_gradient_of_the_intensity_inside_a_bin_looks_like_a_share_that_returns():
     rng, profile = np.random.default_rng(0), np.linspace(0.7, 1.3, 4000)
     bright = rng.exponential(size=(40, 4000)) * profile  # another speckle in each cycle, of contrast 1
-    found = Echoes(Partition.from_roi_map(np.ones((40, 100), int)))
-    found.push(rng.poisson(20 * bright).reshape(40, 40, 100).astype(np.uint16), np.arange(40.0))
-    found.end()
+    correlator = Echoes(Partition.from_roi_map(np.ones((40, 100), int)))
+    correlator.push(rng.poisson(20 * bright).reshape(40, 40, 100).astype(np.uint16), np.arange(40.0))
+    correlator.end()
     constant = profile.var() / (1 + 2 * profile.var())  # over the variance of the product
-    assert found.result().height[0, :20] == pytest.approx(constant, abs=0.01)
+    assert correlator.result().height[0, :20] == pytest.approx(constant, abs=0.01)

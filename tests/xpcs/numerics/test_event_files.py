@@ -135,12 +135,12 @@ def test_the_detector_of_3m_writes_six_files(tmp_path):
     path = Rigaku3M(photons=0.001).acquire(tmp_path / "b", "b", 12)
     assert sorted(x.name for x in path.parent.iterdir()) == [*(f"b.bin.00{n}" for n in range(6)), "b_metadata.hdf"]
     blocks = list(read_rigaku(path, whole, order="rows", n_frames=12, viewer=viewer))
-    found = dense(blocks, 12, len(whole.pixels))
-    np.testing.assert_array_equal(found[[4, 9]], whole.gather(np.stack(list(viewer.frames.values()))))
+    frames = dense(blocks, 12, len(whole.pixels))
+    np.testing.assert_array_equal(frames[[4, 9]], whole.gather(np.stack(list(viewer.frames.values()))))
     gaps = rigaku_gaps(CANVAS)
     assert gaps.sum() == gaps.size - 6 * 2**19 and viewer.frames[4][gaps].sum() == 0
     assert viewer.frames[4].sum() == pytest.approx(0.001 * 6 * 2**19, rel=0.1)
-    assert found.sum() == pytest.approx(12 * 0.001 * len(whole.pixels) * 6 * 2**19 / (1676 * 2100), rel=0.1)
+    assert frames.sum() == pytest.approx(12 * 0.001 * len(whole.pixels) * 6 * 2**19 / (1676 * 2100), rel=0.1)
 
 
 def test_a_run_that_ends_early_and_a_part_of_a_word(tmp_path, module):

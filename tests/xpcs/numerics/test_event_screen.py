@@ -39,18 +39,18 @@ def drawn(photons, n, shift):
 
 
 def screen(partition, frames, size=300, n_frames=N, valid=None, **options):
-    found, out = EventScreen(partition, n_frames, **options), []
+    screen_of_events, out = EventScreen(partition, n_frames, **options), []
     for a in range(0, len(frames), size):
         keep = None if valid is None else valid[a : a + size]
-        out += found.push(Events.of(frames[a : a + size], a, keep))
-    return found, out + found.flush()
+        out += screen_of_events.push(Events.of(frames[a : a + size], a, keep))
+    return screen_of_events, out + screen_of_events.flush()
 
 
 @pytest.mark.parametrize("photons", [0.3, 5, 60, 1000])
 def test_an_ordinary_run_is_passed_on_as_it_is(rings, photons):
     frames = movie(photons)
-    found, out = screen(rings, frames)
-    left_out = found.left_out
+    screened, out = screen(rings, frames)
+    left_out = screened.left_out
     assert left_out.n_pixels == left_out.n_frames == len(left_out.moved) == 0
     assert np.concatenate([x.frames.ticks for x in out]).tolist() == list(range(N))
     assert all(x.valid.all() for x in out)
@@ -65,8 +65,8 @@ def test_bad_pixels_are_found_at_any_brightness(rings, photons):
     frames[:, 20, 33] += rng.poisson(max(60 * mean, 0.05), N).astype(np.uint16)  # hot
     frames[rng.integers(0, N, 2), 30, 40] += 200  # a count that speckle does not give
     frames[:, 25, 30] = 0
-    found, out = screen(rings, frames)
-    pixels = found.left_out.pixels
+    screened, out = screen(rings, frames)
+    pixels = screened.left_out.pixels
     assert set(np.concatenate([pixels["hot"], pixels["impossible"]])) == {20 * 60 + 33, 30 * 60 + 40}
     assert pixels["dead"].tolist() == ([25 * 60 + 30] if photons >= 60 else [])
     reported = np.concatenate([x.leave_out for x in out])
@@ -77,20 +77,22 @@ def test_bad_pixels_are_found_at_any_brightness(rings, photons):
 def test_dark_frames_are_left_out_and_empty_ones_are_not_missed(rings, photons):
     frames, rng = movie(photons), np.random.default_rng(4)
     frames[1500:2000] = rng.random((500, *SHAPE)) < 0.3 / frames[0].size  # dark counts
-    found, out = screen(rings, frames)
-    dark = found.left_out.frames["dark"]
+    screened, out = screen(rings, frames)
+    dark = screened.left_out.frames["dark"]
     assert len(dark) > 400 and dark.min() >= 1490 and dark.max() < 2010
     kept = np.concatenate([x.frames.ticks[x.valid] for x in out])
     assert set(kept).isdisjoint(dark) and len(kept) == N - len(dark)
     # frames that are not listed are not reported
     listed = frames.any((1, 2))
-    found = EventScreen(rings, N)
+    screened = EventScreen(rings, N)
     events = Events.of(frames)
     some = np.flatnonzero(listed)
-    found.push(replace(events, ticks=some, offsets=events.offsets[np.append(some, N)], valid=np.ones(len(some), bool)))
-    found.flush()
-    assert found.left_out.n_missing == 0
-    assert set(found.left_out.frames["dark"]) <= set(some)
+    screened.push(
+        replace(events, ticks=some, offsets=events.offsets[np.append(some, N)], valid=np.ones(len(some), bool))
+    )
+    screened.flush()
+    assert screened.left_out.n_missing == 0
+    assert set(screened.left_out.frames["dark"]) <= set(some)
 
 
 @pytest.mark.parametrize("photons", [60, 1000])
@@ -110,9 +112,9 @@ def test_overflow_and_impossible_counts(rings):
     frames = movie(1000, 1000)
     frames[700, :6, :6] += 9000  # if more pixels count more, the frame is a brighter one
     frames[50:60, 5, 5] = 400
-    found, out = screen(rings, frames)
-    assert found.left_out.frames["overflow"].tolist() == [700]
-    assert found.left_out.pixels["impossible"].tolist() == [5 * 60 + 5]
+    screened, out = screen(rings, frames)
+    assert screened.left_out.frames["overflow"].tolist() == [700]
+    assert screened.left_out.pixels["impossible"].tolist() == [5 * 60 + 5]
     assert not any(x.valid[x.frames.ticks == 700].any() for x in out)
 
 
@@ -122,18 +124,18 @@ def test_copies_dead_areas_and_counts_that_are_no_photons(rings, photons):
     frames[1200:1210] = frames[100:110]
     frames[2000:2020] = frames[1999]
     frames[2100:, 20:22] = 0
-    found, _ = screen(rings, frames)
-    assert found.left_out.frames["copy"].tolist() == [*range(1200, 1210), *range(2000, 2020)]
-    assert found.left_out.pixels["died"].tolist() == [*range(20 * 60, 22 * 60)]
-    assert found.no_contrast is None and found.no_relaxation is None
+    screened, _ = screen(rings, frames)
+    assert screened.left_out.frames["copy"].tolist() == [*range(1200, 1210), *range(2000, 2020)]
+    assert screened.left_out.pixels["died"].tolist() == [*range(20 * 60, 22 * 60)]
+    assert screened.no_contrast is None and screened.no_relaxation is None
     doubled, _ = screen(rings, frames * 2)
     assert doubled.no_contrast == "all counts are multiples of 2"
     if photons == 1000:  # bright enough for `Screen`
         dense = Screen(rings, N)
         dense.push(frames)
         dense.flush()
-        assert dense.left_out.frames["copy"].tolist() == found.left_out.frames["copy"].tolist()
-        assert dense.left_out.pixels["died"].tolist() == found.left_out.pixels["died"].tolist()
+        assert dense.left_out.frames["copy"].tolist() == screened.left_out.frames["copy"].tolist()
+        assert dense.left_out.pixels["died"].tolist() == screened.left_out.pixels["died"].tolist()
 
 
 def test_a_ceiling_is_seen_and_empty_frames_are_none(rings):
@@ -145,8 +147,8 @@ def test_a_ceiling_is_seen_and_empty_frames_are_none(rings):
     sparse.push(replace(events, ticks=listed, offsets=offsets, valid=valid))
     sparse.flush()
     assert sparse.no_contrast is None and not sparse.left_out.frames["copy"].size
-    found, _ = screen(rings, np.minimum(movie(4000), 3))
-    assert found.no_contrast == "counts end at 3, as if they were cut off there"
+    screened, _ = screen(rings, np.minimum(movie(4000), 3))
+    assert screened.no_contrast == "counts end at 3, as if they were cut off there"
 
 
 def test_a_detector_that_stands_still_is_refused(rings):
@@ -161,11 +163,11 @@ def test_groups_of_long_ago_are_forgotten(rings, monkeypatch):
     frames, shifted = movie(2000, 2000), movie(2000, 2000, shift=6)
     frames[1500:] = shifted[1500:]
     frames[[300, 900]] = 0
-    found = []
+    screens = []
     for kept in (1 << 12, 64):
         monkeypatch.setattr("ainerd_xpcs.numerics._event_screen.KEPT", kept)
-        found.append(screen(rings, frames, 50, 2000))
-    (before, of_before), (now, of_now) = found
+        screens.append(screen(rings, frames, 50, 2000))
+    (before, of_before), (now, of_now) = screens
     assert len(now._frames.states) < 300 < 1900 < len(before._frames.states)
     for reason, numbers in before.left_out.frames.items():
         assert now.left_out.frames[reason].tolist() == numbers.tolist()
@@ -176,22 +178,22 @@ def test_groups_of_long_ago_are_forgotten(rings, monkeypatch):
 def test_short_dark_and_marked_runs(rings):
     frames, valid = movie(60, 80), np.ones(80, bool)
     valid[[3, 70]] = False
-    found, out = screen(rings, frames, 7, 80, valid)
-    assert found.left_out.frames["invalid"].tolist() == [3, 70] and found.left_out.n_frames == 2
+    screened, out = screen(rings, frames, 7, 80, valid)
+    assert screened.left_out.frames["invalid"].tolist() == [3, 70] and screened.left_out.n_frames == 2
     assert sum(len(x.frames.ticks) for x in out) == 80
-    found, out = screen(rings, np.zeros((80, *SHAPE), np.uint16), 7, 80)
-    assert found.left_out.n_frames == 0 and sum(len(x.frames.ticks) for x in out) == 80
+    screened, out = screen(rings, np.zeros((80, *SHAPE), np.uint16), 7, 80)
+    assert screened.left_out.n_frames == 0 and sum(len(x.frames.ticks) for x in out) == 80
     assert EventScreen(rings).flush() == []
 
 
 def test_what_is_refused(rings):
     frames = movie(60, 100)
-    found = EventScreen(rings)
+    screened = EventScreen(rings)
     with pytest.raises(ValueError, match="takes only Events"):
-        found.push(frames)
-    found.push(Events.of(frames))
+        screened.push(frames)
+    screened.push(Events.of(frames))
     with pytest.raises(ValueError, match="frame 50 was pushed before: the next is 100"):
-        found.push(Events.of(frames, 50))
+        screened.push(Events.of(frames, 50))
 
 
 def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings):
@@ -199,7 +201,7 @@ def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings):
     frames, bad = movie(60), [3, 500, 2000]
     frames.reshape(N, -1)[:, rings.pixels[bad]] += np.random.default_rng(11).poisson(1, (N, 3)).astype(np.uint16)
     for late in (640, 2048, 3968):
-        found = []
+        results = []
         for as_events in (False, True):
             reducer, live = TwoTimeReducer(rings, N, size=32, dtype="float64"), MultiTau(rings)
             for a, b in ((0, late), (late, N)):
@@ -208,8 +210,8 @@ def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings):
                         each.leave_out(bad)
                 for each in (reducer, live):
                     each.push(Events.of(frames[a:b], a) if as_events else frames[a:b])
-            found.append((reducer.maps(), live.result(), reducer.photons(), reducer.means(50)))
-        (maps, g2, photons, means), (maps_e, g2_e, photons_e, means_e) = found
+            results.append((reducer.maps(), live.result(), reducer.photons(), reducer.means(50)))
+        (maps, g2, photons, means), (maps_e, g2_e, photons_e, means_e) = results
         np.testing.assert_allclose(maps_e, maps, rtol=1e-12)
         np.testing.assert_allclose(photons_e, photons, rtol=1e-12)
         np.testing.assert_array_equal(means_e, means)
@@ -236,5 +238,5 @@ def test_copies_are_found_among_the_last_frames_however_many_came(rings, monkeyp
     frames = movie(60)
     frames[3000:3010] = frames[2510:2520]
     frames[3500:3510] = frames[1000:1010]  # too long ago
-    found, _ = screen(rings, frames)
-    assert found.left_out.frames["copy"].tolist() == [*range(3000, 3010)]
+    screened, _ = screen(rings, frames)
+    assert screened.left_out.frames["copy"].tolist() == [*range(3000, 3010)]

@@ -220,18 +220,18 @@ ALONE = np.array([[0.2, 3.0, 0.8, 0.1, 0.01, 1.0, 1.5, 1.0]])  # without a slow 
 
 @pytest.mark.parametrize("x", [POINTS, ALONE])
 def test_the_curves_are_their_formula_and_the_slopes_those_of_differences(x):
-    for row, found in zip(x, _family.curve(LAG, x), strict=True):
+    for row, values in zip(x, _family.curve(LAG, x), strict=True):
         b, log_tau, p, s, c, f, d, p2 = row
         g = f * np.exp(-((LAG / np.exp(log_tau)) ** p)) + (1 - f) * np.exp(-((LAG / np.exp(log_tau + d)) ** p2))
-        assert found == pytest.approx(1 + c + b * (s + (1 - s) * g) ** 2)
+        assert values == pytest.approx(1 + c + b * (s + (1 - s) * g) ** 2)
         whole = _family.field(np.array([-LAG, LAG]), row)
         assert whole == pytest.approx(np.array([s + (1 - s) * g] * 2), abs=1e-7)
     names, step = [name for name in _family.NAMES if x is POINTS or name not in ("share", "ratio", "exponent2")], 1e-6
     _, slopes = _family.slopes(LAG, x, names)
-    for name, found in zip(names, slopes.swapaxes(0, 1), strict=True):
+    for name, values in zip(names, slopes.swapaxes(0, 1), strict=True):
         at = x[:, _family.NAMES.index(name)]
         more, less = (_family.curve(LAG, _family.changed(x, **{name: at + by})) for by in (step, -step))
-        assert found == pytest.approx((more - less) / (2 * step), rel=1e-4, abs=1e-8), name
+        assert values == pytest.approx((more - less) / (2 * step), rel=1e-4, abs=1e-8), name
 
 
 def drawn_curves(k=3, seed=0, **shape):
@@ -260,7 +260,7 @@ def test_whitening_makes_the_noise_of_the_lags_independent():
 def test_a_fit_has_the_minimum_the_covariance_and_the_evidence_of_its_curve(model):
     rest = {"stretched + static": {"static": 0.3}, "stretched + baseline": {"base": 0.02}}.get(model, {})
     curves, _, _ = drawn_curves(**rest)
-    found = _family.fit(curves, model, _family.start_of(curves))
+    fit = _family.fit(curves, model, _family.start_of(curves))
     free = _family.MODELS[model]
     columns = [_family.NAMES.index(name) for name in free]
     for k in range(3):
@@ -270,25 +270,25 @@ def test_a_fit_has_the_minimum_the_covariance_and_the_evidence_of_its_curve(mode
             whole[columns] = x
             return curves.whitening[k] @ (_family.curve(LAG, whole[None])[0] - curves.value[k])
 
-        best = least_squares(residual, found.x[k, columns] * 1.02 + 1e-4, x_scale="jac", xtol=1e-12, ftol=1e-12)
-        assert found.x[k, columns] == pytest.approx(best.x, rel=2e-3, abs=2e-4)
-        assert found.chi2[k] == pytest.approx(2 * best.cost, rel=1e-5)
+        best = least_squares(residual, fit.x[k, columns] * 1.02 + 1e-4, x_scale="jac", xtol=1e-12, ftol=1e-12)
+        assert fit.x[k, columns] == pytest.approx(best.x, rel=2e-3, abs=2e-4)
+        assert fit.chi2[k] == pytest.approx(2 * best.cost, rel=1e-5)
         matrix = best.jac.T @ best.jac
-        assert found.covariance[k][np.ix_(columns, columns)] == pytest.approx(np.linalg.inv(matrix), rel=0.02, abs=1e-9)
+        assert fit.covariance[k][np.ix_(columns, columns)] == pytest.approx(np.linalg.inv(matrix), rel=0.02, abs=1e-9)
         width = np.array([{"baseline": 0.05}.get(name, _family.WIDTHS[name]) for name in free])
         shrunk = np.linalg.slogdet(np.eye(len(free)) + matrix * np.outer(width, width) / (2 * np.pi))[1]
-        beyond = 2 * np.pi * (found["baseline"][k] / 0.05) ** 2
-        assert found.evidence[k] == pytest.approx(-(2 * best.cost + beyond + shrunk) / 2, rel=1e-3)
-    assert not found.edge.any()
-    assert found.error("tau") == pytest.approx(np.sqrt(found.covariance[:, 1, 1]))
+        beyond = 2 * np.pi * (fit["baseline"][k] / 0.05) ** 2
+        assert fit.evidence[k] == pytest.approx(-(2 * best.cost + beyond + shrunk) / 2, rel=1e-3)
+    assert not fit.edge.any()
+    assert fit.error("tau") == pytest.approx(np.sqrt(fit.covariance[:, 1, 1]))
 
 
 def test_a_model_without_parameters_has_the_chi_square_of_one():
     curves, _, _ = drawn_curves()
-    found = _family.fit(curves, "none", _family.start_of(curves))
+    fit = _family.fit(curves, "none", _family.start_of(curves))
     chi2 = [((w @ (y - 1)) ** 2).sum() for w, y in zip(curves.whitening, curves.value, strict=True)]
-    assert found.chi2 == pytest.approx(np.array(chi2)) and found.evidence == pytest.approx(-np.array(chi2) / 2)
-    assert not found.edge.any() and not found.covariance.any()
+    assert fit.chi2 == pytest.approx(np.array(chi2)) and fit.evidence == pytest.approx(-np.array(chi2) / 2)
+    assert not fit.edge.any() and not fit.covariance.any()
 
 
 def test_tau_may_be_fixed_and_ranges_narrowed():

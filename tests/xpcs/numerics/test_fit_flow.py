@@ -33,13 +33,13 @@ SAMPLES = [
 def test_velocity_direction_and_relaxation_are_recovered(sample):
     truth = {"tau": 3.0, "exponent": 1.0, "static": 0.3, "qv": 2.0, "direction": 90.0} | sample
     tau, g2 = movie(0.0, **sample)
-    found = fit_flow(tau, g2, PHI, Q)
-    assert found.kind == "velocity"
-    assert found.velocity == pytest.approx(truth["qv"] / Q, rel=0.02)
-    assert found.flow_direction == pytest.approx(truth["direction"], abs=1.0)
-    assert found.static == pytest.approx(truth["static"], abs=0.01)
-    assert found.tau == pytest.approx(truth["tau"], rel=0.02)
-    assert found.exponent == pytest.approx(truth["exponent"], rel=0.02)
+    flow = fit_flow(tau, g2, PHI, Q)
+    assert flow.kind == "velocity"
+    assert flow.velocity == pytest.approx(truth["qv"] / Q, rel=0.02)
+    assert flow.flow_direction == pytest.approx(truth["direction"], abs=1.0)
+    assert flow.static == pytest.approx(truth["static"], abs=0.01)
+    assert flow.tau == pytest.approx(truth["tau"], rel=0.02)
+    assert flow.exponent == pytest.approx(truth["exponent"], rel=0.02)
 
 
 @pytest.mark.parametrize("weighted", [True, False])
@@ -48,21 +48,21 @@ def test_errors_match_the_deviations_with_noise(sample, weighted):
     truth = {"tau": 3.0, "static": 0.3, "qv": 2.0, "direction": 90.0} | sample
     tau, g2 = movie(0.005, **sample)
     g2[2, 5] = np.nan
-    found = fit_flow(tau, g2, PHI, Q, np.full(g2.shape, 0.005) if weighted else None)
-    assert found.kind == "velocity"
-    assert found.velocity == pytest.approx(truth["qv"] / Q, rel=0.05)
-    assert abs(found.velocity - truth["qv"] / Q) < 4 * found.velocity_err < 0.1 * found.velocity
-    assert abs(found.flow_direction - truth["direction"]) < 4 * found.flow_direction_err
-    assert abs(found.static - truth["static"]) < 4 * found.static_err
-    assert abs(found.tau - truth["tau"]) < 4 * found.tau_err
-    assert found.chi2 == pytest.approx(1 if weighted else 0.005**2, rel=0.15)
+    flow = fit_flow(tau, g2, PHI, Q, np.full(g2.shape, 0.005) if weighted else None)
+    assert flow.kind == "velocity"
+    assert flow.velocity == pytest.approx(truth["qv"] / Q, rel=0.05)
+    assert abs(flow.velocity - truth["qv"] / Q) < 4 * flow.velocity_err < 0.1 * flow.velocity
+    assert abs(flow.flow_direction - truth["direction"]) < 4 * flow.flow_direction_err
+    assert abs(flow.static - truth["static"]) < 4 * flow.static_err
+    assert abs(flow.tau - truth["tau"]) < 4 * flow.tau_err
+    assert flow.chi2 == pytest.approx(1 if weighted else 0.005**2, rel=0.15)
 
 
 def test_several_q_in_one_fit_share_the_velocity():
     tau, near = movie(0.0, qv=2.0)
     _, far = movie(0.0, qv=3.0)
-    found = fit_flow(tau, np.vstack([near, far]), np.tile(PHI, 2), np.repeat([Q, 1.5 * Q], 18))
-    assert found.kind == "velocity" and found.velocity == pytest.approx(2.0 / Q, rel=0.01)
+    flow = fit_flow(tau, np.vstack([near, far]), np.tile(PHI, 2), np.repeat([Q, 1.5 * Q], 18))
+    assert flow.kind == "velocity" and flow.velocity == pytest.approx(2.0 / Q, rel=0.01)
 
 
 @pytest.mark.parametrize("tau", [0.1, 3.0, 30.0])
@@ -101,8 +101,8 @@ def test_whatever_bins_show_a_fit_comes_to_an_end(n_lag, of_run, exponent, stati
     )
     g2 = 1 + 0.2 * g1_squared(dynamics, np.r_[0, tau], PHI)[:, 0, 1:]
     g2 += 0.2 * noise * np.random.default_rng(seed).standard_normal(g2.shape)
-    found = fit_flow(tau, g2, PHI, Q, np.full(g2.shape, 0.2 * noise) if is_known else None)
-    assert found.kind in ("none", "velocity", "spread", "anisotropy") and np.isfinite(found.chi2)
+    flow = fit_flow(tau, g2, PHI, Q, np.full(g2.shape, 0.2 * noise) if is_known else None)
+    assert flow.kind in ("none", "velocity", "spread", "anisotropy") and np.isfinite(flow.chi2)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ POINTS = np.array([
 def test_the_model_is_its_formula():
     ring = small_ring()
     y, _, shape = model(POINTS, ring, [])
-    for x, found, found_shape in zip(POINTS, y, shape, strict=True):
+    for x, values, shapes in zip(POINTS, y, shape, strict=True):
         (log_tau, exponent, static, u1, u2, w1, w2, a1, a2), contrast = x[:9], x[9:]
         for b, angle in enumerate(ring.angle):
             for j, lag in enumerate(ring.lag):
@@ -150,9 +150,7 @@ def test_the_model_is_its_formula():
                 tau = np.exp(log_tau - a1 * np.cos(2 * angle) - a2 * np.sin(2 * angle))
                 g = np.exp(-((lag / tau) ** exponent) - (w1 * r1 + w2 * r2) ** 2 / 2)
                 field = abs((1 - static) * g * np.exp(1j * (u1 * r1 + u2 * r2)) + static) ** 2
-                assert found_shape[b, j] == pytest.approx(field) and found[b, j] == pytest.approx(
-                    1 + contrast[b] * field
-                )
+                assert shapes[b, j] == pytest.approx(field) and values[b, j] == pytest.approx(1 + contrast[b] * field)
 
 
 @pytest.mark.parametrize("half", [(0.0, 0.0), (0.15, 0.1)])
@@ -164,8 +162,8 @@ def test_the_derivatives_are_those_of_differences(half):
         more[:, i] += step
         less[:, i] -= step
         difference = (model(more, ring, [])[0] - model(less, ring, [])[0]) / (2 * step)
-        found = slopes[:, i] if i < 9 else np.eye(4)[i - 9][None, :, None] * by_contrast
-        assert found == pytest.approx(difference, rel=1e-5, abs=1e-8), i
+        derivative = slopes[:, i] if i < 9 else np.eye(4)[i - 9][None, :, None] * by_contrast
+        assert derivative == pytest.approx(difference, rel=1e-5, abs=1e-8), i
     x = np.array([-1.2, -4e-4, 0.0, 5e-4, 0.3, 4.0])
     value, slope = _sinc(x)
     assert value == pytest.approx(np.sinc(x / np.pi))
@@ -178,13 +176,13 @@ def test_fringes_are_the_mean_over_the_width_of_a_bin():
     off, far = (np.linspace(-w, w, 201) for w in ring.half)
     u1, u2 = 0.6, -0.5
     for z in (0.0, 1.0):
-        found, _, _ = _fringe(np.array(u1), np.array(u2), np.full(ring.value.shape, z), ring)
+        fringe, _, _ = _fringe(np.array(u1), np.array(u2), np.full(ring.value.shape, z), ring)
         for b, angle in enumerate(ring.angle):
             q = np.hypot(*ring.reach[:, b, 0]) / ring.lag[0]
             at, scale = (x.ravel() for x in np.meshgrid(angle + off, 1 + far))
             phase = q * scale * (u1 * np.cos(at) + u2 * np.sin(at)) * ring.lag[:, None]
             weight = np.exp(-z * (scale**2 - 1))
-            assert found[b] == pytest.approx((np.cos(phase) * weight).sum(1) / weight.sum(), abs=3e-3)
+            assert fringe[b] == pytest.approx((np.cos(phase) * weight).sum(1) / weight.sum(), abs=3e-3)
 
 
 @pytest.mark.parametrize("kind", FREE)
@@ -202,7 +200,7 @@ def test_the_normal_equations_are_those_of_the_whitened_derivatives(kind):
 
 def test_errors_and_criterion_are_those_of_least_squares():
     tau, g2 = movie(0.003)
-    found = fit_flow(tau, g2, PHI, Q, error := np.full(g2.shape, 0.003))
+    flow = fit_flow(tau, g2, PHI, Q, error := np.full(g2.shape, 0.003))
 
     def residual(x):
         log_tau, exponent, static, u1, u2 = x[:5]
@@ -215,16 +213,16 @@ def test_errors_and_criterion_are_those_of_least_squares():
     covariance = np.linalg.inv(best.jac.T @ best.jac)
     speed, sd = np.hypot(*best.x[3:5]) / Q, np.sqrt(np.diag(covariance))
     along = best.x[3:5] / np.hypot(*best.x[3:5])
-    assert found.velocity == pytest.approx(speed, rel=1e-3)
-    assert found.velocity_err == pytest.approx(np.sqrt(along @ covariance[3:5, 3:5] @ along) / Q, rel=0.01)
+    assert flow.velocity == pytest.approx(speed, rel=1e-3)
+    assert flow.velocity_err == pytest.approx(np.sqrt(along @ covariance[3:5, 3:5] @ along) / Q, rel=0.01)
     across = np.array([-along[1], along[0]])
     turn = np.sqrt(across @ covariance[3:5, 3:5] @ across) / np.hypot(*best.x[3:5])
-    assert found.flow_direction_err == pytest.approx(np.rad2deg(turn), rel=0.01)
-    assert (found.static, found.static_err) == pytest.approx((best.x[2], sd[2]), rel=0.01)
-    assert (found.tau, found.tau_err) == pytest.approx((np.exp(best.x[0]), np.exp(best.x[0]) * sd[0]), rel=0.01)
-    assert (found.exponent, found.contrast) == pytest.approx((best.x[1], best.x[5:].mean()), rel=1e-3)
-    assert found.chi2 == pytest.approx(2 * best.cost / (g2.size - 23), rel=1e-4)
+    assert flow.flow_direction_err == pytest.approx(np.rad2deg(turn), rel=0.01)
+    assert (flow.static, flow.static_err) == pytest.approx((best.x[2], sd[2]), rel=0.01)
+    assert (flow.tau, flow.tau_err) == pytest.approx((np.exp(best.x[0]), np.exp(best.x[0]) * sd[0]), rel=0.01)
+    assert (flow.exponent, flow.contrast) == pytest.approx((best.x[1], best.x[5:].mean()), rel=1e-3)
+    assert flow.chi2 == pytest.approx(2 * best.cost / (g2.size - 23), rel=1e-4)
     still = least_squares(lambda x: residual(np.r_[x[:3], 0, 0, x[3:]]), [np.log(3.0), 1.0, 0.3, *18 * [0.2]])
     gain = 2 * still.cost - 2 * best.cost - 2 * np.log(g2.size)
-    assert found.flow_bic <= gain * (1 + 1e-4) and found.flow_bic > 0.3 * gain  # an anisotropy describes a part of it
-    assert found.flow_p < 1e-6
+    assert flow.flow_bic <= gain * (1 + 1e-4) and flow.flow_bic > 0.3 * gain  # an anisotropy describes a part of it
+    assert flow.flow_p < 1e-6

@@ -39,8 +39,8 @@ def reduced(partition, frames, **options):
 
 def test_a_map_is_that_of_the_multiplied_counts(partition, frames):
     """C2(t, t) = <f² n (n - 1)> of the counts n, each divided by the profile and the mean of the frame."""
-    found = reduced(partition, frames, size=60, flat=of_pixels(partition)).maps()
-    np.testing.assert_allclose(found, full_map(frames, partition, flat=FLAT.reshape(20, 30)), rtol=1e-5)
+    maps = reduced(partition, frames, size=60, flat=of_pixels(partition)).maps()
+    np.testing.assert_allclose(maps, full_map(frames, partition, flat=FLAT.reshape(20, 30)), rtol=1e-5)
 
 
 def test_g2_is_that_of_the_multiplied_counts(partition, frames):
@@ -118,12 +118,12 @@ def test_events_take_no_flat_field(partition):
 def test_the_weight_of_a_frame_follows_its_photons_if_they_are_few():
     rng = np.random.default_rng(2)
     means = np.stack([rng.uniform(0.5, 1.5, 300) * level for level in (1e-3, 1e3)], axis=1)
-    found = np.empty_like(means)
-    for of_bin, weight in zip(means.T, found.T, strict=True):
+    weights = np.empty_like(means)
+    for of_bin, weight in zip(means.T, weights.T, strict=True):
         usual = np.zeros(2)
         weight[:] = [mean * weigh(mean, usual) for mean in of_bin]
-    assert found[100:, 0] == pytest.approx(means[100:, 0] / 1e-3, rel=0.15)  # in proportion
-    assert found[100:, 1] == pytest.approx(1, rel=0.01) and found.mean(0) == pytest.approx(1, abs=0.03)
+    assert weights[100:, 0] == pytest.approx(means[100:, 0] / 1e-3, rel=0.15)  # in proportion
+    assert weights[100:, 1] == pytest.approx(1, rel=0.01) and weights.mean(0) == pytest.approx(1, abs=0.03)
     usual = np.array([[0.5, 9.0], [0.2, 3.0]])  # means of 1 and 1/4
     dimmed(usual, np.array([0.5, 1.0]))
     assert usual == pytest.approx(np.array([[1 / 3, 9], [0.2, 3]]))

@@ -59,14 +59,14 @@ FULL, QUARTER = np.arange(10.0, 360, 20), np.arange(5.0, 90, 10)
 @pytest.mark.parametrize(("phi", "direction"), [(FULL, 30.0), (FULL, 175.0), (QUARTER, 60.0)])
 def test_a_flow_is_found_with_its_errors(phi, direction):
     value, parts, roi = ring(3, phi, q_v=0.12, direction=direction, static=0.4)
-    found = fit_flow(LAGS, value, phi, 0.02, parts=parts, part_roi=roi)
-    assert found.kind == "velocity" and found.flow_p < 1e-4 and found.flow_bic > 10
-    assert found.velocity == pytest.approx(6.0, rel=0.06)
-    assert abs(found.velocity - 6.0) < 3.5 * found.velocity_err < 0.1 * 6.0 * 3.5
-    off = (found.flow_direction - direction + 90) % 180 - 90
-    assert abs(off) < 3.5 * found.flow_direction_err < 3.5 * 6
-    assert abs(found.tau - 40) < 4 * found.tau_err and abs(found.static - 0.4) < 4 * found.static_err
-    assert np.isnan(found.anisotropy) and np.isnan(found.velocity_spread)
+    flow = fit_flow(LAGS, value, phi, 0.02, parts=parts, part_roi=roi)
+    assert flow.kind == "velocity" and flow.flow_p < 1e-4 and flow.flow_bic > 10
+    assert flow.velocity == pytest.approx(6.0, rel=0.06)
+    assert abs(flow.velocity - 6.0) < 3.5 * flow.velocity_err < 0.1 * 6.0 * 3.5
+    off = (flow.flow_direction - direction + 90) % 180 - 90
+    assert abs(off) < 3.5 * flow.flow_direction_err < 3.5 * 6
+    assert abs(flow.tau - 40) < 4 * flow.tau_err and abs(flow.static - 0.4) < 4 * flow.static_err
+    assert np.isnan(flow.anisotropy) and np.isnan(flow.velocity_spread)
 
 
 def test_p_values_of_equal_bins_are_uniform():
@@ -83,8 +83,8 @@ def test_unequal_contrast_is_not_motion():
     value, parts, roi = correlated(np.random.default_rng(1), 18)
     unequal = 1 + 0.4 * np.cos(2 * np.deg2rad(FULL - 20))
     stretched = 1 + (parts - 1) * unequal[roi, None]
-    found = fit_flow(LAGS, 1 + (value - 1) * unequal[:, None], FULL, 0.02, parts=stretched, part_roi=roi)
-    assert found.kind == "none" and np.isnan(found.velocity) and np.isnan(found.anisotropy)
+    flow = fit_flow(LAGS, 1 + (value - 1) * unequal[:, None], FULL, 0.02, parts=stretched, part_roi=roi)
+    assert flow.kind == "none" and np.isnan(flow.velocity) and np.isnan(flow.anisotropy)
 
 
 def angled(kind, size, direction, seed=0):
@@ -101,19 +101,19 @@ def angled(kind, size, direction, seed=0):
 @pytest.mark.parametrize("direction", [5.0, 130.0])
 def test_a_spread_of_velocities_is_distinguished_from_a_flow(direction):
     value, parts, roi = angled("spread", 0.06, direction)
-    found = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
-    assert found.kind == "spread" and np.isnan(found.velocity)
-    assert abs(found.velocity_spread - 3.0) < 4 * found.velocity_spread_err < 1.2
-    assert abs((found.flow_direction - direction + 90) % 180 - 90) < 4 * found.flow_direction_err < 20
+    flow = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
+    assert flow.kind == "spread" and np.isnan(flow.velocity)
+    assert abs(flow.velocity_spread - 3.0) < 4 * flow.velocity_spread_err < 1.2
+    assert abs((flow.flow_direction - direction + 90) % 180 - 90) < 4 * flow.flow_direction_err < 20
 
 
 @pytest.mark.parametrize("direction", [5.0, 130.0])
 def test_an_anisotropic_relaxation_is_not_a_flow(direction):
     value, parts, roi = angled("anisotropy", 0.4, direction)
-    found = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
-    assert found.kind == "anisotropy" and found.anisotropy_p < 1e-4 and np.isnan(found.velocity_spread)
-    assert abs(found.anisotropy - 0.4) < 4 * found.anisotropy_err < 0.3
-    assert abs((found.anisotropy_direction - direction + 90) % 180 - 90) < 4 * found.anisotropy_direction_err < 20
+    flow = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
+    assert flow.kind == "anisotropy" and flow.anisotropy_p < 1e-4 and np.isnan(flow.velocity_spread)
+    assert abs(flow.anisotropy - 0.4) < 4 * flow.anisotropy_err < 0.3
+    assert abs((flow.anisotropy_direction - direction + 90) % 180 - 90) < 4 * flow.anisotropy_direction_err < 20
 
 
 def test_wide_bins_lower_the_fringes():
@@ -121,8 +121,8 @@ def test_wide_bins_lower_the_fringes():
     phi = np.deg2rad(FULL + 20 * fine[..., 0])[..., None]
     g = np.exp(-LAGS / 40)
     curve = 0.2 * (0.36 * g * g + 0.16 + 0.48 * g * np.cos(0.15 * LAGS * np.cos(phi - 0.7))).mean(0)
-    found = fit_flow(LAGS, 1 + curve, FULL, 0.02, np.full(curve.shape, 1e-4), phi_width=20.0)
-    assert found.velocity == pytest.approx(7.5, rel=2e-3) and found.tau == pytest.approx(40, rel=0.01)
+    flow = fit_flow(LAGS, 1 + curve, FULL, 0.02, np.full(curve.shape, 1e-4), phi_width=20.0)
+    assert flow.velocity == pytest.approx(7.5, rel=2e-3) and flow.tau == pytest.approx(40, rel=0.01)
 
 
 def test_bins_and_parts_without_data_are_left_out():
@@ -156,15 +156,15 @@ def test_ageing_is_found_from_maps_with_its_error(mu):
     age, parts = g2_by_age(maps, 8)
     value = parts.reshape(8, PARTS, *parts.shape[1:]).mean(1)
     lag = np.arange(1.0, N_FRAMES)
-    found = fit_ageing(lag[:80], age, value[..., :80], parts=parts[..., :80], part_roi=roi)
-    assert found.ageing_p < 1e-3 and found.ageing_bic > 0
-    assert abs(found.ageing_exponent - mu) < 4 * found.ageing_exponent_err < 0.8
-    truth = 30 * (found.age / 100) ** mu
-    known = np.isfinite(found.tau)
+    ageing = fit_ageing(lag[:80], age, value[..., :80], parts=parts[..., :80], part_roi=roi)
+    assert ageing.ageing_p < 1e-3 and ageing.ageing_bic > 0
+    assert abs(ageing.ageing_exponent - mu) < 4 * ageing.ageing_exponent_err < 0.8
+    truth = 30 * (ageing.age / 100) ** mu
+    known = np.isfinite(ageing.tau)
     assert known.sum() > 5
-    assert np.mean(np.abs(found.tau - truth)[known] < 3 * found.tau_err[known]) > 0.7
+    assert np.mean(np.abs(ageing.tau - truth)[known] < 3 * ageing.tau_err[known]) > 0.7
     bins = fit_ageing(lag[:80], age, value[..., :80])  # the scatter of bins will do
-    assert bins.ageing_exponent == pytest.approx(found.ageing_exponent, abs=0.2)
+    assert bins.ageing_exponent == pytest.approx(ageing.ageing_exponent, abs=0.2)
 
 
 def test_a_constant_relaxation_time_is_not_ageing():
@@ -201,7 +201,7 @@ def test_ageing_is_a_weighted_fit_with_the_error_of_the_scatter_of_bins():
     rng, lag, ages = np.random.default_rng(5), np.geomspace(1, 200, 25), np.array([20.0, 50.0, 100.0, 300.0])
     tau = 30 * (ages / 100) ** 0.7
     bins = 1 + 0.2 * np.exp(-2 * (lag / tau[:, None]) ** 0.9) + rng.normal(0, 0.003, (7, 4, 25))
-    found = fit_ageing(lag, ages, bins)
+    ageing = fit_ageing(lag, ages, bins)
     flat, log_age = bins.reshape(7, -1), np.repeat(np.log(ages), 25)
     mean, deviation = flat.mean(0), (flat - flat.mean(0)) / 7
     weight = 1 / np.sqrt((deviation**2).sum(0) * 7 / 6)
@@ -225,19 +225,19 @@ def test_ageing_is_a_weighted_fit_with_the_error_of_the_scatter_of_bins():
     law, error = fit([0.2, 0.01, 0.9, 3.4, 0.7], lambda x: x[3] + x[4] * centred, np.array([-9.0, -9.0]))
     one, _ = fit([0.2, 0.01, 0.6, 3.4], lambda x: np.full(100, x[3]), np.array([-9.0]))
     each, of_each = fit([0.2, 0.01, 0.9, *np.log(tau)], lambda x: np.repeat(x[3:], 25), np.full(4, -9.0))
-    assert found.ageing_exponent == pytest.approx(law.x[4], rel=1e-3)
-    assert found.ageing_exponent_err == pytest.approx(error[4], rel=0.02)
-    assert found.ageing_p == pytest.approx(2 * student.sf(law.x[4] / error[4], 7 - 2), rel=0.2)
-    assert found.ageing_bic == pytest.approx(100 * np.log(one.cost / law.cost) - np.log(100), rel=1e-3)
-    assert found.tau == pytest.approx(np.exp(each.x[3:]), rel=1e-3) and found.age.tolist() == ages.tolist()
-    assert found.tau_err == pytest.approx(np.exp(each.x[3:]) * of_each[3:], rel=0.02)
+    assert ageing.ageing_exponent == pytest.approx(law.x[4], rel=1e-3)
+    assert ageing.ageing_exponent_err == pytest.approx(error[4], rel=0.02)
+    assert ageing.ageing_p == pytest.approx(2 * student.sf(law.x[4] / error[4], 7 - 2), rel=0.2)
+    assert ageing.ageing_bic == pytest.approx(100 * np.log(one.cost / law.cost) - np.log(100), rel=1e-3)
+    assert ageing.tau == pytest.approx(np.exp(each.x[3:]), rel=1e-3) and ageing.age.tolist() == ages.tolist()
+    assert ageing.tau_err == pytest.approx(np.exp(each.x[3:]) * of_each[3:], rel=0.02)
 
 
 @pytest.mark.parametrize(("tau", "is_known"), [([5.0, 30.0, 150.0], True), ([1.2, 16.0, 210.0], False)])
 def test_ageing_needs_relaxation_times_of_two_ages_within_the_lags(tau, is_known):
     rng, lag = np.random.default_rng(6), np.geomspace(1, 200, 40)
     bins = 1 + 0.2 * np.exp(-2 * lag / np.array(tau)[:, None]) + rng.normal(0, 0.002, (7, 3, 40))
-    found = fit_ageing(lag, [10.0, 100.0, 1000.0], bins)
-    assert found.ageing_p < 1e-3 and found.ageing_bic > 0
-    assert np.isfinite(found.tau).tolist() == [is_known, True, is_known]
-    assert np.isfinite(found.ageing_exponent) == is_known == np.isfinite(found.ageing_exponent_err)
+    ageing = fit_ageing(lag, [10.0, 100.0, 1000.0], bins)
+    assert ageing.ageing_p < 1e-3 and ageing.ageing_bic > 0
+    assert np.isfinite(ageing.tau).tolist() == [is_known, True, is_known]
+    assert np.isfinite(ageing.ageing_exponent) == is_known == np.isfinite(ageing.ageing_exponent_err)

@@ -12,9 +12,9 @@ def test_the_mean_along_the_diagonals_is_g2_of_many_photons(frames, partition):
     full = full_map(bright, partition, valid)
     live = MultiTau(partition)
     live.push(bright, valid)
-    found = g2_from_two_time(full)
-    assert np.abs(found[:, :15] - live.result().value[:, :15]).max() < 1e-5
-    assert np.array_equal(g2_from_two_time(full[2]), found[2])
+    g2 = g2_from_two_time(full)
+    assert np.abs(g2[:, :15] - live.result().value[:, :15]).max() < 1e-5
+    assert np.array_equal(g2_from_two_time(full[2]), g2[2])
 
 
 def test_g2_by_age_follows_the_age():

@@ -37,8 +37,8 @@ def without(frames, partition, positions=OUT):
 def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition):
     spoilt = partition.gather(frames).copy()
     spoilt[:, OUT] = 65535
-    found = reduce(spoilt, partition, 60, OUT)
-    assert np.abs(found.maps() - without(frames, partition)).max() < 1e-12
+    reducer = reduce(spoilt, partition, 60, OUT)
+    assert np.abs(reducer.maps() - without(frames, partition)).max() < 1e-12
 
 
 @settings(max_examples=20, deadline=None)
@@ -50,10 +50,10 @@ def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition):
 def test_a_dead_pixel_is_removed_exactly_at_any_time(frames, partition, at, announced, blocks):
     dead = partition.gather(frames).copy()
     dead[:, OUT] = 0
-    found = reduce(dead, partition, announced, OUT, at, blocks)
+    late = reduce(dead, partition, announced, OUT, at, blocks)
     known = reduce(dead, partition, announced, OUT, 0, blocks)
-    assert np.abs(found.maps(partial=True) - known.maps(partial=True)).max() < 1e-12
-    assert np.abs(found.sums.counts - known.sums.counts).max() < 1e-9
+    assert np.abs(late.maps(partial=True) - known.maps(partial=True)).max() < 1e-12
+    assert np.abs(late.sums.counts - known.sums.counts).max() < 1e-9
 
 
 @settings(max_examples=20, deadline=None)
@@ -67,8 +67,8 @@ def test_a_pixel_of_constant_share_is_removed_exactly(frames, partition, at, sha
         rest = np.setdiff1d(np.arange(edges[k], edges[k + 1]), OUT)
         counts[:, p] = share * counts[:, rest].mean(1)
     counts[at:, OUT] = 9000
-    found = reduce(counts, partition, 60, OUT, at)
-    assert np.abs(found.maps() - without(frames, partition)).max() < 1e-11
+    reducer = reduce(counts, partition, 60, OUT, at)
+    assert np.abs(reducer.maps() - without(frames, partition)).max() < 1e-11
 
 
 def test_removing_any_pixel_late_has_a_small_effect():

@@ -51,24 +51,24 @@ def noise_of(maps, **options):
 
 @pytest.mark.parametrize(("photons", "tau"), [(0.2, 30.0), (2.0, 30.0), (2.0, 2000.0), (40.0, 30.0), (40.0, 8.0)])
 def test_pixels_counts_and_contrast_are_found(photons, tau):
-    found = noise_of(stored(np.random.default_rng(0), photons=photons, tau=tau), pixels=PIXELS)
-    assert found.n_pixels == pytest.approx(PIXELS, rel=0.15) and found.speckle_px == 1
-    assert found.shot == pytest.approx(1 / photons, rel=0.05 if photons < 40 else 0.3)
-    assert abs(found.contrast - 1 / MODES) < 3 * found.contrast_err and found.contrast_err < 0.1
+    noise = noise_of(stored(np.random.default_rng(0), photons=photons, tau=tau), pixels=PIXELS)
+    assert noise.n_pixels == pytest.approx(PIXELS, rel=0.15) and noise.speckle_px == 1
+    assert noise.shot == pytest.approx(1 / photons, rel=0.05 if photons < 40 else 0.3)
+    assert abs(noise.contrast - 1 / MODES) < 3 * noise.contrast_err and noise.contrast_err < 0.1
 
 
 def test_larger_speckle_is_found():
     maps = stored(np.random.default_rng(1), photons=40.0, speckle_px=2)
-    found = noise_of(maps, pairs=[(0, 2), (1, 3)])
-    assert 1.5 < found.speckle_px < 3 and found.speckles == pytest.approx(PIXELS / 2, rel=0.25)
-    assert found.shot_of_speckles(4) < found.shot / 4  # shot noise is that of all pixels
+    noise = noise_of(maps, pairs=[(0, 2), (1, 3)])
+    assert 1.5 < noise.speckle_px < 3 and noise.speckles == pytest.approx(PIXELS / 2, rel=0.25)
+    assert noise.shot_of_speckles(4) < noise.shot / 4  # shot noise is that of all pixels
     assert noise_of(stored(np.random.default_rng(1), photons=40.0), pairs=[(0, 2), (1, 3)]).speckle_px == 1
 
 
 def test_events_do_not_look_like_noise():
     maps = stored(np.random.default_rng(2), photons=40.0, tau=1e5, events=range(9, T, 29))
-    found = noise_of(maps, pixels=PIXELS)
-    assert found.speckles == pytest.approx(PIXELS, rel=0.25) and found.shot == pytest.approx(1 / 40, rel=0.1)
+    noise = noise_of(maps, pixels=PIXELS)
+    assert noise.speckles == pytest.approx(PIXELS, rel=0.25) and noise.shot == pytest.approx(1 / 40, rel=0.1)
 
 
 def test_without_light_or_speckle_there_is_no_noise():

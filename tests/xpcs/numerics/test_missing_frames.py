@@ -61,8 +61,8 @@ def test_g2_is_that_with_frames_that_are_not_valid(partition, counts, gaps):
     parts = of_gaps(gaps)
     if parts[-1][0] + parts[-1][1] < 2:
         return
-    found, wanted = (make(lambda: MultiTau(partition), counts, parts) for make in (in_parts, filled))
-    for one, other in ((found.result(), wanted.result()), (found.by_age(), wanted.by_age())):
+    with_gaps, wanted = (make(lambda: MultiTau(partition), counts, parts) for make in (in_parts, filled))
+    for one, other in ((with_gaps.result(), wanted.result()), (with_gaps.by_age(), wanted.by_age())):
         np.testing.assert_array_equal(one.lag, other.lag)
         np.testing.assert_allclose(one.value, other.value, rtol=3e-6)
         np.testing.assert_allclose(one.error, other.error, rtol=2e-3, atol=3e-6)
@@ -70,9 +70,9 @@ def test_g2_is_that_with_frames_that_are_not_valid(partition, counts, gaps):
 
 def test_g2_after_short_gaps_is_the_same_bit_for_bit(partition, counts):
     parts = [(0, 50), (51, 70), (140, 30), (234, 100)]
-    found, wanted = (make(lambda: MultiTau(partition), counts, parts).result() for make in (in_parts, filled))
-    np.testing.assert_array_equal(found.value, wanted.value)
-    np.testing.assert_array_equal(found.error, wanted.error)
+    with_gaps, wanted = (make(lambda: MultiTau(partition), counts, parts).result() for make in (in_parts, filled))
+    np.testing.assert_array_equal(with_gaps.value, wanted.value)
+    np.testing.assert_array_equal(with_gaps.error, wanted.error)
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -80,13 +80,13 @@ def test_maps_are_those_with_frames_that_are_not_valid(partition, counts, announ
     parts = [(3, 50), (54, 70), (140, 30), (1100, 100), (60_000, 20), (70_000, 60)]
     n = parts[-1][0] + 60 if announced else None
     options = {"size": 64, "dtype": "float64"}
-    found, wanted = (
+    with_gaps, wanted = (
         make(lambda: TwoTimeReducer(partition, n, **options), counts, parts) for make in (in_parts, filled)
     )
-    assert len(found.ticks) == 330 + 6 and len(wanted.ticks) == found.n_pushed == 70_060
-    for some in (found, wanted):
+    assert len(with_gaps.ticks) == 330 + 6 and len(wanted.ticks) == with_gaps.n_pushed == 70_060
+    for some in (with_gaps, wanted):
         some.leave_out([5])
-    np.testing.assert_allclose(found.maps(), wanted.maps(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(with_gaps.maps(), wanted.maps(), rtol=1e-12, atol=1e-12)
 
 
 def test_the_screen_says_which_frames_are_missing(partition, counts):

@@ -24,20 +24,20 @@ def test_the_same_frames_are_left_out_as_in_maps(frames, partition):
     dark[50, partition.roi_map == 2] = 0
     full = full_map(dark, partition, valid)
     wanted = along_diagonals(full, dark, partition, range(1, 16), valid)
-    found = pushed(partition, dark, valid).result()
-    assert np.abs(found.value[:, :15] - wanted).max() < 1e-5
+    g2 = pushed(partition, dark, valid).result()
+    assert np.abs(g2.value[:, :15] - wanted).max() < 1e-5
     # at higher levels: the mean over all pairs of valid frames in the pairs of cells, those of lags 19 to 21
-    level = np.flatnonzero(found.lag == 20)[0]
+    level = np.flatnonzero(g2.lag == 20)[0]
     cell = np.arange(60) // 2
-    assert np.abs(found.value[:, level] - mean(full, dark, partition, cell - cell[:, None] == 10, valid)).max() < 1e-5
+    assert np.abs(g2.value[:, level] - mean(full, dark, partition, cell - cell[:, None] == 10, valid)).max() < 1e-5
 
 
 def test_it_is_the_weighted_mean_along_the_diagonals_of_c2(frames, partition):
-    found = pushed(partition, frames, step=11).result()
-    assert found.lag.tolist() == [*range(1, 16), 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56]
-    wanted = along_diagonals(full_map(frames, partition), frames, partition, found.lag.astype(int))
-    assert np.abs(found.value[:, :15] - wanted[:, :15]).max() < 1e-5
-    assert np.abs(found.value[:, 15:] - wanted[:, 15:]).max() < 0.2
+    g2 = pushed(partition, frames, step=11).result()
+    assert g2.lag.tolist() == [*range(1, 16), 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56]
+    wanted = along_diagonals(full_map(frames, partition), frames, partition, g2.lag.astype(int))
+    assert np.abs(g2.value[:, :15] - wanted[:, :15]).max() < 1e-5
+    assert np.abs(g2.value[:, 15:] - wanted[:, 15:]).max() < 0.2
 
 
 def test_a_dark_frame_changes_nothing(frames, partition):
@@ -70,10 +70,10 @@ def test_pixels_left_out_at_the_beginning_are_as_if_masked(frames, partition):
     live = MultiTau(partition)
     live.leave_out(out)
     live.push(frames)
-    found, wanted = live.result(), pushed(masked, frames).result()
-    np.testing.assert_allclose(found.value, wanted.value, atol=1e-6)
-    np.testing.assert_allclose(found.contrast0, wanted.contrast0, atol=1e-6)
-    np.testing.assert_array_equal(found.n_pixels, masked.n_pixels)
+    g2, wanted = live.result(), pushed(masked, frames).result()
+    np.testing.assert_allclose(g2.value, wanted.value, atol=1e-6)
+    np.testing.assert_allclose(g2.contrast0, wanted.contrast0, atol=1e-6)
+    np.testing.assert_array_equal(g2.n_pixels, masked.n_pixels)
 
 
 def test_a_hot_pixel_left_out_late_is_nearly_as_if_masked(frames, partition):
@@ -87,10 +87,10 @@ def test_a_hot_pixel_left_out_late_is_nearly_as_if_masked(frames, partition):
     late.leave_out([10])
     for live in (late, never, masked):
         live.push(hot[30:])
-    wanted, found = masked.result(), late.result()
+    wanted, g2 = masked.result(), late.result()
     assert np.abs(never.result().value[0] - wanted.value[0]).min() > 5
-    assert np.abs(found.value - wanted.value)[0].mean() < wanted.error[0].mean()
-    np.testing.assert_allclose(found.value[1:], never.result().value[1:], rtol=1e-6)
+    assert np.abs(g2.value - wanted.value)[0].mean() < wanted.error[0].mean()
+    np.testing.assert_allclose(g2.value[1:], never.result().value[1:], rtol=1e-6)
 
 
 @pytest.mark.parametrize("photons", [0.003, 0.1, 3.0])
@@ -106,9 +106,9 @@ def test_frames_before_a_pixel_was_left_out_keep_their_weight(photons):
     late.leave_out([17])
     for live in (late, masked):
         live.push(counts[100:])
-    wanted, found = masked.result(), late.result()
+    wanted, g2 = masked.result(), late.result()
     # one of sixteen parts lacks the pairs of the first quarter
-    assert np.sqrt(np.mean((found.value - wanted.value) ** 2) / np.mean(wanted.error**2)) < 0.3
+    assert np.sqrt(np.mean((g2.value - wanted.value) ** 2) / np.mean(wanted.error**2)) < 0.3
 
 
 @settings(max_examples=12, deadline=None)
@@ -123,8 +123,8 @@ def test_parts_and_ages_average_to_the_whole(seed, n_pixels, n_static, n):
     for k in range(2):
         mine = whole.part_roi == k
         assert whole.part_weight[mine].sum() == pytest.approx(1) and mine.sum() <= 16 + n_static
-        found = whole.part_weight[mine] @ whole.parts[mine]
-        np.testing.assert_allclose(found, whole.value[k], rtol=1e-9)
+        average = whole.part_weight[mine] @ whole.parts[mine]
+        np.testing.assert_allclose(average, whole.value[k], rtol=1e-9)
     assert (
         by_age.edges[0] == 0
         and by_age.edges[-1] == n
@@ -133,8 +133,8 @@ def test_parts_and_ages_average_to_the_whole(seed, n_pixels, n_static, n):
     if np.isfinite(by_age.value[:, :, 0]).all():  # every age counts with its pairs, by their later frame
         w = weights(means(frames, partition))
         pairs = np.add.reduceat(w[:, 1:] * w[:, :-1], np.maximum(by_age.edges[:-1], 1) - 1, axis=1)
-        found = (by_age.value[:, :, 0] * pairs).sum(1) / pairs.sum(1)
-        np.testing.assert_allclose(found, whole.value[:, 0], rtol=1e-6)
+        average = (by_age.value[:, :, 0] * pairs).sum(1) / pairs.sum(1)
+        np.testing.assert_allclose(average, whole.value[:, 0], rtol=1e-6)
 
 
 def speckle(rng, n_frames, n_pixels, modes, keep, photons):
@@ -153,9 +153,9 @@ def speckle(rng, n_frames, n_pixels, modes, keep, photons):
 def test_contrast_within_a_frame_and_its_error_are_right(photons, keep):
     rng = np.random.default_rng(3)
     roi = np.repeat(np.arange(1, 101), 60).reshape(100, 60)
-    found = pushed(Partition.from_roi_map(roi), speckle(rng, 200, roi.size, 4, keep, photons)).result()
-    assert 0.8 < found.contrast0.std() / np.sqrt((found.contrast0_err**2).mean()) < 1.25
-    assert abs(found.contrast0.mean() - 0.25) < 4 * found.contrast0.std() / 10
+    g2 = pushed(Partition.from_roi_map(roi), speckle(rng, 200, roi.size, 4, keep, photons)).result()
+    assert 0.8 < g2.contrast0.std() / np.sqrt((g2.contrast0_err**2).mean()) < 1.25
+    assert abs(g2.contrast0.mean() - 0.25) < 4 * g2.contrast0.std() / 10
 
 
 def test_contrast_within_a_frame_is_that_by_hand(frames):
@@ -164,17 +164,17 @@ def test_contrast_within_a_frame_is_that_by_hand(frames):
     counts = frames[:, :5, :10].reshape(60, 1, 50)
     mean = counts.sum(2)[:, 0]
     plain = (counts * (counts - 1.0)).sum() / (mean * (mean - 1.0)).sum() * 50 - 1
-    found = pushed(one, counts).result()
-    assert found.contrast0[0] == pytest.approx(plain + (1 + plain) * (plain + plain * (1 + plain) / 50) / 50, rel=0.02)
+    g2 = pushed(one, counts).result()
+    assert g2.contrast0[0] == pytest.approx(plain + (1 + plain) * (plain + plain * (1 + plain) / 50) / 50, rel=0.02)
 
 
 def test_errors_and_bias_of_a_static_sample_reflect_the_number_of_speckles():
     rng = np.random.default_rng(5)
     roi = np.repeat(np.arange(1, 151), 60).reshape(150, 60)
     static = np.tile(np.repeat([1, 2], 30), (150, 1))
-    found = pushed(Partition.from_roi_map(roi, static_map=static), speckle(rng, 40, roi.size, 4, 1.0, 20.0)).result()
-    value = (found.value - found.bias)[:, 5] - 1
+    g2 = pushed(Partition.from_roi_map(roi, static_map=static), speckle(rng, 40, roi.size, 4, 1.0, 20.0)).result()
+    value = (g2.value - g2.bias)[:, 5] - 1
     error = value.std() / np.sqrt(150)
     assert abs(value.mean() - 0.25) < 4 * error  # (m - 1) / (4 m + 1) of bins of m would be .016 less
-    assert found.value[:, 5].mean() - 1 < 0.25 - 2 * error
-    assert 0.85 < value.std() / np.sqrt((found.error[:, 5] ** 2).mean()) < 1.2
+    assert g2.value[:, 5].mean() - 1 < 0.25 - 2 * error
+    assert 0.85 < value.std() / np.sqrt((g2.error[:, 5] ** 2).mean()) < 1.2

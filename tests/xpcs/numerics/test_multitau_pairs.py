@@ -46,7 +46,7 @@ def pushed(partition, counts, valid, blocks, *, asked=(), out=(), at=None):
 
 def mean_of_pairs(partition, counts, valid):
     """Return the mean over pairs and pixels of d d' / S², and the pairs, by bin, age of the later entry, and lag."""
-    edges, found = np.append(0, np.cumsum(partition.n_pixels)), {}
+    edges, means = np.append(0, np.cumsum(partition.n_pixels)), {}
     ages = np.array([0, 32, 64, 128, 256])
     sub = np.diff(partition.static_edges)
     profile = np.repeat(np.add.reduceat(counts[valid].sum(0), partition.static_edges[:-1]) / sub, sub)
@@ -63,13 +63,13 @@ def mean_of_pairs(partition, counts, valid):
                 for a in (slice(None), *(age == a for a in np.unique(age))):
                     pairs = (w[c:] * w[:-c])[a]
                     which = None if isinstance(a, slice) else int(age[a][0])
-                    found[k, which, c << level] = (
+                    means[k, which, c << level] = (
                         (d[c:] * d[:-c])[a].mean(1).sum() / max(pairs.sum(), 1e-9),
                         pairs.sum(),
                     )
             half = len(d) // 2
             d, w, level = (d[: 2 * half : 2] + d[1::2][:half]) / 2, (w[: 2 * half : 2] + w[1::2][:half]) / 2, level + 1
-    return found
+    return means
 
 
 @pytest.mark.parametrize("blocks", [(N,), (1,), (7, 50)])
@@ -80,8 +80,8 @@ def test_g2_is_the_mean_over_the_pairs_of_each_level_and_age(partition, counts, 
     for (k, age, lag), (value, pairs) in wanted.items():
         if pairs > 0:
             here = np.flatnonzero(whole.lag == lag)[0]
-            found = whole.value[k, here] if age is None else by_age.value[k, age, here]
-            assert found == pytest.approx(value, rel=2e-6), (k, age, lag)
+            g2 = whole.value[k, here] if age is None else by_age.value[k, age, here]
+            assert g2 == pytest.approx(value, rel=2e-6), (k, age, lag)
 
 
 @settings(max_examples=20, deadline=None)
@@ -93,8 +93,8 @@ def test_g2_is_the_mean_over_the_pairs_of_each_level_and_age(partition, counts, 
 def test_block_sizes_and_intermediate_results_change_nothing(partition, counts, valid, blocks, asked, at):
     out = [3, 40, 41, 200]
     wanted = pushed(partition, counts, valid, (N,), out=out, at=at)
-    found = pushed(partition, counts, valid, blocks, asked=asked, out=out, at=at)
+    in_blocks = pushed(partition, counts, valid, blocks, asked=asked, out=out, at=at)
     for ask in (MultiTau.result, MultiTau.by_age):
-        a, b = ask(wanted), ask(found)
+        a, b = ask(wanted), ask(in_blocks)
         for name in ("value", "error", "parts"):
             np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-5, atol=1e-5)

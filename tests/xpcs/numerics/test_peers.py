@@ -31,9 +31,9 @@ def test_two_time_of_scikit_beam_and_pychx(peers, bins, peer):
 def test_multi_tau_of_scikit_beam(peers, bins):
     correlator = MultiTau(bins)
     correlator.push(peers["steady"])
-    found = correlator.result()
+    g2 = correlator.result()
     lags, wanted = peers["skbeam_lags"], peers["skbeam_multi_tau"]
-    for lag, value in zip(found.lag, found.value.T, strict=True):
+    for lag, value in zip(g2.lag, g2.value.T, strict=True):
         if lag in lags:
             assert np.abs(value - wanted[:, np.flatnonzero(lags == lag)[0]]).max() < 1e-5
-    assert np.isin(lags[1:], found.lag).all()
+    assert np.isin(lags[1:], g2.lag).all()

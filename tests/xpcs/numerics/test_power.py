@@ -40,6 +40,6 @@ def test_diffusion_has_its_coefficient_and_errors():
         tau = 1 / (5e-4 * 1e6 * q**2) * np.exp(0.02 * rng.normal(size=10))
         fit = fit_power(q, tau, 0.02 * tau)
         pulls.append(((fit.exponent - 2) / fit.exponent_err, (fit.diffusion - 500) / fit.diffusion_err))
-    found = np.array(pulls)
-    assert np.isfinite(found).all(1).mean() > 0.9  # the exponent is within two errors of 2 in .95
-    assert np.all(np.abs(np.nanstd(found, axis=0) - 1) < 0.2)
+    errors = np.array(pulls)
+    assert np.isfinite(errors).all(1).mean() > 0.9  # the exponent is within two errors of 2 in .95
+    assert np.all(np.abs(np.nanstd(errors, axis=0) - 1) < 0.2)

@@ -44,8 +44,8 @@ def test_a_partial_map_is_its_operator_on_the_full_map(frames, partition, n, siz
     operator = reducer.operator.toarray()
     assert operator.shape == (size, n)
     assert np.allclose(operator.sum(1), 1, atol=1e-12) and operator.min() >= 0
-    found = reducer.maps(partial=True)
-    assert np.abs(found - of_full(frames[:n], partition, operator)).max() < 1e-11
+    maps = reducer.maps(partial=True)
+    assert np.abs(maps - of_full(frames[:n], partition, operator)).max() < 1e-11
 
 
 def test_a_partial_map_is_exact_if_no_border_crosses_a_row(frames, partition):

@@ -40,8 +40,8 @@ def test_results_scatter_by_their_errors():
     fits = [fit_relaxation(measured(seed, 12.0), 0.5) for seed in range(3)]
     assert all(np.isfinite(fit.tau).all() for fit in fits)
     for name, truth in (("tau", 6.0), ("exponent", 1.0), ("contrast", 0.25)):
-        found, error = (np.concatenate([getattr(fit, name + end) for fit in fits]) for end in ("", "_err"))
-        z = (found - truth) / error
+        value, error = (np.concatenate([getattr(fit, name + end) for fit in fits]) for end in ("", "_err"))
+        z = (value - truth) / error
         assert abs(z.mean()) < 0.6 and 0.7 < z.std() < 1.4, name
     one = fit_relaxation(measured(0, 12.0), 0.5, together=True)
     assert one.tau.shape == (1,) and one.tau_err[0] < np.median(fits[0].tau_err) / 3
@@ -172,7 +172,7 @@ def chosen_of(model, x=X, scale=0.03, either=None):
 def test_numbers_and_errors_follow_from_the_parameters_of_a_model(model):
     """Errors are propagated by differences; they are widened as those of quantities with a relative error."""
     chosen, last = chosen_of(model), 1e4
-    found = determined(chosen, chosen.covariance, 1.0, last)
+    report = determined(chosen, chosen.covariance, 1.0, last)
     free = MODELS[model]
     numbers = {
         "tau": lambda x: np.exp(x[1]), "contrast": lambda x: x[0] + x[4],
@@ -189,25 +189,25 @@ def test_numbers_and_errors_follow_from_the_parameters_of_a_model(model):
         error = np.sqrt(slope @ chosen.covariance @ slope)
         if name in ("tau", "tau2", "contrast"):
             error = value * (error / value) / (1 - 2 * (error / value) ** 2)
-        assert found[name] == pytest.approx(value), name
+        assert report[name] == pytest.approx(value), name
         if error > 0:
-            assert found[f"{name}_err"] == pytest.approx(error, rel=1e-5), name
+            assert report[f"{name}_err"] == pytest.approx(error, rel=1e-5), name
     expected = {*numbers, *(f"{name}_err" for name in numbers)} - ({"plateau_err"} if "+" not in model else set())
-    assert {*found} == expected
+    assert {*report} == expected
 
 
 def test_a_slow_mode_beyond_the_lags_has_a_limit():
     chosen = chosen_of("two modes")
     log_tau2 = chosen.x[1] + chosen.x[6]  # of 300
     error = np.sqrt(chosen.covariance[np.ix_([1, 6], [1, 6])].sum())
-    found = determined(chosen, chosen.covariance, 1.0, 290.0)
-    assert "tau2" not in found and found["tau2_above"] == pytest.approx(np.exp(log_tau2 - 1.645 * error))
+    report = determined(chosen, chosen.covariance, 1.0, 290.0)
+    assert "tau2" not in report and report["tau2_above"] == pytest.approx(np.exp(log_tau2 - 1.645 * error))
     assert determined(chosen, chosen.covariance, 1.0, 200.0)["tau2_above"] == pytest.approx(200)
     wide = chosen.covariance.copy()
     wide[6, 6] += 1.0  # unsure within the lags
-    found = determined(chosen, wide, 1.0, 1e4)
+    report = determined(chosen, wide, 1.0, 1e4)
     error = np.sqrt(wide[np.ix_([1, 6], [1, 6])].sum())
-    assert "tau2" not in found and found["tau2_above"] == pytest.approx(np.exp(log_tau2 - 1.645 * error))
+    assert "tau2" not in report and report["tau2_above"] == pytest.approx(np.exp(log_tau2 - 1.645 * error))
 
 
 def test_the_time_of_a_rival_is_reported_if_it_is_known_within_the_lags():
@@ -222,13 +222,13 @@ def test_the_time_of_a_rival_is_reported_if_it_is_known_within_the_lags():
         x = X.copy()
         x[1] = log_tau
         chosen = chosen_of("stretched", either=Other("stretched + static", 0.5, x, sd * sd_of / 0.1, ("tau",)))
-        found = determined(
+        report = determined(
             chosen, 4 * chosen.covariance, 1.0, 1e4
         )  # errors that are twice as large as those of the fit
-        assert ("tau_either" in found) is is_known
+        assert ("tau_either" in report) is is_known
         if is_known:
-            assert found["tau_either"] == pytest.approx(np.exp(3.0))
-            assert found["tau_either_err"] == pytest.approx(np.exp(3.0) * 0.2 / (1 - 2 * 0.2**2))
+            assert report["tau_either"] == pytest.approx(np.exp(3.0))
+            assert report["tau_either_err"] == pytest.approx(np.exp(3.0) * 0.2 / (1 - 2 * 0.2**2))
 
 
 @pytest.mark.parametrize(

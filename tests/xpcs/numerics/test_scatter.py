@@ -113,8 +113,8 @@ def test_means_and_errors_are_weighted_over_the_parts_that_have_a_value():
 def test_a_scatter_counts_where_it_is_larger_than_theory_by_more_than_chance():
     assert student_factor(12) == pytest.approx(np.sqrt(12 / 10)) and student_factor(2) == pytest.approx(np.sqrt(2))
     limit = chi2.isf(0.05, 12) / 12
-    found = larger(np.array([0.5, 0.99 * limit, 1.01 * limit]), np.ones(3), 12)
-    assert found == pytest.approx([1, 1, 1.01 * limit * 1.2])
+    factors = larger(np.array([0.5, 0.99 * limit, 1.01 * limit]), np.ones(3), 12)
+    assert factors == pytest.approx([1, 1, 1.01 * limit * 1.2])
 
 
 def test_deviations_of_parts_give_the_covariance_of_their_bins():

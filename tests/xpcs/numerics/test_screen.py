@@ -40,8 +40,8 @@ def screened(frames, partition=RING, block=50, n_frames=None, **options):
     screen = Screen(partition, n_frames or len(frames), **options)
     parts = [part for a in range(0, len(frames), block) for part in screen.push(frames[a : a + block])]
     parts += screen.flush()
-    told = [p for part in parts for p in part.leave_out]
-    return np.concatenate([p.frames for p in parts]), np.concatenate([p.valid for p in parts]), told, screen.left_out
+    out = [p for part in parts for p in part.leave_out]
+    return np.concatenate([p.frames for p in parts]), np.concatenate([p.valid for p in parts]), out, screen.left_out
 
 
 def mapped(frames, partition=RING, screen=True, block=50):
@@ -59,8 +59,8 @@ def mapped(frames, partition=RING, screen=True, block=50):
 
 
 def test_a_clean_run_is_unchanged(clean):
-    frames, valid, told, left = screened(clean)
-    assert np.array_equal(frames, clean) and valid.all() and not told
+    frames, valid, pixels, left = screened(clean)
+    assert np.array_equal(frames, clean) and valid.all() and not pixels
     assert left.n_pixels == left.n_frames == 0 and left.moved.size == 0
     assert np.abs(mapped(clean) - mapped(clean, screen=False)).max() < 1e-13
 
@@ -89,9 +89,9 @@ def test_every_frame_is_returned_once_and_in_order(clean, n, sizes, gaps, announ
     while at < n:
         at = min(at + gaps[i % len(gaps)], n)
         end = min(at + sizes[i % len(sizes)], n)
-        told = rng.random(end - at) > 0.05
-        keep[at:end] = told
-        parts += screen.push(clean[at:end], first=at, valid=told)
+        is_valid = rng.random(end - at) > 0.05
+        keep[at:end] = is_valid
+        parts += screen.push(clean[at:end], first=at, valid=is_valid)
         at, i = max(end, at + (sizes[i % len(sizes)] == 0)), i + 1
     parts += screen.flush()
     valid, end = np.zeros(N, bool), 0
@@ -109,8 +109,8 @@ def test_every_frame_is_returned_once_and_in_order(clean, n, sizes, gaps, announ
 def test_a_saturated_pixel_is_the_only_one_left_out(clean, dtype, begin):
     spoilt = clean.astype(dtype)
     spoilt[begin : begin + 30, BAD] = np.iinfo(dtype).max
-    _, valid, told, left = screened(spoilt)
-    assert valid.all() and told == [BAD] and left.n_pixels == 1
+    _, valid, pixels, left = screened(spoilt)
+    assert valid.all() and pixels == [BAD] and left.n_pixels == 1
     assert np.array_equal(left.pixels["saturated"], RING.pixels[[BAD]])
 
 
@@ -130,8 +130,8 @@ def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
 def test_impossible_counts_are_detected(clean, begin):
     spoilt = clean.astype(float)
     spoilt[begin : begin + 3, BAD] = 3000.0
-    told, left = screened(spoilt)[2:]
-    assert told == [BAD] and left.pixels["impossible"].size == 1
+    pixels, left = screened(spoilt)[2:]
+    assert pixels == [BAD] and left.pixels["impossible"].size == 1
 
 
 def test_hot_and_dead_pixels_are_detected():
@@ -140,18 +140,18 @@ def test_hot_and_dead_pixels_are_detected():
     hot, dead = [5, 300, 999], [50, 1000]
     frames[:, hot] = rng.poisson(8, (400, 3))
     frames[:, dead] = 0
-    told, left = screened(frames)[2:]
-    assert sorted(told) == sorted(hot + dead)
+    pixels, left = screened(frames)[2:]
+    assert sorted(pixels) == sorted(hot + dead)
     assert np.array_equal(left.pixels["hot"], np.sort(RING.pixels[hot]))
     assert np.array_equal(left.pixels["dead"], np.sort(RING.pixels[dead]))
 
 
 def test_a_slightly_hot_pixel_is_found_unless_speckle_is_static():
     rng = np.random.default_rng(4)
-    for tau, found in ((1.0, [BAD]), (1e9, [])):
+    for tau, pixels in ((1.0, [BAD]), (1e9, [])):
         frames = movie(rng, 400, 1.0, tau=tau, modes=1)
         frames[:, BAD] = rng.poisson(10, 400)
-        assert screened(frames)[2] == found
+        assert screened(frames)[2] == pixels
 
 
 def test_a_pixel_that_heats_up_is_found_at_the_end():
@@ -177,8 +177,8 @@ def test_frames_that_are_dark_or_overflow_are_left_out(clean):
     spoilt[[30, 31, 110]] = 0
     spoilt[112] = np.random.default_rng(0).poisson(0.01, spoilt[112].shape)
     spoilt[[20, 150]] = 65535
-    _, valid, told, left = screened(spoilt)
-    assert not told and np.array_equal(np.flatnonzero(~valid), [20, 30, 31, 110, 112, 150])
+    _, valid, pixels, left = screened(spoilt)
+    assert not pixels and np.array_equal(np.flatnonzero(~valid), [20, 30, 31, 110, 112, 150])
     assert left.frames["dark"].tolist() == [30, 31, 110, 112]
     assert left.frames["overflow"].tolist() == [20, 150]
 
@@ -186,17 +186,17 @@ def test_frames_that_are_dark_or_overflow_are_left_out(clean):
 @pytest.mark.parametrize("dim", [1 / 20, 1 / 200])
 def test_a_beam_that_starts_late_costs_no_later_frame(clean, dim):
     rng = np.random.default_rng(6)
-    _, valid, told, _ = screened(rng.poisson(np.where(np.arange(N) < 120, dim, 1.0)[:, None] * clean * 4))
-    assert not told and valid[120:].all()
+    _, valid, pixels, _ = screened(rng.poisson(np.where(np.arange(N) < 120, dim, 1.0)[:, None] * clean * 4))
+    assert not pixels and valid[120:].all()
 
 
 @pytest.mark.parametrize("begin", [20, 130])
 @pytest.mark.parametrize("photons", [1.0, 5.0])
 def test_frames_of_a_displaced_beam_are_left_out(begin, photons):
     stretch = range(begin, begin + 20)
-    _, valid, told, left = screened(movie(np.random.default_rng(begin), photons=photons, moved=stretch))
+    _, valid, pixels, left = screened(movie(np.random.default_rng(begin), photons=photons, moved=stretch))
     out = np.flatnonzero(~valid)
-    assert not told and np.array_equal(out, left.frames["displaced"])
+    assert not pixels and np.array_equal(out, left.frames["displaced"])
     assert set(stretch) <= set(out.tolist()) and len(out) <= 26
 
 

@@ -80,10 +80,10 @@ def test_neighbours_are_summed_alike_in_frames_and_in_events():
     _compare_events(events.offsets, events.pixel, events.count, np.array([1, 2, 4]), good, counts[1], excess[1], sums)
     x = block.astype(float)
     for i, b in enumerate((1, 2, 4)):
-        found = _compare(block[b - 1], block[b], block[b + 1], good, counts[0], excess[0])
+        of_block = _compare(block[b - 1], block[b], block[b + 1], good, counts[0], excess[0])
         w, now, y = (x[b + k][good] for k in (-1, 0, 1))
         expected = (w.sum(), now.sum(), y.sum(), w @ now, now @ y)
-        assert found == pytest.approx(expected) and sums[i] == pytest.approx(expected)
+        assert of_block == pytest.approx(expected) and sums[i] == pytest.approx(expected)
     of_frames = sum(x[b] * (x[b] - 1 - (x[b - 1] + x[b + 1]) / 2) for b in (1, 2, 4))
     assert excess == pytest.approx(np.array([of_frames] * 2)) and counts == pytest.approx(
         np.array([x[[1, 2, 4]].sum(0)] * 2)
@@ -93,10 +93,10 @@ def test_neighbours_are_summed_alike_in_frames_and_in_events():
 def test_swapped_frames_are_told_at_six_standard_errors():
     screen = NeighbourScreen(RING)
     x = np.random.default_rng(3).normal(0, 1, 30)
-    for t, is_told in ((5.9, False), (6.1, True), (-6.1, True)):
+    for t, is_reported in ((5.9, False), (6.1, True), (-6.1, True)):
         moved = x - x.mean() + t * x.std(ddof=1) / np.sqrt(30)
         screen._differences = np.array([30, moved.sum(), (moved**2).sum()])
-        assert ttest_1samp(moved, 0).statistic == pytest.approx(t) and (screen.swapped() is not None) is is_told
+        assert ttest_1samp(moved, 0).statistic == pytest.approx(t) and (screen.swapped() is not None) is is_reported
     screen._differences = np.array([23, 23.0, 23.0])
     assert screen.swapped() is None  # too few
 

@@ -78,15 +78,15 @@ def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced
     """Where groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
     frames, valid = movie(7, 6000, 0.02)
     monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
-    found = []
+    reducers = []
     for most in (1 << 17, 1000):
         monkeypatch.setattr("ainerd_xpcs.numerics._event_sums.MOST", most)
         monkeypatch.setattr("ainerd_xpcs.numerics._event_sums.CHUNK", 256)
         reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64")
         for a in range(0, 6000, 150):
             reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))
-        found.append(reducer)
-    exact, bounded = found
+        reducers.append(reducer)
+    exact, bounded = reducers
     assert exact._of_events.n_sums > 5000 and bounded._of_events.n_sums < 1500
     np.testing.assert_array_equal(bounded.photons(), exact.photons())
     edges = np.array([0, 1000, 4096, 6000])
@@ -100,7 +100,7 @@ def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced
     np.testing.assert_allclose(maps[:, np.abs(away) > 1], wanted[:, np.abs(away) > 1], rtol=1e-12)
     shot_noise = 1 / (exact.photons().min() / len(partition.pixels) / 8)
     assert np.abs(maps - wanted).max() < 0.02 * shot_noise
-    for reducer in found:
+    for reducer in reducers:
         reducer.leave_out([3, 50])
     np.testing.assert_allclose(bounded.maps(), exact.maps(), rtol=1e-3)
 
@@ -118,12 +118,12 @@ def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons
         events.push(Events.of(frames[a:b], a, valid[a:b]))
         if i in asked and b > 1:
             events.result()  # changes nothing
-    wanted, found = dense.result(), events.result()
-    np.testing.assert_array_equal(found.lag, wanted.lag)
-    np.testing.assert_allclose(found.value, wanted.value, rtol=1e-6, atol=1e-6)
+    wanted, of_events = dense.result(), events.result()
+    np.testing.assert_array_equal(of_events.lag, wanted.lag)
+    np.testing.assert_allclose(of_events.value, wanted.value, rtol=1e-6, atol=1e-6)
     # where parts hardly differ, the dense sums themselves are rounded
-    np.testing.assert_allclose(found.error, wanted.error, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(of_events.error, wanted.error, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(of_events.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(events.by_age().edges, dense.by_age().edges)
     np.testing.assert_allclose(events.by_age().value, dense.by_age().value, rtol=1e-6, atol=1e-6)
 
@@ -164,12 +164,12 @@ def test_a_schedule_of_a_billion_ticks(partition):
     assert np.isfinite(c2[:, [0, 0, 7, 7], [0, 7, 0, 7]]).all() and np.isnan(c2[:, 1:7]).all()
     assert reducer.n_pushed == far + 200
     live.push(Events.of(frames[100:], 10**5))
-    found = live.result()
+    g2 = live.result()
     near = [MultiTau(partition) for _ in range(2)]
     near[0].push(frames[:100])
     near[1].push(frames[100:])
-    assert found.lag[-1] > 90_000 and np.isfinite(found.value[:, :10]).all()
-    short, parts = found.value[:, :15], [x.result().value[:, :15] for x in near]
+    assert g2.lag[-1] > 90_000 and np.isfinite(g2.value[:, :10]).all()
+    short, parts = g2.value[:, :15], [x.result().value[:, :15] for x in near]
     pairs = np.array([[(frames[a : a + 100].any((1, 2))).sum() for a in (0, 100)]]).T
     assert np.abs(short - np.average(parts, axis=0, weights=pairs[:, 0])).max() < 0.2
 

@@ -74,8 +74,8 @@ def test_photons_follow_from_the_errors_and_what_lags_have_alone_from_the_scatte
     smooth = scaled(at_counts(terms, 1e3), np.full(60, 0.01))
     for own in (0.0, 0.1, 0.5):
         truth = smooth + own * (1e-4 * np.eye(60) - smooth)
-        found = [own_share(lag, rng.multivariate_normal(np.zeros(60), truth), smooth) for _ in range(20)]
-        assert np.median(found) == pytest.approx(own, abs=0.01 + 0.2 * own)
+        shares = [own_share(lag, rng.multivariate_normal(np.zeros(60), truth), smooth) for _ in range(20)]
+        assert np.median(shares) == pytest.approx(own, abs=0.01 + 0.2 * own)
     alone = rng.normal(0, 0.01, 60)
     assert own_share(lag, alone, smooth) > 0.5 and own_share(lag[:7], alone[:7], smooth[:7, :7]) == 0  # too few to say
 
@@ -91,9 +91,9 @@ def test_errors_scale_and_share_a_covariance():
     covariance = np.array([[4.0, 1.0, 0.5], [1.0, 9.0, 3.0], [0.5, 3.0, 1.0]])
     error = np.array([0.1, 0.2, 0.3])
     for own, kept in ((0.0, 0.99), (0.4, 0.6), (2.0, 0.0)):  # a hundredth at least, and all at most
-        found = scaled(covariance, error, own)
-        assert np.diag(found) == pytest.approx(error**2)
-        assert found[0, 1] == pytest.approx(kept * 1 / (2 * 3) * 0.1 * 0.2) and found[1, 2] == pytest.approx(
+        matrix = scaled(covariance, error, own)
+        assert np.diag(matrix) == pytest.approx(error**2)
+        assert matrix[0, 1] == pytest.approx(kept * 1 / (2 * 3) * 0.1 * 0.2) and matrix[1, 2] == pytest.approx(
             kept * 0.2 * 0.3
         )
     assert poisson_error(np.array([1.2, 0.5, np.nan]), 0.1, np.array([1e4, 4e4, 1e4])) == pytest.approx(

@@ -13,8 +13,8 @@ RING = (PLACE.q_inv_nm > 0.0122) & (PLACE.q_inv_nm < 0.0148)
 BINS = Partition.from_roi_map(np.where(RING, (PLACE.phi_deg - 75) % 360 // 30 + 1, 0).astype(int))
 
 
-def seen(ratio, seed=0, told_deg=90.0, **sample):
-    """The ratio that is found if the gap of the sample is narrower than the one that is told by `ratio`."""
+def seen(ratio, seed=0, flow_deg=90.0, **sample):
+    """The ratio of the strains if the gap of the sample is `ratio` of the gap that is given."""
     rng = np.random.default_rng(seed)
     t_s = frame_times(STEADY, 3, np.arange(16) / 16, rng=rng)
     moved = Cycled(family="sheared", oscillation=STEADY, gap_nm=GAP_NM * ratio, direction_deg=90.0, **sample)
@@ -22,23 +22,23 @@ def seen(ratio, seed=0, told_deg=90.0, **sample):
     counts = np.zeros((len(t_s), RING.size), np.uint16)
     counts[:, PLACE.ring] = rng.poisson(5 * frames)
     c2 = two_time(counts.reshape(-1, *PLACE.frame_shape), BINS)
-    q_flow = PLACE.q_inv_nm * np.cos(np.deg2rad(PLACE.phi_deg - told_deg))
+    q_flow = PLACE.q_inv_nm * np.cos(np.deg2rad(PLACE.phi_deg - flow_deg))
     return strain_seen(c2, STEADY.strain(t_s), BINS, q_flow, GAP_NM)
 
 
 @pytest.mark.parametrize(("ratio", "diffusion_nm2"), [(1.0, 0.0), (0.7, 300.0)])
 def test_the_ratio_is_that_of_the_gaps_also_beside_diffusion(ratio, diffusion_nm2):
-    found = [seen(ratio, seed, diffusion_nm2=diffusion_nm2) for seed in range(4)]
-    assert np.mean([each.ratio for each in found]) == pytest.approx(ratio, abs=0.06)
-    assert max(abs(each.ratio - ratio) / each.error for each in found) < 3.5
-    assert max(each.error for each in found) < 0.1
+    ratios = [seen(ratio, seed, diffusion_nm2=diffusion_nm2) for seed in range(4)]
+    assert np.mean([each.ratio for each in ratios]) == pytest.approx(ratio, abs=0.06)
+    assert max(abs(each.ratio - ratio) / each.error for each in ratios) < 3.5
+    assert max(each.error for each in ratios) < 0.1
 
 
-@pytest.mark.parametrize(("ratio", "told_deg"), [(0.001, 90.0), (30.0, 90.0), (1.0, 0.0)])
-def test_speckle_that_does_not_tell_is_refused(ratio, told_deg):
-    """The sample is not strained, or loses its speckle between two frames, or the flow is told to be across."""
+@pytest.mark.parametrize(("ratio", "flow_deg"), [(0.001, 90.0), (30.0, 90.0), (1.0, 0.0)])
+def test_speckle_that_does_not_tell_is_refused(ratio, flow_deg):
+    """The sample is not strained, or loses its speckle between two frames, or the given direction is that across the flow."""
     with pytest.raises(ValueError, match="does not tell the strain"):
-        seen(ratio, told_deg=told_deg)
+        seen(ratio, flow_deg=flow_deg)
 
 
 def test_what_does_not_fit_is_refused():

@@ -33,8 +33,8 @@ def test_the_full_map_is_its_formula(frames, partition):
     valid[[3, 20, 21]] = False
     spoilt[40] = 0
     spoilt[50, partition.roi_map == 2] = 0
-    found = two_time(spoilt, partition, valid=valid, dtype="float64")
-    np.testing.assert_allclose(found, full_map(spoilt, partition, valid), rtol=0, atol=1e-12)
+    maps = two_time(spoilt, partition, valid=valid, dtype="float64")
+    np.testing.assert_allclose(maps, full_map(spoilt, partition, valid), rtol=0, atol=1e-12)
 
 
 def test_without_static_labels_it_is_the_definition_of_others(frames, partition):
@@ -132,8 +132,8 @@ def test_frames_without_a_photon_are_left_out_automatically(frames, partition):
     dark[[5, 6]] = 0
     valid = np.ones(60, bool)
     valid[[5, 6]] = False
-    found = reduce(dark, partition, size=12, dtype="float64")
-    assert np.allclose(found, reduce(frames, partition, size=12, valid=valid, dtype="float64"), atol=1e-12)
+    maps = reduce(dark, partition, size=12, dtype="float64")
+    assert np.allclose(maps, reduce(frames, partition, size=12, valid=valid, dtype="float64"), atol=1e-12)
 
 
 def test_a_static_pattern_shows_its_contrast_on_the_diagonal_too():

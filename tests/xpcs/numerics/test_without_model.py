@@ -21,7 +21,7 @@ def when(decay, level):
     return fine[(decay(fine) < level * decay(LAG[:3]).mean()).argmax()]
 
 
-def found(decay, error, n, seed=0, shared=0.0):
+def numbers_of(decay, error, n, seed=0, shared=0.0):
     """Return the numbers of `n` noisy curves of contrast .2, of which a share of the contrast fluctuates."""
     rng, y = np.random.default_rng(seed), 0.2 * decay(LAG)
     error = np.broadcast_to(error, y.shape)
@@ -43,7 +43,7 @@ def pulls(each, name, truth):
 @pytest.mark.parametrize("name", CURVES)
 def test_errors_are_those_of_the_curve_with_its_first_lags(name):
     decay = CURVES[name]
-    of = [found(decay, error, 120, seed) for seed, error in enumerate((0.006, 0.015))]
+    of = [numbers_of(decay, error, 120, seed) for seed, error in enumerate((0.006, 0.015))]
     for number, level in LEVELS.items():
         z = np.concatenate([pulls(each, number, when(decay, level)) for each in of])
         assert np.isfinite(z).mean() > 0.9
@@ -55,23 +55,23 @@ def test_errors_are_those_of_the_curve_with_its_first_lags(name):
 
 def test_errors_of_curves_of_little_noise_are_rather_too_large():
     for decay in CURVES.values():
-        of = found(decay, 0.002, 60)
+        of = numbers_of(decay, 0.002, 60)
         for number, level in LEVELS.items():
             assert 0.7 < np.sqrt(np.mean(pulls(of, number, when(decay, level)) ** 2)) < 1.2
 
 
 def test_the_error_of_the_value_at_the_first_lags_counts():
     noisy_first = np.where(LAG < 10, 0.02, 0.002)
-    of = found(CURVES["two steps"], noisy_first, 120)
+    of = numbers_of(CURVES["two steps"], noisy_first, 120)
     z = pulls(of, "tau_e2", when(CURVES["two steps"], np.exp(-2)))
     assert 0.85 < np.sqrt(np.nanmean(z**2)) < 1.2
-    precise = np.nanmedian(column(found(CURVES["two steps"], 0.002, 20), "tau_e2_err"))
+    precise = np.nanmedian(column(numbers_of(CURVES["two steps"], 0.002, 20), "tau_e2_err"))
     assert np.nanmedian(column(of, "tau_e2_err")) > 1.3 * precise
 
 
 def test_a_contrast_that_fluctuates_changes_no_time():
     """The covariance of the lags counts: they all go up or down together."""
-    same, alone = (found(CURVES["stretched"], 0.003, 100, shared=x) for x in (0.1, 0.0))
+    same, alone = (numbers_of(CURVES["stretched"], 0.003, 100, shared=x) for x in (0.1, 0.0))
     assert np.allclose(*(np.median(column(x, "tau_half_err")) for x in (same, alone)), rtol=0.15)
     z = pulls(same, "tau_half", when(CURVES["stretched"], 0.5))
     assert 0.85 < np.sqrt(np.mean(z**2)) < 1.2
@@ -81,7 +81,7 @@ def test_a_level_outside_the_lags_has_a_limit_that_holds():
     def slow(t):
         return np.exp(-2 * (t / 9000))  # falls to .64 within the lags
 
-    of = found(slow, 0.01, 100)
+    of = numbers_of(slow, 0.01, 100)
     for level in LEVELS:
         assert np.isnan(column(of, level)).all() and np.isnan(column(of, f"{level}_below")).all()
         assert (column(of, f"{level}_above") <= LAG[-1] * (1 + 1e-9)).all()
@@ -92,7 +92,7 @@ def test_a_level_outside_the_lags_has_a_limit_that_holds():
 
 def test_limits_of_a_time_that_noise_hides_hold():
     decay = CURVES["two steps"]
-    of = found(decay, 0.05, 200, seed=3)
+    of = numbers_of(decay, 0.05, 200, seed=3)
     for level, share in LEVELS.items():
         above, below = (column(of, f"{level}_{side}") for side in ("above", "below"))
         limited = np.isfinite(above) | np.isfinite(below)
@@ -102,7 +102,7 @@ def test_limits_of_a_time_that_noise_hides_hold():
 
 
 def test_the_slope_is_that_of_a_straight_line_over_the_decades():
-    of = found(lambda t: 1 - 0.2 * np.log10(t), 0.004, 80)
+    of = numbers_of(lambda t: 1 - 0.2 * np.log10(t), 0.004, 80)
     first = np.mean(1 - 0.2 * np.log10(LAG[:3]))
     slope = column(of, "slope")
     assert abs(slope.mean() + 0.2 / first) < 0.003
@@ -110,8 +110,8 @@ def test_the_slope_is_that_of_a_straight_line_over_the_decades():
 
 
 def test_a_curve_without_a_visible_value_at_the_first_lags_has_no_numbers():
-    assert not any(found(CURVES["stretched"], 0.5, 50)[0])
-    assert sum(bool(each) for each in found(lambda t: 0 * t, 0.01, 100)) <= 3
+    assert not any(numbers_of(CURVES["stretched"], 0.5, 50)[0])
+    assert sum(bool(each) for each in numbers_of(lambda t: 0 * t, 0.01, 100)) <= 3
     assert without_model(LAG[:5], CURVES["stretched"](LAG[:5]), 1e-4 * np.eye(5)) == {}
 
 
