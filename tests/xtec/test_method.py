@@ -88,11 +88,11 @@ def test_known_gaussians_are_found_with_their_number():
     rng = np.random.default_rng(1)
     truth, means = np.repeat(np.arange(3), 600), rng.normal(0, 1, (3, 12))
     x = (means[truth] + rng.normal(0, 0.2, (1800, 12))).astype(np.float32)
-    found = find_clusters(x, None, 5)
-    assert found.mixture.k == 3 and found.stable and adjusted_rand_score(truth, found.labels) == 1
-    nearest = np.linalg.norm(found.mixture.means[:, None] - means, axis=2).min(axis=0)
+    clusters = find_clusters(x, None, 5)
+    assert clusters.mixture.k == 3 and clusters.stable and adjusted_rand_score(truth, clusters.labels) == 1
+    nearest = np.linalg.norm(clusters.mixture.means[:, None] - means, axis=2).min(axis=0)
     assert nearest.max() < 0.05
-    np.testing.assert_allclose(found.mixture.variances, 0.04, rtol=0.25)
+    np.testing.assert_allclose(clusters.mixture.variances, 0.04, rtol=0.25)
     noise = find_clusters(rng.normal(size=(1500, 12)).astype(np.float32), 4, 5)
     assert not noise.stable
 
@@ -108,9 +108,9 @@ def test_smoothing_agrees_with_the_matrix_of_xtec(length, cell):
 def test_smoothed_clusters_agree_with_xtec_with_the_same_matrix():
     x, positions = X[::4], np.argwhere(KEEP.reshape(96, 96))[::4] / 2
     smooth, start = smoothing(positions, 1.0), fit(x, 4)
-    found = responsibilities(x, improve(x, start, smooth=smooth), smooth)[0].argmax(axis=0)
+    labels = responsibilities(x, improve(x, start, smooth=smooth), smooth)[0].argmax(axis=0)
     peer = damped(x.astype(float), start.means, start.variances, smooth=csr_array(neighbours(positions, 1.0)))
-    assert adjusted_rand_score(found, peer) >= 0.99
+    assert adjusted_rand_score(labels, peer) >= 0.99
 
 
 def test_a_known_transition_is_found():
@@ -119,16 +119,16 @@ def test_a_known_transition_is_found():
         curve = 2 * np.clip(1 - t / at, 0, None) ** 0.66 + 0.8 / (1 + np.abs(t - at) / 6) - 0.002 * t
         y = curve + np.random.default_rng(0).normal(0, 0.01, n)
         both = posteriors(t, np.stack([y, 0.1 - 0.002 * t]), np.full((2, n), 0.01))
-        (found,) = transitions(t, both)
-        assert found.low < at < found.high and found.high - found.low < 2 * (t[1] - t[0])
-        assert found.high - found.low >= 2 / 3 * (t[1] - t[0]) - 1e-9 and found.clusters == (0,)
+        (transition,) = transitions(t, both)
+        assert transition.low < at < transition.high and transition.high - transition.low < 2 * (t[1] - t[0])
+        assert transition.high - transition.low >= 2 / 3 * (t[1] - t[0]) - 1e-9 and transition.clusters == (0,)
 
 
 def test_few_uneven_temperatures_widen_the_interval():
     t = np.array([30.0, 52, 67, 80, 130, 142, 152, 155, 174, 180])
     curve = 4 * np.clip(1 - t / 61.8, 0, None) ** 0.66 + 1 / (1 + ((t - 61.8) / np.where(t > 61.8, 6, 2)) ** 2)
-    (found,) = transitions(t, posteriors(t, curve[None], np.full((1, t.size), 0.003)))
-    assert found.low < 61.8 < found.high and found.high - found.low > 6
+    (transition,) = transitions(t, posteriors(t, curve[None], np.full((1, t.size), 0.003)))
+    assert transition.low < 61.8 < transition.high and transition.high - transition.low > 6
 
 
 def test_a_line_or_few_temperatures_show_no_transition():
@@ -150,11 +150,11 @@ def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
     find_clusters(x[:100], 3, 3)
     tracemalloc.start()
     try:
-        found = find_clusters(x, 3, 3)
+        clusters = find_clusters(x, 3, 3)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert np.bincount(found.labels).tolist() == [60_000] * 3 and x.dtype == np.float32
+    assert np.bincount(clusters.labels).tolist() == [60_000] * 3 and x.dtype == np.float32
     assert peak < 0.5 * x.nbytes
 
 

@@ -71,10 +71,10 @@ def test_the_monitor_corrects_for_the_beam():
     assert np.abs(by_monitor - steady).max() < 0.03 < 0.08 < np.abs(plain - steady).max()
 
 
-def mean_trajectory(found):
+def mean_trajectory(analysis):
     """Return the mean trajectory of all kept pixels."""
-    pixels = found.tables["cluster"]["pixels"]
-    return pixels @ found.arrays["trajectories"] / pixels.sum()
+    pixels = analysis.tables["cluster"]["pixels"]
+    return pixels @ analysis.arrays["trajectories"] / pixels.sum()
 
 
 def test_repeated_temperatures_are_summed_and_half_a_ramp_is_analyzed():
@@ -144,13 +144,13 @@ def test_bad_input_gives_a_reason(changes, why):
 
 @pytest.mark.parametrize("options", [{}, {"clusters": 6}, {"scale": "zscore"}, {"cut": 4.5}, {"clusters": 1}], ids=str)
 def test_background_shows_no_transition_with_any_cut(options):
-    found = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
-    assert found.summary["transitions"] == 0 and "transition" not in found.tables
-    noise = found.summary["noise_clusters"]
-    assert noise == (0 if options.get("clusters") == 1 else found.summary["clusters"])
-    sentence = " ".join(sentences(found.summary))
+    analysis = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
+    assert analysis.summary["transitions"] == 0 and "transition" not in analysis.tables
+    noise = analysis.summary["noise_clusters"]
+    assert noise == (0 if options.get("clusters") == 1 else analysis.summary["clusters"])
+    sentence = " ".join(sentences(analysis.summary))
     assert "no significant transition" in sentence and ("noise" in sentence) == bool(noise)
-    assert set(found.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
+    assert set(analysis.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
 
 
 def test_one_frame_and_frames_of_another_shape():
@@ -168,8 +168,8 @@ def test_one_frame_and_frames_of_another_shape():
 
 def test_a_frame_without_counts_and_frames_of_another_dtype_do_not_fail_a_ramp():
     dark = np.where(np.arange(len(TEMPERATURES)) == 4, 0, 1)[:, None, None] * ramp(7, n=128).frames
-    found = analyse(XTEC(clusters=3), replace(RUN, frames=dark.astype(np.uint16)))
-    assert found.summary["followed"] == "no: too few peaks could be followed"
+    analysis = analyse(XTEC(clusters=3), replace(RUN, frames=dark.astype(np.uint16)))
+    assert analysis.summary["followed"] == "no: too few peaks could be followed"
     first, *others = singles(RUN, range(len(TEMPERATURES)))
     feed = Feed(XTEC(clusters=3), first, n_frames=None).push()
     for other in others:
@@ -184,10 +184,10 @@ def test_frames_beyond_the_memory_go_to_disk_and_change_no_bit():
 
 def test_expansion_is_followed_if_requested():
     moving = ramp(7, n=128, expansion_per_k=4e-4)  # 0.06 of 64 px: almost 4 px at the edge
-    found = {follow: analyse(XTEC(clusters=4, follow=follow), moving).summary for follow in (True, False)}
-    assert found[True]["followed"] == "yes"
-    assert found[True]["expansion_px"] == pytest.approx(4e-4 * 150 * 64 * 2**0.5, rel=0.1)
-    assert found[False]["followed"] == "not asked for"
+    summaries = {follow: analyse(XTEC(clusters=4, follow=follow), moving).summary for follow in (True, False)}
+    assert summaries[True]["followed"] == "yes"
+    assert summaries[True]["expansion_px"] == pytest.approx(4e-4 * 150 * 64 * 2**0.5, rel=0.1)
+    assert summaries[False]["followed"] == "not asked for"
 
 
 def test_a_peak_unlike_all_others_is_novel():
@@ -198,8 +198,8 @@ def test_a_peak_unlike_all_others_is_novel():
 
 
 def test_with_few_patches_there_is_no_verdict():
-    found = analyse(XTEC(clusters=3), RUN)
-    assert found.novelty_p is None and found.calibration["n"] == 0 and found.summary["odd_patches"] == 0
+    analysis = analyse(XTEC(clusters=3), RUN)
+    assert analysis.novelty_p is None and analysis.calibration["n"] == 0 and analysis.summary["odd_patches"] == 0
 
 
 def test_steering_spreads_four_temperatures_then_approaches_a_transition_and_restarts_with_the_next_ramp():

@@ -61,11 +61,11 @@ def run(tmp_path, monkeypatch):
 def test_files_are_averaged_and_fitted(m, run):
     for i in range(m):
         write(f"r{i}.hdf", curves(i, factor=0.4 if i == 5 else 1.0), photons=0.5 + 0.1 * (i % 2))
-    done, said = run(*(f"r{i}.hdf" for i in range(m)))
-    assert done.exit_code == 0, said
+    done, text = run(*(f"r{i}.hdf" for i in range(m)))
+    assert done.exit_code == 0, text
     kept = [i for i in range(m) if i != 5]
-    assert f"{len(kept)} of {m} repeats are averaged" in said
-    assert ("r5.hdf is left out: g2" in said) == (m > 5)
+    assert f"{len(kept)} of {m} repeats are averaged" in text
+    assert ("r5.hdf is left out: g2" in text) == (m > 5)
     with h5py.File("average.h5") as file:
         # the square of the photons is the weight
         weight = np.array([(0.5 + 0.1 * (i % 2)) ** 2 for i in kept])
@@ -85,12 +85,12 @@ def test_damage_by_the_beam_is_found(run):
     names = [f"r{i}.hdf" for i in range(15)]
     for i, name in enumerate(names):
         write(name, curves(i, factor=1.02**i), photons=0.5 * 0.99**i)
-    _, said = run(*names)
-    assert "τ has a trend, +3" in said and "the intensity has a trend, -13" in said and "damage by the beam" in said
+    _, text = run(*names)
+    assert "τ has a trend, +3" in text and "the intensity has a trend, -13" in text and "damage by the beam" in text
     for i, name in enumerate(names):
         write(name, curves(i))
-    _, said = run(*names, "--force")
-    assert "τ has no trend" in said and "the intensity has no trend" in said and "damage" not in said
+    _, text = run(*names, "--force")
+    assert "τ has no trend" in text and "the intensity has no trend" in text and "damage" not in text
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_damage_by_the_beam_is_found(run):
 def test_what_is_no_repeat_is_refused(change, why, run):
     write("r0.hdf", curves(0))
     change()
-    done, said = run("r0.hdf", "r1.hdf")
-    assert done.exit_code == 1 and why in said and isinstance(done.exception, ValueError)
+    done, text = run("r0.hdf", "r1.hdf")
+    assert done.exit_code == 1 and why in text and isinstance(done.exception, ValueError)
 
 
 def test_one_is_no_average(run):
@@ -152,8 +152,8 @@ def test_results_on_a_server_are_averaged(store):
     np.testing.assert_allclose(mean.fitted.curves.g2, expected, rtol=1e-6)
     assert np.abs((mean.fitted.fit.tau - TAU_S) / mean.fitted.fit.tau_err).max() < 3
     # seven steps of 10 %; the lags have 36 of them, and tau does not change
-    said = " ".join(mean.sentences())
-    assert "the intensity has a trend, -52.2 % from the smallest to the largest dose" in said and "damage" in said
+    text = " ".join(mean.sentences())
+    assert "the intensity has a trend, -52.2 % from the smallest to the largest dose" in text and "damage" in text
     assert mean.dose.tolist() == [10.0 * i for i in range(8)]
 
 
@@ -168,8 +168,8 @@ def test_results_that_cannot_be_averaged_are_refused(store):
 
 def test_results_are_averaged_by_command(store, place, run, monkeypatch):
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
-    done, said = run(*range(1, 9), "--dose", "dose", "--tiled", place.uri)
-    assert done.exit_code == 0 and "7 of 8 repeats are averaged" in said, said
+    done, text = run(*range(1, 9), "--dose", "dose", "--tiled", place.uri)
+    assert done.exit_code == 0 and "7 of 8 repeats are averaged" in text, text
     with h5py.File("average.h5") as file:
         assert file["repeats/dose"].attrs["name"] == "dose" and file["repeats/name"].asstr()[3] == "scan 4"
 
@@ -195,12 +195,12 @@ def test_many_results_are_drawn_over_q(store):
 
 def test_many_are_drawn_by_command(store, place, run, monkeypatch):
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
-    done, said = run("over-q", *range(1, 9), "--by", "dose", "--tiled", place.uri, "--out", "results.pdf")
-    assert done.exit_code == 0, said
+    done, text = run("over-q", *range(1, 9), "--by", "dose", "--tiled", place.uri, "--out", "results.pdf")
+    assert done.exit_code == 0, text
     for i in range(3):
         write(f"r{i}.hdf", curves(i))
-    done, said = run("over-q", *(f"r{i}.hdf" for i in range(3)))
-    assert done.exit_code == 0 and "figure: over_q.png" in said, said
+    done, text = run("over-q", *(f"r{i}.hdf" for i in range(3)))
+    assert done.exit_code == 0 and "figure: over_q.png" in text, text
     assert Path("over_q.png").stat().st_size > 10_000 and Path("results.pdf").stat().st_size > 10_000
     assert "--by is for results" in run("over-q", "r0.hdf", "--by", "x", "--force")[1]
     assert "give a name that ends in .png" in run("over-q", "r0.hdf", "--out", "x.txt")[1]

@@ -226,8 +226,8 @@ def test_the_shipped_regimes_are_of_the_shipped_bank_and_encoder():
 def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
     """Means over many draws of the bank's features are those of runs of all bins, seen the public way."""
     bank = Bank.load(small[0])
-    told = {"by_azimuth": by_azimuth, "n_roi": n_roi, "contrast": 0.2, "contrast_err": 0.01, **RUN}
-    draws = np.stack([bank.features(encoder, seed=s, **told) for s in range(12)])
+    statistics = {"by_azimuth": by_azimuth, "n_roi": n_roi, "contrast": 0.2, "contrast_err": 0.01, **RUN}
+    draws = np.stack([bank.features(encoder, seed=s, **statistics) for s in range(12)])
     rng = np.random.default_rng(3)
     flow = bank.families.index("flow")
     for number in (0, flow):
@@ -243,15 +243,15 @@ def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
 def test_bins_of_part_of_a_circle_and_of_unequal_pixels_have_their_own_bank(encoder, small):
     bank, rng, phi = Bank.load(small[0]), np.random.default_rng(8), np.arange(5.0, 95.0, 10.0)
     pixels = np.array([570.0, 570, 90, 570, 570, 90, 570, 570, 570])
-    told = {"n_frames": 500, "counts": 0.5, "n_pixels": pixels, "phi_deg": phi}
-    draws = np.stack([bank.features(encoder, contrast=0.2, contrast_err=0.01, seed=s, **told) for s in range(12)])
+    statistics = {"n_frames": 500, "counts": 0.5, "n_pixels": pixels, "phi_deg": phi}
+    draws = np.stack([bank.features(encoder, contrast=0.2, contrast_err=0.01, seed=s, **statistics) for s in range(12)])
     flow = bank.families.index("flow")
     clean = 0.2 * seen_from([small[1][flow]], phi, np.full(9, 10.0))[0]
     seen = []
     for _ in range(12):
         run = noisy(clean, n_pixels=pixels, n_frames=500, counts=0.5, rng=rng).swapaxes(0, 1)
         add_systematics(run, (0.2 + 64 / 250) / np.sqrt(pixels.sum()), rng, baseline=0.005)
-        seen.append(run_features(encoder, run[0], **told))
+        seen.append(run_features(encoder, run[0], **statistics))
     spread = np.hypot(np.std(seen, axis=0), draws[:, flow].std(0)) + 0.02
     assert (np.abs(np.mean(seen, axis=0) - draws[:, flow].mean(0)) / spread).max() < 2.5
 

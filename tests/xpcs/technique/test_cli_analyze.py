@@ -107,9 +107,9 @@ def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, mes
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(SystemExit) as ended:
         main()
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith("ainerd: ") and message in said and said.count("\n") == 1
+    assert printed.startswith("ainerd: ") and message in printed and printed.count("\n") == 1
 
 
 def test_without_the_agents_extra_the_way_out_is_said():

@@ -159,9 +159,9 @@ def test_counts_of_pychx(written):
 
 @pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
 def test_the_command_fits_them(layout, written, tmp_path):
-    done, said = run(written(layout))
-    assert done.exit_code == 0, said
-    assert "12 lags, 0.02 to 1.28 s" in said and "no fit" not in said
+    done, printed = run(written(layout))
+    assert done.exit_code == 0, printed
+    assert "12 lags, 0.02 to 1.28 s" in printed and "no fit" not in printed
     with h5py.File(tmp_path / "result_g2.h5") as results:
         np.testing.assert_allclose(results["fit/tau_s"], TAU_S, rtol=1e-3)
         np.testing.assert_allclose(results["g2"], G2)
@@ -175,8 +175,8 @@ def test_curves_without_bins_have_no_q(written):
         masks = file["entry/instrument/masks"]
         masks["dynamic_roi_map"][:2] = [[4], [5]]
         del masks["dynamic_q_list"]
-    done, said = run(path)
-    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 5" in said
+    done, printed = run(path)
+    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 5" in printed
     assert np.isnan(read_curves(path).q).all()
 
 
@@ -222,8 +222,8 @@ def test_what_does_not_fit_is_named(layout, name, value, message, written):
         del file[name]
         if value is not None:
             file[name] = value
-    done, said = run(path)
-    assert done.exit_code != 0 and message in said and isinstance(done.exception, ValueError)
+    done, printed = run(path)
+    assert done.exit_code != 0 and message in printed and isinstance(done.exception, ValueError)
 
 
 def test_the_time_of_a_frame_may_be_told(written):
@@ -231,8 +231,8 @@ def test_the_time_of_a_frame_may_be_told(written):
     with h5py.File(path, "r+") as file:
         file["xpcs/avg_frames"][...] = 4
     np.testing.assert_allclose(read_curves(path, frame_time_s=0.5).tau_s, 0.5 * LAGS)
-    done, said = run(path, "--frame-time", 0.5)
-    assert done.exit_code == 0 and "0.5 to 32 s" in said
+    done, printed = run(path, "--frame-time", 0.5)
+    assert done.exit_code == 0 and "0.5 to 32 s" in printed
 
 
 def test_without_errors_they_are_not_known(written):
@@ -245,9 +245,9 @@ def test_without_errors_they_are_not_known(written):
 def test_a_file_without_g2_wants_bins(tmp_path):
     with h5py.File(tmp_path / "frames.h5", "w") as file:
         file["entry/data/data"] = np.zeros((3, 4, 5))
-    done, said = run(tmp_path / "frames.h5")
-    assert done.exit_code != 0 and "holds no g2 in a known layout (entry/XPCS/data/g2, entry/data/g2" in said
-    assert "only entry. For a file of frames give the bins, --roi" in said
+    done, printed = run(tmp_path / "frames.h5")
+    assert done.exit_code != 0 and "holds no g2 in a known layout (entry/XPCS/data/g2, entry/data/g2" in printed
+    assert "only entry. For a file of frames give the bins, --roi" in printed
 
 
 def test_a_link_does_not_lead_away(written, tmp_path):

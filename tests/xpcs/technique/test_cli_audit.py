@@ -48,8 +48,8 @@ def run(*arguments):
 
 
 def test_what_is_found_in_frames_is_masked_and_then_nothing_is_left(folder, tmp_path):
-    found = folder / "found.npy"
-    done = run(folder / "run.h5", "--roi", folder / "edge.toml", "--mask", found)
+    mask = folder / "found.npy"
+    done = run(folder / "run.h5", "--roi", folder / "edge.toml", "--mask", mask)
     assert done.exit_code == 0, done.output
     lines = {line.split("│")[1].strip(): line for line in done.output.splitlines() if line.startswith("│")}
     assert "left out by ainerd already: copy" in lines[f"frame {COPY}"] and "% of the light" in lines[f"frame {DIM}"]
@@ -58,7 +58,7 @@ def test_what_is_found_in_frames_is_masked_and_then_nothing_is_left(folder, tmp_
     assert "pixels left out by ainerd already: 1; found in what is left: 1" in done.output
     expected = np.load(folder / "edge.npy")  # the mask of the settings is kept
     expected[*HOT] = expected[*FLICKERING] = True
-    assert np.array_equal(np.load(found), expected)
+    assert np.array_equal(np.load(mask), expected)
     again = run(folder / "run.h5", "--roi", folder / "found.toml")
     assert again.exit_code == 0 and "pixels left out by ainerd already: 0; found in what is left: 0" in again.output
 

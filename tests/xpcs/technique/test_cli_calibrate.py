@@ -87,7 +87,7 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--n", 0), "nothing to make a bank of"),
         (("--n", 300), "--n 300: a bank with enough of each kind needs 456 exposures"),
@@ -95,6 +95,6 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
         (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),
     ],
 )
-def test_what_cannot_be_done_is_said(run, arguments, said):
+def test_what_cannot_be_done_is_said(run, arguments, message):
     done = run(*arguments)
-    assert isinstance(done.exception, ValueError) and said in str(done.exception)
+    assert isinstance(done.exception, ValueError) and message in str(done.exception)

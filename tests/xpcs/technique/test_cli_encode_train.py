@@ -38,8 +38,8 @@ def test_encode_states_its_rule_and_draws(c2, here, scale, rule):
     result = run("encode", "map.npy")
     z = Encoder.load().encode(c2[None])[0]
     assert result.exit_code == 0
-    said = " ".join(result.output.split())
-    assert rule in said and "run" in said and f"{z[0]:.3g}" in said
+    printed = " ".join(result.output.split())
+    assert rule in printed and "run" in printed and f"{z[0]:.3g}" in printed
     assert imread(here / "map_encoded.png").std() > 0
 
 

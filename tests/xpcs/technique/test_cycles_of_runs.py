@@ -85,8 +85,8 @@ def watched(readings):
 
 def test_echoes_and_moduli_are_those_of_the_sample():
     t_s, _ = movie()
-    found = watched(Record(record(), t_s[0])).finish()
-    numbers = cycle_numbers(found, partition(), rings(partition()))
+    result = watched(Record(record(), t_s[0])).finish()
+    numbers = cycle_numbers(result, partition(), rings(partition()))
     tau, error = numbers.summary["tau_cycles"], numbers.summary["tau_cycles_err"]
     assert tau == pytest.approx(1 / (D * np.mean(PLACE.q_inv_nm**2)), abs=4 * error)
     assert error < 0.25 * tau
@@ -114,21 +114,21 @@ def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
 
 def test_numbers_of_cycles_are_on_the_page():
     page = (ROOT / "docs/reference/results.md").read_text().split("### Cyclic shear")[1].split("\n### ")[0]
-    said = set(re.findall(r"`(\w+)`", page))
-    assert {*UNITS, *TEXTS, *DIMS} - said - {f"{name}_err" for name in said} == set()
+    names = set(re.findall(r"`(\w+)`", page))
+    assert {*UNITS, *TEXTS, *DIMS} - names - {f"{name}_err" for name in names} == set()
 
 
 @pytest.mark.parametrize("part", [40, 500])
 def test_phases_count_on_while_the_record_comes(part):
     drifting = record(seconds=400.0)
     clock = CycleClock(KEYS, Record(drifting, 5.0))
-    found = []
+    phases = []
     for first in range(0, 1500, part):
         time = 5.0 + 0.25 * np.arange(first, min(first + part, 1500))
         clock._readings.until_s = time[-1] + 0.01
-        found.append(clock.phases(time, clock.record()))
+        phases.append(clock.phases(time, clock.record()))
     truth = STEADY.cycle(5.0 + 0.25 * np.arange(1500))
-    off = np.concatenate(found) - truth
+    off = np.concatenate(phases) - truth
     assert np.isfinite(off).all()
     assert off.std() < 0.003
     assert abs(off.mean() - round(off.mean())) < 0.003
@@ -171,9 +171,9 @@ def test_clocks_that_differ_are_corrected():
     settings = KEYS.model_copy(update={"within": 0.04})
     cycles = Cycles(settings, partition(), Record(record(seconds=40.0), gate_s), 2.0 / 16)
     cycles.push(block(0, counts[:, partition().pixels]))
-    found = cycles.finish()
-    assert found.offset.cycles == pytest.approx(off, abs=4 * found.offset.error)
-    assert found.curves.off_phase < 0.02
+    result = cycles.finish()
+    assert result.offset.cycles == pytest.approx(off, abs=4 * result.offset.error)
+    assert result.curves.off_phase < 0.02
 
 
 class Unread(Record):
@@ -233,13 +233,13 @@ def analysed(settings, readings):
 
 def test_an_ordinary_echo_is_ordinary_and_a_cycle_counts_as_a_frame():
     """A frame a cycle: the same frames without a record are a run whose map is that of the cycles."""
-    found, without = analysed(KEYS, Record(record(), movie()[0][0])), analysed(CyclesSettings(), None)
-    assert found.novelty_p > 0.05
-    assert found.novelty_p == pytest.approx(without.novelty_p, abs=0.2)
-    np.testing.assert_allclose(found.embedding, without.embedding, atol=0.1 * np.abs(without.embedding).max())
-    assert {"echo", "echo_c2"} <= set(found.arrays)
-    assert {"echoes", "cycles"} <= set(found.tables)
-    assert all(found.dims[name] == DIMS[name] for name in ("echo", "echo_lag", "echo_c2"))
+    with_cycles, without = analysed(KEYS, Record(record(), movie()[0][0])), analysed(CyclesSettings(), None)
+    assert with_cycles.novelty_p > 0.05
+    assert with_cycles.novelty_p == pytest.approx(without.novelty_p, abs=0.2)
+    np.testing.assert_allclose(with_cycles.embedding, without.embedding, atol=0.1 * np.abs(without.embedding).max())
+    assert {"echo", "echo_c2"} <= set(with_cycles.arrays)
+    assert {"echoes", "cycles"} <= set(with_cycles.tables)
+    assert all(with_cycles.dims[name] == DIMS[name] for name in ("echo", "echo_lag", "echo_c2"))
 
 
 def test_the_calibration_is_ready_when_the_last_cycle_ends(monkeypatch):

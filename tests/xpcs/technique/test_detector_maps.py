@@ -105,8 +105,8 @@ def test_a_q_map_brings_mask_and_flat_field(tmp_path):
     nexus(tmp_path / "qmap.h5", pixel_mask=marked, flatfield=FLAT)
     settings = PartitionSettings(file=tmp_path / "qmap.h5")
     assert build_partition(settings).n_pixels.sum() == (bins.roi_map[marked == 0] > 0).sum()
-    (found,) = [x for x in check_bins(build_partition(settings), settings) if x.subject == "flat field"]
-    assert found.state.startswith("qmap.h5, factors 0.8 to 1.25: counts are multiplied")
+    (finding,) = [x for x in check_bins(build_partition(settings), settings) if x.subject == "flat field"]
+    assert finding.state.startswith("qmap.h5, factors 0.8 to 1.25: counts are multiplied")
 
 
 @pytest.mark.parametrize("flag", ["flatfield_applied", "flatfield_correction_applied"])

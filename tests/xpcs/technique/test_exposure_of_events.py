@@ -68,15 +68,15 @@ def test_a_hot_pixel_and_a_closed_shutter_are_left_out(technique, frames):
     spoilt[:, 7, 9] += rng.poisson(0.5, len(frames)).astype(np.uint16)
     spoilt[1000:1100] = rng.poisson(2e-4, (100, *SHAPE))
     events, dense = (result(technique, spoilt, as_events) for as_events in (True, False))
-    for found in (events, dense):
-        table = found.tables["left_out"]
+    for analysis in (events, dense):
+        table = analysis.tables["left_out"]
         assert table["index"][table["what"] == "pixel"].tolist() == [7 * 60 + 9]
         dark = table["reason"] == "dark"
         assert (table["index"][dark].tolist(), table["n"][dark].tolist()) == ([1000], [100])
-        assert abs(found.summary["tau_s"] + FRAME_TIME_S / np.log(0.99)) < 3 * found.summary["tau_s_err"]
+        assert abs(analysis.summary["tau_s"] + FRAME_TIME_S / np.log(0.99)) < 3 * analysis.summary["tau_s_err"]
     for name in ("g2", "c2"):  # of the other bins
         np.testing.assert_allclose(*(np.delete(x.arrays[name], 1, 0) for x in (events, dense)), rtol=1e-6)
-    # the pixel was found later, because groups are longer than frames
+    # the pixel was left out later, because groups are longer than frames
     assert np.nanmedian(np.abs(events.arrays["g2"][1] - dense.arrays["g2"][1])) < 0.02
     assert events.novelty_p == pytest.approx(dense.novelty_p, abs=0.01)
 

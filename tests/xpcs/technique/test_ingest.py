@@ -58,9 +58,9 @@ def catalogue(place):
 
 def test_files_become_runs_with_results_once(run, files, catalogue):
     raw, store = catalogue
-    done, said = run("ingest", *files)
-    assert done.exit_code == 1 and "7 files: 6 written, 0 were there, 1 refused" in said
-    assert "frames.h5: holds no two-time map in a known layout" in said
+    done, printed = run("ingest", *files)
+    assert done.exit_code == 1 and "7 files: 6 written, 0 were there, 1 refused" in printed
+    assert "frames.h5: holds no two-time map in a known layout" in printed
     table = store.table(columns="all")
     assert len(raw) == 6 and set(table["status"]) == {"complete"} and table["digest"].nunique() == 1
     # the fast runs are one regime, the slow ones another
@@ -79,8 +79,8 @@ def test_files_become_runs_with_results_once(run, files, catalogue):
     assert validate(store) == []
     # again, with a copy under another name, nothing is written
     copy = shutil.copy(files[0], "copy.hdf")
-    done, said = run("ingest", *files[:6], copy)
-    assert done.exit_code == 0 and "7 files: 0 written, 7 were there, 0 refused" in said
+    done, printed = run("ingest", *files[:6], copy)
+    assert done.exit_code == 0 and "7 files: 0 written, 7 were there, 0 refused" in printed
     assert len(raw) == 6 and len(store.table()) == 6
 
 
@@ -150,9 +150,9 @@ def test_kills_leave_each_file_once(run, files, catalogue, monkeypatch, tmp_path
 
 
 def test_analyze_shows_maps_without_frames(run, files, tmp_path):
-    done, said = run("analyze", files[0])
-    assert done.exit_code == 0, said
-    assert "APS, boost_corr: 128 rows of 0.02 s" in said and "no p-value: the stored maps have 128 rows" in said
+    done, printed = run("analyze", files[0])
+    assert done.exit_code == 0, printed
+    assert "APS, boost_corr: 128 rows of 0.02 s" in printed and "no p-value: the stored maps have 128 rows" in printed
     with h5py.File(tmp_path / "run_0_Twotime_c2.h5") as results:
         assert results["c2"].shape == (3, 256, 256) and results["latent"].shape == (3, 64)
         assert results.attrs["layout"] == "APS, boost_corr" and results.attrs["no_claim"]
@@ -165,6 +165,6 @@ def test_analyze_shows_maps_and_g2_of_one_file(run, files, tmp_path):
     with h5py.File(both, "r+") as file:
         lags = np.arange(1, 40)
         file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = lags, np.ones((39, 4))
-    done, said = run("analyze", both)
-    assert done.exit_code == 0, said
-    assert (tmp_path / "both_c2.h5").exists() and (tmp_path / "both_g2.h5").exists() and "39 lags" in said
+    done, printed = run("analyze", both)
+    assert done.exit_code == 0, printed
+    assert (tmp_path / "both_c2.h5").exists() and (tmp_path / "both_g2.h5").exists() and "39 lags" in printed

@@ -72,10 +72,10 @@ def test_a_frame_becomes_settings_that_pass_and_a_picture(written, beam, tmp_pat
     assert np.hypot(*np.subtract(about.beam_center_px, beam)) < 20  # a guess, coarse where the beam is off
     mask = np.load(tmp_path / "mask.npy")
     assert mask[190:196].all() and mask[7, 20] and mask.sum() == 6 * 240 + 1
-    found = build_partition(about)
-    assert found.n_pixels.min() >= 64 and len(found.left_out) == 0 and not found.roi_map[mask].any()
+    bins = build_partition(about)
+    assert bins.n_pixels.min() >= 64 and len(bins.left_out) == 0 and not bins.roi_map[mask].any()
     if beam[0] < 0:
-        assert 0 <= about.phi_range_deg[0] < about.phi_range_deg[1] <= 90 and found.n_roi > 2
+        assert 0 <= about.phi_range_deg[0] < about.phi_range_deg[1] <= 90 and bins.n_roi > 2
     drawn = CliRunner().invoke(
         ainerd.cli.app, ["check", "agent.toml", "--draw", "bins.png", "--frame", "frame.npy"], env={"COLUMNS": "200"}
     )

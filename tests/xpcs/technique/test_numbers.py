@@ -41,10 +41,10 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     g2, by_age = correlator.result(), correlator.by_age()
     ring = rings(partition)[0]
     assert fit_relaxation(g2, bins=ring.bins, together=True).model[0].startswith("two")
-    found = numbers(g2, by_age, partition, [ring], 1.0)
-    assert found.summary["ageing_exponent"] > 1 and found.summary["g2_model"].startswith("stretched")
-    assert found.summary["tau2_s"] is None
-    assert not np.char.startswith(found.bins["g2_model"], "two").any()
+    result = numbers(g2, by_age, partition, [ring], 1.0)
+    assert result.summary["ageing_exponent"] > 1 and result.summary["g2_model"].startswith("stretched")
+    assert result.summary["tau2_s"] is None
+    assert not np.char.startswith(result.bins["g2_model"], "two").any()
 
 
 def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_model():
@@ -56,19 +56,19 @@ def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_mode
     partition = Partition.from_roi_map(np.repeat(np.arange(1, 7), 1000).reshape(60, 100))
     correlator = MultiTau(partition)
     correlator.push(rng.poisson(2 * light).astype(np.uint16))
-    found = numbers(correlator.result(), correlator.by_age(), partition, [rings(partition)[0]], 1.0)
-    assert found.summary["misfit_p"] < 1e-4 and found.summary["no_tau"] == "no model fits g2"
-    assert all(found.summary[name] is None for name in OF_TAU)
-    refused = found.bins["no_tau"] == "no model fits g2"
-    assert refused.any() and all(np.isnan(found.bins[name][refused]).all() for name in OF_TAU)
-    known = {name: x for name, x in found.summary.items() if x is not None}
+    result = numbers(correlator.result(), correlator.by_age(), partition, [rings(partition)[0]], 1.0)
+    assert result.summary["misfit_p"] < 1e-4 and result.summary["no_tau"] == "no model fits g2"
+    assert all(result.summary[name] is None for name in OF_TAU)
+    refused = result.bins["no_tau"] == "no model fits g2"
+    assert refused.any() and all(np.isnan(result.bins[name][refused]).all() for name in OF_TAU)
+    known = {name: x for name, x in result.summary.items() if x is not None}
     text = " ".join(sentences(known))
     assert "no relaxation time is given: no model fits g2" in text and "time is " not in text.replace(
         "time is given", ""
     )
     assert details(known)[0].startswith("misfit of g2: p = ")
     for k in np.flatnonzero(refused):
-        speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in found.bins.items()})
+        speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in result.bins.items()})
         assert (speckle, exponent) == ("yes", "")
         assert tau.startswith("no model fits g2; half at ") and " ± " in tau
     fine = np.linspace(1, n, 100_000)

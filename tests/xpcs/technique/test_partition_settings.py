@@ -75,42 +75,42 @@ def refused(tmp_path):
     return read
 
 
-def said(partition, settings=None):
+def findings_of(partition, settings=None):
     return {finding.subject: finding for finding in check_bins(partition, settings)}
 
 
 def test_several_rings_of_part_of_a_circle(of):
     settings = of(f"{RING}\nn_q = 2\nn_phi = 4\nphi_range_deg = [-40, 40]")
-    found = build_partition(settings)
-    assert found.n_roi == 8 and found.phi.tolist() == [330, 350, 10, 30] * 2
-    assert np.allclose(found.q, np.repeat([0.0215, 0.0265], 4))
-    row, column = np.divmod(found.pixels, 192)
+    bins = build_partition(settings)
+    assert bins.n_roi == 8 and bins.phi.tolist() == [330, 350, 10, 30] * 2
+    assert np.allclose(bins.q, np.repeat([0.0215, 0.0265], 4))
+    row, column = np.divmod(bins.pixels, 192)
     assert (np.abs(row + 0.5 - 64) <= np.tan(np.deg2rad(40)) * (column + 0.5 - 96)).all()
-    assert said(found, settings)["geometry"].state.endswith(
+    assert findings_of(bins, settings)["geometry"].state.endswith(
         "the beam is on the detector, at row 64, column 96 of 128 × 192"
     )
 
 
 def test_ring_edges_and_no_sectors(of):
     text = RING.replace("q_range_inv_nm = [0.019, 0.029]", "q_edges_inv_nm = [0.012, 0.015, 0.02, 0.03]")
-    found = build_partition(of(f"{text}\nn_phi = 1"))
-    assert found.n_roi == 3 and np.allclose(found.q, [0.0135, 0.0175, 0.025])
+    bins = build_partition(of(f"{text}\nn_phi = 1"))
+    assert bins.n_roi == 3 and np.allclose(bins.q, [0.0135, 0.0175, 0.025])
 
 
 def test_the_beam_in_a_corner_leaves_out_what_is_not_seen_and_says_so(of):
     settings = of(RING.replace("[64.0, 96.0]", "[1.5, 1.5]"))
-    found = build_partition(settings)
-    assert found.phi.tolist() == [10, 30, 50, 70, 90, 350] and len(found.left_out) == 12
-    findings = said(found, settings)
+    bins = build_partition(settings)
+    assert bins.phi.tolist() == [10, 30, 50, 70, 90, 350] and len(bins.left_out) == 12
+    findings = findings_of(bins, settings)
     assert "6 bins of" in findings["partition"].state
     assert findings["left out"].state.startswith("12 of 18 bins, which hold no pixel (q 0.024 1/nm, phi ")
     off = of(RING.replace("[64.0, 96.0]", "[64.0, -20.0]"))
-    assert "the beam is off the detector" in said(build_partition(off), off)["geometry"].state
+    assert "the beam is off the detector" in findings_of(build_partition(off), off)["geometry"].state
 
 
 def test_a_tiny_ring_is_asked_about(of):
     settings = of(RING.replace("0.019, 0.029", "0.0019, 0.0029").replace("[128, 192]", "[256, 256]"))
-    finding = said(build_partition(settings), settings)["partition"]
+    finding = findings_of(build_partition(settings), settings)["partition"]
     assert not finding.ok and "q in 1/nm" in finding.remedy
 
 
@@ -120,11 +120,11 @@ def test_labels_of_ones_own(of, tmp_path):
     np.save(tmp_path / "labels.npy", labels)
     np.save(tmp_path / "bad.npy", np.arange(600).reshape(20, 30) % 7 == 0)
     settings = of('roi_map = "labels.npy"\nq_inv_nm = [0.1, 0.2, 0.3]\nphi_deg = [0, 90, 180]\nmask = "bad.npy"')
-    found = build_partition(settings)
-    assert found.q.tolist() == [0.1, 0.3] and found.phi.tolist() == [0, 180]
+    bins = build_partition(settings)
+    assert bins.q.tolist() == [0.1, 0.3] and bins.phi.tolist() == [0, 180]
     good = np.arange(600).reshape(20, 30) % 7 != 0
-    assert np.array_equal(found.roi_map, np.where(good, np.where(labels == 3, 2, labels), 0))
-    findings = said(found, settings)
+    assert np.array_equal(bins.roi_map, np.where(good, np.where(labels == 3, 2, labels), 0))
+    findings = findings_of(bins, settings)
     assert findings["left out"].state.startswith("1 of 3 bins") and "mask" in findings and "geometry" not in findings
     assert np.isnan(build_partition(of('roi_map = "labels.npy"')).q).all()
 
@@ -145,9 +145,9 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         for kind in ("dynamic", "static"):
             file[f"qmap/{kind}_v_list_dim0"], file[f"qmap/{kind}_v_list_dim1"] = [0.001, 0.002], [0.0, 90.0]
             file[f"qmap/{kind}_index_mapping"] = np.arange(4)
-    found = build_partition(of('file = "qmap.h5"'))
-    assert np.allclose(found.q, [0.01, 0.01, 0.02]) and found.phi.tolist() == [0, 270, 270]
-    assert np.allclose(found.left_out, [[0.02, 0]])
+    bins = build_partition(of('file = "qmap.h5"'))
+    assert np.allclose(bins.q, [0.01, 0.01, 0.02]) and bins.phi.tolist() == [0, 270, 270]
+    assert np.allclose(bins.left_out, [[0.02, 0]])
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ class Exposure:
         return self.picture.every
 
     def finish(self, bad=()):
-        arrays, told = self.picture.finish(bad)
+        arrays, summary = self.picture.finish(bad)
         edges, partition = time_edges(self.n, self.reducer.partition.n_roi), self.reducer.partition
         counts = per_bin(self.reducer.photons_between(edges), partition)
-        return arrays | intensities(counts, partition.n_pixels, 0.01, edges, NONE), told
+        return arrays | intensities(counts, partition.n_pixels, 0.01, edges, NONE), summary
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,9 @@ def exposure(request, tmp_path, movie, partition):
 
 
 def test_the_picture_is_that_of_the_frames(exposure, movie, partition):
-    arrays, told = exposure.finish()
+    arrays, summary = exposure.finish()
     seen = movie[5::6].astype(float)
-    assert told == {"whole_frames": 50, "mean_frame_binning": 1} and exposure.every == 6
+    assert summary == {"whole_frames": 50, "mean_frame_binning": 1} and exposure.every == 6
     expected = seen.mean(axis=0).astype(np.float32)
     expected.ravel()[HOT] = np.nan
     np.testing.assert_array_equal(arrays["mean_frame"], expected)
@@ -129,9 +129,9 @@ def test_a_beam_that_weakens_and_drifts_is_seen(exposure, partition):
 
 
 def test_arrays_have_dimensions_and_units(exposure):
-    arrays, told = exposure.finish()
+    arrays, summary = exposure.finish()
     assert {name: len(dims) for name, dims in DIMS.items()} == {name: array.ndim for name, array in arrays.items()}
-    assert {*arrays, *told} <= set(UNITS)
+    assert {*arrays, *summary} <= set(UNITS)
 
 
 def test_it_is_drawn_as_far_as_it_is_there(exposure):
@@ -142,8 +142,8 @@ def test_it_is_drawn_as_far_as_it_is_there(exposure):
         there = {name: array for name, array in arrays.items() if name not in missing}
         draw_exposure(figure, there, duration_s=3.0, names=list("123456"))
         figure.draw_without_rendering()
-        said = [axes.get_title() or axes.get_ylabel() for axes in figure.axes]
-        assert len({"mean frame", "$I(q)$", "$I(t)$"} & set(said)) == labels and "all bins" in said
+        titles = [axes.get_title() or axes.get_ylabel() for axes in figure.axes]
+        assert len({"mean frame", "$I(q)$", "$I(t)$"} & set(titles)) == labels and "all bins" in titles
         lines = [len(axes.lines) for axes in figure.axes if axes.get_ylabel() == "$I(t)$"]
         assert lines == [7] * (labels > 0)  # six bins and all
 

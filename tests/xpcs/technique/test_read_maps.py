@@ -69,9 +69,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_every_layout_gives_the_same_maps(case, maps, expected, tmp_path):
     layout, options, labels = CASES[case]
-    file, found = read(write(tmp_path / "result.hdf", layout, maps, **options))
+    file, c2 = read(write(tmp_path / "result.hdf", layout, maps, **options))
     bins = np.array(labels) - 1
-    np.testing.assert_allclose(found, expected[bins], rtol=2e-5)
+    np.testing.assert_allclose(c2, expected[bins], rtol=2e-5)
     assert file.row_s == pytest.approx(FRAME_S)
     np.testing.assert_array_equal(file.partition.roi_map > 0, np.isin(MAP, labels))
     np.testing.assert_allclose(file.partition.q, Q[bins])
@@ -82,8 +82,8 @@ def test_a_baseline_of_zero_becomes_one(expected, maps, tmp_path):
     alive = maps.copy()
     alive[:, DEAD] = alive[:, :, DEAD] = np.nan
     for half in ("all", "upper_half"):
-        _, found = read(write(tmp_path / f"{half}.nxs", map_files.nexus, alive, half=half, baseline=0))
-        np.testing.assert_allclose(found, expected, rtol=2e-5)
+        _, c2 = read(write(tmp_path / f"{half}.nxs", map_files.nexus, alive, half=half, baseline=0))
+        np.testing.assert_allclose(c2, expected, rtol=2e-5)
 
 
 def test_photons_and_the_start_come_along(maps, tmp_path):
@@ -98,8 +98,8 @@ def test_a_npy_of_pychx_has_no_bins_unless_they_are_given(maps, expected, tmp_pa
     np.save(path, np.moveaxis(maps, 0, -1))
     with pytest.raises(ValueError, match="does not say how long a row of its maps is: give --frame-time"):
         read(path)
-    file, found = read(path, frame_time_s=0.1)
-    np.testing.assert_allclose(found, expected, rtol=2e-5)
+    file, c2 = read(path, frame_time_s=0.1)
+    np.testing.assert_allclose(c2, expected, rtol=2e-5)
     assert (
         file.no_partition == "a .npy holds no bins" and file.partition.n_roi == 4 and np.isnan(file.partition.q).all()
     )
@@ -203,16 +203,16 @@ def plain(path, maps, **attributes):
 def test_what_a_map_is_is_seen_in_it(name, maps, expected, tmp_path):
     stored = STORED[name](maps)
     for attributes in ({}, {"time_origin_location": "lower_left"}):
-        file, found = read(plain(tmp_path / "maps.nxs", stored, **attributes))
-        np.testing.assert_allclose(found, expected, rtol=2e-3 if name == "float16" else 2e-5)
+        file, c2 = read(plain(tmp_path / "maps.nxs", stored, **attributes))
+        np.testing.assert_allclose(c2, expected, rtol=2e-3 if name == "float16" else 2e-5)
         assert file.row_s == pytest.approx(FRAME_S)
 
 
 def test_the_axis_of_the_bins_is_the_one_that_fits(maps, expected, tmp_path):
     last = np.moveaxis(maps, 0, -1)
     for stored, mode in ((last, ""), (last, "one_array_q_first"), (maps, "one_array_q_last")):
-        _, found = read(plain(tmp_path / "maps.nxs", stored, storage_mode=mode))
-        np.testing.assert_allclose(found, expected, rtol=2e-5)
+        _, c2 = read(plain(tmp_path / "maps.nxs", stored, storage_mode=mode))
+        np.testing.assert_allclose(c2, expected, rtol=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_bins_that_count_from_0_are_the_bins_from_1(maps, expected, tmp_path):
     path = write(tmp_path / "result.hdf", map_files.boost_corr, maps)
     with h5py.File(path, "r+") as file:
         file["xpcs/twotime/processed_bins"][...] = np.array(PROCESSED) - 1
-    file, found = read(path)
-    np.testing.assert_allclose(found, expected[np.array(PROCESSED) - 1], rtol=2e-5)
+    file, c2 = read(path)
+    np.testing.assert_allclose(c2, expected[np.array(PROCESSED) - 1], rtol=2e-5)
     np.testing.assert_allclose(file.partition.q, Q[np.array(PROCESSED) - 1])
     with h5py.File(path, "r+") as file:
         file["xpcs/twotime/processed_bins"][...] = [1, 3, 3]

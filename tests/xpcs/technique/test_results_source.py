@@ -96,9 +96,9 @@ class Pipeline:
 def pipeline(tmp_path, server, monkeypatch):
     monkeypatch.setattr(_results, "SETTLED_S", 0.1)
     monkeypatch.setattr(_results, "LOOK_S", 0.1)
-    found = Pipeline(tmp_path, server)
-    yield found
-    for close in found._close:
+    process = Pipeline(tmp_path, server)
+    yield process
+    for close in process._close:
         close()
 
 
@@ -189,11 +189,11 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
         "APS, boost_corr", "NXxpcs", "APS, 8-ID-I and boost_corr before 2025", "NSLS-II, pychx", "NSLS-II, pychx (.npy)"
     ] and set(read["frame_time_s"]) == {0.03}  # fmt: skip
     reasons = " ".join(table["reason"].dropna())
-    for said in (
+    for message in (
         "garbage.hdf is not an HDF5 file", "frames.h5: holds no two-time map in a known layout",
         "g2.hdf: it holds g2 and no two-time map", "'deg' cannot be converted to 'mm'",
     ):  # fmt: skip
-        assert reasons.count(said) == 1
+        assert reasons.count(message) == 1
     assert "secret" not in reasons and "outside the allowed roots" in caplog.text
 
 
@@ -268,11 +268,11 @@ def test_the_script_for_8_id_gives_the_paths_as_lines(pipeline):
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [("", "give results:FOLDER"), ("nowhere", "no folder nowhere"), ("..", "outside storage.frames")],
 )
-def test_a_wrong_folder_is_refused(pipeline, monkeypatch, address, said):
+def test_a_wrong_folder_is_refused(pipeline, monkeypatch, address, message):
     monkeypatch.chdir(pipeline.data)
     intake = SimpleNamespace(settings=pipeline.settings, stop=threading.Event())
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         list(ResultFiles(address).documents(intake))

@@ -219,8 +219,8 @@ def test_a_beam_that_has_moved_is_said():
     frames[400:] = rng.binomial(frames[400:], np.linspace(0.3, 1, len(ROI_MAP))[:, None])
     analysis = analyse(technique(), frames)
     assert 0 < analysis.summary["frames_left_out"] < 80 and 25 < analysis.summary["moved_s"] < 31
-    said = {name: value for name, value in analysis.summary.items() if value is not None}
-    assert "the picture changed for good" in " ".join(sentences(said))
+    known = {name: value for name, value in analysis.summary.items() if value is not None}
+    assert "the picture changed for good" in " ".join(sentences(known))
 
 
 def test_too_many_bad_pixels_are_no_matter_of_single_pixels(movie):
@@ -376,14 +376,14 @@ def test_two_relaxation_times_are_not_given_where_frames_never_came():
             step[t] = np.exp(-1 / tau) * step[t - 1] + np.sqrt(1 - np.exp(-2 / tau)) * step[t]
         field += weight * step
     frames = rng.poisson(5 * np.abs(field) ** 2)
-    found = []
+    summaries = []
     for lost in (0, 60):
         info = RunInfo(raw_uid="x", n_frames=600 + lost, frame_shape=ROI_MAP.shape, frame_time_s=0.25)
         exposure = technique().begin(info)
         exposure.push(frames.reshape(600, -1)[:, exposure.pixels], 0)
         exposure.lost(lost)
-        found.append(exposure.finish().summary)
-    whole, short = found
+        summaries.append(exposure.finish().summary)
+    whole, short = summaries
     assert whole["g2_model"].startswith("two") and whole["tau_s"] == pytest.approx(1.0, rel=0.3)
     assert short["tau_s"] is None and short["tau2_s"] is None and "gaps look like" in short["no_tau"]
 
