@@ -59,8 +59,8 @@ def test_selected_pixels_match_the_whole_frame(tmp_path, dtype, nelems):
     pixels = np.random.default_rng(1).permutation(N)[:700]
     pixels = np.r_[pixels, N - 1, N - 7, 0, pixels[:3]]  # the raw tail, and some twice
     assert is_decoded_here(path)
-    found = read(path, pixels)
-    assert found.dtype == dtype and np.array_equal(found, truth(path, pixels))
+    values = read(path, pixels)
+    assert values.dtype == dtype and np.array_equal(values, truth(path, pixels))
 
 
 @pytest.mark.parametrize("pixels", [[0], [N - 1], [N - 8], [4096, 4095], range(N)])
@@ -92,11 +92,11 @@ def test_frames_written_without_the_filter_or_not_at_all(tmp_path):
         data = file["d"]
         data.resize(7, 0)
         data.id.write_direct_chunk((5, 0, 0), frames[1].tobytes(), filter_mask=1)
-    found = read(path, pixels)
+    values = read(path, pixels)
     expected = truth(path, pixels)
     expected[[4, 6]] = 0  # nobody wrote them: h5py gives the fill value
-    assert np.array_equal(found, expected)
-    assert np.array_equal(found[5], frames[1].ravel()[pixels])
+    assert np.array_equal(values, expected)
+    assert np.array_equal(values[5], frames[1].ravel()[pixels])
 
 
 def test_only_blocks_with_selected_pixels_are_decompressed(tmp_path):

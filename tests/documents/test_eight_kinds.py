@@ -75,14 +75,14 @@ class EigerSlice:
 
 def whole(folder, movies):
     """Read the series of an Eiger from its data files."""
-    found = []
+    stacks = []
     for i in range(len(movies)):
         parts = []
         for path in sorted(folder.glob(f"eiger_{7 + i}_data_*.h5")):
             with h5py.File(path) as file:
                 parts.append(file["entry/data/data"][()].reshape(-1, 12))
-        found.append(np.concatenate(parts))
-    return np.array(found)
+        stacks.append(np.concatenate(parts))
+    return np.array(stacks)
 
 
 class Flown:

@@ -247,15 +247,15 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
     numbers = np.delete(np.arange(70), [5, *range(30, 36), 50, 60, 61])
     docs = numbered(raw, folder, movie, numbers, N)
     for source in docs, list(documents_of(raw[docs[0][1]["uid"]])):
-        run, found, frames = Run(Detector(image="det_image", frame_number="ids"), (), raw), [], []
+        run, places, frames = Run(Detector(image="det_image", frame_number="ids"), (), raw), [], []
         for name, doc in source:
             run(name, doc)
             if run.has_frames:
                 for first, block in run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None):
-                    found += range(first, first + len(block))
+                    places += range(first, first + len(block))
                     frames.append(block)
         run.close()
-        assert found == numbers.tolist()
+        assert places == numbers.tolist()
         assert np.array_equal(np.concatenate(frames), movie.reshape(N, -1)[:, PIXELS])
 
 

@@ -66,20 +66,20 @@ class Documents:
     def take(self, reader, **options):
         """Dense frames by number, of all blocks that are ready."""
         first, until = options.pop("first", 0), options.get("until")
-        found = {}
+        frames = {}
         for block in self.run.blocks(reader.pixels, whole=Whole(reader, first), **options):
             events = block.frames
             assert isinstance(events, Events) and (until is None or block.first + len(events) <= until)
             for number in range(len(events)):
-                found[block.first + number] = np.zeros(reader.pixels.size, int)
+                frames[block.first + number] = np.zeros(reader.pixels.size, int)
             for tick, a, b in zip(events.ticks, events.offsets[:-1], events.offsets[1:], strict=True):
-                found[block.first + tick][events.pixel[a:b]] = events.count[a:b]
-        return found
+                frames[block.first + tick][events.pixel[a:b]] = events.count[a:b]
+        return frames
 
 
-def check(found, frames, reader, numbers):
-    assert [*found] == [*numbers]
-    for number, frame in found.items():
+def check(taken, frames, reader, numbers):
+    assert [*taken] == [*numbers]
+    for number, frame in taken.items():
         np.testing.assert_array_equal(frame, reader.partition.gather(frames[number][None])[0])
 
 
@@ -180,8 +180,8 @@ def test_documents_of_the_rigaku_at_aps_8id_i(tmp_path):
         documents += [("datum", point), ("event", event)]
     for name, doc in documents:
         run(name, doc)
-    found = Documents.take(type("Taken", (), {"run": run}), reader)
-    check(found, frames, reader, range(12))
+    taken = Documents.take(type("Taken", (), {"run": run}), reader)
+    check(taken, frames, reader, range(12))
     run.close()
 
 

@@ -65,18 +65,18 @@ def documents(folder, n, *, key, n_frames=0, flush=10, per_index=1, scalar=False
 
 def read(docs, folder, **keys):
     """Return the number and row of each frame, the reason why the run ended early, and the run."""
-    run, found = Run(Detector(image="det", **keys), [folder]), []
+    run, rows = Run(Detector(image="det", **keys), [folder]), []
     try:
         for name, doc in docs:
             run(name, doc)
             if name in ("stream_datum", "event", "stop"):
                 for first, frames in run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None):
-                    found += [(first + k, int(value)) for k, value in enumerate(frames[:, 0])]
+                    rows += [(first + k, int(value)) for k, value in enumerate(frames[:, 0])]
     except FrameError as error:
-        return found, str(error), run
+        return rows, str(error), run
     finally:
         run.close()
-    return found, None, run
+    return rows, None, run
 
 
 def numbered(numbers):
@@ -112,12 +112,12 @@ def test_frames_have_the_numbers_of_the_detector(folder, kind, key, flush):
     numbers, wanted = KINDS[kind]
     written(folder / "f.h5", numbers)
     docs = documents(folder, len(numbers), key=key, n_frames=100, flush=flush)
-    found, reason, run = read(docs, folder, frame_number=key, n_frames="num")
+    rows, reason, run = read(docs, folder, frame_number=key, n_frames="num")
     if isinstance(wanted, tuple):
         n, text = wanted
-        assert re.search(text, reason) and found == numbered([x - numbers[0] for x in numbers[:n]])[: len(found)]
+        assert re.search(text, reason) and rows == numbered([x - numbers[0] for x in numbers[:n]])[: len(rows)]
     else:
-        assert reason is None and found == numbered(wanted)
+        assert reason is None and rows == numbered(wanted)
         assert run.n_events == -(-(wanted[-1] + 1) // 100) and run.n_read == len(numbers)
 
 
@@ -128,16 +128,16 @@ def test_any_frames_may_be_lost(folder, lost, flush):
     written(folder / "f.h5", numbers)
     for key in (STREAM, FILE):
         docs = documents(folder, len(numbers), key=key, flush=flush)
-        found, reason, _ = read(docs, folder, frame_number=key)
-        assert reason is None and found == numbered(numbers - numbers[0])
+        rows, reason, _ = read(docs, folder, frame_number=key)
+        assert reason is None and rows == numbered(numbers - numbers[0])
 
 
 @pytest.mark.parametrize("flush", [1, 3])
 def test_an_index_may_hold_many_frames_and_events_come_later(folder, flush):
     written(folder / "f.h5", LOST)
     docs = documents(folder, 95, key=FILE, per_index=5, flush=flush, scalar=True)
-    found, reason, run = read(docs, folder, frame_number=FILE)
-    assert reason is None and found == numbered(LOST - 1)
+    rows, reason, run = read(docs, folder, frame_number=FILE)
+    assert reason is None and rows == numbered(LOST - 1)
     np.testing.assert_array_equal(run.of_frames("x", 0, 3), [0, 0, 0])
     np.testing.assert_array_equal(run.of_frames("x", 97, 98), [18])  # by its row
 
@@ -147,10 +147,10 @@ def test_numbers_that_come_late_are_waited_for(folder):
     docs = [*documents(folder, 4, key=STREAM, flush=4)]
     late = [doc for name, doc in docs if name == "stream_datum"][1]
     without = [(name, doc) for name, doc in docs if doc is not late]
-    found, reason, run = read(without, folder, frame_number=STREAM)
-    assert not found and reason == "'number' of frames 0-3 is not announced" and run.n_ready == 4
-    found, reason, _ = read([*without[:-1], ("stream_datum", late), without[-1]], folder, frame_number=STREAM)
-    assert found == numbered(range(4)) and reason is None
+    rows, reason, run = read(without, folder, frame_number=STREAM)
+    assert not rows and reason == "'number' of frames 0-3 is not announced" and run.n_ready == 4
+    rows, reason, _ = read([*without[:-1], ("stream_datum", late), without[-1]], folder, frame_number=STREAM)
+    assert rows == numbered(range(4)) and reason is None
     with h5py.File(folder / "f.h5", "a") as file:
         del file[UNIQUE]
         file[UNIQUE] = np.arange(3)
@@ -172,8 +172,8 @@ def test_numbers_that_come_while_a_run_waits_are_read(folder, clock):
         run(name, doc)
     clock.then = lambda: written(folder / "f.h5", [0, 1, 3, 4])
     assert [first for first, _ in run.blocks(PIXELS)] == [] and not clock.sleeps
-    found = [(first, len(frames)) for first, frames in run.blocks(PIXELS, wait_s=1.0)]
-    assert found == [(0, 2), (3, 2)] and clock.sleeps == [0.2] * 3
+    blocks = [(first, len(frames)) for first, frames in run.blocks(PIXELS, wait_s=1.0)]
+    assert blocks == [(0, 2), (3, 2)] and clock.sleeps == [0.2] * 3
     run.close()
 
 
@@ -193,12 +193,12 @@ def test_frames_may_come_at_any_times(folder, times, flush, key):
     both = np.concatenate([times, times + 10 * times[-1]])
     written(folder / "f.h5", both)
     docs = [*documents(folder, 16, key=key, flush=flush, n_frames=8)]
-    found, reason, run = read(docs, folder, ticks=key, n_frames="num", frame_time_s="tick")
+    rows, reason, run = read(docs, folder, ticks=key, n_frames="num", frame_time_s="tick")
     assert reason is None and run.n_events == 2 and run.n_event == 10**9 and run.n_own == 8
-    assert [number for number, _ in found] == [*TICKS, *(TICKS + run.n_event)]
+    assert [number for number, _ in rows] == [*TICKS, *(TICKS + run.n_event)]
     docs = documents(folder, 8, key=key, flush=flush)
-    found, _, run = read(docs, folder, ticks=key, frame_time_s="tick")  # one exposure, as far as anyone knows
-    assert (run.n_events, run.n_event, found[7]) == (1, None, (10**8, 7))
+    rows, _, run = read(docs, folder, ticks=key, frame_time_s="tick")  # one exposure, as far as anyone knows
+    assert (run.n_events, run.n_event, rows[7]) == (1, None, (10**8, 7))
 
 
 def test_times_that_do_not_fit_have_a_reason(folder):
@@ -234,14 +234,14 @@ def in_events(times, ids=None, seq_nums=None):
 
 def test_events_may_give_numbers_and_times(folder, caplog):
     times = np.array([100.0, 100.5, 103.1, 120.0])
-    found, reason, _ = read(in_events(times), folder, ticks="det", frame_time_s="tick")
-    assert reason is None and found == numbered([0, 1, 6, 40])
-    found, reason, run = read(in_events(times, [3, 4, 9, 11]), folder, frame_number="id")
-    assert reason is None and found == numbered([0, 1, 6, 8])
+    rows, reason, _ = read(in_events(times), folder, ticks="det", frame_time_s="tick")
+    assert reason is None and rows == numbered([0, 1, 6, 40])
+    rows, reason, run = read(in_events(times, [3, 4, 9, 11]), folder, frame_number="id")
+    assert reason is None and rows == numbered([0, 1, 6, 8])
     twice = [1, 2, 2, 3]  # the RunEngine takes an event again after a pause
-    found, reason, _ = read(in_events(times, [3, 4, 5, 6], twice), folder, ticks="det", frame_time_s="tick")
-    assert reason is None and found == [(0, 0), (1, 1), (40, 3)] and "it came twice" in caplog.text
-    found, reason, _ = read(in_events(times, ["a", "b", "c", "d"]), folder, frame_number="id")
+    rows, reason, _ = read(in_events(times, [3, 4, 5, 6], twice), folder, ticks="det", frame_time_s="tick")
+    assert reason is None and rows == [(0, 0), (1, 1), (40, 3)] and "it came twice" in caplog.text
+    rows, reason, _ = read(in_events(times, ["a", "b", "c", "d"]), folder, frame_number="id")
     assert "'id' of event 1 is not a number for each of its frames" in reason
 
 
@@ -265,8 +265,8 @@ def test_numbers_from_tiled_are_those_of_the_rows(per_row):
     values = 10 * np.arange(24)
     node = Node(values if per_row == 1 else values.reshape(-1, per_row))
     for start, stop in ((0, 24), (5, 7), (4, 9), (23, 24)):
-        found = tiled_column(node, ("uid", "det", "number"), start, stop, "no file")
-        assert found.tolist() == values[start:stop].tolist()
+        column = tiled_column(node, ("uid", "det", "number"), start, stop, "no file")
+        assert column.tolist() == values[start:stop].tolist()
         assert node.asked[-1] == (start // per_row, -(-stop // per_row))  # and no more is asked for
     with pytest.raises(MissingFrames, match="no file, and Tiled holds 24 numbers of uid/det/number, 25 were announced"):
         tiled_column(node, ("uid", "det", "number"), 20, 25, "no file")

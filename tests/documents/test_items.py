@@ -41,9 +41,9 @@ def test_metadata_that_unpack_to_gigabytes_are_refused(bomb, name):
 
 
 def test_a_value_of_metadata_is_the_first_text_or_the_mean(bomb):
-    found = Metadata(bomb, ["group/length", "group/name", "texts", "nothing"], [bomb.parent.resolve()])
-    assert found.number("group/length", "m") == 0.0025 and found.value("group/name") == "gel"
-    assert found.value("texts") == "x" * 100_000 and found.value("nothing") is None
+    metadata = Metadata(bomb, ["group/length", "group/name", "texts", "nothing"], [bomb.parent.resolve()])
+    assert metadata.number("group/length", "m") == 0.0025 and metadata.value("group/name") == "gel"
+    assert metadata.value("texts") == "x" * 100_000 and metadata.value("nothing") is None
 
 
 def test_texts_are_read_one_by_one_up_to_a_size(bomb):

@@ -32,7 +32,7 @@ def numbered(folder, datums, reads):
     bundle = compose_run()
     image = {"dtype": "array", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
     detector = bundle.compose_descriptor(name="det", data_keys={"det": image}, object_keys={"det": ["det"]})
-    run, found = Run(KEYS, [folder]), []
+    run, rows = Run(KEYS, [folder]), []
     run("start", bundle.start_doc)
     run("descriptor", detector.descriptor_doc)
     composed = {}
@@ -49,12 +49,12 @@ def numbered(folder, datums, reads):
             run("stream_datum", composed[name]({"start": start, "stop": stop}, descriptor=detector.descriptor_doc))
             if i in reads or i == len(datums) - 1:
                 for first, frames in run.blocks(PIXELS, wait_s=0.0):
-                    found += [(first + k, int(value)) for k, value in enumerate(frames[:, 0])]
+                    rows += [(first + k, int(value)) for k, value in enumerate(frames[:, 0])]
     except FrameError as error:
-        return found, str(error), run
+        return rows, str(error), run
     finally:
         run.close()
-    return found, None, run
+    return rows, None, run
 
 
 def right(datums):
@@ -103,12 +103,12 @@ KINDS = {
 
 
 def require(folder, datums, reads):
-    found, reason, _ = numbered(folder, datums, reads)
+    rows, reason, _ = numbered(folder, datums, reads)
     expected, why = right(datums)
     assert (reason is None) == (why is None), (reason, why)
     if why is not None:
         assert why in reason
-    assert found == expected[: len(found)] and (len(found) == len(expected) or why is not None)
+    assert rows == expected[: len(rows)] and (len(rows) == len(expected) or why is not None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,10 +151,10 @@ def test_the_reason_names_the_frames(folder):
 
 
 def test_many_missing_frames_cost_nothing(folder):
-    found, reason, run = numbered(folder, [("a", 0, 2), ("a", 110, 120)], ())
-    assert found[2] == (110, 110) and reason is None and run.n_passed == 120
-    found, reason, _ = numbered(folder, [("a", 0, 10), ("a", 10**9 - 5, 10**9)], (0,))
-    assert len(found) == 10 and "holds 120 frames" in reason
+    rows, reason, run = numbered(folder, [("a", 0, 2), ("a", 110, 120)], ())
+    assert rows[2] == (110, 110) and reason is None and run.n_passed == 120
+    rows, reason, _ = numbered(folder, [("a", 0, 10), ("a", 10**9 - 5, 10**9)], (0,))
+    assert len(rows) == 10 and "holds 120 frames" in reason
     assert "may have 1000000000" in numbered(folder, [("a", 0, 10), ("a", 10**9, 10**9 + 5)], (0,))[1]
 
 

@@ -156,8 +156,8 @@ def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed
             at(x, documents, position)
         datum(det, documents, 0, 2, 0)
         documents.append(("stop", bundle.compose_stop()))
-        _, found = exposures(Run(Detector(image="det"), [tmp_path]), documents)
-        assert found == {1: [4.0, 4.0], 2: [1.0, 2.0], 3: [None, None]}[len(positions)]
+        _, places = exposures(Run(Detector(image="det"), [tmp_path]), documents)
+        assert places == {1: [4.0, 4.0], 2: [1.0, 2.0], 3: [None, None]}[len(positions)]
 
 
 @pytest.mark.fault(

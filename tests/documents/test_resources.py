@@ -181,18 +181,18 @@ def test_each_event_has_its_frames_at_their_places(tmp_path, movie, kind):
     places = numbers - origin[:, None]
     with h5py.File(tmp_path / "frames" / "a b_000000.h5", "a") as file:
         file[UNIQUE] = numbers.ravel()
-    run, found = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
+    run, placed = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
     for name, doc in documents(tmp_path, shape=[3, 4]):
         run(name, doc)
         if name in ("event", "stop"):
-            found += [(first + k, x) for first, block in run.blocks(PIXELS) for k, x in enumerate(block.tolist())]
+            placed += [(first + k, x) for first, block in run.blocks(PIXELS) for k, x in enumerate(block.tolist())]
     run.close()
     frames = movie.reshape(POINTS, N, -1)[..., PIXELS]
     expected = [
         (event * N + int(place), frames[event, row].tolist())
         for event in range(POINTS) for row, place in enumerate(places[event]) if place < N
     ]  # fmt: skip
-    assert found == expected and run.n_events == POINTS
+    assert placed == expected and run.n_events == POINTS
 
 
 @pytest.mark.parametrize("spec", ["AD_EIGER2", "AD_EIGER_SLICE"])
@@ -201,13 +201,13 @@ def test_the_series_of_an_eiger_may_have_numbers(tmp_path, spec):
     for seq_id in (8, 9):
         with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "a") as file:
             file[UNIQUE] = [*range(1, 12), *range(13, 22)]
-    run, found = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
+    run, frames = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
     for name, doc in docs:
         run(name, doc)
     for first, block in run.blocks(PIXELS):
-        found += [(first + k, x) for k, x in enumerate(block.tolist())]
+        frames += [(first + k, x) for k, x in enumerate(block.tolist())]
     run.close()
     places = [*range(11), *range(12, 20)]
-    assert found == [
+    assert frames == [
         (event * N + place, movies[event + 1, row].tolist()) for event in (0, 1) for row, place in enumerate(places)
     ]

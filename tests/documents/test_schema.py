@@ -9,7 +9,7 @@ from ainerd.documents import checked
 def test_only_documents_pass():
     start = {"uid": str(uuid.uuid4()), "time": time.time()}
     assert checked("start", start) == ("start", start)
-    for name, doc, said in [
+    for name, doc, message in [
         ("stop", start, "stop document"),
         ("start", {"uid": 5, "time": 1.0}, "start document"),
         ("start", ["uid"], "start document"),
@@ -17,5 +17,5 @@ def test_only_documents_pass():
         (None, start, "no kind of document"),
         (["start"], start, "no kind of document"),
     ]:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             checked(name, doc)

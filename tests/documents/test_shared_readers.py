@@ -183,11 +183,11 @@ def test_what_was_read_while_a_file_changed_is_discarded(tmp_path, monkeypatch, 
     reader = FrameReader(path, "d", PIXELS, SHAPE)
 
     def fetch_and_change(*given, **options):
-        found = fetch(*given, **options)
+        stored = fetch(*given, **options)
         if is_changed:
             with path.open("ab") as file:
                 file.write(b"more")
-        return found
+        return stored
 
     fetch = reader._stored_frames
     monkeypatch.setattr(reader, "_stored_frames", fetch_and_change)

@@ -189,8 +189,8 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, monkeypatch):
     }
     make[way]()
     allowed = None if own else [folder.parent / "another", folder]
-    said = "outside the allowed roots|is a pattern"
-    with pytest.raises(FrameError, match=said) as caught:
+    message = "outside the allowed roots|is a pattern"
+    with pytest.raises(FrameError, match=message) as caught:
         read(path, 2, roots=allowed)
     assert not isinstance(caught.value, MissingFrames)
 

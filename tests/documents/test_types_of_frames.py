@@ -105,7 +105,7 @@ def test_an_enumeration(tmp_path):
     "Frames have a type that holds no counts, such as complex numbers", "The result is failed, and names the type"
 )
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("c8", "type complex64, which are no counts"),
         ([("a", "u2")], r"type \[\('a', '<u2'\)\], which are no counts"),
@@ -116,7 +116,7 @@ def test_an_enumeration(tmp_path):
         (h5t.STD_U32LE, "numbers of 3 bytes are not read, only of 1, 2, 4 and 8"),
     ],
 )
-def test_types_without_counts_are_named(tmp_path, kind, said):
+def test_types_without_counts_are_named(tmp_path, kind, message):
     with h5py.File(tmp_path / "f.h5", "w") as file:
         if isinstance(kind, h5t.TypeID):
             kind = of_bits(kind, 24)
@@ -124,7 +124,7 @@ def test_types_without_counts_are_named(tmp_path, kind, said):
             h5d.create(file.id, b"d", kind, h5s.create_simple(FRAMES.shape))
         else:
             file.create_dataset("d", FRAMES.shape, kind)
-    with pytest.raises(FrameError, match=said):
+    with pytest.raises(FrameError, match=message):
         FrameReader(tmp_path / "f.h5", "d", PIXELS, SHAPE)
 
 

@@ -134,5 +134,5 @@ def test_no_writer_is_disturbed(attached, chunks, kind, how):
     table = agent.results.table()
     table = table[table["raw_uid"] == uid].sort_values("event")
     assert table["status"].tolist() == ["complete"] * POINTS, table["reason"].dropna().tolist()
-    found = [agent.results.array(key, "frames") for key in table.index]
-    assert np.array_equal(np.concatenate(found), MOVIE.reshape(len(MOVIE), -1))
+    frames = [agent.results.array(key, "frames") for key in table.index]
+    assert np.array_equal(np.concatenate(frames), MOVIE.reshape(len(MOVIE), -1))

@@ -84,8 +84,8 @@ def nothing(position):
 
 
 def test_the_documents_say_what_the_files_hold(tmp_path):
-    told = acquisition(write(tmp_path), tmp_path)
-    documents = list(told.documents(lambda position: f"at {position['sample_x']:g}"))
+    files = acquisition(write(tmp_path), tmp_path)
+    documents = list(files.documents(lambda position: f"at {position['sample_x']:g}"))
     run = read(documents, tmp_path)
     assert {"acquisition": "A001", "sample": "clay", "qmap_file": "qmap.hdf", "suggestion_id": "at 2.5"}.items() <= (
         run.start_doc.items()
@@ -99,8 +99,8 @@ def test_the_documents_say_what_the_files_hold(tmp_path):
     # the clock of the record shows 510 s at the first frame, and the exposure lasts 10 s
     times, stress = run.series("stress")
     assert np.array_equal(stress, 90.0 + np.arange(11)) and np.allclose(times - BEGAN, np.arange(11))
-    assert list(told.documents(nothing))[1:] == documents[1:]
-    assert acquisition(told.folder, tmp_path).uid == run.uid
+    assert list(files.documents(nothing))[1:] == documents[1:]
+    assert acquisition(files.folder, tmp_path).uid == run.uid
 
 
 def test_a_name_may_hold_signs_of_an_address(tmp_path):
@@ -129,12 +129,12 @@ def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(t
         write_metadata(folder / "A001_metadata.hdf", METADATA | {"start_time": began})
     os.utime(folder / "A001_metadata.hdf", (5e8, 5e8))
     os.utime(folder / "A001.h5", (5e8, 5e8))
-    told = acquisition(folder, tmp_path).documents(nothing)
+    documents = acquisition(folder, tmp_path).documents(nothing)
     if expected is FrameError:
         with pytest.raises(FrameError, match="start_time is not a time: 'yesterday'"):
-            list(told)
+            list(documents)
     else:
-        assert next(iter(told))[1]["time"] == expected
+        assert next(iter(documents))[1]["time"] == expected
 
 
 def test_another_time_of_the_same_file_is_another_run(tmp_path):
@@ -150,7 +150,7 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"metadata": METADATA | {"sample/position_x": (1.0, "deg")}},
@@ -177,9 +177,9 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ({"metadata": METADATA | {"start_time": np.inf}}, "start_time is not a time: inf"),
     ],
 )
-def test_impossible_files_are_named(tmp_path, change, said):
+def test_impossible_files_are_named(tmp_path, change, message):
     folder = write(tmp_path, **change)
-    with pytest.raises(FrameError, match=said):
+    with pytest.raises(FrameError, match=message):
         list(acquisition(folder, tmp_path).documents(nothing))
 
 
@@ -275,10 +275,10 @@ class Stop(threading.Event):
 def test_between_two_looks_and_while_tiled_is_away_there_is_a_pause(tmp_path, monkeypatch, is_away, caplog):
     folder, stop, looks = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5), Stop(), []
     raw = SimpleNamespace(search=Mock(side_effect=httpx.ConnectError("away")))
-    found = [SimpleNamespace(uid="a")] if is_away else []
+    acquisitions = [SimpleNamespace(uid="a")] if is_away else []
     monkeypatch.setattr(folder, "is_new", lambda _: False)
     monkeypatch.setattr(
-        folder, "look", lambda: looks.append(1) or (found if len(looks) < 9 else pytest.fail("no pause"))
+        folder, "look", lambda: looks.append(1) or (acquisitions if len(looks) < 9 else pytest.fail("no pause"))
     )
     assert list(folder_documents(folder, stop, raw=raw, skip=lambda run: True, suggestion_of=nothing)) == []
     pause = folder_module.AWAY_S if is_away else folder_module.LOOK_S
@@ -409,9 +409,9 @@ def test_a_file_that_is_never_closed_is_read_at_last(tmp_path, monkeypatch):
         file.create_dataset("entry/data/data", data=FRAMES[:9], maxshape=(None, 6, 8), chunks=(1, 6, 8))
         file.swmr_mode = True
         path.write_bytes((tmp_path / "open.h5").read_bytes())  # as its writer leaves it when it is killed
-    found, look = [], Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.1)
-    until(lambda: (found.extend(look.look()), found)[1])
-    run = read(found[0].documents(nothing), tmp_path)
+    acquisitions, look = [], Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.1)
+    until(lambda: (acquisitions.extend(look.look()), acquisitions)[1])
+    run = read(acquisitions[0].documents(nothing), tmp_path)
     assert run.n_ready == 9 and run.stop_doc["reason"] == "9 of 20 frames; its writer did not close the file"
     assert len(np.concatenate([block.frames for block in run.blocks(np.arange(4))])) == 9
     run.close()

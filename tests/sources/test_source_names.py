@@ -26,7 +26,7 @@ def test_a_name_gives_a_source(name, kind, inside):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("amqp://somewhere", "no source 'amqp://somewhere': give tiled"),
         ("zmqq://h:1", "did you mean 'zmq'"),
@@ -45,11 +45,11 @@ def test_a_name_gives_a_source(name, kind, inside):
         ("results:/data?frame_time=0", "frame_time=0 is not a time in seconds"),
     ],
 )
-def test_a_wrong_name_is_refused_with_the_right_ones(name, said, tmp_path, monkeypatch):
+def test_a_wrong_name_is_refused_with_the_right_ones(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as refusal:
         open_source(name)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["kafka", "zmq", "documents.jsonl", "odd:name"])
