@@ -40,15 +40,15 @@ class Browser:
         self.path = "/".join([*client.path_parts, "ainerd"])
         self.wrong, self.asked = [], []
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", self._said)
+        page.on("console", self._logged)
         page.on("pageerror", self._failed)
         page.on("response", self._answered)
         page.context.on("request", lambda request: self.asked.append(request.url))
         page.on("websocket", lambda socket: self.asked.append(socket.url))
 
-    def _said(self, said):
-        if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
-            self.wrong.append(said.text)
+    def _logged(self, message):
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            self.wrong.append(message.text)
 
     def _failed(self, error):
         # Of axios, which Tiled's own page uses and ours do not: it does not catch what it cancels or asks too early.
@@ -67,11 +67,11 @@ class Browser:
         self._key = None
         assert self.page.url == f"{self.root}/ui/browse/{path}"  # the address bar shows no key
 
-    def until(self, said, of="body"):
+    def until(self, text, of="body"):
         """Wait until an element contains a text."""
         self.page.wait_for_function(
-            "([of, said]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(said))",
-            arg=[of, said],
+            "([of, text]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(text))",
+            arg=[of, text],
         )
 
     def drawn(self, name):

@@ -154,7 +154,7 @@ def test_health_has_plain_values(started):
 
 def test_mistakes_at_the_prompt_raise_clear_errors(started):
     agent, other = started.agent, RunEngine({})
-    for said, mistake in {
+    for message, mistake in {
         "lies outside its bounds": lambda: agent.add(11, 2),
         "a position has 2 numbers (sample_x, sample_y), got 1": lambda: agent.add(3.0),
         "sample_z": lambda: agent.exclude(sample_z=(1, 2)),
@@ -169,4 +169,4 @@ def test_mistakes_at_the_prompt_raise_clear_errors(started):
     }.items():
         with pytest.raises((ValueError, KeyError, RuntimeError, TypeError)) as error:
             mistake()
-        assert said in str(error.value).replace("\\'", "'"), error.value
+        assert message in str(error.value).replace("\\'", "'"), error.value

@@ -27,24 +27,24 @@ def wide(monkeypatch):
 
 def printed(text):
     """Parse lines of results: scan to regime, p and novel."""
-    found = {}
+    rows = {}
     for scan, regime, p, novel in re.findall(
         r"^scan (\S+): (?:regime (\d+)|no regime), (?:p = (\S+)|no p-value)( ● novel)?", text, re.MULTILINE
     ):
-        assert scan not in found  # one line each
-        found[scan] = regime and int(regime), p and float(p), bool(novel)
-    return found
+        assert scan not in rows  # one line each
+        rows[scan] = regime and int(regime), p and float(p), bool(novel)
+    return rows
 
 
 def stored(table):
     """Return the same values of the table of results."""
-    found = {}
+    rows = {}
     for row in table.to_dict("records"):
         event = f".{row['event']}" if row["event"] > 1 else ""
         p = row["novelty_p"]
         regime = "" if row["regime_then"] < 0 else row["regime_then"]
-        found[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.3g}"), bool(row["novel"] == True)  # noqa: E712
-    return found
+        rows[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.3g}"), bool(row["novel"] == True)  # noqa: E712
+    return rows
 
 
 def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
@@ -58,23 +58,23 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
     (scan,) = RE(bp.scan([session.rheometer], session.stage.x, 0, 1, 3))
     assert agent.drain()  # the last results come after RE returned
     RE.unsubscribe(token)
-    said, table = capsys.readouterr().out, agent.results.table()
-    assert printed(said) == stored(table) and len(table) == 4
+    output, table = capsys.readouterr().out, agent.results.table()
+    assert printed(output) == stored(table) and len(table) == 4
     number = table["scan_id"].iloc[-1]
-    assert list(printed(said))[1:] == [f"{number}", f"{number}.2", f"{number}.3"]
+    assert list(printed(output))[1:] == [f"{number}", f"{number}.2", f"{number}.3"]
     assert table["sample"].tolist()[1:] == ["PEG 3"] * 3 and table["plan"].tolist()[0] == "expose"
     assert set(agent.results.search(user="ada", plan="count").index) == set(table.index[1:])
     assert set(table["raw_uid"].iloc[1:]) == {count}
-    following = [line for line in said.splitlines() if " → next " in line]
+    following = [line for line in output.splitlines() if " → next " in line]
     assert following and all(") mm" in line for line in following)
     assert agent.log()["text"].str.contains(f"scan {number}.3 at (", regex=False).any()
 
     # bluesky's table of the scan, and none of what the agent measured
     recorded = session.client["raw", scan, "primary"].read()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("| ")]
     heads = [row for row in rows if row[0] == "seq_num"]
-    assert len(heads) == 2 and "sample_x" in heads[1] and said.count("expose [") == 0
-    assert f"(scan num: {number + 1})" in said
+    assert len(heads) == 2 and "sample_x" in heads[1] and output.count("expose [") == 0
+    assert f"(scan num: {number + 1})" in output
     column = heads[1].index("sample_x")
     shown = [float(row[column]) for row in rows[rows.index(heads[1]) + 1 :]]
     assert shown == pytest.approx(recorded["sample_x"].values, abs=1e-3)

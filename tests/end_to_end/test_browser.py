@@ -323,10 +323,10 @@ def test_the_run_in_progress_appears_and_disappears(browser, session):
     session.store.begin(begun)
     live = LiveNode(session.client["ainerd"], agent)
     picture = np.eye(64, dtype=np.float32) + 1
-    said = {"key": begun.key, "scan": "999", "of": 5000, "frame_time_s": 0.01}
-    assert live.show({**said, "read": 1200}, picture) in (True, False)
+    about = {"key": begun.key, "scan": "999", "of": 5000, "frame_time_s": 0.01}
+    assert live.show({**about, "read": 1200}, picture) in (True, False)
     browser.until("1200 of 5000 frames", "[data-ainerd=live]")
-    assert live.show({**said, "read": 2400}, picture) is True  # a page looks
+    assert live.show({**about, "read": 2400}, picture) is True  # a page looks
     browser.until("2400 of 5000 frames", "[data-ainerd=live]")
     live.forget()
     browser.page.wait_for_selector("[data-ainerd=live]", state="detached")

@@ -27,12 +27,12 @@ def test_the_demo_explores_reports_and_draws(tmp_path, capsys):
         runs=((1, 100, 0.5), (1, 300, 1 / 6)),
         output=tmp_path / "demo",
     )
-    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert f"python -m agents.demo --seed {SEED}" in said
-    assert "2 of 2 exposures have a complete result" in said
-    assert "adjusted Rand index" in said
+    output = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"python -m agents.demo --seed {SEED}" in output
+    assert "2 of 2 exposures have a complete result" in output
+    assert "adjusted Rand index" in output
     for name in hidden_sample(SAMPLES[SEED % 6], SEED).regions:
-        assert name in said
+        assert name in output
     assert (tmp_path / "demo" / "campaign.png").stat().st_size > 50_000
 
 
@@ -44,8 +44,8 @@ def test_seeds_take_all_kinds_of_samples():
 
 def test_exposures_are_counted_by_true_regime():
     truth = pd.Series(["fluid", "echo", "fluid", "echo", "slow"], dtype=object)
-    found = pd.DataFrame({"novelty_p": [0.4, 0.01, 0.03, 0.2, np.nan], "novel": [False, True, True, False, None]})
-    table = by_regime(truth, found, ["fluid", "echo", "slow", "banded"], {"echo", "banded"})
+    results = pd.DataFrame({"novelty_p": [0.4, 0.01, 0.03, 0.2, np.nan], "novel": [False, True, True, False, None]})
+    table = by_regime(truth, results, ["fluid", "echo", "slow", "banded"], {"echo", "banded"})
     assert table.index.tolist() == ["fluid", "echo", "slow", "banded"]
     assert table["seen before"].tolist() == ["yes", "no", "yes", "no"]
     assert table["exposures"].tolist() == [2, 2, 1, 0]

@@ -162,8 +162,8 @@ def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path):
     left = session.agent.results.rows(row.name, "left_out")
     missing = left[left["reason"] == "missing"]
     places = np.setdiff1d(np.arange(numbers[-1] - numbers[0] + 1), numbers - numbers[0])
-    found = np.concatenate([np.arange(i, i + n) for i, n in zip(missing["index"], missing["n"], strict=True)])
-    assert found.tolist() == places.tolist()
+    listed = np.concatenate([np.arange(i, i + n) for i, n in zip(missing["index"], missing["n"], strict=True)])
+    assert listed.tolist() == places.tolist()
 
     session.client["ainerd/results"].delete_contents(row.name, recursive=True, external_only=False)
     agent = session.start_agent()

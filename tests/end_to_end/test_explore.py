@@ -153,9 +153,9 @@ assert not any(name in sys.modules for name in ("bluesky", "torch", "scipy"))
         [sys.executable, "-c", script], input=f'["{uri}", "{key}"]', capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    found, none = done.stdout.rsplit(" ", 1)
+    printed, none = done.stdout.rsplit(" ", 1)
     x = explored.table()["sample_x"]
-    assert json.loads(found) == pytest.approx(x[x >= 0.5].tolist()) and int(none) == 0
+    assert json.loads(printed) == pytest.approx(x[x >= 0.5].tolist()) and int(none) == 0
 
 
 @pytest.mark.fault("Documents arrive twice", "Nothing is analysed or written again")
@@ -181,11 +181,11 @@ def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     agent.detach()  # so that all raw runs are written
     assert agent.catch_up() == len(complete)
     after = explored.table()
-    found = after.drop(before.index).set_index("raw_uid")
-    assert (found["status"] == "complete").all() and len(found) == len(complete)
+    added = after.drop(before.index).set_index("raw_uid")
+    assert (added["status"] == "complete").all() and len(added) == len(complete)
     assert agent.catch_up() == 0
     for key, row in complete.head(2).iterrows():
-        again = found.loc[row["raw_uid"]]
+        again = added.loc[row["raw_uid"]]
         new_key = after.index[(after["raw_uid"] == row["raw_uid"]) & (after["created"] == again["created"])][0]
         assert np.array_equal(agent.results.array(new_key, "c2"), agent.results.array(key, "c2"))
         for name in ("sample_x", "sample_y", "stress_mean", "time_since_shear", "n_frames", "frame_time_s"):

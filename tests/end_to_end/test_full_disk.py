@@ -89,8 +89,8 @@ def test_a_plan_waits_for_room(session, disk, exploring, capsys):
     filler.unlink()
     until(lambda: len(session.agent.results) == 1)
     assert session.agent.health()["disk"] is None
-    said = " ".join(capsys.readouterr().out.split())
-    assert said.count("the plan waits because") == 1 and "Traceback" not in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.count("the plan waits because") == 1 and "Traceback" not in output
 
 
 @pytest.mark.fault("The disk gets full during an exposure", "It is taken again once there is room; nothing is lost")

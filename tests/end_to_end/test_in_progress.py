@@ -82,9 +82,9 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
         until(lambda: session.agent._state._live._is_wanted)
         read = steps.until_a_picture()
         first = until(lambda: answer if (answer := look()).status_code == 200 else None)
-        said, of = json.loads(first.headers["x-picture"]), session.detector.cam.num_images.get()
-        assert (said["read"], said["of"]) == (read, of) and 0 < read < of
-        picture = np.frombuffer(first.content, "<f4").reshape(said["shape"])
+        about, of = json.loads(first.headers["x-picture"]), session.detector.cam.num_images.get()
+        assert (about["read"], about["of"]) == (read, of) and 0 < read < of
+        picture = np.frombuffer(first.content, "<f4").reshape(about["shape"])
         assert max(picture.shape) <= SIDE and np.isfinite(picture).any()
         np.testing.assert_allclose(picture, picture.T, rtol=1e-3)  # of a two-time correlation
         n = int(first.headers["x-n"])
@@ -96,5 +96,5 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
         steps.to_the_end()
         done.join(PATIENCE_S)
     (key,) = session.table().index
-    assert key == said["key"]
+    assert key == about["key"]
     until(lambda: look().status_code == 204)

@@ -304,9 +304,9 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
             store.array(of_other, "denoised")
     assert set(store.newest_atlas().labels) == set(table.index)  # whoever wrote last
     alone = session.agent.results.embeddings(mine["digest"].iloc[0])
-    found = store.embeddings(mine["digest"].iloc[0])
-    assert set(found.index) == set(mine.index)
-    np.testing.assert_allclose(found.loc[mine.index], alone.loc[mine.index], atol=1e-5)
+    together = store.embeddings(mine["digest"].iloc[0])
+    assert set(together.index) == set(mine.index)
+    np.testing.assert_allclose(together.loc[mine.index], alone.loc[mine.index], atol=1e-5)
     for observer in agents:
         assert observer.drain(120)
         assert store.next_suggestion(observer.name).id == observer.suggest()["_id"]

@@ -33,8 +33,8 @@ def store(client):
             start={"sample": "wax" if i == 67 else "gel"},
         )  # fmt: skip
         point = np.float32(rng.normal(i % 4, 0.1, 4))
-        found = Analysis(embedding=point, novelty_p=0.5, arrays={}, calibration={"alpha": 0.05})
-        store.complete(store.begin(record), found)
+        analysis = Analysis(embedding=point, novelty_p=0.5, arrays={}, calibration={"alpha": 0.05})
+        store.complete(store.begin(record), analysis)
     AgentNode(store.container, "evening").write_state(
         {
             "bounds": {"x": [0.0, 20.0], "y": [0.0, 15.0]},
@@ -98,8 +98,8 @@ def test_a_page_that_is_open_for_twelve_hours_stays_live_and_does_not_grow(brows
         page.wait_for_timeout(10)
         if i % 30 == 29:
             tools.send("HeapProfiler.collectGarbage")
-            found = {each["name"]: each["value"] for each in tools.send("Performance.getMetrics")["metrics"]}
-            sizes.append((found["Nodes"], found["JSHeapUsedSize"]))
+            metrics = {each["name"]: each["value"] for each in tools.send("Performance.getMetrics")["metrics"]}
+            sizes.append((metrics["Nodes"], metrics["JSHeapUsedSize"]))
     store.log("the morning has come")
     for _ in range(100):  # the page asks by its own clock
         page.clock.fast_forward(1000)

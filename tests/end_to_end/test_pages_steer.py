@@ -43,7 +43,7 @@ class Person:
         if "suggestion" in more:
             shown = {each["id"]: each["seen"] for each in self.sees()["suggestions"]}
             more = {"seen": shown[more["suggestion"]], **more}
-        body = {"do": do, "agent": self.waits_for(lambda said: said["agent"]), "who": "Ann", **more}
+        body = {"do": do, "agent": self.waits_for(lambda state: state["agent"]), "who": "Ann", **more}
         answer = self._http.post(f"{self._base}/custom/ainerd/command/{self._path}", json=body)
         assert answer.is_success, answer.text
         return answer.json()["id"]
@@ -54,8 +54,8 @@ class Person:
     def answer_to(self, command):
         """Return a command once the agent has answered it."""
 
-        def answered(said):
-            return [each for each in said["commands"] if each["id"] == command and each["status"] != "asked"]
+        def answered(state):
+            return [each for each in state["commands"] if each["id"] == command and each["status"] != "asked"]
 
         return self.waits_for(answered)[0]
 
@@ -109,16 +109,17 @@ def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwh
     seen = []
 
     def act():
-        seen.append(person.waits_for(lambda said: (said["health"] or {}).get("waits") and said["next"]))
+        seen.append(person.waits_for(lambda state: (state["health"] or {}).get("waits") and state["next"]))
         rejected = person.presses("reject", suggestion=seen[0]["id"], why="too near the wall")
         assert person.answer_to(rejected)["status"] == "done"
         assert person.answer_to(person.presses("hold", why="tea"))["status"] == "done"
         seen.append(
-            person.waits_for(lambda said: said["next"] and said["next"]["id"] != seen[0]["id"] and said["next"])
+            person.waits_for(lambda state: state["next"] and state["next"]["id"] != seen[0]["id"] and state["next"])
         )
         person.presses("take", suggestion=seen[1]["id"])
         assert (
-            person.waits_for(lambda said: said["held"] and not said["held"]["pending"] and said["held"])["why"] == "tea"
+            person.waits_for(lambda state: state["held"] and not state["held"]["pending"] and state["held"])["why"]
+            == "tea"
         )
         person.presses("release")
 
@@ -136,7 +137,7 @@ def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwh
 
 
 def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person, monkeypatch):
-    person.waits_for(lambda said: said["agent"])  # the first state is written
+    person.waits_for(lambda shown: shown["agent"])  # the first state is written
     write, update, held = AgentNode.write_state, AgentNode.update_state, []
     begun, go = threading.Event(), threading.Event()
 
@@ -157,7 +158,7 @@ def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person,
     id = person.presses("hold", why="the sample slips")
     go.set()
     person.answer_to(id)
-    person.waits_for(lambda said: len(held) > 1)
+    person.waits_for(lambda shown: len(held) > 1)
     assert held[0] is None and held[1]["why"] == "the sample slips"
     person.answer_to(person.presses("release"))
 
@@ -167,14 +168,14 @@ def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())
 
     def act():
-        person.waits_for(lambda said: (said["health"] or {}).get("waits"))
+        person.waits_for(lambda state: (state["health"] or {}).get("waits"))
         reviewed.RE.request_pause()
 
     meanwhile(act)
     with pytest.raises(RunEngineInterrupted):
         reviewed.RE(reviewed.agent.explore(1))
     reviewed.RE.stop()
-    assert len(reviewed.table()) == before and person.waits_for(lambda said: said["health"]["waits"] is None)
+    assert len(reviewed.table()) == before and person.waits_for(lambda state: state["health"]["waits"] is None)
 
 
 def test_review_ends_after_its_timeout(reviewed, monkeypatch):
@@ -190,13 +191,15 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
         done["status"] == "done" and agent.excluded == [{"sample_x": (0.0, 4.0)}] and agent.suggest()["sample_x"] >= 4
     )
     assert person.answer_to(person.presses("name", regime=0, name="gel"))["status"] == "done"
-    assert person.waits_for(lambda said: said["regimes"]["names"]) == {"0": "gel"}
+    assert person.waits_for(lambda state: state["regimes"]["names"]) == {"0": "gel"}
     refused = person.answer_to(person.presses("name", regime=77, name="gas"))
     assert (refused["status"], refused["answer"]) == ("refused", "there is no regime 77")
     inside = person.answer_to(person.presses("add", position={"sample_x": 1, "sample_y": 1}))
     assert inside["status"] == "refused" and "excluded" in inside["answer"]
     assert person.answer_to(person.presses("add", position={"sample_x": 8, "sample_y": 1}))["status"] == "done"
-    added = person.waits_for(lambda said: said["next"] and said["next"]["position"]["sample_x"] == 8 and said["next"])
+    added = person.waits_for(
+        lambda state: state["next"] and state["next"]["position"]["sample_x"] == 8 and state["next"]
+    )
     meanwhile(lambda: person.presses("take", suggestion=added["id"]))
     reviewed.RE(agent.explore(1))
     np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
@@ -206,7 +209,7 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     monkeypatch.setattr(again._state, "_write", lambda **what: write(**what) if what.get("closed") else None)
     again.name_regime(0, "sol")
     again.close()  # before the name was written
-    person.waits_for(lambda said: said["health"]["closed"] and said["regimes"]["names"] == {"0": "sol"})
+    person.waits_for(lambda state: state["health"]["closed"] and state["regimes"]["names"] == {"0": "sol"})
 
 
 def test_a_remote_plan_follows_the_same_requests(server):

@@ -109,9 +109,9 @@ class Beamline:
 
     def waiting_of_the_agent(self):
         """The one item of the agent, told by what its plan takes; None if there is none."""
-        found = [item for item in self.waiting() if "blop_suggestions" in item.get("kwargs", {}).get("md", {})]
-        assert len(found) <= 1
-        return found[0] if found else None
+        items = [item for item in self.waiting() if "blop_suggestions" in item.get("kwargs", {}).get("md", {})]
+        assert len(items) <= 1
+        return items[0] if items else None
 
     def another_than(self, item):
         new = self.waiting_of_the_agent()

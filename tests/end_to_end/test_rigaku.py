@@ -89,11 +89,11 @@ def compare_with_dense_frames(beamline):
     wanted = beamline.analysed(in_hdf5(beamline.documents[start : stop + 1], file))
     assert beamline.store.array(key, "c2").any()
     for name, array in wanted.arrays.items():
-        found = beamline.store.array(key, name)
+        stored = beamline.store.array(key, name)
         if name in ("c2", "mean_frame", "intensity"):
-            np.testing.assert_array_equal(found, array, name)
+            np.testing.assert_array_equal(stored, array, name)
         else:
-            np.testing.assert_allclose(found, array, rtol=1e-5, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(stored, array, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def in_hdf5(documents, file):

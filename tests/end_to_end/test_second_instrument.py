@@ -76,8 +76,8 @@ def test_the_contrast_is_the_simulated_one(names, store):
 
 
 def test_the_other_steps_of_the_workflow(names, store):
-    said = ainerd(*STEPS["Everything is as it should be"][1:])
-    assert "problem" not in said and "instrument 'eiger_cell'" in said and "2 results" in said
+    output = ainerd(*STEPS["Everything is as it should be"][1:])
+    assert "problem" not in output and "instrument 'eiger_cell'" in output and "2 results" in output
     ainerd(*STEPS["The table, to look at"][1:])
     exported = pd.read_csv("results.csv", index_col="key")
     assert exported["stage_h [mm]"].to_list() == store.table()["stage_h"].to_list()
@@ -103,7 +103,7 @@ def test_a_failed_result_is_repeated_with_the_same_numbers(names, store):
 
 
 def test_other_parameters_add_another_result(names, store, monkeypatch):
-    before, said = store.table(), len(store.suggestions())
+    before, n_suggestions = store.table(), len(store.suggestions())
     first = before["raw_uid"].iloc[0]
     monkeypatch.setenv("AINERD_RHEO_XPCS__DENOISER", "none")
     done = json.loads(ainerd("replay", first[:8], "--json"))["complete"]
@@ -113,4 +113,4 @@ def test_other_parameters_add_another_result(names, store, monkeypatch):
     assert table["superseded_by"].dropna().to_dict() == {before.index[0]: new}
     assert table["regime"].notna().all() and table.loc[before.index, "regime"].equals(before["regime"])
     assert store.record(new).digest != store.record(before.index[0]).digest
-    assert len(store.suggestions()) == said
+    assert len(store.suggestions()) == n_suggestions

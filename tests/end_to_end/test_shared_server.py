@@ -228,22 +228,22 @@ def client(other):
 
 
 @contextmanager
-def heard(container):
+def updates_of(container):
     """What the server says at once of the children of a container: keys of new ones, and metadata that changed."""
-    said = []
+    updates = []
 
     def created(update):
-        said.append((update.key, None))
+        updates.append((update.key, None))
 
     def changed(update):
-        said.append((update.key, update.metadata))
+        updates.append((update.key, update.metadata))
 
     subscription = container.subscribe()
     subscription.child_created.add_callback(created)  # it holds only weak references
     subscription.child_metadata_updated.add_callback(changed)
     subscription.start_in_thread()
     try:
-        yield said
+        yield updates
     finally:
         subscription.disconnect()
 
@@ -260,7 +260,7 @@ def live(server, other, page, folder):
         patch.setattr("builtins.input", lambda prompt: "analyst")
         patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["analyst"])
         root = from_uri(other, remember_me=False)
-    with heard(root["raw"]) as runs, heard(root["ainerd/results"]) as results:
+    with updates_of(root["raw"]) as runs, updates_of(root["ainerd/results"]) as results:
         session.RE(session.agent.explore(1))
         table = session.table()
         session.agent.detach()  # so that all of the raw runs is written
@@ -304,9 +304,9 @@ def test_an_agent_without_write_access_is_refused(explored, page, client):
     session, _ = explored
     with pytest.raises(ServerError) as error:
         build_observer(session.settings, client(page["reader"]))
-    said = str(error.value)
-    assert "does not allow writing" in said and "create:node" in said
-    assert "\n" not in said and page["reader"] not in said
+    message = str(error.value)
+    assert "does not allow writing" in message and "create:node" in message
+    assert "\n" not in message and page["reader"] not in message
 
 
 @pytest.mark.fault("A user with a read-only key tries to write", "The server refuses; reading continues")
@@ -374,9 +374,9 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
             return http.get(f"{ours}/{route}/ainerd", headers={"Authorization": people[who]}).json()
 
         def presses(who, do, **headers):
-            id = said["next"]["id"]
-            seen = next(each["seen"] for each in said["suggestions"] if each["id"] == id)
-            body = {"do": do, "agent": said["agent"], "suggestion": id, "seen": seen, "who": "Mallory", "why": "no"}
+            id = state["next"]["id"]
+            seen = next(each["seen"] for each in state["suggestions"] if each["id"] == id)
+            body = {"do": do, "agent": state["agent"], "suggestion": id, "seen": seen, "who": "Mallory", "why": "no"}
             headers |= {"Authorization": people[who]}
             answer = http.post(f"{ours}/command/ainerd", json=body, headers=headers)
             return answer.status_code, answer.json()
@@ -388,8 +388,8 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
         assert get("session", "operator") | {"csrf": None} == {
             "csrf": None, "who": "operator", "verified": True, "may_write": True
         }  # fmt: skip
-        said = get("campaign", "reader")
-        assert said["results"]["key"] == list(table.index) and said["next"]["id"] == session.agent.suggest()["_id"]
+        state = get("campaign", "reader")
+        assert state["results"]["key"] == list(table.index) and state["next"]["id"] == session.agent.suggest()["_id"]
         assert get("campaign", "engine")["next"]["mine"] and not get("campaign", "operator")["next"]["mine"]
         assert presses("reader", "reject")[0] in (401, 403) and presses("analyst", "take")[0] == 403
         assert presses("engine", "take") == (403, {"detail": "the principal that proposed it cannot approve it"})
@@ -398,9 +398,9 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
         assert status == 200 and (answer["by"], answer["verified"]) == ("operator", True)
         assert presses("operator", "reject")[0] == 409
         until(lambda: get("campaign", "reader")["commands"][-1]["status"] == "done")
-        taken = session.store.suggestions().loc[said["next"]["id"]]
+        taken = session.store.suggestions().loc[state["next"]["id"]]
         assert (taken["status"], taken["status_by"]) == ("accepted", "operator")
-        assert session.agent.suggest()["_id"] == said["next"]["id"]
+        assert session.agent.suggest()["_id"] == state["next"]["id"]
         views = http.get(f"{other}/tiled-ui-settings").json()["spec_views"]
         assert http.get(other + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
 
@@ -439,8 +439,8 @@ def answers_to(store, *commands, agent="reviewed"):
     assert all(node.send(command) for command in commands)
 
     def answer(command):
-        said = node.command(command.id)
-        return said["status"] != "asked" and (said["status"], said["answer"])
+        metadata = node.command(command.id)
+        return metadata["status"] != "asked" and (metadata["status"], metadata["answer"])
 
     return [until(lambda command=command: answer(command)) for command in commands]
 
@@ -484,8 +484,8 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     forged = {"by": "operator", "verified": True, "principal": "0" * 32}
     measure = verdict(Take, ready, id=f"measure-{ready['_id']}", by="reviewed", now=True)
     forgeries = verdict(Take, ready, **forged), Accept(**forged), measure, Next(by="operator")
-    said, whys = zip(*answers_to(store, *forgeries), strict=True)
-    assert said == ("refused",) * 4
+    statuses, whys = zip(*answers_to(store, *forgeries), strict=True)
+    assert statuses == ("refused",) * 4
     assert whys[0] == "in review a person with an account takes a suggestion: nobody vouches for this"
     assert "nobody vouches" in whys[1] and "nobody has taken a suggestion" in whys[2]
     with pytest.raises(ValueError, match="this campaign is in review"):

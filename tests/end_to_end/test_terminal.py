@@ -105,8 +105,8 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
         scan = client["raw"].values().last()
         moved = scan["primary"].read()["sample_x"].values
     assert results["transmission"].tolist() == [1.0] * 3 and results["temperature"].between(24, 26).all()
-    said = re.findall(r"scan (\d+)(?:\.(\d))?: (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
-    scans, events, regimes, p = zip(*said, strict=True)
+    lines = re.findall(r"scan (\d+)(?:\.(\d))?: (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
+    scans, events, regimes, p = zip(*lines, strict=True)
     assert [int(event or "1") for event in events] == results["event"].tolist() == [1, 2, 3]
     assert {int(number) for number in scans} == set(results["scan_id"])
     then = results["regime_then"]
@@ -157,10 +157,10 @@ def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
         (row,) = store.table().dropna(subset="suggestion_id").to_dict("records")
         suggestions = store.suggestions()
         runs = [run.metadata for run in client["raw"].values()]
-    aborted = [said["start"] for said in runs if said["stop"]["exit_status"] == "abort"]
+    aborted = [run["start"] for run in runs if run["stop"]["exit_status"] == "abort"]
     assert sorted(start["plan_name"] for start in aborted) == ["explore", "expose"]  # the plan, and in it the exposure
     assert row["raw_uid"] in [start["uid"] for start in aborted]
     assert row["status"] in ("partial", "failed")
-    said = suggestions.loc[row["suggestion_id"], "status"]
-    assert said == ("measured" if row["status"] == "partial" else "failed")
+    status = suggestions.loc[row["suggestion_id"], "status"]
+    assert status == ("measured" if row["status"] == "partial" else "failed")
     assert not suggestions["status"].isin(["proposed", "accepted"]).any()

@@ -92,8 +92,8 @@ def named(code):
     if path.is_relative_to(SOURCE):
         name = path.relative_to(SOURCE).as_posix()
         return "the technique" if name.startswith(TECHNIQUE) else name.removeprefix("ainerd/")
-    found = re.search(r"/((?:tiled/client|bluesky)/\w+\.py)$", code.co_filename)
-    return found[1] if found else None
+    match = re.search(r"/((?:tiled/client|bluesky)/\w+\.py)$", code.co_filename)
+    return match[1] if match else None
 
 
 @pytest.fixture(scope="module")
@@ -124,18 +124,18 @@ def rows(page):
     for line in (EXPLANATION / page).read_text().splitlines():
         if line.startswith("| ") and "`" in line:
             stop, _, passed = line.strip("| ").split(" | ")
-            said = {}
+            functions_of = {}
             for part in passed.split(" → "):
                 file, functions = re.fullmatch(r"`?([^`]+?)`?: (.*)", part).groups()
-                said.setdefault(file, set()).update(re.findall(r"`([\w.]+)`", functions))
-            yield stop, said
+                functions_of.setdefault(file, set()).update(re.findall(r"`([\w.]+)`", functions))
+            yield stop, functions_of
 
 
 @pytest.mark.parametrize("page", TRIPS)
 def test_a_page_names_the_files_that_are_passed(page, traced):
-    said = dict(rows(page))
-    assert list(said) == list(TRIPS[page])
-    for stop, files in said.items():
+    listed = dict(rows(page))
+    assert list(listed) == list(TRIPS[page])
+    for stop, files in listed.items():
         assert files.keys() == traced[stop].keys(), f"{stop}: {dict(traced[stop])}"
         for file, functions in files.items():
             there = {part for name in traced[stop][file] for part in (*name.split(".<locals>."), name.split(".")[-1])}

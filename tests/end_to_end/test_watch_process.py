@@ -81,8 +81,8 @@ class Beamline:
             rows = rows[rows["status"].ne("computing")]
             return {*uids} <= {*rows.index} and (rows.loc[[*uids]],)
 
-        (found,) = until(concluded, f"results: see {self.log}", 120)
-        return found
+        (result,) = until(concluded, f"results: see {self.log}", 120)
+        return result
 
     def close(self):
         for agent in self.agents:
@@ -190,5 +190,5 @@ def test_an_unusable_source_is_one_line(beamline, options, message, monkeypatch,
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert message in said[-1] and said[-1].startswith("ainerd: ")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert message in lines[-1] and lines[-1].startswith("ainerd: ")

@@ -56,8 +56,12 @@ def one_frame_each(line, temperatures, **md):
 
 def bits(result):
     """Everything that the frames decide."""
-    said = result.metadata
-    return {name: result[name].read().tobytes() for name in said["arrays"]}, said["embedding"], said["log_likelihood"]
+    about = result.metadata
+    return (
+        {name: result[name].read().tobytes() for name in about["arrays"]},
+        about["embedding"],
+        about["log_likelihood"],
+    )
 
 
 def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(server, tmp_path):
