@@ -284,9 +284,9 @@ def test_open_suggestions_of_a_killed_session_are_closed(make, store):
     store.add_result("of a", z=[0.0, 0.0], suggestion_id="a", x=1.0, y=1.0)
     store.add_result("of b", suggestion_id="b", reason="too dark", x=1.0, y=1.0)
     make().close_open()
-    found = {id: (store.saved[id].status, store.saved[id].status_reason) for id in left}
+    statuses = {id: (store.saved[id].status, store.saved[id].status_reason) for id in left}
     gone = "its session had ended"
-    assert found == {
+    assert statuses == {
         "a": ("measured", None), "b": ("failed", "too dark"), "c": ("failed", f"{gone}: not measured"),
         "d": ("withdrawn", gone), "e": ("measured", None),
     }  # fmt: skip

@@ -23,7 +23,7 @@ def judging(technique):
     return technique
 
 
-def said(store):
+def texts(store):
     return [text for text, _ in store.lines]
 
 
@@ -32,7 +32,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     campaign._announce = lambda *given: announced.append(given)
     for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.006), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
         campaign.answer(outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
-    lines = [text for text in said(store) if "is new:" in text or "may be new" in text]
+    lines = [text for text in texts(store) if "is new:" in text or "may be new" in text]
     assert lines == [
         "regime 1 may be new, one exposure: one more exposure there can decide",
         "regime 1 is new: two exposures, p = 0.003; claims of new regimes are false in at most 5 % of campaigns",
@@ -50,7 +50,7 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
     campaign.answer(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
-    assert not [text for text in said(store) if "is new:" in text] and list(campaign.claims.discoveries) == [1]
+    assert not [text for text in texts(store) if "is new:" in text] and list(campaign.claims.discoveries) == [1]
 
 
 ALONE = Components()  # each regime is a component
@@ -58,11 +58,11 @@ ALONE = Components()  # each regime is a component
 
 def seen(**regimes):
     """Exposures by regime, as ``r0=[.1, .2]`` or ``r0={"a": .1}``; keys are made of the regime and the place."""
-    found = {}
+    exposures = {}
     for name, p in regimes.items():
         keyed = p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
-        found |= {key: (int(name[1:]), value) for key, value in keyed.items()}
-    return found
+        exposures |= {key: (int(name[1:]), value) for key, value in keyed.items()}
+    return exposures
 
 
 def test_a_technique_that_knows_no_null_makes_no_claims(technique):
@@ -91,7 +91,7 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
 
 
 @pytest.mark.parametrize(
-    ("then", "said", "found"),
+    ("then", "logged", "new"),
     [
         (CLAIMED, [], [3]),
         (seen(r7=NEW, r0=KNOWN), ["regime 3 is now called regime 7, three exposures: still new"], [7]),
@@ -112,11 +112,11 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
         (seen(r0=KNOWN), [], [3]),  # its exposures are unassigned for the moment
     ],
 )
-def test_a_claim_follows_its_exposures(judging, then, said, found):
+def test_a_claim_follows_its_exposures(judging, then, logged, new):
     claims = Claims(judging)
     assert len(claims.update(CLAIMED, ALONE)) == 1
     lines = [line for line in claims.update(then, ALONE) if "alarm" not in line and "unlike" not in line]
-    assert [line for line in lines if not line.startswith("regime 8 may")] == said and list(claims.discoveries) == found
+    assert [line for line in lines if not line.startswith("regime 8 may")] == logged and list(claims.discoveries) == new
     again = Claims(judging)  # the next session
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.discoveries == claims.discoveries
     assert again.update(then, ALONE) == claims.update(then, ALONE) == []
@@ -140,8 +140,8 @@ def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging)
     both = seen(r1=NEW, r4=more)
     assert sum("is new: " in line for line in claims.update(both, ALONE)) == 2
     merged = seen(r4=NEW | more)
-    said = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
-    assert claims.update(merged, ALONE) == said
+    logged = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
+    assert claims.update(merged, ALONE) == logged
     assert list(claims.discoveries) == [4] and sum(claim.stands for claim in claims.claims) == 1
     assert claims.update(merged, ALONE) == []
 
@@ -177,8 +177,8 @@ def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     one = Components(((0, 1),), {(0, 1): WIDE})
     assert not [line for line in claims.update(seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
-    said, alarm = claims.update(both, one)
-    assert said == f"{SAMPLE}: four exposures, p = 0.02; claims of new regimes are false in at most 5 % of campaigns"
+    claim, alarm = claims.update(both, one)
+    assert claim == f"{SAMPLE}: four exposures, p = 0.02; claims of new regimes are false in at most 5 % of campaigns"
     assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.discoveries == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
@@ -195,12 +195,12 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
     far = {(0, 1): Border(8.6, 5.0, (5, 2))}
     claims = Claims(technique)  # it needs no simulated regimes
     assert claims.update(seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
-    said = [
+    logged = [
         "regime 1 differs from the rest of the session: two exposures; "
         "the distance to regime 0 is 9 times the spread within a regime"
     ]
     two = seen(r0=[0.5] * 5, r1=[0.5, 0.5])
-    assert claims.update(two, Components(((0,), (1,)), far)) == said
+    assert claims.update(two, Components(((0,), (1,)), far)) == logged
     assert claims.update(two, Components(((0,), (1,)), far)) == []
     near = Components(((0,), (1,)), {(0, 1): Border(6.0, 5.0, (5, 2))})  # a gap, but not a wide one
     assert Claims(technique).update(two, near) == []
@@ -209,8 +209,8 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
 
 
 def measure(campaign, i, z, p):
-    found = outcome(f"run {i}", x=0.1 + i % 9, y=0.1 + i // 9, z=z, novelty_p=p, novel=p <= 0.05)
-    return campaign.answer(found).own_p
+    exposure = outcome(f"run {i}", x=0.1 + i % 9, y=0.1 + i // 9, z=z, novelty_p=p, novel=p <= 0.05)
+    return campaign.answer(exposure).own_p
 
 
 def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, technique, store):
@@ -220,7 +220,7 @@ def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, tech
     campaign = make()
     own_p = [measure(campaign, i, 0.01 * rng.normal(), 0.006) for i in range(8)]
     assert own_p[:5] == [None] * 5 and min(own_p[5:]) > 0.01  # five earlier exposures are needed
-    assert [line for line in said(store) if "steers" in line] == [
+    assert [line for line in texts(store) if "steers" in line] == [
         "from now on p against this session steers, because this sample is claimed to be new: "
         'agent.reference("bank") chooses the other'
     ]
@@ -230,7 +230,7 @@ def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, tech
     assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary
     assert campaign.apply(commands.Reference(to="bank")).text == "p against the bank steers"
     assert {key for key, _, _ in campaign.get_best_points()} == {f"run {i}" for i in range(8)}
-    assert [line for line in said(store) if "a person chose it" in line]
+    assert [line for line in texts(store) if "a person chose it" in line]
     again = make()  # the next session keeps the choice
     assert again.reference.name == "bank" and again.claims.of_sample is not None
     assert again.apply(commands.Reference(to="automatic")).text == "the agent chooses the reference"
@@ -258,20 +258,20 @@ def test_the_next_session_says_what_became_of_a_claim(make, judging, store):
     store.lines.clear()
     again = make()
     assert list(again.claims.discoveries) == [0] and again.claims.claims[0].founders == ["run 0"]
-    assert said(store) == []
+    assert texts(store) == []
 
 
 def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     campaign = make()
     for i, z in enumerate((-0.4, -0.35, -0.38)):
-        found = outcome(f"known {i}", x=float(i), z=z, novel=False, novelty_p=0.5)
-        campaign.answer(found)
+        exposure = outcome(f"known {i}", x=float(i), z=z, novel=False, novelty_p=0.5)
+        campaign.answer(exposure)
     for key, z in (("far", 0.4), ("near", -0.3)):  # the toy's points alone would call both the same regime
-        found = outcome(key, z=z, novel=True, novelty_p=0.01)
-        campaign.answer(found)
+        exposure = outcome(key, z=z, novel=True, novelty_p=0.01)
+        campaign.answer(exposure)
     labels = store.atlases[-1].labels
     assert labels["far"] != labels["known 0"] == labels["near"]
-    apart, close = [text for text in said(store) if "p = 0.01" in text][:2]
+    apart, close = [text for text in texts(store) if "p = 0.01" in text][:2]
     assert apart.endswith("(novel)") and close.endswith("(novel, but close to the others of its regime)")
 
 

@@ -64,8 +64,8 @@ def test_a_line_that_tiled_refuses_is_logged(ledger, store, monkeypatch, caplog)
 
 
 def test_a_finding_says_the_verdict_that_was_given(ledger):
-    found = outcome("a", x=1.0, y=2.0, regime=3, novelty_p=0.04)
-    assert ledger.finding(found) == "at (1.00, 2.00): regime 3, p = 0.04"
+    result = outcome("a", x=1.0, y=2.0, regime=3, novelty_p=0.04)
+    assert ledger.finding(result) == "at (1.00, 2.00): regime 3, p = 0.04"
     assert ledger.finding(outcome("a", novelty_p=0.2, novel=True)).endswith("p = 0.2 (novel)")
     assert ledger.finding(outcome("a")).endswith("no p-value")
     unknown = "at an unknown position (x and y not recorded: add them to the detectors of the plan)"
@@ -102,10 +102,10 @@ def several(store):
 def test_only_what_a_dead_session_left_is_closed(ledger, several, is_shared):
     known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
     ledger.close_open(known, {"own"}, ago(25), is_shared=is_shared)
-    found = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}
+    statuses = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}
     gone = "its session had ended"
     accepted = ("accepted", None, None)
-    assert found == {
+    assert statuses == {
         "old": ("failed", "too dark", "run of dark"), "theirs": ("measured", None, "run"),
         "sure": accepted if is_shared else ("failed", f"{gone}: not measured", None),
         "own": ("proposed", None, None), "mine": ("withdrawn", gone, None), "later": ("proposed", None, None),

@@ -36,11 +36,11 @@ def test_explored_is_posted_once_until_it_changes(notices, store):
 
 
 def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
-    for key, z, said in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
+    for key, z, notice in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
         run = outcome(key, z=z)
         run = outcome(key, z=z, regime=atlas.add(run))
         notices.post(run, atlas.regime_before(run, WINDOW, 0.1), False, "", NONE)
-        assert said in notices.advice if said else notices.advice is None
+        assert notice in notices.advice if notice else notices.advice is None
     assert [ids["result"] for _, ids in store.lines] == ["b", "d"]
     assert "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in store.lines[0][0]
 

@@ -18,7 +18,7 @@ class Line:
     """Along x, and out of bounds after ten."""
 
     def __init__(self):
-        self.x, self.found = 0.0, []
+        self.x, self.points = 0.0, []
 
     def suggest(self, num_points=None):
         points = []
@@ -28,7 +28,7 @@ class Line:
         return points
 
     def ingest(self, points):
-        self.found += points
+        self.points += points
 
 
 class Full(Line):
@@ -81,10 +81,10 @@ def test_suggest_and_ingest_are_enough(steered, store):
     assert store.saved[ready["_id"]].terms == {"gain": 0.5} and "technique toy" in ready["reason"]
     (accepted,) = campaign.suggest(1)
     campaign.answer(outcome("result", 1.0, 5.0, trial_id=accepted["_id"], novelty_p=0.01, novel=True))
-    (found,) = line.found
-    assert found["_id"] == accepted["_id"] and found["x"] == 1.0 and found["novel"] and found["embedding"].shape == (2,)
+    (point,) = line.points
+    assert point["_id"] == accepted["_id"] and point["x"] == 1.0 and point["novel"] and point["embedding"].shape == (2,)
     campaign.answer(outcome("dark", 2.0, 5.0, z=None))
-    assert len(line.found) == 1  # of a failed exposure it is not told
+    assert len(line.points) == 1  # of a failed exposure it is not told
     assert campaign.map() is None and campaign.get_best_points() == []
     assert campaign.should_stop() == (False, "the optimizer of technique toy does not say when to stop")
 
@@ -110,7 +110,7 @@ def test_further_methods_are_used(steered):
     assert [(s["_id"], s["reason"]) for s in campaign.suggest(2)] == [("0", "next"), ("1", "next")]
     assert campaign.register_suggestions([{"x": 1.0, "y": 1.0}])[0]["_id"] == "registered"
     campaign.answer(outcome("dark", z=None))
-    assert [failed["_id"] for failed in full.failed] == ["dark"] and full.found == []
+    assert [failed["_id"] for failed in full.failed] == ["dark"] and full.points == []
     assert campaign.should_stop() == (True, "the optimizer of technique toy says stop")
     assert campaign.get_best_points() == [("a", {"x": 1.0}, {"p": 0.1})]
 

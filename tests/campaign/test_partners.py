@@ -78,10 +78,10 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
     for _ in range(3):
         slow.measure()
         structure.measure()
-    found = {"x": 7.25, "y": 2.0}
-    slow.measure(found)
+    spot = {"x": 7.25, "y": 2.0}
+    slow.measure(spot)
     where, reason = structure.measure()
-    assert where == found and reason == "slow found something novel at (7.25, 2.00)"  # the very spot, next
+    assert where == spot and reason == "slow found something novel at (7.25, 2.00)"  # the very spot, next
     assert "found something" not in structure.measure()[1]  # once
     structure.measure({"x": 1.2, "y": 8.8})
     two = [slow.measure() for _ in range(2)]  # first it confirms its own

@@ -88,8 +88,8 @@ def test_any_exposure_that_is_proposed_fits_modes_and_dose():
             ]
             made.learn(Known(rng.random(2) * 3, pace[rng.integers(4)], USUAL if rng.random() < 0.7 else None))
         left = float(10 ** rng.uniform(-4, 1))
-        if (found := made.propose(rng.random(2) * 3, left)) is not None:
-            assert OPTIONS.objection(found[0]) is None and OPTIONS.dose(found[0]) <= left
+        if (proposal := made.propose(rng.random(2) * 3, left)) is not None:
+            assert OPTIONS.objection(proposal[0]) is None and OPTIONS.dose(proposal[0]) <= left
 
 
 def test_where_the_neighbourhood_scatters_less_more_light_is_used():
@@ -256,8 +256,8 @@ def test_with_little_dose_left_the_light_goes_first_and_then_the_frames():
         (2.0 * 0.2 * (0.1 * 100 + 5.0), (100, 0.2)),
         (1.99 * 0.2 * (0.1 * 100 + 5.0), None),
     ):
-        found = of.propose(HERE, left)
-        assert (found and (found[0].n_frames, found[0].transmission)) == expected
+        proposal = of.propose(HERE, left)
+        assert (proposal and (proposal[0].n_frames, proposal[0].transmission)) == expected
 
 
 def test_a_time_is_measured_again_if_it_is_a_fifth_less_sure_than_wanted():

@@ -93,8 +93,8 @@ def test_nights_have_one_to_six_regimes_and_no_exposure_twice():
 
 def test_two_exposures_of_a_new_regime_suffice(calibrated):
     p, _ = regimes(300, np.random.default_rng(2), new=4.0)
-    found = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]
-    assert np.mean(found) > 0.85
+    is_new = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]
+    assert np.mean(is_new) > 0.85
 
 
 def test_looking_more_often_does_not_make_a_regime_less_new(calibrated):
@@ -129,8 +129,8 @@ class Least:
 
 def test_a_regime_is_new_at_its_share_of_half_of_alpha_and_the_sample_at_the_other_half():
     claims = Discoveries(Least(), 0.4)  # half of it is 0.2: shares are 0.03 for the first six, then 0.01, 0.005
-    found = claims.update({0: [0.5, 0.0299], 5: [0.0301], 6: [0.0099], 7: [0.0051], 8: []})
-    assert found == claims.p_values == {0: 0.0299, 6: 0.0099}
+    p_values = claims.update({0: [0.5, 0.0299], 5: [0.0301], 6: [0.0099], 7: [0.0051], 8: []})
+    assert p_values == claims.p_values == {0: 0.0299, 6: 0.0099}
     assert claims.update({0: [0.001], 7: [0.0049], 5: [0.9]}) == {7: 0.0049} and len(claims.p_values) == 3
     assert [claims.decides(k, [0.6]) for k in (3, 6, 9)] == [True, True, False]  # with 0.0067, of 0.00125
     assert [claims.decides(3, [0.6] * n) for n in (0, 1, LOOKS - 1, LOOKS)] == [False, True, True, False]

@@ -13,10 +13,10 @@ TRUTH = np.repeat([0, 1, 2], 4)
 
 @pytest.mark.parametrize("width", [None, 1.0])
 def test_regimes_are_numbered_by_first_appearance(width):
-    found = find_regimes(POINTS, width=width)
-    np.testing.assert_array_equal(found.labels, TRUTH)
-    assert found.labels.dtype == np.int64 and found.n_regimes == 3
-    low, high = found.supported_range
+    regimes = find_regimes(POINTS, width=width)
+    np.testing.assert_array_equal(regimes.labels, TRUTH)
+    assert regimes.labels.dtype == np.int64 and regimes.n_regimes == 3
+    low, high = regimes.supported_range
     assert low <= 3 <= high
 
 
@@ -45,16 +45,16 @@ def test_a_result_without_a_number_takes_that_of_its_regime():
 
 @pytest.mark.parametrize("previous", [None, np.array([7, 2, 4])[TRUTH]])
 def test_predict_uses_the_same_numbers_and_rejects_distant_points(previous):
-    found = find_regimes(POINTS, previous, width=1.0)
-    np.testing.assert_array_equal(found.predict(POINTS), found.labels)
-    np.testing.assert_array_equal(found.predict(np.float32([[50.0, 50.0]])), [-1])
-    np.testing.assert_array_equal(found.predict(CENTRES[[2, 0]].astype(np.float32)), found.labels[[8, 0]])
+    regimes = find_regimes(POINTS, previous, width=1.0)
+    np.testing.assert_array_equal(regimes.predict(POINTS), regimes.labels)
+    np.testing.assert_array_equal(regimes.predict(np.float32([[50.0, 50.0]])), [-1])
+    np.testing.assert_array_equal(regimes.predict(CENTRES[[2, 0]].astype(np.float32)), regimes.labels[[8, 0]])
 
 
 def test_one_result_is_a_regime():
-    found = find_regimes(POINTS[:1], np.array([3]), width=1.0)
-    assert found.labels.tolist() == [3] and found.supported_range == (1, 1)
-    assert found.predict(POINTS[:5]).tolist() == [3] * 4 + [-1]
+    regimes = find_regimes(POINTS[:1], np.array([3]), width=1.0)
+    assert regimes.labels.tolist() == [3] and regimes.supported_range == (1, 1)
+    assert regimes.predict(POINTS[:5]).tolist() == [3] * 4 + [-1]
 
 
 def test_merged_regimes_keep_the_number_of_the_larger():

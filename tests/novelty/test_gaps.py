@@ -23,17 +23,17 @@ def cloud(rng, n, middle=0.0, spread=0.5):
 
 
 def number_of_components(draw, label, n=60):
-    found = []
+    numbers = []
     for seed in range(n):
         z = draw(np.random.default_rng(seed))
-        found.append(len(components(z, label(z), WIDTH).groups))
-    return np.array(found)
+        numbers.append(len(components(z, label(z), WIDTH).groups))
+    return np.array(numbers)
 
 
 @pytest.mark.parametrize("size", [6, 15, 40])
 def test_one_regime_cut_in_two_is_one_component(size):
-    found = number_of_components(lambda rng: cloud(rng, size), lambda z: cut(z, 2))
-    assert (found == 1).mean() >= 0.85
+    numbers = number_of_components(lambda rng: cloud(rng, size), lambda z: cut(z, 2))
+    assert (numbers == 1).mean() >= 0.85
 
 
 def test_a_line_cut_into_regimes_is_one_component():
@@ -56,8 +56,8 @@ def test_two_kinds_have_a_gap(apart):
 def test_the_narrowest_border_of_two_components_counts_whichever_comes_first():
     rng, middle = np.random.default_rng(0), {0: 0.0, 1: 30.0, 2: 42.0, 3: 60.0}
     z, labels = np.concatenate([cloud(rng, 12, middle=x) for x in middle.values()]), np.repeat([*middle], 12)
-    found = components(z, labels, WIDTH)
-    assert found.groups == ((0,), (1,), (2,), (3,))
+    result = components(z, labels, WIDTH)
+    assert result.groups == ((0,), (1,), (2,), (3,))
     for one, other, pair in (
         ((0,), (1,), (0, 1)),
         ((0,), (2,), (0, 2)),
@@ -66,11 +66,11 @@ def test_the_narrowest_border_of_two_components_counts_whichever_comes_first():
         ((0, 2), (1, 3), (1, 2)),
         ((0, 3), (1, 2), (2, 3)),
     ):
-        border = found.borders[pair]
+        border = result.borders[pair]
         expected = (border.distance / border.threshold, border.distance)
-        assert found.between(one, other) == found.between(other, one) == expected
-    assert found.between((0,), (7,)) == (0.0, 0.0)
-    assert found.joined({1, 3}).groups == ((0,), (1, 3), (2,)) and found.of(3) == (3,) and found.of(9) == (9,)
+        assert result.between(one, other) == result.between(other, one) == expected
+    assert result.between((0,), (7,)) == (0.0, 0.0)
+    assert result.joined({1, 3}).groups == ((0,), (1, 3), (2,)) and result.of(3) == (3,) and result.of(9) == (9,)
 
 
 def test_the_distance_is_in_own_spreads():
@@ -89,11 +89,11 @@ def test_the_distance_is_in_own_spreads():
 
 def test_without_a_width_each_regime_is_a_component_and_the_unassigned_are_none():
     z = cloud(np.random.default_rng(0), 6)
-    found = components(z, np.array([0, 0, 3, 3, -1, 3]), None)
-    assert found.groups == ((0,), (3,)) and found.of(3) == (3,) and found.of(9) == (9,)
+    result = components(z, np.array([0, 0, 3, 3, -1, 3]), None)
+    assert result.groups == ((0,), (3,)) and result.of(3) == (3,) and result.of(9) == (9,)
     assert components(z, np.full(6, -1), WIDTH).groups == ()
-    np.testing.assert_array_equal(found.largest(np.array([0, 0, 3, 3, -1, 3])), [0, 0, 1, 1, 0, 1])
-    np.testing.assert_array_equal(found.largest(np.array([3, 0, 0, 3, -1])), [0, 1, 1, 0, 0])  # the first of equals
+    np.testing.assert_array_equal(result.largest(np.array([0, 0, 3, 3, -1, 3])), [0, 0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(result.largest(np.array([3, 0, 0, 3, -1])), [0, 1, 1, 0, 0])  # the first of equals
     assert not Components().largest(np.array([0, 1])).any()
 
 

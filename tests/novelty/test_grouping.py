@@ -76,10 +76,10 @@ def test_numbers_persist_and_that_of_a_vanished_regime_is_not_reused():
         return find_regimes(z, previous, width=WIDTH)
 
     z = line(0, 0.1, 9, 9.1, 30).astype(np.float32)
-    found, _ = grouped(find, z, np.array([4, 4, 2, 2, -1]), np.zeros(5, int), width=WIDTH, highest=7)
-    assert found.labels.tolist() == [4, 4, 2, 2, 8]
-    assert found.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
-    assert found.n_regimes == 3
+    regimes, _ = grouped(find, z, np.array([4, 4, 2, 2, -1]), np.zeros(5, int), width=WIDTH, highest=7)
+    assert regimes.labels.tolist() == [4, 4, 2, 2, 8]
+    assert regimes.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
+    assert regimes.n_regimes == 3
 
 
 def test_numbers_of_very_many_results_persist_over_a_refit():

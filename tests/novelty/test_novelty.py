@@ -175,12 +175,12 @@ def test_verdicts_of_several_kinds_and_terms_are_those_of_normal_densities():
             ), nearest
 
         calibration, near = excess(features[fold == held])
-        found, nearest = excess(new)
-        excesses.append(found)
+        over, nearest = excess(new)
+        excesses.append(over)
         nearest_of.append(nearest)
         for i, k in enumerate(nearest):
             alike = calibration[near == k].sum(1)
-            stranger[i], n[i] = stranger[i] + (alike >= found[i].sum()).sum(), n[i] + len(alike)
+            stranger[i], n[i] = stranger[i] + (alike >= over[i].sum()).sum(), n[i] + len(alike)
     np.testing.assert_allclose(scorer.p_values(new), (1 + stranger) / (1 + n))
     verdicts = scorer.explain(new)
     np.testing.assert_allclose(

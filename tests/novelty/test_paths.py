@@ -35,22 +35,22 @@ def test_the_coordinate_is_the_arc_length():
 
 @pytest.mark.parametrize("scrambled", [False, True])
 def test_a_slow_change_is_a_path_by_what_it_follows(scrambled):
-    found = []
+    covariates = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         s = np.linspace(0, 16, 24)
         s = rng.permutation(s) if scrambled else s
         paths = seen(curve(s, rng), age=60 + 10 * s, x=rng.random(24), order=np.arange(24)).paths
-        found.append([tuple(path.covariates) for path in paths])
+        covariates.append([tuple(path.covariates) for path in paths])
     right = [("age",)] if scrambled else [("age", "order")]
-    assert sum(sorted(x[0]) == [*right[0]] for x in found if x) >= 19
+    assert sum(sorted(x[0]) == [*right[0]] for x in covariates if x) >= 19
     assert paths[0].n == 24 and paths[0].covariates["age"] == (60, 220)
 
 
 def test_one_kind_is_no_path():
     rngs = [np.random.default_rng(seed) for seed in range(60)]
-    found = [seen(curve(np.zeros(24), rng), age=np.arange(24), x=rng.random(24)).paths for rng in rngs]
-    assert sum(map(bool, found)) <= 3
+    paths = [seen(curve(np.zeros(24), rng), age=np.arange(24), x=rng.random(24)).paths for rng in rngs]
+    assert sum(map(bool, paths)) <= 3
 
 
 def test_a_covariate_that_is_unknown_somewhere_orders_nothing():
@@ -66,9 +66,11 @@ def test_a_break_or_a_hole_follows_the_path(first, is_hole):
     s, later = np.linspace(0, 16, 20), first + np.linspace(0, 3, 5)
     others = [rng.normal(far, SPREAD, (5, 8)).astype(np.float32) for far in (20, 40)]
     ages = np.concatenate([s, later, later + 10])
-    found = seen(np.concatenate([curve(s, rng), *others]), np.repeat([0, 1, 2], [20, 5, 5]), age=ages, x=rng.random(30))
-    assert found.components.groups == ((0,), (1,), (2,))  # the change from 1 to 2 is beside no path
-    (beside,) = found.breaks
+    result = seen(
+        np.concatenate([curve(s, rng), *others]), np.repeat([0, 1, 2], [20, 5, 5]), age=ages, x=rng.random(30)
+    )
+    assert result.components.groups == ((0,), (1,), (2,))  # the change from 1 to 2 is beside no path
+    (beside,) = result.breaks
     assert (beside.regimes, beside.covariate, beside.is_hole) == (((0,), (1,)), "age", is_hole)
     assert beside.between == (16, first) and beside.distance > 5
 
@@ -79,9 +81,11 @@ def test_a_wide_step_is_of_the_path_and_a_jump_is_not_in_any_unit(step, n_groups
     rng, labels = np.random.default_rng(2), np.repeat(np.arange(6), 2)
     s = np.cumsum([0, *[1.0] * 7, step, 1.0, 1.0, 1.0])
     z = rng.normal(0, 0.05, (12, 8)) + np.stack([s, *np.zeros((7, 12))], axis=1)
-    found = structure(z, labels, 1.0, {"age": unit * np.arange(12), "x": rng.random(12)})
+    result = structure(z, labels, 1.0, {"age": unit * np.arange(12), "x": rng.random(12)})
     assert components(z, labels, 1.0).groups == ((0, 1, 2, 3), (4, 5))
-    assert len(found.components.groups) == n_groups and [path.n for path in found.paths] == [12 if n_groups == 1 else 8]
+    assert len(result.components.groups) == n_groups and [path.n for path in result.paths] == [
+        12 if n_groups == 1 else 8
+    ]
     # across values of the covariate that were not measured the same step is a hole
     apart = structure(z, labels, 1.0, {"age": unit * np.r_[0:8, 28:32]})
     assert len(apart.components.groups) == 2 and apart.breaks[0].is_hole
@@ -132,10 +136,10 @@ def test_exposures_that_are_all_equal_follow_nothing():
 
 def test_without_a_width_there_are_paths_but_no_joined_regimes():
     s, rng = np.linspace(0, 16, 24), np.random.default_rng(0)
-    found = structure(curve(s, rng), np.repeat([0, 1], 12), None, {"age": s})
-    assert found.components == Components(((0,), (1,)))
-    assert [path.regimes for path in found.paths] == [(0,), (1,)]
-    assert [beside.distance for beside in found.breaks] == [0]
+    result = structure(curve(s, rng), np.repeat([0, 1], 12), None, {"age": s})
+    assert result.components == Components(((0,), (1,)))
+    assert [path.regimes for path in result.paths] == [(0,), (1,)]
+    assert [beside.distance for beside in result.breaks] == [0]
 
 
 def test_a_path_has_a_break_or_a_hole_at_both_ends_of_its_covariate():
@@ -150,9 +154,9 @@ def test_a_path_has_a_break_or_a_hole_at_both_ends_of_its_covariate():
     labels = np.concatenate([np.full(len(ages), k) for k, ages in parts.items()])
     z = np.concatenate([curve(s, rng) if k == 1 else rng.normal(30 + k, SPREAD, (len(ages), 8))
                         for k, ages in parts.items()]).astype(np.float32)  # fmt: skip
-    found = structure(z, labels, None, {"age": np.concatenate([*parts.values()])})
-    assert [(path.regimes, dict(path.covariates)) for path in found.paths] == [((1,), {"age": (10.0, 33.0)})]
-    assert [(each.regimes, each.between, each.is_hole) for each in found.breaks] == [
+    result = structure(z, labels, None, {"age": np.concatenate([*parts.values()])})
+    assert [(path.regimes, dict(path.covariates)) for path in result.paths] == [((1,), {"age": (10.0, 33.0)})]
+    assert [(each.regimes, each.between, each.is_hole) for each in result.breaks] == [
         (((4,), (1,)), (6.5, 10.0), False),
         (((1,), (0,)), (33.0, 60.0), True),
     ]

@@ -65,16 +65,16 @@ class Shutter:
 
 def openings(path):
     """Times for which a shutter was open, each with the positions at its two ends."""
-    found, since = [], None
+    times, since = [], None
     for line in Path(path).read_text().splitlines() if Path(path).exists() else []:
         at, value, where = line.split()
         if value == "open" and since is None:
             since = float(at), float(where)
         elif value == "close" and since is not None:
-            found.append((float(at) - since[0], since[1], float(where)))
+            times.append((float(at) - since[0], since[1], float(where)))
             since = None
     assert since is None, "the shutter is open"
-    return found
+    return times
 
 
 class Detector(Signal):

@@ -27,12 +27,12 @@ class Coarse(Signal):
 
 def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: value, has_attenuator=True):
     """Prepare an exposure; return its values, those of the signals and of the ids that were told, and the book."""
-    book, told = DoseBook(OPTIONS, {"x": 0.1}), []
+    book, reported = DoseBook(OPTIONS, {"x": 0.1}), []
     time_s, n, beside = (
         Coarse(name=name, value=0.0, real=real) for name, real in zip("abc", (float, frames, float), strict=True)
     )
     attenuator = Coarse(name="d", value=0.0, real=transmission) if has_attenuator else None
-    exposing = Exposing(book, time_s, n, (beside,), attenuator, lambda _: chosen, lambda *each: told.append(each))
+    exposing = Exposing(book, time_s, n, (beside,), attenuator, lambda _: chosen, lambda *each: reported.append(each))
     seen = []
 
     def plan():
@@ -42,7 +42,7 @@ def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: 
     try:
         RE(plan())
     finally:
-        assert told == [("a", exposure) for exposure in seen] and len(book) == len(seen)
+        assert reported == [("a", exposure) for exposure in seen] and len(book) == len(seen)
     return seen[0], [time_s.get(), n.get(), beside.get()], exposing
 
 

@@ -206,10 +206,10 @@ def kill_while_open(line, x):
 @pytest.mark.parametrize("handled", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_closes_the_shutter_before_its_own_handler_is_called(line, number, handled):
-    told = line.folder / "told.txt"
+    record = line.folder / "told.txt"
 
     def handler(*_):
-        told.write_text(str(len(openings(line.shutter.path))))  # it is closed by now
+        record.write_text(str(len(openings(line.shutter.path))))  # it is closed by now
         os._exit(7)
 
     def work():
@@ -223,7 +223,7 @@ def test_a_signal_closes_the_shutter_before_its_own_handler_is_called(line, numb
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         _, status = os.waitpid(child(work), 0)
     if handled:
-        assert os.waitstatus_to_exitcode(status) == 7 and told.read_text() == "1"
+        assert os.waitstatus_to_exitcode(status) == 7 and record.read_text() == "1"
     else:
         assert os.WTERMSIG(status) == number
     line.restart()

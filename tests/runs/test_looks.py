@@ -42,28 +42,28 @@ def taken(technique, folder, n, *, status="success", error=0.1, each=1):
         doc |= {"indices": {"start": first, "stop": last}, "seq_nums": {"start": first + 1, "stop": last + 1}}
     head = [(name, doc) for name, doc in documents if name not in ("stream_datum", "stop")]
     stop = compose_run().compose_stop(exit_status=status) | {"run_start": documents[0][1]["uid"]}
-    said = []
-    looks = {"error": error, "on_enough": lambda uid, why: said.append((uid, why))}
+    reasons = []
+    looks = {"error": error, "on_enough": lambda uid, why: reasons.append((uid, why))}
     keys = {"keys": Detector(image="det", n_frames="num"), "roots": [folder]}
     documents = [*head, *(("stream_datum", doc) for doc in datums), ("stop", stop)]
     state, sink = fed(technique, documents, looks=looks, **keys)
     ((_, analysis, _),) = sink.ended
     assert analysis.arrays["sums"].tolist() == list(range(1, n + 1))  # every frame that came, once
-    return analysis, said, state.run.uid
+    return analysis, reasons, state.run.uid
 
 
 @pytest.mark.parametrize("each", [1, 7, 20])
 def test_the_technique_is_asked_at_an_eighth_a_quarter_and_a_half(asked, tmp_path, each):
     technique, looks, _ = asked(np.inf)
-    analysis, said, _ = taken(technique, tmp_path, ANNOUNCED, each=each)
-    assert looks == [(8, 0.1), (16, 0.1), (32, 0.1)] and not said  # exactly, however the frames are announced
+    analysis, reasons, _ = taken(technique, tmp_path, ANNOUNCED, each=each)
+    assert looks == [(8, 0.1), (16, 0.1), (32, 0.1)] and not reasons  # exactly, however the frames are announced
     assert analysis.status == "complete" and "shortened" not in analysis.summary
 
 
 def test_a_run_cut_short_is_complete_and_says_why(asked, tmp_path):
     technique, looks, lost = asked(16)
-    analysis, said, uid = taken(technique, tmp_path, 20)
-    assert [n for n, _ in looks] == [8, 16] and said == [(uid, "the answer is known")]
+    analysis, reasons, uid = taken(technique, tmp_path, 20)
+    assert [n for n, _ in looks] == [8, 16] and reasons == [(uid, "the answer is known")]
     assert analysis.status == "complete" and analysis.summary["shortened"] == "the answer is known" and not lost
 
 
@@ -74,8 +74,8 @@ def test_it_has_the_same_result_when_it_is_analysed_again_at_once(asked, tmp_pat
 
 def test_a_detector_that_went_on_has_a_result_as_ever(asked, tmp_path):
     technique, _, _ = asked(16)
-    analysis, said, _ = taken(technique, tmp_path, ANNOUNCED)
-    assert said and analysis.status == "complete" and "shortened" not in analysis.summary
+    analysis, reasons, _ = taken(technique, tmp_path, ANNOUNCED)
+    assert reasons and analysis.status == "complete" and "shortened" not in analysis.summary
 
 
 def test_a_run_that_was_aborted_is_partial_even_if_its_frames_were_enough(asked, tmp_path):
@@ -86,8 +86,8 @@ def test_a_run_that_was_aborted_is_partial_even_if_its_frames_were_enough(asked,
 
 def test_a_run_that_ends_before_its_frames_are_enough_is_partial(asked, tmp_path):
     technique, _, lost = asked(32)
-    analysis, said, _ = taken(technique, tmp_path, 20)
-    assert analysis.status == "partial" and not said and lost == [ANNOUNCED - 20]
+    analysis, reasons, _ = taken(technique, tmp_path, 20)
+    assert analysis.status == "partial" and not reasons and lost == [ANNOUNCED - 20]
 
 
 @pytest.mark.parametrize("case", ["off", "a series", "all frames at once"])
@@ -106,6 +106,6 @@ def test_nobody_is_asked_if(asked, tmp_path, case):
 
 def test_an_error_in_a_look_costs_the_look_alone(asked, tmp_path, caplog):
     technique, looks, _ = asked(8, error=ZeroDivisionError("a bug"))
-    analysis, said, _ = taken(technique, tmp_path, ANNOUNCED)
-    assert len(looks) == 3 and not said and analysis.status == "complete"
+    analysis, reasons, _ = taken(technique, tmp_path, ANNOUNCED)
+    assert len(looks) == 3 and not reasons and analysis.status == "complete"
     assert len([each for each in caplog.records if "error in a look" in each.getMessage()]) == 3

@@ -83,7 +83,7 @@ def test_documents_of_older_programs_are_read(results, tmp_path, kind, change):
     "A document lacks a key, or holds something else than expected", "One failed result names the document"
 )
 @pytest.mark.parametrize(
-    ("kind", "change", "said"),
+    ("kind", "change", "message"),
     [
         ("stream_datum", without("indices"), "stream_datum document: 'indices' is a required property"),
         ("stream_datum", lambda doc: {**doc, "indices": None}, "stream_datum document: None is not"),
@@ -92,9 +92,9 @@ def test_documents_of_older_programs_are_read(results, tmp_path, kind, change):
         ("stop", lambda doc: {**doc, "time": float("nan")}, ""),
     ],
 )
-def test_a_document_that_cannot_be_used_is_named(results, tmp_path, kind, change, said):
+def test_a_document_that_cannot_be_used_is_named(results, tmp_path, kind, change, message):
     (node,) = results(changed(flown(GOOD, folder=tmp_path), kind, change))
-    assert said in (node.get("reason") or "") and node["status"] == ("failed" if said else "complete")
+    assert message in (node.get("reason") or "") and node["status"] == ("failed" if message else "complete")
 
 
 def test_a_stop_document_of_no_run_is_left_out(results, tmp_path):

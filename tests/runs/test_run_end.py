@@ -12,7 +12,7 @@ from ainerd.runs import RunState
 ])  # fmt: skip
 def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
     technique = toy(unit=unit)
-    sink, found, events = Sink(technique), [], []
+    sink, progress, events = Sink(technique), [], []
     state = RunState(sink)
     for name, doc in scanned(movies(1, 2, 3), num_points=3):
         before = state.progress
@@ -20,9 +20,9 @@ def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
         if name == "start":
             assert before is None and state.progress is None
         else:
-            found.append(state.progress)
+            progress.append(state.progress)
             events.append(state.event)
-    assert found[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
+    assert progress[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
 
 
 @pytest.mark.parametrize(("late_s", "ended_s", "expected"), [(20, 5, 15), (20, 25, 0), (20, -30, 20), (0, 0, 0)])

@@ -119,14 +119,14 @@ def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare)
     store.records[subject.key] = ResultRecord(
         raw_uid="a", technique="toy", agent="me", parameters=writer.parameters, status="partial", **about
     )
-    found = writer.begin(subject)
-    assert (found.raw_uid, found.key, found.status, found.is_recalled) == ("a", subject.key, "partial", True)
+    result = writer.begin(subject)
+    assert (result.raw_uid, result.key, result.status, result.is_recalled) == ("a", subject.key, "partial", True)
     if is_bare:
-        assert (found.trial_id, found.embedding, found.regime, found.readings) == (subject.key, None, -1, {})
+        assert (result.trial_id, result.embedding, result.regime, result.readings) == (subject.key, None, -1, {})
     else:
-        assert (found.trial_id, found.scan_id, found.novelty_p, found.novel) == ("s", 5, 0.2, False)
-        assert (found.own_p, found.regime, found.readings, found.positions) == (0.3, 4, {"age": 7.0}, {"x": 1.5})
-        assert found.embedding.tolist() == [1, 2] and found.embedding.dtype == np.float32
+        assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
+        assert (result.own_p, result.regime, result.readings, result.positions) == (0.3, 4, {"age": 7.0}, {"x": 1.5})
+        assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
 
 
 def test_a_run_that_never_ends_stays_computing(toy, scanned, movies, worker, store):

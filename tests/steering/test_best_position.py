@@ -42,8 +42,8 @@ def test_no_spot_gets_more_than_the_dose_limit(dose_limit, beam_size, seed):
             (suggestion,) = explorer.suggest(1)
         except ValueError:  # all of it is at the dose limit
             break
-        found = {"embedding": np.full(2, np.nan if rng.random() < 0.2 else 0.0), "novelty_p": rng.random()}
-        explorer.ingest([{"_id": suggestion["_id"], **found}])
+        result = {"embedding": np.full(2, np.nan if rng.random() < 0.2 else 0.0), "novelty_p": rng.random()}
+        explorer.ingest([{"_id": suggestion["_id"], **result}])
         taken = np.vstack([taken, place(suggestion)])
         assert (cdist(taken, taken[-1:]) < (1 - 1e-6) * beam_size).sum() <= dose_limit  # with this one
 

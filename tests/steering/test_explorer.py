@@ -14,9 +14,9 @@ def xy(suggestion):
     return np.array([suggestion["sample_x"], suggestion["sample_y"]])
 
 
-def measure(explorer, found=KNOWN):
+def measure(explorer, result=KNOWN):
     (suggestion,) = explorer.suggest(1)
-    explorer.ingest([{"_id": suggestion["_id"], **found}])
+    explorer.ingest([{"_id": suggestion["_id"], **result}])
     return suggestion
 
 
@@ -136,7 +136,7 @@ def test_best_points_are_the_novel_ones_most_novel_first():
     explorer = Explorer(BOUNDS)
     for p in (0.04, 0.5, 0.001, None):
         measure(explorer, {"embedding": np.zeros(3), "novelty_p": p})
-    assert [found["novelty_p"] for _, _, found in explorer.get_best_points()] == [0.001, 0.04]
+    assert [outcome["novelty_p"] for _, _, outcome in explorer.get_best_points()] == [0.001, 0.04]
 
 
 def test_a_verdict_counts_more_than_alpha():
@@ -263,12 +263,12 @@ def test_changed_bounds_keep_the_results():
 
 def test_it_stops_in_words_once_covered():
     explorer = Explorer(BOUNDS, noise=1.0, smallest_feature=2.5)
-    said = []
+    reasons = []
     while not (verdict := explorer.should_stop())[0]:
-        said.append(verdict[1])
+        reasons.append(verdict[1])
         measure(explorer, {"embedding": np.zeros(2)})
-        assert len(said) < 60
-    assert said[0] == "a region of radius 2.5 could still hide in 100 % of the sample; at 5 % the search is complete"
+        assert len(reasons) < 60
+    assert reasons[0] == "a region of radius 2.5 could still hide in 100 % of the sample; at 5 % the search is complete"
     assert verdict[1].startswith("a region of radius 2.5 could hide in only ")
     assert "1 regime, unchanged over the last 8 exposures" in verdict[1]
 

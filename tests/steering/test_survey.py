@@ -88,9 +88,9 @@ def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 10)), min_size=1, max_size=25), st.floats(0, 20))
 def test_terms_are_finite_and_chances_are_chances(points, x):
-    found = terms(knows(points), x, 5.0)
-    assert all(np.isfinite(found[term]) and found[term] >= 0 for term in Explorer.terms)
-    assert all(found[term] <= 1 + 1e-6 for term in ("unexplored", "layer", "travel", "missed"))
+    values = terms(knows(points), x, 5.0)
+    assert all(np.isfinite(values[term]) and values[term] >= 0 for term in Explorer.terms)
+    assert all(values[term] <= 1 + 1e-6 for term in ("unexplored", "layer", "travel", "missed"))
 
 
 @pytest.mark.parametrize(
