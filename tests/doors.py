@@ -59,11 +59,11 @@ class Route(NamedTuple):
 
 def all_routes(app: Any) -> list[Route]:
     """Return the routes of an app, also those that are included or mounted."""
-    found = set[Route]()
+    routes = set[Route]()
     for route in routes_of(app.routes):
         methods = getattr(route, "methods", None) or ["GET" if hasattr(route, "routes") else "WS"]
-        found.update(Route(method, route.path) for method in methods if method != "HEAD")
-    return sorted(found, key=lambda route: (route.method == "DELETE", route.path, route.method))
+        routes.update(Route(method, route.path) for method in methods if method != "HEAD")
+    return sorted(routes, key=lambda route: (route.method == "DELETE", route.path, route.method))
 
 
 def fill(uri: str, key: str) -> str:
@@ -77,17 +77,17 @@ def fill(uri: str, key: str) -> str:
 
 def faults(route: Route, answers: dict[str, tuple[int, bytes]]) -> list[str]:
     """Return what is wrong with the answers of a route to each actor; `metadata` is a key that may read only these."""
-    found = []
+    problems = []
     if answers["nobody"][0] != 401 and str(route) not in OPEN:
-        found.append("open to everybody")
-    found += [f"{who} gets data" for who in ("nobody", "metadata") if SECRET in answers.get(who, (0, b""))[1]]
+        problems.append("open to everybody")
+    problems += [f"{who} gets data" for who in ("nobody", "metadata") if SECRET in answers.get(who, (0, b""))[1]]
     for who in ("metadata", "reader", "person"):
         status = answers.get(who, (401, b""))[0]
         if route.method not in ("GET", "WS") and status < 400 and str(route) not in OPEN | HARMLESS:
-            found.append(f"{who} writes")
+            problems.append(f"{who} writes")
         if route.method == "WS" and who == "metadata" and status == 101:
-            found.append(f"{who} listens")
-    return found
+            problems.append(f"{who} listens")
+    return problems
 
 
 def ask(http: httpx.Client, route: Route, node: str, key: str | None) -> tuple[int, bytes]:

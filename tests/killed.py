@@ -44,10 +44,10 @@ def killed(work, attempts=3):
             finally:
                 os._exit(3)
         end = time.monotonic() + SLOW_S
-        while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+        while (waited := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
             time.sleep(0.01)
-        assert found[0] == child, f"the child is still at work after {SLOW_S} s"
-        assert os.WIFSIGNALED(found[1]), f"the child ended with status {os.waitstatus_to_exitcode(found[1])}"
-        if os.WTERMSIG(found[1]) not in CRASHED:
+        assert waited[0] == child, f"the child is still at work after {SLOW_S} s"
+        assert os.WIFSIGNALED(waited[1]), f"the child ended with status {os.waitstatus_to_exitcode(waited[1])}"
+        if os.WTERMSIG(waited[1]) not in CRASHED:
             break
-    assert os.WTERMSIG(found[1]) == signal.SIGKILL
+    assert os.WTERMSIG(waited[1]) == signal.SIGKILL

@@ -96,9 +96,9 @@ def main(control):
 
     def reap(*_):
         with suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                with open(ends.pop(found[0]), "w") as end, suppress(BrokenPipeError):
-                    end.write(str(os.waitstatus_to_exitcode(found[1])))
+            while (waited := os.waitpid(-1, os.WNOHANG))[0]:
+                with open(ends.pop(waited[0]), "w") as end, suppress(BrokenPipeError):
+                    end.write(str(os.waitstatus_to_exitcode(waited[1])))
 
     signal.signal(signal.SIGCHLD, reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -63,9 +63,9 @@ def test_ctrl_c_ends_a_study_with_one_line_and_keeps_its_rows(tmp_path):
     while not (record.exists() and len(record.read_text().splitlines()) > NEVER) and study.poll() is None:
         time.sleep(0.05)
     os.killpg(study.pid, signal.SIGINT)
-    _, said = study.communicate(timeout=60)
+    _, printed = study.communicate(timeout=60)
     assert study.returncode == 1
-    line, *rest = said.splitlines()
+    line, *rest = printed.splitlines()
     assert line == f"interrupted: {record} keeps 3 of 6 cases, and the next start continues there"
     assert not any(line.startswith("Traceback") for line in rest)
     rows = [json.loads(line) for line in record.read_text().splitlines()[1:]]

@@ -65,12 +65,12 @@ def test_a_default_of_0_is_no_wrong_number(study, called, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(("long", "--hours=-1"), "--hours: -1 is"), (("long", "--hours=0"), "--hours: 0 is"),
+    ("arguments", "message"), [(("long", "--hours=-1"), "--hours: -1 is"), (("long", "--hours=0"), "--hours: 0 is"),
                             (("long", "--hours=nan"), "--hours: nan is"), (("short", "--runs", "-2"), "--runs: -2 is")],
 )  # fmt: skip
-def test_a_number_below_its_limit_is_refused_in_one_line(study, called, arguments, said, monkeypatch, capsys):
+def test_a_number_below_its_limit_is_refused_in_one_line(study, called, arguments, message, monkeypatch, capsys):
     code, _, err = run(study, *arguments, monkeypatch=monkeypatch, capsys=capsys)
-    assert code == 2 and err[-1] == f"Error: Invalid value for {said} too small" and called == []
+    assert code == 2 and err[-1] == f"Error: Invalid value for {message} too small" and called == []
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_each_study_has_a_bar():
 
 def test_texts_name_a_part_wherever_a_study_has_several():
     named = {
-        found
+        pair
         for page in PAGES
-        for found in re.findall(r"python -m studies\.(\w+)(?: ([a-z_]+))?[^\w*]", page.read_text())
+        for pair in re.findall(r"python -m studies\.(\w+)(?: ([a-z_]+))?[^\w*]", page.read_text())
     }
     assert len(named) > 40
     for name, part in named - {("NAME", "")}:
         if (file := ROOT / "studies" / f"{name}.py").exists():
-            parts = [found.strip("_") for found in re.findall(r"part\ndef (\w+)\(", file.read_text())]
+            parts = [of_study.strip("_") for of_study in re.findall(r"part\ndef (\w+)\(", file.read_text())]
             assert parts and (part in [*parts, "all"] if len(parts) > 1 else not part), (name, part)
         else:
             assert (ROOT / "studies" / name / "__main__.py").exists(), name

@@ -12,8 +12,8 @@ def until(condition, what="it", patience_s=120.0):
     answers nobody else.
     """
     end, pause_s = time.monotonic() + patience_s, 0.05
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < end, f"not in {patience_s:g} s: {what}"
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_S)
-    return found
+    return value

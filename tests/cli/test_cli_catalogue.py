@@ -144,8 +144,8 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     assert lines[3:5] == ["runs in Tiled 4, 4 without an end", "results 4 complete"]
     assert lines[5].startswith("last scan 3 of ") and lines[5].endswith(": complete, p = 0.5")
     assert lines[6] == "next no suggestion waits"
-    said = json.loads(run("status", "--json", "--config", tmp_path / "agent.toml").output)
-    assert said["at_work"] is None and said["results"] == {"complete": 4} and said["last"]["scan_id"] == 3
+    status = json.loads(run("status", "--json", "--config", tmp_path / "agent.toml").output)
+    assert status["at_work"] is None and status["results"] == {"complete": 4} and status["last"]["scan_id"] == 3
 
 
 def test_status_writes_the_number_of_a_scan_as_others_do(run, catalogue):
@@ -266,8 +266,8 @@ def test_bad_input_is_one_line(run, catalogue, tmp_path, monkeypatch, capsys, ar
     monkeypatch.setattr(sys, "argv", ["ainerd", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.startswith("ainerd: ") and message in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert ended.value.code == 2 and printed.startswith("ainerd: ") and message in printed and printed.count("\n") == 1
 
 
 def test_the_address_of_the_results_is_required(monkeypatch):

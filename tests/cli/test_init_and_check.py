@@ -144,9 +144,9 @@ def test_problems_come_with_remedies(pebble):
     done = init("--yes", "--set", "pebble.width=-1", "--set", "pebble.wide=2")
     assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
     init("--yes", "--force", "--set", "pebble.width=-1")
-    found = json.loads(run("check", "here/agent.toml", "--json").stdout)
-    assert [f["remedy"] for f in found if not f["ok"]] == ["make it wider"]
-    assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in found}
+    findings = json.loads(run("check", "here/agent.toml", "--json").stdout)
+    assert [f["remedy"] for f in findings if not f["ok"]] == ["make it wider"]
+    assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in findings}
     assert run("check", "nowhere.toml").exit_code == 1
     assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
 

@@ -73,7 +73,7 @@ def test_each_answer_names_its_results(catalogue):
         ("status", {}),
     )
     assert names == [*TOOLS] and not any(wrong for wrong, _ in answers)
-    results, search, explain, similar, compare, log, following, status = (found for _, found in answers)
+    results, search, explain, similar, compare, log, following, status = (answer for _, answer in answers)
     assert [row["scan"] for row in results["results"]] == ["2", "1", "0"] and results["rests_on"] == keys[::-1]
     assert [row["claim"] for row in results["results"]] == ["no claim", "novel", "not novel"]
     assert results["results"][0]["p"] is None and results["results"][0]["position"] == {"x": 2.0}
@@ -87,8 +87,8 @@ def test_each_answer_names_its_results(catalogue):
     assert log["lines"][-1].endswith("hello") and log["rests_on"] == [keys[1]]
     assert following == {"suggestion": None, "rests_on": []}
     assert status["claims"] == {"results_with_p": 2, "called_novel": 1, "without_claim": 1}
-    heard = datetime.fromtimestamp(1.7e9, UTC).isoformat()
-    assert status["agents"]["toy"]["health"] == {"backlog": 3, "heard": heard} and status["regime_names"] == {
+    reported = datetime.fromtimestamp(1.7e9, UTC).isoformat()
+    assert status["agents"]["toy"]["health"] == {"backlog": 3, "heard": reported} and status["regime_names"] == {
         "toy: 0": "gel"
     }
     assert {row["regime_name"] for row in results["results"]} == {explain["regime_name"]} == {"gel"}
@@ -114,9 +114,9 @@ def test_bad_questions_get_a_line(catalogue):
         ("search", {"regimes": 1}),
     ]
     _, answers = ask(serving(store), *questions)
-    for question, (wrong, said) in zip(questions, answers, strict=True):
-        assert wrong and "Traceback" not in said and len(said) < 700 and "\n" not in said, question
-    answered = [said for _, said in answers]
+    for question, (wrong, answer) in zip(questions, answers, strict=True):
+        assert wrong and "Traceback" not in answer and len(answer) < 700 and "\n" not in answer, question
+    answered = [answer for _, answer in answers]
     assert "n: Input should be a valid integer" in answered[3] and "pydantic" not in answered[3]
     assert "results have no number tau: there are scan_id" in answered[-2] and "tau_s" in answered[-2]
     assert answered[-1].startswith("search has no argument regimes: there are text, regime, ")
@@ -148,7 +148,7 @@ def test_tiled_away(catalogue, monkeypatch):
 
     monkeypatch.setattr(store.container.context.http_client, "get", refuse)
     _, answers = ask(serving(store, propose=True), *((name, {}) for name in ("results", "log", "status")))
-    assert all(wrong and "Tiled does not answer" in said for wrong, said in answers)
+    assert all(wrong and "Tiled does not answer" in answer for wrong, answer in answers)
 
 
 def test_the_command_speaks_on_stdin_and_stdout(server, catalogue):

@@ -19,7 +19,7 @@ X = "sample_x = [0.0, 10.0]"
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "message"),
     [
         (X, "sample_x = [10.0, 0.0]", "steering.bounds: sample_x is the wrong way round, did you mean [0, 10]?"),
         (X, "sample_x = 10.0", "sample_x needs two numbers, such as [0.0, 10.0], got 10.0"),
@@ -50,13 +50,13 @@ X = "sample_x = [0.0, 10.0]"
         ('["../../output/small/frames"]', '"frames"', "storage.frames: Input should be a valid list"),
     ],
 )
-def test_in_a_toml(tmp_path, before, after, said):
+def test_in_a_toml(tmp_path, before, after, message):
     text = SMALL.read_text()
     assert before in text
     (tmp_path / "agent.toml").write_text(text.replace(before, after, 1))
     with pytest.raises(SettingsError) as error:
         Settings.load(tmp_path / "agent.toml")
-    assert str(error.value).startswith(f"{tmp_path / 'agent.toml'}: ") and said in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'agent.toml'}: ") and message in str(error.value)
 
 
 def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
@@ -70,7 +70,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("statsu", "No such command 'statsu'. Did you mean 'status'"),
         ("watch", "Missing option '--config' (env var: 'AINERD_CONFIG')"),
@@ -91,7 +91,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
         ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
     ],
 )
-def test_on_the_command_line(tmp_path, monkeypatch, capsys, arguments, said):
+def test_on_the_command_line(tmp_path, monkeypatch, capsys, arguments, message):
     def start(*args, **options):
         raise AssertionError("a server was started")
 
@@ -104,7 +104,7 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.setattr(sys, "argv", ["ainerd", *arguments.split()])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 2 and said in capsys.readouterr().err
+    assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_in_python(server, tmp_path):
@@ -113,7 +113,7 @@ def test_in_python(server, tmp_path):
     open_catalog(client)
     store = ResultStore(client["ainerd"])
     (tmp_path / "file").touch()
-    for said, mistake in {
+    for message, mistake in {
         "Settings.load(path) reads a file": lambda: build_observer("agent.toml", client),
         "client must be a client of Tiled, got 'http://…'": lambda: build_observer(settings, "http://…"),
         "'lambda750k' is not a device: give the object itself": lambda: build_agent(
@@ -129,5 +129,5 @@ def test_in_python(server, tmp_path):
     }.items():
         with pytest.raises((TypeError, ValueError, KeyError, RuntimeError)) as error:
             mistake()
-        assert said in str(error.value).replace("\\'", "'"), error.value
+        assert message in str(error.value).replace("\\'", "'"), error.value
         assert not isinstance(error.value, httpx.HTTPError)

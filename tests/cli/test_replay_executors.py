@@ -85,15 +85,15 @@ class Archive:
     def results(self):
         """Return the parts of each result that two analyses must share, with arrays as bytes."""
         self.store.refresh()
-        found = {}
+        results = {}
         for key in self.store.table().index:
             record = self.store.record(key)
             arrays = {name: self.store.array(key, name) for name in record.arrays}
-            said = record.metadata()
+            metadata = record.metadata()
             for name in ("created", "atlas_version"):
-                said.pop(name, None)
-            found[key] = said, {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
-        return found
+                metadata.pop(name, None)
+            results[key] = metadata, {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
+        return results
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +127,10 @@ def environment(cluster, archive, bank_file):
 @pytest.fixture(scope="module")
 def serial(archive):
     """Output and results of one process; its results are removed afterwards."""
-    said = archive.replay()
+    output = archive.replay()
     results = archive.results()
     archive.forget()
-    return said, results
+    return output, results
 
 
 @pytest.fixture
@@ -164,9 +164,9 @@ def one_thread():
 def test_an_executor_writes_the_results_of_one_process_bit_for_bit(archive, serial):
     """One of a module; those of Dask, of SLURM and of processes are compared below."""
     archive.forget()
-    said = archive.replay("--executor", f"{__name__}:one_thread")
-    assert said == serial[0]
-    assert len(said["complete"]) == RUNS - 1 and "no file" in " ".join(said["failed"].values())
+    output = archive.replay("--executor", f"{__name__}:one_thread")
+    assert output == serial[0]
+    assert len(output["complete"]) == RUNS - 1 and "no file" in " ".join(output["failed"].values())
     assert archive.results() == serial[1]
     assert any(record["novelty_p"] is not None for record, _ in serial[1].values() if record["status"] == "complete")
 
@@ -176,10 +176,10 @@ def test_only_missing_results_are_made_and_again_after_a_killed_worker(archive, 
     created = archive.store.table()["created"]
     archive.forget(first)
     with ThreadPoolExecutor() as pool:
-        said = pool.submit(archive.replay, "--executor", f"dask:{address}")
-        killed = kill_at_work(archive, cluster[1], said)
-        said = said.result()
-    assert list(said["complete"].values()) == [first] and not said["failed"]
+        output = pool.submit(archive.replay, "--executor", f"dask:{address}")
+        killed = kill_at_work(archive, cluster[1], output)
+        output = output.result()
+    assert list(output["complete"].values()) == [first] and not output["failed"]
     assert archive.results() == serial[1]
     assert archive.store.table()["created"][others].equals(created[others])
     assert killed not in cluster[1].run(os.getpid).values()
@@ -187,9 +187,9 @@ def test_only_missing_results_are_made_and_again_after_a_killed_worker(archive, 
 
 def test_no_key_travels(archive, cluster, serial, monkeypatch):
     """The API key is neither sent nor logged; a worker without it says so."""
-    said = [line for logs in cluster[0].get_logs().values() for line in str(logs).splitlines()]
-    said += map(str, cluster[1].get_scheduler_logs())
-    assert said and not any(archive.server.api_key in line for line in said)
+    lines = [line for logs in cluster[0].get_logs().values() for line in str(logs).splitlines()]
+    lines += map(str, cluster[1].get_scheduler_logs())
+    assert lines and not any(archive.server.api_key in line for line in lines)
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", archive.server.api_key)
     settings = Settings.load(SMALL)
     workplace = Workplace.of(
@@ -254,8 +254,8 @@ def test_a_run_that_kills_its_workers_has_failed_and_the_others_are_analysed(arc
     fork.set_forkserver_preload([__name__])
     monkeypatch.setattr(_executors, "get_context", lambda method: fork)
     monkeypatch.setattr(reanalysis, "analyse", dies)
-    said = archive.replay("--executor", "process")
-    assert said["complete"] == {event: key for event, key in serial[0]["complete"].items() if key != begun.key}
+    output = archive.replay("--executor", "process")
+    assert output["complete"] == {event: key for event, key in serial[0]["complete"].items() if key != begun.key}
     assert "its worker died over it" in archive.store.record(key).reason
     archive.forget(key)
     of_others = {key: result for key, result in serial[1].items() if key != begun.key}

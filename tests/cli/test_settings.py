@@ -36,8 +36,8 @@ def test_another_technique_has_its_own_section(marble):
 
 def test_the_environment_overrides_any_section(marble, monkeypatch):
     marble.write_text(marble.read_text().replace("width = 3", 'width = 3\nnameLong = "x"'))
-    said = {"MARBLE__WIDTH": "5", "MARBLE__NAMELONG": "5 m", "MARBLE__SIZE__INNER": "2.5", "STEERING__SEED": "4"}
-    for name, text in said.items():
+    variables = {"MARBLE__WIDTH": "5", "MARBLE__NAMELONG": "5 m", "MARBLE__SIZE__INNER": "2.5", "STEERING__SEED": "4"}
+    for name, text in variables.items():
         monkeypatch.setenv(f"AINERD_{name}", text)
     settings = Settings.load(marble)
     assert settings.steering.seed == 4
@@ -180,5 +180,5 @@ def test_an_unknown_variable_is_refused(monkeypatch, name, message):
 @pytest.mark.parametrize("value", ["{api_key: SECRET123}", '["SECRET123"]', '{"api_key": ["SECRET123"]}'])
 def test_problems_do_not_show_the_api_key(monkeypatch, value):
     monkeypatch.setenv("AINERD_STORAGE", value)
-    said = refused(SMALL)
-    assert "storage" in said.lower() and "SECRET" not in said
+    message = refused(SMALL)
+    assert "storage" in message.lower() and "SECRET" not in message

@@ -16,10 +16,10 @@ def run(*arguments):
 
 def doctor(*arguments):
     """Return the findings about techniques, one line each."""
-    found = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
+    findings = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
     return [
         (f["subject"], f["state"], f["remedy"])
-        for f in found
+        for f in findings
         if f["subject"].startswith(("technique", "marbles", "settings", "steering"))
     ]
 
@@ -37,7 +37,7 @@ def test_commands_of_the_default_technique_need_no_name(command):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("broken", "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("broken", "1 / 0", "ZeroDivisionError"),
@@ -46,13 +46,13 @@ def test_commands_of_the_default_technique_need_no_name(command):
         ("doctor", "import typer\napp = typer.Typer()\napp.command()(lambda: None)", "there is a command doctor"),
     ],
 )
-def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, said):
+def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, message):
     site.install(name, {"its_commands": text}, commands="its_commands:app")
     monkeypatch.delitem(sys.modules, "its_commands", raising=False)
     app = ainerd.cli.app
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and line.startswith(f"ainerd: the commands of {name!r} are left out: ")
-    assert said in line
+    assert message in line
     shown = CliRunner().invoke(app, ["--help"]).stdout
     assert "watch" in shown and "rheo-xpcs" in shown and "broken" not in shown
 
@@ -85,15 +85,15 @@ assert not heavy, heavy
 
 def test_doctor_lists_installed_techniques(marble, site):
     site.install("lost", {}, techniques="nowhere:Lost")
-    found = doctor()
-    assert ("technique marble", "The technique of the test package marble.", "") in found
-    assert [what for what, *_ in found] == [
+    findings = doctor()
+    assert ("technique marble", "The technique of the test package marble.", "") in findings
+    assert [what for what, *_ in findings] == [
         "technique lost",
         "technique marble",
         "technique rheo_xpcs",
         "technique xtec",
     ]
-    assert "'lost' (nowhere:Lost) cannot be imported: No module named 'nowhere'" in found[0][1] and found[0][2]
+    assert "'lost' (nowhere:Lost) cannot be imported: No module named 'nowhere'" in findings[0][1] and findings[0][2]
 
 
 def test_doctor_asks_the_technique_of_the_settings(marble):
@@ -119,8 +119,8 @@ def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
     marble.write_text(
         marble.read_text().replace("[steering.bounds]", f'[steering]\npolicy = "{policy}"\n[steering.bounds]')
     )
-    found = [(what, said) for what, said, _ in doctor("--config", marble) if what.startswith("steering")]
-    assert found == ([] if problem is None else [("steering.policy", problem)])
+    findings = [(what, state) for what, state, _ in doctor("--config", marble) if what.startswith("steering")]
+    assert findings == ([] if problem is None else [("steering.policy", problem)])
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_check_runs_nothing_that_the_settings_name(marble, monkeypatch, policy, 
     steering = f'[steering]\npolicy = "{policy}"\n[steering.knobs.y]\nrange = [0, 1]\n'
     marble.write_text(marble.read_text().replace("[steering.bounds]\nx = [0.0, 1.0]\n", steering))
     findings = json.loads(run("check", str(marble), "--json").stdout)
-    found = [(each["subject"], each["state"]) for each in findings if each["subject"].startswith("steering")]
-    assert found == ([] if problem is None else [("steering.policy", problem)])
+    states = [(each["subject"], each["state"]) for each in findings if each["subject"].startswith("steering")]
+    assert states == ([] if problem is None else [("steering.policy", problem)])
     assert not (marble.parent / "executed.ran").exists()
 
 

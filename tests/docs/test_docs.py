@@ -143,10 +143,10 @@ def test_the_tutorial_leaves_what_it_says(session):
 
 def test_the_tutorial_shows_what_a_session_shows(session):
     page = (DOCS / "tutorial/first-session.md").read_text()
-    said = {block[2]: block[4] for block in tutorial.BLOCK.finditer(page) if block[4]}
+    texts = {block[2]: block[4] for block in tutorial.BLOCK.finditer(page) if block[4]}
     outputs = dict(session["shown"])
-    assert len(said) >= 8 and said.keys() <= outputs.keys()
-    for code, text in said.items():
+    assert len(texts) >= 8 and texts.keys() <= outputs.keys()
+    for code, text in texts.items():
         assert form(text.removeprefix("\n```text").removesuffix("```\n")) == form(outputs[code]), (
             f"make tutorial: {code}"
         )
@@ -296,12 +296,12 @@ def test_numbers_and_arrays_of_a_result(session):
     store, beside = session["agent"].results, session["settings"].recorded
     key = store.table("complete").index[0]
     of_series = {f"{name}_{what}" for name in beside.series for what in ("mean", "min", "max", "last")}
-    said = set(rows(section(page, "### Summary numbers")))
-    found = set(store.record(key).summary) - of_series - set(beside.readings)
+    named = set(rows(section(page, "### Summary numbers")))
+    present = set(store.record(key).summary) - of_series - set(beside.readings)
     known = {*_exposure.UNITS, *_numbers.UNITS, *_numbers.TEXTS, "speckle", "no_claim", "nearest_known", "strangest_in"}
     known |= {"flat_field", "incident", "incident_of", "shortened", "noise_of"}  # of what this session has not
     known |= {"bins_of", "bins_sha256"}
-    assert found <= said <= found | known
+    assert present <= named <= present | known
     node = session["client"]["ainerd/results"][key]
     arrays = rows(section(page, "### Arrays"))
     tables = set(rows(section(page, "### Tables")))
@@ -338,12 +338,12 @@ def shown(default, required):
 
 def test_commands_and_options():
     page = (DOCS / "reference/command-line.md").read_text()
-    found = dict(commands(typer.main.get_command(app), "ainerd"))
-    short = {name for name in found if name.replace("ainerd ", "ainerd rheo-xpcs ") in found}
+    by_name = dict(commands(typer.main.get_command(app), "ainerd"))
+    short = {name for name in by_name if name.replace("ainerd ", "ainerd rheo-xpcs ") in by_name}
     assert short == {f"ainerd {name}" for name in SHORT}
-    found = {name: command for name, command in found.items() if name not in short}
-    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(found)
-    for name, command in found.items():
+    by_name = {name: command for name, command in by_name.items() if name not in short}
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(by_name)
+    for name, command in by_name.items():
         text = section(page, f"## {name}")
         options = [p for p in command.params if p.param_type_name == "option"]
         assert rows(text) == {

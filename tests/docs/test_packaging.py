@@ -18,12 +18,12 @@ CONDA = {"matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "pyfai-ba
 
 def required(*extras):
     """Names, in small letters, of what the package and some of its extras require, with their ranges."""
-    found = {}
+    ranges = {}
     for line in [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]:
         name, versions = re.fullmatch(r"([\w.-]+)(?:\[.*?\])?(.*)", line).groups()
         if name != "ainerd":
-            found[name.lower()] = versions
-    return found
+            ranges[name.lower()] = versions
+    return ranges
 
 
 def imported(*folders):

@@ -57,13 +57,13 @@ def test_a_generic_room_has_no_words_of_one_technique(room):
     path = SOURCE / room
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
     assert files[0].exists()
-    said = [
+    lines = [
         f"{file.relative_to(SOURCE)}:{number}: {line.strip()}"
         for file in files
         for number, line in enumerate(file.read_text().splitlines(), start=1)
         if WORDS.search(line)
     ]
-    assert said == [], "\n".join(said)
+    assert lines == [], "\n".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -227,13 +227,13 @@ def test_missing_times_in_a_table():
 )
 def test_the_name_of_a_regime_never_contradicts_its_verdict(nearest, novel, new, name):
     regimes = [7] * len(nearest)
-    found = regime_kinds([*regimes, -1, None], [*nearest, "b", "b"], [*novel, 0, 0], new)
-    assert found == ({} if name is None else {7: name})
+    kinds = regime_kinds([*regimes, -1, None], [*nearest, "b", "b"], [*novel, 0, 0], new)
+    assert kinds == ({} if name is None else {7: name})
 
 
 def test_regimes_without_a_gap_have_one_name():
-    found = regime_kinds([0, 1, 1, 2, 2, 3], list("abbbbc"), [0, 0, 0, 1, 1, 0], new=[2], components=[[0, 1], [2], [3]])
-    assert found == {0: "like b", 1: "like b", 2: "new (least unlike b)"}
+    kinds = regime_kinds([0, 1, 1, 2, 2, 3], list("abbbbc"), [0, 0, 0, 1, 1, 0], new=[2], components=[[0, 1], [2], [3]])
+    assert kinds == {0: "like b", 1: "like b", 2: "new (least unlike b)"}
     assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys(
         (0, 1), "new (least unlike a)"
     )

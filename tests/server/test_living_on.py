@@ -84,13 +84,13 @@ def test_serve_keeps_its_port_and_sessions_find_it(tmp_path):
     environment = os.environ | {"BROWSER": f"{browser} %s"}
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     with killed_at_the_end(started) as serving:
-        said = [serving.stdout.readline() for _ in range(7)]
-        assert f"Tiled serves {tmp_path}" in said[0] and "Ctrl-C" in said[-1]
+        lines = [serving.stdout.readline() for _ in range(7)]
+        assert f"Tiled serves {tmp_path}" in lines[0] and "Ctrl-C" in lines[-1]
         uri, key = running(tmp_path)
-        assert uri.removesuffix("/api/v1") in said[1] and (tmp_path / "api_key").read_text() not in "".join(said)
+        assert uri.removesuffix("/api/v1") in lines[1] and (tmp_path / "api_key").read_text() not in "".join(lines)
         page = tmp_path / "page.html"
         until(lambda: opened.exists() and opened.read_text())
-        assert opened.read_text().strip() == page.as_uri() and f"page     {page}" in "".join(said)
+        assert opened.read_text().strip() == page.as_uri() and f"page     {page}" in "".join(lines)
         assert page.stat().st_mode & 0o777 == 0o600
         assert f"{uri.removesuffix('/api/v1')}/custom/ainerd/open/ainerd?api_key={key}" in page.read_text()
         with EmbeddedServer.start(tmp_path) as server:

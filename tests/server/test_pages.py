@@ -145,8 +145,8 @@ def test_static_files_are_compressed_with_an_etag_and_stay_in_their_folder(pages
         )
         for path in ("..%2f_ui.py", "%2e%2e/_ui.py", ".hidden", "nothing.js", "a%00.js"):
             assert http.get(f"{pages.base}/custom/ainerd/static/{path}").status_code in (404, 401)
-        told = http.get(f"{pages.base}/tiled-ui-settings").json()
-    assert told == ui_settings() and {view["spec"] for view in told["spec_views"]} >= {"AinerdCampaign", "AinerdResult"}
+        ui = http.get(f"{pages.base}/tiled-ui-settings").json()
+    assert ui == ui_settings() and {view["spec"] for view in ui["spec_views"]} >= {"AinerdCampaign", "AinerdResult"}
     assert pages.ainerd.specs[0].name == "AinerdCampaign" and pages.ainerd["results"].specs[0].name == "AinerdResults"
 
 
@@ -159,22 +159,22 @@ def test_a_technique_provides_a_view(pages):
 
 def test_the_campaign_route_equals_the_store(filled):
     pages, made = filled
-    said = pages.get("campaign")
+    answer = pages.get("campaign")
     table = pages.store.table()
-    assert said["agent"] == "toy" and said["whole"] and said["results"]["n"] == len(table) == len(made)
-    results = said["results"]
+    assert answer["agent"] == "toy" and answer["whole"] and answer["results"]["n"] == len(table) == len(made)
+    results = answer["results"]
     assert results["key"] == list(table.index) and results["scan"] == [str(i) for i in table["scan_id"]]
     np.testing.assert_allclose(results["x"], table["sample_x"])
     np.testing.assert_allclose(results["of"]["tau_s"], table["tau_s"])
     np.testing.assert_allclose(results["p"], table["novelty_p"])
     np.testing.assert_allclose(np.column_stack([results["u"], results["v"]]), [z[[0, 2]] for _, z in made], rtol=1e-6)
-    assert said["regimes"]["label"] == table["regime"].tolist() and results["novel"] == [0, 0, 0, 1, 0]
-    assert said["novelty"]["expected_false"] == pytest.approx(0.05 * 5) and said["novelty"]["flagged"] == 1
-    assert said["sample"]["belief"] == STATE["belief"] and said["sample"]["units"]["tau_s"] == "s"
-    assert [line["text"] for line in said["log"]["lines"]] == ["hello"]
-    health = said["health"]
+    assert answer["regimes"]["label"] == table["regime"].tolist() and results["novel"] == [0, 0, 0, 1, 0]
+    assert answer["novelty"]["expected_false"] == pytest.approx(0.05 * 5) and answer["novelty"]["flagged"] == 1
+    assert answer["sample"]["belief"] == STATE["belief"] and answer["sample"]["units"]["tau_s"] == "s"
+    assert [line["text"] for line in answer["log"]["lines"]] == ["hello"]
+    health = answer["health"]
     assert health["backlog"] == 2 and abs(health["heard"] - time.time()) < 3600 and health["run"] is None
-    assert said["views"] == {} or "rheo_xpcs" in said["views"]
+    assert answer["views"] == {} or "rheo_xpcs" in answer["views"]
 
 
 def test_a_cursor_returns_only_changes(filled):
@@ -262,8 +262,8 @@ def test_the_table_is_sorted_and_filtered(filled):
     assert pages.post("note", {"key": keys[1], "text": "a Bubble", "who": "Ann"}).json()["verified"] is False
 
     def shown(**params):
-        found = pages.get("table", **params)
-        return [row["scan"] for row in found["rows"]], found["found"]
+        answer = pages.get("table", **params)
+        return [row["scan"] for row in answer["rows"]], answer["found"]
 
     assert shown(sort="scan", down=False, limit=2, offset=1) == (["1", "2"], 5)
     assert shown(sort="tau_s")[0] == ["4", "3", "2", "1", "0"] and shown(sort="p", down=False)[0][0] == "3"
@@ -279,14 +279,14 @@ def test_the_table_is_sorted_and_filtered(filled):
 def test_the_result_route_returns_all_but_the_arrays(filled):
     pages, made = filled
     key, z = made[3]
-    said = pages.get("result", f"/results/{key}")
-    assert said["explain"] == pages.store.explain(key) and said["regime"] == 1 and "c2" not in said["metadata"]
-    about = said["arrays"]["c2"]
+    answer = pages.get("result", f"/results/{key}")
+    assert answer["explain"] == pages.store.explain(key) and answer["regime"] == 1 and "c2" not in answer["metadata"]
+    about = answer["arrays"]["c2"]
     assert about["shape"] == [2, 3, 3] and about["dims"] == ["roi", "t1", "t2"] and about["dtype"] == "<f4"
-    np.testing.assert_allclose(said["coordinates"]["t1"]["values"], [5 / 6, 2.5, 25 / 6])
+    np.testing.assert_allclose(answer["coordinates"]["t1"]["values"], [5 / 6, 2.5, 25 / 6])
     similar = pages.store.similar(key, 4)
-    assert [each["key"] for each in said["nearest"]] == list(similar.index)
-    np.testing.assert_allclose([each["distance"] for each in said["nearest"]], similar["distance"], rtol=1e-5)
+    assert [each["key"] for each in answer["nearest"]] == list(similar.index)
+    np.testing.assert_allclose([each["distance"] for each in answer["nearest"]], similar["distance"], rtol=1e-5)
     assert pages.http.get(pages.url("result", "/results/nothing")).status_code == 404
     assert pages.http.get(pages.url("result", "/log")).status_code == 404
 

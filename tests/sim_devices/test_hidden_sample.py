@@ -12,13 +12,13 @@ REGIONS = hidden_sample().regions
 def places(sample, n=40):
     """One position deep inside each region, in mm."""
     names = sample.regime_map(n)
-    found = {}
+    middles = {}
     for name in sample.regions:
         inside = names == name
         core = inside & np.all([np.roll(inside, shift, axis) for axis in (0, 1) for shift in (-1, 1)], axis=0)
         row, column = np.argwhere(core)[len(np.argwhere(core)) // 2]
-        found[name] = ((column + 0.5) * 10 / n, (row + 0.5) * 10 / n)
-    return found
+        middles[name] = ((column + 0.5) * 10 / n, (row + 0.5) * 10 / n)
+    return middles
 
 
 @pytest.mark.parametrize("seed", SEEDS)

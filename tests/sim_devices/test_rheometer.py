@@ -64,8 +64,8 @@ def test_relaxation_follows_the_published_record(rheometer, published):
     """0.3 Pa rms until the record yields, of which 0.05 are the reading's noise; 3 Pa rms over the hour."""
     time, stress, _ = published
     for until, bound in ((380, 0.3), (3600, 3.0)):
-        told = (time > 0) & (time <= until)
-        apart = stresses(rheometer, time[told]) - stress[told]
+        in_record = (time > 0) & (time <= until)
+        apart = stresses(rheometer, time[in_record]) - stress[in_record]
         assert np.sqrt(np.mean(apart**2)) < bound
 
 

@@ -71,8 +71,8 @@ def says(**changes):
 
     class Says(Passes):
         def finish(self):
-            found = self.inner.finish()
-            return replace(found, **{k: v(found) if callable(v) else v for k, v in changes.items()})
+            analysis = self.inner.finish()
+            return replace(analysis, **{k: v(analysis) if callable(v) else v for k, v in changes.items()})
 
     return begins(Says)
 
@@ -156,9 +156,9 @@ class WantsTemperature(Passes):
 
 class Forgets(Passes):
     def finish(self):
-        found = self.inner.finish()
+        analysis = self.inner.finish()
         self.inner.means = []
-        return found
+        return analysis
 
 
 class WantsFrames(Passes):
@@ -181,8 +181,8 @@ class HalfEmpty(WantsFrames):
 
     def finish(self):
         self.room[: len(self.inner.means)] = self.inner.means[: self.room.size]
-        found = self.inner.finish()
-        return replace(found, embedding=np.full(4, self.room.mean(), np.float32))
+        analysis = self.inner.finish()
+        return replace(analysis, embedding=np.full(4, self.room.mean(), np.float32))
 
 
 class Indulgent(Passes):
@@ -290,8 +290,8 @@ def test_a_broken_toy_fails_with_a_message(name, technique, message):
     (check,) = (c for c in technique_checks(technique, [run], section={"unit": "run"}) if c.name == name)
     with pytest.raises(TechniqueCheckError) as caught:
         check()
-    said = str(caught.value)
-    assert said.startswith(f"{name}: ") and message in said and "\n" not in said
+    text = str(caught.value)
+    assert text.startswith(f"{name}: ") and message in text and "\n" not in text
 
 
 def test_every_check_can_fail():

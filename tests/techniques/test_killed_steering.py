@@ -108,8 +108,8 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     b.agent.detach()
     assert all(run.metadata["stop"] for run in b.client["raw"].values())
     lines = store.logbook()
-    found = lines[lines["text"].str.contains(" at ", regex=False)]["result"].dropna()
-    assert sorted(found) == sorted(b.table().index)  # each once
+    logged = lines[lines["text"].str.contains(" at ", regex=False)]["result"].dropna()
+    assert sorted(logged) == sorted(b.table().index)  # each once
 
 
 @pytest.mark.fault(

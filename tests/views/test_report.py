@@ -120,8 +120,8 @@ def test_results_of_events_and_without_explanation_are_reported(campaign, monkey
 
     monkeypatch.setattr(store, "table", of_events)
     monkeypatch.setattr("ainerd.views._report.explain", lambda record: {}["alpha"])
-    told = "<li>scan 2.2 at sample_x 1.50 mm, sample_y 2.00: novel, and cannot be explained.</li>"
-    assert told in report_html(store)
+    line = "<li>scan 2.2 at sample_x 1.50 mm, sample_y 2.00: novel, and cannot be explained.</li>"
+    assert line in report_html(store)
 
 
 def test_texts_are_escaped():

@@ -104,7 +104,7 @@ def test_only_series_are_read_without_panels_and_landmarks(technique):
 def test_two_threads_read_scenes_of_different_results(technique):
     """A worker redraws the figure while a person saves a panel: neither loses what it reads."""
     store = Store(2)
-    reader, load, is_reading, go_on, found = SceneReader(store, technique, BOUNDS), store.load, Event(), Event(), []
+    reader, load, is_reading, go_on, scenes = SceneReader(store, technique, BOUNDS), store.load, Event(), Event(), []
 
     def slow(keys, names):
         is_reading.set()
@@ -112,7 +112,7 @@ def test_two_threads_read_scenes_of_different_results(technique):
         yield from load(keys, names)
 
     store.load = slow
-    worker = Thread(target=lambda: found.append(reader.read()))
+    worker = Thread(target=lambda: scenes.append(reader.read()))
     worker.start()
     assert is_reading.wait(60)
     store.load, store.n = load, 70  # the other scene has other results: none of run-0
@@ -120,6 +120,6 @@ def test_two_threads_read_scenes_of_different_results(technique):
     go_on.set()
     worker.join()
     assert "run-0" not in newer.arrays and sorted(newer.arrays["run-69"]) == ["large", "small"]
-    assert {key: sorted(arrays) for key, arrays in found[0].arrays.items()} == {
+    assert {key: sorted(arrays) for key, arrays in scenes[0].arrays.items()} == {
         "run-0": ["large", "small"], "run-1": ["large", "small"]
     }  # fmt: skip

@@ -80,8 +80,8 @@ def overlaps(figure, monkeypatch):
     boxes = np.array([text.get_window_extent().extents for text in texts])
     assert len(texts) > 20
     inner = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    found = np.argwhere((inner > 1.5).all(axis=2))
-    return [(texts[i].get_text(), texts[j].get_text()) for i, j in found if i < j and texts[i] is not texts[j]]
+    pairs = np.argwhere((inner > 1.5).all(axis=2))
+    return [(texts[i].get_text(), texts[j].get_text()) for i, j in pairs if i < j and texts[i] is not texts[j]]
 
 
 def crowded(n_kinds=11):

@@ -29,9 +29,9 @@ def gallery(figure, scene, runs):
 
 
 def strip(axes, scene, runs):
-    for key, found in scene.arrays.items():
-        if "variance" in found:
-            axes.bar(runs["number"][key], found["variance"].mean(), color=runs["colour"][key])
+    for key, of_run in scene.arrays.items():
+        if "variance" in of_run:
+            axes.bar(runs["number"][key], of_run["variance"].mean(), color=runs["colour"][key])
     axes.set_ylabel("mean variance")
 
 

@@ -12,7 +12,7 @@ def plot(result, figure):
 
 
 def strip(axes, scene, runs):
-    for key, found in scene.arrays.items():
-        trajectory = found["trajectory"]
+    for key, of_run in scene.arrays.items():
+        trajectory = of_run["trajectory"]
         axes.plot(runs["number"][key] + np.linspace(-0.4, 0.4, len(trajectory)), trajectory, ".-")
     axes.set(ylabel="counts a pixel")
