@@ -36,7 +36,7 @@ def test_the_ratio_is_that_of_the_gaps_also_beside_diffusion(ratio, diffusion_nm
 
 @pytest.mark.parametrize(("ratio", "flow_deg"), [(0.001, 90.0), (30.0, 90.0), (1.0, 0.0)])
 def test_speckle_that_does_not_tell_is_refused(ratio, flow_deg):
-    """The sample is not strained, or loses its speckle between two frames, or the given direction is that across the flow."""
+    """The sample is at rest, or loses its speckle between two frames, or the direction across the flow is given."""
     with pytest.raises(ValueError, match="does not tell the strain"):
         seen(ratio, flow_deg=flow_deg)
 
