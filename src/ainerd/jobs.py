@@ -76,7 +76,7 @@ class Jobs:
         return self._put(2, job)
 
     def write(self, job: Callable[[], T], *, first: bool = False) -> "Future[T]":
-        """Add a job that writes what is known already; with `first` before other writes, because somebody waits."""
+        """Add a job that writes known values; with `first` before other writes, because somebody waits."""
         return self._put(0 if first else 1, job)
 
     def ask(self, job: Callable[[], T]) -> T:

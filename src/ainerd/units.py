@@ -145,7 +145,7 @@ def _registry() -> "UnitRegistry[Any]":
 
 
 def _pairs(own: str, target: str) -> Iterator[tuple["Unit", "Unit"]]:
-    """Yield what two texts may mean, the most literal meanings first: ``C`` is coulomb or degree Celsius."""
+    """Yield the meanings of two texts, the most literal ones first: ``C`` is coulomb or degree Celsius."""
     targets = list(_meanings(target))
     for a in _meanings(own):
         for b in targets:

@@ -94,7 +94,7 @@ class XTEC(Technique):
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
         """Yield the questions of ``ainerd init``."""
-        ramped = "data key of what is ramped, read with each frame"
+        ramped = "data key of the ramped quantity, read with each frame"
         yield Question(key="temperature", text=ramped, default="temperature")
         yield Question(key="unit", text="its unit", default="K")
         shared = "key of the start document that runs of one ramp share"

@@ -264,7 +264,7 @@ BROKEN = [
     ("block_sizes", begins(Blockwise), "the same frames in blocks of 7 give another"),
     ("block_sizes", says(embedding=lambda a: a.embedding + next(POINTS)), "once more give another embedding"),
     ("block_sizes", begins(InPlace), "push() changes the block"),
-    ("interleaved_runs", begins(Shared), "keep the state of a run in what begin() returns"),
+    ("interleaved_runs", begins(Shared), "keep the state of a run in the object that begin() returns"),
     ("odd_runs", begins(WantsTemperature), "raise AnalysisError with a reason, or give a result"),
     ("series", begins(Forgets, "ramp"), "it may only look"),
     ("odd_runs", begins(HalfEmpty), "1 of 13 frames: the embedding must be finite"),

@@ -17,7 +17,7 @@ class Layout(StrEnum):
 
 HEAD = '''"""The agent of $toml. $how
 
-Written by ``ainerd init``; change what you like.
+Written by ``ainerd init``; change it as you like.
 """
 '''
 IMPORTS = """

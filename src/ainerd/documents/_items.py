@@ -48,7 +48,7 @@ class BoundedDataset(h5py.Dataset):  # type: ignore[misc]
         if self.shape is None:
             return super().__getitem__(args, new_dtype)
         selected = np.broadcast_to(np.int8(0), self.shape)[args].size
-        self._check(selected * self.dtype.itemsize, self._most, "what is read of it")
+        self._check(selected * self.dtype.itemsize, self._most, "its selected part")
         if self.dtype.kind == "O":
             return self._texts(args, selected)
         first = args[0] if isinstance(args, tuple) and args else args
@@ -72,7 +72,7 @@ class BoundedDataset(h5py.Dataset):  # type: ignore[misc]
         for i, index in enumerate(zip(*np.unravel_index(numbers.ravel(), self.shape), strict=True)):
             values[i] = super().__getitem__(tuple(map(int, index)))
             longest = max(longest, np.asarray(values[i]).nbytes)
-            self._check(longest * selected, self._most, "what is read of it")
+            self._check(longest * selected, self._most, "its selected part")
         return values.reshape(numbers.shape) if numbers.shape else values[0]
 
     def _check(self, size: int, most: int, what: str) -> None:
@@ -115,7 +115,7 @@ def open_item(
 
 
 def list_items(group: h5py.Group, roots: Roots) -> dict[str, Any]:
-    """Return the items of a group: the class of h5py for a dataset, None for what cannot be read, else a dictionary.
+    """Return the items of a group: the class of h5py for a dataset, None for an unreadable one, else a dictionary.
 
     FrameError if there are more than `MOST_ITEMS`, as after links that multiply.
     """

@@ -79,7 +79,7 @@ class AnnouncedFrames:
 
 @dataclass
 class _Resource:
-    """Where the frames of a resource are in the run.
+    """The places of the frames of a resource in the run.
 
     Attributes
     ----------

@@ -136,7 +136,7 @@ def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
     block must be short.
 
     A writer with SWMR may go on while the file is read. Without SWMR it leaves the file in between, so the file is not
-    read while another process has it open for writing, and whatever was read while it changed is discarded. A file that
+    read while another process has it open for writing, and values read while it changed are discarded. A file that
     this process writes with h5py is read as its writer sees it.
 
     Reading a truncated file raises OSError or RuntimeError within a second.

@@ -20,7 +20,7 @@ from ainerd.documents._storage import AWAY
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (0.1, 0.5, 1.0)  # before reading again what has fewer events than its run
+PAUSES_S = (0.1, 0.5, 1.0)  # before a stream with fewer events than its run is read again
 LIVE_S = 86400.0  # age up to which a run of databroker without an end is read; later it counts as left behind
 LEAST_S, SHARE = 1.0, 0.1  # between two reads of such a run, and most of the time that reading may take
 LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
@@ -89,7 +89,7 @@ class RunReader:
         start, ended, began = run.metadata["start"], run.metadata.get("stop") is not None, time.monotonic()
         if not ended and (time.time() - start["time"] > LIVE_S or (began < self._due and not is_over)):
             return
-        for pause in (*PAUSES_S, 1.0, None):  # a server keeps what it read of a growing run for 2 s
+        for pause in (*PAUSES_S, 1.0, None):  # a server caches the values of a growing run for 2 s
             documents = [*_singles((name, dict(doc)) for name, doc in run.documents(fill=False))]
             if pause is None or not ended or documents[-1][0] == "stop":
                 break
@@ -177,7 +177,7 @@ class RunReader:
         """Return whether a catalog is one of databroker, or a run in it, which keeps the documents themselves.
 
         Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,
-        ``mongo_normalized.py``). What TiledWriter wrote has version 3 of the spec.
+        ``mongo_normalized.py``). Runs of TiledWriter have version 3 of the spec.
         """
         kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
         return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)

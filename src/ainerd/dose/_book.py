@@ -252,7 +252,7 @@ class DoseBook:
         self._seconds = np.append(self._seconds, entry["seconds"])
 
     def _change(self, id: str, row: int, entry: Mapping[str, Any]) -> None:
-        """Take what happened to an exposure after it was entered."""
+        """Take the outcome of an exposure after it was entered."""
         if "open" in entry:
             self._open[id] = entry["open"], entry["dose_per_s"]
         elif "until" in entry:

@@ -90,7 +90,7 @@ class Break:
 
 @dataclass(frozen=True)
 class Structure:
-    """Regimes connected by borders that are no gap, those of them that are paths, and what lies beside the paths.
+    """Regimes connected by borders that are no gap, those of them that are paths, and breaks and holes beside paths.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Bluesky plans: one exposure, visits of suggested positions, and the shutter that closes whatever happens."""
+"""Bluesky plans: one exposure, visits of suggested positions, and the shutter that closes in any case."""
 
 from ainerd.plans._early import Early
 from ainerd.plans._exposing import Exposing

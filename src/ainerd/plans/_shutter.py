@@ -1,4 +1,4 @@
-"""The shutter of an exposure: it opens for the frames of a plan, and closes whatever happens to the plan."""
+"""The shutter of an exposure: it opens for the frames of a plan, and closes however the plan ends."""
 
 import asyncio
 import inspect
@@ -37,7 +37,7 @@ class Interrupted(Exception):  # noqa: N818  (no error: the exposure is taken ag
 
 
 class Guard:
-    """Opens a shutter for one exposure after another, and closes it whatever happens.
+    """Opens a shutter for one exposure after another, and closes it in any case.
 
     The RunEngine calls `stop` and `pause` at a pause, a suspension, a halt and the end of a plan. A thread closes the
     shutter if the exposure takes too long, at the end of the interpreter, and at the signals of `SIGNALS`; it needs

@@ -38,7 +38,7 @@ class Devices:
     monitored : sequence of signals
         Recorded whenever they change during the exposure.
     shutter : device, optional
-        Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way; see the page
+        Set to "open" before the first frame, and to "close" when the exposure ends or fails; see the page
         "Exposure and dose".
     before : callable, optional
         Returns the plan that runs at each position before its exposure.

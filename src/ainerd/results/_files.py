@@ -18,7 +18,7 @@ from ainerd.technique import load as load_technique
 from ainerd.words import scan_text
 
 if TYPE_CHECKING:
-    import h5py  # not needed by whoever reads through a server
+    import h5py  # not needed by a client that reads through a server
     from matplotlib.figure import Figure
 
 AT_ONCE = 100  # results in a request: an address of 4 kB
@@ -150,7 +150,7 @@ def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None =
 
 
 def read_configuration(ainerd: Container, digest: str) -> LoadedResult | None:
-    """Read what all results with this digest of their parameters share; None if it was not written."""
+    """Read the configuration that results with this digest of their parameters share; None if it was not written."""
     try:
         node = ainerd["configurations", digest]
     except KeyError:

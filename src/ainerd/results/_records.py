@@ -63,7 +63,7 @@ def digest(parameters: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Convert nested numpy values to Python, NaN and infinity to None, and to text what Tiled's JSON cannot hold."""
+    """Convert nested numpy values to Python, NaN and infinity to None, and values beyond Tiled's JSON to text."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
@@ -109,7 +109,7 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     _flat: ClassVar[tuple[str, ...]] = ()
     _needed: ClassVar[tuple[str, ...]] = ("created",)  # for a node to be shown
-    _types: ClassVar[type[BaseModel]]  # of metadata: those of the record, and only what is needed must be there
+    _types: ClassVar[type[BaseModel]]  # of metadata: those of the record, and only required fields must be there
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -180,7 +180,7 @@ def _versions() -> dict[str, str]:
 
 
 class _OfParameters(Record):
-    """A record of what certain parameters give."""
+    """A record of the results of certain parameters."""
 
     parameters: dict[str, Any]
 
@@ -243,7 +243,7 @@ class ResultRecord(_OfParameters):
     novel : bool
         Whether ``novelty_p <= calibration["alpha"]``; absent together with it.
     own_p : float
-        p-value against what the agent had measured before, 0 to 1; absent if the nearest kind of the session had fewer
+        p-value against the earlier exposures of the agent, 0 to 1; absent if the nearest kind of the session had fewer
         than five exposures.
     own_regimes : list of int
         Regimes of the exposures that ``own_p`` compares with, as they were numbered then.
@@ -439,5 +439,5 @@ class LogRecord(Record):
     created: Stamp = Field(default_factory=utc_now)
     text: str
     agent: str | None = None  #: the agent that wrote it; absent from lines of a person
-    by: str | None = None  #: who decided what it says, as in `Command.signed`; absent if the agent did
+    by: str | None = None  #: sender of the decision, as in `Command.signed`; absent if the agent decided
     ids: Scalars = Field(default_factory=dict)  #: related keys such as ``raw_uid``; top-level keys of the metadata

@@ -70,7 +70,7 @@ class ResultStore(CampaignRecords):
     and any other is written again. Tiled has no transactions: if one writer fails while another completes the same
     result, it may stay failed until the next replay.
 
-    Tables read all results once, and afterwards only changes, whoever writes.
+    Tables read all results once, and afterwards only changes, of any writer.
 
     Parameters
     ----------

@@ -269,9 +269,9 @@ class NodeFilter:
 
 
 class NodeTable:
-    """The metadata of the children of a container, exact at each reading, whoever writes.
+    """The metadata of the children of a container, exact at each reading, with any writers.
 
-    A reading requests what changed since the cursor of the last one. A server with our pages answers that in one
+    A reading requests the changes since the cursor of the last one. A server with our pages answers that in one
     request. Another server is asked for nodes, which takes a few requests more and relies on two rules: a final child
     that has its regime does not change, and Tiled lists children in the order of creation. So the last known child and
     those after it are requested, and those that may still change. If the last known child has moved or changed, one was

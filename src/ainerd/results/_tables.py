@@ -178,7 +178,7 @@ def regime_kinds(
     new: Collection[int] = (),
     components: Sequence[Sequence[int]] = (),
 ) -> dict[int, str]:
-    """Return what regimes resemble, by number: "like stationary", or "new (least unlike stationary)".
+    """Return the kind that each regime resembles, by number: "like stationary", or "new (least unlike stationary)".
 
     A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
     new; otherwise it has no name. Another regime is like a known kind if at least two of its results, and three in

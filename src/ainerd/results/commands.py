@@ -61,7 +61,7 @@ def new_id() -> str:
 def seen(
     position: Mapping[str, float | None], reason: str | None, terms: Mapping[str, float], settings: str | None = None
 ) -> str:
-    """Return the digest of a suggestion as a person sees it: a verdict counts only for what its sender saw.
+    """Return the digest of a suggestion as a person sees it: a verdict counts only for the one that its sender saw.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class _Command(BaseModel):
 
     id: str = Field(default_factory=new_id, max_length=150)  #: a command is executed once for each id
     by: Label = "person"  #: who: an account, a name, or "person" at the prompt
-    # The server fills in the next three fields. A command in Tiled without its seal is `unverified`, whatever it has.
+    # The server fills in the next three fields. A command in Tiled without its seal is `unverified`.
     verified: bool = True  #: whether the server, or the process itself, knows who that is
     person: bool = True  #: whether that is a person, not a service
     principal: Label | None = None  #: the account's uuid, on a server with accounts
@@ -141,7 +141,7 @@ class _Verdict(_Command):
     position: Position = Field(default_factory=dict)  #: by actuator
     reason: Text = ""  #: why the suggestion was made
     terms: dict[Label, FiniteFloat] = Field(default_factory=dict, max_length=100)  #: the numbers behind that reason
-    seen: Label = ""  #: digest of what the sender saw, see `seen`; without it only the position is compared
+    seen: Label = ""  #: digest of the suggestion as the sender saw it; without it only the position is compared
 
     @model_validator(mode="before")
     @classmethod
@@ -246,7 +246,7 @@ class Note(_Command):
 
     do: Literal["note"] = "note"
     text: Text
-    scan: Label  #: what the log line calls the run
+    scan: Label  #: name of the run in the log line
     raw_uid: str | None = None
     result: str | None = None  #: key of the result
 

@@ -1,7 +1,7 @@
 """An embedded Tiled server, in a process of its own, which lives while any process uses it.
 
 It does not share the interpreter lock of a RunEngine. A process that starts a directory which is already served
-connects to its server. The server ends when its last user has ended, in whatever way. If it dies, its users start it
+connects to its server. The server ends when its last user has ended or died. If it dies, its users start it
 again at the same port.
 
 Each user holds a shared lock on the file ``users``; the server ends once it gets the exclusive lock.
@@ -46,7 +46,7 @@ MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in serv
 RETRY_S = 30.0  # after a start that failed
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 HOSTS = "AINERD_SERVER_HOSTS"  # in the environment of the child process
-# What a server needs of the environment: no key or password, because a server opens files that others wrote.
+# Variables that a server gets: no key or password, because a server opens files that others wrote.
 KEPT = re.compile(
     "(HOME|LANG|PATH|TMPDIR|TZ|USER|LD_LIBRARY_PATH|HDF5_PLUGIN_PATH|VIRTUAL_ENV|NUMBA_CACHE_DIR|MPLCONFIGDIR)"
     "|(CONDA|LC|OMP|OPENBLAS|XDG)_[A-Z_]*|PYTHON[A-Z_]*|AINERD_STUDIED_LINES"
@@ -108,8 +108,8 @@ class EmbeddedServer:
                             is_first = lock_file(lock)
                             if is_first and (directory / "home").exists() and not (directory / "catalog.db").exists():
                                 logger.warning(
-                                    "%s was served before, and its catalog.db is missing: it begins empty. If that is "
-                                    "not what you want, end the session and put the file back",
+                                    "%s was served before, and its catalog.db is missing: it begins empty. If you "
+                                    "need the old one, end the session and put the file back",
                                     directory,
                                 )
                             if is_first or _is_served(directory, readable):

@@ -22,7 +22,7 @@ from ainerd.server.listening import admit
 
 logger = logging.getLogger("tiled.server.doors")  # its lines are in the log of the server
 
-# Without a key: files of the pages, which hold no data; what a client asks before it logs in; and the login itself.
+# Without a key: files of the pages, which hold no data; requests of a client before it logs in; and the login.
 _FILES = (
     r"/|/healthz|/favicon\.ico|/tiled-ui-settings|/ui(/.*)?|/static/.*|/api/v1/?"
     r"|/(custom|api/v1)/ainerd/(static/[^/]+|technique/[^/]+/view\.js)"
@@ -106,7 +106,7 @@ def _check(scope: Any, scopes: set[str]) -> None:
             raise Refused(401, "this key is not valid here")
         if not is_preflight and not (method in OPEN and OPEN[method].fullmatch(path)):
             raise Refused(401, "send a valid key, Authorization: Apikey …, or log in")
-    # Tiled joins the path of a file of the UI to its folder, and opens whatever that is.
+    # Tiled joins the path of a file of the UI to its folder, and opens the file at any path.
     leads_away = path.startswith("/ui//") or (path.startswith("/ui/") and ("\0" in path or ".." in path.split("/")))
     if leads_away or not SERVED.fullmatch(path):
         raise Refused(404, "Not Found")

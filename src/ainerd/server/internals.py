@@ -99,7 +99,7 @@ LOCK_S = 30.0  # longest wait of a write for another one; after SQLite's own 5 s
 AT_ONCE = 5000  # nodes read before another request is served
 LONG_AGO = datetime(1970, 1, 1)
 _RECEIVE = "ainerd.receive"  # in the scope of a request
-MOST_ARRAY = 300_000_000  # bytes of an array in memory: what Tiled, by default, puts into a response
+MOST_ARRAY = 300_000_000  # bytes of an array in memory: by default Tiled puts no more into a response
 OWN_FORMATS = frozenset(STORAGE_ADAPTERS_BY_MIMETYPE) - {"text/csv"}  # folders of files, which lead to each other
 # Of the other formats some follow links, take names for patterns or unpack without a limit. Nothing opens the last one.
 READ_FORMATS = OWN_FORMATS | {
@@ -261,7 +261,7 @@ def pass_bodies(app: Any, hosts: list[str]) -> None:
 
 
 async def scopes_of(scope: Any) -> set[str]:
-    """Return what the key, cookie or token of a request allows, as Tiled's routes would; nothing if it is not valid."""
+    """Return the scopes of the key, cookie or token of a request, as Tiled's routes would; none if it is not valid."""
     connection: Any = HTTPConnection(scope)
     settings = scope["app"].dependency_overrides[get_settings]()
     async with _databases(get_database_engine(settings)) as databases:
@@ -362,7 +362,7 @@ class Child(NamedTuple):
 
 
 class Cursor(BaseModel):
-    """How far the children of a container were read."""
+    """The point up to which the children of a container were read."""
 
     parent: int = 0  #: id of the container
     n: int = 0  #: number of children up to the last one that was read
@@ -479,7 +479,7 @@ def _avoid_repeated_work(catalog: Path) -> None:
     aliases of its largest table, and asks for access tags, which a server of one user does not have.
     """
     init(f"sqlite:///{catalog}", if_not_exists=True)
-    with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for what changed since a time
+    with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for nodes that changed since a time
         connection.execute("CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated)")
 
     @cache

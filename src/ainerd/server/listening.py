@@ -1,4 +1,4 @@
-"""How the embedded server listens: uvicorn, with limits for connections that have shown no key, and with its logs.
+"""Listening of the embedded server: uvicorn, with limits for connections that have shown no key, and with its logs.
 
 uvicorn waits for ever for the first request of a connection and for the end of its head, and reads a head of any size.
 """

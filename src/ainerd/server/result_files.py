@@ -5,8 +5,8 @@ and one request. The file is plain: a dataset for each array, with the names of 
 attribute ``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
 
 Files that others wrote are opened only below the folders of the server, and of bounded size. Tiled compares the address
-of a file with the folders that it may read, but follows links, and HDF5 opens whatever a file names. Here each file
-goes through the check of the agent, whenever it is opened.
+of a file with the folders that it may read, but follows links, and HDF5 opens all files that a file names. Here each
+file goes through the check of the agent, whenever it is opened.
 """
 
 import asyncio
@@ -222,7 +222,7 @@ async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload, fi
         status = None if node is None else node.metadata().get("status")
         if status is not None and status in new.unless:
             return {"found": status, "written": False}
-        is_emptied = not file and node is not None  # after its metadata, which no longer list what is in the file
+        is_emptied = not file and node is not None  # after its metadata, which no longer list its arrays
         if not is_emptied:
             await anyio.to_thread.run_sync(_write, target, file)
         if node is not None and not node.node.data_sources:  # created before the server had this route

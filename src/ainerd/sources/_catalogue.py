@@ -91,7 +91,7 @@ def tiled_documents(
     """Yield the documents of the runs in a catalog, oldest first, then of new runs, until `stop` is set.
 
     A search finds the runs, and their documents are read from their nodes, so that no run is missed. Later looks ask
-    for what is new and for the runs that grow. A run that has not changed for `patience_s` while later runs ended was
+    for new runs and for the runs that grow. A run that has not changed for `patience_s` while later runs ended was
     abandoned by its RunEngine; it gets a stop document with that reason. A node that is not a run, or cannot be read,
     is left out and logged once. If its start document was yielded, a stop document with the reason follows. Runs that
     started before `since`, in seconds since 1970, or that `skip` accepts, are left out.

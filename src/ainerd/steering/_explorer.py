@@ -158,7 +158,7 @@ class Explorer(Windowed):
             ``empty_radius``    distance to the nearest exposure, in the actuators' unit, or in lengths
             ``boundary``        how evenly it lies between two regimes, 0 to 1
             ``layer``           chance of an unseen layer of a new regime
-            ``novel_neighbour`` chance that it shows again what was novel nearby, to the agent or to another technique
+            ``novel_neighbour`` chance that it shows a new regime nearby again, new to the agent or to another technique
             ``travel``          share of the beam time of this exposure that is travel
             ``missed``          share of the sample in which a region of the smallest radius could still hide
             =================== ====================================================================

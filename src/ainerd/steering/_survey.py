@@ -338,7 +338,7 @@ class Survey:
 
     @cached_property
     def _layered(self) -> tuple[float, Floats]:
-        """What `layered` returns; a position without a regime counts as one of the regime nearest to it."""
+        """The result of `layered`; a position without a regime counts as one of the regime nearest to it."""
         if not len(self.labelled):
             return 0.0, np.zeros(len(self.window.nodes))
         nearest = cKDTree(self.labelled).query(self.visited)[1]

@@ -122,7 +122,7 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
-    """How fast an exposure changes, as far as its frames tell.
+    """The rate at which an exposure changes, as its frames show it.
 
     Attributes
     ----------
@@ -332,7 +332,7 @@ class Question:
     >>> questions = load("xtec").questions()  # those that `ainerd init` asks
     >>> question = next(questions)
     >>> question.key, question.text
-    ('temperature', 'data key of what is ramped, read with each frame')
+    ('temperature', 'data key of the ramped quantity, read with each frame')
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""What checks are made of, and the check of the panels of a technique."""
+"""The parts of checks, and the check of the panels of a technique."""
 
 import inspect
 import io

@@ -22,7 +22,7 @@ from ainerd.testing._parts import CheckFailed, Trial, is_finite, panels, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 NUMBERS = "biufc"  # kinds of numpy dtypes
-ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each must be
+ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # a test and a description of each
     "name": (
         lambda x: isinstance(x, str) and x.isidentifier() and x not in Settings.model_fields,
         "an identifier, and no key of the settings",
@@ -200,7 +200,7 @@ def parameters(trial: Trial) -> None:
         "warm_up()": technique.warm_up,
     }.items():
         does()
-        require(_json(technique.parameters) == before, f"{what} changes the parameters: leave out what is learned")
+        require(_json(technique.parameters) == before, f"{what} changes the parameters: leave out learned values")
 
 
 def settings(trial: Trial) -> None:
@@ -243,7 +243,7 @@ def block_sizes(trial: Trial) -> None:
     run, first = trial.run, trial.analyses[0]
     for block, how in ((BLOCK, "once more"), (7, "in blocks of 7"), (1, "one by one")):
         different = _different(first, analyse(trial.technique, run, block=block))
-        require(not different, f"the same frames {how} give another {different}: seed what is random, sum in float64")
+        require(not different, f"the same frames {how} give another {different}: seed random numbers, sum in float64")
     analysis = Feed(trial.technique, run).analysis
     pushed = run.frames.reshape(len(run.frames), -1)[:, analysis.pixels]
     copy = pushed.copy()
@@ -261,7 +261,7 @@ def interleaved_runs(trial: Trial) -> None:
     for _ in range(max(len(first.frames), len(second.frames)) // 5 + 1):
         for feed in feeds:
             feed.push(5)
-    remedy = "keep the state of a run in what begin() returns, not in the technique"
+    remedy = "keep the state of a run in the object that begin() returns, not in the technique"
     for one, feed in zip(alone, feeds, strict=True):
         different = _different(one, feed.push().finish())
         require(not different, f"a run gives another {different} while a second one is analysed: {remedy}")
@@ -404,7 +404,7 @@ def regimes(trial: Trial) -> None:
         _check_regimes(technique.regimes(z), z)
         require(np.array_equal(z, before), "regimes() changes the embeddings: work on a copy")
     labels, again = (technique.regimes(points).labels for _ in range(2))
-    require(np.array_equal(labels, again), "the same embeddings give other labels: seed what is random")
+    require(np.array_equal(labels, again), "the same embeddings give other labels: seed random numbers")
     numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
     known = numbers >= 0
     for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):

@@ -28,7 +28,7 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         ``results``, ``failed``, ``novel``, ``expected_false`` (flags by chance alone), ``regimes``,
         ``supported_range``, ``held`` (who holds the campaign and why, or empty), ``next`` (positions), ``units`` (of
         the positions), ``why``, ``explored`` (how far, in words), ``queue`` (points of people that wait), ``backlog``
-        (runs that have ended and are not analysed) and ``busy`` (what takes long now). While Tiled does not answer:
+        (runs that have ended and are not analysed) and ``busy`` (work that takes long). While Tiled does not answer:
         ``tiled``, ``backlog``, ``busy``, and ``away``, why the rest is unknown. The query of an address, which may hold
         a key, is not shown.
     """

@@ -13,7 +13,7 @@ BINS_OF_LAG = 16  # of half a cycle
 
 @dataclass(frozen=True, kw_only=True)
 class ClockOffset:
-    """How much the frames are later than their phase says, from -1/4 to 1/4 of a cycle.
+    """The delay of the frames behind their phase, from -1/4 to 1/4 of a cycle.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Moduli and stress of each cycle of oscillatory shear, from a rheometer's record, and what changes with an echo."""
+"""Moduli and stress of each cycle of oscillatory shear, from a rheometer's record, and their changes with an echo."""
 
 from dataclasses import dataclass, fields
 

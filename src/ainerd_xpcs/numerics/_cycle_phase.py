@@ -34,7 +34,7 @@ class StillError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class CyclePhase:
-    """Where an oscillation is at any time: whole numbers where the strain passes zero upwards, or at triggers.
+    """The phase of an oscillation at any time: whole numbers where the strain passes zero upwards, or at triggers.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ def _first_frequency(t: Floats, x: Floats) -> float:
 
 
 def _by_cycle(t: Floats, x: Floats, frequency: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return by cycle: its middle, what the phase has beyond that of the frequency, the amplitude and its error."""
+    """Return by cycle: its middle, the phase less that of the frequency, the amplitude and its error."""
     number, rows = ((t - t[0]) * frequency).astype(int), []
     for cycle in np.unique(number):
         mine = number == cycle

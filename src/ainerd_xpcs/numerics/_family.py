@@ -4,8 +4,8 @@ All models are one function of the field correlation (Siegert): a static share a
 
     g2 = 1 + baseline + contrast (static + (1 - static) (share g + (1 - share) g_slow))²,
 
-with g = exp(-(t / tau)^exponent) and g_slow = exp(-(t / (tau ratio))^exponent2). A static share interferes with what
-moves (heterodyne), an additive baseline does not.
+with g = exp(-(t / tau)^exponent) and g_slow = exp(-(t / (tau ratio))^exponent2). A static share interferes with the
+moving one (heterodyne), an additive baseline does not.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -237,7 +237,7 @@ def inverse(matrix: Floats) -> Floats:
     """Invert normal equations (k, m, m) by their pseudo-inverse, scaled so that units do not matter."""
     scale = np.sqrt(np.maximum(np.einsum("kii->ki", matrix), NOTHING))
     scaled = matrix / scale[:, :, None] / scale[:, None]
-    with np.errstate(over="ignore"):  # of what g2 does not depend on
+    with np.errstate(over="ignore"):  # of parameters without influence on g2
         out = np.linalg.pinv(scaled, rcond=1e-12, hermitian=True) / scale[:, :, None] / scale[:, None]
     dead = scale <= np.sqrt(NOTHING)
     np.einsum("kii->ki", out)[dead] = np.inf

@@ -58,7 +58,7 @@ def fit_curves(
     Lags whose error is zero or NaN are left out. Errors are enlarged to those of photon counting, if counts are known,
     and to the scatter between neighbouring lags, if that is larger. The covariance between lags is that of Gaussian
     speckle and photons, scaled to the errors; how many photons there are follows from how the errors depend on the lag,
-    and what lags have alone from the scatter between neighbours. `Relaxation.errors` says which errors are used.
+    and the part of each lag alone from the scatter between neighbours. `Relaxation.errors` says which errors are used.
 
     Parameters
     ----------

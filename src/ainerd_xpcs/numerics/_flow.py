@@ -158,7 +158,7 @@ def fit_flow(
     phi_width: float = 0.0,
     q_width: float = 0.0,
 ) -> FlowFit:
-    """Find motion in the azimuthal dependence of g2 in a ring; report only what passes a significance test.
+    """Find motion in the azimuthal dependence of g2 in a ring; report only motion that passes a significance test.
 
     Moving and static scatterers together give |g1|² = x² g² + (1 - x)² + 2 x (1 - x) g cos(q·v tau) (Livet et al., J.
     Synchrotron Rad. 13, 453, 2006). Velocities that are spread about their mean, as in shear, let speckle decay without

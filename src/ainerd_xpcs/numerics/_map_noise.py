@@ -2,8 +2,8 @@
 
 An element C2(t1, t2) of N pixels far from the diagonal has the variance d² / N. d = β + s is the excess of the stored
 diagonal, where the shot noise s of a frame adds to the contrast β. The difference between two rows m apart, less that
-difference two columns m apart, contains no slow signal, and has the variance 4 e² / N: e = s + b is what the diagonal
-exceeds C2 at the lag m by, of which b is decay. So diagonal and scatter give s and N. e is that of the times of the
+difference two columns m apart, contains no slow signal, and has the variance 4 e² / N: e = s + b is the excess of the
+diagonal over C2 at the lag m, of which b is decay. So diagonal and scatter give s and N. e is that of the times of the
 element, as the sample may change. Speckle of A pixels makes e² larger, s² + 2 s b + A b², so several m give A.
 """
 
@@ -162,10 +162,10 @@ def _extrapolated(near: Floats, error: float) -> tuple[float, float]:
     if second < max(0.05 * first, error):
         raise ValueError("the sample relaxes within a row of the stored maps")
     fall, of_fall = np.log(first / second), np.sqrt(2) * error / second
-    fall *= max(1 - (of_fall / fall) ** 2, 0.0) if fall > 0 else 0.0  # what chance explains is no decay
+    fall *= max(1 - (of_fall / fall) ** 2, 0.0) if fall > 0 else 0.0  # a fall within chance is no decay
     later = np.log(second / fourth) if fourth > max(0.02 * first, error) else np.inf
     growth = float(np.clip(later / fall, 2**0.5, 4.0)) if fall > 0 else 2.0
-    before = fall / (growth - 1)  # the logarithm of what is lost before lag 1
+    before = fall / (growth - 1)  # the logarithm of the loss before lag 1
     value = float(first * np.exp(before))
     return value, value * float(np.hypot(0.25 * before, min(of_fall, before)))
 
@@ -205,7 +205,7 @@ def _pixels(
         return float(1 / alone), float(larger / alone)
     if pairs or not np.isfinite(pixels):
         raise ValueError(_SMOOTHED)
-    return float(1 / share), 1.0  # what differs is the sample
+    return float(1 / share), 1.0  # the sample causes the difference
 
 
 def _unlike_its_lag(c2: NDArray[Any]) -> Floats:

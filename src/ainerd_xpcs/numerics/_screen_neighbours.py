@@ -176,7 +176,7 @@ def _compare(before: Array, now: Array, after: Array, good: Array, counts: Float
 def _compare_events(
     offsets: Array, pixel: Array, count: Array, some: Array, good: Array, counts: Floats, excess: Floats, sums: Floats
 ) -> None:
-    """Do for some frames of events what `_compare` does, and write its results, (n, 5)."""
+    """Compare some frames of events as `_compare` does, and write the sums, (n, 5)."""
     before, after = np.zeros(good.size, np.float32), np.zeros(good.size, np.float32)
     for i in range(some.size):
         b = some[i]

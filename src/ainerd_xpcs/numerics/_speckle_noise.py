@@ -216,7 +216,7 @@ def scaled(covariance: Floats, error: Floats, own: float = 0.0) -> Floats:
 
 
 def scatter_of_neighbours(lag: Floats, value: Floats, error: Floats) -> float:
-    """Return the scatter of neighbouring lags, over what their errors let one expect; 1 with fewer than eight lags.
+    """Return the scatter of neighbouring lags over that expected from their errors; 1 with fewer than eight lags.
 
     Each lag is compared with the line between its neighbours, in the logarithm of the lag. Errors that lags share do
     not contribute, so the number is below one if lags are correlated. Above one, the errors are too small.

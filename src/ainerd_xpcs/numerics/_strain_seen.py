@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 FEWEST_BINS = 6
 PLACES = 16  # in a bin, over which sinc² is averaged
 TRIALS = np.geomspace(0.05, 20, 160)
-DECAYED = 0.8  # what is left along the flow at most, at the largest difference of the strain, if a ratio is reported
+DECAYED = 0.8  # largest remaining correlation along the flow, at the largest difference of the strain, for a ratio
 KNOWN = 0.25  # largest relative error of a ratio that is reported
 
 

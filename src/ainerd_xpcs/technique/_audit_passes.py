@@ -30,7 +30,7 @@ ROUNDS = 6  # a strong fault may hide a weak one
 FEWEST_FRAMES, FEWEST_BINS = 64, 8
 DIM = "has {:.0%} of the light of the frames around it, and so its row of C2 if that is not divided out"
 UNLIKE = "C2 with those before and after it is {:.3f}; these are more alike"
-Findings = list[tuple[str, str, float, float, str]]  # what, its bin, change in errors, that with others, reason
+Findings = list[tuple[str, str, float, float, str]]  # name, bin, change in errors, that with others, reason
 
 
 @dataclass
@@ -100,7 +100,7 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
     for rows, why in ((last.unlit, DIM), (last.unlike, UNLIKE)):
         findings += [(f"frame {t:.0f}{group}", "all", abs(sigma), np.nan, why.format(x)) for t, sigma, x in rows]
     summary = [
-        f"pixels left out by ainerd already: {left.n_pixels}; found in what is left: {mask.sum() - left.n_pixels}",
+        f"pixels left out by ainerd already: {left.n_pixels}; found in the others: {mask.sum() - left.n_pixels}",
         f"frames left out by ainerd already: {left.n_frames}; found: {len(last.unlit) + len(last.unlike)}",
         f"pixels that differ from their bins, but change nothing beyond its error: {last.n_slight}",
     ]
@@ -142,7 +142,7 @@ def _why(influence: Influence, j: int) -> str:
         return f"counts {low:.2g} to {high:.2g} times as much as its bin, depending on the eighth of the run"
     if abs(mean - 1) > 0.5:
         return f"counts {mean:.2g} times as much as its bin in all the run"
-    return f"flickers: what it adds to g2 is {influence.ratio[j]:.2g} times the median of its bin"
+    return f"flickers: its contribution to g2 is {influence.ratio[j]:.2g} times the median of its bin"
 
 
 def examine_maps(file: MapFile) -> Findings:

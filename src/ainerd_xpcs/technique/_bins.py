@@ -243,7 +243,7 @@ def _sectors(
     phi = annulus.phi()[(q >= limits[0]) & (q < limits[1]) & usable]
     ordered = np.sort(phi)
     if ordered.size == 0:
-        return None, 18  # the check reports what the detector sees
+        return None, 18  # the check reports the q that the detector sees
     gaps = np.diff(ordered, append=ordered[0] + 360)
     widest, part, width = int(np.argmax(gaps)), None, 360.0
     if gaps[widest] > 20:

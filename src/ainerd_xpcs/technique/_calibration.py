@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "calibration"
 CALIBRATING = "calibrating p-values for exposures of this noise (10 to 30 s of computing); later sessions need not"
-# Whatever a scorer is computed with: a change of one of these files makes another key.
+# Code that computes a scorer: a change of one of these files makes another key.
 _SOURCES = (
     "ainerd/novelty/_scorer.py",
     "ainerd_xpcs/dynamics/*.py", "ainerd_xpcs/latent/_encoder.py", "ainerd_xpcs/latent/_grid.py",

@@ -134,7 +134,7 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
 def _curves(
     layout: str, tau_s: Curve, g2: Curve, error: Curve, *, averaged: float = 1.0, q: Curve | None = None, **known: Any
 ) -> Curves:
-    """Return curves without what bins on the detector add; `averaged` frames were averaged to a correlated one."""
+    """Return curves without the part that bins on the detector add; each correlated frame is a mean of `averaged`."""
     unknown = np.full(len(g2), np.nan)
     q = unknown if q is None or q.size != len(g2) else q
     counts = np.full(len(g2), averaged)

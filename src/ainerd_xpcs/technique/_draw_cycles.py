@@ -16,7 +16,7 @@ MODULI = {"storage_pa": ("G'", "#0072B2"), "loss_pa": ("G''", "#D55E00")}
 
 
 class Stored(NamedTuple):
-    """What `draw_sweep` draws of a result, with the names of `EchoCurves` and `CycleModuli`."""
+    """The arrays of a result that `draw_sweep` draws, with the names of `EchoCurves` and `CycleModuli`."""
 
     lag: Floats
     height: Floats

@@ -1,9 +1,9 @@
 """Whether the frames of an exposure in progress are enough, and the maps that an exposure cut short stands for.
 
-A sample is never cut short unless its unsteadiness is excluded. What was not seen in n relaxation times is rarer than
-3 / n in each, with a probability of 95 % (the rule of three: Hanley, Lippman-Hand, JAMA 249, 1743, 1983). An event
-makes a sample that relaxes completely forget what it would have forgotten within a relaxation time anyway, so that it
-changes the rate by no more than 3 / n. So a sample must have relaxed completely, and 3 / error times. One that relaxes
+A sample is never cut short unless its unsteadiness is excluded. An event that was not seen in n relaxation times is
+rarer than 3 / n in each, with a probability of 95 % (the rule of three: Hanley, Lippman-Hand, JAMA 249, 1743, 1983).
+A sample that relaxes completely loses no more in an event than in one relaxation time, so events change the rate by no
+more than 3 / n. So a sample must have relaxed completely, and 3 / error times. One that relaxes
 more slowly, or keeps a part, is exposed to the end: in it, one event more or less changes everything.
 """
 

@@ -55,7 +55,7 @@ def ingest(
         raw, ainerd = open_catalog(client)
         store, digests = ResultStore(ainerd, agent=agent), set[str]()
         gc.collect()
-        gc.freeze()  # what is imported stays: to collect then takes milliseconds
+        gc.freeze()  # imported objects stay, so that a collection takes milliseconds
         for file in progress.track(files, description="files"):
             try:
                 n_new += _ingest(file, raw, store, digests, frame_time, bins)

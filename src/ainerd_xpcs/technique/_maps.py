@@ -97,7 +97,7 @@ class MapFile:
     began : float or None
         Start of the run in seconds since 1970, if the file says it.
     neighbours : list of Neighbours
-        What each map read so far shows of its noise.
+        Noise of each map that was read so far.
 
     Raises
     ------

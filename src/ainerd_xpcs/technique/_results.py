@@ -62,7 +62,7 @@ class ResultFile:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the content, whatever the name."""
+        """Digest of the content, without the name."""
         with self.path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -35,7 +35,7 @@ def read_poni(path: Path) -> dict[str, Any]:
         fit2d = geometry.getFit2D()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # whatever pyFAI raises for a file that is not its own
+    except Exception as error:  # pyFAI raises many kinds for a file that is not its own
         reason = str(error).partition("!")[0][:LONGEST]
         raise ValueError(f"{path}: pyFAI cannot read it as a .poni file ({reason})") from None
     detector = geometry.detector

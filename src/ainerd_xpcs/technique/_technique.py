@@ -327,6 +327,6 @@ class RheoXPCS(Technique):
         return calibrated(self.bank, self.encoder, **given)
 
     def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
-        """Calibrate in a session of several runs what later ones may need, so that they need not wait for it."""
+        """Calibrate for the later runs of a session of several runs, so that they need not wait for it."""
         if self._is_session:
             calibrate_ahead(self.bank, self.encoder, several)

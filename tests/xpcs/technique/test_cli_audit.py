@@ -55,12 +55,12 @@ def test_what_is_found_in_frames_is_masked_and_then_nothing_is_left(folder, tmp_
     assert "left out by ainerd already: copy" in lines[f"frame {COPY}"] and "% of the light" in lines[f"frame {DIM}"]
     assert "left out by ainerd already" in lines[f"pixel {HOT}"]
     assert "times as much as its bin" in lines[f"pixel {FLICKERING}"] and len(lines) == 4
-    assert "pixels left out by ainerd already: 1; found in what is left: 1" in done.output
+    assert "pixels left out by ainerd already: 1; found in the others: 1" in done.output
     expected = np.load(folder / "edge.npy")  # the mask of the settings is kept
     expected[*HOT] = expected[*FLICKERING] = True
     assert np.array_equal(np.load(mask), expected)
     again = run(folder / "run.h5", "--roi", folder / "found.toml")
-    assert again.exit_code == 0 and "pixels left out by ainerd already: 0; found in what is left: 0" in again.output
+    assert again.exit_code == 0 and "pixels left out by ainerd already: 0; found in the others: 0" in again.output
 
 
 def test_events_give_what_the_same_frames_give(folder):

@@ -30,7 +30,7 @@ MOST_WAITING = 100
 ANSWER_S = 10.0  # in which an agent answers
 LONGEST_ANSWER_S = 25.0  # proxies end requests that take longer
 POLL_S = 0.05
-MISSED_S = 1.0  # after which an agent asks itself, if another process of the server may have what it waits for
+MISSED_S = 1.0  # after which an agent asks itself, if another process of the server may have the command
 LONGEST_NAME, LONGEST_WHY = 60, 500
 # Commands that a page may send, and their fields.
 FIELDS = {
@@ -216,7 +216,7 @@ async def read_sealed(
 
 
 async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState, verdict: Take | Reject) -> None:
-    """Leave a verdict on a suggestion; the first one counts, and only for what its sender saw."""
+    """Leave a verdict on a suggestion; the first one counts, and only for the state that its sender saw."""
     caller, name = reader.caller, state.name
     try:
         node = await caller.steered(reader.path, "suggestions", verdict.suggestion)

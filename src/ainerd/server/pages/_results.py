@@ -49,7 +49,7 @@ class TableQuery(BaseModel):
     regime: int | None = Field(default=None, ge=-1)
     status: str | None = Field(default=None, max_length=20)
     keys: list[str] | None = Field(default=None, max_length=MOST_KEYS)
-    until: float | None = None  # s since 1970: only what was known then
+    until: float | None = None  # s since 1970: only the state of that time
 
 
 @router.get("/table/{path:path}")
