@@ -30,7 +30,7 @@ class HDF5(HDF5Plugin_V34, FileStoreHDF5IterativeWrite):
     def stage(self) -> Any:
         """Open the file. A plan may describe the frames from now on, not only after the first exposure."""
         staged = super().stage()
-        self._datum_uids.setdefault(f"{self.parent.name}_image", [])  # what `describe` looks at
+        self._datum_uids.setdefault(f"{self.parent.name}_image", [])  # `describe` looks at it
         return staged
 
 

@@ -77,7 +77,7 @@ def write_metadata(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_record(path: Path, rheometer: Any, first_s: float, last_s: float) -> None:
-    """Write what the rheometer measured from one time of the simulated clock to another."""
+    """Write the readings of the rheometer from one time of the simulated clock to another."""
     lines = ["time_s,stress_Pa,shear_rate_1_s"]
     for now in np.arange(first_s, last_s + RECORD_EVERY_S, RECORD_EVERY_S):
         measured = rheometer.measured(float(now))

@@ -254,7 +254,7 @@ class FrameMaker:
         counts, level, exposure_s, rng
             As for `count`.
         lost : ndarray of bool, shape (b,), optional
-            Frames that are zeros whatever the counts.
+            Frames that are zeros in any case.
         """
         n = len(counts)
         out, ends = np.empty(n * self._background.size * ROOM, np.uint8), np.empty(n, np.int64)

@@ -92,8 +92,8 @@ class Geometry:
     q_range_inv_nm : (float, float)
         The ring that is analysed, in 1/nm. Speckle is simulated one pixel further on either side.
     bad_share : float
-        Part of the pixels that is bad, half of them dead and half hot: a few in 10⁴ of a real detector. Whoever
-        analyses the frames masks `bad_pixels`.
+        Part of the pixels that is bad, half of them dead and half hot: a few in 10⁴ of a real detector. An
+        analysis masks `bad_pixels`.
     bad_seed : int
         Of which pixels are bad.
 

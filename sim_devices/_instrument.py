@@ -165,7 +165,7 @@ class SimulatedInstrument:
         dynamics = self.sample.dynamics(x, y, age_s, duration_s, rng, dose_s=dose_s, events=events)
         if not (isinstance(dynamics, Dynamics) and intensity):
             return dynamics
-        # A beam weakened to a tenth does in ten seconds what the full one does in one.
+        # A beam of a tenth of the intensity changes the sample as much in ten seconds as the full one in one.
         return replace(dynamics, beam_speedup=dynamics.beam_speedup * intensity, dose_s=dynamics.dose_s / intensity)
 
     def truth(self, x: float, y: float) -> str:

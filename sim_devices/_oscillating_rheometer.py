@@ -32,7 +32,7 @@ class OscillatingRheometer(Rheometer):
     Parameters
     ----------
     material : SoftSolid, optional
-        What answers an oscillation.
+        Material that is strained.
     points : int
         Of the record in a cycle.
     noise : float

@@ -51,8 +51,8 @@ class ScatteredMovie:
     makes speckles of the wanted size. Scatterers lie in layers that do not interfere with each other, as many as make
     the wanted contrast; a little is missing, 1 over the number of scatterers of a layer in the beam. Within a layer
     each has a phase of its own: across a thick sample q² d / 2 k is more than a turn. So there is no structure factor,
-    which the profile of the `Geometry` has, and Friedel pairs of pixels are not alike. What is seen is how each
-    scatterer moves (the self part of the intermediate scattering function).
+    which the profile of the `Geometry` has, and Friedel pairs of pixels are not alike. The frames show the
+    motion of each scatterer (the self part of the intermediate scattering function).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What each term of the choice of positions is worth: policies with and without it, on the same hidden maps.
+"""The gain from each term of the choice of positions: policies with and without it, on the same hidden maps.
 
 Written apart from `ainerd.steering`, compiled, and with the true regimes as labels, so that a choice takes a tenth of a
 millisecond. "The whole" is the agent's policy: its explorer plays the first maps of each kind, too. A map has the luck
@@ -303,7 +303,7 @@ def _explored(seed: int, regions: NDArray[np.int64], start: Floats, p: Floats) -
 
 
 def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) -> tuple[float, float, float]:
-    """Return what `_explore` returns, along a way (n, 2)."""
+    """Return the results of `_explore` along a way (n, 2)."""
     column, row = np.clip((way * len(regions)).astype(int), 0, len(regions) - 1).T
     places = [np.flatnonzero(regions[row, column] == k) for k in large]
     once, twice = (max(int(x[t]) + 1 if len(x) > t else MISSED for x in places) for t in (0, 1))

@@ -160,7 +160,7 @@ def seed(server: EmbeddedServer, ainerd: Container, n: int) -> str:
 
 
 def add_cases(raw: Container, ainerd: Container, key: str) -> None:
-    """Add what the page of questions asks for: run and suggestion of a result, notes, and results of every status."""
+    """Add nodes for the page of questions: run and suggestion of a result, notes, and results of every status."""
     store = ResultStore(ainerd)
     one = store.record(key)
     if one.raw_uid not in raw:

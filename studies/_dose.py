@@ -188,7 +188,7 @@ def is_passed(given: list[tuple[float, float, float]], beam: dict[str, float], o
     return bool((inside @ dose).max() > options.limit * (1 + 1e-6) or dose.sum() > whole * (1 + 1e-6))
 
 
-# frames of one spot with a known relaxation time, and what their g2 tells
+# frames of one spot with a known relaxation time, and the numbers of their g2
 
 
 def counts_of(

@@ -3,9 +3,9 @@
 Nine generators draw regions of the kinds that the explorer's prior holds, six draw others, and one draws a sample of a
 single regime. A regime is a mean in a latent space of `DIMENSIONS`; an exposure adds noise, and on some samples every
 regime drifts along its own direction with the logarithm of the age. On every second sample the rarest regime is one
-that the bank does not hold: its exposures have small p-values. The luck of the n-th exposure is the same whatever
-position is measured, so every strategy meets the same luck. Strategies begin at the same position, and use only what
-they measured, or nothing.
+that the bank does not hold: its exposures have small p-values. The luck of the n-th exposure is the same at any
+position, so every strategy meets the same luck. Strategies begin at the same position, and use only their own
+exposures, or nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

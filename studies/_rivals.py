@@ -1,6 +1,6 @@
 """Rivals of the explorer: optimizers of other projects, as the how-to shows them, on hidden maps.
 
-They get what our explorer gets: the position and the embedding of each exposure. A way ends when all regimes with the
+They get the inputs of our explorer: position and embedding of each exposure. A way ends when all regimes with the
 area of `smallest_feature` were seen, or after `EXPOSURES`: these optimizers take up to a second for a suggestion. A
 regime that was not seen then counts as seen after `MISSED`.
 """

@@ -1,4 +1,4 @@
-"""How honest the bound on missed regions is when the agent proposes to stop.
+"""The bound on missed regions when the agent proposes to stop, compared with regions that were missed.
 
 A campaign explores a sample of one regime with one to four knobs until the agent proposes to stop. Then regions of the
 stated shape are drawn anywhere, also near the limits, by code that shares nothing with the bound; one is missed if no

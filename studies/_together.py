@@ -129,7 +129,7 @@ def _watched(catalog: Container, hidden: square.HiddenMap, workers: list[BasePro
         time.sleep(0.1)
         table = store.table(status="complete")
         n = len(table)
-        if left and n >= 4 * (killed - left + 1):  # in the middle of what it does
+        if left and n >= 4 * (killed - left + 1):  # in the middle of its work
             left -= 1
             pid = workers[left].pid
             assert pid is not None

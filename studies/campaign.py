@@ -3,7 +3,7 @@
 campaign    An agent explores samples in closed loop with devices, RunEngine, Tiled, and verdicts that steer. Each
             campaign is on a sample of its own seed. Particles that crowd, blocks that yield in avalanches, and a fluid
             that flows (`sim_devices.SAMPLES`) share nothing with the bank: each has three or four regimes of ordinary
-            physics without a prescribed correlation function; scattering is summed over what moves. Exposures of
+            physics without a prescribed correlation function; scattering is summed over moving parts. Exposures of
             ordinary regimes that got a p-value are counted; those held out of every bank are counted apart.
             "Prescribed": inclusions, grains and bands with prescribed correlation functions. "One regime": the same
             everywhere.
@@ -79,7 +79,7 @@ def demo(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = Fa
 
 
 def in_closed_loop(seed: int, exposures: int, case: Case) -> Row:
-    """Return what each exposure of a campaign was, and what the agent made of it."""
+    """Return the true regime of each exposure of a campaign, and the verdict and regime that the agent gave."""
     kind, i = case
     sample, number = SAMPLES[kind][i % len(SAMPLES[kind])], seed + i
     options = {"sample": sample, "sample_seed": number, "speed": SPEED, "seed": number}

@@ -199,7 +199,7 @@ def phases() -> Iterator[Row]:
         record = write_oscillation(oscillation, SoftSolid(), 1600, every_s=0.02, noise=noise, rng=rng)
         of_record = phase_of_record(record["time"], record["strain"])
         t_s = frame_times(oscillation, 10, np.arange(16) / 16, jitter=0.01, rng=rng)
-        nominal = np.arange(160) / 16 / 0.5 - put_in / 0.5  # what the detector writes down, in s
+        nominal = np.arange(160) / 16 / 0.5 - put_in / 0.5  # times that the detector records, in s
         at = of_record.at(nominal)
         counts = movie(sample, t_s, seed)
         late = clock_offset(two_time(counts, bins()[2]), at)

@@ -1,4 +1,4 @@
-"""Where to measure next: how many exposures and how much beam time until every regime was seen.
+"""The next position: exposures and beam time until every regime was seen.
 
 Hidden samples come from nine generators of the kinds that the explorer's prior holds, and from six of other kinds, at
 three levels of noise, a third of them drifting; the rarest regime covers 1 to 10 % of the area, and on every second
@@ -197,7 +197,7 @@ def moves(campaigns: int = 1000, workers: int = 1) -> None:
 
 
 def ten_campaigns(case: Case) -> Row:
-    """Return what ten campaigns measured, what their plans refused, and forbidden moves."""
+    """Return the positions of ten campaigns, the refusals of their plans, and forbidden moves."""
     done = [random_campaigns.forbidden(case[1] + i) for i in range(10)]
     return {
         "campaigns": len(done),

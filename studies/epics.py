@@ -1,4 +1,4 @@
-"""How long the agent delays the RunEngine, and how long after an exposure its result is in Tiled, over EPICS.
+"""The delay of the RunEngine by the agent, and the time from an exposure to its result in Tiled, over EPICS.
 
 As `studies.latency`, with ophyd's own classes and the simulated instrument behind an IOC in a process of its own. The
 time of a result counts from the event, which follows the last frame.

@@ -211,7 +211,7 @@ class Beamline:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
 
     def judged(self, lines: list[Row]) -> list[str]:
-        """Wait for the results, and return what is wrong with them."""
+        """Wait for the results, and return their faults."""
         end = time.monotonic() + 180
         while True:
             try:

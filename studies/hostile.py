@@ -3,7 +3,7 @@
 Hypothesis draws them from a seed: documents of runs, also by the schemas of event-model, and their metadata, files of
 frames with changed bytes, requests. A worker with a real Tiled server takes the runs. Every run that a RunEngine could
 have sent must have one result, and none has two; nothing outside the allowed folders is opened, by Python or by HDF5;
-whatever is refused is refused with a reason; and nothing is left open in the end. The exit code is 1 if any of this
+every refusal has a reason; and nothing is left open in the end. The exit code is 1 if any of this
 does not hold.
 """
 

@@ -1,4 +1,4 @@
-"""How long the agent delays the RunEngine, and how long after a run its result is in Tiled.
+"""The delay of the RunEngine by the agent, and the time from the end of a run to its result in Tiled.
 
 A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay during a run is the longest gap of the loop.
 Runs with nothing subscribed, with TiledWriter behind its buffer, and with the agent as well are taken in turn, so that

@@ -1,4 +1,4 @@
-"""How well latent vectors separate regimes and give parameters, and how well maps are denoised, beside other encoders.
+"""Latent vectors: how well they separate regimes, give parameters and denoise maps, beside other encoders.
 
 runs     Points of whole exposures: whether those of one truth are together, and apart from others. Truths are of every
          family in `ainerd_xpcs.dynamics`, the held-out ones among them; an exposure of a truth has parameters within a

@@ -1,9 +1,9 @@
-"""Pages that are open while runs come: what session and server use, and the longest gap of the RunEngine's loop.
+"""Pages that are open while runs come: the load of session and server, and the longest gap of the RunEngine's loop.
 
 A heartbeat on the loop is due every 5 ms; its longest delay is the longest gap. Memory, open files and threads of the
 session and of the server are those of the last quarter over those of the second.
 
-viewers  Runs come every second while viewers in another process follow the campaign: each asks for what changed once
+viewers  Runs come every second while viewers in another process follow the campaign: each asks for changes once
          a second, as a page does, and one in four listens to Tiled's stream of the results.
 night    The agent explores a sample of the simulated instrument in closed loop for hours of the simulated clock, while
          viewers follow. An hour without an agent comes first, for the gaps, which are those within each run.

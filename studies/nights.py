@@ -6,7 +6,7 @@ null    Nights of 30 exposures of one to six regimes of known kinds, which the a
         discovery at the first exposure with p at most alpha over the 30 of the night.
 new     Nights with one new regime, of the dynamics that `studies.novelty power` draws; two to six exposures are of it,
         at random places among those of known regimes.
-samples What the log says in whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
+samples Claims in the log of whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
         is ordinary or unlike the bank, a relaxation time that changes slowly with temperature in order or in any order,
         such a change and then another sample, such a change with a third of the temperatures missing, another sample
         from the middle on, two to six ordinary regimes in turns, the same of all dynamics that the studies draw.

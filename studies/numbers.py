@@ -36,7 +36,7 @@ def fits(quick: bool = False) -> None:
 
 @study.part
 def models(quick: bool = False) -> None:
-    """Measure the choice between models, and what is refused."""
+    """Measure the choice between models, and the refusals."""
     report("numbers_models", _numbers_models.pulls(quick), most={"tau sd": 1.7, "contrast sd": 1.7}, quick=quick)
     report("numbers_files", _numbers_models.failures(quick), least={"right number or reason": 0.95}, quick=quick)
     report(

@@ -1,4 +1,4 @@
-"""How soon the page of a campaign is drawn in a browser, how much it transfers, and how soon it shows a new result.
+"""The page of a campaign in a browser: the time until it is drawn, its bytes, and the lag of a new result.
 
 A real server with synthetic results, the newest with maps, and headless Chromium. Ours and Tiled's own page of the same
 node are opened in turn, each in a context of its own, so that nothing is cached. Ours is ready when map, latent space,
@@ -6,7 +6,7 @@ timeline, two-time maps and table are drawn; Tiled's when it shows the rows of t
 it shows the rows of its table, health, next point and log, where pictures may still be missing. Bytes are those on the
 wire, without plotly.js and Tiled's own files. "Busy" is processor time of the browser's main thread until a page is
 ready, in which other programs do not count. The lag runs from the end of a write to the number on the page. An open
-page asks twice a second whether there is news: what one such question costs the server, in processor time, is measured
+page asks twice a second whether there is news: the processor time of one such request in the server is measured
 without a browser, beside the answer to a page that is opened and beside the least that Tiled itself can be asked.
 """
 

@@ -89,7 +89,7 @@ def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
         Open the page of the campaign in a browser, and serve it until Ctrl-C.
     """
     began, output = time.monotonic(), output.resolve()
-    # The loops over pixels, while this process imports and the server starts; what fails there is compiled here.
+    # The loops over pixels, while this process imports and the server starts; a loop that fails there is compiled here.
     halves = [[sys.executable, "-m", "ainerd_xpcs.numerics", half] for half in ("screen", "correlate")]
     compiling = [subprocess.Popen(half, stderr=subprocess.DEVNULL) for half in halves]
     from ainerd.agent import build_observer, open_tiled

@@ -1,4 +1,4 @@
-"""What the prompt shows of an error, and of the log. ``%tb Context`` shows where an error comes from."""
+"""Errors and log at the prompt. ``%tb Context`` shows the origin of an error."""
 
 import logging
 

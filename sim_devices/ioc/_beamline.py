@@ -1,4 +1,4 @@
-"""The other devices: rheometer, shutter, attenuator and source; and what no real IOC has."""
+"""The other devices: rheometer, shutter, attenuator and source; and records that no real IOC has."""
 
 import asyncio
 from pathlib import Path

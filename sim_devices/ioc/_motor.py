@@ -2,7 +2,7 @@
 
 EPICS Base has no motor record, and no record with a field such as ``.DMOV``. So a record type ``motor`` is made from
 Base's ``calc``: its inputs A to U, which are not linked to anything, and its limits of alarms get the names of the
-motor record's fields, and its result VAL stays what is put. This needs no compiler.
+motor record's fields, and its result VAL stays as it was put. This needs no compiler.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class Motor:
         self._axis.subscribe(lambda value, **_: self._put(RBV=value, DVAL=value), event_type=self._axis.SUB_READBACK)
 
     async def _act(self, stop: int) -> None:
-        """Do what was put: stop, change the velocity, or move."""
+        """Execute a put: stop, change the velocity, or move."""
         if stop:
             self._axis.stop()
         elif (velocity := self._get("VELO")) != self._velocity:

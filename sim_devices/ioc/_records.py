@@ -48,8 +48,8 @@ class Records:
     def setting(self, kind: str, name: str, value: Any, *choices: Any, act: Act | None = None, **fields: Any) -> None:
         """Add the records ``NAME`` and ``NAME_RBV``.
 
-        A new value is given to ``act(value)``, which may be a coroutine; what it returns is shown as the readback, or
-        the value itself if it returns None.
+        A new value is given to ``act(value)``, which may be a coroutine; the readback shows its result, or the value
+        itself if it returns None.
         """
         self.readback(kind, name, value, *choices, **fields)
         self.command(kind, name, value, *choices, act=act)

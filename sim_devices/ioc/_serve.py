@@ -61,7 +61,7 @@ def serve(prefix: str, directory: Path, **options: Any) -> None:
 def keep_to_loopback() -> None:
     """Connect UDP sockets of this process that listen on all interfaces to themselves, so that none reaches them.
 
-    EPICS opens two, whatever its variables say: one sends beacons, the other wakes threads of its client.
+    EPICS opens two with any variables: one sends beacons, the other wakes threads of its client.
     """
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as opened:  # OSError: not a socket

@@ -22,7 +22,7 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
-agent.warm_up()  # while you read what follows
+agent.warm_up()  # while you read the next lines
 if sys.stdout.isatty():
     print("devices: eiger500k_single, eiger500k_manual, diff, fast_sh, att; plan series")
-    print("agent shows its state; agent? lists what you can do with it")
+    print("agent shows its state; agent? lists its commands")

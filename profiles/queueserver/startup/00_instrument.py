@@ -34,7 +34,7 @@ writer = BufferingWrapper(TiledWriter(open_catalog(client)[0], batch_size=20, ba
 
 RE = RunEngine({})
 RE.subscribe(writer)
-hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # what the instrument is, whatever the settings say
+hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # parameters of the instrument, apart from the settings
 instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60)  # a minute of its time in a second
 lambda750k, rheometer, shutter = instrument.detector, instrument.rheometer, instrument.shutter
 sample_x, sample_y = instrument.stage.x, instrument.stage.y  # by the names that steering.bounds has

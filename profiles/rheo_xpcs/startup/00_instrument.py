@@ -41,7 +41,7 @@ except ServerError as err:
 atexit.register(close_tiled)
 
 RE = RunEngine({}, during_task=WhileRunning())  # counts frames while it is busy
-hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # what the instrument is, whatever the settings say
+hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # parameters of the instrument, apart from the settings
 instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60)  # a minute of its time in a second
 lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
 shutter, attenuator, source, arm = instrument.shutter, instrument.attenuator, instrument.source, instrument.arm

@@ -26,9 +26,9 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
 agent.attach(RE)
 RE.install_suspender(SuspendFloor(source.i0, 0.5))  # plans wait while there is no beam
 RE.subscribe(ScanTable())  # a person's scans as text
-gc.freeze()  # what is imported stays: collections, IPython's own at the end too, need not look at it
+gc.freeze()  # imported objects stay: collections, also IPython's own at the end, skip them
 agent.catch_up()
-agent.warm_up()  # while you read what follows
+agent.warm_up()  # while you read the next lines
 if sys.stdout.isatty():
     print("devices: lambda750k, stage, rheometer, shutter, attenuator, source, arm; plans bp, bps, expose, preshear")
-    print("agent shows its state; agent? lists what you can do with it")
+    print("agent shows its state; agent? lists its commands")

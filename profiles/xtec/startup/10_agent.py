@@ -14,8 +14,8 @@ except ValueError as err:  # settings and devices that do not fit each other
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
-agent.warm_up()  # while you read what follows
+agent.warm_up()  # while you read the next lines
 atexit.register(agent.close)
 if sys.stdout.isatty():
     print("devices: detector, temperature; plans bp, bps")
-    print("agent shows its state; agent? lists what you can do with it")
+    print("agent shows its state; agent? lists its commands")
