@@ -99,7 +99,7 @@ def given(make, store, sender, verb, *, accounts, review):
 
 @pytest.mark.fault(
     "A program forges the fields of a command in Tiled, or sends it with the key of a service",
-    "It neither approves, nor undoes what a person has decided, nor widens the bounds",
+    "It neither approves, nor undoes the decision of a person, nor widens the bounds",
 )
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_each_sender_may_do_what_it_may(make, store, verb):

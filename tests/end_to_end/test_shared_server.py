@@ -499,8 +499,8 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
 
 
 @pytest.mark.fault(
-    "A program writes a command with the name of the agent, or a service sends one, to undo what a person decided",
-    "The agent refuses, and what the person decided stays",
+    "A program writes a command with the name of the agent, or a service sends one, to undo the decision of a person",
+    "The agent refuses, and the decision stays",
 )
 def test_only_a_person_undoes_what_a_person_decided(reviewed, asks):
     agent, store = reviewed.agent, reviewed.store

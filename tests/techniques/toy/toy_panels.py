@@ -1,4 +1,4 @@
-"""What the toy draws of its results."""
+"""Panels of the results of the toy."""
 
 import numpy as np
 
