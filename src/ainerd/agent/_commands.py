@@ -20,7 +20,7 @@ from ainerd.results.commands import parse_command, unverified
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands, if the server does not tell of them
-TOLD_S, WAITING_S = 5.0, 1.0  # between two looks if it does; while a command waits
+NEWS_S, WAITING_S = 5.0, 1.0  # between two looks if it does; while a command waits
 NEXT = "next"
 TAKE = (NEXT, "accept")  # commands that take the position that is ready
 STUCK_S = 30.0  # a look or a command that takes longer is reported
@@ -72,10 +72,10 @@ class CommandReader:
         self._own, self._tiled = own, tiled
         self._waiting: Mapping[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
         self._left_out: set[str] = set()  # keys of nodes that cannot be read
-        self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
-        self._wake, self._ends, self._is_told = threading.Event(), False, False
+        self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
+        self._wake, self._ends, self._is_notified = threading.Event(), False, False
         self._listens: Future[None] | None = None
-        tiled.when_idle(lambda: None if self._is_told else self._look_at_others())
+        tiled.when_idle(lambda: None if self._is_notified else self._look_at_others())
 
     def begin(self, *, alone: bool) -> None:
         """Complete the work of an earlier session, if no other session of this agent runs (`alone`)."""
@@ -108,7 +108,7 @@ class CommandReader:
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def health(self) -> str:
-        """Return ``alive``, ``dead``, or what has taken longer than `STUCK_S`."""
+        """Return ``alive``, ``dead``, or the work that has taken longer than `STUCK_S`."""
         if self._listens is not None and self._listens.done():
             return "dead"
         ages = {name: time.monotonic() - since for name, since in dict(self._busy_since).items()}
@@ -174,20 +174,20 @@ class CommandReader:
             self._wake.clear()
             self._busy_since["looking for commands"] = time.monotonic()
             try:
-                if self._is_told:
+                if self._is_notified:
                     self._tiled.ask(self._look_at_others)
                 self.look()
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
             self._busy_since.pop("looking for commands", None)
-            self._is_told = self._wait_until_told()
-            if not self._is_told:
+            self._is_notified = self._await_news()
+            if not self._is_notified:
                 self._wake.wait(LISTEN_S)
 
-    def _wait_until_told(self) -> bool:
+    def _await_news(self) -> bool:
         """Wait until the server tells of something new, or for a while; return False if it cannot tell."""
         try:
-            return not self._store.seems_away and self._node.await_command(WAITING_S if self._waiting else TOLD_S)
+            return not self._store.seems_away and self._node.await_command(WAITING_S if self._waiting else NEWS_S)
         except (httpx.HTTPError, RuntimeError, KeyError, TypeError, ValueError) as error:
             logger.debug("the server does not tell of commands: %s", error)
             return False

@@ -33,7 +33,7 @@ class Disks:
     def __init__(self, written: Path, frames: Sequence[Path], least_mb: float) -> None:
         self._written, self._frames, self._least_mb = written, tuple(frames), least_mb
         self.free_mb: float | None = None
-        self._found: str | None = None
+        self._fault: str | None = None
         self._looking: Future[None] | None = None
         self._since = 0.0
 
@@ -51,7 +51,7 @@ class Disks:
         looking = self._looking
         if looking is not None and not looking.done() and time.monotonic() - self._since > SLOW_S:
             return f"the disk of {self._written} or of the frames does not answer"
-        return self._found
+        return self._fault
 
     def _look(self) -> None:
         try:
@@ -59,13 +59,13 @@ class Disks:
             self.free_mb = min(rooms.values(), default=None)
             short = [folder for folder, free in rooms.items() if free == 0 or free < self._least_mb]
             if self._written in rooms and not os.access(self._written, os.W_OK):
-                self._found = f"{self._written} is read-only"
+                self._fault = f"{self._written} is read-only"
             elif short:
-                self._found = f"{short[0]} has less room than {self._least_mb:g} MB (storage.least_free_mb)"
+                self._fault = f"{short[0]} has less room than {self._least_mb:g} MB (storage.least_free_mb)"
             else:
-                self._found = None
+                self._fault = None
         except OSError as error:
-            self._found = f"a disk fails: {error}"
+            self._fault = f"a disk fails: {error}"
 
 
 def _free_mb(folder: Path) -> float:

@@ -74,7 +74,7 @@ ACTIONS = {
 }
 
 _WIDTH = 2 + max(len(call) for calls in ACTIONS.values() for call in calls)
-GUIDE = "What you can do with the agent.\n\n" + "\n\n".join(
+GUIDE = "Commands of the agent.\n\n" + "\n\n".join(
     f"{title}\n" + "\n".join(f"    {call:{_WIDTH}}{does}" for call, does in calls.items())
     for title, calls in ACTIONS.items()
 )

@@ -456,8 +456,8 @@ class Observer:
         """Return the state of the worker, and the number of results.
 
         ``backlog`` counts the runs that have ended and have no result yet. ``results`` is None while Tiled does not
-        answer. ``commands`` is ``alive``, ``dead``, or what the agent has done for more than 30 s in place of the next
-        command. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full,
+        answer. ``commands`` is ``alive``, ``dead``, or the work that has kept the agent for more than 30 s from the
+        next command. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full,
         read-only or silent, else None.
         """
         wait([self._disks.look()], LOOK_S)
@@ -564,7 +564,7 @@ class Observer:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError; of a removed call it names what takes its place."""
+            """Raise AttributeError; of a removed call it names the new one."""
             raise AttributeError(REMOVED.get(name, f"{type(self).__name__!r} object has no attribute {name!r}"))
 
     def __dir__(self) -> Iterable[str]:

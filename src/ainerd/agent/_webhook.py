@@ -54,7 +54,7 @@ class Webhook:
             self._failed(f"{MOST_WAITING} messages wait")
 
     def close(self) -> None:
-        """Send what waits, until a message is not accepted, and for `CLOSE_S` at most."""
+        """Send the waiting messages, until one is not accepted, and for `CLOSE_S` at most."""
         self._ends.set()
         self._jobs.submit(self._close)
         self._jobs.close(CLOSE_S)

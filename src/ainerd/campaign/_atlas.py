@@ -87,7 +87,7 @@ class Atlas:
         self._readings: dict[str, Mapping[str, float]] = {}  # by result key
         self._rows = RowsById()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
-        self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
+        self.close_to_known: set[str] = set()  # novel results that share a regime with known ones
         self._n_fitted = 0  # number of results in the newest refit
         self.version: int | None = None  # of the newest refit; None until it is in Tiled
         self._take([outcome for outcome in known if outcome.embedding is not None])
@@ -157,8 +157,8 @@ class Atlas:
             label[self._rows.place(outcome.key)] = -1
         components = self.structure.components.groups
         groups = (z[np.isin(label, group)] for group in components)
-        found = own_p(outcome.embedding, groups, self._null.own, width)
-        return (None, None) if found is None else (found[0], list(components[found[1]]))
+        nearest = own_p(outcome.embedding, groups, self._null.own, width)
+        return (None, None) if nearest is None else (nearest[0], list(components[nearest[1]]))
 
     def regime_before(self, outcome: Outcome, window: Window, within: float | None) -> int | None:
         """Return the regime of the latest earlier result within a distance, in the lengths of the window, or None.
@@ -226,7 +226,7 @@ class Atlas:
         return np.array([outcome.positions.get(name, np.nan) for name in self._names])
 
     def _covariates(self) -> dict[str, NDArray[np.float64]]:
-        """Return what may order the results, (n,) each: readings, positions and the order of measurement."""
+        """Return the covariates of the results, (n,) each: readings, positions and the order of measurement."""
         known = [self._readings[key] for key in self._rows]
         names = dict.fromkeys(name for readings in known for name in readings)
         read = {name: np.array([readings.get(name, np.nan) for readings in known]) for name in names}
@@ -237,7 +237,7 @@ class Atlas:
         width, find = self._technique.regime_width, self._technique.regimes
         z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
         self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
-        self.not_told_apart = set(self._rows.ids[ambiguous].tolist())
+        self.close_to_known = set(self._rows.ids[ambiguous].tolist())
         self._rows.give("label", self.regimes.labels)
         self.structure = structure(z, self.regimes.labels, width, self._covariates())
         self._highest = max(self._highest, int(self.regimes.labels.max()))

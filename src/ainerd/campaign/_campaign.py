@@ -147,7 +147,7 @@ class Campaign:
         )  # fmt: skip
         self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
-        self._found_before, self._began = known, utc_now()
+        self._earlier, self._began = known, utc_now()
         measured = dict[str, str]()
         for outcome in known:
             measured.setdefault(outcome.trial_id, outcome.key)
@@ -183,7 +183,7 @@ class Campaign:
     def resume(self) -> None:
         """Take over the points of people that earlier sessions left, if no other session of this agent runs.
 
-        Complete what these sessions did not write.
+        Write the effects that these sessions did not write.
         """
         seals = self._tiled.ask(partial(seals_of_points, self._history)) if self.rules.has_accounts else {}
         self._own.ask(partial(self._resume, seals))
@@ -205,7 +205,7 @@ class Campaign:
         unanswered, self._unanswered = self._unanswered, []
         for outcome in unanswered:
             self.answer(outcome)
-        known, self._found_before = [*self._found_before, *unanswered], []
+        known, self._earlier = [*self._earlier, *unanswered], []
         before, shared_s = self._began, self._steering.shared_s
         if shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
@@ -215,7 +215,7 @@ class Campaign:
 
     @_owned
     def end(self) -> None:
-        """Withdraw what waits, because the session ends."""
+        """Withdraw the waiting suggestions, because the session ends."""
         if self._history.queue:
             self._history.happen(events.Withdrawn(session=self.rules.session, why="the session ended", all=True))
 
@@ -261,7 +261,7 @@ class Campaign:
 
     def _report(self, outcome: Outcome) -> None:
         """Log a new result, and the claims and notices that follow from it."""
-        finding = self.ledger.finding(outcome, told_apart=outcome.key not in self.atlas.not_told_apart)
+        finding = self.ledger.finding(outcome, differs_from_known=outcome.key not in self.atlas.close_to_known)
         had_alarm = bool(self.claims.alarm)
         lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
         ids: dict[str, Any] = {"raw_uid": outcome.raw_uid, "result": outcome.key}
@@ -307,7 +307,7 @@ class Campaign:
 
     @_owned
     def apply(self, command: commands.Command, *, is_node: bool = False, refused: str = "") -> Answer:
-        """Execute a command, and write what follows from it. Only this method executes commands.
+        """Execute a command, and write its effects. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
@@ -501,7 +501,7 @@ class Campaign:
     # other sessions
 
     def look(self) -> bool:
-        """Learn what other sessions of this agent have decided, such as a hold; return whether something has changed.
+        """Read the decisions of other sessions of this agent, such as a hold; return whether something has changed.
 
         Raises httpx.HTTPError if Tiled does not answer.
         """
@@ -577,13 +577,13 @@ class Campaign:
         except httpx.HTTPError as error:
             logger.debug("results of other sessions are not read: %s", error)
 
-    def _take_in(self, found: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+    def _take_in(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
         self.atlas.follow(labels)
-        found = [outcome for outcome in found if outcome.key not in self._results.known]
-        for outcome in found:
+        outcomes = [outcome for outcome in outcomes if outcome.key not in self._results.known]
+        for outcome in outcomes:
             if outcome.awaits_regime and age_s(outcome.awaits_regime) > ANSWER_S:
                 self.answer(outcome)
-        new = [outcome for outcome in found if not outcome.awaits_regime]
+        new = [outcome for outcome in outcomes if not outcome.awaits_regime]
         for outcome in new:
             if outcome.status != "failed":
                 self.atlas.learn(outcome)

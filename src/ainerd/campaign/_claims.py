@@ -117,7 +117,7 @@ class Claims:
         return (claim for claim in self.claims if claim.stands and claim.about == about)
 
     def _follow(self, regimes: ByRegime, components: Components) -> Iterator[str]:
-        """Yield what became of the claims since the last look."""
+        """Yield the changes of the claims since the last look."""
         assert self._discoveries is not None
         claims = [*self._standing("regime")]
         for i, claim in enumerate(claims):
@@ -175,11 +175,11 @@ class Claims:
     def _tell_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield the kinds of at least two exposures that are far from all others, once; the first kind is no news."""
         groups = [group for group in components.groups if len(_p_values(regimes, group)) > 1]
-        told = {components.of(claim.regime) for claim in self._standing("session")}
+        claimed = {components.of(claim.regime) for claim in self._standing("session")}
         for group in groups[1:]:
             borders = [(components.between(group, other), other) for other in groups if other != group]
             (ratio, distance), nearest = min(borders)
-            if group not in told and ratio > APART:
+            if group not in claimed and ratio > APART:
                 founders = [key for number in group for key in regimes.get(number, {})]
                 self.claims.append(Claim(_some(founders), group[0], None, "session"))
                 size = _exposures(len(founders)).partition(", of")[0]

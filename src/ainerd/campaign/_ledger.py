@@ -148,7 +148,7 @@ class Ledger:
 
     @_softly
     def note(self, text: str, *, once: str | None = None, by: str | None = None, **ids: Any) -> None:
-        """Write a line of the log. A line with a key `once` is written only once; `by` decided what it says."""
+        """Write a line of the log. A line with a key `once` is written only once; `by` took the decision in it."""
         self._store.log(text, once=once, by=by, **ids)
 
     def finding_once(self, text: str, *, raw_uid: str, result: str) -> None:
@@ -166,17 +166,17 @@ class Ledger:
         hint = f"{missing} not recorded: add {'them' if len(known) + 1 < len(self._names) else 'it'} to the detectors"
         return f"{named_place(known, units) or 'an unknown position'} ({hint} of the plan)"
 
-    def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
+    def finding(self, outcome: Outcome, *, differs_from_known: bool = True) -> str:
         """Return a result in words.
 
-        `told_apart` is whether the embedding of a novel result differs from those of known regimes.
+        `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
         """
         scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
         where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
         p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        close = "" if told_apart else ", but close to the others of its regime"
+        close = "" if differs_from_known else ", but close to the others of its regime"
         return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
 
 

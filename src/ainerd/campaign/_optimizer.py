@@ -69,12 +69,12 @@ def policy_of(steering: Steering, *, runs: bool = True) -> Any:
     if name not in others and ":" not in name:
         known = ", ".join([*POLICIES, *others])
         raise ValueError(f"steering.policy: {name!r} is none of {known}, nor module:function")
-    found = others.get(name, EntryPoint(name, name, GROUP))
-    package = found.value.partition(":")[0].partition(".")[0]
+    entry = others.get(name, EntryPoint(name, name, GROUP))
+    package = entry.value.partition(":")[0].partition(".")[0]
     try:
         if find_spec(package) is None:  # of the package alone: to find a module in it imports the package
             raise ModuleNotFoundError(f"No module named {package!r}")
-        policy = found.load() if runs else found
+        policy = entry.load() if runs else entry
     except Exception as error:  # foreign code
         raise ValueError(f"steering.policy: {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if runs and not callable(policy):

@@ -191,7 +191,7 @@ class Order:
         self._owe(number, effects, event)
 
     def leave_out(self, event: Written, why: str) -> None:
-        """Drop an event of this session that Tiled will never accept, and what follows from it."""
+        """Drop an event of this session that Tiled will never accept, and its effects."""
         self._ahead = deque(each for each in self._ahead if isinstance(each, Measured) or each.id != event.id)
         self.state, _ = self._folded(self._in_tiled, *self._ahead)
         if isinstance(event, Asked):

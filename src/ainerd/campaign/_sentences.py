@@ -68,12 +68,12 @@ def _path(path: Path) -> str:
     return f"{named(path.regimes)} {verb} {steady}, seen in {path.n} exposures"
 
 
-def _break(found: Break) -> str:
-    (one, other), (last, first) = map(named, found.regimes), found.between
-    if found.is_hole:
-        where = f"nothing was measured at {found.covariate} between {last:g} and {first:g}"
+def _break(change: Break) -> str:
+    (one, other), (last, first) = map(named, change.regimes), change.between
+    if change.is_hole:
+        where = f"nothing was measured at {change.covariate} between {last:g} and {first:g}"
         return f"{where}: measure there to see whether the change from {one} to {other} is steady"
     return (
-        f"a jump at {found.covariate} between {last:g} and {first:g}: from {one} to {other}. "
-        f"Their distance is {found.distance:.0f} times the spread within a regime"
+        f"a jump at {change.covariate} between {last:g} and {first:g}: from {one} to {other}. "
+        f"Their distance is {change.distance:.0f} times the spread within a regime"
     )

@@ -44,7 +44,7 @@ def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tupl
 
 
 class _NotYet(Exception):
-    """Raised if a command must wait; the message gives the reason. With `again` it waits whatever its sender wants."""
+    """Raised if a command must wait; the message gives the reason. With `again` it waits for any sender."""
 
     def __init__(self, reason: str, *, again: bool = False) -> None:
         super().__init__(reason)
@@ -117,7 +117,7 @@ class _Fold:
 
     @property
     def area(self) -> Area:
-        """Where the session of the event may measure."""
+        """The bounds of the session of the event."""
         return self.state.areas.get(self.event.session, self.state.last_area)
 
     def _change_windows(self, windows: Mapping[str, Window], why: str) -> None:
@@ -443,14 +443,14 @@ class _Fold:
         """Raise ValueError if the command needs a person with an account, and the server knows of none.
 
         On a server with accounts any other sender, such as the key of a service or a program that writes to Tiled
-        directly, may ask for a point and restrict what is measured. It may not approve a suggestion in review, nor undo
-        what a person has decided. A server with one key cannot tell senders apart.
+        directly, may ask for a point and restrict the positions. It may not approve a suggestion in review, nor undo
+        the decision of a person. A server with one key cannot tell senders apart.
         """
         if not self.rules.has_accounts or command.is_of_a_person:
             return
         match command:
             case commands.Take(now=True) | commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
-                return  # in review the first two get only what a person took
+                return  # in review the first two get only a suggestion that a person took
             case commands.Take() | commands.Accept():
                 if not review:
                     return

@@ -100,7 +100,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Area:
-    """Where a session may measure: the bounds in its settings, and its window now."""
+    """Bounds in which a session may measure: those in its settings, and its window now."""
 
     configured: Mapping[str, tuple[float, float]]
     window: Window
@@ -219,7 +219,7 @@ class State:
         return id not in self.measured and id not in self.failed
 
     def plain(self) -> dict[str, Any]:
-        """Return plain values for `of_plain`, without what is in the results."""
+        """Return plain values for `of_plain`, without those in the results."""
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("areas", "measured")}
         return kept | {
             "digest": digest({"names": list(self.last_area.window.names)}),

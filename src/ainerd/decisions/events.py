@@ -1,7 +1,7 @@
 """Events of a campaign and their effects, as data.
 
-Events are everything that changes what happens next. Tiled keeps them in their order, and each session folds the same
-order; see `ainerd.decisions.reduce`. Effects are what a session then writes to Tiled.
+Events are the changes of the state of a campaign. Tiled keeps them in their order, and each session folds the same
+order; see `ainerd.decisions.reduce`. Effects are the nodes that a session then writes to Tiled.
 """
 
 import time

@@ -73,7 +73,7 @@ class Form:
 
     def __init__(self, uid: str) -> None:
         self.uid = uid
-        self.notes: list[str] = []  # on what was changed
+        self.notes: list[str] = []  # on changes
         self._streams: dict[str, _Stream] = {}
         self._of: dict[str, _Stream] = {}  # by uid of a descriptor
         self._resources: set[str] = set()

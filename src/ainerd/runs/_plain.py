@@ -1,4 +1,4 @@
-"""Documents as plain values of JSON, whatever they hold."""
+"""Documents with any values as plain values of JSON."""
 
 import json
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ def _key(key: Any) -> str:
 def _as_text(value: Any) -> str:
     try:
         return _text(str(value))
-    except Exception:  # what somebody's object raises, or a value that is nested too deep to be printed
+    except Exception:  # an error of somebody's object, or a value that is nested too deep to be printed
         return f"({type(value).__name__})"
 
 

@@ -298,7 +298,7 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
 
     Values and names that the catalog cannot hold are changed, see `ainerd.runs._form`. If Tiled refuses the run, it is
     written without the frames in files, and its notes have the reason. Raises RuntimeError if Tiled does not show the
-    end of the run afterwards, and what its client raises.
+    end of the run afterwards, and the errors of its client.
 
     Examples
     --------

@@ -102,7 +102,7 @@ def repaired(name: str, doc: Mapping[str, Any], run: str, note: Note) -> dict[st
 
 
 def column_name(key: str, taken: set[str]) -> str:
-    """Return a name for the column of a reading, with underscores in place of what SQL refuses.
+    """Return a name for the column of a reading, with underscores in place of characters that SQL refuses.
 
     `taken` are names in lower case that it must not have, in any case; nor must ``ts_`` and the name, which is the
     column of its times.

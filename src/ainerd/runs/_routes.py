@@ -14,7 +14,7 @@ REFERS = {
 
 
 class Routes:
-    """Finds the runs in progress to which a document belongs, whatever it holds.
+    """Finds the runs in progress to which a document belongs, with any contents.
 
     `event_model.RunRouter` does this too, but it raises at empty pages and repeated documents, and packs events.
 

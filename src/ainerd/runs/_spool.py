@@ -107,7 +107,7 @@ class Kept:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size(lines):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # others need what is free
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # others need the free room
             with part.open("w") as file:
                 file.writelines(lines)
                 file.flush()
@@ -186,7 +186,7 @@ def documents_in(path: Path, lines: Sequence[str] | None = None) -> list[Documen
     """
     if lines is None:
         lines = _lines(path)
-    return list(line_documents(lines, path, by_schema=False))  # whatever came is kept
+    return list(line_documents(lines, path, by_schema=False))  # documents of any form are kept
 
 
 def is_damaged(path: Path) -> bool:
