@@ -173,7 +173,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session", autouse=True)
 def prepared_servers():
-    """Let servers of this process be forks of one that has imported what they need."""
+    """Let servers of this process be forks of one that has imported their modules."""
     prepared = Prepared()
     with pytest.MonkeyPatch.context() as patch:
         as_usual = SimpleNamespace(**vars(subprocess))

@@ -1,4 +1,4 @@
-"""All routes of a Tiled server, and what it answers to whom; a server with accounts as in docs/how-to/server.md."""
+"""All routes of a Tiled server, and its answers to each actor; a server with accounts as in docs/how-to/server.md."""
 
 import re
 import shutil
@@ -76,7 +76,7 @@ def fill(uri: str, key: str) -> str:
 
 
 def faults(route: Route, answers: dict[str, tuple[int, bytes]]) -> list[str]:
-    """Return what is wrong with the answers of a route to each actor; `metadata` is a key that may read only these."""
+    """Return the faults in the answers of a route to each actor; `metadata` is a key that may read only these."""
     problems = []
     if answers["nobody"][0] != 401 and str(route) not in OPEN:
         problems.append("open to everybody")

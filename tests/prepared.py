@@ -23,7 +23,7 @@ MODULE, END_S = "ainerd.server._child", 30.0
 
 
 class Forked:
-    """What the owner of a server needs of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that the owner of a server needs."""
 
     def __init__(self, pid, stdout, ended):
         self.pid, self.stdout, self.returncode = pid, stdout, None

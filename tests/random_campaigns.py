@@ -116,7 +116,7 @@ def campaign_of(seed):
 
 
 def start(knob):
-    """Where a device is at first: where its only way begins."""
+    """The first position of a device: the begin of its only way."""
     return (knob.values or knob.range)[-1 if knob.direction == "down" else 0]
 
 
@@ -180,7 +180,7 @@ def forbidden(seed):
 
 
 def wrong(campaign, before, asked):
-    """Yield what was forbidden in the last position."""
+    """Yield the rules that the last position breaks."""
     explorer, knobs = campaign.explorer, campaign.explorer.window.knobs
     here = campaign.measured[-1]
     for name, knob in knobs.items():

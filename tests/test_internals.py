@@ -1,4 +1,4 @@
-"""What ainerd uses of other packages although they do not promise it: it is there, and does what ainerd needs."""
+"""Private parts of other packages that ainerd uses: they exist, and behave as ainerd needs."""
 
 import ctypes
 import subprocess

@@ -38,7 +38,7 @@ class Toy(Technique):
 
 
 class Store:
-    """What `ResultStore` has that a campaign uses, in memory; `agent` is whose it is."""
+    """The part of `ResultStore` that a campaign uses, in memory; `agent` is its owner."""
 
     seems_away, node = False, None
 

@@ -34,7 +34,7 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
 
     swapped = {key: {0: 5, 1: 6, 2: 7}[label] for key, label in store.atlases[-1].labels.items()}
     store.add_atlas(AtlasRecord(n_regimes=3, supported_range=(3, 3), labels=swapped))
-    assert add(15, 1) == (6, 12)  # the numbers of another process, and what it does not know
+    assert add(15, 1) == (6, 12)  # the numbers of another process, and results that it does not know
     assert store.atlases[-1].labels == swapped | {"run 14": 5, "run 15": 6}
     assert add(16, 0) == (5, 12)
 

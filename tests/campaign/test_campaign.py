@@ -19,7 +19,7 @@ from tests.trials import trials_of
 
 
 def trials(campaign):
-    """What the explorer knows of what was measured, by id."""
+    """The trials of the explorer that were measured or failed, by id."""
     known = trials_of(campaign.explorer)
     return {id: trial for id, trial in known.items() if trial["failed"] or trial["embedding"]}
 

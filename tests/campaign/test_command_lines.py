@@ -1,4 +1,4 @@
-"""What commands answer and write into the log, who may send them, and how many answers are kept."""
+"""Answers and log lines of commands, their senders, and the number of answers that are kept."""
 
 from campaign_toys import on, outcome, with_accounts
 

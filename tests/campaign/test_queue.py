@@ -109,7 +109,7 @@ def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store)
 
 
 def requests(store, monkeypatch):
-    """What is written and read from now on: a list that grows."""
+    """Calls of the store from now on: a list that grows."""
     made = []
 
     def counted(name):

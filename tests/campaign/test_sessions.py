@@ -332,7 +332,7 @@ def shared(make, store):
 
 
 def decided(session):
-    """What sessions of an agent share."""
+    """The decisions that sessions of an agent share."""
     state, explorer = session.state, session.explorer
     return state.held and state.held["why"], explorer.excluded, explorer.bounds, state.names, state.reference
 

@@ -1,4 +1,4 @@
-"""What the examples in docstrings start from: docs/reference/api.md describes it."""
+"""The namespace of the examples in docstrings: docs/reference/api.md describes it."""
 
 import runpy
 from contextlib import closing

@@ -78,7 +78,7 @@ def run_page(name, namespace, shown=None):
 
 
 def form(shown):
-    """What stays the same from session to session: no number, no reason, and no chance verdict."""
+    """The text without the parts that change from session to session: numbers, reasons and chance verdicts."""
     text = re.sub(r"(?m)^\d\d:\d\d:\d\d +(new regime|regime \d+ may|the regime at|explored:).*\n?", "", shown)
     text = re.sub(r"-[-\s]*-", "-", text)  # a table is folded where the terminal ends
     text = " ".join(re.sub("[╭╮╰╯│─]", " ", text).split())
@@ -107,7 +107,7 @@ def rows(text):
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory, bank_file):
-    """The tutorial, in a folder where its paths mean what they say, after the profile's startup files."""
+    """The tutorial, in a folder where its paths exist, after the profile's startup files."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "profiles" / "rheo_xpcs").mkdir(parents=True)
     shutil.copy(SMALL, folder / "profiles" / "rheo_xpcs" / "agent.toml")  # the pages' instrument, with a small detector

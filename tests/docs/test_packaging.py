@@ -1,4 +1,4 @@
-"""The files that describe the package elsewhere agree with `pyproject.toml`, and what is imported is required."""
+"""The files that describe the package elsewhere agree with `pyproject.toml`, and imported packages are required."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Chromium on the pages of a campaign: what went wrong, what was asked, and where things are on the screen."""
+"""Chromium on the pages of a campaign: its errors, its requests, and the places of elements on the screen."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +51,7 @@ class Browser:
             self.wrong.append(message.text)
 
     def _failed(self, error):
-        # Of axios, which Tiled's own page uses and ours do not: it does not catch what it cancels or asks too early.
+        # Of axios, which Tiled's own page uses and ours do not: it lets cancelled and early requests fail.
         if str(error) not in ("canceled", "Request failed with status code 404"):
             self.wrong.append(str(error))
 

@@ -80,7 +80,7 @@ def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
     for _ in range(3):
         x, y = place(again.suggest())
         assert x >= 6 and y <= 9
-        assert np.hypot(x - rejected["sample_x"], y - rejected["sample_y"]) > 0.1  # a spot; what is beside it may come
+        assert np.hypot(x - rejected["sample_x"], y - rejected["sample_y"]) > 0.1  # a spot; those beside it may come
         again.reject("only asking")
     text = " ".join(again.log()["text"])
     assert "a person excluded sample_x 0 to 6: a crack in the window" in text

@@ -281,7 +281,7 @@ def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recor
             observer(name, doc)
     end = time.monotonic() + 120
     while store.table("complete").empty and time.monotonic() < end:
-        time.sleep(0.3)  # what was written over half-way is written again
+        time.sleep(0.3)  # a result that was overwritten half-way is written again
     assert store.table()["status"].tolist() == ["complete"]
     assert same_as_beside_the_detector(session, store, runs=1)
 

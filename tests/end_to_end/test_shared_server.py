@@ -229,7 +229,7 @@ def client(other):
 
 @contextmanager
 def updates_of(container):
-    """What the server says at once of the children of a container: keys of new ones, and metadata that changed."""
+    """Messages of the server on the children of a container: keys of new ones, and metadata that changed."""
     updates = []
 
     def created(update):

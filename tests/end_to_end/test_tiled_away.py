@@ -80,7 +80,7 @@ def test_runs_and_results_wait_on_disk_while_tiled_is_away(beamline):
     servers.append(start_server(settings.storage.directory.parent, PORT)[0])
     last, _ = take()
     until(lambda: agent.drain() and not agent.health()["kept"])  # a server that has just come may be slow to answer
-    agent.detach()  # what is kept of raw runs is written
+    agent.detach()  # kept raw runs are written
     table = agent.results.table().sort_values("created")
     assert table["raw_uid"].tolist() == [first, *(uid for uid, _ in away), last]
     assert (table["status"] == "complete").all()

@@ -17,7 +17,7 @@ EXPLANATION = SOURCE.parent / "docs" / "explanation"
 TECHNIQUE = ("ainerd_xpcs/", "ainerd/novelty/")
 MOST = 12
 
-# The stops of each trip: what is called there. Files are those of src/ainerd, of tiled and of bluesky.
+# The stops of each trip, and functions that are called there. Files are those of src/ainerd, of tiled and of bluesky.
 TRIPS = {
     "frame-to-result.md": {
         "a document announces frames": {("runs/_worker.py", "Worker.__call__")},
@@ -108,7 +108,7 @@ def traced(session):
         finally:
             tracer.stop()
 
-    session.RE(agent.explore(1))  # what is compiled or imported at first use
+    session.RE(agent.explore(1))  # compiles and imports at first use
     agent.drain()
     for jobs in (agent._analysis.jobs, agent._own, agent._tiled):
         jobs.submit(tracer.start)

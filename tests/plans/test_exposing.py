@@ -1,4 +1,4 @@
-"""What the plan of an exposure sets, reads back and enters as dose before the shutter opens."""
+"""The plan of an exposure: settings, values read back, and the dose entered before the shutter opens."""
 
 import pytest
 from ophyd import Signal

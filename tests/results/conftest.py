@@ -24,7 +24,7 @@ ITS_OWN_FAULT = re.compile(
 
 @pytest.fixture
 def complaints():
-    """What pynxtools warns of in a file: what is wrong, and what is its own fault; with its verdict if wanted."""
+    """The warnings of pynxtools on a file: faults of the file, and its own faults; with its verdict if wanted."""
     from pynxtools.dataconverter.validate_file import validate
 
     class Kept(logging.Handler):

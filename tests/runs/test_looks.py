@@ -34,7 +34,7 @@ def asked(toy):
 
 
 def taken(technique, folder, n, *, status="success", error=0.1, each=1):
-    """Feed a flight of `n` of the announced frames, `each` in a document; return its result and what was said."""
+    """Feed a flight of `n` of the announced frames, `each` in a document; return its result and the reasons to stop."""
     documents = list(flown(folder, range(1, n + 1), exposures=1, num=ANNOUNCED))
     datums = [doc for name, doc in documents if name == "stream_datum"][::each]
     for first, doc in zip(range(0, n, each), datums, strict=True):

@@ -1,4 +1,4 @@
-"""What a worker keeps in memory, and what it leaves behind."""
+"""Objects that a worker keeps in memory, and those that it leaves behind."""
 
 import errno
 import gc

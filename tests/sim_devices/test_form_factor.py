@@ -1,4 +1,4 @@
-"""Scattering of dense spheres against what is known of them otherwise."""
+"""Scattering of dense spheres against independent results."""
 
 import numpy as np
 import pytest

@@ -186,7 +186,7 @@ def test_same_seed_same_record(make):
 
 
 def test_stress_drops_when_the_sample_yields_and_only_then(make):
-    """Second by second: what was lost against a twin that never yields, and got back, is each event's size."""
+    """The stress that is lost in each second against a twin that never yields, and recovered, is the event's size."""
     times = np.arange(1000, 3000.0)
     events = Yielding(5, gap_s=40).between(1000, 2999)
     lost = stresses(make(seed=3), times) - stresses(make(seed=3, yielding=Yielding(5, gap_s=40)), times)

@@ -1,4 +1,4 @@
-"""The named samples: what is where, and what it depends on."""
+"""The named samples: the place of each regime, and the variables that change it."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The movies against their kernels: what is measured by brute force must be what was asked for."""
+"""The movies against their kernels: correlations computed by brute force must be the given ones."""
 
 from dataclasses import replace
 

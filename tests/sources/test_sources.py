@@ -88,7 +88,7 @@ def test_documents_from_0mq_without_garbage(run, gathered, caplog):
     got = gathered(lambda stop: opened(f"zmq://{address}", stop))
     publisher = Publisher(f"127.0.0.1:{free_port()}", serializer=pack)
     publisher._socket.bind(f"tcp://{address}")  # in place of a proxy
-    until(lambda: (publisher(*run[0]), got)[1])  # whoever comes late misses what was sent before
+    until(lambda: (publisher(*run[0]), got)[1])  # a late client misses earlier documents
     got.clear()
     with caplog.at_level(logging.WARNING):
         for message in (b"nonsense", b" start \xc1", b" start " + pack([1]), b" " + bytes(10_000_000)):

@@ -18,7 +18,7 @@ from tests.techniques.beamline import Beamline
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
 
-# what is replaced in the child, and whether it dies before that is done, or after
+# the method that is replaced in the child, and whether the child dies before its call or after
 STEPS = {
     "suggestion written": (Ledger, "suggested", False),
     "motor moving": (SynAxis, "set", False),
@@ -70,7 +70,7 @@ def killed_at(make, owner, name, before):
             if not before:
                 original(*arguments, **options)
             if owner is SynAxis:
-                b.agent.drain()  # the worker has written what it was told
+                b.agent.drain()  # the worker has written its result
             os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(owner, name, dying)

@@ -1,4 +1,4 @@
-"""How many requests the agent needs for a result that it measured itself, by method and path."""
+"""Requests that the agent needs for a result that it measured itself, by method and path."""
 
 import re
 import time

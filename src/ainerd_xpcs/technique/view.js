@@ -357,7 +357,7 @@ function withoutModel(fit) {
   return when || below ? `. g2 - 1 falls to a half ${when || `before ${below}`}` : "";
 }
 
-/** A chart of what `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */
+/** A chart of the values that `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */
 function Chart({ path, read, draw, bin, name, label }) {
   const theme = useTheme();
   const { value, error } = useAsync(read, [path, name]);

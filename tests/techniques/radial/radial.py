@@ -1,4 +1,4 @@
-"""How much the counts scatter in rings around the beam, while the temperature changes."""
+"""The scatter of counts in rings around the beam, while the temperature changes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How bright each frame is, and how that changes: a technique in little."""
+"""The brightness of each frame, and its changes: a small technique."""
 
 import numpy as np
 

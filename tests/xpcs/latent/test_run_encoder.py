@@ -1,4 +1,4 @@
-"""The learned point of an exposure: what it depends on and what it ignores."""
+"""The learned point of an exposure: variables that change it, and variables that do not."""
 
 from dataclasses import replace
 

@@ -48,7 +48,7 @@ def clean():
 
 
 def screened(frames, block=50, kind=Screen):
-    """Return the screen after a run, and g2 of what it let through."""
+    """Return the screen after a run, and g2 of the frames that passed it."""
     screen, correlator = kind(RING, len(frames)), MultiTau(RING)
     for start in range(0, len(frames), block):
         some = frames[start : start + block]
@@ -117,7 +117,7 @@ def test_counts_that_cannot_be_photons_are_named(change, why):
 
 @pytest.mark.parametrize(("photons", "is_low"), [(0.5, False), (2.0, True)])
 def test_counts_cut_off_low_give_no_relaxation_time(photons, is_low):
-    """Where few counts reach the ceiling of 3, the relaxation is that of light."""
+    """If few counts reach the ceiling of 3, the relaxation is that of light."""
     frames = movie(3, photons, n=400)
     screen, _ = screened(np.minimum(frames, 3))
     assert screen.no_contrast == "counts end at 3, as if they were cut off there"

@@ -1,4 +1,4 @@
-"""What photons cannot be: the chance of equal frames, histograms and contrasts, against numbers counted by hand."""
+"""Counts that cannot be photons: the chance of equal frames, histograms and contrasts, against counts by hand."""
 
 from types import SimpleNamespace
 

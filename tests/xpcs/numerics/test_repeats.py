@@ -1,4 +1,4 @@
-"""The mean of repeats of g2: weights, errors, what is left out, and trends; against formulas and planted faults."""
+"""The mean of repeats of g2: weights, errors, exclusions, and trends; against formulas and planted faults."""
 
 import numpy as np
 import pytest

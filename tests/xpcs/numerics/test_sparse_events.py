@@ -1,4 +1,4 @@
-"""Events in place of dense frames: the same maps bit for bit, the same g2; gaps, long runs, what is refused."""
+"""Events in place of dense frames: the same maps bit for bit, the same g2; gaps, long runs, refusals."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
 
 @pytest.mark.parametrize("announced", [None, 6000])
 def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced):
-    """Where groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
+    """If groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
     frames, valid = movie(7, 6000, 0.02)
     monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
     reducers = []

@@ -1,4 +1,4 @@
-"""Files with two-time maps in the layouts of other programs, written after what is published of each.
+"""Files with two-time maps in the layouts of other programs, written after published descriptions.
 
 boost_corr: ``twotime.py`` and ``xpcs_result.py`` of its version 1.2; ``exchange/C2T_all`` of its versions of 2022 to
 2024. pychx 4.4: ``Create_Report.export_xpcs_results_to_h5``, ``chx_xpcs_xsvs_jupyter_V1``. NXxpcs: its definition.

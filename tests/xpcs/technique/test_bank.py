@@ -1,4 +1,4 @@
-"""The bank: what is kept of exposures, and how a run of theirs would look."""
+"""The bank: the kept arrays of exposures, and simulated runs of them."""
 
 import zlib
 
@@ -34,7 +34,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A bank of 18 exposures, and what was put into it."""
+    """A bank of 18 exposures, and these exposures."""
     path = tmp_path_factory.mktemp("bank") / "small.safetensors"
     clean, families = simulated_exposures(18, seed=4)
     write_bank(path, clean, families, seed=4)

@@ -1,6 +1,6 @@
 """`ainerd analyze` of g2 that others wrote.
 
-The files are written here after what is published of each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
+The files are written here as published for each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
 APS, boost_corr: the names in pyXpcsViewer, ``core/file_io/aps_8idi.py``, and ``t_el = delay_list * frame_time *
 stride_frame * avg_frame`` in ``core/xpcs_file.py``. APS before that: ``/exchange/norm-0-g2`` and its neighbours, with
 lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_period``, lists of q in 1/Å. The Lambda's

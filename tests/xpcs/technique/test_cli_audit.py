@@ -1,4 +1,4 @@
-"""`ainerd audit`: what it prints and writes, the way back through the settings, and wrong input."""
+"""`ainerd audit`: its output and its mask, the way back through the settings, and wrong input."""
 
 import h5py
 import numpy as np

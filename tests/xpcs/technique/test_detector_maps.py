@@ -1,4 +1,4 @@
-"""Mask, flat field, monitor and transmission, from files and readings, and what they do to a result."""
+"""Mask, flat field, monitor and transmission, from files and readings, and their effects on a result."""
 
 from pathlib import Path
 

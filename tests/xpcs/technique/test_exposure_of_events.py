@@ -1,5 +1,5 @@
-"""An exposure of events gives the result of the same frames as a dense movie: arrays, numbers, verdict, what is left
-out."""
+"""An exposure of events gives the result of the same frames as a dense movie: arrays, numbers, verdict,
+exclusions."""
 
 import numpy as np
 import pytest

@@ -40,7 +40,7 @@ LAYOUTS = {"bitshuffle": hdf5plugin.Bitshuffle(cname="lz4"), "plain": {}}
 
 
 class Exposure:
-    """What an exposure does with a picture."""
+    """The part of an exposure that uses a picture."""
 
     def __init__(self, partition, field, n_frames):
         self.pixels, self.n = partition.pixels, n_frames

@@ -1,4 +1,4 @@
-"""What the embedding of a run depends on, and what it does not."""
+"""Variables that change the embedding of a run, and variables that do not."""
 
 from dataclasses import replace
 

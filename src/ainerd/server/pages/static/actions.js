@@ -45,7 +45,7 @@ function Who({ asking }) {
   return h(Field, { ...field, maxLength: 60, autoComplete: "name", "data-ainerd": "who" });
 }
 
-/** The outcome of the last command: what the agent answered, for a while; until then that it was sent. */
+/** The outcome of the last command: the answer of the agent, for a while; until then that it was sent. */
 function Answer({ asking }) {
   const sent = asking.answer;
   const answered = sent?.id && asking.commands?.find((each) => each.id === sent.id && each.status !== "asked");
@@ -69,7 +69,7 @@ function TakeBack({ asking, id, where }) {
   return button("take it back", ask, { disabled: asking.busy, "data-ainerd": "back", ...label });
 }
 
-/** The two buttons of a suggestion, and a field for the reason against it. `seen` is the digest of what is shown. */
+/** The two buttons of a suggestion, and a field for the reason against it. `seen` is the digest of the shown suggestion. */
 function Verdict({ asking, next }) {
   const [why, setWhy] = useState(null); // null: the person gives no reason yet
   if (next.mine)

@@ -1,4 +1,4 @@
-// The run that is looked at: the picture of a run in progress, and what its technique shows of it and of similar runs.
+// The selected run: the picture of a run in progress, and the charts of its technique for it and for similar runs.
 const PICTURE_MS = 1000;
 const PICTURE_SIDE = 260; // pixels of a whole run
 

@@ -44,7 +44,7 @@ function Found({ scene }) {
   return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
 }
 
-/** Whether the agent reports, what it does, and what waits. */
+/** Whether the agent reports, its work, and the waiting runs. */
 function Health({ health, alarm, computing = [] }) {
   const now = useNow();
   const attributes = { className: "health", "data-ainerd": "health" };

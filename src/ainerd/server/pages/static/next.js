@@ -131,7 +131,7 @@ function Proposal({ proposal, asking, units }) {
   );
 }
 
-/** The view of a suggestion; the metadata of its node hold what was proposed. */
+/** The view of a suggestion; the metadata of its node hold the proposal. */
 function Suggestion({ root, item, segments }) {
   const { state, feed, again } = useCampaign(root);
   const metadata = item?.data?.attributes?.metadata ?? {};
@@ -140,7 +140,7 @@ function Suggestion({ root, item, segments }) {
   const asking = useAsking(root, metadata.agent ?? state?.agent, again, state?.commands);
   const units = state?.sample?.units ?? {};
   const names = Array.isArray(metadata.positions) ? metadata.positions : [];
-  // what a verdict is about; an old suggestion is not among the newest
+  // the subject of a verdict; an old suggestion is not among the newest
   const shown = now ?? { ...metadata, position: Object.fromEntries(names.map((name) => [name, metadata[name]])) };
   const { status, status_by: by, status_reason: reason } = { ...metadata, ...now };
   const when = clock(now?.status_time ?? seconds(metadata.status_time), true);

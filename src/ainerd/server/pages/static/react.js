@@ -61,7 +61,7 @@ function readStored(key) {
   }
 }
 
-/** A paragraph in place of what is not there. */
+/** A paragraph in place of a missing part. */
 const nothing = (text, role) => h("p", { className: "nothing", role }, text);
 
 /** A button; `more` are further properties. */

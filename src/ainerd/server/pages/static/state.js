@@ -207,7 +207,7 @@ function pointsAt({ results, sample, log }, open, time) {
   return { measuring: measuring ?? null, next: next ? { ...next, status: "replayed" } : null };
 }
 
-/** The state as it was at a time: only what was known then; `history` is the server's answer to `replay`. */
+/** The state as it was at a time, without later results; `history` is the server's answer to `replay`. */
 function asOf(state, history, time) {
   const { results } = state;
   const known = knownAt(results, state.log);

@@ -1,4 +1,4 @@
-// Run after run: the p-value, the regime, and what was measured.
+// Run after run: the p-value, the regime, and the measured values.
 const NEWEST = 60; // runs shown at first
 const MOST_RUNS = 1000;
 const MOST_STRIPS = 3; // quantities for which there is room

@@ -72,7 +72,7 @@ const room = (mb) =>
 /** Seconds since 1970 of an ISO time. */
 const seconds = (iso) => (iso ? Date.parse(iso) / 1000 : NaN);
 
-/** "regime 3 (gel)", by the name that a person gave it, or "regime 3: like stationary", by what it resembles. */
+/** "regime 3 (gel)", by the name that a person gave it, or "regime 3: like stationary", by the nearest kind. */
 function regimeName(regime, regimes = []) {
   if (!(regime >= 0)) return "unassigned";
   const known = regimes.find((each) => each.id === regime);
