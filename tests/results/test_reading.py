@@ -65,7 +65,7 @@ def asked(foreign, monkeypatch):
 def saved(monkeypatch, tmp_path):
     """Files of the cache of this machine, written from two results on."""
     monkeypatch.setattr(_table, "PAGE", 2)
-    monkeypatch.setattr("ainerd.results._store.user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr("ainerd.results._writing.user_cache_path", lambda name: tmp_path / "cache")
     return lambda: list((tmp_path / "cache").glob("*"))
 
 

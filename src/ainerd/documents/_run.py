@@ -4,11 +4,10 @@ import bisect
 import logging
 import math
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 import numpy as np
 from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
@@ -16,22 +15,22 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.config import Detector
+from ainerd.documents._classic import HDF5, MIMETYPES, ClassicFiles, uri_of
 from ainerd.documents._detector import Described, unit_in, whole_number
 from ainerd.documents._document import checked
 from ainerd.documents._events import RESULT, RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block, Numbering
+from ainerd.documents._readings import Readings
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.documents._tiled_frames import TiledFrames
-from ainerd.units import UnitError, converted, same_unit
+from ainerd.units import UnitError, converted
 
 logger = logging.getLogger(__name__)
 
 SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
-EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 EXACT = 2**53  # a double holds all integers up to it
-CLOCKS_S = 1.0  # between a time stamp and the time of its event, beyond which they are of different clocks
 RETRY_S = 0.2  # between two attempts to read late frames
 
 
@@ -79,8 +78,7 @@ class Run(DocumentRouter):
     ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
 
-    # by spec of a Resource
-    mimetypes: ClassVar = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU, "XPCS_RESULT": RESULT}
+    mimetypes: ClassVar = MIMETYPES
 
     def __init__(
         self,
@@ -90,33 +88,27 @@ class Run(DocumentRouter):
         units: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self._keys, self._roots, self._raw, self._wanted = keys, tuple(roots), raw, dict(units or {})
-        self._units: dict[str, tuple[str, str]] = {}  # stated and wanted, of readings that are converted
+        self._keys, self._roots, self._raw = keys, tuple(roots), raw
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
         self._described: Described | None = None  # None if the descriptor cannot be used
         self._resources: dict[str, dict[str, Any]] = {}
-        self._datums: dict[str, tuple[str, dict[str, Any]]] = {}  # resource and its options, by id of the datum
-        self._per_point: dict[str, int] = {}  # frames per index, by resource of classic ophyd
-        self._frames_per_point = 1  # of the current resource
+        self._classic = ClassicFiles(self._resources)
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
         self._others: set[str] = set()  # streams whose frames are left out
         self._n_events = 0  # in the stream of the frames
         self._n_others = Counter[str]()  # events in each other stream
         # frames until the next event in primary, and events in primary before them; None if their order is not known
         self._flown: list[tuple[int, int | None]] = []
-        self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
         self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
         self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
-        # time, value, stream and number of the event of each reading, by key
-        self._readings: dict[str, list[tuple[float, float, str, int]]] = defaultdict(list)
+        self._readings = Readings(units or {})
         self._reader: FrameReader | EventFrames | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
-        self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
         self.n_passed = self.n_read = 0
         self.problem = self.spoilt = ""
 
@@ -144,7 +136,7 @@ class Run(DocumentRouter):
         """
         doc = {"name": "primary", **doc}  # the name is optional
         name = self._streams[doc["uid"]] = doc["name"]
-        self._take_units(doc["data_keys"])
+        self._readings.describe(doc["data_keys"])
         if self._keys.image not in doc["data_keys"]:
             return
         if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
@@ -153,16 +145,6 @@ class Run(DocumentRouter):
         elif name not in self._others:
             self._others.add(name)
             logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
-
-    def _take_units(self, data_keys: Mapping[str, Any]) -> None:
-        """Note which readings are in another unit than the one wanted; FrameError if one cannot be converted."""
-        for key, wanted in self._wanted.items():
-            if (unit := unit_in(data_keys, key)) and not same_unit(unit, wanted):
-                try:
-                    converted(1.0, unit, wanted)
-                except UnitError as error:
-                    raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
-                self._units[key] = unit, wanted
 
     def event(self, doc: Any) -> Any:
         """Keep the frames of an event, and all its scalar numbers with their times.
@@ -179,71 +161,26 @@ class Run(DocumentRouter):
         else:
             self._n_others[stream] += 1
             number = self._n_others[stream]
-        is_again = (stream, number) in self._times
-        read_at = self._times.setdefault((stream, number), _number(doc.get("time")) or 0.0)
-        data, timestamps = (doc.get(part) or {} for part in ("data", "timestamps"))
-        named = data.get(self._keys.image)
-        if isinstance(named, str) and has_frames:
-            self._announce_point(named, doc)
-        for key, value in data.items():
-            if key == self._keys.image and has_frames and isinstance(value, (list, np.ndarray)):
-                self._held[doc["uid"]] = np.asarray(value)
-                self._take_event([(doc["uid"], 0, self._per_index)], doc)
-            if (scalar := _number(value)) is not None and not is_again:
-                if key in self._units:
-                    scalar = float(converted(scalar, *self._units[key]))
-                at = self._time_of(key, _number(timestamps.get(key)), read_at)
-                self._readings[key].append((at, scalar, stream, number))
-
-    def _time_of(self, key: str, stamp: float | None, read_at: float) -> float:
-        """Return the time of a reading: its time stamp, or the time of its event if their clocks differ.
-
-        A time stamp comes from the machine of the device, whose offset is not known; an old one is the time when the
-        value last changed. Either way the value was read when the event says it was.
-        """
-        if stamp is None or math.isnan(stamp):  # the schema allows anything as a time
-            return read_at
-        if read_at and abs(stamp - read_at) > CLOCKS_S:
-            if stamp > read_at and key not in self._other_clocks:
-                logger.warning(
-                    "run %s: the clock of %r is %.3g s ahead of that of the documents: its readings have the times of "
-                    "their events", self.start_doc.get("uid"), key, stamp - read_at,
-                )  # fmt: skip
-            self._other_clocks.add(key)
-        return read_at if key in self._other_clocks and read_at else stamp
+        self._readings.take(stream, number, doc)
+        named = (doc.get("data") or {}).get(self._keys.image)
+        if has_frames and isinstance(named, str):
+            try:
+                pieces = self._classic.pieces(named, number, self._described, self.n_exposure or 1)
+            except FrameError as error:
+                self._announced.refuse(str(error))
+            else:
+                self._take_event(pieces, doc)
+        elif has_frames and isinstance(named, (list, np.ndarray)):
+            self._held[doc["uid"]] = np.asarray(named)
+            self._take_event([(doc["uid"], 0, self._per_index)], doc)
 
     def resource(self, doc: Any) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
-        spec, options = str(doc["spec"]).upper(), doc.get("resource_kwargs") or {}
-        is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
-        of_point = "frames_per_point" if spec == "RIGAKU" else "frame_per_point"
-        try:
-            per_point, per_file = (
-                max(whole_number(options.get(key) or 0, f"{key!r} of the resource", least=-1), 0)
-                for key in (of_point, "images_per_file")
-            )
-        except FrameError as error:  # it may belong to another detector
-            self._resources[doc["uid"]] = {"problem": str(error)}
-            return
-        self._resources[doc["uid"]] = {
-            "spec": spec,
-            "uncounted": (
-                f"{of_point!r} of the resource is {options[of_point]}, which does not say which frames belong to an "
-                "event: before a run, set num_images of the camera, or num_capture of its file"
-                if options.get(of_point) is not None and per_point == 0 and spec not in EIGER
-                else ""
-            ),
-            "per_file": per_file or per_point,
-            "mimetype": "application/x-hdf5" if is_hdf5 else self.mimetypes.get(spec, spec),
-            "uri": _uri(doc),
-            "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
-        }
-        self._per_point[doc["uid"]] = 1 if spec in EIGER else per_point or 1
+        self._classic.resource(doc)
 
     def datum(self, doc: Any) -> Any:
         """Remember the frames of a datum."""
-        if doc["resource"] in self._resources:
-            self._datums[doc["datum_id"]] = doc["resource"], dict(doc["datum_kwargs"])
+        self._classic.datum(doc)
         return doc
 
     def datum_page(self, doc: Any) -> Any:
@@ -271,7 +208,7 @@ class Run(DocumentRouter):
         new = {"data_key": key, **doc, "parameters": dict(doc.get("parameters") or doc.get("resource_kwargs") or {})}
         if "mimetype" not in doc:
             spec = str(doc["spec"])
-            new |= {"mimetype": "application/x-hdf5" if "HDF5" in spec.upper() else spec, "uri": _uri(doc)}
+            new |= {"mimetype": HDF5 if "HDF5" in spec.upper() else spec, "uri": uri_of(doc)}
         if "path" in new["parameters"]:
             new["parameters"].setdefault("dataset", new["parameters"]["path"])
         self._resources[doc["uid"]] = new
@@ -340,50 +277,6 @@ class Run(DocumentRouter):
                 self._unnumbered.clear()
                 return
             self._unnumbered.popleft()
-
-    def _announce_point(self, datum_id: str, doc: Any) -> None:
-        event = doc["seq_num"]
-        if datum_id not in self._datums:
-            self._announced.refuse(
-                f"the frames of event {event} are in datum {datum_id!r}, which no document describes"
-            )
-            return
-        resource, options = self._datums.pop(datum_id)
-        about, shape = self._resources[resource], () if self._described is None else self._described.shape
-        if problem := about.get("problem") or ("" if len(shape) == 3 else about["uncounted"]):
-            self._announced.refuse(problem)
-            return
-        self._frames_per_point = self._per_point[resource]
-        if self._resources[resource]["spec"] in EIGER and "frame_num" not in options:
-            self._frames_per_point = self.n_exposure or 1
-        spec, n = self._resources[resource]["spec"], self._per_index
-        if spec in EIGER and isinstance(options.get("seq_id"), int) and self._resources[resource]["per_file"] > 0:
-            self._take_event(self._of_series(resource, options, n), doc)
-        elif isinstance(point := options.get("index" if spec == "RIGAKU" else "point_number"), int):
-            self._take_event([(resource, point * n, n)], doc)
-        else:
-            self._announced.refuse(
-                f"the datum of event {event} does not say where its frames are: frames of {spec} with {options} are "
-                "not read"
-            )
-
-    def _of_series(self, resource: str, options: dict[str, Any], n: int) -> list[tuple[str, int, int]]:
-        """Return the pieces of an Eiger's series, each with a resource of its own.
-
-        The file PREFIX_ID_master.h5 has the links ``entry/data/data_000001``, … to files of `images_per_file` frames
-        (bluesky/area-detector-handlers, ``eiger.py``). With `frame_num` in the datum, the event is one of its frames.
-        """
-        doc, pieces = self._resources[resource], []
-        begin = options.get("frame_num")
-        first, last = (0, n) if not isinstance(begin, int) else (begin, begin + n)
-        for k in range(first // doc["per_file"], -(-last // doc["per_file"])):
-            uid, before = f"{resource}/{options['seq_id']}/{k}", k * doc["per_file"]
-            uri = f"{doc['uri']}_{options['seq_id']}_master.h5"
-            where = {"dataset": f"/entry/data/data_{k + 1:06d}", "swmr": False}
-            self._resources[uid] = {"mimetype": doc["mimetype"], "uri": uri, "parameters": where, "before": before}
-            start, stop = max(first, before), min(last, before + doc["per_file"])
-            pieces.append((uid, start - before, stop - start))
-        return pieces
 
     def stop(self, doc: Any) -> None:
         """Take the stop document. Frames of events that nothing has announced are missing."""
@@ -478,7 +371,7 @@ class Run(DocumentRouter):
         If the scalar was not read with the frames, its value in an event is the first reading since the previous event,
         or else the last reading before that. It is None if the scalar was read with other frames, but not with these.
         """
-        values = sorted(self._readings.get(key, []))
+        values = self._readings.of(key)
         if event is None or not values or self._image is None:
             return values[0][1] if values else None
         numbers, image = self._numbers(event), self._image["name"]
@@ -495,7 +388,7 @@ class Run(DocumentRouter):
     def flagged(self, event: int | None = None) -> str | None:
         """Return which fault the detector reports in the run, or in an event (from 1); None without a fault."""
         for key, largest in self._keys.flags.items():
-            every = [value for _, value, *_ in self._readings.get(key, [])]
+            every = [value for _, value, *_ in self._readings.of(key)]
             value = max(every, default=None) if event is None else self.reading(key, event)
             if value is not None and value > largest:
                 return f"the detector reports a fault: {key} is {value:g}, above {largest:g}"
@@ -513,13 +406,13 @@ class Run(DocumentRouter):
         known = numbers.get(image) if isinstance(numbers, Mapping) else None
         last = max(self._n_events, known if isinstance(known, int) else 0)
         for number in range((event - 1) * n + 1, min(event * n, last) + 1):
-            if (image, number) not in self._times:
+            if (image, number) not in self._readings.times:
                 return f"event {number} of the stream {image!r} is missing, so its readings are not known"
         return None
 
     def event_time(self, event: int) -> float | None:
         """Return the time of an event (from 1), in seconds since the epoch; None if the event has no readings."""
-        times = [self._times[stream, n] for stream, n in self._numbers(event) if (stream, n) in self._times]
+        times = [self._readings.times[each] for each in self._numbers(event) if each in self._readings.times]
         return max(times, default=None)
 
     def exposure_time(self, event: int) -> float | None:
@@ -538,7 +431,7 @@ class Run(DocumentRouter):
 
         With `event`, return only the readings of that event: those since the previous one.
         """
-        values = sorted(x[:2] for x in self._readings.get(key, []))  # streams may be separate
+        values = sorted(x[:2] for x in self._readings.of(key))  # streams may be separate
         table = np.array(values, dtype=float).reshape(-1, 2).T
         if event is None:
             return table
@@ -551,7 +444,7 @@ class Run(DocumentRouter):
         If the scalar was not read with the frames, all frames have its value in the run, or in `event`.
         """
         image = self._image["name"] if self._image else ""
-        values = {number: value for _, value, stream, number in self._readings.get(key, []) if stream == image}
+        values = {number: value for _, value, stream, number in self._readings.of(key) if stream == image}
         if not values:  # it was not read with the frames
             once = self.reading(key, event)
             return np.full(last - first, np.nan if once is None else once)
@@ -677,7 +570,7 @@ class Run(DocumentRouter):
             path, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
             return EventFrames.open(path, self.frame_shape, self._roots, order, whole.viewer, doc["mimetype"])
         try:
-            if doc["mimetype"] != "application/x-hdf5" or not dataset:
+            if doc["mimetype"] != HDF5 or not dataset:
                 raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
             path = local_path(doc["uri"], self._roots)
         except MissingFrames as error:
@@ -701,7 +594,7 @@ class Run(DocumentRouter):
     def _per_index(self) -> int:
         """Frames per index of the data key."""
         shape = () if self._described is None else self._described.shape
-        return shape[0] if len(shape) == 3 else self._frames_per_point
+        return shape[0] if len(shape) == 3 else self._classic.per_point
 
     @property
     def _limit(self) -> float:
@@ -716,8 +609,8 @@ class Run(DocumentRouter):
         image, n = self._image["name"], self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
-        if n_indices > len(self._times):  # a document may name any number of frames
-            own = {key for key in self._times if key[0] == image and key[1] in numbers}
+        if n_indices > len(self._readings.times):  # a document may name any number of frames
+            own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
         else:
             own = {(image, number) for number in numbers}
         beside = event if self._n_others["primary"] == self.n_events else None
@@ -756,13 +649,6 @@ class Run(DocumentRouter):
         return -np.inf if since is None else since, np.inf if until is None else until
 
 
-def _uri(doc: Any) -> str:
-    """Return the address of the file that a resource names by its root and path."""
-    return (
-        f"file://localhost{quote(str(PurePosixPath(doc.get('root') or '/') / str(doc['resource_path']).lstrip('/')))}"
-    )
-
-
 def _ends(numbers: Mapping[str, Any], what: str) -> tuple[int, int]:
     """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
     start, stop = (
@@ -778,13 +664,3 @@ def _complaint(name: str, doc: Any, error: Exception) -> str:
     except ValueError as invalid:
         return str(invalid)
     return f"{name} document: {type(error).__name__}: {error}"
-
-
-def _number(value: Any) -> float | None:
-    """Return a number as a float, or None for any other value and for numbers too large for a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None

@@ -11,10 +11,11 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import read_notes
+from ainerd.results._explain import explain
 from ainerd.results._export import NEXUS, TABLES, dataset, export, write_table
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
-from ainerd.results._store import ResultStore, explain
+from ainerd.results._store import ResultStore
 from ainerd.results._tables import notes_on
 from ainerd.technique import panels
 from ainerd.words import SINCE, named_place, scan_text

@@ -9,19 +9,16 @@ import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from platformdirs import user_cache_path
-from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.jobs import counted
-from ainerd.results._campaign_records import CampaignRecords
+from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
-from ainerd.results._files import LoadedResult, Part, average, load, plot_together, read_configuration
-from ainerd.results._nodes import create_node, merge_metadata, newest_key, result_node
-from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
-from ainerd.results._records import digest as hashed
-from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
+from ainerd.results._files import LoadedResult, average, load, plot_together, read_configuration
+from ainerd.results._nodes import newest_key, result_node
+from ainerd.results._records import STATUSES, USABLE, ResultRecord
+from ainerd.results._table import Columns, Notes
 from ainerd.results._tables import (
     KEY_LENGTH,
     ResultTable,
@@ -34,8 +31,8 @@ from ainerd.results._tables import (
     result_table,
     similar,
 )
-from ainerd.results._writing import ResultWriter, write_nodes
-from ainerd.technique import Analysis, Average, panels
+from ainerd.results._writing import ResultRecords
+from ainerd.technique import Average, panels
 from ainerd.words import number_of
 
 if TYPE_CHECKING:
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
     from ainerd.results._result import AinerdResult
 
 QUICK_S = 2.0
-LABEL_S = 10.0  # longest wait for a server that is to take a label
-_ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 
 
 class _CurrentTable(NamedTuple):
@@ -59,7 +54,7 @@ class _CurrentTable(NamedTuple):
     order: NDArray[np.intp]  # index in `results` of each row
 
 
-class ResultStore(CampaignRecords):
+class ResultStore(ResultRecords):
     """Everything that agents wrote, in the container ``ainerd`` of a Tiled server.
 
     With `agent` and `digest` it is the store of one agent, as `agent.results`: it shows only results with this agent
@@ -103,19 +98,8 @@ class ResultStore(CampaignRecords):
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
-        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
-        self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
         self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
         self._table: _CurrentTable | None = None  # the last one
-        self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
-        self._writer = ResultWriter(self._results)
-        self._begun: dict[str, ResultRecord] = {}  # as they were last written
-        self._digests = set[str]()  # of the results that this store began
-
-    @property
-    def seems_away(self) -> bool:
-        """Whether the server did not answer the last request to write."""
-        return self._writer.seems_away
 
     def __len__(self) -> int:
         """Return the number of results that are complete or failed."""
@@ -411,149 +395,6 @@ class ResultStore(CampaignRecords):
             raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
         return result[name].values
 
-    def begin(self, record: ResultRecord) -> str:
-        """Write that a run is being analysed, and return the key of its result.
-
-        A complete (partial, growing) result with the same key is left as it is; a failed or half-written one begins
-        anew. If the same agent has a complete result of the same unit with other parameters, the new one supersedes it.
-        """
-        self.take(record)
-        return record.key
-
-    def take(self, record: ResultRecord) -> str | None:
-        """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
-        if record.supersedes is None:
-            record = record.changed(supersedes=self._predecessor(record))
-        self._digests.add(record.digest)
-        record = record.changed(status="computing")
-        answer = self._writer.write(record, unless=(*FINAL, "growing"))
-        if not answer.written:
-            return answer.former
-        self._begun[record.key] = record
-        return None
-
-    def complete(
-        self,
-        key: str,
-        analysis: Analysis,
-        *,
-        status: str | None = None,
-        series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
-        **changes: Any,
-    ) -> bool:
-        """Write the analysis of a run that was begun.
-
-        Parameters
-        ----------
-        key : str
-            From `begin`.
-        analysis : Analysis
-        status : {"complete", "partial", "growing"}, optional
-            Default: the status of the analysis.
-        series : mapping of str to (times, values), optional
-            Values monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
-            with the columns ``time`` and ``x``, and the numbers ``x_mean``, ``x_min``, ``x_max`` and ``x_last``.
-        **changes
-            Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added to the
-            existing ones.
-
-        Returns
-        -------
-        bool
-            False if the result was complete already and nothing was written.
-
-        Raises
-        ------
-        KeyError
-            If no such result was begun.
-        ValueError
-            If the analysis does not make a valid `ResultRecord`.
-        """
-        record = self._last_record(key)
-        if record.status in FINAL:
-            return False
-        tables = {
-            name: pd.DataFrame({"time": np.asarray(times, float), name: np.asarray(values, float)})
-            for name, (times, values) in (series or {}).items()
-        }
-        record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
-        tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
-        parts = {name: Part(analysis.arrays[name], analysis.dims.get(name)) for name in record.arrays}
-        answer = self._writer.write(record, parts | {name: Part(table) for name, table in tables.items()})
-        if record.status == "growing":
-            self._begun[key] = record
-        return answer.written
-
-    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
-        """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
-
-        Returns False if there is a complete result, which stays.
-        """
-        record = self._last_record(key)
-        if record.status in FINAL:
-            return False
-        record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
-        return self._writer.write(record).written
-
-    def label(self, key: str, **label: Any) -> None:
-        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request.
-
-        KeyError if the result does not exist.
-        """
-        merge_metadata(self._results, key, {**label, "awaits_regime": None}, LABEL_S)
-        if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
-            self._begun[key] = growing.changed(**label)
-
-    def close(self, key: str) -> bool:
-        """Write that the result of a series is finished; False if it is not growing."""
-        node = result_node(self._results, key)
-        if node.metadata["status"] != "growing":
-            return False
-        record = ResultRecord.from_metadata(node.metadata)
-        status = "failed" if record.embedding is None else "complete"
-        node.replace_metadata(record.changed(status=status).metadata(), drop_revision=True)
-        return True
-
-    def add_configuration(
-        self,
-        record: ConfigurationRecord,
-        arrays: Mapping[str, ArrayLike],
-        dims: Mapping[str, tuple[str, ...]] | None = None,
-    ) -> str:
-        """Write the configuration of all results with these parameters, unless it exists, and return its key.
-
-        `arrays` and the names of their dimensions are given by name.
-        """
-        parent, _ = create_node(self.container, "configurations", {}, None)
-        node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
-        if not node.metadata["arrays"]:
-            write_nodes(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
-            shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
-            node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
-        return record.digest
-
-    def _last_record(self, key: str) -> ResultRecord:
-        """Return the record of a result that was begun, as it was last written."""
-        begun = self._begun.pop(key, None)
-        return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
-
-    def _predecessor(self, record: ResultRecord) -> str | None:
-        """Return the key of the newest result of the same unit and agent with other parameters.
-
-        This takes a request only if there can be one.
-        """
-        known = self._rows.known
-        if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
-            return None
-        known = self._rows.read()
-        events = known.column("event")
-        same = pd.isna(events) if record.event is None else events == record.event
-        same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)
-        for name in ("raw_uid", "agent"):
-            same &= known.column(name) == getattr(record, name)
-        others = known.at(same)
-        return max(zip(map(str, others.column("created")), others.frame.index, strict=True), default=("", None))[1]
-
     def __getitem__(self, run: str | int | float) -> "AinerdResult":
         """Return one result, by the number of its scan or the first characters of its key: ``results[12]``.
 
@@ -684,106 +525,3 @@ class ResultStore(CampaignRecords):
             regimes = number_of(atlas.n_regimes, "regime") + (f" (it may be {low} to {high})" if low < high else "")
         line = f"{number_of(len(self), 'result')}{of}, {failed} failed, {novel} novel, {regimes}"
         return f"{line}\n{show(results)}" if len(results) else line
-
-
-def explain(record: ResultRecord, *, details: bool = False) -> str:
-    """Explain the verdict on a run and the reasons for it, with the technique's sentences on its numbers.
-
-    With `details`, add the statistics behind the verdict and the numbers.
-    """
-    technique, known = panels(record.technique), record.embedding is not None
-    wanted = ["sentences", "details"] if details else ["sentences"]
-    tell = [function for name in wanted if known and (function := getattr(technique, name, None)) is not None]
-    parts = [
-        _verdict(record),
-        *(_statistics_of(record) if details else []),
-        *(x for f in tell for x in f(record.summary)),
-    ]
-    return ". ".join([parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]).removesuffix(".") + "."
-
-
-def _verdict(record: ResultRecord) -> str:
-    if record.embedding is None:
-        why = f": {record.reason}" if record.reason else ""
-        return (
-            f"there is no verdict, the analysis failed{why}" if record.status == "failed" else "there is no verdict yet"
-        )
-    if record.novelty_p is None:
-        return f"there is no p-value: {record.summary.get('no_claim') or 'nothing to compare it with'}"
-    verdict = "novel" if record.novel else "not novel"
-    text = f"{verdict}: {_odds(record.novelty_p)} of known behaviour would look as strange"
-    if "nearest_known" in record.summary:
-        text += f"; {'the nearest known kind is' if record.novel else 'most like'} {record.summary['nearest_known']}"
-    if record.own_p is not None and record.own_regimes:
-        numbers = f"regime{'s' * (len(record.own_regimes) > 1)} {' and '.join(map(str, record.own_regimes))}"
-        far = f"{_odds(record.own_p)} of that kind would lie as far from them"
-        text += f". Compared with earlier exposures of this session, of {numbers}: {far}"
-    return text
-
-
-def _odds(p: float) -> str:
-    return f"{100 * p:.0f} in 100 exposures" if p >= 0.1 else f"1 in {1 / max(p, 1e-9):.0f} exposures"
-
-
-def _statistics_of(record: ResultRecord) -> Iterator[str]:
-    """Yield the statistics behind a verdict."""
-    if record.novelty_p is None:
-        return
-    bank, own = record.calibration, f", {record.own_p:.2g} against the session" if record.own_p is not None else ""
-    against = f"{record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}{own}"
-    yield f"its p-value is {against}; it is novel up to alpha = {bank['alpha']:g}"
-    terms = {
-        name.removeprefix("strangeness_"): x
-        for name, x in record.summary.items()
-        if name.startswith("strangeness_") and isinstance(x, int | float)
-    }
-    if terms:
-        each = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(terms.items(), key=lambda item: -item[1]))
-        yield f"stranger than the median of the nearest kind by {each} (1 is its 90th percentile)"
-
-
-def _completed(
-    record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame], status: str
-) -> ResultRecord:
-    """Return the record with an analysis; `tables` are the series by name, with the columns ``time`` and that name."""
-    summary, units = dict(analysis.summary), dict(analysis.units)
-    for name, table in tables.items():
-        numbers = {f"{name}_{statistic}": x for statistic, x in _statistics(table[name]).items()}
-        unit = record.units.get(name)
-        units |= {"time": "s"} | (dict.fromkeys(numbers, unit) if unit else {})
-        summary |= numbers
-    try:
-        return _added(
-            record,
-            status=status,
-            reason=None,
-            retake=None,
-            embedding=analysis.embedding,
-            novelty_p=analysis.novelty_p,
-            novel=analysis.novel,
-            model=analysis.model,
-            calibration=analysis.calibration,
-            summary=summary,
-            start={name: x for name, x in record.start.items() if name not in summary | record.summary},
-            units=units,
-            arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
-            series={name: len(table) for name, table in tables.items()},
-            tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
-        )
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
-        raise ValueError("; ".join(problems)) from None
-
-
-def _added(record: ResultRecord, **changes: Any) -> ResultRecord:
-    """Return a copy with some fields changed; positions, summary and units are added to the existing ones."""
-    for name in _ADDED & set(changes):
-        changes[name] = getattr(record, name) | dict(changes[name])
-    return record.changed(**changes)
-
-
-def _statistics(values: pd.Series) -> dict[str, float]:
-    known = values[np.isfinite(values)]
-    if known.empty:
-        return {}
-    return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}

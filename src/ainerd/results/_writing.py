@@ -4,24 +4,41 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from platformdirs import user_cache_path
+from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 from tiled.utils import safe_json_dump
 
+from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._files import Part, bundle
-from ainerd.results._nodes import SPEC_VERSION, create_node, is_conflict, our_route, tags_of
-from ainerd.results._records import FINAL, ResultRecord
+from ainerd.results._nodes import (
+    SPEC_VERSION,
+    create_node,
+    is_conflict,
+    merge_metadata,
+    our_route,
+    result_node,
+    tags_of,
+)
+from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
+from ainerd.results._records import digest as hashed
+from ainerd.results._table import NodeFilter, NodeTable
+from ainerd.technique import Analysis
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS, PAUSE_S = 2, 0.5
 QUICK_S, FILE_S = 10.0, 30.0  # time limits of a request without a file and with one
 NODE_ATTEMPTS = 5
+LABEL_S = 10.0  # longest wait for a server that is to take a label
+_ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 _NO_ROUTE = {"Not Found", "Method Not Allowed"}  # details of a server's answer for a route that it does not have
 
 
@@ -143,3 +160,211 @@ def _has_no_route(response: httpx.Response) -> bool:
         return response.json().get("detail") in _NO_ROUTE
     except ValueError:
         return True
+
+
+class ResultRecords(CampaignRecords):
+    """The part of the store that writes results; the parameters are those of `ResultStore`."""
+
+    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
+        super().__init__(ainerd, agent=agent, digest=digest)
+        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
+        self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
+        self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
+        self._writer = ResultWriter(self._results)
+        self._begun: dict[str, ResultRecord] = {}  # as they were last written
+        self._digests = set[str]()  # of the results that this store began
+
+    @property
+    def seems_away(self) -> bool:
+        """Whether the server did not answer the last request to write."""
+        return self._writer.seems_away
+
+    def begin(self, record: ResultRecord) -> str:
+        """Write that a run is being analysed, and return the key of its result.
+
+        A complete (partial, growing) result with the same key is left as it is; a failed or half-written one begins
+        anew. If the same agent has a complete result of the same unit with other parameters, the new one supersedes it.
+        """
+        self.take(record)
+        return record.key
+
+    def take(self, record: ResultRecord) -> str | None:
+        """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
+        if record.supersedes is None:
+            record = record.changed(supersedes=self._predecessor(record))
+        self._digests.add(record.digest)
+        record = record.changed(status="computing")
+        answer = self._writer.write(record, unless=(*FINAL, "growing"))
+        if not answer.written:
+            return answer.former
+        self._begun[record.key] = record
+        return None
+
+    def complete(
+        self,
+        key: str,
+        analysis: Analysis,
+        *,
+        status: str | None = None,
+        series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Write the analysis of a run that was begun.
+
+        Parameters
+        ----------
+        key : str
+            From `begin`.
+        analysis : Analysis
+        status : {"complete", "partial", "growing"}, optional
+            Default: the status of the analysis.
+        series : mapping of str to (times, values), optional
+            Values monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
+            with the columns ``time`` and ``x``, and the numbers ``x_mean``, ``x_min``, ``x_max`` and ``x_last``.
+        **changes
+            Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added to the
+            existing ones.
+
+        Returns
+        -------
+        bool
+            False if the result was complete already and nothing was written.
+
+        Raises
+        ------
+        KeyError
+            If no such result was begun.
+        ValueError
+            If the analysis does not make a valid `ResultRecord`.
+        """
+        record = self._last_record(key)
+        if record.status in FINAL:
+            return False
+        tables = {
+            name: pd.DataFrame({"time": np.asarray(times, float), name: np.asarray(values, float)})
+            for name, (times, values) in (series or {}).items()
+        }
+        record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
+        tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
+        parts = {name: Part(analysis.arrays[name], analysis.dims.get(name)) for name in record.arrays}
+        answer = self._writer.write(record, parts | {name: Part(table) for name, table in tables.items()})
+        if record.status == "growing":
+            self._begun[key] = record
+        return answer.written
+
+    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
+        """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
+
+        Returns False if there is a complete result, which stays.
+        """
+        record = self._last_record(key)
+        if record.status in FINAL:
+            return False
+        record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
+        return self._writer.write(record).written
+
+    def label(self, key: str, **label: Any) -> None:
+        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request.
+
+        KeyError if the result does not exist.
+        """
+        merge_metadata(self._results, key, {**label, "awaits_regime": None}, LABEL_S)
+        if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
+            self._begun[key] = growing.changed(**label)
+
+    def close(self, key: str) -> bool:
+        """Write that the result of a series is finished; False if it is not growing."""
+        node = result_node(self._results, key)
+        if node.metadata["status"] != "growing":
+            return False
+        record = ResultRecord.from_metadata(node.metadata)
+        status = "failed" if record.embedding is None else "complete"
+        node.replace_metadata(record.changed(status=status).metadata(), drop_revision=True)
+        return True
+
+    def add_configuration(
+        self,
+        record: ConfigurationRecord,
+        arrays: Mapping[str, ArrayLike],
+        dims: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> str:
+        """Write the configuration of all results with these parameters, unless it exists, and return its key.
+
+        `arrays` and the names of their dimensions are given by name.
+        """
+        parent, _ = create_node(self.container, "configurations", {}, None)
+        node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
+        if not node.metadata["arrays"]:
+            write_nodes(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
+            shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
+            node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
+        return record.digest
+
+    def _last_record(self, key: str) -> ResultRecord:
+        """Return the record of a result that was begun, as it was last written."""
+        begun = self._begun.pop(key, None)
+        return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
+
+    def _predecessor(self, record: ResultRecord) -> str | None:
+        """Return the key of the newest result of the same unit and agent with other parameters.
+
+        This takes a request only if there can be one.
+        """
+        known = self._rows.known
+        if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
+            return None
+        known = self._rows.read()
+        events = known.column("event")
+        same = pd.isna(events) if record.event is None else events == record.event
+        same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)
+        for name in ("raw_uid", "agent"):
+            same &= known.column(name) == getattr(record, name)
+        others = known.at(same)
+        return max(zip(map(str, others.column("created")), others.frame.index, strict=True), default=("", None))[1]
+
+
+def _completed(
+    record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame], status: str
+) -> ResultRecord:
+    """Return the record with an analysis; `tables` are the series by name, with the columns ``time`` and that name."""
+    summary, units = dict(analysis.summary), dict(analysis.units)
+    for name, table in tables.items():
+        numbers = {f"{name}_{statistic}": x for statistic, x in _statistics(table[name]).items()}
+        unit = record.units.get(name)
+        units |= {"time": "s"} | (dict.fromkeys(numbers, unit) if unit else {})
+        summary |= numbers
+    try:
+        return _added(
+            record,
+            status=status,
+            reason=None,
+            retake=None,
+            embedding=analysis.embedding,
+            novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
+            model=analysis.model,
+            calibration=analysis.calibration,
+            summary=summary,
+            start={name: x for name, x in record.start.items() if name not in summary | record.summary},
+            units=units,
+            arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
+            series={name: len(table) for name, table in tables.items()},
+            tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
+        )
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
+        raise ValueError("; ".join(problems)) from None
+
+
+def _added(record: ResultRecord, **changes: Any) -> ResultRecord:
+    """Return a copy with some fields changed; positions, summary and units are added to the existing ones."""
+    for name in _ADDED & set(changes):
+        changes[name] = getattr(record, name) | dict(changes[name])
+    return record.changed(**changes)
+
+
+def _statistics(values: pd.Series) -> dict[str, float]:
+    known = values[np.isfinite(values)]
+    if known.empty:
+        return {}
+    return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}

@@ -1,0 +1,102 @@
+"""The numbers that the events of a run hold, with their times."""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ainerd.documents._detector import unit_in
+from ainerd.documents._storage import FrameError
+from ainerd.units import UnitError, converted, same_unit
+
+logger = logging.getLogger(__name__)
+
+CLOCKS_S = 1.0  # between a time stamp and the time of its event, beyond which they are of different clocks
+
+
+class Reading(NamedTuple):
+    """A number that an event holds: its time in seconds since the epoch, and the stream and number of the event."""
+
+    time: float
+    value: float
+    stream: str
+    number: int
+
+
+class Readings:
+    """All scalar numbers of the events of a run.
+
+    Parameters
+    ----------
+    wanted : mapping of str to str
+        Units by data key. Readings in other units are converted.
+
+    Attributes
+    ----------
+    times : dict
+        Time of each event, by its stream and number.
+    """
+
+    def __init__(self, wanted: Mapping[str, str]) -> None:
+        self._wanted = wanted
+        self._units: dict[str, tuple[str, str]] = {}  # stated and wanted, of readings that are converted
+        self._by_key: dict[str, list[Reading]] = defaultdict(list)
+        self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
+        self.times: dict[tuple[str, int], float] = {}
+
+    def of(self, key: str) -> list[Reading]:
+        """Return the readings of a data key, in order of time: streams may be separate."""
+        return sorted(self._by_key.get(key, []))
+
+    def describe(self, data_keys: Mapping[str, Any]) -> None:
+        """Note which readings are in another unit than the one wanted; FrameError if one cannot be converted."""
+        for key, wanted in self._wanted.items():
+            if (unit := unit_in(data_keys, key)) and not same_unit(unit, wanted):
+                try:
+                    converted(1.0, unit, wanted)
+                except UnitError as error:
+                    raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
+                self._units[key] = unit, wanted
+
+    def take(self, stream: str, number: int, doc: Mapping[str, Any]) -> None:
+        """Keep the numbers of an event. Of an event that is taken again the first readings count."""
+        if (stream, number) in self.times:
+            return
+        data, timestamps = (doc.get(part) or {} for part in ("data", "timestamps"))
+        read_at = self.times[stream, number] = _number(doc.get("time")) or 0.0
+        for key, value in data.items():
+            if (scalar := _number(value)) is not None:
+                if key in self._units:
+                    scalar = float(converted(scalar, *self._units[key]))
+                at = self._time_of(key, _number(timestamps.get(key)), read_at)
+                self._by_key[key].append(Reading(at, scalar, stream, number))
+
+    def _time_of(self, key: str, stamp: float | None, read_at: float) -> float:
+        """Return the time of a reading: its time stamp, or the time of its event if their clocks differ.
+
+        A time stamp comes from the machine of the device, whose offset is not known; an old one is the time when the
+        value last changed. Either way the value was read when the event says it was.
+        """
+        if stamp is None or math.isnan(stamp):  # the schema allows anything as a time
+            return read_at
+        if read_at and abs(stamp - read_at) > CLOCKS_S:
+            if stamp > read_at and key not in self._other_clocks:
+                logger.warning(
+                    "the clock of %r is %.3g s ahead of that of the documents: its readings have the times of their "
+                    "events", key, stamp - read_at,
+                )  # fmt: skip
+            self._other_clocks.add(key)
+        return read_at if key in self._other_clocks and read_at else stamp
+
+
+def _number(value: Any) -> float | None:
+    """Return a number as a float, or None for any other value and for numbers too large for a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
