@@ -104,7 +104,7 @@ def put_bundle(
     """Write the node of a result and its file in one request, whole or not at all.
 
     Returns None if the server has no route for this. If the server does not answer, or has an error of its own, the
-    request is made `ATTEMPTS` times, and finds a node that is written already; a server that hangs is given `QUICK_S`. Runs
+    request is made `ATTEMPTS` times, and finds a written node; a server that hangs is given `QUICK_S`. Runs
     that cannot be written wait elsewhere. ClientError if the result is refused.
     """
     file = b"" if parts is None else bundle(parts, record.units)
