@@ -112,7 +112,7 @@ def test_an_atlas_of_nothing_labels_nothing(technique, store):
         kept(atlas, store)
 
 
-def test_what_may_order_the_results_are_readings_positions_and_their_order(technique, store):
+def test_covariates_are_readings_positions_and_the_order_of_the_results(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     atlas.add(outcome("a", x=1.0, readings={"age": 60.0}))
     atlas.add(outcome("b", positions={"y": 3.0}, readings={"age": 90.0, "heat": 1.0}))

@@ -259,7 +259,7 @@ def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
     assert other.explorer.excluded == [] and set(other.peek()) >= {"y", "z"}
 
 
-def test_where_the_spread_of_a_regime_is_not_known_the_explorer_goes_without(make, technique):
+def test_the_explorer_works_without_the_spread_of_a_regime(make, technique):
     technique.regime_width = None
     campaign = make()
     campaign.answer(outcome("a"))

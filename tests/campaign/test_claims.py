@@ -191,7 +191,7 @@ def test_half_of_a_sample_is_not_all_of_it(judging):
     assert not [line for line in Claims(judging).update(halves, Components(((0,), (1,)))) if SAMPLE in line]
 
 
-def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(technique):
+def test_a_kind_that_differs_from_the_session_is_logged_at_its_second_exposure(technique):
     far = {(0, 1): Border(8.6, 5.0, (5, 2))}
     claims = Claims(technique)  # it needs no simulated regimes
     assert claims.update(seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
@@ -250,7 +250,7 @@ def test_claims_of_other_parameters_are_not_continued(judging):
     assert not Claims(judging).restore(claims.state())
 
 
-def test_the_next_session_says_what_became_of_a_claim(make, judging, store):
+def test_the_next_session_logs_the_change_of_a_claim(make, judging, store):
     campaign = make()
     for i, p in enumerate((0.001, 0.001)):
         campaign.answer(outcome(f"run {i}", x=float(i), z=3.0, novelty_p=p, novel=True))

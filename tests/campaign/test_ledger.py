@@ -99,7 +99,7 @@ def several(store):
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
-def test_only_what_a_dead_session_left_is_closed(ledger, several, is_shared):
+def test_only_suggestions_of_a_dead_session_are_closed(ledger, several, is_shared):
     known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
     ledger.close_open(known, {"own"}, ago(25), is_shared=is_shared)
     statuses = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}

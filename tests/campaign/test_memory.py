@@ -27,5 +27,5 @@ def test_missing_fields_of_a_result_are_none(store):
     assert [each.readings for each in remembered(store, ("x", "y"), ("age",))] == [{}, {}, {"age": 60.0}, {}]
 
 
-def test_of_nothing_nothing_is_remembered(store):
+def test_without_results_nothing_is_remembered(store):
     assert remembered(store, ("x", "y"), ()) == []

@@ -24,7 +24,7 @@ def test_a_fetched_position_is_taken_and_then_measured(make, store):
     assert campaign.given_at(first.fetched["position"]) is None  # another one there has no suggestion
 
 
-def test_another_fetch_supersedes_what_was_not_measured(make, store):
+def test_another_fetch_supersedes_unmeasured_suggestions(make, store):
     campaign = make()
     first, second = (campaign.apply(Next()) for _ in range(2))
     one, two = (answer.fetched["suggestion"] for answer in (first, second))

@@ -53,7 +53,7 @@ def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size,
     assert notices.advice is None and store.lines == []
 
 
-def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
+def test_a_missing_gap_is_logged_once_and_taken_back(notices, store):
     def look(*groups):
         before = len(store.lines)
         notices.post(outcome("a"), None, False, "", Structure(Components(groups)))
@@ -70,7 +70,7 @@ def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
     assert look((1,)) == []  # the others are gone
 
 
-def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
+def test_a_path_and_its_breaks_are_posted_once(notices, store):
     def look(groups, paths=(), breaks=()):
         before = len(store.lines)
         notices.post(outcome("a"), None, False, "", Structure(Components(groups), paths, breaks))

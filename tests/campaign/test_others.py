@@ -91,7 +91,7 @@ def test_without_tiled_no_position_is_handed_out(make, store):
     assert len(campaign.suggest(1)) == 1
 
 
-def test_what_a_dead_session_accepted_keeps_its_place_and_what_it_proposed_does_not(make, store):
+def test_accepted_points_of_a_dead_session_keep_their_place_and_proposed_ones_do_not(make, store):
     dead = make(**SHARED)
     (accepted,), proposed = dead.suggest(1), dead.peek()
     for id, record in store.saved.items():  # an hour ago

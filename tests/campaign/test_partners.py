@@ -106,7 +106,7 @@ def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_
     assert "found something" not in slow.measure()[1]
 
 
-def test_a_look_is_one_request_for_what_changed(client, monkeypatch):
+def test_a_look_is_one_request_for_changes(client, monkeypatch):
     slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
     structure.measure({"x": 1.2, "y": 8.8})
     partners = Partners(slow.store, [*BOUNDS], ["structure", "a third", "a fourth"])
@@ -141,7 +141,7 @@ def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     assert slow.campaign.peek() == before
 
 
-def test_of_results_analysed_again_the_newest_counts_and_only_what_is_novel_to_the_partners():
+def test_the_newest_of_several_analyses_counts_and_only_positions_that_are_novel_to_the_partners():
     def table(**changes):
         rows = {
             "a": ("slow", 1.0, 2.0, True, 0.01, None, "complete"),

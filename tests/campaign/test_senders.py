@@ -102,7 +102,7 @@ def given(make, store, sender, verb, *, accounts, review):
     "It neither approves, nor undoes the decision of a person, nor widens the bounds",
 )
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_each_sender_may_do_what_it_may(make, store, verb):
+def test_each_sender_has_its_rights(make, store, verb):
     for (accounts, review), may in {
         (False, False): ONE_KEY, (True, False): ACCOUNTS, (True, True): REVIEW,
     }.items():  # fmt: skip

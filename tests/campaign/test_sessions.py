@@ -337,7 +337,7 @@ def decided(session):
     return state.held and state.held["why"], explorer.excluded, explorer.bounds, state.names, state.reference
 
 
-def test_sessions_on_a_server_with_accounts_adopt_what_a_person_decided(shared, store):
+def test_sessions_on_a_server_with_accounts_adopt_decisions_of_a_person(shared, store):
     make, give = shared
     one, other = make(), make()
     one.answer(outcome("a", z=1.0))  # a regime to be named

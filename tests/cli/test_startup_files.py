@@ -106,7 +106,7 @@ def written(folder, layout, devices):
     return startup
 
 
-def test_what_was_written_measures_in_a_fresh_session(environment, tmp_path):
+def test_the_written_files_measure_in_a_fresh_session(environment, tmp_path):
     written(tmp_path, "ophyd", OPHYD)
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-m", "IPython", f"--profile-dir={tmp_path / 'profile'}", "-c", CHECK]
@@ -114,7 +114,7 @@ def test_what_was_written_measures_in_a_fresh_session(environment, tmp_path):
     assert done.returncode == 0 and "measured" in done.stdout, done.stdout + done.stderr
 
 
-def test_what_was_written_measures_with_ophyd_async(environment, tmp_path):
+def test_the_written_files_measure_with_ophyd_async(environment, tmp_path):
     pytest.importorskip("ophyd_async.sim")
     names = {}
     for file in sorted(written(tmp_path, "ophyd-async", ASYNC).glob("*.py")):
@@ -125,7 +125,7 @@ def test_what_was_written_measures_with_ophyd_async(environment, tmp_path):
         names["agent"].close()
 
 
-def test_what_was_written_measures_in_a_package_of_bits(environment, tmp_path, monkeypatch):
+def test_the_written_files_measure_in_a_package_of_bits(environment, tmp_path, monkeypatch):
     package = tmp_path / "instrument"
     init(tmp_path, "bits", package)
     (package / "__init__.py").touch()
@@ -149,7 +149,7 @@ def test_settings_that_exist_are_kept(tmp_path):
     assert again.read_text() == first.read_text()
 
 
-def test_a_session_without_the_devices_is_told_which(tmp_path):
+def test_a_session_without_the_devices_gets_their_names(tmp_path):
     init(tmp_path, "ophyd", tmp_path / "startup")
     written = (tmp_path / "startup" / "90_ainerd.py").read_text()
     with pytest.raises(SystemExit, match="no RE, camera, sample_x, sample_y: a startup file before this one"):

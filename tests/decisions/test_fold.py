@@ -78,7 +78,7 @@ def test_a_position_is_proposed_handed_out_and_measured():
     ]  # fmt: skip
 
 
-def test_who_is_first_in_the_order_has_the_position():
+def test_the_first_session_in_the_order_has_the_position():
     one, other = proposed("a", session="one"), proposed("b", x=5.05, session="other")
     for events, waits in (([one, other], "a"), ([other, one], "b")):
         state, _ = fold(*events)
@@ -133,7 +133,7 @@ def test_places_in_the_queue_and_in_review():
     assert [each.id for each in state.waiting] == [*order, adds[0].id, adds[1].id]
 
 
-def test_other_bounds_and_boxes_withdraw_what_lies_outside_in_all_queues():
+def test_other_bounds_and_boxes_withdraw_positions_outside_in_all_queues():
     inside, outside = commands.Add(position={"x": 1.0, "y": 1.0}), commands.Add(position={"x": 9.0, "y": 9.0})
     before = [asked(inside, x=1.0, y=1.0), asked(outside, "other", x=9.0, y=9.0), proposed("own", session="third")]
     state, effects = fold(*map(began, ("me", "other", "third")), *before, set_bounds(5.0))
@@ -298,7 +298,7 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
         reduce(START, Proposed(session="me", suggestion={"_id": "a", "reason": "so"}), RULES)
 
 
-def test_what_follows_from_a_command_is_written_once_and_the_answer_last():
+def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
     hold = commands.Hold(by="Ann", why="tea")
     node, again = (asked(hold).model_copy(update={"is_node": True}) for _ in range(2))
     _, effects = fold(node, again, asked(hold))

@@ -131,7 +131,7 @@ def session(tmp_path_factory, bank_file):
                 atexit.unregister(close)
 
 
-def test_the_tutorial_leaves_what_it_says(session):
+def test_the_tutorial_leaves_its_results(session):
     table = session["agent"].results.table()
     assert table["status"].tolist() == ["complete"] * 5
     assert session["c2"].shape == (18, 256, 256)
@@ -141,7 +141,7 @@ def test_the_tutorial_leaves_what_it_says(session):
     assert "rejected (" in session["agent"].log()["text"].str.cat()
 
 
-def test_the_tutorial_shows_what_a_session_shows(session):
+def test_the_tutorial_shows_the_output_of_a_session(session):
     page = (DOCS / "tutorial/first-session.md").read_text()
     texts = {block[2]: block[4] for block in tutorial.BLOCK.finditer(page) if block[4]}
     outputs = dict(session["shown"])
@@ -162,7 +162,7 @@ def test_the_store_and_tiled_alone_find_the_same(session):
     assert (page["c2"][0] == page["first_bin"]).all()
 
 
-def test_a_file_gives_what_its_run_gave(session):
+def test_a_file_gives_the_result_of_its_run(session):
     page = run_page("how-to/analyze-a-file.md", {})
     results = session["agent"].results
     of_runs = [abs(results.array(key, "c2") - page["c2"]).max() for key in results.table().index]
@@ -239,7 +239,7 @@ EXPLAINED = ["explanation/reduced-two-time.md", "explanation/novelty.md", "expla
 
 
 @pytest.mark.parametrize("name", EXPLAINED)
-def test_what_is_explained_is_so(name, part_of_bank):
+def test_explanations_are_true(name, part_of_bank):
     page = run_page(name, {})
     if "flagged" in page:
         assert 0 < page["flagged"] < 0.06

@@ -45,7 +45,7 @@ def examples():
 
 
 @pytest.mark.parametrize("test", [*examples()])
-def test_an_example_shows_what_is_returned(test, request):
+def test_an_example_shows_its_result(test, request):
     code = ast.parse("".join(each.source for each in test.examples))
     names = [node for node in ast.walk(code) if isinstance(node, ast.Name)]
     used = {n.id for n in names} - {n.id for n in names if isinstance(n.ctx, ast.Store)}

@@ -25,7 +25,7 @@ def test_the_time_of_a_frame_must_be_known():
 
 
 @pytest.mark.parametrize(("page", "least"), [("docs/explanation/limits.md", 16), ("SECURITY.md", 11)])
-def test_each_row_names_what_shows_it(page, least):
+def test_each_row_names_its_evidence(page, least):
     rows = [x for x in (ROOT / page).read_text().splitlines() if x.startswith("| ") and not x.endswith("| shown by |")]
     assert len(rows) >= least
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))

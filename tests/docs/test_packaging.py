@@ -77,7 +77,7 @@ def test_the_locked_versions_are_those_that_tests_run_with():
     assert "://" not in text and not {"torch", "pytest"} & locked.keys()
 
 
-def test_how_to_cite_it_is_readable():
+def test_the_citation_is_readable():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     zenodo = json.loads((ROOT / ".zenodo.json").read_text())
     assert citation["title"] == PROJECT["name"] and zenodo["license"] == citation["license"] == PROJECT["license"]

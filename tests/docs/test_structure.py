@@ -33,7 +33,7 @@ def imports():
     return structure.imports_of_folders()
 
 
-def test_only_what_many_folders_use_lies_loose_at_the_top():
+def test_only_modules_of_many_folders_lie_at_the_top():
     modules = {path.stem for path in SOURCE.glob("*.py")}
     shared = {"hdf5_files", "jobs", "knobs", "processes", "threads", "units", "words"}
     assert modules <= {"__init__", "__main__", *shared}

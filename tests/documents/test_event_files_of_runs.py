@@ -185,7 +185,7 @@ def test_documents_of_the_rigaku_at_aps_8id_i(tmp_path):
     run.close()
 
 
-def test_what_cannot_be_read_says_why(tmp_path):
+def test_an_unreadable_file_has_a_reason(tmp_path):
     frames = frames_of(4)
     write_rigaku(tmp_path / "a.bin", frames)
     inside = tmp_path / "inside"

@@ -128,7 +128,7 @@ def fly(parts, is_known=True):
 
 
 @pytest.mark.parametrize("kind", FLOWN)
-def test_an_exposure_of_a_detector_that_flies_has_what_was_read_with_it(kind):
+def test_an_exposure_of_a_detector_that_flies_has_its_readings(kind):
     parts, expected = FLOWN[kind]
     run = fly(parts)
     assert run.n_events == 2 and [run.reading("x", event) for event in (1, 2)] == expected

@@ -178,7 +178,7 @@ def test_frames_that_another_process_did_not_close_yet_are_late(tmp_path):
 
 
 @pytest.mark.parametrize("is_changed", [True, False])
-def test_what_was_read_while_a_file_changed_is_discarded(tmp_path, monkeypatch, is_changed):
+def test_values_read_while_a_file_changed_are_discarded(tmp_path, monkeypatch, is_changed):
     path = put(tmp_path / "m.h5", libver="earliest")
     reader = FrameReader(path, "d", PIXELS, SHAPE)
 

@@ -115,7 +115,7 @@ def test_the_last_of_each_few_frames_is_whole(every, first):
 
 @pytest.mark.parametrize("shape", [(12, NY, NX), (4, 3, NY, NX), (12, 1, NY, NX)])
 @pytest.mark.parametrize("last", [1, 2, 12])
-def test_of_tiled_the_window_of_the_pixels_is_asked_for(movie, monkeypatch, shape, last):
+def test_tiled_is_asked_for_the_window_of_the_pixels(movie, monkeypatch, shape, last):
     """The stream has two frames before the resource; an index may hold several frames, and a request only one index."""
     held, asked = np.arange(np.prod(shape)).reshape(shape), []
     node = SimpleNamespace(shape=shape, dtype=held.dtype, item={"links": {"full": "here"}})

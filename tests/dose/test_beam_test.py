@@ -16,7 +16,7 @@ def test_a_shorter_time_in_the_stronger_beam_is_an_effect():
     assert verdict.text.startswith("the beam changes the dynamics: tau at transmission 1 is 0.50 ± 0.03 of that at 0.1")
 
 
-def test_a_steady_change_is_no_effect_of_the_transmission_and_is_said():
+def test_a_steady_change_is_no_effect_of_the_transmission_and_is_reported():
     verdict = BeamVerdict.of(paces(1.0, 1.3, 1.69), 0.1, 1.0)
     assert verdict.has_effect is False and verdict.ratio == pytest.approx(1.0)
     assert verdict.text.endswith("from the first to the last exposure tau changed by +69%: by dose, or by age")

@@ -39,7 +39,7 @@ def test_an_exposure_covers_the_relaxation_time_of_its_neighbour(tau_s):
     assert exposure.frame_time_s <= tau_s / 2 and exposure.seconds >= 5 * tau_s
 
 
-def test_what_does_not_decay_is_exposed_longer_and_what_is_too_fast_faster():
+def test_a_slow_sample_is_exposed_longer_and_a_fast_one_faster():
     slow = proposed(proposer(Known(HERE, Pace(above_s=20.0, contrast=0.2, counts=0.1), USUAL)))
     assert slow.seconds > 10 * USUAL.seconds
     fast = proposed(proposer(Known(HERE, Pace(below_s=1e-3), USUAL)))
@@ -92,7 +92,7 @@ def test_any_exposure_that_is_proposed_fits_modes_and_dose():
             assert OPTIONS.objection(proposal[0]) is None and OPTIONS.dose(proposal[0]) <= left
 
 
-def test_where_the_neighbourhood_scatters_less_more_light_is_used():
+def test_more_light_is_used_if_the_neighbourhood_scatters_less():
     bright, dim = np.array([0.0, 0.0]), np.array([10.0, 0.0])
     paces = {1.0: bright, 0.05: dim}  # counts per pixel and frame
     known = [Known(at, Pace(tau_s=0.1, error_s=0.01, contrast=0.2, counts=n), USUAL) for n, at in paces.items()]
@@ -216,14 +216,14 @@ def test_the_nearer_exposures_tell_more_of_the_time_and_how_sure_it_is():
         (Pace(), np.log10(1e-3) + 1.0, 1.0),  # ten frames
     ],
 )
-def test_where_no_time_was_measured_it_is_expected_beyond_the_limit(pace, mean, spread):
+def test_an_unmeasured_time_is_expected_beyond_the_limit(pace, mean, spread):
     of = Proposer(ONE_TIME, reach=1.0, beam=0.1)
     of.learn(Known(HERE, pace, USUAL))
     exposure, _ = of.propose(HERE, 1e9)
     assert exposure.n_frames == np.clip(np.ceil(15 * 10 ** (mean + 2 * spread) / 0.1), 10, 100_000)
 
 
-def test_of_many_frame_times_one_is_taken_that_resolves_the_shortest_time_and_covers_the_longest():
+def test_the_frame_time_resolves_the_shortest_time_and_covers_the_longest():
     options = ExposureOptions(
         modes=[{"frame_time_s": (1e-4, 1.0), "frames": (100, 10**6)}], flux=1.0, limit=1e9, longest_s=1e4
     )
@@ -281,7 +281,7 @@ def test_a_time_is_measured_again_if_it_is_a_fifth_less_sure_than_wanted():
         (1e-3, (1e-4, (10, 10**6)), (5e-5, (10, 10**6)), 0),  # both do: the shorter one
     ],
 )
-def test_of_two_modes_that_one_is_taken_which_covers_more_and_else_the_shorter_one(tau_s, first, second, expected):
+def test_the_mode_that_covers_more_is_taken_and_else_the_shorter_one(tau_s, first, second, expected):
     modes = [{"frame_time_s": (dt, dt), "frames": frames} for dt, frames in (first, second)]
     options = ExposureOptions(modes=modes, flux=1e-9, limit=1e9, longest_s=1e9)
     of = Proposer(options, reach=1.0, beam=0.1)

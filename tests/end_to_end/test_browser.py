@@ -176,7 +176,7 @@ def test_a_lasso_filters_the_table(browser):
 
 
 @pytest.mark.timeout(400)
-def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
+def test_the_agent_follows_a_person_who_takes_and_rejects(browser, session):
     page = browser.page
     page.fill("[data-ainerd=who]", "Ann")
     begun, goes_on = [], threading.Event()

@@ -69,7 +69,7 @@ def test_no_number_comes_from_a_refused_model_or_is_smaller_than_its_error(explo
         assert not 0.99 * 2.5 < known.get("kww_exponent", 1) and known.get("kww_exponent", 1) > 0.202
 
 
-def test_the_sample_was_where_the_suggestion_said(explored):
+def test_the_sample_was_at_the_suggested_position(explored):
     table = explored.table().set_index("raw_uid")
     suggestions = explored.agent.results.suggestions()
     measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid")
@@ -216,7 +216,7 @@ def test_the_agent_remembers_and_measures_a_persons_point_next_and_no_rejected_o
     assert rejected["sample_x"] != 9.0
 
 
-def test_explore_refuses_in_one_line_what_cannot_work(explored):
+def test_explore_refuses_bad_options_in_one_line(explored):
     with pytest.raises(ValueError, match="number of positions"):
         explored.agent.explore(0)
     with pytest.raises(ValueError, match="outside its bounds"):

@@ -273,7 +273,7 @@ def test_two_agents_of_one_configuration_write_one_result_per_run(session, recor
 
 
 @pytest.mark.fault("One of two agents with the same parameters cannot read the frames", "The result of the other stays")
-def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recorded, beside, tmp_path):
+def test_an_agent_that_fails_does_not_undo_a_result_of_another(session, recorded, beside, tmp_path):
     _, store, agent = beside
     agents = [agent(), agent(frames=tmp_path)]
     for name, doc in recorded[0]:

@@ -139,7 +139,7 @@ def test_raw_runs_have_scan_numbers_and_samples(browser, client):
     assert browser.wrong == []
 
 
-def test_of_two_browsers_that_disagree_the_first_counts(browser, chromium, client, server, store):
+def test_the_first_of_two_browsers_that_disagree_counts(browser, chromium, client, server, store):
     id = propose(store)
     other = Browser(chromium.new_page(viewport={"width": 1400, "height": 1000}), client, server)
     for each, who in ((browser, "Ann"), (other, "Bob")):

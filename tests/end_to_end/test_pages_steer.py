@@ -105,7 +105,7 @@ def meanwhile():
         raise problems[0]
 
 
-def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwhile):
+def test_a_plan_follows_a_person_who_rejects_and_takes(reviewed, person, meanwhile):
     seen = []
 
     def act():

@@ -223,7 +223,7 @@ def test_without_an_environment_nothing_is_started(closed, observer):
     assert not closed.manager.status(reload=True)["queue_autostart_enabled"]
 
 
-def test_what_the_environment_does_not_have_is_named(beamline, observer):
+def test_missing_packages_of_the_environment_are_named(beamline, observer):
     with pytest.raises(ValueError, match="no device eiger; there are .*lambda750k"):
         steer(observer, beamline.manager, detector="eiger")
     with pytest.raises(ValueError, match="no plan mesure; there are count, measure"):

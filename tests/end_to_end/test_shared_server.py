@@ -276,7 +276,7 @@ def explored(live):
 
 
 @pytest.mark.skipif(not (POSTGRES and REDIS), reason="PostgreSQL or Redis is not installed")
-def test_a_second_process_says_at_once_what_is_written_through_the_first(servers, live):
+def test_a_second_process_reports_at_once_nodes_written_through_the_first(servers, live):
     _, table, runs, results = live
     assert len({*servers}) == 2
     until(lambda: {*table["raw_uid"]} <= {uid for uid, changed in runs if changed is None})
@@ -502,7 +502,7 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     "A program writes a command with the name of the agent, or a service sends one, to undo the decision of a person",
     "The agent refuses, and the decision stays",
 )
-def test_only_a_person_undoes_what_a_person_decided(reviewed, asks):
+def test_only_a_person_undoes_a_decision_of_a_person(reviewed, asks):
     agent, store = reviewed.agent, reviewed.store
     node, bounds = AgentNode(store.container, "reviewed"), agent.bounds
     forged = {"by": "reviewed", "verified": True, "person": True, "principal": "0" * 32}

@@ -67,7 +67,7 @@ def test_a_calibration_has_the_evidence_of_each_look_and_as_many_regimes_as_aske
     assert 700 <= calibrated.smallest.size < 706 and 700 / 6 < calibrated.whole.size < 700 / 2
 
 
-def test_a_night_ranks_each_regime_alone_and_the_sample_by_what_was_its_largest_component(calibrated):
+def test_a_night_ranks_each_regime_alone_and_the_sample_by_its_largest_component(calibrated):
     of, number = np.array([0, 1, 0, 1, 1, 0, 2, 0, 0]), np.array([0, 0, 1, 1, 2, 2, 0, 3, 4])
     _, z = regimes(3, np.random.default_rng(6))
     usual, strange = [0.5, 0.9, 0.4, 0.7, 0.2], [0.02, 0.03, 0.02, 0.6, 0.4]

@@ -34,7 +34,7 @@ def test_the_coordinate_is_the_arc_length():
 
 
 @pytest.mark.parametrize("scrambled", [False, True])
-def test_a_slow_change_is_a_path_by_what_it_follows(scrambled):
+def test_a_slow_change_is_a_path_by_its_covariate(scrambled):
     covariates = []
     for seed in range(20):
         rng = np.random.default_rng(seed)

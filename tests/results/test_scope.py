@@ -47,7 +47,7 @@ def test_an_analyst_compares_only_results_of_one_agent_and_digest(both, store):
     assert store.similar(keys["a"]).empty and list(store.similar([0.0, 0.0]).index) == [keys["c"]]
 
 
-def test_another_process_sees_what_this_one_writes(both, record, analysis):
+def test_another_process_sees_writes_of_this_one(both, record, analysis):
     stores, _ = both
     key = stores["a"].begin(record(agent="a", parameters=FINE))
     assert stores["a"].table()["status"].tolist().count("computing") == 1

@@ -173,7 +173,7 @@ def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
             store[run]
 
 
-def test_of_two_scans_with_one_number_a_person_chooses():
+def test_a_person_chooses_between_two_scans_with_one_number():
     metadata = {"a": (1.0, "failed", "y"), "b": (2.0, "complete", "x"), "c": (2.0, "failed", "x")}
     results = {
         key: {"scan_id": 3, "run_time": time, "status": status, "raw_uid": uid}

@@ -240,7 +240,7 @@ def test_an_empty_store(store):
     assert "0 results, 0 failed, 0 novel, no regimes yet" in repr(store)
 
 
-def test_errors_name_what_is_missing(store, ainerd, record, analysis):
+def test_errors_name_missing_parts(store, ainerd, record, analysis):
     key = put(store, record(), analysis())
     with pytest.raises(KeyError, match="has no 'saxs': there are c2"):
         store.array(key, "saxs")

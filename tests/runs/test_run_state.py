@@ -26,7 +26,7 @@ def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
     assert made.seen == [1, 2, 3]  # readings are there while frames come
 
 
-def test_the_number_of_frames_is_what_came_where_nobody_says(toy, scanned, movies):
+def test_the_number_of_frames_is_counted_if_it_is_not_announced(toy, scanned, movies):
     technique = toy()
     _, sink = fed(technique, scanned(movies(5, 7)))
     assert technique.made[0].info.n_frames is None

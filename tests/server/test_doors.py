@@ -87,7 +87,7 @@ def test_nobody_gets_an_answer_without_a_key(shared, embedded):
     assert all(nobody[shared.http][route][0] < 500 for route in shared.routes if str(route) in OPEN)
 
 
-def test_a_key_opens_what_it_allows_and_no_more(shared):
+def test_a_key_opens_its_scopes_and_no_more(shared):
     for route in shared.routes:
         reads = route.method in ("GET", "WS")
         if (not reads or "{path" in route.path or "later" in route.path) and "v1/ainerd" not in route.path:
@@ -101,7 +101,7 @@ def test_a_key_opens_what_it_allows_and_no_more(shared):
     }  # fmt: skip
 
 
-def test_what_nobody_uses_is_switched_off(embedded, shared):
+def test_unused_parts_are_switched_off(embedded, shared):
     for path in (
         "/zarr/v2/.zattrs",
         "/zarr/v3/zarr.json",

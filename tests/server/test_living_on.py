@@ -102,7 +102,7 @@ def test_serve_keeps_its_port_and_sessions_find_it(tmp_path):
         assert server.uri == uri
 
 
-def test_where_another_process_may_run(monkeypatch):
+def test_the_place_of_another_process_is_named(monkeypatch):
     child = subprocess.Popen(["sleep", "60"])
     theirs = {**whereabouts(), "pid": child.pid}
     assert f"(process {child.pid} of" in where_it_may_run(theirs)
@@ -124,7 +124,7 @@ def test_a_long_log_is_rotated(tmp_path, monkeypatch):
     assert log.with_name("server.log.1").read_bytes() == b"moreand many lines more"
 
 
-def test_an_account_without_a_name_is_told_by_its_number(monkeypatch):
+def test_an_account_without_a_name_has_its_number(monkeypatch):
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # of nobody

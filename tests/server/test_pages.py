@@ -297,7 +297,7 @@ def test_the_replay_route_returns_the_labels_of_each_refit(filled):
     assert first["label"] == {str(i): int(i > 2) for i in range(len(made))}
 
 
-def test_the_replay_route_returns_what_was_decided_at_each_moment(pages):
+def test_the_replay_route_returns_the_decisions_of_each_moment(pages):
     bounds, narrow = ({"sample_x": (0.0, high), "sample_y": (0.0, 10.0)} for high in (10.0, 5.0))
     box, place = {"sample_x": (1.0, 2.0)}, {"sample_x": 4.0, "sample_y": 4.0}
     add = commands.Add(id="mine", position=place)
@@ -363,7 +363,7 @@ def test_only_the_first_verdict_on_a_suggestion_counts(pages):
     "A suggestion is changed between a person's look and the click", "The verdict is refused, and nothing is measured"
 )
 @pytest.mark.parametrize("do", ["take", "reject"])
-def test_a_verdict_is_on_what_the_person_saw(pages, do):
+def test_a_verdict_is_on_the_suggestion_that_the_person_saw(pages, do):
     id = pages.suggestion(terms={"gain": 1.0, "n_frames": 100.0})
     suggestions = pages.store.container["suggestions"]
     (before,) = [each for each in pages.get("campaign")["suggestions"] if each["id"] == id]

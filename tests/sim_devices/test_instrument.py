@@ -37,7 +37,7 @@ def test_the_sample_is_asked_where_and_how_old_it_is(run_engine, instrument, ask
     assert 0 < asked[1]["age"] <= instrument.clock.now() - stopping
 
 
-def test_the_detector_sees_what_shutter_and_foils_let_through(run_engine, instrument):
+def test_the_detector_sees_the_light_behind_shutter_and_foils(run_engine, instrument):
     seen = {}
     for transmission in (1.0, 0.3):
         run_engine(bps.mv(instrument.attenuator, transmission))

@@ -193,7 +193,7 @@ def test_a_fault_raises_an_alarm(detector):
     assert state.get(use_monitor=False) == "Idle"
 
 
-def test_it_refuses_what_is_not_simulated_and_files_elsewhere(detector):
+def test_it_refuses_modes_that_are_not_simulated_and_files_elsewhere(detector):
     put("cam1:ImageMode", "Continuous")
     assert epics.caget("T:cam1:ImageMode_RBV", as_string=True) == "Multiple"
     assert b"Single or Multiple" in bytes(get("cam1:StatusMessage_RBV"))

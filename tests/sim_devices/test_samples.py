@@ -115,7 +115,7 @@ def test_solids_set_by_a_quarter_within_the_hour():
         assert 1.2 < drawn_at(sample, 5, 5, age_s=3600).tau_s / drawn_at(sample, 5, 5, age_s=0).tau_s < 1.3
 
 
-def test_some_parameters_are_outside_of_what_the_corpus_draws():
+def test_some_parameters_are_outside_the_corpus():
     seen, corpus = {}, {}
     rng = np.random.default_rng(0)
     for name, parameter in (

@@ -83,7 +83,7 @@ def nothing(position):
     return None
 
 
-def test_the_documents_say_what_the_files_hold(tmp_path):
+def test_the_documents_have_the_contents_of_the_files(tmp_path):
     files = acquisition(write(tmp_path), tmp_path)
     documents = list(files.documents(lambda position: f"at {position['sample_x']:g}"))
     run = read(documents, tmp_path)

@@ -286,7 +286,7 @@ def test_a_finished_run_is_read_with_few_requests(raw):
     assert len(requests) == 3  # streams, what the stream has, its table
 
 
-def test_a_look_asks_only_for_what_is_new(raw, gathered):
+def test_a_look_asks_only_for_new_nodes(raw, gathered):
     RE, hooks, seen, since = RunEngine({}), raw.context.http_client.event_hooks, [], time.time()
     RE.subscribe(TiledWriter(raw, batch_size=1))
     for _ in range(4):

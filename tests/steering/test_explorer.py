@@ -160,7 +160,7 @@ def test_points_are_judged_again_by_id():
     assert [*trials_of(explorer)] == ["0", "1", "2"]
 
 
-def test_an_explorer_expects_what_a_campaign_expects():
+def test_an_explorer_expects_as_a_campaign():
     explorer = Explorer(BOUNDS)
     dropped, suggestion = (explorer.suggest(1)[0] for _ in range(2))
     failed = {"theirs": {"sample_x": 2.0, "sample_y": -3.0}}

@@ -11,7 +11,7 @@ from ainerd.steering._missed import missed, surely_hit
 SQUARE = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)})
 
 
-def test_of_discs_it_is_the_share_whose_centre_lies_anywhere():
+def test_the_chance_of_discs_is_the_share_of_all_centres():
     rng = np.random.default_rng(0)
     positions = 0.1 + 0.8 * rng.random((80, 2))  # none near the limits
     centres = rng.random((100_000, 2))
@@ -23,7 +23,7 @@ def test_of_discs_it_is_the_share_whose_centre_lies_anywhere():
 
 
 @pytest.mark.parametrize("d", [2, 3])
-def test_of_ellipsoids_it_is_the_share_of_those_in_any_direction(d):
+def test_the_chance_of_ellipsoids_is_the_share_of_all_directions(d):
     rng, window = np.random.default_rng(d), Window({f"k{i}": (0.0, 1.0) for i in range(d)})
     positions, centres = rng.random((80, d)), rng.random((20_000, d))
     half = 0.15 * 4.0 ** np.array([1 - 1 / d, *[-1 / d] * (d - 1)])

@@ -231,7 +231,7 @@ def test_a_wide_cell_is_measured_where_it_is_farthest_from_all_others():
     assert np.array_equal(_in_cell(survey, 7), survey.window.nodes[7])  # its cell is narrow
 
 
-def test_the_reason_names_what_led_there():
+def test_the_reason_names_its_causes():
     survey = surveyed("new_regimes")._survey()
     nodes = np.arange(len(survey.window.nodes))
     for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):

@@ -99,7 +99,7 @@ def test_a_refused_message_is_sent_again(chat, log):
     assert log() == []
 
 
-def test_what_is_never_accepted_gives_one_line_and_so_does_the_first_that_is(chat, log):
+def test_messages_that_are_never_accepted_give_one_line_and_so_does_the_first_accepted_one(chat, log):
     chat.answers = [307, 307, 404, 404]  # a redirect is not followed
     webhook = Webhook(chat.url, "flow")
     for text in "abc":

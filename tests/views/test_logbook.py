@@ -68,7 +68,7 @@ def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
     assert str(during._progress()) == ""
 
 
-def test_the_progress_line_names_what_takes_long(monkeypatch):
+def test_the_progress_line_names_a_long_step(monkeypatch):
     show_progress_of(agent := Counting())
     with doing("calibrating"), doing("compiling"):
         pretty_line = io.StringIO()
@@ -79,7 +79,7 @@ def test_the_progress_line_names_what_takes_long(monkeypatch):
     assert activity(within_s=0.0) == "" and activity(within_s=60.0) == "calibrating"
 
 
-def test_a_notebook_says_what_takes_long_once(monkeypatch, capsys):
+def test_a_notebook_names_a_long_step_once(monkeypatch, capsys):
     waits = iter([False, False, False, True])
     monkeypatch.setattr(during, "get_console", lambda: SimpleNamespace(is_jupyter=True, is_terminal=False))
     monkeypatch.setattr(during, "say", lambda line: print(line))

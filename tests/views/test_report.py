@@ -147,7 +147,7 @@ def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):
     assert "ends in .html; a browser" in str(run(tmp_path / "r.pdf").exception)
 
 
-def test_what_waits_for_a_person_is_a_next_step(campaign, monkeypatch):
+def test_a_suggestion_that_waits_for_a_person_is_a_next_step(campaign, monkeypatch):
     _, store = campaign
     state = {"held": {"by": "Ada", "why": "sample | change"}, "review": True}
     monkeypatch.setattr("ainerd.results.AgentNode.state", lambda node: state)

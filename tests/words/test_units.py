@@ -74,7 +74,7 @@ def test_a_unit_that_does_not_fit_is_refused_with_both(unit, wanted):
 
 
 @pytest.mark.parametrize("unit", [None, "", " ", "n/a", "None", b"", 3, [], np.array([1, 2])])
-def test_what_states_no_unit_changes_no_number(unit):
+def test_a_value_without_a_unit_changes_no_number(unit):
     assert stated(unit) == ""
     assert converted(2.5, unit, "mm") == converted(2.5, "mm", unit) == 2.5
 

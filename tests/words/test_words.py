@@ -42,7 +42,7 @@ def test_a_rounded_number_has_no_power_of_ten_where_digits_are_shorter(x, digits
     assert rounded(x, digits) == text
 
 
-def test_a_notebook_shows_what_is_rendered_once(monkeypatch):
+def test_a_notebook_shows_a_rendered_text_once(monkeypatch):
     shown = []
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # as in a kernel
     monkeypatch.setattr("IPython.display.display", lambda *args, **kwargs: shown.append(args))

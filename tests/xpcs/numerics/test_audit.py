@@ -40,7 +40,7 @@ def audited(frames, partition=BINS):
     return audit.result()
 
 
-def test_the_influence_of_a_pixel_is_what_its_removal_changes():
+def test_the_influence_of_a_pixel_is_the_change_by_its_removal():
     """Against g2 and C2 of the frames without the pixel, by their definitions."""
     frames = movie("fluid", 0).astype(float)
     audit = Audit(BINS, N)

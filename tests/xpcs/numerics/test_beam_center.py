@@ -24,7 +24,7 @@ def test_the_center_is_guessed_also_beyond_the_edges(shape, at):
     assert np.hypot(*np.subtract(center, (row, column))) < (2.0 if 0 < min(at) and max(at) < 1 else 8.0)
 
 
-def test_what_is_not_usable_or_not_finite_counts_nothing():
+def test_unusable_and_nan_pixels_count_nothing():
     frame = frame_around(50.0, 90.0).astype(float)
     bad = np.zeros(frame.shape, bool)
     bad[:, 100:130] = True

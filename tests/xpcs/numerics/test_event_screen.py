@@ -186,7 +186,7 @@ def test_short_dark_and_marked_runs(rings):
     assert EventScreen(rings).flush() == []
 
 
-def test_what_is_refused(rings):
+def test_bad_input_is_refused(rings):
     frames = movie(60, 100)
     screened = EventScreen(rings)
     with pytest.raises(ValueError, match="takes only Events"):

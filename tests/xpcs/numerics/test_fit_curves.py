@@ -128,7 +128,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_what_the_lags_do_not_show_has_a_reason(why):
+def test_a_number_that_the_lags_do_not_show_has_a_reason(why):
     fit = fit_curves(LAG, *noisy(**REFUSED[why]))
     assert np.isnan(fit.tau).all() and np.isnan(fit.exponent).all() and (fit.no_tau == why).mean() > 0.85
     if why == "does not decay":
@@ -205,7 +205,7 @@ def test_few_pixels_have_no_numbers():
         ({"error": np.ones(3)}, "do not fit g2"),
     ],
 )
-def test_what_does_not_exist_is_named(options, message):
+def test_impossible_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         fit_curves(LAG, noisy(1)[0], **options)
 
@@ -311,7 +311,7 @@ def test_a_fit_begins_where_a_curve_has_decayed_and_in_the_middle():
     assert middle[:, 1] == pytest.approx(np.log(LAG[0] * LAG[-1]) / 2) and middle[:, 0] == pytest.approx(start[:, 0])
 
 
-def test_values_at_the_end_of_their_range_are_told():
+def test_values_at_the_end_of_their_range_are_named():
     low, high = np.array([0.0, -100.0]), np.array([2.0, 100.0])  # a thousandth of it, and of ten
     x = np.array([[0.0019, 0.0], [0.0021, -99.98], [1.9981, 99.98], [1.0, 99.995], [1.0, -99.995]])
     assert _family._at_ends(x, low, high).tolist() == [

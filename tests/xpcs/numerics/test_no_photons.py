@@ -58,7 +58,7 @@ def photons(*means, n=10**6):
     return np.rint(n * np.mean([poisson.pmf(np.arange(40), mean) for mean in means], axis=0)).astype(int)
 
 
-def test_any_mixture_of_photons_is_one_and_what_is_none_is_named():
+def test_any_mixture_of_photons_is_one_and_other_counts_are_named():
     for means in ((0.01,), (0.5,), (4.0,), (0.1, 3.0, 9.0), (12.0,)):
         assert no_photons(photons(*means)) is None is no_relaxation(photons(*means))
     assert no_photons(np.zeros(8, int)) is None is no_photons(np.array([9, 0, 0]))

@@ -80,7 +80,7 @@ def test_one_wrong_bin_is_enough():
     assert np.flatnonzero(~mean.kept).tolist() == [7] and mean.reasons[7].startswith("g2 of bin 3 at lags of 1 to ")
 
 
-def test_of_few_repeats_none_is_left_out_but_chi_square_shows_it():
+def test_no_repeat_of_few_is_left_out_but_chi_square_shows_it():
     g2 = repeats(4)
     g2[1] += 0.1
     mean = average_repeats(LAG, g2, np.full_like(g2, NOISE))

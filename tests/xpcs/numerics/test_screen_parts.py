@@ -90,7 +90,7 @@ def test_neighbours_are_summed_alike_in_frames_and_in_events():
     )
 
 
-def test_swapped_frames_are_told_at_six_standard_errors():
+def test_swapped_frames_are_reported_at_six_standard_errors():
     screen = NeighbourScreen(RING)
     x = np.random.default_rng(3).normal(0, 1, 30)
     for t, is_reported in ((5.9, False), (6.1, True), (-6.1, True)):

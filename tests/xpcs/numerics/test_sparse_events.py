@@ -174,7 +174,7 @@ def test_a_schedule_of_a_billion_ticks(partition):
     assert np.abs(short - np.average(parts, axis=0, weights=pairs[:, 0])).max() < 0.2
 
 
-def test_what_is_refused(partition):
+def test_bad_input_is_refused(partition):
     frames, _ = movie(4, 20, 0.1)
     events = Events.of(frames)
     for live in (TwoTimeReducer(partition, None), MultiTau(partition)):

@@ -65,7 +65,7 @@ def test_lags_of_multi_tau_are_means_of_their_spacing():
     assert averaged(np.arange(1.0, 9)).tolist() == [1] * 8 and averaged(np.array([3.0])).tolist() == [1]
 
 
-def test_photons_follow_from_the_errors_and_what_lags_have_alone_from_the_scatter_of_neighbours():
+def test_photons_follow_from_the_errors_and_the_noise_of_each_lag_from_the_scatter_of_neighbours():
     lag, rng = np.arange(1.0, 61), np.random.default_rng(1)
     x = np.array([0.2, np.log(10.0), 1.0, 0.0, 0.0, 1.0, 1.5, 1.0])
     terms = noise_terms(lag, x, 0.2, 1000, np.ones(60))

@@ -41,7 +41,7 @@ def test_speckle_that_does_not_tell_is_refused(ratio, flow_deg):
         seen(ratio, flow_deg=flow_deg)
 
 
-def test_what_does_not_fit_is_refused():
+def test_contents_that_do_not_fit_are_refused():
     q_flow = PLACE.q_inv_nm
     with pytest.raises(ValueError, match="does not fit"):
         strain_seen(np.ones((12, 3, 3)), np.zeros(4), BINS, q_flow, GAP_NM)

@@ -101,7 +101,7 @@ def test_damage_by_the_beam_is_found(run):
         (lambda: None, "no file r1.hdf: give files alone, or results alone"),
     ],
 )
-def test_what_is_no_repeat_is_refused(change, why, run):
+def test_a_file_that_is_no_repeat_is_refused(change, why, run):
     write("r0.hdf", curves(0))
     change()
     done, text = run("r0.hdf", "r1.hdf")

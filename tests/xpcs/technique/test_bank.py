@@ -46,7 +46,7 @@ def seen_in(clean, n_roi):
     return seen_from([clean], 360 / n_roi * (np.arange(n_roi) + 0.5), np.full(n_roi, 360 / n_roi))[0]
 
 
-def test_what_was_put_in_is_kept(small):
+def test_stored_values_are_kept(small):
     path, clean, families = small
     bank = Bank.load(path)
     assert bank.n == 18 and bank.families == families and set(families) <= set(MECHANISMS) and len(bank.id) == 12
@@ -299,7 +299,7 @@ def test_a_bad_bank_is_named(tmp_path, small):
         Bank.load(tmp_path / "absent.safetensors")
 
 
-def test_a_measured_run_becomes_what_it_was(encoder):
+def test_a_measured_run_becomes_its_clean_exposure(encoder):
     """Without its noise, in its directions, and a covariance, which an exposure must be to be noised again."""
     rng = np.random.default_rng(2)
     flow = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=30.0, flow_deg=40.0)

@@ -43,7 +43,7 @@ def features(bank):
     return bank.features(Encoder.load(), n_frames=1, counts=150.0, n_pixels=400.0, contrast=0.2, seed=7)
 
 
-def test_the_next_process_reads_what_this_one_made(bank, cache, another_process, monkeypatch):
+def test_the_next_process_reads_the_file_of_this_one(bank, cache, another_process, monkeypatch):
     runs = features(bank)
     made = calibrated(bank, Encoder.load(), **SEEN)
     plain = bank.features(Encoder.load(), n_frames=1, counts=200.0, n_pixels=400.0, contrast=0.2, seed=0)
@@ -116,7 +116,7 @@ def test_whoever_cannot_write_goes_without(bank, tmp_path, cache):
     assert calibrated(bank, Encoder.load(), **SEEN).n_calibration_ == 80
 
 
-def test_what_later_runs_may_need_is_calibrated_while_this_one_goes_on(bank, monkeypatch):
+def test_calibrations_for_later_runs_are_made_while_this_one_goes_on(bank, monkeypatch):
     """The same scorer as without it; a run that needs another meanwhile does not wait."""
     monkeypatch.setattr(_calibration, "_expected", set())
     encoder, fit = Encoder.load(), NoveltyScorer.fit
@@ -142,7 +142,7 @@ def test_what_later_runs_may_need_is_calibrated_while_this_one_goes_on(bank, mon
     assert calibrated(bank, encoder, **SEEN | {"n_pixels": 300.0}) is not None and len(fitted) == 2
 
 
-def test_what_is_calibrated_ahead_ends_when_the_interpreter_exits(bank, monkeypatch):
+def test_a_calibration_ahead_ends_when_the_interpreter_exits(bank, monkeypatch):
     """A thread that is in a library then may abort the process."""
     monkeypatch.setattr(_calibration, "_expected", set())
     monkeypatch.setattr(_calibration, "_ahead_done", [])

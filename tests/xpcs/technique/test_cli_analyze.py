@@ -51,7 +51,7 @@ def test_a_plain_file_is_analysed(movie, tmp_path):
     assert out.with_suffix(".png").stat().st_size > 20_000
 
 
-def test_where_there_is_no_claim_the_rest_is_said(movie, tmp_path):
+def test_a_run_without_a_claim_has_the_other_sentences(movie, tmp_path):
     with h5py.File(movie, "r+") as file:
         file["flat"] = np.random.default_rng(0).poisson(0.5, (80, 40, 60)).astype(np.uint16)
     roi = ("--roi", tmp_path / "roi.npy", "--frame-time", 1)
@@ -112,7 +112,7 @@ def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, mes
     assert printed.startswith("ainerd: ") and message in printed and printed.count("\n") == 1
 
 
-def test_without_the_agents_extra_the_way_out_is_said():
+def test_without_the_extra_of_the_agent_a_remedy_is_printed():
     script = "import sys; sys.modules['scipy'] = None; sys.argv = ['ainerd', 'encode', 'x.npy']\n"
     script += "from ainerd.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

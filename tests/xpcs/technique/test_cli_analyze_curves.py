@@ -216,7 +216,7 @@ def test_a_bin_without_a_good_pixel_takes_its_curve_away(layout, written):
         ("NXxpcs, lags first", "entry/data/g2", G2[:, :5], "has shape (3, 5), and there are 12 lags"),
     ],
 )
-def test_what_does_not_fit_is_named(layout, name, value, message, written):
+def test_contents_that_do_not_fit_are_named(layout, name, value, message, written):
     path = written(layout)
     with h5py.File(path, "r+") as file:
         del file[name]
@@ -226,7 +226,7 @@ def test_what_does_not_fit_is_named(layout, name, value, message, written):
     assert done.exit_code != 0 and message in printed and isinstance(done.exception, ValueError)
 
 
-def test_the_time_of_a_frame_may_be_told(written):
+def test_the_time_of_a_frame_may_be_given(written):
     path = written("8-ID-I")
     with h5py.File(path, "r+") as file:
         file["xpcs/avg_frames"][...] = 4

@@ -38,7 +38,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["analyze", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
-def test_events_give_what_the_same_frames_in_hdf5_give(folder, tmp_path):
+def test_events_give_the_result_of_the_same_frames_in_hdf5(folder, tmp_path):
     names = {
         "dense": (folder / "dense.h5", "--roi", folder / "qmap.hdf", "--frame-time", 2e-5),
         "metadata": (folder / "a.bin",),
@@ -85,7 +85,7 @@ def test_metadata_that_lack_something_say_what(folder, change, message):
     assert done.exit_code != 0 and message in str(done.exception), done.output
 
 
-def test_bad_input_says_what_to_do(folder, tmp_path):
+def test_bad_input_names_a_remedy(folder, tmp_path):
     roi, time = ("--roi", folder / "qmap.hdf"), ("--frame-time", 1e-5)
     bare = tmp_path / "b.bin"
     bare.write_bytes((folder / "a.bin").read_bytes())

@@ -47,7 +47,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["audit", *map(str, arguments)], env={"COLUMNS": "220"})
 
 
-def test_what_is_found_in_frames_is_masked_and_then_nothing_is_left(folder, tmp_path):
+def test_pixels_of_the_audit_are_masked_and_then_none_is_left(folder, tmp_path):
     mask = folder / "found.npy"
     done = run(folder / "run.h5", "--roi", folder / "edge.toml", "--mask", mask)
     assert done.exit_code == 0, done.output
@@ -63,7 +63,7 @@ def test_what_is_found_in_frames_is_masked_and_then_nothing_is_left(folder, tmp_
     assert again.exit_code == 0 and "pixels left out by ainerd already: 0; found in the others: 0" in again.output
 
 
-def test_events_give_what_the_same_frames_give(folder):
+def test_events_give_the_result_of_the_same_frames(folder):
     done = run(folder / "run.bin")
     assert done.exit_code == 0, done.output
     pixels = [(row + AT[0], column + AT[1]) for row, column in (HOT, FLICKERING)]

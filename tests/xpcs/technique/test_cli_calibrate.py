@@ -95,6 +95,6 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
         (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),
     ],
 )
-def test_what_cannot_be_done_is_said(run, arguments, message):
+def test_impossible_requests_have_a_message(run, arguments, message):
     done = run(*arguments)
     assert isinstance(done.exception, ValueError) and message in str(done.exception)

@@ -53,7 +53,7 @@ def test_encode_beside_the_published_network(here):
     assert (here / "both.png").exists()
 
 
-def test_train_writes_what_can_be_loaded(here):
+def test_train_writes_a_loadable_encoder(here):
     result = run("train", "pca", "--out", "mine", "--seed", 1, "--exposures", 40, "--bank", 30)
     assert result.exit_code == 0 and "bank.safetensors" in result.output
     assert Encoder.load(here / "mine" / "pca.safetensors").n_latent == 16

@@ -110,7 +110,7 @@ def test_a_q_map_brings_mask_and_flat_field(tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["flatfield_applied", "flatfield_correction_applied"])
-def test_what_the_detector_has_multiplied_is_not_multiplied_again(tmp_path, frames, flag):
+def test_counts_that_the_detector_has_multiplied_are_not_multiplied_again(tmp_path, frames, flag):
     file = nexus(tmp_path / "x_master.h5", PLACES[1], flatfield=FLAT, **{flag: 1})
     subject = technique({"flat_field": file})
     assert subject.flat is None and subject.parameters == technique({}).parameters

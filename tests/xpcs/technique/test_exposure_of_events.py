@@ -81,7 +81,7 @@ def test_a_hot_pixel_and_a_closed_shutter_are_left_out(technique, frames):
     assert events.novelty_p == pytest.approx(dense.novelty_p, abs=0.01)
 
 
-def test_what_cannot_be_analysed_says_why(technique, frames):
+def test_a_run_that_cannot_be_analysed_has_a_reason(technique, frames):
     with pytest.raises(AnalysisError, match="0 frame"):
         technique.begin(RunInfo(raw_uid="a", n_frames=100, frame_shape=SHAPE, frame_time_s=1.0)).finish()
     with pytest.raises(AnalysisError, match="101 was pushed, 100 were announced|announced"):

@@ -118,7 +118,7 @@ def test_the_picture_has_numbers_beam_and_mask():
         draw_bins(Figure(), partition, frame=np.ones((5, 5)))
 
 
-def test_of_many_bins_some_have_numbers():
+def test_some_of_many_bins_have_numbers():
     shape = np.arange(40)[:, None] // 4 * 10 + np.arange(50)[None, :] // 5 + 1
     partition = Partition.from_roi_map(shape, q=np.repeat(np.arange(1, 11) / 10, 10), phi=np.tile(np.arange(10.0), 10))
     figure = Figure()

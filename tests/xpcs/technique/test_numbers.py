@@ -47,7 +47,7 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     assert not np.char.startswith(result.bins["g2_model"], "two").any()
 
 
-def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_model():
+def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
     """In the numbers of the run and of each bin, in sentences and in cells of tables."""
     n, rng = 300, np.random.default_rng(2)
     lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))

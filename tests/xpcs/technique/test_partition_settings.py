@@ -97,7 +97,7 @@ def test_ring_edges_and_no_sectors(of):
     assert bins.n_roi == 3 and np.allclose(bins.q, [0.0135, 0.0175, 0.025])
 
 
-def test_the_beam_in_a_corner_leaves_out_what_is_not_seen_and_says_so(of):
+def test_the_beam_in_a_corner_leaves_out_unseen_bins_and_names_them(of):
     settings = of(RING.replace("[64.0, 96.0]", "[1.5, 1.5]"))
     bins = build_partition(settings)
     assert bins.phi.tolist() == [10, 30, 50, 70, 90, 350] and len(bins.left_out) == 12
@@ -175,7 +175,7 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         (f"{RING}\nbeamstop_px = -3", "partition.beamstop_px: "),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_bins_is_one_line(refused, partition, message):
+def test_a_fault_of_bins_is_one_line(refused, partition, message):
     assert message in refused(partition)
 
 
@@ -196,7 +196,7 @@ def test_what_is_wrong_with_bins_is_one_line(refused, partition, message):
         ),
     ],
 )
-def test_what_is_wrong_with_the_analysis_names_key_and_unit(refused, analysis, message):
+def test_a_fault_of_the_analysis_names_key_and_unit(refused, analysis, message):
     assert message in refused(RING, analysis)
 
 

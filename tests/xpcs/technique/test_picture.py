@@ -181,7 +181,7 @@ def test_an_open_ended_run_is_a_mean_over_equal_shares(n_frames):
     assert arrays["mean_frame"].item() == pytest.approx(np.mean(1 + stands_for[:before] % 7), rel=1e-6)
 
 
-def test_what_the_detector_marks_is_no_intensity(partition):
+def test_values_that_the_detector_marks_are_no_intensity(partition):
     field = field_of(SETTINGS)
     frames = np.random.default_rng(1).poisson(1.0, (60, 48, 64)).astype(np.int32)
     marked = frames.copy()

@@ -148,7 +148,7 @@ def test_maps_of_the_right_size_are_kept_as_they_are(tmp_path, maps):
         ),
     ],
 )
-def test_what_does_not_fit_is_named(change, message, maps, tmp_path):
+def test_contents_that_do_not_fit_are_named(change, message, maps, tmp_path):
     path = write(tmp_path / "result.hdf", map_files.boost_corr, maps)
     with h5py.File(path, "r+") as file:
         change(file)
@@ -200,7 +200,7 @@ def plain(path, maps, **attributes):
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_what_a_map_is_is_seen_in_it(name, maps, expected, tmp_path):
+def test_the_kind_of_a_map_is_seen_in_it(name, maps, expected, tmp_path):
     stored = STORED[name](maps)
     for attributes in ({}, {"time_origin_location": "lower_left"}):
         file, c2 = read(plain(tmp_path / "maps.nxs", stored, **attributes))
@@ -225,7 +225,7 @@ def test_the_axis_of_the_bins_is_the_one_that_fits(maps, expected, tmp_path):
         (lambda c2: np.where(LOW, c2 - 0.5, c2), "map 1 is not symmetric"),
     ],
 )
-def test_what_is_no_map_of_c2_is_refused(change, message, maps, tmp_path):
+def test_an_array_that_is_no_map_of_c2_is_refused(change, message, maps, tmp_path):
     with pytest.raises(ValueError, match=f"maps.nxs: {message}"):
         read(plain(tmp_path / "maps.nxs", change(maps)))
 

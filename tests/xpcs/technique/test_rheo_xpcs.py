@@ -111,7 +111,7 @@ def test_speckle_that_single_frames_do_not_show_is_enough():
     assert 0 < analysis.novelty_p <= 1 and analysis.summary["no_claim"] is None
 
 
-def test_what_changes_the_numbers_changes_the_parameters():
+def test_settings_that_change_the_numbers_change_the_parameters():
     base = technique().parameters
     assert technique().parameters == base
     assert technique(contrast=0.2).parameters != base
@@ -142,7 +142,7 @@ def movie():
     return speckle(100, 200)
 
 
-def test_of_several_rings_each_has_its_numbers_and_the_run_one_verdict(movie):
+def test_each_of_several_rings_has_its_numbers_and_the_run_one_verdict(movie):
     partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.03], 9), phi=np.tile(np.arange(20, 380, 40), 2))
     analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
     rings = analysis.tables["rings"]
@@ -169,7 +169,7 @@ def test_the_picture_of_several_rings_has_tau_over_q(movie, place):
     assert len(law) == (store.record(record.key).summary.get("q_exponent") is not None)
 
 
-def test_of_part_of_a_circle_there_is_a_claim(movie):
+def test_a_part_of_a_circle_has_a_claim(movie):
     partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(5, 95, 5))
     analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
     assert analysis.novelty_p > 0.05
@@ -195,7 +195,7 @@ def test_the_contrast_of_a_run_is_found_in_it(movie):
 
 
 @pytest.mark.usefixtures("one_scorer")
-def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
+def test_a_static_sample_has_a_bound_and_faults_of_the_run_are_left_out(movie):
     still = np.random.default_rng(1).poisson(np.repeat(movie[:1] + 0.3, 100, axis=0)).astype(np.uint16)
     clean = analyse(technique(), still)
     assert "tau_s" not in given(clean) and clean.summary["tau_s_above"] > 50
@@ -213,7 +213,7 @@ def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
 
 
 @pytest.mark.usefixtures("one_scorer")
-def test_a_beam_that_has_moved_is_said():
+def test_a_moved_beam_is_named():
     rng = np.random.default_rng(3)
     frames = rng.poisson(1.0, (800, *ROI_MAP.shape)).astype(np.uint16)
     frames[400:] = rng.binomial(frames[400:], np.linspace(0.3, 1, len(ROI_MAP))[:, None])
