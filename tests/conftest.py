@@ -124,7 +124,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    gc.freeze()  # what the files import stays
+    gc.freeze()  # imported modules stay
     session.config.stash[BEGAN] = spent_so_far()
 
 
@@ -193,7 +193,7 @@ def server(tmp_path_factory, prepared_servers):
 
 
 class Place:
-    """A container of a server, with what a server of its own would have: address, key, client."""
+    """A container of a server, with the attributes of a server of its own: address, key, client."""
 
     def __init__(self, server, name):
         self.api_key, self._container = server.api_key, new_container(server.client(), name)

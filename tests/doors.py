@@ -108,7 +108,7 @@ def ask(http: httpx.Client, route: Route, node: str, key: str | None) -> tuple[i
 
 @contextmanager
 def shared_server(folder: Path, change: Any = lambda app: None) -> Iterator[tuple[str, Any, dict[str, str]]]:
-    """Serve Tiled with accounts, its databases in files; yield address, app, and what each actor sends as a key."""
+    """Serve Tiled with accounts, its databases in files; yield address, app, and the key of each actor."""
     config, more = (yaml.safe_load((FILES / name).read_text()) for name in ("config.yml", "files.yml"))
     catalog = f"sqlite:///{folder}/catalog.db"
     config["catalog"] |= {**more.pop("catalog"), "uri": catalog, "init_if_not_exists": False}

@@ -1,6 +1,6 @@
 """Campaigns with random knobs, policies and wishes of a person, whose plans are run message by message.
 
-What is forbidden is judged here by rules of its own: outside the range, none of the values, back along a one-way knob,
+Forbidden moves are judged here by rules of its own: outside the range, none of the values, back along a one-way knob,
 in an excluded box, nearer to a measured position than the beam is wide, a knob with a cost not first, not alone, or
 without its time to settle.
 """
@@ -219,5 +219,5 @@ def across(knob):
 
 
 def moved(knob, before, here):
-    """Whether a knob had to move, within what a readback can tell."""
+    """Whether a knob had to move, within the resolution of its readback."""
     return abs(here - before) > 1e-6 * (knob.range[1] - knob.range[0])

@@ -6,7 +6,7 @@ LONGEST_S = 0.5  # between two questions
 
 
 def until(condition, what="it", patience_s=120.0):
-    """Return what a condition returns once it is true.
+    """Return the value of a condition once it is true.
 
     It is asked more and more rarely, as each answer may take a request: a server that is asked ten times a second
     answers nobody else.

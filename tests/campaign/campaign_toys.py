@@ -146,7 +146,7 @@ class Node:
     def __init__(self, store):
         store.node = self
         self.waiting, self.answers, self.before_answer = {}, {}, lambda: None
-        self.fetched = {}  # what scripts got, by key
+        self.fetched = {}  # suggestions that scripts got, by key
         self.sealed = {}  # metadata that the server vouches for, by key
 
     def add(self, key, metadata):

@@ -60,7 +60,7 @@ def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, sto
     assert atlas.regime_before(last, WINDOW, 0.1) == 1  # of the second, not of the first
     atlas.add(last)
     assert atlas.regime_before(last, WINDOW, 0.1) == 1
-    assert atlas.regime_before(outcome("second", x=5.05), WINDOW, 0.1) == 0  # what came later was not before
+    assert atlas.regime_before(outcome("second", x=5.05), WINDOW, 0.1) == 0  # later results do not count as before
     assert atlas.regime_before(outcome("far", x=1.0), WINDOW, 0.1) is None
     assert atlas.regime_before(outcome("nowhere", positions={}), WINDOW, 0.1) is None
 

@@ -35,7 +35,7 @@ ANN = {"by": "Ann", "why": "so"}
 
 @pytest.fixture
 def reader(make, store):
-    """Makes sessions of one agent, each with a reader of its commands; `make_node` is what Tiled keeps."""
+    """Makes sessions of one agent, each with a reader of its commands; `make_node` makes the node in Tiled."""
     node = Node(store)
 
     def start(alone=True, submit=lambda job, **_: job()):
@@ -56,7 +56,7 @@ def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
     taken = campaign.peek()
     assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
     assert campaign.taken == taken["_id"]
-    campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede what nobody took
+    campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede suggestions that nobody took
     assert campaign.peek()["_id"] == campaign.taken == taken["_id"]
     (handed,) = campaign.suggest()
     assert handed["_id"] == taken["_id"] and campaign.taken is None

@@ -21,7 +21,7 @@ from ainerd.words import utc_now
 
 
 class Slow(Toy):
-    """Sees what relaxes: something is novel near (7.3, 2.1)."""
+    """A technique for relaxation: something is novel near (7.3, 2.1)."""
 
     name, parameters = "slow", {"slow": 1}
     place = np.array([7.3, 2.1])

@@ -58,7 +58,7 @@ OPEN = {
 }  # fmt: skip
 APPROVED = {"accept", "next", "take", "take now", "take an invented one", "take it now"}
 FEW = Knob(range=(0, 10), values=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), length=1.0)  # for a small grid
-# What each may do: with one key for all; with accounts; with accounts in review.
+# Rights of each: with one key for all; with accounts; with accounts in review.
 ONE_KEY = {sender: set(COMMANDS) - {"widen"} for sender in SENDERS}
 ACCOUNTS = {
     "prompt": set(COMMANDS) - {"widen"}, "person": set(COMMANDS) - {"widen"}, "service": OPEN, "program": OPEN,

@@ -1,4 +1,4 @@
-"""Sessions of one agent: each obeys what the others were told, and no decision disappears."""
+"""Sessions of one agent: each obeys the commands to the others, and no decision disappears."""
 
 import json
 import time

@@ -63,7 +63,7 @@ class Archive:
         lost.unlink()
 
     def replay(self, *arguments):
-        """Return what the command prints: uids and keys of complete runs, and reasons of failed ones."""
+        """Return the output of the command: uids and keys of complete runs, and reasons of failed ones."""
         done = CliRunner().invoke(app, ["replay", "--json", *arguments], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         assert self.server.api_key not in done.output

@@ -87,7 +87,7 @@ def init(folder, layout, startup):
 
 @pytest.fixture
 def environment(server, bank_file, tmp_path, monkeypatch):
-    """Set what the settings leave to the environment, and work in a folder."""
+    """Set the variables of the environment that the settings need, and work in a folder."""
     (tmp_path / "frames").mkdir()
     monkeypatch.setenv("AINERD_STORAGE__URI", server.client().create_container(tmp_path.name).uri)
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)

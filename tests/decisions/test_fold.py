@@ -47,7 +47,7 @@ def suggestion(id, x=5.0, y=5.0, reason="unexplored"):
 
 
 def asked(command, session="me", x=3.0, y=3.0, **more):
-    """A command with what a session adds to it."""
+    """A command with the fields that a session adds to it."""
     added = suggestion(command.id, x, y) if isinstance(command, commands.Add) else None
     return Asked(session=session, t=T, command=command, suggestion=added, **more)
 

@@ -1,4 +1,4 @@
-"""The documentation is true: its snippets run, its tables have what the code has."""
+"""The documentation is true: its snippets run, its tables agree with the code."""
 
 import ast
 import atexit
@@ -52,7 +52,7 @@ RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE
 def run_page(name, namespace, shown=None):
     """Run the marked blocks of a page, in order, and return its names; `ainerd` runs in this process.
 
-    What IPython would show of each block goes into the list `shown`.
+    The output of each block in IPython goes into the list `shown`.
     """
     path = DOCS / name
     text = path.read_text()
@@ -299,7 +299,7 @@ def test_numbers_and_arrays_of_a_result(session):
     named = set(rows(section(page, "### Summary numbers")))
     present = set(store.record(key).summary) - of_series - set(beside.readings)
     known = {*_exposure.UNITS, *_numbers.UNITS, *_numbers.TEXTS, "speckle", "no_claim", "nearest_known", "strangest_in"}
-    known |= {"flat_field", "incident", "incident_of", "shortened", "noise_of"}  # of what this session has not
+    known |= {"flat_field", "incident", "incident_of", "shortened", "noise_of"}  # of parts that this session has not
     known |= {"bins_of", "bins_sha256"}
     assert present <= named <= present | known
     node = session["client"]["ainerd/results"][key]

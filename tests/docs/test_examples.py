@@ -1,4 +1,4 @@
-"""The API page has the names that people use, and each has an example, which shows what it returns."""
+"""The API page has the names that people use, and each has an example, which shows its result."""
 
 import ast
 import doctest

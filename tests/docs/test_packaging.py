@@ -17,7 +17,7 @@ CONDA = {"matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "pyfai-ba
 
 
 def required(*extras):
-    """Names, in small letters, of what the package and some of its extras require, with their ranges."""
+    """Requirements of the package and some of its extras: names, in small letters, with their ranges."""
     ranges = {}
     for line in [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]:
         name, versions = re.fullmatch(r"([\w.-]+)(?:\[.*?\])?(.*)", line).groups()

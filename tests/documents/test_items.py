@@ -1,4 +1,4 @@
-"""Items of HDF5 files that others wrote: what leads elsewhere, and what needs more memory than the file has bytes."""
+"""Items of HDF5 files that others wrote: links that lead elsewhere, and items that are larger than the file."""
 
 import tracemalloc
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Frames keep their numbers: gaps, repeats and disorder of what a StreamDatum announces."""
+"""Frames keep their numbers: gaps, repeats and disorder in the indices of a StreamDatum."""
 
 import h5py
 import numpy as np

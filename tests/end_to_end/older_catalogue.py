@@ -1,6 +1,6 @@
 """Write the catalogue that `test_upgrade` continues: ``python -m tests.end_to_end.older_catalogue``.
 
-It is what a session leaves: two exposures that the agent chose, and one with the shutter closed. Write one at each
+It is the catalogue of a session: two exposures that the agent chose, and one with the shutter closed. Write one at each
 release; those of older versions stay. Maps of 64 frames in one bin are small files.
 """
 

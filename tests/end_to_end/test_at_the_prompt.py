@@ -69,7 +69,7 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
     assert following and all(") mm" in line for line in following)
     assert agent.log()["text"].str.contains(f"scan {number}.3 at (", regex=False).any()
 
-    # bluesky's table of the scan, and none of what the agent measured
+    # bluesky's table of the scan, and none of the agent's runs
     recorded = session.client["raw", scan, "primary"].read()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("| ")]
     heads = [row for row in rows if row[0] == "seq_num"]

@@ -74,7 +74,7 @@ class Beamline:
         self.ioc = start_ioc(self.folder / "frames", *hardware, port=PORT, log=self.folder / "ioc.log")
 
     def set_up(self):
-        """Do what a person does after an IOC has started."""
+        """Make the settings of a person after an IOC has started."""
         for device in (self.detector, self.stage, self.rheometer, self.shutter):
             device.wait_for_connection(timeout=LIMIT_S)
         cam = self.detector.cam
@@ -348,7 +348,7 @@ def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
     documents = []
     try:
         beamline.RE(bp.count([beamline.detector, beamline.stage]), lambda name, doc: documents.append((name, doc)))
-    except (FailedStatus, TimeoutError, DisconnectedError):  # what ophyd raises
+    except (FailedStatus, TimeoutError, DisconnectedError):  # the error of ophyd
         pass
     thread.join()
     start, stop = documents[0][1], documents[-1][1]

@@ -51,7 +51,7 @@ def test_figure_and_log_agree_with_tiled(explored):
 
 
 def test_no_number_comes_from_a_refused_model_or_is_smaller_than_its_error(explored):
-    """Of all results and their bins: what may not be shown is not in a result, so nothing can show it."""
+    """Numbers that may not be shown are in no result and no bin, so nothing can show them."""
     store, table = explored.agent.results, explored.table()
     lags = {key: store.array(key, "tau") for key in table.index}
     rows = [(lags[key], row.to_dict()) for key, row in table.iterrows()]

@@ -44,7 +44,7 @@ def free_port():
 
 
 class Beamline:
-    """Tiled and an RE Manager, each in processes of its own, and what a person sees of them."""
+    """Tiled and an RE Manager, each in processes of its own, and the queue as a person sees it."""
 
     def __init__(self, folder, server, stack):
         self.folder, self.stack = folder, stack
@@ -108,7 +108,7 @@ class Beamline:
         return self.manager.queue_get(reload=True)["items"]
 
     def waiting_of_the_agent(self):
-        """The one item of the agent, told by what its plan takes; None if there is none."""
+        """The one item of the agent, by the arguments of its plan; None if there is none."""
         items = [item for item in self.waiting() if "blop_suggestions" in item.get("kwargs", {}).get("md", {})]
         assert len(items) <= 1
         return items[0] if items else None

@@ -250,7 +250,7 @@ def updates_of(container):
 
 @pytest.fixture(scope="module")
 def live(server, other, page, folder):
-    """A session whose results are on the server, and what the other process said of its runs and results meanwhile."""
+    """A session whose results are on the server, and the messages of the other process on its runs and results."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STORAGE__URI", server)
         patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
@@ -413,7 +413,7 @@ def asks(other, page, token):
 
         def ask(who, method, route, **options):
             headers = {"Authorization": services[who] if who in services else token(who)}
-            if "suggestion" in (body := options.get("json", {})):  # a verdict is on what the page shows now
+            if "suggestion" in (body := options.get("json", {})):  # a verdict is on the shown suggestion
                 params = {"agent": body["agent"]}
                 page = http.get(f"{other}/custom/ainerd/campaign/ainerd", params=params, headers=headers).json()
                 shown = {each["id"]: each["seen"] for each in page["suggestions"]}

@@ -131,7 +131,7 @@ def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
     terminal.send("RE(agent.explore(2))\r")
     terminal.expect("FRAMES COME")
     for _ in range(9):  # the second counts within ten seconds, which may be short on a busy machine
-        time.sleep(0.5)  # bluesky takes what comes within 0.1 s for one
+        time.sleep(0.5)  # bluesky takes signals within 0.1 s for one
         terminal.sendintr()
         if terminal.expect([r"RE\.resume\(\)", r"hit Ctrl\+C again"]) == 0:
             break

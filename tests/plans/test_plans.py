@@ -58,7 +58,7 @@ def test_preshear_holds_each_rate_for_its_time_and_stops(RE, instrument):
 
 
 def abort_after(RE, signal, reached):
-    """Abort what the RunEngine does soon after the signal has reached a value."""
+    """Abort the plan of the RunEngine soon after the signal has reached a value."""
     timer = threading.Timer(0.2, lambda: RE.abort("enough"))
     signal.subscribe(lambda value, **_: timer.start() if value == reached else None, run=False)
 

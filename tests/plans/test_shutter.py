@@ -22,7 +22,7 @@ from ainerd.plans import _shutter, visit
 from tests.plans.beamline import FLUX, Beamline, child, openings
 
 SLOW_S = 60.0
-pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of what a halt leaves out
+pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of messages that a halt leaves out
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_the_book_holds_at_least_the_real_dose_after_any_history(RE, tmp_path_fa
         elif act == "kill":
             kill_while_open(line, x)
             line.x.set(x)
-            line.shutter.set("close")  # what the next session does first
+            line.shutter.set("close")  # the first step of the next session
             assert line.shutter.closed.wait(SLOW_S)
             line.restart()
             line.book.settle()

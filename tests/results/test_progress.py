@@ -1,4 +1,4 @@
-"""A person at a terminal sees what takes so long."""
+"""A person at a terminal sees the name of a long step."""
 
 import inspect
 import io

@@ -1,4 +1,4 @@
-"""Looks at runs in progress: when the technique is asked, and what the result of a run that was cut short says."""
+"""Looks at runs in progress: the times at which the technique is asked, and the result of a run that was cut short."""
 
 import numpy as np
 import pytest

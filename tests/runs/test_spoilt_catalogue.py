@@ -21,7 +21,7 @@ CREATE TRIGGER no_change BEFORE UPDATE ON nodes BEGIN SELECT readonly(); END;
 
 @pytest.fixture
 def spoiled(tmp_path, monkeypatch):
-    """A server of its own: its client, the file of its catalogue, and what starts it again."""
+    """A server of its own: its client, the file of its catalogue, and a function that starts it again."""
     for name in ("ATTEMPTS", "TIMEOUT"):
         monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
     server, port = start_server(tmp_path)

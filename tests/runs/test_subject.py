@@ -1,4 +1,4 @@
-"""A unit that is being analysed, by its frames, and what Tiled refuses for good."""
+"""A unit that is being analysed, by its frames, and results that Tiled refuses for good."""
 
 from types import SimpleNamespace
 from unittest.mock import MagicMock

@@ -93,7 +93,7 @@ class Catalogue:
         return (http or self.http).post(self.url(route), json=body, headers=headers)
 
     def command(self, do, **more):
-        """A command; a verdict is on what the page shows now."""
+        """A command; a verdict is on the suggestion that the page shows now."""
         if "suggestion" in more:
             shown = {each["id"]: each["seen"] for each in self.get("campaign")["suggestions"]}
             more = {"seen": shown.get(more["suggestion"], ""), **more}
@@ -348,7 +348,7 @@ def test_only_the_first_verdict_on_a_suggestion_counts(pages):
     won, lost = sorted(both, key=lambda answer: answer.status_code)
     did = {"take": ("accepted", "took"), "reject": ("rejected", "rejected")}[won.json()["do"]]
     assert did[1] in lost.json()["detail"]["reason"] and "Ann" in lost.json()["detail"]["reason"]
-    assert pages.ainerd["suggestions", id].metadata["status"] == "proposed"  # the agent writes what becomes of it
+    assert pages.ainerd["suggestions", id].metadata["status"] == "proposed"  # the agent writes its answer
     waiting = pages.get("campaign")["commands"][-1]
     assert (waiting["suggestion"], waiting["status"]) == (id, "asked") and waiting["do"] == won.json()["do"]
     (command,) = [command for _, command in pages.node.commands()]

@@ -1,4 +1,4 @@
-"""A sample under oscillatory shear, its stress, and the times of frames, against what theory says."""
+"""A sample under oscillatory shear, its stress, and the times of frames, against theory."""
 
 import numpy as np
 import pytest

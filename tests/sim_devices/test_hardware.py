@@ -1,4 +1,4 @@
-"""An instrument that is not as it is taken for: what its file says is what its frames show."""
+"""An instrument that differs from the settings: its frames agree with its file."""
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp

@@ -1,4 +1,4 @@
-"""The devices together: what reaches the sample, what the sample does, what the detector sees."""
+"""The devices together: the beam at the sample, the dynamics, the frames of the detector."""
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp

@@ -1,4 +1,4 @@
-"""The detector under a RunEngine: flown, triggered, stopped, failing; what its settings do, and what its file holds."""
+"""The detector under a RunEngine: flown, triggered, stopped, failing; its settings, and its file."""
 
 import threading
 import time

@@ -21,7 +21,7 @@ def drawn_at(sample, x, y, age_s=300.0, duration_s=50.0, **known):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_sample(name, seed):
-    """The map holds what the sample names, agrees with single points, and comes from the seed."""
+    """The map holds the regimes that the sample names, agrees with single points, and comes from the seed."""
     sample = hidden_sample(name, seed)
     names = sample.regime_map(40)
     assert set(names.ravel()) == set(sample.regions)

@@ -1,4 +1,4 @@
-"""Speckle of scatterers that are moved one by one, against what theory says of it."""
+"""Speckle of scatterers that are moved one by one, against theory."""
 
 import numpy as np
 import pytest

@@ -84,7 +84,7 @@ def test_frames_read_back(geometry, write):
 
 
 def test_photons_outside_the_ring_are_poisson_s_and_new_in_each_frame(write):
-    """Mean, variance, and what two frames share, over the pixels without speckle; at two levels."""
+    """Mean, variance, and covariance of two frames, over the pixels without speckle; at two levels."""
     geometry, rng = GEOMETRIES["small"], np.random.default_rng(0)
     maker, level = FrameMaker(geometry), np.repeat([0.5, 2.0], 400)
     counts = np.zeros((level.size, maker.ring.size), np.uint16)

@@ -46,7 +46,7 @@ def quick():
 
 
 def test_a_move_may_begin_as_soon_as_the_one_before_ends(quick, monkeypatch):
-    """The thread of the first move is held up in what ophyd does after a move."""
+    """The thread of the first move is held up in the steps of ophyd after a move."""
     forget, caller, begun = quick.x._reset_sub, threading.current_thread(), threading.Event()
 
     def forget_late(event_type):

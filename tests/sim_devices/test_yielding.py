@@ -12,7 +12,7 @@ HOUR = Yielding(1).between(0, 3600)
 def test_halves_give_the_whole_and_the_seed_gives_all():
     yielding = Yielding(1)
     assert yielding.between(1800, 3600) == tuple(event for event in HOUR if event[0] >= 1800)
-    cuts = [0, HOUR[0][0], 17.3, 900, HOUR[90][0], 3600]  # an event on a cut belongs to what begins there
+    cuts = [0, HOUR[0][0], 17.3, 900, HOUR[90][0], 3600]  # an event on a cut belongs to the part that begins there
     parts = [yielding.between(start, stop) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
     assert sum(parts, ()) == HOUR
     assert yielding.between(-100, 0) == yielding.between(5, 5) == ()

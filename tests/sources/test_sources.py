@@ -283,7 +283,7 @@ def test_a_finished_run_is_read_with_few_requests(raw):
         assert names(documents_of(run)) == ["start", "descriptor", "event", "event", "stop"]
     finally:
         hooks["request"].remove(requests.append)
-    assert len(requests) == 3  # streams, what the stream has, its table
+    assert len(requests) == 3  # streams, keys of the stream, its table
 
 
 def test_a_look_asks_only_for_new_nodes(raw, gathered):

@@ -32,7 +32,7 @@ def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(boxes, seed):
 
 
 @pytest.mark.parametrize("dose_limit", [1, 2, 3])
-@settings(max_examples=2, deadline=None, phases=[Phase.generate])  # what fails is clear enough without shrinking
+@settings(max_examples=2, deadline=None, phases=[Phase.generate])  # a failure is clear enough without shrinking
 @given(beam_size=st.floats(3.0, 7.0), seed=st.integers(0, 99))
 def test_no_spot_gets_more_than_the_dose_limit(dose_limit, beam_size, seed):
     explorer = Explorer(BOUNDS, dose_limit=dose_limit, beam_size=beam_size, smallest_feature=4.0)

@@ -64,7 +64,7 @@ def killed_at(make, owner, name, before):
 
     def explores():
         b, original = make(), getattr(owner, name)
-        b.agent.drain()  # what an earlier session left is settled
+        b.agent.drain()  # suggestions of an earlier session are settled
 
         def dying(*arguments, **options):
             if not before:

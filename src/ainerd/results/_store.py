@@ -487,7 +487,7 @@ class ResultStore(ResultRecords):
     def _many(
         self, runs: Sequence[str | int | float], by: str | Sequence[float] | None, parts: str
     ) -> tuple[list[LoadedResult], Sequence[float] | None, str]:
-        """Read what panels name as `parts` of some results, and a number of each with its name."""
+        """Read the `parts` that panels name of some results, and a number of each with its name."""
         keys = [self.key(run) for run in runs]
         if len(set(keys)) < len(keys):
             raise ValueError("a result is given twice")

@@ -104,8 +104,8 @@ function Maps({ maps, high }) {
 /** A map of a result: that of bin k, or the mean over azimuths if k is null. */
 async function readMap(path, name, k) {
   if (k === null) {
-    const found = await mean(`${path}/${name}`, name === "c2" ? 2 : 1);
-    if (found) return { values: found.values, n: found.shape[1] };
+    const image = await mean(`${path}/${name}`, name === "c2" ? 2 : 1);
+    if (image) return { values: image.values, n: image.shape[1] };
   }
   const values = await numbers(`${path}/${name}`, "float32", `${k ?? 0}`);
   return { values, n: Math.round(Math.sqrt(values.length)) };

@@ -84,7 +84,7 @@ def test_a_pixel_at_the_start_of_the_first_sector_is_kept():
         assert turned.n_pixels.sum() == whole.n_pixels.sum()
 
 
-# Of an instrument with the ring on its detector: what one mistake makes of it.
+# Mistakes in the settings of an instrument with the ring on its detector.
 RIGHT = {
     "detector": "lambda750k",
     "beam_center_px": (258.0, 778.0),

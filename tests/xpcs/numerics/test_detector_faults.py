@@ -1,4 +1,4 @@
-"""The screen finds what a detector does to frames and counts, and nothing in runs without a fault."""
+"""The screen finds faults of a detector in frames and counts, and nothing in runs without a fault."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Files of Rigaku and IMM: what the simulated detector writes is read again, and corrupt files are refused."""
+"""Files of Rigaku and IMM: files of the simulated detector are read again, and corrupt files are refused."""
 
 import struct
 

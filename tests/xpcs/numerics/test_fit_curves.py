@@ -1,4 +1,4 @@
-"""Models of curves of g2 with errors alone: minima against SciPy, model choice, and what may not be reported."""
+"""Models of curves of g2 with errors alone: minima against SciPy, model choice, and forbidden numbers."""
 
 import numpy as np
 import pytest

@@ -65,7 +65,7 @@ def test_stored_values_are_kept(small):
     ids=["flow", "anisotropic", "alike"],
 )
 def test_an_exposure_is_known_at_any_azimuth(dynamics):
-    """From two or four maps, against what the kernels say there."""
+    """From two or four maps, against the kernels there."""
     kept, phi = Clean.of(dynamics), np.array([3.0, 47.5, 131.0])
     seen = seen_from([kept], phi, np.full(3, 20.0))[0]
     assert len(kept.steps) < 9

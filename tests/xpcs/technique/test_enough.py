@@ -1,4 +1,4 @@
-"""When the frames of an exposure in progress are enough: Gaussian speckle whose memory from frame to frame is known."""
+"""The end of an exposure whose frames are enough: Gaussian speckle whose memory from frame to frame is known."""
 
 from dataclasses import replace
 

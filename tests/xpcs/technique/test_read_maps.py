@@ -178,7 +178,7 @@ def test_maps_that_unpack_to_gigabytes_are_refused(tmp_path):
 
 
 LOW = np.tri(T, k=-1, dtype=bool)
-# What programs store in place of C2 with time from the upper left corner. Each gives the same maps.
+# Arrays that programs store in place of C2 with time from the upper left corner. Each gives the same maps.
 STORED = {
     **{f"{side} half, {filler} elsewhere": (lambda c2, low=low, filler=filler: np.where(low, filler, c2))
        for side, low in (("upper", LOW), ("lower", LOW.T)) for filler in (0, 1, -1, np.nan)},

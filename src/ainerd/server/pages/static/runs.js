@@ -20,8 +20,8 @@ function Runs({ segments }) {
   const query = { "page[offset]": offset, "page[limit]": RUNS, sort: "-start.time", select_metadata: OF_RUN };
   const fields = "fields=metadata&fields=count";
   const read = async () => {
-    const found = await get(`${API}/search/${encoded(path)}?${new URLSearchParams(query)}&${fields}`);
-    return { from: offset, ...(await found.json()) };
+    const response = await get(`${API}/search/${encoded(path)}?${new URLSearchParams(query)}&${fields}`);
+    return { from: offset, ...(await response.json()) };
   };
   const { value: answer, error } = useAsync(read, [path, offset]);
   const row = ({ id, attributes }) => {
