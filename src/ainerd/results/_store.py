@@ -354,7 +354,9 @@ class ResultStore(CampaignRecords):
         return read_configuration(self.container, digest)
 
     def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
-        """Return the number of finished results of each run, by uid, with this digest of their parameters.
+        """Return the number of finished results of each run with this digest of their parameters.
+
+        They are counted by uid, with the digest of the run's own files: by `ResultRecord.identity_of`.
 
         Results that failed because of an error in the code or of the machine are not counted: they are analysed again.
 
@@ -369,8 +371,9 @@ class ResultStore(CampaignRecords):
         results = self._rows.read()
         is_done = np.isin(results.column("status").astype(object), finished) & (results.column("retake") != True)  # noqa: E712
         done = results.at(is_done & (results.column("digest") == digest))
-        for uid, uids in zip(done.column("raw_uid"), done.values("raw_uids"), strict=True):
-            for one in uids or [uid]:
+        files = [None if pd.isna(one) else one for one in done.column("files_digest")]
+        for uid, uids, of in zip(done.column("raw_uid"), done.values("raw_uids"), files, strict=True):
+            for one in uids or [ResultRecord.identity_of(uid, files_digest=of)]:
                 counts[one] = counts.get(one, 0) + 1
         return counts
 
@@ -415,7 +418,8 @@ class ResultStore(CampaignRecords):
         """Write that a run is being analysed, and return the key of its result.
 
         A complete (partial, growing) result with the same key is left as it is; a failed or half-written one begins
-        anew. If the same agent has a complete result of the same unit with other parameters, the new one supersedes it.
+        anew. If the same agent has a complete result of the same unit with other parameters or files of the run, the
+        new one supersedes it.
         """
         self.take(record)
         return record.key
@@ -538,12 +542,13 @@ class ResultStore(CampaignRecords):
         return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def _predecessor(self, record: ResultRecord) -> str | None:
-        """Return the key of the newest result of the same unit and agent with other parameters.
+        """Return the key of the newest other result of the same unit and agent.
 
         This takes a request only if there can be one.
         """
         known = self._rows.known
-        if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
+        is_alone = known is not None and {*known.column("digest"), *self._digests} <= {record.digest}
+        if is_alone and not record.files_digest:
             return None
         known = self._rows.read()
         events = known.column("event")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ainerd.config import read_section
 from ainerd.jobs import doing
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
+from ainerd.results import digest
 from ainerd.technique import (
     AnalysisError,
     Common,
@@ -200,6 +201,15 @@ class RheoXPCS(Technique):
             return self._with_qmap(qmap).begin(run)
         self._check_run(run)
         return ExposureAnalysis(self, run)
+
+    def files_digest(self, start: Mapping[str, Any]) -> str:
+        """Return the digest of the parameters with the bins of the q map that a run names; "" without a usable one."""
+        if isinstance(start.get("result_file"), Mapping) or (qmap := self._other_qmap(start)) is None:
+            return ""
+        try:
+            return digest(self._with_qmap(qmap).parameters)
+        except AnalysisError:  # `begin` gives the reason
+            return ""
 
     def _other_qmap(self, start: Mapping[str, Any]) -> Path | None:
         """Return the q map that a run names, in the folder of that of the settings; None if it is that one."""
