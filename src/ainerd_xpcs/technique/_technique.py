@@ -1,6 +1,7 @@
 """Rheo-XPCS: the technique that measures dynamics in speckle movies of a sheared sample."""
 
 import hashlib
+import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from ainerd.config import read_section
 from ainerd.jobs import doing
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
-from ainerd.results import digest
 from ainerd.technique import (
     AnalysisError,
     Common,
@@ -203,13 +203,17 @@ class RheoXPCS(Technique):
         return ExposureAnalysis(self, run)
 
     def files_digest(self, start: Mapping[str, Any]) -> str:
-        """Return the digest of the parameters with the bins of the q map that a run names; "" without a usable one."""
+        """Return a digest of the bins, their q and the flat field of the q map that a run names, or ""."""
         if isinstance(start.get("result_file"), Mapping) or (qmap := self._other_qmap(start)) is None:
             return ""
         try:
-            return digest(self._with_qmap(qmap).parameters)
+            other = self._with_qmap(qmap)
         except AnalysisError:  # `begin` gives the reason
             return ""
+        arrays = (other.partition.q, other.partition.phi, other.partition.static_q)
+        content = [other.parameters["partition"], other.parameters.get("flat")]
+        content += [None if array is None else array.tolist() for array in arrays]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _other_qmap(self, start: Mapping[str, Any]) -> Path | None:
         """Return the q map that a run names, in the folder of that of the settings; None if it is that one."""
