@@ -14,13 +14,15 @@ help: ## what there is
 
 # Bytecode is written when a module is imported. Modules that no session imports get none, which saves half a gigabyte.
 # Numba compiles the functions of a session, in half a minute.
-# xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
-$(READY): pyproject.toml constraints.txt
+# xpcs-viewer reads our exports in a test, without its windows and most of what it depends on. Another test makes an
+# instrument of BITS.
+$(READY): pyproject.toml constraints.txt tests/cli/bits.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "ainerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[agent,dev]'
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps xpcs-viewer
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --upgrade --target $(VENV)/bits --requirement tests/cli/bits.txt
 	$(BIN)/python -W ignore -m agents.demo.warm_up
 	@touch $@
 

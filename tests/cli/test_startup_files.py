@@ -1,10 +1,11 @@
 """Startup files of `ainerd init --startup`, outside the checkout, beside devices that exist; IPython runs one."""
 
-import importlib
 import os
+import re
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -51,9 +52,15 @@ with core.init_devices():
     det = sim.SimBlobDetector(paths, pattern, config_sigs=[num_images, frame_time])
 """
 BITS = """
-oregistry = {"camera": camera, "sample_x": sample_x, "sample_y": sample_y}  # as ophyd-registry's
 from .ainerd_agent import start_agent
 agent = start_agent(RE, oregistry)
+"""
+DEVICES = """
+ophyd.sim.SynAxis:
+- {name: sample_x}
+- {name: sample_y}
+instrument.devices.simulated.Camera:
+- {name: camera}
 """
 CHECK = """
 RE(agent.explore(1))
@@ -125,17 +132,30 @@ def test_the_written_files_measure_with_ophyd_async(environment, tmp_path):
         names["agent"].close()
 
 
-def test_the_written_files_measure_in_a_package_of_bits(environment, tmp_path, monkeypatch):
-    package = tmp_path / "instrument"
+def test_the_written_files_measure_in_an_instrument_of_bits(environment, tmp_path):
+    bits = Path(sys.prefix) / "bits"
+    if not bits.is_dir():
+        pytest.skip("there is no apsbits: `make test` installs it from tests/cli/bits.txt")
+    outside = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(bits), "src", *os.environ.get("PYTHONPATH", "").split(":")])
+    }
+    (tmp_path / "src").mkdir(), (tmp_path / "scripts").mkdir(), (tmp_path / "pyproject.toml").touch()
+    subprocess.run([sys.executable, bits / "bin" / "bits-create", "instrument"], env=outside, check=True)
+    package = tmp_path / "src" / "instrument"
     init(tmp_path, "bits", package)
-    (package / "__init__.py").touch()
-    (package / "startup.py").write_text(OPHYD + BITS)
-    monkeypatch.syspath_prepend(tmp_path)
-    names = vars(importlib.import_module("instrument.startup"))
-    try:
-        exec(CHECK, names)
-    finally:
-        names["agent"].close()
+    (package / "devices" / "simulated.py").write_text(OPHYD.partition("RE = ")[0])
+    (package / "configs" / "devices.yml").write_text(DEVICES)
+    changes = {
+        "configs/iconfig.yml": (r"(SPEC_DATA_FILES:\s+ENABLE:) true", r"\1 false"),
+        "startup.py": (r"subscribers=\[bec, cat\]", "subscribers=[cat]"),
+    }
+    for name, change in changes.items():  # as the page says
+        text, n = re.subn(*change, (package / name).read_text())
+        assert n == 1, name
+        (package / name).write_text(text + BITS * (name == "startup.py"))
+    command = [sys.executable, "-m", "IPython", "-c", f"from instrument.startup import *{CHECK}"]
+    done = subprocess.run(command, env=outside, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "measured" in done.stdout, done.stdout + done.stderr
 
 
 def test_settings_that_exist_are_kept(tmp_path):

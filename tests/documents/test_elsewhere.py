@@ -263,9 +263,9 @@ def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, f
     numbers = np.delete(np.arange(80), np.arange(20, 40))  # of four exposures the second one is lost
     docs = numbered(raw, folder, movie, numbers, 20)
     keys = Detector(image="det_image", frame_number="ids", n_frames="n")
-    technique = SimpleNamespace(unit="event", parameters={})
+    technique = SimpleNamespace(unit="event", parameters={}, files_digest=lambda start: "")
     writer = Writer(
         technique, store=None, keys=keys, recorded=SimpleNamespace(units_of_keys={}), roots=(), agent="me", raw=raw
     )
-    run = raw[docs[0][1]["uid"]]
-    assert [writer.has_all(run, n) for n in (0, 3, 4)] == [False, False, True]
+    run = raw[uid := docs[0][1]["uid"]]
+    assert [writer.has_all(run, {uid: n}) for n in (0, 3, 4)] == [False, False, True]

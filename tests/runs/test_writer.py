@@ -252,8 +252,22 @@ def test_a_run_has_all_its_results_if_each_exposure_has_one(
     *documents, (_, end) = scanned(movies(1, 2, 3))
     monkeypatch.setattr("ainerd.runs._writer.RunReader", lambda: SimpleNamespace(rest=lambda run: documents))
     writer = Writer(toy(unit=unit), store, keys, WANTED, (), "me")
-    metadata = {} if stop is None else {"stop": end | {"num_events": {}} | stop}
-    assert writer.has_all(SimpleNamespace(metadata=metadata), n_results) is expected
+    metadata = {"start": {"uid": "a"}} | ({} if stop is None else {"stop": end | {"num_events": {}} | stop})
+    assert writer.has_all(SimpleNamespace(metadata=metadata), {"a": n_results}) is expected
+
+
+def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, store):
+    technique, run = toy(), SimpleNamespace(uid="a", start_doc={"uid": "a"}, metadata={"start": {"uid": "a"}})
+    writer = Writer(technique, store, keys, WANTED, (), "me")
+    found = {}
+    for content in ("", "one", "two"):
+        technique.files_digest = lambda start, content=content: content
+        found[content] = Subject.of_run(writer, run, None)
+        done = {ResultRecord.identity_of("a", files_digest=content): 1}
+        assert [writer.has_all(run, done), writer.has_all(run, {"a:three": 1})] == [True, False]
+        assert writer._record(found[content]).key == found[content].key
+    assert found[""].key == ResultRecord.key_of(technique.parameters, "a")
+    assert len({subject.key for subject in found.values()}) == 3
 
 
 def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, worker, store, kept):

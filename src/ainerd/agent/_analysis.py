@@ -157,7 +157,7 @@ class Analysis:
         done = self._store.analysed(digest(self.writer.parameters))
 
         def is_done(run: Container) -> bool:
-            return self.writer.has_all(run, done.get(run.metadata["start"]["uid"], 0))
+            return self.writer.has_all(run, done)
 
         return is_done
 

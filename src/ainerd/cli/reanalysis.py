@@ -270,8 +270,8 @@ def _runs_to_analyse(
         runs = [_finished_run(raw, uid) for uid in uids]
     writer = writer_of(technique, store, settings, raw)
     done = store.analysed(digest(writer.parameters), again=again or bool(uids))
-    by_uid = ((run.metadata["start"]["uid"], run) for run in runs if run.metadata.get("stop"))
-    return [uid for uid, run in by_uid if not writer.has_all(run, done.get(uid, 0))]
+    finished = (run for run in runs if run.metadata.get("stop"))
+    return [run.metadata["start"]["uid"] for run in finished if not writer.has_all(run, done)]
 
 
 def _finished_run(raw: Container, uid: str) -> Container:

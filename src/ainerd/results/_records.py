@@ -221,13 +221,15 @@ class ResultRecord(_OfParameters):
     access_tags : list of str
         Access tags of the run, which the nodes of the result get.
     supersedes : str
-        Key of the result that this one replaces: of the same unit and agent, with other parameters.
+        Key of the result that this one replaces: of the same unit and agent, with other parameters or files.
     technique, agent : str
         Technique and agent that made the result.
     created : str
         When the analysis began, UTC, ISO 8601.
     parameters : dict
         Everything that changes the numbers; its `digest` is part of the key.
+    files_digest : str
+        Digest of the files that the run names and that change its numbers, such as a q map; part of the key.
     software, model, calibration : dict
         {name, version} with the versions of Python and of the packages that computed the numbers, {name, sha256}, and
         {id, n, alpha}.
@@ -298,6 +300,7 @@ class ResultRecord(_OfParameters):
     supersedes: str | None = None
     technique: str
     agent: str
+    files_digest: str | None = None
     created: Stamp = Field(default_factory=utc_now)
     software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))
     model: dict[str, Any] = Field(default_factory=dict)
@@ -320,24 +323,32 @@ class ResultRecord(_OfParameters):
     tables: dict[str, int] = Field(default_factory=dict)
 
     @staticmethod
-    def identity_of(raw_uid: str, event: int | None = None, series_id: str | None = None) -> str:
+    def identity_of(
+        raw_uid: str, event: int | None = None, series_id: str | None = None, files_digest: str | None = None
+    ) -> str:
         """Return the identity of a unit: a run, an event of it, or a series by a key and its value, ``ramp=up 1``."""
         if series_id is not None:
             return f"series/{series_id}"
-        return raw_uid if event is None else f"{raw_uid}/{event}"
+        identity = raw_uid if event is None else f"{raw_uid}/{event}"
+        return f"{identity}:{files_digest}" if files_digest else identity
 
     @classmethod
     def key_of(
-        cls, parameters: Mapping[str, Any], raw_uid: str = "", event: int | None = None, series_id: str | None = None
+        cls,
+        parameters: Mapping[str, Any],
+        raw_uid: str = "",
+        event: int | None = None,
+        series_id: str | None = None,
+        files_digest: str | None = None,
     ) -> str:
         """Return the key of the result of a unit with these parameters: a uuid5, so that a replay finds the result."""
-        identity = cls.identity_of(raw_uid, event, series_id)
+        identity = cls.identity_of(raw_uid, event, series_id, files_digest)
         return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest(parameters)}")))
 
     @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        return self.key_of(self.parameters, self.raw_uid, self.event, self.series_id)
+        return self.key_of(self.parameters, self.raw_uid, self.event, self.series_id, self.files_digest)
 
 
 class ConfigurationRecord(_OfParameters):

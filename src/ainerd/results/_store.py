@@ -338,7 +338,9 @@ class ResultStore(ResultRecords):
         return read_configuration(self.container, digest)
 
     def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
-        """Return the number of finished results of each run, by uid, with this digest of their parameters.
+        """Return the number of finished results of each run with this digest of their parameters.
+
+        They are counted by uid, with the digest of the run's own files: by `ResultRecord.identity_of`.
 
         Results that failed because of an error in the code or of the machine are not counted: they are analysed again.
 
@@ -353,8 +355,9 @@ class ResultStore(ResultRecords):
         results = self._rows.read()
         is_done = np.isin(results.column("status").astype(object), finished) & (results.column("retake") != True)  # noqa: E712
         done = results.at(is_done & (results.column("digest") == digest))
-        for uid, uids in zip(done.column("raw_uid"), done.values("raw_uids"), strict=True):
-            for one in uids or [uid]:
+        files = [None if pd.isna(one) else one for one in done.column("files_digest")]
+        for uid, uids, of in zip(done.column("raw_uid"), done.values("raw_uids"), files, strict=True):
+            for one in uids or [ResultRecord.identity_of(uid, files_digest=of)]:
                 counts[one] = counts.get(one, 0) + 1
         return counts
 

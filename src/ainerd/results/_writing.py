@@ -183,7 +183,8 @@ class ResultRecords(CampaignRecords):
         """Write that a run is being analysed, and return the key of its result.
 
         A complete (partial, growing) result with the same key is left as it is; a failed or half-written one begins
-        anew. If the same agent has a complete result of the same unit with other parameters, the new one supersedes it.
+        anew. If the same agent has a complete result of the same unit with other parameters or files of the run, the
+        new one supersedes it.
         """
         self.take(record)
         return record.key
@@ -306,12 +307,13 @@ class ResultRecords(CampaignRecords):
         return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def _predecessor(self, record: ResultRecord) -> str | None:
-        """Return the key of the newest result of the same unit and agent with other parameters.
+        """Return the key of the newest other result of the same unit and agent.
 
         This takes a request only if there can be one.
         """
         known = self._rows.known
-        if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
+        is_alone = known is not None and {*known.column("digest"), *self._digests} <= {record.digest}
+        if is_alone and not record.files_digest:
             return None
         known = self._rows.read()
         events = known.column("event")

@@ -60,6 +60,7 @@ class Subject:
     runs: list[Run]  # runs whose frames belong to the unit; the last one is in progress
     event: int | None = None
     series_id: str | None = None
+    files_digest: str | None = None  # of the files that the run names
     analysis: RunAnalysis | None = None  # None before it begins, and if it cannot begin
     problem: str | None = None  # reason why the analysis is missing
     retake: bool = False  # whether the problem is not the fault of the data
@@ -73,7 +74,9 @@ class Subject:
         unit, series_id = writer.technique.unit, None
         if event is None and isinstance(unit, Series) and unit.key in run.start_doc:
             series_id = f"{unit.key}={run.start_doc[unit.key]}"
-        return cls(ResultRecord.key_of(writer.parameters, run.uid, event, series_id), [run], event, series_id)
+        files = writer.technique.files_digest(run.start_doc) if series_id is None else ""
+        key = ResultRecord.key_of(writer.parameters, run.uid, event, series_id, files)
+        return cls(key, [run], event, series_id, files_digest=files or None)
 
     @property
     def run(self) -> Run:
@@ -196,12 +199,15 @@ class Writer:
         """Everything that changes the numbers of a result, which its key and its digest cover."""
         return parameters_of(self.technique, self.keys)
 
-    def has_all(self, run: Container, n_results: int) -> bool:
-        """Return whether a run in Tiled has all its results; `n_results` exist.
+    def has_all(self, run: Container, done: Mapping[str, int]) -> bool:
+        """Return whether a run in Tiled has all its results; `done` is from `ResultStore.analysed`.
 
         If the unit is the event, a run has as many results as its detector took exposures: an aborted scan has fewer
         than its plan announced, and a run in progress is not done.
         """
+        start = run.metadata["start"]
+        files = self.technique.files_digest(start)
+        n_results = done.get(ResultRecord.identity_of(start["uid"], files_digest=files), 0)
         if self.technique.unit != "event" or not n_results:
             return n_results > 0
         stop = run.metadata.get("stop")
@@ -345,6 +351,7 @@ class Writer:
             "technique": self.technique.name,
             "agent": self.agent,
             "parameters": self.parameters,
+            "files_digest": subject.files_digest,
         }
         if replaced := _typed(start.get("replaces"), str):  # the run of an earlier content of the same file
             former = ResultRecord.key_of(self.parameters, replaced, subject.event)

@@ -324,6 +324,13 @@ class Technique:
         """Start the analysis of a run; raise `AnalysisError` if the run cannot be analysed."""
         raise NotImplementedError
 
+    def files_digest(self, start: Mapping[str, Any]) -> str:
+        """Return a digest of the files that a start document names and that change the numbers of its run, or "".
+
+        The key of a result contains it beside `parameters`: if such a file changes, a replay gives a new result.
+        """
+        return ""
+
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Group results into regimes by their embeddings, (n, d); `ainerd.novelty.find_regimes` suits most techniques.
 

@@ -1,6 +1,7 @@
 """Rheo-XPCS: the technique that measures dynamics in speckle movies of a sheared sample."""
 
 import hashlib
+import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -200,6 +201,19 @@ class RheoXPCS(Technique):
             return self._with_qmap(qmap).begin(run)
         self._check_run(run)
         return ExposureAnalysis(self, run)
+
+    def files_digest(self, start: Mapping[str, Any]) -> str:
+        """Return a digest of the bins, their q and the flat field of the q map that a run names, or ""."""
+        if isinstance(start.get("result_file"), Mapping) or (qmap := self._other_qmap(start)) is None:
+            return ""
+        try:
+            other = self._with_qmap(qmap)
+        except AnalysisError:  # `begin` gives the reason
+            return ""
+        arrays = (other.partition.q, other.partition.phi, other.partition.static_q)
+        content = [other.parameters["partition"], other.parameters.get("flat")]
+        content += [None if array is None else array.tolist() for array in arrays]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _other_qmap(self, start: Mapping[str, Any]) -> Path | None:
         """Return the q map that a run names, in the folder of that of the settings; None if it is that one."""

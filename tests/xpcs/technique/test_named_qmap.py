@@ -61,9 +61,16 @@ def test_a_run_that_names_another_q_map_has_its_bins(tmp_path, frames):
         np.testing.assert_array_equal(other.embedding, expected.embedding)
     assert "bins_of" not in named(of_one, frames, "2.hdf").summary
     parameters = of_one.parameters
+    digests = [of_one.files_digest({"qmap_file": "4.hdf"})]
+    with h5py.File(two, "r+") as file:
+        file["qmap/dynamic_v_list_dim0"][0] *= 1.5  # another q of the same pixels
+    digests += [of_one.files_digest({"qmap_file": "4.hdf"})]
     qmap(two, 5)  # it is written again
     assert len(named(of_one, frames, "4.hdf").arrays["c2"]) == 5
-    assert of_one.parameters == parameters  # and so the keys of its results
+    digests += [of_one.files_digest({"qmap_file": name}) for name in ("4.hdf", "2.hdf", "nowhere.hdf")]
+    digests += [of_one.files_digest({"qmap_file": "4.hdf", "result_file": {}})]
+    assert len(set(digests[:3])) == 3 and digests[3:] == ["", "", ""]
+    assert of_one.parameters == parameters  # and so the keys of results of runs that name no other q map
 
 
 @pytest.mark.parametrize(
