@@ -296,6 +296,23 @@ def test_open_suggestions_of_a_killed_session_are_closed(make, store):
     assert len(store.lines) == 1
 
 
+@pytest.mark.fault(
+    "The clock of a killed session was an hour ahead",
+    "The next start closes its suggestions, and none of later sessions",
+)
+def test_suggestions_of_a_killed_session_are_closed_also_if_its_clock_was_ahead(make, store):
+    dead = make()
+    (accepted,), proposed = dead.suggest(1), dead.peek()
+    for id, record in store.saved.items():
+        store.saved[id] = record.changed(created="2099-01-01T00:00:00+00:00")
+    again, later = make(), make()
+    own, (theirs,) = again.peek(), later.suggest(1)
+    again.close_open()
+    statuses = {id: record.status for id, record in store.saved.items()}
+    assert statuses[accepted["_id"]] == "failed" and statuses[proposed["_id"]] == "withdrawn"
+    assert statuses[own["_id"]] == "proposed" and statuses[theirs["_id"]] == "accepted"
+
+
 def test_a_place_that_another_session_is_to_measure_is_left_to_it(make, store):
     first = make()
     theirs = first.peek()

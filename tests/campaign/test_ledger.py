@@ -101,7 +101,8 @@ def several(store):
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_only_suggestions_of_a_dead_session_are_closed(ledger, several, is_shared):
     known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
-    ledger.close_open(known, {"own"}, ago(25), is_shared=is_shared)
+    kept = {"own"} if is_shared else {"own", "later", "taken"}
+    ledger.close_open(known, lambda: kept, ago(25) if is_shared else None)
     statuses = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}
     gone = "its session had ended"
     accepted = ("accepted", None, None)
@@ -118,7 +119,7 @@ def test_the_last_result_of_a_dead_session_is_logged_once(ledger, store):
     for key in "ab":
         store.add_result(key, [0.0, 0.0])
     for _ in range(2):
-        ledger.close_open(known, (), ago(0))
+        ledger.close_open(known, set)
     ((line, ids),) = store.lines
     assert line == "at (1.00, 2.00): regime 3, p = 0.04 (written at the next start, because the session had ended)"
     assert ids == {"raw_uid": "run of b", "result": "b"}

@@ -43,7 +43,6 @@ from ainerd.knobs import Exposure
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
-from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -147,7 +146,7 @@ class Campaign:
         )  # fmt: skip
         self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
-        self._earlier, self._began = known, utc_now()
+        self._earlier = known
         measured = dict[str, str]()
         for outcome in known:
             measured.setdefault(outcome.trial_id, outcome.key)
@@ -206,12 +205,15 @@ class Campaign:
         for outcome in unanswered:
             self.answer(outcome)
         known, self._earlier = [*self._earlier, *unanswered], []
-        before, shared_s = self._began, self._steering.shared_s
+        shared_s, before = self._steering.shared_s, None
         if shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
-        here = (*self.state.waiting, *self.state.handed_out.values())
-        own = {each.id for each in here if each.session == self.rules.session}
-        self._history.later(self.ledger.close_open, known, own, before, is_shared=shared_s > 0)
+        self._history.later(self.ledger.close_open, known, self._of_living_sessions, before)
+
+    def _of_living_sessions(self) -> set[str]:
+        """Return the suggestions of this session and of later ones. In the thread for Tiled."""
+        self._history.look()
+        return self.state.of_sessions_since(self.rules.session)
 
     @_owned
     def end(self) -> None:

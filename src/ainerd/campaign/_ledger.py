@@ -114,16 +114,19 @@ class Ledger:
 
     @_softly
     def close_open(
-        self, known: Sequence[Outcome], own: Collection[str], before: str, *, is_shared: bool = False
+        self, known: Sequence[Outcome], kept: Callable[[], Collection[str]], before: str | None = None
     ) -> None:
         """Write the final status of suggestions that a dead session left open, and log its last result.
 
-        `known` are all results. Suggestions with an id in `own`, and those created after `before`, are not closed. If
-        other sessions may live, accepted ones are not closed either: they may be measured now.
+        `known` are all results. `kept` returns the ids of suggestions of living sessions; it is called after the open
+        suggestions are read. If sessions share the sample, `before` is a time: younger suggestions are not closed, and
+        accepted ones neither, since they may be measured now.
         """
         outcomes = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
-        for record in self._store.open_suggestions():
-            if record.id in own or record.created > before:  # newer ones belong to another live session
+        open_ = list(self._store.open_suggestions())
+        living = kept()
+        for record in open_:
+            if record.id in living or (before is not None and record.created > before):
                 continue
             outcome = outcomes.get(record.id)
             if outcome is not None:
@@ -131,7 +134,7 @@ class Ledger:
                 self._store.set_status(record.id, status, outcome.reason or None, outcome.raw_uid)
             elif record.status == "proposed":
                 self._store.set_status(record.id, "withdrawn", GONE, instead_of=["proposed"])
-            elif not is_shared:
+            elif before is None:
                 self._store.set_status(record.id, "failed", f"{GONE}: not measured", instead_of=["accepted"])
         key = self._store.newest_key()
         last = next((outcome for outcome in known if outcome.key == key), None)

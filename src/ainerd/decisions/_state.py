@@ -194,6 +194,12 @@ class State:
         following = self.next(session, review=review)
         return following.id if following is not None and following.taken_by is not None else None
 
+    def of_sessions_since(self, session: str) -> set[str]:
+        """Return the ids of the suggestions of a session, and of the sessions that began after it."""
+        sessions = [*self.areas]
+        living = {*sessions[sessions.index(session) :]}
+        return {each.id for each in (*self.waiting, *self.handed_out.values()) if each.session in living}
+
     def places_of_others(self, session: str, t: float, shared_s: float, known: int = 0) -> dict[str, Mapping[str, Any]]:
         """Return the positions to which other sessions have a right at time t, by suggestion.
 
