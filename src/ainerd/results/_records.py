@@ -229,7 +229,7 @@ class ResultRecord(_OfParameters):
     parameters : dict
         Everything that changes the numbers; its `digest` is part of the key.
     files_digest : str
-        Digest of the files that the run names and that change its numbers, such as a q map; part of the key.
+        Digest of the files that the run names and that change its numbers; part of the key.
     software, model, calibration : dict
         {name, version} with the versions of Python and of the packages that computed the numbers, {name, sha256}, and
         {id, n, alpha}.
