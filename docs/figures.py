@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 MEASURED = ROOT / "docs" / "measured.json"
 NAMED = re.compile(r"python -m\s+studies\.(\w+)(?:\s+([a-z_]+))?")
-PART = re.compile(r"^@(?:study\.)?part\ndef _?(\w+)\(", re.MULTILINE)
+PART = re.compile(r"^@(?:study\.)?part\ndef _?(\w+?)_?\(", re.MULTILINE)
 COMMENT = re.compile(r"<!-- figures: python -m studies\.(\S+)(.*)\n((?:.+\n)*?)-->\n+((?:.+\n)+)")
 LINE = re.compile(r"(.+?) = (.+) ± ([\d.]+) %")
 TOOLS = ROOT / "studies" / "_tools.py"  # the command line and the tables of all

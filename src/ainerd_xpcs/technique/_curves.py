@@ -43,7 +43,8 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
     with opened(path) as file:
         name = next((name for name in _LAYOUTS if is_there(file, name)), None)
         if name is None:
-            raise ValueError(unknown_layout(file, "g2", _LAYOUTS))
+            what = unknown_layout(file, "g2", _LAYOUTS)
+            raise ValueError(f"{what}. For a file of frames give the bins, --roi")
         curves = _LAYOUTS[name](file, frame_time_s)
         lags = curves.tau_s
         some = np.isfinite(lags) & (lags > 0)  # some programs store lag 0, which holds shot noise
@@ -67,7 +68,7 @@ def unknown_layout(file: h5py.File, what: str, layouts: dict[str, Any]) -> str:
     """Describe the content of a file that has none of the layouts."""
     there = ", ".join(sorted(file)[:8]) or "nothing"
     names = ", ".join(layouts)
-    return f"holds no {what} in a known layout ({names}), only {there}. For a file of frames give the bins, --roi"
+    return f"holds no {what} in a known layout ({names}), only {there}"
 
 
 def bins_of(file: h5py.File, path: str | PathLike[str]) -> Partition:

@@ -131,7 +131,8 @@ class MapFile:
             self._order, self.partition = self._bins(file)
             self.row_s = self._stored.row_s if self._given_s is None else self._given_s
             if not self.row_s > 0:
-                raise ValueError(f"{self.path} does not say how long a row of its maps is: give --frame-time")
+                give = "give --frame-time, or results:FOLDER?frame_time=SECONDS"
+                raise ValueError(f"{self.path} does not say how long a row of its maps is: {give}")
             unknown = np.full(self.partition.n_roi, np.nan)
             self.counts = unknown if file is None or self.no_partition else mean_counts(file, self.partition)
             self._close = stack.pop_all()
