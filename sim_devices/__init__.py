@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sim_devices._scattering import ScatteredMovie
     from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
     from sim_devices._stage import Stage
+    from sim_devices._steady_shear import SteadyShear
     from sim_devices._writers import WrittenElsewhere, WrittenFile
 
 __all__ = [
@@ -46,9 +47,9 @@ __all__ = [
     "DiffractionDetector", "Dose", "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k",
     "LambdaCam", "ManualEiger", "OscillatingRheometer", "Oscillation", "Recording", "Rheometer", "Rigaku", "Rigaku3M",
     "SAMPLES", "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie",
-    "Stage", "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere", "WrittenFile", "Yielding",
-    "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights", "read_hardware",
-    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis", "write_metadata",
+    "Stage", "SteadyShear", "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere",
+    "WrittenFile", "Yielding", "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights",
+    "read_hardware", "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis", "write_metadata",
     "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
 
@@ -62,8 +63,9 @@ _MODULE_OF = {
     "Recording": "_recording", "Rheometer": "_rheometer", "Rigaku": "_rigaku", "Rigaku3M": "_rigaku",
     "SAMPLES": "_sample", "ScatteredMovie": "_scattering", "Shutter": "_beam", "SimClock": "_basics",
     "SimulatedInstrument": "_instrument", "SoftSolid": "_oscillation", "Source": "_beam", "SpeckleMovie": "_speckle",
-    "Stage": "_stage", "StreamingDetector": "_frames", "TemperatureController": "_diffraction",
-    "Transition": "_diffraction", "WrittenElsewhere": "_writers", "WrittenFile": "_writers", "Yielding": "_rheometer",
+    "Stage": "_stage", "SteadyShear": "_steady_shear", "StreamingDetector": "_frames",
+    "TemperatureController": "_diffraction", "Transition": "_diffraction", "WrittenElsewhere": "_writers",
+    "WrittenFile": "_writers", "Yielding": "_rheometer",
     "acquire": "_acquire", "flicker": "_beam", "form_factor": "_geometry", "frame_times": "_oscillation",
     "hidden_sample": "_sample", "mode_weights": "_speckle", "read_hardware": "_instrument", "rigaku_words": "_rigaku",
     "scattering": "_geometry", "sparse_speckle": "_rigaku", "structure_factor": "_geometry",
