@@ -49,8 +49,8 @@ __all__ = [
     "SAMPLES", "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie",
     "Stage", "SteadyShear", "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere",
     "WrittenFile", "Yielding", "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights",
-    "read_hardware", "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis", "write_metadata",
-    "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
+    "read_hardware", "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis",
+    "write_metadata", "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
 
 _MODULE_OF = {
