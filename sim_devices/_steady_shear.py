@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-CARRIED = 4000  # with fewer, the noise of C2 is that of their number
+CARRIED = 8000  # with fewer, their heights in the beam are not even enough: the gap seems wider or narrower
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class SteadyShear:
     def positions(self, t_s: Floats, box_nm: float, rng: np.random.Generator) -> Iterator[Floats]:
         """See `sim_devices._scattering.Motion`."""
         where = rng.uniform(-box_nm / 2, box_nm / 2, (CARRIED, 2))
-        height = rng.uniform(-0.5, 0.5, CARRIED)
+        height = (np.arange(CARRIED) + 0.5) / CARRIED - 0.5
         angle = np.deg2rad(self.direction_deg)
         along = np.array([np.cos(angle), np.sin(angle)])
         middle = self.rate((t_s[1:] + t_s[:-1]) / 2)

@@ -7,12 +7,12 @@ from ainerd_xpcs import MultiTau, Partition, ShearRate, fit_shear_rate
 from sim_devices import Geometry, ScatteredMovie, SteadyShear
 from studies._tools import Row
 
-PLACE = Geometry(shape=(80, 80), beam_center_px=(40.0, 40.0), q_range_inv_nm=(0.0115, 0.015))
-Q, N_BINS, N_PIXELS = 0.0135, 12, 100
+PLACE = Geometry(shape=(40, 80), beam_center_px=(0.0, 40.0), q_range_inv_nm=(0.0115, 0.015))
+Q, N_BINS, N_PIXELS = 0.0135, 6, 100
 PHOTONS, CONTRAST = 5.0, 0.5
 FRAME_S, N_WINDOWS, N_FRAMES = 0.01, 4, 100  # frames of a window
 DIFFUSION = 18_000.0  # the relaxation time is 0.3 s
-CHANGES = {"step": ((1.999, 0.6), (2.0, 1.8)), "ramp": ((0.0, 0.5), (4.0, 2.5))}
+CHANGES = {"step": ((1.999, 0.8), (2.0, 2.0)), "ramp": ((0.0, 0.8), (4.0, 2.8))}
 SLOW = 0.05  # 1/s
 
 
@@ -70,7 +70,7 @@ def measured(sample: SteadyShear, seed: list[int]) -> ShearRate:
 
 def partition() -> Partition:
     """Return bins of 30 degrees with the 100 pixels each that are closest to the ring."""
-    sector = ((PLACE.phi_deg - 75) % 360 // 30).astype(int).ravel()
+    sector = ((PLACE.phi_deg - 75) % 180 // 30).astype(int).ravel()
     near = np.argsort(np.abs(PLACE.q_inv_nm.ravel() - Q))
     labels = np.zeros(sector.size, int)
     for k in range(N_BINS):

@@ -97,7 +97,7 @@ def slip() -> None:
 def shear() -> None:
     """Measure the pulls of shear rates, and count the bounds on a small one that are above it."""
     with threadpool_limits(1):
-        rows, bound = shear_rates(20), bounds(8)
+        rows, bound = shear_rates(18), bounds(6)
     report(
         "cycles_shear", rows, most={"sd of pulls": 1.2, "|mean|": 0.3}, least={"sd of pulls": 0.85, "share": 0.95},
     )  # fmt: skip

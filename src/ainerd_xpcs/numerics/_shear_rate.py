@@ -20,7 +20,7 @@ FORMULA = (
 Floats = NDArray[np.float64]
 PLACES = 32  # in a bin, over which sinc² is averaged
 ALIKE = 0.7  # bins whose smallest q along the flow is above this share of the largest do not show shear
-KNOWN = 1 / 8  # largest relative error of a rate that is reported
+KNOWN = 1 / 8  # largest relative error of a rate that is reported; of its square it is twice that
 SEEN = 4.0  # standard errors of a contrast above zero
 N = 3  # parameters before the contrasts: log tau0, exponent, square of the rate
 FEW = "too few values: the fit needs three bins and four lags"
@@ -38,6 +38,7 @@ class ShearRate:
     ----------
     rate, rate_err : ndarray, shape (n_window,)
         In 1/s, with one standard deviation. Speckle does not show the sign. NaN unless known to an eighth.
+        Opposite bins of a ring see the same speckle (Friedel); with both, the error is up to a root of two too small.
     bound : ndarray, shape (n_window,)
         The rate is smaller, with a probability of .95, where it is not determined.
     reason : tuple of str
@@ -115,9 +116,9 @@ def fit_shear_rate(
     along = np.asarray(q_flow, dtype=float)
     if along.shape != partition.shape:
         raise ValueError(f"q_flow of shape {along.shape} does not fit a detector of {partition.shape}")
-    for name, value in (("frame_time_s", frame_time_s), ("gap_nm", gap_nm), ("beam_nm", beam_nm)):
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}")
+    for name, given in (("frame_time_s", frame_time_s), ("gap_nm", gap_nm), ("beam_nm", beam_nm)):
+        if not given > 0:
+            raise ValueError(f"{name} must be positive, got {given}")
     ends = np.append(0, np.cumsum(partition.n_pixels))
     pixels = np.abs(along.ravel()[partition.pixels])
     levels = (np.arange(PLACES) + 0.5) / PLACES
