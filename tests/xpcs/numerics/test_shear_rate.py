@@ -114,6 +114,16 @@ def test_the_transit_of_a_beam_is_no_relaxation():
     assert seen.exponent[0] == pytest.approx(1.0, abs=0.03)
 
 
+def test_the_rate_of_scatterers_that_cross_the_beam():
+    """The simulated beam is no Gaussian, but the rate does not depend on it."""
+    sample = SteadyShear(rates=((0.0, 1.5),), diffusion_nm2=6000.0, velocity=20_000.0)
+    crossed = windows(sample, 1)
+    seen, alone = fitted(*crossed, beam_nm=11_000.0, velocity=sample.velocity), fitted(*crossed)
+    for each in (seen, alone):
+        assert abs(each.rate[0] - 1.5) < 3.5 * each.rate_err[0]
+    assert seen.tau[0] > 1.1 * alone.tau[0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
