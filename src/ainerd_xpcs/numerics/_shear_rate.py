@@ -38,7 +38,6 @@ class ShearRate:
     ----------
     rate, rate_err : ndarray, shape (n_window,)
         In 1/s, with one standard deviation. Speckle does not show the sign. NaN unless known to an eighth.
-        Opposite bins of a ring see the same speckle (Friedel); with both, the error is up to a root of two too small.
     bound : ndarray, shape (n_window,)
         The rate is smaller, with a probability of .95, where it is not determined.
     reason : tuple of str
@@ -90,7 +89,8 @@ def fit_shear_rate(
     frame_time_s : float
         From frame to frame.
     partition : Partition
-        Of the curves.
+        Of the curves. With `phi`, errors include the speckle that opposite bins share (Friedel), as far as their
+        residuals are alike. Without it, give the bins of half a ring, or errors are up to a root of two too small.
     q_flow : array_like, shape (ny, nx)
         q along the flow in each pixel, in 1/nm.
     gap_nm : float
@@ -135,14 +135,27 @@ def fit_shear_rate(
         lag = curve.lag[lags] * frame_time_s
         transit = np.exp(-2 * np.log(2) * (velocity * lag / beam_nm) ** 2)
         value = (curve.value - curve.bias)[np.ix_(bins, lags)]
-        reasons.append(_window(row, lag, value, gap_nm / 2 * q[bins], transit, noise))
+        reasons.append(_window(row, lag, value, gap_nm / 2 * q[bins], transit, noise, _opposite(partition.phi[bins])))
     rate, rate_err, bound, tau, exponent, chi2 = rows
     return ShearRate(
         rate=rate, rate_err=rate_err, bound=bound, reason=tuple(reasons), tau=tau, exponent=exponent, chi2=chi2
     )
 
 
-def _window(out: Floats, lag: Floats, value: Floats, reach: Floats, transit: Floats, noise: Scatter) -> str:
+def _opposite(phi: Floats) -> NDArray[np.bool_]:
+    """Return which bins of a ring are opposite to each other, (n_roi, n_roi)."""
+    return np.asarray(np.abs(np.exp(1j * np.deg2rad(phi[:, None] - phi)) + 1) < 0.05)
+
+
+def _window(
+    out: Floats,
+    lag: Floats,
+    value: Floats,
+    reach: Floats,
+    transit: Floats,
+    noise: Scatter,
+    opposite: NDArray[np.bool_],
+) -> str:
     """Write the numbers of a window to `out`, and return why the rate is not determined."""
     size = np.sqrt(np.mean(reach**2, axis=1))
     if size.min() > ALIKE * size.max():
@@ -162,7 +175,10 @@ def _window(out: Floats, lag: Floats, value: Floats, reach: Floats, transit: Flo
         rounds=60, shrink=0.2, grow=5, most_damping=1e7, tolerance=1e-6, ridge=1e-9,
     )  # fmt: skip
     best = x[cost.argmin()]
-    error = np.sqrt(np.diag(_covariance(whiten(curves(best[None])[1])[0], noise)))
+    model, slopes = curves(best[None])
+    residual = whiten(model - value)[0]
+    common = (residual @ residual.T)[opposite].sum() / max(np.square(residual[opposite.any(1)]).sum(), NOTHING)
+    error = np.sqrt((1 + np.clip(common, 0, 1)) * np.diag(_covariance(whiten(slopes)[0], noise)))
     square, square_err, contrast, contrast_err = best[2], error[2], best[N:], error[N:]
     out[3:] = np.exp(best[0]), best[1], cost.min() / (value.size - best.size)
     if not contrast[size.argmin()] > SEEN * contrast_err[size.argmin()]:

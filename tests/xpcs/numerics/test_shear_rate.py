@@ -1,5 +1,7 @@
 """The shear rate of a steady flow, against layers that are summed here and scatterers that are moved one by one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,22 @@ def test_a_rate_that_changes_is_recovered_from_frames():
     assert (np.abs(seen.rate - [0.6, 1.8]) < 3.5 * seen.rate_err).all()
     assert (seen.rate_err < 0.1 * seen.rate).all()
     assert seen.tau == pytest.approx(1 / (18_000 * 0.0135**2), rel=0.35)
+
+
+def test_speckle_that_opposite_bins_share_counts_once():
+    """Friedel: bins 7 to 12 repeat the noise of bins 1 to 6, or have their own."""
+    ring = Partition.from_roi_map(BINS.roi_map, phi=90 + 30.0 * np.arange(12))
+    errors = []
+    for seed in range(5):
+        own = curve(layers(1.5), seed=seed)
+        parts = own.parts.reshape(12, PARTS, -1)
+        again = np.concatenate([parts[:6], parts[:6]])
+        same = replace(own, value=again.mean(1), parts=again.reshape(-1, LAG.size))
+        errors.append([fit_shear_rate([each], FRAME_S, ring, Q_FLOW, GAP_NM).rate_err[0] for each in (own, same)])
+        errors[-1] += [fitted(each).rate_err[0] for each in (own, same)]
+    of_own, of_same, own_alone, same_alone = np.mean(errors, axis=0)
+    assert of_same == pytest.approx(np.sqrt(2) * same_alone, rel=0.03)
+    assert of_own == pytest.approx(own_alone, rel=0.1)
 
 
 def test_a_sample_at_rest_and_one_that_relaxes_first_have_a_bound():
