@@ -6,6 +6,8 @@ import time
 import pytest
 from bluesky.suspenders import SuspendFloor
 
+from tests.waiting import until
+
 
 @pytest.fixture
 def lose(session):
@@ -50,6 +52,7 @@ def test_an_exposure_without_beam_is_repeated(session, lose, caplog):
     spoilt, again = session.table().to_dict("records")
     assert (spoilt["status"], again["status"]) == ("failed", "complete")
     assert spoilt["reason"].startswith("spoilt") and spoilt["novel"] is not True
+    until(lambda: all("stop" in session.client["raw", each["raw_uid"]].metadata for each in (spoilt, again)))
     runs = [session.client["raw", each["raw_uid"]].metadata for each in (spoilt, again)]
     assert runs[0]["start"]["suggestion_id"] == runs[1]["start"]["suggestion_id"]
     assert [run["stop"]["exit_status"] for run in runs] == ["fail", "success"]
