@@ -373,17 +373,17 @@ class Run(DocumentRouter):
         """
         values = self._readings.of(key)
         if event is None or not values or self._image is None:
-            return values[0][1] if values else None
+            return values[0].value if values else None
         numbers, image = self._numbers(event), self._image["name"]
-        own = [x for x in values if x[2:] in numbers]
-        own = [x for x in own if x[2] == image] or own
+        own = [x for x in values if (x.stream, x.number) in numbers]
+        own = [x for x in own if x.stream == image] or own
         if not own and key in self._image["data_keys"]:
             return None
-        if not own and self._has_flights and len({x[1] for x in values if x[2] == "primary"}) > 1:
+        if not own and self._has_flights and len({x.value for x in values if x.stream == "primary"}) > 1:
             return None
         since, until = self._span(event)
-        recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
-        return (own or recent or values)[0][1]
+        recent = [x for x in values if since < x.time <= until] or [x for x in values if x.time <= since][-1:]
+        return (own or recent or values)[0].value
 
     def flagged(self, event: int | None = None) -> str | None:
         """Return which fault the detector reports in the run, or in an event (from 1); None without a fault."""
@@ -431,7 +431,7 @@ class Run(DocumentRouter):
 
         With `event`, return only the readings of that event: those since the previous one.
         """
-        values = sorted(x[:2] for x in self._readings.of(key))  # streams may be separate
+        values = [x[:2] for x in self._readings.of(key)]
         table = np.array(values, dtype=float).reshape(-1, 2).T
         if event is None:
             return table
