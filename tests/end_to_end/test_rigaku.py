@@ -21,6 +21,7 @@ from ainerd.plans import expose
 from ainerd.results import ResultStore
 from ainerd.runs import Subject, _worker
 from ainerd_xpcs.technique._exposure import ExposureAnalysis
+from sim_devices._rigaku import RigakuFile
 
 TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"
 N = 64
@@ -135,15 +136,22 @@ def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
 def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, caplog, monkeypatch):
     """The detector has ended before the analysis gets its first block; then each block waits for the test."""
     beamline, may_go_on, done = Beamline(server, tmp_path, "growing"), threading.Semaphore(0), queue.Queue()
-    push = ExposureAnalysis.push
+    push, append, announced = ExposureAnalysis.push, RigakuFile.append, threading.Event()
 
     def slow(exposure, block, first):
         assert may_go_on.acquire(timeout=60)
         push(exposure, block, first)
         done.put(first + len(block))
 
+    def append_in_turn(file, chunks, time_s, numbers):
+        """Append frames; the second block waits until the first is announced."""
+        assert numbers[0] == 1 or announced.wait(60)
+        append(file, chunks, time_s, numbers)
+
     monkeypatch.setattr(ExposureAnalysis, "push", slow)
+    monkeypatch.setattr(RigakuFile, "append", append_in_turn)
     monkeypatch.setattr(_worker, "BEHIND_S", 0.01)
+    beamline.RE.subscribe(lambda name, doc: announced.set(), "stream_datum")
     with caplog.at_level(logging.WARNING, "ainerd.runs"):
         beamline.RE(bps.mv(beamline.instrument.shutter, "open"))
         beamline.RE(expose(beamline.detector))
