@@ -116,9 +116,9 @@ def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
 def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make, store):
     campaign = make()
     taken = campaign.peek()
-    campaign.apply(on(Take, taken, by="toy", now=True))
+    assert campaign.apply(Next(by="toy", wait_s=60)).fetched["suggestion"] == taken["_id"]
     following = campaign.peek()
-    assert store.status(taken["_id"]) == ("accepted", "toy") and campaign.taken is None
+    assert store.status(taken["_id"]) == ("taken", "toy") and campaign.taken is None
     campaign.apply(on(Reject, taken, by="toy", id="failed", failed=True, why="the exposure was not finished"))
     record = store.saved[taken["_id"]]
     assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
@@ -307,15 +307,6 @@ def test_health_tells_whether_commands_are_served(reader, monkeypatch):
     go_on.set()
     reading.close()
     assert reading.health() == "dead"
-
-
-def test_a_plan_that_takes_a_suggestion_while_a_person_holds_is_refused(make):
-    campaign = make()
-    ready = campaign.peek()
-    campaign.apply(Hold(why="tea", by="Ann"))
-    answer = campaign.apply(on(Take, ready, now=True, id="early"))
-    assert (answer.status, answer.text) == ("refused", "Ann holds the campaign")
-    assert campaign.apply(Release()).status == campaign.apply(on(Take, ready, now=True, id="later")).status == "done"
 
 
 def test_a_command_is_one_event_although_it_is_read_and_answered_twice(reader, store):

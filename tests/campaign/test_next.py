@@ -48,6 +48,13 @@ def test_a_script_may_wait_for_the_last_result(make):
         assert late.status == "refused" and "ask again" in late.text
 
 
+def test_a_plan_does_not_wait_for_the_result_of_a_plan_before(make, store):
+    campaign = make()
+    first = campaign.apply(Next(wait_s=60, replaces=True))
+    assert campaign.apply(Next(wait_s=60, replaces=True)).status == "done"
+    assert store.saved[first.fetched["suggestion"]].status == "superseded"
+
+
 def test_nothing_is_fetched_while_a_person_holds_or_must_take_it(make):
     campaign = make()
     campaign.apply(Hold(by="Ann"))

@@ -34,9 +34,7 @@ COMMANDS = {
     "accept": lambda ready, added, **by: Accept(**by),
     "next": lambda ready, added, **by: Next(**by),
     "take": lambda ready, added, **by: on(Take, ready, **by),
-    "take now": lambda ready, added, **by: on(Take, ready, now=True, **by),
     "take an invented one": lambda ready, added, **by: Take(suggestion="new", position={"x": 1.0, "y": 1.0}, **by),
-    "take it now": lambda ready, added, **by: Take(suggestion="new", position={"x": 1.0, "y": 1.0}, now=True, **by),
     "reject": lambda ready, added, **by: on(Reject, ready, **by),
     "reject a person's": lambda ready, added, **by: Reject(suggestion=added, position={"x": 3.0, "y": 3.0}, **by),
     "take back": lambda ready, added, **by: TakeBack(suggestion=added, **by),
@@ -52,18 +50,15 @@ COMMANDS = {
     "widen": lambda ready, added, **by: SetBounds(bounds={"x": (-500.0, 500.0), "y": (0.0, 10.0)}, **by),
     "clear": lambda ready, added, **by: SetExcluded(regions=[], **by),
 }
-OPEN = {
-    "accept", "next", "take", "take now", "take an invented one", "take it now", "reject", "give up", "hold", "exclude",
-    "add",
-}  # fmt: skip
-APPROVED = {"accept", "next", "take", "take now", "take an invented one", "take it now"}
+OPEN = {"accept", "next", "take", "take an invented one", "reject", "give up", "hold", "exclude", "add"}
+APPROVED = {"accept", "next", "take", "take an invented one"}
 FEW = Knob(range=(0, 10), values=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), length=1.0)  # for a small grid
 # Rights of each: with one key for all; with accounts; with accounts in review.
 ONE_KEY = {sender: set(COMMANDS) - {"widen"} for sender in SENDERS}
 ACCOUNTS = {
     "prompt": set(COMMANDS) - {"widen"}, "person": set(COMMANDS) - {"widen"}, "service": OPEN, "program": OPEN,
 }  # fmt: skip
-UNTAKEN = {"next", "take now", "take it now"}  # nobody has taken a suggestion yet
+UNTAKEN = {"next"}  # nobody has taken a suggestion yet
 REVIEW = {
     "prompt": set(COMMANDS) - {"widen"} - UNTAKEN, "person": set(COMMANDS) - {"widen"} - UNTAKEN,
     "service": OPEN - APPROVED, "program": OPEN - APPROVED,

@@ -231,7 +231,7 @@ def events(draw):
         lambda: Unfinished(session=session, t=T, positions={id: position}),
         lambda: Withdrawn(session=session, t=T, why="so", all=draw(st.booleans())),
         lambda: asked(commands.Add(id=f"add-{id}", position=position), session, x, y),
-        lambda: asked(commands.Take(**verdict, now=draw(st.booleans())), session),
+        lambda: asked(commands.Take(**verdict), session),
         lambda: asked(commands.Reject(**verdict), session),
         lambda: asked(commands.TakeBack(suggestion=f"add-{id}"), session),
         lambda: asked(commands.Exclude(id=f"box-{id}", region=box), session),

@@ -18,8 +18,7 @@ from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultStore, SuggestionRecord
-from ainerd.results.commands import seen
+from ainerd.results import AgentNode, ResultStore
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
@@ -212,95 +211,54 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     person.waits_for(lambda state: state["health"]["closed"] and state["regimes"]["names"] == {"0": "sol"})
 
 
-def test_a_remote_plan_follows_the_same_requests(server):
-    client = server.client().create_container(f"remote-{uuid.uuid4().hex[:8]}")
-    _, ainerd = open_catalog(client)
-    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
-    stage = SimpleNamespace(name="x")
-
-    def offered():
-        """Return the suggestion that such a plan would measure now."""
-        return _Remote(store, "far", [stage], {}, 0.0)._offered()
-
-    made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
-    somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
-    store.add_suggestion(somebodys)
-    assert offered().id == made[1]  # the agent's newest; another's waits for a person
-    node.write_state({"review": True})
-    assert offered() is None
-    store.set_status(made[0], "accepted", by="Ann")
-    node.write_state({"review": True, "taken": made[0]})
-    assert offered().positions == {"x": 1.0}
-    node.write_state({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
-    assert offered() is None
-    store.set_status(made[0], "measured")
-    node.write_state({"taken": made[0]})  # it has not noticed yet
-    assert offered() is None
+@pytest.fixture
+def far(server):
+    """A catalog, and the node of an agent that this process plays."""
+    client = server.client().create_container(f"far-{uuid.uuid4().hex[:8]}")
+    return client, AgentNode(open_catalog(client)[1], "far")
 
 
-def test_a_refused_take_is_sent_again_once_the_settings_are_those_of_the_session(server):
-    client = server.client().create_container(f"refused-{uuid.uuid4().hex[:8]}")
-    _, ainerd = open_catalog(client)
-    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
-    made = store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
-    with pytest.raises(RuntimeError, match="has not written its state"):
-        _Remote(store, "far", [SimpleNamespace(name="x")], {}, 0.1).take()
-    node.write_state({"settings": "of yesterday"})
-    with ThreadPoolExecutor() as pool:
-        taken = pool.submit(_Remote(store, "far", [SimpleNamespace(name="x")], {}, 60.0).take)
-        for settings, status in (("of yesterday", "refused"), ("of today", "done")):
-            node.write_state({"settings": settings})
-            while not (asked := node.commands()):
-                assert not taken.done()
-            ((key, command),) = asked
-            assert command["seen"] == seen({"x": 1.0}, "so", {}, settings)
-            node.answer(key, status, "the suggestion differs")
-        assert taken.result().id == made
-
-
-def test_a_plan_that_takes_no_suggestion_says_why(server):
-    client = server.client().create_container(f"refused-{uuid.uuid4().hex[:8]}")
-    _, ainerd = open_catalog(client)
-    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
-    store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
-    node.write_state({"settings": "a", "units": {"x": "mm"}})
-    motor = SimpleNamespace(name="x", describe=lambda: {"x": {"units": "um"}})
+def test_a_plan_that_gets_no_position_says_why(far):
+    client, node = far
+    store, x = ResultStore(client["ainerd"]), SimpleNamespace(name="x")
+    with pytest.raises(RuntimeError, match=r"no agent came in 0.1 s: is `ainerd watch` running"):
+        _Remote(store, "far", [x], {}, 0.1).fetch()
+    node.write_state({"bounds": {"x": [0, 9]}, "units": {"x": "mm"}})
+    inch = SimpleNamespace(name="x", describe=lambda: {"x": {"units": "um"}})
     with pytest.raises(ValueError, match="x moves in 'um', but its unit in the settings is 'mm'"):
-        _Remote(store, "far", [motor], {}, 5.0).take()
-    assert node.commands() == []  # it takes no suggestion
+        _Remote(store, "far", [inch], {}, 5.0).fetch()
+    with pytest.raises(ValueError, match="'far' suggests positions of x, but the actuators are y"):
+        _Remote(store, "far", [SimpleNamespace(name="y")], {}, 5.0).fetch()
+    assert node.commands() == []  # it asks for no position
     with ThreadPoolExecutor() as pool:
-        remote = _Remote(store, "far", [SimpleNamespace(name="x")], {}, 60.0)
-        taken = pool.submit(remote.take)
-        while not (asked := node.commands()):
-            assert not taken.done()
-        node.answer(asked[0][0], "refused", "it is being measured")
-        while not remote._refused:
-            assert not taken.done()
-        remote.given_up.set()
-        with pytest.raises(RuntimeError, match="refused the newest: it is being measured"):
-            taken.result()
+        fetched = pool.submit(_Remote(store, "far", [x], {}, 60.0).fetch)
+        ((key, _),) = until(node.commands)
+        node.answer(key, "refused", "Ann holds the campaign")
+        with pytest.raises(RuntimeError, match="agent 'far' has no next position: Ann holds the campaign"):
+            fetched.result()
+        remote = _Remote(store, "far", [x], {}, 60.0)
+        fetched = pool.submit(remote.fetch)
+        ((key, _),) = until(node.commands)
+        remote.given_up.set()  # the plan ends
+        with pytest.raises(RuntimeError, match="no next position"):
+            fetched.result()
+    assert node.command(key)["answer"] == "withdrawn: its sender does not wait any more"
 
 
 @pytest.mark.fault(
-    "A person holds the agent while a plan of another process takes a suggestion, or moves the motors",
-    "The plan waits for the release, and takes it then; no exposure begins",
+    "A person holds the agent while a plan of another process moves the motors",
+    "The plan waits for the release; no exposure begins",
 )
-def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypatch):
-    client = server.client().create_container(f"held-{uuid.uuid4().hex[:8]}")
-    _, ainerd = open_catalog(client)
-    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
-    made = store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
-    node.write_state({"settings": "a", "held": None})
+def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(far, monkeypatch):
+    client, node = far
+    node.write_state({"bounds": {"x": [0, 9]}, "held": None})
     x, camera = SynAxis(name="x"), SimpleNamespace(name="camera")
-    order, asked, look = [], ["refused", "done"], AgentNode.state
+    order, look = [], AgentNode.state
 
     def command(self, key):
-        """The agent's answers: at the first a person holds it, after the second a person holds it again."""
-        answer = asked.pop(0)
-        order.append((answer, key))
-        if answer == "done":
-            node.write_state({"held": {"by": "Ann", "why": "tea"}})
-        return {"status": answer, "answer": "Ann holds the campaign"}
+        """The answer of the agent; then a person holds it."""
+        node.write_state({"bounds": {"x": [0, 9]}, "held": {"by": "Ann", "why": "tea"}})
+        return {"status": "done", "answer": "so", "suggestion": "s", "position": {"x": 1.0}, "reason": "so"}
 
     def state_of(self):
         if (state := look(self)).get("held"):  # she releases it after the plan has seen the hold
@@ -317,8 +275,7 @@ def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypat
     monkeypatch.setattr(AgentNode, "state", state_of)
     monkeypatch.setattr(_Remote, "wait_for_result", lambda *run: order.append("analysed"))
     RunEngine({})(explore_remote(client, 1, agent="far", detector=camera, actuators=[x], acquire=acquire))
-    ids = f"verdict-{made}", f"verdict-{made}-1"
-    assert order == [("refused", ids[0]), ("done", ids[1]), "waits", (made, 1.0), "analysed"]
+    assert order == ["waits", ("s", 1.0), "analysed"]
 
 
 @pytest.mark.parametrize(("at", "closed", "left", "is_alone"), [

@@ -482,10 +482,9 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     ready = agent.suggest()
     until(lambda: ready["_id"] in store.suggestions().index and AgentNode(store.container, "reviewed").state())
     forged = {"by": "operator", "verified": True, "principal": "0" * 32}
-    measure = verdict(Take, ready, id=f"measure-{ready['_id']}", by="reviewed", now=True)
-    forgeries = verdict(Take, ready, **forged), Accept(**forged), measure, Next(by="operator")
+    forgeries = verdict(Take, ready, **forged), Accept(**forged), Next(by="operator")
     statuses, whys = zip(*answers_to(store, *forgeries), strict=True)
-    assert statuses == ("refused",) * 4
+    assert statuses == ("refused",) * 3
     assert whys[0] == "in review a person with an account takes a suggestion: nobody vouches for this"
     assert "nobody vouches" in whys[1] and "nobody has taken a suggestion" in whys[2]
     with pytest.raises(ValueError, match="this campaign is in review"):
@@ -542,8 +541,7 @@ def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
     assert asks("engine", "POST", "command/ainerd", json=take) == (
         403, {"detail": "only a person approves a suggestion, and this is the key of a service"}
     )  # fmt: skip
-    early = verdict(Take, reviewed.agent.suggest(), id="early", by="reviewed", now=True)
-    assert answers_to(store, early)[0][0] == "refused"
+    assert answers_to(store, Next(by="reviewed"))[0][0] == "refused"
     assert asks("deputy", "POST", "command/ainerd", json=take)[0] == 200
     until(lambda: reviewed.agent._campaign.taken == added["id"])
     reviewed.RE(reviewed.agent.explore(1))

@@ -17,7 +17,7 @@ from ainerd.agent import explore_remote
 from ainerd.cli import main
 from ainerd.config import Settings
 from ainerd.plans import expose
-from ainerd.results import ResultStore, SuggestionRecord
+from ainerd.results import AgentNode, ResultStore
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
@@ -151,19 +151,27 @@ def test_a_plan_without_an_agent_ends_with_a_reason(beamline):
 @pytest.mark.fault("A suggestion lies beyond the limits of a motor", "It is closed with the reason; nothing moves")
 @pytest.mark.parametrize(("x", "bounds", "reason"), [(50.0, {}, "limits of the actuator"), (9.0, (0, 5), "its bounds")])
 def test_a_suggestion_beyond_the_limits_moves_nothing(beamline, x, bounds, reason):
-    for record in beamline.store.suggestions().query("status == 'proposed'").index:
-        beamline.store.set_status(record, "rejected")
-    where = {"sample_x": 1.0, "sample_y": 1.0} | {"sample_y": x}
-    made = beamline.store.add_suggestion(SuggestionRecord(agent="far", positions=where, reason="there"))
-    before = [axis.position for axis in (beamline.instrument.stage.x, beamline.instrument.stage.y)]
-    limits = {"sample_y": bounds} if bounds else None
+    node, where = AgentNode(beamline.store.container, "far"), {"sample_x": 1.0, "sample_y": x}
+    node.write_state({"bounds": dict.fromkeys(where, [0, 100])})
+    stage = beamline.instrument.stage
+    before, asked = (stage.x.position, stage.y.position), []
+
+    def answer():
+        """Hand out the position, as an agent does."""
+        asked.extend(until(node.commands))
+        node.answer(asked[0][0], "done", "there", {"suggestion": f"s{x:g}", "position": where, "reason": "there"})
+
+    agent = threading.Thread(target=answer)
+    agent.start()
+    options = beamline.options() | {"agent": "far", "bounds": {"sample_y": bounds} if bounds else None}
     with pytest.raises(ValueError, match=f"agent 'far' suggests a position that is out of reach: .*{reason}"):
-        beamline.RE(explore_remote(beamline.client, 1, timeout_s=5.0, bounds=limits, **beamline.options()))
-    row = beamline.store.suggestions().loc[made]
-    assert row["status"] == "failed" and reason in row["status_reason"]
-    assert [
-        axis.position for axis in (beamline.instrument.stage.x, beamline.instrument.stage.y)
-    ] == before and beamline.RE.state == "idle"
+        beamline.RE(explore_remote(beamline.client, 1, timeout_s=60.0, **options))
+    agent.join()
+    ((key, report),) = node.commands()
+    node.answer(key, "done", "")
+    assert asked[0][1]["do"] == "next" and (report["do"], report["failed"]) == ("reject", True)
+    assert report["suggestion"] == f"s{x:g}" and reason in report["why"]
+    assert (stage.x.position, stage.y.position) == before and beamline.RE.state == "idle"
 
 
 def test_an_aborted_plan_does_not_wait_for_the_agent(beamline):

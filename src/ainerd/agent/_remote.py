@@ -4,7 +4,6 @@ import asyncio
 import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -18,11 +17,10 @@ from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.decisions import HOLDS
 from ainerd.knobs import Knob
 from ainerd.plans import Devices, check_limits, check_units, visit
-from ainerd.results import AgentNode, ResultStore, SuggestionRecord
-from ainerd.results.commands import Reject, Take, check_position, seen
+from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import ANSWER_S, Next, Reject, check_position
 
 POLL_S = 0.25
 
@@ -116,17 +114,18 @@ def _explore(
 
     try:
         for _ in range(n):
-            record = yield from answer(remote.take)
+            fetched = yield from answer(remote.fetch)
+            id = fetched["suggestion"]
 
-            def analysed(uid: str, trial: str = record.id) -> "Future[None]":
+            def analysed(uid: str, trial: str = id) -> "Future[None]":
                 return pool.submit(remote.wait_for_result, trial, uid)
 
-            suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
+            suggestion = {ID_KEY: id, "reason": fetched["reason"], **fetched["position"]}
             try:
                 go = partial(answer, remote.wait_while_held)
                 uids += yield from measure(analysed, go=go)([suggestion], remote.actuators, [detector])
             except Exception:
-                pool.submit(remote.give_up, record)
+                pool.submit(remote.give_up, fetched, "the exposure was not finished")
                 raise
     finally:
         remote.given_up.set()  # so that an aborted plan does not block the RunEngine until the timeout
@@ -136,7 +135,7 @@ def _explore(
 
 @dataclass
 class _Remote:
-    """Polls Tiled, outside the RunEngine's thread."""
+    """Fetches positions and polls Tiled, outside the RunEngine's thread."""
 
     store: ResultStore
     agent: str | None
@@ -144,101 +143,38 @@ class _Remote:
     bounds: Mapping[str, tuple[float, float]]
     timeout_s: float
     given_up: threading.Event = field(default_factory=threading.Event)
-    _measured: set[str] = field(default_factory=set)  # ids of suggestions that this plan took
-    _waits: str = ""  # reason why no suggestion is taken
-    _settings: str | None = None  # digest of the agent's settings
-    _units: Mapping[str, str] = field(default_factory=dict)  # of the actuators, by the agent's settings
-    _refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by suggestion: digest sent, and the answer
-    _holds: Counter[str] = field(default_factory=Counter)  # how often a hold was the answer, by suggestion
 
-    def take(self) -> SuggestionRecord:
-        """Wait for a suggestion that may be measured now, take it, and return it."""
-        for _ in self._looks():
-            record = self._offered()
-            if record is None:
-                continue
-            names = {actuator.name for actuator in self.actuators}
-            if set(record.positions) != names:
-                of, here = (", ".join(sorted(each)) for each in (record.positions, names))
-                raise ValueError(f"agent {record.agent!r} suggests positions of {of}, but the actuators are {here}")
-            check_units(self.actuators, self._units)
-            try:
-                bounds = {name: self.bounds.get(name, (-math.inf, math.inf)) for name in record.positions}
-                check_position(record.positions, bounds)
-                check_limits(self.actuators, record.positions)
-            except ValueError as error:
-                self.store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
-                raise ValueError(f"agent {record.agent!r} suggests a position that is out of reach: {error}") from None
-            self.agent = record.agent  # stay with this agent, even if others have suggestions later
-            if self._takes(record):
-                self._measured.add(record.id)
-                return record
-        answers = [f"the agent refused the newest: {answer}" for _, answer in self._refused.values()]
-        why = self._waits or (answers or ["is `ainerd watch` running on this catalogue?"])[-1]
-        raise RuntimeError(f"no suggestion came in {self.timeout_s:g} s: {why}")
-
-    def _takes(self, record: SuggestionRecord) -> bool:
-        """Send the command to take a suggestion, and return whether the agent has accepted it.
-
-        A refused command is sent again only if the suggestion, or the settings of the agent, have changed.
-        """
-        agent = str(record.agent)
-        if not self._settings:  # the first suggestion may be in Tiled sooner
-            self._waits = f"agent {agent!r} has not written its state"
-            return False
-        position, reason, terms = record.positions, record.reason, record.terms
-        shown = seen(position, reason, terms, self._settings)
-        id = f"verdict-{record.id}" if record.status == "proposed" else f"measure-{record.id}"  # one verdict for all
-        if record.id in self._refused:
-            if self._refused[record.id][0] == shown:
-                return False
-            id = f"{id}-{shown[:8]}"
-        if tries := self._holds[record.id]:
-            id = f"{id}-{tries}"
-        what: dict[str, Any] = {"position": position, "reason": reason, "terms": terms, "seen": shown}
-        take = Take(suggestion=record.id, by="a plan", now=True, id=id, **what)
-        node = AgentNode(self.store.container, agent)
+    def fetch(self) -> Mapping[str, Any]:
+        """Fetch the next position from the agent; return id, position and reason of its suggestion."""
+        node, state = self._agent()
+        names, theirs = {actuator.name for actuator in self.actuators}, state.get("bounds") or {}
+        if set(theirs) != names:
+            of, here = (", ".join(sorted(each)) for each in (theirs, names))
+            raise ValueError(f"agent {self.agent!r} suggests positions of {of}, but the actuators are {here}")
+        check_units(self.actuators, state.get("units") or {})
+        command = Next(by="a plan", wait_s=self.timeout_s, replaces=True)
+        fetched = node.ask(command, self.timeout_s + ANSWER_S, self.given_up)
+        if fetched["status"] != "done":
+            raise RuntimeError(f"agent {self.agent!r} has no next position: {fetched['answer']}")
         try:
-            if not node.send(take):
-                return False
-        except KeyError:  # there has never been an agent with this name
-            return False
+            position = fetched["position"]
+            check_position(position, {name: self.bounds.get(name, (-math.inf, math.inf)) for name in position})
+            check_limits(self.actuators, position)
+        except ValueError as error:
+            self.give_up(fetched, str(error))
+            raise ValueError(f"agent {self.agent!r} suggests a position that is out of reach: {error}") from None
+        return fetched
+
+    def _agent(self) -> tuple[AgentNode, dict[str, Any]]:
+        """Wait until an agent has a suggestion, or the named one has written its state; return its node and state."""
         for _ in self._looks():
-            answered = node.command(take.id)
-            if answered["status"] == "refused" and str(answered.get("answer")).endswith(HOLDS):  # again after it
-                self._holds[record.id] += 1
-            elif answered["status"] == "refused":
-                self._refused[record.id] = shown, str(answered.get("answer"))
-            if answered["status"] != "asked":
-                return bool(answered["status"] == "done")
-        return False
-
-    def _offered(self) -> SuggestionRecord | None:
-        """Return the suggestion that a person took, or else the newest one.
-
-        Return None while a person holds the agent, or must take a suggestion first.
-        """
-        newest = None if self.agent else self.store.next_suggestion()
-        agent = self.agent or (newest.agent if newest is not None else None)
-        state = AgentNode(self.store.container, agent).state() if agent else {}
-        self._waits, self._settings = "", state.get("settings")
-        self._units = units if isinstance(units := state.get("units"), dict) else {}
-        if isinstance(held := state.get("held"), dict):
-            self._waits = f"{held.get('by')} holds it"
-            return None
-        taken = state.get("taken")
-        if isinstance(taken, str) and taken not in self._measured:
-            record = self.store.suggestion(taken)
-            return record if record.status == "accepted" else None
-        if state.get("review"):
-            self._waits = "nobody took one"
-            return None
-        newest = self.store.next_suggestion(agent) if newest is None and agent else newest
-        queue = [id for id in state.get("queue") or [] if id not in self._measured]
-        if newest is not None and newest.id in queue[1:]:  # points that people added: in their order
-            first = self.store.suggestion(queue[0])
-            return first if first.status == "proposed" else newest
-        return newest
+            if self.agent is None and (newest := self.store.next_suggestion()) is not None:
+                self.agent = newest.agent  # stay with this agent, even if others have suggestions later
+            if self.agent is not None:
+                node = AgentNode(self.store.container, self.agent)
+                if state := node.state():
+                    return node, state
+        raise RuntimeError(f"no agent came in {self.timeout_s:g} s: is `ainerd watch` running on this catalogue?")
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
         """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""
@@ -256,13 +192,11 @@ class _Remote:
                     return
             self.given_up.wait(POLL_S)
 
-    def give_up(self, record: SuggestionRecord) -> None:
-        """Report to the agent that a suggestion was taken but not measured."""
-        why, agent = "the exposure was not finished", str(record.agent)
-        reject = Reject(
-            id=f"failed-{record.id}", suggestion=record.id, position=record.positions, by="a plan", why=why, failed=True
-        )
-        AgentNode(self.store.container, agent).send(reject)
+    def give_up(self, fetched: Mapping[str, Any], why: str) -> None:
+        """Report to the agent that a position was fetched but not measured."""
+        id, position = fetched["suggestion"], fetched["position"]
+        reject = Reject(id=f"failed-{id}", suggestion=id, position=position, by="a plan", why=why, failed=True)
+        AgentNode(self.store.container, str(self.agent)).send(reject)
 
     def _looks(self) -> Iterator[None]:
         """Yield at each poll, with pauses, until the timeout or until the plan has ended."""

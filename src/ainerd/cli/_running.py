@@ -1,12 +1,11 @@
 """`ainerd watch`, `serve` and `demo`, which run an agent or a server; `next` asks a running agent."""
 
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from platformdirs import user_cache_path
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
     import threading
 
     from ainerd.agent import Observer
-    from ainerd.results import AgentNode, ResultStore
+    from ainerd.results import ResultStore
 
-ANSWER_S = 10.0  # in which an agent answers
-POLL_S = 0.1
 Instrument = Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")]
 Documents = Annotated[
     str,
@@ -154,7 +151,8 @@ def fetch_next(
         name = agent or (Settings.load(config).name if config is not None else _only_agent(store))
         node = AgentNode(store.container, name)
         command = commands.Next(by="script", verified=False, wait_s=timeout if wait else 0.0)
-        answer = _answer(node, command, name, timeout + ANSWER_S if wait else min(timeout, ANSWER_S))
+        within_s = timeout + commands.ANSWER_S if wait else min(timeout, commands.ANSWER_S)
+        answer = node.ask(command, within_s)
     if answer["status"] != "done":
         raise ValueError(f"agent {name!r} has no next position: {answer['answer']}")
     if json:
@@ -165,31 +163,6 @@ def fetch_next(
     for actuator, x in answer["position"].items():
         print(f"{actuator} {x:.6g}")
     print(answer["reason"], file=sys.stderr)
-
-
-def _answer(node: "AgentNode", command: Any, name: str, within_s: float) -> dict[str, Any]:
-    """Send a command and return its node once the agent has answered; ValueError after `within_s`."""
-    import httpx
-
-    end, is_sent, answer = time.monotonic() + within_s, False, {"status": "asked"}
-    try:
-        while time.monotonic() < end:
-            with suppress(httpx.TransportError):  # the server is away: the same id is sent once
-                if not is_sent:
-                    try:
-                        node.send(command)
-                    except KeyError:
-                        raise ValueError(f"there has never been an agent {name!r} here") from None
-                    is_sent = True
-                answer = dict(node.command(command.id))
-                if answer["status"] != "asked":
-                    return answer
-            time.sleep(POLL_S)
-    finally:
-        if is_sent and answer["status"] == "asked":
-            with suppress(httpx.TransportError, KeyError):
-                node.answer(command.id, "refused", "withdrawn: its script does not wait any more")
-    raise ValueError(f"agent {name!r} does not answer, so the request is withdrawn: is `ainerd watch` running?")
 
 
 def _only_agent(store: "ResultStore") -> str:

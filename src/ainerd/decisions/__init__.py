@@ -2,7 +2,6 @@
 
 from ainerd.decisions import events
 from ainerd.decisions._fold import (
-    HOLDS,
     NAMES,
     NO_REASON,
     TAKEN_WITHIN_S,
@@ -15,6 +14,6 @@ from ainerd.decisions._moments import Moment, moments
 from ainerd.decisions._state import UNTAKEN, Answer, Rules, State, limits_text, terms_of
 
 __all__ = [
-    "HOLDS", "NAMES", "NO_REASON", "TAKEN_WITHIN_S", "UNTAKEN", "Answer", "Moment", "Rules", "State", "age_s", "events",
+    "NAMES", "NO_REASON", "TAKEN_WITHIN_S", "UNTAKEN", "Answer", "Moment", "Rules", "State", "age_s", "events",
     "is_as_seen", "is_position", "limits_text", "moments", "reduce", "terms_of",
 ]  # fmt: skip

@@ -25,7 +25,6 @@ FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
 MOST_SESSIONS = 100  # whose bounds are remembered
-HOLDS = "holds the campaign"  # the end of the answer to a program that must wait for a release
 NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
 NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
@@ -250,7 +249,7 @@ class _Fold:
                 text = "the plan has received this position"
             case commands.Take():
                 suggestion = self._take(asked, command)
-                text = "it is measured now" if command.now else self._place(command.suggestion, asked.review)
+                text = self._place(command.suggestion, asked.review)
             case commands.Reject():
                 self._reject(asked, command)
                 text = "the agent measures neither this position nor one close to it"
@@ -324,10 +323,10 @@ class _Fold:
         if (old_s := self._age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
             raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if state.held is not None:
-            raise _NotYet(f"{state.held['by']} {HOLDS}")
+            raise _NotYet(f"{state.held['by']} holds the campaign")
         if asked.review and state.taken(asked.session, review=True) is None:
             raise _NotYet(UNTAKEN)
-        if last is not None and command.wait_s:
+        if last is not None and command.wait_s and not command.replaces:
             before = rules.text(state.handed_out[last].suggestion)
             raise _NotYet(f"no result has come from {before}, fetched before")
         suggestion = self._first(asked).suggestion
@@ -344,12 +343,8 @@ class _Fold:
         id, state = command.suggestion, self.state
         if id in state.handed_out or id in state.measured:
             raise ValueError("it was measured already, or is being measured")
-        if command.now and asked.review and state.taken(asked.session, review=True) != id:
-            raise ValueError(f"{UNTAKEN}: this campaign is in review")
         if (old_s := self._age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
-        if command.now and state.held is not None:
-            raise ValueError(f"{state.held['by']} {HOLDS}")
         waiting = state.get(id)
         position = self.rules.position(command.position)
         taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
@@ -362,9 +357,6 @@ class _Fold:
                 self._status(id, "failed", objection)
                 raise ValueError(objection)
             self._withdraw_own(f"{command.who} took another one", command.signed)
-        if command.now:
-            self._hand_out(taken, command.signed)
-            return taken
         self._enqueue(asked, taken, command.created, command.signed)
         self.effects.append(events.Suggest(asked.session, taken, "accepted", command.signed))
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
@@ -449,8 +441,8 @@ class _Fold:
         if not self.rules.has_accounts or command.is_of_a_person:
             return
         match command:
-            case commands.Take(now=True) | commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
-                return  # in review the first two get only a suggestion that a person took
+            case commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
+                return  # in review the first gets only a suggestion that a person took
             case commands.Take() | commands.Accept():
                 if not review:
                     return

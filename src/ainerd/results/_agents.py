@@ -2,8 +2,10 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
+POLL_S = 0.1
 SOON_S = 5.0  # time limit of a request; it is not repeated
 NO_BELL_S = 10.0  # for which a server that cannot tell of commands is not asked again
 MOST_DELETED = 20  # events in a row that may be missing
@@ -142,6 +145,31 @@ class AgentNode:
     def command(self, key: str) -> Mapping[str, Any]:
         """Read the metadata of a command, with its ``status`` and ``answer``."""
         return dict(self._ainerd["agents", self._key, key].metadata)
+
+    def ask(self, command: Command, within_s: float, given_up: threading.Event | None = None) -> Mapping[str, Any]:
+        """Send a command and return its metadata once the agent has answered.
+
+        After `within_s`, or if `given_up` is set, the command is withdrawn: the status is ``refused``. While Tiled is
+        away, the command waits.
+        """
+        given_up, answer = given_up or threading.Event(), {"status": "asked"}
+        end, is_sent = time.monotonic() + within_s, False
+        try:
+            while time.monotonic() < end and not given_up.is_set():
+                with suppress(httpx.TransportError):  # the server is away: the same id is sent once
+                    is_sent = is_sent or self.send(command) or True
+                    answer = dict(self.command(command.id))
+                    if answer["status"] != "asked":
+                        return answer
+                given_up.wait(POLL_S)
+        except KeyError:
+            return {"status": "refused", "answer": "there has never been an agent with this name here"}
+        finally:
+            if is_sent and answer["status"] == "asked":
+                with suppress(httpx.TransportError, KeyError):
+                    self.answer(command.id, "refused", "withdrawn: its sender does not wait any more")
+        text = "it does not answer, so the request is withdrawn: is `ainerd watch` running?"
+        return {"status": "refused", "answer": text}
 
     def vouched(self, key: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the metadata of a command that a server with accounts has sealed, or else without a known sender.

@@ -53,6 +53,9 @@ Box = Annotated[dict[Label, tuple[Number, Number]], Field(max_length=20)]
 _OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by", "seal")
 
 
+ANSWER_S = 10.0  # in which an agent answers
+
+
 def new_id() -> str:
     """Return an id that sorts by time."""
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
@@ -162,17 +165,14 @@ class Next(_Command):
     """
 
     do: Literal["next"] = "next"
-    wait_s: float = Field(default=0.0, ge=0, le=86_400)  #: how long to wait for the result of the one fetched before
+    wait_s: float = Field(default=0.0, ge=0, le=86_400)  #: how long to wait for a position
+    replaces: bool = False  #: whether not to wait for the result of the one fetched before
 
 
 class Take(_Verdict):
-    """Measure this suggestion after those that people asked for before, whatever results come until then.
-
-    With `now`, the sender is a plan that measures it.
-    """
+    """Measure this suggestion after those that people asked for before, whatever results come until then."""
 
     do: Literal["take"] = "take"
-    now: bool = False
 
 
 class Reject(_Verdict):

@@ -27,7 +27,6 @@ from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
-ANSWER_S = 10.0  # in which an agent answers
 LONGEST_ANSWER_S = 25.0  # proxies end requests that take longer
 POLL_S = 0.05
 MISSED_S = 1.0  # after which an agent asks itself, if another process of the server may have the command
@@ -135,7 +134,7 @@ async def fetch_next(
     command = commands.Next.model_validate({"id": id, "wait_s": wait_s, **_sender(caller, caller.name or "script")})
     with suppress(Collision):  # asked before
         await _send(reader, node, command, state.name)
-    end = time.monotonic() + min(wait_s + ANSWER_S, LONGEST_ANSWER_S)
+    end = time.monotonic() + min(wait_s + commands.ANSWER_S, LONGEST_ANSWER_S)
     while True:
         stored = (await caller.node(path, "agents", state.key, command.id)).metadata()
         if stored.get("do") != "next":
