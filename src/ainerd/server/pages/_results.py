@@ -68,19 +68,20 @@ async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
     reader = await CampaignReader.open(caller, path)
     name = (await reader.agent(query.agent)).name
     rows, notes = (await reader.results()).of(name), await reader.notes()
+    last = rows.last(NEWEST)  # whose columns the table has
     if query.until is None:
         _, labels = await reader.labels()
     else:
         known = rows.known(await reader.lines())
         rows, labels = rows.at(known <= query.until), await reader.labels_at(query.until)
         notes = [note for note in notes if (seconds(note.get("created")) or 0.0) <= query.until]
-    return json_response(await anyio.to_thread.run_sync(_page, rows, labels, notes, query))
+    return json_response(await anyio.to_thread.run_sync(_page, rows, last, labels, notes, query))
 
 
 def _page(
-    rows: NodeRows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]], query: TableQuery
+    rows: NodeRows, last: NodeRows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]], query: TableQuery
 ) -> dict[str, Any]:
-    last, noted = rows.last(NEWEST), notes_by_key(rows.columns, notes)
+    noted = notes_by_key(rows.columns, notes)
     motors, quantities, units = last.motors(), last.quantities()[:MOST_COLUMNS], last.units()
     columns = ["scan", "t", "sample", *motors, "regime", "p", "own p", *quantities, "status", "note"]
     if query.sort not in columns:
