@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bluesky import RunEngine, RunEngineInterrupted
@@ -18,6 +19,7 @@ from ainerd.cli import main
 from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import Hold, Release
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
@@ -131,6 +133,33 @@ def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watch
     table = beamline.store.table()
     assert table["raw_uid"].is_unique
     assert before.empty or (table.loc[before.index, "created"] == before["created"]).all()
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(60) == 0, beamline.log.read_text()
+
+
+@pytest.mark.fault(
+    "The agent is killed (-9) while a plan of another process waits for a position",
+    "The next agent hands it out, and it is measured",
+)
+def test_a_waiting_plan_gets_its_position_from_the_next_agent(beamline):
+    first, node = beamline.watch(), AgentNode(beamline.store.container, beamline.settings.name)
+    assert node.ask(Hold(), 60)["status"] == "done"
+
+    def replace():
+        """Kill the agent once the plan waits, start the next one, and release it."""
+        until(lambda: [command for _, command in node.commands() if command["do"] == "next"])
+        first.kill()
+        first.wait()
+        agent = beamline.watch()
+        assert node.ask(Release(), 60)["status"] == "done"
+        return agent
+
+    with ThreadPoolExecutor() as pool:
+        replaced = pool.submit(replace)
+        (uid,) = beamline.RE(explore_remote(beamline.client, 1, agent="rheo_xpcs", timeout_s=120, **beamline.options()))
+        agent = replaced.result()
+    (row,) = beamline.wait_for(uid).to_dict("records")
+    assert beamline.store.suggestion(row["suggestion_id"]).status == "measured"
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(60) == 0, beamline.log.read_text()
 
