@@ -157,7 +157,9 @@ class AgentNode:
         try:
             while time.monotonic() < end and not given_up.is_set():
                 with suppress(httpx.TransportError):  # the server is away: the same id is sent once
-                    is_sent = is_sent or self.send(command) or True
+                    if not is_sent:
+                        self.send(command)
+                        is_sent = True
                     answer = dict(self.command(command.id))
                     if answer["status"] != "asked":
                         return answer
