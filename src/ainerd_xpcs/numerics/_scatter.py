@@ -111,7 +111,8 @@ def scatter(
     mean = np.zeros((len(bins), len(data)))
     some = every[good][:, data]
     np.add.at(mean, roi, share * some)
-    return Scatter(share * (some - mean[roi]), roi, (count / (count - 1))[roi], total / total.mean()), bins, data
+    size = total / total.mean() if bins.size else np.empty(0)
+    return Scatter(share * (some - mean[roi]), roi, (count / (count - 1))[roi], size), bins, data
 
 
 def inverse_curvature(jacobian: Floats) -> Floats:
