@@ -25,17 +25,8 @@ __all__ = [
     "quantities", "sentences", "strip", "thumbnail", "together", "view",
 ]  # fmt: skip
 
-of_cycles = ("echo_height", "tau_cycles", "tan_delta")
-quantities = (
-    *of_cycles,
-    "shear_rate_1_s",
-    "tau_s",
-    "tau_s_or",
-    "tau_half_s",
-    "contrast",
-    "kww_exponent",
-    "velocity_nm_s",
-)
+of_shear = ("shear_rate_1_s", "echo_height", "tau_cycles", "tan_delta")
+quantities = (*of_shear, "tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
 together = ("rings", "bins", "echo", "echo_err", "echo_lag", "echoes", "cycles")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
