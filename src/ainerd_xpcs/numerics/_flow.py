@@ -15,7 +15,7 @@ from ainerd_xpcs.numerics._family import Curves, start_of
 from ainerd_xpcs.numerics._family import fit as fit_family
 from ainerd_xpcs.numerics._least_squares import NOTHING, levenberg_marquardt
 from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RESOLVED
-from ainerd_xpcs.numerics._scatter import Scatter, differ, scatter
+from ainerd_xpcs.numerics._scatter import Scatter, differ, inverse_curvature, sandwich, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * <cos(q * velocity * tau * cos(phi - "
@@ -326,18 +326,12 @@ class _Choice:
     def _covariance(self, kind: str) -> Floats:
         """Return the covariance of the free parameters: a sandwich of the scatter of parts, or for independent lags."""
         _, cost, jacobian = self.fits[kind]
-        flat = jacobian.reshape(len(jacobian), -1)
-        scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
-        if not (scale > NOTHING).any():
-            return np.eye(len(flat)) / NOTHING
-        bread = np.linalg.pinv((flat / scale[:, None]) @ (flat / scale[:, None]).T, rcond=1e-10, hermitian=True)
-        bread /= scale * scale[:, None]
-        noise = self.noise
-        if noise is None:
-            return bread * (1.0 if self.known else cost / max(self.n - len(flat), 1))
-        weighted = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ self.ring.mix.T  # type: ignore[union-attr]
-        score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], weighted) * np.sqrt(noise.factor)[:, None]
-        return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
+        if not np.abs(jacobian).max() > NOTHING:
+            return np.eye(len(jacobian)) / NOTHING
+        if self.noise is None:
+            return inverse_curvature(jacobian) * (1.0 if self.known else cost / max(self.n - len(jacobian), 1))
+        assert self.ring.mix is not None  # it whitens this noise
+        return sandwich(jacobian, self.noise, self.ring.mix)
 
     def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
         """Return length, error, direction in degrees modulo 180 (anisotropy: 360), error, and p of a length of zero."""

@@ -9,6 +9,7 @@ from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from ainerd_xpcs.numerics._g2 import ROUNDING
+from ainerd_xpcs.numerics._least_squares import NOTHING
 
 Floats = NDArray[np.float64]
 SMALLEST = 0.02  # least share of a lag's variance that is its own: few parts show too little of it by chance
@@ -110,7 +111,24 @@ def scatter(
     mean = np.zeros((len(bins), len(data)))
     some = every[good][:, data]
     np.add.at(mean, roi, share * some)
-    return Scatter(share * (some - mean[roi]), roi, (count / (count - 1))[roi], total / total.mean()), bins, data
+    size = total / total.mean() if bins.size else np.empty(0)
+    return Scatter(share * (some - mean[roi]), roi, (count / (count - 1))[roi], size), bins, data
+
+
+def inverse_curvature(jacobian: Floats) -> Floats:
+    """Return (J Jᵀ)⁻¹ of a whitened Jacobian, (k, n_roi, n_lag); directions that it does not know are left out."""
+    flat = jacobian.reshape(len(jacobian), -1)
+    scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
+    square = (flat / scale[:, None]) @ (flat / scale[:, None]).T
+    return np.asarray(np.linalg.pinv(square, rcond=1e-10, hermitian=True) / (scale * scale[:, None]))
+
+
+def sandwich(jacobian: Floats, noise: Scatter, mix: Floats) -> Floats:
+    """Return the covariance (k, k) of parameters from the scatter of parts; `mix` has whitened the Jacobian."""
+    bread = inverse_curvature(jacobian)
+    deviation = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ mix.T
+    score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], deviation) * np.sqrt(noise.factor)[:, None]
+    return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
 
 
 def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:

@@ -11,7 +11,7 @@ from scipy.stats import t as t_distribution
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._least_squares import NOTHING, levenberg_marquardt
 from ainerd_xpcs.numerics._partition import Partition
-from ainerd_xpcs.numerics._scatter import Scatter, scatter
+from ainerd_xpcs.numerics._scatter import Scatter, sandwich, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * exp(-2 * (tau / tau0)**exponent) * <sinc(q_flow * gap * rate * tau / 2)**2> * "
@@ -103,7 +103,7 @@ def fit_shear_rate(
     Raises
     ------
     ValueError
-        If the shapes do not fit, or a time or a length is not positive.
+        If the shapes do not fit, a time or a length is not positive, or `q_flow` has no number in a pixel of the bins.
 
     Examples
     --------
@@ -121,6 +121,8 @@ def fit_shear_rate(
             raise ValueError(f"{name} must be positive, got {given}")
     ends = np.append(0, np.cumsum(partition.n_pixels))
     pixels = np.abs(along.ravel()[partition.pixels])
+    if unknown := np.count_nonzero(~np.isfinite(pixels)):
+        raise ValueError(f"q_flow has no number in {unknown} pixels of the bins: mask them in the partition")
     levels = (np.arange(PLACES) + 0.5) / PLACES
     q = np.array([np.quantile(pixels[a:b], levels) for a, b in zip(ends[:-1], ends[1:], strict=True)])
     rows, reasons = np.full((6, len(curves)), np.nan), []
@@ -160,7 +162,8 @@ def _window(
     size = np.sqrt(np.mean(reach**2, axis=1))
     if size.min() > ALIKE * size.max():
         return ONE_ANGLE
-    whiten = partial(_whiten, mix=noise.whitening(), weight=np.sqrt(noise.size))
+    mix = noise.whitening()
+    whiten = partial(_whiten, mix=mix, weight=np.sqrt(noise.size))
     curves = partial(_model, lag=lag, reach=reach, transit=transit)
 
     def normal_equations(x: Floats, _: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
@@ -178,7 +181,7 @@ def _window(
     model, slopes = curves(best[None])
     residual = whiten(model - value)[0]
     common = (residual @ residual.T)[opposite].sum() / max(np.square(residual[opposite.any(1)]).sum(), NOTHING)
-    error = np.sqrt((1 + np.clip(common, 0, 1)) * np.diag(_covariance(whiten(slopes)[0], noise)))
+    error = np.sqrt((1 + np.clip(common, 0, 1)) * np.diag(sandwich(whiten(slopes)[0], noise, mix)))
     square, square_err, contrast, contrast_err = best[2], error[2], best[N:], error[N:]
     out[3:] = np.exp(best[0]), best[1], cost.min() / (value.size - best.size)
     if not contrast[size.argmin()] > SEEN * contrast_err[size.argmin()]:
@@ -230,19 +233,9 @@ def _model(x: Floats, lag: Floats, reach: Floats, transit: Floats) -> tuple[Floa
 def _sinc_square(u: Floats) -> tuple[Floats, Floats]:
     """Return (sin √u / √u)² and its derivative; below zero it goes on, so that noise about no shear has no bias."""
     safe = np.where(np.abs(u) < 1e-4, 1.0, u)
-    x = np.sqrt(np.abs(safe))
-    sinc = np.where(safe > 0, np.sin(x), np.sinh(np.minimum(x, 5))) / x
-    cosine = np.where(safe > 0, np.cos(x), np.cosh(np.minimum(x, 5)))
+    x, below = np.sqrt(np.abs(safe)), safe < 0
+    sinc, cosine = np.sin(x), np.cos(x)
+    sinc[below], cosine[below] = np.sinh(x[below]), np.cosh(x[below])
+    sinc /= x
     small = safe != u
     return np.where(small, 1 - u / 3, sinc**2), np.where(small, -1 / 3, sinc * (cosine - sinc) / safe)
-
-
-def _covariance(jacobian: Floats, noise: Scatter) -> Floats:
-    """Return the covariance of the parameters from the scatter of parts (a sandwich) and a whitened Jacobian."""
-    flat = jacobian.reshape(len(jacobian), -1)
-    scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
-    bread = np.linalg.pinv(flat / scale[:, None] @ (flat / scale[:, None]).T, rcond=1e-12, hermitian=True)
-    bread /= scale * scale[:, None]
-    deviation = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ noise.whitening().T
-    score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], deviation) * np.sqrt(noise.factor)[:, None]
-    return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))

@@ -27,7 +27,7 @@ from ainerd_xpcs.numerics import (
     per_bin,
     shifted,
 )
-from ainerd_xpcs.technique import _cycle_numbers, _numbers, _picture
+from ainerd_xpcs.technique import _cycle_numbers, _numbers, _picture, _shear_windows
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
@@ -91,6 +91,9 @@ class ExposureAnalysis(RunAnalysis):
         self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat)
         self._correlator = MultiTau(partition, flat)
         self._cycles = Cycles(technique.cycles, partition, run.readings, run.frame_time_s, flat)
+        shear, ring = technique.shear_rate, technique.rings[len(technique.rings) // 2]
+        of_shear = partition, ring, run.frame_time_s, flat
+        self._shear = None if shear is None else _shear_windows.ShearWindows(shear, *of_shear)
         self._has_ticks = run.has_ticks
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
@@ -136,6 +139,8 @@ class ExposureAnalysis(RunAnalysis):
     def _correlate(self, screened: Screened) -> None:
         screened.to(self._reducer, self._correlator)
         self._cycles.push(screened)
+        if self._shear is not None:
+            self._shear.push(screened)
 
     def lost(self, n_frames: int) -> None:
         """Widen the errors of relaxation times: these frames may be missing between the others."""
@@ -244,7 +249,10 @@ class ExposureAnalysis(RunAnalysis):
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        cycle_result, doubt = self._cycles.finish(), no_contrast or doubt
+        cycle_result = self._cycles.finish()
+        sheared, lost = self._shear if cycle_result is None else None, self._n_lost / n_frames
+        shear_tables, shear_summary = sheared.finish(doubt, lost) if sheared is not None else ({}, {})
+        doubt = no_contrast or doubt
         if cycle_result is not None:
             cycles = _cycle_numbers.cycle_numbers(cycle_result, technique.partition, technique.rings)
             judgement = _cycle_numbers.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
@@ -274,11 +282,12 @@ class ExposureAnalysis(RunAnalysis):
             **({"bins_of": of, "bins_sha256": technique.parameters["partition"]} if (of := technique.bins_of) else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
             **cycles.summary,
+            **shear_summary,
         }
         arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures, **cycles.arrays}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
-        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables
-        units = _numbers.UNITS | per | _cycle_numbers.UNITS
+        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables | shear_tables
+        units = _numbers.UNITS | per | _cycle_numbers.UNITS | _shear_windows.UNITS
         analysis = analysis_of(technique, judgement, arrays, tables, summary, units)
         return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
 

@@ -18,7 +18,7 @@ from ainerd_xpcs.technique._maps import MapFile
 from ainerd_xpcs.technique._picture import Picture
 from ainerd_xpcs.technique._preshear import preshear, preshear_of
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
-from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
+from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings, ShearRateSettings
 from ainerd_xpcs.technique._sketch import draw_bins
 from ainerd_xpcs.technique._technique import RheoXPCS
 from ainerd_xpcs.technique._verdict import Noise, bank_options, judge, pooled_contrast
@@ -27,10 +27,11 @@ from ainerd_xpcs.technique.panels import draw_columns
 
 __all__ = [
     "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "CyclesSettings", "Field", "MapFile", "Noise",
-    "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "acquire_with_record",
-    "add_systematics", "analyse_maps", "bank_options", "bin_cells", "build_partition", "calibrated", "check_bins",
-    "dead_pixels", "details", "draw_bins", "draw_columns", "draw_exposure", "draw_map", "find_movie", "highest",
-    "judge", "measured_exposure", "new_figure", "placed", "pooled_contrast", "preshear", "preshear_of", "q_of_pixels",
-    "questions", "read_bank", "read_curves", "read_flat", "read_mask", "run_features", "scorer_of", "seen_from",
-    "sentences", "simulated_exposures", "technique_of", "views", "with_record", "write_bank",
+    "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "ShearRateSettings", "Views",
+    "acquire_with_record", "add_systematics", "analyse_maps", "bank_options", "bin_cells", "build_partition",
+    "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns", "draw_exposure", "draw_map",
+    "find_movie", "highest", "judge", "measured_exposure", "new_figure", "placed", "pooled_contrast", "preshear",
+    "preshear_of", "q_of_pixels", "questions", "read_bank", "read_curves", "read_flat", "read_mask", "run_features",
+    "scorer_of", "seen_from", "sentences", "simulated_exposures", "technique_of", "views", "with_record",
+    "write_bank",
 ]  # fmt: skip

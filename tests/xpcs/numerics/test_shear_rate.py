@@ -146,6 +146,7 @@ def test_the_rate_of_scatterers_that_cross_the_beam():
     ("change", "message"),
     [
         ({"q_flow": np.zeros((3, 3))}, "does not fit a detector"),
+        ({"q_flow": np.where(BINS.roi_map == 2, np.nan, Q_FLOW)}, f"no number in {BINS.n_pixels[1]} pixels"),
         ({"gap_nm": 0.0}, "gap_nm must be positive"),
         ({"frame_time_s": -1.0}, "frame_time_s must be positive"),
         ({"partition": Partition.from_roi_map(np.ones((80, 80), int))}, "12 bins does not fit a partition of 1"),
