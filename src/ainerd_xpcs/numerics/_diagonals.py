@@ -62,7 +62,7 @@ def diagonal_errors(
     pairs = np.where(np.isfinite(mean), (n_rows - lag) * 2.0**level, np.nan)
     weighted = Curves.of(lag, mean[None], np.diag(1 / pairs)[None])
     x = fit(weighted, "stretched", start_of(weighted)).x[0]
-    terms = noise_terms(lag, x, float(np.clip(x[0], 1e-3, 1.0)), n_rows, 2.0**level)
+    terms = noise_terms(lag, x, float(np.clip(x[0], 1e-3, 1.0)), n_rows, 2.0**level, normalised=True)
     return np.asarray(np.sqrt(np.diag(at_counts(terms, 1 / shot)) / speckles[:, None]))
 
 

@@ -28,7 +28,8 @@ def map_numbers(file: "MapFile", noises: "Noises", doubt: str | None) -> Numbers
     rings = noises.technique.rings
     curves, reasons, options = file.curves, [""] * len(rings), dict[str, Any]()
     if curves is None:
-        curves, options = _of_diagonals(file, noises), {"errors_of": "of the noise of the maps", "left_over": LEFT_OVER}
+        curves = _of_diagonals(file, noises)
+        options = {"normalised": True, "errors_of": "of the noise of the maps", "left_over": LEFT_OVER}
         unknown = [reason or "no speckle was found in the run" for reason in noises.reasons]
         reasons = [doubt or ("" if shot == shot else why) for shot, why in zip(noises.shots, unknown, strict=True)]
     whole, of_ring = curves, np.empty(len(rings), dtype=np.int64)
