@@ -8,7 +8,7 @@ from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
 from ainerd_xpcs.numerics._counts import per_bin
 from ainerd_xpcs.numerics._cycle_moduli import CycleModuli, change_together, cycle_moduli
 from ainerd_xpcs.numerics._cycle_phase import CyclePhase, StillError, phase_of_record, phase_of_triggers
-from ainerd_xpcs.numerics._diagonals import along_diagonals, diagonal_errors, lags_of_map, mean_over_bins
+from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
@@ -74,7 +74,7 @@ __all__ = [
     "StrainSeen",
     "Trend",
     "TwoTimeReducer",
-    "along_diagonals",
+    "diagonal_means",
     "average_repeats",
     "behind",
     "beyond",

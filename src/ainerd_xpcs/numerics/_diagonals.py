@@ -28,7 +28,7 @@ def lags_of_map(n_rows: int) -> tuple[Floats, NDArray[np.int64]]:
     return np.array(lags, dtype=float), np.array(levels, dtype=np.int64)
 
 
-def along_diagonals(c2: NDArray[Any]) -> Floats:
+def diagonal_means(c2: NDArray[Any]) -> Floats:
     """Return the mean of a map (T, T) at each lag of `lags_of_map`, (n,); NaN in the map is left out."""
     out, at = list[float](), 0
     for lag, level in zip(*lags_of_map(len(c2)), strict=True):
@@ -51,7 +51,7 @@ def diagonal_errors(
     lag, level : ndarray, shape (n,)
         From `lags_of_map`.
     g2 : ndarray, shape (k, n)
-        From `along_diagonals`.
+        From `diagonal_means`.
     shot : float
         Shot noise of a row for a speckle, `MapNoise.shot_of_speckles`.
     speckles : ndarray, shape (k,)
@@ -59,10 +59,11 @@ def diagonal_errors(
     n_rows : int
     """
     mean = 1 + Sample(lag, speckles / speckles.sum(), g2 - 1, np.zeros(len(g2))).mean
-    pairs = np.where(np.isfinite(mean), (n_rows - lag) * 2.0**level, np.nan)
+    mean_of = 2.0 ** level.astype(float)
+    pairs = np.where(np.isfinite(mean), (n_rows - lag) * mean_of, np.nan)
     weighted = Curves.of(lag, mean[None], np.diag(1 / pairs)[None])
     x = fit(weighted, "stretched", start_of(weighted)).x[0]
-    terms = noise_terms(lag, x, float(np.clip(x[0], 1e-3, 1.0)), n_rows, 2.0**level, normalised=True)
+    terms = noise_terms(lag, x, float(np.clip(x[0], 1e-3, 1.0)), n_rows, mean_of, normalised=True)
     return np.asarray(np.sqrt(np.diag(at_counts(terms, 1 / shot)) / speckles[:, None]))
 
 

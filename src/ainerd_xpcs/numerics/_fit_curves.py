@@ -114,8 +114,11 @@ def fit_curves(
     order = np.argsort(np.asarray(tau, dtype=float), kind="stable")[-len(lags) :]
     mean_of = averaged(frames) if level is None else 2.0 ** np.asarray(level)[order]
     pairs = np.maximum(long - frames, 1) * mean_of * n_files
-    about = pairs, mean_of, long, errors_of, normalised
-    curves = [_Curve(frames, *each, *about) for each in zip(values, errors, pixels, photons, strict=True)]
+    about = pairs, mean_of, long, errors_of
+    curves = [
+        _Curve(frames, *each, *about, normalised=normalised)
+        for each in zip(values, errors, pixels, photons, strict=True)
+    ]
     fitted = [each for each in curves if not each.refused]
     if fitted:
         data = whitened(fitted)
@@ -142,7 +145,7 @@ class _Curve(Judged):
 
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
-        mean_of: Floats, n_frames: int, source: str, normalised: bool,
+        mean_of: Floats, n_frames: int, source: str, *, normalised: bool,
     ) -> None:  # fmt: skip
         self.normalised = normalised
         self.n_pixels, self.counts, self.mean_of, self.n_frames = n_pixels, counts, mean_of, n_frames

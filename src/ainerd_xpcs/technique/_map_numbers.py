@@ -37,8 +37,8 @@ def map_numbers(file: "MapFile", noises: "Noises", doubt: str | None) -> Numbers
         of_ring[k] = ring.bins[0] if len(ring.bins) == 1 else len(whole.g2)
         whole = whole if len(ring.bins) == 1 else _with_mean(whole, ring, file.partition)
     why = np.full(len(whole.g2), "", dtype=object)
-    for ring, k, reason in zip(rings, of_ring, reasons, strict=True):
-        why[ring.bins] = why[k] = reason
+    for ring, own, reason in zip(rings, of_ring, reasons, strict=True):
+        why[ring.bins] = why[own] = reason
     columns = named(replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2)).fit(**options))
     columns["no_tau"] = np.where(why != "", why, columns["no_tau"]).astype(str)
     together = {name: column[of_ring] for name, column in columns.items()}
@@ -76,6 +76,5 @@ def _with_mean(curves: Curves, ring: Ring, partition: Partition) -> Curves:
     counts = float(np.average(curves.mean_counts[bins], weights=weight))
     more = {"g2": g2, "error": error, "q": ring.q, "phi": np.nan, "mean_counts": counts}
     more["n_pixels"] = float(curves.n_pixels[bins].sum()) / twice
-    return replace(
-        curves, partition=None, **{name: np.concatenate([getattr(curves, name), [x]]) for name, x in more.items()}
-    )
+    columns: dict[str, Any] = {name: np.concatenate([getattr(curves, name), [x]]) for name, x in more.items()}
+    return replace(curves, partition=None, **columns)

@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import Neighbours, Partition, along_diagonals, reduction_operator
+from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
 from ainerd_xpcs.technique._checked_map import put_right
 from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves, unknown_layout
 from ainerd_xpcs.technique._curves_of_bins import Curves
@@ -168,7 +168,7 @@ class MapFile:
             what = f"{self.path}: map {k + 1}"
             c2 = put_right(c2, self._stored.baseline, what)
             self.neighbours.append(Neighbours.of(c2))
-            self.diagonals.append(along_diagonals(c2))
+            self.diagonals.append(diagonal_means(c2))
             yield reduced(c2, size, is_clean=self._stored.is_clean)
 
     def _bins(self, file: h5py.File | None) -> tuple[NDArray[np.int64], Partition]:

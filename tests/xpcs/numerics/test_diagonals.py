@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs import MultiTau, Partition
-from ainerd_xpcs.numerics import along_diagonals, diagonal_errors, lags_of_map, mean_over_bins
+from ainerd_xpcs.numerics import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 
 T, PIXELS = 320, 50
 
@@ -32,7 +32,7 @@ def test_lags_are_those_of_frames():
 
 def test_means_are_those_of_averaged_frames():
     intensity = speckle(np.random.default_rng(0), PIXELS)
-    relative, g2 = intensity / intensity.mean(1, keepdims=True), along_diagonals(c2_of(intensity))
+    relative, g2 = intensity / intensity.mean(1, keepdims=True), diagonal_means(c2_of(intensity))
     for lag, level, value in zip(*lags_of_map(T), g2, strict=True):
         of_level = relative[: T >> level << level].reshape(-1, 2**level, PIXELS).mean(1)
         channel = int(lag) >> level
@@ -43,15 +43,15 @@ def test_rows_without_photons_are_left_out():
     c2 = c2_of(speckle(np.random.default_rng(1), PIXELS))
     holes = c2.copy()
     holes[[40, 41, 90]] = holes[:, [40, 41, 90]] = np.nan
-    np.testing.assert_allclose(along_diagonals(holes), along_diagonals(c2), atol=0.02)
+    np.testing.assert_allclose(diagonal_means(holes), diagonal_means(c2), atol=0.02)
     constant = np.where(np.isnan(holes), np.nan, 1.3)
-    np.testing.assert_allclose(along_diagonals(constant), 1.3)
-    assert np.isnan(along_diagonals(np.full((80, 80), np.nan))).all()
+    np.testing.assert_allclose(diagonal_means(constant), 1.3)
+    assert np.isnan(diagonal_means(np.full((80, 80), np.nan))).all()
 
 
 def test_errors_are_the_scatter_of_simulated_maps():
     rng, n, photons = np.random.default_rng(2), 150, 5.0
-    g2 = np.array([along_diagonals(c2_of(rng.poisson(photons * speckle(rng, PIXELS)))) for _ in range(n)])
+    g2 = np.array([diagonal_means(c2_of(rng.poisson(photons * speckle(rng, PIXELS)))) for _ in range(n)])
     lag, level = lags_of_map(T)
     speckles = np.full(n, float(PIXELS))
     error = diagonal_errors(lag, level, g2, 1 / photons, speckles, T)
