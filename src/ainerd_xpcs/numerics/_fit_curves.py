@@ -145,7 +145,7 @@ class _Curve(Judged):
 
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
-        mean_of: Floats, n_frames: int, source: str, *, normalised: bool,
+        mean_of: Floats, n_frames: int, source: str, *, normalised: bool = False,
     ) -> None:  # fmt: skip
         self.normalised = normalised
         self.n_pixels, self.counts, self.mean_of, self.n_frames = n_pixels, counts, mean_of, n_frames
