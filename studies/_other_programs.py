@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis
 from ainerd_xpcs import Partition
 from ainerd_xpcs.technique import MapFile, analyse_maps, technique_of
+from ainerd_xpcs.technique._map_numbers import map_numbers
+from ainerd_xpcs.technique._map_run import Noises
+from ainerd_xpcs.technique._numbers import Numbers
+from ainerd_xpcs.technique._verdict import filled
 
 STATIC = 150  # pixels of a static bin of boost_corr
 FRAME_S = 0.01
@@ -59,7 +63,42 @@ def pychx(file: h5py.File, counts: NDArray, bins: Partition) -> None:
         file.require_dataset("qval_dict", (1,), dtype="i").attrs[str(k)] = bins.q[k : k + 1] / 10
 
 
+def with_g2(file: h5py.File, counts: NDArray, bins: Partition) -> None:
+    """Write maps, and g2 in the layout of boost_corr, with errors from the scatter of the ratios of pixels."""
+    boost_corr(file, counts, bins)
+    frames, labels = counts.reshape(len(counts), -1).astype(float), bins.roi_map.ravel()
+    lags, values, errors = [], [], []
+    level = 0
+    while len(frames) > 8:
+        for lag in range(5 if level else 1, 9):
+            if lag < len(frames):
+                before, after = frames[:-lag], frames[lag:]
+                products, means = (before * after).mean(0), np.stack([before.mean(0), after.mean(0)])
+                of_bins = [np.flatnonzero(labels == k) for k in range(1, bins.n_roi + 1)]
+                lags.append(lag << level)
+                values.append([products[some].mean() / means[:, some].mean(1).prod() for some in of_bins])
+                ratios = [products[some] / np.maximum(means[:, some].prod(0), 1e-9) for some in of_bins]
+                errors.append([x.std() / np.sqrt(x.size) for x in ratios])
+        frames, level = frames[: len(frames) // 2 * 2].reshape(-1, 2, frames.shape[1]).mean(1), level + 1
+    group = file.create_group("xpcs/multitau")
+    group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = lags, values, errors
+    file["xpcs/temporal_mean/scattering_2d"] = counts.mean(0)[None]
+    file["xpcs/spatial_mean/intensity_vs_time"] = counts.mean((1, 2))
+
+
 PROGRAMS: dict[str, Layout] = {"boost_corr": boost_corr, "pychx": pychx}
+
+
+def fitted(layout: Layout, counts: NDArray, bins: Partition) -> Numbers:
+    """Return the fits of the file that a program would write, without a p-value."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "result.hdf")
+        with h5py.File(path, "w") as file:
+            layout(file, counts, bins)
+        with MapFile(path) as maps:
+            whole = filled(np.array(list(maps.maps())))[0]
+            noises = Noises(technique_of(maps.partition), maps.neighbours, whole, has_pixels=True)
+            return map_numbers(maps, noises, None)
 
 
 def analysed(program: str, counts: NDArray, bins: Partition) -> Analysis:

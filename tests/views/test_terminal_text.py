@@ -82,6 +82,8 @@ def test_a_line_after_a_run():
     assert grown.plain == "scan 4: growing, regime 0, p = 0.5"
     assert run_line(run(5, event=2), nowhere, UNITS).plain == "scan 5.2: no regime, no p-value"
     assert run_line(run(6, regime=0, novelty_p=0.5), nowhere, UNITS).plain == "scan 6: regime 0, p = 0.5"
+    of_file = run_line(run(None, file="A0012_Twotime.hdf", regime=0, novelty_p=0.5), nowhere, UNITS).plain
+    assert of_file == "A0012_Twotime.hdf: regime 0, p = 0.5"
     different = run_line(run(7), Next(position=following.position), UNITS | {"sample_y": "deg"}).plain
     assert different.endswith("→ next (3.25 mm, 1.00 deg)")
 

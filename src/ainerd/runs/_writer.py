@@ -272,6 +272,7 @@ class Writer:
         return replace(
             outcome,
             status=analysis.status if closes else "growing",
+            file=str(analysis.summary.get("file") or ""),
             embedding=np.asarray(analysis.embedding, np.float32),
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,

@@ -166,6 +166,7 @@ class Outcome:
     positions: Mapping[str, float]
     scan_id: int | None = None
     event: int | None = None  # number in the run, where the unit is the event
+    file: str = ""  # the result file that stands for the run, which has no scan
     embedding: NDArray[np.float32] | None = None  # (d,)
     novelty_p: float | None = None
     novel: bool | None = None  # see `Analysis.novel`

@@ -76,7 +76,8 @@ def run_line(
     'scan ?: regime 0, no p-value → next (3.00) mm: unexplored'
     """
     is_growing = outcome.status == "growing"
-    line = Text(f"scan {scan_text(outcome.scan_id, outcome.event)}: ").append("growing, " if is_growing else "")
+    name = printable(outcome.file) or f"scan {scan_text(outcome.scan_id, outcome.event)}"
+    line = Text(f"{name}: ").append("growing, " if is_growing else "")
     if outcome.reason:
         line.append("failed, " if outcome.is_in_tiled and not is_growing else "", "red")
         line.append(printable(outcome.reason))

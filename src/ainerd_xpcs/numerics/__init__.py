@@ -8,6 +8,7 @@ from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
 from ainerd_xpcs.numerics._counts import per_bin
 from ainerd_xpcs.numerics._cycle_moduli import CycleModuli, change_together, cycle_moduli
 from ainerd_xpcs.numerics._cycle_phase import CyclePhase, StillError, phase_of_record, phase_of_triggers
+from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
@@ -73,12 +74,14 @@ __all__ = [
     "StrainSeen",
     "Trend",
     "TwoTimeReducer",
+    "diagonal_means",
     "average_repeats",
     "behind",
     "beyond",
     "change_together",
     "clock_offset",
     "cycle_moduli",
+    "diagonal_errors",
     "disorder",
     "draw_sweep",
     "fit_ageing",
@@ -91,7 +94,9 @@ __all__ = [
     "g2_by_age",
     "g2_from_two_time",
     "guess_beam_center",
+    "lags_of_map",
     "log_tau_shifts",
+    "mean_over_bins",
     "middle_age",
     "no_light",
     "per_bin",

@@ -18,7 +18,7 @@ SHARES = np.r_[0, np.geomspace(1e-3, 1, 30)]
 _OWN = 0.01  # least share of a lag's variance that is its own
 
 
-def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -> Floats:
+def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int, *, normalised: bool = False) -> Floats:
     """Return the covariance of g2 of one pixel between lags, (n, n), without photon noise.
 
     The field is Gaussian and stationary. With G = |g1|², A(u) = contrast G(u), and w(u) the share of pairs of a pair of
@@ -26,6 +26,11 @@ def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -
     sum over u of w(u) times A(u) A(u + b - a) + A(u + b) A(u - a) +
     2 contrast³ (g(a) g(u - a) g(b) g(u + b) + g(a) g(u + b - a) g(b) g(u) + g(u) g(u - a) g(u + b - a) g(u + b)),
     from the moments of a Gaussian field (Isserlis, Biometrika 12, 134, 1918).
+
+    If g2 is normalised, its pairs lose contrast G(a) times the deviations of the means by which they are divided. The
+    third moment of the intensity, 2 contrast² g g g of its three times, joins these to the pairs. This takes from the
+    sum 2 contrast³ [G(a) g(b) (g(u) g(u + b) + g(u - a) g(u + b - a)) + G(b) g(a) (g(u) g(u - a) + g(u + b)
+    g(u + b - a))], and adds contrast³ G(a) G(b) [G(u) + G(u - a) + G(u + b) + G(u + b - a)].
 
     Parameters
     ----------
@@ -35,6 +40,8 @@ def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -
         Parameters of the model of g1, with tau in frames.
     contrast : float
     n_frames : int
+    normalised : bool
+        Whether the speckle in the means by which g2 is divided counts.
     """
     last = max(n_frames - 1, 2)
     spread = np.geomspace(_EVERY, last, _SPREAD)
@@ -50,7 +57,7 @@ def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -
     steps, step_of = np.unique(lag[b] - lag[a], return_inverse=True)  # most of them are those of several pairs
     if steps.size > _MOST_STEPS:
         steps = steps[:0]
-    out = _sum_pairs(lag, steps, step_of, u, width, table, at_zero, contrast, n_frames)
+    out = _sum_pairs(lag, steps, step_of, u, width, table, at_zero, contrast, n_frames, normalised)
     return np.asarray((out + out.T) / 2)
 
 
@@ -77,6 +84,7 @@ def _sum_pairs(
     at_zero: float,
     contrast: float,
     n_frames: int,
+    normalised: bool,
 ) -> Floats:
     """Sum over u for each pair of lags; `step_of` numbers their differences in `steps`, if any, row by row."""
     n, m = len(lag), len(u)
@@ -110,13 +118,16 @@ def _sum_pairs(
                 gd = of_step[j] if tabled else _look_up(u[j] + lag[b] - lag[a], table, at_zero)
                 two = (g * gd) ** 2 + (gb * ga) ** 2
                 four = square * two + cube * (pair * (ga * gb + gd * g) + g * ga * gd * gb)
+                if normalised:
+                    joined = at_lag[a] * (g * gb + ga * gd) + at_lag[b] * (g * ga + gb * gd)
+                    four += cube * pair * (pair * (g**2 + ga**2 + gb**2 + gd**2) / 2 - joined)
                 total += width[j] * both * four
             out[a, b] = out[b, a] = total / of_a / of_b
     return out
 
 
 def noise_terms(
-    lag: Floats, x: Floats, contrast: float, n_frames: int, mean_of: Floats
+    lag: Floats, x: Floats, contrast: float, n_frames: int, mean_of: Floats, *, normalised: bool = False
 ) -> tuple[Floats, Floats, Floats]:
     """Return the covariance of g2 of one pixel between lags as three terms, (n, n) each.
 
@@ -134,7 +145,8 @@ def noise_terms(
             mixed += weight * other * (other + 2 * contrast * g[:, None] * g)
     photons = (1 + contrast * g**2) / mean_of / np.maximum(n_frames - lag, 1)
     pairs = np.maximum(n_frames - np.minimum(lag[:, None], lag), 1)
-    return speckle_covariance(lag, x, contrast, n_frames), 2 * contrast * mixed / pairs, np.diag(photons)
+    of_speckle = speckle_covariance(lag, x, contrast, n_frames, normalised=normalised)
+    return of_speckle, 2 * contrast * mixed / pairs, np.diag(photons)
 
 
 def at_counts(terms: tuple[Floats, Floats, Floats], counts: float) -> Floats:

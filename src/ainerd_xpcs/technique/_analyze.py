@@ -282,6 +282,7 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     from ainerd_xpcs.technique._drawing import draw_exposure, new_figure
     from ainerd_xpcs.technique._map_run import analyse, technique_of
     from ainerd_xpcs.technique._maps import MapFile
+    from ainerd_xpcs.technique._sentences import bin_cells
 
     bins = None if roi is None else read_bins(roi)
     with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
@@ -293,15 +294,15 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     figure = new_figure(13, 5)
     draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
     figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
-    table = Table("bin", "q (1/nm)", "pixels", "g2 at one row", "g2 at the end", title=str(file))
+    table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=str(file))
     table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
-    table.caption += f"\n{_verdict(analysis, technique)}"
+    table.caption += f"\ng2 of {analysis.summary['g2_of']}\n{_verdict(analysis, technique)}"
     if maps.no_partition:
         table.caption += f"\nNo q: {maps.no_partition}"
-    for name, q, n, g2 in zip(names, maps.partition.q, maps.partition.n_pixels, analysis.arrays["g2"], strict=True):
-        late = g2[-len(g2) // 4 :]
-        cells = [f"{q:.4g}" if q == q else "–", "–" if maps.no_partition else str(n), f"{g2[0]:.4f}"]
-        table.add_row(name, *cells, f"{late[late == late].mean():.4f}" if (late == late).any() else "–")
+    for k, (name, q, n) in enumerate(zip(names, maps.partition.q, maps.partition.n_pixels, strict=True)):
+        row = {column: values[k] for column, values in analysis.tables["bins"].items()}
+        pixels = "–" if maps.no_partition else str(n)
+        table.add_row(name, f"{q:.4g}" if q == q else "–", pixels, *bin_cells(row)[1:])
     return table, figure
 
 

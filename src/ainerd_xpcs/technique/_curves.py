@@ -122,8 +122,7 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
     n = len(curves.g2)
     labels = labels_of(file, partition)
     if partition.n_roi < n and labels is not None and labels.max() <= n:  # the other bins have no good pixel
-        names = ("g2", "error", "q", "phi", "n_pixels", "mean_counts")
-        curves, n = replace(curves, **{name: getattr(curves, name)[labels - 1] for name in names}), len(labels)
+        curves, n = curves.only(labels - 1), len(labels)
     if partition.n_roi != n:
         why = f"{path}: g2 is of {n} bins, the map has pixels of {partition.n_roi}"
         return replace(curves, no_partition=why)

@@ -1,12 +1,12 @@
 """Curves of g2 of bins, read from a file or a result, with the numbers that their Poisson errors need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.numerics import Partition, Relaxation, fit_curves
 
 Curve = NDArray[np.float64]
 
@@ -58,6 +58,19 @@ class Curves:
     level: NDArray[np.int64] | None = None
     partition: Partition | None = None
     no_partition: str = ""
+
+    def only(self, rows: NDArray[np.int64]) -> "Curves":
+        """Return some of the curves, without a partition."""
+        names = ("g2", "error", "q", "phi", "n_pixels", "mean_counts")
+        return replace(self, partition=None, **{name: getattr(self, name)[rows] for name in names})
+
+    def fit(self, **options: Any) -> Relaxation:
+        """Fit them with the Poisson errors that their numbers of photons allow, and options of `fit_curves`."""
+        step = self.frame_time_s if self.frame_time_s > 0 else None
+        return fit_curves(
+            self.tau_s, self.g2, self.error, counts=self.mean_counts, n_pixels=self.n_pixels,
+            n_frames=self.n_frames, n_files=self.n_files, level=self.level, frame_time=step, **options,
+        )  # fmt: skip
 
     @classmethod
     def of(cls, result: Any) -> "Curves":

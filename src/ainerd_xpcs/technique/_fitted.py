@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ainerd.words import rounded
-from ainerd_xpcs.numerics import PowerFit, Relaxation, fit_curves, fit_power
+from ainerd_xpcs.numerics import PowerFit, Relaxation, fit_power
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._drawing import draw_half
 from ainerd_xpcs.technique._numbers import TEXTS, named, of_law
@@ -29,12 +29,8 @@ class FittedCurves:
 
     @classmethod
     def of(cls, curves: Curves, **options: Any) -> "FittedCurves":
-        """Fit curves with the Poisson errors that their numbers of photons allow, and options of `fit_curves`."""
-        step = curves.frame_time_s if curves.frame_time_s > 0 else None
-        fit = fit_curves(
-            curves.tau_s, curves.g2, curves.error, counts=curves.mean_counts, n_pixels=curves.n_pixels,
-            n_frames=curves.n_frames, n_files=curves.n_files, level=curves.level, frame_time=step, **options,
-        )  # fmt: skip
+        """Fit curves with options of `fit_curves`."""
+        fit = curves.fit(**options)
         return cls(curves, fit, fit_power(curves.q, fit.tau, fit.tau_err))
 
     @property

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis
 from ainerd_xpcs.latent import SIZE, block_mean
-from ainerd_xpcs.numerics import MapNoise, Neighbours, Partition, g2_from_two_time
+from ainerd_xpcs.numerics import MapNoise, Neighbours, Partition
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import Ring
+from ainerd_xpcs.technique._map_numbers import map_numbers
 from ainerd_xpcs.technique._maps import MapFile
+from ainerd_xpcs.technique._numbers import UNITS
 from ainerd_xpcs.technique._verdict import (
     MOST_IN_A_ROW,
     MOST_MISSING,
@@ -61,7 +63,8 @@ def analyse(
     Returns
     -------
     analysis : Analysis
-        Maps, latent vectors, g2 along the diagonals, the table of bins, and a p-value. Without one `no_claim` says why.
+        Maps, latent vectors, g2 of the file or along the diagonals, relaxation times, and a p-value. Without one
+        `no_claim` says why.
     known : dict of str to float
         Rows of the stored maps, seconds from row to row, number of bins, and photons per pixel and frame if known.
 
@@ -77,14 +80,15 @@ def analyse(
     maps = np.array(read)
     if np.isnan(maps).all():
         raise ValueError(f"{file.path}: no row of its maps holds a photon")
-    size, (whole, missing) = maps.shape[-1], filled(maps)
+    whole, missing = filled(maps)
     doubt = None
     if missing > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW:
         doubt = f"{100 * missing:.0f} % of the rows of a map hold no valid frame with a photon"
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
+    fitted = map_numbers(file, noises, doubt)
     known = {"n_rows": float(file.n_rows), "row_s": file.row_s, "n_bins": float(partition.n_roi)}
-    summary: dict[str, Any] = dict(judgement.summary)
+    summary: dict[str, Any] = {**fitted.summary, **judgement.summary}
     if judgement.p is not None:
         summary["noise_of"] = "the maps"
     else:
@@ -92,22 +96,15 @@ def analyse(
     if np.isfinite(file.counts).all():
         known["counts_per_pixel"] = float(np.average(file.counts, weights=partition.n_pixels))
         summary["counts_per_pixel"] = known["counts_per_pixel"]
-    arrays = {
-        "c2": maps,
-        "latent": judgement.latent,
-        "g2": g2_from_two_time(maps),
-        "tau": np.arange(1, size) * (file.n_rows / size * file.row_s),
-    }
+    arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays}
+    tables = fitted.tables(judgement.p_of_ring)
     of_bins = {"bin": np.arange(1, partition.n_roi + 1), "q": partition.q, "phi": partition.phi}
-    of_bins |= {"n_pixels": partition.n_pixels, **noises.columns}
-    tables = {"bins": of_bins}
-    if len(technique.rings) > 1:
-        tables["rings"] = {
-            "q": np.array([ring.q for ring in technique.rings]),
-            "novelty_p": judgement.p_of_ring,
-            "no_claim": np.array([reason or "" for reason in noises.reasons]),
-        }
-    units = {"q": "1/nm", "phi": "degree"} | dict.fromkeys(("bin", "n_pixels", "novelty_p", *NOISE), "1")
+    tables["bins"] = of_bins | {"n_pixels": partition.n_pixels} | noises.columns | fitted.bins
+    for name in ("contrast", "contrast_err"):  # without a fit that of the ring, by the noise
+        tables["bins"][name] = np.where(np.isnan(fitted.bins["contrast"]), noises.columns[name], fitted.bins[name])
+    if "rings" in tables:
+        tables["rings"]["no_claim"] = np.array([reason or "" for reason in noises.reasons])
+    units = UNITS | dict.fromkeys(NOISE, "1")
     return analysis_of(technique, judgement, arrays, tables, summary, units), known
 
 
@@ -134,6 +131,8 @@ class Noises:
         Photons per pixel in the whole exposure.
     contrasts : list of (float, float) or None
         Contrast of each ring, and its relative error.
+    shots : list of float
+        Shot noise of a row for a speckle of each ring, NaN if it is unknown.
     reasons : list of str or None
         Why a ring has no p-value.
     columns : dict of str to ndarray
@@ -147,6 +146,7 @@ class Noises:
         self.maps, self.photons = maps.copy(), np.ones(n)
         self.columns = {name: np.full(n, np.nan) for name in NOISE}
         self.contrasts, self.reasons = list[tuple[float, float] | None](), list[str | None]()
+        self.shots = list[float]()
         self.technique, rings = copy(technique), list[Ring]()
         small = block_mean(maps)
         for ring in technique.rings:
@@ -159,6 +159,7 @@ class Noises:
                 reason = str(error)
             self.reasons.append(reason)
             self.contrasts.append(None)
+            self.shots.append(np.nan if noise is None else noise.shot_of_speckles(1.0))
             if noise is not None:
                 self.contrasts[-1] = pooled_contrast((noise.contrast, noise.contrast_err), technique.contrast)
                 ring = self._seen(ring, noise, neighbours[0].n_rows)

@@ -26,9 +26,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import Neighbours, Partition, reduction_operator
+from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
 from ainerd_xpcs.technique._checked_map import put_right
-from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, unknown_layout
+from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves, unknown_layout
+from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
 
 Map = NDArray[np.float32]
@@ -96,8 +97,10 @@ class MapFile:
         Mean photons per pixel and frame; NaN if the file has no mean frame.
     began : float or None
         Start of the run in seconds since 1970, if the file says it.
-    neighbours : list of Neighbours
-        Noise of each map that was read so far.
+    curves : Curves or None
+        g2 with errors of the bins of the maps, if the file holds it.
+    neighbours, diagonals : list of Neighbours, and of ndarray, shape (n,)
+        Noise of each map that was read so far, and g2 along its diagonals at `lags_of_map`.
 
     Raises
     ------
@@ -114,7 +117,7 @@ class MapFile:
         otherwise: Partition | None = None,
     ) -> None:
         self.path, self._given_s, self._given, self.n_rows = Path(path), frame_time_s, bins, 0
-        self._otherwise, self.neighbours = otherwise, list[Neighbours]()
+        self._otherwise, self.neighbours, self.diagonals = otherwise, list[Neighbours](), list[NDArray[np.float64]]()
 
     def __enter__(self) -> "MapFile":
         with ExitStack() as stack:
@@ -135,6 +138,7 @@ class MapFile:
                 raise ValueError(f"{self.path} does not say how long a row of its maps is: {give}")
             unknown = np.full(self.partition.n_roi, np.nan)
             self.counts = unknown if file is None or self.no_partition else mean_counts(file, self.partition)
+            self.curves = None if file is None else self._curves()
             self._close = stack.pop_all()
         return self
 
@@ -151,6 +155,7 @@ class MapFile:
             symmetric, or not C2 of normalised intensities.
         """
         self.neighbours.clear()
+        self.diagonals.clear()
         for k in self._order:
             c2 = self._stored.read(int(k))
             if c2.ndim != 2 or c2.shape[0] != c2.shape[1]:
@@ -163,6 +168,7 @@ class MapFile:
             what = f"{self.path}: map {k + 1}"
             c2 = put_right(c2, self._stored.baseline, what)
             self.neighbours.append(Neighbours.of(c2))
+            self.diagonals.append(diagonal_means(c2))
             yield reduced(c2, size, is_clean=self._stored.is_clean)
 
     def _bins(self, file: h5py.File | None) -> tuple[NDArray[np.int64], Partition]:
@@ -187,7 +193,18 @@ class MapFile:
         if not present:
             raise ValueError(f"{self.path}: its maps are of bins {labels.tolist()[:8]}, which have no pixel")
         order, bins = np.array(present).T
+        self._rows = bins - 1
         return order, all_bins if len(bins) == all_bins.n_roi else all_bins.only(bins)
+
+    def _curves(self) -> Curves | None:
+        """Return the curves of the bins of the maps, if the file holds them with errors."""
+        if self.no_partition or self._given is not None:
+            return None
+        try:
+            curves = read_curves(self.path)
+        except ValueError:  # it holds none, or they cannot be used
+            return None
+        return curves.only(self._rows) if curves.partition is not None and (curves.error > 0).any() else None
 
 
 def reduced(c2: Map, size: int, *, is_clean: bool = False) -> Map:

@@ -195,6 +195,14 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     columns = together["speckle"], *within, together["contrast"], together["contrast_err"]
     contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
     together |= _known(*within)
+    arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
+    arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
+    of_rings = {"q": np.array([ring.q for ring in rings]), **together}
+    return Numbers(arrays, of_run(rings, together), of_rings, bins, contrasts)
+
+
+def of_run(rings: Sequence[Ring], together: dict[str, NDArray[Any]]) -> dict[str, float | str | None]:
+    """Return the numbers of a run from those of its rings: of the middle ring, and the power law of tau over q."""
     middle = len(rings) // 2
     summary = {name: _plain(values[middle]) for name, values in together.items()}
     if len(rings) > 1:
@@ -202,9 +210,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         fit = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
         if fit.n >= 3:
             summary |= of_law(fit)
-    arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
-    arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
-    return Numbers(arrays, summary, {"q": np.array([ring.q for ring in rings]), **together}, bins, contrasts)
+    return summary
 
 
 def named(fit: Relaxation) -> dict[str, NDArray[Any]]:

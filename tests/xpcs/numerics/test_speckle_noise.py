@@ -60,6 +60,16 @@ def test_the_covariance_is_the_same_with_and_without_a_table_of_steps(monkeypatc
     np.testing.assert_array_equal(speckle_covariance(lag, x, 0.2, 200), tabled)
 
 
+def test_the_means_by_which_g2_is_divided_lower_its_noise():
+    """Speckle that stands still, of two modes: contrasts of 4,000 bins of 200 pixels."""
+    intensity, contrast = np.random.default_rng(2).gamma(2, 0.5, size=(4000, 200)), 0.5
+    measured = 200 * ((intensity**2).mean(1) / intensity.mean(1) ** 2).var()
+    still = np.array([contrast, 20.0, 1.0, 0.0, 0.0, 1.0, 1.5, 1.0])
+    theory = [speckle_covariance(LAG, still, contrast, 200, normalised=each) for each in (False, True)]
+    np.testing.assert_allclose(theory[0], 2 * contrast**2 + 6 * contrast**3, rtol=0.01)
+    np.testing.assert_allclose(theory[1], measured, rtol=0.1)
+
+
 def test_lags_of_multi_tau_are_means_of_their_spacing():
     assert averaged(np.array([1.0, 2, 3, 4, 6, 8, 12, 16])).tolist() == [1, 1, 1, 1, 2, 2, 4, 4]
     assert averaged(np.arange(1.0, 9)).tolist() == [1] * 8 and averaged(np.array([3.0])).tolist() == [1]

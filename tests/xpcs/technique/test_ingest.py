@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from ainerd.results import ResultStore, explain, export, validate
 from ainerd.runs import write_run
 from ainerd.server import open_catalog
-from ainerd_xpcs.technique import MapFile, _ingest
+from ainerd_xpcs.technique import MapFile, _ingest, read_curves
+from ainerd_xpcs.technique._fitted import FittedCurves
 from ainerd_xpcs.technique.commands import analyze, ingest
 from tests.killed import killed
 from tests.xpcs.technique import map_files
@@ -96,10 +97,50 @@ def test_maps_of_256_rows_have_a_p_value(run, catalogue, tmp_path, layout):
     bins, rings = (store.rows(key, name) for name in ("bins", "rings"))
     known = [p for p in rings["novelty_p"] if p == p]
     assert result["novelty_p"] == pytest.approx(min(1.0, min(known) * len(known)))
+    # a memory of 30 rows of .02 s
+    assert result["g2_of"] == "the diagonals of the maps" and result["g2_errors"] == "errors of the noise of the maps"
+    for tau, error in zip([*bins["tau_s"], *rings["tau_s"]], [*bins["tau_s_err"], *rings["tau_s_err"]], strict=True):
+        assert abs(np.log(tau / 0.6)) < 3 * error / tau < 1.2
+    middle = rings.iloc[len(rings) // 2]
+    assert [result[name] for name in ("q", "tau_s", "kww_exponent")] == list(middle[["q", "tau_s", "kww_exponent"]])
+    g2, error = store.array(key, "g2"), store.array(key, "g2_err")
+    assert g2.shape == error.shape == (len(bins), 47) and store.array(key, "tau")[0] == pytest.approx(0.02)
     # counts of 20 photons from 30 pixels, of contrast 1 / 4
     assert np.nanmean(bins["shot_noise"]) == pytest.approx(1 / 20, rel=0.3)
     assert np.nanmean(bins["noise_pixels"]) == pytest.approx(30, rel=0.3)
     assert np.nanmean(bins["contrast"]) == pytest.approx(1 / 4, rel=0.3)
+
+
+def test_g2_of_the_file_is_fitted_for_the_bins_of_its_maps(run, catalogue, tmp_path):
+    _, store = catalogue
+    path = map_files.write(tmp_path / "both.hdf", map_files.boost_corr, map_files.correlations(map_files.movie()))
+    lags, taus = np.unique(np.geomspace(1, 600, 50).astype(int)), np.array([0.1, 0.2, 0.4, 0.8])
+    g2 = 1 + 0.2 * np.exp(-2 * 0.02 * lags[:, None] / taus)
+    with h5py.File(path, "r+") as file:
+        group = file.create_group("xpcs/multitau")
+        group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = lags, g2, np.full_like(g2, 1e-3)
+        group["config/avg_frame"], group["config/stride_frame"] = 2, 1
+    assert run("ingest", path)[0].exit_code == 0
+    key = store.search(file=path.name).index[0]
+    bins, result = store.rows(key, "bins"), store.table(columns="all").loc[key]
+    processed = np.array(map_files.PROCESSED) - 1
+    np.testing.assert_allclose(bins["tau_s"], taus[processed], rtol=0.02)
+    np.testing.assert_array_equal(store.array(key, "g2"), g2.T[processed])
+    fitted = FittedCurves.of(read_curves(path)).columns
+    np.testing.assert_allclose(bins["tau_s_err"], fitted["tau_s_err"][processed], rtol=1e-6)
+    assert result["g2_of"] == "the file" and result["tau_s"] == pytest.approx(0.4, rel=0.02)
+    assert bins["g2_errors"].str.startswith("errors of the file").all() and validate(store) == []
+
+
+def test_maps_without_noise_have_the_reason(run, files, catalogue):
+    _, store = catalogue
+    run("ingest", files[3])
+    key = store.search(file=files[3].name).index[0]
+    reason = "the stored maps have 128 rows, their noise is measured in 256 or more"
+    bins = store.rows(key, "bins")
+    assert set(bins["no_tau"]) == {reason} and bins["tau_s"].isna().all() and bins["contrast"].isna().all()
+    assert f"No relaxation time is given: {reason}" in explain(store.record(key))
+    assert np.isfinite(store.array(key, "g2")).all() and np.isnan(store.array(key, "g2_err")).all()
 
 
 def test_they_are_compared_and_exported(run, files, catalogue, tmp_path):
