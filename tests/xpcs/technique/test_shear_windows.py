@@ -145,6 +145,16 @@ def test_a_sample_at_rest_has_a_bound_and_a_reason():
     assert told(summary).startswith("the shear rate is below 0.")
 
 
+def test_a_wrong_direction_gives_a_wrong_bound():
+    """What falls along the vorticity is taken for relaxation; only chi square is too large."""
+    right, wrong = (
+        analysed(technique(SHEAR | {"direction_deg": x}), movie()).tables["shear_rate"] for x in (90.0, 0.0)
+    )
+    assert (wrong["shear_rate_1_s_below"] < [0.8, 2.0]).all()
+    assert (wrong["chi2"] > right["chi2"]).all()
+    assert wrong["chi2"][1] > 1.5 > right["chi2"].max()
+
+
 @pytest.mark.parametrize(
     ("shear", "bins", "reason"),
     [
