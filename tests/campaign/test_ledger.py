@@ -73,6 +73,8 @@ def test_a_finding_says_the_verdict_that_was_given(ledger):
     half = "at x 2.00 (y not recorded: add it to the detectors of the plan)"
     assert ledger.finding(outcome("a", z=None, positions={"x": 2.0})) == f"{half}: no result, too dark"
     assert ledger.finding(outcome("a", scan_id=7, event=2)).startswith("scan 7.2 at (")
+    of_file = "run_12.h5 at x 2.00 (y not recorded: name it in [acquisition.readings])"
+    assert ledger.finding(outcome("a", z=None, positions={"x": 2.0}, file="run_12.h5")).startswith(of_file)
 
 
 def test_terms_are_the_numbers_beside_the_position():

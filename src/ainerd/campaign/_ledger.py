@@ -14,7 +14,7 @@ from ainerd.decisions import terms_of
 from ainerd.novelty import Structure
 from ainerd.results import ResultStore, SuggestionRecord, may_pass
 from ainerd.technique import Outcome
-from ainerd.words import named_place, place, scan_text
+from ainerd.words import named_place, place, printable, scan_text
 
 logger = logging.getLogger(__name__)
 GONE = "its session had ended"
@@ -159,15 +159,16 @@ class Ledger:
         if not self.is_logged(result):
             self.note(text, raw_uid=raw_uid, result=result)
 
-    def position_text(self, position: Mapping[str, Any]) -> str:
-        """Return a position in words."""
+    def position_text(self, position: Mapping[str, Any], *, of_file: bool = False) -> str:
+        """Return a position in words, which a plan recorded, or the result file of a pipeline contains."""
         known = {name: position[name] for name in self._names if name in position}
         units = dict.fromkeys(known, self._unit)
         if len(known) == len(self._names):
             return place(known, units)
         missing = " and ".join(name for name in self._names if name not in known)
-        hint = f"{missing} not recorded: add {'them' if len(known) + 1 < len(self._names) else 'it'} to the detectors"
-        return f"{named_place(known, units) or 'an unknown position'} ({hint} of the plan)"
+        them = "them" if len(known) + 1 < len(self._names) else "it"
+        remedy = f"name {them} in [acquisition.readings]" if of_file else f"add {them} to the detectors of the plan"
+        return f"{named_place(known, units) or 'an unknown position'} ({missing} not recorded: {remedy})"
 
     def finding(self, outcome: Outcome, *, differs_from_known: bool = True) -> str:
         """Return a result in words.
@@ -175,7 +176,8 @@ class Ledger:
         `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
         """
         scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
-        where = f"{scan}at {self.position_text(outcome.positions)}"
+        name = f"{printable(outcome.file)} " if outcome.file else scan
+        where = f"{name}at {self.position_text(outcome.positions, of_file=bool(outcome.file))}"
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
         p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"

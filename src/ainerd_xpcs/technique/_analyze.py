@@ -258,8 +258,11 @@ def read_bins(roi: Path) -> "Partition":
         raise ValueError(f"no file {roi}")
     if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
         return Partition.load(roi)
+    if roi.suffix not in (".npy", ".toml"):
+        known = "labels (.npy), bins in HDF5, or the settings of an instrument (.toml), which may name a .poni"
+        raise ValueError(f"{roi}: give {known}")
     try:
-        if roi.suffix != ".toml":
+        if roi.suffix == ".npy":
             return Partition.from_roi_map(np.load(roi, allow_pickle=False))
         return build_partition(read_partition_settings(roi))
     except (ValueError, EOFError) as err:

@@ -170,7 +170,7 @@ def _tests(values: Mapping[str, Any]) -> Iterator[str]:
     if "g2_slope" in values:
         yield f"slope of g2 - 1: {_with_error(values, 'g2_slope')} of its value at the first lags in a decade of lags"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
-        yield f"bins are alike: p = {values['bins_alike_p']:.1g}"
+        yield f"the bins differ: p = {values['bins_alike_p']:.1g}"
     if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:
         yield f"flow: p = {values['flow_p']:.1g}"
     if "anisotropy" in values:

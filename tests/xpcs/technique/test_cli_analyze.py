@@ -81,6 +81,7 @@ def test_bins_may_come_from_a_partition_file(movie, tmp_path):
         ({"--dataset": "four"}, "'four' has 4 dimensions, (1, 2, 3, 4); frames need 3, (frames, ny, nx)"),
         ({"--dataset": "image"}, "'image' has 2 dimensions, (3, 4); frames need 3"),
         ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
+        ({"--roi": __file__}, "test_cli_analyze.py: give labels (.npy), bins in HDF5, or the settings"),
         ({"--frame-time": "0"}, "--frame-time must be positive"),
         ({"--frame-time": None}, "movie.h5: give the time from frame to frame with --frame-time, in seconds"),
         ({"--out": os.devnull + "/o.h5"}, "/dev/null: "),
