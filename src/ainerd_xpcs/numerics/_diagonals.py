@@ -86,8 +86,11 @@ def mean_over_bins(
 
 def _halved(c2: NDArray[Any]) -> NDArray[Any]:
     """Return the means of 2 × 2 elements; NaN is left out."""
-    half = 2 * (len(c2) // 2)
-    four = [c2[i:half:2, j:half:2] for i in (0, 1) for j in (0, 1)]
-    known = np.sum([np.isfinite(each) for each in four], axis=0)
-    total = np.sum([np.nan_to_num(each) for each in four], axis=0)
+    half = len(c2) // 2
+    total, known = np.zeros((2, half, half), np.float32)
+    for i, j in np.ndindex(2, 2):
+        part = c2[i : 2 * half : 2, j : 2 * half : 2]
+        is_known = np.isfinite(part)
+        total += np.where(is_known, part, 0)
+        known += is_known
     return np.asarray(np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0))
