@@ -35,7 +35,8 @@ def diagonal_means(c2: NDArray[Any]) -> Floats:
         if level > at:
             c2, at = _halved(c2), level
         along = c2.diagonal(int(lag) >> level)
-        out.append(float(np.nanmean(along, dtype=float)) if np.isfinite(along).any() else np.nan)
+        known = along[np.isfinite(along)]
+        out.append(float(known.mean(dtype=float)) if known.size else np.nan)
     return np.array(out)
 
 

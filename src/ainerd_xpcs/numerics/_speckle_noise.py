@@ -161,7 +161,8 @@ def counts_of(error: Floats, terms: tuple[Floats, Floats, Floats]) -> float:
     whose means over many frames may average over the decay, are outvoted: the scatter is a median.
     """
     use = np.isfinite(error)
-    variances = np.stack([np.diag(at_counts(terms, counts))[use] for counts in COUNTS])
+    of_speckle, mixed, of_photons = (np.diag(term)[use] for term in terms)
+    variances = of_speckle + mixed / COUNTS[:, None] + of_photons / COUNTS[:, None] ** 2
     ratio = np.log(error[use] ** 2 / variances)
     off = np.median(np.abs(ratio - np.median(ratio, axis=1, keepdims=True)), axis=1) / 0.6745
     return float(COUNTS[off.argmin()]) if off.min() < FOLLOWS else np.inf
