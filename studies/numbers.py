@@ -92,8 +92,8 @@ def of_maps(quick: bool = False) -> Iterator[Row]:
         for name, layout in layouts.items():
             fit = _other_programs.fitted(layout, counts, of).bins
             truth = {"tau": 256 * tau * _other_programs.FRAME_S, "contrast": 1 / modes, "exponent": p}
-            found = {"tau": "tau_s", "contrast": "contrast", "exponent": "kww_exponent"}
-            z = [(fit[at] - truth[x]) / fit[f"{at}_err"] for x, at in found.items()]
+            columns = {"tau": "tau_s", "contrast": "contrast", "exponent": "kww_exponent"}
+            z = [(fit[at] - truth[x]) / fit[f"{at}_err"] for x, at in columns.items()]
             z[0] = np.log(fit["tau_s"] / truth["tau"]) * fit["tau_s"] / fit["tau_s_err"]
             pulls.setdefault(name, []).append(np.array(z))
     for name, every in pulls.items():

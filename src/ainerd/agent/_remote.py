@@ -23,6 +23,7 @@ from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import ANSWER_S, Next, Reject, check_position
 
 POLL_S = 0.25
+LONGEST_S = 86_400.0  # for which an agent lets a plan wait
 
 
 def explore_remote(
@@ -75,7 +76,7 @@ def explore_remote(
         has other actuators or one describes another unit than the agent's settings, or if it lies outside `bounds` or
         the limits of an actuator. In the last case the suggestion fails with this reason.
     RuntimeError
-        If no suggestion arrives in time.
+        If no agent answers in time, or the agent has no next position.
 
     Examples
     --------
@@ -152,7 +153,7 @@ class _Remote:
             of, here = (", ".join(sorted(each)) for each in (theirs, names))
             raise ValueError(f"agent {self.agent!r} suggests positions of {of}, but the actuators are {here}")
         check_units(self.actuators, state.get("units") or {})
-        command = Next(by="a plan", wait_s=self.timeout_s, replaces=True)
+        command = Next(by="a plan", wait_s=min(self.timeout_s, LONGEST_S), replaces=True)
         fetched = node.ask(command, self.timeout_s + ANSWER_S, self.given_up)
         if fetched["status"] != "done":
             raise RuntimeError(f"agent {self.agent!r} has no next position: {fetched['answer']}")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ class MapFile:
     ) -> None:
         self.path, self._given_s, self._given, self.n_rows = Path(path), frame_time_s, bins, 0
         self._otherwise, self.neighbours, self.diagonals = otherwise, list[Neighbours](), list[NDArray[np.float64]]()
+        self._rows: NDArray[np.int64] | None = None  # of the curves of the bins, in a file that says where these are
 
     def __enter__(self) -> "MapFile":
         with ExitStack() as stack:
@@ -138,7 +140,6 @@ class MapFile:
                 raise ValueError(f"{self.path} does not say how long a row of its maps is: {give}")
             unknown = np.full(self.partition.n_roi, np.nan)
             self.counts = unknown if file is None or self.no_partition else mean_counts(file, self.partition)
-            self.curves = None if file is None else self._curves()
             self._close = stack.pop_all()
         return self
 
@@ -196,9 +197,10 @@ class MapFile:
         self._rows = bins - 1
         return order, all_bins if len(bins) == all_bins.n_roi else all_bins.only(bins)
 
-    def _curves(self) -> Curves | None:
-        """Return the curves of the bins of the maps, if the file holds them with errors."""
-        if self.no_partition or self._given is not None:
+    @cached_property
+    def curves(self) -> Curves | None:
+        """The curves of the bins of the maps, if the file holds them with errors."""
+        if self._rows is None or self.no_partition or self._given is not None:
             return None
         try:
             curves = read_curves(self.path)

@@ -68,7 +68,7 @@ def analysed(subject, frames, size=40, as_events=False, lost=0):
     return exposure.finish()
 
 
-def told(summary):
+def sentence_of(summary):
     """The sentence about the shear rate."""
     known = {name: value for name, value in summary.items() if value is not None}
     (sentence,) = (text for text in sentences(known) if "shear rate" in text)
@@ -88,7 +88,7 @@ def test_a_rate_that_changes_is_recovered_by_an_analysis():
     assert summary["shear_rate_1_s"] == pytest.approx(rate.mean())
     assert summary["shear_rate_1_s_err"] == pytest.approx(np.hypot(*error) / 2)
     assert result.units["shear_rate_1_s"] == "1/s"
-    assert told(summary).startswith("the shear rate is 1.")
+    assert sentence_of(summary).startswith("the shear rate is 1.")
 
     q_flow, seen = PLACE.q_inv_nm * np.cos(np.deg2rad(PLACE.phi_deg - 90)), []
     for window in np.split(movie()[:200], 2):  # the same, with q of each pixel
@@ -142,7 +142,7 @@ def test_a_sample_at_rest_has_a_bound_and_a_reason():
     assert summary["shear_rate_1_s_below"] == table["shear_rate_1_s_below"].max()
     assert 0 < summary["shear_rate_1_s_below"] < 0.6
     assert summary[WHY].startswith("the speckle relaxes, or the window ends")
-    assert told(summary).startswith("the shear rate is below 0.")
+    assert sentence_of(summary).startswith("the shear rate is below 0.")
 
 
 def test_a_wrong_direction_gives_a_wrong_bound():
@@ -168,7 +168,7 @@ def test_a_run_that_does_not_tell_has_a_reason(shear, bins, reason):
     result = analysed(technique(SHEAR | shear, **bins), movie())
     assert reason in result.summary[WHY]
     assert not set(NUMBERS) & {*result.summary}
-    assert told(result.summary) == f"no shear rate is given: {result.summary[WHY]}"
+    assert sentence_of(result.summary) == f"no shear rate is given: {result.summary[WHY]}"
 
 
 def test_frames_that_may_be_lost_widen_the_error():
