@@ -20,7 +20,9 @@ DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "explanation" / "architecture.md"
 PICTURE = DOCS / "images" / "structure.svg"
 BLOCK = re.compile(r"(<!-- written by `make structure` -->\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL)
-PACKAGES = ("ainerd", "ainerd_mcp", "ainerd_queueserver", "ainerd_xpcs", "ainerd_xtec")
+PACKAGES = (
+    "ainerd", "ainerd_folder", "ainerd_mcp", "ainerd_queueserver", "ainerd_streams", "ainerd_xpcs", "ainerd_xtec",
+)  # fmt: skip
 COLOR = "#33526e"
 WIDTH, TRIES = 1.7, 12000  # of a folder; places that are tried
 Imports = Mapping[str, set[str]]

@@ -4,7 +4,7 @@ import msgpack_numpy
 import numpy as np
 import pytest
 
-from ainerd.sources._streams import WireError, unpack
+from ainerd_streams import WireError, unpack
 
 
 def pack(value):

@@ -17,9 +17,8 @@ from event_model import DocumentNames, schema_validators
 from ainerd import config
 from ainerd.documents import FrameError, Run
 from ainerd.server import open_catalog
-from ainerd.sources import _folder as folder_module
-from ainerd.sources._acquisition import AcquisitionFiles
-from ainerd.sources._folder import Folder, folder_documents
+from ainerd_folder import AcquisitionFiles, Folder, folder_documents
+from ainerd_folder import _folder as folder_module
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
 from tests.waiting import until
 

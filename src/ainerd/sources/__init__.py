@@ -1,4 +1,4 @@
-"""Sources of documents: catalog, 0MQ, Kafka, files, folders of acquisitions. Each is found by an entry point."""
+"""Sources of documents, found by entry points: the catalog and files are here, others in packages of their own."""
 
 from ainerd.sources._source import Intake, Source, open_source
 

@@ -10,7 +10,7 @@ import zmq
 from msgpack.fallback import Unpacker
 
 from ainerd.documents import Document, checked
-from ainerd.sources._source import Intake
+from ainerd.sources import Intake
 
 logger = logging.getLogger(__name__)
 

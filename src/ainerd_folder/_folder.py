@@ -16,15 +16,15 @@ from tiled.queries import KeysFilter
 
 from ainerd.documents import Document, EventFrames, FrameError, MissingFrames
 from ainerd.processes import only_here
-from ainerd.sources._acquisition import AcquisitionFiles
-from ainerd.sources._catalogue import AWAY_S
-from ainerd.sources._source import Intake
+from ainerd.sources import Intake
+from ainerd_folder._acquisition import AcquisitionFiles
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.05  # between two looks at the folder
 SETTLED_S = 0.1  # for which size and time of all files must stay the same
 ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
+AWAY_S = 5.0  # between two questions to a server that does not answer
 BATCH = 100  # uids in one question to Tiled
 FRAMES = ((".h5",), *EventFrames.endings)  # endings of their files
 
