@@ -26,7 +26,6 @@ LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
 THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
 REACH = int(np.ceil(HIGH * SIDE))
 BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
-SCRAMBLES = 16  # of Sobol's sequence
 
 
 class Policy(NamedTuple):
@@ -263,7 +262,7 @@ def on_map(seed: int, case: Case) -> Row:
     """Return the scores of Sobol's sequence and of all policies on one map, and perhaps of the agent's explorer."""
     group, i = case
     kind, regions, start, p, large = _drawn(seed, case)
-    sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
+    sobol = [_along(regions, large, way) for way in square.sequences(start)]
     scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
     is_large, ties = np.isin(np.arange(len(p)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
     for name, policy in POLICIES.items():  # of floats, so that it is compiled once
@@ -285,8 +284,8 @@ def _drawn(seed: int, case: Case) -> tuple[str, NDArray[np.int64], Floats, Float
         hidden = square.hidden_map(i, seed, others=group == "other")
         kind, regions, start, luck = hidden.kind, hidden.regions, hidden.start, hidden.luck
         new = np.arange(hidden.n_regimes) == (-1 if hidden.unknown is None else hidden.unknown)
-    large = np.flatnonzero(np.bincount(regions.ravel()) / regions.size >= np.pi * SMALLEST**2)
-    return kind, regions, start, np.where(new[:, None], luck ** (1 / square.SHAPE), luck), large
+    p = np.where(new[:, None], luck ** (1 / square.SHAPE), luck)
+    return kind, regions, start, p, square.large(regions)
 
 
 def _explored(seed: int, regions: NDArray[np.int64], start: Floats, p: Floats) -> Floats:
