@@ -215,9 +215,6 @@ NEW: dict[str, Callable[[np.random.Generator], Squared]] = {
     "phase inversion": phase_inversion,
 }
 AZIMUTHAL = ("banded", "LAOS", "flow past rest")  # whose maps depend on azimuth
-TAUS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0)
-EXPONENTS = (0.5, 1.0, 1.5, 2.0)
-AGEING = tuple((tau, exponent, mu) for tau in (0.01, 0.05, 0.2) for exponent in (0.7, 1.0, 1.5) for mu in (0.5, 1.0))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 Nothing that is judged comes from `ainerd_xpcs.dynamics`: correlations, speckle and noise are in `studies._exposures`.
 Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything.
 
-grid         plain relaxation over tau / T and exponent, and ageing: maps of 18 bins of 570 pixels, 500 photons per
-             pixel, contrast .2; a tenth as many from frames (T = 1000; five cells at T = 5000)
 fragile      known dynamics on an instrument that differs from the agent's settings
 instruments  other instruments, from frames: whether there is a p-value, and false alarms
 detectors    plain relaxation and ageing on any detector: maps for combinations of frames, pixels, contrast and photons
@@ -32,7 +30,7 @@ from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.technique import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
 from studies import _exposures as synthetic
 from studies import _other_programs
-from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary, plain
+from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
 
 RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistics of a usual run
@@ -71,30 +69,6 @@ def part(rows_of: Rows) -> Rows:
     command.__name__, command.__doc__ = rows_of.__name__, rows_of.__doc__
     study.part(command)
     return rows_of
-
-
-@part
-def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Measure false alarms on plain physics."""
-    encoder, scorer, noise, every = Encoder.load(), usual_scorer(), np.random.default_rng(1), {}
-    plain_cells = [(tau, exponent) for tau in synthetic.TAUS for exponent in synthetic.EXPONENTS]
-    kinds = {"plain": (plain, plain_cells), "ageing": (partial(synthetic.ageing, onset=0.1), synthetic.AGEING)}
-    for name, (drawn, cells) in kinds.items():
-        p = {}
-        for tau, *others in progress.track(cells, description=name):
-            exposures = (drawn(tau * rng.uniform(0.95, 1.05), *others) for _ in range(100 // share))
-            seen = [run_features(encoder, maps(each, USUAL, noise, isotropic=True), **RUN) for each in exposures]
-            p[f"{name}, τ/T, γ (, μ): {(tau, *others)}"] = scorer.p_values(np.array(seen))
-        yield alarms(f"{name}, maps", np.concatenate(list(p.values())), 0.055)
-        every |= p
-    worst = sorted(every, key=lambda name: -np.mean(every[name] <= 0.05))[:5]
-    yield from (alarms(f"worst cells: {name}", every[name], 0.15) for name in worst)
-    technique = RheoXPCS(bins((200,) * 18, USUAL.phi_deg))
-    long = ((0.005, 1.5), (0.02, 2.0), (0.1, 1.5), (0.2, 1.0), (1.0, 2.0))
-    for n_frames, cells, n in ((1000, plain_cells, max(10 // share, 1)), (5000, long, max(4 // share, 1))):
-        drawn = [plain(*cell) for cell in cells for _ in range(n)]
-        p = [framed(technique, each, n_frames, 500.0, rng) for each in progress.track(drawn, description="frames")]
-        yield alarms(f"plain, frames, T = {n_frames}", np.array(p), 0.055)
 
 
 @part
