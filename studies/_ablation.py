@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from studies import _hidden_maps as square
 from studies._foreign_maps import KINDS, foreign_map
 from studies._hidden_maps import EXPOSURES, MISSED, RHO, SMALLEST
-from studies._tools import Case, Row, bootstrap
+from studies._tools import Case, Row, ratio
 
 Floats = NDArray[np.float64]
 
@@ -317,9 +317,9 @@ def table(rows: Sequence[Row]) -> Iterator[Row]:
     for name in POLICIES:
         row: Row = {"policy": name, "n": len(rows)}
         for k, what in enumerate(("exposures", "beam time", "twice")):
-            row[what] = _ratio(score[name][:, k], score["Sobol"][:, k])
-        row["exposures / whole"] = _ratio(score[name][:, 0], score["whole"][:, 0])
-        row["beam time / whole"] = _ratio(score[name][:, 1], score["whole"][:, 1])
+            row[what] = ratio(score[name][:, k], score["Sobol"][:, k])
+        row["exposures / whole"] = ratio(score[name][:, 0], score["whole"][:, 0])
+        row["beam time / whole"] = ratio(score[name][:, 1], score["whole"][:, 1])
         yield row
 
 
@@ -328,7 +328,7 @@ def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
     for (group, kind), score in _of_kinds(rows):
         row: Row = {"group": group, "kind": kind, "n": len(score["whole"])}
         for k, what in enumerate(("exposures", "beam time", "twice")):
-            row[what] = _ratio(score["whole"][:, k], score["Sobol"][:, k])
+            row[what] = ratio(score["whole"][:, k], score["Sobol"][:, k])
         yield row
 
 
@@ -338,7 +338,7 @@ def by_term(rows: Sequence[Row]) -> Iterator[Row]:
         for name in (each for each in POLICIES if each.startswith("whole - ")):
             row: Row = {"kind": kind, "term": name.removeprefix("whole - "), "n": len(score[name])}
             for k, what in enumerate(("exposures", "beam time", "twice")):
-                row[what] = _ratio(score["whole"][:, k], score[name][:, k])
+                row[what] = ratio(score["whole"][:, k], score[name][:, k])
             yield row
 
 
@@ -360,11 +360,6 @@ def as_agent(rows: Sequence[Row]) -> Iterator[Row]:
         "exposures, agent / whole": agent[:, 0].mean() / whole[:, 0].mean(),
         "beam time, agent / whole": agent[:, 1].mean() / whole[:, 1].mean(),
     }
-
-
-def _ratio(one: Floats, other: Floats) -> str:
-    low, high = bootstrap(np.divide, one, other)
-    return f"{one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
 _START = _start()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from studies import _hidden_maps as square
 from studies._hidden_maps import HiddenMap, Positions
-from studies._tools import Row, bootstrap
+from studies._tools import Row, ratio
 
 EXPOSURES, MISSED = 40, 50
 SCORES = ("exposures", "beam time")
@@ -73,6 +73,5 @@ def compared(rows: Sequence[Row], rival: str) -> Iterator[Row]:
             row |= {what: np.mean([each[name][what] for each in some]) for what in (*SCORES, "missed")}
             for what in SCORES:
                 ours, its = (np.array([each[n][what] for each in some]) for n in (square.OURS, name))
-                low, high = bootstrap(np.divide, ours, its)
-                row[f"ours / its, {what}"] = f"{ours.mean() / its.mean():.2f} [{low:.2f}, {high:.2f}]"
+                row[f"ours / its, {what}"] = ratio(ours, its)
             yield row

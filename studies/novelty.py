@@ -4,7 +4,6 @@ Nothing that is judged comes from `ainerd_xpcs.dynamics`: correlations, speckle 
 Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything.
 
 fragile      known dynamics on an instrument that differs from the agent's settings
-instruments  other instruments, from frames: whether there is a p-value, and false alarms
 detectors    plain relaxation and ageing on any detector: maps for combinations of frames, pixels, contrast and photons
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
 maps         ordinary and new dynamics from frames, and from the maps that boost_corr and pychx make of the same frames;
@@ -14,7 +13,7 @@ power        known dynamics of many parameters at .05, and dynamics that the ban
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.progress import track
 from scipy.stats import binomtest
 
 from ainerd.novelty import NoveltyScorer
@@ -48,32 +47,14 @@ AT_ONCE = 10  # exposures of a kind
 CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
 LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
-Rows = Callable[[int, np.random.Generator, Progress], Iterator[Row]]
 
 study = Study(__doc__)
 
 
-def part(rows_of: Rows) -> Rows:
-    """Make a part of a function that yields rows."""
-
-    def command(quick: bool = False, seed: int = 0) -> None:
-        bank, rows = Bank.load(), []
-        with Progress() as progress:
-            for row in rows_of(10 if quick else 1, np.random.default_rng(seed), progress):
-                progress.console.print(*row.values())  # they come minutes apart
-                rows.append(row)
-        report(
-            f"novelty_{command.__name__}", rows, least={"reached": 1}, bank=bank.id, n=bank.n, quick=quick, seed=seed
-        )
-
-    command.__name__, command.__doc__ = rows_of.__name__, rows_of.__doc__
-    study.part(command)
-    return rows_of
-
-
-@part
-def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
+@study.part
+def fragile(quick: bool = False, seed: int = 0) -> None:
     """Measure false alarms where the instrument differs from the settings."""
+    share, rows = 10 if quick else 1, list[Row]()
     quarter = {"n_pixels": (570,) * 9, "phi_deg": tuple(np.arange(5.0, 95.0, 10.0)), "width_deg": 10.0}
     cases: dict[str, Instrument] = {
         **{f"given β .20, true {b:g}": replace(USUAL, contrast=b) for b in (0.14, 0.17, 0.23, 0.26)},
@@ -84,47 +65,15 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterato
         "flow, 9 bins in a quarter circle": replace(USUAL, **quarter),
         "flow, full circle": USUAL,
     }
-    for (name, instrument), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
+    for (name, instrument), own in zip(cases.items(), np.random.default_rng(seed).spawn(len(cases)), strict=True):
         isotropic = not name.startswith("flow")
         p_of = as_seen(own, instrument)
         p = [
             p_of(ordinary(own) if isotropic else synthetic.flow(own), isotropic)
-            for _ in progress.track(range((400 if isotropic else 200) // share), description=name)
+            for _ in track(range((400 if isotropic else 200) // share), name)
         ]
-        yield alarms(name, np.array(p), 0.07)
-
-
-@part
-def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Measure instruments that once got no p-value; small detectors stand for large ones where the bins are alike."""
-    whole = tuple(np.arange(10.0, 360.0, 20.0))
-    cases: dict[str, tuple[tuple[int, ...], tuple[float, ...] | None, int, float, int]] = {
-        # pixels of bins, centres, frames, photons per pixel, modes (1 / contrast)
-        "8-ID, 18 × 570 px": ((570,) * 18, whole, 500, 500.0, 5),
-        "Rigaku 100k, 1e-3 photons": ((300,) * 18, whole, 1000, 100.0, 6),
-        "CHX, isotropic ring of 2e4 px": ((20000,), None, 500, 250.0, 8),
-        "CHX, 1000 × .02 photons": ((2000,) * 3, (60.0, 180.0, 300.0), 1000, 20.0, 8),
-        "P10, 20000 × .5 photons": ((600,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 400, 10000.0, 5),
-        "ID10 WAXS glass, 15 photons, β .03": ((8000,), None, 400, 15.0, 33),
-        "Rigaku burst, 10 photons": ((2000,) * 6, tuple(np.arange(30.0, 390.0, 60.0)), 500, 10.0, 5),
-        "XFEL trains, 1 photon": ((20000,), None, 200, 1.0, 3),
-        "CSX CCD, 8000 photons": ((400,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 8000.0, 5),
-        "APS-U, β .4": ((570,) * 18, whole, 300, 500.0, 2),
-        "8-ID, bins of 118 px": ((118,) * 18, whole, 500, 500.0, 5),
-        "bins of 64 px": ((64,) * 18, whole, 400, 1000.0, 5),
-        "β .01": ((20000,), None, 300, 500.0, 100),
-        "1e5 photons": ((300,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 1e5, 5),
-    }
-    for (name, (pixels, phi, n_frames, photons, modes)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
-        technique = RheoXPCS(bins(pixels, phi))
-        p = np.array(
-            [
-                framed(technique, ordinary(own), n_frames, photons, own, modes=modes)
-                for _ in progress.track(range(max(40 // share, 3)), description=name)
-            ]
-        )
-        row = alarms(name, p[np.isfinite(p)], 0.08)
-        yield {"what": name, "with a p-value": f"{np.isfinite(p).sum()} of {p.size}", **row}
+        rows.append(alarms(name, np.array(p), 0.07))
+    report("novelty_fragile", rows, least={"reached": 1}, bank=Bank.load().id, quick=quick, seed=seed)
 
 
 @study.part
@@ -289,15 +238,6 @@ def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squar
         return judged.p
 
     return p_value
-
-
-def framed(
-    technique: RheoXPCS, drawn: Squared, n_frames: int, photons: float, rng: np.random.Generator, *, modes: int = 5
-) -> float:
-    """Return the p-value of frames through the whole technique, NaN without one."""
-    counts = synthetic.frames(drawn, n_frames, technique.partition.shape, rng, photons=photons, modes=modes)
-    p = synthetic.analysed(technique, counts).novelty_p
-    return np.nan if p is None else float(p)
 
 
 def alarms(what: str, p: NDArray[np.float64], most: float) -> Row:
