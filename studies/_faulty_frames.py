@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs import Partition
-from studies._exposures import Squared, ageing, lags, plain
+from studies._exposures import Squared, ageing, lags, light, plain
 
 SIDE, FRAMES, MODES, PHOTONS = 112, 400, 4, 0.5
 INNER, OUTER, SECTORS, RINGS = 24.0, 52.0, 12, 7
@@ -63,18 +63,14 @@ class Exposure:
     counts: Counts
 
     @classmethod
-    def drawn(cls, kind: str, seed: int, photons: float = PHOTONS, modes: int = MODES) -> "Exposure":
-        """Draw an exposure with so many photons per pixel and frame mid-ring, and contrast 1 / modes."""
-        rng, t = np.random.default_rng([seed, len(kind)]), (np.arange(FRAMES) + 0.5) / FRAMES
-        g1 = np.sqrt(KINDS[kind](t, 0.0))
-        root = np.linalg.cholesky(g1 + 1e-6 * np.eye(FRAMES)).astype(np.float32)
-        light = np.zeros((FRAMES, SIDE * SIDE), np.float32)
-        for _ in range(2 * modes):
-            light += np.square(root @ rng.standard_normal((FRAMES, SIDE * SIDE), np.float32)) / (2 * modes)
+    def drawn(cls, kind: str, seed: int, photons: float = PHOTONS) -> "Exposure":
+        """Draw an exposure with so many photons per pixel and frame mid-ring, and contrast 1 / `MODES`."""
+        rng = np.random.default_rng([seed, len(kind)])
         y, x = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
         profile = (np.clip(np.hypot(x, y), 10, None) / ((INNER + OUTER) / 2)) ** -1
-        light = light.reshape(FRAMES, SIDE, SIDE) * np.float32(photons) * profile.astype(np.float32)
-        return cls(light, rng.poisson(light).astype(np.uint16))
+        expected = light(KINDS[kind], FRAMES, SIDE * SIDE, rng, MODES).reshape(FRAMES, SIDE, SIDE)
+        expected *= np.float32(photons) * profile.astype(np.float32)
+        return cls(expected, rng.poisson(expected).astype(np.uint16))
 
 
 Fault = Callable[[Exposure, np.random.Generator], NDArray]
