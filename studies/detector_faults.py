@@ -14,6 +14,7 @@ reason          of the first result without a verdict
 ``--faults`` selects faults by a part of their names.
 """
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -72,6 +73,7 @@ def measured(photons: float, case: Case) -> Row:
     name, number = case
     kind = [*KINDS][number % len(KINDS)]
     exposure = exposure_of(kind, number, photons)
+    exposure = replace(exposure, counts=exposure.counts.copy())
     return {"kind": kind} | analysed(FAULTS[name](exposure, np.random.default_rng([number, *name.encode()])))
 
 
