@@ -126,13 +126,12 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.scale reading
 	$(BIN)/python -m studies.numbers all
 	$(BIN)/python -m studies.latency
-	$(BIN)/python -m studies.epics
 	$(BIN)/python -m studies.prompt person
 	$(BIN)/python -m studies.latent runs
 	$(BIN)/python -m studies.latent maps
 	$(BIN)/python -m studies.page
 	$(BIN)/python -m studies.novelty all
-	$(BIN)/python -m studies.campaign campaign
+	$(BIN)/python -m studies.campaign
 	$(BIN)/python -m studies.discovery all
 	$(BIN)/python -m studies.xtec all
 

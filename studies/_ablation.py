@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from studies import _hidden_maps as square
 from studies._foreign_maps import KINDS, foreign_map
 from studies._hidden_maps import EXPOSURES, MISSED, RHO, SMALLEST
-from studies._tools import Case, Row, bootstrap
+from studies._tools import Case, Row, ratio
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,6 @@ LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
 THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
 REACH = int(np.ceil(HIGH * SIDE))
 BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
-SCRAMBLES = 16  # of Sobol's sequence
 
 
 class Policy(NamedTuple):
@@ -263,7 +262,7 @@ def on_map(seed: int, case: Case) -> Row:
     """Return the scores of Sobol's sequence and of all policies on one map, and perhaps of the agent's explorer."""
     group, i = case
     kind, regions, start, p, large = _drawn(seed, case)
-    sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
+    sobol = [_along(regions, large, way) for way in square.sequences(start)]
     scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
     is_large, ties = np.isin(np.arange(len(p)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
     for name, policy in POLICIES.items():  # of floats, so that it is compiled once
@@ -285,8 +284,8 @@ def _drawn(seed: int, case: Case) -> tuple[str, NDArray[np.int64], Floats, Float
         hidden = square.hidden_map(i, seed, others=group == "other")
         kind, regions, start, luck = hidden.kind, hidden.regions, hidden.start, hidden.luck
         new = np.arange(hidden.n_regimes) == (-1 if hidden.unknown is None else hidden.unknown)
-    large = np.flatnonzero(np.bincount(regions.ravel()) / regions.size >= np.pi * SMALLEST**2)
-    return kind, regions, start, np.where(new[:, None], luck ** (1 / square.SHAPE), luck), large
+    p = np.where(new[:, None], luck ** (1 / square.SHAPE), luck)
+    return kind, regions, start, p, square.large(regions)
 
 
 def _explored(seed: int, regions: NDArray[np.int64], start: Floats, p: Floats) -> Floats:
@@ -318,9 +317,9 @@ def table(rows: Sequence[Row]) -> Iterator[Row]:
     for name in POLICIES:
         row: Row = {"policy": name, "n": len(rows)}
         for k, what in enumerate(("exposures", "beam time", "twice")):
-            row[what] = _ratio(score[name][:, k], score["Sobol"][:, k])
-        row["exposures / whole"] = _ratio(score[name][:, 0], score["whole"][:, 0])
-        row["beam time / whole"] = _ratio(score[name][:, 1], score["whole"][:, 1])
+            row[what] = ratio(score[name][:, k], score["Sobol"][:, k])
+        row["exposures / whole"] = ratio(score[name][:, 0], score["whole"][:, 0])
+        row["beam time / whole"] = ratio(score[name][:, 1], score["whole"][:, 1])
         yield row
 
 
@@ -329,7 +328,7 @@ def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
     for (group, kind), score in _of_kinds(rows):
         row: Row = {"group": group, "kind": kind, "n": len(score["whole"])}
         for k, what in enumerate(("exposures", "beam time", "twice")):
-            row[what] = _ratio(score["whole"][:, k], score["Sobol"][:, k])
+            row[what] = ratio(score["whole"][:, k], score["Sobol"][:, k])
         yield row
 
 
@@ -339,7 +338,7 @@ def by_term(rows: Sequence[Row]) -> Iterator[Row]:
         for name in (each for each in POLICIES if each.startswith("whole - ")):
             row: Row = {"kind": kind, "term": name.removeprefix("whole - "), "n": len(score[name])}
             for k, what in enumerate(("exposures", "beam time", "twice")):
-                row[what] = _ratio(score["whole"][:, k], score[name][:, k])
+                row[what] = ratio(score["whole"][:, k], score[name][:, k])
             yield row
 
 
@@ -361,11 +360,6 @@ def as_agent(rows: Sequence[Row]) -> Iterator[Row]:
         "exposures, agent / whole": agent[:, 0].mean() / whole[:, 0].mean(),
         "beam time, agent / whole": agent[:, 1].mean() / whole[:, 1].mean(),
     }
-
-
-def _ratio(one: Floats, other: Floats) -> str:
-    low, high = bootstrap(np.divide, one, other)
-    return f"{one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
 _START = _start()

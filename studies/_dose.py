@@ -1,15 +1,13 @@
-"""Exposures within limits of dose: random campaigns against the book, and relaxation times from simulated frames."""
+"""Relaxation times from simulated frames, with exposures that are chosen within limits of dose."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft
 
-from ainerd.dose import DoseBook, DoseError, Known, Proposer
+from ainerd.dose import DoseBook, Known, Proposer
 from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.technique import Pace
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
@@ -103,89 +101,6 @@ def by_rate(rows: list[Row]) -> Iterator[Row]:
             "beam time (s), median": np.median([spot["beam_s"] for spot in spots]),
             "beam time (s), mean": np.mean([spot["beam_s"] for spot in spots]),
         }
-
-
-def random_campaigns(seed: int, n: int, case: Case) -> Row:
-    """Return how often a limit was passed in `n` random campaigns, counted apart from the book.
-
-    Options, positions, outcomes, foils that give another transmission, shutters that close late, sessions that end and
-    begin again with the file, and torn lines are random. The dose of a sample is counted where edges of footprints of
-    the beam cross: there the sum of overlapping rectangles has its maximum. Of an exposure whose shutter was late only
-    the planned part counts, because the book cannot know the rest before.
-    """
-    rng = np.random.default_rng([seed, case[1], 13])
-    passed = exposures = refused = 0
-    for _ in range(n):
-        with TemporaryDirectory() as folder:
-            taken, over, no = random_campaign(rng, Path(folder) / "dose.jsonl" if rng.random() < 0.02 else None)
-        exposures, passed, refused = exposures + taken, passed + over, refused + no
-    return {"campaigns": n, "exposures": exposures, "passed": passed, "refused": refused}
-
-
-def random_campaign(rng: np.random.Generator, path: Path | None) -> tuple[int, int, int]:
-    """Return the exposures of a campaign, whether one passed a limit, and how many were refused."""
-    limit = float(10 ** rng.uniform(-1, 3))
-    options = ExposureOptions(
-        **DETECTOR | {"transmissions": tuple(sorted(rng.choice(ATTENUATORS, rng.integers(1, 6), False), reverse=True))},
-        flux=float(10 ** rng.uniform(-1, 1)),
-        limit=limit,
-        limit_of_sample=float(limit * rng.uniform(1, 5)) if rng.random() < 0.5 else None,
-        overhead_s=float(rng.choice([0.0, 0.2])),
-    )
-    beam = {"x": float(rng.uniform(0.02, 0.3)), "y": float(rng.uniform(0.02, 0.3))}
-    book, proposer = DoseBook(options, beam, path=path), Proposer(options, 0.15, 0.05)
-    given: list[tuple[float, float, float]] = []
-    refused, place = 0, rng.random(2)
-    for i in range(int(rng.integers(3, 15))):
-        place = place if rng.random() < 0.4 else rng.random(2)
-        position = {"x": float(place[0]), "y": float(place[1])}
-        proposed = proposer.propose(place, book.left(position))
-        if proposed is None:
-            refused += 1
-            continue
-        wanted, foils = proposed[0], float(rng.choice([1.0, 1.0, rng.uniform(0.7, 1.4)]))
-        real = Exposure(wanted.frame_time_s, wanted.n_frames, min(wanted.transmission * foils, 1.0))
-        try:
-            book.enter(str(i), position, real)
-        except DoseError:
-            refused += 1
-            continue
-        given.append((*place.tolist(), options.dose(real)))
-        if rng.random() < 0.1:
-            book.took(str(i), options.dose(real) * float(rng.uniform(0.5, 1.5)))
-        proposer.learn(Known(place, random_pace(rng, real), real))
-        if path is not None and rng.random() < 0.3:
-            with open(path, "ab") as file:
-                file.write(b'{"id": "torn' * int(rng.integers(2)))
-            book = DoseBook(options, beam, path=path)
-    return len(given), int(is_passed(given, beam, options)), refused
-
-
-def random_pace(rng: np.random.Generator, exposure: Exposure) -> Pace:
-    """Return anything that an exposure may show."""
-    tau_s, kind = float(10 ** rng.uniform(-4, 4)), rng.integers(5)
-    light = {"counts": exposure.frame_time_s * exposure.transmission * 100, "contrast": float(rng.uniform(0.02, 1))}
-    known = [
-        {"tau_s": tau_s, "error_s": tau_s * float(10 ** rng.uniform(-3, 0.5))},
-        {"above_s": tau_s},
-        {"below_s": tau_s},
-        {"above_s": tau_s, "below_s": 3 * tau_s},
-        {},
-    ][kind]
-    return Pace(**light, **known)
-
-
-def is_passed(given: list[tuple[float, float, float]], beam: dict[str, float], options: ExposureOptions) -> bool:
-    """Return whether a point of the sample, or the sample, has more than its limit."""
-    if not given:
-        return False
-    x, y, dose = np.array(given).T
-    size = np.array([beam["x"], beam["y"]]) / 2 * (1 - 1e-9)
-    # a sum of rectangles has its maximum where a left edge of one crosses a lower edge of one
-    left, low = np.meshgrid(x - size[0], y - size[1])
-    inside = (np.abs(left.ravel()[:, None] - x) <= size[0]) & (np.abs(low.ravel()[:, None] - y) <= size[1])
-    whole = options.limit_of_sample or np.inf
-    return bool((inside @ dose).max() > options.limit * (1 + 1e-6) or dose.sum() > whole * (1 + 1e-6))
 
 
 # frames of one spot with a known relaxation time, and the numbers of their g2

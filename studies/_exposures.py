@@ -215,9 +215,6 @@ NEW: dict[str, Callable[[np.random.Generator], Squared]] = {
     "phase inversion": phase_inversion,
 }
 AZIMUTHAL = ("banded", "LAOS", "flow past rest")  # whose maps depend on azimuth
-TAUS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0)
-EXPONENTS = (0.5, 1.0, 1.5, 2.0)
-AGEING = tuple((tau, exponent, mu) for tau in (0.01, 0.05, 0.2) for exponent in (0.7, 1.0, 1.5) for mu in (0.5, 1.0))
 
 
 @dataclass(frozen=True)
@@ -317,20 +314,25 @@ def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotro
 USUAL = Instrument()
 
 
-def frames(
-    squared: Squared, n_frames: int, shape: tuple[int, int], rng: np.random.Generator, *, photons: float, modes: int
-) -> NDArray[np.uint16]:
-    """Return counts (n_frames, ny, nx) of isotropic dynamics; contrast is 1 / modes, photons are per pixel in all.
+def light(squared: Squared, n_frames: int, n_pixels: int, rng: np.random.Generator, modes: int) -> NDArray[np.float32]:
+    """Return the intensities (n_frames, n_pixels) of isotropic dynamics, of mean 1 and contrast 1 / modes.
 
     Each mode is a complex Gaussian field of covariance |g1|.
     """
     t = (np.arange(n_frames) + 0.5) / n_frames
     root = np.linalg.cholesky(np.sqrt(squared(t, 0.0)) + 1e-6 * np.eye(n_frames)).astype(np.float32)
-    intensity = np.zeros((n_frames, *shape), dtype=np.float32)
+    out = np.zeros((n_frames, n_pixels), dtype=np.float32)
     for _ in range(2 * modes):  # real and imaginary parts
-        field = rng.standard_normal((n_frames, shape[0] * shape[1]), dtype=np.float32)
-        intensity += np.square((root @ field).reshape(n_frames, *shape)) / (2 * modes)
-    return rng.poisson(intensity * (photons / n_frames)).astype(np.uint16)
+        out += np.square(root @ rng.standard_normal(out.shape, dtype=np.float32)) / (2 * modes)
+    return out
+
+
+def frames(
+    squared: Squared, n_frames: int, shape: tuple[int, int], rng: np.random.Generator, *, photons: float, modes: int
+) -> NDArray[np.uint16]:
+    """Return counts (n_frames, ny, nx) of isotropic dynamics; `photons` are per pixel in all."""
+    intensity = light(squared, n_frames, shape[0] * shape[1], rng, modes) * (photons / n_frames)
+    return rng.poisson(intensity).astype(np.uint16).reshape(n_frames, *shape)
 
 
 def analysed(technique: RheoXPCS, counts: NDArray[np.uint16], frame_time_s: float = 0.01) -> Analysis:

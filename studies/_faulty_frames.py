@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs import Partition
-from studies._exposures import Squared, ageing, lags, plain
+from studies._exposures import Squared, ageing, lags, light, plain
 
 SIDE, FRAMES, MODES, PHOTONS = 112, 400, 4, 0.5
 INNER, OUTER, SECTORS, RINGS = 24.0, 52.0, 12, 7
@@ -63,21 +63,17 @@ class Exposure:
     counts: Counts
 
     @classmethod
-    def drawn(cls, kind: str, seed: int, photons: float = PHOTONS, modes: int = MODES) -> "Exposure":
-        """Draw an exposure with so many photons per pixel and frame mid-ring, and contrast 1 / modes."""
-        rng, t = np.random.default_rng([seed, len(kind)]), (np.arange(FRAMES) + 0.5) / FRAMES
-        g1 = np.sqrt(KINDS[kind](t, 0.0))
-        root = np.linalg.cholesky(g1 + 1e-6 * np.eye(FRAMES)).astype(np.float32)
-        light = np.zeros((FRAMES, SIDE * SIDE), np.float32)
-        for _ in range(2 * modes):
-            light += np.square(root @ rng.standard_normal((FRAMES, SIDE * SIDE), np.float32)) / (2 * modes)
+    def drawn(cls, kind: str, seed: int, photons: float = PHOTONS) -> "Exposure":
+        """Draw an exposure with so many photons per pixel and frame mid-ring, and contrast 1 / `MODES`."""
+        rng = np.random.default_rng([seed, len(kind)])
         y, x = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
         profile = (np.clip(np.hypot(x, y), 10, None) / ((INNER + OUTER) / 2)) ** -1
-        light = light.reshape(FRAMES, SIDE, SIDE) * np.float32(photons) * profile.astype(np.float32)
-        return cls(light, rng.poisson(light).astype(np.uint16))
+        expected = light(KINDS[kind], FRAMES, SIDE * SIDE, rng, MODES).reshape(FRAMES, SIDE, SIDE)
+        expected *= np.float32(photons) * profile.astype(np.float32)
+        return cls(expected, rng.poisson(expected).astype(np.uint16))
 
 
-Fault = Callable[[Exposure, np.random.Generator], NDArray]
+Fault = Callable[[Exposure, np.random.Generator], NDArray]  # may change the counts of the exposure
 FAULTS: dict[str, Fault] = {"nothing": lambda of, rng: of.counts}
 
 
@@ -133,16 +129,14 @@ def _analogue(of: Exposure, rng: np.random.Generator) -> Counts:
 
 @fault("module dies in the middle")
 def _module_dies(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[MIDDLE:, : SIDE // 2, : SIDE // 2] = 0
-    return out
+    of.counts[MIDDLE:, : SIDE // 2, : SIDE // 2] = 0
+    return of.counts
 
 
 @fault("rows die in the middle")
 def _rows_die(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[MIDDLE:, 20:26] = 0
-    return out
+    of.counts[MIDDLE:, 20:26] = 0
+    return of.counts
 
 
 @fault("rows flicker")
@@ -154,9 +148,8 @@ def _rows_flicker(of: Exposure, rng: np.random.Generator) -> Counts:
 
 @fault("module lags by a frame")
 def _lags(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[1:, : SIDE // 2] = of.counts[:-1, : SIDE // 2]
-    return out
+    of.counts[1:, : SIDE // 2] = of.counts[:-1, : SIDE // 2]
+    return of.counts
 
 
 def pixels(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
@@ -193,9 +186,8 @@ def _blinking(of: Exposure, rng: np.random.Generator) -> Counts:
 
 @fault("afterglow of 10 %")
 def _afterglow(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[1:] += rng.binomial(of.counts[:-1], 0.1).astype(np.uint16)
-    return out
+    of.counts[1:] += rng.binomial(of.counts[:-1], 0.1).astype(np.uint16)
+    return of.counts
 
 
 @fault("10 % of the frames missing")
@@ -216,9 +208,8 @@ def _burst(of: Exposure, rng: np.random.Generator) -> Counts:
 
 @fault("10 % of the frames dark")
 def _dark(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[rng.permutation(FRAMES)[: FRAMES // 10]] = 0
-    return out
+    of.counts[rng.permutation(FRAMES)[: FRAMES // 10]] = 0
+    return of.counts
 
 
 @fault("beam dumped in the middle")
@@ -228,32 +219,28 @@ def _dump(of: Exposure, rng: np.random.Generator) -> Counts:
 
 @fault("flashes")
 def _flashes(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
     some = rng.permutation(FRAMES)[:4]
-    out[some] += rng.poisson(5.0, (4, SIDE, SIDE)).astype(np.uint16)
-    return out
+    of.counts[some] += rng.poisson(5.0, (4, SIDE, SIDE)).astype(np.uint16)
+    return of.counts
 
 
 @fault("a frame transposed")
 def _transposed(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[MIDDLE] = of.counts[MIDDLE].T
-    return out
+    of.counts[MIDDLE] = of.counts[MIDDLE].T
+    return of.counts
 
 
 @fault("frames shifted from the middle on")
 def _shifted(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[MIDDLE:] = np.roll(of.counts[MIDDLE:], 3, axis=2)
-    return out
+    of.counts[MIDDLE:] = np.roll(of.counts[MIDDLE:], 3, axis=2)
+    return of.counts
 
 
 @fault("four frames of another sample")
 def _foreign(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
     other = rng.gamma(MODES, 1 / MODES, (4, SIDE, SIDE)) * of.light.mean(0)
-    out[rng.permutation(FRAMES)[:4]] = rng.poisson(other)
-    return out
+    of.counts[rng.permutation(FRAMES)[:4]] = rng.poisson(other)
+    return of.counts
 
 
 @fault("common flicker of 10 %")
@@ -263,9 +250,8 @@ def _flicker(of: Exposure, rng: np.random.Generator) -> Counts:
 
 @fault("two dead columns")
 def _columns(of: Exposure, rng: np.random.Generator) -> Counts:
-    out = of.counts.copy()
-    out[:, :, 30:32] = 0
-    return out
+    of.counts[:, :, 30:32] = 0
+    return of.counts
 
 
 @fault("negative counts")

@@ -1,14 +1,13 @@
-"""Hidden samples on a unit square, strategies that explore them, and tables that compare the strategies.
+"""Hidden samples on a unit square, and strategies that explore them.
 
-Nine generators draw regions of the kinds that the explorer's prior holds, six draw others, and one draws a sample of a
-single regime. A regime is a mean in a latent space of `DIMENSIONS`; an exposure adds noise, and on some samples every
-regime drifts along its own direction with the logarithm of the age. On every second sample the rarest regime is one
-that the bank does not hold: its exposures have small p-values. The luck of the n-th exposure is the same at any
-position, so every strategy meets the same luck. Strategies begin at the same position, and use only their own
-exposures, or nothing.
+Nine generators draw regions of the kinds that the explorer's prior holds, and six draw others. A regime is a mean in a
+latent space of `DIMENSIONS`; an exposure adds noise, and on some samples every regime drifts along its own direction
+with the logarithm of the age. On every second sample the rarest regime is one that the bank does not hold: its
+exposures have small p-values. The luck of the n-th exposure is the same at any position, so every strategy meets the
+same luck. Strategies begin at the same position, and use only their own exposures, or nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import qmc
 
 from ainerd.steering import Explorer
-from studies._tools import Row, bootstrap
+from studies._tools import Row
 
 RESOLUTION = 200  # pixels across the square
 DIMENSIONS = 12
@@ -32,9 +31,9 @@ WIDTH_MM = 10.0
 SMALLEST = 0.08  # stated radius of the smallest region of interest, of the width
 RHO = 2.0  # travel time across the square, in exposures
 EXPOSURE_S = 60.0
+SCRAMBLES = 16  # of Sobol's sequence
 OURS = "ours"
 SHAPE, ALPHA = 0.2, 0.05  # p-values of a regime outside the bank are distributed as u^(1 / SHAPE); level of a verdict
-STRATEGIES = ("Sobol", OURS)
 
 _centres = (np.arange(RESOLUTION) + 0.5) / RESOLUTION
 _X, _Y = np.meshgrid(_centres, _centres)  # [row, column], rows along y
@@ -87,20 +86,10 @@ class HiddenMap:
             for here, z, x in zip(position, seen.astype(np.float32), p.tolist(), strict=True)
         ]
 
-    def exposures_to_all(self, way: Positions, times: int = 1, smallest: float = 0.0) -> int:
-        """Return the exposures along `way` (n, 2) until every regime was seen this often, `MISSED` if one was not.
 
-        Regimes with less area than a disc of the radius `smallest` do not count.
-        """
-        seen, area = self.regime(way), np.bincount(self.regions.ravel()) / self.regions.size
-        exposures = (np.flatnonzero(seen == k) for k in np.flatnonzero(area >= np.pi * smallest**2))
-        return max(int(those[times - 1]) + 1 if len(those) >= times else MISSED for those in exposures)
-
-    def inscribed(self) -> NDArray[np.float64]:
-        """Return the radius of the largest disc inside each regime's regions and the square, (n_regimes,)."""
-        padded = np.pad(self.regions, 1, constant_values=-1)
-        radii = [distance_transform_edt(padded == k).max() - 0.5 for k in range(self.n_regimes)]
-        return np.array(radii) / RESOLUTION
+def large(regions: Regions) -> NDArray[np.int64]:
+    """Return the regimes with at least the area of a disc of the radius `SMALLEST`."""
+    return np.flatnonzero(np.bincount(regions.ravel()) / regions.size >= np.pi * SMALLEST**2)
 
 
 def place(position: NDArray[np.float64]) -> Row:
@@ -115,12 +104,6 @@ def hidden_map(i: int, seed: int, others: bool = False) -> HiddenMap:
     """
     generators = OTHERS if others else GENERATORS
     return _sample(i // len(generators), *_drawn(i, seed, generators))
-
-
-def null_map(i: int, seed: int) -> HiddenMap:
-    """Return sample `i` of one regime."""
-    nothing = np.zeros((RESOLUTION, RESOLUTION), dtype=np.int64)
-    return _sample(i // len(GENERATORS), "null", nothing, np.random.default_rng([seed, i, 1]))
 
 
 def _drawn(i: int, seed: int, generators: Mapping[str, Generator]) -> tuple[str, Regions, np.random.Generator]:
@@ -149,7 +132,7 @@ def _sample(turn: int, kind: str, regions: Regions, rng: np.random.Generator) ->
         drift=direction * (DRIFT * np.sqrt(2 * DIMENSIONS) * NOISE[noise] if drifts else 0.0),
         scatter=rng.normal(0, NOISE[noise], (EXPOSURES, DIMENSIONS)),
         luck=rng.random(EXPOSURES),
-        unknown=int(np.bincount(regions.ravel()).argmin()) if n > 1 and turn % 2 else None,
+        unknown=int(np.bincount(regions.ravel()).argmin()) if turn % 2 else None,
     )
 
 
@@ -361,36 +344,7 @@ def suggested(known: Explorer, start: NDArray[np.float64], measure: Callable[[An
         here = np.array([suggestion["sample_x"], suggestion["sample_y"]]) / WIDTH_MM
 
 
-def sequences(start: NDArray[np.float64], scrambles: int) -> dict[str, Positions]:
-    """Return the positions of so many scrambles of Sobol's sequence, the start first."""
-    points = {f"Sobol {seed}": qmc.Sobol(2, seed=seed).random_base2(7) for seed in range(scrambles)}
-    return {name: np.vstack([start, after])[:EXPOSURES] for name, after in points.items()}
-
-
-def values(rows: Sequence[Row], strategy: str, what: str) -> NDArray[np.float64]:
-    """Return one score for each sample; for Sobol the mean over its scrambles."""
-    runs = [run for run in rows[0]["scores"] if run.partition(" ")[0] == strategy]
-    return np.mean([[row["scores"][run][what] for row in rows] for run in runs], axis=0)
-
-
-def by_strategy(rows: Sequence[Row], *compared: str) -> Iterator[Row]:
-    """Yield the mean scores of each strategy, and ours over its, with intervals."""
-    for name in STRATEGIES:
-        row: Row = {"strategy": name} | {what: values(rows, name, what).mean() for what in rows[0]["scores"][OURS]}
-        for what in compared:
-            ours, its = values(rows, OURS, what), values(rows, name, what)
-            low, high = bootstrap(np.divide, ours, its)
-            row[f"ours / its, {what}"] = f"{ours.mean() / its.mean():.3f} [{low:.3f}, {high:.3f}]"
-        yield row
-
-
-def by_group(rows: Sequence[Row], what: str, *keys: str) -> Iterator[Row]:
-    """Yield the mean score of each strategy on the samples of each value of each key, and ours over Sobol's."""
-    for key in keys:
-        for value in dict.fromkeys(row[key] for row in rows):
-            some = [row for row in rows if row[key] == value]
-            score = {name: values(some, name, what) for name in STRATEGIES}
-            means = {name: each.mean() for name, each in score.items()}
-            low, high = bootstrap(np.divide, score[OURS], score["Sobol"])
-            ratio = f"{means[OURS] / means['Sobol']:.3f} [{low:.3f}, {high:.3f}]"
-            yield {"samples": f"{key}: {value}", "n": len(some), **means, "ours / Sobol": ratio}
+def sequences(start: NDArray[np.float64]) -> list[Positions]:
+    """Return the positions of `SCRAMBLES` of Sobol's sequence, the start first."""
+    points = [qmc.Sobol(2, seed=seed).random_base2(7) for seed in range(SCRAMBLES)]
+    return [np.vstack([start, after])[:EXPOSURES] for after in points]

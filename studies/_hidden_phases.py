@@ -17,7 +17,7 @@ from ainerd.knobs import Knob
 from ainerd.steering import POLICIES, Explorer
 from studies import _hidden_maps as square
 from studies._hidden_maps import EXPOSURE_S, WIDTH_MM, Positions
-from studies._tools import Case, Row, bootstrap
+from studies._tools import Case, Row, ratio
 
 LONGEST = 240  # exposures of a sample
 LENGTH_K = 15.0
@@ -129,6 +129,4 @@ def by_way(rows: Sequence[Row]) -> Iterator[Row]:
     hours = {name: np.array([row["hours"][name] for row in rows]) for name in rows[0]["hours"]}
     grids = sorted((name for name in hours if name not in OURS), key=lambda name: hours[name].mean())
     for name in (*OURS, *grids[:3], grids[-1]):
-        low, high = bootstrap(np.divide, hours[name], hours[grids[0]])
-        ratio = hours[name].mean() / hours[grids[0]].mean()
-        yield {"way": name, "hours": hours[name].mean(), "over the best grid": f"{ratio:.3f} [{low:.3f}, {high:.3f}]"}
+        yield {"way": name, "hours": hours[name].mean(), "over the best grid": ratio(hours[name], hours[grids[0]])}

@@ -137,10 +137,7 @@ class Runs:
         kind, what = drawn
         original = list(map(list, documents(kind, self._frames)))
         given = [*changed_by_schema(original, what), original[-1]]
-        uid, odd = original[0][1]["uid"], f"{kind}: {shown(what)}"
-        if is_whole(uid, given):
-            self._expected_raw[uid] = odd
-        return self._expect(uid, given, odd, self._with_raw)
+        return self._expect(original[0][1]["uid"], given, f"{kind}: {shown(what)}", self._with_raw)
 
     def with_metadata(self, metadata: dict[str, Any]) -> str | None:
         """Send a run with valid documents and arbitrary metadata."""
@@ -149,8 +146,11 @@ class Runs:
         return self._expect(given[0][1]["uid"], given, shown(metadata))
 
     def _expect(self, uid: str, given: list[list[Any]], odd: str, to: Dispatcher | None = None) -> str | None:
-        if must_have_result(uid, given):
+        is_whole, must_have_result = judged(uid, given)
+        if must_have_result:
             self.expected[uid] = odd
+        if is_whole and to is self._with_raw:
+            self._expected_raw[uid] = odd
         return self.give(given, to)
 
     def close(self) -> tuple[Counter[str], list[str]]:
@@ -219,36 +219,21 @@ def documents(kind: str, path: Path) -> Iterator[tuple[str, Any]]:
     yield "stop", run.compose_stop()
 
 
-def is_whole(uid: str, given: list[list[Any]]) -> bool:
-    """Return whether a RunEngine could have sent these documents, from the start to the stop of this run."""
-    begun = False
-    for name, doc in given:
-        try:
-            checked(name, doc)
-        except (ValueError, RecursionError):
-            return False
-        if name == "start" and doc["uid"] == uid:
-            begun = True
-        elif name == "stop" and doc["run_start"] == uid and begun:
-            return True
-    return False
-
-
-def must_have_result(uid: str, given: list[list[Any]]) -> bool:
-    """Return whether a RunEngine could have sent these documents, with the detector among them."""
+def judged(uid: str, given: list[list[Any]]) -> tuple[bool, bool]:
+    """Return whether a RunEngine could have sent this run up to its end, and all documents, with the detector."""
     begun = ended = has_detector = False
     for name, doc in given:
         try:
             checked(name, doc)
         except (ValueError, RecursionError):
-            return False
+            return ended, False
         if name == "start" and doc["uid"] == uid:
             begun = True
         elif name == "descriptor" and doc["run_start"] == uid and begun and not ended:
             has_detector |= "det" in doc["data_keys"]
         elif name == "stop" and doc["run_start"] == uid and begun:
             ended = True
-    return has_detector
+    return ended, has_detector
 
 
 class Requests:

@@ -1,4 +1,4 @@
-"""Curves of g2 of known models, whose noise is that of simulated fields: pulls, choices and refusals."""
+"""Curves of g2 of known models, whose noise is that of simulated fields: pulls, choices, numbers without a model."""
 
 import time
 from collections.abc import Iterator
@@ -45,9 +45,6 @@ MATERIALS: dict[str, tuple[dict[str, float], float, float]] = {
 }
 FALSE_ALARMS = 0.01  # of one called two, for the best possible choice
 CONTRAST, COUNTS = 0.2, 0.5
-FAILURES = ("errors of zero", "errors 30 × too small", "no speckle", "τ above the lags", "τ below the lags")
-
-
 # Curves that no model describes, that decay over all lags, or whose relaxation is slower than the lags.
 WITHOUT_MODEL = {**MODELS, "stretched, .3": {"tau": 40.0, "p": 0.3}, "slower than the lags": {"tau": 3000.0}}
 WITHOUT_MODEL |= {"swinging": {"tau": 150.0, "swing": 0.05}}
@@ -230,35 +227,6 @@ def _pulls(name: str, z: NDArray) -> Row:
     some = len(z) > 30
     rms, inside = (float(np.sqrt(np.mean(z**2))), float((np.abs(z) < 1).mean())) if some else (np.nan, np.nan)
     return {f"{name} rms": rms, f"{name} in 1": inside}
-
-
-def failures(quick: bool) -> Iterator[Row]:
-    """Yield a row for each failure of files: how often tau is given, is right, or is refused with the right reason."""
-    n, n_pixels = (40 if quick else 200), 300
-    for what in FAILURES:
-        tau = {"τ above the lags": 1e5, "τ below the lags": 0.3}.get(what, 40.0)
-        height = 0.0 if what == "no speckle" else CONTRAST
-        noise = Noise({"tau": tau} if height else None, 99, 1000)
-        y, e = 1 + height * g1(LAG, tau=tau) ** 2 + noise.draw(n, n_pixels), np.tile(noise.error(n_pixels), (n, 1))
-        if what == "errors of zero":
-            y[:, ::4], e[:, ::4] = 0.0, 0.0
-        if what == "errors 30 × too small":  # of few photons: lags scatter each for itself
-            y = 1 + CONTRAST * g1(LAG, tau=tau) ** 2 + np.random.default_rng(1).normal(0, 0.01, y.shape)
-            e = np.full_like(y, 0.01 / 30)
-        fit = fit_curves(LAG, y, e, n_frames=N_FRAMES)
-        printed = np.isfinite(fit.tau)
-        off = np.abs(fit.tau - tau) / fit.tau_err
-        wanted = {
-            "no speckle": fit.no_tau == "no speckle",
-            "τ above the lags": np.isin(fit.no_tau, ["does not decay", "slower than the lags"])
-            | (fit.tau_above > LAG[0]),
-            "τ below the lags": np.isin(fit.no_tau, ["faster than the lags", "no speckle"]),
-        }.get(what, printed)
-        yield {
-            "file": what, "curves": n, "with tau": int(printed.sum()),
-            "printed within 3": float((off[printed] < 3).mean()) if printed.any() else np.nan,
-            "right number or reason": float(wanted.mean()),
-        }  # fmt: skip
 
 
 def with_tau(quick: bool) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from studies import _hidden_maps as square
 from studies._hidden_maps import HiddenMap, Positions
-from studies._tools import Row, bootstrap
+from studies._tools import Row, ratio
 
 EXPOSURES, MISSED = 40, 50
 SCORES = ("exposures", "beam time")
@@ -37,8 +37,7 @@ def rival(name: str) -> Any:
 
 def way_of(optimizer: Any, hidden: HiddenMap) -> Positions:
     """Return the positions that an optimizer measures until it has seen all regimes, from the map's start on."""
-    area = np.bincount(hidden.regions.ravel()) / hidden.regions.size
-    unseen = {*np.flatnonzero(area >= np.pi * square.SMALLEST**2).tolist()}
+    unseen = {*square.large(hidden.regions).tolist()}
     here, id, way = hidden.start, "start", list[NDArray[np.float64]]()
     while len(way) < EXPOSURES:
         (point,) = hidden.expose(here[None], len(way))
@@ -58,7 +57,8 @@ def way_of(optimizer: Any, hidden: HiddenMap) -> Positions:
 def score(hidden: HiddenMap, way: Positions) -> Row:
     """Return exposures and beam time until every regime was seen."""
     way = way[:EXPOSURES]
-    n = min(hidden.exposures_to_all(way, smallest=square.SMALLEST), MISSED)
+    first = [np.flatnonzero(hidden.regime(way) == k)[:1] for k in square.large(hidden.regions)]
+    n = max(int(one[0]) + 1 if one.size else MISSED for one in first)
     steps = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1)))
     travel = float(steps[n - 1] if n <= len(way) else steps[-1] * MISSED / len(way))
     return {"exposures": n, "missed": n == MISSED, "beam time": n + square.RHO * travel}
@@ -73,6 +73,5 @@ def compared(rows: Sequence[Row], rival: str) -> Iterator[Row]:
             row |= {what: np.mean([each[name][what] for each in some]) for what in (*SCORES, "missed")}
             for what in SCORES:
                 ours, its = (np.array([each[n][what] for each in some]) for n in (square.OURS, name))
-                low, high = bootstrap(np.divide, ours, its)
-                row[f"ours / its, {what}"] = f"{ours.mean() / its.mean():.2f} [{low:.2f}, {high:.2f}]"
+                row[f"ours / its, {what}"] = ratio(ours, its)
             yield row

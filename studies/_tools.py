@@ -243,6 +243,12 @@ def bootstrap(statistic: Callable[..., NDArray], *paired: NDArray, draws: int = 
     return np.nanpercentile(statistic(*(np.asarray(numbers)[drawn].mean(1) for numbers in paired)), [2.5, 97.5])
 
 
+def ratio(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    """Return the ratio of the means of paired numbers with its 95 % interval."""
+    low, high = bootstrap(np.divide, one, other)
+    return f"{one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Return median, least, most and number."""
     return {"median": float(np.median(values)), "least": min(values), "most": max(values), "n": len(values)}

@@ -1,17 +1,10 @@
-"""Campaigns: how often ordinary physics is called new, and whether regimes are found as they are.
+"""The samples of `make demo` as a user gets them: how often ordinary physics is called new, and regimes against truth.
 
-campaign    An agent explores samples in closed loop with devices, RunEngine, Tiled, and verdicts that steer. Each
-            campaign is on a sample of its own seed. Particles that crowd, blocks that yield in avalanches, and a fluid
-            that flows (`sim_devices.SAMPLES`) share nothing with the bank: each has three or four regimes of ordinary
-            physics without a prescribed correlation function; scattering is summed over moving parts. Exposures of
-            ordinary regimes that got a p-value are counted; those held out of every bank are counted apart.
-            "Prescribed": inclusions, grains and bands with prescribed correlation functions. "One regime": the same
-            everywhere.
-demo        The samples of `make demo` as a user gets them: the same instrument, settings and choice of positions, and
-            each sort of sample in turn, without the page and the pictures. Exposures of known kinds that are called
-            novel are counted, and regimes that are named "new" although most of their exposures are of known kinds.
-
-Intervals are 95 %, from a bootstrap over campaigns. An interrupted study continues where it stopped, unless
+Instrument, settings and choice of positions are those of the demo, with each sort of sample in turn, without the page
+and the pictures. Particles that crowd, blocks that yield in avalanches, and a fluid that flows (`sim_devices.SAMPLES`)
+share nothing with the bank; the correlation functions of inclusions, grains and bands are prescribed. Exposures of
+known kinds that are called novel are counted, and regimes that are named "new" although most of their exposures are of
+known kinds. Intervals are 95 %, from a bootstrap over samples. An interrupted study continues where it stopped, unless
 the code that decides was changed.
 """
 
@@ -30,13 +23,9 @@ from agents.demo import campaign as as_user
 from agents.rheo_xpcs import TOML
 from ainerd.results import AgentNode
 from ainerd.views import kinds_of
-from sim_devices import SimulatedInstrument
 from studies._session import attached_session
 from studies._tools import Case, Row, Study, bootstrap, digest_of, interval, report, resumed
 
-OWN, PRESCRIBED = ("particles", "blocks", "flow_field"), ("inclusions", "voronoi", "bands")
-SAMPLES = {"own": OWN, "prescribed": PRESCRIBED, "one regime": ("null",)}
-FRAMES, EXPOSURE_S, SPEED = 250, 50.0, 100.0
 ALPHA = 0.05
 SOURCE = Path(ainerd.__file__).parents[1]
 
@@ -44,49 +33,16 @@ study = Study(__doc__)
 
 
 @study.part
-def campaign(
-    campaigns: int = 20,
-    prescribed: int = 20,
-    one: int = 20,
-    exposures: int = 10,
-    seed: int = 2026,
-    workers: int = 1,
-    quick: bool = False,
-) -> None:
-    """Explore samples in closed loop; ``--quick`` takes three campaigns of five exposures."""
-    if quick:
-        campaigns, prescribed, one, exposures = 3, 0, 0, 5
-    cases = [(kind, i) for kind, n in zip(SAMPLES, (campaigns, prescribed, one), strict=True) for i in range(n)]
-    rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty")]
-    run = {"run": digest_of(Path(sim_devices.__file__).parent, *rooms, Path(__file__)), "seed": seed}
-    rows = resumed("campaign", run | {"exposures": exposures}, cases, partial(in_closed_loop, seed, exposures), workers)
-    parameters = {"seed": seed, "exposures": exposures, "frames": FRAMES}
-    report("campaign_regimes", by_regime(rows), **parameters)
-    report("campaign", overview(rows), most={"flagged": 0.15}, least={"ARI": 0.75}, **parameters)
-
-
-@study.part
-def demo(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = False) -> None:
+def campaign(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = False) -> None:
     """Run the demo on samples of consecutive seeds; ``--quick`` takes three."""
     cases = [("sample", i) for i in range(3 if quick else samples)]
     rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/campaign", "ainerd/steering")]
     parts = [Path(sim_devices.__file__).parent, Path(as_user.__file__), *rooms, Path(__file__)]
     run = {"run": digest_of(*parts), "seed": seed}
-    rows = resumed("demo", run, cases, partial(in_the_demo, seed), workers)
-    report("demo_regimes", by_regime(rows), seed=seed)
-    report("demo_samples", map(of_sample, rows), seed=seed)
-    report("demo", of_all_samples(rows), most={"measured": "at most"}, least={"measured": "at least"}, seed=seed)
-
-
-def in_closed_loop(seed: int, exposures: int, case: Case) -> Row:
-    """Return the true regime of each exposure of a campaign, and the verdict and regime that the agent gave."""
-    kind, i = case
-    sample, number = SAMPLES[kind][i % len(SAMPLES[kind])], seed + i
-    options = {"sample": sample, "sample_seed": number, "speed": SPEED, "seed": number}
-    with TemporaryDirectory() as folder, attached_session(Path(folder), **options) as session:
-        session.frames(FRAMES, EXPOSURE_S)
-        session.explore(exposures)
-        return judged(kind, sample, session.instrument, session.agent.results.table())
+    rows = resumed("campaign", run, cases, partial(in_the_demo, seed), workers)
+    report("campaign_regimes", by_regime(rows), seed=seed)
+    report("campaign_samples", map(of_sample, rows), seed=seed)
+    report("campaign", of_all_samples(rows), most={"measured": "at most"}, least={"measured": "at least"}, seed=seed)
 
 
 def in_the_demo(seed: int, case: Case) -> Row:
@@ -104,18 +60,13 @@ def in_the_demo(seed: int, case: Case) -> Row:
         table = session.agent.results.table("complete")
         state = AgentNode(session.client["ainerd"], session.agent.name).state()
     new, groups = map(int, state["novelty"]["discoveries"]), state["regimes"]["components"]
-    return judged("demo", sample, session.instrument, table) | {"names": kinds_of(table, [*new], groups)}
-
-
-def judged(kind: str, sample: str, instrument: SimulatedInstrument, table: pd.DataFrame) -> Row:
-    """Return the truth of each exposure, its p-value and regime, and their agreement."""
-    truth = [instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
+    truth = [session.instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
     regime = [int(value) for value in table["regime"].fillna(-1)]
     return {
-        "kind": kind,
         "sample": sample,
+        "names": kinds_of(table, [*new], groups),
         "truth": truth,
-        "unknown": sorted(instrument.sample.unknown),
+        "unknown": sorted(session.instrument.sample.unknown),
         "p": [None if np.isnan(value) else float(value) for value in table["novelty_p"].astype(float)],
         "regime": regime,
         "ARI": float(adjusted_rand_score(truth, regime)),
@@ -156,37 +107,12 @@ def flagged(row: Row, regimes: Iterable[str]) -> tuple[int, int]:
     return sum(value <= ALPHA for value in p), len(p)
 
 
-def overview(rows: list[Row]) -> Iterator[Row]:
-    """Yield a row for each kind of campaign, and one for each sample of it: ordinary exposures, and agreement."""
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        for sample in dict.fromkeys(("all", *SAMPLES[kind])):
-            some = [row for row in rows if row["kind"] == kind and sample in ("all", row["sample"])]
-            if some:
-                hits, judged = np.array([flagged(row, {*row["truth"]} - {*row["unknown"]}) for row in some]).T
-                agreement = np.array([row["ARI"] for row in some])
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    low, high = bootstrap(np.divide, hits, judged)
-                worst, best = bootstrap(np.asarray, agreement)
-                met, labelled = ([len(set(row[of]) - {-1}) for row in some] for of in ("truth", "regime"))
-                yield {
-                    "campaigns of": kind,
-                    "sample": sample,
-                    "n": len(some),
-                    "with p": int(judged.sum()),
-                    "flagged": f"{hits.sum() / max(judged.sum(), 1):.3f} [{low:.3f}, {high:.3f}]",
-                    "ARI": f"{agreement.mean():.3f} [{worst:.3f}, {best:.3f}]",
-                    "below .75": int((agreement < 0.75).sum()),
-                    "as many regimes as met": np.equal(met, labelled).mean(),
-                }
-
-
 def by_regime(rows: list[Row]) -> Iterator[Row]:
     """Yield how often each regime was flagged; those held out of the bank should be."""
-    for kind, name in dict.fromkeys((row["kind"], truth) for row in rows for truth in row["truth"]):
-        mine = [row for row in rows if row["kind"] == kind and name in row["truth"]]
+    for name in dict.fromkeys(truth for row in rows for truth in row["truth"]):
+        mine = [row for row in rows if name in row["truth"]]
         hits, judged = np.sum([flagged(row, [name]) for row in mine], axis=0)
         yield {
-            "campaigns of": kind,
             "regime": name,
             "held out": "yes" if any(name in row["unknown"] for row in mine) else "no",
             "with p": int(judged),

@@ -11,9 +11,10 @@ tau given       share of exposures with a tau, among those that have one without
 p given         share of exposures with a verdict
 reason          of the first result without a verdict
 
-``--faults`` selects faults by a part of their names. With ``--events`` the frames come as from a detector of events.
+``--faults`` selects faults by a part of their names.
 """
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 
 import ainerd
 from ainerd.technique import AnalysisError, RunInfo
-from ainerd_xpcs import Events
 from ainerd_xpcs.technique import RheoXPCS
 from studies import _faulty_frames
 from studies._faulty_frames import FAULTS, FRAMES, KINDS, MODES, PHOTONS, TAU, Exposure, ring
@@ -47,20 +47,19 @@ def faults(
     faults: Annotated[list[str] | None, typer.Option()] = None,
     exposures: int = 10,
     photons: float = PHOTONS,
-    events: bool = False,
     workers: int = 2,
 ) -> None:
     """Measure all faults, or some."""
     names = [name for name in FAULTS if not faults or name == "nothing" or any(part in name for part in faults)]
     cases = [(name, number) for number in range(exposures) for name in names]
     sources = digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))
-    run, record = {"photons": photons, "sources": sources}, "detector_faults" + events * "_events"
-    rows = resumed(record, run, cases, partial(measured, photons, events), workers)
+    run = {"photons": photons, "sources": sources}
+    rows = resumed("detector_faults", run, cases, partial(measured, photons), workers)
     row_of = dict(zip(cases, rows, strict=True))
     pairs = {name: [(row_of["nothing", n], row_of[name, n]) for n in range(exposures)] for name in names}
     spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]
     rows = [judged(name, pairs[name]) for name in names]
-    report(record, rows, most={"novel": 0}, least={"tau": 0.7, "contrast": 0.9}, **run, exposures=exposures)
+    report("detector_faults", rows, most={"novel": 0}, least={"tau": 0.7, "contrast": 0.9}, **run, exposures=exposures)
     tenth = [pair for name in TENTH if name in pairs for pair in pairs[name]]
     print(" ".join(f"{key} {value:.3f}" for key, value in judged("all", spoilt).items() if isinstance(value, float)))
     if tenth:
@@ -69,16 +68,17 @@ def faults(
         )
 
 
-def measured(photons: float, events: bool, case: Case) -> Row:
+def measured(photons: float, case: Case) -> Row:
     """Return the verdict and the numbers of an exposure with a fault."""
     name, number = case
     kind = [*KINDS][number % len(KINDS)]
     exposure = exposure_of(kind, number, photons)
-    return {"kind": kind} | analysed(FAULTS[name](exposure, np.random.default_rng([number, *name.encode()])), events)
+    exposure = replace(exposure, counts=exposure.counts.copy())
+    return {"kind": kind} | analysed(FAULTS[name](exposure, np.random.default_rng([number, *name.encode()])))
 
 
-def analysed(counts: NDArray, events: bool = False) -> Row:
-    """Return the verdict and the numbers of frames, which come as events if asked for; masked ones are missing."""
+def analysed(counts: NDArray) -> Row:
+    """Return the verdict and the numbers of frames; masked ones are missing."""
     technique = RheoXPCS(ring())
     info = RunInfo(raw_uid="x", n_frames=FRAMES, frame_shape=counts.shape[1:], frame_time_s=FRAME_TIME_S)
     run, flat = technique.begin(info), counts.reshape(len(counts), -1)
@@ -87,8 +87,7 @@ def analysed(counts: NDArray, events: bool = False) -> Row:
         edges = np.union1d(range(0, len(flat) + 1, BLOCK), 1 + np.flatnonzero(np.diff(missing)))
         for start, stop in pairwise(edges):
             if not missing[start]:
-                frames = np.asarray(flat[start:stop, run.pixels])
-                run.push(as_events(frames) if events else frames, start)
+                run.push(np.asarray(flat[start:stop, run.pixels]), start)
         if len(flat) < FRAMES:
             run.lost(FRAMES - len(flat))  # the run ended well
         result = run.finish()
@@ -97,14 +96,6 @@ def analysed(counts: NDArray, events: bool = False) -> Row:
     names = ("tau_s", "tau_s_err", "contrast", "contrast_err", "no_claim", "frames_left_out", "pixels_left_out")
     numbers = {key: result.summary.get(key) for key in names}
     return {"failed": None, "p": result.novelty_p, **numbers}
-
-
-def as_events(frames: NDArray) -> Events:
-    """Return frames as events; no detector of events gives negative counts."""
-    try:
-        return Events.of(frames)
-    except ValueError as error:
-        raise AnalysisError(str(error)) from error
 
 
 def judged(name: str, pairs: list[tuple[Row, Row]]) -> Row:

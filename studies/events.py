@@ -99,7 +99,7 @@ def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) ->
                 continue
             n = (n_frames if name == "whole" else 32_768) // (8 if photons == 0.01 else 1) // (4 if quick else 1)
             path, where = movie(folder, photons, n), partition()
-            ways = [partial(way, path, where, n) for way in (only_read, ours, ours_c2, ours_g2, screened)]
+            ways = [partial(way, path, where, n) for way in (only_read, ours, screened)]
             for way in ways:  # fills the page cache and compiles
                 way()
             turns = [[seconds(way) for way in ways] for _ in track(range(rounds), name, transient=True)]
@@ -113,9 +113,7 @@ def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) ->
                 "T": n,
                 "read (kframes/s)": k[0],
                 "with C2 and g2": k[1],
-                "with screens too": k[4],
-                "with C2": k[2],
-                "with g2": k[3],
+                "with screens too": k[2],
                 "dense": 1e-3 / dense,
                 "ours / dense": k[1] * dense * 1000,
             }
@@ -126,15 +124,12 @@ def only_read(path: Path, where: Partition, n_frames: int) -> None:
         pass
 
 
-def ours(path: Path, where: Partition, n_frames: int, c2: bool = True, g2: bool = True) -> None:
+def ours(path: Path, where: Partition, n_frames: int) -> None:
     reducer, live = TwoTimeReducer(where, n_frames), MultiTau(where)
     for events in blocks(path, where, n_frames):
-        if c2:
-            reducer.push(events)
-        if g2:
-            live.push(events)
-    if g2:
-        live.result()  # the prototype has no frame waiting either
+        reducer.push(events)
+        live.push(events)
+    live.result()
 
 
 def screened(path: Path, where: Partition, n_frames: int) -> None:
@@ -146,14 +141,6 @@ def screened(path: Path, where: Partition, n_frames: int) -> None:
     for ready in screen.flush():
         ready.to(reducer, live)
     live.result()
-
-
-def ours_c2(path: Path, where: Partition, n_frames: int) -> None:
-    ours(path, where, n_frames, g2=False)
-
-
-def ours_g2(path: Path, where: Partition, n_frames: int) -> None:
-    ours(path, where, n_frames, c2=False)
 
 
 def dense_way(path: Path, where: Partition, n_frames: int) -> None:

@@ -1,15 +1,11 @@
 """Pages that are open while runs come: the load of session and server, and the longest gap of the RunEngine's loop.
 
-A heartbeat on the loop is due every 5 ms; its longest delay is the longest gap. Memory, open files and threads of the
-session and of the server are those of the last quarter over those of the second.
-
-viewers  Runs come every second while viewers in another process follow the campaign: each asks for changes once
-         a second, as a page does, and one in four listens to Tiled's stream of the results.
-night    The agent explores a sample of the simulated instrument in closed loop for hours of the simulated clock, while
-         viewers follow. An hour without an agent comes first, for the gaps, which are those within each run.
+Runs come every second while viewers in another process follow the campaign: each asks for changes once a second, as a
+page does, and one in four listens to Tiled's stream of the results. A heartbeat on the loop is due every 5 ms; its
+longest delay is the longest gap. Memory, open files and threads of the session and of the server are those of the last
+quarter over those of the second.
 """
 
-import json
 import os
 import signal
 import tempfile
@@ -22,17 +18,12 @@ from typing import Any
 import bluesky.plans as bp
 import httpx
 import numpy as np
-from rich.progress import Progress
 from tiled.client.container import Container
 
-from ainerd.plans import expose
 from ainerd.server import connect
 from studies._numbered import beamline
-from studies._session import attached_session
 from studies._tools import Row, Study, memory_mb, report, spread
 from studies.latency import BEAT_S, heartbeat
-
-FRAMES, EXPOSURE_S = 250, 50.0
 
 study = Study(__doc__)
 
@@ -54,7 +45,7 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
                 time.sleep(1.0)
         watching.join(120)
         took, n, n_left = np.load(answers), len(used), agent.health()["backlog"]
-        gap = gap_ms(beats)
+        gap = 1e3 * float(np.diff([at for at, _ in beats]).max() - BEAT_S)
         row = {
             "viewers": viewers,
             "requests": len(took),
@@ -68,62 +59,12 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
         report("load_viewers_usage", growth(used), most={"ratio": 1.1}, viewers=viewers, minutes=minutes)
 
 
-@study.part
-def night(hours: float = 8.0, speed: float = 10.0, viewers: int = 4, exposures: int = 500) -> None:
-    """Explore a sample for hours of a clock that is `speed` times faster, but for no more than so many exposures."""
-    with tempfile.TemporaryDirectory() as name, attached_session(Path(name), speed=speed) as session:
-        session.frames(FRAMES, EXPOSURE_S)
-        server = int(json.loads((session.settings.storage.directory / "server.json").read_text())["pid"])
-        clock, bare, longest, used = session.instrument.clock, list[float](), list[float](), list[Row]()
-        edges = list[float]()  # when runs begin and end
-        session.RE.subscribe(lambda name, _: edges.append(time.perf_counter()), "start")
-        session.RE.subscribe(lambda name, _: edges.append(time.perf_counter()), "stop")
-        session.agent.detach()
-        beside = [*session.actuators, session.instrument.rheometer]
-        while clock.now() < 3600 * min(1.0, hours):
-            with heartbeat(session.RE) as beats:
-                session.RE(expose(session.detector, beside=beside, shutter=session.instrument.shutter))
-            bare.append(gap_ms(beats, *edges[-2:]))
-        session.agent.attach(session.RE)
-        answers, end = Path(name) / "answers.npy", clock.now() + 3600 * hours
-        watching = watched(session.client, viewers, clock.wall(3600 * hours), answers)
-        with Progress(*Progress.get_default_columns()) as progress:
-            bar = progress.add_task("hours", total=hours)
-            while clock.now() < end and len(longest) < exposures:
-                with heartbeat(session.RE) as beats:
-                    session.RE(session.agent.explore(1))
-                longest.append(gap_ms(beats, *edges[-2:]))
-                used.append(usage(server))
-                progress.update(bar, completed=hours - (end - clock.now()) / 3600)
-        n_left = session.agent.health()["backlog"]
-        session.agent.drain(600)
-        statuses = session.agent.results.table()["status"].value_counts().to_dict()
-        watching.join(clock.wall(3600 * hours))
-        refused, n = int(np.isnan(took := np.load(answers)).sum()), len(took)
-    rows = [{"subscribed": "nothing", **spread_of_gaps(bare)}, {"subscribed": "agent", **spread_of_gaps(longest)}]
-    wrong = [f"{refused} of {n} requests were refused"] * bool(refused)
-    report("load_night", rows, wrong=wrong, hours=hours, speed=speed, statuses=statuses, waited=n_left, requests=n)
-    report("load_night_usage", growth(used), most={"ratio": 1.1}, hours=hours, speed=speed)
-
-
 def watched(client: Container, viewers: int, seconds: float, answers: Path) -> Any:
     """Start a process of viewers, which writes its answers to a file."""
     options = (client.context.api_uri, client.context.api_key, viewers, seconds, answers)
     watching = get_context("spawn").Process(target=watch, args=tuple(map(str, options)))
     watching.start()
     return watching
-
-
-def gap_ms(beats: list[tuple[float, float]], begin: float = -np.inf, end: float = np.inf) -> float:
-    """Return the longest gap of the loop between two times."""
-    times = [clock_s for clock_s, _ in beats if begin <= clock_s <= end]
-    return 1e3 * float(np.diff(times, prepend=times[0]).max() - BEAT_S)
-
-
-def spread_of_gaps(longest: list[float]) -> Row:
-    """Return the number of runs, and the median and the largest of their longest gaps."""
-    row: Row = {"runs": len(longest), "longest gap, median (ms)": float(np.median(longest))}
-    return row | {"99 % (ms)": float(np.quantile(longest, 0.99)), "worst (ms)": max(longest)}
 
 
 def usage(server: int) -> Row:

@@ -17,7 +17,6 @@ samples Claims in the log of whole nights of 24 exposures, of dynamics that shar
 Intervals are 95 %.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
@@ -64,8 +63,8 @@ def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
 
 
 @study.part
-def samples(nights: int = 200, only: str = "", quick: bool = False) -> None:
-    """Read the claims in whole nights of each sort, or of one alone; ``--quick`` takes 20 nights."""
+def samples(nights: int = 200, quick: bool = False) -> None:
+    """Read the claims in whole nights of each sort; ``--quick`` takes 20 nights."""
     of, rng, n = technique(), np.random.default_rng(8), 20 if quick else nights
     even, order = np.linspace(300, 350, WHOLE), np.arange(WHOLE, dtype=float)
     slow = np.array([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], dtype=object)
@@ -107,10 +106,7 @@ def samples(nights: int = 200, only: str = "", quick: bool = False) -> None:
         "two to six regimes": lambda: in_turns(lambda rng: drawn(ordinary(rng))),
         "two to six regimes of any dynamics": lambda: in_turns(any_dynamics),
     }
-    if only and only not in sorts:
-        sys.exit(f"--only {only!r}: choose one of {', '.join(sorts)}")
-    wanted = {only: sorts[only]} if only else sorts
-    rows = [read_nights(of, sort, make, n) for sort, make in wanted.items()]
+    rows = [read_nights(of, sort, make, n) for sort, make in sorts.items()]
     report("nights_samples", rows, least={"right where apart": 0.9, "path right": 0.85}, nights=n)
 
 

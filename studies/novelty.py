@@ -3,10 +3,7 @@
 Nothing that is judged comes from `ainerd_xpcs.dynamics`: correlations, speckle and noise are in `studies._exposures`.
 Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything.
 
-grid         plain relaxation over tau / T and exponent, and ageing: maps of 18 bins of 570 pixels, 500 photons per
-             pixel, contrast .2; a tenth as many from frames (T = 1000; five cells at T = 5000)
 fragile      known dynamics on an instrument that differs from the agent's settings
-instruments  other instruments, from frames: whether there is a p-value, and false alarms
 detectors    plain relaxation and ageing on any detector: maps for combinations of frames, pixels, contrast and photons
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
 maps         ordinary and new dynamics from frames, and from the maps that boost_corr and pychx make of the same frames;
@@ -16,7 +13,7 @@ power        known dynamics of many parameters at .05, and dynamics that the ban
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
@@ -24,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.progress import track
 from scipy.stats import binomtest
 
 from ainerd.novelty import NoveltyScorer
@@ -32,7 +29,7 @@ from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.technique import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
 from studies import _exposures as synthetic
 from studies import _other_programs
-from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary, plain
+from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
 
 RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistics of a usual run
@@ -50,56 +47,14 @@ AT_ONCE = 10  # exposures of a kind
 CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
 LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
-Rows = Callable[[int, np.random.Generator, Progress], Iterator[Row]]
 
 study = Study(__doc__)
 
 
-def part(rows_of: Rows) -> Rows:
-    """Make a part of a function that yields rows."""
-
-    def command(quick: bool = False, seed: int = 0) -> None:
-        bank, rows = Bank.load(), []
-        with Progress() as progress:
-            for row in rows_of(10 if quick else 1, np.random.default_rng(seed), progress):
-                progress.console.print(*row.values())  # they come minutes apart
-                rows.append(row)
-        report(
-            f"novelty_{command.__name__}", rows, least={"reached": 1}, bank=bank.id, n=bank.n, quick=quick, seed=seed
-        )
-
-    command.__name__, command.__doc__ = rows_of.__name__, rows_of.__doc__
-    study.part(command)
-    return rows_of
-
-
-@part
-def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Measure false alarms on plain physics."""
-    encoder, scorer, noise, every = Encoder.load(), usual_scorer(), np.random.default_rng(1), {}
-    plain_cells = [(tau, exponent) for tau in synthetic.TAUS for exponent in synthetic.EXPONENTS]
-    kinds = {"plain": (plain, plain_cells), "ageing": (partial(synthetic.ageing, onset=0.1), synthetic.AGEING)}
-    for name, (drawn, cells) in kinds.items():
-        p = {}
-        for tau, *others in progress.track(cells, description=name):
-            exposures = (drawn(tau * rng.uniform(0.95, 1.05), *others) for _ in range(100 // share))
-            seen = [run_features(encoder, maps(each, USUAL, noise, isotropic=True), **RUN) for each in exposures]
-            p[f"{name}, τ/T, γ (, μ): {(tau, *others)}"] = scorer.p_values(np.array(seen))
-        yield alarms(f"{name}, maps", np.concatenate(list(p.values())), 0.055)
-        every |= p
-    worst = sorted(every, key=lambda name: -np.mean(every[name] <= 0.05))[:5]
-    yield from (alarms(f"worst cells: {name}", every[name], 0.15) for name in worst)
-    technique = RheoXPCS(bins((200,) * 18, USUAL.phi_deg))
-    long = ((0.005, 1.5), (0.02, 2.0), (0.1, 1.5), (0.2, 1.0), (1.0, 2.0))
-    for n_frames, cells, n in ((1000, plain_cells, max(10 // share, 1)), (5000, long, max(4 // share, 1))):
-        drawn = [plain(*cell) for cell in cells for _ in range(n)]
-        p = [framed(technique, each, n_frames, 500.0, rng) for each in progress.track(drawn, description="frames")]
-        yield alarms(f"plain, frames, T = {n_frames}", np.array(p), 0.055)
-
-
-@part
-def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
+@study.part
+def fragile(quick: bool = False, seed: int = 0) -> None:
     """Measure false alarms where the instrument differs from the settings."""
+    share, rows = 10 if quick else 1, list[Row]()
     quarter = {"n_pixels": (570,) * 9, "phi_deg": tuple(np.arange(5.0, 95.0, 10.0)), "width_deg": 10.0}
     cases: dict[str, Instrument] = {
         **{f"given β .20, true {b:g}": replace(USUAL, contrast=b) for b in (0.14, 0.17, 0.23, 0.26)},
@@ -110,47 +65,15 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterato
         "flow, 9 bins in a quarter circle": replace(USUAL, **quarter),
         "flow, full circle": USUAL,
     }
-    for (name, instrument), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
+    for (name, instrument), own in zip(cases.items(), np.random.default_rng(seed).spawn(len(cases)), strict=True):
         isotropic = not name.startswith("flow")
         p_of = as_seen(own, instrument)
         p = [
             p_of(ordinary(own) if isotropic else synthetic.flow(own), isotropic)
-            for _ in progress.track(range((400 if isotropic else 200) // share), description=name)
+            for _ in track(range((400 if isotropic else 200) // share), name)
         ]
-        yield alarms(name, np.array(p), 0.07)
-
-
-@part
-def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Measure instruments that once got no p-value; small detectors stand for large ones where the bins are alike."""
-    whole = tuple(np.arange(10.0, 360.0, 20.0))
-    cases: dict[str, tuple[tuple[int, ...], tuple[float, ...] | None, int, float, int]] = {
-        # pixels of bins, centres, frames, photons per pixel, modes (1 / contrast)
-        "8-ID, 18 × 570 px": ((570,) * 18, whole, 500, 500.0, 5),
-        "Rigaku 100k, 1e-3 photons": ((300,) * 18, whole, 1000, 100.0, 6),
-        "CHX, isotropic ring of 2e4 px": ((20000,), None, 500, 250.0, 8),
-        "CHX, 1000 × .02 photons": ((2000,) * 3, (60.0, 180.0, 300.0), 1000, 20.0, 8),
-        "P10, 20000 × .5 photons": ((600,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 400, 10000.0, 5),
-        "ID10 WAXS glass, 15 photons, β .03": ((8000,), None, 400, 15.0, 33),
-        "Rigaku burst, 10 photons": ((2000,) * 6, tuple(np.arange(30.0, 390.0, 60.0)), 500, 10.0, 5),
-        "XFEL trains, 1 photon": ((20000,), None, 200, 1.0, 3),
-        "CSX CCD, 8000 photons": ((400,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 8000.0, 5),
-        "APS-U, β .4": ((570,) * 18, whole, 300, 500.0, 2),
-        "8-ID, bins of 118 px": ((118,) * 18, whole, 500, 500.0, 5),
-        "bins of 64 px": ((64,) * 18, whole, 400, 1000.0, 5),
-        "β .01": ((20000,), None, 300, 500.0, 100),
-        "1e5 photons": ((300,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 1e5, 5),
-    }
-    for (name, (pixels, phi, n_frames, photons, modes)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
-        technique = RheoXPCS(bins(pixels, phi))
-        p = np.array(
-            [
-                framed(technique, ordinary(own), n_frames, photons, own, modes=modes)
-                for _ in progress.track(range(max(40 // share, 3)), description=name)
-            ]
-        )
-        row = alarms(name, p[np.isfinite(p)], 0.08)
-        yield {"what": name, "with a p-value": f"{np.isfinite(p).sum()} of {p.size}", **row}
+        rows.append(alarms(name, np.array(p), 0.07))
+    report("novelty_fragile", rows, least={"reached": 1}, bank=Bank.load().id, quick=quick, seed=seed)
 
 
 @study.part
@@ -315,15 +238,6 @@ def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squar
         return judged.p
 
     return p_value
-
-
-def framed(
-    technique: RheoXPCS, drawn: Squared, n_frames: int, photons: float, rng: np.random.Generator, *, modes: int = 5
-) -> float:
-    """Return the p-value of frames through the whole technique, NaN without one."""
-    counts = synthetic.frames(drawn, n_frames, technique.partition.shape, rng, photons=photons, modes=modes)
-    p = synthetic.analysed(technique, counts).novelty_p
-    return np.nan if p is None else float(p)
 
 
 def alarms(what: str, p: NDArray[np.float64], most: float) -> Row:

@@ -3,7 +3,7 @@
 Frames are made by code that shares nothing with `ainerd_xpcs.dynamics`.
 
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
-models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
+models   choice between models of curves of g2, and pulls of their parameters
 without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls
 material one model and tau within its errors in all exposures of one material
@@ -37,9 +37,8 @@ def fits(quick: bool = False) -> None:
 
 @study.part
 def models(quick: bool = False) -> None:
-    """Measure the choice between models, and the refusals."""
+    """Measure the choice between models, and how many curves get their tau."""
     report("numbers_models", _numbers_models.pulls(quick), most={"tau sd": 1.7, "contrast sd": 1.7}, quick=quick)
-    report("numbers_files", _numbers_models.failures(quick), least={"right number or reason": 0.95}, quick=quick)
     report(
         "numbers_found",
         _numbers_models.with_tau(quick),

@@ -5,9 +5,7 @@ node are opened in turn, each in a context of its own, so that nothing is cached
 timeline, two-time maps and table are drawn; Tiled's when it shows the rows of the node. "Readable" is ours as soon as
 it shows the rows of its table, health, next point and log, where pictures may still be missing. Bytes are those on the
 wire, without plotly.js and Tiled's own files. "Busy" is processor time of the browser's main thread until a page is
-ready, in which other programs do not count. The lag runs from the end of a write to the number on the page. An open
-page asks twice a second whether there is news: the processor time of one such request in the server is measured
-without a browser, beside the answer to a page that is opened and beside the least that Tiled itself can be asked.
+ready, in which other programs do not count. The lag runs from the end of a write to the number on the page.
 """
 
 import json
@@ -16,9 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import numpy as np
-import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from ainerd.agent import build_technique
@@ -68,15 +64,11 @@ def page(results: int = 10_000, rounds: int = 7, live: int = 20, quick: bool = F
         driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser,
     ):
         rows = measured(server, browser, [n for n in SIZES if n <= results], rounds, live)
-        times, costs = zip(*rows, strict=True)
-    report("page", times, most={"ours, ready (s)": 10.0, "lag, longest (s)": 5.0})
-    report("page_cost", costs)
+        report("page", rows, most={"ours, ready (s)": 10.0, "lag, longest (s)": 5.0})
 
 
-def measured(
-    server: EmbeddedServer, browser: Browser, sizes: list[int], rounds: int, live: int
-) -> Iterator[tuple[Row, Row]]:
-    """Yield times and costs for each number of results."""
+def measured(server: EmbeddedServer, browser: Browser, sizes: list[int], rounds: int, live: int) -> Iterator[Row]:
+    """Yield times for each number of results."""
     agent = settings_in(server.directory).name
     _, ainerd = open_catalog(server.client())
     technique, there = build_technique(settings_in(server.directory), ResultStore(ainerd)), 0
@@ -91,8 +83,7 @@ def measured(
         )
         lags = lag(browser, server, lambda i: add_new(ainerd, i, technique, agent), range(n, n + live))
         there = n + live
-        busy = {"Tiled's page, busy (s)": bare, "ours, busy (s)": ours, "plotly.js alone, busy (s)": plotly}
-        times = {
+        yield {
             "results": n,
             "Tiled's page (s)": bare["ready (s)"],
             "ours, ready (s)": ours["ready (s)"],
@@ -100,8 +91,10 @@ def measured(
             "moved (kB)": ours["moved (kB)"],
             "lag, median (s)": np.median(lags),
             "lag, longest (s)": max(lags),
+            "Tiled's page, busy (s)": bare["busy (s)"],
+            "ours, busy (s)": ours["busy (s)"],
+            "plotly.js alone, busy (s)": plotly["busy (s)"],
         }
-        yield times, {"results": there, **cost(server), **{name: each["busy (s)"] for name, each in busy.items()}}
 
 
 def new_page(browser: Browser) -> tuple[BrowserContext, Page]:
@@ -172,29 +165,6 @@ def lag(browser: Browser, server: EmbeddedServer, write: Callable[[int], Any], n
         lags.append(time.perf_counter() - written)
     context.close()
     return lags
-
-
-def cost(server: EmbeddedServer, n: int = 300) -> dict[str, float]:
-    """Return the processor time of the server in ms for requests of a page, and for the least request of Tiled."""
-    root = server.uri.partition("/api/")[0]
-    page = f"{root}/custom/ainerd/campaign/ainerd"
-    process = psutil.Process(json.loads((server.directory / "server.json").read_text())["pid"])
-
-    def per_question(url: str, n: int, **query: str) -> float:
-        before = sum(process.cpu_times()[:2])  # in its own code, and in the system
-        for _ in range(n):
-            http.get(url, params=query).raise_for_status()
-        return float(1e3 * (sum(process.cpu_times()[:2]) - before) / n)
-
-    with httpx.Client(headers={"Authorization": f"Apikey {server.api_key}"}, trust_env=False, timeout=60) as http:
-        cursor = http.get(page).json()["cursor"]
-        answer = http.get(page, params={"since": cursor})
-        cursor = answer.json()["cursor"] if answer.content else cursor
-        return {
-            "nothing new (CPU ms)": per_question(page, n, since=cursor),
-            "everything (CPU ms)": per_question(page, 10),
-            "Tiled's least (CPU ms)": per_question(f"{root}/api/v1/metadata/ainerd", n),
-        }
 
 
 if __name__ == "__main__":

@@ -2,11 +2,8 @@
 
 person   How long a person waits for a session, its first and later results, tables, pictures, files and commands.
          Wall time, and CPU time of the session with its Tiled server, which a busy machine hardly changes. A first
-         session has empty caches: it compiles and calibrates. The others find them full.
-first    How soon sessions of the simulated Lambda 750k give a first verdict, after its last frame, and obey a hold.
-         Sessions have caches or none (a fresh checkout), and are alone or beside another busy process. ``explore(1)``
-         is typed at once at the prompt; ``exit`` after the last hold. Steps that take long are named. CPU times are
-         those of the session and its Tiled server. The load of the machine stands beside the times.
+         session has empty caches: it compiles and calibrates. The others find them full. A hold is obeyed from the
+         time in the agent's state on; times count from the request, or from the server's answer to it.
 leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
          ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
          The next session starts with the files that are left. In the end each run must have one result: complete if
@@ -22,9 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +36,7 @@ from agents.rheo_xpcs import TOML
 from ainerd.results import ResultStore
 from ainerd.server import embedded_server, running
 from studies._session import SMALL
-from studies._tools import FOLDER, Case, Row, Study, digest_of, report, resumed
+from studies._tools import Row, Study, report
 
 READY_S, END_S = 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
@@ -70,38 +67,6 @@ def timed(call):
     call()
     print("TOOK", time.perf_counter() - began)
 """
-FIRST = """
-import time
-from ainerd.jobs import activity
-at, steps = {}, set()
-def note(name, doc):
-    if name == "stream_datum":
-        at["last"] = time.perf_counter()
-
-RE.subscribe(note)
-write = agent.results.complete
-def complete(*args, **kwargs):
-    written = write(*args, **kwargs)
-    at.setdefault("done", time.perf_counter())
-    return written
-
-agent.results.complete = complete
-def look():
-    while "done" not in at:
-        steps.add(activity(0.0).partition(" ")[0])
-        time.sleep(0.05)
-
-import threading
-threading.Thread(target=look, daemon=True).start()
-def first():
-    RE(agent.explore(1))
-    agent.drain(600)
-    print("FIRST", at["done"] - at["last"], *sorted(steps - {""}), "END")
-"""
-ASKED_FIRST_S = {"verdict (s)": {"none": 30.0, "full": 15.0}, "hold, obeyed (s)": {"none": 2.0, "full": 2.0}}
-ASKED_FIRST_S["hold, obeyed after the answer (s)"] = {"none": 0.3, "full": 0.3}
-SOURCE = Path(__file__).parents[1] / "src"
-OTHERS, BUSY = {"alone": False, "busy": True}, "while True: pass"
 EXPORT, NAN = 'agent.results.export("all.h5")', float("nan")
 ASKED_S = {  # at most, on two idle cores
     "import numpy, scipy": None,
@@ -112,6 +77,8 @@ ASKED_S = {  # at most, on two idle cores
     "session: first result": 15.0,
     "later results, median": 2.0,
     "later results, worst": None,
+    "hold, obeyed, worst": 2.0,
+    "hold, obeyed after the answer, worst": 0.3,
     "hold, acknowledged, worst": 2.0,
     "agent.results": 0.3,
     "agent.plot(), the first": 5.0,
@@ -172,7 +139,7 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
                 session.exit()
         later = [*map(float, times[1:])]
         took["later results, median"], took["later results, worst"] = (np.median(later), NAN), (max(later), NAN)
-        took["hold, acknowledged, worst"] = max(known for _, _, known in holds(session, folder)), NAN
+        took |= {f"hold, {what}, worst": (worst, NAN) for what, worst in holds(session, folder).items()}
         for what in ("agent.results", "agent.plot(), the first", 'agent.results.to_xarray("g2")', EXPORT):
             call = what.partition(", the")[0].replace("all.h5", str(folder / "all.h5"))
             before = session.cpu_s()
@@ -187,28 +154,6 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
         if what in took
     ]
     report("person", rows, most={"wall (s)": "asked (s)"}, results=results, small=small)
-
-
-@study.part
-def first(sessions: int = 10, quick: bool = False) -> None:
-    """Measure first verdicts and holds in `sessions` of each kind; ``--quick`` measures one.
-
-    An interrupted study continues where it stopped, unless the code was changed.
-    """
-    kinds = [f"{others} {caches}" for others in OTHERS for caches in ASKED_FIRST_S["verdict (s)"]]
-    cases = [(kind, i) for i in range(1 if quick else sessions) for kind in kinds]
-    measured = resumed("first", {"run": digest_of(SOURCE, Path(__file__))}, cases, one_first)
-    rows, of_kind = [], defaultdict[str, list[Row]](list)
-    for (kind, _), row in zip(cases, measured, strict=True):
-        of_kind[kind].append(row)
-    for kind, each in of_kind.items():
-        others, caches = kind.split()
-        for what in each[0]:
-            times = [row[what] for row in each]
-            asked = ASKED_FIRST_S.get(what, {}).get(caches, NAN)
-            row = {"caches": caches, "beside": others, "what": what, "median": np.median(times)}
-            rows.append({**row, "worst": max(times), "asked": asked})
-    report("first", rows, most={"median": "asked"}, sessions=sessions, quick=quick)
 
 
 @study.part
@@ -306,56 +251,10 @@ class IPython:
         return has_ended
 
 
-def one_first(case: Case) -> Row:
-    """Return the times of one session, alone or beside a busy process, with caches or none."""
-    others, caches = case[0].split()
-    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a person's session takes all cores
-        os.environ.pop(threads, None)
-    os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
-    full = FOLDER / f"caches-{digest_of(SOURCE)[:8]}"
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, ExitStack() as stack:
-        own = full if caches == "full" else Path(name)
-        os.environ |= {"NUMBA_CACHE_DIR": str(own / "numba"), "XDG_CACHE_HOME": str(own / "cache")}
-        if caches == "full" and not (full / "filled").exists():
-            first_session(Path(name, "before"))
-            (full / "filled").touch()
-        if OTHERS[others]:
-            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", BUSY]))
-            stack.callback(busy.kill)
-        return first_session(Path(name, "session"))
+def holds(session: IPython, folder: Path, n: int = 5) -> dict[str, float]:
+    """Return the longest times until a hold of a page is obeyed, from the answer until then, and until acknowledged.
 
-
-def first_session(folder: Path) -> Row:
-    """Return the times of a session that begins in an empty folder."""
-    folder.mkdir()
-    began = time.perf_counter()
-    session = IPython(folder, TOML)
-    ready, cpu = time.perf_counter() - began, session.cpu_s()
-    session.run(FIRST)
-    match = session.type("first()", r"FIRST ([\d.e-]+) (.*)END")
-    verdict, more = float(match[1]), session.cpu_s() - cpu
-    obeyed, after_answer, acknowledged = np.transpose(holds(session, folder, 3)).tolist()
-    began = time.perf_counter()
-    session.exit()
-    return {
-        "prompt (s)": ready,
-        "its CPU (s)": cpu,
-        "verdict (s)": verdict,
-        "CPU from prompt (s)": more,
-        "steps that took long": len(match[2].split()),
-        "hold, obeyed (s)": max(obeyed),
-        "hold, obeyed after the answer (s)": max(after_answer),
-        "hold, acknowledged (s)": max(acknowledged),
-        "exit (s)": time.perf_counter() - began,
-        "load": os.getloadavg()[0],
-    }
-
-
-def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float, float]]:
-    """Return the times until the agent obeys each hold that a page sends, and until it has acknowledged it.
-
-    The first is from the request on, the second from the server's answer on, the third from the request on. A plan
-    measures meanwhile. The agent obeys from the time in its state on, by the clock of this machine.
+    A plan measures meanwhile. The agent obeys from the time in its state on, by the clock of this machine.
     """
     server = running(folder / "tiled")
     assert server is not None
@@ -384,7 +283,7 @@ def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float
             took.append((obeyed - sent, max(obeyed - answered, 0.0), done - sent))
             acknowledged("release")
             session.process.expect(PROMPT)
-    return took
+    return dict(zip(("obeyed", "obeyed after the answer", "acknowledged"), np.max(took, axis=0).tolist(), strict=True))
 
 
 def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 2) -> tuple[float, float]:

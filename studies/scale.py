@@ -6,7 +6,6 @@ many     100,000 results in PostgreSQL, each with a run, a suggestion and log li
 query    Questions to `ResultStore` and to Tiled alone: "first" is the first table of a new session, "again" one more.
          Then each question of docs/how-to/twenty-questions.md.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
-large    The same by `FrameReader`, for the frames of an Eiger 4M and a Lambda 2M.
 """
 
 import re
@@ -31,7 +30,7 @@ from ainerd.agent import build_observer, build_technique
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
 from studies._catalogue import REGIMES, add_cases, add_with_maps, own_records, seed
-from studies._movies import read, read_large
+from studies._movies import read
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
 from studies._session import Session, settings_in
 from studies._tools import Row, Study, memory_mb, report, seconds
@@ -95,14 +94,6 @@ def reading(frames: int = 1000, level: float = 0.05, rounds: int = 3) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = read(Path(folder), frames, level, rounds)
         report("reading", rows, least={"reader / h5py": 1.0}, frames=frames, level=level, rounds=rounds)
-
-
-@study.part
-def large(frames: int = 200, level: float = 0.05) -> None:
-    """Read files of an Eiger 4M and a Lambda 2M with `level` photons per pixel and frame, as bitshuffle-LZ4."""
-    with tempfile.TemporaryDirectory() as folder:
-        bar = {"reader to maps (frames/s)": 100.0}
-        report("large", read_large(Path(folder), frames, level), least=bar, frames=frames, level=level)
 
 
 def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], Any]]]:

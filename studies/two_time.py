@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from ainerd_xpcs import MultiTau, Partition, reduction_operator, two_time
 from studies._movies import BLOCK, reduced
 from studies._tools import Row, Study, report, seconds
+from tests.weighted import full_map
 
 Peer = Callable[[NDArray, Partition], NDArray]
 
@@ -178,23 +179,9 @@ def deviations() -> Iterator[Row]:
     weighted = operator * photons / (operator @ photons.swapaxes(1, 2))
     for dtype, allowed in {"float32": 5e-6, "float64": 2e-14}.items():
         ours = reduced(in_blocks(movie), where, 700, dtype=dtype)
-        truth = weighted @ full_map(movie, where) @ np.swapaxes(weighted, -1, -2)
+        full = full_map(movie.reshape(700, 2, 570), where)
+        truth = weighted @ full @ np.swapaxes(weighted, -1, -2)
         yield {"dtype": dtype, "deviation": float(np.abs(ours - truth).max()), "allowed": allowed}
-
-
-def full_map(movie: NDArray, where: Partition) -> NDArray[np.float64]:
-    """Return the full C2 of the formula, without shot noise."""
-    out = np.empty((where.n_roi, len(movie), len(movie)))
-    of_bins, static = bins(where), [slice(a, b) for a, b in pairwise(where.static_edges)]
-    for k, (c2, bin_) in enumerate(zip(out, of_bins, strict=True)):
-        counts = movie[:, bin_].astype(float)
-        rings = [s for s, i in zip(static, where.static_roi, strict=True) if i == k]
-        profile = np.concatenate([np.full(s.stop - s.start, movie[:, s].mean()) for s in rings])
-        factor = counts.mean() / profile / counts.mean(1, keepdims=True)
-        d = counts * factor
-        c2[:] = d @ d.T / counts.shape[1]
-        c2[np.diag_indices(len(d))] -= (counts * factor**2).mean(1)
-    return out
 
 
 def memory() -> Iterator[Row]:

@@ -22,7 +22,6 @@ from ainerd.config import Settings, SettingsError
 from ainerd.plans import expose
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server
-from ainerd_xpcs.latent import Encoder
 from sim_devices import SimulatedInstrument, Yielding
 from studies._session import attached_session
 from studies.paper import figures
@@ -47,14 +46,12 @@ def save(drawn: dict[str, figures.Figure], folder: Path) -> None:
 def draw_campaigns() -> None:
     """Draw both sets."""
     config, demo = os.environ.get("AINERD_CONFIG"), agents.demo.campaign
-    settings = Settings.load(config or TOML)
     if not (demo.OUTPUT / "campaign.png").exists():  # the last file that the demo writes
-        demo.run(settings, seed=demo.PICTURED, hardware=hardware_beside(config))
-    encoder = Encoder.load(settings.section.get("encoder", "run"))
-    draw(demo.OUTPUT, OUTPUT / "figures" / "campaign", encoder)
+        demo.run(Settings.load(config or TOML), seed=demo.PICTURED, hardware=hardware_beside(config))
+    draw(demo.OUTPUT, OUTPUT / "figures" / "campaign")
     if not (OUTPUT / "relaxation" / "done").exists():
         relax(OUTPUT / "relaxation")
-    draw(OUTPUT / "relaxation", OUTPUT / "figures" / "relaxation", Encoder.load(), k=4, consecutive=True)
+    draw(OUTPUT / "relaxation", OUTPUT / "figures" / "relaxation", k=4, consecutive=True)
 
 
 def relax(output: Path, *, exposures: int = EXPOSURES, speed: float = SPEED) -> None:
@@ -98,7 +95,7 @@ def stay(instrument: SimulatedInstrument, exposures: int) -> MsgGenerator[None]:
         )
 
 
-def draw(source: Path, folder: Path, encoder: Encoder, *, k: int = 5, consecutive: bool = False) -> None:
+def draw(source: Path, folder: Path, *, k: int = 5, consecutive: bool = False) -> None:
     """Draw the figures of the results in the Tiled server of the folder `source` into another folder.
 
     `k` is the number of clusters. `consecutive` exposures follow each other at one place: then label changes are
@@ -112,8 +109,6 @@ def draw(source: Path, folder: Path, encoder: Encoder, *, k: int = 5, consecutiv
             "timeline": figures.timeline_figure(azimuths, correlated),
             "latent": figures.latent_figure(azimuths),
             "clusters": figures.cluster_figure(azimuths, maps_of),
-            "similar": figures.similarity_figure(azimuths, maps_of),
-            "neighbours": figures.neighbourhood_figure(azimuths, maps_of, encoder.decode),
         }
     save(drawn, folder)
     if correlated is not None:

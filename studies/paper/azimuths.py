@@ -27,10 +27,8 @@ class Azimuths:
     ----------
     runs : pandas.DataFrame
         A row for each exposure, with `start_s` and `stop_s`: when it began and ended, in seconds since shear stopped.
-    latents : ndarray, shape (n, n_roi, m)
-        Latent vector of each azimuth's map.
     points : ndarray, shape (n, n_roi, m)
-        `latents` at length 1, which figures and clusters compare.
+        Latent vector of each azimuth's map at length 1, which figures and clusters compare.
     labels : ndarray of int, shape (n, n_roi)
         Cluster of each azimuth's `points`, the largest one first.
     stress : pandas.DataFrame
@@ -38,7 +36,6 @@ class Azimuths:
     """
 
     runs: pd.DataFrame
-    latents: NDArray[np.float32]
     points: NDArray[np.float64]
     labels: NDArray[np.int64]
     stress: pd.DataFrame
@@ -104,7 +101,7 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     stress = [_stress(store, str(key), run, series) for key, run in runs.iterrows()]
     stress = [table.assign(exposure=i) for i, table in enumerate(stress) if len(table)]
     points, stress = unit(latents), pd.concat(stress or [_NO_STRESS])
-    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
+    return Azimuths(runs=runs, points=points, labels=cluster(points, k), stress=stress)
 
 
 def _stress(store: ResultStore, key: str, run: pd.Series, series: str) -> pd.DataFrame:

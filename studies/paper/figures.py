@@ -17,11 +17,9 @@ from ainerd_xpcs.technique import draw_columns, draw_map, highest, new_figure
 from studies.paper.azimuths import Azimuths, Coincidence
 
 _FEWEST_FOR_UMAP = 50
-_NOISE = 0.3  # of the spread of each component, as in the paper (Horwath et al., Nat. Commun. 15, 5945, 2024)
 _DIP_PA = 0.25  # smallest dip that is marked: five times the noise of the reading, in Pa
 _RELAXED_S = 240.0  # before that the stress falls by itself, off the panel
 MapsOf = Callable[[str], NDArray[Any]]  # C2 maps (n_roi, t, t) of a result, by key
-Tile = tuple[NDArray[Any], str, str]  # a map, its title, and the colour of its frame
 
 
 def latent_figure(azimuths: Azimuths) -> Figure:
@@ -95,83 +93,6 @@ def cluster_figure(azimuths: Azimuths, maps_of: MapsOf) -> Figure:
         exposures = int((azimuths.labels == c).any(axis=1).sum())
         upper[c].set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
         lower[c].set_xlabel("$t_1$ (s)")
-    return figure
-
-
-def similarity_figure(azimuths: Azimuths, maps_of: MapsOf, *, n_similar: int = 5) -> Figure:
-    """Draw the azimuth in the middle of each cluster and the nearest azimuths of other exposures."""
-    n_roi, points, rows = azimuths.labels.shape[1], azimuths.flat, []
-    run = np.repeat(np.arange(len(azimuths.runs)), n_roi)
-
-    def tile(i: int, distance: str) -> Tile:
-        k = i % n_roi
-        degrees = f"{360 * k / n_roi:.0f}–{360 * (k + 1) / n_roi:.0f}°"
-        image = maps_of(str(azimuths.runs.index[run[i]]))[k]
-        return image, f"run {run[i] + 1}, {degrees}{distance}", regime_colour(int(azimuths.labels.flat[i]))
-
-    for middle in _middles(azimuths):
-        distance = np.linalg.norm(points - points[middle], axis=1)
-        others = np.flatnonzero(run != run[middle])
-        near = others[distance[others].argsort()][:n_similar]
-        rows.append([tile(middle, ""), *(tile(int(i), f"\ndistance {distance[i]:.2f}") for i in near)])
-    heading = "Left: the middle of each cluster. Then the nearest in the latent space, of other exposures"
-    return _in_rows(azimuths, rows, heading)
-
-
-def neighbourhood_figure(
-    azimuths: Azimuths,
-    maps_of: MapsOf,
-    decode: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    *,
-    n_noisy: int = 4,
-    seed: int = 0,
-) -> Figure:
-    """Draw, for the azimuth in the middle of each cluster, its map and maps decoded from noisy latent vectors.
-
-    If neighbouring points of the latent space decode to maps that could have been measured, distances in it are
-    meaningful. The noise of each component is 0.3 of its spread over all azimuths. `maps_of` returns the C2 maps
-    (n_roi, t, t) of a result, by key; `decode` returns maps (n, t, t) of latent vectors (n, m), as
-    `ainerd_xpcs.latent.Encoder.decode` does.
-    """
-    rng, n_roi, m = np.random.default_rng(seed), azimuths.labels.shape[1], azimuths.latents.shape[-1]
-    latents = azimuths.latents.reshape(-1, m)
-    spread, rows = latents.std(axis=0), []
-    for c, middle in enumerate(_middles(azimuths)):
-        noise = _NOISE * spread * rng.standard_normal((n_noisy, m))
-        decoded = decode((latents[middle] + np.concatenate([np.zeros((1, m)), noise])).astype(np.float32))
-        measured = maps_of(str(azimuths.runs.index[middle // n_roi]))[middle % n_roi]
-        names = [f"run {middle // n_roi + 1}, measured", "decoded", *[f"{_NOISE:g} of the spread off"] * n_noisy]
-        rows.append([(image, name, regime_colour(c)) for image, name in zip([measured, *decoded], names, strict=True)])
-    return _in_rows(azimuths, rows, "Maps decoded around the middle of each cluster")
-
-
-def _middles(azimuths: Azimuths) -> list[int]:
-    """Return for each cluster the azimuth, counted over all exposures, that is nearest to its median."""
-    points, azimuth_of = azimuths.flat, []
-    for c in range(azimuths.n_clusters):
-        members = np.flatnonzero(azimuths.labels.ravel() == c)
-        away = np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1)
-        azimuth_of.append(int(members[away.argmin()]))
-    return azimuth_of
-
-
-def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], heading: str) -> Figure:
-    columns = max(map(len, rows))
-    figure = new_figure(1.75 * columns + 1.2, 2.0 * len(rows) + 0.5)
-    panels = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    high = highest(image for row in rows for image, _, _ in row)
-    for places, row in zip(panels, rows, strict=True):
-        for axes in places[len(row) :]:
-            axes.set_visible(False)
-        for axes, (image, name, frame) in zip(places, row, strict=False):
-            shown = draw_map(axes, image, azimuths.duration_s, 1.0, high, frame)
-            axes.set_title(name, fontsize=8)
-            axes.tick_params(labelsize=8)
-        places[0].set_ylabel("$t_2$ (s)", fontsize=9)
-    for axes in panels[-1]:
-        axes.set_xlabel("$t_1$ (s)", fontsize=9)
-    figure.colorbar(shown, ax=panels.ravel().tolist(), label="$C_2$", shrink=0.6, pad=0.01)
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=11)
     return figure
 
 

@@ -12,8 +12,6 @@ from studies.paper.azimuths import Azimuths, cluster, coincidence, label_changes
 from studies.paper.figures import (
     cluster_figure,
     latent_figure,
-    neighbourhood_figure,
-    similarity_figure,
     timeline_figure,
 )
 
@@ -38,9 +36,8 @@ def relaxing(n=40, events=(7, 15, 16, 29), *, dip_pa=1.0, smallest_s=0.0, seed=0
         if i in events:
             stress[age > start[i] + 21] -= dip_pa
         readings.append(pd.DataFrame({"exposure": i, "age": age, "stress": stress}))
-    latents = latents.astype(np.float32)
-    points, stress = unit(latents), pd.concat(readings)
-    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, 2), stress=stress)
+    points, stress = unit(latents.astype(np.float32)), pd.concat(readings)
+    return Azimuths(runs=runs, points=points, labels=cluster(points, 2), stress=stress)
 
 
 def maps_of(key):
@@ -159,7 +156,6 @@ def test_few_exposures_without_stress_can_be_drawn(n):
     assert "none was monitored" in panel(figure, "stress").texts[0].get_text()
     saved(latent_figure(azimuths))
     saved(cluster_figure(azimuths, maps_of))
-    saved(similarity_figure(azimuths, maps_of))
 
 
 def test_latent_figure_names_its_axes():
@@ -181,36 +177,3 @@ def test_cluster_means_and_scatters():
     np.testing.assert_allclose(drawn[1].images[0].get_array(), member.mean(axis=0))
     np.testing.assert_allclose(drawn[3].images[0].get_array(), member.std(axis=0))
     assert drawn[1].get_title() == "cluster 1\n12 azimuths, 2 exposures"
-
-
-def test_similar_azimuths_are_the_nearest_of_other_exposures():
-    azimuths = relaxing(n=6, events=(1, 4))
-    figure = saved(similarity_figure(azimuths, maps_of, n_similar=2))
-    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    points = azimuths.points.reshape(-1, 4)
-    for query, near in ((titles[0], titles[1]), (titles[3], titles[4])):
-        i, j = (place(title) for title in (query, near))
-        distance = np.linalg.norm(points - points[i], axis=1)
-        distance[i // N_ROI * N_ROI : (i // N_ROI + 1) * N_ROI] = np.inf
-        assert j == distance.argmin() and near.endswith(f"distance {distance.min():.2f}")
-
-
-def test_neighbourhood_is_decoded_from_noisy_latents():
-    azimuths, asked = relaxing(n=30, events=(1, 4)), []
-
-    def decode(z):
-        asked.append(z)
-        return np.ones((len(z), 8, 8)) + np.eye(8) * z[:, :1, None]
-
-    figure = saved(neighbourhood_figure(azimuths, maps_of, decode, n_noisy=10))
-    flat = azimuths.latents.reshape(-1, 4)
-    assert len(asked) == azimuths.n_clusters and len(figure.axes) == 2 * 12 + 1
-    for z in asked:
-        assert (flat == z[0]).all(1).any()  # the middle is a measured one
-        np.testing.assert_allclose((z[1:] - z[0]).std(0), 0.3 * flat.std(0), rtol=0.7)
-
-
-def place(title):
-    """Index of an azimuth from 'run 2, 60–120°'."""
-    run, azimuth = title.split("\n")[0].removeprefix("run ").split(", ")
-    return (int(run) - 1) * N_ROI + int(azimuth.split("–")[0]) * N_ROI // 360
