@@ -166,7 +166,8 @@ class Window:
     def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
         """Return a window with these limits and exclusions; this one if nothing changes."""
         if set(bounds) != set(self.names):
-            raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
+            got = ", ".join(bounds) or "nothing"
+            raise ValueError(f"bounds need two limits for each of {', '.join(self.names)}, and for no other: got {got}")
         window = Window({name: bounds[name] for name in self.names}, excluded, self._unit, self.knobs)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
@@ -211,10 +212,11 @@ class Window:
     def _checked(self, box: Box) -> dict[str, tuple[float, float]]:
         unknown = set(box) - set(self.names)
         if unknown or not box:
-            raise ValueError(f"an excluded region takes limits of {', '.join(self.names)}, got {dict(box)}")
+            got = ", ".join(box) or "none"
+            raise ValueError(f"an excluded region needs limits of {' or '.join(self.names)}, got {got}")
         limits = {name: (float(low), float(high)) for name, (low, high) in box.items()}
         if not all(low <= high for low, high in limits.values()):
-            raise ValueError(f"an excluded region has its limits the wrong way round: {limits}")
+            raise ValueError(f"the limits of an excluded region are the wrong way round: {limits}")
         return limits
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.words import rounded
@@ -177,6 +178,8 @@ class Average:
             axes.axhline(1, lw=1, color="0.7")
             axes.set_ylabel(label)
         of_counts.set_xlabel(self.dose_name)
+        if (self.dose == np.round(self.dose)).all():
+            of_counts.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def write(self, path: Path) -> None:
         """Write the average as `ainerd analyze` writes curves, and the repeats in the group ``repeats``."""

@@ -57,7 +57,7 @@ NAMED = {
 CYCLES, SHEAR_RATE = 2, 1  # versions of the numbers of cycles, and of steady shear
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
-COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
+COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
 
 
 class _Compiling(Listener):

@@ -182,8 +182,8 @@ def test_many_results_are_drawn_over_q(store):
         known = np.column_stack([Q, np.append(np.nan, (1 + i) * TAU_S[1:])])
         assert any(np.array_equal(xy, known, equal_nan=True) for xy in lines)
         assert any(line.get_marker() == "^" and line.get_ydata()[0] == 5.0 + i for line in times.lines)
-    guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("q^")}
-    for name, slope in (("q^−2", -2), ("q^−1", -1)):
+    guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("$q^")}
+    for name, slope in (("$q^{-2}$", -2), ("$q^{-1}$", -1)):
         (x, y), (u, v) = guides[name]
         assert np.log(v / y) / np.log(u / x) == pytest.approx(slope)
     assert times.get_xscale() == times.get_yscale() == "log" and bar.get_ylabel() == "dose"
