@@ -483,10 +483,10 @@ class Observer:
         details : bool
             Whether to add the statistics: p-values, the model of g2, and so on.
         """
-        keys = self.results.embeddings().index
-        if run is None and not len(keys):
-            return "there is no complete result yet"
-        key = str(keys[-1]) if run is None else self.results.key(run)
+        ended = self.results.table().query("status != 'computing'").index
+        if run is None and not len(ended):
+            return "there is no result yet"
+        key = str(ended[-1]) if run is None else self.results.key(run)
         return Sentences(self.results.explain(key, details=details))
 
     def why(self, run: str | float) -> Sentences:

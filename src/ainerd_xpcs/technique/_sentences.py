@@ -67,7 +67,8 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         low, high = rounded(values["tau_s_above"]), rounded(values["tau_s_below"])
         yield f"the relaxation time lies between {low} and {high} s"
     elif "tau_s_above" in values:
-        yield f"the correlation does not decay within the exposure: the relaxation time is above {rounded(values['tau_s_above'])} s"
+        low = rounded(values["tau_s_above"])
+        yield f"the correlation does not decay within the exposure: the relaxation time is above {low} s"
     elif "tau_s_below" in values:
         yield f"the correlation decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
     elif "no_tau" in values:
@@ -115,7 +116,7 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
     if "ageing_exponent" in values:
         yield f"the sample becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
     if "q_exponent" in values:
-        yield "the relaxation time falls with q as a power law" if values["q_exponent"] > 0 else "the relaxation time grows with q"
+        yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
 
 def _cycles(values: Mapping[str, Any]) -> Iterator[str]:

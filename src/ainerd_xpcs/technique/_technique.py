@@ -27,6 +27,7 @@ from ainerd.technique import (
     RunInfo,
     Technique,
 )
+from ainerd.words import number_of
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
@@ -269,7 +270,7 @@ class RheoXPCS(Technique):
             key = "name its configuration key in [detector] frame_time_s"
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
         if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
-            raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+            raise AnalysisError(f"{number_of(run.n_frames, 'frame')}: a map needs at least {FEWEST_FRAMES}")
 
     def pace(self, summary: Mapping[str, Any]) -> Pace:
         """Return relaxation time or limits, contrast and counts of an exposure."""

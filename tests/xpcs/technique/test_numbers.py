@@ -97,8 +97,8 @@ def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
     assert tau_cell({"no_tau": "no model fits g2", "tau_half_s_above": 9.0}) == "no model fits g2; half at > 9"
     assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.3 ± 0.02"}
     values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0, "tau_e2_s_above": 9.0}
-    falls = "the correlation g2 - 1 falls to half of its first value between 1 and 2 s, to 1/e² of it after more than 9 s"
-    assert sentences(values) == ["no relaxation time is given: no model fits g2", falls]
+    falls = "falls to half of its first value between 1 and 2 s, to 1/e² of it after more than 9 s"
+    assert sentences(values) == ["no relaxation time is given: no model fits g2", f"the correlation g2 - 1 {falls}"]
 
 
 def test_figures_mark_where_g2_falls_to_a_half():
