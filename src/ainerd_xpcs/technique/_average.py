@@ -110,7 +110,7 @@ class Average:
         chi2 = repeats.chi2[np.isfinite(repeats.chi2)]
         if chi2.size:
             ends = f"{chi2.min():.2g}" + (f" to {chi2.max():.2g}" if chi2.size > 1 else "")
-            out.append(f"repeats differ by their own errors times the root of {ends} (χ² per degree of freedom)")
+            out.append(f"χ² per degree of freedom of the repeats is {ends} (1 if they differ by their errors alone)")
         return [*out, *self._damage()]
 
     def _damage(self) -> Iterator[str]:

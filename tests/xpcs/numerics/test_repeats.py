@@ -69,7 +69,7 @@ def test_a_wrong_repeat_is_left_out_and_named(m, k):
     g2[4] = repeats(1, k, 9, tau=15.0)[0]
     mean = average_repeats(LAG, g2, np.full_like(g2, NOISE / 30))
     assert not mean.kept[4] and mean.kept.sum() >= 0.97 * (m - 1)
-    assert "scatters below the median" in mean.reasons[4] and mean.reasons[0] == ""
+    assert "times the scatter below the median" in mean.reasons[4] and mean.reasons[0] == ""
     np.testing.assert_allclose(mean.g2, g2[mean.kept].mean(0))
 
 
