@@ -144,7 +144,7 @@ class Window:
             return f"{self.text(position)} lies outside the bounds {self.bounds}"
         for name, x, values in zip(self.names, position * self.scale, self._values, strict=True):
             if values.size and not np.isclose(values, x).any():
-                return f"{name} = {x:g} is none of its values, {', '.join(f'{each:g}' for each in values)}"
+                return f"{name} = {x:g} is not one of its values, {', '.join(f'{each:g}' for each in values)}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
 
     def text(self, position: NDArray[np.float64]) -> str:
@@ -193,7 +193,7 @@ class Window:
         values = self.knobs[name].values if name in self.knobs else ()
         within = [x for x in values if low <= x <= high]
         if values and not within:
-            raise ValueError(f"bounds of {name!r} hold none of its values: ({low}, {high})")
+            raise ValueError(f"bounds of {name!r} contain none of its values: ({low}, {high})")
         return within
 
     def _axes(self, width: NDArray[np.float64]) -> list[NDArray[np.float64]]:
