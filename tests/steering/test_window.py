@@ -60,8 +60,8 @@ def test_the_edge_is_the_distance_to_the_nearest_limit():
         ({"x": (1.0, 1.0)}, [], "'x' have no width"),
         ({"x": (0.0, np.nan)}, [], "no width"),
         ({"x": (0.0, np.inf)}, [], "no width"),
-        ({"x": (0.0, 1.0)}, [{"y": (0.0, 1.0)}], "takes limits of x"),
-        ({"x": (0.0, 1.0)}, [{}], "takes limits of x"),
+        ({"x": (0.0, 1.0)}, [{"y": (0.0, 1.0)}], "needs limits of x"),
+        ({"x": (0.0, 1.0)}, [{}], "needs limits of x"),
         ({"x": (0.0, 1.0)}, [{"x": (1.0, 0.0)}], "wrong way round"),
     ],
 )

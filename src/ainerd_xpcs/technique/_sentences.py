@@ -68,7 +68,7 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"the relaxation time lies between {low} and {high} s"
     elif "tau_s_above" in values:
         low = rounded(values["tau_s_above"])
-        yield f"the correlation does not decay within the exposure: the relaxation time is above {low} s"
+        yield f"the correlation does not decay fully within the exposure: the relaxation time is above {low} s"
     elif "tau_s_below" in values:
         yield f"the correlation decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
     elif "no_tau" in values:

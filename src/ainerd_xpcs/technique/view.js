@@ -342,7 +342,7 @@ function sentence(fit) {
   const [above, below] = limits(fit, "tau_s");
   const half = withoutModel(fit);
   if (above && below) return `the relaxation time lies between ${above} and ${below}${half}`;
-  if (above) return `the correlation does not decay within the exposure: the relaxation time is above ${above}${half}`;
+  if (above) return `the correlation does not decay fully within the exposure: the relaxation time is above ${above}${half}`;
   if (below) return `the correlation decays within a frame: the relaxation time is below ${below}${half}`;
   return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}${half}`;
 }

@@ -142,7 +142,8 @@ def test_a_repeat_is_left_out_at_the_limit_of_its_scatters(m, k, side, share):
     assert mean.kept.all() == (share < 1)
     if share > 1:
         (reason,) = filter(None, mean.reasons)
-        where = f"scatters {'below' if side < 0 else 'above'} the median of {m} repeats, the limit is {limit:.1f}"
+        to = "below" if side < 0 else "above"
+        where = f"times the scatter {to} the median of {m} repeats; the limit is {limit:.1f}"
         assert reason.startswith(f"g2{' of bin 1' * (k > 1)} at lags of 1 to ") and reason.endswith(where)
 
 

@@ -155,7 +155,7 @@ def test_results_on_a_server_are_averaged(store):
     text = " ".join(mean.sentences())
     assert "the intensity has a trend, -52.2 % from the smallest to the largest dose" in text and "damage" in text
     assert mean.dose.tolist() == [10.0 * i for i in range(8)]
-    numbered = next(axes for axes in store.average([1, 2, 3]).plot().axes if axes.get_xlabel() == "repeat number")
+    numbered = next(axes for axes in store.average([1, 2, 3]).plot().axes if axes.get_ylabel() == "τ / τ of the mean")
     assert not (numbered.get_xticks() % 1).any()
 
 
