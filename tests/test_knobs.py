@@ -34,7 +34,7 @@ def test_a_knob_objects_to_a_place_beyond_its_range_or_behind_it(now, then, word
 def test_a_knob_takes_only_its_values():
     holder = Knob(values=(1, 2, 4), apart=True)
     assert holder.range == (1, 4) and holder.objection(1.0, 2.0) is None
-    assert holder.objection(1.0, 3.0) == "is none of its values, 1, 2, 4"
+    assert holder.objection(1.0, 3.0) == "is not one of its values, 1, 2, 4"
 
 
 @pytest.mark.parametrize(

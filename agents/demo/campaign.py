@@ -96,7 +96,7 @@ def run(
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     sample = SAMPLES[seed % len(SAMPLES)]
     runs = runs or (RUNS_MOVED if sample in MOVED else RUNS)
-    console.print(f"A new sample: number {seed}. `python -m agents.demo --seed {seed}` repeats it.")
+    console.print(f"Sample number {seed}: `python -m agents.demo --seed {seed}` repeats it.")
     empty(output)
     settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
     console.print(f"[dim]Everything goes to {output}, at most 1.5 GB.[/]")
@@ -167,15 +167,16 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
     places = zip(complete["sample_x"], complete["sample_y"], strict=True)
     truth = pd.Series([instrument.truth(x, y) for x, y in places], complete.index, object, name="truth")
     judged, status = by_regime(truth, complete, sample.regions, sample.unknown), agent.status()
-    known = judged[judged["seen before"] == "yes"].sum()
+    known = judged[judged["kind in the bank"] == "yes"].sum()
     low, high = status["supported_range"]
     between = f" (it may be {low} to {high})" if low < high else ""
+    n_known, alpha = known["with a p-value"], agent.technique.alpha
     lines = [
         f"There were {len(sample.regions)} regimes. {len(complete)} of {len(table)} exposures have a complete result.",
-        f"The agent tells {status['regimes']} regimes apart{between}; agreement with the truth it could not see: "
-        f"adjusted Rand index {adjusted_rand_score(truth, complete['regime']):.2f}.",
-        f"Of {known['with a p-value']} exposures of known kinds with a p-value, {known['called novel']} called novel, "
-        f"about {agent.technique.alpha * known['with a p-value']:.1f} by chance alone at {agent.technique.alpha:g}.",
+        f"The agent found {status['regimes']}{between}, without access to the truth. They agree with it to an "
+        f"adjusted Rand index of {adjusted_rand_score(truth, complete['regime']):.2f}.",
+        f"Of {n_known} exposures of known kinds with a p-value, {known['called novel']} are called novel; "
+        f"at alpha = {alpha:g} about {alpha * n_known:.1f} are expected.",
     ]
     crossed = pd.crosstab(complete["regime"], truth)
     return "\n".join(lines) + f"\n\n{judged.to_string()}\n\n{crossed.to_string()}"
@@ -192,13 +193,13 @@ def by_regime(truth: pd.Series, complete: pd.DataFrame, regions: Iterable[str], 
     regions : iterable of str
         Names of all regimes.
     unknown : iterable of str
-        Names of those that nobody has seen before.
+        Names of those whose kind is not in the bank.
     """
     counted = pd.DataFrame(
         {"with a p-value": complete["novelty_p"].notna(), "called novel": complete["novel"].eq(True)}
     )
     table = counted.assign(exposures=1).groupby(truth).sum().reindex([*regions], fill_value=0)
-    table.insert(0, "seen before", ["no" if name in set(unknown) else "yes" for name in table.index])
+    table.insert(0, "kind in the bank", ["no" if name in set(unknown) else "yes" for name in table.index])
     return table
 
 

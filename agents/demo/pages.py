@@ -71,6 +71,8 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
         page = opened(WIDE, f"{campaign}/results/{result}")
         for panel in ("g2", "frame", "intensity"):
             page.wait_for_selector(READY.format(panel))
+        page.wait_for_load_state("networkidle")
+        page.wait_for_function("!document.body.innerText.includes('reading')")  # of a series
         page.screenshot(path=images / "page-result.png", full_page=True)
         browser.close()
 

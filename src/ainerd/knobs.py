@@ -106,7 +106,7 @@ class Knob(BaseModel):
         if not low <= then <= high:
             return f"lies outside its range, {low:g} to {high:g}"
         if self.values and then not in self.values:
-            return f"is none of its values, {', '.join(f'{x:g}' for x in self.values)}"
+            return f"is not one of its values, {', '.join(f'{x:g}' for x in self.values)}"
         back = {"any": 0.0, "up": now - then, "down": then - now}[self.direction]
         if back > READBACK * (high - low):
             return f"lies behind {now:g}, and it only goes {self.direction}"

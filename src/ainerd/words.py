@@ -144,7 +144,8 @@ def first_problem(error: "ValidationError", skip: int = 0) -> str:
     """Return the first problem of a validation in one line, with its key without the first `skip` parts."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"][skip:]))
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
 
 
 def labelled(lines: Iterable[tuple[str, str, str]], label_style: str = "dim") -> "Table":

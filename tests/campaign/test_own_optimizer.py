@@ -176,7 +176,7 @@ def test_optimizers_of_others_learn_and_respect_exclusions(make, monkeypatch, ca
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("r2", "'r2' is none of new_regimes, levels, sobol, raster"),
+        ("r2", "'r2' is not one of new_regimes, levels, sobol, raster"),
         ("nowhere:policy", "'nowhere:policy' cannot be loaded: ModuleNotFoundError"),
         (f"{__name__}:BOUNDS", "is not a function"),
     ],

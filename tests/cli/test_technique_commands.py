@@ -109,7 +109,7 @@ def test_doctor_asks_the_technique_of_the_settings(marble):
 @pytest.mark.parametrize(
     ("policy", "problem"),
     [
-        ("best", "'best' is none of new_regimes, levels, sobol, raster, nor module:function"),
+        ("best", "'best' is not one of new_regimes, levels, sobol, raster, or module:function"),
         ("nowhere:best", "'nowhere:best' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
         ("math:pi", "'math:pi' is not a function, nor a class"),
         ("concurrent.futures:Executor.submit", None),
@@ -126,7 +126,7 @@ def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
 @pytest.mark.parametrize(
     ("policy", "problem"),
     [
-        ("best", "'best' is none of new_regimes, levels, sobol, raster, nor module:function"),
+        ("best", "'best' is not one of new_regimes, levels, sobol, raster, or module:function"),
         ("nowhere:best", "'nowhere:best' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
         ("executed:best", None),
     ],

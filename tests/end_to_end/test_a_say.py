@@ -165,7 +165,13 @@ def test_mistakes_at_the_prompt_raise_clear_errors(started):
         "agent.detach() first": lambda: agent.attach(other),
         "no result 'x'": lambda: agent.explain("x"),
         "no run 'nothing' in Tiled": lambda: agent.analyse("nothing"),
-        "bounds must be of sample_x, sample_y": lambda: setattr(agent, "bounds", {"x": (0, 1)}),
+        "bounds need two limits for each of sample_x, sample_y, and for no other: got x": lambda: setattr(
+            agent, "bounds", {"x": (0, 1)}
+        ),
+        "bounds: Input should be a valid dictionary": lambda: setattr(agent, "bounds", (0, 1)),
+        "sample_x = 'a' is not a number": lambda: agent.add("a", 2),
+        "region.sample_x: needs two limits, (low, high), got 3": lambda: agent.exclude(sample_x=3),
+        "an excluded region needs limits of sample_x or sample_y, got none": lambda: agent.exclude("a crack"),
     }.items():
         with pytest.raises((ValueError, KeyError, RuntimeError, TypeError)) as error:
             mistake()

@@ -123,6 +123,8 @@ def test_add_by_name_and_a_removed_call(session):
         agent.exclude_border(1.0)
     with pytest.raises(AttributeError, match="'Agent' object has no attribute 'exclude_boarder'"):
         agent.exclude_boarder(1.0)
+    with pytest.raises(AttributeError, match="no attribute 'explroe', did you mean 'explore'"):
+        agent.explroe(3)
 
 
 def test_a_plan_that_is_not_run_warns(session):

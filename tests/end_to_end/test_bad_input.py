@@ -82,7 +82,8 @@ def test_invalid_documents_are_left_out(session, caplog):
 def test_a_run_of_one_frame_fails(session, last_result):
     session.expect(1)
     row = last_result(expose(session.detector, shutter=session.shutter))
-    assert row["status"] == "failed" and "1 frame(s)" in row["reason"]
+    assert row["status"] == "failed" and "1 frame:" in row["reason"]
+    assert session.agent.explain().startswith("there is no verdict, the analysis failed: ")  # of the newest run
 
 
 @pytest.mark.fault("Frames have another shape than the partition", "The result is failed and names both shapes")

@@ -14,6 +14,7 @@ from bluesky import RunEngineInterrupted
 from ainerd.documents._frames import BLOCK
 from ainerd.plans import expose
 from ainerd.technique import RunInfo
+from ainerd.words import number_of
 from tests.end_to_end.sessions import FRAMES
 
 HOUR = 3600.0
@@ -80,7 +81,8 @@ def test_a_person_ends_a_run(session, take, way):
     if n_frames >= 64:
         assert (row["status"], row["n_frames"]) == ("partial", n_frames)
     else:
-        reason = f"the run ended (abort) with {n_frames} of 100 frames: {n_frames} frame(s): a map needs at least 64"
+        came = number_of(n_frames, "frame")
+        reason = f"the run ended (abort) with {n_frames} of 100 frames: {came}: a map needs at least 64"
         assert (row["status"], row["reason"]) == ("failed", reason)
 
 

@@ -14,6 +14,7 @@ from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.runs import Spool
 from ainerd.server import connect
+from ainerd.words import rendered
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
 
@@ -77,6 +78,7 @@ def test_runs_and_results_wait_on_disk_while_tiled_is_away(beamline):
     assert agent.drain()
     kept = sorted((settings.storage.directory / "unwritten" / "results").glob("*.jsonl"))
     assert [path.stem.partition("-")[2] for path in kept] == [uid for uid, _ in away]
+    assert "does not answer" in (text := rendered(agent)) and "2 runs to be analysed" in text
     servers.append(start_server(settings.storage.directory.parent, PORT)[0])
     last, _ = take()
     until(lambda: agent.drain() and not agent.health()["kept"])  # a server that has just come may be slow to answer

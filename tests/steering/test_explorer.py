@@ -257,7 +257,7 @@ def test_changed_bounds_keep_the_results():
     y = drawn.axes["sample_y"]
     assert drawn.unexplored[y > 6].mean() > 2 * drawn.unexplored[y < 4].mean()
     assert max(measure(explorer)["sample_y"] for _ in range(4)) > 8  # to where nothing was measured
-    with pytest.raises(ValueError, match="bounds must be of sample_x, sample_y"):
+    with pytest.raises(ValueError, match="for each of sample_x, sample_y, and for no other: got sample_x$"):
         explorer.bounds = {"sample_x": (0.0, 10.0)}
 
 

@@ -60,8 +60,8 @@ def test_the_edge_is_the_distance_to_the_nearest_limit():
         ({"x": (1.0, 1.0)}, [], "'x' have no width"),
         ({"x": (0.0, np.nan)}, [], "no width"),
         ({"x": (0.0, np.inf)}, [], "no width"),
-        ({"x": (0.0, 1.0)}, [{"y": (0.0, 1.0)}], "takes limits of x"),
-        ({"x": (0.0, 1.0)}, [{}], "takes limits of x"),
+        ({"x": (0.0, 1.0)}, [{"y": (0.0, 1.0)}], "needs limits of x"),
+        ({"x": (0.0, 1.0)}, [{}], "needs limits of x"),
         ({"x": (0.0, 1.0)}, [{"x": (1.0, 0.0)}], "wrong way round"),
     ],
 )
@@ -135,9 +135,9 @@ def test_a_position_is_refused_with_the_reason():
 
     assert objection(1.0, 18.0, 300.0) is None and objection(5.0, -2.0, 400.0) is None
     assert "lies outside the bounds" in objection(1.0, 18.1, 300.0)
-    assert objection(4.0, 0.0, 300.0) == "holder = 4 is none of its values, 1, 2, 5"
+    assert objection(4.0, 0.0, 300.0) == "holder = 4 is not one of its values, 1, 2, 5"
     assert objection(2.0, 3.5, 300.0).endswith("lies in an excluded region")
-    with pytest.raises(ValueError, match="hold none of its values"):
+    with pytest.raises(ValueError, match="contain none of its values"):
         Window({"holder": (2.5, 4.5), "x": (0, 1), "t": (300, 400)}, knobs=KNOBS)
     part = Window({"holder": (1.5, 6.0), "x": (0, 1), "t": (300, 400)}, knobs=KNOBS)
     assert part.grid["holder"] == pytest.approx([2, 5])

@@ -67,7 +67,7 @@ def test_the_path_has_a_direction(scene):
 
 def test_the_name_of_a_regime_follows_the_verdict(scene):
     labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
-    assert labels[:2] == ["regime 0: like ageing", "regime 1: new (least unlike flow)"]
+    assert labels[:2] == ["regime 0: like ageing", "regime 1: new (nearest kind: flow)"]
 
 
 def overlaps(figure, monkeypatch):

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -368,7 +369,7 @@ class Observer:
 
     @bounds.setter
     def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        self._apply(commands.SetBounds, bounds=dict(bounds))
+        self._apply(commands.SetBounds, bounds=bounds)
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
@@ -482,10 +483,10 @@ class Observer:
         details : bool
             Whether to add the statistics: p-values, the model of g2, and so on.
         """
-        keys = self.results.embeddings().index
-        if run is None and not len(keys):
-            return "there is no complete result yet"
-        key = str(keys[-1]) if run is None else self.results.key(run)
+        ended = self.results.table().query("status != 'computing'").index
+        if run is None and not len(ended):
+            return "there is no result yet"
+        key = str(ended[-1]) if run is None else self.results.key(run)
         return Sentences(self.results.explain(key, details=details))
 
     def why(self, run: str | float) -> Sentences:
@@ -564,8 +565,10 @@ class Observer:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError; of a removed call it names the new one."""
-            raise AttributeError(REMOVED.get(name, f"{type(self).__name__!r} object has no attribute {name!r}"))
+            """Raise AttributeError, with the name that was probably meant; of a removed call it names the new one."""
+            close = get_close_matches(name, dir(self), 1)
+            hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
+            raise AttributeError(REMOVED.get(name, f"{type(self).__name__!r} object has no attribute {name!r}{hint}"))
 
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]
@@ -573,7 +576,8 @@ class Observer:
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        backlog = self._analysis.worker.backlog
+        health = self._analysis.worker.health()
+        backlog = health["backlog"] + health["kept"]
         return status_panel({"tiled": self._uri, "away": AWAY, "backlog": backlog, "busy": activity()})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:

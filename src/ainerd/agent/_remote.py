@@ -175,7 +175,7 @@ class _Remote:
                 node = AgentNode(self.store.container, self.agent)
                 if state := node.state():
                     return node, state
-        raise RuntimeError(f"no agent came in {self.timeout_s:g} s: is `ainerd watch` running on this catalogue?")
+        raise RuntimeError(f"no agent came in {self.timeout_s:g} s: is `ainerd watch` running on this catalog?")
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
         """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""

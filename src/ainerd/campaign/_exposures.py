@@ -101,7 +101,7 @@ class ExposureChoice:
         transmissions = self.options.transmissions
         if min(transmissions) > APART * max(transmissions):
             given = ", ".join(f"{each:g}" for each in transmissions)
-            raise ValueError(f"a test of the beam wants a transmission of at most {APART:g} of another, not {given}")
+            raise ValueError(f"a test of the beam needs a transmission of at most {APART:g} times another, got {given}")
         left = self.book.left(position)
         proposed = self._proposer.propose(self._place(position), left)
         for high in transmissions:

@@ -68,7 +68,7 @@ def policy_of(steering: Steering, *, runs: bool = True) -> Any:
     others = {each.name: each for each in entry_points(group=GROUP)}
     if name not in others and ":" not in name:
         known = ", ".join([*POLICIES, *others])
-        raise ValueError(f"steering.policy: {name!r} is none of {known}, nor module:function")
+        raise ValueError(f"steering.policy: {name!r} is not one of {known}, or module:function")
     entry = others.get(name, EntryPoint(name, name, GROUP))
     package = entry.value.partition(":")[0].partition(".")[0]
     try:

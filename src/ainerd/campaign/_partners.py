@@ -17,7 +17,7 @@ class Partners:
     Parameters
     ----------
     store : ResultStore
-        Any store of the catalogue. It reads the results of all agents once, and later only new ones.
+        Any store of the catalog. It reads the results of all agents once, and later only new ones.
     names : sequence of str
         Actuators. Results without one of them are left out.
     agents : sequence of str

@@ -49,7 +49,7 @@ class Proposals:
             if (first := self._history.first) is not None:
                 return first
             self._propose(self._chosen(1)[0])
-        raise ValueError("other sessions are to measure at each position that was chosen")
+        raise ValueError("other sessions measure at every position that was chosen")
 
     def _propose(self, suggestion: dict[str, Any], why: str = "") -> None:
         """Propose a suggestion; `why` it replaces the one that waits."""

@@ -45,7 +45,7 @@ def check(
 
 
 def doctor(
-    results: Annotated[bool, typer.Option("--results", help="Check every result in the catalogue too.")] = False,
+    results: Annotated[bool, typer.Option("--results", help="Check every result in the catalog too.")] = False,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,

@@ -146,7 +146,7 @@ def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
         for finding in built.check():
             yield Finding(finding.subject, finding.state, finding.remedy)
     except Exception as error:  # code of a third party
-        yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
+        yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
     yield from _steering(settings, load)
 
 

@@ -128,7 +128,7 @@ class _Flight:
         end = time.monotonic() + STOP_S
         while not self.done and time.monotonic() < end:
             yield from bps.sleep(STEP_S)
-        return None if self.done else f"it was told to, and had not ended {STOP_S:g} s later"
+        return None if self.done else f"it was stopped, and had not ended {STOP_S:g} s later"
 
     def _end(self, error: BaseException | None) -> None:
         with self._lock:

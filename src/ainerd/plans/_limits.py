@@ -68,7 +68,7 @@ def _named(actuator: Any, position: Mapping[str, Any]) -> Iterator[None]:
     """Turn any error of an actuator's check into a ValueError that names actuator and position."""
     x = position[actuator.name]
     if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
-        raise ValueError(f"{actuator.name} cannot go to {x!r}: that is no position")
+        raise ValueError(f"{actuator.name} cannot go to {x!r}, which is not a position")
     try:
         yield
     except NoEventLoop:

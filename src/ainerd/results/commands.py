@@ -6,7 +6,7 @@ A command waits in Tiled as a node below that of the agent, until the agent has 
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -40,6 +40,12 @@ def _was_sent(stamp: str) -> str:
     return stamp
 
 
+def _two(limits: Any) -> Any:
+    if not isinstance(limits, Sequence) or len(limits) != 2:
+        raise ValueError(f"needs two limits, (low, high), got {limits!r:.40}")
+    return limits
+
+
 Number = Annotated[
     float,
     Field(strict=True, allow_inf_nan=False, ge=-FARTHEST, le=FARTHEST),
@@ -48,7 +54,7 @@ Number = Annotated[
 Text = Annotated[str, Field(max_length=LONGEST)]
 Label = Annotated[str, Field(max_length=LONGEST_NAME)]
 Position = Annotated[dict[Label, Number], Field(max_length=20)]
-Box = Annotated[dict[Label, tuple[Number, Number]], Field(max_length=20)]
+Box = Annotated[dict[Label, Annotated[tuple[Number, Number], BeforeValidator(_two)]], Field(max_length=20)]
 # Fields of a command's node that are not the command's own.
 _OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by", "seal")
 
@@ -95,7 +101,9 @@ def check_position(position: Mapping[str, float], bounds: Mapping[str, tuple[flo
     if set(position) != set(bounds):
         raise ValueError(f"a position has {', '.join(bounds)}, got {', '.join(position) or 'nothing'}")
     for name, (low, high) in bounds.items():
-        if not isinstance(x := position[name], int | float) or not low <= x <= high:
+        if not isinstance(x := position[name], int | float):
+            raise ValueError(f"{name} = {x!r} is not a number")
+        if not low <= x <= high:
             raise ValueError(f"{name} = {x} lies outside its bounds ({low:g}, {high:g})")
     return {name: float(position[name]) for name in bounds}
 

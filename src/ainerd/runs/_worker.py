@@ -311,7 +311,7 @@ class Delivery:
         elif self._spool.is_away:
             with suppress(Exception):  # raised again when the run is analysed
                 run(name, doc)
-            self._refusal = "it did not answer before" if run.has_frames else None
+            self._refusal = "it has not answered since an earlier run" if run.has_frames else None
         else:
             try:
                 self.state(name, doc)

@@ -206,7 +206,8 @@ class Explorer(Windowed):
             if (objection := self.window.objection(position)) is not None:
                 raise ValueError(objection)
             if not self.window.onward(position[None], visited)[0]:
-                raise ValueError(f"{self.window.text(position)} needs a knob to go back that only goes one way")
+                why = "a knob that goes only one way would go back"
+                raise ValueError(f"{self.window.text(position)} cannot be reached: {why}")
         return [
             self._propose(
                 self._survey(),

@@ -144,7 +144,7 @@ class Window:
             return f"{self.text(position)} lies outside the bounds {self.bounds}"
         for name, x, values in zip(self.names, position * self.scale, self._values, strict=True):
             if values.size and not np.isclose(values, x).any():
-                return f"{name} = {x:g} is none of its values, {', '.join(f'{each:g}' for each in values)}"
+                return f"{name} = {x:g} is not one of its values, {', '.join(f'{each:g}' for each in values)}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
 
     def text(self, position: NDArray[np.float64]) -> str:
@@ -166,7 +166,8 @@ class Window:
     def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
         """Return a window with these limits and exclusions; this one if nothing changes."""
         if set(bounds) != set(self.names):
-            raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
+            got = ", ".join(bounds) or "nothing"
+            raise ValueError(f"bounds need two limits for each of {', '.join(self.names)}, and for no other: got {got}")
         window = Window({name: bounds[name] for name in self.names}, excluded, self._unit, self.knobs)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
@@ -192,7 +193,7 @@ class Window:
         values = self.knobs[name].values if name in self.knobs else ()
         within = [x for x in values if low <= x <= high]
         if values and not within:
-            raise ValueError(f"bounds of {name!r} hold none of its values: ({low}, {high})")
+            raise ValueError(f"bounds of {name!r} contain none of its values: ({low}, {high})")
         return within
 
     def _axes(self, width: NDArray[np.float64]) -> list[NDArray[np.float64]]:
@@ -211,10 +212,11 @@ class Window:
     def _checked(self, box: Box) -> dict[str, tuple[float, float]]:
         unknown = set(box) - set(self.names)
         if unknown or not box:
-            raise ValueError(f"an excluded region takes limits of {', '.join(self.names)}, got {dict(box)}")
+            got = ", ".join(box) or "none"
+            raise ValueError(f"an excluded region needs limits of {' or '.join(self.names)}, got {got}")
         limits = {name: (float(low), float(high)) for name, (low, high) in box.items()}
         if not all(low <= high for low, high in limits.values()):
-            raise ValueError(f"an excluded region has its limits the wrong way round: {limits}")
+            raise ValueError(f"the limits of an excluded region are the wrong way round: {limits}")
         return limits
 
 

@@ -430,7 +430,7 @@ def _check_regimes(grouping: Regimes, z: NDArray[np.float32]) -> None:
         is_array = isinstance(labels, np.ndarray) and labels.shape == (len(z),) and labels.dtype == np.int64
         require(is_array, f"{name} of {len(z)} embedding(s) must be int64 of shape ({len(z)},)")
         unknown = sorted({*labels.tolist()} - known - {-1})
-        require(labels.min() >= -1 and not unknown, f"{name} says regime {unknown}, which is none of the labels")
+        require(labels.min() >= -1 and not unknown, f"{name} has regime {unknown}, which is not among the labels")
     require(grouping.n_regimes == len(known), f"n_regimes is {grouping.n_regimes}, the labels have {len(known)}")
     low, high = grouping.supported_range
     require(0 <= low <= high, f"supported_range must be (fewest, most), got {grouping.supported_range}")

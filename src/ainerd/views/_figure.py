@@ -282,7 +282,7 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="p (small: novel)")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
-    _style.discs(axes, runs[runs["p"].notna()], "number", "p", size=90)
+    _style.discs(axes, runs[runs["p"].notna()], "number", "p", size=110)
     failed = runs[~runs["done"]]
     axes.scatter(failed["number"], np.full(len(failed), 1.25), marker="x", s=36, color="0.25", zorder=3)
     unclaimed = runs[runs["done"] & runs["p"].isna()]

@@ -163,8 +163,8 @@ def _reasons(lag: Floats, v: Floats, e: Floats, w: Floats) -> tuple[str, ...]:
             for i in np.flatnonzero(over > np.maximum(most, 1)):
                 side, ends = "above" if scores[i] > 0 else "below", lag[band[[0, -1]]]
                 reasons[good[i]] = (
-                    f"g2{name} at lags of {ends[0]:.3g} to {ends[1]:.3g} is {abs(scores[i]):.1f} scatters {side} the "
-                    f"median of {m} repeats, the limit is {limit:.1f}"
+                    f"g2{name} at lags of {ends[0]:.3g} to {ends[1]:.3g} is {abs(scores[i]):.1f} times the scatter "
+                    f"{side} the median of {m} repeats; the limit is {limit:.1f}"
                 )
             most = np.fmax(most, over)
     return tuple(map(str, reasons))

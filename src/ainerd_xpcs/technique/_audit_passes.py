@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ainerd.words import number_of
 from ainerd_xpcs.numerics import (
     NORMAL,
     Audit,
@@ -76,7 +77,7 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
     good = np.ones(n_frames, bool)
     good[np.concatenate([*left.frames.values()])] = False
     if good.sum() < FEWEST_FRAMES:
-        raise ValueError(f"{good.sum()} good frame(s): an audit needs at least {FEWEST_FRAMES}")
+        raise ValueError(f"{number_of(int(good.sum()), 'good frame')}: an audit needs at least {FEWEST_FRAMES}")
     before = "left out by ainerd already: "
     findings: Findings = [
         (f"frame {t}", "all", np.nan, np.nan, before + why) for why, x in left.frames.items() for t in x

@@ -8,6 +8,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.words import rounded
@@ -109,7 +110,7 @@ class Average:
         chi2 = repeats.chi2[np.isfinite(repeats.chi2)]
         if chi2.size:
             ends = f"{chi2.min():.2g}" + (f" to {chi2.max():.2g}" if chi2.size > 1 else "")
-            out.append(f"repeats differ by their own errors times the root of {ends} (χ² per degree of freedom)")
+            out.append(f"χ² per degree of freedom of the repeats is {ends} (1 if they differ by their errors alone)")
         return [*out, *self._damage()]
 
     def _damage(self) -> Iterator[str]:
@@ -177,6 +178,8 @@ class Average:
             axes.axhline(1, lw=1, color="0.7")
             axes.set_ylabel(label)
         of_counts.set_xlabel(self.dose_name)
+        if (self.dose == np.round(self.dose)).all():
+            of_counts.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def write(self, path: Path) -> None:
         """Write the average as `ainerd analyze` writes curves, and the repeats in the group ``repeats``."""

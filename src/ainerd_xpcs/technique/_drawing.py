@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ainerd.words import SINCE, rounded
@@ -17,6 +18,7 @@ C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
 GAP = 4  # pixels between maps
 LIMITS = (1.0, 99.5)  # percentiles drawn black and white
+OUTLINE = withStroke(linewidth=1.5, foreground="black")  # of the numbers of maps
 BEAM = {
     "mean_frame": {"mean_frame"},
     "saxs": {"saxs", "saxs_q"},
@@ -130,7 +132,8 @@ def _draw_maps(figure: Any, axes: Any, maps: NDArray[Any], duration_s: float | N
     step = maps.shape[1] + GAP
     for k, name in enumerate(names):
         row, column = divmod(k, COLUMNS)
-        axes.text((column + 0.04) * step, (row + 0.04) * step, name, color="white", va="top", fontsize=7)
+        at = (column + 0.04) * step, (row + 0.04) * step
+        axes.text(*at, name, color="white", va="top", fontsize=7, path_effects=[OUTLINE])
     axes.set_axis_off()
     each = "" if duration_s is None else f", {rounded(duration_s)} s long"
     axes.set_title(f"$C_2(t_1, t_2)$ of each bin{each}: time up and to the right")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
+from ainerd.words import number_of
 from ainerd_xpcs.numerics import (
     LEFT_OVER,
     Events,
@@ -222,7 +223,7 @@ class ExposureAnalysis(RunAnalysis):
             raise AnalysisError(str(error)) from error
         technique, n_frames = self._technique, self._reducer.n_pushed
         if n_frames < FEWEST_FRAMES:
-            raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+            raise AnalysisError(f"{number_of(n_frames, 'frame')}: a map needs at least {FEWEST_FRAMES}")
         assert self._screen is not None  # it passed these frames on
         left_out, photons = self._screen.left_out, self._photons()
         if not photons.any():

@@ -1,4 +1,4 @@
-"""Two-time maps that other programs computed, as runs with results in a catalogue: ``ainerd ingest``.
+"""Two-time maps that other programs computed, as runs with results in a catalog: ``ainerd ingest``.
 
 A run stands for a file: its uid is made of the SHA-256 of the content, so a copy under another name is the same run.
 Its documents contain the metadata of the file; the maps, in the size of the agent's own, are in the result.
@@ -34,7 +34,7 @@ def ingest(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write files with two-time maps of other programs into a catalogue, as runs with results, and find their regimes.
+    """Write files with two-time maps of other programs into a catalog, as runs with results, and find their regimes.
 
     A file is known by its content, and written once: the same command continues after an interruption.
     """

@@ -16,6 +16,12 @@ OVER_Q = (
     "tau_half_s", "tau_half_s_err", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
 LAW, LIMIT = "#D55E00", "#999999"
+MARKS = (
+    ("tau_s_or", "D", "◇ of a model that fits as well"),
+    ("tau_half_s", "X", "crosses: falls to a half"),
+    ("tau_s_above", "^", "▵ lower limit"),
+    ("tau_s_below", "v", "▿ upper limit"),
+)
 
 
 def draw_over_q(
@@ -49,7 +55,7 @@ def draw_over_q(
             middle = [np.exp(np.average(np.log(x[seen]), weights=weight)) for x in (q, tau)]
             if law.get("q_exponent") is not None:
                 n = law["q_exponent"]
-                label = f"q^−n, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
+                label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
                 times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
             _draw_guides(times, ends, *middle)
         times.set_xscale("log")
@@ -83,7 +89,7 @@ def draw_many_over_q(
         order = np.argsort(q)
         times.plot(q[order], tau[order], lw=0.6, **style)
         times.errorbar(q, tau, columns["tau_s_err"], fmt="o", ms=3, lw=0.8, **style)
-        for other, marker in (("tau_s_or", "D"), ("tau_half_s", "X"), ("tau_s_above", "^"), ("tau_s_below", "v")):
+        for other, marker, _ in MARKS:
             times.plot(q, columns[other], marker, ms=5, mfc="none", **style)
         shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=3, lw=0.8, **style)
         points += [(x, y) for x, y in zip(q, tau, strict=True) if x > 0 and np.isfinite(y)]
@@ -93,8 +99,9 @@ def draw_many_over_q(
         _draw_guides(times, np.array([all_q.min(), all_q.max()]) * (0.95, 1.05), *middle)
         times.legend(fontsize=7)
     shapes.axhline(1, lw=1, color="0.7")
-    marks = "▵ and ▿ are limits of τ, ◇ fits as well, crosses fall to a half"
-    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=f"{len(series)} exposures; {marks}")
+    marks = [text for other, _, text in MARKS if any(np.isfinite(columns[other]).any() for _, columns in series)]
+    title = f"{len(series)} exposures" + (f"; {', '.join(marks)}" if marks else "")
+    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=title)
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)
     return [times, shapes]
@@ -103,4 +110,4 @@ def draw_many_over_q(
 def _draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:
     """Draw the slopes of diffusion and of ballistic motion through a point."""
     for slope, style in ((2, "--"), (1, ":")):
-        axes.plot(ends, tau * (ends / q) ** -slope, style, lw=1, color="0.7", label=f"q^−{slope}")
+        axes.plot(ends, tau * (ends / q) ** -slope, style, lw=1, color="0.7", label=f"$q^{{-{slope}}}$")

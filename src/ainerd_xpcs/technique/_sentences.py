@@ -67,9 +67,10 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         low, high = rounded(values["tau_s_above"]), rounded(values["tau_s_below"])
         yield f"the relaxation time lies between {low} and {high} s"
     elif "tau_s_above" in values:
-        yield f"it does not decay within the exposure: the relaxation time is above {rounded(values['tau_s_above'])} s"
+        low = rounded(values["tau_s_above"])
+        yield f"the correlation does not decay fully within the exposure: the relaxation time is above {low} s"
     elif "tau_s_below" in values:
-        yield f"it decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
+        yield f"the correlation decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
     yield from _without_model(values)
@@ -80,19 +81,19 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if "contrast" in values:
         yield f"the contrast is {_with_error(values, 'contrast')}"
     if values.get("plateau"):
-        yield f"{100 * values['plateau']:.0f} % of it does not decay"
+        yield f"a static share of {100 * values['plateau']:.0f} % does not decay"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
         yield "the bins differ: see the table bins"
 
 
 def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
     """Give the times at which g2 - 1 has fallen to a half and to 1/e², and the share that is left."""
-    levels = (("tau_half_s", "a half of its value at the first lags"), ("tau_e2_s", "1/e² of it"))
+    levels = (("tau_half_s", "half of its first value"), ("tau_e2_s", "1/e² of it"))
     falls = [f"to {level} {when}" for name, level in levels if (when := _when(values, name))]
     if falls:
-        yield f"g2 - 1 falls {', '.join(falls)}"
+        yield f"the correlation g2 - 1 falls {', '.join(falls)}"
     if "g2_left" in values:
-        yield f"{_with_error(values, 'g2_left')} of it is left at the last lags"
+        yield f"at the last lags {_with_error(values, 'g2_left')} of its first value is left"
 
 
 def _when(values: Mapping[str, Any], name: str) -> str:
@@ -105,17 +106,17 @@ def _when(values: Mapping[str, Any], name: str) -> str:
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
-    flows = "all directions together fit a flow of" if "no_tau" in values else "it flows at"
-    for name, label in (("velocity_nm_s", flows), ("velocity_spread_nm_s", "velocities in it differ by")):
+    flows = "all directions together fit a flow of" if "no_tau" in values else "the sample flows at"
+    for name, label in (("velocity_nm_s", flows), ("velocity_spread_nm_s", "velocities in the sample differ by")):
         if name in values:
             direction = f", along {_with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
             yield f"{label} {_with_error(values, name, 'nm/s')}{direction}"
     if "anisotropy" in values:
-        yield f"it relaxes fastest along {_with_error(values, 'anisotropy_direction_deg', 'degrees')}"
+        yield f"the sample relaxes fastest along {_with_error(values, 'anisotropy_direction_deg', 'degrees')}"
     if "ageing_exponent" in values:
-        yield f"it becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
+        yield f"the sample becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
     if "q_exponent" in values:
-        yield "the relaxation time falls with q as a power law" if values["q_exponent"] > 0 else "it grows with q"
+        yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
 
 def _cycles(values: Mapping[str, Any]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from ainerd.technique import (
     RunInfo,
     Technique,
 )
+from ainerd.words import number_of
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
@@ -57,7 +58,7 @@ NAMED = {
 CYCLES, SHEAR_RATE = 2, 1  # versions of the numbers of cycles, and of steady shear
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
-COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
+COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
 
 
 class _Compiling(Listener):
@@ -269,7 +270,7 @@ class RheoXPCS(Technique):
             key = "name its configuration key in [detector] frame_time_s"
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
         if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
-            raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+            raise AnalysisError(f"{number_of(run.n_frames, 'frame')}: a map needs at least {FEWEST_FRAMES}")
 
     def pace(self, summary: Mapping[str, Any]) -> Pace:
         """Return relaxation time or limits, contrast and counts of an exposure."""

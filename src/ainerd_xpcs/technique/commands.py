@@ -99,10 +99,10 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
     n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 7600,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
-    regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
+    regime: Annotated[list[int] | None, typer.Option(help="Count measured runs of this regime as known.")] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(help="Take this result for known: number of its scan, or first characters of its key."),
+        typer.Option(help="Count this result as known: number of its scan, or first characters of its key."),
     ] = None,
     on: On = None,
     tiled: Tiled = None,

@@ -300,7 +300,7 @@ function G2({ path, result, bin, bins }) {
     h(
       "p",
       { className: "soft" },
-      `${bin === null ? "mean of all bins; the fit is to all together" : `bin ${bin + 1}, all others faint`}. ${text}`,
+      `${bin === null ? "mean of all bins, one fit to all" : `bin ${bin + 1}, all others faint`}: ${text}`,
     ),
     h(Plot, { ...drawn, label: `g2 over tau. ${text}`, name: "g2" }),
   );
@@ -342,8 +342,8 @@ function sentence(fit) {
   const [above, below] = limits(fit, "tau_s");
   const half = withoutModel(fit);
   if (above && below) return `the relaxation time lies between ${above} and ${below}${half}`;
-  if (above) return `it does not decay within the exposure: the relaxation time is above ${above}${half}`;
-  if (below) return `it decays within a frame: the relaxation time is below ${below}${half}`;
+  if (above) return `the correlation does not decay fully within the exposure: the relaxation time is above ${above}${half}`;
+  if (below) return `the correlation decays within a frame: the relaxation time is below ${below}${half}`;
   return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}${half}`;
 }
 
@@ -355,7 +355,7 @@ function withoutModel(fit) {
   const [above, below] = limits(fit, "tau_half_s");
   const known = Number.isFinite(fit.tau_half_s) && `at ${withError(fit.tau_half_s, fit.tau_half_s_err, "s")}`;
   const when = known || (above && below && `between ${above} and ${below}`) || (above && `after more than ${above}`);
-  return when || below ? `. g2 - 1 falls to a half ${when || `before ${below}`}` : "";
+  return when || below ? `; g2 - 1 falls to half ${when || `before ${below}`}` : "";
 }
 
 /** A chart of the values that `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */

@@ -69,7 +69,7 @@ def test_a_wrong_repeat_is_left_out_and_named(m, k):
     g2[4] = repeats(1, k, 9, tau=15.0)[0]
     mean = average_repeats(LAG, g2, np.full_like(g2, NOISE / 30))
     assert not mean.kept[4] and mean.kept.sum() >= 0.97 * (m - 1)
-    assert "scatters below the median" in mean.reasons[4] and mean.reasons[0] == ""
+    assert "times the scatter below the median" in mean.reasons[4] and mean.reasons[0] == ""
     np.testing.assert_allclose(mean.g2, g2[mean.kept].mean(0))
 
 
@@ -142,7 +142,8 @@ def test_a_repeat_is_left_out_at_the_limit_of_its_scatters(m, k, side, share):
     assert mean.kept.all() == (share < 1)
     if share > 1:
         (reason,) = filter(None, mean.reasons)
-        where = f"scatters {'below' if side < 0 else 'above'} the median of {m} repeats, the limit is {limit:.1f}"
+        to = "below" if side < 0 else "above"
+        where = f"times the scatter {to} the median of {m} repeats; the limit is {limit:.1f}"
         assert reason.startswith(f"g2{' of bin 1' * (k > 1)} at lags of 1 to ") and reason.endswith(where)
 
 

@@ -155,6 +155,8 @@ def test_results_on_a_server_are_averaged(store):
     text = " ".join(mean.sentences())
     assert "the intensity has a trend, -52.2 % from the smallest to the largest dose" in text and "damage" in text
     assert mean.dose.tolist() == [10.0 * i for i in range(8)]
+    numbered = next(axes for axes in store.average([1, 2, 3]).plot().axes if axes.get_ylabel() == "τ / τ of the mean")
+    assert not (numbered.get_xticks() % 1).any()
 
 
 def test_results_that_cannot_be_averaged_are_refused(store):
@@ -182,11 +184,12 @@ def test_many_results_are_drawn_over_q(store):
         known = np.column_stack([Q, np.append(np.nan, (1 + i) * TAU_S[1:])])
         assert any(np.array_equal(xy, known, equal_nan=True) for xy in lines)
         assert any(line.get_marker() == "^" and line.get_ydata()[0] == 5.0 + i for line in times.lines)
-    guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("q^")}
-    for name, slope in (("q^−2", -2), ("q^−1", -1)):
+    guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("$q^")}
+    for name, slope in (("$q^{-2}$", -2), ("$q^{-1}$", -1)):
         (x, y), (u, v) = guides[name]
         assert np.log(v / y) / np.log(u / x) == pytest.approx(slope)
     assert times.get_xscale() == times.get_yscale() == "log" and bar.get_ylabel() == "dose"
+    assert times.get_title() == "8 exposures; ▵ lower limit"  # other marks are not drawn
     with pytest.raises(ValueError, match="a result is given twice"):
         store.plot([1, 1])
     with pytest.raises(KeyError):

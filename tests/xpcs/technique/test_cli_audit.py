@@ -114,7 +114,7 @@ def test_few_bins_are_not_compared(tmp_path):
         (["run.h5", "--roi", "bins.npy", "--frames", "9"], "are for events, .bin or .imm"),
         (["qmap.hdf", "--roi", "qmap.hdf"], "qmap.hdf has no frames at 'entry/data'"),
         (["notes.txt"], "notes.txt"),
-        (["short.h5", "--roi", "bins.npy"], "short.h5: 9 good frame(s): an audit needs at least 64"),
+        (["short.h5", "--roi", "bins.npy"], "short.h5: 9 good frames: an audit needs at least 64"),
     ],
 )
 def test_wrong_input_is_one_line(folder, monkeypatch, capsys, arguments, message):

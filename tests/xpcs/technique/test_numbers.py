@@ -77,8 +77,8 @@ def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
     for name, level in (("tau_half_s", 0.5), ("tau_e2_s", np.exp(-2))):
         fallen = fine[(decay < level * first).argmax()]
         assert abs(known[name] - fallen) < 3 * known[f"{name}_err"] < 0.3 * fallen
-    assert f"g2 - 1 falls to a half of its value at the first lags at {known['tau_half_s']:.3g}" in text
-    assert "of it is left at the last lags" in text and "in a decade of lags" in details(known)[1]
+    assert f"the correlation g2 - 1 falls to half of its first value at {known['tau_half_s']:.3g}" in text
+    assert "of its first value is left" in text and "in a decade of lags" in details(known)[1]
 
 
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
@@ -97,8 +97,8 @@ def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
     assert tau_cell({"no_tau": "no model fits g2", "tau_half_s_above": 9.0}) == "no model fits g2; half at > 9"
     assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.3 ± 0.02"}
     values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0, "tau_e2_s_above": 9.0}
-    falls = "g2 - 1 falls to a half of its value at the first lags between 1 and 2 s, to 1/e² of it after more than 9 s"
-    assert sentences(values) == ["no relaxation time is given: no model fits g2", falls]
+    falls = "falls to half of its first value between 1 and 2 s, to 1/e² of it after more than 9 s"
+    assert sentences(values) == ["no relaxation time is given: no model fits g2", f"the correlation g2 - 1 {falls}"]
 
 
 def test_figures_mark_where_g2_falls_to_a_half():
