@@ -114,7 +114,7 @@ def call_before_exit(function: Callable[..., object], *arguments: object) -> Non
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system: glibc keeps what lies between blocks in use. This takes some milliseconds."""
+    """Give freed memory back to the system, in some milliseconds: glibc keeps what lies between blocks in use."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:  # of glibc alone
         trim(0)
