@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
 MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
 BEHIND_S = 30.0  # a longer lag is logged
-RELEASE_EVERY = 50  # runs after which freed memory is given back
+RELEASE_EVERY = 10  # runs after which freed memory is given back
 
 
 class Worker:
