@@ -35,6 +35,22 @@ def test_a_function_is_called_at_the_end_while_threads_can_be_started():
     assert (done.stdout, done.returncode) == ("LATE\n", 0), done.stderr
 
 
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_freed_memory_between_blocks_in_use_is_given_back():
+    code = """
+from pathlib import Path
+from ainerd.processes import release_memory
+def resident(): return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+blocks = [bytearray(60_000) for _ in range(2000)]
+blocks = blocks[::20]
+before = resident()
+release_memory()
+print(before - resident() > 80e6)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
     other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
     with hdf5_files.hdf5_lock:

@@ -29,20 +29,34 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def scan_text(scan_id: Any, event: Any = None) -> str:
-    """Return the number of a scan as text: 12, and 12.2 for its second event.
+def scan_text(scan_id: Any, event: Any = None, file: Any = None) -> str:
+    """Return the number of a scan as text: 12, and 12.2 for its second event; of a run without one its result file.
 
     Examples
     --------
-    >>> scan_text(12), scan_text(12, 2)
-    ('12', '12.2')
+    >>> scan_text(12), scan_text(12, 2), scan_text(None, file="run_7.hdf")
+    ('12', '12.2', 'run_7.hdf')
     """
     import pandas as pd
 
     if pd.isna(scan_id):
-        return "?"
+        return printable(file) if isinstance(file, str) and file else "?"
     is_later = not pd.isna(event) and int(event) > 1
     return f"{int(scan_id)}.{int(event)}" if is_later else str(int(scan_id))
+
+
+def run_text(scan_id: Any, event: Any = None, file: Any = None) -> str:
+    """Return the name of a run in a sentence: that of its scan, or its result file.
+
+    Examples
+    --------
+    >>> run_text(12, 2), run_text(None, file="run_7.hdf")
+    ('scan 12.2', 'run_7.hdf')
+    """
+    import pandas as pd
+
+    text = scan_text(scan_id, event, file)
+    return text if pd.isna(scan_id) and text != "?" else f"scan {text}"
 
 
 def coordinate(x: float) -> str:

@@ -238,7 +238,7 @@ def _verdict(key: str, row: Any, motors: Sequence[str], names: Mapping[tuple[str
     p, regime = known.get("novelty_p"), int(known["regime"]) if "regime" in known else None
     verdict = {
         "key": key,
-        "scan": scan_text(known.get("scan_id"), known.get("event")),
+        "scan": scan_text(known.get("scan_id"), known.get("event"), known.get("file")),
         "time": known["run_time"].isoformat() if "run_time" in known else None,
         "status": known.get("status"),
         "regime": regime,

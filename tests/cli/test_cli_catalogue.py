@@ -153,13 +153,14 @@ def test_status_writes_the_number_of_a_scan_as_others_do(run, catalogue):
     store = ResultStore(server.client()["ainerd"])
     keys = []
     try:
-        for event, text in ((2, "scan 12.2 of "), (1, "scan 12 of "), (None, "scan ? of ")):
-            scan = {} if event is None else {"scan_id": 12, "event": event}
+        names = {"scan 12.2 of ": (2, {}), "scan 12 of ": (1, {}), "scan ? of ": (None, {})}
+        for text, (event, start) in (names | {"last run_7.hdf of ": (0, {"file": "run_7.hdf"})}).items():
+            scan = {"start": start} | ({"scan_id": 12, "event": event} if event else {})
             record = ResultRecord(
                 raw_uid=f"e{event}", run_time=1.7e9, technique="x", agent="events", parameters={}, **scan
             )
             keys.append(store.begin(record))
-            assert text in run("status").output
+            assert text in " ".join(run("status").output.split())
     finally:
         for key in keys:
             store.container["results"].delete_contents(key, recursive=True, external_only=False)

@@ -39,7 +39,7 @@ from ainerd.runs import parameters_of
 from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
-from ainerd.words import first_problem, labelled, number_of, rendered, scan_text
+from ainerd.words import first_problem, labelled, number_of, rendered, run_text, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -537,7 +537,7 @@ class Observer:
             self.results.note(text, raw_uid=uids[0], scan=str(run))
             return
         record = self.results.record(self.results.key(run))
-        scan = scan_text(record.scan_id, record.event)
+        scan = scan_text(record.scan_id, record.event, record.start.get("file"))
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
     def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
@@ -591,8 +591,9 @@ class Observer:
 
     def _announce(self, event: str, text: str, outcome: Outcome) -> None:
         if self._webhook is not None:
-            scan = scan_text(outcome.scan_id, outcome.event)
-            self._webhook.post(event, f"{text} (scan {scan})", scan=scan, run=outcome.raw_uid, result=outcome.key)
+            names = outcome.scan_id, outcome.event, outcome.file
+            of = {"scan": scan_text(*names), "run": outcome.raw_uid, "result": outcome.key}
+            self._webhook.post(event, f"{text} ({run_text(*names)})", **of)
 
 
 def _warm_up(technique: Technique) -> None:

@@ -14,7 +14,7 @@ from ainerd.steering import RowsById, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
 
 _COLUMNS = (
-    "raw_uid", "scan_id", "event", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason",
+    "raw_uid", "scan_id", "event", "file", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason",
     "awaits_regime",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from ainerd.decisions import terms_of
 from ainerd.novelty import Structure
 from ainerd.results import ResultStore, SuggestionRecord, may_pass
 from ainerd.technique import Outcome
-from ainerd.words import named_place, place, printable, scan_text
+from ainerd.words import named_place, place, run_text
 
 logger = logging.getLogger(__name__)
 GONE = "its session had ended"
@@ -175,9 +175,10 @@ class Ledger:
 
         `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
         """
-        scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
-        name = f"{printable(outcome.file)} " if outcome.file else scan
-        where = f"{name}at {self.position_text(outcome.positions, of_file=bool(outcome.file))}"
+        of_file = outcome.scan_id is None and bool(outcome.file)
+        is_named = of_file or outcome.scan_id is not None
+        name = f"{run_text(outcome.scan_id, outcome.event, outcome.file)} " if is_named else ""
+        where = f"{name}at {self.position_text(outcome.positions, of_file=of_file)}"
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
         p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"

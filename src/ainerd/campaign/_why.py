@@ -8,7 +8,7 @@ from ainerd.campaign._campaign import rules_of
 from ainerd.config import Settings
 from ainerd.decisions import events, limits_text, moments, terms_of
 from ainerd.results import AgentNode, ResultStore
-from ainerd.words import number_of, scan_text
+from ainerd.words import number_of, run_text
 
 
 def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str, str]]:
@@ -18,7 +18,7 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     """
     store = ResultStore(ainerd, agent=settings.name)
     record, node = store.record(key), AgentNode(ainerd, settings.name)
-    scan, id = f"scan {scan_text(record.scan_id, record.event)}", record.suggestion_id
+    scan, id = run_text(record.scan_id, record.event, record.start.get("file")), record.suggestion_id
     if id is None:
         raise ValueError(f"{scan} has no suggestion: it was taken by hand")
     rules = rules_of(settings.steering, settings.technique, settings.unit, has_accounts=node.principal() is not None)

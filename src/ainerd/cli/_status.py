@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ANSWER_S = 0.7  # a slower server counts as unreachable
 READ_S = 10.0
 POLL_S = 1.0
-LAST = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "reason")
+LAST = ("scan_id", "event", "file", "run_time", "status", "regime", "novelty_p", "novel", "reason")
 
 
 def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> None:
@@ -234,11 +234,12 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _result(last: dict[str, Any]) -> str:
-    from ainerd.words import scan_text
+    from ainerd.words import run_text
 
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""
     p = f", p = {last['novelty_p']:.2g}" if "novelty_p" in last else ""
     regime = f", regime {last['regime']}" if last.get("regime", -1) >= 0 else ""
     novel = ", novel" if last.get("novel") else ""
     reason = f": {last['reason']}" if "reason" in last else ""
-    return f"scan {scan_text(last.get('scan_id'), last.get('event'))}{when}: {last['status']}{regime}{p}{novel}{reason}"
+    name = run_text(last.get("scan_id"), last.get("event"), last.get("file"))
+    return f"{name}{when}: {last['status']}{regime}{p}{novel}{reason}"

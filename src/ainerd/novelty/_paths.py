@@ -6,7 +6,7 @@ neighbours in it are closer than other exposures, and if the place along the pat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -213,14 +213,15 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     from scipy.stats import spearmanr  # here, because it takes a second to import
 
     z, known = _some(z), {name: _some(x) for name, x in known.items()}
-    along, rng = coordinate(z), np.random.default_rng(0)
-    squares = cdist(z, z, "sqeuclidean")
-    null = np.array([_step(squares, rng.permutation(len(z))) for _ in range(DRAWS)])
-    steady = {}
-    for name, x in known.items():
-        p = (1 + int((null <= _step(squares, np.argsort(x, kind="stable"))).sum())) / (1 + DRAWS)
-        if p <= LEVEL / len(known):
-            steady[name] = _steadiness(along, x)
+    squares, rng = cdist(z, z, "sqeuclidean"), np.random.default_rng(0)
+    steps = np.array([_step(squares, np.argsort(x, kind="stable")) for x in known.values()])
+    smaller, least = np.zeros(len(known)), LEVEL / len(known)
+    for _ in range(DRAWS):
+        smaller += _step(squares, rng.permutation(len(z))) <= steps
+        if ((1 + smaller) / (1 + DRAWS) > least).all():  # p, which further draws do not make smaller
+            return []
+    along, is_order = coordinate(z), (1 + smaller) / (1 + DRAWS) <= least
+    steady = {name: _steadiness(along, known[name]) for name in compress(known, is_order)}
     clearest = max(steady, key=lambda name: steady[name], default=None)
     if clearest is None or steady[clearest] < STEADY:
         return []

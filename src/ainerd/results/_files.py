@@ -15,7 +15,7 @@ from tiled.client.container import Container
 from ainerd.results._nodes import get_ours, result_node
 from ainerd.technique import Average, panels
 from ainerd.technique import load as load_technique
-from ainerd.words import scan_text
+from ainerd.words import run_text
 
 if TYPE_CHECKING:
     import h5py  # not needed by a client that reads through a server
@@ -235,7 +235,7 @@ def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, An
 
 def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None, dose_name: str = "") -> Average:
     """Average results of one technique; ValueError if they are of several, or cannot be averaged."""
-    names = [f"scan {scan_text(each.metadata.get('scan_id'), each.metadata.get('event'))}" for each in results]
+    names = [run_text(*(each.metadata.get(name) for name in ("scan_id", "event", "file"))) for each in results]
     return load_technique(_technique_of(results)).average(results, names, dose, dose_name or "order of the results")
 
 

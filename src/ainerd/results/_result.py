@@ -18,7 +18,7 @@ from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
 from ainerd.results._tables import notes_on
 from ainerd.technique import panels
-from ainerd.words import SINCE, named_place, scan_text
+from ainerd.words import SINCE, named_place, run_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -232,7 +232,7 @@ def since_exposure(
 
 
 def _scan(metadata: Mapping[str, Any]) -> str:
-    return f"scan {scan_text(metadata.get('scan_id'), metadata.get('event'))}"
+    return run_text(metadata.get("scan_id"), metadata.get("event"), metadata.get("file"))
 
 
 def _verdict(metadata: Mapping[str, Any]) -> str:

@@ -285,7 +285,7 @@ def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[s
     status, regime = str(known.get("status", "?")), known.get("regime")
     return {
         "distance": f"{known['distance']:.3g}" if "distance" in known else "",  # of `similar`
-        "scan": scan_text(known.get("scan_id"), known.get("event")),
+        "scan": scan_text(known.get("scan_id"), known.get("event"), known.get("file")),
         "time": _local(known.get("event_time", known.get("run_time"))),
         "sample": str(known.get("sample", "")),
         _position_heading(names, units): ", ".join(coordinate(known[name]) for name in names if name in known),

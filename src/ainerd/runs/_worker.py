@@ -15,6 +15,7 @@ import numpy as np
 
 from ainerd.documents import Document, checked
 from ainerd.jobs import Job, Jobs, activity
+from ainerd.processes import release_memory
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
 MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
 BEHIND_S = 30.0  # a longer lag is logged
+RELEASE_EVERY = 10  # runs after which freed memory is given back
 
 
 class Worker:
@@ -249,6 +251,8 @@ class Worker:
         self._ended.discard(raw_uid)
         if outcomes:
             self.concluded, self._last_run = self.concluded + 1, raw_uid
+            if self.concluded % RELEASE_EVERY == 0:
+                release_memory()
         future = self._futures.get(raw_uid)
         if future is not None and not future.done():
             future.set_result(outcomes)

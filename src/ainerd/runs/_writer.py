@@ -31,6 +31,7 @@ USUAL = {
     "data_session": ("data_session",),
     "cycle": ("cycle",),
     "plan": ("plan_name",),
+    "file": ("file",),  # that stands for the run, which has no scan
 }
 
 
@@ -264,6 +265,7 @@ class Writer:
             positions={name: x for name, x in readings.items() if x is not None},
             scan_id=_typed(run.start_doc.get("scan_id"), int),
             event=event,
+            file=_typed(run.start_doc.get("file"), str) or "",
         )
 
     def analysed(self, subject: Subject, outcome: Outcome, analysis: Analysis, *, closes: bool) -> Outcome:
@@ -272,7 +274,6 @@ class Writer:
         return replace(
             outcome,
             status=analysis.status if closes else "growing",
-            file=str(analysis.summary.get("file") or ""),
             embedding=np.asarray(analysis.embedding, np.float32),
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,

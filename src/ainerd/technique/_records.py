@@ -193,6 +193,7 @@ class Outcome:
             **{name: known[name] for name in same},
             key=key,
             trial_id=known.get("suggestion_id") or key,
+            file=str(known.get("file", "")),
             positions={name: known[name] for name in positions if name in known},
             readings={name: float(x) for name in readings if isinstance(x := known.get(name), int | float)},
             is_recalled=True,

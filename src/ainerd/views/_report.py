@@ -15,7 +15,7 @@ from ainerd.results import AgentNode, LoadedResult, ResultRecord, ResultStore, e
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader, regime_name
-from ainerd.words import here, named_place, number_of, printable, scan_text
+from ainerd.words import here, named_place, number_of, printable, run_text
 
 logger = logging.getLogger(__name__)
 
@@ -266,10 +266,7 @@ class _Campaign:
 
     def _scan_at(self, key: Any) -> str:
         row = self._table.loc[key]
-        return f"scan {self._scan(row)} at {self._place(row)}"
-
-    def _scan(self, row: pd.Series) -> str:
-        return scan_text(row["scan_id"], row.get("event"))
+        return f"{run_text(row.get('scan_id'), row.get('event'), row.get('file'))} at {self._place(row)}"
 
     def _place(self, row: pd.Series) -> str:
         known = [name for name in self._motors if name in row and pd.notna(row[name])]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ainerd.technique import Outcome
 from ainerd.views._scene import Next, regime_name
-from ainerd.words import here, labelled, named_place, number_of, place, printable, rendered, scan_text
+from ainerd.words import here, labelled, named_place, number_of, place, printable, rendered, run_text
 
 LINES = 60  # of the log that are shown, the newest
 
@@ -76,7 +76,7 @@ def run_line(
     'scan ?: regime 0, no p-value → next (3.00) mm: unexplored'
     """
     is_growing = outcome.status == "growing"
-    name = printable(outcome.file) or f"scan {scan_text(outcome.scan_id, outcome.event)}"
+    name = run_text(outcome.scan_id, outcome.event, outcome.file)
     line = Text(f"{name}: ").append("growing, " if is_growing else "")
     if outcome.reason:
         line.append("failed, " if outcome.is_in_tiled and not is_growing else "", "red")

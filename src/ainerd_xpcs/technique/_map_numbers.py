@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ainerd.threads import one_thread
 from ainerd_xpcs.numerics import LEFT_OVER, Partition, diagonal_errors, lags_of_map, mean_over_bins
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._features import Ring
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 DIAGONALS = "the diagonals of the maps"
 
 
-@one_thread
 def map_numbers(file: "MapFile", noises: "Noises", doubt: str | None) -> Numbers:
     """Fit the g2 of the bins of maps that were read, one by one and ring by ring.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis
+from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.numerics import MapNoise, Neighbours, Partition
 from ainerd_xpcs.technique._exposure import analysis_of
@@ -47,6 +48,7 @@ def technique_of(bins: Partition, like: "RheoXPCS | None" = None) -> "RheoXPCS":
     return RheoXPCS(bins, like.encoder, like.bank, contrast=like.contrast, alpha=like.alpha, of_maps=True)
 
 
+@one_thread
 def analyse(
     file: MapFile, technique: "RheoXPCS", report: Callable[[int], None] = lambda n: None
 ) -> tuple[Analysis, dict[str, float]]:
@@ -236,7 +238,7 @@ class MapRun(RunAnalysis):
         """Return the result."""
         if self._read is None:
             raise AnalysisError("the result file holds no maps")
-        names = {"file": Path(self._about["path"]).name, "layout": self._about["layout"]}
+        names = {"layout": self._about["layout"]}
         names |= {"bins_of": "the file"} if self._read.has_bins else {}
         return replace(self._read.analysis, summary={**self._read.analysis.summary, **names})
 

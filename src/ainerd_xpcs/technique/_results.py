@@ -123,7 +123,7 @@ class ResultFile:
             "sha256": self.sha256,
         }
         about |= {"layout": layout, "row_s": row_s}
-        start |= {"plan_name": "results", ABOUT: about}
+        start |= {"plan_name": "results", "file": self.path.name, ABOUT: about}
         if replaces is not None:
             start["replaces"] = replaces
         if (suggestion := suggestion_of(readings)) is not None:
@@ -286,6 +286,8 @@ class ResultFiles:
                 intake.stop.wait(pause_s)
         if self._missing:
             raise ValueError(f"not read: {', '.join(map(str, self._missing))}")
+        if self._has_ended and not self._lines:
+            logger.warning("standard input holds no line with a path: no file was read")
 
     def _earlier(self, intake: Intake) -> set[str]:
         """Return the uids of the runs of earlier sessions that have a result, and note which files they are of."""

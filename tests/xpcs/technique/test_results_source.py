@@ -17,10 +17,12 @@ import pytest
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
+from ainerd.campaign._atlas import remembered
 from ainerd.config import Settings
 from ainerd.documents import Run, documents_of
 from ainerd.results import ResultStore, explain, export, validate
 from ainerd.server import open_catalog
+from ainerd.views import report_html
 from ainerd_xpcs.technique import MapFile, _results
 from ainerd_xpcs.technique._results import ResultFile, ResultFiles
 from tests.containers import new_container
@@ -181,8 +183,16 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
     observer, close = pipeline.follow(ResultFiles(source))
     write(pipeline.data / "next.hdf", seed=3)
     until(lambda: observer.concluded == 1)
-    close()
     table = pipeline.table()
+    by_name = {file: str(key) for key, file in table["file"].items()}
+    with pytest.raises(ValueError, match="^next.hdf has no suggestion"):
+        observer.why(by_name["next.hdf"])
+    close()
+    # results that are read back name their files
+    assert "of garbage.hdf: failed" in str(pipeline.store[by_name["garbage.hdf"]])
+    assert {each.file for each in remembered(pipeline.store, (), ())} == set(table["file"])
+    page = report_html(pipeline.store)
+    assert all(name in page for name in by_name) and "scan ?" not in page and "<td>?</td>" not in page
     assert len(table) == len(pipeline.raw) == 9 and (table["status"] == "failed").sum() == 4
     read = table[table["status"] == "complete"]
     assert list(read["layout"]) == [
@@ -265,6 +275,14 @@ def test_the_script_for_8_id_gives_the_paths_as_lines(pipeline):
     table = pipeline.table()
     assert list(table["file"]) == [f"{name}_{peak}_results.hdf" for peak in ("BCC", "FCC")]
     assert set(table["status"]) == {"complete"} and len(pipeline.raw) == 2
+
+
+def test_a_pipe_without_a_line_reads_nothing_and_says_so(pipeline, monkeypatch, caplog):
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        observer, _ = pipeline.follow(ResultFiles("-"))
+        until(lambda: "standard input holds no line with a path: no file was read" in caplog.text)
+    assert not len(pipeline.store.table())
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ class NodeRows:
         return self.at(np.arange(len(self)) >= len(self) - n)
 
     def scans(self) -> list[str]:
-        """Return the number of each scan as text."""
-        return [*map(scan_text, *(self.columns.column(name).tolist() for name in ("scan_id", "event")))]
+        """Return the number of each scan, or its result file, as text."""
+        return [*map(scan_text, *(self.columns.column(name).tolist() for name in ("scan_id", "event", "file")))]
 
     def times(self) -> npt.NDArray[np.float64]:
         """Return the time of each result in seconds since 1970."""
