@@ -149,6 +149,7 @@ def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, d
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)
     photons, contrasts, cells = seen(curves, technique.rings, curves.n_cycles)
+    technique = technique if doubt else technique.of_cycles
     return judge(technique, maps, photons, contrasts, speckle_px, doubt, cells)
 
 

@@ -204,7 +204,7 @@ class ExposureAnalysis(RunAnalysis):
         if self._cycles.oscillates:
             curves, n_cycles = self._cycles.so_far(), self._cycles.n_cycles(n)
             if curves is not None and n_cycles >= _cycle_numbers.FEWEST:
-                prepare(technique, *_cycle_numbers.seen(curves, technique.rings, n_cycles), size)
+                prepare(technique.of_cycles, *_cycle_numbers.seen(curves, technique.rings, n_cycles), size)
             return
         if not (photons := self._photons()).any():
             return

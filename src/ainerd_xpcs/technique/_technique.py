@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,6 +35,7 @@ from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
 from ainerd_xpcs.technique._curves_of_bins import Curves
+from ainerd_xpcs.technique._cyclic_bank import with_cycles
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
@@ -55,7 +57,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-CYCLES, SHEAR_RATE = 2, 1  # versions of the numbers of cycles, and of steady shear
+CYCLES, SHEAR_RATE = 3, 1  # versions of the numbers of cycles, and of steady shear
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
@@ -342,6 +344,13 @@ class RheoXPCS(Technique):
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
+
+    @cached_property
+    def of_cycles(self) -> Self:
+        """The same technique with the bank of runs that oscillate."""
+        other = copy(self)
+        other.bank = with_cycles(self.bank)
+        return other
 
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""

@@ -11,13 +11,13 @@ import pytest
 from ainerd.technique import RunInfo
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
-from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, judge
+from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cyclic_bank, judge
 from ainerd_xpcs.technique._cycle_clock import CycleClock
 from ainerd_xpcs.technique._cycle_numbers import DIMS, TEXTS, UNITS, cycle_numbers
 from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._features import rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
-from tests.small_bank import some_of_bank
+from tests.small_bank import OF_EACH, some_of_bank
 
 STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.05),), begin_s=3.0)
 PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0.001, 0.05))
@@ -25,6 +25,12 @@ KEYS = CyclesSettings(strain="strain", stress="stress", time="time", first_frame
 STAMP = 1.7e9
 N_CYCLES, D = 80, 60.0
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Fewer exposures of cyclic dynamics, which are calibrated in less time."""
+    monkeypatch.setattr(_cyclic_bank, "EXPOSURES", dict.fromkeys(_cyclic_bank.EXPOSURES, OF_EACH))
 
 
 class Record:

@@ -1,0 +1,70 @@
+"""The bank of runs that oscillate: that of all runs, and samples that train or yield.
+
+In a map of cycles a decay is a relaxation, and a share that returns is a plateau. The bank of all runs holds both. It
+lacks these kinds; times are shares of the run:
+
+======== ==========================================================================================================
+kind     dynamics
+======== ==========================================================================================================
+training the rate falls as (1 + time / onset)^-mu, mu .15 to 1.2, onset .0005 to .03: from the first cycle on
+yielding at a time of .05 to .95 the rate rises at once by a factor of 1.5 to 60, and stays there; tau .2 to 30 before
+         that, and .01 or more after it
+======== ==========================================================================================================
+
+The exponent is .6 to 1.8; a third has a plateau of .1 to .9, and a quarter relaxes faster along one direction.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ainerd_xpcs.dynamics import Dynamics, clock
+from ainerd_xpcs.technique._bank import Bank
+from ainerd_xpcs.technique._clean import Clean
+
+EXPOSURES = {"training": 400, "yielding": 600}
+_NEVER = 1e4  # in shares of a run: an onset of ageing after which a rate has not changed at its end
+
+
+def with_cycles(bank: Bank) -> Bank:
+    """Return a bank with the kinds in `EXPOSURES` as well; its `id` changes with this file."""
+    rng = np.random.default_rng([0, 58])
+    kinds = [kind for kind, n in EXPOSURES.items() for _ in range(n)]
+    clean = [Clean.of(cyclic(kind, rng), duty=0.0) for kind in kinds]
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    return Bank([*bank.clean, *clean], [*bank.families, *kinds], id=f"{bank.id}+{code}")
+
+
+def cyclic(kind: str, rng: np.random.Generator) -> Dynamics:
+    """Draw the dynamics of a run of 1 s, of a kind in `EXPOSURES`."""
+    drawn: dict[str, Any] = _training(rng) if kind == "training" else _yielding(rng)
+    if rng.random() < 1 / 3:
+        drawn["plateau"] = rng.uniform(0.1, 0.9)
+    if rng.random() < 1 / 4:
+        drawn |= {"anisotropy": rng.uniform(0.05, 0.45), "anisotropy_deg": rng.uniform(0, 180)}
+    return Dynamics(family=kind, exponent=rng.uniform(0.6, 1.8), **drawn)
+
+
+def _training(rng: np.random.Generator) -> dict[str, float]:
+    mu, onset, end = rng.uniform(0.15, 1.2), _log_uniform(rng, 5e-4, 0.03), _log_uniform(rng, 0.2, 100)
+    passed = clock(Dynamics(family="", tau_s=1.0, ageing=mu, ageing_onset_s=onset), 1.0)
+    return {"tau_s": float(passed) / end, "ageing": mu, "ageing_onset_s": onset}
+
+
+def _yielding(rng: np.random.Generator) -> dict[str, Any]:
+    """Rejuvenate a sample whose rate has fallen by `factor` before the run, and does not change in it."""
+    before = _log_uniform(rng, 0.2, 30)
+    factor = min(_log_uniform(rng, 1.5, 60), 100 * before)
+    return {
+        "tau_s": before / factor,
+        "ageing": 1.0,
+        "ageing_onset_s": _NEVER,
+        "age_s": _NEVER * (factor - 1),
+        "rejuvenation": (rng.uniform(0.05, 0.95),),
+    }
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
