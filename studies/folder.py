@@ -75,7 +75,10 @@ def kills(acquisitions: int = 20, kills: int = 6, seed: int = 0) -> None:
 
 @study.part
 def results(files: int = 1000, kills: int = 20, seed: int = 0) -> None:
-    """Kill the agent while result files of boost_corr are read, until half of them are, and judge all results."""
+    """Kill the agent while result files of boost_corr are read, until two in five are, and judge all results.
+
+    CPU and memory are those of the second half.
+    """
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as name, beamline(Path(name)) as place:
         place.source = f"results:{place.folder / 'data'}"
@@ -83,7 +86,7 @@ def results(files: int = 1000, kills: int = 20, seed: int = 0) -> None:
         write_results(place.folder / "data", files, rng)
         raw = lambda: len(place.client()["raw"]) if "raw" in place.client() else 0  # noqa: E731
         for k in range(kills):
-            wait_until(lambda k=k: raw() > k * files // (2 * kills))
+            wait_until(lambda k=k: raw() > 2 * k * files // (5 * kills))
             time.sleep(rng.uniform(0, 1))
             place.kill()
             place.watch()
