@@ -255,7 +255,7 @@ class State:
         in_progress = None
         if current is not None and (progress := current.progress) is not None:
             start = current.run.start_doc
-            scan = scan_text(start.get("scan_id"))
+            scan = scan_text(start.get("scan_id"), None, start.get("file"))
             in_progress = {"uid": str(start["uid"]), "scan": scan, "read": progress[0], "of": progress[1]}
         health = {
             "every_s": EVERY_S,

@@ -61,7 +61,7 @@ function Progress({ agentPath, wanted }) {
   useEffect(() => void (picture && canvas.current && paint(canvas.current, picture, share)), [picture]);
   if (!picture) return null;
   const time = frame_time_s ? `, ${span(read * frame_time_s)}` : "";
-  const text = `scan ${scan} in progress: ${read}${of ? ` of ${of}` : ""} frames${time}`;
+  const text = `${runName(scan)} in progress: ${read}${of ? ` of ${of}` : ""} frames${time}`;
   return h(
     "figure",
     { className: "progress", "data-ainerd": "live", "data-read": read },
@@ -116,12 +116,12 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
       return h(Safe, { what: "the technique's gallery", key: run.key }, own);
     }
     if (!array) return nothing("the technique has no picture");
-    return h("img", { className: "large", src: thumbnail(root, run.key, array), alt: `picture of scan ${run.scan}` });
+    return h("img", { className: "large", src: thumbnail(root, run.key, array), alt: `picture of ${runName(run.scan)}` });
   };
   const title = [
     step(-1, "‹", "the run before"),
     step(1, "›", "the run after"),
-    h("strong", null, `scan ${run.scan}`),
+    h("strong", null, runName(run.scan)),
     h("span", { className: "soft" }, ` at ${place(run.place, scene.units)} `),
     dot(run.color),
     h("span", null, run.failed ? "failed" : regimeName(run.regime, scene.regimes)),

@@ -60,8 +60,8 @@ function Health({ health, alarm, computing = [] }) {
   if (health.run) {
     const { read, of, scan } = health.run;
     const bar = of ? h("progress", { value: read, max: of, "aria-label": "frames analysed" }) : null;
-    add(`scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`, "", undefined, bar);
-  } else if (computing.length) add(`analyses scan ${computing.map((each) => each.scan).join(", ")}`);
+    add(`${runName(scan)}: frame ${read}${of ? ` of ${of}` : ""}`, "", undefined, bar);
+  } else if (computing.length) add(`analyses ${computing.map((each) => runName(each.scan)).join(", ")}`);
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
   if (!health.closed && health.commands && health.commands !== "alive") add(`commands ${health.commands}`, "bad");
   if (health.backlog) add(`${health.backlog} run${health.backlog === 1 ? "" : "s"} to analyse`, health.backlog > 3 ? "warn" : "");

@@ -266,7 +266,7 @@ function Card({ scene, root, picture, pointed }) {
     "div",
     { className: "card", style: { top: Math.max(0, pointed.top - 40), ...side } },
     picture && h("img", { src: thumbnail(root, run.key, picture), alt: "", width: 96, height: 96 }),
-    h("strong", null, `scan ${run.scan}`),
+    h("strong", null, runName(run.scan)),
     h("span", null, regimeName(run.regime, scene.regimes)),
     h("span", null, run.p === null ? "no p-value" : `p = ${number(run.p)}${run.novel ? ", novel" : ""}`),
   );

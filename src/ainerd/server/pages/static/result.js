@@ -25,7 +25,8 @@ function ResultPage({ root, path, result, again }) {
     clock(metadata.event_time ?? metadata.run_time, true),
     typeof sample === "string" && sample,
   ];
-  const scan = `scan ${metadata.scan_id ?? "?"}${metadata.event > 1 ? `.${metadata.event}` : ""}`;
+  const event = metadata.event > 1 ? `.${metadata.event}` : "";
+  const scan = runName(metadata.scan_id === undefined ? (metadata.file ?? "?") : `${metadata.scan_id}${event}`);
   const head = [
     h("strong", { key: "scan" }, scan),
     h("span", { key: "where", className: "soft" }, facts.filter(Boolean).join(", ")),
@@ -36,11 +37,11 @@ function ResultPage({ root, path, result, again }) {
   const other = (key, text) => link(`${root}/results/${key}`, text);
   const similar = nearest
     .slice(0, 6)
-    .map(({ key, scan, distance }) => other(key, `scan ${scan} (${number(distance, 2)} away)`));
+    .map(({ key, scan, distance }) => other(key, `${runName(scan)} (${number(distance, 2)} away)`));
   const newer = () => ["There is a newer result of the same run: ", other(superseded_by, "open it")];
   return h(
     Frame,
-    { label: `result of scan ${metadata.scan_id}`, head },
+    { label: `result of ${scan}`, head },
     h("p", { className: "explained", "data-ainerd": "explain" }, result.explain),
     superseded_by && h("p", { className: "warn" }, newer()),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),

@@ -145,7 +145,7 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
     "tr",
     { className: isSelected ? "picked" : undefined, "data-key": row.key },
     h("td", { className: "picture" }, picture ? h("img", image) : null),
-    h("td", null, link(`${root}/results/${row.key}`, "open", { "aria-label": `page of scan ${row.scan}` })),
+    h("td", null, link(`${root}/results/${row.key}`, "open", { "aria-label": `page of ${runName(row.scan)}` })),
     columns.map(cell),
   );
 }

@@ -97,7 +97,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       textfont: { size, color: unclaimed.map(color) },
     }),
     trace("regimes", done, x, () => 1, {
-      ...pickable(done, (run) => escaped(`scan ${run.scan}: ${regimeName(run.regime, scene.regimes)}`)),
+      ...pickable(done, (run) => escaped(`${runName(run.scan)}: ${regimeName(run.regime, scene.regimes)}`)),
       type: "bar",
       mode: undefined,
       width: 1,
@@ -117,7 +117,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
     const title = labelled(short(name), unit);
     layout[`yaxis${k + 3}`] = axis(theme, title, { domain: domains[k], nticks: 4, ...scale });
     const or = (run) => (Number.isFinite(run.of[besideOf(name)]) ? ` or ${withUnit(run.of[besideOf(name)], unit)}` : "");
-    const text = (run) => escaped(`scan ${run.scan}: ${short(name)} ${withUnit(run.of[name], unit)}${or(run)}`);
+    const text = (run) => escaped(`${runName(run.scan)}: ${short(name)} ${withUnit(run.of[name], unit)}${or(run)}`);
     traces.push(
       trace(name, measured, x, (run) => run.of[name], {
         ...pickable(measured, text),

@@ -46,6 +46,9 @@ function place(position, units = {}) {
   return `(${names.map((name) => coordinate(position[name])).join(", ")}) ${[...known][0]}`.trim();
 }
 
+/** "scan 12"; or the name of a result file, where the run has no scan. */
+const runName = (scan) => (/^(\d+(\.\d+)?|\?)$/.test(scan) ? `scan ${scan}` : scan);
+
 /** Hours and minutes if the time (seconds since 1970) is today, else with the date. */
 function clock(time, seconds = false) {
   if (!Number.isFinite(time)) return "";
