@@ -193,7 +193,7 @@ def _window(
         return NO_SPECKLE
     if not contrast[size.argmax()] > SEEN * contrast_err[size.argmax()]:
         return TOO_FAST
-    alone = ~np.tril(opposite).any(1)  # one of each pair of bins that share speckle
+    alone = np.asarray(~np.tril(opposite).any(1))  # one of each pair of bins that share speckle
     left = (value - model[0] + model[0].mean(0))[alone]
     if np.isfinite(phi).all() and differ(left, phi[alone], noise.only(alone), TOLERANCE) < REFUSED_P:
         return WRONG_FLOW
