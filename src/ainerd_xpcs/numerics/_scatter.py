@@ -44,6 +44,11 @@ class Scatter:
         """Degrees of freedom: the number of parts minus the number of bins."""
         return len(self.roi) - len(self.size)
 
+    def only(self, bins: NDArray[np.bool_]) -> "Scatter":
+        """Return those of some bins, marked in (n_roi,)."""
+        mine = bins[self.roi]
+        return Scatter(self.deviation[mine], bins.cumsum()[self.roi[mine]] - 1, self.factor[mine], self.size[bins])
+
     def covariance(self) -> Floats:
         """Return the covariance of lags in a bin of mean size, (n_lag, n_lag), pooled over bins."""
         scaled = self.deviation * np.sqrt(self.factor * self.size[self.roi])[:, None]
@@ -131,7 +136,7 @@ def sandwich(jacobian: Floats, noise: Scatter, mix: Floats) -> Floats:
     return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
 
 
-def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
+def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter, tolerance: float = 0.0) -> float:
     """Return the probability that bins of equal dynamics, apart from their contrast, differ so much with azimuth.
 
     A velocity, a spread of velocities and an anisotropic relaxation all make g2 depend on twice the azimuth (speckle is
@@ -146,6 +151,8 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
     phi : array_like, shape (n_roi,)
         Azimuth in degrees.
     noise : Scatter
+    tolerance : float
+        Standard deviation of a bin beyond its noise, as a share of the largest g2 - 1 in a band.
 
     Returns
     -------
@@ -159,7 +166,7 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
         return np.nan
     bands = _bands(noise)
     mean = (noise.size @ values / noise.size.sum() - 1) @ bands
-    bands = bands @ null_space(mean[None])
+    height, bands = np.abs(mean).max(), bands @ null_space(mean[None])
     freedom, width = noise.freedom, bands.shape[1]
     if width < 1 or freedom < width + 4:
         return np.nan
@@ -170,6 +177,7 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
     within = bands.T @ noise.covariance() @ bands * len(noise.size)
     # to a sum of squares with `freedom` degrees of freedom: the pooled covariance is a mean over bins
     within *= freedom / len(noise.size)
+    within += freedom * np.eye(width) * (tolerance * height) ** 2
     sign, log_both = np.linalg.slogdet(within + explained)
     root = np.exp((np.linalg.slogdet(within)[1] - log_both) / 2)
     if sign <= 0 or not 0 < root <= 1:

@@ -11,7 +11,7 @@ from scipy.stats import t as t_distribution
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._least_squares import NOTHING, levenberg_marquardt
 from ainerd_xpcs.numerics._partition import Partition
-from ainerd_xpcs.numerics._scatter import Scatter, sandwich, scatter
+from ainerd_xpcs.numerics._scatter import Scatter, differ, sandwich, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * exp(-2 * (tau / tau0)**exponent) * <sinc(q_flow * gap * rate * tau / 2)**2> * "
@@ -22,10 +22,13 @@ PLACES = 32  # in a bin, over which sinc² is averaged
 ALIKE = 0.7  # bins whose smallest q along the flow is above this share of the largest do not show shear
 KNOWN = 1 / 8  # largest relative error of a rate that is reported; of its square it is twice that
 SEEN = 4.0  # standard errors of a contrast above zero
+TOLERANCE = 0.01  # of the height of g2 - 1, by which the model may be wrong
+REFUSED_P = 1e-3  # probability that the residuals depend so much on the direction, below which there is no number
 N = 3  # parameters before the contrasts: log tau0, exponent, square of the rate
 FEW = "too few values: the fit needs three bins and four lags"
 ONE_ANGLE = "all bins are at one angle to the flow: shear looks like relaxation"
 NO_SPECKLE = "no speckle along the vorticity"
+WRONG_FLOW = "no linear profile of velocities in this direction fits g2"
 TOO_FAST = "the speckle along the flow is lost before the first lag"
 TOO_SLOW = "the speckle relaxes, or the window ends, before the shear changes it"
 
@@ -41,7 +44,8 @@ class ShearRate:
     bound : ndarray, shape (n_window,)
         The rate is smaller, with a probability of .95, where it is not determined.
     reason : tuple of str
-        Why it is not determined; empty where it is.
+        Why it is not determined; empty where it is. There is neither rate nor bound where the residuals of g2 depend on
+        the azimuth (`phi` of the partition): the direction of the flow is wrong, or its profile is not linear.
     tau, exponent : ndarray, shape (n_window,)
         Relaxation time of g1 in s, and its exponent, beside the shear.
     chi2 : ndarray, shape (n_window,)
@@ -90,7 +94,8 @@ def fit_shear_rate(
         From frame to frame.
     partition : Partition
         Of the curves. With `phi`, errors include the speckle that opposite bins share (Friedel), as far as their
-        residuals are alike. Without it, give the bins of half a ring, or errors are up to a root of two too small.
+        residuals are alike, and the residuals are tested. Without it, give the bins of half a ring, or errors are up to
+        a root of two too small.
     q_flow : array_like, shape (ny, nx)
         q along the flow in each pixel, in 1/nm.
     gap_nm : float
@@ -137,7 +142,7 @@ def fit_shear_rate(
         lag = curve.lag[lags] * frame_time_s
         transit = np.exp(-2 * np.log(2) * (velocity * lag / beam_nm) ** 2)
         value = (curve.value - curve.bias)[np.ix_(bins, lags)]
-        reasons.append(_window(row, lag, value, gap_nm / 2 * q[bins], transit, noise, _opposite(partition.phi[bins])))
+        reasons.append(_window(row, lag, value, gap_nm / 2 * q[bins], transit, noise, partition.phi[bins]))
     rate, rate_err, bound, tau, exponent, chi2 = rows
     return ShearRate(
         rate=rate, rate_err=rate_err, bound=bound, reason=tuple(reasons), tau=tau, exponent=exponent, chi2=chi2
@@ -156,13 +161,13 @@ def _window(
     reach: Floats,
     transit: Floats,
     noise: Scatter,
-    opposite: NDArray[np.bool_],
+    phi: Floats,
 ) -> str:
     """Write the numbers of a window to `out`, and return why the rate is not determined."""
     size = np.sqrt(np.mean(reach**2, axis=1))
     if size.min() > ALIKE * size.max():
         return ONE_ANGLE
-    mix = noise.whitening()
+    mix, opposite = noise.whitening(), _opposite(phi)
     whiten = partial(_whiten, mix=mix, weight=np.sqrt(noise.size))
     curves = partial(_model, lag=lag, reach=reach, transit=transit)
 
@@ -188,6 +193,10 @@ def _window(
         return NO_SPECKLE
     if not contrast[size.argmax()] > SEEN * contrast_err[size.argmax()]:
         return TOO_FAST
+    alone = np.asarray(~np.tril(opposite).any(1))  # one of each pair of bins that share speckle
+    left = (value - model[0] + model[0].mean(0))[alone]
+    if np.isfinite(phi).all() and differ(left, phi[alone], noise.only(alone), TOLERANCE) < REFUSED_P:
+        return WRONG_FLOW
     if square_err < 2 * KNOWN * square:
         out[0], out[1] = np.sqrt(square), square_err / (2 * np.sqrt(square))
         return ""

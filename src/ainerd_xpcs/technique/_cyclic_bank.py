@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ainerd.threads import one_thread
 from ainerd_xpcs.dynamics import Dynamics, clock
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._clean import Clean
@@ -28,6 +29,7 @@ EXPOSURES = {"training": 400, "yielding": 600}
 _NEVER = 1e4  # in shares of a run: an onset of ageing after which a rate has not changed at its end
 
 
+@one_thread
 def with_cycles(bank: Bank) -> Bank:
     """Return a bank with the kinds in `EXPOSURES` as well; its `id` changes with this file."""
     rng = np.random.default_rng([0, 58])

@@ -17,12 +17,12 @@ LAG = np.r_[1:16, 16:32:2, 32:64:4]
 HEIGHT = (np.arange(100) + 0.5) / 100 - 0.5
 
 
-def layers(rate, tau_s=np.inf, q_flow=Q_FLOW):
+def layers(rate, tau_s=np.inf, q_flow=Q_FLOW, height=HEIGHT):
     """g2 - 1 of the bins: the layers of the gap are summed in every pixel, and no scatterer moves otherwise."""
     out = []
     for k in range(12):
         q = q_flow[BINS.roi_map == k + 1]
-        turn = np.exp(1j * GAP_NM * rate * FRAME_S * q[:, None, None] * LAG[:, None] * HEIGHT)
+        turn = np.exp(1j * GAP_NM * rate * FRAME_S * q[:, None, None] * LAG[:, None] * height)
         out.append(np.mean(np.abs(turn.mean(2)) ** 2, axis=0))
     return np.array(out) * np.exp(-2 * LAG * FRAME_S / tau_s)
 
@@ -95,6 +95,24 @@ def test_speckle_that_opposite_bins_share_counts_once():
     of_own, of_same, own_alone, same_alone = np.mean(errors, axis=0)
     assert of_same == pytest.approx(np.sqrt(2) * same_alone, rel=0.03)
     assert of_own == pytest.approx(own_alone, rel=0.1)
+
+
+def test_residuals_that_depend_on_the_azimuth_leave_no_number():
+    """Opposite bins share their noise, which makes no wrong flow of a right one."""
+    ring, reasons = Partition.from_roi_map(BINS.roi_map, phi=90 + 30.0 * np.arange(12)), []
+    turned = PLACE.q_inv_nm * np.cos(np.deg2rad(PLACE.phi_deg - 60))
+    still = HEIGHT < 0
+    for seed in range(20):
+        own = curve(layers(1.5), seed=seed)
+        parts = np.tile(own.parts.reshape(12, PARTS, -1)[:6], (2, 1, 1))
+        same = replace(own, value=parts.mean(1), parts=parts.reshape(-1, LAG.size))
+        reasons += fit_shear_rate([same], FRAME_S, ring, Q_FLOW, GAP_NM).reason
+    assert set(reasons) == {""}
+    for shape, q_flow in ((layers(1.5), turned), (layers(1.5, height=np.where(still, 0.0, 2 * HEIGHT)), Q_FLOW)):
+        seen = fit_shear_rate([curve(shape)], FRAME_S, ring, q_flow, GAP_NM)
+        assert seen.reason == ("no linear profile of velocities in this direction fits g2",)
+        assert np.isnan([seen.rate, seen.rate_err, seen.bound]).all()
+        assert seen.chi2[0] > 1.3
 
 
 def test_a_sample_at_rest_and_one_that_relaxes_first_have_a_bound():

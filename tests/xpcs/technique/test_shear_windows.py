@@ -12,6 +12,7 @@ import pytest
 
 from ainerd.technique import RunInfo
 from ainerd_xpcs.numerics import Events, MultiTau, Partition, Screened, fit_shear_rate
+from ainerd_xpcs.numerics._shear_rate import WRONG_FLOW
 from ainerd_xpcs.technique import RheoXPCS, ShearRateSettings, judge, new_figure, panels, sentences
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._shear_windows import NUMBERS, UNITS, WHY, ShearWindows
@@ -131,7 +132,7 @@ def test_only_the_settings_add_a_shear_rate():
     assert with_shear.tables.keys() - without.tables.keys() == {"shear_rate"}
     assert all(np.array_equal(x, without.arrays[name], equal_nan=True) for name, x in with_shear.arrays.items())
     assert "shear_rate" not in technique(None).parameters
-    assert technique().parameters["shear_rate"] == SHEAR | {"version": 1}
+    assert technique().parameters["shear_rate"] == SHEAR | {"version": 2}
 
 
 def test_a_sample_at_rest_has_a_bound_and_a_reason():
@@ -145,14 +146,16 @@ def test_a_sample_at_rest_has_a_bound_and_a_reason():
     assert sentence_of(summary).startswith("the shear rate is below 0.")
 
 
-def test_a_wrong_direction_gives_a_wrong_bound():
-    """What falls along the vorticity is taken for relaxation; only chi square is too large."""
-    right, wrong = (
-        analysed(technique(SHEAR | {"direction_deg": x}), movie()).tables["shear_rate"] for x in (90.0, 0.0)
-    )
-    assert (wrong["shear_rate_1_s_below"] < [0.8, 2.0]).all()
-    assert (wrong["chi2"] > right["chi2"]).all()
-    assert wrong["chi2"][1] > 1.5 > right["chi2"].max()
+@pytest.mark.parametrize("wrong", [0.0, 45.0])
+def test_a_wrong_direction_gives_a_reason_and_no_number(wrong):
+    result = analysed(technique(SHEAR | {"direction_deg": wrong}), movie())
+    table = result.tables["shear_rate"]
+    assert np.isnan(table["shear_rate_1_s"]).all()
+    assert table[WHY][1] == WRONG_FLOW  # in the first window the shear is slow
+    assert np.isnan([table[name][1] for name in NUMBERS]).all()
+    assert table["chi2"][1] > 1.5
+    assert not set(NUMBERS) & {*result.summary}
+    assert WRONG_FLOW in sentence_of(result.summary)
 
 
 @pytest.mark.parametrize(
