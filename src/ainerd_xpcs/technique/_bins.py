@@ -80,7 +80,7 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
     state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
     remedy = ""
     if few.any():
-        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
+        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(partition.numbers[few])}"
         remedy = f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
         remedy += f"; {annulus.QUESTION}" if annulus else ""
     yield Finding("partition", state, remedy)
