@@ -111,7 +111,7 @@ def _result_file(
 
     with_maps = has_maps(file)
     with_curves = not with_maps or has_curves(file)
-    maps = out or Path(f"{name}_c2.h5")
+    maps = out or Path(f"{name}_maps.h5")
     curves = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
     for to in [maps] * with_maps + [curves] * with_curves:
         check_out(to, force)
