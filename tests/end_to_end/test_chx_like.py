@@ -126,6 +126,9 @@ def test_the_flow_for_prefect_analyses_a_run_in_databroker(names, tmp_path, monk
         flow.analyse(uid)
         with pytest.raises(RuntimeError, match="there is no run 1234567"):
             flow.analyse("1234567")
+        key = {"AINERD_STORAGE__API_KEY": "secret"}
+        state = CliRunner().invoke(app, ["status", "--json", "--config", flow.SETTINGS], env=key)
+        assert state.exit_code == 0 and json.loads(state.stdout)["results"] == {"complete": 3}, state.output
         again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
         assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}
         for key in again.table().index:

@@ -152,6 +152,8 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     """
     from json import dumps
 
+    from httpx import HTTPStatusError, codes
+
     from ainerd.processes import where_it_may_run
 
     base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
@@ -173,7 +175,13 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     if get(base, **one, **{"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
         return {"empty": "no agent has written there yet"}
     ended = {"filter[keypresent][condition][key]": "stop.uid", "filter[keypresent][condition][exists]": "true"}
-    runs, n_ended = (get(f"{base}/raw", **one, **which)["meta"]["count"] for which in ({}, ended))
+    runs = get(f"{base}/raw", **one)["meta"]["count"]
+    try:
+        unfinished = runs - get(f"{base}/raw", **one, **ended)["meta"]["count"]
+    except HTTPStatusError as error:
+        if error.response.status_code != codes.BAD_REQUEST:
+            raise
+        unfinished = None  # a catalogue of databroker does not count them
     by_status = f"{base}/ainerd/results".replace("/search/", "/distinct/", 1)
     counted = get(by_status, metadata="status", counts=True, **equal(agent=agent))["metadata"]["status"] or []
     last = newest("ainerd/results", agent=agent)
@@ -184,7 +192,8 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
         "reason": ready.get("reason"),
         "units": {name: units[name] for name in names if name in units},
     }
-    about = newest("ainerd/agents", agent=agent) if agent else {}
+    has_agents = get(f"{base}/ainerd", **one, **{"filter[lookup][condition][key]": "agents"})["meta"]["count"]
+    about = newest("ainerd/agents", agent=agent) if agent and has_agents else {}  # after a replay there are none
     try:
         at_work = None if about["health"]["closed"] else where_it_may_run(about["at"])
     except (KeyError, TypeError, ValueError, OverflowError, OSError):  # anybody may have written the state
@@ -192,7 +201,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     return {
         "at_work": at_work,
         "runs": runs,
-        "runs_unfinished": runs - n_ended,
+        "runs_unfinished": unfinished,
         "results": {str(each["value"]): int(each["count"]) for each in counted},
         "last": {name: last[name] for name in LAST if last.get(name) is not None} or None,
         "next": following if ready else None,

@@ -46,6 +46,9 @@ class Partition:
         Center of static label r in 1/nm at ``static_q[r - 1]``; None where unknown.
     left_out : ndarray, shape (m, 2)
         q in 1/nm and phi in degrees of requested bins that hold no pixel.
+    numbers : ndarray of int, shape (n_roi,)
+        The number of each bin in the labels or the file that it comes from, by which people know it; by default 1 to
+        n_roi.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Partition:
     phi: Floats
     static_q: Floats | None = None
     left_out: Floats = field(default_factory=lambda: np.empty((0, 2)))
+    numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         if not self.roi_map.any():
@@ -68,6 +72,8 @@ class Partition:
         empty = np.flatnonzero(self.n_pixels == 0) + 1
         if empty.size:
             raise ValueError(f"bins without a pixel: {empty.tolist()}; `from_roi_map` leaves them out")
+        if not self.numbers.size:
+            object.__setattr__(self, "numbers", np.arange(1, self.n_roi + 1))
 
     @classmethod
     def annular(
@@ -153,7 +159,7 @@ class Partition:
         Parameters
         ----------
         roi_map : array_like of int, shape (ny, nx)
-            0 is unused, 1 … n are bins; numbers that do not occur are left out and the others renumbered.
+            0 is unused, 1 … n are bins; those that do not occur are left out, and `numbers` has those that do.
         q, phi : array_like, shape (n,), optional
             Centers in 1/nm and degrees, by number from 1, or only those of the numbers that occur.
         static_map : array_like of int, shape (ny, nx), optional
@@ -181,7 +187,7 @@ class Partition:
         q_of_static = None
         if static_q is not None:
             q_of_static = by_label(static_q, static, max(int(static.max()), np.size(static_q)), "static_q")
-        return cls._renumbered(labels, static, q_of, phi_of, q_of_static)
+        return cls._renumbered(labels, static, q_of, phi_of, q_of_static, np.arange(1, n + 1))
 
     @classmethod
     def load(cls, path: Path) -> "Partition":
@@ -190,7 +196,7 @@ class Partition:
         It reads the group ``entry/instrument/masks`` of NXxpcs, and ``qmap``, ``xpcs/qmap`` (pySimpleMask and the
         result files of boost_corr), ``data`` or ``xpcs`` (before those) of APS, whose `mask` is 1 where a pixel is
         good. The q values of APS are in 1/Å and are converted to 1/nm; the sense of its phi is reversed. Bins without
-        a good pixel are left out and the others renumbered.
+        a good pixel are left out; `numbers` has those of the file.
 
         Raises
         ------
@@ -205,7 +211,7 @@ class Partition:
 
     def save(self, path: Path) -> None:
         """Write the masks of NXxpcs, ``entry/instrument/masks``, to a new HDF5 file."""
-        maps = {"dynamic_roi_map": self.roi_map, "static_roi_map": self.static_map}
+        maps = {"dynamic_roi_map": self.labels, "static_roi_map": self.static_map}
         lists = {"dynamic_q_list": self.q, "dynamic_phi_list": self.phi, "static_q_list": self.static_q}
         write_masks(path, maps, lists)
 
@@ -218,20 +224,28 @@ class Partition:
             If the mask has another shape, leaves no pixel, or looks inverted.
         """
         out = checked_mask(mask, self.roi_map > 0)
-        rest = self._renumbered(np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q)
+        rest = self._renumbered(
+            np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q, self.numbers
+        )
         return replace(rest, left_out=np.concatenate([self.left_out, rest.left_out]))
 
     def only(self, bins: ArrayLike) -> "Partition":
-        """Return the partition of some bins, given by number from 1."""
+        """Return the partition of some bins, given by their labels in `roi_map`."""
         roi_map = np.where(np.isin(self.roi_map, bins), self.roi_map, 0)
-        rest = self._renumbered(roi_map, self.static_map, self.q, self.phi, self.static_q)
+        rest = self._renumbered(roi_map, self.static_map, self.q, self.phi, self.static_q, self.numbers)
         return replace(rest, left_out=self.left_out)
 
     @classmethod
     def _renumbered(
-        cls, roi_map: Array, static_map: Array, q: Floats, phi: Floats, static_q: Floats | None
+        cls,
+        roi_map: Array,
+        static_map: Array,
+        q: Floats,
+        phi: Floats,
+        static_q: Floats | None,
+        numbers: NDArray[np.int64] | None = None,
     ) -> "Partition":
-        """Make a partition, leaving out labels that do not occur; `q` and `phi` are those of all labels, from 1."""
+        """Make a partition, leaving out labels that do not occur; `q`, `phi`, `numbers` are of all labels, from 1."""
         present = np.bincount(roi_map.ravel(), minlength=len(q) + 1)[1:] > 0
         number = np.concatenate([[0], np.where(present, np.cumsum(present), 0)])
         return cls(
@@ -241,6 +255,7 @@ class Partition:
             phi=phi[present],
             static_q=static_q,
             left_out=np.column_stack([q, phi])[~present],
+            **({} if numbers is None else {"numbers": numbers[present]}),
         )
 
     @property
@@ -252,6 +267,11 @@ class Partition:
     def n_roi(self) -> int:
         """Number of bins."""
         return len(self.q)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The number of the bin of each pixel, (ny, nx), as in the file: `roi_map` with `numbers`; 0 is unused."""
+        return np.append(0, self.numbers).astype(np.int32)[self.roi_map]
 
     @cached_property
     def pixels(self) -> NDArray[np.int64]:

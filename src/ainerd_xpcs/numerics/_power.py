@@ -8,6 +8,7 @@ from scipy.stats import chi2
 
 NO_LAW = 4.0  # reduced chi square above which no exponent is reported
 KNOWN = 0.5  # largest error of an exponent with which it can be called 2
+SAME = 1e-6  # q whose spread is at most this share of the largest are equal: they have no slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class PowerFit:
     Attributes
     ----------
     exponent, exponent_err : float
-        NaN if fewer than two points can be used.
+        NaN if fewer than two points can be used, or all q are equal.
     amplitude, amplitude_err : float
         At q = 1/nm, in the unit of the values.
     chi2 : float
@@ -79,7 +80,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     use = np.isfinite(x) & np.isfinite(y) & np.isfinite(error) & (error > 0)
     use[use] = (x[use] > 0) & (y[use] > 0)
     n = int(use.sum())
-    if n < 2 or np.ptp(x[use]) == 0:
+    if n < 2 or np.ptp(x[use]) <= SAME * x[use].max():
         return PowerFit(n=n)
     inverse = np.linalg.inv(np.diag((error[use] / y[use]) ** 2))
     x, y = np.log(x[use]), np.log(y[use])

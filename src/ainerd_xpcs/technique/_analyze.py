@@ -111,7 +111,7 @@ def _result_file(
 
     with_maps = has_maps(file)
     with_curves = not with_maps or has_curves(file)
-    maps = out or Path(f"{name}_c2.h5")
+    maps = out or Path(f"{name}_maps.h5")
     curves = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
     for to in [maps] * with_maps + [curves] * with_curves:
         check_out(to, force)
@@ -188,7 +188,7 @@ def _analyze_frames(
     summary = {name: value for name, value in analysis.summary.items() if value is not None}
     _write_analysis(out, analysis, {"source": str(file)} | source)
     verdict = _verdict(analysis, technique)
-    names = _names(partition.phi)
+    names = _names(partition)
     figure = new_figure(13, 5)
     half_s: Any = summary.get("tau_half_s")
     draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names, half_s=half_s)
@@ -228,8 +228,8 @@ def _write_analysis(out: Path, analysis: "Analysis", about: Mapping[str, Any]) -
             results.attrs["novelty_p"] = analysis.novelty_p
 
 
-def _names(phi: Iterable[float]) -> list[str]:
-    return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
+def _names(bins: "Partition") -> list[str]:
+    return [f"bin {k}" if x != x else f"φ = {x:.0f}°" for k, x in zip(bins.numbers, bins.phi, strict=True)]
 
 
 def push_all(movie: "Movie | EventMovie", exposure: "ExposureAnalysis") -> Iterator[int]:
@@ -293,7 +293,7 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
         technique = technique_of(maps.partition)
         analysis, _ = analyse(maps, technique, lambda n: progress.update(task, completed=n))
     _write_analysis(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
-    names, duration_s = _names(maps.partition.phi), maps.n_rows * maps.row_s
+    names, duration_s = _names(maps.partition), maps.n_rows * maps.row_s
     figure = new_figure(13, 5)
     draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
     figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")

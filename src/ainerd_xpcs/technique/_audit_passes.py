@@ -73,7 +73,7 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
     n_frames = read(
         Reading(partition, lambda x, t: [*screen.push(x.moved(t) if of_events else x, first=None if of_events else t)])
     )
-    _, left, pixels = [*screen.flush()], screen.left_out, partition.pixels
+    _, left, pixels, numbers = [*screen.flush()], screen.left_out, partition.pixels, partition.numbers
     good = np.ones(n_frames, bool)
     good[np.concatenate([*left.frames.values()])] = False
     if good.sum() < FEWEST_FRAMES:
@@ -93,7 +93,9 @@ def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: 
             row, column = np.divmod(pixels[i], partition.shape[1])
             why = before + reasons[i] if i in reasons else _why(last, j)
             sigmas = float(last.sigma[j]), float(last.together[j] or np.nan)
-            findings.append((f"pixel ({row}, {column})", str(partition.roi_map[row, column]), *sigmas, why))
+            findings.append(
+                (f"pixel ({row}, {column})", str(numbers[partition.roi_map[row, column] - 1]), *sigmas, why)
+            )
         mask.ravel()[pixels[named]] = True
         if not named.size:
             break
@@ -168,5 +170,5 @@ def examine_maps(file: MapFile) -> Findings:
     for k in map(int, np.flatnonzero((beyond(curves, curves.size) | beyond(-curves, curves.size)).any(0))):
         lag = int(away[:, k].argmax())
         why = f"g2 from lag {edges[lag] + 1} on is {curves[lag, k]:.3f}, the median of the bins {middle[lag, 0]:.3f}"
-        findings.append(("bin", str(k + 1), float(away[lag, k]), np.nan, why))
+        findings.append(("bin", str(file.partition.numbers[k]), float(away[lag, k]), np.nan, why))
     return findings

@@ -137,7 +137,7 @@ class Average:
             trends = [Trend.of(self.dose, row - total) for row in log.T]
             k = int(np.argmin([trend.p for trend in trends]))
             sure = trends[k].is_sure(len(bins))
-            yield _trend(f"the share of bin {bins[k] + 1} in I(q)", trends[k], first, sure)
+            yield _trend(f"the share of bin {self.fitted.curves.numbers[bins[k]]} in I(q)", trends[k], first, sure)
 
     def plot(self) -> Figure:
         """Draw the mean of some bins with the repeats behind it, tau and I(q) over the dose, and tau over q."""
@@ -152,7 +152,7 @@ class Average:
                 axes.plot(self.fitted.curves.tau_s, row, lw=0.6, zorder=1 if is_kept else 2, **style)
             self.fitted.draw_curve(axes, int(k))
             q = self.fitted.curves.q[k]
-            axes.set_title(f"bin {k + 1}" + (f", q = {q:.3g}/nm" if q == q else ""), fontsize=9)
+            axes.set_title(f"bin {self.fitted.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else ""), fontsize=9)
             low, high = np.nanpercentile(self.g2[self.repeats.kept, k], (0.5, 99.5))
             axes.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
         for axes in panels[len(bins) :]:
@@ -231,6 +231,6 @@ def _check_same(one: Curves, its_name: str, other: Curves, name: str) -> None:
     if apart.any():
         k = int(apart.argmax())
         raise ValueError(
-            f"bin {k + 1} of {name} is at q = {other.q[k]:.4g}/nm, of {its_name} at {one.q[k]:.4g}/nm: only equal bins "
-            "are averaged"
+            f"bin {other.numbers[k]} of {name} is at q = {other.q[k]:.4g}/nm, of {its_name} at {one.q[k]:.4g}/nm: "
+            "only equal bins are averaged"
         )

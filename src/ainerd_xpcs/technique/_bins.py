@@ -80,7 +80,7 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
     state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
     remedy = ""
     if few.any():
-        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
+        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(partition.numbers[few])}"
         remedy = f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
         remedy += f"; {annulus.QUESTION}" if annulus else ""
     yield Finding("partition", state, remedy)
@@ -146,7 +146,19 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
     """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
     bins = "HDF5 file with the bins, masks of NXxpcs or a q map of APS; empty for rings in a geometry"
     file = yield Question(key="partition.file", text=bins, example="qmap.h5")
+    labels = poni = None
     if not file:
+        text = ".npy of the bin of each pixel, 0 unused; empty for rings in a geometry"
+        labels = yield Question(key="partition.roi_map", text=text, example="bins.npy")
+    if not file and not labels:
+        text = ".poni file of pyFAI; empty if you enter the geometry"
+        poni = yield Question(key="partition.poni", text=text, example="rings.poni")
+    if poni:
+        limits = "inner and outer limit of the rings, in 1/nm"
+        yield Question(key="partition.q_range_inv_nm", text=limits, example=[0.02, 0.03])
+        yield Question(key="partition.n_q", text="rings between these limits", default=1)
+        yield Question(key="partition.n_phi", text="equal sectors of them; 1 for none", default=1)
+    elif not file and not labels:
         yield from _ask_geometry(frame)
     beta = "speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found"
     yield Question(key="contrast", text=beta, example=0.2)

@@ -59,6 +59,11 @@ class Curves:
     partition: Partition | None = None
     no_partition: str = ""
 
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Number of each bin, (n_roi,): that of the file's map, or from 1."""
+        return np.arange(1, len(self.g2) + 1) if self.partition is None else self.partition.numbers
+
     def only(self, rows: NDArray[np.int64]) -> "Curves":
         """Return some of the curves, without a partition."""
         names = ("g2", "error", "q", "phi", "n_pixels", "mean_counts")

@@ -107,7 +107,7 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
     if curves.half_lag.size:
         arrays["half_echo"], arrays["half_echo_err"] = curves.half_height, curves.half_height_err
         arrays["half_echo_lag"] = curves.half_lag
-    bins = {"bin": np.arange(1, partition.n_roi + 1), "q": partition.q, "phi": partition.phi}
+    bins = {"bin": partition.numbers, "q": partition.q, "phi": partition.phi}
     with np.errstate(invalid="ignore", divide="ignore"):
         bins |= _of_decay(curves.decay)
         bins |= dict(zip(VELOCITY, (curves.velocity, curves.velocity_err, curves.velocity_below), strict=True))

@@ -43,7 +43,7 @@ class FittedCurves:
         curves, law = self.curves, vars(self.power).items()
         for name in ("g2", "q", "phi"):
             file[name] = getattr(curves, name)
-        file["tau"], file["g2_err"] = curves.tau_s, curves.error
+        file["tau"], file["g2_err"], file["bin"] = curves.tau_s, curves.error, curves.numbers
         if curves.partition is not None:
             file.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
         for name, column in self.columns.items():
@@ -59,7 +59,9 @@ class FittedCurves:
             where = [f"{x[k]:.4g}" if x[k] == x[k] else "–" for x in (curves.q, curves.phi)]
             model = fit.model[k] + (f" or {fit.either[k]}" if fit.either[k] else "")
             row = {name: column[k] for name, column in self.columns.items()}
-            table.add_row(str(k + 1), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else "")
+            table.add_row(
+                str(curves.numbers[k]), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else ""
+            )
         lags = f"{curves.tau_s.size} lags, {rounded(curves.tau_s[0])} to {rounded(curves.tau_s[-1])} s"
         table.caption = "\n".join(
             [

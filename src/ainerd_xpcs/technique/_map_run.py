@@ -100,7 +100,7 @@ def analyse(
         summary["counts_per_pixel"] = known["counts_per_pixel"]
     arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays}
     tables = fitted.tables(judgement.p_of_ring)
-    of_bins = {"bin": np.arange(1, partition.n_roi + 1), "q": partition.q, "phi": partition.phi}
+    of_bins = {"bin": partition.numbers, "q": partition.q, "phi": partition.phi}
     tables["bins"] = of_bins | {"n_pixels": partition.n_pixels} | noises.columns | fitted.bins
     for name in ("contrast", "contrast_err"):  # without a fit that of the ring, by the noise
         tables["bins"][name] = np.where(np.isnan(fitted.bins["contrast"]), noises.columns[name], fitted.bins[name])

@@ -276,6 +276,8 @@ def _nexus(file: h5py.File) -> Stored:
             raise ValueError(f"/{_NEXUS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
         axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
         labels, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
+        occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else labels
+        labels = occur if (occur := occur[occur > 0]).size == labels.size else labels  # their numbers may have holes
 
         def read(k: int) -> NDArray[Any]:
             return np.asarray(maps[k] if axis == 0 else maps[:, :, k])
@@ -352,6 +354,7 @@ def _text(value: Any) -> str:
 
 
 _NEXUS = "entry/twotime/two_time_corr_func"
+_ROI_MAP = "entry/instrument/masks/dynamic_roi_map"
 _BOOST_CORR = ("xpcs/twotime/correlation_map", "xpcs/twotime/c2_half")
 _LAYOUTS: dict[str, Callable[[h5py.File], Stored]] = {
     _NEXUS: _nexus,

@@ -183,7 +183,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
     within = np.array(value), np.where(error > 0, error, np.nan)
     bins = {
-        "bin": np.arange(1, partition.n_roi + 1),
+        "bin": partition.numbers,
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,

@@ -127,7 +127,7 @@ def _numbers(axes: Axes, partition: Partition) -> None:
         nearest = np.argmin(np.square(y - y.mean()) + np.square(x - x.mean()))
         box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
         place: dict[str, Any] = {"ha": "center", "va": "center", "clip_on": True, "bbox": box}
-        axes.text(x[nearest], y[nearest], str(k + 1), fontsize=size, fontweight="bold", **place)
+        axes.text(x[nearest], y[nearest], str(partition.numbers[k]), fontsize=size, fontweight="bold", **place)
 
 
 def _box(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[float, float, float, float]:

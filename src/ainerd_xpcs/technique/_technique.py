@@ -176,7 +176,7 @@ class RheoXPCS(Technique):
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Everything that changes the numbers."""
-        maps = hashlib.sha256(self.partition.roi_map.tobytes() + self.partition.static_map.tobytes())
+        maps = hashlib.sha256(self.partition.labels.tobytes() + self.partition.static_map.tobytes())
         return {
             "technique": self.name,
             "partition": maps.hexdigest(),

@@ -57,6 +57,8 @@ def plot(result: AinerdResult, figure: Any) -> None:
         of_windows = parts["shear_rate"].read()
         series["shear rate (1/s)"] = of_windows["time"].to_numpy(), of_windows["shear_rate_1_s"].to_numpy()
     names = [str(k + 1) for k in range(len(present.get("c2", ())))]
+    if names and "bins" in metadata["tables"]:
+        names = [f"{k:.0f}" for k in parts["bins"].read()["bin"]]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
     if "echo" in present:

@@ -101,6 +101,9 @@ function Maps({ maps, high }) {
   return h(Plot, { traces, layout, label, name: "c2" });
 }
 
+/** The number of bin k, from 0, in the q map. */
+const numberOf = (bins, k) => bins[k]?.bin ?? k + 1;
+
 /** A map of a result: that of bin k, or the mean over azimuths if k is null. */
 async function readMap(path, name, k) {
   if (k === null) {
@@ -199,7 +202,7 @@ function Bins({ bins, bin, setBin, n }) {
     const others = bins.flatMap((each, j) => (each.q === qs[k] ? [j] : []));
     setBin(others.toSorted((a, b) => Math.abs(bins[a].phi - phi) - Math.abs(bins[b].phi - phi))[0]);
   };
-  const azimuth = bins[at]?.phi !== undefined ? `${number(bins[at].phi)}°` : `bin ${at + 1}`;
+  const azimuth = bins[at]?.phi !== undefined ? `${number(bins[at].phi)}°` : `bin ${numberOf(bins, at)}`;
   const slider = (name, last, value, text, shown, onChange, disabled) =>
     h(
       "label",
@@ -217,7 +220,7 @@ function Bins({ bins, bin, setBin, n }) {
       }),
       h("output", name === "q" ? null : { style: { minWidth: "7em" } }, shown),
     );
-  const ofAzimuth = bin === null ? "all" : `${azimuth} (bin ${at + 1})`;
+  const ofAzimuth = bin === null ? "all" : `${azimuth} (bin ${numberOf(bins, at)})`;
   const ofQ = `${number(q)} 1/nm`;
   return h(
     "div",
@@ -300,7 +303,7 @@ function G2({ path, result, bin, bins }) {
     h(
       "p",
       { className: "soft" },
-      `${bin === null ? "mean of all bins, one fit to all" : `bin ${bin + 1}, all others faint`}: ${text}`,
+      `${bin === null ? "mean of all bins, one fit to all" : `bin ${numberOf(bins, bin)}, all others faint`}: ${text}`,
     ),
     h(Plot, { ...drawn, label: `g2 over tau. ${text}`, name: "g2" }),
   );

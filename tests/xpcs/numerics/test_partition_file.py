@@ -282,6 +282,11 @@ def test_numbers_with_holes_keep_their_q(tmp_path, layout, listed):
     read = Partition.load(tmp_path / "qmap.hdf")
     assert [np.unique(roi_map[read.roi_map == k]).tolist() for k in range(1, 5)] == [[2], [5], [6], [9]]
     np.testing.assert_allclose(read.q, q)
+    read.only([2, 4]).save(tmp_path / "some.h5")
+    some = Partition.load(tmp_path / "some.h5")
+    assert (read.numbers.tolist(), some.numbers.tolist()) == ([2, 5, 6, 9], [5, 9])
+    np.testing.assert_array_equal(some.labels, np.where(np.isin(roi_map, [5, 9]), roi_map, 0))
+    np.testing.assert_allclose(some.q, [0.05, 0.09])
     if layout != "data":
         np.testing.assert_allclose(read.static_q[read.static_label - 1], q)
 

@@ -194,10 +194,10 @@ def test_analyze_shows_maps_without_frames(run, files, tmp_path):
     done, printed = run("analyze", files[0])
     assert done.exit_code == 0, printed
     assert "APS, boost_corr: 128 rows of 0.02 s" in printed and "no p-value: the stored maps have 128 rows" in printed
-    with h5py.File(tmp_path / "run_0_Twotime_c2.h5") as results:
+    with h5py.File(tmp_path / "run_0_Twotime_maps.h5") as results:
         assert results["c2"].shape == (3, 256, 256) and results["latent"].shape == (3, 64)
         assert results.attrs["layout"] == "APS, boost_corr" and results.attrs["no_claim"]
-    assert (tmp_path / "run_0_Twotime_c2.png").stat().st_size > 10_000
+    assert (tmp_path / "run_0_Twotime_maps.png").stat().st_size > 10_000
     assert not (tmp_path / "run_0_Twotime_g2.h5").exists()
 
 
@@ -208,4 +208,4 @@ def test_analyze_shows_maps_and_g2_of_one_file(run, files, tmp_path):
         file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = lags, np.ones((39, 4))
     done, printed = run("analyze", both)
     assert done.exit_code == 0, printed
-    assert (tmp_path / "both_c2.h5").exists() and (tmp_path / "both_g2.h5").exists() and "39 lags" in printed
+    assert (tmp_path / "both_maps.h5").exists() and (tmp_path / "both_g2.h5").exists() and "39 lags" in printed

@@ -75,7 +75,16 @@ def test_every_layout_gives_the_same_maps(case, maps, expected, tmp_path):
     assert file.row_s == pytest.approx(FRAME_S)
     np.testing.assert_array_equal(file.partition.roi_map > 0, np.isin(MAP, labels))
     np.testing.assert_allclose(file.partition.q, Q[bins])
+    assert file.partition.numbers.tolist() == labels
     assert file.no_partition == ""
+
+
+def test_maps_in_one_array_are_of_the_numbers_that_occur(maps, expected, tmp_path):
+    with h5py.File(write(tmp_path / "result.hdf", map_files.nexus, maps), "r+") as file:
+        _replace(file, "entry/instrument/masks/dynamic_roi_map", np.array([0, 2, 5, 6, 9])[MAP])
+    file, c2 = read(tmp_path / "result.hdf")
+    np.testing.assert_allclose(c2, expected, rtol=2e-5)
+    assert file.partition.numbers.tolist() == [2, 5, 6, 9]
 
 
 def test_a_baseline_of_zero_becomes_one(expected, maps, tmp_path):
