@@ -39,7 +39,6 @@ def shear_rates(n_movies: int) -> list[Row]:
                 "|mean|": abs(float(known.mean())),
                 "sd of pulls": float(known.std(ddof=1)),
                 "relative error": float(np.nanmedian([each.rate_err / each.rate for each in seen])),
-                "most": 1.4 if sample.velocity else 1.2,  # new scatterers come: errors are a fifth too small
             }
         )
     return rows

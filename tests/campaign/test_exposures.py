@@ -130,7 +130,7 @@ def test_a_test_of_the_beam_wants_two_transmissions_that_are_far_apart(make_expo
         points = campaign.exposures.beam_test(here)
         assert [campaign.exposure_of(point).transmission for point in points] == [low, 1.0, low]
     else:
-        with pytest.raises(ValueError, match=r"a transmission of at most 0\.35 of another, not 1, 0\.4"):
+        with pytest.raises(ValueError, match=r"a transmission of at most 0\.35 times another, got 1, 0\.4"):
             campaign.exposures.beam_test(here)
 
 

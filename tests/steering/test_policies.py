@@ -132,7 +132,7 @@ def test_a_holder_may_be_the_only_knob(policy):
 def test_a_point_of_a_person_respects_the_direction():
     explorer = explorer_of(x=MM, temperature=SLOW | {"direction": "up"})
     explorer.ingest([{"_id": "a", "x": 5.0, "temperature": 350.0, "embedding": np.zeros(2)}])
-    with pytest.raises(ValueError, match="only goes one way"):
+    with pytest.raises(ValueError, match="goes only one way"):
         explorer.register_suggestions([{"x": 5.0, "temperature": 320.0}])
     explorer.register_suggestions([{"x": 5.0, "temperature": 380.0}])
 

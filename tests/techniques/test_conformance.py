@@ -279,7 +279,7 @@ BROKEN = [
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, labels=r.labels.astype("i4")))), "must be int64 of shape"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, n_regimes=9))), "n_regimes is 9, the labels have"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, supported_range=(3, 1)))), "(fewest, most), got (3, 1)"),
-    ("regimes", has(regimes=regimes_of(lambda r: replace(r, predict=lambda z: np.full(len(z), 7)))), "says regime [7]"),
+    ("regimes", has(regimes=regimes_of(lambda r: replace(r, predict=lambda z: np.full(len(z), 7)))), "has regime [7]"),
     ("regimes", has(regimes=lambda self, z, previous=None: Toy().regimes(z)), "find_regimes(embeddings"),
 ]  # fmt: skip
 
