@@ -257,7 +257,7 @@ def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that
 
 
 def test_an_exposure_that_ends_too_early_says_why():
-    with pytest.raises(AnalysisError, match=r"63 frame\(s\): a map needs at least 64"):
+    with pytest.raises(AnalysisError, match=r"63 frames: a map needs at least 64"):
         analyse(technique(contrast=None), speckle(63, 60), 100)
 
 
