@@ -155,7 +155,7 @@ def old() -> Iterator[str]:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        study, part = (*sys.argv[1:], *parts_of(sys.argv[1]))[:2]
+        study, part = (*sys.argv[1:], *parts_of(sys.argv[1]), "")[:2]
         if part not in parts_of(study):
             sys.exit(f"studies.{study} has no part {part!r}: there are {', '.join(parts_of(study))}")
         noted = json.loads(MEASURED.read_text()) | {
