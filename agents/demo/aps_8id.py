@@ -1,7 +1,8 @@
 """A beamline without Bluesky, in the manner of APS 8-ID: acquire, call a hook, and so on.
 
 ``python -m agents.demo.aps_8id FOLDER N --hook FILE`` leaves N acquisitions of the small simulated detector in FOLDER.
-The hook fetches the next position from ainerd and moves there. A line of JSON is printed for each acquisition.
+The hook fetches the next position from ainerd and moves there. A line of JSON is printed for each acquisition. With N = 0
+it makes the folder, and the q map beside it.
 """
 
 import importlib.util
@@ -14,6 +15,8 @@ import typer
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
+from ainerd.config import Settings
+from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import SimulatedInstrument, acquire
 
 SMALL = TOML.with_name("small.toml")
@@ -53,7 +56,10 @@ def series(
     hook: Annotated[Path, typer.Option(help="Its run() is called after each acquisition but the last.")] = HOOK,
     speed: Annotated[float, typer.Option(help="Of the simulated clock: an exposure lasts 50 s by it.")] = 1000.0,
 ) -> None:
-    """Take N acquisitions, and call the hook between two of them."""
+    """Take N acquisitions, and call the hook between two of them. Write the q map of the detector, if there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (qmap := folder.parent / "qmap.hdf").exists():
+        RheoXPCS.from_settings(Settings.load(SMALL).section, SMALL.parent).partition.save(qmap)
     instrument = small_instrument(folder, speed)
     moved: list[float] = []
     called = load_hook(hook, instrument, moved)

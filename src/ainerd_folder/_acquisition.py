@@ -126,7 +126,7 @@ class AcquisitionFiles:
         frame_time_s, ended = self._frame_time_s, self.data.stat().st_mtime
         began = self._began(ended - self.n_frames * (frame_time_s or 0.0))
         readings = self._readings()
-        about = {"acquisition": self.folder.name, **self._start()}
+        about = {"acquisition": self.folder.name, "file": self.data.name, **self._start()}
         if (suggestion := suggestion_of(readings)) is not None:
             about["suggestion_id"] = suggestion
         run = compose_run(uid=self.uid, time=began, metadata=about)

@@ -361,6 +361,7 @@ def test_files_of_events_are_acquisitions_of_a_rigaku(follow, tmp_path):
     until(lambda: len(got) == 3)
     runs = {run.start_doc["acquisition"]: run for run in (read(documents, tmp_path) for documents in got)}
     assert {name: run.n_ready for name, run in runs.items()} == {"A001": 20, "A002": 11, "A003": 5}
+    assert [runs[name].start_doc["file"] for name in runs] == ["A001.bin", "A002.bin", "A003.bin.000"]
     assert runs["A001"].frame_shape == (512, 1024) and runs["A003"].frame_shape == (1676, 2100)
     resource = next(doc for name, doc in got[0] if name == "stream_resource")
     assert resource["mimetype"] == "application/x-rigaku" and resource["uri"].endswith("A001/A001.bin")
