@@ -1,8 +1,8 @@
 """A beamline without Bluesky, in the manner of APS 8-ID: acquire, call a hook, and so on.
 
 ``python -m agents.demo.aps_8id FOLDER N --hook FILE`` leaves N acquisitions of the small simulated detector in FOLDER.
-The hook fetches the next position from ainerd and moves there. A line of JSON is printed for each acquisition. With N = 0
-it makes the folder, and the q map beside it.
+The hook fetches the next position from ainerd and moves there. A line of JSON is printed for each acquisition. With
+N = 0 it makes the folder, and the q map beside it.
 """
 
 import importlib.util
