@@ -96,7 +96,7 @@ def slip() -> None:
 
 @study.part
 def shear() -> None:
-    """Measure the pulls of shear rates, and count the bounds on a small one that are above it, and what is refused."""
+    """Measure the pulls of shear rates, the share of right upper bounds, and that of wrong directions refused."""
     with threadpool_limits(1):
         rows, bound, wrong = shear_rates(36), bounds(6), wrong_directions(6)
     report(

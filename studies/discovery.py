@@ -1,4 +1,4 @@
-"""The next position: exposures and beam time until every regime was seen, and what a campaign may cost.
+"""Exposures and beam time that the agent's policy and others need to see every regime, and what each term of it saves.
 
 Hidden samples come from nine generators of the kinds that the explorer's prior holds, and from six of other kinds, at
 three levels of noise, a third of them drifting; the rarest regime covers 1 to 10 % of the area, and on every second

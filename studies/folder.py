@@ -22,11 +22,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from agents.demo.aps_8id import SMALL
-from ainerd.config import Settings
+from agents.demo.aps_8id import SMALL, write_qmap
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, embedded_server
-from ainerd_xpcs.technique import RheoXPCS
 from studies import _exposures, _other_programs
 from studies._tools import Row, Study, report, spread
 
@@ -267,7 +265,7 @@ class Beamline:
 def beamline(folder: Path) -> Iterator[Beamline]:
     """Open a beamline in a folder."""
     (folder / "data").mkdir()
-    RheoXPCS.from_settings(Settings.load(SMALL).section, SMALL.parent).partition.save(folder / "qmap.hdf")
+    write_qmap(folder / "qmap.hdf")
     with embedded_server(folder / "tiled", readable_storage=[folder / "data"]) as server:
         place = Beamline(folder, server)
         try:

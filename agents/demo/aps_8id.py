@@ -50,16 +50,21 @@ def load_hook(path: Path, instrument: SimulatedInstrument, moved: list[float]) -
     return hook
 
 
+def write_qmap(path: Path) -> None:
+    """Write the q map of the small simulated detector."""
+    RheoXPCS.from_settings(Settings.load(SMALL).section, SMALL.parent).partition.save(path)
+
+
 def series(
     folder: Path,
     n: int,
     hook: Annotated[Path, typer.Option(help="Its run() is called after each acquisition but the last.")] = HOOK,
     speed: Annotated[float, typer.Option(help="Of the simulated clock: an exposure lasts 50 s by it.")] = 1000.0,
 ) -> None:
-    """Take N acquisitions, and call the hook between two of them. Write the q map of the detector, if there is none."""
+    """Take N acquisitions, and call the hook after each but the last. Make folder and q map if they are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (qmap := folder.parent / "qmap.hdf").exists():
-        RheoXPCS.from_settings(Settings.load(SMALL).section, SMALL.parent).partition.save(qmap)
+        write_qmap(qmap)
     instrument = small_instrument(folder, speed)
     moved: list[float] = []
     called = load_hook(hook, instrument, moved)

@@ -566,7 +566,7 @@ class Observer:
 
         def __getattr__(self, name: str) -> Any:
             """Raise AttributeError, with the name that was probably meant; of a removed call it names the new one."""
-            close = get_close_matches(name, dir(self), 1)
+            close = [] if name.startswith("_") else get_close_matches(name, dir(self), 1)  # IPython asks for many
             hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
             raise AttributeError(REMOVED.get(name, f"{type(self).__name__!r} object has no attribute {name!r}{hint}"))
 

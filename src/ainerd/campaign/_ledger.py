@@ -176,8 +176,8 @@ class Ledger:
         `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
         """
         of_file = outcome.scan_id is None and bool(outcome.file)
-        is_named = of_file or outcome.scan_id is not None
-        name = f"{run_text(outcome.scan_id, outcome.event, outcome.file)} " if is_named else ""
+        names = outcome.scan_id, outcome.event, outcome.file
+        name = "" if outcome.scan_id is None and not of_file else f"{run_text(*names)} "
         where = f"{name}at {self.position_text(outcome.positions, of_file=of_file)}"
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
