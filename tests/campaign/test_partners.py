@@ -11,7 +11,7 @@ import pytest
 from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._partners import Partners
+from ainerd.campaign._proposals import Partners
 from ainerd.config import Steering
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.results.commands import Exclude

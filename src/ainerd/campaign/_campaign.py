@@ -16,15 +16,13 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
-from ainerd.campaign._history import History
+from ainerd.campaign._history import History, seals_of_points, sessions_left, taken_over
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
-from ainerd.campaign._partners import Partners
-from ainerd.campaign._proposals import MOST_TRIED, Proposals
+from ainerd.campaign._proposals import MOST_TRIED, Partners, Proposals
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
-from ainerd.campaign._succession import seals_of_points, sessions_left, taken_over
 from ainerd.config import Steering
 from ainerd.decisions import (
     NO_REASON,

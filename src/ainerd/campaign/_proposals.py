@@ -1,21 +1,74 @@
-"""Proposals: the next position is chosen, replaced by a better one, and handed out."""
+"""Proposals: the next position is chosen, replaced by a better one, and handed out.
 
+The choice regards positions that are novel to agents of other techniques on the same sample: `Partners`.
+"""
+
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.campaign._partners import Partners
 from ainerd.decisions import UNTAKEN, events
 from ainerd.decisions.events import Ready
-from ainerd.steering import Explorer
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.steering import Candidate, Explorer
+
+logger = logging.getLogger(__name__)
 
 MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
+
+
+class Partners:
+    """Reads which positions are novel to agents of other techniques.
+
+    Parameters
+    ----------
+    store : ResultStore
+        Any store of the catalog. It reads the results of all agents once, and later only new ones.
+    names : sequence of str
+        Actuators. Results without one of them are left out.
+    agents : sequence of str
+        Names of the other agents.
+
+    Attributes
+    ----------
+    candidates : tuple of Candidate
+        The positions that were novel to one of them at the last look.
+    """
+
+    def __init__(self, store: ResultStore, names: Sequence[str], agents: Sequence[str]) -> None:
+        self._store, self._names, self._agents = store, list(names), list(agents)
+        self._seen: object = None  # the results at the last look
+        self.candidates: tuple[Candidate, ...] = ()
+
+    def look(self) -> bool:
+        """Read new results, and return whether the candidates have changed; without an answer they stay."""
+        if not self._agents:
+            return False
+        try:
+            results = self._store.of_everybody().frame
+        except httpx.HTTPError as error:
+            logger.debug("results of other agents are not read: %s", error)
+            return False
+        if results is self._seen or not {*self._names, "novel", "novelty_p"} <= {*results}:
+            return False
+        self._seen, before = results, self.candidates
+        novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
+        if "supersedes" in results:  # of a run that was analysed again only the newest result counts
+            novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(ResultRecord.final)])]
+        novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
+        self.candidates = tuple(
+            Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)
+            for *place, p, agent in novel.itertuples(index=False)
+        )
+        return self.candidates != before
 
 
 class Proposals:
