@@ -12,9 +12,8 @@ from ainerd.technique import RunInfo
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
 from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cyclic_bank, judge
-from ainerd_xpcs.technique._cycle_clock import CycleClock
 from ainerd_xpcs.technique._cycle_numbers import DIMS, TEXTS, UNITS, cycle_numbers
-from ainerd_xpcs.technique._cycles import Cycles
+from ainerd_xpcs.technique._cycles import CycleClock, Cycles
 from ainerd_xpcs.technique._features import rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 from tests.small_bank import OF_EACH, some_of_bank
