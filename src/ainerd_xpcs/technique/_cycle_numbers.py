@@ -1,41 +1,17 @@
 """Numbers of a run that oscillates: arrays, tables and summary of its echoes and moduli."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import (
-    EchoCurves,
-    Partition,
-    Relaxation,
-    change_together,
-    fit_relaxation,
-    fit_training,
-    reduction_operator,
-)
-from ainerd_xpcs.technique._cells import Cells
+from ainerd_xpcs.numerics import Partition, Relaxation, change_together, fit_relaxation, fit_training
 from ainerd_xpcs.technique._cycles import CycleResult
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._numbers import opposite
-from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
-    Judgement,
-    contrast_within,
-    filled,
-    judge,
-    longest_gap,
-    pooled_contrast,
-)
-
-if TYPE_CHECKING:
-    from ainerd_xpcs.technique._technique import RheoXPCS
 
 Floats = NDArray[np.float64]
-FEWEST, MOST = 64, 256  # rows of a map of cycles: for a p-value, as of frames; and at all
-KNOWN = 3.0  # errors by which a contrast exceeds zero
 DIMS = {
     "echo": ("roi", "echo_lag"),
     "echo_err": ("roi", "echo_lag"),
@@ -135,38 +111,6 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
                 summary |= _mean(name, getattr(result.moduli, field))
         summary["cycles_changed"] = "; ".join(_notes(by_cycle)) or None
     return CycleNumbers(arrays, {"echoes": bins, "cycles": by_cycle}, summary)
-
-
-def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, doubt: str | None) -> Judgement:
-    """Judge a run that oscillates by its map of cycles, as if each cycle were a frame; see `judge`."""
-    c2 = curves.c2.astype(np.float32)
-    whole, empty = filled(c2)
-    n = whole.shape[1]
-    if n < FEWEST:
-        doubt = doubt or f"{n} cycles: a p-value needs at least {FEWEST}"
-    elif empty > MOST_MISSING or longest_gap(c2) > MOST_IN_A_ROW:
-        doubt = doubt or "many cycles have no frame at the phases of the echoes"
-    resize = reduction_operator("area", n, MOST).toarray()
-    maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)
-    photons, contrasts, cells = seen(curves, technique.rings, curves.n_cycles)
-    technique = technique if doubt else technique.of_cycles
-    return judge(technique, maps, photons, contrasts, speckle_px, doubt, cells)
-
-
-def seen(
-    curves: EchoCurves, rings: Sequence[Ring], n_cycles: int
-) -> tuple[Floats, list[tuple[float, float] | None], Cells | None]:
-    """Return photons, contrasts and cells of a map of so many cycles, as `judge` takes them, from as many or fewer.
-
-    The noise is that of one phase: how much less that of the mean over phases is depends on the speckle they share. The
-    contrast in the settings is that of a sample at rest, so it is not used.
-    """
-    of_rings = [contrast_within(ring, curves.g2) for ring in rings]
-    contrasts = [pooled_contrast(each, None) if each[0] > KNOWN * each[1] else None for each in of_rings]
-    n = n_cycles
-    while n > MOST:
-        n //= 2
-    return curves.g2.counts * n_cycles, contrasts, Cells.of_whole(n)
 
 
 def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:

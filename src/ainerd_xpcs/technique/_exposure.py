@@ -28,7 +28,7 @@ from ainerd_xpcs.numerics import (
     per_bin,
     shifted,
 )
-from ainerd_xpcs.technique import _cycle_numbers, _numbers, _picture, _shear_windows
+from ainerd_xpcs.technique import _cycle_numbers, _cycle_verdict, _numbers, _picture, _shear_windows
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
@@ -203,8 +203,8 @@ class ExposureAnalysis(RunAnalysis):
         technique, size, n = self._technique, self._speckle_px(), round(share * self._reducer.n_pushed)
         if self._cycles.oscillates:
             curves, n_cycles = self._cycles.so_far(), self._cycles.n_cycles(n)
-            if curves is not None and n_cycles >= _cycle_numbers.FEWEST:
-                prepare(technique.of_cycles, *_cycle_numbers.seen(curves, technique.rings, n_cycles), size)
+            if curves is not None and n_cycles >= _cycle_verdict.FEWEST:
+                prepare(technique.of_cycles, *_cycle_verdict.seen(curves, technique.rings, n_cycles), size)
             return
         if not (photons := self._photons()).any():
             return
@@ -256,7 +256,7 @@ class ExposureAnalysis(RunAnalysis):
         doubt = no_contrast or doubt
         if cycle_result is not None:
             cycles = _cycle_numbers.cycle_numbers(cycle_result, technique.partition, technique.rings)
-            judgement = _cycle_numbers.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
+            judgement = _cycle_verdict.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
         else:
             reason = self._cycles.reason
             cycles = _cycle_numbers.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})
