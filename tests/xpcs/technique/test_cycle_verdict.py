@@ -6,8 +6,8 @@ import pytest
 from ainerd_xpcs.dynamics import clock
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Echoes, Partition
-from ainerd_xpcs.technique import RheoXPCS, _cycle_verdict
-from ainerd_xpcs.technique._cycle_verdict import EXPOSURES, cyclic, judge_cycles, with_cycles
+from ainerd_xpcs.technique import RheoXPCS, _cycle_results
+from ainerd_xpcs.technique._cycle_results import EXPOSURES, cyclic, judge_cycles, with_cycles
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 from tests.small_bank import some_of_bank
 
@@ -18,7 +18,7 @@ PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Fewer exposures, which are calibrated in less time."""
-    monkeypatch.setattr(_cycle_verdict, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
+    monkeypatch.setattr(_cycle_results, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
 
 
 def rates(kind, seed):

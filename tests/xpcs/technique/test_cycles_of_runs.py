@@ -11,8 +11,8 @@ import pytest
 from ainerd.technique import RunInfo
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
-from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cycle_verdict, judge
-from ainerd_xpcs.technique._cycle_numbers import DIMS, TEXTS, UNITS, cycle_numbers
+from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cycle_results, judge
+from ainerd_xpcs.technique._cycle_results import DIMS, TEXTS, UNITS, cycle_numbers
 from ainerd_xpcs.technique._cycles import CycleClock, Cycles
 from ainerd_xpcs.technique._features import rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Fewer exposures of cyclic dynamics, which are calibrated in less time."""
-    monkeypatch.setattr(_cycle_verdict, "EXPOSURES", dict.fromkeys(_cycle_verdict.EXPOSURES, OF_EACH))
+    monkeypatch.setattr(_cycle_results, "EXPOSURES", dict.fromkeys(_cycle_results.EXPOSURES, OF_EACH))
 
 
 class Record:
