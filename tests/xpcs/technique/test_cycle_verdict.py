@@ -49,7 +49,7 @@ def test_a_rate_that_trains_is_a_power_law_from_the_first_cycles_on(seed):
     assert 0.2 < s[-1] < 100
 
 
-def test_the_bank_of_all_runs_is_a_part_of_it_and_stays():
+def test_the_bank_of_all_runs_is_a_part_of_it_and_stays(monkeypatch):
     bank = some_of_bank()
     kept = [*bank.families]
     more, again = with_cycles(bank), with_cycles(bank)
@@ -58,6 +58,8 @@ def test_the_bank_of_all_runs_is_a_part_of_it_and_stays():
     assert all(np.array_equal(a.steps, b.steps) for a, b in zip(more.clean, again.clean, strict=True))
     assert more.id == again.id != bank.id == "small"
     assert bank.families == kept
+    monkeypatch.setitem(_cycle_results.EXPOSURES, "training", 59)
+    assert with_cycles(bank).id != more.id
 
 
 def test_scatterers_that_yield_are_of_a_known_kind():
