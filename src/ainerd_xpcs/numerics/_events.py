@@ -322,7 +322,7 @@ class FrameSums:
 
     def take_out(
         self, sub: Array, in_bin: NDArray[np.bool_], shares: Floats,
-        columns_at: "Callable[[NDArray[np.int64]], tuple[Array, Array, Floats]]", dtype: np.dtype[Any],
+        columns_at: Callable[[NDArray[np.int64]], tuple[Array, Array, Floats]], dtype: np.dtype[Any],
     ) -> None:  # fmt: skip
         """Subtract the counts of some pixels from their sub-bins `sub`, (m,).
 
