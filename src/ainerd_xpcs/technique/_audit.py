@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ainerd_xpcs.numerics import Audit, Influence, Partition, RigakuReader
+    from ainerd_xpcs.numerics import Audit, Influence, LeftOut, Partition, RigakuReader
     from ainerd_xpcs.technique._maps import MapFile
 
 LISTED = 60  # lines of the table
@@ -187,13 +187,10 @@ def examine(partition: "Partition", read: Callable[[Reading], int], *, of_events
     """
     import numpy as np
 
-    from ainerd_xpcs.numerics import Audit, EventScreen, Screen
+    from ainerd_xpcs.numerics import Audit
 
-    screen = (EventScreen if of_events else Screen)(partition)
-    n_frames = read(
-        Reading(partition, lambda x, t: [*screen.push(x.moved(t) if of_events else x, first=None if of_events else t)])
-    )
-    _, left, pixels, numbers = [*screen.flush()], screen.left_out, partition.pixels, partition.numbers
+    n_frames, left = _screened(partition, read, of_events)
+    pixels, numbers = partition.pixels, partition.numbers
     good = np.ones(n_frames, bool)
     good[np.concatenate([*left.frames.values()])] = False
     if good.sum() < FEWEST_FRAMES:
@@ -228,6 +225,23 @@ def examine(partition: "Partition", read: Callable[[Reading], int], *, of_events
         f"pixels that differ from their bins, but change nothing beyond its error: {last.n_slight}",
     ]
     return Examined(mask, findings, summary)
+
+
+def _screened(partition: "Partition", read: Callable[[Reading], int], of_events: bool) -> "tuple[int, LeftOut]":
+    """Return the number of frames, and the pixels and frames that the screen leaves out."""
+    from ainerd_xpcs.numerics import EventScreen, Screen
+
+    screen = EventScreen(partition) if of_events else Screen(partition)
+
+    def push(block: Any, first: int) -> None:
+        if of_events:
+            screen.push(block.moved(first))
+        else:
+            screen.push(block, first=first)
+
+    n_frames = read(Reading(partition, push))
+    screen.flush()
+    return n_frames, screen.left_out
 
 
 def _pusher(
