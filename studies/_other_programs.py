@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis
 from ainerd_xpcs import Partition
 from ainerd_xpcs.technique import MapFile, analyse_maps, technique_of
-from ainerd_xpcs.technique._map_numbers import map_numbers
-from ainerd_xpcs.technique._map_run import Noises
+from ainerd_xpcs.technique._map_run import Noises, map_numbers
 from ainerd_xpcs.technique._numbers import Numbers
 from ainerd_xpcs.technique._verdict import filled
 

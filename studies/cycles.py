@@ -47,7 +47,7 @@ from ainerd_xpcs import (
     two_time,
 )
 from ainerd_xpcs.technique import RheoXPCS
-from ainerd_xpcs.technique._cycle_numbers import judge_cycles
+from ainerd_xpcs.technique._cycle_results import judge_cycles
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 from studies._steady_shear import bounds, shear_rates, wrong_directions
 from studies._tools import Row, Study, interval, report, seconds

@@ -27,8 +27,8 @@ from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, 
 from ainerd_xpcs.numerics._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
+from ainerd_xpcs.numerics._screen_between import behind, disorder, shifted
 from ainerd_xpcs.numerics._screen_faults import no_light
-from ainerd_xpcs.numerics._screen_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._shear_rate import ShearRate, fit_shear_rate
 from ainerd_xpcs.numerics._strain_seen import StrainSeen, strain_seen
 from ainerd_xpcs.numerics._training import fit_training

@@ -1,17 +1,26 @@
-"""Sparse frames: only the pixels that counted in each frame, as detectors that record events write them."""
+"""Sparse frames: only the pixels that counted in each frame, as detectors that record events write them.
 
-from dataclasses import dataclass, replace
+Sums of such frames are kept in integers as small as possible, and only of frames that hold a photon.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numba as nb
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._counts import check_counts, check_valid
-from ainerd_xpcs.numerics._partition import Array, Partition
+from ainerd_xpcs.numerics._counts import Sums, check_counts, check_valid, ratio
+from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 
 SHIFT = 13
 TILE = 1 << SHIFT  # pixels
+CHUNK = 1 << 12  # frames whose sums are kept together
+MOST = 1 << 17  # sums of frames that are kept
+Record = tuple[Array, Array, Array]  # of some frames: ticks, whether to keep them, and counts, (n, n_sub)
 
 
 class EventFileError(ValueError):
@@ -235,6 +244,131 @@ def joined(blocks: list[Events]) -> Events:
     )
 
 
+@dataclass
+class FrameSums:
+    """Sums of the frames that hold a photon: their ticks, whether to keep them, and their counts by sub-bin.
+
+    Counts are kept in the smallest integers that hold them. Of more than `MOST` frames the sums of 2, 4, 8 … neighbours
+    are kept, as if all their photons were in the middle one.
+    """
+
+    partition: Partition
+    _chunks: list[Record] = field(default_factory=list)
+    _open: list[Record] = field(default_factory=list)
+    _shift: int = 0  # a tick of the chunks is 2^shift frames
+    _end: int = 0
+
+    def push(self, events: Events) -> None:
+        """Add the sums of the next frames, which must not hold an earlier one."""
+        n, n_sub = len(events.ticks), len(self.partition.static_roi)
+        counts = np.zeros((n, n_sub), np.uint32)
+        sub = np.repeat(labels(n_sub), np.diff(self.partition.static_edges))
+        _sum_events(events.offsets, events.pixel, events.count, sub, counts)
+        some = counts.any(1)
+        self._open.append((events.ticks[some], events.valid[some], counts[some]))
+        self._end = max(events.stop, self._end)
+        if sum(len(x[0]) for x in self._open) >= CHUNK:
+            self._close()
+
+    def _close(self) -> None:
+        """Put the open frames into the last chunk, or into one of their own."""
+        chunk, self._open = _summed(self._open, self._shift), []
+        if self._shift and len(self._chunks[-1][0]) < CHUNK:
+            chunk = _summed([self._chunks.pop(), chunk], 0)
+        self._chunks.append(chunk)
+        if sum(len(x[0]) for x in self._chunks) > MOST:
+            self._shift += 1
+            self._chunks = [_summed([_summed([x], 1) for x in self._chunks], 0)]
+
+    def _records(self) -> Iterator[Record]:
+        """Yield the arrays of each chunk, with the middle frame in place of the tick."""
+        for ticks, keep, counts in self._chunks:
+            middle = (ticks << self._shift) + (1 << self._shift >> 1)
+            yield np.minimum(middle, self._end - 1), keep, counts
+        yield from self._open
+
+    def between(self, first: int, last: int, dtype: np.dtype[Any]) -> Record:
+        """Return ticks, valid and counts, (n, n_sub), of the frames from `first` to `last` - 1."""
+        parts = []
+        for chunk in self._records():
+            a, b = np.searchsorted(chunk[0], [first, last])
+            parts.append([x[a:b] for x in chunk])
+        ticks, valid, counts = (np.concatenate(x) for x in zip(*parts, strict=True))
+        return ticks, valid, counts.astype(dtype)
+
+    def dense(self, n_frames: int, pixels: Array, dtype: np.dtype[Any]) -> tuple[Sums, NDArray[np.bool_]]:
+        """Return sums and valid of all frames, at most `MOST`, also without photons; `pixels` are those of `Sums`."""
+        sums, valid = Sums.empty(n_frames, self.partition, dtype.name), np.ones(n_frames, bool)
+        for ticks, keep, counts in self._records():
+            valid[ticks], sums.counts[ticks] = keep, counts
+        return Sums(sums.counts, pixels), valid
+
+    def photons(self) -> Floats:
+        """Return the counts of each sub-bin in the frames to keep, (n_sub,)."""
+        total = np.zeros(len(self.partition.static_roi))
+        for _, keep, counts in self._records():
+            total += counts[keep].sum(0, dtype=float)
+        return total
+
+    def between_edges(self, edges: NDArray[np.int64]) -> Floats:
+        """Return the counts of each sub-bin, (n, n_sub), in all frames from ``edges[i]`` to ``edges[i + 1] - 1``."""
+        total = np.zeros((len(edges) - 1, len(self.partition.static_roi)))
+        for ticks, _, counts in self._records():
+            into = np.searchsorted(edges, ticks, "right") - 1
+            begins = np.flatnonzero(np.diff(into, prepend=-1))
+            if len(begins):
+                total[into[begins]] += np.add.reduceat(counts, begins, axis=0, dtype=float)
+        return total
+
+    def take_out(
+        self, sub: Array, in_bin: NDArray[np.bool_], shares: Floats,
+        columns_at: Callable[[NDArray[np.int64]], tuple[Array, Array, Floats]], dtype: np.dtype[Any],
+    ) -> None:  # fmt: skip
+        """Subtract the counts of some pixels from their sub-bins `sub`, (m,).
+
+        The counts in each frame follow from the shares of the pixels in the rows, (n_rows, m). `in_bin`, (n_sub,),
+        marks the sub-bins of their bin. The sums become floating-point numbers.
+        """
+        if self._open:
+            self._close()
+        for i, (ticks, keep, counts) in enumerate(self._records()):
+            indptr, rows, weights = columns_at(ticks)
+            by_frame = sp.csr_array((weights, rows, indptr), (len(ticks), len(shares)))
+            share = ratio(by_frame @ shares, by_frame.sum(1)[:, None]) * keep[:, None]
+            out = share * counts[:, in_bin].sum(1, dtype=float)[:, None]
+            left = counts.astype(dtype)
+            for j, now in zip(sub, out.T, strict=True):
+                left[:, j] -= now
+            self._chunks[i] = self._chunks[i][0], keep, left
+
+    def parts(self, most: int) -> Iterator[tuple[int, int]]:
+        """Yield first and last ticks, (first, end), of at most about `most` frames each."""
+        ticks = np.concatenate([[0], *(x[0] for x in self._records())])
+        edges = [*ticks[::most].tolist(), int(ticks[-1]) + 1]
+        yield from zip(edges[:-1], edges[1:], strict=True)
+
+    @property
+    def n_sums(self) -> int:
+        """Number of sums that are kept: frames that hold a photon, or groups of them."""
+        return sum(len(x[0]) for x in [*self._chunks, *self._open])
+
+
+def _summed(chunks: list[Record], shift: int) -> Record:
+    """Return chunks as one, with the sums over those of 2^shift ticks which are all valid, or all not."""
+    ticks, keep, counts = (np.concatenate(x) for x in zip(*chunks, strict=True))
+    if shift:
+        ticks >>= shift
+        order = np.argsort(2 * ticks + keep, kind="stable")
+        ticks, keep = ticks[order], keep[order]
+        begins = np.flatnonzero((np.diff(ticks, prepend=-1) != 0) | np.diff(keep, prepend=keep[:1]))
+        ticks, keep = ticks[begins], keep[begins]
+        kind = counts.dtype if counts.dtype.kind == "f" else np.dtype(np.uint32)
+        counts = np.add.reduceat(counts[order], begins, axis=0, dtype=kind)
+    if counts.dtype.kind == "u" and counts.size:
+        counts = counts.astype(np.min_scalar_type(counts.max()))
+    return ticks, keep, counts
+
+
 @nb.njit(nogil=True, cache=True)
 def _select(
     offsets: Array, pixel: Array, count: Array, number: Array, offsets_out: Array, pixel_out: Array, count_out: Array
@@ -265,3 +399,12 @@ def _sort(offsets: Array, pixel: Array, count: Array, begins: Array, events: Arr
             i = np.uintp(place[p >> np.uintp(SHIFT)])
             place[p >> np.uintp(SHIFT)] += 1
             events[i, 0], events[i, 1], events[i, 2] = b, p, count[e]
+
+
+@nb.njit(nogil=True, cache=True)
+def _sum_events(offsets: Array, pixel: Array, count: Array, sub: Array, counts: Array) -> None:
+    """Write the sums of each frame by sub-bin."""
+    for b in range(offsets.size - 1):
+        into = counts[b]
+        for e in range(offsets[b], offsets[b + 1]):
+            into[sub[pixel[e]]] += count[e]

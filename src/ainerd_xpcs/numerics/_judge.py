@@ -1,13 +1,16 @@
-"""Report a curve with its chosen model: its numbers, limits of tau, or a reason."""
+"""Report a curve with its chosen model: its numbers, limits of tau, or a reason, and numbers that need no model."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 
 from ainerd_xpcs.numerics._choice import Chosen, limits_of_tau
 from ainerd_xpcs.numerics._family import NAMES, Bounds, Curves, curve
 from ainerd_xpcs.numerics._relaxation import (
+    LOG_TAU_KNOWN,
     MISFIT,
     MISFIT_P,
     NO_SPECKLE,
@@ -19,11 +22,22 @@ from ainerd_xpcs.numerics._relaxation import (
     determined,
     empty,
     is_determined,
+    symmetric_error,
     why_not,
 )
-from ainerd_xpcs.numerics._without_model import without_model
 
 Floats = NDArray[np.float64]
+# of the numbers that need no model
+LEVELS = {"tau_half": 0.5, "tau_e2": float(np.exp(-2))}  # shares of the value at the first lags
+ENDS = 3  # lags at either end whose mean counts as the value there
+HEIGHT_KNOWN = 3.0  # errors by which the value at the first lags exceeds zero
+SHARE_KNOWN = 0.25  # standard error of a share above which it is not given
+ONE_SIDED = 1.645  # errors to a one-sided limit of 95 %
+LENGTHS = (0.7, 1.4, 2.8, 5.6)  # of the smooth curve, in the logarithm of the lag
+HEIGHTS = (0.1, 0.3, 1.0)  # of its changes, in its largest value
+CONSTANT = 9.0  # variance of the constant about which it changes, in the square of its largest value
+ROUNDING = 1e-6  # least error of a value, in the largest one
+_GRID, _LEAST = 64, 0.02  # times at which it is computed; weight below which a length and height do not count
 
 
 class Judged:
@@ -136,3 +150,109 @@ def widened(chosen: Chosen) -> Floats:
     own = np.sqrt(np.maximum(np.diag(chosen.covariance), 1e-300))
     with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
         return np.asarray(chosen.covariance * np.outer(error / own, error / own))
+
+
+def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, float]:
+    """Return when g2 - 1 has first fallen to a half and to 1/e² of its value at the first lags, and its other numbers.
+
+    The value at the first lags is the mean of a smooth curve at three of them, so its error is part of all others. The
+    limits of a time are where the smooth curve differs from the level by 1 or by 1.645 errors (Fieller, J. R. Stat.
+    Soc. B 16, 175, 1954).
+
+    Parameters
+    ----------
+    lag : ndarray, shape (n,)
+        Positive and increasing.
+    value : ndarray, shape (n,)
+        g2 - 1.
+    covariance : ndarray, shape (n, n)
+        Of the values; NaN on the diagonal at lags that are not used.
+
+    Returns
+    -------
+    dict of str to float
+        `tau_half` and `tau_e2` in the unit of the lags with errors (``_err``), or their one-sided limits of 95 %
+        (``_above``, ``_below``); `left`, the share of the value at the first lags that is left at the last three; and
+        `slope`, the share by which it changes in a decade of lags, of the straight line through the curve. Those that
+        are not known are missing, and all if the value at the first lags is not three errors above zero.
+    """
+    least = (ROUNDING * np.nanmax(np.abs(value))) ** 2
+    curves = Curves.of(lag, value[None], (covariance + least * np.eye(len(lag)))[None])
+    use = curves.whitening[0].any(0)
+    if use.sum() < 2 * ENDS:
+        return {}
+    x, variances = np.log(lag[use]), np.diag(covariance)[use]
+    grid = np.linspace(x[0], x[-1], _GRID)
+    at = np.concatenate([x[:ENDS], x[-ENDS:], grid])
+    mean, noise = _smooth(x, value[use], variances, curves.whitening[0][np.ix_(use, use)], at)
+    first, last, line = np.zeros((3, len(mean)))
+    first[:ENDS], last[ENDS : 2 * ENDS] = 1 / ENDS, 1 / ENDS
+    decades = (grid - grid.mean()) / np.log(10)
+    share_of = np.r_[0.5, np.ones(_GRID - 2), 0.5]  # of the ends, a half
+    line[2 * ENDS :] = share_of * decades / (share_of @ decades**2)
+    height = first @ mean
+    if not height > HEIGHT_KNOWN * np.sqrt(first @ noise @ first):
+        return {}
+    out: dict[str, float] = {}
+    for name, row in (("left", last), ("slope", line)):
+        share = float(row @ mean / height)
+        off = row - share * first
+        error = float(np.sqrt(off @ noise @ off) / height)
+        out |= {name: share, f"{name}_err": error} if error < SHARE_KNOWN else {}
+    for name, share in LEVELS.items():
+        off = np.eye(len(mean))[2 * ENDS :] - share * first
+        sigmas = off @ mean / np.sqrt((off @ noise * off).sum(1))
+        out |= _time(name, grid, sigmas)
+    return out
+
+
+def _time(name: str, grid: Floats, sigmas: Floats) -> dict[str, float]:
+    """Return a time with its error, or its limits; `sigmas` are the errors by which a curve is above the level."""
+    before, at, after = (_passage(grid, sigmas, k) for k in (1.0, 0.0, -1.0))
+    error = (after - before) / 2
+    if np.isfinite(error) and error < LOG_TAU_KNOWN:
+        return {name: float(np.exp(at)), f"{name}_err": float(np.exp(at) * symmetric_error(error))}
+    above, below = _passage(grid, sigmas, ONE_SIDED), _passage(grid, sigmas, -ONE_SIDED)
+    limits = {"above": min(above, grid[-1]), "below": max(below, grid[0])}
+    return {f"{name}_{side}": float(np.exp(limit)) for side, limit in limits.items() if np.isfinite(limit)}
+
+
+def _passage(grid: Floats, sigmas: Floats, level: float) -> float:
+    """Return where a curve first falls below a level, -inf if it begins there, inf if it does not."""
+    below = np.flatnonzero(sigmas < level)
+    if not below.size or not below[0]:
+        return -np.inf if below.size else np.inf
+    i = below[0]
+    return float(np.interp(level, sigmas[[i, i - 1]], grid[[i, i - 1]]))
+
+
+def _smooth(x: Floats, y: Floats, variances: Floats, whitening: Floats, at: Floats) -> tuple[Floats, Floats]:
+    """Return the values (m,) of the smooth curve through `y` (n,) at other places, and their covariance (m, m).
+
+    It is a Gaussian process about an unknown constant, with the Matérn correlation of once differentiable curves,
+    averaged over its lengths and heights with the evidence for them (Rasmussen and Williams, Gaussian Processes for
+    Machine Learning, MIT Press 2006, sections 2.2, 4.2 and 5.2). The errors of such curves cover the truth (Wahba, J.
+    R. Stat. Soc. B 45, 133, 1983).
+    """
+    largest = max((y**2 - 4 * variances).max(), variances.min())  # square of the largest value that is seen
+
+    def prior(a: Floats, b: Floats, length: float, height: float) -> Floats:
+        ratio = np.sqrt(3) * np.abs(a[:, None] - b) / length
+        return np.asarray(largest * (height**2 * (1 + ratio) * np.exp(-ratio) + CONSTANT))
+
+    shapes, fits, evidence = [*product(LENGTHS, HEIGHTS)], [], []
+    for shape in shapes:
+        root = cholesky(whitening @ prior(x, x, *shape) @ whitening.T + np.eye(len(x)), lower=True)
+        white = solve_triangular(root, whitening @ y, lower=True)
+        fits.append((white, root))
+        evidence.append(-white @ white / 2 - np.log(np.diag(root)).sum())
+    weight = np.exp(np.array(evidence) - max(evidence))
+    weight = np.where(weight < _LEAST, 0, weight / weight[weight >= _LEAST].sum())
+    means, covariance = np.zeros((len(fits), len(at))), np.zeros((len(at), len(at)))
+    for i in np.flatnonzero(weight):
+        white, root = fits[i]
+        to = solve_triangular(root, whitening @ prior(x, at, *shapes[i]), lower=True)
+        means[i] = white @ to
+        covariance += weight[i] * (prior(at, at, *shapes[i]) - to.T @ to)
+    mean = weight @ means
+    return mean, covariance + (weight[:, None] * (means - mean)).T @ (means - mean)

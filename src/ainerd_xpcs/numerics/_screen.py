@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._counts import check_counts, check_valid
+from ainerd_xpcs.numerics._counts import add_block, check_counts, check_valid, is_summed
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
+from ainerd_xpcs.numerics._screen_between import NeighbourScreen
 from ainerd_xpcs.numerics._screen_faults import AreaScreen, CopyScreen
 from ainerd_xpcs.numerics._screen_frames import LAG, FrameScreen
-from ainerd_xpcs.numerics._screen_neighbours import NeighbourScreen
 from ainerd_xpcs.numerics._screen_pixels import PixelScreen
-from ainerd_xpcs.numerics._screen_sums import add_block, is_summed
 
 if TYPE_CHECKING:
     from ainerd_xpcs.numerics._multitau import MultiTau

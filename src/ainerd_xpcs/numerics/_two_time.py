@@ -29,10 +29,9 @@ from ainerd_xpcs.numerics._counts import (
     static_scale,
     totals,
 )
-from ainerd_xpcs.numerics._event_sums import CountRows, FrameSums, add_dense
-from ainerd_xpcs.numerics._events import Events
+from ainerd_xpcs.numerics._events import Events, FrameSums
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision, check_choice
-from ainerd_xpcs.numerics._reductions import AreaRows
+from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together

@@ -107,7 +107,7 @@ def _result_file(
 ) -> "Iterator[tuple[Path, Table, Figure]]":
     """Yield the page of the maps of a result file, and that of its g2, as far as it holds them."""
     from ainerd_xpcs.technique._curves import has_curves
-    from ainerd_xpcs.technique._maps import has_maps
+    from ainerd_xpcs.technique._map_layouts import has_maps
 
     with_maps = has_maps(file)
     with_curves = not with_maps or has_curves(file)

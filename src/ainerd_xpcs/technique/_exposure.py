@@ -28,7 +28,7 @@ from ainerd_xpcs.numerics import (
     per_bin,
     shifted,
 )
-from ainerd_xpcs.technique import _cycle_numbers, _numbers, _picture, _shear_windows
+from ainerd_xpcs.technique import _cycle_results, _numbers, _picture, _shear_windows
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
@@ -62,7 +62,7 @@ DIMS = {
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
     **_picture.DIMS,
-    **_cycle_numbers.DIMS,
+    **_cycle_results.DIMS,
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
@@ -203,8 +203,8 @@ class ExposureAnalysis(RunAnalysis):
         technique, size, n = self._technique, self._speckle_px(), round(share * self._reducer.n_pushed)
         if self._cycles.oscillates:
             curves, n_cycles = self._cycles.so_far(), self._cycles.n_cycles(n)
-            if curves is not None and n_cycles >= _cycle_numbers.FEWEST:
-                prepare(technique.of_cycles, *_cycle_numbers.seen(curves, technique.rings, n_cycles), size)
+            if curves is not None and n_cycles >= _cycle_results.FEWEST:
+                prepare(technique.of_cycles, *_cycle_results.seen(curves, technique.rings, n_cycles), size)
             return
         if not (photons := self._photons()).any():
             return
@@ -255,11 +255,11 @@ class ExposureAnalysis(RunAnalysis):
         shear_tables, shear_summary = sheared.finish(doubt, lost) if sheared is not None else ({}, {})
         doubt = no_contrast or doubt
         if cycle_result is not None:
-            cycles = _cycle_numbers.cycle_numbers(cycle_result, technique.partition, technique.rings)
-            judgement = _cycle_numbers.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
+            cycles = _cycle_results.cycle_numbers(cycle_result, technique.partition, technique.rings)
+            judgement = _cycle_results.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
         else:
             reason = self._cycles.reason
-            cycles = _cycle_numbers.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})
+            cycles = _cycle_results.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})
             unknown = f"it may oscillate: {reason}" if reason else None
             judgement = self._judged(whole, pooled, doubt or sparse or unknown)
         denoised, denoised_summary = self._denoised(whole)
@@ -288,7 +288,7 @@ class ExposureAnalysis(RunAnalysis):
         arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures, **cycles.arrays}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables | shear_tables
-        units = _numbers.UNITS | per | _cycle_numbers.UNITS | _shear_windows.UNITS
+        units = _numbers.UNITS | per | _cycle_results.UNITS | _shear_windows.UNITS
         analysis = analysis_of(technique, judgement, arrays, tables, summary, units)
         return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
 

@@ -1,23 +1,16 @@
-"""Two-time maps in result files: boost_corr, 8-ID, pychx, NXxpcs; reduced to the size of the agent's own maps.
+"""Files with two-time maps of other programs, reduced to the size of the agent's own maps.
 
-One map of the file at a time is in memory. `_checked_map` recognises its form. A frame without photons has a row of 0,
-or of NaN; it is left out. The diagonal of others holds shot noise; the mean of its neighbours replaces it.
+One map of the file at a time is in memory. Programs write different forms, and their files seldom name the form: half
+or whole, the corner where time begins, C2 or C2 - 1. The map shows it: C2 is symmetric. C2 of normalised intensities is
+1 at lags at which nothing is correlated, and never above 2.
 
-References
-----------
-boost_corr 1.2, ``twotime.py``: ``correlation_map/c2_00001``, …, with the running number of the *processed* bins, whose
-labels are in ``processed_bins``; the upper half. Its files of early 2025 have them in ``xpcs/twotime/c2_half``.
-8-ID before that: ``exchange/C2T_all/g2_00001``, …, labels in ``xpcs/qphi_bin_to_process``.
-pychx 4.4: ``g12b`` (T, T, bins) in its ``…_Res.h5``, or ``uid=…_g12b.npy``.
-NXxpcs: ``entry/twotime/two_time_corr_func`` with storage_mode, baseline_reference, time_origin_location,
-populated_elements; the map itself shows the last two.
+A frame without photons has a row of 0, or of NaN; it is left out. The diagonal of others holds shot noise; the mean of
+its neighbours replaces it.
 """
 
-import re
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -28,44 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
-from ainerd_xpcs.technique._checked_map import put_right
-from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves, unknown_layout
+from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves
 from ainerd_xpcs.technique._curves_of_bins import Curves
-from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
+from ainerd_xpcs.technique._fields import opened
+from ainerd_xpcs.technique._map_layouts import began, npy_maps, stored_maps
+
+logger = logging.getLogger(__name__)
 
 Map = NDArray[np.float32]
 SIZE, FEWEST_ROWS = 256, 64
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The maps of a file before they are read.
-
-    Attributes
-    ----------
-    layout : str
-        Name of the file's layout.
-    read : callable
-        Returns map number k, from 0, as it is stored: (T, T), perhaps one half.
-    labels : ndarray of int, shape (n,)
-        Bin of each map, as in the file's own map of bins.
-    n_rows : int
-        Rows of the maps by the shape of the dataset.
-    row_s : float
-        Seconds from row to row; NaN if the file does not say it.
-    baseline : int
-        Value of maps without correlation, 0 or 1.
-    is_clean : bool
-        Whether the diagonal holds no shot noise, as in our own exports.
-    """
-
-    layout: str
-    read: Callable[[int], NDArray[Any]]
-    labels: NDArray[np.int64]
-    n_rows: int
-    row_s: float
-    baseline: int = 1
-    is_clean: bool = False
+FILLED = 0.99  # share of one half of a map that holds one number, if the half is not stored
+ASYMMETRY = 0.01  # rms of the difference from its mirror image, over the standard deviation of the map
+LOWEST, HIGHEST = 0.9, 2.1  # C2 at lags at which nothing, or everything, is correlated, with noise
 
 
 class MapFile:
@@ -124,15 +91,12 @@ class MapFile:
     def __enter__(self) -> "MapFile":
         with ExitStack() as stack:
             if self.path.suffix == ".npy":
-                self._stored, file = _npy(self.path), None
+                self._stored, file = npy_maps(self.path), None
             else:
                 file = stack.enter_context(opened(self.path))
-                name = next((name for name in _LAYOUTS if is_there(file, name)), None)
-                if name is None:
-                    raise ValueError(unknown_layout(file, "two-time map", _LAYOUTS))
-                self._stored = _LAYOUTS[name](file)
+                self._stored = stored_maps(file)
             self.n_stated = self._stored.n_rows
-            self.layout, self.no_partition, self.began = self._stored.layout, "", None if file is None else _began(file)
+            self.layout, self.no_partition, self.began = self._stored.layout, "", None if file is None else began(file)
             self._order, self.partition = self._bins(file)
             self.row_s = self._stored.row_s if self._given_s is None else self._given_s
             if not self.row_s > 0:
@@ -209,6 +173,82 @@ class MapFile:
         return curves.only(self._rows) if curves.partition is not None and (curves.error > 0).any() else None
 
 
+def put_right(c2: NDArray[Any], baseline: int, what: str) -> Map:
+    """Return the whole map, C2 with time from the upper left corner, and NaN in rows without photons.
+
+    Parameters
+    ----------
+    c2 : ndarray, shape (T, T)
+        As it is stored: C2 or C2 - 1, perhaps one half. A frame without photons has a row of 0 or NaN.
+    baseline : int
+        Value without correlation that the file states, 0 or 1.
+    what : str
+        Name of the map.
+
+    Raises
+    ------
+    ValueError
+        If the map is not symmetric, or its level is that of no map; the message names it.
+    """
+    c2 = np.array(c2, dtype=np.float32)
+    whole = _whole(c2)
+    if whole is None:
+        whole = _whole(c2[::-1])
+    if whole is None:
+        raise ValueError(
+            f"{what} is not symmetric, and no half of it is empty: is it C2 over two times, (T, T), of one bin?"
+        )
+    off = ~np.eye(len(whole), dtype=bool)
+    dead = ~(off & np.isfinite(whole) & (whole != 0)).any(1)
+    whole[dead] = whole[:, dead] = np.nan
+    return _with_baseline(whole, baseline, what)
+
+
+def _whole(c2: Map) -> Map | None:
+    """Return a map of which a half may be stored; None if it is neither symmetric nor a half."""
+    half = np.tri(len(c2), k=-1, dtype=bool)
+    below, above = c2[half], c2.T[half]
+    is_below, is_above = _is_stored(below), _is_stored(above)
+    if is_below != is_above:
+        stored = np.tril(c2, -1) if is_below else np.triu(c2, 1)
+        return np.asarray(stored + stored.T + np.diag(c2.diagonal()), dtype=np.float32)
+    known = np.isfinite(below) & np.isfinite(above)
+    if not known.any() or (np.isfinite(below) != np.isfinite(above)).any():
+        return None
+    rms = np.sqrt(np.square(below[known] - above[known], dtype=float).mean())
+    level = max(float(np.std(below[known], dtype=float)), 1e-6 * float(np.abs(below[known]).max()))
+    return c2.copy() if rms <= ASYMMETRY * level else None
+
+
+def _is_stored(half: Map) -> bool:
+    """Return whether a half of a map holds more than one number, such as 0, 1, -1 or NaN."""
+    finite = half[np.isfinite(half)]
+    filler = (finite == np.median(finite)).sum() if finite.size else 0
+    return bool(half.size - finite.size + filler <= FILLED * half.size)
+
+
+def _with_baseline(c2: Map, baseline: int, what: str) -> Map:
+    """Return C2; add 1 if the map is C2 - 1."""
+    n = len(c2)
+    near = float(np.nanmean([*c2.diagonal(1), *c2.diagonal(2)]))
+    far = float(np.nanmean(c2[np.tri(n, k=-(n // 2), dtype=bool)]))  # the map is symmetric
+    if baseline == 0 and not LOWEST <= far <= HIGHEST:
+        c2 = c2 + np.float32(1)
+        near, far = near + 1, far + 1
+    elif baseline == 1 and far < LOWEST and far < near / 2 and LOWEST <= far + 1:
+        logger.warning("%s has the level %.3g at long lags: it is taken as C2 - 1", what, far)
+        c2 = c2 + np.float32(1)
+        near, far = near + 1, far + 1
+    elif baseline == 0:
+        raise ValueError(f"{what} has the level {far:.3g} at long lags, and the file states that it is C2 - 1")
+    if not (LOWEST <= far <= HIGHEST and near <= HIGHEST):
+        raise ValueError(
+            f"{what} is {near:.3g} at short lags and {far:.3g} at long ones: C2 of normalised intensities is 1 to 2, "
+            "and C2 - 1 falls towards 0; divide the map by the mean intensities of its two times"
+        )
+    return c2
+
+
 def reduced(c2: Map, size: int, *, is_clean: bool = False) -> Map:
     """Return a map (T, T) from `put_right` as one of the agent's, (size, size): area means. It changes `c2`."""
     if not is_clean:
@@ -227,146 +267,3 @@ def reduced(c2: Map, size: int, *, is_clean: bool = False) -> Map:
     weight = operator @ (operator @ good.astype(np.float32)).T
     mean = operator @ (operator @ c2).T
     return np.asarray(np.divide(mean, weight, out=np.full_like(mean, np.nan), where=weight > 1e-6), dtype=np.float32)
-
-
-def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], NDArray[Any]], NDArray[np.int64], int]:
-    """Return the reader of maps whose names end in a running number, labels (listed, or the numbers), and rows."""
-    group = file[name]
-    endings = {key: re.search(r"\d+$", key) for key in group}
-    keys = sorted((key for key in endings if endings[key]), key=lambda key: int(endings[key][0]))  # type: ignore[index]
-    if not keys:
-        raise ValueError(f"{name} holds no maps whose names end in a number")
-    own = np.array([int(endings[key][0]) for key in keys])  # type: ignore[index]
-    if is_there(file, labels):
-        listed = numbers(file, labels).astype(np.int64)
-        own = own - min(own.min(), 1)  # the names are running numbers of the processed bins
-        if own.max() >= listed.size:
-            raise ValueError(f"{name} has a map {keys[-1]}, and {labels} lists {listed.size} bins")
-        own = listed[own]
-    if own.min() < 0 or np.unique(own).size != own.size:
-        raise ValueError(
-            f"the maps in {name} are of bins {own.tolist()[:8]}: each must have a number of its own, from 1"
-        )
-    own += own.min() == 0  # label 0 is that of unused pixels
-    return lambda k: dataset(group, keys[k])[()], own, len(dataset(group, keys[0]))
-
-
-def _boost_corr(file: h5py.File) -> Stored:
-    name = next(name for name in _BOOST_CORR if is_there(file, name))
-    read, labels, n = _series(file, name, "xpcs/twotime/processed_bins")
-    steps = [number(file, f"xpcs/twotime/config/{name}", 1.0) for name in ("avg_frame", "stride_frame")]
-    return Stored("APS, boost_corr", read, labels, n, _row_s(file, FRAME_TIMES) * steps[0] * steps[1])
-
-
-def _old(file: h5py.File) -> Stored:
-    read, labels, n = _series(file, "exchange/C2T_all", "xpcs/qphi_bin_to_process")
-    steps = [number(file, f"xpcs/{name}", 1.0) for name in ("avg_frames", "stride_frames")]
-    row_s = _row_s(file, ("measurement/instrument/detector/exposure_period",))
-    return Stored("APS, 8-ID-I and boost_corr before 2025", read, labels, n, row_s * steps[0] * steps[1])
-
-
-def _nexus(file: h5py.File) -> Stored:
-    field = file[_NEXUS]
-    mode = _text(field.attrs.get("storage_mode", ""))
-    if isinstance(field, h5py.Group):
-        read, labels, n = _series(file, _NEXUS, "")
-    elif mode in ("one_array_q_first", "one_array_q_last", ""):
-        maps = dataset(file, _NEXUS)
-        if maps.ndim != 3:
-            raise ValueError(f"/{_NEXUS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
-        axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
-        labels, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
-        occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else labels
-        labels = occur if (occur := occur[occur > 0]).size == labels.size else labels  # their numbers may have holes
-
-        def read(k: int) -> NDArray[Any]:
-            return np.asarray(maps[k] if axis == 0 else maps[:, :, k])
-
-    else:
-        raise ValueError(f"/{_NEXUS} has storage_mode {mode!r}, which does not say where a map is")
-    ours = _text(file["entry/process/program"][()]) == "ainerd" if is_there(file, "entry/process/program") else False
-    times = numbers(file, "entry/twotime/t1", "s") if is_there(file, "entry/twotime/t1") else np.empty(0)
-    steps = np.diff(times)
-    if steps.size and not (steps[0] != 0 and np.allclose(steps, steps[0], rtol=0.01)):
-        raise ValueError("/entry/twotime/t1 is not evenly spaced: the rows of a map must be equally long")
-    row_s = abs(float(steps[0])) if steps.size else _row_s(file, FRAME_TIMES)
-    if steps.size and steps[0] < 0:  # on both axes
-        rows = read
-
-        def read(k: int) -> NDArray[Any]:
-            return rows(k)[::-1, ::-1]
-
-    return Stored("NXxpcs", read, labels, n, row_s, int(field.attrs.get("baseline_reference", 1)), ours)
-
-
-def _pychx(file: h5py.File) -> Stored:
-    maps = dataset(file, "g12b")
-    if maps.ndim != 3:
-        raise ValueError(f"/g12b has shape {maps.shape}, expected (T, T, bins)")
-    about = next((dict(file[name].attrs) for name in ("md", "meta_data") if name in file), {})
-    lags = next((numbers(file, name, "s") for name in ("tausb", "taus2") if is_there(file, name)), np.empty(0))
-    lags = lags[lags > 0]
-    keys = [float(np.ravel(about[key])[0]) for key in ("frame_time", "acquire period") if key in about]
-    row_s = float(lags.min()) if lags.size else next((x for x in keys if x > 0), np.nan)
-    axis = _axis_of_bins(maps.shape, 2)
-    read = (lambda k: maps[:, :, k]) if axis == 2 else (lambda k: maps[k])
-    return Stored("NSLS-II, pychx", read, np.arange(1, maps.shape[axis] + 1), maps.shape[1], row_s)
-
-
-def _axis_of_bins(shape: tuple[int, ...], stated: int) -> int:
-    """Return the axis of the bins of maps in one array, (bins, T, T) or (T, T, bins): the stated one if both fit."""
-    fits = {0: shape[1] == shape[2], 2: shape[0] == shape[1]}
-    return next((axis for axis in (stated, 2 - stated) if fits[axis]), stated)
-
-
-def _npy(path: Path) -> Stored:
-    try:
-        maps = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as err:
-        raise ValueError(f"{path}: not a .npy file of numbers ({err})") from None
-    if maps.dtype.kind not in "fiu" or maps.ndim not in (2, 3):
-        raise ValueError(f"{path}: holds {maps.dtype} of shape {maps.shape}, expected maps (T, T), or several of them")
-    if maps.ndim == 2:
-        return Stored(".npy", lambda k: maps, np.array([1]), len(maps), np.nan)
-    last = path.stem.endswith("_g12b") or maps.shape[1] != maps.shape[2]  # as pychx saves them
-    layout, axis = ("NSLS-II, pychx (.npy)", 2) if last else (".npy", 0)
-    return Stored(layout, lambda k: np.take(maps, k, axis), np.arange(1, maps.shape[axis] + 1), maps.shape[1], np.nan)
-
-
-def _row_s(file: h5py.File, names: tuple[str, ...]) -> float:
-    return frame_time(file, names) if any(is_there(file, name) for name in names) else np.nan
-
-
-def _began(file: h5py.File) -> float | None:
-    """Return the start of the run, from the entry or from the metadata of pychx; None if it is not there."""
-    value = file["md"].attrs.get("start_time") if is_there(file, "md") else None
-    if is_there(file, "entry/start_time"):
-        value = file["entry/start_time"][()]
-    try:
-        text = _text(np.ravel(value)[0])  # type: ignore[arg-type]
-        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError, IndexError, UnicodeDecodeError):
-        return None
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-_NEXUS = "entry/twotime/two_time_corr_func"
-_ROI_MAP = "entry/instrument/masks/dynamic_roi_map"
-_BOOST_CORR = ("xpcs/twotime/correlation_map", "xpcs/twotime/c2_half")
-_LAYOUTS: dict[str, Callable[[h5py.File], Stored]] = {
-    _NEXUS: _nexus,
-    **dict.fromkeys(_BOOST_CORR, _boost_corr),
-    "exchange/C2T_all": _old,
-    "g12b": _pychx,
-}
-
-
-def has_maps(path: Path) -> bool:
-    """Return whether a file holds two-time maps in a known layout."""
-    if path.suffix == ".npy":
-        return True
-    with opened(path) as file:
-        return any(is_there(file, name) for name in _LAYOUTS)

@@ -16,14 +16,13 @@ from ainerd_xpcs.technique._map_run import analyse as analyse_maps
 from ainerd_xpcs.technique._map_run import technique_of
 from ainerd_xpcs.technique._maps import MapFile
 from ainerd_xpcs.technique._picture import Picture
-from ainerd_xpcs.technique._preshear import preshear, preshear_of
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
 from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings, ShearRateSettings
 from ainerd_xpcs.technique._sketch import draw_bins
 from ainerd_xpcs.technique._technique import RheoXPCS
 from ainerd_xpcs.technique._verdict import Noise, bank_options, judge, pooled_contrast
-from ainerd_xpcs.technique._with_record import acquire_with_record, with_record
 from ainerd_xpcs.technique.panels import draw_columns
+from ainerd_xpcs.technique.plans import acquire_with_record, preshear, preshear_of, with_record
 
 __all__ = [
     "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "CyclesSettings", "Field", "MapFile", "Noise",

@@ -35,7 +35,7 @@ from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
 from ainerd_xpcs.technique._curves_of_bins import Curves
-from ainerd_xpcs.technique._cyclic_bank import with_cycles
+from ainerd_xpcs.technique._cycle_results import with_cycles
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import rounded
-from ainerd_xpcs.technique._draw_cycles import ARRAYS, draw_cycles, draw_stored_sweep
-from ainerd_xpcs.technique._drawing import BEAM, draw_exposure, draw_map, highest, montage
+from ainerd_xpcs._draw_sweep import draw_sweep
+from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
 from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell
 
@@ -32,6 +32,9 @@ together = ("rings", "bins", "echo", "echo_err", "echo_lag", "echoes", "cycles")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
+Floats = NDArray[np.float64]
+OF_CYCLES = ("echo", "echo_err", "echo_lag", "echo_c2")
+MODULI = {"storage_pa": ("G'", "#0072B2"), "loss_pa": ("G''", "#D55E00")}
 
 
 def image(result: AinerdResult) -> NDArray[np.uint8]:
@@ -45,7 +48,7 @@ def plot(result: AinerdResult, figure: Any) -> None:
     Below them are the echoes and moduli of a run that oscillates. Beside g2 is the shear rate of one in steady shear.
     """
     metadata = result.metadata
-    wanted = {"c2", "g2", "tau", *ARRAYS}.union(*BEAM.values())
+    wanted = {"c2", "g2", "tau", *OF_CYCLES}.union(*BEAM.values())
     parts = dict(result.items())  # in one request
     present = {name: parts[name].read() for name in metadata["arrays"] if name in wanted}
     series = {}
@@ -64,7 +67,7 @@ def plot(result: AinerdResult, figure: Any) -> None:
     if "echo" in present:
         figure.set_size_inches(13, 12)
         figure, below = figure.subfigures(2, 1, height_ratios=(5, 6))
-        draw_cycles(below, present, parts["cycles"].read())
+        _draw_cycles(below, present, parts["cycles"].read())
     if "rings" in metadata["tables"]:
         figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
         draw_over_q(right, *_over_q(parts["rings"].read()), metadata)
@@ -79,12 +82,85 @@ def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name
     """
     if all("echoes" in result for result in results):
         figure.set_size_inches(10, 4.5)
-        draw_stored_sweep(figure, results, values)
+        order = np.argsort(values)
+        echoes = [_echoes(results[i]) for i in order]
+        draw_sweep(figure, [values[i] for i in order], echoes, echoes)
         return
     series = []
     for result in results:
         series.append(_over_q(result["rings" if "rings" in result else "bins"].read()))
     draw_many_over_q(figure, series, values, name)
+
+
+class _Echoes(NamedTuple):
+    """The arrays of a result that `draw_sweep` draws, with the names of `EchoCurves` and `CycleModuli`."""
+
+    lag: Floats
+    height: Floats
+    height_err: Floats
+    velocity: Floats
+    velocity_err: Floats
+    velocity_below: Floats
+    q: Floats
+    tan_delta: Floats
+
+
+def _draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.DataFrame) -> None:
+    """Draw echo heights over the number of cycles, the map of cycles, and echoes and moduli of each cycle.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.SubFigure
+    arrays : mapping
+        `OF_CYCLES` of a result.
+    cycles : DataFrame
+        Its table ``cycles``.
+    """
+    axes = figure.subplot_mosaic([["height", "each"], ["map", "moduli"]])
+    height, lag = arrays["echo"], arrays["echo_lag"]
+    axes["height"].semilogx(lag, height.T, "-", lw=0.6, alpha=0.5, color="0.6")
+    error = np.sqrt(np.nansum(np.square(arrays["echo_err"]), axis=0)) / np.maximum(np.isfinite(height).sum(0), 1)
+    known = np.isfinite(height).any(0)
+    mean = np.nanmean(height[:, known], axis=0)
+    axes["height"].errorbar(lag[known], mean, error[known], fmt="o-", ms=3, lw=1, color="0.1")
+    axes["height"].axhline(0, lw=0.8, color="0.7")
+    axes["height"].set(xlabel="number of cycles", ylabel="echo height", title="bins grey, their mean black")
+    each = np.nanmean(arrays["echo_c2"], axis=0)
+    first, last = float(cycles["cycle"].iloc[0]), float(cycles["cycle"].iloc[-1] + cycles["cycle"].diff().iloc[-1])
+    box: dict[str, Any] = {"extent": (first, last, first, last), "origin": "lower", "cmap": C2_MAP}
+    drawn = axes["map"].imshow(each, vmin=1.0, vmax=max(highest([each]), 1.001), **box)
+    axes["map"].set(xlabel="cycle", ylabel="cycle", title="$C_2$ of cycle with cycle")
+    figure.colorbar(drawn, ax=axes["map"], shrink=0.9)
+    style: dict[str, Any] = {"fmt": ".-", "ms": 3, "lw": 0.7}
+    axes["each"].errorbar(cycles["cycle"], cycles["echo"], cycles["echo_err"], color="0.1", **style)
+    axes["each"].set(ylabel="echo height", title="each cycle with the one before")
+    axes["moduli"].sharex(axes["each"])
+    axes["moduli"].set(xlabel="cycle", ylabel="modulus (Pa)")
+    if not MODULI.keys() <= set(cycles):
+        return
+    for name, (label, colour) in MODULI.items():
+        values = cycles["cycle"], cycles[name], cycles[f"{name}_err"]
+        axes["moduli"].errorbar(*values, color=colour, label=label, **style)
+    right = axes["moduli"].twinx()
+    right.errorbar(cycles["cycle"], cycles["tan_delta"], cycles["tan_delta_err"], color="0.5", label="tan δ", **style)
+    right.set(ylabel="tan δ", ylim=(0, 1.5 * np.nanmax(cycles["tan_delta"])))
+    axes["moduli"].set_ylim(0, None)
+    lines = [*axes["moduli"].get_legend_handles_labels(), *right.get_legend_handles_labels()]
+    axes["moduli"].legend(lines[0] + lines[2], lines[1] + lines[3], fontsize=8, loc="best")
+
+
+def _echoes(result: Any) -> _Echoes:
+    """Return the mean echo of the ring to which the numbers of a result belong, its velocity, and tan δ by cycle."""
+    q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
+    ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
+    lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
+    mean, of_mean = height[ring].mean(0), np.sqrt(np.square(error[ring]).sum(0)) / ring.sum()
+    tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
+    at, cycles = float(q[ring].mean()), result["cycles"].read()
+    velocity = 1 / (at * tau)
+    of_ring = [np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at)]
+    tan_delta = np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float)
+    return _Echoes._make([lag, mean[None], of_mean[None], *of_ring, tan_delta])
 
 
 def _over_q(table: pd.DataFrame) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:

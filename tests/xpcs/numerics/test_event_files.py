@@ -59,7 +59,7 @@ def test_words_do_not_depend_on_how_much_is_read_at_a_time(tmp_path, module, mon
     write_words(path, sparse_speckle(20, 0.0001, seed=2))
     wanted = dense(read_rigaku(path, module, order="rows"), 20, len(module.pixels))
     for words in (7, 1000):
-        monkeypatch.setattr("ainerd_xpcs.numerics._rigaku_words.WORDS", words)
+        monkeypatch.setattr("ainerd_xpcs.numerics._rigaku.WORDS", words)
         np.testing.assert_array_equal(
             dense(read_rigaku(path, module, order="rows", block=7), 20, len(module.pixels)), wanted
         )

@@ -80,8 +80,8 @@ def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced
     monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
     reducers = []
     for most in (1 << 17, 1000):
-        monkeypatch.setattr("ainerd_xpcs.numerics._event_sums.MOST", most)
-        monkeypatch.setattr("ainerd_xpcs.numerics._event_sums.CHUNK", 256)
+        monkeypatch.setattr("ainerd_xpcs.numerics._events.MOST", most)
+        monkeypatch.setattr("ainerd_xpcs.numerics._events.CHUNK", 256)
         reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64")
         for a in range(0, 6000, 150):
             reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))

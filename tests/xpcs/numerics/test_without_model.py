@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.numerics import fit_curves
-from ainerd_xpcs.numerics._without_model import without_model
+from ainerd_xpcs.numerics._judge import without_model
 
 LAG = np.unique(np.geomspace(1, 2000, 60).astype(int)).astype(float)
 LEVELS = {"tau_half": 0.5, "tau_e2": np.exp(-2)}

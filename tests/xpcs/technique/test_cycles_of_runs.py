@@ -11,10 +11,9 @@ import pytest
 from ainerd.technique import RunInfo
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
-from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cyclic_bank, judge
-from ainerd_xpcs.technique._cycle_clock import CycleClock
-from ainerd_xpcs.technique._cycle_numbers import DIMS, TEXTS, UNITS, cycle_numbers
-from ainerd_xpcs.technique._cycles import Cycles
+from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cycle_results, judge
+from ainerd_xpcs.technique._cycle_results import DIMS, TEXTS, UNITS, cycle_numbers
+from ainerd_xpcs.technique._cycles import CycleClock, Cycles
 from ainerd_xpcs.technique._features import rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 from tests.small_bank import OF_EACH, some_of_bank
@@ -30,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Fewer exposures of cyclic dynamics, which are calibrated in less time."""
-    monkeypatch.setattr(_cyclic_bank, "EXPOSURES", dict.fromkeys(_cyclic_bank.EXPOSURES, OF_EACH))
+    monkeypatch.setattr(_cycle_results, "EXPOSURES", dict.fromkeys(_cycle_results.EXPOSURES, OF_EACH))
 
 
 class Record:

@@ -1,13 +1,54 @@
-"""Plan: take the rheometer's record beside the frames of an exposure."""
+"""Plans of rheo-XPCS: shear the sample before an exposure, and take the rheometer's record beside its frames."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import Msg, MsgGenerator
 
+from ainerd.config import Settings, read_section
 from ainerd.plans import expose
+from ainerd_xpcs.technique._settings import RheoXPCSSettings
+
+
+def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
+    """Shear the sample, in one or more steps, and stop: ``preshear(rheometer, 30, 190, 100, 10)``.
+
+    Parameters
+    ----------
+    rheometer : device
+        It has two settable signals: `shear_rate_setpoint`, a shear rate in 1/s that it holds until the next one, and
+        `dwell`, a number of seconds, done when they have passed at the instrument.
+    *rates_and_durations : float
+        Shear rate in 1/s and duration in s of each step.
+
+    Raises
+    ------
+    ValueError
+        If a duration is missing or not positive.
+    """
+    if not rates_and_durations or len(rates_and_durations) % 2 or not all(t > 0 for t in rates_and_durations[1::2]):
+        raise ValueError(f"preshear takes rates, each with a positive duration, got {rates_and_durations}")
+
+    def shear() -> MsgGenerator[None]:
+        for rate, duration in zip(rates_and_durations[::2], rates_and_durations[1::2], strict=True):
+            yield from bps.mv(rheometer.shear_rate_setpoint, rate)
+            yield from bps.mv(rheometer.dwell, duration)
+
+    yield from bpp.finalize_wrapper(shear(), bps.mv(rheometer.shear_rate_setpoint, 0))
+
+
+def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator[None]] | None:
+    """Return a function that makes the plan of ``rheo_xpcs.preshear``, for `ainerd.agent.build_agent`, or None.
+
+    ValueError if the settings have a preshear and there is no rheometer.
+    """
+    steps = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").preshear
+    if steps and rheometer is None:
+        raise ValueError("rheo_xpcs.preshear needs a rheometer")
+    return partial(preshear, rheometer, *(x for step in steps for x in (step.rate, step.duration_s))) if steps else None
 
 
 def with_record(plan: MsgGenerator[str], rheometer: Any) -> MsgGenerator[str]:

@@ -6,9 +6,8 @@ import pytest
 from ainerd_xpcs.dynamics import clock
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Echoes, Partition
-from ainerd_xpcs.technique import RheoXPCS, _cyclic_bank
-from ainerd_xpcs.technique._cycle_numbers import judge_cycles
-from ainerd_xpcs.technique._cyclic_bank import EXPOSURES, cyclic, with_cycles
+from ainerd_xpcs.technique import RheoXPCS, _cycle_results
+from ainerd_xpcs.technique._cycle_results import EXPOSURES, cyclic, judge_cycles, with_cycles
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 from tests.small_bank import some_of_bank
 
@@ -19,7 +18,7 @@ PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Fewer exposures, which are calibrated in less time."""
-    monkeypatch.setattr(_cyclic_bank, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
+    monkeypatch.setattr(_cycle_results, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
 
 
 def rates(kind, seed):
@@ -50,7 +49,7 @@ def test_a_rate_that_trains_is_a_power_law_from_the_first_cycles_on(seed):
     assert 0.2 < s[-1] < 100
 
 
-def test_the_bank_of_all_runs_is_a_part_of_it_and_stays():
+def test_the_bank_of_all_runs_is_a_part_of_it_and_stays(monkeypatch):
     bank = some_of_bank()
     kept = [*bank.families]
     more, again = with_cycles(bank), with_cycles(bank)
@@ -59,6 +58,8 @@ def test_the_bank_of_all_runs_is_a_part_of_it_and_stays():
     assert all(np.array_equal(a.steps, b.steps) for a, b in zip(more.clean, again.clean, strict=True))
     assert more.id == again.id != bank.id == "small"
     assert bank.families == kept
+    monkeypatch.setitem(_cycle_results.EXPOSURES, "training", 59)
+    assert with_cycles(bank).id != more.id
 
 
 def test_scatterers_that_yield_are_of_a_known_kind():
