@@ -16,7 +16,7 @@ populated_elements; the map itself shows the last two.
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from os import PathLike
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
 from ainerd_xpcs.technique._checked_map import put_right
-from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves, unknown_layout
+from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves, stated_bins, unknown_layout
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
 
@@ -184,7 +184,8 @@ class MapFile:
             order = np.argsort(labels, kind="stable")
             if self._otherwise is not None and self._otherwise.n_roi == labels.size:
                 return order, self._otherwise
-            return order, Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
+            partition = Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
+            return order, replace(partition, numbers=labels[order])
         own = None if self._given is not None or file is None else labels_of(file, all_bins)
         of_bins = np.arange(1, all_bins.n_roi + 1) if own is None else own
         if own is None and labels.size != all_bins.n_roi:
@@ -275,9 +276,10 @@ def _nexus(file: h5py.File) -> Stored:
         if maps.ndim != 3:
             raise ValueError(f"/{_NEXUS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
         axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
-        labels, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
-        occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else labels
-        labels = occur if (occur := occur[occur > 0]).size == labels.size else labels  # their numbers may have holes
+        every, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
+        occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else every
+        of_bins = stated_bins(file["entry/twotime"]), occur[occur > 0], every  # their numbers may have holes
+        labels = next(each for each in of_bins if each.size == every.size)
 
         def read(k: int) -> NDArray[Any]:
             return np.asarray(maps[k] if axis == 0 else maps[:, :, k])
