@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -26,15 +27,21 @@ def required(*extras):
     return ranges
 
 
+def modules(nodes):
+    """Top-level modules that statements import."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(str(node.module).partition(".")[0])
+    return names
+
+
 def imported(*folders):
     """Top-level modules that files import, other than the standard library and our own."""
-    names = set()
-    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names.add(str(node.module).partition(".")[0])
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    names = {name for path in paths for name in modules(ast.walk(ast.parse(path.read_text())))}
     ours = {"agents", "sim_devices", *(path.name for path in (ROOT / "src").iterdir())}
     return names - set(sys.stdlib_module_names) - ours
 
@@ -51,6 +58,14 @@ def test_everything_that_is_imported_is_required():
     assert not missing, f"imported, and not required by any extra: {missing}"
     of_agent = required("agent")
     assert not {"torch", "plotly", "ipython", "ophyd"} & of_agent.keys()
+
+
+def test_a_server_with_a_catalog_of_databroker_needs_no_more_than_the_extra():
+    adapter = Path(find_spec("databroker").origin).with_name("mongo_normalized.py")
+    names = modules(ast.parse(adapter.read_text()).body) - set(sys.stdlib_module_names)
+    known, distributions = {*pinned("requirements-agent.txt"), *required("databroker")}, packages_distributions()
+    missing = {name for name in names if not known & {each.lower().replace("_", "-") for each in distributions[name]}}
+    assert not missing, f"imported by databroker's server, and not required by the extra: {missing}"
 
 
 def test_the_conda_recipe_requires_the_same():

@@ -55,6 +55,7 @@ def file(server, partition, seen, tmp_path_factory):
         arrays={**base.arrays, "g2_err": base.arrays["g2"] / 10, **arrays},
         dims={**base.dims, "g2_err": ("azimuth", "tau"), **DIMS},
         summary=summary,
+        tables=base.tables,
         units=UNITS,
     )
     key = store.begin(make_record(scan_id=3, run_time=1.7e9))

@@ -43,7 +43,7 @@ def test_missing_arrays_are_not_attributes(nodes):
 
 
 def test_the_repr_has_the_verdict(nodes):
-    assert repr(nodes[3]) == ("<AinerdResult of scan 3: complete, regime 1, p = 0.003 (novel); tau, stress>")
+    assert repr(nodes[3]) == ("<AinerdResult of scan 3: complete, regime 1, p = 0.003 (novel); tau, bins, stress>")
     assert "failed (zero photons in the bins" in repr(nodes[5]) and "computing; no arrays" in repr(nodes[6])
 
 

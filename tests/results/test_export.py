@@ -13,6 +13,7 @@ from ainerd.results import ConfigurationRecord, ResultStore, export
 from ainerd.technique import Analysis
 from ainerd.words import escape_table
 from ainerd_xpcs.numerics import Partition, g2_from_two_time
+from ainerd_xpcs.technique import MapFile, read_curves
 
 # Read from every file by pyxpcsviewer.core.file_io of xpcs-viewer 1.2.2.
 VIEWER_READS = {
@@ -98,6 +99,35 @@ def test_without_the_configuration_there_are_no_masks(night, tmp_path):
     with h5py.File(export(store, keys[8], tmp_path / "scan_0.nxs")) as opened:
         assert "xpcs" not in opened and "masks" not in opened["entry/instrument"]
         assert "two_time_corr_func" in opened["entry/twotime"]
+
+
+@pytest.mark.parametrize("has_masks", [True, False])
+def test_bins_keep_their_numbers(has_masks, store, record, tmp_path):
+    of_file = np.zeros((6, 20), int)
+    of_file[:, 5:] = np.repeat([2, 5, 9], 5)
+    partition = Partition.from_roi_map(of_file, q=[0.02, 0.03, 0.04])
+    arrays = {name: getattr(partition, name) for name in ("roi_map", "static_map", "q", "phi")}
+    store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS), arrays, {})
+    c2 = np.random.default_rng(0).normal(1.2, 0.01, (3, 64, 64))
+    analysis = Analysis(
+        embedding=np.zeros(2, np.float32), novelty_p=None,
+        arrays={"c2": (c2 + c2.transpose(0, 2, 1)) / 2, "g2": np.full((3, 5), 1.2), "tau": 0.1 * np.arange(1, 6)},
+        tables={"bins": {"bin": partition.numbers}}, summary={} if has_masks else {"bins_of": "the file"},
+    )  # fmt: skip
+    key = store.begin(record(parameters=PARAMETERS))
+    store.complete(key, analysis, n_frames=640, frame_time_s=0.1)
+    path = export(store, key, tmp_path / "result.nxs")
+    with h5py.File(path) as file:
+        assert file["entry/twotime/bin"][()].tolist() == file["entry/data/bin"][()].tolist() == [2, 5, 9]
+    curves = read_curves(path)
+    with MapFile(path) as file:
+        read = np.array(list(file.maps(64)))
+    assert file.partition.numbers.tolist() == curves.numbers.tolist() == [2, 5, 9]
+    np.testing.assert_allclose(np.triu(read, 1), np.triu(analysis.arrays["c2"], 1), rtol=1e-6)
+    if has_masks:
+        for each in (file.partition, curves.partition):
+            np.testing.assert_array_equal(each.labels, of_file)
+            np.testing.assert_allclose(each.q, [0.02, 0.03, 0.04])
 
 
 def test_results_that_cannot_be_exported(night, file):

@@ -9,6 +9,9 @@ from scipy.stats import chi2
 NO_LAW = 4.0  # reduced chi square above which no exponent is reported
 KNOWN = 0.5  # largest error of an exponent with which it can be called 2
 SAME = 1e-6  # q whose spread is at most this share of the largest are equal: they have no slope
+FEW = "fewer than two relaxation times are known with their errors and q"
+ONE_Q = "all relaxation times are at one q"
+SCATTER = "the relaxation times scatter about a power law by more than twice their errors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,9 @@ class PowerFit:
     Attributes
     ----------
     exponent, exponent_err : float
-        NaN if fewer than two points can be used, or all q are equal.
+        NaN if there is a `reason`.
+    reason : str
+        Why there is no exponent: fewer than two points can be used, all q are equal, or the points follow no power law.
     amplitude, amplitude_err : float
         At q = 1/nm, in the unit of the values.
     chi2 : float
@@ -45,13 +50,15 @@ class PowerFit:
     p: float = np.nan
     diffusion: float = np.nan
     diffusion_err: float = np.nan
+    reason: str = ""
     n: int
 
 
 def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     """Fit tau = amplitude * q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
 
-    The exponent is NaN if the points scatter about the law by more than twice their errors: reduced chi square above 4.
+    The exponent is NaN, with a reason, if the points scatter about the law by more than twice their errors: reduced chi
+    square above 4.
 
     Parameters
     ----------
@@ -81,7 +88,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     use[use] = (x[use] > 0) & (y[use] > 0)
     n = int(use.sum())
     if n < 2 or np.ptp(x[use]) <= SAME * x[use].max():
-        return PowerFit(n=n)
+        return PowerFit(n=n, reason=FEW if n < 2 else ONE_Q)
     inverse = np.linalg.inv(np.diag((error[use] / y[use]) ** 2))
     x, y = np.log(x[use]), np.log(y[use])
     design = np.stack([-x, np.ones(n)], axis=1)
@@ -94,7 +101,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
         n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chi2.sf(square, n - 2)) if n > 2 else np.nan
     )
     if n > 2 and out.chi2 > NO_LAW:
-        return out
+        return replace(out, reason=SCATTER)
     numbers = {"exponent": exponent, "exponent_err": spread[0]}
     numbers |= {"amplitude": amplitude, "amplitude_err": amplitude * spread[1]}
     if abs(exponent - 2) < 2 * spread[0] and spread[0] < KNOWN:

@@ -220,8 +220,10 @@ def _pairs(curves: Sequence[Curves], counts: Floats) -> Floats:
 
 def _check_same(one: Curves, its_name: str, other: Curves, name: str) -> None:
     """Raise ValueError unless two curves have the same bins and lags."""
-    if len(one.g2) != len(other.g2):
-        raise ValueError(f"{name} has {len(other.g2)} bins, {its_name} has {len(one.g2)}: only equal bins are averaged")
+    apart = np.setxor1d(one.numbers, other.numbers)
+    if apart.size:
+        has, lacks = (its_name, name) if apart[0] in one.numbers else (name, its_name)
+        raise ValueError(f"{has} has bin {apart[0]}, {lacks} has none of this number: only equal bins are averaged")
     a, b = one.tau_s, other.tau_s
     if a.size != b.size or not np.allclose(a, b, rtol=1e-6, atol=0):
         lags = [f"{x.size} lags from {rounded(x[0], 4)} to {rounded(x[-1], 4)} s" for x in (b, a)]

@@ -25,6 +25,8 @@ from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._curves_of_bins import Curve, Curves
 from ainerd_xpcs.technique._fields import dataset, frame_time, is_there, number, numbers, opened, positive
 
+_NO_BINS = np.empty(0, np.int64)
+
 
 def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:
     """Read g2 from a result file of another program.
@@ -128,17 +130,22 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
         return replace(curves, no_partition=why)
     counts = curves.mean_counts * mean_counts(file, partition)  # so far, frames that were averaged to one
     n_pixels = partition.n_pixels.astype(float)
-    return replace(curves, partition=partition, q=partition.q, phi=partition.phi, n_pixels=n_pixels, mean_counts=counts)
+    return replace(
+        curves, partition=partition, q=partition.q, phi=partition.phi, numbers=partition.numbers, n_pixels=n_pixels,
+        mean_counts=counts,
+    )  # fmt: skip
 
 
 def _curves(
-    layout: str, tau_s: Curve, g2: Curve, error: Curve, *, averaged: float = 1.0, q: Curve | None = None, **known: Any
-) -> Curves:
+    layout: str, tau_s: Curve, g2: Curve, error: Curve, *, averaged: float = 1.0, q: Curve | None = None,
+    bins: NDArray[np.int64] = _NO_BINS, **known: Any,
+) -> Curves:  # fmt: skip
     """Return curves without the part that bins on the detector add; each correlated frame is a mean of `averaged`."""
     unknown = np.full(len(g2), np.nan)
+    bins = bins if bins.size == len(g2) else np.arange(1, len(g2) + 1)
     q = unknown if q is None or q.size != len(g2) else q
-    counts = np.full(len(g2), averaged)
-    return Curves(layout, tau_s, g2, error, q=q, phi=unknown, n_pixels=unknown, mean_counts=counts, **known)
+    known |= {"n_pixels": unknown, "mean_counts": np.full(len(g2), averaged)}
+    return Curves(layout, tau_s, g2, error, q=q, phi=unknown, numbers=bins, **known)
 
 
 def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
@@ -179,7 +186,7 @@ def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
         tau_s = numbers(group, "tau", "s")  # ours: lags of frames that come at any times are no whole frames
     g2, error = (by_storage(group, name, lags.size) for name in ("g2", "g2_derr"))
     error = np.full_like(g2, np.nan) if error.shape != g2.shape else _errors(group, "g2_derr", error)
-    return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s)
+    return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s, bins=stated_bins(group))
 
 
 def _lambda(file: h5py.File, frame_time_s: float | None) -> Curves:
@@ -238,6 +245,12 @@ def by_storage(group: h5py.Group, name: str, n_lags: int) -> Curve:
         raise ValueError(f"{group.name}/{name} has shape {values.shape}, and there are {n_lags} lags")
     first_is_q = mode == "one_array_q_first" or values.shape[0] != n_lags
     return values if first_is_q and values.shape[1] == n_lags else values.T
+
+
+def stated_bins(group: h5py.Group) -> NDArray[np.int64]:
+    """Return the numbers of the bins in a group of our exports, its axis ``bin``; empty without it."""
+    given = numbers(group, "bin").astype(np.int64) if is_there(group, "bin") else _NO_BINS
+    return given if np.unique(given[given > 0]).size == given.size else _NO_BINS
 
 
 def _levels(lags: Curve, per_level: float, *, first_is_next: bool = False) -> NDArray[np.int64]:

@@ -28,6 +28,8 @@ class Curves:
         g2 and its standard error, NaN if the file has none.
     q, phi : ndarray, shape (n_roi,)
         In 1/nm and degrees; NaN if the file does not have them.
+    numbers : ndarray of int, shape (n_roi,)
+        Number of each bin, by which people know it: that of the file's map, or from 1.
     n_pixels, mean_counts : ndarray, shape (n_roi,)
         Pixels of each bin, and photons per pixel and correlated frame; NaN if the file does not have them.
     frame_time_s : float
@@ -50,6 +52,7 @@ class Curves:
     error: Curve
     q: Curve
     phi: Curve
+    numbers: NDArray[np.int64]
     n_pixels: Curve
     mean_counts: Curve
     frame_time_s: float = np.nan
@@ -59,14 +62,9 @@ class Curves:
     partition: Partition | None = None
     no_partition: str = ""
 
-    @property
-    def numbers(self) -> NDArray[np.int64]:
-        """Number of each bin, (n_roi,): that of the file's map, or from 1."""
-        return np.arange(1, len(self.g2) + 1) if self.partition is None else self.partition.numbers
-
     def only(self, rows: NDArray[np.int64]) -> "Curves":
         """Return some of the curves, without a partition."""
-        names = ("g2", "error", "q", "phi", "n_pixels", "mean_counts")
+        names = ("g2", "error", "q", "phi", "numbers", "n_pixels", "mean_counts")
         return replace(self, partition=None, **{name: getattr(self, name)[rows] for name in names})
 
     def fit(self, **options: Any) -> Relaxation:
@@ -92,7 +90,7 @@ class Curves:
         return cls(
             layout=f"result {result.key}", tau_s=np.asarray(parts["tau"], dtype=float), g2=g2,
             error=np.asarray(parts.get("g2_err", np.full_like(g2, np.nan)), dtype=float),
-            q=bins["q"].to_numpy(dtype=float), phi=bins["phi"].to_numpy(dtype=float),
+            q=bins["q"].to_numpy(dtype=float), phi=bins["phi"].to_numpy(dtype=float), numbers=bins["bin"].to_numpy(),
             n_pixels=bins["n_pixels"].to_numpy(dtype=float), mean_counts=counts,
             frame_time_s=float(metadata.get("frame_time_s", np.nan)), n_frames=metadata.get("n_frames"),
         )  # fmt: skip

@@ -48,7 +48,6 @@ Q_FIRST: dict[str, Any] = {"storage_mode": "one_array_q_first", "baseline_refere
 MAPS = Q_FIRST | {"time_origin_location": "upper_left", "populated_elements": "all"}
 # Names in ``masks``, names of the arrays of a configuration, and units.
 MASK_NAMES = (
-    ("dynamic_roi_map", "roi_map", ""),
     ("dynamic_q_list", "q", "1/nm"),
     ("static_roi_map", "static_map", ""),
     ("static_q_list", "static_q", "1/nm"),
@@ -80,9 +79,10 @@ def write_nexus(
         if record.n_frames and record.frame_time_s:
             end = record.run_time + record.n_frames * record.frame_time_s
             entry["end_time"] = datetime.fromtimestamp(end, UTC).isoformat()
-    _correlations(entry, record, arrays)
+    numbers = tables["bins"]["bin"].to_numpy()
+    _correlations(entry, record, arrays, numbers)
     _beam(entry, record, arrays, configuration)
-    _instrument(_group(entry, "instrument", "NXinstrument"), record, configuration)
+    _instrument(_group(entry, "instrument", "NXinstrument"), record, numbers, configuration)
     _sample(_group(entry, "sample", "NXsample"), record, series)
     process = _group(entry, "process", "NXprocess")
     process["program"], process["version"] = str(record.software["name"]), str(record.software["version"])
@@ -90,10 +90,11 @@ def write_nexus(
     _provenance(_group(entry, "provenance", "NXcollection"), record, arrays, tables)
 
 
-def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
+def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays, numbers: NDArray[np.int64]) -> None:
     if {"g2", "tau"} <= set(arrays):
         entry.attrs["default"] = "data"
-        data = _group(entry, "data", "NXdata", signal="g2", axes=["tau", "."])
+        data = _group(entry, "data", "NXdata", signal="g2", axes=["tau", "bin"])
+        _put(data, "bin", numbers)
         for name, ours in (("g2", "g2"), ("g2_derr", "g2_err")):
             _put(data, name, arrays[ours].T if ours in arrays else None, **LAGS_FIRST)
         if record.frame_time_s:
@@ -101,13 +102,13 @@ def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> No
             _put(data, "delay_difference", lags, units="", **LAGS_FIRST)
         _put(data, "tau", arrays["tau"], "s")
     if "c2" in arrays:
-        n_roi, size, _ = arrays["c2"].shape
+        size = arrays["c2"].shape[-1]
         known = record.n_frames and record.frame_time_s
         row_s = record.n_frames / size * record.frame_time_s if record.n_frames and record.frame_time_s else 1.0
         maps = _group(entry, "twotime", "NXdata", signal="two_time_corr_func", axes=["bin", "t1", "t2"])
         _put(maps, "two_time_corr_func", arrays["c2"], **MAPS)
         _put(maps, "g2_from_two_time_corr_func", along_diagonals(arrays["c2"]), first_point_for_fit=0, **Q_FIRST)
-        _put(maps, "bin", np.arange(1, n_roi + 1))
+        _put(maps, "bin", numbers)
         for name in ("t1", "t2"):
             _put(maps, name, row_s * np.arange(size), "s" if known else "")
 
@@ -131,7 +132,9 @@ def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration
         _put(intensity, "bins", arrays["intensity"], per)
 
 
-def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: LoadedResult | None) -> None:
+def _instrument(
+    instrument: h5py.Group, record: ResultRecord, numbers: NDArray[np.int64], configuration: LoadedResult | None
+) -> None:
     known = {} if configuration is None else configuration.metadata["instrument"]
     beam = _group(instrument, "incident_beam", "NXbeam")
     detector = _group(instrument, "detector", "NXdetector")
@@ -156,6 +159,8 @@ def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Loa
         _put(group, name, value, unit)
     if configuration is not None:
         masks = _group(instrument, "masks", "NXnote")
+        if "roi_map" in configuration.arrays:  # there it has the rows of the arrays, from 1
+            _put(masks, "dynamic_roi_map", np.append(0, numbers)[configuration.arrays["roi_map"]])
         for name, ours, unit in MASK_NAMES:
             _put(masks, name, configuration.arrays.get(ours), unit)
         _put(_group(masks, "bins", "NXcollection"), "phi", configuration.arrays.get("phi"), "degree")
@@ -221,8 +226,8 @@ def write_viewer(
 ) -> None:
     """Write the group; values that the result does not have are NaN.
 
-    The viewer has one time step for intensities, g2 and maps; here it is a row of the map. If I(q) is known, its rings
-    are the viewer's static bins, over the whole detector.
+    The viewer counts bins from 1, without holes. It has one time step for intensities, g2 and maps; here it is a row of
+    the map. If I(q) is known, its rings are the viewer's static bins, over the whole detector.
     """
     n_roi, size, _ = arrays["c2"].shape
     known = configuration.metadata["instrument"]

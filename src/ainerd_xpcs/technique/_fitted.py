@@ -40,7 +40,7 @@ class FittedCurves:
 
     def write(self, file: h5py.File) -> None:
         """Write g2, errors, lags, bins and fits."""
-        curves, law = self.curves, vars(self.power).items()
+        curves = self.curves
         for name in ("g2", "q", "phi"):
             file[name] = getattr(curves, name)
         file["tau"], file["g2_err"], file["bin"] = curves.tau_s, curves.error, curves.numbers
@@ -48,7 +48,8 @@ class FittedCurves:
             file.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
         for name, column in self.columns.items():
             file[f"fit/{name}"] = column.astype(h5py.string_dtype()) if name in TEXTS else column
-        file.create_group("power_law").attrs.update({name: float(x) for name, x in law if np.isfinite(x)})
+        law = {name: x for name, x in vars(self.power).items() if x == x and x != ""}
+        file.create_group("power_law").attrs.update(law)
         file.attrs.update({"layout": curves.layout, "formula": self.fit.formula})
 
     def table(self, title: str) -> Table:

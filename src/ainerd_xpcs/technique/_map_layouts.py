@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.technique._curves import unknown_layout
+from ainerd_xpcs.technique._curves import stated_bins, unknown_layout
 from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
 
 _NEXUS = "entry/twotime/two_time_corr_func"
@@ -106,9 +106,10 @@ def _nexus(file: h5py.File) -> Stored:
         if maps.ndim != 3:
             raise ValueError(f"/{_NEXUS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
         axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
-        labels, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
-        occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else labels
-        labels = occur if (occur := occur[occur > 0]).size == labels.size else labels  # their numbers may have holes
+        every, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
+        occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else every
+        of_bins = stated_bins(file["entry/twotime"]), occur[occur > 0], every  # their numbers may have holes
+        labels = next(each for each in of_bins if each.size == every.size)
 
         def read(k: int) -> NDArray[Any]:
             return np.asarray(maps[k] if axis == 0 else maps[:, :, k])

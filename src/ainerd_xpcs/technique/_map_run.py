@@ -230,8 +230,8 @@ def _of_diagonals(file: MapFile, noises: Noises) -> Curves:
             speckles[ring.bins], counts[ring.bins] = ring.pixels, 1 / shot
             error[ring.bins] = diagonal_errors(lag, level, g2[ring.bins], shot, ring.pixels, file.n_rows)
     return Curves(
-        file.layout, lag * file.row_s, g2, error, q=partition.q, phi=partition.phi, n_pixels=speckles,
-        mean_counts=counts, frame_time_s=file.row_s, n_frames=file.n_rows, level=level,
+        file.layout, lag * file.row_s, g2, error, q=partition.q, phi=partition.phi, numbers=partition.numbers,
+        n_pixels=speckles, mean_counts=counts, frame_time_s=file.row_s, n_frames=file.n_rows, level=level,
     )  # fmt: skip
 
 
@@ -243,7 +243,7 @@ def _with_mean(curves: Curves, ring: Ring, partition: Partition) -> Curves:
     facing = np.array([place.get(int(k), -1) for k in across])
     g2, error, twice = mean_over_bins(curves.tau_s, curves.g2[bins], curves.error[bins], weight, facing)
     counts = float(np.average(curves.mean_counts[bins], weights=weight))
-    more = {"g2": g2, "error": error, "q": ring.q, "phi": np.nan, "mean_counts": counts}
+    more = {"g2": g2, "error": error, "q": ring.q, "phi": np.nan, "numbers": 0, "mean_counts": counts}
     more["n_pixels"] = float(curves.n_pixels[bins].sum()) / twice
     columns: dict[str, Any] = {name: np.concatenate([getattr(curves, name), [x]]) for name, x in more.items()}
     return replace(curves, partition=None, **columns)

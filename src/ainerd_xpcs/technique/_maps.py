@@ -11,6 +11,7 @@ its neighbours replaces it.
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -148,7 +149,8 @@ class MapFile:
             order = np.argsort(labels, kind="stable")
             if self._otherwise is not None and self._otherwise.n_roi == labels.size:
                 return order, self._otherwise
-            return order, Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
+            partition = Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
+            return order, replace(partition, numbers=labels[order])
         own = None if self._given is not None or file is None else labels_of(file, all_bins)
         of_bins = np.arange(1, all_bins.n_roi + 1) if own is None else own
         if own is None and labels.size != all_bins.n_roi:

@@ -99,6 +99,11 @@ OF_TAU = [
 ]
 LIKE_GAPS = "frames are lost, and gaps look like a second relaxation"
 TOO_MANY_LOST = "too many frames are missing"
+ONLY_TWO = "two relaxation times do not show whether there is a power law"
+LAW = {  # fields of `PowerFit`, and their names in results
+    "exponent": "q_exponent", "exponent_err": "q_exponent_err", "p": "q_exponent_p", "reason": "no_q_exponent",
+    "diffusion": "diffusion_nm2_s", "diffusion_err": "diffusion_nm2_s_err",
+}  # fmt: skip
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 UNITS = {
     **{name: "s" if name.startswith(("tau_", "tau2_")) else "1" for name in NAMES.values() if name not in TEXTS},
@@ -154,7 +159,9 @@ class Numbers(NamedTuple):
 
     def without_fits(self) -> Self:
         """Return g2 alone, without numbers fitted to it."""
-        return self._without([*NAMES.values(), *_CONTRASTS, *(name for name, _ in FLOW.values()), *AGEING])
+        return self._without(
+            [*NAMES.values(), *_CONTRASTS, *(name for name, _ in FLOW.values()), *AGEING, *LAW.values()]
+        )
 
     def _without(self, names: Collection[str]) -> Self:
         gone = set(names) - {"speckle"}
@@ -207,9 +214,8 @@ def of_run(rings: Sequence[Ring], together: dict[str, NDArray[Any]]) -> dict[str
     summary = {name: _plain(values[middle]) for name, values in together.items()}
     if len(rings) > 1:
         summary["q"] = rings[middle].q
-        fit = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
-        if fit.n >= 3:
-            summary |= of_law(fit)
+        law = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
+        summary |= of_law(PowerFit(n=2, reason=ONLY_TWO) if law.n == 2 else law)
     return summary
 
 
@@ -220,9 +226,7 @@ def named(fit: Relaxation) -> dict[str, NDArray[Any]]:
 
 def of_law(fit: PowerFit) -> dict[str, float | str | None]:
     """Return the numbers of a power law by their names in results, None where unknown."""
-    values = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
-    values |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
-    return {name: _plain(value) for name, value in values.items()}
+    return {name: _plain(getattr(fit, field)) for field, name in LAW.items()}
 
 
 def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

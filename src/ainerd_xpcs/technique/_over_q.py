@@ -57,6 +57,8 @@ def draw_over_q(
                 n = law["q_exponent"]
                 label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
                 times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
+            elif law.get("no_q_exponent"):
+                times.plot([], [], " ", label=f"no exponent: {law['no_q_exponent']}")
             _draw_guides(times, ends, *middle)
         times.set_xscale("log")
     if np.isfinite([columns[name] for name in ("tau_s", "tau_s_above", "tau_s_below", "tau_half_s")]).any():

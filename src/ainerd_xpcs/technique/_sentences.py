@@ -186,8 +186,9 @@ def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:
     known = {name: value for name, value in values.items() if value is not None}
     if "q_exponent" in known:
         yield f"tau goes with q to the power of -{_with_error(known, 'q_exponent')}"
-    elif "q_exponent_p" in known:
-        yield f"tau over q is no power law (p = {known['q_exponent_p']:.1g})"
+    elif "no_q_exponent" in known:
+        p = f" (p = {known['q_exponent_p']:.1g})" if "q_exponent_p" in known else ""
+        yield f"no exponent of tau over q is given: {known['no_q_exponent']}{p}"
     if "diffusion_nm2_s" in known:
         yield f"diffusion: D = {_with_error(known, 'diffusion_nm2_s', 'nm²/s')}"
 

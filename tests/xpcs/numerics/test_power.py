@@ -18,19 +18,21 @@ def test_a_power_law_is_found_with_its_errors():
         )
     assert 0 < fit.p < 1 and np.isnan(fit.diffusion)
     broken = fit_power(q, clean + (q > 0.03) * clean, 0.03 * clean)
-    assert broken.p < 1e-6 and np.isnan(broken.exponent)
+    assert broken.p < 1e-6 and np.isnan(broken.exponent) and "scatter about a power law" in broken.reason
     assert np.all(np.abs(np.mean(pulls, axis=0)) < 5 / np.sqrt(200))
     assert np.all((np.std(pulls, axis=0) > 0.8) & (np.std(pulls, axis=0) < 1.25))
     exact = fit_power(q, clean, 0.03 * clean)
-    assert exact.exponent == pytest.approx(2.2) and exact.amplitude == pytest.approx(3.0)
+    assert exact.reason == "" and exact.exponent == pytest.approx(2.2) and exact.amplitude == pytest.approx(3.0)
 
 
-def test_a_power_law_without_points_is_nan():
+def test_a_power_law_without_points_has_the_reason():
     fit = fit_power([0.01, 0.02, 0.03], [1.0, np.nan, -2.0], [0.1, 0.1, 0.1])
     assert np.isnan(fit.exponent) and fit.n == 1
+    assert fit.reason == "fewer than two relaxation times are known with their errors and q"
     for step in (0, 1e-17, 1e-10):  # equal but for rounding
         q = 0.02 + step * np.arange(4)
-        assert np.isnan(fit_power(q, [1.0, 2.0, 1.5, 1.2], [0.1] * 4).exponent)
+        fit = fit_power(q, [1.0, 2.0, 1.5, 1.2], [0.1] * 4)
+        assert np.isnan(fit.exponent) and fit.reason == "all relaxation times are at one q"
     with pytest.raises(ValueError, match="of one length"):
         fit_power([0.01, 0.02], [1.0], [0.1])
 

@@ -17,6 +17,7 @@ from ainerd_xpcs.technique.panels import OVER_Q
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])
 TAU_S = 0.4 * (0.04 / Q) ** 2
+BINS = [2, 5, 9]  # of results
 MAP = np.repeat([0, 1, 2, 3], 30).reshape(12, 10)
 
 app = typer.Typer()
@@ -35,11 +36,11 @@ def write(path, g2, photons=0.5, lags=LAGS):
     with h5py.File(path, "w") as file:
         group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
         group["delay_list"], group["normalized_g2"] = lags[None], g2.T[: lags.size]
-        group["normalized_g2_err"] = np.full((lags.size, 3), NOISE)
+        group["normalized_g2_err"] = np.full((lags.size, len(g2)), NOISE)
         file["entry/instrument/detector_1/frame_time"] = FRAME_S
         file["xpcs/temporal_mean/scattering_2d"] = photons * np.ones((1, *MAP.shape))
         file["xpcs/spatial_mean/intensity_vs_time"] = np.ones((2, 4000))
-        bins["dynamic_roi_map"], bins["mask"] = MAP.astype("u4"), np.ones(MAP.shape, "u1")
+        bins["dynamic_roi_map"], bins["mask"] = np.where(MAP > len(g2), 0, MAP).astype("u4"), np.ones(MAP.shape, "u1")
         bins["map_names"] = [b"q", b"phi"]
         bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
         bins["dynamic_index_mapping"] = [0, 1, 2]
@@ -98,6 +99,7 @@ def test_damage_by_the_beam_is_found(run):
     [
         (lambda: write("r1.hdf", curves(1), lags=LAGS[:-3]), "r1.hdf has 33 lags from 0.01 to 11.15 s, r0.hdf has 36"),
         (lambda: write("r1.hdf", curves(1), lags=2 * LAGS), "r1.hdf has 36 lags from 0.02 to 40 s, r0.hdf has 36 lags"),
+        (lambda: write("r1.hdf", curves(1)[:2]), "r0.hdf has bin 3, r1.hdf has none of this number: only equal bins"),
         (lambda: None, "no file r1.hdf: give files alone, or results alone"),
     ],
 )
@@ -115,9 +117,9 @@ def test_one_is_no_average(run):
 
 @pytest.fixture(scope="module")
 def store(place):
-    """Eight repeats of which one is wrong, with a rising dose and fewer photons, and one without g2."""
+    """Eight repeats of which one is wrong, with a rising dose and fewer photons, one without g2, one of other bins."""
     store = ResultStore(open_catalog(place.client())[1])
-    for i in range(9):
+    for i in range(10):
         record = ResultRecord(
             raw_uid=f"{i:032x}", scan_id=i + 1, run_time=1e9 + i, technique="rheo_xpcs", agent="a", parameters={},
             positions={"dose": 10.0 * i}, n_frames=4000, frame_time_s=FRAME_S,
@@ -132,7 +134,12 @@ def store(place):
         }  # fmt: skip
         arrays["intensity"][:, 2] = np.nan  # frames were lost
         dims = {"g2": ("roi", "tau"), "g2_err": ("roi", "tau"), "tau": ("tau",), "intensity": ("roi", "intensity_time")}
-        bins = {"bin": np.arange(1, 4), "q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)}
+        bins = {
+            "bin": np.array(BINS if i < 9 else [2, 3, 5]),
+            "q": Q,
+            "phi": np.full(3, np.nan),
+            "n_pixels": np.full(3, 300),
+        }
         bins |= {name: np.full(3, np.nan) for name in OVER_Q}
         bins["tau_s"], bins["tau_s_err"] = np.append(np.nan, (1 + i) * TAU_S[1:]), np.full(3, 0.01)
         bins["tau_s_above"] = np.array([5.0 + i, np.nan, np.nan])
@@ -155,6 +162,8 @@ def test_results_on_a_server_are_averaged(store):
     text = " ".join(mean.sentences())
     assert "the intensity has a trend, -52.2 % from the smallest to the largest dose" in text and "damage" in text
     assert mean.dose.tolist() == [10.0 * i for i in range(8)]
+    titles = [axes.get_title() for axes in mean.plot().axes]
+    assert all(any(title.startswith(f"bin {k}, q = ") for title in titles) for k in BINS)
     numbered = next(axes for axes in store.average([1, 2, 3]).plot().axes if axes.get_ylabel() == "τ / τ of the mean")
     assert not (numbered.get_xticks() % 1).any()
 
@@ -162,6 +171,9 @@ def test_results_on_a_server_are_averaged(store):
 def test_results_that_cannot_be_averaged_are_refused(store):
     with pytest.raises(ValueError, match=r"result \S+ has no g2: too dark"):
         store.average([1, 9])
+    for given, has in (([1, 10], "scan 10 has bin 3, scan 1"), ([10, 1], "scan 10 has bin 3, scan 1")):
+        with pytest.raises(ValueError, match=f"{has} has none of this number: only equal bins are averaged"):
+            store.average(given)
     with pytest.raises(ValueError, match="a result is given twice"):
         store.average([1, 2, 1])
     with pytest.raises(KeyError):
@@ -172,7 +184,10 @@ def test_results_are_averaged_by_command(store, place, run, monkeypatch):
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
     done, text = run(*range(1, 9), "--dose", "dose", "--tiled", place.uri)
     assert done.exit_code == 0 and "7 of 8 repeats are averaged" in text, text
+    rows = [line.split() for line in done.output.splitlines() if line.startswith("│")]
+    assert [row[1] for row in rows if row[1].isdigit()] == [str(k) for k in BINS]
     with h5py.File("average.h5") as file:
+        assert file["bin"][()].tolist() == BINS
         assert file["repeats/dose"].attrs["name"] == "dose" and file["repeats/name"].asstr()[3] == "scan 4"
 
 

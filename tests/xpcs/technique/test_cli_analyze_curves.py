@@ -11,10 +11,12 @@ lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_p
 import h5py
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from ainerd.cli import app
 from ainerd_xpcs.technique import read_curves
+from ainerd_xpcs.technique._fitted import FittedCurves
 
 LAGS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
 FRAME_S, TAU_S, Q = 0.02, np.array([0.6, 0.3, 0.15]), np.array([0.02, 0.04, 0.06])
@@ -167,6 +169,19 @@ def test_the_command_fits_them(layout, written, tmp_path):
         np.testing.assert_allclose(results["g2"], G2)
         assert results["roi_map"].shape == MAP.shape
     assert (tmp_path / "result_g2.png").stat().st_size > 10_000
+
+
+def test_curves_of_one_q_have_no_exponent_and_the_reason(written, tmp_path):
+    path = written("NXxpcs, lags first")
+    with h5py.File(path, "r+") as file:
+        file["entry/instrument/masks/dynamic_q_list"][:] = 0.04
+    reason = "all relaxation times are at one q"
+    assert f"no exponent of tau over q is given: {reason}" in run(path)[1]
+    with h5py.File(tmp_path / "result_g2.h5") as results:
+        assert dict(results["power_law"].attrs) == {"n": 3, "reason": reason}
+    figure = Figure()
+    FittedCurves.of(read_curves(path)).draw_over_q(figure)
+    assert f"no exponent: {reason}" in figure.axes[0].get_legend_handles_labels()[1]
 
 
 def test_curves_without_bins_have_no_q(written):

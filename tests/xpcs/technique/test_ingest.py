@@ -151,7 +151,10 @@ def test_they_are_compared_and_exported(run, files, catalogue, tmp_path):
     path = export(store, key, tmp_path / "exported.nxs")
     with MapFile(path) as again, MapFile(files[4]) as before:
         np.testing.assert_array_equal(np.array(list(again.maps())), np.array(list(before.maps())))
-        np.testing.assert_array_equal(again.partition.roi_map > 0, before.partition.roi_map > 0)
+        np.testing.assert_array_equal(again.partition.labels, before.partition.labels)
+    assert run("ingest", path)[0].exit_code == 0
+    copy = store.search(file=path.name).index[0]
+    assert [list(store.rows(of, "bins")["bin"]) for of in (key, copy)] == [map_files.PROCESSED] * 2
 
 
 @pytest.mark.fault(

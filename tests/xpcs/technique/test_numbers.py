@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
 from ainerd_xpcs.technique._drawing import draw_exposure
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, named, numbers
+from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, named, numbers, of_run
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
 from ainerd_xpcs.technique.panels import columns
@@ -27,6 +27,23 @@ def test_lost_frames_widen_the_errors_of_times_and_take_away_those_that_are_then
     gone = {NAMES[x] for x in ("tau", "tau_err", "exponent", "exponent_err", "plateau")}
     assert all(many.summary[name] is None and np.isnan(many.rings[name]).all() for name in gone)
     assert (many.bins["no_tau"] == "too many frames are missing").all() and many.summary["contrast"] > 0
+
+
+def test_a_run_has_an_exponent_over_q_or_the_reason():
+    roi_map = np.repeat([1, 2, 3], 40).reshape(12, 10)
+    partition = Partition.from_roi_map(roi_map, q=[0.02, 0.03, 0.04])
+    for tau, reason in (
+        ([9.0, 4.0, 2.25], None),
+        ([9.0, 9.0, 2.25], "the relaxation times scatter about a power law by more than twice their errors"),
+        ([9.0, np.nan, 2.25], "two relaxation times do not show whether there is a power law"),
+        ([9.0, np.nan, np.nan], "fewer than two relaxation times are known with their errors and q"),
+    ):
+        summary = of_run(rings(partition), {"tau_s": np.array(tau), "tau_s_err": np.full(3, 0.1)})
+        assert (summary["q_exponent"] is None) == (reason is not None) and summary["no_q_exponent"] == reason
+        text = next(text for text in details(summary) if "tau" in text)
+        assert text.startswith(f"no exponent of tau over q is given: {reason}" if reason else "tau goes with q")
+        without = Numbers({}, summary, {}, {}, []).without_fits().summary
+        assert without["q_exponent"] is without["no_q_exponent"] is without["diffusion_nm2_s"] is None
 
 
 def test_a_sample_that_ages_has_no_second_relaxation_time():
