@@ -16,6 +16,7 @@ The exponent is .6 to 1.8; a third has a plateau of .1 to .9, and a quarter rela
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -263,7 +264,8 @@ def with_cycles(bank: Bank) -> Bank:
     kinds = [kind for kind, n in EXPOSURES.items() for _ in range(n)]
     drawn = [cyclic(kind, rng) for kind in kinds]
     clean = [Clean.of(each, duty=0.0) for each in drawn]
-    code = hashlib.sha256(repr(drawn).encode()).hexdigest()[:12]
+    numbers = re.sub(r"\d+\.\d+(e[-+]\d+)?", lambda x: f"{float(x[0]):.6g}", repr(drawn))  # the same on any machine
+    code = hashlib.sha256(numbers.encode()).hexdigest()[:12]
     return Bank([*bank.clean, *clean], [*bank.families, *kinds], id=f"{bank.id}+{code}")
 
 
