@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import MsgGenerator
+from bluesky.utils import MsgGenerator, RunEngineControlException
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
@@ -335,6 +335,8 @@ class Agent(Observer):
             while True:
                 try:
                     return (yield from measure(suggestions, *args, **kwargs))
+                except RunEngineControlException:  # a person ends the plan
+                    raise
                 except Exception:
                     yield from bps.wait_for([self._looked])
                     if self._disks.problem is None:
