@@ -244,9 +244,10 @@ class Campaign:
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         is_measured = is_usable and elsewhere is None
+        why = (outcome.reason or elsewhere or "")[: events.LONGEST] or None
         measured = events.Measured(
             session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
-            why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
+            why=why, raw_uid=outcome.raw_uid,
         )  # fmt: skip
         self.order.happen(measured)
         self._proposals.expect()
