@@ -337,10 +337,18 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
     assert not campaign.explorer.window.excluded and campaign.results == {"0", "1", "2"}  # the result counts
 
 
-@pytest.mark.parametrize("long", [{"trial_id": "i" * 300}, {"raw_uid": "u" * 300}, {"z": None, "reason": "r" * 30_000}])
-def test_a_result_with_a_long_text_is_learned(make, store, long):
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"trial_id": "i" * 300},
+        {"raw_uid": "u" * 300},
+        {"z": None, "reason": "r" * 30_000},
+        {"z": None, "reason": "no file run_\udcff.h5"},  # a name that is not UTF-8
+    ],
+)
+def test_a_result_with_an_odd_text_is_learned(make, store, odd):
     campaign, other = make(), make()
-    campaign.answer(outcome("a", **long))
+    campaign.answer(outcome("a", **odd))
     assert "a" in campaign.state.measured.values() and len(store.lines) == 1
     campaign.apply(Hold())  # an event, which names the results before it
     other.look()
