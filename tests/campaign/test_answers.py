@@ -91,10 +91,13 @@ def test_a_growing_result_keeps_its_regime_until_the_next(client):
 
 
 @pytest.mark.fault("Tiled goes away between a result and its regime", "The campaign goes on, and writes it later")
-def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeypatch, caplog):
-    campaign, label = make(), store.label
+@pytest.mark.parametrize("status", [None, 401, 429, 503])
+def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeypatch, caplog, status):
+    campaign, label, away = make(), store.label, httpx.ConnectError("away")
+    if status is not None:
+        away = httpx.HTTPStatusError("not now", request=None, response=httpx.Response(status))
     store.answers = lambda: True
-    monkeypatch.setattr(store, "label", lambda *_, **__: (_ for _ in ()).throw(httpx.ConnectError("away")))
+    monkeypatch.setattr(store, "label", lambda *_, **__: (_ for _ in ()).throw(away))
     assert campaign.answer(outcome("a", z=3.0)).regime == 0
     assert "regime of result a is not written yet" in caplog.text and campaign.peek() and campaign.results == {"a"}
     campaign.catch_up()

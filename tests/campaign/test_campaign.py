@@ -14,7 +14,7 @@ from campaign_toys import BOUNDS, on, outcome
 
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
 from ainerd.results import SuggestionRecord
-from ainerd.results.commands import Accept, Add, Exclude, Reject, SetBounds
+from ainerd.results.commands import Accept, Add, Exclude, Hold, Reject, SetBounds
 from tests.trials import trials_of
 
 
@@ -335,3 +335,21 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
     assert record.status_reason.startswith(f"the motors stood at ({x:.2f}, {taken['y']:.2f}) when (")
     assert record.status_reason in [text for text, _ in store.lines]
     assert not campaign.explorer.window.excluded and campaign.results == {"0", "1", "2"}  # the result counts
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"trial_id": "i" * 300},
+        {"raw_uid": "u" * 300},
+        {"z": None, "reason": "r" * 30_000},
+        {"z": None, "reason": "no file run_\udcff.h5"},  # a name that is not UTF-8
+    ],
+)
+def test_a_result_with_an_odd_text_is_learned(make, store, odd):
+    campaign, other = make(), make()
+    campaign.answer(outcome("a", **odd))
+    assert "a" in campaign.state.measured.values() and len(store.lines) == 1
+    campaign.apply(Hold())  # an event, which names the results before it
+    other.look()
+    assert other.state.held is not None and "a" in other.state.measured.values()

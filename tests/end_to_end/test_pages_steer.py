@@ -4,6 +4,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import httpx
 import numpy as np
@@ -243,6 +244,25 @@ def test_a_plan_that_gets_no_position_says_why(far):
         with pytest.raises(RuntimeError, match="no next position"):
             fetched.result()
     assert node.command(key)["answer"] == "withdrawn: its sender does not wait any more"
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout("slow"), httpx.ConnectError("away")])
+def test_a_plan_of_another_process_waits_for_tiled(monkeypatch, error):
+    """Tiled is away when it is first asked for the agent, and for the outcome."""
+    record, store = SimpleNamespace(status="measured", raw_uid="run"), MagicMock()
+    store.suggestion.side_effect = [error, record]
+    remote = _Remote(store, "far", [], {}, SOON_S)
+    remote.wait_for_result("id", "run")
+    assert store.suggestion.call_count == 2
+    states = iter([error, {"bounds": {"x": [0, 9]}}])
+
+    def state(node):
+        if isinstance(now := next(states), Exception):
+            raise now
+        return now
+
+    monkeypatch.setattr(AgentNode, "state", state)
+    assert remote._agent()[1] == {"bounds": {"x": [0, 9]}}
 
 
 @pytest.mark.fault(

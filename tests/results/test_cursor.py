@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from ainerd.results import ResultStore
+from ainerd.results._nodes import our_route
 from ainerd.server import EmbeddedServer, open_catalog
 
 MANY = 5000
@@ -40,6 +41,21 @@ def test_a_cursor_is_valid_after_a_kill_of_the_server(tmp_path, record, analysis
         new = writer.begin(record())
         assert statuses(reader.table()) == {done: "complete", begun: "complete", new: "computing"}
         assert not reader._rows.answer["whole"]
+
+
+def test_a_change_is_found_after_the_clock_of_the_server_was_set_back(tmp_path, record, analysis):
+    with EmbeddedServer.start(tmp_path) as server:
+        _, ainerd = open_catalog(server.client())
+        reader, writer = ResultStore(ainerd), ResultStore(ainerd)
+        key, http = writer.begin(record()), ainerd.context.http_client
+        with closing(sqlite3.connect(tmp_path / "catalog.db", timeout=30)) as catalog, catalog:
+            catalog.execute("UPDATE nodes SET time_updated = datetime(time_updated, '+2 hours')")
+        page = our_route(ainerd, "campaign").rstrip("/")
+        cursor = http.get(page).json()["cursor"]
+        assert statuses(reader.table()) == {key: "computing"}
+        writer.complete(key, analysis(only=["tau"]))
+        assert statuses(reader.table()) == {key: "complete"}
+        assert http.get(page, params={"since": cursor}).status_code == 200  # and not 204, nothing new
 
 
 def test_no_row_is_lost_or_doubled_while_others_write(server, ainerd, record, analysis):

@@ -395,3 +395,21 @@ def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkey
     listener.close()
     monkeypatch.undo()
     assert store.take(record()) is None and not store.seems_away
+
+
+@pytest.mark.parametrize("route", ["our route", "nodes"])
+def test_a_server_that_answers_again_counts_as_there_before_the_next_result(ainerd, record, monkeypatch, route):
+    """The run that began meanwhile may take hours, and commands are read only if the server is there."""
+
+    def away(*_, **options):
+        raise httpx.ConnectError("refused")
+
+    store = ResultStore(ainerd)
+    if route == "nodes":
+        monkeypatch.setattr(_writing, "put_bundle", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(_writing, "put_bundle" if route == "our route" else "create_node", away)
+        with pytest.raises(httpx.ConnectError):
+            store.take(record())
+    assert store.seems_away
+    assert store.answers() and not store.seems_away

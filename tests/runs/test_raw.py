@@ -4,6 +4,7 @@ import json
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
 import bluesky.plan_stubs as bps
@@ -14,10 +15,11 @@ from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
+from event_model import compose_run
 from ophyd.sim import SynSignal, det
 from tiled.client.container import Container
 
-from ainerd.runs import Journal, RawWriter
+from ainerd.runs import Journal, RawWriter, _raw, write_run
 from ainerd.server import open_catalog
 from tests.waiting import until
 
@@ -260,3 +262,37 @@ def test_agents_of_one_catalog_write_a_run_once_until_the_last_one_ends(raw, tmp
     assert uids[-1] in raw
     for writer in (writers[0], later):
         writer.close()
+
+
+def test_two_sessions_that_write_the_same_run_leave_out_no_frames(raw, tmp_path, monkeypatch):
+    bundle = compose_run()
+    key = {"dtype": "number", "shape": [], "source": "sim"}
+    primary = bundle.compose_descriptor(name="primary", data_keys={"x": key})
+    file = bundle.compose_resource(spec="AD_HDF5", root="/", resource_path="frames.h5", resource_kwargs={})
+    documents = [
+        ("start", bundle.start_doc),
+        ("descriptor", primary.descriptor_doc),
+        ("resource", file.resource_doc),
+        ("event", primary.compose_event(data={"x": 1.0}, timestamps={"x": 1.0})),
+        ("stop", bundle.compose_stop()),
+    ]
+    both, begin, first = threading.Barrier(2), _raw._writer_of_run, threading.local()
+
+    def begin_together(*options):
+        if not hasattr(first, "has_begun"):
+            first.has_begun = both.wait(60)
+        return begin(*options)
+
+    monkeypatch.setattr(_raw, "_writer_of_run", begin_together)
+
+    def write():
+        try:
+            write_run(raw, documents)
+        except httpx.HTTPStatusError as error:
+            return error.response.status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        statuses = {written.result() for written in [pool.submit(write) for _ in range(2)]}
+    write_run(raw, documents)  # the one that failed tries again
+    node = raw[documents[0][1]["uid"]]
+    assert statuses <= {None, 404, 409} and node.metadata["stop"] and "notes" not in node.metadata

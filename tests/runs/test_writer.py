@@ -232,6 +232,21 @@ def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(
     assert f"series ramp=a goes on without run {uids[1]}, which is not in Tiled" in caplog.text
 
 
+def test_a_series_keeps_the_runs_that_another_session_has_added(
+    toy, growing, scanned, movies, worker, store, monkeypatch
+):
+    runs = [list(scanned(movies(*sums), ramp="a")) for sums in ((1, 2), (30,), (4, 5))]
+    uids = [run[0][1]["uid"] for run in runs]
+    raw = MagicMock(spec=Container)
+    raw.__contains__.side_effect = uids.__contains__
+    raw.__getitem__.side_effect = dict(zip(uids, runs, strict=True)).__getitem__
+    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: run)
+    one, other = (worker(toy(unit=Series("ramp"), analysis=growing), raw) for _ in range(2))
+    for session, run in zip((one, other, one), runs, strict=True):
+        outcome = deliver(session, run)
+    assert store.records[outcome.key].raw_uids == uids and outcome.embedding[0] == 5
+
+
 @pytest.mark.parametrize(
     ("unit", "stop", "n_results", "expected"),
     [

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import MsgGenerator
+from bluesky.utils import MsgGenerator, RunEngineControlException
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
+FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.
 _ATTACHED: WeakKeyDictionary[RunEngine, list[tuple[str, Mapping[str, Any], str, str]]] = WeakKeyDictionary()
 
@@ -292,14 +293,10 @@ class Agent(Observer):
 
     def _may_expose(self) -> MsgGenerator[None]:
         """Wait while a person holds the campaign, or a disk is full. A hold may have come while the motors moved."""
-        yield from self._wait_while(
-            lambda: self._held_because() or self._full_because(), self._looked, is_in_place=True
-        )
+        yield from self._wait_while(lambda: self._held_because() or self._full_because(), self._looked)
 
-    def _wait_while(
-        self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]], *, is_in_place: bool = False
-    ) -> MsgGenerator[None]:
-        """Wait while there is a reason, after one look each time; in review not for ever, unless the motors moved."""
+    def _wait_while(self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]]) -> MsgGenerator[None]:
+        """Wait while there is a reason, after one look each time; not for ever for a person who takes a suggestion."""
         begun = time.monotonic()
         try:
             while True:
@@ -310,10 +307,11 @@ class Agent(Observer):
                     self._state.waits = waits
                     say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
                     self._state.changed()
-                if self.review and not is_in_place and self._campaign.state.held is None:
-                    timeout_s = self._settings.steering.review_timeout_s
-                    if time.monotonic() - begun > timeout_s:
-                        raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
+                timeout_s = self._settings.steering.review_timeout_s
+                if waits != FOR_A_PERSON:
+                    begun = time.monotonic()
+                elif time.monotonic() - begun > timeout_s:
+                    raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
                 yield from bps.sleep(LOOK_S)
         finally:
             self._state.waits = None
@@ -335,6 +333,8 @@ class Agent(Observer):
             while True:
                 try:
                     return (yield from measure(suggestions, *args, **kwargs))
+                except RunEngineControlException:  # a person ends the plan
+                    raise
                 except Exception:
                     yield from bps.wait_for([self._looked])
                     if self._disks.problem is None:
@@ -374,7 +374,7 @@ class Agent(Observer):
                 self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
             except ValueError:  # no position is left: the plan will end with that reason
                 return None
-            return "for a person who takes the suggestion on the page"
+            return FOR_A_PERSON
         return None
 
     def _require_attached(self) -> None:

@@ -169,20 +169,22 @@ class _Remote:
     def _agent(self) -> tuple[AgentNode, dict[str, Any]]:
         """Wait until an agent has a suggestion, or the named one has written its state; return its node and state."""
         for _ in self._looks():
-            if self.agent is None and (newest := self.store.next_suggestion()) is not None:
-                self.agent = newest.agent  # stay with this agent, even if others have suggestions later
-            if self.agent is not None:
-                node = AgentNode(self.store.container, self.agent)
-                if state := node.state():
-                    return node, state
+            with suppress(httpx.TransportError):  # Tiled is away
+                if self.agent is None and (newest := self.store.next_suggestion()) is not None:
+                    self.agent = newest.agent  # stay with this agent, even if others have suggestions later
+                if self.agent is not None:
+                    node = AgentNode(self.store.container, self.agent)
+                    if state := node.state():
+                        return node, state
         raise RuntimeError(f"no agent came in {self.timeout_s:g} s: is `ainerd watch` running on this catalog?")
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
         """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""
         for _ in self._looks():
-            record = self.store.suggestion(trial_id)
-            if record.status in ("measured", "failed") and record.raw_uid == uid:
-                return
+            with suppress(httpx.HTTPError):  # the next position is not chosen without this result
+                record = self.store.suggestion(trial_id)
+                if record.status in ("measured", "failed") and record.raw_uid == uid:
+                    return
 
     def wait_while_held(self) -> None:
         """Wait while a person holds the agent: a hold may have come while the motors moved. It waits for Tiled, too."""

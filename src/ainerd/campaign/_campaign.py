@@ -41,6 +41,7 @@ from ainerd.knobs import Exposure
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
+from ainerd.words import storable
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -244,9 +245,10 @@ class Campaign:
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         is_measured = is_usable and elsewhere is None
+        why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
         measured = events.Measured(
             session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
-            why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
+            why=why, raw_uid=outcome.raw_uid,
         )  # fmt: skip
         self.order.happen(measured)
         self._proposals.expect()

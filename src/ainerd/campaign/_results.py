@@ -15,7 +15,7 @@ from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._reference import SteeringReference
 from ainerd.config import Steering
-from ainerd.results import ResultStore
+from ainerd.results import ResultStore, may_pass
 from ainerd.steering import Explorer
 from ainerd.technique import Outcome
 
@@ -90,7 +90,7 @@ class Results:
                 except KeyError:  # somebody has removed the result
                     logger.debug("result %s is gone", key)
                 except httpx.HTTPStatusError as error:
-                    if error.response.is_server_error:
+                    if may_pass(error):
                         raise
                     logger.warning("the regime of result %s is refused: %s", key, error)
                 del self._unlabelled[key]

@@ -319,7 +319,7 @@ class _Fold:
     def _fetch(self, asked: events.Asked, command: commands.Next) -> Answer:
         """Hand out the next position to a script."""
         state, rules = self.state, self.rules
-        last = next((id for id in state.fetched[-1:] if id not in state.measured), None)
+        last = next(filter(state.is_open, state.fetched[-1:]), None)
         if (old_s := self._age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
             raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if state.held is not None:

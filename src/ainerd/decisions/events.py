@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from ainerd.results import commands
 from ainerd.words import first_problem
 
-Text = Annotated[str, Field(max_length=4000)]
+LONGEST = 4000
+Text = Annotated[str, Field(max_length=LONGEST)]
 Id = Annotated[str, Field(max_length=200)]
 Position = Annotated[dict[Id, FiniteFloat], Field(max_length=20)]
 
@@ -57,10 +58,10 @@ class Measured(_Fields):
     session: Id  # the one that writes the status of its suggestion; empty if that is another's work
     t: FiniteFloat = 0.0
     key: Id  # of the result
-    suggestion: Id  # the result's key for a run taken by hand
+    suggestion: str  # the result's key for a run taken by hand; a plan may name any
     failed: bool = False
     why: Text | None = None
-    raw_uid: Id | None = None
+    raw_uid: str | None = None
 
 
 class _Event(_Fields):

@@ -504,9 +504,12 @@ class ResultStore(ResultRecords):
         """Return whether the server answers within this time and accepts the key."""
         http = self.container.context.http_client
         try:
-            return bool(http.get(self.container.uri, timeout=within_s).is_success)
+            answers = bool(http.get(self.container.uri, timeout=within_s).is_success)
         except httpx.HTTPError:
             return False
+        if answers:  # or commands would not be read until the next result
+            self._writer.seems_away = False
+        return answers
 
     def __repr__(self) -> str:
         return self._shown_by(repr)

@@ -55,7 +55,7 @@ class ResultWriter:
     Attributes
     ----------
     seems_away : bool
-        Whether the server did not answer the last request.
+        Whether the server did not answer the last request to write, nor `ResultStore.answers` since.
     """
 
     def __init__(self, results: Container) -> None:
@@ -67,16 +67,15 @@ class ResultWriter:
         self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
     ) -> Written:
         """Write a result with its arrays and tables, unless it has one of these statuses; ClientError if refused."""
-        if self._takes_bundles:
-            try:
-                answer = put_bundle(self._results, record, parts, unless)
-            except httpx.TransportError:
-                self.seems_away = True
-                raise
-            self._takes_bundles, self.seems_away = answer is not None, False
-            if answer is not None:
-                return answer
-        return self._write_nodes(record, parts, unless)
+        try:
+            answer = put_bundle(self._results, record, parts, unless) if self._takes_bundles else None
+            self._takes_bundles = answer is not None
+            answer = answer or self._write_nodes(record, parts, unless)
+        except httpx.TransportError:
+            self.seems_away = True
+            raise
+        self.seems_away = False
+        return answer
 
     def _write_nodes(self, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]) -> Written:
         """Write a result as a node with a node for each array and table."""

@@ -38,6 +38,7 @@ SOONEST_S, AWAY_S, LATEST_S = 1.0, 30.0, 3600.0  # pauses between attempts: each
 AGAIN_S = 60.0  # longest wait for attempts at the end of a session
 LAST_S = 120.0  # longest wait for the last documents of runs that have ended: Tiled's client tries for 45 s
 LONGEST = 200  # characters of an error in the log
+PASSING = (404, 408, 409, 429)  # besides errors of the server itself; two writers of a run get 404 and 409
 _MAKE_UP = threading.Lock()  # agents of one process may have the same folder
 _WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictionary()  # in use, by uri of the catalog
 
@@ -244,7 +245,7 @@ class RawWriter:
         try:
             write_run(self._raw, documents)
         except Exception as error:
-            if isinstance(error, httpx.TransportError) or _status_of(error) >= httpx.codes.INTERNAL_SERVER_ERROR:
+            if _may_pass(error):
                 logger.warning("the raw run in %s is still not written, it is tried again later: %s", path, error)
                 return False
             self._hopeless.add(path)
@@ -313,8 +314,7 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
         _write_whole(raw, WholeForm(uid, given))
     except Exception as error:
         without = [(name, doc) for name, doc in given if name not in OF_FILES]
-        is_down = isinstance(error, httpx.TransportError) or _status_of(error) >= httpx.codes.INTERNAL_SERVER_ERROR
-        if is_down or len(without) == len(given):
+        if _may_pass(error) or len(without) == len(given):
             raise
         form = WholeForm(uid, without)
         why, *_ = [*str(error).splitlines(), ""]
@@ -322,9 +322,11 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
         _write_whole(raw, form)
 
 
-def _status_of(error: Exception) -> int:
-    """Return the status of the answer that a client of Tiled raised as an error; 0 for other errors."""
-    return error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
+def _may_pass(error: Exception) -> bool:
+    """Return whether a run is not refused itself: Tiled is away or busy, or another session writes the same run now."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in PASSING or error.response.is_server_error
+    return isinstance(error, httpx.TransportError)
 
 
 def _write_whole(raw: Container, form: WholeForm) -> None:

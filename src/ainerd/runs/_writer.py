@@ -247,7 +247,8 @@ class Writer:
             uids = self.store.record(subject.key).raw_uids or []
             if subject.run.uid in uids:
                 return self._recall(subject)
-            growing = growing or self._rebuild(subject, uids)
+            if growing is None or {*uids} - {run.uid for run in growing.runs}:  # of another session
+                growing = self._rebuild(subject, uids)
         if growing is not None:
             growing.go_on(subject.run)
             return growing

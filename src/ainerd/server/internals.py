@@ -395,7 +395,7 @@ async def read_changes(
     key = (await db.execute(narrow(select(Node.key).where(is_child, Node.id == cursor.last)))).scalar()
     # More children than before are from a transaction that was committed late: they were written within the overlap.
     whole = (parent, key or "") != (cursor.parent, cursor.key) or n < cursor.n or now < cursor.at - CLOCK_S
-    written = (await db.execute(select(func.max(Node.time_updated)))).scalar_one() or LONG_AGO
+    written = await _last_write(db)
     if whole:
         n, cursor = 0, Cursor(parent=parent, written=written)
     new = narrow(select(*_COLUMNS).where(is_child, Node.id > cursor.last)).order_by(Node.id).limit(AT_ONCE)
@@ -413,13 +413,19 @@ async def read_changes(
     return Changes(cursor.model_copy(update=progress), [Child(*child) for child in children], whole, more)
 
 
+async def _last_write(db: Any) -> datetime:
+    """Return when a node was last written, without times in the future: the clock may have been ahead."""
+    query = select(func.max(Node.time_updated)).where(Node.time_updated <= func.now())
+    return (await db.execute(query)).scalar_one() or LONG_AGO
+
+
 async def change_token(context: Any) -> str:
     """Return a text that is another one after anything was written in a catalog.
 
     It is made from the nodes that were written last. It does not notice that an older node was removed.
     """
     async with context.session() as db:
-        written = (await db.execute(select(func.max(Node.time_updated)))).scalar_one() or LONG_AGO
+        written = await _last_write(db)
         recent = select(*_COLUMNS).where(Node.time_updated >= written - COARSE).limit(MOST_RECENT)
         nodes = (await db.execute(recent)).all()
     return sha256(repr((nodes, len(nodes) == MOST_RECENT and time.time())).encode()).hexdigest()[:20]

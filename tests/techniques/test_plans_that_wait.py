@@ -1,0 +1,76 @@
+"""Plans of the toy that wait: for room on a disk, for a person, and for a release."""
+
+import threading
+
+import bluesky.plans as bp
+import pytest
+from bluesky.utils import RunEngineInterrupted
+
+from ainerd.agent import Disks
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("installed_toy")
+SOON_S = 60
+
+
+@pytest.fixture
+def b(beamline):
+    b = beamline(agent={"acquire": bp.count})
+    b.agent.quiet = True
+    return b
+
+
+def test_a_plan_that_waits_for_a_disk_in_place_can_be_stopped(b, monkeypatch):
+    full = threading.Event()
+    monkeypatch.setattr(Disks, "problem", property(lambda self: "the disk is full" if full.is_set() else None))
+    b.x.subscribe(lambda **_: full.set(), run=False)  # once the motor has moved
+
+    def pause():
+        until(lambda: b.agent._state.waits)
+        b.RE.request_pause()
+
+    threading.Thread(target=pause, daemon=True).start()
+    with pytest.raises(RunEngineInterrupted):
+        b.RE(b.agent.explore(1))
+    stopping = threading.Thread(target=b.RE.stop)
+    stopping.start()
+    stopping.join(SOON_S / 6)
+    is_stopped = not stopping.is_alive()
+    full.clear()  # else the plan of this test would never end
+    stopping.join(SOON_S)
+    assert is_stopped and len(b.agent.results) == 0
+
+
+class Clock:
+    """A clock that stands still; it notes when it was read."""
+
+    def __init__(self):
+        self.now, self.read = 0.0, threading.Event()
+
+    def monotonic(self):
+        self.read.set()
+        return self.now
+
+
+def test_a_hold_does_not_use_up_the_time_to_take_a_suggestion(b, monkeypatch):
+    state, clock, seen = b.agent._state, Clock(), []
+    monkeypatch.setattr(b.agent, "review", True)
+    monkeypatch.setattr("ainerd.agent._agent.time", clock)
+    b.agent.hold("lunch")
+
+    def act():
+        until(lambda: state.waits and "lunch" in state.waits)
+        clock.now += 7200.0  # the limit is an hour
+        clock.read.clear()
+        clock.read.wait(SOON_S)
+        b.agent.release()
+        until(lambda: state.waits and "person who takes" in state.waits)
+        seen.append(b.RE.state)
+        clock.now += 7200.0
+
+    acting = threading.Thread(target=act, daemon=True)
+    acting.start()
+    with pytest.raises(RuntimeError, match="nobody took the suggestion in 3600 s"):
+        b.RE(b.agent.explore(1))
+    acting.join(SOON_S)
+    assert seen == ["running"]
