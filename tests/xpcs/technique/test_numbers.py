@@ -10,6 +10,7 @@ from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, named, numbers
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
+from ainerd_xpcs.technique._verdict import contrast_within
 from ainerd_xpcs.technique.panels import columns
 
 
@@ -45,6 +46,24 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     assert result.summary["ageing_exponent"] > 1 and result.summary["g2_model"].startswith("stretched")
     assert result.summary["tau2_s"] is None
     assert not np.char.startswith(result.bins["g2_model"], "two").any()
+
+
+def test_a_bin_without_light_changes_no_contrast_of_its_ring():
+    """A bin behind the beamstop that no mask covers."""
+    n, rng = 128, np.random.default_rng(3)
+    root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 10))
+    light = sum((root @ rng.standard_normal((n, 1200))) ** 2 for _ in range(2)) / 2
+    whole = Partition.from_roi_map(np.repeat(np.arange(1, 7), 200).reshape(30, 40))
+    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 30, 40) * (whole.roi_map != 2)
+    contrasts = []
+    for partition in (whole, whole.only([1, 3, 4, 5, 6])):
+        correlator = MultiTau(partition)
+        correlator.push(frames)
+        ring = rings(partition)[0]
+        result = numbers(correlator.result(), correlator.by_age(), partition, [ring], 1.0)
+        assert contrast_within(ring, correlator.result())[0] == result.summary["contrast0"]
+        contrasts.append([result.summary[name] for name in ("contrast0", "contrast0_err", "contrast")])
+    assert np.allclose(*contrasts, rtol=1e-4)
 
 
 def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
