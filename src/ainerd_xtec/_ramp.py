@@ -8,7 +8,6 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
@@ -174,8 +173,9 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray
 def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECSettings) -> list[Group]:
     """Group frames by ascending temperature; frames with NaN or without exposure are left out; arguments are (n,).
 
-    The direction ("heating", "cooling", "both") of a frame is the sign of the change of temperature since the frame
-    before it in time. Temperatures that differ by at most `merge` are merged; None: by a 300th of their range.
+    The direction ("heating", "cooling", "both") of a frame is that of the ramp at its time; a ramp has turned when the
+    temperature is more than `merge` away from its extreme. Temperatures that differ by at most `merge` are merged;
+    None: by a 300th of their range.
     """
     order = np.lexsort((temperature, time))
     order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
@@ -184,9 +184,7 @@ def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECS
     t = temperature[order]
     merge = np.ptp(t) / 300 if settings.merge is None else settings.merge
     if settings.direction != "both":
-        change = pd.Series(np.diff(t, prepend=t[0]))
-        change = change.where(change.abs() > merge).ffill().bfill()  # without a change: the direction before
-        order = order[(change > 0) if settings.direction == "heating" else (change < 0)]
+        order = order[_ways(t, merge) == (1 if settings.direction == "heating" else -1)]
     order = order[np.lexsort((order, time[order], temperature[order]))]
     groups: list[list[int]] = []
     for frame in order.tolist():
@@ -197,6 +195,20 @@ def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECS
     total = math.fsum(exposure[order]) / max(len(order), 1)
     means = ((math.fsum(temperature[g]) / len(g), math.fsum(exposure[g]) / total) for g in map(np.array, groups))
     return [Group(at, tuple(g), divisor) for g, (at, divisor) in zip(groups, means, strict=True)]
+
+
+def _ways(t: Floats, merge: float) -> NDArray[np.int64]:
+    """Return the direction of a ramp at each temperature in time, (n,): 1 up, -1 down; 0 if it never changes."""
+    way, out, low, high = 0, np.zeros(t.size, np.int64), t[0], t[0]
+    for i, x in enumerate(t.tolist()):
+        low, high = min(low, x), max(high, x)
+        if way != 1 and x - low > merge:
+            way, high = 1, x
+        elif way != -1 and high - x > merge:
+            way, low = -1, x
+        out[i] = way
+    known = out[out != 0]
+    return np.where(out == 0, known[0] if known.size else 0, out)
 
 
 def analyze(

@@ -17,7 +17,7 @@ from ainerd_xtec._ramp import QUANTILES, Ramp
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import STEPS, Trajectories, information
 
-VERSION = 4  # of the formulas
+VERSION = 5  # of the formulas
 NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}  # settings that do not change numbers
 EVEN = 4  # first temperatures, evenly spread, including both ends
 CURIOUS = 0.02  # nats for a gap as wide as the range, used if no trajectory shows where to measure

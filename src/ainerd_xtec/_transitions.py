@@ -160,8 +160,7 @@ def _curves(
     line = np.broadcast_to(np.stack([np.ones(t.size), (t - low) / span - 0.5])[:, None], (2, grid.size, t.size))
     columns = []
     for exponent in exponents:
-        order = np.clip(1 - t / grid[:, None], 0, None) ** exponent
-        order /= np.maximum(1 - low / grid[:, None], 1e-12) ** exponent
+        order = (np.clip(grid[:, None] - t, 0, None) / np.maximum(grid[:, None] - low, 1e-12 * span)) ** exponent
         for width in widths if shape != "none" else (1.0,):
             far = (t - grid[:, None]) / (width * span)
             far = np.where(far < 0, 2 * far, far) if "narrow" in shape else far

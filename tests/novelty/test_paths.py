@@ -47,6 +47,15 @@ def test_a_slow_change_is_a_path_by_its_covariate(scrambled):
     assert paths[0].n == 24 and paths[0].covariates["age"] == (60, 220)
 
 
+@pytest.mark.parametrize("n", [15, 16, 40])
+def test_a_path_is_found_among_any_number_of_covariates(n):
+    rng = np.random.default_rng(0)
+    s = np.linspace(0, 16, 24)
+    others = {f"reading {i}": rng.random(24) for i in range(n - 1)}
+    (path,) = seen(curve(s, rng), **others, age=s).paths
+    assert [*path.covariates] == ["age"]
+
+
 def test_one_kind_is_no_path():
     rngs = [np.random.default_rng(seed) for seed in range(60)]
     paths = [seen(curve(np.zeros(24), rng), age=np.arange(24), x=rng.random(24)).paths for rng in rngs]

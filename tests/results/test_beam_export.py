@@ -7,8 +7,9 @@ import pytest
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
+from ainerd_xpcs.numerics import g2_from_two_time
 from ainerd_xpcs.technique import Field, Picture, q_of_pixels
-from ainerd_xpcs.technique._export import resampled, unbinned
+from ainerd_xpcs.technique._export import along_diagonals, resampled, unbinned
 from ainerd_xpcs.technique._picture import DIMS, UNITS, intensities, time_edges
 from tests.results.conftest import add_partition, make_analysis, make_record
 
@@ -145,3 +146,14 @@ def test_means_are_kept_when_intensities_are_resampled():
     fine = resampled(values, centres, 59)  # parts of 17 frames, whose borders cut some stretches of 5
     np.testing.assert_allclose(fine, frames.reshape(59, 17).mean(axis=1), atol=0.13)
     assert unbinned(np.ones((2, 3), np.float32), 3, (5, 7)).shape == (5, 7)
+
+
+def test_a_gap_takes_no_other_numbers_of_the_file_away():
+    """Rows of a map, and intervals of I(t), in which all frames are missing are NaN."""
+    values, centres = np.array([1.0, 1.0, np.nan, 1.0, 3.0]), 5.0 + 10 * np.arange(5)
+    np.testing.assert_allclose(resampled(values, centres, 10), [1, 1, 1, 1, np.nan, np.nan, 1, 1, 3, 3])
+    np.testing.assert_allclose(resampled(values, centres, 2), [1.0, 2.0])
+    maps = 1 + np.random.default_rng(0).random((2, 9, 9)).astype(np.float32)
+    maps[:, 4] = maps[:, :, 4] = np.nan
+    np.testing.assert_allclose(along_diagonals(maps)[:, 1:], g2_from_two_time(maps))
+    np.testing.assert_allclose(along_diagonals(maps)[:, 0], np.nanmean(np.diagonal(maps, 0, 1, 2), axis=1), rtol=1e-6)

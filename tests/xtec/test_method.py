@@ -124,6 +124,16 @@ def test_a_known_transition_is_found():
         assert transition.high - transition.low >= 2 / 3 * (t[1] - t[0]) - 1e-9 and transition.clusters == (0,)
 
 
+@pytest.mark.parametrize("zero", [100.0, 273.15])
+def test_a_transition_below_zero_is_found(zero):
+    """A ramp in degrees Celsius, or of a strain or field around zero."""
+    t = np.linspace(30, 180, n := 30)
+    y = 2 * np.clip(1 - t / 118.8, 0, None) ** 0.66 + np.random.default_rng(0).normal(0, 0.01, n)
+    of_kelvin, shifted = (transitions(x, posteriors(x, y[None], np.full((1, n), 0.01))) for x in (t, t - zero))
+    assert shifted[0].at == pytest.approx(of_kelvin[0].at - zero, abs=1e-6)
+    assert shifted[0].low < 118.8 - zero < shifted[0].high
+
+
 def test_few_uneven_temperatures_widen_the_interval():
     t = np.array([30.0, 52, 67, 80, 130, 142, 152, 155, 174, 180])
     curve = 4 * np.clip(1 - t / 61.8, 0, None) ** 0.66 + 1 / (1 + ((t - 61.8) / np.where(t > 61.8, 6, 2)) ** 2)

@@ -8,6 +8,8 @@ import pytest
 from ainerd.technique import AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse, technique_checks
 from ainerd_xtec import XTEC, Trajectories, information
+from ainerd_xtec._ramp import grouped
+from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec.panels import sentences
 from sim_devices import Crystal
 from tests.xtec.ramps import TEMPERATURES, ramp
@@ -99,6 +101,18 @@ def test_a_direction_selects_one_branch():
     heating = analyse(XTEC(clusters=3, direction="heating"), run)
     same_bits(replace(heating, summary={}), replace(analyse(XTEC(clusters=3), there), summary={}))
     assert heating.summary["frames_left_out"] == len(TEMPERATURES) - 1
+
+
+@pytest.mark.parametrize("n", [100, 2000])
+def test_a_slow_ramp_with_noise_has_a_direction(n):
+    """Steps of a ramp of many frames are smaller than the temperatures that are merged, and some go back."""
+    up = np.linspace(100.0, 200.0, n) + np.random.default_rng(0).normal(0, 0.03, n)
+    t, merge = np.append(up, up[::-1]), 100 / 300
+    for direction, first in (("heating", 0), ("cooling", n)):
+        groups = grouped(t, np.ones(2 * n), np.arange(2.0 * n), XTECSettings(direction=direction))
+        frames = np.sort(np.concatenate([group.frames for group in groups]))
+        missed = np.setxor1d(frames, np.arange(first, first + n))
+        assert (np.abs(t[missed] - 200.0) < merge + 0.3).all() and len(missed) < 2 + 0.02 * n
 
 
 def test_a_temperature_recorded_during_a_run_is_interpolated():

@@ -19,7 +19,7 @@ from ainerd.novelty._gaps import Components, components
 FEWEST = 8  # exposures of a path: fewer are too often in order by chance
 LEVEL, STEADY = 0.05, 0.8  # of the test; least |Spearman| of a covariate and the place along the path
 ALIKE = 0.95  # |Spearman| of two covariates from which they vary together
-DRAWS = 300  # permutations
+DRAWS = 300  # permutations, at least: so many that a p-value can pass the level divided by the number of covariates
 HOLE = 4.0  # times the usual step of a covariate, from which nothing was measured between
 STEP = 3.5  # times the usual step on either side, up to which a gap is a step of a path and no break
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared
@@ -216,11 +216,12 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     squares, rng = cdist(z, z, "sqeuclidean"), np.random.default_rng(0)
     steps = np.array([_step(squares, np.argsort(x, kind="stable")) for x in known.values()])
     smaller, least = np.zeros(len(known)), LEVEL / len(known)
-    for _ in range(DRAWS):
+    draws = max(DRAWS, round(len(known) / LEVEL))
+    for _ in range(draws):
         smaller += _step(squares, rng.permutation(len(z))) <= steps
-        if ((1 + smaller) / (1 + DRAWS) > least).all():  # p, which further draws do not make smaller
+        if ((1 + smaller) / (1 + draws) > least).all():  # p, which further draws do not make smaller
             return []
-    along, is_order = coordinate(z), (1 + smaller) / (1 + DRAWS) <= least
+    along, is_order = coordinate(z), (1 + smaller) / (1 + draws) <= least
     steady = {name: _steadiness(along, known[name]) for name in compress(known, is_order)}
     clearest = max(steady, key=lambda name: steady[name], default=None)
     if clearest is None or steady[clearest] < STEADY:

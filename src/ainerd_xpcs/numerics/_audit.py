@@ -224,7 +224,8 @@ class Audit:
         """Return the standard errors of the numbers of a bin from their changes, (n, p); NaN for pixels left out."""
         parts = Parts.of(self.partition)
         begins = parts.edges[:-1][parts.roi == k] - first
-        away = np.nan_to_num(change - np.nanmean(change, axis=1, keepdims=True))
+        n_known = np.maximum(np.isfinite(change).sum(1, keepdims=True), 1)  # none in an eighth without light
+        away = np.nan_to_num(change - np.nansum(change, axis=1, keepdims=True) / n_known)
         n = len(begins)
         return np.asarray(np.sqrt(n / (n - 1) * (np.add.reduceat(away, begins, axis=1) ** 2).sum(1)))
 

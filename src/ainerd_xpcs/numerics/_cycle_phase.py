@@ -112,15 +112,10 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     t, x = checked_record(time, strain)
     frequency = _first_frequency(t, x)
     for _ in range(3):
-        middle, turn, amplitude, error = _by_cycle(t, x, frequency)
+        middle, turn, _, _ = _by_cycle(t, x, frequency)
         frequency += float(np.polyfit(middle - middle.mean(), turn, 1)[0])
-    middle, turn, amplitude, error = _by_cycle(t, x, frequency)
-    share = error / np.maximum(amplitude, 1e-300)
-    known = (share < 1 / SEEN) & (share < UNLIKE * np.median(share) + 1e-9)  # not where the amplitude changes
-    if known.sum() < max(FEWEST_CYCLES, len(known) / 2):
-        raise StillError
-    middle, turn, amplitude = middle[known], turn[known], amplitude[known]
-    formal = float(np.median(share[known])) / (2 * np.pi)
+    middle, turn, amplitude, share = _by_cycle(t, x, frequency)
+    formal = float(np.median(share)) / (2 * np.pi)
     phase = frequency * (middle - t[0]) + turn
     return CyclePhase(
         time=middle,
@@ -209,7 +204,11 @@ def _first_frequency(t: Floats, x: Floats) -> float:
 
 
 def _by_cycle(t: Floats, x: Floats, frequency: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return by cycle: its middle, the phase less that of the frequency, the amplitude and its error."""
+    """Return by cycle: its middle, the phase less that of the frequency, the amplitude and its relative error.
+
+    Cycles in which the sample rests, or whose amplitude changes, are left out: their phase says nothing, and a random
+    one would add whole cycles to those after it. StillError if they are most cycles.
+    """
     number, rows = ((t - t[0]) * frequency).astype(int), []
     for cycle in np.unique(number):
         mine = number == cycle
@@ -225,7 +224,11 @@ def _by_cycle(t: Floats, x: Floats, frequency: float) -> tuple[Floats, Floats, F
     if len(rows) < FEWEST_CYCLES:
         raise ValueError(f"the record has {len(rows)} whole cycles, {FEWEST_CYCLES} are needed")
     middle, turn, amplitude, error = np.array(rows).T
-    return middle, np.unwrap(turn) / (2 * np.pi), amplitude, error
+    share = error / np.maximum(amplitude, 1e-300)
+    known = (share < 1 / SEEN) & (share < UNLIKE * np.median(share) + 1e-9)
+    if known.sum() < max(FEWEST_CYCLES, len(known) / 2):
+        raise StillError
+    return middle[known], np.unwrap(turn[known]) / (2 * np.pi), amplitude[known], share[known]
 
 
 def _scatter(x: Floats) -> float:

@@ -101,10 +101,12 @@ class EchoCurves:
     def from_cycle(self, lag: int = 1, bins: ArrayLike | None = None) -> tuple[Floats, Floats]:
         """Return g2 - 1 after `lag` rows of `c2` by the row it starts from, mean of bins, (k - lag,), and its error.
 
-        The error comes from the scatter of the bins, so three or more of one q are needed.
+        The error comes from the scatter of the bins, so three or more of one q are needed. Bins without light are left
+        out.
         """
         maps = self.c2 if bins is None else self.c2[np.asarray(bins, dtype=int)]
-        each = np.diagonal(maps, lag, 1, 2) - 1
+        dark = np.isnan(maps).all((1, 2))
+        each = np.diagonal(maps[~dark | dark.all()], lag, 1, 2) - 1
         if len(each) < 3:
             return each.mean(0), np.full(each.shape[1], np.nan)
         return each.mean(0), each.std(0, ddof=1) / np.sqrt(len(each))

@@ -76,7 +76,7 @@ def scatter(
     """Compute the deviations of parts from their bins.
 
     Bins without a value, or with fewer than three parts that have one, are left out; then columns that a bin or a part
-    has no value for.
+    has no value for, which are all if no bin is left.
 
     Parameters
     ----------
@@ -109,7 +109,8 @@ def scatter(
     good = (weight > 0) & (2 * np.isfinite(every[:, used]).sum(1) > used.sum())
     bins = np.flatnonzero(np.isfinite(values).any(1) & (np.bincount(roi[good], minlength=len(values)) >= 3))
     good &= np.isin(roi, bins)
-    data = np.flatnonzero(np.isfinite(values[bins]).all(0) & np.isfinite(every[good]).all(0))
+    known = np.isfinite(values[bins]).all(0) & np.isfinite(every[good]).all(0) & bool(bins.size)
+    data = np.flatnonzero(known)
     roi, weight = np.searchsorted(bins, roi[good]), weight[good]
     count, total = np.bincount(roi, minlength=len(bins)), np.bincount(roi, weight, len(bins))
     share = (weight / total[roi])[:, None]

@@ -38,6 +38,8 @@ class Curves:
         Correlated frames of each file that was averaged; None if unknown.
     n_files : int
         Number of files that were averaged; 1 unless the file lists them.
+    incident : float
+        Monitor times transmission, by which the intensities of a result are divided; 1 if they are not.
     level : ndarray of int, shape (n,), or None
         Level of multi-tau of each lag; None if the program that wrote the file is unknown.
     partition : Partition or None
@@ -58,6 +60,7 @@ class Curves:
     frame_time_s: float = np.nan
     n_frames: int | None = None
     n_files: int = 1
+    incident: float = 1.0
     level: NDArray[np.int64] | None = None
     partition: Partition | None = None
     no_partition: str = ""
@@ -86,11 +89,13 @@ class Curves:
         unknown = np.full(len(g2), np.nan)
         intensity = np.asarray(parts.get("intensity", unknown[:, None]), dtype=float)
         n = np.isfinite(intensity).sum(1)
-        counts = np.divide(np.nansum(intensity, 1), n, out=unknown.copy(), where=n > 0)
+        incident = float(metadata.get("incident") or 1.0)
+        counts = incident * np.divide(np.nansum(intensity, 1), n, out=unknown.copy(), where=n > 0)
         return cls(
             layout=f"result {result.key}", tau_s=np.asarray(parts["tau"], dtype=float), g2=g2,
             error=np.asarray(parts.get("g2_err", np.full_like(g2, np.nan)), dtype=float),
             q=bins["q"].to_numpy(dtype=float), phi=bins["phi"].to_numpy(dtype=float), numbers=bins["bin"].to_numpy(),
             n_pixels=bins["n_pixels"].to_numpy(dtype=float), mean_counts=counts,
             frame_time_s=float(metadata.get("frame_time_s", np.nan)), n_frames=metadata.get("n_frames"),
+            incident=incident,
         )  # fmt: skip

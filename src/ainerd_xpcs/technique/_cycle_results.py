@@ -146,10 +146,11 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         **_training(result, ring),
         "no_moduli": result.no_moduli or None,
     }
-    one, weights = curves.height[ring.bins, 0], ring.weights
-    errors = curves.height_err[ring.bins, 0]
-    summary |= {"echo_height": _plain(weights @ one)}
-    summary |= {"echo_height_err": _plain(np.sqrt(np.square(weights * errors).sum()))}
+    lit = np.isfinite(curves.g2.contrast0[ring.bins])
+    one, errors = (of[ring.bins[lit], 0] for of in (curves.height, curves.height_err))
+    weights = ring.weights[lit] / max(ring.weights[lit].sum(), 1e-300)
+    summary |= {"echo_height": _plain(weights @ one) if lit.any() else None}
+    summary |= {"echo_height_err": _plain(np.sqrt(np.square(weights * errors).sum())) if lit.any() else None}
     if result.offset is not None:
         summary |= {"clock_offset": result.offset.cycles, "clock_offset_err": result.offset.error}
     if result.moduli is not None:
@@ -181,7 +182,7 @@ def _by_cycle(result: CycleResult, ring: Ring) -> dict[str, NDArray[Any]]:
     curves, moduli, n = result.curves, result.moduli, result.curves.cycles_a_row
     rows = curves.c2.shape[1]
     echo, echo_err = curves.from_cycle(bins=ring.bins)
-    contrast = float(ring.weights @ curves.g2.contrast0[ring.bins])
+    contrast = contrast_within(ring, curves.g2)[0]
     scale = 1 / contrast if contrast > 0 else np.nan
     out: dict[str, NDArray[Any]] = {
         "cycle": result.first + n * np.arange(rows),

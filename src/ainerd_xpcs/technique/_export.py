@@ -30,12 +30,18 @@ def ring_map(q: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np
 
 
 def resampled(values: NDArray[Any], centres: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Resample means over equal intervals around `centres` (the last may be short) to `n` equal parts of a run."""
+    """Resample means over equal intervals around `centres` (the last may be short) to `n` equal parts of a run.
+
+    Intervals of NaN, without a frame, do not count; a part in which there is no other is NaN.
+    """
     step = 2 * centres[0]
     edges = np.append(np.arange(centres.size) * step, 2 * centres[-1] - (centres.size - 1) * step)
-    until = np.append(0.0, np.cumsum(values * np.diff(edges)))
-    parts = np.linspace(0.0, edges[-1], n + 1)
-    return np.asarray(np.diff(np.interp(parts, edges, until)) / np.diff(parts))
+    parts, lengths = np.linspace(0.0, edges[-1], n + 1), np.isfinite(values) * np.diff(edges)
+    total, seen = (
+        np.diff(np.interp(parts, edges, np.append(0.0, np.cumsum(x))))
+        for x in (np.nan_to_num(values) * lengths, lengths)
+    )
+    return np.divide(total, seen, out=np.full(n, np.nan), where=seen > 1e-9 * edges[-1])
 
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -194,8 +200,13 @@ def _provenance(about: h5py.Group, record: ResultRecord, arrays: Arrays, tables:
 
 
 def along_diagonals(maps: NDArray[Any]) -> NDArray[np.float64]:
-    """Average each map along its diagonals: (n_roi, size), by lag in rows of the map."""
-    return np.stack([np.diagonal(maps, lag, 1, 2).mean(axis=-1) for lag in range(maps.shape[-1])], axis=-1)
+    """Average each map along its diagonals, without NaN: (n_roi, size), by lag in rows of the map."""
+    known = np.isfinite(maps)
+    total, n = (
+        np.stack([np.diagonal(x, lag, 1, 2).sum(axis=-1, dtype=float) for lag in range(x.shape[-1])], axis=-1)
+        for x in (np.where(known, maps, 0), known)
+    )
+    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
 
 
 def _group(parent: h5py.Group, name: str, kind: str, **attributes: Any) -> h5py.Group:

@@ -91,11 +91,13 @@ class Ring:
 
 
 def rings(partition: Partition) -> list[Ring]:
-    """Return the rings of a partition in order of q; bins of unknown q are one ring."""
+    """Return the rings of a partition in order of q, each of bins near its smallest q; those of unknown q are one."""
     order = np.argsort(partition.q, kind="stable")
-    q = partition.q[order]
-    new = np.append(True, ~(np.isnan(q[1:]) | (np.diff(q) <= SAME_Q * q[:-1]))) if q.size > 1 else np.array([True])
-    return [_ring(partition, order[part]) for part in np.split(np.arange(q.size), np.flatnonzero(new)[1:])]
+    q, first = partition.q[order], [0]  # NaN is last
+    for i in range(1, q.size):
+        if q[i] > (1 + SAME_Q) * q[first[-1]] or np.isnan(q[i]) > np.isnan(q[first[-1]]):
+            first.append(i)
+    return [_ring(partition, part) for part in np.split(order, first[1:])]
 
 
 def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:

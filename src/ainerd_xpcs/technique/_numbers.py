@@ -19,6 +19,7 @@ from ainerd_xpcs.numerics import (
     Relaxation,
 )
 from ainerd_xpcs.technique._features import Ring
+from ainerd_xpcs.technique._verdict import contrast_within
 
 # Fields of `FlowFit`: names in results, and units.
 FLOW = {
@@ -186,9 +187,8 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
     together |= {name: np.array([fit[name] for fit in motions]) for name in motions[0]}
     # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
-    value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
-    error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
-    within = np.array(value), np.where(error > 0, error, np.nan)
+    value, error = np.array([contrast_within(ring, g2) for ring in rings]).T
+    within = value, np.where(error > 0, error, np.nan)
     bins = {
         "bin": partition.numbers,
         "q": partition.q,

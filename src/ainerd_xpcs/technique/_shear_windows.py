@@ -105,18 +105,20 @@ class ShearWindows:
         """Return the table of the windows, and the numbers of the run; with a doubt about its frames, the doubt alone.
 
         The rate of the run is the mean of the windows in which it is known, or smaller than the largest bound. If a
-        share of the frames may be `lost`, the errors include that.
+        share of the frames may be `lost`, the errors include that, which more windows do not make smaller.
         """
         self._fit()
         if doubt or not self._rows:
             return {}, {WHY: doubt or self._reason or TOO_SHORT}
         table = dict(zip(("time", *NUMBERS, "chi2", WHY), map(np.array, zip(*self._rows, strict=True)), strict=True))
         rate, error, bound = (table[name] for name in NUMBERS)
-        error[:] = np.hypot(error, lost * rate)
         known = np.isfinite(rate)
+        of_mean = np.sqrt(np.square(error[known]).sum()) / max(known.sum(), 1)
+        error[:] = np.hypot(error, lost * rate)
         summary: dict[str, Any] = {}
         if known.any():
-            values = rate[known].mean(), np.sqrt(np.square(error[known]).sum()) / known.sum()
+            mean = rate[known].mean()
+            values = mean, np.hypot(of_mean, lost * mean)
             summary = dict(zip(NUMBERS, map(float, values), strict=False))
         else:
             summary[WHY] = "; ".join(dict.fromkeys(table[WHY].tolist()))

@@ -375,9 +375,11 @@ def prepare(
 
 
 def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
-    """Return the contrast within a frame of a ring, with its standard error."""
-    value, error = np.nan_to_num(g2.contrast0[ring.bins]), np.nan_to_num(g2.contrast0_err[ring.bins])
-    return float(ring.weights @ value), float(np.hypot.reduce(ring.weights * error))
+    """Return the contrast within a frame of a ring, with its standard error: the mean of the bins with light."""
+    value, error = g2.contrast0[ring.bins], np.nan_to_num(g2.contrast0_err[ring.bins])
+    weight = np.where(np.isfinite(value), ring.weights, 0)
+    weight /= max(weight.sum(), 1e-300)
+    return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * error))
 
 
 def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring, given: Mapping[str, Any]) -> Singles:

@@ -137,3 +137,10 @@ def test_a_pixel_that_changes_nothing_beyond_the_error_is_only_counted():
     frames[N // 2 :, 40] = 0
     named = audited(frames)
     assert named.pixels.size == 0 and named.n_slight == 1 and named.sigma[40] < 1
+
+
+def test_an_eighth_without_light_warns_of_nothing_and_names_nothing():
+    frames = movie("fluid", 0)
+    frames[60:90] = 0
+    found = audited(frames)
+    assert found.pixels.size == 0 and (found.error[:, -6] == 0).all() and np.isfinite(found.error).all()

@@ -44,6 +44,19 @@ def test_uneven_times_gaps_and_a_sweep_of_the_amplitude():
     assert phase.amplitude[-10:] == pytest.approx(0.3, rel=0.05)
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 30), (45, 75), (90, 120)])
+def test_a_rest_adds_no_cycles_and_leaves_the_frequency(first, last):
+    """The phase of a sample at rest is random, and its cycles do not count."""
+    time = np.arange(0, 120, 0.05)
+    moves = (time < first) | (time > last)
+    for seed in range(8):
+        noise = np.random.default_rng(seed).normal(0, 0.002, time.size)
+        phase = phase_of_record(time, wave(time, amplitude=0.1 * moves) + noise)
+        assert phase.frequency == pytest.approx(FREQUENCY, abs=1e-4)
+        inside = moves & (time > phase.time[0]) & (time < phase.time[-1])
+        assert np.abs(off(phase, time[inside])).max() < 0.02
+
+
 def test_a_drift_of_the_frequency_is_followed():
     time = np.arange(0, 200, 0.05)
     turns = 0.5 * time + 2e-5 * time**2

@@ -1,9 +1,11 @@
 """`ainerd average` and `ResultStore.average`: repeats in files and on a server, with planted faults."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -11,6 +13,8 @@ from typer.testing import CliRunner
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
+from ainerd_xpcs.technique._average import Average
+from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique.commands import average, over_q
 from ainerd_xpcs.technique.panels import OVER_Q
 
@@ -166,6 +170,28 @@ def test_results_on_a_server_are_averaged(store):
     assert all(any(title.startswith(f"bin {k}, q = ") for title in titles) for k in BINS)
     numbered = next(axes for axes in store.average([1, 2, 3]).plot().axes if axes.get_ylabel() == "τ / τ of the mean")
     assert not (numbered.get_xticks() % 1).any()
+
+
+def result(seed, incident):
+    """Return a result with half a photon per pixel and frame, whose intensities are divided by the monitor."""
+    arrays = {"g2": curves(seed), "g2_err": np.full((3, LAGS.size), NOISE), "tau": FRAME_S * LAGS}
+    arrays["intensity"] = np.full((3, 5), 0.5 * 1.1**seed / incident)
+    bins = pd.DataFrame({"q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)})
+    items = {name: SimpleNamespace(read=lambda x=x: x) for name, x in {**arrays, "bins": bins}.items()}
+    known = {"arrays": [*arrays], "tables": ["bins"], "frame_time_s": FRAME_S, "n_frames": 4000}
+    of_beam = {} if incident == 1 else {"incident": incident, "incident_of": "i0"}
+    return type("Result", (dict,), {"key": "x", "metadata": known | of_beam})(items)
+
+
+def test_intensities_that_are_divided_by_the_monitor_are_no_photons():
+    """With them as photons, the errors of counting leave no lag."""
+    plain, divided = (
+        Average.of([Curves.of(result(i, incident * 1.1**i)) for i in range(6)], [*"abcdef"]) for incident in (1.0, 1e5)
+    )
+    for name in ("tau", "tau_err"):
+        np.testing.assert_allclose(getattr(divided.fitted.fit, name), getattr(plain.fitted.fit, name), rtol=1e-6)
+    np.testing.assert_allclose(divided.fitted.curves.g2, plain.fitted.curves.g2, rtol=1e-9)
+    np.testing.assert_allclose(divided.counts, 0.5 / 1e5)  # the beam became stronger, the sample did not
 
 
 def test_results_that_cannot_be_averaged_are_refused(store):

@@ -103,6 +103,16 @@ def test_a_flow_past_a_wall_loses_its_fringes_in_a_ring_of_a_wide_range_of_q(cel
     assert np.abs(seen_from([Clean.of(of(1.0), cells)], phi, width, cells)[0] - seen).max() > 0.04
 
 
+def test_a_ring_holds_bins_of_one_q_also_of_a_hundred_narrow_rings():
+    """Each is near the one before, but not all are near each other."""
+    q = np.append(np.linspace(0.02, 0.3, 100).repeat(2), [np.nan, np.nan])
+    bins = Partition.from_roi_map(np.arange(1, q.size + 1)[None], q=q, phi=np.full(q.size, 0.0))
+    *known, last = rings(bins)
+    assert all(np.ptp(q[ring.bins]) <= 0.0201 * q[ring.bins].min() for ring in known)
+    assert np.concatenate([ring.bins for ring in known]).tolist() == [*range(200)]
+    assert last.bins.tolist() == [200, 201] and np.isnan(last.q)
+
+
 def test_the_range_of_q_of_a_ring_is_that_of_its_static_rings():
     annulus = {"detector": "lambda750k", "beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0}
     of = {n: rings(Partition.annular(**annulus, q_range_inv_nm=(0.019, 0.029), n_static=n))[0] for n in (1, 4)}

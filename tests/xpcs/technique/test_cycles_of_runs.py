@@ -103,6 +103,22 @@ def test_echoes_and_moduli_are_those_of_the_sample():
     assert numbers.summary["phase_off"] < 0.005
 
 
+def test_a_bin_without_light_takes_no_number_away():
+    t_s, counts = movie()
+    of_two = []
+    for bins in (partition(), partition().only([1, 2, 4, 5, 6, 7, 8])):
+        frames = counts * (partition().roi_map.ravel() != 3)
+        cycles = Cycles(KEYS, bins, Record(record(), t_s[0]), 2.0)
+        cycles.push(block(0, frames[:, bins.pixels]))
+        of_two.append(cycle_numbers(cycles.finish(), bins, rings(bins)))
+    dark, without = of_two
+    for name in ("echo_height", "echo_height_err", "tau_cycles"):
+        assert dark.summary[name] == pytest.approx(without.summary[name], rel=1e-4)
+    for name in ("echo", "echo_err"):
+        assert dark.tables["cycles"][name][1:] == pytest.approx(without.tables["cycles"][name][1:], rel=1e-4)
+    assert np.isfinite(without.tables["cycles"]["echo"][1:]).all()
+
+
 def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
     step, rng = Oscillation(frequency_hz=0.5, steps=((30.0, 0.05), (30.0, 0.25)), begin_s=3.0), np.random.default_rng(3)
     t_s = frame_times(step, 50, [0.25], rng=rng)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
@@ -10,6 +11,7 @@ from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, named, numbers, of_run
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
+from ainerd_xpcs.technique._verdict import contrast_within
 from ainerd_xpcs.technique.panels import columns
 
 
@@ -62,6 +64,42 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     assert result.summary["ageing_exponent"] > 1 and result.summary["g2_model"].startswith("stretched")
     assert result.summary["tau2_s"] is None
     assert not np.char.startswith(result.bins["g2_model"], "two").any()
+
+
+def test_a_bin_without_light_changes_no_contrast_of_its_ring():
+    """A bin behind the beamstop that no mask covers."""
+    n, rng = 128, np.random.default_rng(3)
+    root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 10))
+    light = sum((root @ rng.standard_normal((n, 1200))) ** 2 for _ in range(2)) / 2
+    whole = Partition.from_roi_map(np.repeat(np.arange(1, 7), 200).reshape(30, 40))
+    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 30, 40) * (whole.roi_map != 2)
+    contrasts = []
+    for partition in (whole, whole.only([1, 3, 4, 5, 6])):
+        correlator = MultiTau(partition)
+        correlator.push(frames)
+        ring = rings(partition)[0]
+        result = numbers(correlator.result(), correlator.by_age(), partition, [ring], 1.0)
+        assert contrast_within(ring, correlator.result())[0] == result.summary["contrast0"]
+        contrasts.append([result.summary[name] for name in ("contrast0", "contrast0_err", "contrast")])
+    assert np.allclose(*contrasts, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dark", [[1], [3, 4]])
+def test_a_ring_without_light_has_no_numbers_and_takes_none_of_the_others(dark):
+    n, rng = 128, np.random.default_rng(4)
+    root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 10))
+    light = sum((root @ rng.standard_normal((n, 1600))) ** 2 for _ in range(2)) / 2
+    q = [0.01, 0.02, 0.03, 0.03]  # three rings, the last of two bins
+    partition = Partition.from_roi_map(np.repeat(np.arange(1, 5), 400).reshape(40, 40), q=q)
+    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 40, 40) * ~np.isin(partition.roi_map, dark)
+    correlator = MultiTau(partition)
+    correlator.push(frames)
+    result = numbers(correlator.result(), correlator.by_age(), partition, rings(partition), 1.0)
+    is_dark = np.array([1 in dark, False, 3 in dark])
+    assert (np.isnan(result.rings["tau_s"]) == is_dark).all() and (
+        result.rings["no_tau"][is_dark] == "no speckle"
+    ).all()
+    assert np.isnan(result.rings["ageing_p"][is_dark]).all()
 
 
 def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
