@@ -39,12 +39,11 @@ from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import Clean
 from ainerd_xpcs.technique._cycles import CycleResult
 from ainerd_xpcs.technique._features import Ring
-from ainerd_xpcs.technique._numbers import opposite
+from ainerd_xpcs.technique._numbers import contrast_within, opposite
 from ainerd_xpcs.technique._verdict import (
     MOST_IN_A_ROW,
     MOST_MISSING,
     Judgement,
-    contrast_within,
     filled,
     judge,
     longest_gap,

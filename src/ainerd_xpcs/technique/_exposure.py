@@ -38,7 +38,6 @@ from ainerd_xpcs.technique._verdict import (
     MOST_MISSING,
     SPECKLE_PIXELS,
     Judgement,
-    contrast_within,
     filled,
     judge,
     longest_gap,
@@ -209,7 +208,7 @@ class ExposureAnalysis(RunAnalysis):
         if not (photons := self._photons()).any():
             return
         g2 = self._correlator.result()
-        contrasts = [contrast_within(ring, g2) for ring in technique.rings]
+        contrasts = [_numbers.contrast_within(ring, g2) for ring in technique.rings]
         pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]
         prepare(technique, share * photons, pooled, Cells.of_whole(n), size)
 

@@ -19,7 +19,6 @@ from ainerd_xpcs.numerics import (
     Relaxation,
 )
 from ainerd_xpcs.technique._features import Ring
-from ainerd_xpcs.technique._verdict import contrast_within
 
 # Fields of `FlowFit`: names in results, and units.
 FLOW = {
@@ -38,6 +37,14 @@ FLOW = {
     "anisotropy_p": ("anisotropy_p", "1"),
 }
 AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
+
+
+def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
+    """Return the contrast within a frame of a ring, with its standard error: the mean of the bins with light."""
+    value, error = g2.contrast0[ring.bins], np.nan_to_num(g2.contrast0_err[ring.bins])
+    weight = np.where(np.isfinite(value), ring.weights, 0)
+    weight /= max(weight.sum(), 1e-300)
+    return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * error))
 
 
 def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, block_mean
-from ainerd_xpcs.numerics import G2
 from ainerd_xpcs.technique._bank import BASELINE
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._features import Ring, features, sectors_of
@@ -372,14 +371,6 @@ def prepare(
         if of_photons > 0 and contrast is not None:
             noise = Noise.of(of_photons, contrast[0], ring.pixels, speckle_px)
             technique.scorer(bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread))
-
-
-def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
-    """Return the contrast within a frame of a ring, with its standard error: the mean of the bins with light."""
-    value, error = g2.contrast0[ring.bins], np.nan_to_num(g2.contrast0_err[ring.bins])
-    weight = np.where(np.isfinite(value), ring.weights, 0)
-    weight /= max(weight.sum(), 1e-300)
-    return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * error))
 
 
 def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring, given: Mapping[str, Any]) -> Singles:

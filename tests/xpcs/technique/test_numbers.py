@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
 from ainerd_xpcs.technique._drawing import draw_exposure
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, named, numbers, of_run
+from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, contrast_within, named, numbers, of_run
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
-from ainerd_xpcs.technique._verdict import contrast_within
 from ainerd_xpcs.technique.panels import columns
 
 
