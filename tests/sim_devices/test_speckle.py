@@ -110,7 +110,7 @@ def test_friedel_pairs_are_alike_and_the_axes_of_anisotropy_are_not():
     assert slow - fast > 0.15 * BETA
 
 
-@pytest.mark.parametrize("contrast", [0.1, 0.17, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("contrast", [0.1, 0.17, 1.0])
 def test_contrast(contrast):
     """Mean 1 and variance beta, over pixels whose fields are new in each frame; with speckles of a size as without."""
     drawn, side = Dynamics(family="fluid", tau_s=1e-3), 140
