@@ -27,6 +27,7 @@ from ainerd_xpcs.technique import MapFile, _results
 from ainerd_xpcs.technique._results import ResultFile, ResultFiles
 from tests.containers import new_container
 from tests.killed import killed
+from tests.waiting import until
 from tests.xpcs.technique import map_files
 from tests.xpcs.technique.map_files import FRAME_S, T
 
@@ -46,13 +47,6 @@ def write(path, *, tau=30, layout=map_files.boost_corr, x=3.0, seed=0):
             file[f"entry/sample/position_{name}"] = value
         file["entry/sample/position_y"].attrs["units"] = "um"
     return part.replace(path)
-
-
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.2)
 
 
 class Pipeline:
