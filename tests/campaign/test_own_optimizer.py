@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from campaign_toys import BOUNDS, Toy, outcome
+from campaign_toys import BOUNDS, Toy, on, outcome
 
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.results.commands import Add, Exclude, SetBounds
+from ainerd.results.commands import Add, Exclude, Reject, SetBounds
 from ainerd.steering import Window
 
 SHOWN = Path(__file__).parents[2] / "docs/how-to/files/optimizers"
@@ -123,6 +123,24 @@ def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
     with pytest.raises(ValueError, match="technique toy failed to suggest a position: RuntimeError: no model"):
         campaign.peek()
     assert "RuntimeError: no model" in campaign.should_stop()[1]
+
+
+class Sensitive(Line):
+    def register_suggestions(self, suggestions):
+        raise RuntimeError("no room")
+
+    register_failures = register_suggestions
+
+
+def test_an_optimizer_that_raises_ends_no_plan_and_no_command(steered, caplog):
+    campaign = steered(Sensitive())
+    (first,) = campaign.suggest()
+    campaign.register_failures([first])  # as a plan does whose exposure failed
+    assert campaign.apply(on(Reject, campaign.peek(), why="a bubble")).status == "done"
+    assert caplog.text.count("technique toy did not accept the failures") == 2
+    added = campaign.apply(Add(position={"x": 2.0, "y": 5.0}))
+    assert added.text == "the optimizer of technique toy failed to take a point: RuntimeError: no room"
+    assert campaign.answer(outcome("by hand")).regime == 0
 
 
 @pytest.mark.parametrize(

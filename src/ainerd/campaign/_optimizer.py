@@ -130,13 +130,19 @@ class OtherOptimizer(Windowed):
             if (objection := self._objection(suggestion)) is not None:
                 raise ValueError(objection)
         if isinstance(self._optimizer, CanRegisterSuggestions):
-            suggestions = self._optimizer.register_suggestions(suggestions)
+            try:
+                suggestions = self._optimizer.register_suggestions(suggestions)
+            except Exception as error:
+                raise ValueError(f"{self._whose} failed to take a point: {type(error).__name__}: {error}") from error
         return [self._completed(suggestion, "asked for by a person") for suggestion in suggestions]
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Report failed exposures."""
+        """Report failed exposures, and log an error of the optimizer."""
         if suggestions and isinstance(self._optimizer, TrialFaultAware):
-            self._optimizer.register_failures(suggestions)
+            try:
+                self._optimizer.register_failures(suggestions)
+            except Exception:
+                logger.exception("%s did not accept the failures", self._whose)
 
     def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
         """Do nothing: the protocols of bluesky-adaptive have no verdicts that change."""
