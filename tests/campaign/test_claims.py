@@ -324,3 +324,14 @@ def test_the_state_is_that_of_claims_questions_and_alarm(judging):
     again = Claims(judging)
     assert not again.restore({}) and again.restore(state) and again.state() == state
     assert claims.bound == "claims of new regimes are false in at most 5 % of campaigns"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"claims": [{"founders": ["a"], "regime": 1, "odd": 1}]}, {"spent": [3]}, {"asked": None}]
+)
+def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(make, store, caplog, odd):
+    campaign = make()
+    claims = {**campaign.claims.state(), **odd}
+    store.append(len(store.events) + 1, {"kind": "claimed", "session": "other", "claims": claims})
+    again = make()
+    assert again.peek() and again.claims.claims == [] and "claims of earlier sessions are left out" in caplog.text

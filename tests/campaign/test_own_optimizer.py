@@ -125,7 +125,7 @@ def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
     assert "RuntimeError: no model" in campaign.should_stop()[1]
 
 
-class Sensitive(Full):
+class Sensitive(Line):
     def register_suggestions(self, suggestions):
         raise RuntimeError("no room")
 

@@ -130,8 +130,8 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     (journal / "killed").mkdir(parents=True)
     (journal / "killed" / "1.jsonl").touch()
     (journal.parent / "kept.jsonl").touch()
-    (journal.parent / "results").mkdir()
-    (journal.parent / "results" / "1.unreadable").touch()
+    (journal.parent / "results" / "agent").mkdir(parents=True)
+    (journal.parent / "results" / "agent" / "1.unreadable").touch()
     (journal.parent / "2.unreadable").touch()
     child = subprocess.Popen(["sleep", "60"])
     at, node = {**whereabouts(), "pid": child.pid}, AgentNode(server.client()["ainerd"], "ainerd")
@@ -227,8 +227,8 @@ def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypa
 def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
-    (tmp_path / "tiled" / "unwritten" / "results").mkdir(parents=True)
-    for name in ("a.jsonl", "b.jsonl", "results/c.jsonl"):
+    (tmp_path / "tiled" / "unwritten" / "results" / "agent").mkdir(parents=True)
+    for name in ("a.jsonl", "b.jsonl", "results/agent/c.jsonl"):
         (tmp_path / "tiled" / "unwritten" / name).touch()
     done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
     wrong = {finding["subject"]: finding["state"] for finding in json.loads(done.output) if not finding["ok"]}

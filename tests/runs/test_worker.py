@@ -196,6 +196,20 @@ def test_futures_of_runs_in_progress_are_kept(work, scanned, movies, monkeypatch
     assert len(work._futures) == 2
 
 
+def test_old_futures_are_dropped_although_a_run_has_never_ended(work, store, scanned, movies, monkeypatch):
+    monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 3)
+    for name, doc in list(scanned(movies(1)))[:-1]:  # its session was killed
+        work(name, doc)
+    runs = [list(scanned(movies(k))) for k in range(6)]
+    for documents in runs:
+        for name, doc in documents:
+            work(name, doc)
+        assert work.jobs.drain()
+    with pytest.raises(KeyError):
+        work.outcomes(runs[0][0][1]["uid"])
+    assert work.outcomes(runs[-1][0][1]["uid"]).result(0)
+
+
 def test_old_futures_are_dropped(work, store, scanned, movies, monkeypatch):
     monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 3)
     for _ in range(6):

@@ -7,6 +7,7 @@ import pytest
 from bluesky.utils import RunEngineInterrupted
 
 from ainerd.agent import Disks
+from ainerd.campaign import Campaign
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
@@ -74,3 +75,30 @@ def test_a_hold_does_not_use_up_the_time_to_take_a_suggestion(b, monkeypatch):
         b.RE(b.agent.explore(1))
     acting.join(SOON_S)
     assert seen == ["running"]
+
+
+def test_a_plan_waits_for_a_tiled_that_hangs_where_sessions_share_a_sample(beamline, monkeypatch):
+    monkeypatch.setenv("AINERD_STEERING__SHARED_S", "600")
+    monkeypatch.setenv("AINERD_STEERING__BEAM_SIZE", "0.1")
+    monkeypatch.setattr("ainerd.agent._agent.BUSY_S", 0.5)
+    b = beamline(agent={"acquire": bp.count})
+    b.agent.quiet = True
+    hangs, answers, settle, waits = threading.Event(), threading.Event(), Campaign.settle, []
+
+    def hanging(campaign):
+        if len(b.agent.results) == 1:  # at the second position
+            hangs.set()
+            answers.wait(SOON_S)
+        return settle(campaign)
+
+    def wait():
+        until(lambda: hangs.is_set() and b.agent._state.waits)
+        waits.append(b.agent._state.waits)
+        answers.set()
+
+    monkeypatch.setattr(Campaign, "settle", hanging)
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    b.RE(b.agent.explore(2))
+    waiting.join(SOON_S)
+    assert waits == ["for Tiled, to learn where other sessions measure"] and len(b.table()) == 2

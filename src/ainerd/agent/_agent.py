@@ -352,10 +352,15 @@ class Agent(Observer):
 
         def execute() -> None:
             self._state.commands.read()
+            is_settled = True
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
-                self._is_settled = self._campaign.settle()
+                is_settled = self._campaign.settle()
+            self._is_settled = is_settled
 
+        self._is_settled = (
+            not self._campaign.rules.shared_s
+        )  # `suggest` would wait for Tiled, and the RunEngine with it
         for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
             done, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.submit(job))], timeout=BUSY_S)
             if not done:

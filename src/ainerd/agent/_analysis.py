@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -35,6 +36,11 @@ def writer_of(
     recorded = RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
     roots = tuple(settings.storage.frames)
     return Writer(technique, store, settings.detector, recorded, roots, settings.name, raw, has_campaign)
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Return the folder of the runs whose results Tiled did not accept from an agent; others have their own."""
+    return settings.storage.directory / "unwritten" / "results" / digest({"agent": settings.name})
 
 
 class Analysis:
@@ -77,7 +83,7 @@ class Analysis:
         self.worker = Worker(
             self.jobs,
             self.writer,
-            Spool(storage.directory / "unwritten" / "results", store.answers),
+            Spool(spool_folder(settings), store.answers),
             answer=campaign.answer,
             pass_on=own.submit,
             after_writes=tiled.submit,

@@ -1,5 +1,6 @@
 """Claims that a regime is new, which follow their founding exposures, and the alarm that most regimes are new."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from ainerd.campaign._sentences import named
 from ainerd.novelty import LOOKS, Components, Discoveries, RegimeTest
 from ainerd.results import digest
 from ainerd.technique import Technique, is_novel
+
+logger = logging.getLogger(__name__)
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
@@ -104,13 +107,19 @@ class Claims:
         }
 
     def restore(self, state: Mapping[str, Any]) -> bool:
-        """Continue with the claims of an earlier session; return False if there are none of these parameters."""
+        """Continue with the claims of an earlier session; return False if there are none, or no valid ones."""
         if state.get("digest") != self._digest:
             return False
-        self.claims = [Claim(**claim) for claim in state["claims"]]
-        self._asked, self.alarm = set(state["asked"]), state["alarm"]
+        try:
+            claims = [Claim(**claim) for claim in state["claims"]]
+            asked, alarm = {*map(int, state["asked"])}, str(state["alarm"])
+            spent = {int(number): float(p) for number, p in state["spent"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # another version or program wrote them
+            logger.warning("the claims of earlier sessions are left out: %s: %s", type(error).__name__, error)
+            return False
+        self.claims, self._asked, self.alarm = claims, asked, alarm
         if self._discoveries is not None:
-            self._discoveries.p_values |= {int(number): p for number, p in state["spent"].items()}
+            self._discoveries.p_values |= spent
         return True
 
     def _standing(self, about: str) -> Iterator[Claim]:

@@ -102,8 +102,9 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("storage.directory", f"{there} cannot be written to by {getuser()}", "change it, or its rights")
     else:
         yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
-    for folder, what in ((directory / "unwritten", "raw runs"), (directory / "unwritten" / "results", "results")):
-        if n := len(list(folder.glob("*.jsonl"))):
+    unwritten = directory / "unwritten"
+    for folder, files, what in ((unwritten, "*.jsonl", "raw runs"), (unwritten / "results", "*/*.jsonl", "results")):
+        if n := len(list(folder.glob(files))):
             remedy = "start an agent with these settings while Tiled answers: it writes them"
             yield Finding(f"unwritten {what}", f"{n} in {folder}", remedy)
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():

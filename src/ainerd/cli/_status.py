@@ -111,8 +111,8 @@ def waiting(unwritten: Path) -> dict[str, int]:
         "going_on": alive,
         "left": len(in_progress) - alive,
         "raw_kept": len([*unwritten.glob("*.jsonl")]),
-        "spooled": len([*results.glob("*.jsonl")]),
-        "set_aside": len([*unwritten.glob("*.unreadable"), *results.glob("*.unreadable")]),
+        "spooled": len([*results.glob("*/*.jsonl")]),
+        "set_aside": len([*unwritten.glob("*.unreadable"), *results.glob("*/*.unreadable")]),
     }
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 from rich.progress import Progress
 from tiled.client.container import Container
 
-from ainerd.agent import build_technique, writer_of
+from ainerd.agent import build_technique, spool_folder, writer_of
 from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
@@ -246,7 +246,7 @@ def reanalyse(
             workplace = Workplace.of(settings, client, technique, embedded=embedded)
             outcomes = _analyse_on(on, waiting, workplace, store, progress)
         else:
-            unwritten, outcomes = settings.storage.directory / "unwritten" / "results", []
+            unwritten, outcomes = spool_folder(settings), []
             done, frames = progress.add_task("runs", total=len(waiting)), progress.add_task("frames", total=None)
 
             def report(n: int, total: int | None) -> None:

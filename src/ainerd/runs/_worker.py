@@ -92,8 +92,9 @@ class Worker:
         if name == "start" and isinstance(uid := doc.get("uid"), str):
             if uid not in self._futures or self._futures[uid].done():  # if a run comes twice, its future stays
                 self._futures[uid] = Future()
-            while len(self._futures) > MOST_FUTURES and self._futures[oldest := next(iter(self._futures))].done():
-                del self._futures[oldest]
+            if (n_old := len(self._futures) - MOST_FUTURES) > 0:
+                for old in [old for old, future in self._futures.items() if future.done()][:n_old]:
+                    del self._futures[old]
         elif name == "stop" and isinstance(uid := doc.get("run_start"), str):
             if uid in self._futures and not self._futures[uid].done():
                 self._ended.add(uid)
