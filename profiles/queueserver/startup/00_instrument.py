@@ -19,7 +19,7 @@ from bluesky.plans import count  # noqa: E402, F401
 from bluesky.suspenders import SuspendFloor  # noqa: E402
 from bluesky_tiled_plugins import TiledWriter  # noqa: E402
 
-import ainerd.steering  # noqa: E402
+import ainerd.plans  # noqa: E402
 from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
 from ainerd.agent import open_tiled  # noqa: E402

@@ -260,8 +260,10 @@ class RheoXPCSSettings(Section):
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""
+        models = {name: getattr(self, name) for name in ("encoder", "denoiser")}
+        files = {name: str((folder / model).resolve()) for name, model in models.items() if Path(model).suffix}
         partition = self.partition.anchored(folder)
-        return self.model_copy(update={"partition": partition, **_anchored(self, ("bank",), folder)})
+        return self.model_copy(update={"partition": partition, **files, **_anchored(self, ("bank",), folder)})
 
 
 def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:

@@ -1,6 +1,7 @@
 """Bins from the TOML, each way there is; and files that cannot be meant, each with its line."""
 
 import re
+import shutil
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ from pyFAI.geometry import Geometry as PoniGeometry
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError, read_section
+from ainerd_xpcs.latent import SHIPPED, Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, check_bins
 
@@ -127,6 +129,14 @@ def test_labels_of_ones_own(of, tmp_path):
     findings = findings_of(bins, settings)
     assert findings["left out"].state.startswith("1 of 3 bins") and "mask" in findings and "geometry" not in findings
     assert np.isnan(build_partition(of('roi_map = "labels.npy"')).q).all()
+
+
+def test_files_of_models_are_in_the_folder_of_the_settings(tmp_path):
+    shutil.copy(SHIPPED / "pca.safetensors", tmp_path / "mine.safetensors")
+    section = f'[rheo_xpcs]\nencoder = "mine.safetensors"\ndenoiser = "mine.safetensors"\n[rheo_xpcs.partition]{RING}'
+    (tmp_path / "agent.toml").write_text(AROUND + section)
+    technique = build_technique(Settings.load(tmp_path / "agent.toml"))
+    assert technique.encoder.sha256 == technique.denoiser.sha256 == Encoder.load("pca").sha256
 
 
 def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
