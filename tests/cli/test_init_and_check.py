@@ -159,6 +159,17 @@ def test_a_technique_without_questions_and_sketch(marble, tmp_path, monkeypatch)
     assert done.exit_code == 1 and "technique marble draws none" in done.stdout
 
 
+def test_the_frames_of_an_eiger_are_behind_the_links_of_its_master_file(tmp_path):
+    """The only frame-like dataset of the master file itself is the pixel mask."""
+    with h5py.File(tmp_path / "s_1_data_000001.h5", "w") as file:
+        file["entry/data/data"] = np.full((10, 5, 7), 3, np.uint16)
+    with h5py.File(tmp_path / "s_1_master.h5", "w") as file:
+        file["entry/data/data_000001"] = h5py.ExternalLink("s_1_data_000001.h5", "/entry/data/data")
+        file["entry/data/data_000002"] = h5py.ExternalLink("s_1_data_000002.h5", "/entry/data/data")  # not there
+        file["entry/instrument/detector/detectorSpecific/pixel_mask"] = np.zeros((5, 7), np.uint32)
+    assert (mean_frame(tmp_path / "s_1_master.h5") == 3).all()
+
+
 def test_a_mean_frame_of_a_file(tmp_path):
     frames = np.random.default_rng(0).poisson(3.0, (120, 5, 7)).astype(np.int32)
     frames[:, 2, 3] = -1
