@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ainerd import __version__
-from ainerd.cli import app, main
+from ainerd.cli import _status, app, main
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultRecord, ResultStore
+from ainerd.results import AgentNode, ResultRecord, ResultStore, commands
 from ainerd.server import EmbeddedServer, open_catalog
 from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
@@ -102,6 +103,24 @@ def test_similar_results_are_listed_nearest_first(run, catalogue):
     assert head.split()[:3] == ["distance", "scan", "time"]
     assert [line.split()[-1] for line in lines] == [key[:8] for key in keys[1:3]]
     assert f"{datetime.fromtimestamp(1.7e9):%d %b %H:%M}" in lines[0]  # local time, as everywhere
+
+
+def test_a_followed_log_has_each_line_once_also_of_a_clock_that_is_behind(run, catalogue, monkeypatch):
+    store = ResultStore(catalogue[0].client()["ainerd"])
+    store.log("first line")
+    waits = []
+
+    def wait(_):
+        waits.append(None)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        monkeypatch.setattr(commands.time, "time_ns", lambda: 1)
+        store.log("line of a clock that is behind")
+
+    monkeypatch.setattr(_status, "time", SimpleNamespace(sleep=wait))
+    lines = [line[21:] for line in run("log", "-f", "-n", 1).output.splitlines()]
+    store.container["log"].delete_contents([*store.logbook().index], external_only=False)
+    assert lines == ["first line", "line of a clock that is behind"]
 
 
 def test_a_result_is_exported_by_the_first_characters_of_its_key(run, catalogue, tmp_path):
