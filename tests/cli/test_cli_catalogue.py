@@ -197,6 +197,12 @@ def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
     assert done.exit_code == 1 and ("no server answers" in done.output) != ("is not running" in done.output)
 
 
+def test_the_next_position_has_all_digits_of_a_motor_in_nanometres(run, monkeypatch):
+    answer = {"status": "done", "suggestion": "1", "position": {"sample_x": 1250123.25, "T": 3.1}, "reason": "a gap"}
+    monkeypatch.setattr(AgentNode, "ask", lambda *_: answer)
+    assert run("next", "--agent", "here").stdout == "sample_x 1250123.25\nT 3.1\n"
+
+
 def test_a_request_for_the_next_position_that_times_out_is_withdrawn(run, catalogue):
     node = AgentNode(catalogue[0].client()["ainerd"], "nobody here")
     node.write_state({})
