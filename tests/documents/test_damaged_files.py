@@ -1,5 +1,6 @@
 """HDF5 files that were cut short or changed are refused, while HDF5 alone would never return."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ainerd import hdf5_files
-from ainerd.documents import FrameError, FrameReader
+from ainerd.documents import FrameError, FrameReader, MissingFrames
 from ainerd.hdf5_files import check_heaps
 
 SHAPE, N = (3, 4), 6
@@ -153,6 +154,21 @@ def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monk
     for other in waited:
         other.join(10)
         assert not other.is_alive()
+
+
+def test_a_heap_that_is_not_written_yet_is_late(master, movie):
+    """While its writer has the file open, or has just changed it."""
+    whole = master.read_bytes()
+    master.write_bytes(whole[: whole.index(GLOBAL_HEAP) + 20])
+    with master.open("r+b") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        with pytest.raises(MissingFrames, match="is being written: a global heap"):
+            read(master)
+    with pytest.raises(FrameError, match="cut short") as error:
+        read(master)
+    assert not isinstance(error.value, MissingFrames)
+    master.write_bytes(whole)
+    assert np.array_equal(read(master), movie.reshape(N, -1))
 
 
 def test_a_file_that_its_writer_cuts_short_meanwhile_does_not_end_the_process(master):
