@@ -14,7 +14,7 @@ Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its bl
 """
 
 import ctypes
-import mmap
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from os import PathLike
@@ -54,10 +54,13 @@ def check_heaps(path: str | PathLike[str]) -> None:
 
 @lru_cache(maxsize=1024)
 def _check_heaps(path: Path, *_: int) -> None:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        size = len(mapped)
-        first, begin = mapped[:LOOK], max(size - LOOK, LOOK - len(_HEAP))
-        last = mapped[begin:] if size > LOOK else b""
+    with path.open("rb") as file:  # not mapped: a file that its writer cuts short would then kill the process
+        size = os.fstat(file.fileno()).st_size
+        first, begin = file.read(LOOK), max(size - LOOK, LOOK - len(_HEAP))
+        last = b""
+        if size > LOOK:
+            file.seek(begin)
+            last = file.read(size - begin)
         _check_bytes(first, size, 0, last)
         if last:
             _check_bytes(last, size - begin, begin, first)

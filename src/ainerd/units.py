@@ -82,7 +82,7 @@ def stated(unit: object) -> str:
     if isinstance(unit, list) and len(unit) == 1:
         unit = unit[0]
     text = (unit.decode(errors="replace") if isinstance(unit, bytes) else unit if isinstance(unit, str) else "").strip()
-    return "" if text.lower() in _NONE else text[:_MOST]
+    return "" if text.lower() in _NONE and text != "nA" else text[:_MOST]  # nanoampere is a unit
 
 
 def converted(value: Any, unit: object, wanted: object) -> Any:

@@ -140,7 +140,9 @@ def here(times: Any) -> Any:
     >>> here(pd.Timestamp("2026-11-25 08:00", tz="UTC")) == pd.Timestamp("2026-11-25 08:00", tz="UTC")
     True
     """
-    return times.tz_convert(datetime.now().astimezone().tzinfo)
+    from dateutil.tz import tzlocal  # comes with pandas; each time gets the offset of its own season
+
+    return times.tz_convert(tzlocal())
 
 
 def printable(text: object) -> str:

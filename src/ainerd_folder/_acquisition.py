@@ -184,7 +184,8 @@ class AcquisitionFiles:
         path = allowed_file(self.record, self.roots)
         wanted = [self.keys.record_time, *self.keys.columns.values()]
         try:
-            table = pd.read_csv(path, usecols=lambda name: name in wanted, compression=None)  # as long as the file
+            # as long as the file; without index_col a comma at the end of each row moves the values by a column
+            table = pd.read_csv(path, usecols=lambda name: name in wanted, compression=None, index_col=False)
         except (ValueError, OSError) as error:  # ValueError: pandas' ParserError, no UTF-8
             raise FrameError(f"{path} is not a table: {error}") from error
         if missing := [name for name in wanted if name not in table]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ainerd import __version__
-from ainerd.cli import app, main
+from ainerd.cli import _status, app, main
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultRecord, ResultStore
+from ainerd.results import AgentNode, ResultRecord, ResultStore, commands
 from ainerd.server import EmbeddedServer, open_catalog
 from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
@@ -104,6 +105,24 @@ def test_similar_results_are_listed_nearest_first(run, catalogue):
     assert f"{datetime.fromtimestamp(1.7e9):%d %b %H:%M}" in lines[0]  # local time, as everywhere
 
 
+def test_a_followed_log_has_each_line_once_also_of_a_clock_that_is_behind(run, catalogue, monkeypatch):
+    store = ResultStore(catalogue[0].client()["ainerd"])
+    store.log("first line")
+    waits = []
+
+    def wait(_):
+        waits.append(None)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        monkeypatch.setattr(commands.time, "time_ns", lambda: 1)
+        store.log("line of a clock that is behind")
+
+    monkeypatch.setattr(_status, "time", SimpleNamespace(sleep=wait))
+    lines = [line[21:] for line in run("log", "-f", "-n", 1).output.splitlines()]
+    store.container["log"].delete_contents([*store.logbook().index], external_only=False)
+    assert lines == ["first line", "line of a clock that is behind"]
+
+
 def test_a_result_is_exported_by_the_first_characters_of_its_key(run, catalogue, tmp_path):
     _, maps, keys = catalogue
     done = run("export", keys[1][:8], tmp_path / "one.nxs")
@@ -176,6 +195,12 @@ def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
         done = run("status", "--tiled", tmp_path if tiled == "folder" else uri)
         assert time.monotonic() - begun < 10  # the server's clients would try for a minute
     assert done.exit_code == 1 and ("no server answers" in done.output) != ("is not running" in done.output)
+
+
+def test_the_next_position_has_all_digits_of_a_motor_in_nanometres(run, monkeypatch):
+    answer = {"status": "done", "suggestion": "1", "position": {"sample_x": 1250123.25, "T": 3.1}, "reason": "a gap"}
+    monkeypatch.setattr(AgentNode, "ask", lambda *_: answer)
+    assert run("next", "--agent", "here").stdout == "sample_x 1250123.25\nT 3.1\n"
 
 
 def test_a_request_for_the_next_position_that_times_out_is_withdrawn(run, catalogue):

@@ -63,7 +63,9 @@ def test_the_technique_may_come_from_the_environment(marble, monkeypatch):
 
 def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", "secret")
-    settings = Settings.load(SMALL)
+    with monkeypatch.context() as here:
+        here.setenv("AINERD_WEBHOOK", "https://chat.example.org/secret")
+        settings = Settings.load(SMALL)
     tables = settings.tables()
     assert "secret" not in str(tables)
     monkeypatch.setenv("AINERD_STORAGE__FRAMES", f'["{tmp_path}"]')

@@ -1,5 +1,8 @@
 """HDF5 files that were cut short or changed are refused, while HDF5 alone would never return."""
 
+import fcntl
+import subprocess
+import sys
 import threading
 
 import h5py
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 from ainerd import hdf5_files
-from ainerd.documents import FrameError, FrameReader
+from ainerd.documents import FrameError, FrameReader, MissingFrames
 from ainerd.hdf5_files import check_heaps
 
 SHAPE, N = (3, 4), 6
@@ -151,3 +154,42 @@ def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monk
     for other in waited:
         other.join(10)
         assert not other.is_alive()
+
+
+def test_a_heap_that_is_not_written_yet_is_late(master, movie):
+    """While its writer has the file open, or has just changed it."""
+    whole = master.read_bytes()
+    master.write_bytes(whole[: whole.index(GLOBAL_HEAP) + 20])
+    with master.open("r+b") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        with pytest.raises(MissingFrames, match="is being written: a global heap"):
+            read(master)
+    with pytest.raises(FrameError, match="cut short") as error:
+        read(master)
+    assert not isinstance(error.value, MissingFrames)
+    master.write_bytes(whole)
+    assert np.array_equal(read(master), movie.reshape(N, -1))
+
+
+def test_a_file_that_its_writer_cuts_short_meanwhile_does_not_end_the_process(master):
+    """In a process of its own, which a bus error would end."""
+    cut = """
+import os, sys
+from ainerd import hdf5_files
+
+class Look:  # the number of bytes to read; the file is cut short when it is used
+    def __index__(self):
+        os.truncate(sys.argv[1], 0)
+        return 2**24
+    def __rsub__(self, size):
+        return size - 2**24
+    def __sub__(self, size):
+        return 2**24 - size
+    def __lt__(self, size):
+        return 2**24 < size
+
+hdf5_files.LOOK = Look()
+hdf5_files.check_heaps(sys.argv[1])
+"""
+    assert subprocess.run([sys.executable, "-c", cut, str(master)], check=False).returncode == 0
+    assert master.stat().st_size == 0

@@ -83,3 +83,38 @@ def test_after_a_pause_the_times_of_events_decide(raw, tmp_path):
     expected = [(1, 10.0, 0), (2, 20.0, 1), (3, 30.0, 2), (4, 40.0, 5)]
     uid = documents[0][1]["uid"]
     assert read(documents_of(raw[uid]), tmp_path) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*concat")
+@pytest.mark.parametrize("method", ["stack", "concat"])
+@pytest.mark.parametrize("has_events", [False, True])
+def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method, has_events):
+    """As by the TiledWriter of bluesky_tiled_plugins, and by the older one of bluesky: 3 indices of 4 frames."""
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["d"] = np.repeat(np.arange(12, dtype="u2"), 6).reshape(12, 2, 3)
+    bundle = compose_run()
+    image = {"dtype": "array", "dtype_numpy": "<u2", "shape": [4, 2, 3], "source": "sim", "external": "STREAM:"}
+    described = bundle.compose_descriptor(
+        name="primary", data_keys={"det": image} | ({"x": NUMBER} if has_events else {})
+    )
+    resource = bundle.compose_stream_resource(
+        mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/f.h5", data_key="det",
+        parameters={"dataset": "d", "swmr": False, "chunk_shape": [1, 2, 3], "join_method": method},
+    )  # fmt: skip
+    readings = [{"data": {"x": i}, "timestamps": {"x": i}, "seq_num": i} for i in (1, 2, 3) if has_events]
+    numbers = {"start": 0, "stop": 3}, {"start": 1, "stop": 4}
+    documents = [
+        ("start", bundle.start_doc),
+        ("descriptor", described.descriptor_doc),
+        ("stream_resource", resource.stream_resource_doc),
+        *[("event", described.compose_event(**each)) for each in readings],
+        ("stream_datum", resource.compose_stream_datum(*numbers, described.descriptor_doc)),
+        ("stop", bundle.compose_stop()),
+    ]
+    write_run(raw, documents)
+    for each in (documents, documents_of(raw[bundle.start_doc["uid"]])):
+        run = Run(Detector(image="det"), [tmp_path])
+        for name, doc in each:
+            run(name, doc)
+        assert [int(x) for block in run.blocks(PIXELS) for x in block.frames[:, 0]] == list(range(12))
+        run.close()

@@ -102,6 +102,14 @@ def test_the_documents_have_the_contents_of_the_files(tmp_path):
     assert acquisition(files.folder, tmp_path).uid == run.uid
 
 
+def test_rows_of_a_record_may_end_with_a_comma(tmp_path):
+    head, *rows = RECORD.splitlines()
+    record = "\n".join([head, *(f"{row}," for row in rows)])
+    run = read(acquisition(write(tmp_path, record=record), tmp_path).documents(nothing), tmp_path)
+    times, stress = run.series("stress")
+    assert np.array_equal(stress, 90.0 + np.arange(11)) and np.allclose(times - BEGAN, np.arange(11))
+
+
 def test_a_name_may_hold_signs_of_an_address(tmp_path):
     run = read(acquisition(write(tmp_path, "50%41#3 é?"), tmp_path).documents(nothing), tmp_path)
     frames = np.concatenate([block.frames for block in run.blocks(np.arange(48))])

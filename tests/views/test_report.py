@@ -124,6 +124,20 @@ def test_results_of_events_and_without_explanation_are_reported(campaign, monkey
     assert line in report_html(store)
 
 
+def test_rows_that_are_left_out_are_counted(campaign, monkeypatch):
+    _, store = campaign
+    table = store.table()
+    monkeypatch.setattr(_report, "MOST", 1)
+    monkeypatch.setattr(_report, "DRAWN", 1)
+    monkeypatch.setattr(store, "table", lambda: table)
+    table["novel"] = table["novelty_p"].lt(0.45)
+    text = text_of(report_html(store))
+    assert "The 1 of 2 that have the lowest p-values." in text and "The newest 1 of 2." in text
+    assert "Ada (unverified) took" in text and "a person rejected" not in text
+    table["novel"] = False
+    assert "The newest result of each regime is drawn, for the 1 regimes seen last." in text_of(report_html(store))
+
+
 def test_texts_are_escaped():
     evil = '"><img src=x onerror=alert(1)>\x1b[2J&lt;'
     html = _report._page(evil, evil, [_report._Section(evil, [evil], [[evil], [evil]])])

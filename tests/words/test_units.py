@@ -37,6 +37,7 @@ def test_spellings_of_a_unit_are_one_unit(one, others):
         (5.0, "MM mm millimetre", "µm", 5000.0),
         (5.0, "M m meters", "mm", 5000.0),
         (1.0, "inch in", "mm", 25.4),
+        (1.0, "nA nanoampere", "A", 1e-9),
         (25.0, "C degC °C ℃ celsius degree_Celsius degrees_celsius", "K", 298.15),
         (77.0, "F degF °F", "degC", 25.0),
         (180.0, "deg Deg DEGREES ° arc_degree", "rad", np.pi),

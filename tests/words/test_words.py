@@ -76,6 +76,10 @@ def test_times_are_local(zone, monkeypatch):
         when = pd.Timestamp("2026-11-22T03:00:00Z")
         assert f"{here(when):%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
         assert here(pd.Series([when]).dt).iloc[0] == when
+        for month in (1, 7):  # one of them is on the other side of a change of the clocks
+            when = pd.Timestamp(2026, month, 22, 3, tz="UTC")
+            assert f"{here(when):%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
+            assert f"{here(pd.Series([when]).dt).iloc[0]:%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -2,7 +2,7 @@
 
 import json as as_json
 import tomllib
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -264,10 +264,7 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
     try:
         if path.suffix == ".npy":
             return _mean(np.load(path, mmap_mode="r", allow_pickle=False))
-        if dataset is None:
-            with open_item(path, "/", [Path("/")]) as file:
-                dataset = _largest(file)
-        with open_item(path, dataset, [Path("/")]) as item:
+        with open_item(path, _largest(path) if dataset is None else dataset, [Path("/")]) as item:
             return _mean(item)
     except FrameError as error:  # it names the file
         raise ValueError(str(error)) from None
@@ -275,19 +272,28 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
         raise ValueError(f"{path}: {error}") from None
 
 
-def _largest(file: Any) -> str:
-    import h5py
+def _largest(path: Path) -> str:
+    """Return the name of the largest dataset, also behind links, as the frames of an Eiger's master file are."""
+    from ainerd.documents import BoundedDataset, FrameError, list_items, open_item
 
-    sizes: dict[str, int] = {}
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim in (2, 3) and item.dtype.kind in "uif":
-            sizes[name] = item.size
-
-    file.visititems(look)
+    sizes, roots = dict[str, int](), [Path("/")]
+    with open_item(path, "/", roots) as file:
+        names = [*_datasets(list_items(file, roots))]
+    for name in names:
+        with suppress(FrameError), open_item(path, name, roots) as item:
+            if isinstance(item, BoundedDataset) and item.ndim in (2, 3) and item.dtype.kind in "uif":
+                sizes[name] = item.size
     if not sizes:
         raise ValueError("no frames, of (ny, nx) or (frames, ny, nx)")
     return max(sizes, key=lambda name: sizes[name])
+
+
+def _datasets(items: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    for name, item in items.items():
+        if isinstance(item, Mapping):
+            yield from _datasets(item, f"{within}{name}/")
+        elif item is not None:
+            yield f"{within}{name}"
 
 
 def _mean(frames: Any) -> "NDArray[np.float64]":

@@ -5,7 +5,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Generator, Iterator
-from getpass import getuser
 from importlib import util
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tiled.client.container import Container
 
 from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
+from ainerd.processes import whereabouts
 from ainerd.technique import Finding, TechniqueError, load, names
 
 FREE_GB = 5.0  # a night of exposures needs more
@@ -88,29 +88,36 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
 
 def _storage(settings: Settings) -> Iterator[Finding]:
     """Check that the folders in the settings exist, are readable or writable, and have free space."""
+    user = whereabouts()["user"]  # its number if it has no name, as in containers
     for frames in settings.storage.frames:
-        if not frames.is_dir():
+        there = _nearest(frames)
+        if there.is_dir() and not os.access(there, os.X_OK | (os.R_OK if there == frames else 0)):
+            state, remedy = f"cannot be read by {user}", "let that user read it, and enter the folders above it"
+        elif there != frames or not there.is_dir():
             state, remedy = "is not a folder", "mount it or make it, or change storage.frames"
-        elif not os.access(frames, os.R_OK | os.X_OK):
-            state, remedy = f"cannot be read by {getuser()}", "let that user read it"
         else:
             state, remedy = "is readable", ""
         yield Finding("storage.frames", f"{frames} {state}", remedy)
     directory = settings.storage.directory
-    there = next(path for path in (directory, *directory.parents) if path.exists())
+    there = _nearest(directory)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield Finding("storage.directory", f"{there} cannot be written to by {getuser()}", "change it, or its rights")
+        yield Finding("storage.directory", f"{there} cannot be written to by {user}", "change it, or its rights")
     else:
         yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
     unwritten = directory / "unwritten"
     for folder, files, what in ((unwritten, "*.jsonl", "raw runs"), (unwritten / "results", "*/*.jsonl", "results")):
-        if n := len(list(folder.glob(files))):
+        if n := len(list(folder.glob(files))) if os.path.isdir(folder) else 0:
             remedy = "start an agent with these settings while Tiled answers: it writes them"
             yield Finding(f"unwritten {what}", f"{n} in {folder}", remedy)
-    for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
+    for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if os.path.exists(p)}.values():
         free = shutil.disk_usage(path).free / 1e9
         remedy = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
         yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
+
+
+def _nearest(path: Path) -> Path:
+    """Return a path, or its nearest parent that can be seen: `Path.exists` raises where one may not be entered."""
+    return next(each for each in (path, *path.parents) if os.path.exists(each))
 
 
 def _techniques() -> Iterator[Finding]:

@@ -161,7 +161,7 @@ def fetch_next(
         print(as_json.dumps({key: answer[key] for key in ("suggestion", "position", "reason")}))
         return
     for actuator, x in answer["position"].items():
-        print(f"{actuator} {x:.6g}")
+        print(f"{actuator} {x:.12g}")  # six digits would move a motor that counts in nm to another spot
     print(answer["reason"], file=sys.stderr)
 
 

@@ -64,14 +64,14 @@ def log(
 
     console = Console(soft_wrap=True)
     with results_at(tiled, config) as store:
-        shown = 0
+        shown = set[str]()  # keys: a line of a slow machine, or of one whose clock is behind, comes before others
         with suppress(KeyboardInterrupt):
             while True:
                 lines = store.logbook()
-                for _, line in lines.iloc[shown or max(0, len(lines) - n) :].iterrows():
+                for _, line in (lines[~lines.index.isin(shown)] if shown else lines.iloc[-n:]).iterrows():
                     when = here(line["created"])
                     console.print(Text(f"{when:%Y-%m-%d %H:%M:%S}  ", "dim"), Text(printable(line["text"])), sep="")
-                shown = len(lines)
+                shown.update(lines.index)
                 if not follow:
                     break
                 time.sleep(POLL_S)

@@ -190,8 +190,9 @@ class Settings(BaseSettings):
         return settings
 
     def tables(self) -> dict[str, Any]:
-        """Return the settings without the API key, as tables of plain values for `of` on another machine."""
-        return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
+        """Return the settings without API key and webhook, as tables of plain values for `of` on another machine."""
+        tables = self.model_dump(mode="json", exclude={"storage": {"api_key"}, "webhook": True})
+        return {**tables, self.technique: self.section}
 
 
 def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:

@@ -272,6 +272,17 @@ def _open_hdf5(path: Path, *, swmr: bool) -> h5py.File:
         raise
 
 
+def check_written_heaps(path: Path) -> None:
+    """Do `check_heaps`, before HDF5 opens a file; raise MissingFrames if its writer may not have written a heap yet."""
+    before = _State.of(path)
+    try:
+        check_heaps(path)
+    except OSError as error:
+        if not (before.is_locked or before.may_pass(path, is_safe=before.has_swmr_writer)):
+            raise
+        raise MissingFrames(f"{path} is being written: {error}") from error
+
+
 def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) -> tuple[Path, str]:
     """Follow all links and return the file and the name of a dataset.
 
@@ -280,7 +291,7 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) ->
     if n_links > MOST_LINKS:
         raise FrameError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
-    check_heaps(path)
+    check_written_heaps(path)
     with open_hdf5(path, roots) as file:
         first = _first_link(file, parts)
     if first is None:

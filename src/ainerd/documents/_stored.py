@@ -18,11 +18,11 @@ from ainerd.documents._storage import (
     FrameError,
     MissingFrames,
     Roots,
+    check_written_heaps,
     find_dataset,
     is_written_here,
     open_hdf5,
 )
-from ainerd.hdf5_files import check_heaps
 
 
 class StoredDataset:
@@ -71,7 +71,7 @@ class StoredDataset:
             If others in this process keep an old state of the dataset open, or the file is being written without SWMR.
         """
         if self._is_virtual:
-            check_heaps(self.path)  # HDF5 decodes the list of sources again
+            check_written_heaps(self.path)  # HDF5 decodes the list of sources again
         with open_hdf5(self.path, self._roots) as file:
             dataset = file.get(self.name)
             if not isinstance(dataset, h5py.Dataset):

@@ -197,7 +197,11 @@ class RunReader:
                 yield event | {"data": data, "timestamps": times}
 
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
-        stop = node.shape[0]
+        shape: list[Any] = self._descriptors[stream]["data_keys"][key].get("shape") or []
+        # the TiledWriter of bluesky itself joins the frames of all indices, by "concat"
+        is_joined = len(shape) == len(node.shape) and isinstance(shape[0], int) and shape[0] > 1
+        per_index = shape[0] if is_joined else 1
+        stop = node.shape[0] // per_index
         for number, source in enumerate(node.data_sources()):
             files = [asset.data_uri for asset in source.assets]
             resource = f"{self._uid}/{stream}/{key}/{number}"

@@ -139,10 +139,11 @@ class _Campaign:
         """Return the last lines of the log about decisions of people."""
         entries = self._store.logbook().astype({"text": str})  # without lines it would be a column of numbers
         by = entries.reindex(columns=["by"])["by"]
-        others = entries[by.notna() & by.ne(self._newest.agent)].iloc[-MOST:]
-        rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iterrows()]
-        nobody = [] if rows else ["There were none."]
-        return _Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
+        others = entries[by.notna() & by.ne(self._newest.agent)]
+        rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iloc[-MOST:].iterrows()]
+        lines = [f"The newest {len(rows)} of {len(others)}."] if len(rows) < len(others) else []
+        lines += [] if rows else ["There were none."]
+        return _Section(title="Decisions of people", lines=lines, table=[["when", "what"], *rows] if rows else [])
 
     def _part(self, name: str) -> Mapping[str, Any]:
         """Return a part of the agent's state; empty without one."""
@@ -181,11 +182,15 @@ class _Campaign:
     def _novel_results(self) -> _Section:
         if len(self._novel):
             results = self._store.load([*map(str, self._novel.index[:MOST])], ())
-            lines = [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
+            left_out = len(self._novel) > MOST
+            lines = [f"The {MOST} of {len(self._novel)} that have the lowest p-values."] if left_out else []
+            lines += [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
             title, shown = "Novel results", self._novel.index[:DRAWN]
         else:
-            lines = ["No result is novel. The newest result of each regime is drawn."]
-            title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
+            of_each = self._done.groupby("regime", dropna=False).tail(1).index
+            only = f", for the {DRAWN} regimes seen last" if len(of_each) > DRAWN else ""
+            lines = [f"No result is novel. The newest result of each regime is drawn{only}."]
+            title, shown = "Results", of_each[-DRAWN:]
         return _Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
     def _failures(self) -> _Section:
