@@ -41,7 +41,7 @@ def resampled(values: NDArray[Any], centres: NDArray[np.float64], n: int) -> NDA
         np.diff(np.interp(parts, edges, np.append(0.0, np.cumsum(x))))
         for x in (np.nan_to_num(values) * lengths, lengths)
     )
-    return np.divide(total, seen, out=np.full(n, np.nan), where=seen > 1e-9 * edges[-1])
+    return np.asarray(np.divide(total, seen, out=np.full(n, np.nan), where=seen > 1e-9 * edges[-1]))
 
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -201,7 +201,7 @@ def along_diagonals(maps: NDArray[Any]) -> NDArray[np.float64]:
         np.stack([np.diagonal(x, lag, 1, 2).sum(axis=-1, dtype=float) for lag in range(x.shape[-1])], axis=-1)
         for x in (np.where(known, maps, 0), known)
     )
-    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
+    return np.asarray(np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0))
 
 
 def _group(parent: h5py.Group, name: str, kind: str, **attributes: Any) -> h5py.Group:
