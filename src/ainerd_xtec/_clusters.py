@@ -86,7 +86,8 @@ def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0, smooth
     `smooth` changes responsibilities (k, n) between expectation and maximization.
     """
     most = min(most if k is None else k, max(len(x) // 10, 1))
-    tried = [_tried(x, n, seed) for n in (range(2, most + 1) if k is None else [most])] or [(1, 1.0, np.nan)]
+    numbers = range(2, most + 1) if k is None else [most] * (len(x) > 1)  # one trajectory has no halves
+    tried = [_tried(x, n, seed) for n in numbers] or [(1, 1.0, np.nan)]
     table = dict(zip(("clusters", "halves", "bic"), map(np.array, zip(*tried, strict=True)), strict=True))
     agree = np.flatnonzero(table["halves"] >= STABLE)
     best = int(agree[-1]) if agree.size else int(table["halves"].argmax())

@@ -30,6 +30,13 @@ def test_doses_of_overlapping_spots_add_up_and_the_limit_is_not_passed():
     assert book.left({"x": 1.05, "y": 1.0}) == 0 and book.seconds == 4 and len(book) == 4
 
 
+def test_spots_that_are_a_beam_apart_do_not_overlap():
+    """The differences of their positions are not exactly a beam."""
+    book = DoseBook(options(limit=2.0), BEAM)
+    for i in range(40):
+        book.enter(str(i), {"x": round(0.1 * i, 10), "y": 1.0}, SECOND)
+
+
 def test_a_sample_has_a_limit_of_its_own_and_each_place_of_a_holder_is_a_sample():
     holder = Knob(values=(1, 2), apart=True)
     book = DoseBook(options(limit_of_sample=3.0), {**BEAM, "holder": 0.1}, {"holder": holder})

@@ -153,6 +153,13 @@ def test_a_mixture_of_identical_trajectories_does_not_fail():
     assert isinstance(fit(same, 2), Mixture)
 
 
+@pytest.mark.parametrize("k", [None, 1, 3])
+def test_one_trajectory_is_one_cluster(k):
+    """A ramp whose bright pixels are connected has one patch."""
+    clusters = find_clusters(X[:1], k, 4)
+    assert clusters.mixture.k == 1 and clusters.labels.tolist() == [0]
+
+
 def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
     rng = np.random.default_rng(2)
     means = rng.normal(0, 1, (3, 30)).astype(np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ainerd.knobs import Exposure, ExposureOptions, Knob
 from ainerd.processes import lock_file
 
-SLACK = 1e-9  # share of a limit by which a sum of floats may differ
+SLACK = 1e-9  # share of a limit, or of the beam, by which floats may differ
 STILL = 0.01  # shares of the beam by which a position may change during an exposure
 
 
@@ -175,7 +175,8 @@ class DoseBook:
         if not (np.isfinite(spot).all() and np.isfinite(holder).all()):
             raise DoseError(f"the dose at {self._text(position)} is not known")
         on_it = ~((self._holder < holder) | (self._holder > holder)).any(1)  # an entry without a knob counts anywhere
-        near = on_it & ~((self._low - spot >= self._beam) | (spot - self._high >= self._beam)).any(1)
+        beam = self._beam * (1 - SLACK)
+        near = on_it & ~((self._low - spot >= beam) | (spot - self._high >= beam)).any(1)
         doses = self._doses()
         return float(doses[near].sum()), float(doses[on_it].sum())
 

@@ -62,6 +62,8 @@ def surely_hit(window: "Window", positions: Floats) -> float:
     if not len(positions) or not len(nodes):
         return np.inf if len(nodes) else 0.0
     radius = float(cKDTree(positions).query(nodes)[0].max() + window.half_diagonal)
+    if radius == 0:  # each value of all knobs was visited
+        return 0.0
     last = 10.0 ** (np.floor(np.log10(radius)) - 1)  # it is shown with two digits, and must not be rounded down
     return float(last * np.ceil(radius / last))
 

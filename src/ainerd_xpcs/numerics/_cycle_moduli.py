@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from ainerd_xpcs.numerics._cycle_phase import CyclePhase, checked_record
+from ainerd_xpcs.numerics._cycle_phase import SEEN, CyclePhase, checked_record
 
 Floats = NDArray[np.float64]
 HARMONICS = (1, 3, 5)  # of a stress that is odd in the strain
@@ -19,6 +19,8 @@ FINE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
 @dataclass(frozen=True, kw_only=True)
 class CycleModuli:
     """The response of each cycle that is measured without a gap of a quarter, (n,); with ``_err``, one standard error.
+
+    Cycles in which the sample rests are left out.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: C
     Raises
     ------
     ValueError
-        If the columns do not fit, or no cycle has twelve points.
+        If the columns do not fit, or no cycle in which the strain oscillates has twelve points.
 
     Examples
     --------
@@ -90,7 +92,8 @@ def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: C
         turn = 2 * np.pi * at[mine]
         if mine.sum() < FEWEST_POINTS or np.diff(np.append(turn, turn[0] + 2 * np.pi)).max() > np.pi / 2:
             continue  # a quarter of the cycle is missing
-        rows.append((cycle, *_of_cycle(turn, x[mine], y[mine])))
+        if (row := _of_cycle(turn, x[mine], y[mine])) is not None:
+            rows.append((cycle, *row))
     if not rows:
         raise ValueError(f"no whole cycle of the record has {FEWEST_POINTS} points")
     cycle, *columns = np.array(rows).T
@@ -98,8 +101,8 @@ def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: C
     return CycleModuli(cycle=cycle.astype(np.int64), **dict(zip(names, columns, strict=True)))
 
 
-def _of_cycle(turn: Floats, x: Floats, y: Floats) -> list[float]:
-    """Return the columns of `CycleModuli` but the first, of one cycle."""
+def _of_cycle(turn: Floats, x: Floats, y: Floats) -> list[float] | None:
+    """Return the columns of `CycleModuli` but the first, of one cycle; None if its strain is no larger than noise."""
     design = np.stack([np.ones_like(turn), *(f(k * turn) for k in HARMONICS for f in (np.sin, np.cos))], axis=1)
     inverse = np.linalg.inv(design.T @ design)
     of = inverse @ design.T @ np.stack([x, y], axis=1)
@@ -107,6 +110,8 @@ def _of_cycle(turn: Floats, x: Floats, y: Floats) -> list[float]:
     var = inverse[1, 1] * rest  # of a coefficient of strain and stress
     strain, first, third = (complex(*of[[k, k + 1], column]) for k, column in ((1, 0), (1, 1), (3, 1)))
     size = abs(strain)
+    if not size > SEEN * np.sqrt(var[0]):
+        return None
     modulus = first / strain
     error = float(np.sqrt(var[1] + abs(modulus) ** 2 * var[0])) / size
     curve = np.stack([f(k * FINE) for k in HARMONICS for f in (np.sin, np.cos)], axis=1)

@@ -116,7 +116,6 @@ class TwoTimeReducer:
             self.sums = replace(self.sums, noise=np.zeros_like(self.sums.counts))
         self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._good = np.ones(len(partition.pixels), bool)
-        self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
         self._counted: CountRows | None = None  # in place of `rows`, if each frame is in at most two of them
 
@@ -210,7 +209,6 @@ class TwoTimeReducer:
         if self._flat is not None:
             self._flat[new] = 0
         self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
-        self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
 
     def _take_out(self, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
         """Take pixels, of these static sub-bins, out of rows and sums.
@@ -354,11 +352,12 @@ class TwoTimeReducer:
     def _maps(self, to_map: sp.csr_array, n: int) -> Array:
         """Return the maps of the first `n` frames; `to_map` makes their rows of those of the reducer."""
         p, size = self.partition, to_map.shape[0]
+        pixels = self.sums.pixels * (self.photons() > 0)  # a sub-bin without light has no S(q), and counts as left out
         if self._of_events is not None and self.n_pushed > TOGETHER:
-            sub, terms = self._of_many_events(to_map)
+            sub, terms = self._of_many_events(to_map, pixels)
         else:
-            sub, terms = self._of_frames(to_map, n)
-        n_pixels = self._n_pixels
+            sub, terms = self._of_frames(to_map, n, pixels)
+        n_pixels = per_bin(pixels, p)[0]
         dtype = self.rows.dtype
         pixel_scale = np.repeat(sub, np.diff(p.static_edges)).astype(dtype)
         to_map, renormalise = to_map.astype(dtype), np.empty((size, p.n_roi))
@@ -400,9 +399,13 @@ class TwoTimeReducer:
 
         return sums.each(spread), keep
 
-    def _of_frames(self, to_map: sp.csr_array, n: int) -> tuple[Floats, list[Floats]]:
-        """Return the factor of each sub-bin and the excess on the diagonals of the map, from the first frames."""
+    def _of_frames(self, to_map: sp.csr_array, n: int, pixels: NDArray[np.int64]) -> tuple[Floats, list[Floats]]:
+        """Return the factor of each sub-bin and the excess on the diagonals of the map, from the first frames.
+
+        `pixels`, (1, n_sub), are those of the sub-bins that count.
+        """
         sums, valid = self._sums_of_frames()
+        sums = replace(sums, pixels=pixels)
         if len(valid) == self.n_pushed:
             operator, m = (to_map @ self._rows.by_frame(n)).tocsr(), n
         else:
@@ -414,11 +417,11 @@ class TwoTimeReducer:
         noise = shot_noise(sums, self.partition, scale)
         return scale.sub, list(_diagonals(operator, noise * scale.weight**2))
 
-    def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, list[Floats]]:
+    def _of_many_events(self, to_map: sp.csr_array, pixels: NDArray[np.int64]) -> tuple[Floats, list[Floats]]:
         """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
         frames, rows, p = self._of_events, self._rows, self.partition
         assert frames is not None
-        dtype, pixels = np.dtype(float), self.sums.pixels
+        dtype = np.dtype(float)
         n_sub, size = len(p.static_roi), to_map.shape[0]
         seen, counts = np.zeros(n_sub, np.int64), np.zeros(n_sub)
         for first, end in frames.parts(AT_A_TIME):

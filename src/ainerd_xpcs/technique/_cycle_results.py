@@ -169,8 +169,9 @@ def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:
 
 def _training(result: CycleResult, ring: Ring) -> dict[str, float | None]:
     curves = result.curves
+    before = max(result.first - int(np.floor(result.phase.phase[0])), 0)  # cycles of the record before the frames
     try:
-        law = fit_training(curves.c2[ring.bins], cycles_a_row=curves.cycles_a_row)
+        law = fit_training(curves.c2[ring.bins], cycles_a_row=curves.cycles_a_row, cycles_before=before)
     except ValueError:  # too few bins
         return {}
     return {name: _plain(getattr(law, field)) for field, name in TRAINING.items()}

@@ -60,7 +60,7 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
         use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
         tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
         curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
-        widths = {"phi_width": float(np.diff(phi).min()), "q_width": _q_width(partition, ring)}
+        widths = {"phi_width": narrowest(phi), "q_width": _q_width(partition, ring)}
         flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, **widths, **of_parts)
         results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
     ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
@@ -248,9 +248,15 @@ def opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
     if len(ring.bins) > 1 and np.isfinite(phi).all():
         away = np.abs((phi[:, None] - phi + 360) % 360 - 180)
         nearest = away.argmin(1)
-        near = away.min(1) < np.diff(phi).min() / 2
+        near = away.min(1) < narrowest(phi) / 2
         out[ring.bins[near]] = ring.bins[nearest[near]]
     return out
+
+
+def narrowest(phi: NDArray[np.float64]) -> float:
+    """Return the smallest distance of neighbours in azimuth, in degrees, also across 0; 360 of a single bin."""
+    ordered = np.sort(phi)
+    return float(np.diff(ordered, append=ordered[0] + 360).min())
 
 
 def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ainerd.threads import one_thread
 from ainerd_xpcs.numerics import Events, MultiTau, Partition, Screened, fit_shear_rate
 from ainerd_xpcs.technique._features import Ring
+from ainerd_xpcs.technique._numbers import narrowest
 from ainerd_xpcs.technique._settings import ShearRateSettings
 
 Floats = NDArray[np.float64]
@@ -133,11 +134,10 @@ def _q_flow(partition: Partition, direction_deg: float) -> Floats:
     Only the distribution in each bin is used. NaN where q or phi is unknown.
     """
     n_pixels = np.diff(partition.static_edges)
-    bins, phi = partition.static_roi, np.sort(partition.phi)
+    bins = partition.static_roi
     q = partition.q[bins] if partition.static_q is None else partition.static_q[partition.static_label - 1]
-    width = np.diff(phi).min(initial=360.0)
     place = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in n_pixels])
-    angle = np.deg2rad(np.repeat(partition.phi[bins], n_pixels) + width * place - direction_deg)
+    angle = np.deg2rad(np.repeat(partition.phi[bins], n_pixels) + narrowest(partition.phi) * place - direction_deg)
     out = np.zeros(partition.shape)
     out.ravel()[partition.pixels] = np.repeat(q, n_pixels) * np.cos(angle)
     return out

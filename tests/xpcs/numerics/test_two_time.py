@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd_xpcs.numerics import Partition, TwoTimeReducer, reduction_operator, two_time
+from ainerd_xpcs.numerics import Events, Partition, TwoTimeReducer, reduction_operator, two_time
 from tests.weighted import full_map
 
 
@@ -192,3 +192,17 @@ def test_impossible_options_are_named(partition, n_frames, options, message):
         TwoTimeReducer(partition, n_frames, **options)
     with pytest.raises(ValueError, match="no reduction 'cubic'"):
         reduction_operator("cubic", 60, 7)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, Events.of])
+@pytest.mark.parametrize("n_frames", [96, None])
+def test_a_static_ring_without_light_does_not_lower_the_baseline(kind, n_frames):
+    """The shadow of a beamstop that no mask covers."""
+    rng, static = np.random.default_rng(0), np.repeat([[1, 2, 3, 4]], 12, axis=0).repeat(6, axis=1)
+    frames = rng.poisson(2 * rng.exponential(size=(96, 12, 24))).astype(np.uint16) * (static > 1)
+    maps = []
+    for used in (static > 0, static > 1):
+        reducer = TwoTimeReducer(Partition.from_roi_map(used.astype(int), static_map=static), n_frames, size=24)
+        reducer.push(kind(frames))
+        maps.append(reducer.maps(partial=True))
+    np.testing.assert_allclose(*maps, rtol=1e-5)

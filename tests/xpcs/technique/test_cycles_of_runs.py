@@ -4,6 +4,7 @@ import re
 import tracemalloc
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ainerd.technique import RunInfo
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
 from ainerd_xpcs.technique import CyclesSettings, RheoXPCS, _cycle_results, judge
-from ainerd_xpcs.technique._cycle_results import DIMS, TEXTS, UNITS, cycle_numbers
+from ainerd_xpcs.technique._cycle_results import DIMS, TEXTS, UNITS, _training, cycle_numbers
 from ainerd_xpcs.technique._cycles import CycleClock, Cycles
 from ainerd_xpcs.technique._features import rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
@@ -117,6 +118,19 @@ def test_a_bin_without_light_takes_no_number_away():
     for name in ("echo", "echo_err"):
         assert dark.tables["cycles"][name][1:] == pytest.approx(without.tables["cycles"][name][1:], rel=1e-4)
     assert np.isfinite(without.tables["cycles"]["echo"][1:]).all()
+
+
+@pytest.mark.parametrize("before", [0, 32])
+def test_training_counts_the_cycles_before_the_first_frame(before):
+    """The record of the rheometer has them, after two cycles at rest."""
+    worn = np.sqrt(np.arange(1 + before, 129 + before)) / 0.5  # tau goes as the root of the number of the cycle
+    c2 = 1 + 0.3 * np.exp(-0.4 * np.abs(np.subtract.outer(worn, worn)))
+    c2 = c2 + np.random.default_rng(0).normal(0, 0.004, (12, *c2.shape))
+    of_record = SimpleNamespace(phase=2.5 + np.arange(160.0))
+    curves = SimpleNamespace(c2=c2, cycles_a_row=1)
+    ring = SimpleNamespace(bins=np.arange(12))
+    numbers = _training(SimpleNamespace(curves=curves, first=2 + before, phase=of_record), ring)
+    assert numbers["training_exponent"] == pytest.approx(0.5, abs=0.12)
 
 
 def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():

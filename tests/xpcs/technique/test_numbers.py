@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
 from ainerd_xpcs.technique._drawing import draw_exposure
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, contrast_within, named, numbers, of_run
+from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, contrast_within, named, numbers, of_run, opposite
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
 from ainerd_xpcs.technique.panels import columns
@@ -99,6 +99,20 @@ def test_a_ring_without_light_has_no_numbers_and_takes_none_of_the_others(dark):
         result.rings["no_tau"][is_dark] == "no speckle"
     ).all()
     assert np.isnan(result.rings["ageing_p"][is_dark]).all()
+
+
+@pytest.mark.parametrize(
+    ("phi", "across"),
+    [
+        ([20.0, 340.0], [-1, -1]),
+        ([20.0, 200.0], [1, 0]),
+        ([350.0, 10.0, 180.0], [-1, -1, -1]),
+        ([0.0, 90.0, 180.0, 270.0], [2, 3, 0, 1]),
+    ],
+)
+def test_bins_on_both_sides_of_zero_are_neighbours(phi, across):
+    bins = Partition.from_roi_map(np.arange(1, len(phi) + 1)[None], q=np.full(len(phi), 0.02), phi=phi)
+    assert opposite(bins, rings(bins)[0]).tolist() == across
 
 
 def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
