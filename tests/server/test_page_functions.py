@@ -25,3 +25,12 @@ def value_of():
 
 def test_the_hour_after_midnight_is_zero(value_of):
     assert value_of("words", "clock(1735686300)").endswith("00:05")  # 1 January 2025 in Berlin
+
+
+def test_a_place_on_the_map_is_not_rounded_to_another_place(value_of):
+    range = [12340.0, 12350.0]  # far from zero: four digits would be a whole motor position, and a box without width
+    assert value_of("actions", "digits(12343.217, given)", range) == "12343.217"
+    assert value_of("actions", "around(12343.217, given)", range) == ["12342.717", "12343.717"]
+    assert value_of("actions", "around(0.00412, given)", [0.0, 0.01]) == ["0.00362", "0.00462"]
+    assert value_of("actions", "digits(312.3456, given)", [300.0, 400.0]) == "312.35"
+    assert value_of("actions", "[digits(undefined, given), ...around(undefined, given)]", range) == ["", "", ""]
