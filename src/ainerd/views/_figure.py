@@ -91,7 +91,9 @@ def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int)
     style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
-    figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
+    legend = figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names of people
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
@@ -296,7 +298,7 @@ def _draw_regimes(axes: Axes, runs: pd.DataFrame, scene: Scene) -> None:
     _style.discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
     axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
     rows = [*(scene.name(regime) for regime in order), *(["failed"] if len(failed) else [])]
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:
         _style.empty_panel(axes, "no complete run yet")
