@@ -34,3 +34,15 @@ def test_a_place_on_the_map_is_not_rounded_to_another_place(value_of):
     assert value_of("actions", "around(0.00412, given)", [0.0, 0.01]) == ["0.00362", "0.00462"]
     assert value_of("actions", "digits(312.3456, given)", [300.0, 400.0]) == "312.35"
     assert value_of("actions", "[digits(undefined, given), ...around(undefined, given)]", range) == ["", "", ""]
+
+
+def test_the_log_has_no_hole_after_a_long_sleep(value_of):
+    merged = "(({lines, before}) => [lines.length, lines[0].key, before])(merge(given[0], given[1]).log)"
+
+    def state(first, stop, before):
+        return {"results": {"n": 0}, "log": {"lines": [{"key": k} for k in range(first, stop)], "before": before}}
+
+    first = state(10, 40, 10)
+    assert value_of("state", merged, [first, state(40, 45, 40)]) == [35, 10, 10]
+    assert value_of("state", merged, [first, state(300, 500, 300)]) == [200, 300, 300]  # 40 to 299 were not sent
+    assert value_of("state", merged, [first, state(40, 2040, 40)]) == [2000, 40, 40]
