@@ -46,3 +46,11 @@ def test_the_log_has_no_hole_after_a_long_sleep(value_of):
     assert value_of("state", merged, [first, state(40, 45, 40)]) == [35, 10, 10]
     assert value_of("state", merged, [first, state(300, 500, 300)]) == [200, 300, 300]  # 40 to 299 were not sent
     assert value_of("state", merged, [first, state(40, 2040, 40)]) == [2000, 40, 40]
+
+
+def test_a_number_that_a_growing_result_lost_is_not_kept(value_of):
+    before = {"n": 2, "key": ["a", "b"], "status": ["complete", "growing"], "of": {"tau_s": [1, 2]}}
+    answer = {"n": 3, "index": [1, 2], "key": ["b", "c"], "status": ["growing", "growing"], "of": {"counts": [5, 6]}}
+    merged = value_of("state", "mergeColumns(given[0], given[1])", [before, answer])
+    assert merged["of"] == {"tau_s": [1, None, None], "counts": [None, 5, 6]}
+    assert merged["key"] == ["a", "b", "c"] and merged["n"] == 3

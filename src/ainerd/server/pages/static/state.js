@@ -27,13 +27,14 @@ function mergeColumns(before, answer) {
   if (!index.length) return before;
   const merged = (old, column) => {
     const values = [...(old ?? Array(before.n).fill(null))];
-    index.forEach((at, k) => (values[at] = column[k]));
+    index.forEach((at, k) => (values[at] = column?.[k] ?? null));
     return values;
   };
   const results = { ...before, n: n ?? before.n, of: { ...before.of } };
   for (const [name, column] of Object.entries(answer))
     if (Array.isArray(column) && name !== "index") results[name] = merged(before[name], column);
-  for (const [name, column] of Object.entries(of)) results.of[name] = merged(before.of[name], column);
+  const names = Object.keys({ ...before.of, ...of }); // without a column: a growing result may lose a number
+  for (const name of names) results.of[name] = merged(before.of[name], of[name]);
   return results;
 }
 
