@@ -204,6 +204,17 @@ def test_a_cursor_returns_only_changes(filled):
         assert pages.get("campaign", since=cursor)["whole"]
 
 
+def test_other_motors_are_a_reason_to_send_all_results_again(catalogue):
+    pages = catalogue()
+    pages.result(3)
+    first = pages.get("campaign")
+    assert (first["results"]["x"], first["results"]["y"]) == ([3.0], [1.0])
+    pages.node.write_state({**STATE, "bounds": dict(reversed(STATE["bounds"].items()))})
+    turned = pages.get("campaign", since=first["cursor"])
+    assert turned["sample"]["motors"] == ["sample_y", "sample_x"] and turned["whole"]
+    assert (turned["results"]["x"], turned["results"]["y"]) == ([1.0], [3.0])
+
+
 def test_no_change_gives_204_and_no_change_is_lost(catalogue):
     pages = catalogue()
     pages.result(1)

@@ -132,6 +132,19 @@ def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
     assert sorted(bar.get_width() for bar in card.patches) == [0.2, 0.83, 1, 1]
 
 
+@pytest.mark.parametrize("p", [0.5, np.nan])
+def test_a_name_of_a_regime_is_no_formula(p):
+    figure = campaign_figure(campaign([0, 1], p=p, names={1: r"a $\gel$"}))
+    figure.savefig(io.BytesIO())
+    assert r"regime 1 (a $\gel$)" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_length_in_metres_is_not_rounded_to_zero():
+    following = Next(position={"sample_x": 3.25, "sample_y": 1.0}, terms={"empty_radius": 0.00123})
+    figure = campaign_figure(campaign([0, 1], following=following))
+    assert any("empty radius 0.00123 mm" in text.get_text() for axes in figure.axes for text in axes.texts)
+
+
 def test_the_gallery_has_the_newest_run_denoised_and_the_nearest():
     scene = campaign([0, 1, 2, 1], status=["complete", "complete", "complete", "failed"])
     scene.embeddings.loc["run-2"] = scene.embeddings.loc["run-0"] + 0.01

@@ -20,7 +20,7 @@ from ainerd.technique import Landmarks
 from ainerd.views import _style
 from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes
 from ainerd.views._style import NOVEL
-from ainerd.words import named_place
+from ainerd.words import amount, coordinate, named_place
 
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
@@ -91,7 +91,9 @@ def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int)
     style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
-    figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
+    legend = figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names of people
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
@@ -202,13 +204,13 @@ def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     axes.text(0, 0.02, f"{position}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
     height = min(0.11, 0.5 / max(len(following.terms), 1))
     for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
-        bottom, unit = 0.985 - height * row, ""
+        bottom, text = 0.985 - height * row, f"{value:.2f}"
         if term == "empty_radius":  # in the motors' unit; the other terms are chances and shares
-            unit = f" {scene.units.get(next(iter(following.position)), '')}"
+            text = amount(coordinate(value), scene.units.get(next(iter(following.position))))
         else:
             axes.barh(bottom, 1, height=0.018, color="0.9")
             axes.barh(bottom, value, height=0.018, color="0.3")
-        axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {value:.2f}{unit}", va="bottom", fontsize=8)
+        axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {text}", va="bottom", fontsize=8)
 
 
 def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
@@ -296,7 +298,7 @@ def _draw_regimes(axes: Axes, runs: pd.DataFrame, scene: Scene) -> None:
     _style.discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
     axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
     rows = [*(scene.name(regime) for regime in order), *(["failed"] if len(failed) else [])]
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:
         _style.empty_panel(axes, "no complete run yet")

@@ -112,12 +112,13 @@ async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, 
     suggestions = await reader.suggestions(state, MOST_HISTORY)
     commands = await _commands(reader, state)
     axes, ids = mapping(metadata.get("latent")), rows.columns.number
-    same = [rows.generation, log.generation, name, ids[:1].tolist(), axes.get("version")]
+    motors = [*mapping(metadata.get("bounds"))] or rows.last(NEWEST).motors()
+    same = [rows.generation, log.generation, name, ids[:1].tolist(), axes.get("version"), motors]
     # Of the results that the page has, one was removed if there are fewer.
     if whole := known.same != same or known.n != (ids <= known.last).sum():
         known = PageCursor()
     is_new = rows.changed > known.version
-    results, parts = await anyio.to_thread.run_sync(_of_results, rows, rows.at(is_new), state, atlas, labels)
+    results, parts = await anyio.to_thread.run_sync(_of_results, rows, rows.at(is_new), state, motors, atlas, labels)
     parts |= {
         "agent": name,
         "agent_key": state.key,
@@ -152,11 +153,10 @@ async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, 
 
 
 def _of_results(
-    rows: NodeRows, new: NodeRows, state: AgentState, atlas: int, labels: "pd.Series[float]"
+    rows: NodeRows, new: NodeRows, state: AgentState, motors: Sequence[str], atlas: int, labels: "pd.Series[float]"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return new results as columns, and the parts of the answer that depend on results."""
     metadata, last = state.metadata, rows.last(NEWEST)
-    motors = [*mapping(metadata.get("bounds"))] or last.motors()
     used = [x for x in rows.columns.column("technique").tolist() if isinstance(x, str)]
     technique = text(metadata.get("technique")) or (used[-1] if used else "")
     alpha, novelty = number(metadata.get("alpha")), mapping(metadata.get("novelty"))

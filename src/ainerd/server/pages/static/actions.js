@@ -121,7 +121,10 @@ function Wanted({ asking, scene, at, kind, onDone }) {
   const isPoint = kind === "add";
   const usual = names.length > 2 ? scene.next?.position : null; // of the knobs that the map does not show
   const start = () =>
-    names.map((name) => (isPoint ? [digits(at?.[name] ?? usual?.[name])] : around(at?.[name], scene.bounds[name])));
+    names.map((name) => {
+      const range = scene.bounds[name];
+      return isPoint ? [digits(at?.[name] ?? usual?.[name], range)] : around(at?.[name], range);
+    });
   const [texts, setTexts] = useState(start); // of each motor
   const [why, setWhy] = useState("");
   useEffect(() => setTexts(start()), [at]);
@@ -162,13 +165,17 @@ function Wanted({ asking, scene, at, kind, onDone }) {
   );
 }
 
-const digits = (x) => (x === undefined ? "" : String(+x.toPrecision(4)));
+/** A coordinate, rounded to less than a thousandth of its range; "" for none. */
+function digits(x, [low, high] = [0, 1]) {
+  if (!Number.isFinite(x)) return "";
+  return String(+x.toFixed(Math.min(20, Math.max(0, 4 - Math.ceil(Math.log10(high - low || 1))))));
+}
 
 /** The limits of a box around a place, a tenth of the bounds wide; empty texts without a place. */
 function around(at, bounds = [0, 1]) {
   if (at === undefined) return ["", ""];
   const half = (bounds[1] - bounds[0]) / 20;
-  return [digits(Math.max(bounds[0], at - half)), digits(Math.min(bounds[1], at + half))];
+  return [Math.max(bounds[0], at - half), Math.min(bounds[1], at + half)].map((x) => digits(x, bounds));
 }
 
 /** A form that names a regime. */

@@ -13,7 +13,7 @@ function Terms({ terms = {}, unit = "" }) {
       "div",
       { key: name },
       h("dt", null, name.replaceAll("_", " ")),
-      h("dd", null, isLength ? `${value.toFixed(2)} ${unit}` : number(value, 2)),
+      h("dd", null, isLength ? `${coordinate(value)} ${unit}` : number(value, 2)),
       !isLength && bar(value),
     );
   };

@@ -10,9 +10,15 @@ const LONGEST_GAP_S = 600; // longer breaks of a night are cut short in its repl
 /** The state updated with an answer, which has only the parts that have changed; old objects are not changed. */
 function merge(before, answer) {
   if (!before || answer.whole) return answer;
-  const lines = [...before.log.lines, ...answer.log.lines].slice(-2000);
-  const log = answer.log.lines.length ? { ...before.log, lines } : before.log;
+  const log = answer.log.lines.length ? mergeLog(before.log, answer.log) : before.log;
   return { ...before, ...answer, results: mergeColumns(before.results, answer.results), log };
+}
+
+/** The newest lines without a gap: the server sends only the newest of many new ones; `before` are the older ones. */
+function mergeLog(old, { lines, before }) {
+  const isNext = before <= old.before + old.lines.length;
+  const kept = isNext ? [...old.lines, ...lines].slice(-2000) : lines;
+  return { lines: kept, before: before + lines.length - kept.length };
 }
 
 /** Columns of results with the values of an answer at their indices. */
@@ -21,13 +27,14 @@ function mergeColumns(before, answer) {
   if (!index.length) return before;
   const merged = (old, column) => {
     const values = [...(old ?? Array(before.n).fill(null))];
-    index.forEach((at, k) => (values[at] = column[k]));
+    index.forEach((at, k) => (values[at] = column?.[k] ?? null));
     return values;
   };
   const results = { ...before, n: n ?? before.n, of: { ...before.of } };
   for (const [name, column] of Object.entries(answer))
     if (Array.isArray(column) && name !== "index") results[name] = merged(before[name], column);
-  for (const [name, column] of Object.entries(of)) results.of[name] = merged(before.of[name], column);
+  const names = Object.keys({ ...before.of, ...of }); // without a column: a growing result may lose a number
+  for (const name of names) results.of[name] = merged(before.of[name], of[name]);
   return results;
 }
 

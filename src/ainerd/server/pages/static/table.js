@@ -130,7 +130,7 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
   };
   const text = (name) => {
     const value = valueOf(row, name);
-    if (scene.motors.includes(name)) return Number.isFinite(value) ? value.toFixed(2) : "";
+    if (scene.motors.includes(name)) return Number.isFinite(value) ? coordinate(value) : "";
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
   const wide = row.reason || row.note ? "wide" : undefined;

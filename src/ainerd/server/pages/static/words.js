@@ -53,7 +53,7 @@ const runName = (scan) => (/^(\d+(\.\d+)?|\?)$/.test(scan) ? `scan ${scan}` : sc
 function clock(time, seconds = false) {
   if (!Number.isFinite(time)) return "";
   const when = new Date(1000 * time);
-  const digits = { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), hour12: false };
+  const digits = { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), hourCycle: "h23" };
   const hours = when.toLocaleTimeString([], digits);
   const day = when.toLocaleDateString([], { day: "numeric", month: "short" });
   return when.toDateString() === new Date().toDateString() ? hours : `${day}, ${hours}`;
