@@ -358,9 +358,8 @@ class Agent(Observer):
                 is_settled = self._campaign.settle()
             self._is_settled = is_settled
 
-        self._is_settled = (
-            not self._campaign.rules.shared_s
-        )  # `suggest` would wait for Tiled, and the RunEngine with it
+        # otherwise `suggest` would wait for Tiled, and the RunEngine with it
+        self._is_settled = not self._campaign.rules.shared_s
         for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
             done, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.submit(job))], timeout=BUSY_S)
             if not done:
