@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from ainerd import __version__
 from ainerd.cli import _status, app, main
+from ainerd.config import Settings
 from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultRecord, ResultStore, commands
 from ainerd.server import EmbeddedServer, open_catalog
@@ -249,15 +250,20 @@ def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypa
     assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
 
 
-def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
+def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypatch):
+    def wrong():
+        done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
+        return {finding["subject"]: finding["state"] for finding in json.loads(done.output) if not finding["ok"]}
+
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
-    (tmp_path / "tiled" / "unwritten" / "results" / "agent").mkdir(parents=True)
+    unwritten = Settings.load(tmp_path / "agent.toml").storage.unwritten
+    (unwritten / "results" / "agent").mkdir(parents=True)
     for name in ("a.jsonl", "b.jsonl", "results/agent/c.jsonl"):
-        (tmp_path / "tiled" / "unwritten" / name).touch()
-    done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
-    wrong = {finding["subject"]: finding["state"] for finding in json.loads(done.output) if not finding["ok"]}
-    assert wrong["unwritten raw runs"].startswith("2 in ") and wrong["unwritten results"].startswith("1 in ")
+        (unwritten / name).touch()
+    assert wrong()["unwritten raw runs"] == f"2 in {unwritten}" and wrong()["unwritten results"] == f"1 in {unwritten}"
+    monkeypatch.setenv("AINERD_STORAGE__URI", "http://127.0.0.1:1/api/v1")
+    assert wrong()["unwritten, for another server"] == f"3 in {unwritten}" and "unwritten raw runs" not in wrong()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,16 @@ def test_the_technique_may_come_from_the_environment(marble, monkeypatch):
     assert Settings.load(marble).section == {"width": 3}
 
 
+def test_documents_for_one_server_are_not_in_the_folder_of_another(marble, monkeypatch):
+    folders = []
+    for uri in ("", "http://one:8000/api/v1", "http://one:8000/api/v1/?api_key=secret", "http://two:8000/api/v1"):
+        monkeypatch.setenv("AINERD_STORAGE__URI", uri)
+        folders.append(Settings.load(marble).storage.unwritten)
+    here, one, with_key, two = folders
+    assert here.name == "unwritten" and one.name == "http_one_8000_api_v1" and {one.parent, two.parent} == {here}
+    assert with_key == one != two
+
+
 def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", "secret")
     with monkeypatch.context() as here:

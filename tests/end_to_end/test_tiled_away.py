@@ -76,7 +76,7 @@ def test_runs_and_results_wait_on_disk_while_tiled_is_away(beamline):
     away = [take() for _ in range(2)]
     assert max(seconds for _, seconds in away) < 3 * usual + 10  # the RunEngine waits for nobody
     assert agent.drain()
-    kept = sorted((settings.storage.directory / "unwritten" / "results").glob("*/*.jsonl"))
+    kept = sorted((settings.storage.unwritten / "results").glob("*/*.jsonl"))
     assert [path.stem.partition("-")[2] for path in kept] == [uid for uid, _ in away]
     assert "does not answer" in (text := rendered(agent)) and "2 runs to be analysed" in text
     servers.append(start_server(settings.storage.directory.parent, PORT)[0])

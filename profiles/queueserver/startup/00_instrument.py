@@ -28,7 +28,7 @@ from ainerd.server import open_catalog  # noqa: E402
 
 settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
 client, close_tiled = open_tiled(settings.storage)
-unwritten = settings.storage.directory / "unwritten"
+unwritten = settings.storage.unwritten
 unwritten.mkdir(parents=True, exist_ok=True)
 writer = BufferingWrapper(TiledWriter(open_catalog(client)[0], batch_size=20, backup_directory=str(unwritten)))
 

@@ -260,7 +260,7 @@ class Agent(Observer):
     def _reported(self, plan: MsgGenerator[Any]) -> MsgGenerator[None]:
         """Run a plan; the agent's thread writes the report after it, unless the plan ends early."""
         yield from plan
-        self._analysis.jobs.submit(partial(write_report, self.results, self._backup.parent, self.bounds))
+        self._analysis.jobs.submit(partial(write_report, self.results, self._settings.storage.directory, self.bounds))
 
     def _stay(self, n: int) -> MsgGenerator[Any]:
         here = yield from self._here()

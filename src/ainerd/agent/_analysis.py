@@ -40,7 +40,7 @@ def writer_of(
 
 def spool_folder(settings: Settings) -> Path:
     """Return the folder of the runs whose results Tiled did not accept from an agent; others have their own."""
-    return settings.storage.directory / "unwritten" / "results" / digest({"agent": settings.name})
+    return settings.storage.unwritten / "results" / digest({"agent": settings.name})
 
 
 class Analysis:

@@ -104,15 +104,29 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("storage.directory", f"{there} cannot be written to by {user}", "change it, or its rights")
     else:
         yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
-    unwritten = directory / "unwritten"
-    for folder, files, what in ((unwritten, "*.jsonl", "raw runs"), (unwritten / "results", "*/*.jsonl", "results")):
-        if n := len(list(folder.glob(files))) if os.path.isdir(folder) else 0:
-            remedy = "start an agent with these settings while Tiled answers: it writes them"
-            yield Finding(f"unwritten {what}", f"{n} in {folder}", remedy)
+    yield from _unwritten(settings.storage.unwritten, directory / "unwritten")
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if os.path.exists(p)}.values():
         free = shutil.disk_usage(path).free / 1e9
         remedy = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
         yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
+
+
+def _unwritten(own: Path, every: Path) -> Iterator[Finding]:
+    """Report documents that the server of the settings did not accept, and those for other servers."""
+    if not os.path.isdir(every):  # it does not exist, or may not be entered
+        return
+    for what, files in {"raw runs": ["*.jsonl"], "results": ["results/*/*.jsonl"]}.items():
+        if n := _n_files(own, files):
+            remedy = "start an agent with these settings while Tiled answers: it writes them"
+            yield Finding(f"unwritten {what}", f"{n} in {own}", remedy)
+    for folder in {every, *every.iterdir()} - {own, every / "journal", every / "results"}:
+        if n := _n_files(folder, ["*.jsonl", "journal/*/*.jsonl", "results/*/*.jsonl"]):
+            remedy = "start an agent with the settings of that server: it writes them"
+            yield Finding("unwritten, for another server", f"{n} in {folder}", remedy)
+
+
+def _n_files(folder: Path, patterns: list[str]) -> int:
+    return sum(len([*folder.glob(pattern)]) for pattern in patterns)
 
 
 def _nearest(path: Path) -> Path:

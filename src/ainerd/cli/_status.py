@@ -33,7 +33,7 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     agent = None
     if config is not None:
         settings = Settings.load(config)
-        agent, unwritten = settings.name, settings.storage.directory / "unwritten"
+        agent, unwritten = settings.name, settings.storage.unwritten
         state = {"agent": agent, **waiting(unwritten)}
     state |= _on_server(place_of(tiled, config), agent)
     if json:

@@ -1,5 +1,6 @@
 """The sections of the TOML that are the same for all techniques."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -258,6 +259,12 @@ class Storage(Section):
     hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
 
+    @property
+    def unwritten(self) -> Path:
+        """Folder of the documents that Tiled did not accept. Each server has its own: they are not for another one."""
+        kept, uri = self.directory / "unwritten", self.uri.partition("?")[0].strip("/")
+        return kept / re.sub(r"[^\w.-]+", "_", uri)[-200:] if uri else kept
+
     def create_directory(self) -> None:
         """Create `directory` for its owner, or also for its group to read; one that exists keeps its permissions.
 
@@ -272,6 +279,7 @@ class Storage(Section):
             if is_new:
                 self.directory.chmod(0o750 if self.group_reads else 0o700)
             (self.directory / "unwritten").mkdir(0o700, exist_ok=True)
+            self.unwritten.mkdir(0o700, exist_ok=True)
         except OSError as error:
             why = error.strerror
             raise SettingsError(f"cannot create storage.directory {self.directory}: {why}") from None
