@@ -115,6 +115,9 @@ def test_a_frame_gives_defaults_and_arrays(pebble):
     frames = np.ones((3, 4, 6), np.uint16)
     frames[:, 1, 2] = 65535
     np.save("frame.npy", frames)
+    (pebble / "90_ainerd.py").touch()
+    refused = init("--yes", "--frame", "frame.npy", "--startup", ".")
+    assert "90_ainerd.py exists" in str(refused.exception) and not (pebble / "here").exists()
     done = init("--yes", "--frame", "frame.npy")
     assert done.exit_code == 0, done.output
     settings = Settings.load("here/agent.toml")

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -263,3 +264,20 @@ def test_frames_that_nobody_wrote_are_dark(tmp_path, fill, dtype, is_virtual):
     reader.close()
     frames[4:8] = 0
     np.testing.assert_array_equal(got, frames.reshape(12, 6))
+
+
+@pytest.mark.parametrize("name", ["loop.h5", "a%00b.h5", "a" * 5000, "shut/a.h5"])
+def test_a_path_that_cannot_be_followed_is_named(tmp_path, name, monkeypatch):
+    (tmp_path / "loop.h5").symlink_to("loop.h5")
+    stat = Path.stat
+
+    def refused(path, **options):
+        if path.parent.name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(FrameError, match="cannot be opened: "):
+        local_path(f"file://localhost{tmp_path}/{name}", [tmp_path])
+    with pytest.raises(FrameError, match="Invalid IPv6"):
+        local_path("file://[/a.h5", [tmp_path])

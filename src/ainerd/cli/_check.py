@@ -130,18 +130,18 @@ def init(
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"the answers are not valid TOML, nothing is written: {error}") from None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for _, question, answer in entries:
-        if question.array is not None and answer:
-            path = out.parent / str(answer)
-            check_new(path, force)
-            np.save(path, question.array)
-            print(f"{path} is written")
     files = {out: text}
     if startup is not None:
         answered = {key: value for key, _, value in entries}
         image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
         files |= _startup(layout, out, startup, image, bounds, force)
+    arrays = {out.parent / str(answer): each.array for _, each, answer in entries if each.array is not None and answer}
+    for path in arrays:
+        check_new(path, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for path, array in arrays.items():
+        np.save(path, array)
+        print(f"{path} is written")
     _write(files)
     show(_checks.settings(out))
 

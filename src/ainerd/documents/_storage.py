@@ -80,7 +80,7 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
     MissingFrames
         If the uri is not a local file, or the file does not exist.
     FrameError
-        If the file lies outside all roots.
+        If the file lies outside all roots, or its path cannot be followed.
 
     Examples
     --------
@@ -89,16 +89,27 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
     >>> local_path(f"file://localhost{path}", [path.parent]).name
     'frames.h5'
     """
-    parts = urlparse(uri)
+    try:
+        parts = urlparse(uri)
+    except ValueError as error:
+        raise FrameError(f"frames at {uri!r}: {error}") from None
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise MissingFrames(f"frames at {uri!r} are not a local file")
     return allowed_file(Path(unquote(parts.path)), roots)
 
 
 def allowed_file(path: Path, roots: Iterable[Path]) -> Path:
-    """Resolve the links of a path; raise MissingFrames without a file, FrameError outside the roots."""
-    resolved, roots = path.resolve(), [Path(root).resolve() for root in roots]
-    if not resolved.is_file():
+    """Resolve the links of a path; raise MissingFrames without a file, FrameError outside the roots.
+
+    FrameError also if the path cannot be followed, as where this account may not enter a folder.
+    """
+    roots = [Path(root).resolve() for root in roots]
+    try:
+        resolved = path.resolve()
+        is_there = resolved.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, a loop of links, NUL, a name too long
+        raise FrameError(f"{str(path)[:200]!r} cannot be opened: {str(error)[:200]}") from None
+    if not is_there:
         raise MissingFrames(f"no file {path}")
     if not may_read(resolved, roots):
         raise FrameError(f"{resolved} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
