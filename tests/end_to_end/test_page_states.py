@@ -10,7 +10,6 @@ from ainerd.results import AgentNode, ResultRecord, ResultStore, SuggestionRecor
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from tests.end_to_end.browsers import Browser, launched
-from tests.waiting import until
 
 BOUNDS = {"x": [0.0, 0.01], "y": [0.0, 0.01]}  # m
 
