@@ -158,7 +158,7 @@ def _startup(
 
 def _write(files: Mapping[Path, str]) -> None:
     for path, lines in files.items():
-        path.write_text(lines)
+        path.write_text(lines, encoding="utf-8")
         print(f"{path} is written")
 
 
