@@ -10,7 +10,6 @@ from ainerd.results import AgentNode, ResultRecord, ResultStore, SuggestionRecor
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from tests.end_to_end.browsers import Browser, launched
-from tests.waiting import until
 
 BOUNDS = {"x": [0.0, 0.01], "y": [0.0, 0.01]}  # m
 
@@ -36,17 +35,19 @@ class Night:
         self.suggestion = self.store.add_suggestion(record)
         self.browser = Browser(chromium.new_page(viewport={"width": 1400, "height": 1000}), self.client, server)
         self.page = self.browser.page
+        self.page.set_default_timeout(25_000)
 
-    def result(self, i, agent="one", **changes):
+    def result(self, i, agent="one", arrays=None, is_done=True, **changes):
         fields = {
             "raw_uid": str(uuid.uuid4()), "technique": "other", "agent": agent, "parameters": {}, "scan_id": i,
             "run_time": time.time() - 60 * (10 - i), "positions": {"x": 0.00111 * i, "y": 0.002}, "n_frames": 100,
             "units": {"x": "m", "y": "m"}, "frame_time_s": 0.5,
         }  # fmt: skip
         store = ResultStore(self.ainerd, agent=agent)
-        point = np.random.default_rng(i).normal(size=4).astype(np.float32)
         key = store.begin(ResultRecord(**fields | changes))
-        store.complete(key, Analysis(embedding=point, novelty_p=None, arrays={}), regime=0)
+        if is_done:
+            point = np.random.default_rng(i).normal(size=4).astype(np.float32)
+            store.complete(key, Analysis(embedding=point, novelty_p=None, arrays=arrays or {}), regime=0)
         return key
 
     def state(self, agent, **changes):
@@ -71,3 +72,37 @@ def test_motors_in_metres_are_not_rounded_to_zero(night):
     night.page.click("summary")
     night.browser.until("0.00123 m", ".terms")
     assert night.browser.wrong == []
+
+
+def test_a_page_stays_with_one_of_two_agents_until_it_ends(night):
+    night.browser.open()
+    night.browser.until("1 to 3 of 3", "[data-ainerd=table]")
+    night.state("two")  # reports later, and is the newest
+    night.store.log("a line of one")
+    night.browser.until("a line of one", "[data-ainerd=log]")
+    assert night.page.get_by_label("agent", exact=True).input_value() == "one"
+    night.state("one", health={"every_s": 5.0, "closed": True})
+    night.state("two")
+    night.page.wait_for_function("() => document.querySelector('select[aria-label=agent]').value === 'two'")
+    assert night.browser.wrong == []
+
+
+def test_who_may_write_is_asked_again_if_the_server_was_away_at_first(night):
+    night.page.route("**/ainerd/session/**", lambda route: route.abort(), times=1)
+    night.browser.open()
+    night.page.wait_for_selector("[data-ainerd=hold]")
+
+
+def test_a_connection_that_was_lost_in_silence_is_noticed(night):
+    night.page.clock.install()
+    night.browser.open()
+    night.browser.until("connected", "[data-ainerd=feed]")
+    campaign, held = "**/custom/ainerd/campaign/**", []
+    night.page.route(campaign, lambda route: held.append(route))  # an answer never comes
+    while not held:
+        night.page.wait_for_timeout(50)
+    night.page.clock.fast_forward(31_000)
+    night.browser.until("the server does not answer: no answer within 30 s", "[data-ainerd=feed]")
+    night.page.unroute(campaign)
+    night.page.clock.fast_forward(5_000)
+    night.browser.until("connected", "[data-ainerd=feed]")
