@@ -87,6 +87,13 @@ def test_a_page_stays_with_one_of_two_agents_until_it_ends(night):
     assert night.browser.wrong == []
 
 
+def test_a_suggestion_of_the_agent_that_did_not_report_last_can_be_taken(night):
+    night.state("two")
+    night.browser.open("suggestions", night.suggestion)
+    night.page.wait_for_selector("[data-ainerd=take]")
+    night.browser.until("unexplored", ".reason")
+
+
 def test_who_may_write_is_asked_again_if_the_server_was_away_at_first(night):
     night.page.route("**/ainerd/session/**", lambda route: route.abort(), times=1)
     night.browser.open()
