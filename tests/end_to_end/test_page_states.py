@@ -113,3 +113,11 @@ def test_a_connection_that_was_lost_in_silence_is_noticed(night):
     night.page.unroute(campaign)
     night.page.clock.fast_forward(5_000)
     night.browser.until("connected", "[data-ainerd=feed]")
+
+
+def test_the_table_shows_that_a_run_failed(night):
+    key = night.result(7, is_done=False)
+    night.browser.open()
+    night.browser.until("computing", f"tr[data-key='{key}']")
+    night.store.fail(key, "the beam was lost")
+    night.browser.until("the beam was lost", f"tr[data-key='{key}']")
