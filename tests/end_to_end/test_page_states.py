@@ -121,3 +121,17 @@ def test_the_table_shows_that_a_run_failed(night):
     night.browser.until("computing", f"tr[data-key='{key}']")
     night.store.fail(key, "the beam was lost")
     night.browser.until("the beam was lost", f"tr[data-key='{key}']")
+
+
+def test_only_a_person_who_was_first_is_named(night):
+    night.browser.open()
+    night.page.fill("[data-ainerd=who]", "Ann")
+    reason = ""
+    night.page.route(
+        "**/ainerd/command/**", lambda route: route.fulfill(status=409, json={"detail": {"reason": reason}})
+    )
+    for reason in ("the suggestion is superseded at 03:14:15", "Bob took it at 03:14:15"):
+        night.page.click("[data-ainerd=take]")
+        night.browser.until(reason, "[data-ainerd=answer]")
+        answer = night.page.inner_text("[data-ainerd=answer]")
+        assert answer == (f"Another person was first: {reason}" if "Bob" in reason else reason)
