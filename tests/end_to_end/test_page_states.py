@@ -123,6 +123,33 @@ def test_the_table_shows_that_a_run_failed(night):
     night.browser.until("the beam was lost", f"tr[data-key='{key}']")
 
 
+def test_the_page_of_a_result_waits_for_it_after_a_lost_connection(night):
+    key, result = night.result(7, is_done=False), "**/custom/ainerd/result/**"
+    night.browser.open("results", key)
+    night.browser.until("computing", "header")
+    with night.page.expect_event("requestfailed"):
+        night.page.route(result, lambda route: route.abort())
+    night.page.unroute(result)
+    night.store.fail(key, "the beam was lost")
+    night.browser.until("failed", "header")
+
+
+def test_pictures_of_a_growing_result_are_read_again(night):
+    maps = {"c2": np.ones((2, 8, 8), np.float32)}
+    key, n = night.result(7, technique="rheo_xpcs", arrays=maps), iter(range(100, 1000))
+
+    def grow(route):
+        answer = route.fetch()
+        metadata = {**answer.json()["metadata"], "status": "growing", "n_frames": next(n)}
+        route.fulfill(response=answer, json={**answer.json(), "metadata": metadata})
+
+    night.page.route("**/custom/ainerd/result/**", grow)
+    with night.page.expect_response(f"**/ainerd/mean/**/{key}/c2**"):
+        night.browser.open("results", key)
+    with night.page.expect_response(f"**/ainerd/mean/**/{key}/c2**"):
+        pass
+
+
 def test_only_a_person_who_was_first_is_named(night):
     night.browser.open()
     night.page.fill("[data-ainerd=who]", "Ann")
@@ -135,3 +162,12 @@ def test_only_a_person_who_was_first_is_named(night):
         night.browser.until(reason, "[data-ainerd=answer]")
         answer = night.page.inner_text("[data-ainerd=answer]")
         assert answer == (f"Another person was first: {reason}" if "Bob" in reason else reason)
+
+
+def test_a_note_is_sent_once(night):
+    night.browser.open("results", night.keys[0])
+    night.page.click("text=add a note")
+    night.page.fill("form input", "a bubble")
+    night.page.get_by_role("button", name="note it").dblclick()
+    night.browser.until("note: a bubble", "form em")
+    assert [note["note"] for note in night.store.notes()].count("a bubble") == 1
