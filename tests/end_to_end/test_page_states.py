@@ -171,3 +171,13 @@ def test_a_note_is_sent_once(night):
     night.page.get_by_role("button", name="note it").dblclick()
     night.browser.until("note: a bubble", "form em")
     assert [note["note"] for note in night.store.notes()].count("a bubble") == 1
+
+
+def test_a_map_that_cannot_be_read_is_not_said_to_be_missing(night):
+    night.state("one", technique="rheo_xpcs")
+    night.result(7, technique="rheo_xpcs")
+    night.browser.open()
+    night.browser.until("the run has no map", "[data-ainerd=gallery]")
+    night.page.route("**/ainerd/mean/**", lambda route: route.abort())
+    night.page.reload()
+    night.browser.until("The maps cannot be read", "[data-ainerd=gallery]")
