@@ -181,3 +181,24 @@ def test_a_map_that_cannot_be_read_is_not_said_to_be_missing(night):
     night.page.route("**/ainerd/mean/**", lambda route: route.abort())
     night.page.reload()
     night.browser.until("The maps cannot be read", "[data-ainerd=gallery]")
+
+
+def test_older_runs_along_one_motor_are_round(night):
+    night.state("one", bounds={"x": BOUNDS["x"]})
+
+    def many(route):
+        """Answer with each result 200 times: all but the newest 500 are dots of one image."""
+        answer = route.fetch()
+        state = answer.json() if answer.status == 200 else {}
+        results = state.get("results", {})
+        columns = {name: 200 * column for name, column in results.items() if isinstance(column, list)}
+        columns["key"] = [str(k) for k in range(200 * len(results.get("key", [])))]
+        regimes = {**state.get("regimes", {}), "label": 200 * state.get("regimes", {}).get("label", [])}
+        route.fulfill(response=answer, json={**state, "results": {**results, **columns}, "regimes": regimes})
+
+    night.page.route("**/custom/ainerd/campaign/**", lambda route: None)  # later answers never come
+    night.page.route("**/custom/ainerd/campaign/**", many, times=1)
+    night.browser.open()
+    night.browser.drawn("map")
+    high = night.page.evaluate("document.querySelector('[data-ainerd=map]').layout.images.at(-1).sizey")
+    assert high == 2  # as the axis, which runs from -1 to 1
