@@ -294,6 +294,23 @@ def test_a_broken_toy_fails_with_a_message(name, technique, message):
     assert text.startswith(f"{name}: ") and message in text and "\n" not in text
 
 
+class FirstRunOnly(Passes):
+    ended = False
+
+    def next_run(self, run):
+        self.ended = True
+
+    def push(self, block, first):
+        if not self.ended:
+            self.inner.push(block, first)
+
+
+def test_a_series_that_ignores_its_second_run_fails():
+    (check,) = (c for c in technique_checks(begins(FirstRunOnly, "ramp")) if c.name == "series")
+    with pytest.raises(TechniqueCheckError, match="series: the result after the second run is that of the first"):
+        check()
+
+
 def test_every_check_can_fail():
     there = {check.name for check in technique_checks(Toy())}
     assert there - {name for name, _, _ in BROKEN} == {"panels"}  # below

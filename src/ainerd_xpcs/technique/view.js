@@ -127,6 +127,10 @@ function ReadMaps({ wanted, bin, failed }) {
   return maps ? h(Maps, { maps, high }) : nothing("reading the maps…");
 }
 
+/** What is shown in place of maps: they do not exist, or cannot be read now. */
+const unread = (missing) => (error) =>
+  error.status === 404 ? nothing(missing) : nothing(`The maps cannot be read: ${error.message}`, "alert");
+
 /** On the page of a campaign: the selected run, the same without noise, and the most similar earlier run. */
 function Gallery({ path, newest, nearest }) {
   const map = (title, run, name) => ({
@@ -138,7 +142,7 @@ function Gallery({ path, newest, nearest }) {
   });
   const wanted = [map("measured", newest, "c2"), map(NARROW ? "denoised" : "without noise", newest, "denoised")];
   if (nearest) wanted.push(map(NARROW ? "nearest" : "nearest seen before", nearest, "c2"));
-  return h(ReadMaps, { wanted, bin: null, failed: () => nothing("the run has no map") });
+  return h(ReadMaps, { wanted, bin: null, failed: unread("the run has no map") });
 }
 
 /** On the page of a result. */
@@ -244,8 +248,7 @@ function MapsOfBin({ path, result, bin, duration }) {
     const title = [`nearest: scan ${nearest.scan}, ${number(nearest.distance, 2)} away`];
     wanted.push({ title, path: `${path.split("/").slice(0, -1).join("/")}/${nearest.key}`, name: "c2", duration });
   }
-  const failed = (error) => nothing(`The maps cannot be read: ${error.message}`, "alert");
-  return h(ReadMaps, { wanted, bin, failed });
+  return h(ReadMaps, { wanted, bin, failed: unread("the result has no map") });
 }
 
 /** g2 of a bin with its errors and the fit from the table of bins; without a bin, the mean of all. */

@@ -27,7 +27,7 @@ function useAsking(root, agent, again, commands) {
       setAnswer({ good: true, text: `${done}: sent to the agent, not answered yet.`, id: sent.id, done });
       return true;
     } catch (error) {
-      const isLate = error.status === 409 && !/^the suggestion differs/.test(error.message);
+      const isLate = error.status === 409 && / (took|rejected) it/.test(error.message);
       setAnswer({ good: false, text: isLate ? `Another person was first: ${error.message}` : error.message });
       return false;
     } finally {

@@ -11,7 +11,7 @@ function Campaign({ root }) {
   }, []);
   const { state, feed, again } = useCampaign(root, agent);
   const asking = useAsking(root, state?.agent, again, state?.commands);
-  const replay = useReplay(root, state, agent);
+  const replay = useReplay(root, state, state?.agent);
   const { playing, shown } = replay;
   const health = useMemo(() => state?.health && { ...state.health, came: Date.now() / 1000 }, [state?.health]);
   const agents = state?.agents?.map((name) => [name, name]);
@@ -91,7 +91,8 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     only,
     onRows,
     agent: state.agent,
-    fresh: `${results.n} ${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
+    fresh: `${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
+    changed: results,
     until: state.until,
     keys: similar || (chosen && [...chosen]),
     ordered: Boolean(similar),

@@ -113,7 +113,7 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
     if (!isReady) return nothing("reading…");
     if (view?.Gallery) {
       const own = h(view.Gallery, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs });
-      return h(Safe, { what: "the technique's gallery", key: run.key }, own);
+      return h(Safe, { what: "the technique's gallery", key: `${run.key} ${run.status} ${run.u} ${run.v}` }, own);
     }
     if (!array) return nothing("the technique has no picture");
     return h("img", { className: "large", src: thumbnail(root, run.key, array), alt: `picture of ${runName(run.scan)}` });

@@ -15,7 +15,7 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const [wanted, want] = useState([]);
   const [xName, yName] = [...wanted, ...scene.motors.filter((name) => !wanted.includes(name))];
   const [x, y] = [(run) => run.place[xName], (run) => (yName ? run.place[yName] : 0)];
-  const bounds = [xName, yName].map((name) => scene.bounds[name]);
+  const bounds = [scene.bounds[xName], yName ? scene.bounds[yName] : [-1, 1]];
   const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen, `${xName} ${yName}`);
   const { traces, layout } = useMemo(() => {
     const runs = placed(marks, x, y);
@@ -49,7 +49,7 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
       xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), { range: xRange, ...fitted }),
       yaxis: yName
         ? axis(theme, labelled(yName, scene.units[yName]), { range: yRange, ...anchored, ...fitted })
-        : axis(theme, "", { range: [-1, 1], showgrid: false, showticklabels: false }),
+        : axis(theme, "", { range: bounds[1], showgrid: false, showticklabels: false }),
       images: [...beliefImages(scene), ...images],
       shapes: scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme)),
       dragmode: "pan",

@@ -133,8 +133,8 @@ function Proposal({ proposal, asking, units }) {
 
 /** The view of a suggestion; the metadata of its node hold the proposal. */
 function Suggestion({ root, item, segments }) {
-  const { state, feed, again } = useCampaign(root);
   const metadata = item?.data?.attributes?.metadata ?? {};
+  const { state, feed, again } = useCampaign(root, metadata.agent);
   const id = segments.at(-1);
   const now = state?.next?.id === id ? state.next : state?.suggestions?.find((each) => each.id === id);
   const asking = useAsking(root, metadata.agent ?? state?.agent, again, state?.commands);

@@ -10,7 +10,7 @@ function Result({ root, segments }) {
     if (!["computing", "growing"].includes(result?.metadata.status)) return;
     const timer = setTimeout(again, 2000);
     return () => clearTimeout(timer);
-  }, [result]);
+  }, [result, error]); // again after an error too
   if (result) return h(ResultPage, { root, path, result, again });
   const text = error ? `The result cannot be read: ${error.message}` : "reading the result…";
   return h(Frame, { label: "result", head: null }, nothing(text, error ? "alert" : "status"));
@@ -57,7 +57,7 @@ function Pictures({ path, result }) {
   if (!Object.keys(result.arrays ?? {}).length) return nothing("no arrays: there is nothing to draw");
   if (view === undefined || !lib) return nothing("drawing…");
   if (!view) return nothing("its technique has no view of its own; the arrays are below");
-  return h(Safe, { what: "the technique's view" }, h(view, { React, Plotly: lib, path, result, get }));
+  return h(Safe, { what: "the technique's view" }, h(view, { key: JSON.stringify(result.metadata), React, Plotly: lib, path, result, get }));
 }
 
 function Facts({ path, result: { metadata, arrays } }) {
@@ -85,8 +85,11 @@ function Note({ root, result, again }) {
   const session = useSession(root);
   const [text, setText] = useState(null); // null: no note is being written
   const [outcome, setOutcome] = useState("");
+  const [busy, setBusy] = useState(false);
   const send = async (event) => {
     event.preventDefault();
+    if (busy) return;
+    setBusy(true);
     const who = session.verified ? {} : { who: readStored("ainerd-who") || "somebody" };
     try {
       await tell("note", root, { key: result.key, text: text.trim(), ...who });
@@ -95,11 +98,13 @@ function Note({ root, result, again }) {
       again();
     } catch (error) {
       setOutcome(error.message);
+    } finally {
+      setBusy(false);
     }
   };
   const form = () => {
     const field = { label: "note", value: text, onText: setText, maxLength: 500, autoFocus: true };
-    return h(Field, field, button("note it", undefined, { type: "submit", className: "main", disabled: !text.trim() }));
+    return h(Field, field, button("note it", undefined, { type: "submit", className: "main", disabled: busy || !text.trim() }));
   };
   const start = button("add a note", () => setText(""), { className: "quiet" });
   return h(

@@ -2,6 +2,8 @@
 const EVERY_MS = 500; // between an answer and the next request
 const ENDED_MS = 5000; // after the agent has ended
 const LONGEST_WAIT_MS = 30_000; // between requests to a server that does not answer
+const SILENT_S = 60; // after which a page turns to another agent that reports
+const SESSION_MS = 5000; // until the session is read again, if that failed
 const REPLAY_SPEED = 60;
 const REPLAY_STEP_MS = 100;
 const REFIT_S = 5; // after a result, until its refit is written
@@ -38,6 +40,9 @@ function mergeColumns(before, answer) {
   return results;
 }
 
+/** Whether an agent has reported lately. */
+const isHere = (health) => Boolean(health && !health.closed && health.now - health.heard < SILENT_S);
+
 /**
  * The state of a campaign and of the connection: `{state, feed, again}`.
  *
@@ -58,7 +63,12 @@ function useCampaign(root, agent) {
     async function once() {
       if (stop.signal.aborted || pending) return;
       if (document.hidden) return setFeed({ kind: "hidden" });
-      pending = ask("campaign", root, { agent, since: cursor }, { signal: stop.signal });
+      // of several agents the same one, while it reports
+      const shown = agent ?? (isHere(now?.health) ? now.agent : undefined);
+      const late = new AbortController(); // a connection that was lost in silence never ends
+      const end = setTimeout(() => late.abort(new Error(`no answer within ${LONGEST_WAIT_MS / 1000} s`)), LONGEST_WAIT_MS);
+      const signal = AbortSignal.any([stop.signal, late.signal]);
+      pending = ask("campaign", root, { agent: shown, since: cursor }, { signal });
       try {
         const answer = await pending;
         if (stop.signal.aborted) return;
@@ -79,6 +89,7 @@ function useCampaign(root, agent) {
         if (error.status === 404 || error.status === 422) cursor = undefined;
         later(wait);
       } finally {
+        clearTimeout(end);
         pending = null;
       }
     }
@@ -96,8 +107,14 @@ function useCampaign(root, agent) {
 
 /** Who the server takes the person for, and whether they may write: `{who, verified, may_write}`; null until known. */
 function useSession(root) {
-  const { value, error } = useAsync(() => ask("session", root), [root]);
-  return value ?? (error ? { who: null, verified: false, may_write: false } : null);
+  const [attempt, setAttempt] = useState(0);
+  const { value, error } = useAsync(() => ask("session", root), [root, attempt]);
+  useEffect(() => {
+    if (!error) return;
+    const timer = setTimeout(() => setAttempt(attempt + 1), SESSION_MS);
+    return () => clearTimeout(timer);
+  }, [error]);
+  return value ?? null;
 }
 
 /**

@@ -6,7 +6,7 @@ const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
 
 /** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
-function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected, only, until, onRows, onPick, ...lasso }) {
+function Results({ scene, root, pictures, agent, fresh, changed, keys, ordered, selected, only, until, onRows, onPick, ...lasso }) {
   const [withPictures, showPictures] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => showPictures(true), PICTURES_MS);
@@ -23,7 +23,7 @@ function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected,
     if (!some) return ask("table", root, query);
     return tell("table", root, { ...Object.fromEntries(given(query)), keys: some.slice(0, MOST_KEYS) });
   };
-  const { value: answer, error } = useAsync(read, [root, JSON.stringify([query, some]), fresh]);
+  const { value: answer, error } = useAsync(read, [root, JSON.stringify([query, some]), fresh, changed]);
   useEffect(() => void ((answer || error) && onRows?.()), [answer, error]);
   const order = ordered ? keys : null;
   const rows = { answer, wanted, change, scene, root, selected, onPick, order, pictures: withPictures ? pictures : {} };
