@@ -72,6 +72,7 @@ def catalogue(place):
             embedding=encoder.encode_run(maps[i]),
             novelty_p=0.5,
             arrays={"c2": maps[i]},
+            tables={"bins": {"bin": np.arange(1, len(maps[i]) + 1)}},
             model={"name": encoder.name, "sha256": encoder.sha256},
             calibration={"id": "bank", "n": 9, "alpha": 0.05},
         )
@@ -146,7 +147,7 @@ def test_the_table_is_exported(run, catalogue, tmp_path, kind):
 def test_status_prints_the_state(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace('"here"', '"ainerd"'))
-    journal = tmp_path / "tiled" / "unwritten" / "journal"
+    journal = Settings.load(tmp_path / "agent.toml").storage.unwritten / "journal"
     (journal / "killed").mkdir(parents=True)
     (journal / "killed" / "1.jsonl").touch()
     (journal.parent / "kept.jsonl").touch()

@@ -206,9 +206,14 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
 
 def test_one_run_is_shared_as_the_page_says(archive, address):
     page = (SMALL.parents[2] / "docs" / "how-to" / "analyze-again.md").read_text()
-    (code,) = re.findall(r"```python\n(import numpy.*?)```", page, re.DOTALL)
-    names = {"partition": build_technique(Settings.load(SMALL)).partition, "path": archive.frames[0]}
-    for of_the_page, here in (("tcp://scheduler.example.org:8786", address), ("100_000", str(FRAMES))):
+    (code,) = re.findall(r"```python\n([^`]*import numpy.*?)```", page, re.DOTALL)
+    names = {"of_settings": build_technique(Settings.load(SMALL)).partition}
+    for of_the_page, here in {
+        "tcp://scheduler.example.org:8786": address,
+        "100_000": str(FRAMES),
+        "/data/movie.h5": str(archive.frames[0]),
+        'Partition.load("qmap.h5")': "of_settings",
+    }.items():
         assert of_the_page in code
         code = code.replace(of_the_page, here)
     exec(code, names)

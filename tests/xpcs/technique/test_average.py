@@ -176,7 +176,7 @@ def result(seed, incident):
     """Return a result with half a photon per pixel and frame, whose intensities are divided by the monitor."""
     arrays = {"g2": curves(seed), "g2_err": np.full((3, LAGS.size), NOISE), "tau": FRAME_S * LAGS}
     arrays["intensity"] = np.full((3, 5), 0.5 * 1.1**seed / incident)
-    bins = pd.DataFrame({"q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)})
+    bins = pd.DataFrame({"bin": [1, 2, 3], "q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)})
     items = {name: SimpleNamespace(read=lambda x=x: x) for name, x in {**arrays, "bins": bins}.items()}
     known = {"arrays": [*arrays], "tables": ["bins"], "frame_time_s": FRAME_S, "n_frames": 4000}
     of_beam = {} if incident == 1 else {"incident": incident, "incident_of": "i0"}
