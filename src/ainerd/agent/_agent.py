@@ -89,7 +89,7 @@ class Agent(Observer):
         if exposing is not None and exposures is not None:
             self._exposing = exposing(exposures.book, choose=self._campaign.exposure_of, took=exposures.took)
         self._early = None if settings.steering.enough is None else Early(self._analysis.worker.enough)
-        self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
+        self._raw_writer = RawWriter(self._raw, settings.storage.unwritten, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None

@@ -98,7 +98,6 @@ class Observer:
         self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(parameters))
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._uri = str(client.context.api_uri)
-        self._backup = settings.storage.unwritten
 
         self._own, self._tiled = Jobs("ainerd-campaign"), Jobs("ainerd-catalog")
         steering = settings.steering

@@ -107,7 +107,7 @@ class Claims:
         }
 
     def restore(self, state: Mapping[str, Any]) -> bool:
-        """Continue with the claims of an earlier session; return False if there are none, or no valid ones."""
+        """Continue with the claims of an earlier session; return False if it left no valid ones."""
         if state.get("digest") != self._digest:
             return False
         try:

@@ -115,17 +115,17 @@ def _unwritten(own: Path, every: Path) -> Iterator[Finding]:
     """Report documents that the server of the settings did not accept, and those for other servers."""
     if not os.path.isdir(every):  # it does not exist, or may not be entered
         return
-    for what, files in {"raw runs": ["*.jsonl"], "results": ["results/*/*.jsonl"]}.items():
+    for what, files in {"raw runs": "*.jsonl", "results": "results/*/*.jsonl"}.items():
         if n := _n_files(own, files):
             remedy = "start an agent with these settings while Tiled answers: it writes them"
             yield Finding(f"unwritten {what}", f"{n} in {own}", remedy)
-    for folder in {every, *every.iterdir()} - {own, every / "journal", every / "results"}:
-        if n := _n_files(folder, ["*.jsonl", "journal/*/*.jsonl", "results/*/*.jsonl"]):
+    for folder in sorted({every, *every.iterdir()} - {own, every / "journal", every / "results"}):
+        if n := _n_files(folder, "*.jsonl", "journal/*/*.jsonl", "results/*/*.jsonl"):
             remedy = "start an agent with the settings of that server: it writes them"
             yield Finding("unwritten, for another server", f"{n} in {folder}", remedy)
 
 
-def _n_files(folder: Path, patterns: list[str]) -> int:
+def _n_files(folder: Path, *patterns: str) -> int:
     return sum(len([*folder.glob(pattern)]) for pattern in patterns)
 
 
