@@ -208,6 +208,11 @@ class Caller:
         await parent.create_node(family, metadata, key=key, specs=specs, data_sources=sources, access_tags=given)
 
     @property
+    def sees_all(self) -> bool:
+        """Whether the server has no access policy, so that all callers see the same nodes."""
+        return self._policy is None
+
+    @property
     def uuid(self) -> str | None:
         """Id of the principal; None where everybody uses one key."""
         return None if self.principal is None else str(self.principal.uuid)

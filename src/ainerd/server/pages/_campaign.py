@@ -5,6 +5,7 @@ import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
@@ -40,9 +41,14 @@ LATEST = 20  # the newest result is among the last so many that were created
 NEWEST = 100  # results whose motors, units and quantities are those of the page
 MOST_RESULTS = 20_000  # on a map: the newest
 WHOLE_S = 10.0  # after this time everything is read, even if the token is the same
+PAUSE = 3  # from the start of a reading to the next one: so many times as long as the first one took
+MOST_VIEWS = 20  # of a catalog that are kept
 MOST_HISTORY = 300  # suggestions
 MOST_LABELS = 100_000  # of all refits
 router = APIRouter()
+# Of each catalog: the last views by path, agent and principal, and the lock of readings.
+_views: "WeakKeyDictionary[Any, dict[tuple[str, str | None, str | None], _View]]" = WeakKeyDictionary()
+_readings: "WeakKeyDictionary[Any, asyncio.Lock]" = WeakKeyDictionary()
 
 
 class PageCursor(BaseModel):
@@ -72,7 +78,8 @@ async def campaign(
     # After WHOLE_S, look for nodes that were removed, or that the caller may no longer see.
     if token == cursor.token and abs(time.time() - cursor.at) < WHOLE_S:
         return Response(status_code=204)
-    return json_response(await _answer(reader, await reader.agent(agent), cursor, token))
+    view = await _read_once(reader, agent)
+    return json_response(await anyio.to_thread.run_sync(_changes, view, cursor))
 
 
 @router.get("/replay/{path:path}")
@@ -102,23 +109,55 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
     )
 
 
-async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, token: str) -> dict[str, Any]:
-    """Return new results, new lines of the log, and the other parts of a campaign that have changed."""
+@dataclass(frozen=True)
+class _View:
+    """Everything that the page of a campaign shows, read at one time. Callers who see the same share it."""
+
+    token: str  #: of the catalog, before the reading
+    at: float  #: seconds since 1970, when the reading began
+    began: float  #: the same by `time.monotonic`
+    took_s: float
+    state: AgentState
+    rows: NodeRows  #: results of the agent
+    lines: NodeRows  #: of its log
+    parts: dict[str, Any]  #: parts of the answer besides new results, new lines and health
+    checksums: dict[str, int]  #: of the parts
+    motors: list[str]
+    same: list[Any]  #: see `PageCursor.same`
+
+
+async def _read_once(reader: CampaignReader, agent: str | None) -> _View:
+    """Return a view of a campaign that is as new as this request, read once for all requests that wait for it."""
+    catalog, caller, came = reader.node.context, reader.caller, time.monotonic()
+    if not caller.sees_all:
+        return await _read(reader, agent)
+    views, key = _views.setdefault(catalog, {}), (reader.path, agent, caller.uuid)
+    async with _readings.setdefault(catalog, asyncio.Lock()):
+        view = views.pop(key, None)
+        if view is None or view.began < came:
+            if view is not None:  # many pages may not keep a server busy with readings
+                await asyncio.sleep(view.began + PAUSE * view.took_s - time.monotonic())
+            view = await _read(reader, agent)
+        views[key] = view
+        if len(views) > MOST_VIEWS:
+            del views[next(iter(views))]
+    return view
+
+
+async def _read(reader: CampaignReader, agent: str | None) -> _View:
+    """Read a campaign as the caller may see it."""
+    at, began = time.time(), time.monotonic()
+    token = await change_token(reader.node.context)
+    state = await reader.agent(agent)
     metadata, name = state.metadata, state.name
     rows = (await reader.results()).of(name).last(MOST_RESULTS)
     log = await reader.lines()
-    lines = log.of(name)
     atlas, labels = await reader.labels()
     suggestions = await reader.suggestions(state, MOST_HISTORY)
     commands = await _commands(reader, state)
-    axes, ids = mapping(metadata.get("latent")), rows.columns.number
+    axes = mapping(metadata.get("latent"))
     motors = [*mapping(metadata.get("bounds"))] or rows.last(NEWEST).motors()
-    same = [rows.generation, log.generation, name, ids[:1].tolist(), axes.get("version"), motors]
-    # Of the results that the page has, one was removed if there are fewer.
-    if whole := known.same != same or known.n != (ids <= known.last).sum():
-        known = PageCursor()
-    is_new = rows.changed > known.version
-    results, parts = await anyio.to_thread.run_sync(_of_results, rows, rows.at(is_new), state, motors, atlas, labels)
+    parts = await anyio.to_thread.run_sync(_of_results, rows, state, motors, atlas, labels)
     parts |= {
         "agent": name,
         "agent_key": state.key,
@@ -128,41 +167,63 @@ async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, 
         "suggestions": [*map(_shown, suggestions[-NEWEST_SUGGESTIONS:])],
         "commands": commands,
         "held": held_by(metadata.get("held"), commands),
-        "health": _health(state),
     }
-    checksums = {
-        name: zlib.crc32(orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)) for name, part in parts.items()
-    }
+    return _View(
+        token=token,
+        at=at,
+        began=began,
+        took_s=time.monotonic() - began,
+        state=state,
+        rows=rows,
+        lines=log.of(name),
+        parts=parts,
+        checksums={
+            name: zlib.crc32(orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)) for name, part in parts.items()
+        },
+        motors=motors,
+        same=[rows.generation, log.generation, name, rows.columns.number[:1].tolist(), axes.get("version"), motors],
+    )
+
+
+def _changes(view: _View, known: PageCursor) -> dict[str, Any]:
+    """Return new results, new lines of the log, and the other parts of a campaign that have changed."""
+    rows, ids = view.rows, view.rows.columns.number
+    # Of the results that the page has, one was removed if there are fewer.
+    if whole := known.same != view.same or known.n != (ids <= known.last).sum():
+        known = PageCursor()
+    is_new = rows.changed > known.version
+    results = _columns(rows.at(is_new), view.motors, mapping(view.state.metadata.get("latent"))) | {"n": len(rows)}
     cursor = PageCursor(
-        same=same,
+        same=view.same,
         n=len(rows),
         last=int(ids.max(initial=0)),
         version=rows.version,
-        line=int(lines.columns.number.max(initial=-1)),
-        parts=checksums,
-        token=token,
-        at=time.time(),
+        line=int(view.lines.columns.number.max(initial=-1)),
+        parts=view.checksums,
+        token=view.token,
+        at=view.at,
     )
     return {
         "cursor": cursor.model_dump_json(),
         "whole": whole,
         "results": results if whole else {**results, "index": np.flatnonzero(is_new)},
-        "log": _log(lines, known.line),
-        **{name: part for name, part in parts.items() if checksums[name] != known.parts.get(name)},
+        "log": _log(view.lines, known.line),
+        "health": _health(view.state),
+        **{name: part for name, part in view.parts.items() if view.checksums[name] != known.parts.get(name)},
     }
 
 
 def _of_results(
-    rows: NodeRows, new: NodeRows, state: AgentState, motors: Sequence[str], atlas: int, labels: "pd.Series[float]"
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return new results as columns, and the parts of the answer that depend on results."""
+    rows: NodeRows, state: AgentState, motors: Sequence[str], atlas: int, labels: "pd.Series[float]"
+) -> dict[str, Any]:
+    """Return the parts of the answer that depend on results."""
     metadata, last = state.metadata, rows.last(NEWEST)
     used = [x for x in rows.columns.column("technique").tolist() if isinstance(x, str)]
     technique = text(metadata.get("technique")) or (used[-1] if used else "")
     alpha, novelty = number(metadata.get("alpha")), mapping(metadata.get("novelty"))
     claims = np.isfinite(rows.numbers("novelty_p")).sum()
     computing = rows.at(rows.columns.column("status") == "computing").last(LATEST)
-    return _columns(new, motors, mapping(metadata.get("latent"))) | {"n": len(rows)}, {
+    return {
         "sample": {
             "motors": motors,
             "units": {**last.units(), **mapping(metadata.get("units"))},
