@@ -123,7 +123,9 @@ def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
     "The disks of Tiled and of the agent are full",
     "The run stays in memory, and is written once there is space, unless the session is killed before",
 )
-def test_a_run_that_neither_tiled_nor_the_disk_takes_is_written_later(raw, server, tmp_path):
+def test_a_run_that_neither_tiled_nor_the_disk_takes_is_written_later(raw, server, tmp_path, monkeypatch):
+    for name in ("ATTEMPTS", "TIMEOUT"):
+        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
     pids = [os.getpid(), json.loads((server.directory / "server.json").read_text())["pid"]]
     writer, engine = RawWriter(raw, tmp_path, lambda: True), RunEngine({})
     writer.attach(engine)
@@ -185,6 +187,25 @@ def test_a_run_that_tiled_refuses_delays_no_other(raw, tmp_path, caplog, monkeyp
     again = RawWriter(raw, tmp_path, lambda: True)
     again.make_up()
     assert uids[0] in raw and not again.kept()
+
+
+def test_runs_that_wait_for_tiled_share_a_few_threads(raw, tmp_path, monkeypatch):
+    create, engine, uids, answers = Container.create_container, RunEngine({}), [], threading.Event()
+
+    def create_late(self, key=None, **options):
+        assert answers.wait(60)
+        return create(self, key, **options)
+
+    engine.subscribe(lambda name, doc: uids.append(doc["uid"]), "start")
+    monkeypatch.setattr(Container, "create_container", create_late)
+    writer = RawWriter(raw, tmp_path, lambda: True).attach(engine)
+    for _ in range(2 * _raw.MOST_THREADS):
+        engine(count([det], 1))
+    assert [each.name for each in threading.enumerate()].count("ainerd-raw-runs") == _raw.MOST_THREADS
+    answers.set()
+    writer.detach()
+    assert all(raw[uid].metadata["stop"]["exit_status"] == "success" for uid in uids) and not writer.kept()
+    writer.close()
 
 
 @pytest.mark.fault("The disk of the journal does not answer", "Neither the RunEngine nor the raw runs wait for it")

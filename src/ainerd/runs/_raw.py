@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # the second event. As an array the run is written, but Tiled cannot read the frames.
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 MOST_WAITING = 200_000  # documents that wait for a thread
-MOST_ENDING = 4  # runs that have ended, and whose last documents are being written
+MOST_THREADS = 4  # that write to Tiled
 MADE_UP_S = 30.0  # longest wait of an analysis for the runs of earlier sessions
 DISK_S = 0.05  # longest wait of the RunEngine for the disk
 KEEP_S = 5.0  # longest wait for the disk, until a run that Tiled did not accept is tried again
@@ -46,12 +46,12 @@ _WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictiona
 class RawWriter:
     """Writes raw runs to Tiled while their documents come, and again later if Tiled did not accept them.
 
-    A call puts the document into two queues, and does not raise. One is that of its run, which has a thread of its own,
-    so that a run that Tiled refuses delays no other. Another thread appends it to the journal. The call waits for the
-    journal, at most `DISK_S`, so that a kill after it loses nothing. It does not wait while the disk is behind. The
-    journal of a run is deleted when Tiled shows the end of the run. Otherwise the run is moved to `folder`, and
-    `make_up` writes it again from its first document, also in the next session, and the runs of a process that was
-    killed.
+    A call puts the document into two queues, and does not raise. One is that of the thread which writes this run. There
+    are more of these threads while Tiled is slow, so that a run that Tiled refuses delays no other. Another thread
+    appends the document to the journal. The call waits for the journal, at most `DISK_S`, so that a kill after it loses
+    nothing. It does not wait while the disk is behind. The journal of a run is deleted when Tiled shows the end of the
+    run. Otherwise the run is moved to `folder`, and `make_up` writes it again from its first document, also in the next
+    session, and the runs of a process that was killed.
 
     All agents of a RunEngine with the same catalog use one writer, see `attach`.
 
@@ -66,8 +66,9 @@ class RawWriter:
     def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
         self._raw, self._kept, self._answers = raw, Kept(folder), answers
         self.journal = Journal(folder / "journal")
-        self._routes, self._live, self._ending = Routes(), dict[str, _LiveRun](), list[Future[None]]()
+        self._routes, self._live = Routes(), dict[str, _LiveRun]()
         self._disk: Jobs | None = None
+        self._last: dict[Jobs, Future[None]] = {}  # last job of each thread that writes to Tiled
         self._made_up: list[Future[None]] = []  # of the first attempt to write the runs that earlier sessions left
         self._again: list[Future[None]] = []  # of the attempts in progress
         self._is_full = False  # whether a document of this run found no room in a queue
@@ -88,16 +89,24 @@ class RawWriter:
         for uid in self._routes.of(name, doc):
             if name == "start":
                 self._is_full = False
-                self._ending = [each for each in self._ending if not each.done()]
-                self._live[uid] = _LiveRun(self._raw, uid, self._answers)
-                self._live[uid].jobs.submit(partial(wait, self._ending[-MOST_ENDING - 1 : -MOST_ENDING]))
+                self._live[uid] = _LiveRun(self._raw, uid, self._answers, self._thread())
             if (live := self._live.get(uid)) is not None:
                 if self._has_room(live.jobs):
-                    live.jobs.submit(partial(live, name, doc))
+                    self._last[live.jobs] = live.jobs.submit(partial(live, name, doc))
                 if name == "stop":
                     del self._live[uid]
-                    self._ending.append(live.jobs.submit(partial(self._end_run, live, disk)))
-                    live.jobs.finish()
+                    self._last[live.jobs] = live.jobs.submit(partial(self._end_run, live, disk))
+
+    def _thread(self) -> Jobs:
+        """Return the thread of a new run: one without a job, or a new one, or the one with the shortest queue."""
+        for jobs, last in self._last.items():
+            if last.done():
+                return jobs
+        if len(self._last) == MOST_THREADS:
+            return min(self._last, key=lambda jobs: jobs.backlog)
+        jobs = Jobs("ainerd-raw-runs")
+        jobs.start()
+        return jobs
 
     def _has_room(self, jobs: Jobs) -> bool:
         """Return whether a queue takes a document; if not, the runs in progress are written again later."""
@@ -123,7 +132,7 @@ class RawWriter:
             return
         logger.warning("raw run %s is written again from its start: %s", run.uid, run.problem)
         wait([disk.submit(partial(self.journal.keep, run.uid, self._kept))], KEEP_S)
-        self._again.append(run.jobs.write(self.make_up))
+        self._due = 0.0
 
     def attach(self, engine: RunEngine) -> "RawWriter":
         """Subscribe this writer, and return it. Soon it writes the runs that earlier sessions left.
@@ -164,11 +173,11 @@ class RawWriter:
         """Wait until all documents that have arrived are written, and the kept runs were tried; end the threads."""
         if self._disk is None:
             return
-        arrived = [run.jobs.submit(lambda: None) for run in self._live.values()]
-        wait([*self._ending, *arrived], LAST_S)
-        for run in self._live.values():  # they go on without us: the next session writes them
-            run.jobs.finish()
-        self._live.clear()
+        wait(self._last.values(), LAST_S)
+        for jobs in self._last:
+            jobs.finish()
+        self._last.clear()
+        self._live.clear()  # the next session writes the runs that have not ended
         self._disk.when_idle(None)
         if self._due < math.inf:
             self._make_up_soon()
@@ -211,6 +220,7 @@ class RawWriter:
         """
         with _MAKE_UP:
             is_done, most_s = True, LATEST_S
+            self._due = math.inf  # earlier for a run that is kept meanwhile
             try:
                 self._kept.save()
                 waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
@@ -225,10 +235,10 @@ class RawWriter:
                     break
                 is_done &= self._make_up_one(path, documents)
             if is_done:
-                self._due, self._pause_s = math.inf, SOONEST_S
+                self._pause_s = SOONEST_S
             else:
                 self._pause_s = min(self._pause_s, most_s)
-                self._due, self._pause_s = time.monotonic() + self._pause_s, 2 * self._pause_s
+                self._due, self._pause_s = min(self._due, time.monotonic() + self._pause_s), 2 * self._pause_s
 
     def _make_up_one(self, path: Path, documents: list[Document] | None) -> bool:
         """Write a kept run; return False if it has to be tried again."""
@@ -256,15 +266,13 @@ class RawWriter:
 
 
 class _LiveRun:
-    """A run that is written while its documents come, in a thread of its own. After a problem it is left alone."""
+    """A run that is written while its documents come. After a problem it is left alone."""
 
-    def __init__(self, raw: Container, uid: str, answers: Callable[[], bool]) -> None:
-        self._raw, self.uid, self._answers = raw, uid, answers
+    def __init__(self, raw: Container, uid: str, answers: Callable[[], bool], jobs: Jobs) -> None:
+        self._raw, self.uid, self._answers, self.jobs = raw, uid, answers, jobs
         self._form = Form(uid)
         self._write: Any = None
         self.problem: object = None
-        self.jobs = Jobs("ainerd-raw-run")
-        self.jobs.start()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Write a document."""
