@@ -183,3 +183,26 @@ def test_the_spool_is_bounded_and_its_files_are_whole(tmp_path, monkeypatch, cap
     again = Spool(tmp_path / "kept", lambda: True)  # the next session
     assert again.is_away and len(again.waiting()) == 2 and not again.is_away
     assert not list((tmp_path / "kept").glob("*.part"))
+
+
+@pytest.mark.fault(
+    "Runs come faster than Tiled writes", "A plan gets the result of its run before the results of later runs"
+)
+def test_a_result_does_not_wait_for_later_writes(beamline):
+    _, agent, instrument, _ = beamline
+    RE, catalog, is_busy = RunEngine({}), agent._tiled, [True]
+    RE.subscribe(agent)
+
+    def write():
+        time.sleep(0.02)
+        if is_busy:
+            catalog.write(write)
+
+    for _ in range(2):  # so that one of them always waits
+        catalog.write(write)
+    try:
+        (uid,) = RE(expose(instrument.detector, shutter=instrument.shutter))
+        (outcome,) = agent._analysis.worker.outcomes(uid).result(60)
+        assert outcome.status == "complete" and not agent.health()["backlog"]
+    finally:
+        is_busy.clear()

@@ -86,7 +86,7 @@ class Analysis:
             Spool(spool_folder(settings), store.answers),
             answer=campaign.answer,
             pass_on=own.submit,
-            after_writes=tiled.submit,
+            after_writes=tiled.write,
             late_s=storage.late_s,
             on_block=self.live.on_block if self.live is not None else lambda subject: None,
             error=settings.steering.enough,

@@ -42,7 +42,7 @@ class Worker:
     answer : callable, optional
         The campaign's answer to a result that is written: it returns the outcome with its regime.
     pass_on, after_writes : callable, optional
-        Do a job later: in the thread of the campaign, and after all that the campaign has to write. Default: at once.
+        Do a job later: in the thread of the campaign, and after what that has to write so far. Default: at once.
     late_s : float
         Time after the end of a run in which its frames may arrive.
     on_block : callable, optional
