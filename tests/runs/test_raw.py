@@ -189,6 +189,21 @@ def test_a_run_that_tiled_refuses_delays_no_other(raw, tmp_path, caplog, monkeyp
     assert uids[0] in raw and not again.kept()
 
 
+@pytest.mark.parametrize(("status", "is_passing"), [(401, True), (403, True), (404, True), (409, True), (422, False)])
+def test_a_run_is_tried_again_unless_tiled_refuses_the_run_itself(raw, run, tmp_path, monkeypatch, status, is_passing):
+    def refuse(self, *args, **options):
+        request = httpx.Request("POST", self.uri)
+        raise httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
+
+    keep(tmp_path, run)
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Container, "create_container", refuse)
+        writer.make_up()
+    writer.make_up()
+    assert (run[0][1]["uid"] in raw) == is_passing == (not writer.kept())
+
+
 def test_runs_that_wait_for_tiled_share_a_few_threads(raw, tmp_path, monkeypatch):
     create, engine, uids, answers = Container.create_container, RunEngine({}), [], threading.Event()
 

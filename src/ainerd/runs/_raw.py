@@ -18,6 +18,7 @@ from tiled.client.container import Container
 
 from ainerd.documents import Document, Run
 from ainerd.jobs import Jobs, harmless, in_background
+from ainerd.results import may_pass
 from ainerd.runs._form import OF_FILES, Form, WholeForm
 from ainerd.runs._journal import Journal
 from ainerd.runs._plain import plain
@@ -38,7 +39,7 @@ SOONEST_S, AWAY_S, LATEST_S = 1.0, 30.0, 3600.0  # pauses between attempts: each
 AGAIN_S = 60.0  # longest wait for attempts at the end of a session
 LAST_S = 120.0  # longest wait for the last documents of runs that have ended: Tiled's client tries for 45 s
 LONGEST = 200  # characters of an error in the log
-PASSING = (404, 408, 409, 429)  # besides errors of the server itself; two writers of a run get 404 and 409
+TWO_WRITERS = (404, 409)  # status of an answer if another session writes the same run
 _MAKE_UP = threading.Lock()  # agents of one process may have the same folder
 _WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictionary()  # in use, by uri of the catalog
 
@@ -332,9 +333,9 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
 
 def _may_pass(error: Exception) -> bool:
     """Return whether a run is not refused itself: Tiled is away or busy, or another session writes the same run now."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in PASSING or error.response.is_server_error
-    return isinstance(error, httpx.TransportError)
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in TWO_WRITERS:
+        return True
+    return isinstance(error, httpx.HTTPError) and may_pass(error)
 
 
 def _write_whole(raw: Container, form: WholeForm) -> None:
