@@ -348,8 +348,18 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
 )
 def test_a_result_with_an_odd_text_is_learned(make, store, odd):
     campaign, other = make(), make()
-    campaign.answer(outcome("a", **odd))
+    campaign.answer(outcome("a", **{"trial_id": "b"} | odd))
     assert "a" in campaign.state.measured.values() and len(store.lines) == 1
     campaign.apply(Hold())  # an event, which names the results before it
     other.look()
     assert other.state.held is not None and "a" in other.state.measured.values()
+
+
+def test_runs_by_hand_do_not_make_the_next_event_larger(make, store):
+    campaign = make()
+    for i in range(30):
+        campaign.answer(outcome(f"{i}", x=i / 3))
+    campaign.apply(Hold())
+    *_, (_, event) = store.events_after(0)
+    assert event["kind"] == "asked" and not event.get("learned") and campaign.results == {f"{i}" for i in range(30)}
+    assert not campaign.state.measured  # which each snapshot holds

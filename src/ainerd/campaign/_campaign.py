@@ -148,7 +148,8 @@ class Campaign:
         self._earlier = known
         measured = dict[str, str]()
         for outcome in known:
-            measured.setdefault(outcome.trial_id, outcome.key)
+            if outcome.is_of_suggestion:
+                measured.setdefault(outcome.trial_id, outcome.key)
         self.order.begin(measured)
         self.explorer.ingest(self._results.points(known))
         self._take_up()
@@ -244,13 +245,14 @@ class Campaign:
         self.explorer.ingest(self._results.points([outcome]))
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
-        is_measured = is_usable and elsewhere is None
-        why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
-        measured = events.Measured(
-            session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
-            why=why, raw_uid=outcome.raw_uid,
-        )  # fmt: skip
-        self.order.happen(measured)
+        if outcome.is_of_suggestion:
+            is_measured = is_usable and elsewhere is None
+            why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
+            measured = events.Measured(
+                session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
+                why=why, raw_uid=outcome.raw_uid,
+            )  # fmt: skip
+            self.order.happen(measured)
         self._proposals.expect()
         self._proposals.renew()
         self.checkpoint()
@@ -589,7 +591,8 @@ class Campaign:
         for outcome in new:
             if outcome.status != "failed":
                 self.atlas.learn(outcome)
-            self.order.happen(events.Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
+            if outcome.is_of_suggestion:
+                self.order.happen(events.Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
         self.explorer.ingest(self._results.points(new))
         self._proposals.expect()
         if any(is_position(outcome.positions, self.rules.names) for outcome in new):

@@ -122,7 +122,7 @@ class Ledger:
         suggestions are read. If sessions share the sample, `before` is a time: younger suggestions are not closed, and
         accepted ones neither, since they may be measured now.
         """
-        outcomes = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
+        outcomes = {outcome.trial_id: outcome for outcome in known if outcome.is_of_suggestion}
         open_ = list(self._store.open_suggestions())
         living = kept()
         for record in open_:

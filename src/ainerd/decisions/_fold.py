@@ -211,9 +211,8 @@ class _Fold:
     def _measure(self, result: events.Measured) -> None:
         self._remove(result.suggestion)
         self.set(measured={result.suggestion: result.key, **self.state.measured})
-        if result.suggestion != result.key:
-            why, raw_uid = result.why, result.raw_uid
-            self._status(result.suggestion, "failed" if result.failed else "measured", why, raw_uid=raw_uid)
+        status = "failed" if result.failed else "measured"
+        self._status(result.suggestion, status, result.why, raw_uid=result.raw_uid)
 
     # commands
 

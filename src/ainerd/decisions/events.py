@@ -52,13 +52,16 @@ class Ready(_Fields):
 
 
 class Measured(_Fields):
-    """A result is known. It is no event of its own in Tiled: the next event of the session lists it."""
+    """A suggestion has a result. It is no event of its own in Tiled: the next event of the session lists it.
+
+    A result of a run taken by hand changes nothing that is decided, so it is no event.
+    """
 
     kind: Literal["measured"] = "measured"
     session: Id  # the one that writes the status of its suggestion; empty if that is another's work
     t: FiniteFloat = 0.0
     key: Id  # of the result
-    suggestion: str  # the result's key for a run taken by hand; a plan may name any
+    suggestion: str  # a plan may name any
     failed: bool = False
     why: Text | None = None
     raw_uid: str | None = None

@@ -181,6 +181,11 @@ class Outcome:
     is_of_another: bool = False  # whether another agent wrote the result
     is_in_tiled: bool = True  # false for a run that Tiled did not accept
 
+    @property
+    def is_of_suggestion(self) -> bool:
+        """Whether the run was taken for a suggestion, and not by hand."""
+        return self.trial_id != self.key
+
     @classmethod
     def recalled(
         cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], readings: Iterable[str], **more: Any
