@@ -130,7 +130,8 @@ class Display:
         for group in groups:
             exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
             parts = [f"{named(group)}: {exposures}"]
-            parts += [f"regime {n} is called {given[n]!r}" for n in group if n in given]
+            of = "" if len(group) == 1 else "regime {} is "
+            parts += [f"{of.format(n)}called {given[n]!r}" for n in group if n in given]
             parts += [] if (kind := kinds.get(group[0])) is None else [kind]
             parts += [f"claimed to be new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
             lines.append(", ".join(parts))

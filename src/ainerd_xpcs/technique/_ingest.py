@@ -14,6 +14,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import typer
 
 from ainerd.cli import Config, Tiled, bars, opened
+from ainerd.words import number_of
 
 if TYPE_CHECKING:
     from ainerd.documents import Document
@@ -68,7 +69,7 @@ def ingest(
     for reason in refused.values():
         console.print(reason, markup=False, highlight=False)
     n_there = len(files) - n_new - len(refused)
-    console.print(f"{len(files)} files: {n_new} written, {n_there} were there, {len(refused)} refused")
+    console.print(f"{number_of(len(files), 'file')}: {n_new} written, {n_there} were there, {len(refused)} refused")
     if refused:
         raise typer.Exit(1)
 
