@@ -68,11 +68,15 @@ def steer(folder: Path, storage: Path, address: tuple[str, str], n: int, seed: i
     _prepare(folder / f"steer-{n:04d}.log", seed, jumps)
     with _observing(folder, storage, address) as (observer, ends):
         manager = REManagerAPI(zmq_control_addr=os.environ["QSERVER_ZMQ_CONTROL_ADDRESS"])
-        try:
-            add_to_queue(observer, manager, detector="stack", stop=ends)
-        except ValueError as error:
-            if "no position is left" not in str(error):  # where it ends, too
-                raise
+        is_over = False
+        while not is_over:
+            try:
+                add_to_queue(observer, manager, detector="stack", stop=ends)
+                is_over = True
+            except ValueError as error:
+                if not (is_over := "no position is left" in str(error)) and "no open environment" not in str(error):
+                    raise
+                is_over |= ends.wait(1.0)  # the worker was killed: somebody opens its environment again
 
 
 @contextlib.contextmanager

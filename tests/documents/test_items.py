@@ -46,6 +46,16 @@ def test_a_value_of_metadata_is_the_first_text_or_the_mean(bomb):
     assert metadata.value("texts") == "x" * 100_000 and metadata.value("nothing") is None
 
 
+def test_a_link_to_a_dataset_that_is_not_there_has_no_value(tmp_path):
+    with h5py.File(tmp_path / "export.nxs", "w") as file:
+        file["entry/instrument/detector"] = h5py.SoftLink("/entry/detector")
+        file["entry/detector/distance"] = 5.0
+        file["entry/gone"] = h5py.ExternalLink("export.nxs", "/entry/nothing")
+    names = ["entry/instrument/detector/distance", "entry/instrument/detector/qmap_file", "entry/gone"]
+    metadata = Metadata(tmp_path / "export.nxs", names, [tmp_path.resolve()])
+    assert [metadata.value(name) for name in names] == [5.0, None, None]
+
+
 def test_texts_are_read_one_by_one_up_to_a_size(bomb):
     with open_item(bomb, "group/name", [bomb.parent.resolve()]) as names:
         assert names[()].tolist() == [b"gel", b"oil"] and names[1] == b"oil" and names[:1].tolist() == [b"gel"]

@@ -72,6 +72,10 @@ class MissingFrames(FrameError):
     """
 
 
+class MissingDataset(MissingFrames):
+    """Raised if a link leads to a dataset that its file does not have."""
+
+
 def local_path(uri: str, roots: Iterable[Path]) -> Path:
     """Return the path of a StreamResource's uri (file://localhost/…), with links resolved.
 
@@ -310,7 +314,7 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) ->
     i, link = first
     if link is None:
         if n_links:
-            raise MissingFrames(f"{path}, {dataset!r}: no such dataset, and a link leads there")
+            raise MissingDataset(f"{path}, {dataset!r}: no such dataset, and a link leads there")
         return path, "/".join(parts)
     is_external = isinstance(link, h5py.ExternalLink)
     target = _find_file(roots, link.filename, path.parent, f"{path}, {dataset!r}") if is_external else path

@@ -262,7 +262,9 @@ def unlike(near: Floats, over: Floats) -> Floats:
         return np.empty((0, 3))
     away = (over - beside)[known]
     middle, most = np.quantile(away, [0.5, 0.9])
-    deviation = (middle - away) * NORMAL / max(most - middle, 1e-12)
+    if most == middle:  # frames with so few photons that most have no pair: the tail is not known
+        return np.empty((0, 3))
+    deviation = (middle - away) * NORMAL / (most - middle)
     return np.column_stack([known + 1, deviation, beside[known]])[beyond(away, len(away))]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from ainerd_xpcs.dynamics import Dynamics
 from ainerd_xpcs.numerics import Audit, Partition
+from ainerd_xpcs.numerics._audit import unlike
 from sim_devices import Grain, SpeckleMovie
 
 SHAPE, N = (44, 50), 240
@@ -83,6 +84,13 @@ def test_nothing_is_named_in_clean_speckle(case):
     for seed in range(2):
         named = audited(movie(case, seed))
         assert named.pixels.size == len(named.unlit) == len(named.unlike) == 0, seed
+
+
+def test_no_frame_is_named_where_most_pairs_of_frames_have_no_coincidence():
+    """With a few photons in a frame, C2 of most neighbours is 0, and a coincidence is no fault."""
+    over = np.zeros(3998)
+    over[[100, 2000]] = 40.0
+    assert not len(unlike(np.zeros(3999), over))
 
 
 def hot(frames, rng):
