@@ -65,6 +65,20 @@ def test_identical_runs_are_one_regime():
     assert RegimeModel().fit(np.ones((5, 4))).n_regimes_ == 1
 
 
+def test_runs_at_one_place_do_not_set_the_scale():
+    z, labels = blobs([10, 10], dimension=3)
+    model = RegimeModel().fit(np.repeat(z, 3, axis=0))
+    np.testing.assert_array_equal(model.labels_[::3], RegimeModel().fit(z).labels_)
+    assert model.n_regimes_ == 2
+    assert RegimeModel().fit([[0.0], [0.0], [0.0], [30.0], [30.0]]).n_regimes_ == 1  # as two distant ones
+
+
+def test_very_many_runs_at_few_places_are_grouped():
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.integers(0, 13, (9000, 3)), 100 + rng.integers(0, 13, (9000, 3))]).astype(float)
+    assert RegimeModel().fit(z).n_regimes_ == 2
+
+
 def test_two_distant_runs_are_two_regimes_if_the_noise_is_known():
     z = np.array([[0.0, 0.0], [10.0, 0.0]])
     assert RegimeModel(noise=1.0).fit(z).n_regimes_ == 2

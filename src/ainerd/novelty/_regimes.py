@@ -92,8 +92,12 @@ class RegimeModel:
 def _likely_cut(z: Floats) -> float:
     """Estimate the order of magnitude of the cut from nearest-neighbour distances of a sample."""
     some = z[:: -(-len(z) // _SAMPLE)]
-    nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
-    return 3 * _FLOOR * float(np.median(nearest.min(1)))
+    return 3 * _FLOOR * _usual_distance(cdist(some, some))
+
+
+def _usual_distance(apart: Floats) -> float:
+    """Return the median distance of points from the nearest at another place, from their distances (n, n)."""
+    return float(np.median(np.where(apart > 0, apart, np.inf).min(1)))
 
 
 def mean_distances(z: Floats, others: Floats, groups: Sequence[NDArray[np.bool_] | slice]) -> Floats:
@@ -105,12 +109,12 @@ def mean_distances(z: Floats, others: Floats, groups: Sequence[NDArray[np.bool_]
 
 def _gap(heights: Floats, distances: Floats) -> float:
     """Return the middle of the widest relative gap of the merge heights, or infinity."""
-    nearest = squareform(distances) + np.diag(np.full(len(heights) + 1, np.inf))
-    first = np.searchsorted(heights, _FLOOR * np.median(nearest.min(1)))
+    heights = heights[heights > 0]  # those at one place are one
+    first = np.searchsorted(heights, _FLOOR * _usual_distance(squareform(distances)))
     above = heights[max(first - 1, 0) :]
     if len(above) < 2:
         return np.inf
-    ratio = above[1:] / np.maximum(above[:-1], np.finfo(float).tiny)
+    ratio = above[1:] / above[:-1]
     widest = ratio.argmax()
     return float(above[widest : widest + 2].mean()) if ratio[widest] >= _GAP else np.inf
 
