@@ -163,10 +163,14 @@ def _reason(survey: Survey, node: int) -> str:
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:
-    """Return the first of the points (n, d) on the unit cube that is open and was not visited, and the reason."""
+    """Return the first of the points (n, d) on the unit cube that is open and was not visited, and the reason.
+
+    A readback closer than half the beam is of the same place.
+    """
     for points in blocks:
         positions = survey.window.spread(points)
-        open_ = np.flatnonzero(survey.may_measure(positions) & (survey.places.query(positions)[0] > 1e-9))
+        is_new = survey.places.query(positions)[0] > survey.beam_size / 2
+        open_ = np.flatnonzero(survey.may_measure(positions) & is_new)
         if open_.size:
             return positions[open_[0]], reason
     raise ValueError(NO_PLACE)
