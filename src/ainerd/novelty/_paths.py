@@ -7,7 +7,7 @@ neighbours in it are closer than other exposures, and if the place along the pat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ STEP = 3.5  # times the usual step on either side, up to which a gap is a step o
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     return [name for name in known if name == clearest or (name in alike and steady[name] >= STEADY)]
 
 
-def _some(values: NDArray[_T]) -> NDArray[_T]:
+def _some(values: NDArray[Any]) -> NDArray[Any]:
     """Return at most `_MOST` of the values (n, ...), evenly spaced."""
     return values[:: -(-len(values) // _MOST)]
 

@@ -165,8 +165,10 @@ class NoveltyScorer:
 
     def _excesses(self, features: ArrayLike) -> list[tuple[NDArray[np.float64], NDArray[np.intp]]]:
         """Return, for each fold, the excess in each term (n, terms) and the number of the nearest kind (n,)."""
-        known = self._known_width(features)
-        return [fold.excess(known) for fold in self._folds]
+        x = checked(features, "features", 2)
+        if x.shape[1] != self.n_features_in_:
+            raise ValueError(f"features must be (n, {self.n_features_in_}), got {x.shape}")
+        return [fold.excess(x) for fold in self._folds]
 
     def _p_values(self, of_folds: list[tuple[NDArray[np.float64], NDArray[np.intp]]]) -> NDArray[np.float64]:
         ranks = [fold.ranks(*of_fold) for fold, of_fold in zip(self._folds, of_folds, strict=True)]
@@ -180,12 +182,6 @@ class NoveltyScorer:
         if [i for of in columns.values() for i in of] != [*range(n)]:
             raise ValueError(f"terms must be all of the {n} columns, in order, got {terms}")
         return {name: of for name, of in terms.items() if columns[name]}
-
-    def _known_width(self, features: ArrayLike) -> NDArray[np.float64]:
-        features = checked(features, "features", 2)
-        if features.shape[1] != self.n_features_in_:
-            raise ValueError(f"features must be (n, {self.n_features_in_}), got {features.shape}")
-        return features
 
 
 @dataclass

@@ -290,11 +290,7 @@ class Explorer(Windowed):
         return candidates
 
     def _propose(
-        self,
-        survey: Survey,
-        position: NDArray[np.float64],
-        reason: str,
-        trial_id: str = "",
+        self, survey: Survey, position: NDArray[np.float64], reason: str, trial_id: str = ""
     ) -> dict[str, Any]:
         named = self.window.named(position)
         trial_id, terms = self._trials.propose(np.array([*named.values()]), trial_id), survey.terms(position)

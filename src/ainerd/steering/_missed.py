@@ -59,7 +59,7 @@ def surely_hit(window: "Window", positions: Floats) -> float:
     nodes = window.nodes[window.allowed]
     if not len(positions) or not len(nodes):
         return np.inf if len(nodes) else 0.0
-    radius = float(cKDTree(positions).query(nodes)[0].max() + window.half_diagonal)
+    radius = float(cKDTree(positions).query(nodes)[0].max() + float(np.linalg.norm(window.cell)) / 2)
     if radius == 0:  # each value of all knobs was visited
         return 0.0
     last = 10.0 ** (np.floor(np.log10(radius)) - 1)  # it is shown with two digits, and must not be rounded down

@@ -87,12 +87,7 @@ def raster(survey: Survey) -> tuple[Floats, str]:
     return _first_open(survey, blocks, "the next point of a raster")
 
 
-POLICIES: dict[str, Policy] = {
-    "new_regimes": new_regimes,
-    "levels": levels,
-    "sobol": sobol,
-    "raster": raster,
-}
+POLICIES: dict[str, Policy] = {policy.__name__: policy for policy in (new_regimes, levels, sobol, raster)}
 BLOCK, BLOCKS = 256, 64  # points of a sequence that are tried
 IN_CELL = 64  # places in a wide cell that are compared
 

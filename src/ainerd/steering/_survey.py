@@ -295,11 +295,6 @@ class Survey:
         return self.travel_to(self.window.nodes)
 
     @property
-    def missed(self) -> float:
-        """Upper limit of the chance that no exposure hits a region of the smallest radius."""
-        return missed(self.window, self.visited, self.hidden.smallest, self.elongation)
-
-    @property
     def map(self) -> SampleMap:
         """Belief over position."""
         window = self.window
@@ -323,7 +318,7 @@ class Survey:
             "layer": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
-            "missed": self.missed,
+            "missed": missed(self.window, self.visited, self.hidden.smallest, self.elongation),
         }
 
     def travel_to(self, positions: Floats) -> Floats:

@@ -79,11 +79,6 @@ class Window:
         sides = (self.high - self.low) / [len(x) for x in self.axes]
         return np.where([values.size > 0 for values in self._values], 0.0, sides)
 
-    @property
-    def half_diagonal(self) -> float:
-        """Half of the diagonal of a cell."""
-        return float(np.linalg.norm(self.cell)) / 2
-
     def spread(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return points (n, d) on the unit cube as positions in lengths; a knob with values takes the nearest below."""
         positions: NDArray[np.float64] = self.low + unit * (self.high - self.low)
