@@ -297,7 +297,7 @@ def _explored(seed: int, regions: NDArray[np.int64], start: Floats, p: Floats) -
         k = regions[row, column]
         return square.place(here) | {"embedding": np.array([k, 0.0]), "novelty_p": p[k, next(numbers)]}
 
-    known = square.explorer(noise=None, labeler=lambda z: z[:, 0].astype(int), seed=seed)
+    known = square.explorer(lambda z: z[:, 0].astype(int), seed=seed)
     return np.array(list(square.suggested(known, start, measured)))
 
 

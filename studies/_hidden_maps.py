@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import qmc
 
-from ainerd.steering import Explorer
+from ainerd.steering import Explorer, Labeler
 from studies._tools import Row
 
 RESOLUTION = 200  # pixels across the square
@@ -321,11 +321,11 @@ OTHERS: dict[str, Generator] = {
 }
 
 
-def explorer(noise: float | None, **options: Any) -> Explorer:
-    """Return an explorer of the square that knows the noise, the speed of the stage and the length of an exposure."""
+def explorer(labeler: Labeler, **options: Any) -> Explorer:
+    """Return an explorer of the square that knows the speed of the stage and the length of an exposure."""
     return Explorer(
         {"sample_x": (0.0, WIDTH_MM), "sample_y": (0.0, WIDTH_MM)},
-        noise=noise,
+        labeler=labeler,
         travel_time=lambda a, b: np.linalg.norm(b - a, axis=1) / WIDTH_MM * RHO * EXPOSURE_S,
         exposure_s=EXPOSURE_S,
         smallest_feature=SMALLEST * WIDTH_MM,
@@ -340,7 +340,7 @@ def suggested(known: Explorer, start: NDArray[np.float64], measure: Callable[[An
         known.ingest([measure(here)])
         yield here
         (suggestion,) = known.suggest()
-        known.withdraw(suggestion["_id"])
+        known.expect({}, {})
         here = np.array([suggestion["sample_x"], suggestion["sample_y"]]) / WIDTH_MM
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from ainerd.knobs import Knob
+from ainerd.novelty import find_regimes
 from ainerd.steering import POLICIES, Explorer
 from studies import _hidden_maps as square
 from studies._hidden_maps import EXPOSURE_S, WIDTH_MM, Positions
@@ -93,11 +94,12 @@ def grid(n_levels: int, at_each: int) -> Positions:
 
 def explored(hidden: HiddenPhases, policy: str) -> Positions:
     """Return the way of our explorer until it has seen all, or is at its end."""
+    width = float(2 * np.sqrt(square.DIMENSIONS) * square.NOISE[hidden.map.noise])
     known = Explorer(
         {name: knob.range for name, knob in KNOBS.items()},
         knobs=KNOBS,
         policy=POLICIES[policy],
-        noise=float(2 * np.sqrt(square.DIMENSIONS) * square.NOISE[hidden.map.noise]),
+        labeler=lambda z: find_regimes(z, width=width).labels,
         travel_time=travel_time,
         exposure_s=EXPOSURE_S,
     )

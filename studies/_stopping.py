@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
+from ainerd.novelty import find_regimes
 from ainerd.steering import POLICIES, Explorer
 from studies._tools import Case, Row
 
@@ -41,7 +42,12 @@ def campaign(seed: int, case: Case) -> Row:
     radius = float(rng.uniform(*LENGTHS[d]))
     knobs = {f"knob{k}": Knob(range=(0, 1), length=radius) for k in range(d)}
     known = Explorer(
-        dict.fromkeys(knobs, (0.0, 1.0)), knobs=knobs, policy=POLICIES[policy], elongation=elongation, noise=1.0, seed=i
+        dict.fromkeys(knobs, (0.0, 1.0)),
+        knobs=knobs,
+        policy=POLICIES[policy],
+        labeler=lambda z: find_regimes(z, width=1.0).labels,
+        elongation=elongation,
+        seed=i,
     )
     way, point = list[NDArray[np.float64]](), dict(zip(knobs, rng.random(d).tolist(), strict=True))
     why, stops = "", False
@@ -50,7 +56,7 @@ def campaign(seed: int, case: Case) -> Row:
         known.ingest([{**point, "_id": str(len(way)), "embedding": rng.normal(0, 0.1, 2).astype(np.float32)}])
         stops, why = known.should_stop()
         (point,) = known.suggest()
-        known.withdraw(point["_id"])
+        known.expect({}, {})
     shown = np.array(way) / radius
     surely = float(why.split("of radius ")[-1].split()[0].rstrip(";")) if stops else None
     return {

@@ -19,6 +19,7 @@ import ainerd.dose
 import ainerd.knobs
 import ainerd.steering
 import ainerd_xpcs.technique
+from ainerd.novelty import find_regimes
 from ainerd.steering import Explorer
 from studies import _ablation as terms
 from studies import _dose as doses
@@ -142,7 +143,8 @@ def ten_campaigns(case: Case) -> Row:
 
 def explorer_of(hidden: HiddenMap) -> Explorer:
     """Return an explorer of a hidden map, without exposures."""
-    return square.explorer(float(np.sqrt(2 * chi2.ppf(0.99, square.DIMENSIONS)) * square.NOISE[hidden.noise]))
+    width = float(np.sqrt(2 * chi2.ppf(0.99, square.DIMENSIONS)) * square.NOISE[hidden.noise])
+    return square.explorer(lambda z: find_regimes(z, width=width).labels)
 
 
 if __name__ == "__main__":

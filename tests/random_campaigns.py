@@ -11,6 +11,7 @@ import bluesky.plan_stubs as bps
 import numpy as np
 
 from ainerd.knobs import Knob
+from ainerd.novelty import find_regimes
 from ainerd.plans import visit
 from ainerd.steering import POLICIES, Explorer
 
@@ -105,7 +106,7 @@ def campaign_of(seed):
         policy=POLICIES[policy],
         beam_size=float(rng.uniform(0.05, 0.3)),
         dose_limit=1,
-        noise=1.0,
+        labeler=lambda z: find_regimes(z, width=1.0).labels,
         seed=int(rng.integers(100)),
     )
     devices = [
@@ -147,7 +148,7 @@ def forbidden(seed):
     faults, refused = [], 0
     for _ in range(STEPS):
         if rng.random() < 0.25 and (limits := box(campaign)):
-            explorer.exclude(limits)
+            explorer.window = explorer.window.changed(explorer.bounds, [*explorer.window.excluded, limits])
         asked = rng.random()
         try:
             if asked < 0.15:
@@ -168,7 +169,7 @@ def forbidden(seed):
             refused += 1
             if suggestion["_id"]:
                 faults.append(f"{policy}: the plan refused {suggestion}")
-                explorer.withdraw(suggestion["_id"])
+                explorer.expect({}, {})
             continue
         faults += [f"{policy}, seed {seed}: {fault}" for fault in wrong(campaign, before, asked)]
         z = rng.normal(size=3).astype(np.float32) + 3 * int(rng.integers(3))
@@ -202,9 +203,9 @@ def wrong(campaign, before, asked):
             yield f"{name} did not settle for {knobs[name].settle_s} s"
     if asked < 0.25 and asked >= 0.15:
         return
-    inside = [all(low <= here[n] <= high for n, (low, high) in limits.items()) for limits in explorer.excluded]
+    inside = [all(low <= here[n] <= high for n, (low, high) in limits.items()) for limits in explorer.window.excluded]
     if any(inside):
-        yield f"{here} is excluded by {explorer.excluded}"
+        yield f"{here} is excluded by {explorer.window.excluded}"
     if asked >= 0.25:
         lengths = {name: knob.length or 1e-12 for name, knob in knobs.items()}
         apart = [np.linalg.norm([(here[n] - old[n]) / lengths[n] for n in knobs]) for old in campaign.measured[:-1]]

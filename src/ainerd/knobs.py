@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-READBACK = 1e-6  # share of its range by which a readback may differ from its setpoint
+READBACK = 1e-6  # share of its range by which the readback of a knob without a tolerance may differ from its setpoint
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 STEPS = (1.0, 2.0, 5.0)  # frame times that are proposed, in each decade
 KEV_J, PER_UM2, PER_GRAM = 1.602176634e-16, 1e12, 0.1  # keV in J; 1/um2 in 1/m2; cm2/g in m2/kg
@@ -40,6 +40,9 @@ class Knob(BaseModel):
         The only values that it takes; empty if it takes all in its range.
     apart : bool
         Whether its values have nothing in common, as the samples of a holder: each has a map of its own.
+    tolerance : float, optional
+        By how much a readback may differ from its setpoint: such a difference is no change. By default a millionth of
+        the range.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Knob(BaseModel):
     direction: Literal["any", "up", "down"] = "any"
     values: tuple[FiniteFloat, ...] = ()
     apart: bool = False
+    tolerance: Positive | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +91,11 @@ class Knob(BaseModel):
         return self
 
     @property
+    def slack(self) -> float:
+        """Largest difference of a readback from its setpoint."""
+        return READBACK * (self.range[1] - self.range[0]) if self.tolerance is None else self.tolerance
+
+    @property
     def costs(self) -> bool:
         """Whether a change takes time that is known here."""
         return bool(self.speed or self.table or self.settle_s)
@@ -98,7 +107,7 @@ class Knob(BaseModel):
         if self.table:
             steps, times = np.array(self.table).T
             moving = np.interp(change, [0.0, *steps], [0.0, *times]) * np.maximum(change / steps[-1], 1.0)
-        return np.asarray(np.where(change > 0, moving + self.settle_s, 0.0))
+        return np.asarray(np.where(change > self.slack, moving + self.settle_s, 0.0))
 
     def objection(self, now: float, then: float) -> str | None:
         """Return the reason why the knob must not go from `now` to `then`; None if it may. `now` may be NaN."""
@@ -108,8 +117,8 @@ class Knob(BaseModel):
         if self.values and then not in self.values:
             return f"is not one of its values, {', '.join(f'{x:g}' for x in self.values)}"
         back = {"any": 0.0, "up": now - then, "down": then - now}[self.direction]
-        if back > READBACK * (high - low):
-            return f"lies behind {now:g}, and it only goes {self.direction}"
+        if back > self.slack:
+            return f"lies behind {now:g}, and it only goes {self.direction}; its tolerance is {self.slack:g}"
         return None
 
 
@@ -169,7 +178,7 @@ def is_close(a: float, b: float, knob: Knob) -> bool:
     >>> is_close(1.0, 1.0 + 1e-9, Knob(range=(0, 10)))
     True
     """
-    return math.isclose(a, b, rel_tol=0.0, abs_tol=READBACK * (knob.range[1] - knob.range[0]))
+    return math.isclose(a, b, rel_tol=0.0, abs_tol=knob.slack)
 
 
 class Mode(BaseModel):

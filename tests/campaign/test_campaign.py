@@ -208,7 +208,7 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     store.add_result("dark", reason="too dark", x=7.0, y=7.0)
 
     again = make()
-    assert again.explorer.bounds["y"] == (0.0, 9.0) and again.explorer.excluded == [{"x": (0.0, 6.0)}]
+    assert again.explorer.bounds["y"] == (0.0, 9.0) and again.explorer.window.excluded == [{"x": (0.0, 6.0)}]
     known = trials(again)
     assert known["s"]["novel"] and not known["b"]["novel"]
     assert known["dark"]["failed"] and "lost" not in known
@@ -256,7 +256,7 @@ def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
     campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
     campaign.apply(on(Reject, campaign.peek(), why="a bubble"))
     other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
-    assert other.explorer.excluded == [] and set(other.peek()) >= {"y", "z"}
+    assert other.explorer.window.excluded == [] and set(other.peek()) >= {"y", "z"}
 
 
 def test_the_explorer_works_without_the_spread_of_a_regime(make, technique):

@@ -172,7 +172,7 @@ def test_boxes_are_lifted_and_the_log_says_who(make, store):
     campaign.apply(Exclude(region={"x": (0, 1)}, by="Ann", verified=False, why="a crack"))
     campaign.apply(SetExcluded(regions=[]))
     campaign.apply(SetBounds(bounds={"x": (0, 9), "y": (0, 9)}))
-    assert campaign.explorer.excluded == [] and campaign.explorer.bounds["x"] == (0, 9)
+    assert campaign.explorer.window.excluded == [] and campaign.explorer.bounds["x"] == (0, 9)
     lines = [text for text, _ in store.lines]
     assert store.by == ["Ann (unverified)", "person", "person"]
     assert lines == [
@@ -253,7 +253,7 @@ def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
     reading.read()
     assert node.answers["next"] == ("refused", "there is no regime 0")
     assert campaign.explorer.bounds == {"x": (0, 10), "y": (0, 10)}
-    assert campaign.explorer.excluded == [] and campaign.state.held is None and campaign.taken is None
+    assert campaign.explorer.window.excluded == [] and campaign.state.held is None and campaign.taken is None
 
 
 @pytest.mark.fault(
@@ -548,7 +548,7 @@ def test_more_commands_than_a_page_leaves_are_each_executed_once(reader):
         node.add(f"{k:03}", command_metadata(Exclude(region={"x": (9.0, 9.0 + (k + 1) / 1000)}), "toy"))
     reading.look()
     reading.execute()
-    assert len(campaign.explorer.excluded) == 150 == len(node.answers)
+    assert len(campaign.explorer.window.excluded) == 150 == len(node.answers)
 
 
 @pytest.mark.fault("Another program damages the node of a suggestion", "Its status is left out; commands are answered")

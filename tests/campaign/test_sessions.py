@@ -57,7 +57,7 @@ def test_no_decision_of_two_sessions_disappears(make, store, history):
         session.look()
     for session in (*two, make(knobs=FEW)):
         assert (session.state.held is not None) == held
-        assert len(session.explorer.excluded) == boxes, history
+        assert len(session.explorer.window.excluded) == boxes, history
         assert all(position in session.state.failed.values() for position in rejected)
 
 
@@ -67,11 +67,11 @@ def test_an_event_that_another_session_wrote_first_comes_first(make, store, monk
     one.apply(Hold(why="tea"))
     assert other.state.held is None
     other.apply(Exclude(region={"x": (0.0, 1.0)}))
-    assert other.state.held["why"] == "tea" and other.explorer.excluded == [{"x": (0.0, 1.0)}]
+    assert other.state.held["why"] == "tea" and other.explorer.window.excluded == [{"x": (0.0, 1.0)}]
     assert [event["kind"] for event in store.events] == ["began", "began", "asked", "asked"]
     other.apply(Release())
     one.look()
-    assert one.state.held is None and one.explorer.excluded == [{"x": (0.0, 1.0)}]
+    assert one.state.held is None and one.explorer.window.excluded == [{"x": (0.0, 1.0)}]
 
 
 def test_a_position_that_another_session_proposed_first_is_left_to_it(make, store):
@@ -107,7 +107,7 @@ def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
     assert one.order.has_answered(hold.id) and other.look() and other.state.held["why"] == "tea"
     for session in (one, other, make(knobs=FEW)):  # the box came first
         assert session.state.answers["mine"][1].status == "refused" and not session.state.get("mine")
-        assert session.explorer.excluded == [{"x": (4.0, 6.0)}]
+        assert session.explorer.window.excluded == [{"x": (4.0, 6.0)}]
     assert "mine" not in store.saved
 
 
@@ -218,12 +218,12 @@ def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkey
         lambda _, n, event: refused_by(413)() if event.get("command", {}).get("id") == "large" else append(n, event),
     )
     reading.read()
-    assert one.explorer.excluded == [] and "does not accept it" in caplog.text
+    assert one.explorer.window.excluded == [] and "does not accept it" in caplog.text
     reading.read()
     assert node.answers["large"][0] == "refused" and "Tiled does not accept" in node.answers["large"][1]
     assert one.apply(box).status == "done" and one.order.has_answered("box") and not one.order.is_behind
     for session in (one, make(knobs=FEW)):
-        assert session.explorer.excluded == [{"x": (8.0, 9.0)}]
+        assert session.explorer.window.excluded == [{"x": (8.0, 9.0)}]
 
 
 @pytest.mark.parametrize("looks", [False, True])
@@ -269,13 +269,13 @@ def test_the_last_decision_counts_whatever_the_clocks_show(make, monkeypatch):
         session.apply(Exclude(region={"x": (0.0, 1.0)}))
         for each in (one, other):
             each.look()
-            assert each.state.held["why"] == "tea" and each.explorer.excluded == [{"x": (0.0, 1.0)}]
+            assert each.state.held["why"] == "tea" and each.explorer.window.excluded == [{"x": (0.0, 1.0)}]
         monkeypatch.setattr(time, "time", lambda: now - 2 * hour)
         session.apply(Release())
         session.apply(SetExcluded(regions=[]))
         for each in (one, other):
             each.look()
-            assert each.state.held is None and each.explorer.excluded == []
+            assert each.state.held is None and each.explorer.window.excluded == []
 
 
 def event(**fields):
@@ -307,7 +307,7 @@ def test_nonsense_among_the_events_stops_no_command(make, store, poison, caplog)
         node.add(hold.id, command_metadata(hold, "toy"))
         reading.read()
         assert node.answers[hold.id][0] == "done" and campaign.state.held["why"] == "tea"
-        assert not campaign.look() and campaign.explorer.bounds == BOUNDS and campaign.explorer.excluded == []
+        assert not campaign.look() and campaign.explorer.bounds == BOUNDS and campaign.explorer.window.excluded == []
     assert all(len(line) < 500 and "\n" not in line for line in caplog.messages)
     assert make(knobs=FEW).peek()  # the next session starts
 
@@ -334,7 +334,7 @@ def shared(make, store):
 def decided(session):
     """The decisions that sessions of an agent share."""
     state, explorer = session.state, session.explorer
-    return state.held and state.held["why"], explorer.excluded, explorer.bounds, state.names, state.reference
+    return state.held and state.held["why"], explorer.window.excluded, explorer.bounds, state.names, state.reference
 
 
 def test_sessions_on_a_server_with_accounts_adopt_decisions_of_a_person(shared, store):

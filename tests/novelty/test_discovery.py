@@ -55,7 +55,7 @@ def test_ranks_and_p_values_are_those_counted():
         p = rng.random(n)
         stranger = [(by_look[k] >= -np.log(p[: k + 1]).mean()).sum() for k in range(min(n, LOOKS))]
         assert test.rank(p) == (1 + min(stranger)) / 41
-    assert test.rank([]) == test.rank([1.0]) == 1 and test.rank([1e-300]) == 1 / 41
+    assert test.rank([]) == test.rank([1.0]) == 1 and test.rank([1e-300]) == test.rank([0.0]) == 1 / 41
     assert [test.p(rank) for rank in (0.05, 0.1, 0.2, 0.3, 0.5)] == [1 / 5, 3 / 5, 3 / 5, 4 / 5, 1]
     assert [test.p_of_sample(rank) for rank in (0.1, 0.2, 0.6)] == [1 / 3, 2 / 3, 1]
 
@@ -153,5 +153,6 @@ def test_the_whole_sample_is_judged_by_its_largest_component(calibrated):
 
 
 def test_tables_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match="by_look must be"):
-        RegimeTest(np.ones((2, 5)), np.ones(3), np.ones(3))
+    for by_look in (np.ones((2, 5)), np.ones(5), np.ones((LOOKS, 5, 1))):
+        with pytest.raises(ValueError, match="by_look must be"):
+            RegimeTest(by_look, np.ones(3), np.ones(3))

@@ -100,6 +100,24 @@ def test_a_wide_step_is_of_the_path_and_a_jump_is_not_in_any_unit(step, n_groups
     assert len(apart.components.groups) == 2 and apart.breaks[0].is_hole
 
 
+@pytest.mark.parametrize("ages", [[7.5], [7.4, 7.5], [np.nan], [7.5, np.nan, 7.4]])
+def test_exposures_of_another_kind_do_not_part_a_path(ages):
+    rng, labels = np.random.default_rng(2), np.array([0] * 8 + [5] * 4 + [3] * len(ages))
+    s = np.cumsum([0, *[1.0] * 7, 3.0, 1.0, 1.0, 1.0])
+    z = rng.normal(0, 0.05, (12, 8)) + np.stack([s, *np.zeros((7, 12))], axis=1)
+    z = np.concatenate([z, 99 + rng.normal(0, 0.05, (len(ages), 8))])
+    result = structure(z, labels, 1.0, {"age": np.concatenate([np.arange(12.0), ages])})
+    assert result.components.groups == ((0, 5), (3,)) and [path.n for path in result.paths] == [12]
+
+
+def test_a_covariate_that_is_constant_where_it_is_compared_gives_no_warning():
+    n = np.arange(400)
+    z = np.stack([n / 10, *np.zeros((3, 400))], axis=1) + 0.05 * np.random.default_rng(0).normal(size=(400, 4))
+    x = np.where(n % 2 == 0, 0.0, 1 + 0.01 * n)  # every second exposure is of a reference
+    (path,) = structure(z, n // 40, 4.0, {"age": 1.0 * n, "x": x}).paths
+    assert [*path.covariates] == ["age"]
+
+
 @pytest.mark.parametrize(
     ("steps", "between", "n", "expected"),
     [

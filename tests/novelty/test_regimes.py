@@ -10,11 +10,14 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.novelty import RegimeModel, match_labels
+from ainerd.novelty import find_regimes, match_labels
 from ainerd.novelty._regimes import (
     EXACT,
+    HIGHEST,
+    LOWEST,
     MOST,
     _follow,
+    _gap,
     _likely_cut,
     _nearest,
     find_leaders,
@@ -34,59 +37,73 @@ def blobs(sizes, seed=0, dimension=8, distance=12.0):
     return centres[labels] + rng.normal(size=(len(labels), dimension)), labels
 
 
-@pytest.mark.parametrize("noise", [None, 3.0])
+@pytest.mark.parametrize("width", [None, 9.0])
 @pytest.mark.parametrize("sizes", [[12, 20], [5, 9, 14, 3], [150, 100, 60]])
-def test_regimes_are_found(noise, sizes):
+def test_regimes_are_found(width, sizes):
     z, labels = blobs(sizes)
-    model = RegimeModel(noise=noise).fit(z)
-    assert adjusted_rand_score(labels, model.labels_) > 0.95
-    assert model.supported_range_[0] <= len(sizes) <= model.supported_range_[1]
-    first = [list(model.labels_).index(k) for k in range(model.n_regimes_)]
+    model = find_regimes(z, width=width)
+    assert adjusted_rand_score(labels, model.labels) > 0.95
+    assert model.supported_range[0] <= len(sizes) <= model.supported_range[1]
+    first = [list(model.labels).index(k) for k in range(model.n_regimes)]
     assert first == sorted(first)
 
 
 def test_it_is_average_linkage():
     z, _ = blobs([20, 20, 20], distance=5.0)
     peer = AgglomerativeClustering(n_clusters=None, linkage="average", distance_threshold=3 * 1.3).fit(z)
-    assert adjusted_rand_score(peer.labels_, RegimeModel(noise=1.3).fit(z).labels_) == 1
+    assert adjusted_rand_score(peer.labels_, find_regimes(z, width=3 * 1.3).labels) == 1
 
 
-@pytest.mark.parametrize("noise", [None, 3.0])
+@pytest.mark.parametrize("width", [None, 9.0])
 @pytest.mark.parametrize("n", [1, 2, 3, 12, 60])
-def test_one_regime_is_not_divided(n, noise):
+def test_one_regime_is_not_divided(n, width):
     z, _ = blobs([n])
-    model = RegimeModel(noise=noise).fit(z)
-    assert model.n_regimes_ == 1 and model.supported_range_[0] == 1
-    np.testing.assert_array_equal(model.labels_, 0)
+    model = find_regimes(z, width=width)
+    assert model.n_regimes == 1 and model.supported_range[0] == 1
+    np.testing.assert_array_equal(model.labels, 0)
     np.testing.assert_array_equal(model.predict(z), 0)
 
 
 def test_identical_runs_are_one_regime():
-    assert RegimeModel().fit(np.ones((5, 4))).n_regimes_ == 1
+    assert find_regimes(np.ones((5, 4))).n_regimes == 1
+
+
+def test_runs_at_one_place_do_not_set_the_scale():
+    z, labels = blobs([10, 10], dimension=3)
+    model = find_regimes(np.repeat(z, 3, axis=0))
+    np.testing.assert_array_equal(model.labels[::3], find_regimes(z).labels)
+    assert model.n_regimes == 2
+    assert find_regimes([[0.0], [0.0], [0.0], [30.0], [30.0]]).n_regimes == 1  # as two distant ones
+
+
+def test_very_many_runs_at_few_places_are_grouped():
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.integers(0, 13, (9000, 3)), 100 + rng.integers(0, 13, (9000, 3))]).astype(float)
+    assert find_regimes(z).n_regimes == 2
 
 
 def test_two_distant_runs_are_two_regimes_if_the_noise_is_known():
     z = np.array([[0.0, 0.0], [10.0, 0.0]])
-    assert RegimeModel(noise=1.0).fit(z).n_regimes_ == 2
-    assert RegimeModel().fit(z).n_regimes_ == 1
+    assert find_regimes(z, width=3.0).n_regimes == 2
+    assert find_regimes(z).n_regimes == 1
 
 
 def test_a_run_beyond_all_regimes_is_unassigned():
     z, labels = blobs([10, 10])
-    model = RegimeModel(noise=3.0).fit(z)
+    model = find_regimes(z, width=9.0)
     again = model.predict(np.vstack([z[:3], np.full(8, 50.0)]))
-    np.testing.assert_array_equal(again, [*model.labels_[:3], -1])
+    np.testing.assert_array_equal(again, [*model.labels[:3], -1])
 
 
 @pytest.mark.parametrize("z", [np.empty((0, 4)), np.zeros(5), np.array([[0.0, np.nan]])])
 def test_bad_runs_are_refused(z):
     with pytest.raises(ValueError, match="embeddings must be|not finite"):
-        RegimeModel().fit(z)
+        find_regimes(z)
 
 
-def test_bad_noise_is_refused():
-    with pytest.raises(ValueError, match="noise must be positive"):
-        RegimeModel(noise=0).fit(np.zeros((3, 2)))
+def test_a_bad_width_is_refused():
+    with pytest.raises(ValueError, match="width must be positive"):
+        find_regimes(np.zeros((3, 2)), width=0.0)
 
 
 def scattered(dynamics, rng):
@@ -121,16 +138,16 @@ def test_simulated_campaigns():
             clean = 0.2 * clean_exposure(scattered(regimes[label], rng))[None]
             maps = noisy_runs(clean, n_pixels=570, n_frames=500, counts=0.5, rng=rng)[0]
             z.append(encoder.encode_run(maps))
-        scores.append(adjusted_rand_score(labels, RegimeModel(noise=encoder.scatter).fit(np.array(z)).labels_))
+        scores.append(adjusted_rand_score(labels, find_regimes(z, width=3 * encoder.scatter).labels))
     assert np.mean(scores) > 0.85
 
 
 def test_very_many_runs_are_grouped_like_few():
     z, labels = blobs([EXACT, 1500, 40])
-    many = RegimeModel(noise=3.0).fit(z)
-    assert adjusted_rand_score(labels, many.labels_) > 0.999 and many.n_regimes_ == 3
-    assert adjusted_rand_score(labels, RegimeModel().fit(z).labels_) > 0.999
-    np.testing.assert_array_equal(many.predict(z[::50]), many.labels_[::50])
+    many = find_regimes(z, width=9.0)
+    assert adjusted_rand_score(labels, many.labels) > 0.999 and many.n_regimes == 3
+    assert adjusted_rand_score(labels, find_regimes(z).labels) > 0.999
+    np.testing.assert_array_equal(many.predict(z[::50]), many.labels[::50])
     points, count, spread, leader = find_leaders(z, 0.5)  # few are so near each other
     assert len(points) <= MOST and count.sum() == len(z)
     mine = z[leader == leader[7]]
@@ -160,10 +177,10 @@ def test_leaders_give_the_regimes_of_all_runs(kind, seed, monkeypatch):
     monkeypatch.setattr("ainerd.novelty._regimes.EXACT", 1000)
     monkeypatch.setattr("ainerd.novelty._regimes.MOST", 1000)
     z = campaign(kind, 3000, seed)
-    tree, model = linkage(pdist(z), "average"), RegimeModel(noise=1 / 3).fit(z)
-    assert adjusted_rand_score(fcluster(tree, 1.0, "distance"), model.labels_) > 0.99
-    exact = [1 + (tree[:, 2] > cut).sum() for cut in (RegimeModel.HIGHEST, RegimeModel.LOWEST)]
-    np.testing.assert_allclose(model.supported_range_, exact, rtol=0.2)
+    tree, model = linkage(pdist(z), "average"), find_regimes(z, width=1.0)
+    assert adjusted_rand_score(fcluster(tree, 1.0, "distance"), model.labels) > 0.99
+    exact = [1 + (tree[:, 2] > cut).sum() for cut in (HIGHEST, LOWEST)]
+    np.testing.assert_allclose(model.supported_range, exact, rtol=0.2)
 
 
 def campaign(kind, n, seed, dimension=24):
@@ -185,14 +202,15 @@ def campaign(kind, n, seed, dimension=24):
 
 def test_the_supported_range_comes_from_a_lower_and_a_higher_cut():
     z = np.array([[0.0], [1.0], [5.0], [9.5]])
-    model = RegimeModel(noise=1.5).fit(z)  # cut at 4.5, merges at 1, 4.5 and 7
-    assert (model.n_regimes_, model.supported_range_) == (2, (2, 3))
+    model = find_regimes(z, width=4.5)  # cut at 4.5, merges at 1, 4.5 and 7
+    assert (model.n_regimes, model.supported_range) == (2, (2, 3))
 
 
 def test_without_the_noise_the_cut_is_the_middle_of_the_widest_gap_above_the_usual_distance():
     def cut(*x):
-        model = RegimeModel().fit(np.array(x)[:, None])
-        return model.cut_, model.labels_.tolist()
+        z = np.array(x, float)[:, None]
+        tree = tree_of(z, np.inf)
+        return _gap(tree.merges[:, 2], tree.distances), find_regimes(z).labels.tolist()
 
     assert cut(0, 1, 10, 11, 40) == (5.5, [0, 0, 1, 1, 2])  # merges at 1, 1, 10 and 34.5
     assert cut(0, 0.01, 1, 2, 30, 31) == (pytest.approx((1.4975 + 29.7475) / 2, rel=0.02), [0, 0, 0, 0, 1, 1])
@@ -228,8 +246,8 @@ def test_the_cut_of_very_many_results_is_estimated_from_nearest_neighbours(monke
 
 
 def test_a_result_belongs_to_the_nearest_regime_up_to_the_cut():
-    model = RegimeModel(noise=1.0).fit([[0.0], [10.0]])
-    assert model.cut_ == 3 and model.predict([[3.0], [3.1], [6.9], [7.0], [13.5]]).tolist() == [0, -1, -1, 1, -1]
+    model = find_regimes([[0.0], [10.0]], width=3.0)
+    assert model.predict([[3.0], [3.1], [6.9], [7.0], [13.5]]).tolist() == [0, -1, -1, 1, -1]
 
 
 def test_the_number_of_a_vanished_regime_is_not_reused():

@@ -21,7 +21,7 @@ def place(suggestion):
 def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(boxes, seed):
     explorer = Explorer(BOUNDS, labeler=lambda z: (z[:, 0] > 0).astype(int), seed=seed)
     for excluded in boxes:
-        explorer.exclude(excluded)
+        explorer.window = explorer.window.changed(explorer.bounds, [*explorer.window.excluded, excluded])
     rng = np.random.default_rng(seed)
     for _ in range(6):
         (suggestion,) = explorer.suggest(1)
@@ -62,7 +62,7 @@ def test_a_batch_covers_better_than_chance():
 
 def test_without_a_place_left_it_says_so():
     explorer = Explorer(BOUNDS)
-    explorer.exclude({"x": (-1.0, 11.0)})
+    explorer.window = explorer.window.changed(explorer.bounds, [{"x": (-1.0, 11.0)}])
     with pytest.raises(ValueError, match="position"):
         explorer.suggest(1)
 

@@ -71,7 +71,7 @@ def test_a_ball_of_the_radius_that_is_surely_hit_is_hit_wherever_its_centre_lies
         corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         centres = np.vstack([rng.random((20_000, 2)), corners])
         nearest = np.linalg.norm(centres[:, None] - positions, axis=2).min(1)
-        assert nearest.max() <= radius <= 1.1 * (nearest.max() + 2 * SQUARE.half_diagonal)
+        assert nearest.max() <= radius <= 1.1 * (nearest.max() + np.linalg.norm(SQUARE.cell))
     assert surely_hit(SQUARE, positions[:0]) == np.inf
 
 

@@ -26,7 +26,7 @@ def knows(positions, **options):
 
 def terms(explorer, x, y):
     (registered,) = explorer.register_suggestions([{"x": x, "y": y}])
-    explorer.withdraw(registered["_id"])
+    explorer.expect({}, {})
     return registered
 
 
@@ -81,6 +81,8 @@ def test_the_travel_time_is_asked_in_the_units_of_the_knobs():
 
 
 def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
+    assert terms(knows([[0.0, 0.0]]), 20.0, 10.0)["empty_radius"] == pytest.approx(np.hypot(20, 10))
+    assert terms(knows([[-50.0, 0.0]]), 0.0, 0.0)["empty_radius"] == 50  # measured by hand, outside the bounds
     assert terms(knows([[5.0, 5.0], [15.0, 5.0]]), 8.0, 9.0)["empty_radius"] == pytest.approx(5)
     assert terms(Explorer(BOUNDS), 8.0, 9.0)["empty_radius"] == pytest.approx(np.hypot(20, 10), rel=0.05)  # all across
 

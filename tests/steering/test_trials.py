@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
 from sklearn.metrics import adjusted_rand_score
 
 from ainerd.steering._trials import (
@@ -12,40 +11,8 @@ from ainerd.steering._trials import (
     Stability,
     chance_new,
     rand_index,
-    regimes_at,
     verdict,
 )
-
-E = 8
-NOISE = float(np.sqrt(2 * chi2.ppf(0.99, E)))  # of embeddings of unit variance
-
-
-def drawn(seed, truth, spread, noise=1.0):
-    """Embeddings of regimes whose means lie `spread` apart, in units of the noise."""
-    rng = np.random.default_rng(seed)
-    mean = spread * NOISE / np.sqrt(2) * np.eye(E)
-    return (mean[truth] + noise * rng.normal(size=(len(truth), E))).astype(np.float32)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), truth=st.lists(st.integers(0, 3), min_size=1, max_size=40))
-def test_regimes_beyond_the_noise_are_separate_and_numbered_by_appearance(seed, truth):
-    labels = regimes_at(NOISE, drawn(seed, truth, spread=3, noise=0.6))  # of a few per cent with all of it one is cut
-    assert adjusted_rand_score(truth, labels) == 1
-    assert list(dict.fromkeys(labels)) == list(range(len(set(truth))))
-
-
-def test_noise_alone_is_one_regime():
-    several = [len(set(regimes_at(NOISE, drawn(seed, [0] * 60, 0)))) for seed in range(40)]
-    assert np.mean(np.array(several) > 1) <= 0.05
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6))
-def test_the_order_does_not_matter(seed):
-    z, order = np.random.default_rng(seed).normal(size=(20, E)), np.random.default_rng(seed + 1).permutation(20)
-    assert adjusted_rand_score(regimes_at(2.0, z)[order], regimes_at(2.0, z[order])) == 1
-
 
 # whether they are settled
 
@@ -97,6 +64,14 @@ def test_other_names_of_the_same_regimes_do_not():
     stability = followed([0, 1] * 10)
     record(stability, [7 + (i + 1) % 2 for i in range(21)])
     assert verdict(0.0, 1.0, "0.9", stability, 0)[0]
+
+
+def test_exposures_that_are_judged_again_take_no_more_memory():
+    stability = followed([0] * 20)
+    kept = len(stability._past)
+    for k in range(50):
+        record(stability, [k % 3] * 20)
+    assert len(stability._past) == kept and stability._past[-1][1][0] == 49 % 3
 
 
 def test_fewer_exposures_than_before_are_followed_anew():

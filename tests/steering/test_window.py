@@ -87,7 +87,6 @@ def test_lengths_set_the_scale_and_samples_of_a_holder_lie_far_from_each_other()
     assert n[1] / n[2] == pytest.approx(2, abs=0.1) and window.nodes.shape == (np.prod(n), 3)
     assert window.axes[1][[0, -1]] == pytest.approx([-1 + 5 / n[1], 9 - 5 / n[1]])
     assert window.cell == pytest.approx([0, 10 / n[1], 5 / n[2]])
-    assert window.half_diagonal == pytest.approx(np.hypot(10 / n[1], 5 / n[2]) / 2)
     x, t = window.nodes[:, 1], window.nodes[:, 2]
     assert window.edge == pytest.approx(np.min([x + 1, 9 - x, t - 15, 20 - t], axis=0))  # a holder has no limit
     assert window.grid["holder"] == pytest.approx([1, 2, 5]) and window.grid["t"][0] == pytest.approx(300 + 50 / n[2])

@@ -168,7 +168,8 @@ class Atlas:
         if within is None or not len(self._rows):
             return None
         end = self._rows.place(outcome.key) if outcome.key in self._rows else len(self._rows)
-        apart = np.linalg.norm(window.position(self._rows["position"][:end] - self._position(outcome)), axis=1)
+        earlier, here = (window.places(x) for x in (self._rows["position"][:end], self._position(outcome)[None]))
+        apart = np.linalg.norm(earlier - here, axis=1)
         near = np.flatnonzero(apart <= within)
         return int(self._rows["label"][near[-1]]) if near.size else None
 

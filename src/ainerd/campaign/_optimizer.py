@@ -43,7 +43,6 @@ def optimizer_of(
         knobs=steering.knobs,
         policy=policy,
         labeler=labeler,
-        noise=technique.regime_width,
         travel_time=travel_time,
         exposure_s=exposure_s,
         smallest_feature=steering.smallest_feature,

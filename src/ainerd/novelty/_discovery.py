@@ -62,7 +62,7 @@ class RegimeTest:
     """
 
     def __init__(self, by_look: ArrayLike, smallest: ArrayLike, whole: ArrayLike) -> None:
-        self.by_look, self.smallest, self.whole = np.sort(by_look, axis=1), np.sort(smallest), np.sort(whole)
+        self.by_look, self.smallest, self.whole = np.sort(by_look), np.sort(smallest), np.sort(whole)
         if self.by_look.ndim != 2 or len(self.by_look) != LOOKS or self.smallest.ndim != 1:
             raise ValueError(f"by_look must be ({LOOKS}, n), got {self.by_look.shape}")
 
@@ -128,7 +128,7 @@ class RegimeTest:
 
     def rank(self, p: Sequence[float] | NDArray[np.float64]) -> float:
         """Return the smallest rank over looks of a regime with these p-values, in the order they were taken."""
-        first = -np.log(np.asarray(p, dtype=float)[:LOOKS])
+        first = -np.log(np.maximum(p, np.finfo(float).tiny)[:LOOKS])
         evidence = np.cumsum(first) / np.arange(1, len(first) + 1)
         n = self.by_look.shape[1]
         stranger = [n - np.searchsorted(row, value) for row, value in zip(self.by_look, evidence, strict=False)]

@@ -7,7 +7,7 @@ neighbours in it are closer than other exposures, and if the place along the pat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ STEP = 3.5  # times the usual step on either side, up to which a gap is a step o
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,9 @@ def _joined(z: Floats, labels: Ints, groups: Components, covariates: Mapping[str
     """Return the components with those joined that are parts of one path."""
     members = [np.flatnonzero(np.isin(labels, group)) for group in groups.groups]
     for name, x in covariates.items():
-        in_order = [mine[np.argsort(x[mine], kind="stable")] for mine in members]
+        # others have no place in it, or no usual step
+        known = [mine for mine in members if len(mine) > 2 and np.isfinite(x[mine]).all()]
+        in_order = [mine[np.argsort(x[mine], kind="stable")] for mine in known]
         for one, other in pairwise(sorted(in_order, key=lambda mine: float(x[mine[0]]))):
             both, larger = np.concatenate([one, other]), _some(max(one, other, key=len))
             here = {key: values[both] for key, values in covariates.items()}
@@ -210,8 +211,6 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     known = {name: x for name, x in covariates.items() if np.isfinite(x).all() and len(np.unique(x)) >= FEWEST}
     if not known:
         return []
-    from scipy.stats import spearmanr  # here, because it takes a second to import
-
     z, known = _some(z), {name: _some(x) for name, x in known.items()}
     squares, rng = cdist(z, z, "sqeuclidean"), np.random.default_rng(0)
     steps = np.array([_step(squares, np.argsort(x, kind="stable")) for x in known.values()])
@@ -226,17 +225,17 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     clearest = max(steady, key=lambda name: steady[name], default=None)
     if clearest is None or steady[clearest] < STEADY:
         return []
-    alike = {x for x in steady if abs(spearmanr(known[x], known[clearest]).statistic) > ALIKE}
+    alike = {x for x in steady if _steadiness(known[x], known[clearest]) > ALIKE}
     return [name for name in known if name == clearest or (name in alike and steady[name] >= STEADY)]
 
 
-def _some(values: NDArray[_T]) -> NDArray[_T]:
+def _some(values: NDArray[Any]) -> NDArray[Any]:
     """Return at most `_MOST` of the values (n, ...), evenly spaced."""
     return values[:: -(-len(values) // _MOST)]
 
 
 def _steadiness(along: Floats, x: Floats) -> float:
-    """Return |Spearman| of places along a path and a covariate, both (n,); 0 if one of them is constant."""
+    """Return |Spearman| of places along a path, or of a covariate, and a covariate, (n,) each; 0 if one is constant."""
     from scipy.stats import spearmanr  # here, because it takes a second to import
 
     return abs(float(spearmanr(along, x).statistic)) if np.ptp(along) and np.ptp(x) else 0.0

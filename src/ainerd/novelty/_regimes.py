@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,76 +23,22 @@ _SAMPLE = 2000  # results whose nearest neighbours set the scale
 _MOST_DISTANCES = 4_000_000  # held at a time
 CLOSE = 2 / 3  # of the width: 19 in 20 pairs of one regime are closer
 FEWEST = 2  # exposures on each side of a gap that divides a regime
+LOWEST, HIGHEST = 0.75, 1.4  # cuts that bound the supported number of regimes
 BETWEEN = 1.4  # widths: a lone result this close to a regime may still belong to it
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Find = Callable[[NDArray[np.float32], Ints], Regimes]
 
 
-class RegimeModel:
-    """Average linkage of results, cut where regimes end.
-
-    It also works for few results. More than 4,000 are represented by the means of 2,000 groups.
-
-    Parameters
-    ----------
-    noise : float, optional
-        Typical distance between the embeddings of two results of one regime. The tree is cut at three times that.
-        Without it, the cut lies in the widest relative gap between merge heights above twice the median
-        nearest-neighbour distance, and all is one regime if no gap reaches 1.5. That needs no unit, but misses more.
-
-    Attributes
-    ----------
-    labels_ : ndarray of int, shape (n,)
-        Regime of each result, numbered by first appearance. A lone result is a regime of its own, because an inclusion
-        may be hit by a single exposure.
-    n_regimes_ : int
-    supported_range_ : tuple of int
-        Numbers of regimes left by cuts at `HIGHEST` and `LOWEST` times `cut_`.
-    cut_ : float
-        Height of the cut; infinite if all is one regime.
-
-    Examples
-    --------
-    >>> z = np.random.default_rng(0).normal([[0, 0]] * 5 + [[9, 9]] * 5, 0.1).astype(np.float32)
-    >>> RegimeModel(noise=0.1).fit(z).n_regimes_
-    2
-    """
-
-    CUT = 3.0  # times the noise: two results of one regime are rarely farther apart
-    LOWEST, HIGHEST = 0.75, 1.4
-
-    def __init__(self, *, noise: float | None = None) -> None:
-        self.noise = noise
-
-    @one_thread
-    def fit(self, z: ArrayLike, y: None = None) -> Self:
-        """Group the results `z`, (n, e); one result is enough."""
-        z = self._z = checked(z, "embeddings")
-        if self.noise is not None and not self.noise > 0:
-            raise ValueError(f"noise must be positive, got {self.noise}")
-        cut = np.inf if self.noise is None else self.CUT * self.noise
-        tree = tree_of(z, _likely_cut(z) if self.noise is None and len(z) > EXACT else cut)
-        heights = tree.merges[:, 2]
-        if self.noise is None and len(heights):
-            cut = _gap(heights, tree.distances)
-        self.cut_, self.labels_ = cut, match_labels(tree.groups(cut), [])
-        self.n_regimes_ = int(self.labels_.max()) + 1
-        least, most = (1 + int((heights > cut * factor).sum()) for factor in (self.HIGHEST, self.LOWEST))
-        self.supported_range_ = (min(least, self.n_regimes_), max(most, self.n_regimes_))
-        return self
-
-    def predict(self, z: ArrayLike) -> Ints:
-        """Return the regime nearest on average to each result (n, e), or -1 if it is farther than the cut."""
-        mean = mean_distances(checked(z, "embeddings"), self._z, [self.labels_ == k for k in range(self.n_regimes_)])
-        return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
-
-
 def _likely_cut(z: Floats) -> float:
     """Estimate the order of magnitude of the cut from nearest-neighbour distances of a sample."""
     some = z[:: -(-len(z) // _SAMPLE)]
-    nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
-    return 3 * _FLOOR * float(np.median(nearest.min(1)))
+    return 3 * _FLOOR * _usual_distance(cdist(some, some))
+
+
+def _usual_distance(apart: Floats) -> float:
+    """Return the median distance of points from the nearest at another place, from their distances (n, n)."""
+    return float(np.median(np.where(apart > 0, apart, np.inf).min(1)))
 
 
 def mean_distances(z: Floats, others: Floats, groups: Sequence[NDArray[np.bool_] | slice]) -> Floats:
@@ -105,12 +50,12 @@ def mean_distances(z: Floats, others: Floats, groups: Sequence[NDArray[np.bool_]
 
 def _gap(heights: Floats, distances: Floats) -> float:
     """Return the middle of the widest relative gap of the merge heights, or infinity."""
-    nearest = squareform(distances) + np.diag(np.full(len(heights) + 1, np.inf))
-    first = np.searchsorted(heights, _FLOOR * np.median(nearest.min(1)))
+    heights = heights[heights > 0]  # those at one place are one
+    first = np.searchsorted(heights, _FLOOR * _usual_distance(squareform(distances)))
     above = heights[max(first - 1, 0) :]
     if len(above) < 2:
         return np.inf
-    ratio = above[1:] / np.maximum(above[:-1], np.finfo(float).tiny)
+    ratio = above[1:] / above[:-1]
     widest = ratio.argmax()
     return float(above[widest : widest + 2].mean()) if ratio[widest] >= _GAP else np.inf
 
@@ -155,13 +100,35 @@ def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> Ints:
     return np.array([name[int(label)] for label in new], dtype=np.int64)
 
 
-def find_regimes(
-    embeddings: NDArray[np.float32], previous: Ints | None = None, *, width: float | None = None
-) -> Regimes:
-    """Group many results, as `ainerd.technique.Technique.regimes` must.
+@one_thread
+def find_regimes(embeddings: ArrayLike, previous: Ints | None = None, *, width: float | None = None) -> Regimes:
+    """Group many results, as `ainerd.technique.Technique.regimes` must, by average linkage, cut where regimes end.
 
-    `width` is the distance of `embeddings` (n, d) that two results of one regime rarely exceed; without it regimes are
-    separated only by gaps. A regime that persists keeps its number in `previous` (n,), where -1 is no number yet.
+    It also works for few results. More than 4,000 are represented by the means of 2,000 groups. A lone result is a
+    regime of its own, because an inclusion may be hit by a single exposure. A further result belongs to the regime
+    nearest on average, or to none if it is farther than the cut.
+
+    Parameters
+    ----------
+    embeddings : array_like, shape (n, d)
+        One result is enough.
+    previous : ndarray of int, shape (n,), optional
+        Numbers so far, -1 for none yet: a regime that persists keeps its number. Without them regimes are numbered by
+        first appearance.
+    width : float, optional
+        Distance that two results of one regime rarely exceed, at which the tree is cut. Without it, the cut lies in the
+        widest relative gap between merge heights above twice the median nearest-neighbour distance, and all is one
+        regime if no gap reaches 1.5. That needs no unit, but misses more.
+
+    Returns
+    -------
+    Regimes
+        `supported_range` has the numbers of regimes left by cuts at `HIGHEST` and `LOWEST` times this one.
+
+    Raises
+    ------
+    ValueError
+        If there is no result, a value is not finite, or the width is not positive.
 
     Examples
     --------
@@ -169,14 +136,24 @@ def find_regimes(
     >>> find_regimes(z, width=1.0).labels
     array([0, 0, 0, 0, 1, 1, 1, 1])
     """
-    model = RegimeModel(noise=None if width is None else width / RegimeModel.CUT).fit(embeddings)
-    regimes = Regimes(
-        labels=model.labels_,
-        n_regimes=model.n_regimes_,
-        supported_range=model.supported_range_,
-        predict=model.predict,
-    )
-    return regimes if previous is None else _renamed(regimes, match_labels(model.labels_, previous), embeddings)
+    z = checked(embeddings, "embeddings")
+    if width is not None and not width > 0:
+        raise ValueError(f"width must be positive, got {width}")
+    cut = np.inf if width is None else width
+    tree = tree_of(z, _likely_cut(z) if width is None and len(z) > EXACT else cut)
+    heights = tree.merges[:, 2]
+    if width is None and len(heights):
+        cut = _gap(heights, tree.distances)
+    labels = match_labels(tree.groups(cut), [])
+    n = int(labels.max()) + 1
+    least, most = (1 + int((heights > cut * factor).sum()) for factor in (HIGHEST, LOWEST))
+
+    def predict(further: ArrayLike) -> Ints:
+        mean = mean_distances(checked(further, "embeddings"), z, [labels == k for k in range(n)])
+        return np.where(mean.min(1) <= cut, mean.argmin(1), -1)
+
+    regimes = Regimes(labels=labels, n_regimes=n, supported_range=(min(least, n), max(most, n)), predict=predict)
+    return regimes if previous is None else _renamed(regimes, match_labels(labels, previous), np.asarray(embeddings))
 
 
 def grouped(

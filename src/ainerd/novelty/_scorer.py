@@ -8,7 +8,6 @@ Learning in a Random World, 2nd ed., section 4.6), and a broad kind, such as ava
 narrow one.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -20,10 +19,12 @@ from threadpoolctl import threadpool_limits
 from ainerd.novelty._regimes import checked
 from ainerd.threads import one_thread
 
+_FOLDS = 10
+_REGULARISATION = 0.005  # added to the variances of the whitened features
 _LEAST_SPREAD = 1e-6
 _ROWS = 500  # points at a time, so that the distances need little memory
 _RUNS_PER_COMPONENT = 200
-_TOLERANCE = 0.01  # of the mean log density; ranks calibrate any density, also one that has not quite converged
+_TOLERANCE, _MOST_STEPS = 0.01, 1000  # of the mean log density; ranks calibrate any density
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,10 @@ class NoveltyScorer:
     Parameters
     ----------
     terms : mapping of str to slice, optional
-        Columns of each density, by the name used in `Verdict`; without it one density takes all columns.
+        Columns of each density, by the name used in `Verdict`: together all columns, in order. Without it one density
+        takes all columns.
     n_components : int
         Least number of Gaussians in a density; large kinds have one for each 200 runs.
-    regularisation : float
-        Added to the variances of the whitened features.
-    folds : int
-        Number of folds, at least 2.
 
     Attributes
     ----------
@@ -94,18 +92,9 @@ class NoveltyScorer:
     array([0.98, 1.  , 0.02])
     """
 
-    def __init__(
-        self,
-        *,
-        terms: Mapping[str, slice] | None = None,
-        n_components: int = 4,
-        regularisation: float = 0.005,
-        folds: int = 10,
-    ) -> None:
+    def __init__(self, *, terms: Mapping[str, slice] | None = None, n_components: int = 4) -> None:
         self.terms = terms
         self.n_components = n_components
-        self.regularisation = regularisation
-        self.folds = folds
 
     def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit densities to features (n, d) of runs of the kinds `y`, (n,); all of one kind by default.
@@ -113,7 +102,8 @@ class NoveltyScorer:
         Raises
         ------
         ValueError
-            If a kind has fewer than six runs for each component, or a value is not finite.
+            If a kind has fewer than six runs for each component, a value is not finite, the terms leave columns out, or
+            the columns of a term are the same in all runs.
         """
         import sklearn.mixture  # not for a restored scorer; before the limit, which is for libraries that are loaded
 
@@ -130,16 +120,17 @@ class NoveltyScorer:
         self.n_features_in_ = features.shape[1]
         self.n_calibration_ = len(features)
         self.terms_ = self._terms()
+        for name, columns in self.terms_.items():
+            if not np.ptp(features[:, columns], axis=0).any():
+                raise ValueError(f"the columns of term {name!r} are the same in all runs: leave them out")
         rng, fold = np.random.default_rng(0), np.empty(len(features), dtype=int)
         for number, size in enumerate(sizes):
-            fold[kinds == number] = rng.permutation(size) % self.folds
+            fold[kinds == number] = rng.permutation(size) % _FOLDS
         quick = sklearn.config_context(
             assume_finite=True, skip_parameter_validation=True
         )  # a tenth of the time of small fits
-        # the OpenMP limit is one of each thread
-        with quick, one_thread, threadpool_limits(1, "openmp"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
-            self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
+        with quick, one_thread, threadpool_limits(1, "openmp"):  # the OpenMP limit is one of each thread
+            self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(_FOLDS)]
         return self
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -153,7 +144,7 @@ class NoveltyScorer:
         """Return a scorer of these kinds and terms, with default settings, from the arrays of `state`."""
         scorer = cls(terms=terms)
         scorer.kinds_ = np.array(kinds)
-        scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(scorer.folds)]
+        scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(_FOLDS)]
         scorer.n_calibration_ = sum(runs.size for fold in scorer._folds for runs in fold.calibration)
         scorer.n_features_in_ = sum(density.mean.size for density in scorer._folds[0].densities)
         scorer.terms_ = scorer._terms()
@@ -174,8 +165,10 @@ class NoveltyScorer:
 
     def _excesses(self, features: ArrayLike) -> list[tuple[NDArray[np.float64], NDArray[np.intp]]]:
         """Return, for each fold, the excess in each term (n, terms) and the number of the nearest kind (n,)."""
-        known = self._known_width(features)
-        return [fold.excess(known) for fold in self._folds]
+        x = checked(features, "features", 2)
+        if x.shape[1] != self.n_features_in_:
+            raise ValueError(f"features must be (n, {self.n_features_in_}), got {x.shape}")
+        return [fold.excess(x) for fold in self._folds]
 
     def _p_values(self, of_folds: list[tuple[NDArray[np.float64], NDArray[np.intp]]]) -> NDArray[np.float64]:
         ranks = [fold.ranks(*of_fold) for fold, of_fold in zip(self._folds, of_folds, strict=True)]
@@ -183,15 +176,12 @@ class NoveltyScorer:
         return np.asarray((1 + stranger) / (1 + n))
 
     def _terms(self) -> dict[str, slice]:
-        """Return the terms whose columns exist."""
-        terms = self.terms or {"all": slice(0, self.n_features_in_)}
-        return {name: columns for name, columns in terms.items() if columns.start < self.n_features_in_}
-
-    def _known_width(self, features: ArrayLike) -> NDArray[np.float64]:
-        features = checked(features, "features", 2)
-        if features.shape[1] != self.n_features_in_:
-            raise ValueError(f"features must be (n, {self.n_features_in_}), got {features.shape}")
-        return features
+        """Return the terms whose columns exist; raise ValueError if they are not all columns in order."""
+        n, terms = self.n_features_in_, self.terms or {"all": slice(None)}
+        columns = {name: range(*of.indices(n)) for name, of in terms.items()}
+        if [i for of in columns.values() for i in of] != [*range(n)]:
+            raise ValueError(f"terms must be all of the {n} columns, in order, got {terms}")
+        return {name: of for name, of in terms.items() if columns[name]}
 
 
 @dataclass
@@ -294,8 +284,8 @@ class _Density:
         for kind in range(len(scorer.kinds_)):
             runs = (x[kinds == kind] - mean) @ white
             count = max(scorer.n_components, round(len(runs) / _RUNS_PER_COMPONENT))
-            mixture = GaussianMixture(count, tol=_TOLERANCE, reg_covar=scorer.regularisation, random_state=0)
-            mixtures.append(mixture.fit(runs))
+            options = {"tol": _TOLERANCE, "max_iter": _MOST_STEPS, "reg_covar": _REGULARISATION, "random_state": 0}
+            mixtures.append(GaussianMixture(count, **options).fit(runs))
         upper = np.triu_indices(white.shape[1])
         numbers = [np.full(mixture.n_components, kind) for kind, mixture in enumerate(mixtures)]
         log_weights = [np.log(mixture.weights_) for mixture in mixtures]

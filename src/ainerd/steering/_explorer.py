@@ -49,10 +49,8 @@ class Explorer(Windowed):
         Chooses the next position: ``policy(survey)`` returns a position (d,), in lengths, and the reason. See
         `ainerd.steering.POLICIES`.
     labeler : callable, optional
-        Maps embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are groups of embeddings that differ
-        by no more than `noise`; without both, exposures have no regimes.
-    noise : float, optional
-        99th percentile of the distance between exposures of one regime, from the calibrated bank.
+        Maps embeddings (n, e) to regimes (n,), -1 unassigned, such as ``lambda z: find_regimes(z, width=1.0).labels``.
+        Without it exposures have no regimes.
     travel_time : callable, optional
         Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d), without the knobs that have
         a cost. Without it, travel across the widest bound counts as one exposure, if no knob has a cost.
@@ -100,7 +98,6 @@ class Explorer(Windowed):
         knobs: Mapping[str, Knob] | None = None,
         policy: Policy = new_regimes,
         labeler: Labeler | None = None,
-        noise: float | None = None,
         travel_time: TravelTime | None = None,
         exposure_s: float | None = None,
         smallest_feature: float | None = None,
@@ -119,11 +116,16 @@ class Explorer(Windowed):
         usual = 1.0 if window.has_lengths else 0.1 * window.width
         smallest = usual if smallest_feature is None else smallest_feature
         self._beam_size = 0.1 * smallest if beam_size is None else beam_size
-        positive = {"smallest_feature": smallest, "beam_size": self._beam_size, "dose_limit": dose_limit}
         if not (np.isfinite(elongation) and elongation >= 1):
             raise ValueError(f"elongation must be 1 or more, got {elongation}")
+        if not (isinstance(dose_limit, int | np.integer) and dose_limit >= 1):
+            raise ValueError(f"dose_limit must be a whole number from 1 on, got {dose_limit!r}")
         self._elongation = elongation
-        for name, value in {**positive, "noise": noise, "exposure_s": exposure_s}.items():
+        for name, value in {
+            "smallest_feature": smallest,
+            "beam_size": self._beam_size,
+            "exposure_s": exposure_s,
+        }.items():
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
         self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
@@ -133,7 +135,7 @@ class Explorer(Windowed):
         self._motors, self._policy = travel_time, policy
         self.exposure_s = exposure_s or 1.0
         self._seed = seed
-        self._trials = Trials(window.names, labeler, noise, alpha)
+        self._trials = Trials(window.names, labeler, alpha)
 
     @property
     def window(self) -> Window:
@@ -169,7 +171,7 @@ class Explorer(Windowed):
             If no position is left that may be measured.
         """
         suggestions = []
-        for _ in range(num_points or 1):
+        for _ in range(1 if num_points is None else num_points):
             survey = self._survey()
             suggestions.append(self._propose(survey, *self._policy(survey)))
         return suggestions
@@ -201,7 +203,7 @@ class Explorer(Windowed):
         ValueError if one may not be measured.
         """
         positions = [self.window.position(self._trials.position(suggestion)) for suggestion in suggestions]
-        visited = self.window.position(self._trials.visited(pending=False))
+        visited = self._visited(pending=False)
         for position in positions:
             if (objection := self.window.objection(position)) is not None:
                 raise ValueError(objection)
@@ -213,7 +215,7 @@ class Explorer(Windowed):
                 self._survey(),
                 position,
                 str(suggestion.get("reason") or "asked for by a person"),
-                trial_id=str(suggestion.get(ID_KEY, "")),
+                trial_id=str(suggestion.get(ID_KEY) or ""),
             )
             for position, suggestion in zip(positions, suggestions, strict=True)
         ]
@@ -222,10 +224,6 @@ class Explorer(Windowed):
         """Count the positions of failed exposures as visited, so that they are not tried again."""
         for suggestion in suggestions:
             self._trials.fail(suggestion)
-
-    def withdraw(self, trial_id: str) -> None:
-        """Remove a suggestion that will not be measured."""
-        self._trials.withdraw(trial_id)
 
     def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the suggestions that are to be measured, by id, and add failed positions by the ids of theirs."""
@@ -240,7 +238,7 @@ class Explorer(Windowed):
         `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before it records the step:
         `ainerd.plans.explore` records it.
         """
-        here = self.window.position(self._trials.visited(pending=False))
+        here = self._visited(pending=False)
         chance = missed(self.window, here, self._hidden.smallest, self._elongation)
         radius = self.window.length(self._hidden.smallest)
         if self._elongation > 1:
@@ -258,14 +256,14 @@ class Explorer(Windowed):
 
     def _survey(self, *, pending: bool = True) -> Survey:
         positions, regime = self._trials.labelled()
-        visited = self.window.position(self._trials.visited(pending=pending))
+        visited = self._visited(pending=pending)
         own, own_new = self._trials.unsure(self.window, self._hidden.smallest)
         theirs = self._open_candidates(visited)
         p = np.array([candidate.p for _, candidate in theirs])
         return Survey(
             hidden=self._hidden,
             visited=visited,
-            labelled=self.window.position(positions),
+            labelled=self.window.places(positions),
             regime=regime,
             spots=np.vstack([own, *(place[None] for place, _ in theirs)]),
             chance=np.append(own_new, chance_new(p)),
@@ -278,6 +276,9 @@ class Explorer(Windowed):
             seed=self._seed,
         )
 
+    def _visited(self, *, pending: bool) -> NDArray[np.float64]:
+        return self.window.places(self._trials.visited(pending=pending))
+
     def _open_candidates(self, visited: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], Candidate]]:
         """Return the candidates, with their positions in lengths, that may be measured and were not visited."""
         window, near, candidates = self.window, SURELY * self._hidden.smallest, []
@@ -289,11 +290,7 @@ class Explorer(Windowed):
         return candidates
 
     def _propose(
-        self,
-        survey: Survey,
-        position: NDArray[np.float64],
-        reason: str,
-        trial_id: str = "",
+        self, survey: Survey, position: NDArray[np.float64], reason: str, trial_id: str = ""
     ) -> dict[str, Any]:
         named = self.window.named(position)
         trial_id, terms = self._trials.propose(np.array([*named.values()]), trial_id), survey.terms(position)

@@ -38,17 +38,15 @@ def missed(window: "Window", positions: Floats, radius: float, elongation: float
     if not len(centres):
         return 0.0
     tree, n_free = cKDTree(positions), int((~window.is_apart).sum())
-    if elongation == 1 or n_free < 2:
-        share = float((tree.query(centres)[0] > radius).mean())
-    else:
-        wide = radius * elongation ** (-1 / n_free)
-        long = wide * elongation
-        near = tree.query_ball_point(centres, long)
-        of = np.repeat(np.arange(len(centres)), [len(each) for each in near])
-        apart = positions[np.concatenate([np.empty(0, int), *near]).astype(int)] - centres[of]
-        along = np.square((apart * directions[of]).sum(1))
-        hit = (np.square(apart).sum(1) - along) / wide**2 + along / long**2 <= 1
-        share = 1 - len(np.unique(of[hit])) / len(centres)
+    wide = radius if n_free < 2 else radius * elongation ** (-1 / n_free)
+    long = wide if n_free < 2 else wide * elongation
+    nearest = tree.query(centres)[0]
+    hit = nearest <= wide
+    for i in np.flatnonzero((nearest > wide) & (nearest <= long)):
+        apart = positions[tree.query_ball_point(centres[i], long)] - centres[i]
+        along = np.square(apart @ directions[i])
+        hit[i] = ((np.square(apart).sum(1) - along) / wide**2 + along / long**2 <= 1).any()
+    share = float((~hit).mean())
     return min(share + 2 * float(np.sqrt(share * (1 - share) / len(centres))), 1.0)
 
 
@@ -61,7 +59,7 @@ def surely_hit(window: "Window", positions: Floats) -> float:
     nodes = window.nodes[window.allowed]
     if not len(positions) or not len(nodes):
         return np.inf if len(nodes) else 0.0
-    radius = float(cKDTree(positions).query(nodes)[0].max() + window.half_diagonal)
+    radius = float(cKDTree(positions).query(nodes)[0].max() + float(np.linalg.norm(window.cell)) / 2)
     if radius == 0:  # each value of all knobs was visited
         return 0.0
     last = 10.0 ** (np.floor(np.log10(radius)) - 1)  # it is shown with two digits, and must not be rounded down

@@ -87,12 +87,7 @@ def raster(survey: Survey) -> tuple[Floats, str]:
     return _first_open(survey, blocks, "the next point of a raster")
 
 
-POLICIES: dict[str, Policy] = {
-    "new_regimes": new_regimes,
-    "levels": levels,
-    "sobol": sobol,
-    "raster": raster,
-}
+POLICIES: dict[str, Policy] = {policy.__name__: policy for policy in (new_regimes, levels, sobol, raster)}
 BLOCK, BLOCKS = 256, 64  # points of a sequence that are tried
 IN_CELL = 64  # places in a wide cell that are compared
 
@@ -163,10 +158,14 @@ def _reason(survey: Survey, node: int) -> str:
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:
-    """Return the first of the points (n, d) on the unit cube that is open and was not visited, and the reason."""
+    """Return the first of the points (n, d) on the unit cube that is open and was not visited, and the reason.
+
+    A readback closer than half the beam is of the same place.
+    """
     for points in blocks:
         positions = survey.window.spread(points)
-        open_ = np.flatnonzero(survey.may_measure(positions) & (survey.places.query(positions)[0] > 1e-9))
+        is_new = survey.places.query(positions)[0] > survey.beam_size / 2
+        open_ = np.flatnonzero(survey.may_measure(positions) & is_new)
         if open_.size:
             return positions[open_[0]], reason
     raise ValueError(NO_PLACE)

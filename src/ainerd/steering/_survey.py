@@ -151,7 +151,7 @@ class SampleMap:
 
     Examples
     --------
-    >>> explorer = Explorer({"sample_x": (0, 10)}, noise=1.0)
+    >>> explorer = Explorer({"sample_x": (0, 10)}, labeler=lambda z: (z[:, 0] > 5).astype(int))
     >>> points = explorer.register_suggestions([{"sample_x": x} for x in (1.0, 2.0, 8.0, 9.0)])
     >>> explorer.ingest([{"_id": p["_id"], "embedding": np.full(2, 9.0 * (p["sample_x"] > 5))} for p in points])
     >>> belief = explorer.map()
@@ -219,7 +219,8 @@ class Survey:
 
     def may_measure(self, positions: Floats) -> NDArray[np.bool_]:
         """Whether positions (n, d) can be reached, are not excluded, and below the dose limit."""
-        last, _ = self.places.query(positions, [self.dose_limit])  # infinite where fewer were visited
+        most = min(self.dose_limit, len(self.visited) + 1)
+        last, _ = self.places.query(positions, [most])  # infinite where fewer were visited
         may_take_more = last[:, 0] >= (1 - 1e-6) * self.beam_size
         may_go = self.window.inside(positions) & self.window.onward(positions, self.visited)
         return np.asarray(may_go & self.window.free(positions) & may_take_more)
@@ -294,11 +295,6 @@ class Survey:
         return self.travel_to(self.window.nodes)
 
     @property
-    def missed(self) -> float:
-        """Upper limit of the chance that no exposure hits a region of the smallest radius."""
-        return missed(self.window, self.visited, self.hidden.smallest, self.elongation)
-
-    @property
     def map(self) -> SampleMap:
         """Belief over position."""
         window = self.window
@@ -312,9 +308,8 @@ class Survey:
     def terms(self, position: Floats) -> dict[str, float]:
         """Return the terms of `Explorer.suggest` at a position (d,)."""
         node = self.window.nearest_node(position[None])[0]
-        empty = np.linalg.norm(self.visited - position, axis=1).min(
-            initial=np.linalg.norm(np.ptp(self.window.nodes, 0))
-        )
+        away = np.linalg.norm(self.visited - position, axis=1)
+        empty = away.min() if away.size else np.linalg.norm(np.ptp(self.window.nodes, 0))
         travel = float(self.travel_to(position[None])[0])
         return {
             "unexplored": float(-np.expm1(-self.inclusions[node])),
@@ -323,7 +318,7 @@ class Survey:
             "layer": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
-            "missed": self.missed,
+            "missed": missed(self.window, self.visited, self.hidden.smallest, self.elongation),
         }
 
     def travel_to(self, positions: Floats) -> Floats:

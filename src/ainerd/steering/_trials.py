@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from ainerd.steering._window import Window
 from ainerd.technique import is_novel
@@ -79,19 +77,6 @@ class RowsById:
         self._columns[name][:] = values
 
 
-def regimes_at(noise: float, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Group embeddings (n, e) that do not differ by more than the noise, (n,), numbered by first appearance.
-
-    Average linkage, cut at `noise`, the 99th percentile of the distance between exposures of one regime. A cut at the
-    calibrated noise finds small regimes that a cut relative to the measured distances does not.
-    """
-    if len(embeddings) < 2:
-        return np.zeros(len(embeddings), dtype=np.int64)
-    groups = fcluster(linkage(pdist(embeddings), "average"), noise, "distance")
-    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-    return first.argsort().argsort()[inverse]
-
-
 BACK = 8  # exposures over which the regimes must not change
 SETTLED = 0.95  # adjusted Rand index of the labels then and now
 RISK = 0.05  # chance of a missed region that is accepted
@@ -107,6 +92,8 @@ class Stability:
         """Record ids and labels (n,) of all measured exposures, in the order of measurement."""
         if self._past and len(labels) < len(self._past[-1][1]):
             self._past.clear()
+        if self._past and len(labels) == len(self._past[-1][1]):
+            del self._past[-1]  # the same exposures with other labels
         self._past.append((ids, labels))
         while len(self._past) > 1 and len(self._past[1][1]) <= len(labels) - BACK:
             del self._past[0]
@@ -187,11 +174,11 @@ _PENDING: Mapping[str, NDArray[Any]] = {
 class Trials:
     """Positions that are to be measured, were measured, or failed, by id, in the order of their last change.
 
-    Labeler, noise and alpha are those of `Explorer`.
+    Labeler and alpha are those of `Explorer`.
     """
 
-    def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
-        self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha
+    def __init__(self, names: Sequence[str], labeler: Labeler | None, alpha: float) -> None:
+        self._names, self._labeler, self._alpha = tuple(names), labeler, alpha
         self._rows, self.stability = RowsById(), Stability()
         empty = {name: values[:0] for name, values in _PENDING.items()}
         self._rows.add([], position=np.empty((0, len(self._names))), **empty)
@@ -225,10 +212,6 @@ class Trials:
         if trial_id not in self._rows:
             self._rows.add([trial_id], position=self.position(suggestion)[None], **_PENDING)
         self._rows.add([trial_id], failed=[not self._rows.of(trial_id, "is_measured")])
-
-    def withdraw(self, trial_id: str) -> None:
-        """Remove a suggestion."""
-        self._rows.remove([trial_id])
 
     def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the positions that are to be measured, by id, and add those that failed."""
@@ -265,7 +248,7 @@ class Trials:
         An exposure stands alone if no other has its regime, and none was taken, or is to be taken, within `radius`.
         Positions and radius are in lengths.
         """
-        chosen, position = self._novel, window.position(self._rows["position"])
+        chosen, position = self._novel, window.places(self._rows["position"])
         if not chosen.size:
             return position[:0], np.empty(0)
         _, of, count = np.unique(self._rows["label"], return_inverse=True, return_counts=True)
@@ -327,27 +310,22 @@ class Trials:
             if point.get("embedding") is None:
                 raise ValueError(f"point {trial_id!r} has no embedding: give NaN if the exposure failed")
             embedding = np.asarray(point["embedding"], dtype=np.float32)
-            if embedding.ndim != 1 or size not in (None, embedding.size):
+            failed = bool(np.isnan(embedding).all())
+            if not failed and (embedding.ndim != 1 or size not in (None, embedding.size)):
                 others = "(e,)" if size is None else size
                 raise ValueError(f"embedding of point {trial_id!r} has shape {embedding.shape}, others have {others}")
-            size = embedding.size
-            embeddings.append(embedding)
-        return np.stack(embeddings)
+            size = size if failed else embedding.size
+            embeddings.append(None if failed else embedding)
+        return np.stack([np.full(size or 1, np.nan, np.float32) if each is None else each for each in embeddings])
 
     def _relabel(self) -> None:
         is_measured = self._rows["is_measured"]
-        if not is_measured.any():
-            return
         z = self._rows["embedding"][is_measured]
-        labels = np.full(len(z), -1)
-        if self._labeler is not None:
-            labels = np.asarray(self._labeler(z))
-            if labels.shape != (len(z),):
-                raise ValueError(
-                    f"labeler must give a regime for each of the {len(z)} embeddings, got shape {labels.shape}"
-                )
-        elif self._noise is not None:
-            labels = regimes_at(self._noise, z)
+        labels = np.full(len(z), -1) if self._labeler is None else np.asarray(self._labeler(z))
+        if labels.shape != (len(z),):
+            raise ValueError(
+                f"labeler must give a regime for each of the {len(z)} embeddings, got shape {labels.shape}"
+            )
         label = self._rows["label"].copy()
         label[is_measured] = labels
         self._rows.give("label", label)

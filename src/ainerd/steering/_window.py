@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.knobs import READBACK, Knob, lengths
+from ainerd.knobs import Knob, lengths
 from ainerd.words import amount, place
 
 if TYPE_CHECKING:
@@ -79,11 +79,6 @@ class Window:
         sides = (self.high - self.low) / [len(x) for x in self.axes]
         return np.where([values.size > 0 for values in self._values], 0.0, sides)
 
-    @property
-    def half_diagonal(self) -> float:
-        """Half of the diagonal of a cell."""
-        return float(np.linalg.norm(self.cell)) / 2
-
     def spread(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return points (n, d) on the unit cube as positions in lengths; a knob with values takes the nearest below."""
         positions: NDArray[np.float64] = self.low + unit * (self.high - self.low)
@@ -118,14 +113,14 @@ class Window:
         """Return whether positions lie ahead of the visited ones along the knobs that go one way, and near them."""
         ahead, near = np.ones((2, len(positions)), dtype=bool)
         for k, name in enumerate(self.names):
-            direction = self.knobs[name].direction if name in self.knobs else "any"
-            if direction == "any":
+            knob = self.knobs.get(name)
+            if knob is None or knob.direction == "any":
                 continue
-            sign, start = (1, self.low[k]) if direction == "up" else (-1, self.high[k])
+            sign, start = (1, self.low[k]) if knob.direction == "up" else (-1, self.high[k])
             reached = (sign * visited[:, k]).max(initial=sign * start)
             step = sign * positions[:, k] - reached
             nodes = sign * self.axes[k] - reached
-            slack = READBACK * (self.high[k] - self.low[k])
+            slack = knob.slack / self.scale[k]
             ahead &= step >= -slack
             near &= step <= max(1.0, nodes[nodes > slack].min(initial=np.inf)) + slack
         return ahead, near
@@ -177,12 +172,23 @@ class Window:
 
     def named(self, position: NDArray[np.float64]) -> dict[str, float]:
         """Return a position (d,) by name, in the units of the knobs; a knob with values has the nearest of them."""
-        coordinates = zip(self.names, position * self.scale, self._values, strict=True)
+        at = self.coordinates(position)
+        if self.inside(position[None])[0]:
+            at = at.clip(*self._limits.T)  # rounding may leave the limits
+        coordinates = zip(self.names, at, self._values, strict=True)
         return {name: float(v[np.abs(v - x).argmin()] if v.size else x) for name, x, v in coordinates}
 
     def position(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return coordinates, (…, d) in the units of the knobs, as positions in lengths."""
         return coordinates / self.scale
+
+    def places(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return readbacks, (n, d) in the units of the knobs, as positions: of samples that lie apart the nearest."""
+        positions = self.position(coordinates)
+        for k in np.flatnonzero(self.is_apart):
+            values, x = np.array(self.knobs[self.names[k]].values) / self.scale[k], positions[:, k]
+            positions[:, k] = np.where(np.isnan(x), x, values[np.abs(x[:, None] - values).argmin(1)])
+        return positions
 
     def coordinates(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return positions, (…, d) in lengths, in the units of the knobs."""
@@ -198,12 +204,16 @@ class Window:
 
     def _axes(self, width: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Return the coordinates of the nodes along each knob: its values, or the centres of cells."""
-        free = np.array([not x.size for x in self._values])
-        n_free = int(np.count_nonzero(free))
         n_values: int = math.prod(max(int(x.size), 1) for x in self._values)
-        for_free: float = max(NODES / n_values, float(FEWEST**n_free))
-        cell = (width[free].prod() / for_free) ** (1 / max(n_free, 1))
-        counts = np.maximum(np.round(width / cell), 1).astype(int)
+        counts, wide = np.ones(len(width), dtype=int), np.array([not x.size for x in self._values])
+        while wide.any():
+            n_wide = int(np.count_nonzero(wide))
+            cell = (width[wide].prod() / max(NODES / n_values, float(FEWEST**n_wide))) ** (1 / n_wide)
+            counts = np.maximum(np.round(width / cell), 1).astype(int)
+            narrow = wide & (width < cell / 2)  # such a knob has one node, and leaves more to the others
+            if not narrow.any():
+                break
+            wide &= ~narrow
         return [
             values / scale if values.size else low + w * (np.arange(n) + 0.5) / n
             for values, scale, low, w, n in zip(self._values, self.scale, self.low, width, counts, strict=True)
@@ -226,6 +236,7 @@ class Windowed:
     Attributes
     ----------
     window : Window
+        It may be set: results stay known.
     takes_back : bool
         Whether it can withdraw a suggestion and choose again.
     exposure_s : float
@@ -246,22 +257,5 @@ class Windowed:
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator. They may be set: results stay known."""
+        """Limits of each actuator."""
         return self.window.bounds
-
-    @bounds.setter
-    def bounds(self, bounds: Box) -> None:
-        self.window = self.window.changed(bounds, self.window.excluded)
-
-    @property
-    def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Boxes that are never suggested. They may be set: an empty list lifts all."""
-        return list(self.window.excluded)
-
-    @excluded.setter
-    def excluded(self, regions: Sequence[Box]) -> None:
-        self.window = self.window.changed(self.bounds, regions)
-
-    def exclude(self, region: Box) -> None:
-        """Exclude a box, which has limits by the actuators' names. An actuator without limits is not restricted."""
-        self.excluded = [*self.window.excluded, dict(region)]

@@ -4,8 +4,8 @@ The kernels do not depend on the detector or on noise. The simulated devices dra
 draws maps.
 """
 
-from ainerd_xpcs.dynamics._corpus import DIRECTIONS, Statistics, clean_exposure, known_maps, nearest_covariances, noisy
-from ainerd_xpcs.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
+from ainerd_xpcs.dynamics._corpus import DIRECTIONS, clean_exposure, known_maps, nearest_covariances, noisy
+from ainerd_xpcs.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw, log_uniform
 from ainerd_xpcs.dynamics._kernels import (
     Domains,
     Dynamics,
@@ -21,26 +21,7 @@ from ainerd_xpcs.dynamics._kernels import (
 from ainerd_xpcs.dynamics._mechanisms import MECHANISMS, ordinary
 
 __all__ = [
-    "DIRECTIONS",
-    "Statistics",
-    "clean_exposure",
-    "known_maps",
-    "nearest_covariances",
-    "ordinary",
-    "noisy",
-    "FAMILIES",
-    "HELD_OUT",
-    "KNOWN",
-    "MECHANISMS",
-    "Domains",
-    "Dynamics",
-    "Sheared",
-    "clock",
-    "draw",
-    "g1",
-    "g1_moving",
-    "g1_squared",
-    "phase",
-    "rate_factor",
-    "reduced_g1_squared",
-]
+    "DIRECTIONS", "FAMILIES", "HELD_OUT", "KNOWN", "MECHANISMS", "Domains", "Dynamics", "Sheared", "clean_exposure",
+    "clock", "draw", "g1", "g1_moving", "g1_squared", "known_maps", "log_uniform", "nearest_covariances", "noisy",
+    "ordinary", "phase", "rate_factor", "reduced_g1_squared",
+]  # fmt: skip

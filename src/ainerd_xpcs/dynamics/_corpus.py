@@ -3,8 +3,6 @@
 Only families in `ainerd_xpcs.dynamics.KNOWN` are drawn, so that the others remain novel.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -46,42 +44,6 @@ def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArr
     at, weights = np.polynomial.legendre.leggauss(8 if dynamics.is_heterodyne else 1)
     maps = (reduced_g1_squared(dynamics, 1.0, SIZE, phi + 10 * at) for phi in np.asarray(phi_deg))
     return np.stack([np.tensordot(weights / 2, in_bin, 1) for in_bin in maps]).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Counting statistics of n exposures, (n,): frames, photons per pixel and frame, pixels per bin, contrast beta.
-
-    Examples
-    --------
-    >>> statistics = Statistics.draw(500, np.random.default_rng(0))
-    >>> (statistics.counts > 0).all(), statistics.n_pixels.min() > 64  # as `noisy` takes them
-    (np.True_, np.True_)
-    """
-
-    n_frames: NDArray[np.float64]
-    counts: NDArray[np.float64]
-    n_pixels: NDArray[np.int64]
-    contrast: NDArray[np.float64]
-
-    RANGES = {
-        "n_frames": (500, 5000),
-        "photons_per_pixel": (50, 2500),
-        "n_pixels": (150, 5000),
-        "contrast": (0.05, 0.35),
-    }
-
-    @classmethod
-    def draw(cls, n: int, rng: np.random.Generator) -> "Statistics":
-        """Draw from `RANGES`: contrast uniform, the others log-uniform; photons are per exposure."""
-
-        def log_uniform(low: float, high: float) -> NDArray[np.float64]:
-            return np.exp(rng.uniform(np.log(low), np.log(high), n))
-
-        frames = log_uniform(*cls.RANGES["n_frames"])
-        counts = log_uniform(*cls.RANGES["photons_per_pixel"]) / frames
-        pixels = log_uniform(*cls.RANGES["n_pixels"]).astype(np.int64)
-        return cls(frames, counts, pixels, rng.uniform(*cls.RANGES["contrast"], n))
 
 
 def noisy(
@@ -135,6 +97,8 @@ def noisy(
             f"n_pixels must exceed {size}, got {pixels.min():g}: a smaller bin has no full-rank statistics"
         )
     photons = np.broadcast_to(np.asarray(n_frames, dtype=np.float64) * np.asarray(counts), n)
+    if not (photons > 0).all():
+        raise ValueError(f"n_frames and counts must be positive, got {n_frames!r} and {counts!r}")
     one = np.eye(size, dtype=np.float32)
     of_one = one if shared is None else shared.astype(np.float32)
     # float16 values in the bank may not be positive definite
@@ -151,7 +115,7 @@ def noisy(
         factor = lower @ bartlett
         np.matmul(factor, factor.swapaxes(-1, -2), out=maps[i])
         maps[i] /= pixels[i]
-        maps[i] += 1 - shot[min(i, len(shot) - 1)]
+        maps[i] += 1 - shot[i]
     return maps
 
 

@@ -15,7 +15,13 @@ Family = Callable[[np.random.Generator], dict[str, Any]]
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw a number whose logarithm is uniform."""
+    """Draw a number whose logarithm is uniform.
+
+    Examples
+    --------
+    >>> 1 <= log_uniform(np.random.default_rng(0), 1, 1000) <= 1000
+    True
+    """
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 

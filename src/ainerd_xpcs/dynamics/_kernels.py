@@ -357,13 +357,6 @@ class Sheared:
         t = np.asarray(t_s, dtype=float)
         return t if self.rest_s == inf else -self.rest_s * np.expm1(-t / self.rest_s)
 
-    def g1_squared(self, t_s: ArrayLike, phi_deg: ArrayLike) -> NDArray[np.float64]:
-        """Return |g1|² (n_phi, T, T) between times (T,) at azimuths (n_phi,)."""
-        s, flowed = clock(self.relaxation, t_s), self.flowed_s(t_s)
-        along = np.cos(np.deg2rad(np.atleast_1d(np.asarray(phi_deg, dtype=float)) - self.along_deg))
-        apart = self.shear_rad_s * np.abs(flowed[:, None] - flowed) * along[:, None, None]
-        return (g1_moving(self.relaxation, s[:, None], s) * np.sinc(apart / 2 / np.pi)) ** 2
-
 
 @dataclass(frozen=True, kw_only=True)
 class Domains:
@@ -392,7 +385,6 @@ class Domains:
     jump: float
 
     static = 0.0
-    is_heterodyne = False
 
     @property
     def parts(self) -> tuple[tuple[float, Dynamics], ...]:

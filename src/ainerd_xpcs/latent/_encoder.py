@@ -22,7 +22,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.latent._grid import (
     MAP_SIZE,
-    ROWS,
     SIZE,
     WEIGHT,
     block_mean,
@@ -83,12 +82,12 @@ class Encoder(ABC):
         model : str or Path
             "run" (the default), "pca" or "ours", all shipped, or a file: ``.safetensors`` written by ``ainerd train``,
             or ``.pth`` with the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun.
-            15, 5945, 2024), or one of ``ainerd train paper``.
+            15, 5945, 2024).
 
         Raises
         ------
         ModelError
-            If the file is missing, damaged or not a model.
+            If the file is missing, damaged or not a model, or if its tensors do not fit this version of ainerd.
         """
         path = SHIPPED / f"{model}.safetensors" if model in MODELS else Path(model)
         if path.suffix == ".safetensors":
@@ -97,8 +96,18 @@ class Encoder(ABC):
 
             if model == "ours":
                 return LearnedEncoder.shipped()
-            readers = {"learned": LearnedEncoder.read, "run": RunEncoder.read}
-            return readers.get(kind_of(path), PcaEncoder.read)(path)
+            readers = {"pca": PcaEncoder.read, "learned": LearnedEncoder.read, "run": RunEncoder.read}
+            if (kind := kind_of(path)) not in readers:
+                raise ModelError(f"{path}: of kind {kind!r}, which is no encoder; give a file of 'ainerd train'")
+            try:
+                with np.errstate(all="ignore"):
+                    encoder = readers[kind](path)
+                    encoder.encode_run(np.ones((1, SIZE, SIZE)))
+            except ModelError:
+                raise
+            except (ValueError, TypeError, IndexError):
+                raise ModelError(f"{path}: its tensors do not fit each other, or this version of ainerd") from None
+            return encoder
         if path.suffix == ".pth":
             try:
                 from ainerd_xpcs.latent._published import PublishedEncoder
@@ -147,15 +156,23 @@ class Encoder(ABC):
         Raises
         ------
         ValueError
-            If the shapes do not fit.
+            If there are no bins, the shapes do not fit, a latent vector is not finite, or weights are negative, not
+            finite or all 0.
         """
         z = self._checked_latent(z)
+        if not len(z):
+            raise ValueError("a point needs the latent vector of at least one bin")
         for name, values in {"phi": phi, "weights": weights}.items():
             if values is not None and np.shape(values) != (len(z),):
                 raise ValueError(f"{name} must have a number for each of {len(z)} bins, got {np.shape(values)}")
         even = 360 / len(z) * (np.arange(len(z)) + 0.5)
         azimuths = np.asarray(even if phi is None else phi, dtype=np.float64)
-        return self._point(z, azimuths, None if weights is None else np.asarray(weights, dtype=float))
+        if weights is None:
+            return self._point(z, azimuths, None)
+        weights = np.asarray(weights, dtype=float)
+        if not (weights.min() >= 0 and 0 < weights.sum() < np.inf):
+            raise ValueError(f"weights must be finite, not negative, and not all 0, got {weights}")
+        return self._point(z, azimuths, weights)
 
     def decode(self, z: ArrayLike, *, size: int = MAP_SIZE) -> Singles:
         """Decode latent vectors (n, n_latent) to C2 maps (n, size, size) of baseline 1; `size` is 256 or 64."""
@@ -171,8 +188,10 @@ class Encoder(ABC):
 
     def _checked_latent(self, z: ArrayLike) -> Singles:
         z = np.asarray(z, dtype=np.float32)
-        if z.ndim != 2 or not len(z) or z.shape[1] != self.n_latent:
+        if z.ndim != 2 or z.shape[1] != self.n_latent:
             raise ValueError(f"latent vectors must be (n, {self.n_latent}) for {self.name}, got {z.shape}")
+        if not np.isfinite(z).all():
+            raise ValueError("latent vectors hold values that are not finite; leave empty bins out")
         return z
 
     def _checked(self, maps: ArrayLike) -> Singles:
@@ -268,20 +287,18 @@ class PcaEncoder(Encoder):
     ((1, 16), np.True_)
     """
 
+    name = "pca"
     sizes = (MAP_SIZE, SIZE)
 
-    def __init__(self, mean: Singles, components: Singles, *, name: str = "pca", sha256: str = "") -> None:
-        self.mean, self.components, self.name, self.sha256 = mean, components, name, sha256
+    def __init__(self, mean: Singles, components: Singles, *, sha256: str = "") -> None:
+        self.mean, self.components, self.sha256 = mean, components, sha256
         self.n_latent = len(components)
 
     @classmethod
     def read(cls, path: Path) -> "PcaEncoder":
         """Read the file; raise `ModelError`."""
         tensors, _ = read_weights(path, "pca", {"components": 2, "mean": 1})
-        mean, components = tensors["mean"], tensors["components"]
-        if mean.shape != ROWS.shape or components.shape[1:] != ROWS.shape:
-            raise ModelError(f"{path}: made for another map size (mean {mean.shape}, components {components.shape})")
-        return cls(mean, components, sha256=digest(path))
+        return cls(tensors["mean"], tensors["components"], sha256=digest(path))
 
     def _encode(self, maps: Singles) -> Singles:
         return np.asarray(np.matmul(weighted(block_mean(maps) - 1) - self.mean, self.components.T))

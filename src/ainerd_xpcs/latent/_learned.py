@@ -38,7 +38,7 @@ from ainerd_xpcs.latent._grid import (
     interpolate,
     weighted,
 )
-from ainerd_xpcs.latent._weights import SHIPPED, ModelError, Tensors, digest, read_weights, run_tower, tower_ranks
+from ainerd_xpcs.latent._weights import SHIPPED, Tensors, digest, read_weights, run_tower, tower_ranks
 
 Singles = NDArray[np.float32]
 
@@ -104,10 +104,7 @@ class LearnedEncoder(Encoder):
     @classmethod
     def read(cls, path: Path) -> "LearnedEncoder":
         """Read the file; raise `ModelError`."""
-        tensors, _ = read_weights(path, "learned", RANKS)
-        if tensors["mean"].shape != ROWS.shape or tensors["detail"].shape != (N_DETAIL, ROWS.size):
-            raise ModelError(f"{path}: made for another map size or another number of components")
-        return cls(tensors, sha256=digest(path))
+        return cls(read_weights(path, "learned", RANKS)[0], sha256=digest(path))
 
     @staticmethod
     @cache

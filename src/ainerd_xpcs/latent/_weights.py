@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def digest(path: Path) -> str:
 def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], recipe: Mapping[str, Any]) -> None:
     """Write tensors with the recipe that made them; `recipe["kind"]` names the kind of file.
 
-    The bytes depend on the content alone.
+    The bytes depend on the content alone. The file is whole or not there: one that it replaces is kept until then.
 
     Examples
     --------
@@ -63,7 +64,12 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], recipe: Mappi
     metadata = {_KEY: json.dumps(recipe, sort_keys=True)}
     # save() writes the memory of an array and ignores its strides.
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    path.write_bytes(save(contiguous, metadata))
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(save(contiguous, metadata))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def kind_of(path: Path) -> str:
@@ -118,7 +124,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[s
     """
     tensors, recipe = _read(path)
     if recipe.get("kind") != kind:
-        raise ModelError(f"{path}: not an ainerd {kind} file; write one with 'ainerd train'")
+        raise ModelError(f"{path}: of kind {recipe.get('kind')!r}, where an ainerd file of kind {kind!r} is expected")
     return tensors, recipe
 
 

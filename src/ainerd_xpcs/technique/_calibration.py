@@ -183,16 +183,12 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def _write_cached(path: Path, tensors: dict[str, NDArray[Any]], recipe: dict[str, Any]) -> None:
     """Write tensors to the cache and remove the files unused for longest; a failure is logged."""
-    part = path.with_suffix(f".{os.getpid()}")
     try:
-        write_weights(part, tensors, {**recipe, "digest": _digest(tensors)})
-        part.replace(path)
+        write_weights(path, tensors, {**recipe, "digest": _digest(tensors)})
         for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-_MOST_FILES]:
             old.unlink()
     except OSError as error:
         logger.info("the calibration is not cached: %s", error)
-        with suppress(OSError):
-            part.unlink()
 
 
 @cache

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import read_section
 from ainerd.jobs import doing
-from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
+from ainerd.novelty import NoveltyScorer, find_regimes
 from ainerd.technique import (
     AnalysisError,
     Common,
@@ -137,7 +137,7 @@ class RheoXPCS(Technique):
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
         self.cycles = CyclesSettings() if cycles is None else cycles
         self.shear_rate = shear_rate
-        self.regime_width = RegimeModel.CUT * encoder.scatter
+        self.regime_width = 3.0 * encoder.scatter  # two exposures of one regime are rarely farther apart
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None

@@ -1,5 +1,6 @@
 """The linear encoder, and refusals common to all encoders."""
 
+import resource
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from scipy.ndimage import zoom
 from sklearn.decomposition import PCA
 
 from ainerd_xpcs.dynamics import known_maps
-from ainerd_xpcs.latent import Encoder, ModelError, PcaEncoder, write_weights
+from ainerd_xpcs.latent import SHIPPED, Encoder, ModelError, PcaEncoder, read_tensors, write_weights
 from ainerd_xpcs.latent.training import PcaFit
 
 
@@ -109,7 +110,8 @@ def test_a_bad_file_is_named(suffix, content, tmp_path):
 
 def test_a_foreign_file_is_named(encoder, tmp_path):
     for name, tensors, recipe in (
-        ("bank", {"g1_squared": np.zeros((1, 2080))}, {"kind": "bank"}),
+        ("of kind 'bank', which is no encoder", {"g1_squared": np.zeros((1, 2080))}, {"kind": "bank"}),
+        ("of kind '', which is no encoder", {"g1_squared": np.zeros((1, 2080))}, {}),
         ("tensors", {"mean": encoder.mean}, {"kind": "pca"}),
         ("size", {"mean": np.zeros(10), "components": np.zeros((4, 10))}, {"kind": "pca"}),
         ("nan", {"mean": encoder.mean * np.nan, "components": encoder.components}, {"kind": "pca"}),
@@ -118,8 +120,56 @@ def test_a_foreign_file_is_named(encoder, tmp_path):
         write_weights(path, tensors, recipe)
         with pytest.raises(ModelError, match=name):
             Encoder.load(path)
+    with pytest.raises(ModelError, match="of kind 'pca', where an ainerd file of kind 'bank' is expected"):
+        read_tensors(tmp_path / "nan.safetensors", "bank")
     with pytest.raises(ModelError, match="no such model"):
         Encoder.load("umap")
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "name", "recipe"),
+    [
+        ("pca", "pca", "mean", {}), ("ours", "learned", "basis", {}), ("ours", "learned", "detail", {}),
+        ("ours", "learned", "encoder.0.weight", {}), ("run", "run", "low", {}), ("run", "run", "point.0.weight", {}),
+        ("run", "run", "", {"scatter": None}), ("run", "run", "", {"scatter": "wide"}),
+    ],
+)  # fmt: skip
+def test_a_file_whose_tensors_do_not_fit_is_named(tmp_path, file, kind, name, recipe):
+    tensors, given = read_tensors(SHIPPED / f"{file}.safetensors", kind)
+    if name:
+        tensors[name] = tensors[name][:5]
+    write_weights(tmp_path / "odd.safetensors", tensors, given | recipe)
+    with pytest.raises(ModelError, match="odd.safetensors: its tensors do not fit each other, or this version"):
+        Encoder.load(tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize("model", ["pca", "run"])
+def test_bins_without_numbers_have_no_point(model):
+    encoder = Encoder.load(model)
+    z = np.zeros((3, encoder.n_latent))
+    for weights in (np.zeros(3), [1.0, np.nan, 1.0], [2.0, -1.0, 1.0], [1.0, np.inf, 1.0]):
+        with pytest.raises(ValueError, match="weights must be finite, not negative, and not all 0"):
+            encoder.point(z, weights=weights)
+    z[1, 3] = np.nan
+    with pytest.raises(ValueError, match="latent vectors hold values that are not finite"):
+        encoder.point(z)
+    with pytest.raises(ValueError, match="at least one bin"):
+        encoder.point(z[:0])
+    nothing = np.empty((0, 64, 64), np.float32)
+    assert encoder.decode(encoder.encode(nothing)).shape == encoder.denoise(nothing).shape == (0, 256, 256)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    write_weights(path, {"mean": np.arange(3.0)}, {"kind": "mine"})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # as on a full disk
+    try:
+        with pytest.raises(OSError):
+            write_weights(path, {"mean": np.zeros(10_000)}, {"kind": "mine"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read_tensors(path, "mine")[0]["mean"].tolist() == [0, 1, 2] and [*tmp_path.iterdir()] == [path]
 
 
 def test_torch_is_not_imported_at_run_time():

@@ -1,10 +1,14 @@
 """Training continues after an interruption, and learns no held-out mechanism."""
 
+import io
+
 import numpy as np
 import pytest
+import torch
 
 from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, ModelError, from_triangle, training
+from ainerd_xpcs.latent.training._pca import STATISTICS, drawn_statistics
 from ainerd_xpcs.latent.training._simulated import TEXTURES, Truths, composed, examples, speckled, truth
 
 SMALL_BATCH = 50  # truths in a step: a step of 160 takes seconds where bfloat16 is emulated
@@ -116,6 +120,45 @@ def test_interrupted_training_of_the_run_encoder_continues(tmp_path, monkeypatch
     assert point.shape == (16,) and np.isfinite(point).all()
     with pytest.raises(ModelError, match="of another recipe"):
         training.train_run(tmp_path / "a", truths=6, steps=4)
+
+
+def test_a_damaged_checkpoint_is_named_and_damaged_views_are_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("ainerd_xpcs.latent.training._run._PAIRS", 1)
+    checkpoint, view = tmp_path / "run.checkpoint.pt", tmp_path / "views" / "000.safetensors"
+    first = training.train_run(tmp_path, truths=2, steps=1).read_bytes()
+    whole = checkpoint.read_bytes()
+    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(ModelError, match="run.checkpoint.pt: damaged, or of another version of torch"):
+            training.train_run(tmp_path, truths=2, steps=1)
+    for other in ({"a": 1}, [1], torch.load(io.BytesIO(whole), weights_only=True) | {"network": {}}):
+        torch.save(other, checkpoint)
+        with pytest.raises(ModelError, match="remove it to train from the start"):
+            training.train_run(tmp_path, truths=2, steps=1)
+    checkpoint.unlink()
+    view.write_bytes(view.read_bytes()[:-1000])
+    assert training.train_run(tmp_path, truths=2, steps=1).read_bytes() == first
+
+
+def test_training_that_is_interrupted_gives_the_threads_back(tmp_path):
+    def stops(stage, done, total, watched):
+        if stage == "training":
+            raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(KeyboardInterrupt):
+            training.train_run(tmp_path, truths=2, steps=2, watch=stops)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_statistics_stay_in_their_ranges():
+    drawn = drawn_statistics(500, np.random.default_rng(0))
+    for values, (low, high) in zip(drawn, STATISTICS.values(), strict=True):
+        assert low <= values.min() < 1.2 * low + 0.05 * high and 0.8 * high < values.max() <= high
 
 
 def test_the_seed_determines_the_file(tmp_path):

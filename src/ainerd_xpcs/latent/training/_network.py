@@ -105,16 +105,7 @@ class Objective:
     of the principal components (k, 2080) of weighted noise-free maps.
     """
 
-    def __init__(
-        self,
-        truths: Truths,
-        basis: Singles,
-        mean: Singles,
-        spread: Singles,
-        *,
-        n: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, truths: Truths, basis: Singles, mean: Singles, spread: Singles, *, n: int, seed: int) -> None:
         self.truths, self.basis, self.mean, self.n, self.seed = truths, basis, mean, n, seed
         self.unit = unit_of(spread)
         self.operator, self.operator_mean = features_of(basis, mean, spread)
@@ -181,7 +172,7 @@ def train(
 ) -> None:
     """Train for this number of steps, and write a checkpoint every 200, from which interrupted training continues.
 
-    ModelError if there is a checkpoint of another recipe.
+    ModelError if there is a checkpoint that is damaged, or of another recipe or version.
 
     Parameters
     ----------
@@ -192,19 +183,21 @@ def train(
     """
     before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
     torch.set_num_threads(1)
-    for step, (loss, watched) in enumerate(losses(start), start + 1):
-        parts["optimizer"].zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parts["network"].parameters(), 1.0)
-        parts["optimizer"].step()
-        parts["schedule"].step()
-        mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
-        watch("training", step, steps, mean)
-        if step % _CHECKPOINT_EVERY == 0 or step == steps:
-            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
-            torch.save(state, checkpoint.with_suffix(".part"))
-            checkpoint.with_suffix(".part").replace(checkpoint)
-    torch.set_num_threads(before)
+    try:
+        for step, (loss, watched) in enumerate(losses(start), start + 1):
+            parts["optimizer"].zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parts["network"].parameters(), 1.0)
+            parts["optimizer"].step()
+            parts["schedule"].step()
+            mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
+            watch("training", step, steps, mean)
+            if step % _CHECKPOINT_EVERY == 0 or step == steps:
+                state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
+                torch.save(state, checkpoint.with_suffix(".part"))
+                checkpoint.with_suffix(".part").replace(checkpoint)
+    finally:
+        torch.set_num_threads(before)
 
 
 def halved(tensors: dict[str, Singles]) -> dict[str, NDArray[Any]]:
@@ -213,15 +206,20 @@ def halved(tensors: dict[str, Singles]) -> dict[str, NDArray[Any]]:
 
 
 def _resume(checkpoint: Path, recipe: dict[str, Any], parts: dict[str, Any]) -> int:
-    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if its recipe differs."""
+    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if it does not fit."""
     if not checkpoint.exists():
         return 0
-    state = torch.load(checkpoint, weights_only=True)
-    if state["recipe"] != recipe:
-        raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return int(state["step"])
+    advice = "remove it to train from the start, or choose another folder"
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)  # it may be of a machine with a GPU
+        if (other := state["recipe"]) == recipe:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            return int(state["step"])
+    except Exception as error:  # torch raises many kinds
+        kind = type(error).__name__
+        raise ModelError(f"{checkpoint}: damaged, or of another version of torch ({kind}); {advice}") from None
+    raise ModelError(f"{checkpoint}: of another recipe ({other}); {advice}")
 
 
 def train_network(

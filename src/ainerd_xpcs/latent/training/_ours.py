@@ -132,7 +132,7 @@ def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: 
     """
     inputs, targets = [], []
     for block in range(blocks):
-        e = examples(truths, 250, np.random.default_rng([seed, 5, block]))
+        e = examples(truths, _AT_ONCE, np.random.default_rng([seed, 5, block]))
         x, level, gauges = _learned.scaled(e.maps)
         noise = x - weighted(e.shape) * (e.contrast / level)[:, None]
         inside = noise @ basis.T

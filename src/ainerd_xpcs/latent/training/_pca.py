@@ -8,12 +8,19 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 import ainerd
-from ainerd_xpcs.dynamics import KNOWN, Statistics, known_maps, noisy
+from ainerd_xpcs.dynamics import KNOWN, known_maps, noisy
 from ainerd_xpcs.latent import write_weights
 from ainerd_xpcs.latent._grid import ROWS, weighted
 
 N_COMPONENTS = 16
 _AT_ONCE = 50
+# Of an exposure: contrast uniform, the others log-uniform; photons per pixel are of the whole exposure.
+STATISTICS = {
+    "n_frames": (500, 5000),
+    "photons_per_pixel": (50, 2500),
+    "n_pixels": (150, 5000),
+    "contrast": (0.05, 0.35),
+}
 
 
 def train_pca(
@@ -27,17 +34,24 @@ def train_pca(
     fit, rng = PcaFit(), np.random.default_rng([seed, 0])
     for first in range(0, exposures, _AT_ONCE):
         n = min(_AT_ONCE, exposures - first)
-        drawn = Statistics.draw(n, rng)
-        clean = drawn.contrast.astype(np.float32)[:, None, None] * known_maps(n, rng)
+        n_frames, photons, n_pixels, contrast = drawn_statistics(n, rng)
+        clean = contrast.astype(np.float32)[:, None, None] * known_maps(n, rng)
         fit.push(1 + clean)
-        fit.push(noisy(clean, n_pixels=drawn.n_pixels, n_frames=drawn.n_frames, counts=drawn.counts, rng=rng)[:, 0])
+        fit.push(noisy(clean, n_pixels=n_pixels, n_frames=n_frames, counts=photons / n_frames, rng=rng)[:, 0])
         advance(n)
     mean, components = fit.finish(N_COMPONENTS)
-    ranges = {name: list(pair) for name, pair in Statistics.RANGES.items()}
+    ranges = {name: list(pair) for name, pair in STATISTICS.items()}
     recipe = {"kind": "pca", "seed": seed, "exposures": exposures, "statistics": ranges}
     recipe |= {"families": list(KNOWN), "ainerd": ainerd.__version__}
     write_weights(out / "pca.safetensors", {"mean": mean, "components": components}, recipe)
     return out / "pca.safetensors"
+
+
+def drawn_statistics(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:
+    """Draw the `STATISTICS` of n exposures, (n,) each, in their order; pixels are whole numbers."""
+    *logarithmic, contrast = STATISTICS.values()
+    frames, photons, pixels = (np.exp(rng.uniform(np.log(low), np.log(high), n)) for low, high in logarithmic)
+    return frames, photons, np.floor(pixels), rng.uniform(*contrast, n)
 
 
 class PcaFit:

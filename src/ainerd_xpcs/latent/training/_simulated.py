@@ -6,6 +6,7 @@ are never combined: no echo, no rate that dies out, no two velocities.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ from ainerd_xpcs.dynamics import (
     clean_exposure,
     clock,
     draw,
+    log_uniform,
     noisy,
     ordinary,
     rate_factor,
     reduced_g1_squared,
 )
-from ainerd_xpcs.latent import read_weights, write_weights
+from ainerd_xpcs.latent import ModelError, read_weights, write_weights
 from ainerd_xpcs.latent._grid import SIZE, from_triangle, to_triangle
 from ainerd_xpcs.latent._run import MapFeatures
 
@@ -58,8 +60,8 @@ def silent(stage: str, done: int, total: int, watched: dict[str, float]) -> None
 def cached(
     path: Path, wanted: dict[str, Any], ranks: dict[str, int], draw: Callable[[], dict[str, NDArray[Any]]]
 ) -> dict[str, NDArray[Any]]:
-    """Read tensors from a file that has the recipe `wanted`; otherwise draw and write them."""
-    if path.exists():
+    """Read tensors from a file that has the recipe `wanted`; if it is missing or damaged, draw and write them."""
+    with suppress(ModelError):
         tensors, recipe = read_weights(path, wanted["kind"], ranks, finite=False)
         if recipe == wanted:
             return tensors
@@ -101,39 +103,35 @@ class Truths:
 
 def composed(rng: np.random.Generator) -> Dynamics:
     """Combine mechanisms of the known families; times in units of the exposure."""
-
-    def log_uniform(low: float, high: float) -> float:
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-    tau = log_uniform(0.006, 20)
+    tau = log_uniform(rng, 0.006, 20)
     fields: dict[str, Any] = {"exponent": rng.uniform(0.5, 2.0)}
     clockwork = rng.choice(["steady", "ageing", "rejuvenating", "beam"], p=[0.55, 0.2, 0.1, 0.15])
     if clockwork in ("ageing", "rejuvenating"):
-        tau = log_uniform(0.008, 0.3)
+        tau = log_uniform(rng, 0.008, 0.3)
         fields |= {
             "exponent": rng.uniform(0.5, 1.6),
             "ageing": rng.uniform(0.2, 2.0),
-            "ageing_onset_s": log_uniform(0.05, 0.2),
+            "ageing_onset_s": log_uniform(rng, 0.05, 0.2),
             "age_s": rng.uniform(0, 1),
         }
     if clockwork == "rejuvenating":
         fields["rejuvenation"] = tuple(float(t) for t in np.sort(rng.uniform(0.1, 0.9, rng.integers(1, 4))))
     if clockwork == "beam":
-        tau = log_uniform(0.05, 3)
-        fields |= {"beam_speedup": log_uniform(1, 20), "dose_s": rng.uniform(0, 0.4)}
+        tau = log_uniform(rng, 0.05, 3)
+        fields |= {"beam_speedup": log_uniform(rng, 1, 20), "dose_s": rng.uniform(0, 0.4)}
     if rng.random() < 0.25:
         fields["plateau"] = rng.uniform(0.15, 0.9)
     if rng.random() < 0.2:
         times = np.sort(rng.uniform(0.05, 0.95, rng.integers(1, 6)))
-        fields["events"] = tuple((float(t), log_uniform(0.2, 3)) for t in times)
+        fields["events"] = tuple((float(t), log_uniform(rng, 0.2, 3)) for t in times)
     flow: dict[str, Any] = {}
     if rng.random() < 0.3:
-        flow = {"flow_rad_s": 2 * np.pi * log_uniform(1.5, 16), "flow_deg": rng.uniform(0, 180)}
+        flow = {"flow_rad_s": 2 * np.pi * log_uniform(rng, 1.5, 16), "flow_deg": rng.uniform(0, 180)}
         fields |= flow | {"static": rng.uniform(0.15, 0.8)}
     if rng.random() < 0.2:
-        fast = Dynamics(family="fluid", tau_s=log_uniform(0.006, 0.1), exponent=rng.uniform(0.5, 1.5), **flow)
+        fast = Dynamics(family="fluid", tau_s=log_uniform(rng, 0.006, 0.1), exponent=rng.uniform(0.5, 1.5), **flow)
         fields |= {"second": fast, "second_share": rng.uniform(0.15, 0.85)}
-        tau = max(tau, log_uniform(4, 80) * fast.tau_s)
+        tau = max(tau, log_uniform(rng, 4, 80) * fast.tau_s)
     return Dynamics(family="composed", tau_s=tau, **fields)
 
 
@@ -251,7 +249,7 @@ def truth(rng: np.random.Generator) -> Dynamics:
     """Draw dynamics without the mechanisms of the held-out families."""
     kind = rng.choice(4, p=_KINDS)
     if kind == 0:
-        tau = float(np.exp(rng.uniform(np.log(0.0015), np.log(12))))
+        tau = log_uniform(rng, 0.0015, 12)
         plateau = float(rng.uniform(0.1, 0.9)) if rng.random() < 0.15 else 0.0
         return Dynamics(family="plain", tau_s=tau, exponent=float(rng.uniform(0.4, 2)), plateau=plateau)
     if kind == 1:
@@ -315,7 +313,7 @@ def views(dynamics: Dynamics, rng: np.random.Generator, *, texture: bool = True)
 def _measured(clean: NDArray[np.float32], rng: np.random.Generator, texture: bool) -> NDArray[np.float32]:
     """Add to |g1|² (k, 64, 64) the noise of a run of random statistics, and other textures."""
     contrast = rng.uniform(*_VIEW_CONTRAST)
-    photons, pixels = (float(np.exp(rng.uniform(*np.log(limits)))) for limits in (_VIEW_PHOTONS, _VIEW_PIXELS))
+    photons, pixels = (log_uniform(rng, *limits) for limits in (_VIEW_PHOTONS, _VIEW_PIXELS))
     maps = noisy(np.float32(contrast) * clean, n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)[:, 0]
     spread = (contrast + SIZE / photons) / np.sqrt(18 * pixels) * rng.random()
     wander = spread * rng.standard_normal(SIZE)
@@ -330,8 +328,7 @@ def textured(maps: Maps, contrast: float, rng: np.random.Generator) -> Maps:
     """
     n = 0 if rng.random() < _NONE else rng.integers(1, 3)
     for name in rng.choice(list(TEXTURES), n, replace=False):
-        low, high = np.log(_AMPLITUDE)
-        maps = TEXTURES[str(name)](maps, float(contrast * np.exp(rng.uniform(low, high))), rng)
+        maps = TEXTURES[str(name)](maps, contrast * log_uniform(rng, *_AMPLITUDE), rng)
     return maps
 
 

@@ -1,0 +1,90 @@
+"""Motors and ovens do not stand exactly where they were sent."""
+
+import numpy as np
+import pytest
+
+from ainerd.knobs import Knob
+from ainerd.steering import POLICIES, Explorer, Window
+from tests.trials import trials_of
+
+X = Knob(range=(0, 10), unit="mm", length=1.0)
+
+
+def explorer_of(policy="new_regimes", **knobs):
+    return Explorer({name: knob.range for name, knob in knobs.items()}, knobs=knobs, policy=POLICIES[policy])
+
+
+@pytest.mark.parametrize("off", [-0.04, 0.04])
+def test_an_oven_that_reads_a_little_more_or_less_stays_at_its_level(off):
+    oven = Knob(
+        range=(300, 400), unit="K", length=20.0, speed=1.0, settle_s=300.0, direction="up", tolerance=0.05,
+    )  # fmt: skip
+    explorer, levels = explorer_of("levels", x=X, T=oven), []
+    for _ in range(12):
+        (suggestion,) = explorer.suggest(1)
+        levels.append(suggestion["T"])
+        point = {"x": suggestion["x"], "T": suggestion["T"] + off, "embedding": np.zeros(2)}
+        explorer.ingest([{"_id": suggestion["_id"], **point}])
+    assert len(np.unique(levels)) <= 3 and (np.diff(levels) >= 0).all()
+
+
+def test_a_sample_of_a_holder_that_stands_a_little_beside_its_place_is_that_sample():
+    holder = Knob(values=(10, 20, 30), apart=True)
+    missed = []
+    for off in (0.0, 0.03):
+        explorer = explorer_of(holder=holder, x=X)
+        way = [(h, x) for h in (10, 20, 30) for x in np.arange(0.5, 10, 1.0)]
+        for i, (h, x) in enumerate(way):
+            explorer.ingest([{"_id": str(i), "holder": h + off, "x": x, "embedding": np.zeros(2), "novelty_p": 0.5}])
+        missed.append(explorer.suggest(1)[0]["missed"])
+    assert missed[0] == missed[1] < 0.05
+    window = explorer.window
+    assert np.isnan(window.places(np.array([[np.nan, 1.0]]))[0, 0])
+    narrowed = window.changed({"holder": (10, 20), "x": (0, 10)}, [])  # the third is still where it was
+    assert narrowed.coordinates(narrowed.places(np.array([[29.0, 1.0]]))) == pytest.approx(np.array([[30, 1]]))
+
+
+@pytest.mark.parametrize("policy", ["raster", "sobol"])
+def test_no_point_of_a_sequence_is_measured_twice_where_the_dose_would_allow_it(policy):
+    ways = []
+    for error in (0.0, 1e-4):
+        explorer = Explorer({"x": (0, 10), "y": (0, 10)}, policy=POLICIES[policy], dose_limit=3, beam_size=0.1)
+        ways.append([])
+        for i in range(8):
+            (suggestion,) = explorer.suggest(1)
+            ways[-1].append((suggestion["x"], suggestion["y"]))
+            stood = {name: suggestion[name] + error * (-1) ** i for name in "xy"}
+            explorer.ingest([{"_id": suggestion["_id"], **stood, "embedding": np.zeros(2)}])
+    assert ways[0] == ways[1] and len({*ways[0]}) == 8
+
+
+@pytest.mark.parametrize(("length", "high"), [(0.3, 12.3), (0.7, 7.7), (4.9, 10.0)])
+def test_a_point_at_the_limit_stays_within_the_limits(length, high):
+    knob = Knob(range=(0, high), length=length)
+    (point,) = explorer_of(x=knob).register_suggestions([{"x": high}])
+    assert high * (1 - 1e-15) <= point["x"] <= high and knob.objection(0.0, point["x"]) is None
+
+
+def test_a_failed_exposure_has_any_embedding_that_is_nan():
+    explorer = explorer_of(x=X)
+    points = [{"x": 1.0, "embedding": np.nan}, {"x": 2.0, "embedding": [0.0, 1.0]}, {"x": 3.0, "embedding": [np.nan]}]
+    explorer.ingest([{"_id": str(i), **point} for i, point in enumerate(points)])
+    explorer.ingest([{"_id": "late", "x": 4.0, "embedding": float("nan")}])
+    assert [trial["failed"] for trial in trials_of(explorer).values()] == [True, False, True, True]
+
+
+def test_a_dose_limit_that_is_never_reached_costs_nothing():
+    (suggestion,) = Explorer({"x": (0, 10)}, dose_limit=10**7).suggest(1)
+    assert 0 <= suggestion["x"] <= 10
+
+
+@pytest.mark.parametrize("width", [1e-3, 1e-6, 1e-9])
+def test_a_knob_that_hardly_changes_leaves_the_nodes_to_the_others(width):
+    window = Window({"x": (0.0, 10.0), "y": (5.0, 5.0 + width), "z": (0.0, 10.0)})
+    assert [len(x) for x in window.axes] == [40, 1, 40]
+
+
+def test_without_an_id_a_point_gets_one_and_no_points_are_none():
+    explorer = explorer_of(x=X)
+    (point,) = explorer.register_suggestions([{"_id": None, "x": 1.0}])
+    assert len(point["_id"]) == 32 and explorer.suggest(0) == []
