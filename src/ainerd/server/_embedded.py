@@ -233,7 +233,9 @@ def serving(
     It refuses requests for other hosts than this machine's own names and `hosts`, so that the page of another site
     cannot reach it by a name that leads to this machine (DNS rebinding).
     """
-    from ainerd.server import doors, internals, pages  # not in an analyst's install
+    from starlette.middleware.trustedhost import TrustedHostMiddleware  # not in an analyst's install
+
+    from ainerd.server import doors, internals, pages
     from ainerd.server.downloads import offer_downloads
     from ainerd.server.listening import run
     from ainerd.server.result_files import HDF5, ResultFileAdapter, router
@@ -247,7 +249,7 @@ def serving(
     app.include_router(router, prefix="/custom")
     app.include_router(pages.router, prefix="/custom")
     app.include_router(doors.router)
-    internals.pass_bodies(app, [*LOCAL_HOSTS, *hosts])
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, *hosts], www_redirect=False)
     app.state.is_alone = True  # no other process serves this catalog
     try:
         with run(app, directory, port) as port:

@@ -8,7 +8,7 @@ import math
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -34,8 +34,7 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload
 from sqlalchemy.pool import QueuePool
 from starlette._utils import get_route_path
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 from tiled.adapters.array import ArrayAdapter
 from tiled.adapters.jpeg import JPEGSequenceAdapter
@@ -98,7 +97,6 @@ MOST_RECENT = 500  # nodes that a token compares; if more were written, it chang
 LOCK_S = 30.0  # longest wait of a write for another one; after SQLite's own 5 s a slow disk made it fail
 AT_ONCE = 5000  # nodes read before another request is served
 LONG_AGO = datetime(1970, 1, 1)
-_RECEIVE = "ainerd.receive"  # in the scope of a request
 MOST_ARRAY = 300_000_000  # bytes of an array in memory: by default Tiled puts no more into a response
 OWN_FORMATS = frozenset(STORAGE_ADAPTERS_BY_MIMETYPE) - {"text/csv"}  # folders of files, which lead to each other
 # Of the other formats some follow links, take names for patterns or unpack without a limit. Nothing opens the last one.
@@ -231,33 +229,6 @@ async def has_child(node: Any, key: str) -> bool:
     async with node.context.session() as db:
         query = select(Node.id).where(Node.parent == node.node.id, Node.key == key)
         return (await db.execute(query)).first() is not None
-
-
-async def body_stream(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body of a request as it arrives, past the middlewares where `pass_bodies` was called."""
-    receive, more = request.scope.get(_RECEIVE, request.receive), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        more = message.get("more_body", False)
-        if message["body"]:
-            yield message["body"]
-
-
-def pass_bodies(app: Any, hosts: list[str]) -> None:
-    """Let `body_stream` read past the middlewares of Tiled, and refuse requests for other hosts than these.
-
-    The middlewares take longer for a long body than all the rest.
-    """
-    stack = app.middleware_stack or app.build_middleware_stack()
-    middlewares = TrustedHostMiddleware(stack, hosts, www_redirect=False)
-
-    async def note_receive(scope: Any, receive: Any, send: Any) -> None:
-        scope[_RECEIVE] = receive
-        await middlewares(scope, receive, send)
-
-    app.middleware_stack = note_receive
 
 
 async def scopes_of(scope: Any) -> set[str]:
