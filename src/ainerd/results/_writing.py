@@ -166,7 +166,7 @@ class ResultRecords(CampaignRecords):
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
-        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
+        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.parquet"
         self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self._writer = ResultWriter(self._results)
