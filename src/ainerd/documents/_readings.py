@@ -6,9 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ainerd.documents._detector import unit_in
+from ainerd.documents._detector import number_in, unit_in
 from ainerd.documents._storage import FrameError
 from ainerd.units import UnitError, converted, same_unit
 
@@ -66,12 +64,12 @@ class Readings:
         if (stream, number) in self.times:
             return
         data, timestamps = (doc.get(part) or {} for part in ("data", "timestamps"))
-        read_at = self.times[stream, number] = _number(doc.get("time")) or 0.0
+        read_at = self.times[stream, number] = number_in(doc.get("time")) or 0.0
         for key, value in data.items():
-            if (scalar := _number(value)) is not None:
+            if (scalar := number_in(value)) is not None:
                 if key in self._units:
                     scalar = float(converted(scalar, *self._units[key]))
-                at = self._time_of(key, _number(timestamps.get(key)), read_at)
+                at = self._time_of(key, number_in(timestamps.get(key)), read_at)
                 self._by_key[key].append(Reading(at, scalar, stream, number))
 
     def _time_of(self, key: str, stamp: float | None, read_at: float) -> float:
@@ -90,13 +88,3 @@ class Readings:
                 )  # fmt: skip
             self._other_clocks.add(key)
         return read_at if key in self._other_clocks and read_at else stamp
-
-
-def _number(value: Any) -> float | None:
-    """Return a number as a float, or None for any other value and for numbers too large for a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None

@@ -276,12 +276,11 @@ class ResultStore(ResultRecords):
         """Read one array of a result; raise KeyError, with all names, if the result has no such array."""
         return np.asarray(self._part(key, name))
 
-    def series(self, key: str, name: str) -> pd.DataFrame:
-        """Read one series of a result: columns ``time`` (seconds from the run's start) and `name`; KeyError if none."""
-        return self.rows(key, name)
-
     def rows(self, key: str, name: str) -> pd.DataFrame:
-        """Read one table of a result; raise KeyError, with all names, if the result has no such table."""
+        """Read one table of a result; raise KeyError, with all names, if the result has no such table.
+
+        A series is a table with the columns ``time``, in seconds since the start of the run, and its own name.
+        """
         return pd.DataFrame(self._part(key, name))
 
     def tables(self, name: str, **where: Any) -> pd.DataFrame:
@@ -508,7 +507,7 @@ class ResultStore(ResultRecords):
         except httpx.HTTPError:
             return False
         if answers:  # or commands would not be read until the next result
-            self._writer.seems_away = False
+            self.seems_away = False
         return answers
 
     def __repr__(self) -> str:
