@@ -493,7 +493,12 @@ class ResultStore(ResultRecords):
         keys = [self.key(run) for run in runs]
         if len(set(keys)) < len(keys):
             raise ValueError("a result is given twice")
-        table = self.table(columns="all").loc[keys]
+        table = self.table(columns="all")
+        if unknown := [key for key in keys if key not in table.index]:
+            raise KeyError(f"no result {unknown[0]!r}: the table of results has all keys")
+        if isinstance(by, str) and by not in table:
+            raise KeyError(f"no column {by!r}: results.table().columns has all names")
+        table = table.loc[keys]
         names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), parts, ())}
         if not isinstance(by, str):
             return [*self.load(keys, sorted(names))], by, "" if by is None else "number of the result"
