@@ -86,8 +86,8 @@ def main(control):
     import tiled.server  # noqa: F401
 
     import ainerd.server._child
+    import ainerd.server.corrections
     import ainerd.server.downloads
-    import ainerd.server.internals
     import ainerd.server.pages
     import ainerd.server.result_files  # noqa: F401
 

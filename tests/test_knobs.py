@@ -53,7 +53,6 @@ def test_a_knob_takes_only_its_values():
         ({"range": (0, 2), "values": (1, 3)}, "must lie in the range"),
         ({"range": (0, 1), "apart": True}, "apart needs values"),
         ({"range": (0, 1), "speed": 1, "table": ((1, 1),)}, "speed and table are given"),
-        ({"range": (0, 1), "cost": "a:b"}, "cost was removed: give the seconds of changes as table"),
         ({"range": (0, 1), "table": ((2, 1), (1, 2))}, "must increase"),
         ({"range": (0, float("nan"))}, "finite"),
         ({"range": (0, 1), "speed": 0}, "greater than 0"),

@@ -7,7 +7,7 @@ decoded ends the process.
 
 Everything of h5py and lz4 that their documentation does not promise is here too. `CHECKED` holds the versions that this
 file was checked against; `tests/test_internals.py` fails with any other. The same of Tiled, FastAPI and zarr is in
-`ainerd.server.internals`: only a server needs them, and an analyst's install does not have them.
+`ainerd.server.internals` and `corrections`: only a server needs them, and an analyst's install does not have them.
 
 Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
 (layout message).

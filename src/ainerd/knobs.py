@@ -67,8 +67,6 @@ class Knob(BaseModel):
     @classmethod
     def _range_of_values(cls, given: Any) -> Any:
         """Take the range from the values, if there is none."""
-        if isinstance(given, Mapping) and "cost" in given:
-            raise ValueError("cost was removed: give the seconds of changes as table")
         if isinstance(given, Mapping) and (limits := range_of(given)) is not None:
             return {**given, "range": limits}
         return given

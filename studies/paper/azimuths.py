@@ -109,10 +109,10 @@ def _stress(store: ResultStore, key: str, run: pd.Series, series: str) -> pd.Dat
     names = store.record(key).series
     if series not in names:
         return _NO_STRESS
-    measured = store.series(key, series).dropna().query("time >= 0")  # the first value is from before the run
+    measured = store.rows(key, series).dropna().query("time >= 0")  # the first value is from before the run
     time = measured["time"].to_numpy(float)
     if AGES in names:
-        aged = store.series(key, AGES)
+        aged = store.rows(key, AGES)
         ages = np.interp(time, aged["time"], aged[AGES])
     else:
         ages = run["start_s"] + time * (run["stop_s"] - run["start_s"]) / max(time.max(initial=0.0), 1e-9)

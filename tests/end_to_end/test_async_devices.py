@@ -110,7 +110,7 @@ def test_it_explores_with_a_detector_that_flies(names):
     for name in ("stage-x", "stage-y"):
         assert np.allclose(measured.loc[table["raw_uid"], name], table[name])
     assert agent.suggest()["travel"] != 0  # velocities and the length of an exposure are known
-    monitored = [agent.results.series(key, "temperature") for key in table.index]
+    monitored = [agent.results.rows(key, "temperature") for key in table.index]
     assert all((series["temperature"] == 293.0).all() and len(series) for series in monitored)
 
 

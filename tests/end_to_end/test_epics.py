@@ -145,7 +145,7 @@ def test_the_first_session_of_the_readme_works_word_for_word(beamline, server, t
         measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid").loc[table["raw_uid"]]
         for name in ("sample_x", "sample_y"):
             assert table[name].to_numpy() == pytest.approx(measured[name].to_numpy(), abs=0.01)
-        assert all(len(agent.results.series(key, "stress")) for key in table.index)
+        assert all(len(agent.results.rows(key, "stress")) for key in table.index)
     finally:
         agent.close(), close_tiled()
         for close in (agent.close, close_tiled):

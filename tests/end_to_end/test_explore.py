@@ -87,7 +87,7 @@ def test_the_arrays_are_those_of_the_run(explored):
     assert 0.9 < np.median(c2) < 1.2
     store = explored.agent.results
     assert store.array(key, "g2").shape == (18, store.array(key, "tau").size)
-    assert len(store.series(key, "stress")) > 0
+    assert len(store.rows(key, "stress")) > 0
 
 
 def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):

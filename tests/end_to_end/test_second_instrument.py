@@ -85,7 +85,7 @@ def test_the_other_steps_of_the_workflow(names, store):
 
 def test_a_failed_result_is_repeated_with_the_same_numbers(names, store):
     before, key = store.table(), store.table().index[1]
-    c2, stress, record = store.array(key, "c2"), store.series(key, "stress"), store.record(key)
+    c2, stress, record = store.array(key, "c2"), store.rows(key, "stress"), store.record(key)
     store.container["results"].delete_contents(key, recursive=True, external_only=False)
     store.fail(store.begin(record), "the disk was full")
     store.refresh()
@@ -95,7 +95,7 @@ def test_a_failed_result_is_repeated_with_the_same_numbers(names, store):
         "failed": {},
     }
     np.testing.assert_array_equal(store.array(key, "c2"), c2)
-    pd.testing.assert_frame_equal(store.series(key, "stress"), stress)
+    pd.testing.assert_frame_equal(store.rows(key, "stress"), stress)
     again = store.record(key)
     for name in ("positions", "summary", "embedding", "novelty_p", "suggestion_id", "units", "parameters", "arrays"):
         assert getattr(again, name) == getattr(record, name), name

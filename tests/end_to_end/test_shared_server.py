@@ -291,7 +291,7 @@ def test_an_agent_writes_to_postgresql(explored, page, client):
     results = client(page["reader"])["ainerd/results"]
     assert len(results.search(Key("novelty_p") <= 1.0)) == len(results.search(Key("sample_x") >= 0.0)) == 1
     assert len(results.search(Key("sample_x") > 100.0)) == 0
-    assert len(session.agent.results.series(table.index[0], "stress")) > 0
+    assert len(session.agent.results.rows(table.index[0], "stress")) > 0
     (source,) = results[table.index[0]].data_sources()  # one file, in the server's storage
     assert path_from_uri(source.assets[0].data_uri).is_relative_to(session.settings.storage.directory.parent / "data")
     assert results[table.index[0], "c2"].dims == ("roi", "t1", "t2")

@@ -245,7 +245,7 @@ SAID = {
 
 
 def test_a_snapshot_file_round_trip(tmp_path):
-    columns, file = Columns.of(SAID), tmp_path / "results-1.arrow"
+    columns, file = Columns.of(SAID), tmp_path / "results-1.parquet"
     save_snapshot(file, columns, {"n": 4})
     unpacked, state = load_snapshot(file)
     assert same(unpacked, columns) and state == {"n": 4}

@@ -43,7 +43,7 @@ def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
     node = ainerd["results"][key]
     assert_holds(node, result)
     pd.testing.assert_frame_equal(node["stress"].read(), pd.DataFrame({"time": times, "stress": stress}))
-    pd.testing.assert_frame_equal(store.series(key, "stress"), node["stress"].read())
+    pd.testing.assert_frame_equal(store.rows(key, "stress"), node["stress"].read())
     assert tuple(node["c2"].dims) == ("azimuth", "t1", "t2")
     assert [spec.name for spec in node.specs] == ["AinerdResult"]
     metadata = node.metadata
@@ -126,7 +126,7 @@ def test_a_result_is_written_as_nodes_over_the_remains_of_an_earlier_one(as_node
     node.write_table(pd.DataFrame({"time": [0.0]}), key="stress")
     assert store.complete(key, result, series={"stress": ([0.0, 1.0], [1.0, 2.0])})
     assert_holds(ainerd["results"][key], result)
-    assert tuple(node["c2"].dims) == result.dims["c2"] and len(store.series(key, "stress")) == 2
+    assert tuple(node["c2"].dims) == result.dims["c2"] and len(store.rows(key, "stress")) == 2
 
 
 def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):

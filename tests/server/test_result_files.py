@@ -123,7 +123,7 @@ def test_a_plain_tiled_server_gets_a_node_for_each_array(tmp_path):
         assert store.complete(key, analysis, series={"x": ([0.0, 1.0], [2.0, 3.0])})
         node = client["ainerd/results", key]
         assert node["c2"].dims == dims["c2"] and np.array_equal(node["c2"].read(), C2)
-        assert store.series(key, "x")["x"].tolist() == [2, 3] and store.status(key) == "complete"
+        assert store.rows(key, "x")["x"].tolist() == [2, 3] and store.status(key) == "complete"
         client.context.http_client.close()
 
 

@@ -10,11 +10,6 @@ from pydantic import BaseModel, ValidationError
 
 S = TypeVar("S", bound=BaseModel)
 
-REMOVED = {  # keys of the TOML
-    "storage.when_full": "plans wait while a disk has less room than storage.least_free_mb",
-    "steering.age": "regimes that follow from each other in time are a path, whatever the next position is",
-}
-
 
 def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
     """Validate the section `name` of the TOML and return it.
@@ -62,9 +57,7 @@ def problems_of(
             # neither the key of a server nor the token in an address
             message += f", got {short(e['input'])}"
         where = (*at, *e["loc"])
-        if dotted(where) in REMOVED:
-            message = f"was removed: {REMOVED[dotted(where)]}"
-        elif e["type"] == "extra_forbidden":
+        if e["type"] == "extra_forbidden":
             message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
                 message += f"; a key of the technique goes to [{technique}]"

@@ -62,7 +62,7 @@ def unit_in(data_keys: Any, key: str) -> str:
 
 def whole_number(value: Any, what: str, *, least: int = 0, most: int = MOST_NUMBER) -> int:
     """Return a whole number from `least` to `most`; FrameError, which names `what`, for any other value."""
-    number = _number(value)
+    number = number_in(value)
     if number is None or number != number // 1 or not least <= number <= most:
         raise FrameError(f"{what} is {short(value)}, expected a whole number from {least} to {most}")
     return int(number)
@@ -71,9 +71,9 @@ def whole_number(value: Any, what: str, *, least: int = 0, most: int = MOST_NUMB
 def _shape(about: Mapping[str, Any], key: str) -> tuple[int, ...]:
     shape = about.get("shape")
     given = [*shape] if isinstance(shape, list | tuple | np.ndarray) else []
-    if len(given) == 3 and (given[0] is None or _number(given[0]) in (0, -1)):
+    if len(given) == 3 and (given[0] is None or number_in(given[0]) in (0, -1)):
         del given[0]  # frames without limit, or ophyd's depth of one plane
-    sizes = [_number(n) for n in given]
+    sizes = [number_in(n) for n in given]
     if len(sizes) not in (2, 3) or not all(n is not None and 1 <= n <= LARGEST and n == n // 1 for n in sizes):
         raise FrameError(f"the shape of {key!r} is {short(shape)}, expected (ny, nx) or (frames, ny, nx)")
     return tuple(int(n) for n in sizes if n is not None)
@@ -101,7 +101,7 @@ def _frame_time_s(descriptor: Mapping[str, Any], keys: Detector) -> float | None
     if not keys.frame_time_s:
         return None
     value, _, unit = _configured(descriptor, keys.frame_time_s, keys.image)
-    seconds = _number(value)
+    seconds = number_in(value)
     if seconds is not None:
         try:
             seconds = float(converted(seconds, unit, "s"))
@@ -122,13 +122,13 @@ def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[An
     raise FrameError(f"the descriptor of {image!r} has no configuration {key!r}")
 
 
-def _number(value: Any) -> float | None:
-    """Return a number as a float, also one of numpy; None for any other value, NaN, and numbers too large."""
+def number_in(value: Any) -> float | None:
+    """Return a number as a float, also one of numpy; None for any other value, and for one too large for a float."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         return None
     try:
-        return None if value != value else float(value)
+        return float(value)
     except OverflowError:
         return None

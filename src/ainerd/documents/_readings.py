@@ -1,14 +1,13 @@
 """The numbers that the events of a run hold, with their times."""
 
+import bisect
 import logging
 import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ainerd.documents._detector import unit_in
+from ainerd.documents._detector import number_in, unit_in
 from ainerd.documents._storage import FrameError
 from ainerd.units import UnitError, converted, same_unit
 
@@ -66,12 +65,12 @@ class Readings:
         if (stream, number) in self.times:
             return
         data, timestamps = (doc.get(part) or {} for part in ("data", "timestamps"))
-        read_at = self.times[stream, number] = _number(doc.get("time")) or 0.0
+        read_at = self.times[stream, number] = number_in(doc.get("time")) or 0.0
         for key, value in data.items():
-            if (scalar := _number(value)) is not None:
+            if (scalar := number_in(value)) is not None:
                 if key in self._units:
                     scalar = float(converted(scalar, *self._units[key]))
-                at = self._time_of(key, _number(timestamps.get(key)), read_at)
+                at = self._time_of(key, number_in(timestamps.get(key)), read_at)
                 self._by_key[key].append(Reading(at, scalar, stream, number))
 
     def _time_of(self, key: str, stamp: float | None, read_at: float) -> float:
@@ -92,11 +91,35 @@ class Readings:
         return read_at if key in self._other_clocks and read_at else stamp
 
 
-def _number(value: Any) -> float | None:
-    """Return a number as a float, or None for any other value and for numbers too large for a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
+class Flights:
+    """Which event of primary was read with each exposure of a detector that flies, by the order of the documents."""
+
+    def __init__(self) -> None:
+        # frames until the next event in primary, and events in primary before them; None if their order is not known
+        self._flown: list[tuple[int, int | None]] = []
+
+    def add(self, end: int, before: int | None) -> None:
+        """Note the number after the last announced frame, and the number of events of primary that came before."""
+        if self._flown and self._flown[-1][1] == before:
+            self._flown.pop()
+        self._flown.append((end, before))
+
+    @property
+    def are_ordered(self) -> bool:
+        """Whether the order of frames and events is known; from Tiled it is not. Then each exposure needs one event."""
+        return bool(self._flown) and all(before is not None for _, before in self._flown)
+
+    def event_of(self, exposure: int, n: int, n_primary: int) -> int | None:
+        """Return the event of an exposure (from 1) of `n` frames, while there are `n_primary` events; None if unknown.
+
+        It is the last one before the frames, or the first one after them if the first exposure has none before.
+        """
+        ends = [end for end, _ in self._flown]
+        i = bisect.bisect_right(ends, (exposure - 1) * n)
+        j = min(bisect.bisect_left(ends, exposure * n), len(ends) - 1)
+        before = [n_events or 0 for _, n_events in self._flown] + [n_primary]
+        if i == len(ends) and (before[0] == 0 or n_primary == before[-2]):
+            return None  # neither its frames nor its event came so far
+        if before[0] > 0:
+            return before[i]
+        return min(before[j] + 1, before[j + 1]) or None

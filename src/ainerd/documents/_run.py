@@ -1,6 +1,5 @@
 """A run, assembled from its documents."""
 
-import bisect
 import logging
 import math
 import time
@@ -18,13 +17,12 @@ from ainerd.config import Detector
 from ainerd.documents._classic import HDF5, MIMETYPES, ClassicFiles, uri_of
 from ainerd.documents._detector import Described, unit_in, whole_number
 from ainerd.documents._document import checked
-from ainerd.documents._events import RESULT, RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
-from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
+from ainerd.documents._frames import NOTHING, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block, Numbering
-from ainerd.documents._readings import Readings
-from ainerd.documents._storage import FrameError, MissingFrames, local_path
-from ainerd.documents._tiled_frames import TiledFrames
+from ainerd.documents._readers import Readers
+from ainerd.documents._readings import Flights, Readings
+from ainerd.documents._storage import FrameError, MissingFrames
 from ainerd.units import UnitError, converted
 
 logger = logging.getLogger(__name__)
@@ -99,16 +97,13 @@ class Run(DocumentRouter):
         self._others: set[str] = set()  # streams whose frames are left out
         self._n_events = 0  # in the stream of the frames
         self._n_others = Counter[str]()  # events in each other stream
-        # frames until the next event in primary, and events in primary before them; None if their order is not known
-        self._flown: list[tuple[int, int | None]] = []
-        self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
+        self._flights = Flights()
         self._announced = Numbering()
         self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
         self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
         self._readings = Readings(units or {})
-        self._reader: FrameReader | EventFrames | HeldFrames | TiledFrames | None = None
-        self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
+        self._readers = Readers(keys, self._resources, self._roots, raw)
         self.n_passed = self.n_read = 0
         self.problem = self.spoilt = ""
 
@@ -171,7 +166,7 @@ class Run(DocumentRouter):
             else:
                 self._take_event(pieces, doc)
         elif has_frames and isinstance(named, (list, np.ndarray)):
-            self._held[doc["uid"]] = np.asarray(named)
+            self._readers.held[doc["uid"]] = np.asarray(named)
             self._take_event([(doc["uid"], 0, self._per_index)], doc)
 
     def resource(self, doc: Any) -> None:
@@ -181,13 +176,11 @@ class Run(DocumentRouter):
     def datum(self, doc: Any) -> Any:
         """Remember the frames of a datum."""
         self._classic.datum(doc)
-        return doc
 
     def datum_page(self, doc: Any) -> Any:
         """Take a page of datums."""
         for each in unpack_datum_page(doc):
             self.datum(each)
-        return doc
 
     def event_page(self, doc: Any) -> Any:
         """Take a page of events."""
@@ -195,7 +188,6 @@ class Run(DocumentRouter):
         is_late = len(times) > 1 and len({*times}) == 1  # sent together, long after they were read
         for each in unpack_event_page(doc):
             self.event({**each, "time": None} if is_late else each)
-        return doc
 
     def stream_resource(self, doc: Any) -> None:
         """Remember a file of frames, also in the form that event-model had before 1.20.
@@ -224,10 +216,7 @@ class Run(DocumentRouter):
             is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
             n_flight = self.n_own if self.flies else 1
             self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
-            before = self._n_others["primary"] if is_known else None
-            if self._flown and self._flown[-1][1] == before:
-                self._flown.pop()
-            self._flown.append((self._announced.next, before))
+            self._flights.add(self._announced.next, self._n_others["primary"] if is_known else None)
         elif not 0 <= start <= stop:
             self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
         elif self._resources[resource]["data_key"] == self._keys.image:
@@ -261,7 +250,7 @@ class Run(DocumentRouter):
             if room < frames.n:  # of a StreamDatum, whose events have not all come
                 self._unnumbered.insert(1, frames.cut(int(room)))
             try:
-                values = self._stored.values(frames, self._image["data_keys"], (self.uid, self._image["name"]))
+                values = self._stored.values(frames, self._image["data_keys"], self._address)
                 if self.has_ticks:
                     if values.dtype.kind == "f":
                         values = converted(values, unit_in(self._image["data_keys"], self._keys.number), "s")
@@ -297,11 +286,22 @@ class Run(DocumentRouter):
         return self._image is not None
 
     @property
-    def frame_shape(self) -> tuple[int, int]:
-        """(ny, nx). FrameError if the run has no detector, or its descriptor cannot be used."""
+    def _address(self) -> tuple[str, str]:
+        """Uid of the run, and name of the stream of the frames, as in Tiled."""
+        assert self._image is not None
+        return self.uid, self._image["name"]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Shape of an index: (ny, nx), or (n, ny, nx). FrameError if the descriptor cannot be used."""
         if self._described is None:
             raise FrameError(self.problem or f"the run has no {self._keys.image!r}")
-        return self._described.shape[-2], self._described.shape[-1]
+        return self._described.shape
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """(ny, nx). FrameError if the run has no detector, or its descriptor cannot be used."""
+        return self._shape[-2], self._shape[-1]
 
     @property
     def n_exposure(self) -> int | None:
@@ -431,8 +431,7 @@ class Run(DocumentRouter):
 
         With `event`, return only the readings of that event: those since the previous one.
         """
-        values = [x[:2] for x in self._readings.of(key)]
-        table = np.array(values, dtype=float).reshape(-1, 2).T
+        table = np.array([x[:2] for x in self._readings.of(key)], dtype=float).reshape(-1, 2).T
         if event is None:
             return table
         since, until = self._span(event)
@@ -508,14 +507,13 @@ class Run(DocumentRouter):
                 raise FrameError(part.problem)
             stop = int(min(part.stop, part.start + last - part.first))
             try:
-                reader, moved = self._open(part, pixels, whole), whole.moved(part.start - part.first)
-                for block in reader.blocks(part.start, stop, whole=moved):
+                reader = self._readers.open(part, pixels, whole, self._shape, self._address)
+                for block in reader.blocks(part.start, stop, whole=whole.moved(part.start - part.first)):
                     first = part.first
                     self._advance(part, len(block))
                     yield Block(first, block)
             except MissingFrames:
-                if not isinstance(self._reader, EventFrames):
-                    self.close()  # the frames may appear elsewhere
+                self._readers.look_elsewhere()
                 if wait_s is None:
                     return
                 if time.monotonic() >= end:
@@ -543,42 +541,7 @@ class Run(DocumentRouter):
     def close(self) -> None:
         """Close the files being read."""
         self._stored.close()
-        if isinstance(self._reader, FrameReader | EventFrames):
-            self._reader.close()
-        self._reader = None
-
-    def _open(
-        self, part: AnnouncedFrames, pixels: Ints, whole: Whole
-    ) -> FrameReader | EventFrames | HeldFrames | TiledFrames:
-        """Return a reader for the frames of a resource or event: for Tiled if the file is not available."""
-        resource = part.resource
-        if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
-            return self._reader
-        self.close()
-        if resource in self._held and self._described is not None:
-            self._reader = HeldFrames(self._held[resource], pixels, self._described.shape)
-        else:
-            self._reader = self._find(self._resources[resource], part.row - part.start, pixels, whole)
-        self._reader_resource, self._pixels = resource, pixels
-        return self._reader
-
-    def _find(
-        self, doc: dict[str, Any], offset: int, pixels: Ints, whole: Whole
-    ) -> FrameReader | EventFrames | TiledFrames:
-        options, dataset = doc["parameters"], doc["parameters"].get("dataset")
-        if doc["mimetype"] in (RIGAKU, RESULT):
-            path, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
-            return EventFrames.open(path, self.frame_shape, self._roots, order, whole.viewer, doc["mimetype"])
-        try:
-            if doc["mimetype"] != HDF5 or not dataset:
-                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
-            path = local_path(doc["uri"], self._roots)
-        except MissingFrames as error:
-            if self._raw is None or self._image is None:
-                raise
-            address = self.uid, self._image["name"], self._keys.image
-            return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=offset, why=str(error))
-        return FrameReader(path, dataset, pixels, self.frame_shape, roots=self._roots)
+        self._readers.close()
 
     def _advance(self, part: AnnouncedFrames, n: int) -> None:
         """Count `n` frames of the next announced ones as read, and remove them."""
@@ -588,7 +551,7 @@ class Run(DocumentRouter):
         self.n_passed = max(self.n_passed, part.after if is_over and part.after else part.first)
         if is_over:
             self._announced.parts.popleft()
-            self._held.pop(part.resource, None)
+            self._readers.held.pop(part.resource, None)
 
     @property
     def _per_index(self) -> int:
@@ -613,29 +576,11 @@ class Run(DocumentRouter):
             own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
         else:
             own = {(image, number) for number in numbers}
-        beside = event if self._n_others["primary"] == self.n_events else None
-        if self._has_flights:
-            beside = self._before_flight(event)
-        return own if image == "primary" or beside is None else {*own, ("primary", beside)}
-
-    def _before_flight(self, event: int) -> int | None:
-        """Return which event of primary was read with an exposure of a detector that flies; None if that is unknown.
-
-        It is the last one before the frames, or the first one after them if the first exposure has none before. From
-        Tiled the order is not known: then each exposure needs one event.
-        """
         n_primary = self._n_others["primary"]
-        if not self._flown or any(before is None for _, before in self._flown):
-            return event if n_primary == self.n_events else None
-        n, ends = self.n_own or MOST_NUMBER, [end for end, _ in self._flown]
-        i = bisect.bisect_right(ends, (event - 1) * n)
-        j = min(bisect.bisect_left(ends, event * n), len(ends) - 1)
-        before = [n_events or 0 for _, n_events in self._flown] + [n_primary]
-        if i == len(ends) and (before[0] == 0 or n_primary == before[-2]):
-            return None  # neither its frames nor its event came so far
-        if before[0] > 0:
-            return before[i]
-        return min(before[j] + 1, before[j + 1]) or None
+        beside = event if n_primary == self.n_events else None
+        if self._has_flights and self._flights.are_ordered:
+            beside = self._flights.event_of(event, n or MOST_NUMBER, n_primary)
+        return own if image == "primary" or beside is None else {*own, ("primary", beside)}
 
     def _span(self, event: int) -> tuple[float, float]:
         """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.

@@ -8,7 +8,7 @@ from ainerd.results import commands
 from ainerd.results._agents import AgentNode, LiveNode
 from ainerd.results._explain import explain
 from ainerd.results._export import export, new_file
-from ainerd.results._files import LoadedResult, Part, decode_table, put_attributes
+from ainerd.results._files import LoadedResult, Part, bundle, decode_table, put_attributes
 from ainerd.results._nodes import may_pass, shared_tags
 from ainerd.results._records import (
     AtlasRecord,
@@ -26,7 +26,7 @@ from ainerd.results._validation import validate
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "ConfigurationRecord", "LiveNode", "LoadedResult",
-    "LogRecord", "Part", "ResultRecord", "ResultStore", "SuggestionRecord", "commands", "decode_table", "digest",
-    "explain", "export", "matches", "may_pass", "new_file", "notes_by_key", "put_attributes", "regime_kinds",
+    "LogRecord", "Part", "ResultRecord", "ResultStore", "SuggestionRecord", "bundle", "commands", "decode_table",
+    "digest", "explain", "export", "matches", "may_pass", "new_file", "notes_by_key", "put_attributes", "regime_kinds",
     "shared_tags", "similar", "since_exposure", "validate",
 ]  # fmt: skip

@@ -177,12 +177,22 @@ def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[s
     return parts
 
 
-def bundle(parts: Mapping[str, Part], units: Mapping[str, str]) -> bytes:
-    """Return an HDF5 file with a dataset for each array and a group of columns for each table."""
+def bundle(parts: Mapping[str, Part], units: Mapping[str, str], metadata: Mapping[str, Any] | None = None) -> bytes:
+    """Return an HDF5 file with a dataset for each array, a group of columns for each table, and metadata as attributes.
+
+    Examples
+    --------
+    >>> import io
+    >>> import h5py
+    >>> file = h5py.File(io.BytesIO(bundle({"tau": Part(np.array([0.1, 0.2]))}, {"tau": "s"}, {"scan_id": 4})))
+    >>> file["tau"][:], file["tau"].attrs["units"], file.attrs["scan_id"]
+    (array([0.1, 0.2]), 's', np.int64(4))
+    """
     import h5py
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
+        put_attributes(file, metadata or {})
         for name, part in parts.items():
             part.write(file, name, units)
     return buffer.getvalue()

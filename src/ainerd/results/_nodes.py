@@ -141,7 +141,7 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
 def newest_nodes(container: Container, limit: int, fields: str = "metadata", **equal: str | None) -> list[Node]:
     """Read key and metadata of the children with these metadata that were created last, newest first. One request."""
     params = {"fields": fields, "omit_links": True, "sort": "-", "page[limit]": limit, **_conditions(equal)}
-    return _nodes(get(container, _search(container), params).json())
+    return _nodes(get(container, container.item["links"]["search"], params).json())
 
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
@@ -192,10 +192,6 @@ def get(container: Container, url: str, params: Mapping[str, Any]) -> httpx.Resp
     raise AssertionError("retry_context gives up by raising")
 
 
-def _search(container: Container) -> str:
-    return str(container.item["links"]["search"])
-
-
 def _conditions(equal: Mapping[str, str | None]) -> dict[str, list[str]]:
     given = {key: json.dumps(value) for key, value in equal.items() if value is not None}
     return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
@@ -210,7 +206,7 @@ def _named(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _pages(container: Container, params: dict[str, Any]) -> Iterator[Node]:
-    url: str | None = _search(container)
+    url: str | None = container.item["links"]["search"]
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE, **params}
     while url:
         page = get(container, url, params).json()

@@ -276,12 +276,11 @@ class ResultStore(ResultRecords):
         """Read one array of a result; raise KeyError, with all names, if the result has no such array."""
         return np.asarray(self._part(key, name))
 
-    def series(self, key: str, name: str) -> pd.DataFrame:
-        """Read one series of a result: columns ``time`` (seconds from the run's start) and `name`; KeyError if none."""
-        return self.rows(key, name)
-
     def rows(self, key: str, name: str) -> pd.DataFrame:
-        """Read one table of a result; raise KeyError, with all names, if the result has no such table."""
+        """Read one table of a result; raise KeyError, with all names, if the result has no such table.
+
+        A series is a table with the columns ``time``, in seconds since the start of the run, and its own name.
+        """
         return pd.DataFrame(self._part(key, name))
 
     def tables(self, name: str, **where: Any) -> pd.DataFrame:
@@ -494,7 +493,12 @@ class ResultStore(ResultRecords):
         keys = [self.key(run) for run in runs]
         if len(set(keys)) < len(keys):
             raise ValueError("a result is given twice")
-        table = self.table(columns="all").loc[keys]
+        table = self.table(columns="all")
+        if unknown := [key for key in keys if key not in table.index]:
+            raise KeyError(f"no result {unknown[0]!r}: the table of results has all keys")
+        if isinstance(by, str) and by not in table:
+            raise KeyError(f"no column {by!r}: results.table().columns has all names")
+        table = table.loc[keys]
         names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), parts, ())}
         if not isinstance(by, str):
             return [*self.load(keys, sorted(names))], by, "" if by is None else "number of the result"
@@ -508,7 +512,7 @@ class ResultStore(ResultRecords):
         except httpx.HTTPError:
             return False
         if answers:  # or commands would not be read until the next result
-            self._writer.seems_away = False
+            self.seems_away = False
         return answers
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 from tiled.client.container import Container
 
 from ainerd.jobs import waiting
@@ -169,31 +170,19 @@ def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def save_snapshot(path: Path, columns: Columns, state: Mapping[str, Any]) -> None:
     """Write columns and a state in JSON to a file of this user, in one step; if that is impossible, do nothing.
 
-    The file holds a checksum and a table in Arrow's format.
+    The file holds a checksum and a table in Parquet, with a row for each node.
     """
-    import pyarrow
-
-    parts: dict[str, Any] = {
-        "key": pyarrow.array(columns.frame.index, pyarrow.string()),
-        "number": pyarrow.array(columns.number),
-    }
-    for name in columns.frame:
-        column = columns.frame[name]
-        try:
-            parts[f"{_SCALAR}{name}"] = pyarrow.array(column, from_pandas=True)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
-            texts = [None if pd.isna(value) else json.dumps(value) for value in column.tolist()]
-            parts[f"{_MIXED}{name}"] = pyarrow.array(texts, pyarrow.string())
-    for name in columns.nested:
-        texts = pyarrow.array(columns.nested[name], pyarrow.string(), from_pandas=True)
-        parts[f"{_NESTED}{name}"] = texts.dictionary_encode()
-    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(columns.sizes)]), pyarrow.int64())
-    parts["points"] = pyarrow.LargeListArray.from_arrays(offsets, pyarrow.array(columns.points, pyarrow.float32()))
-    table = pyarrow.table(parts).replace_schema_metadata({"state": json.dumps(state)})
-    buffer, options = BytesIO(), pyarrow.ipc.IpcWriteOptions(compression="zstd")
-    with pyarrow.ipc.new_file(buffer, table.schema, options=options) as writer:
-        writer.write_table(table)
-    content = buffer.getvalue()
+    points = np.split(columns.points, np.cumsum(columns.sizes)[:-1])[: len(columns)]
+    parts: dict[str, Any] = {"number": columns.number, "points": points}
+    for name, column in columns.frame.items():
+        if column.dtype != object or infer_dtype(column) in ("string", "boolean", "empty"):
+            parts[f"{_SCALAR}{name}"] = column
+        else:  # a column of Parquet has values of one type
+            parts[f"{_MIXED}{name}"] = [None if pd.isna(value) else json.dumps(value) for value in column.tolist()]
+    parts |= {f"{_NESTED}{name}": column for name, column in columns.nested.items()}
+    table = pd.DataFrame(parts, columns.frame.index, copy=False)
+    table.attrs = {"state": state}
+    content = table.to_parquet(compression="zstd")
     with suppress(OSError):
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as part:
@@ -205,43 +194,37 @@ def save_snapshot(path: Path, columns: Columns, state: Mapping[str, Any]) -> Non
 
 def load_snapshot(path: Path) -> tuple[Columns, dict[str, Any]] | None:
     """Return the columns and the state in a file of `save_snapshot`; None without a file, or if it is damaged."""
+    from pyarrow import default_memory_pool
+    from pyarrow.parquet import read_table
+
     try:
-        columns, state = _unpack(memoryview(path.read_bytes()))
+        file = memoryview(path.read_bytes())
+        if zlib.crc32(file[4:]).to_bytes(4, "little") != file[:4]:
+            raise ValueError("the checksum does not fit")
+        table = read_table(BytesIO(file[4:])).to_pandas(split_blocks=True, self_destruct=True)
+        columns, state = _columns_in(table), table.attrs["state"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    import pyarrow
-
-    pyarrow.default_memory_pool().release_unused()  # it would keep as much memory as the results take
+    default_memory_pool().release_unused()  # it would keep as much memory as the results take
     return columns, state
 
 
-def _unpack(file: memoryview) -> tuple[Columns, dict[str, Any]]:
-    import pyarrow
-
-    if zlib.crc32(file[4:]).to_bytes(4, "little") != file[:4]:
-        raise ValueError("the checksum does not fit")
-    table = pyarrow.ipc.open_file(pyarrow.py_buffer(file[4:])).read_all().combine_chunks()
-    frame, nested = {}, {}
-    for name in table.column_names:
-        column = table[name]
-        if name.startswith(_SCALAR):
-            frame[name.removeprefix(_SCALAR)] = column.to_pandas().to_numpy()
-        elif name.startswith(_MIXED):
-            values = [None if text is None else json.loads(text) for text in column.to_pylist()]
-            frame[name.removeprefix(_MIXED)] = np.array([*values, None], object)[:-1]
-        elif name.startswith(_NESTED):
-            nested[name.removeprefix(_NESTED)] = column.cast(pyarrow.string()).to_pandas().to_numpy()
-    index = pd.Index(table["key"].to_pandas(), name="key", dtype=object)
-    points = table["points"].combine_chunks()
-    points = points.chunk(0) if isinstance(points, pyarrow.ChunkedArray) else points
-    columns = Columns(
-        pd.DataFrame(frame, index=index, copy=False),
-        pd.DataFrame(nested, index=index, copy=False),
+def _columns_in(table: pd.DataFrame) -> Columns:
+    frame, nested = dict[str, Any](), dict[str, Any]()
+    for name in table.columns.drop(["number", "points"]):
+        values = table[name].to_numpy()
+        if values.dtype == object:
+            values[pd.isna(values)] = np.nan
+        if name.startswith(_MIXED):
+            values = np.array([*(json.loads(x) if isinstance(x, str) else x for x in values), None], object)[:-1]
+        (nested if name.startswith(_NESTED) else frame)[name.partition(" ")[2]] = values
+    return Columns(
+        pd.DataFrame(frame, table.index, copy=False),
+        pd.DataFrame(nested, table.index, copy=False),
         table["number"].to_numpy(),
-        np.diff(points.offsets.to_numpy()),
-        points.flatten().to_numpy().copy(),  # or the whole file would stay in memory
+        np.array([*map(len, table["points"])], np.int64),
+        np.concatenate([np.zeros(0, np.float32), *table["points"]]),
     )
-    return columns, json.loads(table.schema.metadata[b"state"])
 
 
 class NodeFilter:

@@ -425,7 +425,7 @@ def matches(
 def _name_matches(results: Columns, name: str, wanted: Any) -> NDArray[np.bool_]:
     selected = np.zeros(len(results), bool)
     if name in results.frame:
-        selected |= [_value_matches(value, wanted) for value in results.column(name).tolist()]
+        selected |= np.array([_value_matches(value, wanted) for value in results.column(name).tolist()], bool)
     first, *rest = name.split(".")
     return selected | results.where(first, lambda value: _value_matches(_inner(value, rest), wanted))
 

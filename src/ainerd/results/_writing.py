@@ -49,54 +49,6 @@ class Written(NamedTuple):
     written: bool
 
 
-class ResultWriter:
-    """Writes the results of a container.
-
-    Attributes
-    ----------
-    seems_away : bool
-        Whether the server did not answer the last request to write, nor `ResultStore.answers` since.
-    """
-
-    def __init__(self, results: Container) -> None:
-        self._results = results
-        self.seems_away = False
-        self._takes_bundles = True  # until the server answers otherwise
-
-    def write(
-        self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
-    ) -> Written:
-        """Write a result with its arrays and tables, unless it has one of these statuses; ClientError if refused."""
-        try:
-            answer = put_bundle(self._results, record, parts, unless) if self._takes_bundles else None
-            self._takes_bundles = answer is not None
-            answer = answer or self._write_nodes(record, parts, unless)
-        except httpx.TransportError:
-            self.seems_away = True
-            raise
-        self.seems_away = False
-        return answer
-
-    def _write_nodes(self, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]) -> Written:
-        """Write a result as a node with a node for each array and table."""
-        key, metadata = record.key, record.metadata()
-        begun, tags = metadata | {"status": "computing"}, record.access_tags or []
-        node, is_new = create_node(self._results, key, begun, "AinerdResult", tags=tags)
-        former = None if is_new else str(node.metadata["status"])
-        if former in unless:
-            return Written(former, False)
-        if parts is not None:
-            write_nodes(node, parts)
-        elif record.status != "computing":
-            try:
-                node.delete_contents(external_only=False)  # half of an analysis
-            except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
-                logger.warning("the arrays in result %s cannot be removed: %s", key, error)
-        if not is_new or record.status != "computing":
-            node.replace_metadata(metadata, drop_revision=True)
-        return Written(former, True)
-
-
 def put_bundle(
     results: Container, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
 ) -> Written | None:
@@ -134,7 +86,29 @@ def put_bundle(
     raise AssertionError("the last attempt raises")
 
 
-def write_nodes(node: Container, parts: Mapping[str, Part]) -> None:
+def _write_nodes(
+    results: Container, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
+) -> Written:
+    """Write a result as a node with a node for each array and table."""
+    key, metadata = record.key, record.metadata()
+    begun, tags = metadata | {"status": "computing"}, record.access_tags or []
+    node, is_new = create_node(results, key, begun, "AinerdResult", tags=tags)
+    former = None if is_new else str(node.metadata["status"])
+    if former in unless:
+        return Written(former, False)
+    if parts is not None:
+        _write_parts(node, parts)
+    elif record.status != "computing":
+        try:
+            node.delete_contents(external_only=False)  # half of an analysis
+        except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
+            logger.warning("the arrays in result %s cannot be removed: %s", key, error)
+    if not is_new or record.status != "computing":
+        node.replace_metadata(metadata, drop_revision=True)
+    return Written(former, True)
+
+
+def _write_parts(node: Container, parts: Mapping[str, Part]) -> None:
     """Write each array and table as a node, in place of the remains of an earlier attempt."""
     tags = tags_of(node)
     for name, part in parts.items():
@@ -162,21 +136,23 @@ def _has_no_route(response: httpx.Response) -> bool:
 
 
 class ResultRecords(CampaignRecords):
-    """The part of the store that writes results; the parameters are those of `ResultStore`."""
+    """The part of the store that writes results; the parameters are those of `ResultStore`.
+
+    Attributes
+    ----------
+    seems_away : bool
+        Whether the server did not answer the last request to write a result, nor `ResultStore.answers` since.
+    """
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
-        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
+        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.parquet"
         self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
-        self._writer = ResultWriter(self._results)
+        self.seems_away = False
+        self._takes_bundles = True  # until the server answers otherwise
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
         self._digests = set[str]()  # of the results that this store began
-
-    @property
-    def seems_away(self) -> bool:
-        """Whether the server did not answer the last request to write."""
-        return self._writer.seems_away
 
     def begin(self, record: ResultRecord) -> str:
         """Write that a run is being analysed, and return the key of its result.
@@ -194,7 +170,7 @@ class ResultRecords(CampaignRecords):
             record = record.changed(supersedes=self._predecessor(record))
         self._digests.add(record.digest)
         record = record.changed(status="computing")
-        answer = self._writer.write(record, unless=(*FINAL, "growing"))
+        answer = self._write(record, unless=(*FINAL, "growing"))
         if not answer.written:
             return answer.former
         self._begun[record.key] = record
@@ -247,7 +223,7 @@ class ResultRecords(CampaignRecords):
         record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
         parts = {name: Part(analysis.arrays[name], analysis.dims.get(name)) for name in record.arrays}
-        answer = self._writer.write(record, parts | {name: Part(table) for name, table in tables.items()})
+        answer = self._write(record, parts | {name: Part(table) for name, table in tables.items()})
         if record.status == "growing":
             self._begun[key] = record
         return answer.written
@@ -261,7 +237,7 @@ class ResultRecords(CampaignRecords):
         if record.status in FINAL:
             return False
         record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
-        return self._writer.write(record).written
+        return self._write(record).written
 
     def label(self, key: str, **label: Any) -> None:
         """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request.
@@ -295,10 +271,24 @@ class ResultRecords(CampaignRecords):
         parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            write_nodes(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
+            _write_parts(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
+
+    def _write(
+        self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
+    ) -> Written:
+        """Write a result with its arrays and tables, unless it has one of these statuses; ClientError if refused."""
+        try:
+            answer = put_bundle(self._results, record, parts, unless) if self._takes_bundles else None
+            self._takes_bundles = answer is not None
+            answer = answer or _write_nodes(self._results, record, parts, unless)
+        except httpx.TransportError:
+            self.seems_away = True
+            raise
+        self.seems_away = False
+        return answer
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from ainerd.server.internals import CSRF_COOKIE_NAME, Caller, body_stream, get_root_url, move_api_key
+from ainerd.server.internals import CSRF_COOKIE_NAME, Caller, get_root_url, move_api_key
 from ainerd.words import first_problem
 
 MOST_BYTES = 16_384  # of a person's request
@@ -65,7 +65,7 @@ async def json_body(request: Request, most: int = MOST_BYTES) -> dict[str, Any]:
 async def bounded_body(request: Request, most: int) -> bytes:
     """Return the body of a request; HTTPException 413 if it has more than `most` bytes."""
     parts, size = [], 0
-    async for part in body_stream(request):
+    async for part in request.stream():
         parts.append(part)
         size += len(part)
         if size > most:

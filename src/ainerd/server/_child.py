@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
-from ainerd.server._embedded import HOSTS, serving, wait_until_unused
+from ainerd.server._embedded import serving, wait_until_unused
 
 STOP_TIMEOUT_S = 3
 MOST_FILES = 65_536  # open at once, connections included, if the system lets a process have so many
@@ -18,10 +18,10 @@ MOST_FILES = 65_536  # open at once, connections included, if the system lets a 
 def main() -> None:
     """Serve, print the address as one line of JSON, and end when no process uses the server.
 
-    The arguments of the process are the directory, and folders that the server may read.
+    The arguments of the process are the directory, and options of `serving` in JSON.
     """
     gc.set_threshold(50_000)  # a start creates millions of objects, which stay: fewer collections
-    directory, readable_storage = Path(sys.argv[1]), sys.argv[2:]
+    directory, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     os.umask(
         0o777 & ~(directory.stat().st_mode & 0o755)
     )  # only the owner writes; others read if they may read the folder
@@ -29,17 +29,16 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to the log
     api_key = (directory / "api_key").read_text().strip()
     status_file, port_file = directory / "server.json", directory / "port"
-    hosts = [host for host in os.environ.get(HOSTS, "").split(",") if host]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES) if most >= 0 else MOST_FILES, most))
     port = _last_port(port_file)
-    with serving(directory, api_key=api_key, port=port, readable_storage=readable_storage, hosts=hosts) as server:
+    with serving(directory, api_key=api_key, port=port, **options) as server:
         try:
             port_file.write_text(str(server.port))
             _write_page(directory, server.port, api_key)
             status = {"uri": server.uri, "pid": os.getpid()}
             part = status_file.with_suffix(".part")
-            part.write_text(json.dumps({**status, "readable_storage": readable_storage}))
+            part.write_text(json.dumps({**status, "readable_storage": options["readable_storage"]}))
             part.replace(status_file)
             with ready:
                 print(json.dumps(status), file=ready)

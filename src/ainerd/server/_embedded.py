@@ -45,7 +45,6 @@ WATCH_S = 0.5
 MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in server.log.1
 RETRY_S = 30.0  # after a start that failed
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-HOSTS = "AINERD_SERVER_HOSTS"  # in the environment of the child process
 # Variables that a server gets: no key or password, because a server opens files that others wrote.
 KEPT = re.compile(
     "(HOME|LANG|PATH|TMPDIR|TZ|USER|LD_LIBRARY_PATH|HDF5_PLUGIN_PATH|VIRTUAL_ENV|NUMBA_CACHE_DIR|MPLCONFIGDIR)"
@@ -233,21 +232,23 @@ def serving(
     It refuses requests for other hosts than this machine's own names and `hosts`, so that the page of another site
     cannot reach it by a name that leads to this machine (DNS rebinding).
     """
-    from ainerd.server import doors, internals, pages  # not in an analyst's install
+    from starlette.middleware.trustedhost import TrustedHostMiddleware  # not in an analyst's install
+
+    from ainerd.server import corrections, doors, pages
     from ainerd.server.downloads import offer_downloads
     from ainerd.server.listening import run
     from ainerd.server.result_files import HDF5, ResultFileAdapter, router
 
     relocate(directory)
-    internals.correct(directory / "catalog.db")
+    corrections.correct(directory / "catalog.db")
     offer_downloads()
     os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
     adapters = {HDF5: ResultFileAdapter}
-    app, close = internals.build(directory, api_key, readable_storage, adapters_by_mimetype=adapters)
+    app, close = corrections.build(directory, api_key, readable_storage, adapters_by_mimetype=adapters)
     app.include_router(router, prefix="/custom")
     app.include_router(pages.router, prefix="/custom")
     app.include_router(doors.router)
-    internals.pass_bodies(app, [*LOCAL_HOSTS, *hosts])
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, *hosts], www_redirect=False)
     app.state.is_alone = True  # no other process serves this catalog
     try:
         with run(app, directory, port) as port:
@@ -354,14 +355,15 @@ def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]
     (directory / "server.json").unlink(missing_ok=True)
     log_path = directory / "server.log"
     _rotate(log_path)
+    options = {"readable_storage": readable, "hosts": hosts}
     with open(log_path, "ab", opener=_private) as log:  # the end of the log of a server that died stays
         begin = log.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "ainerd.server._child", str(directory), *readable],
+            [sys.executable, "-m", "ainerd.server._child", str(directory), json.dumps(options)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={name: value for name, value in os.environ.items() if KEPT.fullmatch(name)} | {HOSTS: ",".join(hosts)},
+            env={name: value for name, value in os.environ.items() if KEPT.fullmatch(name)},
             pass_fds=[lock.fileno()],  # the lock lasts as long as the child
             start_new_session=True,  # Ctrl-C in this session must not reach the server
         )

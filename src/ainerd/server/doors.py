@@ -17,7 +17,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 
 from ainerd.server import bell
-from ainerd.server.internals import ask_for_key, checks_scopes, get_route_path, inspect_dependencies_once, scopes_of
+from ainerd.server.corrections import inspect_dependencies_once
+from ainerd.server.internals import ask_for_key, checks_scopes, get_route_path, scopes_of
 from ainerd.server.listening import admit
 
 logger = logging.getLogger("tiled.server.doors")  # its lines are in the log of the server

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tiled.media_type_registration import default_serialization_registry
 from tiled.utils import SerializationError, UnsupportedShape, ensure_awaitable
 
-from ainerd.results import Part, put_attributes
+from ainerd.results import Part, bundle, put_attributes
 from ainerd.server.internals import save_to_buffer_tifffile
 from ainerd.words import escape_cell, escape_table
 
@@ -55,12 +55,7 @@ async def container_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any
 async def table_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any], filter_for_access: Any = None) -> Any:
     """Return the columns of a table as datasets."""
     table = node if isinstance(node, pd.DataFrame) else await ensure_awaitable(node.read)
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
-        put_attributes(file, metadata or {})
-        for column in table:
-            Part(table[column].to_numpy()).write(file, str(column), {})
-    return buffer.getbuffer()
+    return bundle({str(name): Part(table[name].to_numpy()) for name in table}, {}, metadata)
 
 
 def table_as_csv(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_index: bool = False) -> bytes:

@@ -14,9 +14,9 @@ import math
 import os
 import re
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
@@ -37,16 +37,8 @@ from ainerd.documents import FrameError, list_items, open_item
 from ainerd.hdf5_files import check_heaps
 from ainerd.results import decode_table
 from ainerd.server._access import bounded_body
-from ainerd.server.internals import (
-    MOST_ARRAY,
-    Asset,
-    Caller,
-    DataSource,
-    Specs,
-    guard_files,
-    has_child,
-    readable_folders,
-)  # fmt: skip
+from ainerd.server.corrections import MOST_ARRAY, guard_files, readable_folders
+from ainerd.server.internals import Asset, Caller, DataSource, Specs, has_child
 
 MOST_BYTES = 2**30  # of a request
 MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files and arrays
@@ -69,24 +61,14 @@ class UnreadableFile(BrokenLink, HTTPException):  # type: ignore[misc]
         self.args = (reason,)
 
 
-class CheckedHDF5:
-    """An item of an HDF5 file, opened in a ``with`` statement: in place of `tiled.adapters.hdf5.h5open`."""
-
-    def __init__(self, filename: str | Path, dataset: str | None = None, **_: Any) -> None:
-        self._item = open_item(Path(filename), dataset or "/", readable_folders())
-
-    def __enter__(self) -> Any:
-        try:
-            return self._item.__enter__()
-        except FrameError as error:
-            raise UnreadableFile(str(error)) from error
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            if not self._item.__exit__(kind, error, at) and isinstance(error, FrameError):
-                raise error
-        except FrameError as refused:
-            raise UnreadableFile(str(refused)) from refused
+@contextmanager
+def open_checked(filename: str | Path, dataset: str | None = None, **_: Any) -> Iterator[Any]:
+    """Open an item of an HDF5 file: in place of `tiled.adapters.hdf5.h5open`."""
+    try:
+        with open_item(Path(filename), dataset or "/", readable_folders()) as item:
+            yield item
+    except FrameError as error:
+        raise UnreadableFile(str(error)) from error
 
 
 def parse_tree(item: Any) -> Any:
@@ -100,7 +82,7 @@ def _named(items: Any) -> Any:
     return HDF5_BROKEN_LINK if items is None else HDF5_DATASET
 
 
-guard_files(CheckedHDF5, parse_tree)
+guard_files(open_checked, parse_tree)
 
 
 class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
@@ -125,7 +107,7 @@ class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
         if not self.is_result:
             return child
         if not isinstance(child, HDF5ArrayAdapter):
-            with CheckedHDF5(path_from_uri(self.uris[0]), key) as group:
+            with open_checked(path_from_uri(self.uris[0]), key) as group:
                 if _size(group) > MOST_ARRAY:
                     raise HTTPException(400, f"the table {key!r} is too large to be read at once")
                 columns = {column: dataset[()] for column, dataset in group.items()}

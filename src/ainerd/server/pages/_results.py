@@ -143,7 +143,7 @@ def _matching(
     words = query.filter.casefold().split()
     names = [f"{scan} {key}" for key, scan in zip(keys, rows.scans(), strict=True)] if words else []
     for word in words:
-        matching &= matches(rows.columns, {}, word, notes) | [word in name for name in names]
+        matching &= matches(rows.columns, {}, word, notes) | np.array([word in name for name in names], bool)
     return matching
 
 
