@@ -1,5 +1,6 @@
 """Relaxation times and exponents over q, of one exposure with its power law, or of many."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,11 +59,10 @@ def draw_over_q(
                 label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
                 times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
             elif law.get("no_q_exponent"):
-                times.plot([], [], " ", label=f"no exponent: {law['no_q_exponent']}")
+                label = textwrap.fill(f"no exponent: {law['no_q_exponent']}", 28)
+                times.plot([], [], " ", label=label)
             _draw_guides(times, ends, *middle)
-        times.set_xscale("log")
-    if np.isfinite([columns[name] for name in ("tau_s", "tau_s_above", "tau_s_below", "tau_half_s")]).any():
-        times.set_yscale("log")
+    if _make_logarithmic(times, q, [columns]):
         times.legend(fontsize=7)
     shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=4, color="black")
     shapes.axhline(1, lw=1, color="0.7")
@@ -103,10 +103,21 @@ def draw_many_over_q(
     shapes.axhline(1, lw=1, color="0.7")
     marks = [text for other, _, text in MARKS if any(np.isfinite(columns[other]).any() for _, columns in series)]
     title = f"{len(series)} exposures" + (f"; {', '.join(marks)}" if marks else "")
-    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=title)
+    _make_logarithmic(times, np.concatenate([q for q, _ in series]), [columns for _, columns in series])
+    times.set(ylabel="τ (s)", title=textwrap.fill(title, 60))
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)
     return [times, shapes]
+
+
+def _make_logarithmic(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str, NDArray[Any]]]) -> bool:
+    """Make the axes logarithmic, and return True, if there is a time; q of less than a factor of two stays linear."""
+    names = "tau_s", *(name for name, *_ in MARKS)
+    if not any(np.isfinite(of[name]).any() for of in columns for name in names):
+        return False
+    known = q[np.isfinite(q) & (q > 0)]
+    axes.set(yscale="log", xscale="log" if known.size and known.max() > 2 * known.min() else "linear")
+    return True
 
 
 def _draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:
