@@ -30,6 +30,8 @@ IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend of a whole figur
 MAPS = 4  # of a third motor
 Array = NDArray[Any]
 STEPS = 30  # of the path that have an arrowhead
+WIDE = 25  # characters of a line beside the map
+LEAST_P = 1e-6  # smaller p-values are drawn there
 _NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
 
 
@@ -199,9 +201,9 @@ def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
         _style.empty_panel(axes, "none is ready")
         return
     following = scene.following
-    position = named_place(following.position, scene.units).replace(", ", "\n")
-    reason = "\n".join(textwrap.wrap(following.reason, 25))
-    axes.text(0, 0.02, f"{position}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
+    text = [*named_place(following.position, scene.units).split(", "), "", following.reason]
+    lines = "\n".join(textwrap.fill(each, WIDE) for each in text)
+    axes.text(0, 0.02, lines, va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
     height = min(0.11, 0.5 / max(len(following.terms), 1))
     for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
         bottom, text = 0.985 - height * row, f"{value:.2f}"
@@ -280,7 +282,8 @@ def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
 
 
 def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
-    lowest = np.nanmin([scene.alpha, runs["p"].min()])
+    runs = runs.assign(p=runs["p"].clip(lower=LEAST_P))
+    lowest = np.nanmin([max(scene.alpha, LEAST_P), runs["p"].min()])
     axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="p (small: novel)")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
