@@ -230,7 +230,10 @@ def _write_analysis(out: Path, analysis: "Analysis", about: Mapping[str, Any]) -
 
 
 def _names(bins: "Partition") -> list[str]:
-    return [f"bin {k}" if x != x else f"φ = {x:.0f}°" for k, x in zip(bins.numbers, bins.phi, strict=True)]
+    """Return the azimuth of each bin, with its number if another ring has the same; without azimuth the number."""
+    azimuths = [f"φ = {x:.0f}°" if x == x else "" for x in bins.phi]
+    both = zip(bins.numbers, azimuths, strict=True)
+    return [f"bin {k}" if not at else at if azimuths.count(at) == 1 else f"{k}: {at}" for k, at in both]
 
 
 def push_all(movie: "Movie | EventMovie", exposure: "ExposureAnalysis") -> Iterator[int]:

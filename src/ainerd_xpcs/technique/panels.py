@@ -1,6 +1,6 @@
 """Pictures, sentences and exports of results; they need numpy, h5py and matplotlib only."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -208,7 +208,7 @@ def strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the regime of each azimuth by itself, a column for each run."""
     regimes = azimuth_regimes(scene, runs)
     columns = ((runs["number"][key] - 0.5, runs["number"][key] + 0.5, regimes[key]) for key in regimes)
-    draw_columns(axes, columns, scene.colour)
+    draw_columns(axes, columns)
     axes.set_facecolor("0.93")
     axes.set_title("regime that each azimuth looks like", loc="right", fontsize=8, pad=2)
 
@@ -278,14 +278,10 @@ def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, N
     return out
 
 
-def draw_columns(
-    axes: Axes,
-    columns: Iterable[tuple[float, float, NDArray[np.int64]]],
-    colour: Callable[[int], str] = regime_colour,
-) -> None:
+def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
     """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
     for left, right, labels in columns:
-        column = np.array([to_rgb(colour(int(label))) for label in labels])[:, None]
+        column = np.array([to_rgb(regime_colour(int(label))) for label in labels])[:, None]
         axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
     axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ainerd_xpcs.technique import panels
+from ainerd_xpcs.technique._analyze import _names
 from ainerd_xpcs.technique._drawing import new_figure
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
 
@@ -21,6 +22,18 @@ HEIGHT[3] = np.nan  # a bin behind the beamstop
 def cycles(**columns):
     known = {"echo": 0.5, "storage_pa": 10.0, "loss_pa": 5.0, "tan_delta": 0.5} | columns
     return pd.DataFrame({"cycle": np.arange(1.0, 21)} | known | {f"{name}_err": 0.1 for name in known})
+
+
+@pytest.mark.parametrize(
+    ("phi", "names"),
+    [
+        ([0.0, 90.0], ["φ = 0°", "φ = 90°"]),
+        ([0.0, 90.0, 0.0], ["4: φ = 0°", "φ = 90°", "6: φ = 0°"]),
+        ([np.nan, np.nan], ["bin 4", "bin 5"]),
+    ],
+)
+def test_bins_of_several_rings_have_different_names(phi, names):
+    assert _names(SimpleNamespace(numbers=np.arange(4, 4 + len(phi)), phi=np.array(phi))) == names
 
 
 def test_a_dark_bin_leaves_the_echoes_of_its_ring():
