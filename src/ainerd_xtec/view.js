@@ -11,7 +11,7 @@ function Ramp({ path, result, get }) {
   const n = trajectories.length;
   const clusters = trajectories.map((y, k) => ({ x, y, name: `cluster ${k}`, line: { color: regimeColor(k) } }));
   const over = {
-    xaxis: axis(theme, `${result.metadata.parameters.temperature} (${result.metadata.units.temperature})`),
+    xaxis: axis(theme, `${result.parameters.temperature} (${result.metadata.units.temperature})`),
     yaxis: axis(theme, "scaled intensity"),
     showlegend: true,
   };
