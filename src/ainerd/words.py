@@ -131,12 +131,12 @@ def amount(number: str, unit: str | None) -> str:
     return number if unit in (None, "", "1") else f"{number} {unit}"
 
 
-def address(uri: str) -> str:
+def plain_address(uri: str) -> str:
     """Return an address without its query, user and password, which may be secret.
 
     Examples
     --------
-    >>> address("http://me:secret@tiled.org:8000/api?api_key=12")
+    >>> plain_address("http://me:secret@tiled.org:8000/api?api_key=12")
     'http://tiled.org:8000/api'
     """
     return re.sub("//[^/]*@", "//", uri.partition("?")[0])

@@ -16,7 +16,7 @@ from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
 from ainerd.processes import whereabouts
 from ainerd.technique import Finding, TechniqueError, load, names
-from ainerd.words import address, number_of
+from ainerd.words import number_of, plain_address
 
 FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
@@ -77,7 +77,7 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
         return
     try:
         with opened(tiled, config) as client:
-            yield Finding("server", f"{address(str(client.context.api_uri))} answers, and accepts the key")
+            yield Finding("server", f"{plain_address(str(client.context.api_uri))} answers, and accepts the key")
             yield from _catalogue(client)
             if results and "ainerd" in client:
                 remedy = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"

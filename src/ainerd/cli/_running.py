@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 import ainerd
 from ainerd.cli._shared import Config, Json, Tiled, check_folder, opened, results_at, stopping
-from ainerd.words import address
+from ainerd.words import plain_address
 
 if TYPE_CHECKING:
     import threading
@@ -77,7 +77,7 @@ def serve(
         storage = Settings.load(config).storage
         if storage.uri:
             raise ValueError(
-                f"{config} names a server, {address(storage.uri)}, which others run: ainerd serve runs an "
+                f"{config} names a server, {plain_address(storage.uri)}, which others run: ainerd serve runs an "
                 "embedded server only, for settings with an empty storage.uri"
             )
         directory, readable, hosts = storage.directory, [*storage.frames, *readable], storage.hosts

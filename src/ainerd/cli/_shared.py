@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.words import address
+from ainerd.words import plain_address
 
 if TYPE_CHECKING:
     import threading
@@ -46,9 +46,9 @@ def place_of(tiled: str | None, config: Path | None) -> str | Path:
     from ainerd.config import Settings
 
     storage = None if config is None else Settings.load(config).storage
-    named = tiled or (storage.uri if storage else "")
-    if named:
-        return Path(named) if Path(named).is_dir() else named
+    address = tiled or (storage.uri if storage else "")
+    if address:
+        return Path(address) if Path(address).is_dir() else address
     if storage is None:
         raise ValueError("no server is named: give --tiled URL or FOLDER, or --config with a .toml")
     return storage.directory
@@ -115,7 +115,7 @@ def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"
 
     with opened(tiled, config) as client:
         if "ainerd" not in client:
-            where = address(str(place_of(tiled, config)))
+            where = plain_address(str(place_of(tiled, config)))
             raise ValueError(f"there are no results in {where}: no agent has written there yet")
         yield ResultStore(client["ainerd"])
 

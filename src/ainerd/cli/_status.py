@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._shared import KEY, Config, Json, Tiled, key_of, place_of, results_at
-from ainerd.words import address, here, labelled, named_place, printable, run_text
+from ainerd.words import here, labelled, named_place, plain_address, printable, run_text
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -126,7 +126,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
         uri, key = server
     else:
         server, uri, key = None, place, os.environ.get(KEY, "")
-    state: dict[str, Any] = {"tiled": address(uri)}
+    state: dict[str, Any] = {"tiled": plain_address(uri)}
     try:
         client = connect(uri, key or None, timeout_s=ANSWER_S, own=server is not None)
         try:

@@ -33,7 +33,7 @@ from ainerd.results._tables import (
 )
 from ainerd.results._writing import ResultRecords
 from ainerd.technique import Average, panels
-from ainerd.words import address, number_of
+from ainerd.words import number_of, plain_address
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -528,7 +528,7 @@ class ResultStore(ResultRecords):
         """Return a summary line and the table, or that Tiled is away: the reader is a person, not a program."""
         of = f" of {self.agent}" if self.agent else ""
         if not self.answers():
-            return f"<ResultStore{of}: Tiled does not answer at {address(self.container.uri)}>"
+            return f"<ResultStore{of}: Tiled does not answer at {plain_address(self.container.uri)}>"
         results = self.search()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()
