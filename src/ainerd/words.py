@@ -131,6 +131,17 @@ def amount(number: str, unit: str | None) -> str:
     return number if unit in (None, "", "1") else f"{number} {unit}"
 
 
+def plain_address(uri: str) -> str:
+    """Return an address without its query, user and password, which may be secret.
+
+    Examples
+    --------
+    >>> plain_address("http://me:secret@tiled.org:8000/api?api_key=12")
+    'http://tiled.org:8000/api'
+    """
+    return re.sub("//[^/]*@", "//", uri.partition("?")[0])
+
+
 def here(times: Any) -> Any:
     """Convert a pandas Timestamp with a time zone, or the ``.dt`` of a Series of them, to local time.
 

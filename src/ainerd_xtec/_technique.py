@@ -108,15 +108,17 @@ class XTEC(Technique):
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw the kept pixels on a mean frame, and the histogram with the cut.
 
-        Raise ValueError if the mask does not fit, or there is nothing to cut.
+        Raise ValueError if the mask or the dark frame does not fit, or there is nothing to cut.
         """
         image, logs = figure.subplots(1, 2)
         if frame is None:
             image.set_title("no frame: pixels are kept by their counts")
             return
-        if self.mask is not None and self.mask.shape != frame.shape:
-            raise ValueError(f"the frame has {frame.shape} pixels, xtec.mask is of {self.mask.shape}")
-        mean = np.where(np.isfinite(frame) & (True if self.mask is None else ~self.mask), frame, 0.0)
+        for name, array in (("mask", self.mask), ("dark", self.dark)):
+            if array is not None and array.shape != frame.shape:
+                raise ValueError(f"the frame has {frame.shape} pixels, xtec.{name} is of {array.shape}")
+        used = np.isfinite(frame) & (True if self.mask is None else ~self.mask)
+        mean = np.where(used, frame - (0.0 if self.dark is None else self.dark), 0.0)
         bright = cut(mean.ravel(), self.settings.cut)
         image.imshow(np.log(np.maximum(mean, 1e-3)), cmap="gray")
         image.imshow(np.where(bright.keep.reshape(mean.shape), 1.0, np.nan), cmap="autumn", alpha=0.6)

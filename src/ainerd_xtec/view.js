@@ -11,7 +11,7 @@ function Ramp({ path, result, get }) {
   const n = trajectories.length;
   const clusters = trajectories.map((y, k) => ({ x, y, name: `cluster ${k}`, line: { color: regimeColor(k) } }));
   const over = {
-    xaxis: axis(theme, `temperature (${result.metadata.units.temperature})`),
+    xaxis: axis(theme, `${result.parameters.temperature} (${result.metadata.units.temperature})`),
     yaxis: axis(theme, "scaled intensity"),
     showlegend: true,
   };
@@ -26,7 +26,7 @@ function Ramp({ path, result, get }) {
     "div",
     { "data-ainerd": "xtec" },
     h("p", null, `${n} clusters of ${result.metadata.pixels} pixels`),
-    h(Plot, { traces: clusters, layout: over, height: "22em", label: "trajectories by cluster over temperature" }),
+    h(Plot, { traces: clusters, layout: over, height: "22em", label: "trajectories by cluster" }),
     h(Plot, { traces: [map], layout: square, height: "30em", label: "which pixel is in which cluster" }),
   );
 }

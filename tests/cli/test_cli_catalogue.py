@@ -251,6 +251,19 @@ def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypa
     assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
 
 
+def test_results_whose_runs_are_not_in_raw_are_to_be_kept(run, catalogue):
+    """As after ``ainerd demo --replay``, or where the documents came from a file."""
+    raw = catalogue[0].client()["raw"]
+    run_node = raw["0000-run"].metadata
+    raw.delete_contents("0000-run", recursive=True, external_only=False)
+    try:
+        done = run("doctor", "--results")
+    finally:
+        raw.create_container("0000-run", metadata=dict(run_node))
+    assert "1 result without their run in raw: they cannot be analysed again, so keep them" in done.output
+    assert done.exit_code == 0 and "all are valid" not in done.output, done.output
+
+
 def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypatch):
     def wrong():
         done = run("doctor", "--json", "--config", tmp_path / "agent.toml")

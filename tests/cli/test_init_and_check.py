@@ -145,6 +145,13 @@ def test_nothing_is_overwritten_and_nothing_half_written(pebble):
     assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel", "--yes").exception)
 
 
+@pytest.mark.parametrize("bounds", ["", "5", "[0, 1]"])
+def test_a_startup_file_needs_the_names_of_motors(pebble, bounds):
+    refused = init("--yes", "--startup", "s", "--set", f"steering.bounds={bounds}")
+    assert isinstance(refused.exception, ValueError) and "steering.bounds: --startup needs" in str(refused.exception)
+    assert not (pebble / "here").exists() and not (pebble / "s").exists()
+
+
 def test_problems_come_with_remedies(pebble):
     done = init("--yes", "--set", "pebble.width=-1", "--set", "pebble.wide=2")
     assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
@@ -210,6 +217,11 @@ def test_a_mean_frame_of_a_file(tmp_path):
     taken = frames[np.unique(np.linspace(0, 119, 50).astype(int))]
     assert np.allclose(np.delete(mean, 17), np.delete(taken.mean(axis=0), 17))
     assert (mean_frame(tmp_path / "f.h5", "entry/flat") == 1).all()
+    frames[4:6] = np.iinfo(np.int32).max  # two spoilt frames
+    np.save(tmp_path / "spoilt.npy", frames[:10])
+    good = np.delete(frames[:10], (4, 5), axis=0).mean(axis=0)
+    assert np.allclose(np.delete(mean_frame(tmp_path / "spoilt.npy"), 17), np.delete(good, 17))
+    np.save(tmp_path / "four.npy", np.zeros((2, 2, 3, 4)))
     for path, dataset, message in (
         (tmp_path / "no.h5", None, "there is no file"),
         (tmp_path / "f.h5", "entry/time", "f.h5, 'entry/time': "),
@@ -217,6 +229,7 @@ def test_a_mean_frame_of_a_file(tmp_path):
         (tmp_path / "text.h5", None, "text.h5 is not an HDF5 file"),
         (tmp_path / "large.h5", None, "unpacks to 20,000 MB"),
         (tmp_path / "text.npy", None, "text.npy: "),
+        (tmp_path / "four.npy", None, r"got float64 of shape \(2, 2, 3, 4\)$"),
     ):
         if path.stem == "text":
             path.write_text("text")

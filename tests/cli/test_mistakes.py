@@ -84,6 +84,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
             "log --tiled localhost:8000",
             "'localhost:8000' is neither the address of a server nor a folder: give http://host:port",
         ),
+        ("log --tiled http://me:secret@localhost:9", "no server answers at http://localhost:9 (ConnectError)"),
         ("log --tiled .", ". is not the folder of an embedded server: it has no catalog.db"),
         ("serve .", ". is not the folder of an embedded server: it has no catalog.db, and is not empty"),
         ("export --table out.xlsx --tiled .", "out.xlsx: give a name that ends in .csv or .parquet"),

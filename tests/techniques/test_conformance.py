@@ -226,6 +226,19 @@ def regimes_of(change):
     return regimes
 
 
+def nowhere(z):
+    return np.full(len(z), -1)
+
+
+def all_unassigned(regimes):
+    return Regimes(labels=nowhere(regimes.labels), n_regimes=0, supported_range=(0, 0), predict=nowhere)
+
+
+def all_one(regimes):
+    labels = np.zeros_like(regimes.labels)
+    return Regimes(labels=labels, n_regimes=1, supported_range=(1, 1), predict=lambda z: np.zeros(len(z), np.int64))
+
+
 POINTS = itertools.count()
 BROKEN = [
     ("protocol", Toy, "type must inherit from ainerd.technique.Technique"),
@@ -280,6 +293,9 @@ BROKEN = [
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, n_regimes=9))), "n_regimes is 9, the labels have"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, supported_range=(3, 1)))), "(fewest, most), got (3, 1)"),
     ("regimes", has(regimes=regimes_of(lambda r: replace(r, predict=lambda z: np.full(len(z), 7)))), "has regime [7]"),
+    ("regimes", has(regimes=regimes_of(all_unassigned)), "leaves all of 60 embeddings in three narrow groups without"),
+    ("regimes", has(regimes=regimes_of(all_one)), "in one regime that are 20 times regime_width = 3.0 apart"),
+    ("regimes", has(regimes=regimes_of(lambda r: replace(r, predict=nowhere))), "predict() gives the same embeddings"),
     ("regimes", has(regimes=lambda self, z, previous=None: Toy().regimes(z)), "find_regimes(embeddings"),
 ]  # fmt: skip
 
@@ -322,6 +338,12 @@ def test_every_check_can_fail():
         ({"strip": lambda axes: None}, "is called as strip(axes, scene, runs)"),
         ({"plot": lambda result, figure: None}, "plot() draws nothing"),
         ({"plot": lambda result, figure: result["trajectori"]}, "raised KeyError"),
+        ({"sentences": lambda summary: [summary["nosuch"]]}, "the technique raised KeyError"),
+        ({"details": lambda summary: "one"}, "details() must return a list of sentences, got 'one'"),
+        (
+            {"columns": lambda summary, units: {"counts": 1.0}},
+            "columns() must return texts by heading, got {'counts': 1.0}",
+        ),
         ({"image": lambda result: result.trajectory[:]}, "image() must give uint8"),
     ],
 )

@@ -117,6 +117,23 @@ def test_alpha_is_a_line_and_novel_runs_are_ringed_everywhere():
         assert sum(len(ring.get_offsets()) for ring in rings) == 1
 
 
+@pytest.mark.parametrize(("p", "alpha"), [([0.4, 0.0, 1e-200], 0.05), ([0.4, 0.6, 0.5], 0.0)])
+def test_a_p_value_of_zero_is_at_the_edge_of_the_timeline(p, alpha):
+    novelty = panel(campaign_figure(campaign([0, 0, 1], p=p, alpha=alpha)), "p (small")
+    low, high = novelty.get_ylim()
+    drawn = [y for places in discs(novelty).values() for _, y in places]
+    assert 1e-8 < low < 1e-2 and low <= min(drawn) and max(drawn) < high
+
+
+def test_long_names_and_reasons_leave_room_for_the_bars():
+    names = ["a_very_long_motor_name_of_an_epics_device_x", "a_very_long_motor_name_of_an_epics_device_y"]
+    following = Next(position=dict.fromkeys(names, 1.0), reason="on and on " * 20, terms={"unexplored": 0.5})
+    scene = campaign([0, 1], bounds=dict.fromkeys(names, (0.0, 10.0)), following=following)
+    figure = campaign_figure(scene)  # a layout without room would warn
+    (card,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Next point"]
+    assert card.get_window_extent().width > 0.08 * figure.bbox.width
+
+
 def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
     following = Next(
         position={"sample_x": 3.25, "sample_y": 1.0},
@@ -147,10 +164,11 @@ def test_a_length_in_metres_is_not_rounded_to_zero():
 
 def test_the_gallery_has_the_newest_run_denoised_and_the_nearest():
     scene = campaign([0, 1, 2, 1], status=["complete", "complete", "complete", "failed"])
+    scene.table["sample_x"] /= 1000  # a motor in metres
     scene.embeddings.loc["run-2"] = scene.embeddings.loc["run-0"] + 0.01
     scene.arrays["run-2"]["denoised"] = np.full((18, 4, 4), 1.5)
     newest, clean, nearest = gallery(campaign_figure(scene))
-    assert "newest\nscan 3 at (" in newest.get_title() and "scan 1" in nearest.get_title()
+    assert "newest\nscan 3 at (0.00633, 2.00)" in newest.get_title() and "scan 1" in nearest.get_title()
     assert "without noise\nscan 3" in clean.get_title()
     assert newest.images[0].get_array().max() == pytest.approx(1.02)
     assert clean.images[0].get_array().max() == 1.5 and nearest.images[0].get_array().max() == 1

@@ -98,6 +98,23 @@ def test_the_report_of_a_night(campaign):
     assert len(figures) == 2 and figures[1] == "scan 2 at sample_x 1.50 mm, sample_y 2.00"
 
 
+def test_a_newest_result_without_a_claim_leaves_the_level_of_the_others(campaign, monkeypatch):
+    _, store = campaign
+    table, scenes = store.table(), []
+    table.loc[table.index[-2], "novelty_p"] = np.nan
+    read = store.record
+
+    def record(key):
+        found = read(key)
+        return found.model_copy(update={"calibration": {}}) if key == table.index[-2] else found
+
+    monkeypatch.setattr(store, "table", lambda: table)
+    monkeypatch.setattr(store, "record", record)
+    monkeypatch.setattr(_report, "campaign_figure", lambda scene: scenes.append(scene) or Figure())
+    assert "1 of 3 results with a p-value are novel; chance alone gives about 0.2" in text_of(report_html(store))
+    assert scenes[0].alpha == 0.05
+
+
 def test_names_of_people_and_confirmations_are_in_the_report(campaign, monkeypatch):
     _, store = campaign
     table = store.table()

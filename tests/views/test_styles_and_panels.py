@@ -124,7 +124,7 @@ class Result(dict):
 def ramp():
     """A ramp with six clusters, and two transitions whose labels would overlap."""
     labels = np.random.default_rng(0).integers(0, 6, (40, 40))
-    metadata = {"units": {"temperature": "K"}}
+    metadata = {"units": {"temperature": "K"}, "parameters": {"temperature": "temperature"}}
     for i, at in enumerate((82.0, 90.1), 1):
         metadata |= {f"transition_{i}": at, f"transition_{i}_low": at - 2, f"transition_{i}_high": at + 2}
     trajectories = np.cumsum(np.random.default_rng(1).normal(size=(6, 21)), axis=1)

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from ainerd.results import LoadedResult, Part
 from ainerd.technique import AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse, technique_checks
 from ainerd_xtec import XTEC, Trajectories, information
 from ainerd_xtec._ramp import grouped
 from ainerd_xtec._settings import XTECSettings
-from ainerd_xtec.panels import sentences
+from ainerd_xtec.panels import columns, plot, sentences
 from sim_devices import Crystal
 from tests.xtec.ramps import TEMPERATURES, ramp
 
@@ -254,3 +256,37 @@ def test_the_expected_information_is_largest_near_the_transition():
     gain, at, sd = information(known, ahead, (30.0, 180.0))
     assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
     assert 60 < ahead[gain[0].argmax()] < 120 and gain[0].max() > 3 * gain[1].max()
+
+
+def test_digits_and_labels_suit_the_ramped_quantity():
+    """A ramp of strain, in fractions, with more clusters than a palette has colours."""
+    n, shape = 14, (20, 21)
+    summary = {"transition_1": 0.0213, "transition_1_low": 0.0201, "transition_1_high": 0.0222, "clusters": n}
+    assert columns(summary, {"transition_1": "1"})["transitions"] == "0.0213 (0.0201–0.0222)"
+    summary |= {"pixels": 420, "temperatures": 30, "transitions": 1}
+    assert "a transition at 0.0213, between 0.0201 and 0.0222 (90 %)" in sentences(summary)
+    labels = np.arange(np.prod(shape)).reshape(shape) % n
+    arrays = {"temperature": np.linspace(0.01, 0.05, 30), "labels": labels, "mean_frame": np.ones(shape)}
+    arrays |= dict.fromkeys(("trajectories", "trajectories_sd"), np.ones((n, 30)))
+    made = summary | {"units": {"temperature": "1"}, "parameters": {"temperature": "strain"}}
+    result = LoadedResult("a", made, {name: Part(array, None) for name, array in arrays.items()})
+    figure = Figure(figsize=(13, 4))
+    plot(result, figure)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "strain" and [text.get_text() for text in axes.texts] == ["0.0213"]
+    lines = [line for line in axes.lines if line.get_label()[0].isdigit()]
+    assert len({line.get_color() for line in lines}) == len(axes.get_legend().get_texts()) == n
+    figure.draw_without_rendering()
+    assert figure.bbox.containsx(axes.get_legend().get_window_extent().y0)
+
+
+def test_the_sketch_shows_the_cut_without_dark_counts():
+    frame, dark = np.random.default_rng(0).gamma(2.0, 2.0, (30, 40)), np.full((30, 40), 3.0)
+    titles = []
+    for technique, counts in ((XTEC(cut=8.0), frame), (XTEC(cut=8.0, dark=dark), frame + dark)):
+        figure = Figure()
+        technique.sketch(figure, counts)
+        titles.append(figure.axes[0].get_title())
+    assert titles[0] == titles[1] == f"{np.sum(frame > 8)} pixels kept"
+    with pytest.raises(ValueError, match=r"xtec.dark is of \(2, 40\)"):
+        XTEC(dark=dark[:2]).sketch(Figure(), frame)

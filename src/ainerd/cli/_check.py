@@ -134,6 +134,8 @@ def init(
     if startup is not None:
         answered = {key: value for key, _, value in entries}
         image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
+        if not isinstance(bounds, Mapping):
+            raise ValueError(f"steering.bounds: --startup needs limits by the motors' names, got {bounds!r}")
         files |= _startup(layout, out, startup, image, bounds, force)
     arrays = {out.parent / str(answer): each.array for _, each, answer in entries if each.array is not None and answer}
     for path in arrays:
@@ -229,8 +231,8 @@ def _value(value: Any) -> str:
 def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
     """Return the mean, (ny, nx), of at most 50 frames that are evenly spread over a .npy or HDF5 file.
 
-    A pixel is NaN if in all frames it is negative or has the largest value of its type: detectors mark gaps and bad
-    pixels in this way.
+    Negative numbers and the largest one of the type are left out, because detectors mark gaps and bad pixels in this
+    way. A pixel without another number is NaN.
 
     Parameters
     ----------
@@ -301,13 +303,13 @@ def _mean(frames: Any) -> "NDArray[np.float64]":
 
     shape: tuple[int, ...] = getattr(frames, "shape", ())
     if len(shape) not in (2, 3) or 0 in shape or np.dtype(frames.dtype).kind not in "buif":
-        raise ValueError(f"frames must be of (ny, nx) or (frames, ny, nx), got {frames}")
+        got = f"{getattr(frames, 'dtype', type(frames).__name__)} of shape {shape}"
+        raise ValueError(f"frames must be of (ny, nx) or (frames, ny, nx), got {got}")
     n = shape[0] if len(shape) == 3 else 1
     top = np.iinfo(frames.dtype).max if np.dtype(frames.dtype).kind in "ui" else np.inf
-    total, marked = np.zeros(()), np.ones((), bool)
-    wanted = np.unique(np.linspace(0, n - 1, min(n, MOST)).astype(int))
-    for k in wanted:
+    total, n_good = np.zeros(()), np.zeros((), int)
+    for k in np.unique(np.linspace(0, n - 1, min(n, MOST)).astype(int)):
         frame = np.asarray(frames[k] if len(shape) == 3 else frames[()])
-        marked = marked & ~((frame >= 0) & (frame < top))
-        total = total + frame
-    return np.where(marked, np.nan, total / wanted.size)
+        good = (frame >= 0) & (frame < top)
+        total, n_good = total + np.where(good, frame, 0), n_good + good
+    return np.where(n_good > 0, total / np.maximum(n_good, 1), np.nan)

@@ -16,6 +16,7 @@ from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
 from ainerd.processes import whereabouts
 from ainerd.technique import Finding, TechniqueError, load, names
+from ainerd.words import number_of, plain_address
 
 FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
@@ -76,12 +77,18 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
         return
     try:
         with opened(tiled, config) as client:
-            yield Finding("server", f"{client.context.api_uri} answers, and accepts the key")
+            yield Finding("server", f"{plain_address(str(client.context.api_uri))} answers, and accepts the key")
             yield from _catalogue(client)
             if results and "ainerd" in client:
                 remedy = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"
-                problems = [Finding("results", problem, remedy) for problem in validate(client["ainerd"])]
-                yield from problems or [Finding("results", "all are valid")]
+                problems = validate(client["ainerd"])
+                known = [each for each in problems if not each.endswith("which is not in raw")]
+                yield from (Finding("results", each, remedy) for each in known)
+                if n := len(problems) - len(known):
+                    without = f"{number_of(n, 'result')} without their run in raw: they cannot be analysed again"
+                    yield Finding("results", f"{without}, so keep them")
+                elif not known:
+                    yield Finding("results", "all are valid")
     except ValueError as error:
         yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
 

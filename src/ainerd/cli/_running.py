@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 
 import ainerd
 from ainerd.cli._shared import Config, Json, Tiled, check_folder, opened, results_at, stopping
+from ainerd.words import plain_address
 
 if TYPE_CHECKING:
     import threading
@@ -76,7 +77,7 @@ def serve(
         storage = Settings.load(config).storage
         if storage.uri:
             raise ValueError(
-                f"{config} names a server, {storage.uri.partition('?')[0]}, which others run: ainerd serve runs an "
+                f"{config} names a server, {plain_address(storage.uri)}, which others run: ainerd serve runs an "
                 "embedded server only, for settings with an empty storage.uri"
             )
         directory, readable, hosts = storage.directory, [*storage.frames, *readable], storage.hosts
@@ -87,10 +88,9 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     try:
         with EmbeddedServer.start(directory, readable_storage=readable, hosts=hosts) as server:
-            address = server.uri.removesuffix("/api/v1")
             begun = "Tiled serves" if server.owned else "Tiled keeps running, as long as this command, for"
             text = f"""{begun} {server.directory}
-  at       {address}   (its key is in {server.directory / "api_key"})
+  at       {server.uri.removesuffix("/api/v1")}   (its key is in {server.directory / "api_key"})
   page     {server.page}   (open it in a browser)
   python   from ainerd.server import EmbeddedServer
            client = EmbeddedServer.start("{server.directory}").client()

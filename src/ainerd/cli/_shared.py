@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ainerd.words import plain_address
+
 if TYPE_CHECKING:
     import threading
 
@@ -113,7 +115,7 @@ def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"
 
     with opened(tiled, config) as client:
         if "ainerd" not in client:
-            where = str(place_of(tiled, config)).partition("?")[0]
+            where = plain_address(str(place_of(tiled, config)))
             raise ValueError(f"there are no results in {where}: no agent has written there yet")
         yield ResultStore(client["ainerd"])
 

@@ -107,18 +107,11 @@ agent.attach(RE)  # noqa: F821
 RE.subscribe(ScanTable())  # noqa: F821
 agent.catch_up()
 agent.warm_up()"""
-HOW = {
-    Layout.ophyd: "IPython runs it after the files that define RE and the devices.",
-    Layout.ophyd_async: "IPython runs it after the files that define RE and the devices.",
-    Layout.bits: "Last in startup.py: ``from .ainerd_agent import start_agent; agent = start_agent(RE, oregistry)``.",
-}
-MORE = {
-    Layout.ophyd: "import bluesky.plans as bp",
-    Layout.ophyd_async: "import bluesky.plan_stubs as bps\nimport bluesky.preprocessors as bpp\n"
-    "from ophyd_async.core import TriggerInfo\n",
-    Layout.bits: "import bluesky.plans as bp",
-}
-NAME = {Layout.ophyd: "90_ainerd.py", Layout.ophyd_async: "90_ainerd.py", Layout.bits: "ainerd_agent.py"}
+IN_IPYTHON = "IPython runs it after the files that define RE and the devices."
+IN_BITS = "Last in startup.py: ``from .ainerd_agent import start_agent; agent = start_agent(RE, oregistry)``."
+FLYING = """import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from ophyd_async.core import TriggerInfo"""
 
 
 def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: Sequence[str]) -> tuple[Path, str]:
@@ -146,8 +139,8 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
     device, actuators = ("detector", "motors") if in_package else (detector, f"[{', '.join(axes)}]")
     text = Template(text).substitute(
         toml=os.path.relpath(toml.resolve(), folder.resolve()).replace("\\", "/"),
-        how=HOW[layout],
-        more=MORE[layout].rstrip("\n"),
+        how=IN_BITS if in_package else IN_IPYTHON,
+        more=FLYING if plan is FLOWN else "import bluesky.plans as bp",
         detector=detector,
         device=device,
         actuators=actuators,
@@ -155,7 +148,7 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
         names=", ".join(f'"{name}"' for name in motors),
         roots=", ".join(f'"{root}"' for root in roots),
     )
-    return folder / NAME[layout], text
+    return folder / ("ainerd_agent.py" if in_package else "90_ainerd.py"), text
 
 
 def _expression(name: str) -> str:

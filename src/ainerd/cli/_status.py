@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._shared import KEY, Config, Json, Tiled, key_of, place_of, results_at
+from ainerd.words import here, labelled, named_place, plain_address, printable, run_text
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -43,8 +44,6 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     else:
         from rich.console import Console
 
-        from ainerd.words import labelled
-
         Console().print(labelled(_lines(state)))
     if "away" in state:
         raise typer.Exit(1)
@@ -59,8 +58,6 @@ def log(
     """Print the log of the agents in local time, newest line last."""
     from rich.console import Console
     from rich.text import Text
-
-    from ainerd.words import here, printable
 
     console = Console(soft_wrap=True)
     with results_at(tiled, config) as store:
@@ -89,7 +86,6 @@ def why(
 
     from ainerd.campaign import why as why_chosen
     from ainerd.config import Settings
-    from ainerd.words import labelled
 
     if config is None:
         raise ValueError("no settings are named: give --config with the .toml of the instrument")
@@ -130,7 +126,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
         uri, key = server
     else:
         server, uri, key = None, place, os.environ.get(KEY, "")
-    state: dict[str, Any] = {"tiled": uri.partition("?")[0]}
+    state: dict[str, Any] = {"tiled": plain_address(uri)}
     try:
         client = connect(uri, key or None, timeout_s=ANSWER_S, own=server is not None)
         try:
@@ -214,8 +210,6 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
 
 def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the name, text and style of each line."""
-    from ainerd.words import named_place
-
     if "agent" in state:
         work = f"at work{state['at_work']}" if state.get("at_work") else "not running"
         yield "agent", f"{state['agent']}: {work}" if "at_work" in state else state["agent"], ""  # Tiled tells it
@@ -247,8 +241,6 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _result(last: dict[str, Any]) -> str:
-    from ainerd.words import run_text
-
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""
     p = f", p = {last['novelty_p']:.2g}" if "novelty_p" in last else ""
     regime = f", regime {last['regime']}" if last.get("regime", -1) >= 0 else ""

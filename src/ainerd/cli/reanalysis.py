@@ -31,6 +31,7 @@ from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.runs import Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
+from ainerd.words import plain_address
 
 POLL_S = 0.1
 AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
@@ -278,7 +279,7 @@ def _finished_run(raw: Container, uid: str) -> Container:
     try:
         run = raw[uid]
     except KeyError:
-        raise ValueError(f"there is no run {uid} in {raw.uri}") from None
+        raise ValueError(f"there is no run {uid} in {plain_address(raw.uri)}") from None
     if not run.metadata.get("stop"):
         raise ValueError(f"run {uid} is not finished")
     return run

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from ainerd.config._problems import SettingsError, short
 from ainerd.knobs import ExposureOptions, Knob, lengths, range_of
+from ainerd.words import plain_address
 
 DAY_S = 86_400.0
 FARTHEST = 1e9  # of a position: beyond it, differences of positions lose their digits
@@ -288,6 +289,6 @@ class Storage(Section):
     @classmethod
     def _is_address(cls, uri: str) -> str:
         if uri and not uri.startswith(("http://", "https://")):
-            shown = uri.partition("?")[0]
+            shown = plain_address(uri)
             raise ValueError(f"{shown!r} is not an address, did you mean 'http://{shown.rpartition('//')[2]}'?")
         return uri

@@ -33,7 +33,7 @@ from ainerd.results._tables import (
 )
 from ainerd.results._writing import ResultRecords
 from ainerd.technique import Average, panels
-from ainerd.words import number_of
+from ainerd.words import number_of, plain_address
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -461,9 +461,9 @@ class ResultStore(ResultRecords):
         Raises
         ------
         KeyError
-            If there is no such result or column.
+            If there is no such result.
         ValueError
-            If the results are of several techniques, or cannot be averaged.
+            If there is no such column of numbers, or if the results are of several techniques, or cannot be averaged.
         """
         return average(*self._many(runs, dose, "averaged"))
 
@@ -480,9 +480,10 @@ class ResultStore(ResultRecords):
         Raises
         ------
         KeyError
-            If there is no such result or column.
+            If there is no such result.
         ValueError
-            If the results are of several techniques, or the technique cannot draw results together.
+            If there is no such column of numbers, or if the results are of several techniques, or their technique
+            cannot draw results together.
         """
         return plot_together(*self._many(runs, by, "together"))
 
@@ -502,7 +503,13 @@ class ResultStore(ResultRecords):
         names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), parts, ())}
         if not isinstance(by, str):
             return [*self.load(keys, sorted(names))], by, "" if by is None else "number of the result"
-        return [*self.load(keys, sorted(names))], [*table[by].astype(float)], by
+        if by not in table:
+            raise ValueError(f"there is no column {by!r}: see the table with columns='all'")
+        try:
+            values = [*table[by].astype(float)]
+        except (TypeError, ValueError):
+            raise ValueError(f"column {by!r} is not of numbers") from None
+        return [*self.load(keys, sorted(names))], values, by
 
     def answers(self, within_s: float = QUICK_S) -> bool:
         """Return whether the server answers within this time and accepts the key."""
@@ -525,7 +532,7 @@ class ResultStore(ResultRecords):
         """Return a summary line and the table, or that Tiled is away: the reader is a person, not a program."""
         of = f" of {self.agent}" if self.agent else ""
         if not self.answers():
-            return f"<ResultStore{of}: Tiled does not answer at {self.container.uri}>"
+            return f"<ResultStore{of}: Tiled does not answer at {plain_address(self.container.uri)}>"
         results = self.search()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()

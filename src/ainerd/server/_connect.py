@@ -13,6 +13,8 @@ from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 from tiled.structures.core import Spec
 
+from ainerd.words import plain_address
+
 PROBE_TIMEOUT_S = 3.0
 SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
 
@@ -70,16 +72,16 @@ def connect(
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
         raise ServerError(
-            f"{uri.partition('?')[0]!r} is neither the address of a server nor a folder: give http://host:port"
+            f"{plain_address(uri)!r} is neither the address of a server nor a folder: give http://host:port"
         )
     api_key = api_key or url.params.get("api_key") or os.environ.get("TILED_API_KEY")
     if api_key and not re.fullmatch(r"[A-Za-z0-9_]+", api_key):
         raise ServerError("the API key has characters that no Tiled key has: give letters and digits only")
-    shown = str(url.copy_with(query=None))
+    root = str(url.copy_with(query=None))
     trust_env = url.host not in ("127.0.0.1", "localhost", "::1")  # no proxy to this machine
     api = url.copy_with(path=url.path.partition("/api")[0].rstrip("/") + "/api/v1/", query=None)
-    probe(api, shown, api_key, trust_env, timeout_s, own)
-    client = from_uri(shown, api_key=api_key, trust_env=trust_env)
+    probe(api, plain_address(root), api_key, trust_env, timeout_s, own)
+    client = from_uri(root, api_key=api_key, trust_env=trust_env)
     if own:
         http = client.context.http_client
         http.event_hooks = {**http.event_hooks, "request": [*http.event_hooks["request"], _only_to_own]}
@@ -138,10 +140,9 @@ def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> 
     except ClientError as error:
         status = error.response.status_code
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            shown = httpx.URL(parent.uri).copy_with(query=None)
             raise ServerError(
-                f"the API key does not allow writing at {shown}: an agent needs the scopes {', '.join(SCOPES)}; "
-                "any key can read results"
+                f"the API key does not allow writing at {plain_address(parent.uri)}: an agent needs the scopes "
+                f"{', '.join(SCOPES)}; any key can read results"
             ) from None
         if status != httpx.codes.CONFLICT:
             raise

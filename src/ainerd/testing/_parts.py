@@ -2,6 +2,7 @@
 
 import inspect
 import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -66,7 +67,7 @@ ARGUMENTS = {
 
 
 def panels(trial: Trial) -> None:
-    """Check the arguments of the functions of the panels, and that `plot` and `image` draw a result."""
+    """Check the arguments of the functions of the panels, the pictures of a result, and its sentences and cells."""
     if (module := trial.panels) is None:
         return
     for name in (name for name in ARGUMENTS if hasattr(module, name)):
@@ -74,6 +75,19 @@ def panels(trial: Trial) -> None:
             inspect.signature(getattr(module, name)).bind(*ARGUMENTS[name])
         except TypeError as error:
             raise CheckFailed(f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}") from None
+    summary, units = trial.analyses[0].summary, trial.analyses[0].units
+    known = {name: value for name, value in summary.items() if value is not None}
+    for name in ("sentences", "details"):
+        if hasattr(module, name):
+            lines = getattr(module, name)(known)
+            require(
+                isinstance(lines, list) and _are_texts(lines),
+                f"{name}() must return a list of sentences, got {lines!r}",
+            )
+    if hasattr(module, "columns"):
+        cells = module.columns(known, units)
+        are_cells = isinstance(cells, Mapping) and _are_texts([*cells, *cells.values()])
+        require(are_cells, f"columns() must return texts by heading, got {cells!r}")
     if hasattr(module, "plot"):
         figure = Figure(figsize=(6, 4))
         module.plot(_result(trial), figure)
@@ -83,6 +97,10 @@ def panels(trial: Trial) -> None:
         image = module.image(_result(trial))
         is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 2 and image.size
         require(is_image, f"image() must give uint8 of shape (ny, nx), got {np.shape(image)}")
+
+
+def _are_texts(given: Iterable[object]) -> bool:
+    return all(isinstance(each, str) for each in given)
 
 
 def _result(trial: Trial) -> LoadedResult:

@@ -21,6 +21,7 @@ from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse, default_ru
 from ainerd.testing._parts import CheckFailed, Trial, is_finite, panels, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
+OF_GROUP = 20  # embeddings of a regime
 NUMBERS = "biufc"  # kinds of numpy dtypes
 ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # a test and a description of each
     "name": (
@@ -406,25 +407,45 @@ def regimes(trial: Trial) -> None:
         before = z.copy()
         _check_regimes(technique.regimes(z), z)
         require(np.array_equal(z, before), "regimes() changes the embeddings: work on a copy")
-    labels, again = (technique.regimes(points).labels for _ in range(2))
-    require(np.array_equal(labels, again), "the same embeddings give other labels: seed random numbers")
+    grouping, again = (technique.regimes(points) for _ in range(2))
+    labels = grouping.labels
+    require(np.array_equal(labels, again.labels), "the same embeddings give other labels: seed random numbers")
+    _check_groups(technique, grouping, points)
     numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
     known = numbers >= 0
     for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):
         grouping = technique.regimes(z, previous.copy())
         _check_regimes(grouping, z)
         became = grouping.labels[: len(numbers)]
-        message = f"the numbers {numbers.tolist()} became {became.tolist()} in a group of {len(z)}"
-        is_kept = np.array_equal(became[known], numbers[known])
-        require(is_kept, f"{message}: ainerd.novelty.find_regimes(embeddings, previous) keeps them")
+        changed = sorted(
+            {*zip(numbers[known].tolist(), became[known].tolist(), strict=True)} - {(i, i) for i in numbers}
+        )
+        message = f"numbers of regimes change (before, after) in a group of {len(z)}: {changed}"
+        require(not changed, f"{message}; ainerd.novelty.find_regimes(embeddings, previous) keeps them")
 
 
 def _points(trial: Trial) -> NDArray[np.float32]:
-    """Return three distant groups of four points, (12, d); the first lies around the embedding of the first run."""
+    """Return three distant groups of points, (3 * OF_GROUP, d); the first lies around that of the first run."""
     width, d = trial.technique.regime_width or 1.0, trial.technique.embedding_size
-    away = np.repeat(20.0 * width * np.arange(3), 4)[:, None] * (np.arange(d) == 0)
-    scatter = 0.02 * width * np.random.default_rng(0).normal(size=(12, d))
+    away = np.repeat(20.0 * width * np.arange(3), OF_GROUP)[:, None] * (np.arange(d) == 0)
+    scatter = 0.02 * width * np.random.default_rng(0).normal(size=(len(away), d))
     return np.asarray(trial.analyses[0].embedding + away + scatter, np.float32)
+
+
+def _check_groups(technique: Technique, grouping: Regimes, points: NDArray[np.float32]) -> None:
+    """Check that the groups of `_points` are found, as far as the technique has a width, and predicted."""
+    labels, n = grouping.labels, len(points)
+    known = labels >= 0
+    require(known.any(), f"regimes() leaves all of {n} embeddings in three narrow groups without a regime")
+    predicted = grouping.predict(points)[known]
+    require(
+        np.array_equal(predicted, labels[known]), "predict() gives the same embeddings other regimes than regimes()"
+    )
+    spans = [len(np.unique(np.flatnonzero(labels == regime) // OF_GROUP)) for regime in np.unique(labels[known])]
+    require(
+        technique.regime_width is None or max(spans) == 1,
+        f"regimes() puts embeddings in one regime that are 20 times regime_width = {technique.regime_width} apart",
+    )
 
 
 def _check_regimes(grouping: Regimes, z: NDArray[np.float32]) -> None:

@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from ainerd.results._picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes
+from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes, regime_colour
 from ainerd.views._style import NOVEL
 from ainerd.words import amount, coordinate, named_place
 
@@ -26,10 +25,13 @@ if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
-IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend of a whole figure; those that a mark takes
+IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend; those that a mark takes
+MOST_COLUMNS = 12  # of the legend
 MAPS = 4  # of a third motor
 Array = NDArray[Any]
 STEPS = 30  # of the path that have an arrowhead
+WIDE = 25  # characters of a line beside the map
+LEAST_P = 1e-6  # smaller p-values are drawn there
 _NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
 
 
@@ -51,21 +53,20 @@ def campaign_figure(scene: Scene) -> Figure:
     sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
     has_gallery = bool(getattr(scene.panels, "gallery", None))
     latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if has_gallery else (right, bottom)
-    places = {"map": sample, "next": why, "latent": latent, "timeline": timeline}
-    for panel, place in (places | {"gallery": right} if has_gallery else places).items():
-        _draw_panel(panel, place, scene, runs)
-    _draw_legend(figure, scene, runs, 12)
+    for name, place, draw in (
+        ("the sample map", sample, _draw_map),
+        ("the next point", why, _draw_next),
+        ("the latent space", latent, _draw_latent),
+        ("the timeline", timeline, _draw_timeline),
+        *([("the technique's gallery", right, scene.panels.gallery)] if has_gallery else []),  # type: ignore[union-attr]
+    ):
+        _style.attempt(name, place, lambda region, draw=draw: draw(region, scene, runs))  # type: ignore[misc]
+    _draw_legend(figure, scene, runs)
     _style.spread(figure)
     return figure
 
 
-def _draw_panel(panel: str, place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw a panel; if that fails, write the error in its place."""
-    name, draw = PANELS[panel]
-    _style.attempt(name, place, lambda region: draw(region, scene, runs))
-
-
-def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int) -> None:
+def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the legend, below the panels."""
 
     def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
@@ -73,7 +74,7 @@ def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int)
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(scene.name(regime), color=scene.colour(regime), markeredgecolor="white")
+        mark(scene.name(regime), color=regime_colour(regime), markeredgecolor="white")
         for regime in _style.in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
@@ -90,13 +91,13 @@ def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int)
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=below))
     style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
-    columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
+    columns = min(MOST_COLUMNS, math.ceil(len(marks) / max(lines, 1)))
     legend = figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
     for text in legend.get_texts():
         text.set_parse_math(False)  # names of people
 
 
-def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the sample with the path, the regimes around it, and the next point: small maps with three motors."""
     motors, belief = tuple(scene.bounds), scene.belief
     if len(motors) < 3:
@@ -135,7 +136,7 @@ def _draw_plane(
     placed = runs.dropna(subset=["x", "y"])
     done = placed[placed["done"]]
     if belief is not None:
-        _shade(axes, scene, *belief, (*x_range, *y_range))
+        _shade(axes, *belief, (*x_range, *y_range))
     if scene.truth is not None:
         region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
         style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
@@ -178,18 +179,16 @@ def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
             axes.add_patch(arrow)
 
 
-def _shade(
-    axes: Axes, scene: Scene, regime: Array, confidence: Array, extent: tuple[float, float, float, float]
-) -> None:
+def _shade(axes: Axes, regime: Array, confidence: Array, extent: tuple[float, float, float, float]) -> None:
     """Paint each regime in its colour where it is believed to be, paler where that is less sure."""
     image = np.zeros((*regime.shape, 4))
     for kind in np.unique(regime):
-        image[regime == kind, :3] = to_rgb(scene.colour(int(kind)))
+        image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
     image[..., 3] = 0.45 * confidence
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0, aspect="auto")
 
 
-def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Write the next position, the reason, and the numbers behind it."""
     axes = place.subplots()
     axes.set(xlim=(0, 1), ylim=(1, 0))
@@ -199,9 +198,9 @@ def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
         _style.empty_panel(axes, "none is ready")
         return
     following = scene.following
-    position = named_place(following.position, scene.units).replace(", ", "\n")
-    reason = "\n".join(textwrap.wrap(following.reason, 25))
-    axes.text(0, 0.02, f"{position}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
+    parts = [*named_place(following.position, scene.units).split(", "), "", following.reason]
+    lines = "\n".join(textwrap.fill(each, WIDE) for each in parts)
+    axes.text(0, 0.02, lines, va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
     height = min(0.11, 0.5 / max(len(following.terms), 1))
     for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
         bottom, text = 0.985 - height * row, f"{value:.2f}"
@@ -213,7 +212,7 @@ def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
         axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {text}", va="bottom", fontsize=8)
 
 
-def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the runs among the landmarks, in the landmarks' first two principal axes."""
     axes = place.subplots()
     runs = runs[runs.index.isin(scene.embeddings.index)]
@@ -242,12 +241,7 @@ def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmark
         axes.annotate(name, above, gid=_style.NAME, fontsize=8.5, color="0.35", **offset)
 
 
-def draw_gallery(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw the technique's gallery."""
-    scene.panels.gallery(place, scene, runs)  # type: ignore[union-attr]
-
-
-def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series.
 
     Without a claim of novelty the first strip shows the regimes.
@@ -280,7 +274,8 @@ def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
 
 
 def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
-    lowest = np.nanmin([scene.alpha, runs["p"].min()])
+    runs = runs.assign(p=runs["p"].clip(lower=LEAST_P))
+    lowest = np.nanmin([max(scene.alpha, LEAST_P), runs["p"].min()])
     axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="p (small: novel)")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
@@ -318,12 +313,3 @@ def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> N
     if values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
     axes.set_ylabel(scene.labelled(name))
-
-
-PANELS: dict[str, tuple[str, Callable[[Any, Scene, pd.DataFrame], None]]] = {
-    "map": ("the sample map", draw_map),
-    "next": ("the next point", draw_next),
-    "latent": ("the latent space", draw_latent),
-    "timeline": ("the timeline", draw_timeline),
-    "gallery": ("the technique's gallery", draw_gallery),
-}

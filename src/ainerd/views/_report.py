@@ -114,8 +114,8 @@ class _Campaign:
         self._bounds = bounds or {motor: _extent(table, motor) for motor in self._motors}
         self._done = table[table["status"].isin(ResultRecord.usable)]
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
-        alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
-        self._alpha = float(alpha) if alpha is not None else None
+        claims = self._done.index[self._done["novelty_p"].notna()]
+        self._alpha = float(store.record(str(claims[-1])).calibration.get("alpha", 0.0)) if len(claims) else 0.0
         self._measured = [name for name in table if f"{name}_err" in table and not str(name).endswith("_or")][:3]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
@@ -152,7 +152,7 @@ class _Campaign:
 
     def _summary(self) -> _Section:
         counts = self._table["status"].value_counts()
-        with_p = int(self._table["novelty_p"].notna().sum())
+        with_p = int(self._done["novelty_p"].notna().sum())
         of_each = ", ".join(f"{n} {status}" for status, n in counts.items())
         lines = [f"{number_of(len(self._table), 'result')}: {of_each}."]
         atlas = self._store.newest_atlas()
@@ -160,7 +160,7 @@ class _Campaign:
             low, high = atlas.supported_range
             maybe = f"; it may be {low} to {high}" if low < high else ""
             lines.append(f"{number_of(atlas.n_regimes, 'regime')}{maybe}.")
-        if self._alpha is not None and with_p:
+        if with_p:
             lines.append(
                 f"{len(self._novel)} of {with_p} results with a p-value are novel; "
                 f"chance alone gives about {self._alpha * with_p:.1f}. {len(self._done) - with_p} have no p-value."
@@ -245,7 +245,7 @@ class _Campaign:
             if len(position) == len(self._motors):
                 following = Next(position=position, reason=str(row["reason"]))
         known = Technique()  # its class need not be installed
-        known.name, known.alpha = self._newest.technique, self._alpha or 0.0
+        known.name, known.alpha = self._newest.technique, self._alpha
         try:
             new = [int(number) for number in self._part("novelty").get("discoveries", {})]
             about = {"new": new, "components": self._part("regimes").get("components", []), "names": self._names}

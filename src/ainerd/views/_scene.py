@@ -114,11 +114,7 @@ class Scene:
     def runs(self) -> pd.DataFrame:
         """Finished runs, numbered from 1: scan, x, y, z, p, duration (s), regime, novel, done, colour."""
         runs = runs_of(self.table, tuple(self.bounds))
-        return runs.assign(colour=[self.colour(regime) for regime in runs["regime"]])
-
-    def colour(self, regime: int) -> str:
-        """Return the colour of a regime."""
-        return regime_colour(regime)
+        return runs.assign(colour=[regime_colour(regime) for regime in runs["regime"]])
 
     def name(self, regime: int) -> str:
         """Return a regime with the name that a person gave it, or the known kind that it resembles, if any."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ainerd.technique import Outcome
 from ainerd.views._scene import Next, regime_name
-from ainerd.words import here, labelled, named_place, number_of, place, printable, rendered, run_text
+from ainerd.words import here, labelled, named_place, number_of, place, plain_address, printable, rendered, run_text
 
 LINES = 60  # of the log that are shown, the newest
 
@@ -40,7 +40,7 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "attached", *(("yes", "green") if status["attached"] else ("no", "yellow"))
     for name in ("tiled", "page"):
         if status.get(name):
-            yield name, status[name].partition("?")[0], ""
+            yield name, plain_address(status[name]), ""
     if "away" in status:
         yield "", status["away"], "yellow"
     else:

@@ -99,7 +99,7 @@ def _show_all(pages: "Iterable[tuple[Path, Table, Figure]]") -> None:
     for out, table, figure in pages:
         figure.savefig(out.with_suffix(".png"), dpi=120)
         console.print(table)
-        console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
+        print(f"results: {out}   figure: {out.with_suffix('.png')}")
 
 
 def _result_file(
@@ -163,6 +163,7 @@ def _analyze_frames(
     file: Path, movie: "Movie | EventMovie", partition: "Partition", frame_time: float, contrast: float | None,
     out: Path, source: dict[str, Any],
 ) -> "Pages":  # fmt: skip
+    from rich.markup import escape
     from rich.table import Table
 
     from ainerd.documents import FrameError
@@ -192,8 +193,8 @@ def _analyze_frames(
     figure = new_figure(13, 5)
     half_s: Any = summary.get("tau_half_s")
     draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names, half_s=half_s)
-    figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}")
-    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=str(file))
+    figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}", parse_math=False)
+    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
     counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
     table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])
     for k, name in enumerate(names):
@@ -229,7 +230,10 @@ def _write_analysis(out: Path, analysis: "Analysis", about: Mapping[str, Any]) -
 
 
 def _names(bins: "Partition") -> list[str]:
-    return [f"bin {k}" if x != x else f"φ = {x:.0f}°" for k, x in zip(bins.numbers, bins.phi, strict=True)]
+    """Return the azimuth of each bin, with its number if another ring has the same; without azimuth the number."""
+    azimuths = [f"φ = {x:.0f}°" if x == x else "" for x in bins.phi]
+    both = zip(bins.numbers, azimuths, strict=True)
+    return [f"bin {k}" if not at else at if azimuths.count(at) == 1 else f"{k}: {at}" for k, at in both]
 
 
 def push_all(movie: "Movie | EventMovie", exposure: "ExposureAnalysis") -> Iterator[int]:
@@ -280,6 +284,7 @@ def read_partition_settings(file: Path) -> "PartitionSettings":
 
 def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: Path) -> "Pages":
     """Reduce the two-time maps of a result file and place them in the latent space; ValueError without maps."""
+    from rich.markup import escape
     from rich.table import Table
 
     from ainerd_xpcs.technique._drawing import draw_exposure, new_figure
@@ -296,8 +301,8 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     names, duration_s = _names(maps.partition), maps.n_rows * maps.row_s
     figure = new_figure(13, 5)
     draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
-    figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
-    table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=str(file))
+    figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}", parse_math=False)
+    table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=escape(str(file)))
     table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
     table.caption += f"\ng2 of {analysis.summary['g2_of']}\n{_verdict(analysis, technique)}"
     if maps.no_partition:
@@ -326,6 +331,6 @@ def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages
     axes, n_bins = left.add_subplot(), len(fitted.curves.g2)
     for k in range(n_bins):
         fitted.draw_curve(axes, k)
-    axes.set(title=f"{file.name}: {n_bins} bins")
+    axes.set_title(f"{file.name}: {n_bins} bins", parse_math=False)
     fitted.draw_over_q(right)
     return fitted.table(str(file)), figure

@@ -125,15 +125,15 @@ def _of_frames(
 
 def _show(file: Path, findings: Findings, summary: list[str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    console, table = Console(), Table("what", "bin", "change (errors)", "with the others", "why", title=str(file))
+    table = Table("what", "bin", "change (errors)", "with the others", "why", title=escape(str(file)))
     for what, label, *sigmas, why in findings[:LISTED]:
         table.add_row(what, label, *(f"{x:.2g}" if x == x else "–" for x in sigmas), why)
     if findings:
-        console.print(table)
-    for line in [f"not listed: {len(findings) - LISTED} more"] * (len(findings) > LISTED) + summary:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        Console().print(table)
+    print(*[f"not listed: {len(findings) - LISTED} more"] * (len(findings) > LISTED), *summary, sep="\n")
 
 
 def _write_mask(path: Path, mask: "NDArray[np.bool_]", roi: Path) -> int:

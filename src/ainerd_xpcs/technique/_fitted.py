@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 from ainerd.words import rounded
@@ -55,7 +56,7 @@ class FittedCurves:
     def table(self, title: str) -> Table:
         """Return a table of the numbers of each bin, or of the reasons, with sentences below it."""
         curves, fit = self.curves, self.fit
-        table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "model", title=title)
+        table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "model", title=escape(title))
         for k in range(len(curves.g2)):
             where = [f"{x[k]:.4g}" if x[k] == x[k] else "–" for x in (curves.q, curves.phi)]
             model = fit.model[k] + (f" or {fit.either[k]}" if fit.either[k] else "")

@@ -40,7 +40,6 @@ def ingest(
     A file is known by its content, and written once: the same command continues after an interruption.
     """
     import numpy as np
-    from rich.console import Console
 
     from ainerd.cli.reanalysis import label
     from ainerd.results import ResultStore
@@ -65,11 +64,9 @@ def ingest(
             gc.collect()  # each file leaves cycles that hold its maps, and the command line collects seldom
         for digest in digests:
             label(ResultStore(ainerd, agent=agent, digest=digest), grouping)
-    console = Console()
-    for reason in refused.values():
-        console.print(reason, markup=False, highlight=False)
     n_there = len(files) - n_new - len(refused)
-    console.print(f"{number_of(len(files), 'file')}: {n_new} written, {n_there} were there, {len(refused)} refused")
+    counts = f"{n_new} written, {n_there} were there, {len(refused)} refused"
+    print(*refused.values(), f"{number_of(len(files), 'file')}: {counts}", sep="\n")
     if refused:
         raise typer.Exit(1)
 

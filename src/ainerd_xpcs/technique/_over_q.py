@@ -1,5 +1,6 @@
 """Relaxation times and exponents over q, of one exposure with its power law, or of many."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ OVER_Q = (
     "tau_half_s", "tau_half_s_err", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
 LAW, LIMIT = "#D55E00", "#999999"
-MARKS = (
-    ("tau_s_or", "D", "◇ of a model that fits as well"),
-    ("tau_half_s", "X", "crosses: falls to a half"),
-    ("tau_s_above", "^", "▵ lower limit"),
-    ("tau_s_below", "v", "▿ upper limit"),
-)
+MARKS = {  # by column: the marker, the label for one exposure, and that for many
+    "tau_s_or": ("D", "τ of a model that fits as well", "◇ of a model that fits as well"),
+    "tau_half_s": ("X", "no τ: falls to a half", "crosses: falls to a half"),
+    "tau_s_above": ("^", "limit, >", "▵ lower limit"),
+    "tau_s_below": ("v", "limit, <", "▿ upper limit"),
+}
 
 
 def draw_over_q(
@@ -35,17 +36,14 @@ def draw_over_q(
     times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     tau, error = columns["tau_s"], columns["tau_s_err"]
     times.errorbar(q, tau, error, fmt="o", ms=4, color="black", label="τ")
-    for name, marker, label in (
-        ("tau2_s", "s", "τ₂"),
-        ("tau_s_or", "D", "τ of a model that fits as well"),
-        ("tau_half_s", "X", "no τ: falls to a half"),
-    ):
-        if np.isfinite(columns[name]).any():
+    for name, (marker, label, _) in ({"tau2_s": ("s", "τ₂", "")} | MARKS).items():
+        if not np.isfinite(columns[name]).any():
+            continue
+        if f"{name}_err" in columns:
             style = {"ms": 4, "mfc": "white", "color": "black", "label": label}
             times.errorbar(q, columns[name], columns[f"{name}_err"], fmt=marker, **style)
-    for name, marker, sign in (("tau_s_above", "^", ">"), ("tau_s_below", "v", "<")):
-        if np.isfinite(columns[name]).any():
-            times.plot(q, columns[name], marker, ms=6, color=LIMIT, label=f"limit, {sign}")
+        else:
+            times.plot(q, columns[name], marker, ms=6, color=LIMIT, label=label)
     known = np.isfinite(q) & (q > 0)
     if known.any():
         ends = np.array([q[known].min(), q[known].max()]) * (0.95, 1.05)
@@ -58,11 +56,10 @@ def draw_over_q(
                 label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
                 times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
             elif law.get("no_q_exponent"):
-                times.plot([], [], " ", label=f"no exponent: {law['no_q_exponent']}")
+                label = textwrap.fill(f"no exponent: {law['no_q_exponent']}", 28)
+                times.plot([], [], " ", label=label)
             _draw_guides(times, ends, *middle)
-        times.set_xscale("log")
-    if np.isfinite([columns[name] for name in ("tau_s", "tau_s_above", "tau_s_below", "tau_half_s")]).any():
-        times.set_yscale("log")
+    if _make_logarithmic(times, q, [columns]):
         times.legend(fontsize=7)
     shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=4, color="black")
     shapes.axhline(1, lw=1, color="0.7")
@@ -91,7 +88,7 @@ def draw_many_over_q(
         order = np.argsort(q)
         times.plot(q[order], tau[order], lw=0.6, **style)
         times.errorbar(q, tau, columns["tau_s_err"], fmt="o", ms=3, lw=0.8, **style)
-        for other, marker, _ in MARKS:
+        for other, (marker, *_) in MARKS.items():
             times.plot(q, columns[other], marker, ms=5, mfc="none", **style)
         shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=3, lw=0.8, **style)
         points += [(x, y) for x, y in zip(q, tau, strict=True) if x > 0 and np.isfinite(y)]
@@ -101,12 +98,24 @@ def draw_many_over_q(
         _draw_guides(times, np.array([all_q.min(), all_q.max()]) * (0.95, 1.05), *middle)
         times.legend(fontsize=7)
     shapes.axhline(1, lw=1, color="0.7")
-    marks = [text for other, _, text in MARKS if any(np.isfinite(columns[other]).any() for _, columns in series)]
+    marks = [
+        text for other, (*_, text) in MARKS.items() if any(np.isfinite(columns[other]).any() for _, columns in series)
+    ]
     title = f"{len(series)} exposures" + (f"; {', '.join(marks)}" if marks else "")
-    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=title)
+    _make_logarithmic(times, np.concatenate([q for q, _ in series]), [columns for _, columns in series])
+    times.set(ylabel="τ (s)", title=textwrap.fill(title, 60))
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)
     return [times, shapes]
+
+
+def _make_logarithmic(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str, NDArray[Any]]]) -> bool:
+    """Make the axes logarithmic, and return True, if there is a time; q of less than a factor of two stays linear."""
+    if not any(np.isfinite(of[name]).any() for of in columns for name in ("tau_s", *MARKS)):
+        return False
+    known = q[np.isfinite(q) & (q > 0)]
+    axes.set(yscale="log", xscale="log" if known.size and known.max() > 2 * known.min() else "linear")
+    return True
 
 
 def _draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:

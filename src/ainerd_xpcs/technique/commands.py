@@ -56,6 +56,8 @@ def average(
 
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
+    if out.suffix == ".png":
+        raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
     check_out(out, force)
     if _are_files(repeats, frame_time, "--dose", dose):
         from ainerd_xpcs.technique._average import Average
@@ -68,11 +70,8 @@ def average(
             mean = cast("Average", store.average([key_of(store, each) for each in repeats], dose=dose))
     mean.write(out)
     mean.plot().savefig(out.with_suffix(".png"), dpi=120)
-    console = Console()
-    console.print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
-    for sentence in mean.sentences():
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"average: {out}   figure: {out.with_suffix('.png')}")
+    Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
+    print(*mean.sentences(), f"average: {out}   figure: {out.with_suffix('.png')}", sep="\n")
 
 
 @app.command()
@@ -133,6 +132,7 @@ def encode(
     """Encode a measured C2 map, and draw the map that each encoder reproduces."""
     import numpy as np
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ainerd_xpcs.latent import Encoder, from_unit
@@ -148,7 +148,7 @@ def encode(
     is_scaled = c2.min() >= 0 and c2.max() <= 1
     c2, rule = (from_unit(c2), SCALED) if is_scaled else (c2.astype(np.float32), CORRELATION)
     encoders = [Encoder.load()] + ([Encoder.load(published)] if published else [])
-    table = Table("encoder", "latent", "explained variance", "first numbers", title=str(file), caption=rule)
+    table = Table("encoder", "latent", "explained variance", "first numbers", title=escape(str(file)), caption=rule)
     decoded: dict[str, Maps] = {}
     for encoder in encoders:
         z = encoder.encode(c2[None])
@@ -164,9 +164,8 @@ def encode(
     figure.colorbar(drawn, ax=list(panels), label="$C_2$")
     out = out or Path(f"{file.stem}_encoded.png")
     figure.savefig(out, dpi=120)
-    console = Console()
-    console.print(table)
-    console.print(f"figure: {out}")
+    Console().print(table)
+    print(f"figure: {out}")
 
 
 def read_npy(file: Path) -> "NDArray[Any]":
@@ -210,6 +209,7 @@ def calibrate(
         raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
     if 0 < n < FEWEST_SIMULATED:
         raise ValueError(f"--n {n}: a bank with enough of each kind needs {FEWEST_SIMULATED} exposures")
+    check_out(out, force=True)
     simulated: tuple[list[Clean], list[str]] = [], []
     measured: tuple[list[Maps], list[str]] = [], []
     if regime or key:
@@ -374,7 +374,10 @@ def prepare(
     from ainerd_xpcs.technique._technique import RheoXPCS
     from ainerd_xpcs.technique._verdict import Noise, options_of_a_session
 
-    technique = RheoXPCS.from_settings(Settings.load(config).section, config.parent)
+    settings = Settings.load(config)
+    if settings.technique != RheoXPCS.name:
+        raise ValueError(f"{config}: its technique is {settings.technique}: only {RheoXPCS.name} has such calibrations")
+    technique = RheoXPCS.from_settings(settings.section, config.parent)
     if technique.contrast is None:
         raise ValueError(f"{config}: rheo_xpcs.contrast is not set: give the contrast of a static sample")
     several = [

@@ -1,6 +1,6 @@
 """Pictures, sentences and exports of results; they need numpy, h5py and matplotlib only."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
-from ainerd.words import rounded
+from ainerd.words import coordinate, rounded
 from ainerd_xpcs._draw_sweep import draw_sweep
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
@@ -119,13 +119,10 @@ def _draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.Dat
     axes = figure.subplot_mosaic([["height", "each"], ["map", "moduli"]])
     height, lag = arrays["echo"], arrays["echo_lag"]
     axes["height"].semilogx(lag, height.T, "-", lw=0.6, alpha=0.5, color="0.6")
-    error = np.sqrt(np.nansum(np.square(arrays["echo_err"]), axis=0)) / np.maximum(np.isfinite(height).sum(0), 1)
-    known = np.isfinite(height).any(0)
-    mean = np.nanmean(height[:, known], axis=0)
-    axes["height"].errorbar(lag[known], mean, error[known], fmt="o-", ms=3, lw=1, color="0.1")
+    axes["height"].errorbar(lag, *_mean_of_bins(height, arrays["echo_err"]), fmt="o-", ms=3, lw=1, color="0.1")
     axes["height"].axhline(0, lw=0.8, color="0.7")
     axes["height"].set(xlabel="number of cycles", ylabel="echo height", title="bins grey, their mean black")
-    each = np.nanmean(arrays["echo_c2"], axis=0)
+    each, _ = _mean_of_bins(arrays["echo_c2"], arrays["echo_c2"])
     first, last = float(cycles["cycle"].iloc[0]), float(cycles["cycle"].iloc[-1] + cycles["cycle"].diff().iloc[-1])
     box: dict[str, Any] = {"extent": (first, last, first, last), "origin": "lower", "cmap": C2_MAP}
     drawn = axes["map"].imshow(each, vmin=1.0, vmax=max(highest([each]), 1.001), **box)
@@ -143,10 +140,19 @@ def _draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.Dat
         axes["moduli"].errorbar(*values, color=colour, label=label, **style)
     right = axes["moduli"].twinx()
     right.errorbar(cycles["cycle"], cycles["tan_delta"], cycles["tan_delta_err"], color="0.5", label="tan δ", **style)
-    right.set(ylabel="tan δ", ylim=(0, 1.5 * np.nanmax(cycles["tan_delta"])))
+    right.set_ylabel("tan δ")
+    if (highest_tan := cycles["tan_delta"].max()) > 0:
+        right.set_ylim(0, 1.5 * highest_tan)
     axes["moduli"].set_ylim(0, None)
     lines = [*axes["moduli"].get_legend_handles_labels(), *right.get_legend_handles_labels()]
     axes["moduli"].legend(lines[0] + lines[2], lines[1] + lines[3], fontsize=8, loc="best")
+
+
+def _mean_of_bins(values: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """Return the mean over the bins, the first axis, that have light, and its error; NaN without such a bin."""
+    n = np.isfinite(values).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nansum(values, axis=0) / n, np.sqrt(np.nansum(np.square(errors), axis=0)) / n
 
 
 def _echoes(result: Any) -> _Echoes:
@@ -154,7 +160,7 @@ def _echoes(result: Any) -> _Echoes:
     q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
     ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
     lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
-    mean, of_mean = height[ring].mean(0), np.sqrt(np.square(error[ring]).sum(0)) / ring.sum()
+    mean, of_mean = _mean_of_bins(height[ring], error[ring])
     tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
     at, cycles = float(q[ring].mean()), result["cycles"].read()
     velocity = 1 / (at * tau)
@@ -189,8 +195,9 @@ def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
         in_seconds = np.isfinite(run["duration"])
         duration, unit = (run["duration"], "s") if in_seconds else (len(image), "cells")
         drawn = draw_map(axes, image, duration, 1.0, high, run["colour"])
-        at = ", ".join(f"{run[axis]:.1f}" for axis, _ in zip("xy", scene.bounds, strict=False))
-        axes.set_title(f"{label}\nscan {run['scan']}" + ("" if "nan" in at else f" at ({at})"), fontsize=9)
+        at = [run[axis] for axis, _ in zip("xy", scene.bounds, strict=False)]
+        where = f" at ({', '.join(map(coordinate, at))})" if np.isfinite(at).all() else ""
+        axes.set_title(f"{label}\nscan {run['scan']}{where}", fontsize=9)
         axes.set_xlabel(f"$t_1$ ({unit})", fontsize=9)
         axes.set_ylabel(f"$t_2$ ({unit})" if axes is panels[0] else "", fontsize=9)
         axes.tick_params(labelsize=8, labelleft=axes is panels[0])
@@ -201,7 +208,7 @@ def strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the regime of each azimuth by itself, a column for each run."""
     regimes = azimuth_regimes(scene, runs)
     columns = ((runs["number"][key] - 0.5, runs["number"][key] + 0.5, regimes[key]) for key in regimes)
-    draw_columns(axes, columns, scene.colour)
+    draw_columns(axes, columns)
     axes.set_facecolor("0.93")
     axes.set_title("regime that each azimuth looks like", loc="right", fontsize=8, pad=2)
 
@@ -271,14 +278,10 @@ def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, N
     return out
 
 
-def draw_columns(
-    axes: Axes,
-    columns: Iterable[tuple[float, float, NDArray[np.int64]]],
-    colour: Callable[[int], str] = regime_colour,
-) -> None:
+def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
     """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
     for left, right, labels in columns:
-        column = np.array([to_rgb(colour(int(label))) for label in labels])[:, None]
+        column = np.array([to_rgb(regime_colour(int(label))) for label in labels])[:, None]
         axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
     axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
 

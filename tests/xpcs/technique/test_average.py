@@ -215,6 +215,7 @@ def test_results_are_averaged_by_command(store, place, run, monkeypatch):
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
     done, text = run(*range(1, 9), "--dose", "dose", "--tiled", place.uri)
     assert done.exit_code == 0 and "7 of 8 repeats are averaged" in text, text
+    assert "--out a.png: give a name that ends in .h5" in run(1, 2, "--out", "a.png", "--tiled", place.uri)[1]
     rows = [line.split() for line in done.output.splitlines() if line.startswith("│")]
     assert [row[1] for row in rows if row[1].isdigit()] == [str(k) for k in BINS]
     with h5py.File("average.h5") as file:
@@ -238,6 +239,9 @@ def test_many_results_are_drawn_over_q(store):
     assert times.get_title() == "8 exposures; ▵ lower limit"  # other marks are not drawn
     with pytest.raises(ValueError, match="a result is given twice"):
         store.plot([1, 1])
+    for column, message in {"nosuch": "there is no column 'nosuch'", "status": "column 'status' is not of num"}.items():
+        with pytest.raises(ValueError, match=message):
+            store.plot([1, 2], by=column)
 
 
 def test_many_are_drawn_by_command(store, place, run, monkeypatch):

@@ -124,3 +124,12 @@ def test_a_bin_without_speckle_has_no_contrast():
     row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
     assert bin_cells(row) == ("no", "", "", "")
     assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")
+
+
+def test_a_name_with_brackets_is_no_markup(movie, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    movie.rename("m[bold]$x$.h5")
+    options = ("--dataset", "somewhere/frames", "--roi", "roi.npy", "--frame-time", 0.1)
+    done = run("analyze", "m[bold]$x$.h5", *options)
+    assert done.exit_code == 0 and done.output.split().count("m[bold]$x$.h5") == 1, done.output
+    assert "results: m[bold]$x$_c2.h5   figure: m[bold]$x$_c2.png\n" in done.output

@@ -1,5 +1,7 @@
 """Banks of measured runs: `ainerd calibrate`."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import typer
@@ -12,9 +14,10 @@ from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, run_embedding
 from ainerd_xpcs.technique import TERMS, Bank, run_features
-from ainerd_xpcs.technique.commands import calibrate
+from ainerd_xpcs.technique.commands import calibrate, prepare
 from tests.noisy_runs import noisy_runs
 
+ROOT = Path(__file__).resolve().parents[3]
 RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
 N_SIMULATED = 60  # exposures of a bank: some of each kind
 app = typer.Typer()
@@ -98,3 +101,8 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
 def test_impossible_requests_have_a_message(run, arguments, message):
     done = run(*arguments)
     assert isinstance(done.exception, ValueError) and message in str(done.exception)
+
+
+def test_only_settings_of_rheo_xpcs_are_prepared():
+    with pytest.raises(ValueError, match="its technique is xtec: only rheo_xpcs has such calibrations"):
+        prepare(ROOT / "agents" / "xtec.toml", photons=100.0)
