@@ -16,7 +16,8 @@ RECORD_EVERY_S = 1.0  # of the simulated clock
 def acquire(instrument: SimulatedInstrument, folder: Path, name: str, **more: Any) -> Path:
     """Take an exposure without a RunEngine, and leave ``NAME.h5`` and ``NAME_metadata.hdf`` in a folder ``NAME``.
 
-    Beside them the rheometer leaves ``NAME_rheo.csv``, from 20 s before the exposure to its end, by a clock of its own.
+    Beside them the rheometer leaves ``NAME_rheo.csv``, by a clock of its own: from 20 s before the exposure, or from the
+    end of shear if that was later, to the end of the exposure.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def acquire(instrument: SimulatedInstrument, folder: Path, name: str, **more: An
     uri = next(doc["uri"] for name, doc in detector.collect_asset_docs() if name == "stream_resource")
     detector.unstage()
     instrument.shutter.set("close").wait(30)
-    write_record(into / f"{name}_rheo.csv", rheometer, clock_s - 20, clock_s + n_frames * period)
+    write_record(into / f"{name}_rheo.csv", rheometer, clock_s - min(20, age_s), clock_s + n_frames * period)
     values = {
         "start_time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began)) + f"{began % 1:.6f}"[1:] + "+00:00",
         "sample/position_x": (x * 1000, "um"),

@@ -432,6 +432,11 @@ class FrameFile:
             self._data.id.write_direct_chunk((frame, 0, 0), chunk)
         self._data.flush()
 
+    def cut(self, n_frames: int) -> None:
+        """Keep only the first frames."""
+        for dataset in (self._data, self._time, self._id):
+            dataset.resize(n_frames, axis=0)
+
     def close(self) -> None:
         """Close the file; closing it again does nothing."""
         self._file.close()

@@ -71,8 +71,8 @@ class Lambda750k(StreamingDetector):
     triggered : callable
         ``triggered(now_s)`` returns when the first frame of an acquisition begins that is started now.
     open_file : callable, optional
-        Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`;
-        by default a `FrameFile` in `directory`.
+        Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`,
+        and `cut` if the detector is triggered; by default a `FrameFile` in `directory`.
 
     Attributes
     ----------
@@ -149,10 +149,26 @@ class Lambda750k(StreamingDetector):
         super().stop(success=success)
 
     def trigger(self) -> DeviceStatus:
-        """Take `cam.num_images` frames as one index; RuntimeError if the detector drops frames."""
+        """Take `cam.num_images` frames as one index; RuntimeError if the detector drops frames.
+
+        An exposure that no document has announced is given up: after a pause a RunEngine triggers again.
+        """
         if self.dropped_share:
             raise RuntimeError(f"{self.name} drops frames, so that no exposure would be complete: fly it")
+        if self._frames_per_index == self.cam.n_frames:
+            self._give_up()
         return self._begin(self.cam.n_frames)
+
+    def _give_up(self) -> None:
+        """Stop the acquisition, and remove the frames that no document has announced; its status never ends."""
+        self._status = None
+        self.stop(success=True)
+        if self._thread is not None:
+            self._thread.join()
+        announced = self._reported * (self._frames_per_index or 1)
+        if self._file is not None and self._written > announced:
+            self._file.cut(announced)
+            self._written = self._n_taken = announced
 
     def kickoff(self) -> Status:
         """Start taking `cam.num_images` frames, each an index."""
@@ -172,10 +188,9 @@ class Lambda750k(StreamingDetector):
             raise RuntimeError(f"{self.name} has no open file: stage it, and again after a failure")
         if self._status is not None and not self._status.done:
             raise RuntimeError(f"{self.name} is acquiring already")
-        if self._frames_per_index not in (None, frames_per_index) or self._written % frames_per_index:
+        if self._frames_per_index not in (None, frames_per_index):
             raise RuntimeError(
-                f"{self.name} cannot change num_images, change between flying and triggering, or go on after an "
-                "unfinished exposure while staged"
+                f"{self.name} cannot change num_images, or change between flying and triggering, while staged"
             )
         self._frames_per_index = frames_per_index
         self._stop.clear()
@@ -196,7 +211,8 @@ class Lambda750k(StreamingDetector):
             status.set_exception(error)
         else:
             self.cam.show_end(IDLE)
-            status.set_finished()
+            if status is self._status:
+                status.set_finished()
 
     def _acquire(self, file: Any) -> None:
         n_frames, period = self.cam.n_frames, self.cam.acquire_period.get()
@@ -208,20 +224,20 @@ class Lambda750k(StreamingDetector):
         taken = counted = 0
         for chunks, n_photons, n_lost in made:
             rows = slice(taken, taken + len(chunks))
-            taken += len(chunks)
-            counted += n_photons
-            ahead = began + taken * period - self._clock.now()
+            ahead = began + rows.stop * period - self._clock.now()
             if self._stop.wait(max(self._clock.wall(ahead), 0)):
                 if self._enough:
-                    return
-                raise AcquisitionStopped(f"{self.name} was stopped after {rows.start} of {n_frames} frames")
+                    break
+                raise AcquisitionStopped(f"{self.name} was stopped after {taken} of {n_frames} frames")
+            taken = rows.stop
+            counted += n_photons
             some = np.flatnonzero(kept[rows])
             numbers = before + rows.start + some + 1
             file.append([chunks[i] for i in some], began + start_s[rows][some], numbers)
             self._written += len(some)
             self._n_taken += len(chunks)
             self.cam.show_frames(len(chunks), n_lost + len(chunks) - len(some))
-        self.mean_counts.put(counted / (n_frames * self.geometry.ring.size))
+        self.mean_counts.put(counted / (max(taken, 1) * self.geometry.ring.size))
 
     def _simulated(
         self, began: float, start_s: NDArray[np.float64], seeds: Sequence[np.random.Generator]

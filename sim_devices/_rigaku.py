@@ -225,6 +225,14 @@ class RigakuFile:
         self._held.clear()
         self.n_frames = self._n_taken
 
+    def cut(self, n_frames: int) -> None:
+        """Keep only the first frames."""
+        self._held.clear()
+        self._n_taken = self.n_frames = n_frames
+        for name, file in self._files.items():
+            words = np.fromfile(name, "<u8")
+            file.seek(file.truncate(words[: np.searchsorted(words >> np.uint64(40), n_frames)].nbytes))
+
     def close(self) -> None:
         """Close the files; frames that are held are lost, as those of an acquisition that was stopped."""
         self._memory.close()
