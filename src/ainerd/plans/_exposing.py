@@ -49,9 +49,13 @@ class Exposing:
             raise ValueError(objection)
         if self.attenuator is not None:
             yield from bps.mv(self.attenuator, wanted.transmission)
-        yield from bps.mv(self.frame_time, wanted.frame_time_s, self.n_frames, wanted.n_frames)
-        for signal in self.beside:
-            yield from bps.mv(signal, wanted.frame_time_s)
+        wanted_s = wanted.frame_time_s
+        moves = [(self.frame_time, wanted_s, self.n_frames, wanted.n_frames)]
+        moves += [(signal, wanted_s) for signal in self.beside]
+        if wanted_s < (yield from bps.rd(self.frame_time)):
+            moves.reverse()  # drivers keep the frame time at least as long as the exposure of a frame
+        for move in moves:
+            yield from bps.mv(*move)
 
     def enter(self, id: str, actuators: Sequence[Any], guard: Guard) -> MsgGenerator[Exposure]:
         """Plan: read back position, detector and attenuator, enter the dose, and tell the guard of the shutter.
