@@ -16,8 +16,8 @@ RECORD_EVERY_S = 1.0  # of the simulated clock
 def acquire(instrument: SimulatedInstrument, folder: Path, name: str, **more: Any) -> Path:
     """Take an exposure without a RunEngine, and leave ``NAME.h5`` and ``NAME_metadata.hdf`` in a folder ``NAME``.
 
-    Beside them the rheometer leaves ``NAME_rheo.csv``, by a clock of its own: from 20 s before the exposure, or from the
-    end of shear if that was later, to the end of the exposure.
+    Beside them the rheometer leaves ``NAME_rheo.csv``, by a clock of its own: from 20 s before the exposure, or from
+    the end of shear if that was later, to the end of the exposure.
 
     Parameters
     ----------

@@ -225,6 +225,34 @@ def test_limits_of_motors_of_ophyd_async_are_checked_before_anything_moves(RE):
     assert not began and [answer_of(axis.user_readback.get_value()) for axis in (x, y)] == [0.0, 0.0]
 
 
+def test_a_thermometer_with_noise_does_not_settle_again_or_stop_the_campaign(RE):
+    x, oven = SynAxis(name="x"), SynAxis(name="oven", value=300.0, readback_func=lambda kelvin: kelvin + 0.02)
+    detector = SynGauss("detector", x, "x", 0, 1)
+    knobs = {"x": Knob(range=(0, 10)), "oven": Knob(range=(300, 400), settle_s=0.01, direction="up")}
+    measure, sleeps = visit(None, acquire=bp.count, knobs=knobs), []
+    RE.msg_hook = lambda msg: sleeps.append(msg.args) if msg.command == "sleep" else None
+    for x_mm, kelvin in [(1.0, 320.0), (2.0, 320.0), (3.0, 321.0)]:
+        RE(measure([{"_id": "a", "x": x_mm, "oven": kelvin}], [x, oven], [detector]))
+    RE.msg_hook = None
+    assert sleeps == [(0.01,), (0.01,)] and oven.setpoint.get() == 321.0
+    with pytest.raises(ValueError, match="oven = 320 lies behind 321.02, and it only goes up"):
+        RE(measure([{"_id": "a", "x": 4.0, "oven": 320.0}], [x, oven], [detector]))
+
+
+def test_a_check_that_looks_like_a_function_is_awaited(RE):
+    axis = SynAxis(name="x")
+
+    async def check(value):
+        if value > 5:
+            raise ValueError("beyond 5")
+
+    axis.check_value = lambda value: check(value)
+    measure = visit(None, acquire=bp.count)
+    with pytest.raises(ValueError, match="x = 6 is not within the limits of the actuator: beyond 5"):
+        RE(measure([{"_id": "a", "x": 6.0}], [axis], [SynGauss("detector", axis, "x", 0, 1)]))
+    assert axis.position == 0.0
+
+
 def test_a_slow_knob_moves_first_settles_and_never_goes_back(RE):
     x, oven = SynAxis(name="x"), SynAxis(name="oven", value=300.0)
     detector = SynGauss("detector", x, "x", 0, 1)

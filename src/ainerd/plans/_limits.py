@@ -45,14 +45,14 @@ def within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgG
     for actuator in actuators:
 
         async def ask(actuator: Any = actuator) -> None:
-            answer = _asked(actuator, position)
-            if inspect.isawaitable(answer):
-                await asyncio.wait_for(answer, ANSWER_S)
-
-        if inspect.iscoroutinefunction(getattr(actuator, "check_value", None)):
-            (task,) = yield from bps.wait_for([ask])
             with _named(actuator, position):
-                task.result()
+                answer = _asked(actuator, position)
+                if inspect.isawaitable(answer):
+                    await asyncio.wait_for(answer, ANSWER_S)
+
+        if hasattr(actuator, "check_value"):
+            (task,) = yield from bps.wait_for([ask])
+            task.result()
         else:
             check_limits([actuator], position)
 

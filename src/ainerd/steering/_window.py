@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.knobs import READBACK, Knob, lengths
+from ainerd.knobs import NOISE, Knob, lengths
 from ainerd.words import amount, place
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Window:
             reached = (sign * visited[:, k]).max(initial=sign * start)
             step = sign * positions[:, k] - reached
             nodes = sign * self.axes[k] - reached
-            slack = READBACK * (self.high[k] - self.low[k])
+            slack = NOISE * (self.high[k] - self.low[k])
             ahead &= step >= -slack
             near &= step <= max(1.0, nodes[nodes > slack].min(initial=np.inf)) + slack
         return ahead, near
