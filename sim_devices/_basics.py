@@ -46,7 +46,7 @@ class SimClock:
         return seconds / self.speed
 
     def later(self, seconds: float, action: Callable[[], None]) -> Status:
-        """Call `action` after simulated `seconds`, and return a status that is done then."""
+        """Call `action` after simulated `seconds`, and return a status that is done then, or fails if it raises."""
         status, wait_s = Status(), self.wall(seconds)
         timer = threading.Timer(wait_s, self._ring)
         timer.daemon = True
@@ -59,7 +59,11 @@ class SimClock:
         """Do what is due first: timers that end close together may ring in another order."""
         with self._lock:
             *_, action, status = heapq.heappop(self._due)
-            action()
+            try:
+                action()
+            except Exception as error:
+                status.set_exception(error)
+                return
         status.set_finished()
 
 

@@ -20,7 +20,7 @@ from sim_devices._geometry import Geometry
 from sim_devices._lambda_cam import ABORTED, ERROR, IDLE, LambdaCam
 from sim_devices._recording import Recording
 from sim_devices._scattering import Motion, ScatteredMovie
-from sim_devices._speckle import Grain, SpeckleMovie
+from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
 
 SampleNow = Callable[[float, float, np.random.Generator], Dynamics | Motion]
 
@@ -105,6 +105,12 @@ class Lambda750k(StreamingDetector):
         open_file: Callable[[], Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        mode_weights(contrast)  # ValueError if there is no such contrast
+        for option, value, most in (
+            ("count_rate", count_rate, np.inf), ("lost_share", lost_share, 1), ("dropped_share", dropped_share, 1)
+        ):  # fmt: skip
+            if not 0 <= value <= most:
+                raise ValueError(f"{option} must lie between 0 and {most}, got {value}")
         self.geometry, self.count_rate, self.contrast, self.speckle_px = geometry, count_rate, contrast, speckle_px
         self.flicker_rms, self.lost_share, self.dropped_share = flicker_rms, lost_share, dropped_share
         self.names_numbers = names_numbers
@@ -266,34 +272,19 @@ class Lambda750k(StreamingDetector):
         if not isinstance(seen, Dynamics):
             size = float(np.mean(self.speckle_px))
             return ScatteredMovie(seen, t_s, self.geometry, contrast=self.contrast, rng=rng, speckle_px=size)
-        return SpeckleMovie(
-            seen,
-            t_s,
-            self._phi_deg,
-            contrast=self.contrast,
-            rng=rng,
-            grain=self._grain,
-            q_ratio=self._q_ratio,
-        )
+        return SpeckleMovie(seen, t_s, contrast=self.contrast, rng=rng, **self._pixels)
 
     @cached_property
     def _maker(self) -> FrameMaker:
         return FrameMaker(self.geometry)
 
     @cached_property
-    def _phi_deg(self) -> NDArray[np.float64]:
-        """Azimuths of the ring's pixels."""
-        return self.geometry.phi_deg.ravel()[self._maker.ring]
-
-    @cached_property
-    def _q_ratio(self) -> NDArray[np.float64]:
-        """Q of the ring's pixels over their mean."""
-        q = self.geometry.q_inv_nm.ravel()[self._maker.ring]
-        return np.asarray(q / q.mean())
-
-    @cached_property
-    def _grain(self) -> Grain:
-        return Grain(self.geometry.ring, self.geometry.frame_shape, self.speckle_px)
+    def _pixels(self) -> dict[str, Any]:
+        """Azimuths, relative q and speckles of the ring's pixels, for `SpeckleMovie`."""
+        geometry, ring = self.geometry, self.geometry.ring
+        q = geometry.q_inv_nm.ravel()[ring]
+        grain = Grain(ring, geometry.frame_shape, self.speckle_px)
+        return {"phi_deg": geometry.phi_deg.ravel()[ring], "q_ratio": q / q.mean(), "grain": grain}
 
     def describe(self) -> dict[str, Any]:
         """Describe the data of a trigger: the frames of a whole exposure, and their mean."""

@@ -50,7 +50,7 @@ class Exposing:
         if self.attenuator is not None:
             yield from bps.mv(self.attenuator, wanted.transmission)
         wanted_s = wanted.frame_time_s
-        moves = [(self.frame_time, wanted_s, self.n_frames, wanted.n_frames)]
+        moves: list[tuple[Any, ...]] = [(self.frame_time, wanted_s, self.n_frames, wanted.n_frames)]
         moves += [(signal, wanted_s) for signal in self.beside]
         if wanted_s < (yield from bps.rd(self.frame_time)):
             moves.reverse()  # drivers keep the frame time at least as long as the exposure of a frame

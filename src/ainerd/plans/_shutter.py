@@ -200,7 +200,7 @@ class _Watch(threading.Thread):
         self._orders: SimpleQueue[Exception | None] = SimpleQueue()  # signal handlers may use it
         self._lock, self._is_closing = threading.Lock(), False
         self._opening: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
 
     def open(self, value: str) -> Any:
@@ -209,7 +209,6 @@ class _Watch(threading.Thread):
         try:
             if _ending:
                 raise ShutterError(f"{self._name} is not opened, because the process ends")
-            self._loop = _running_loop()
             self.start()
         except RuntimeError:  # also of a thread that cannot start
             _watches.discard(self)
@@ -282,7 +281,6 @@ class _Watch(threading.Thread):
             await asyncio.wait_for(self.shutter.set("close"), MOVE_S)
 
         if _answers(self._loop):
-            assert self._loop is not None
             asyncio.run_coroutine_threadsafe(closing(), self._loop).result(MOVE_S + LOOP_S)
         else:
             asyncio.run(closing())
@@ -298,16 +296,9 @@ def _wait_for(status: Any) -> None:
         raise status.exception() or ShutterError("it failed")
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _answers(loop: asyncio.AbstractEventLoop | None) -> bool:
+def _answers(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether an event loop of another thread runs and is not blocked."""
-    if loop is None or not loop.is_running():
+    if not loop.is_running():
         return False
     answered = threading.Event()
     loop.call_soon_threadsafe(answered.set)
