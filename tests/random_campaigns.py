@@ -5,6 +5,7 @@ in an excluded box, nearer to a measured position than the beam is wide, a knob 
 without its time to settle.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 
 import bluesky.plan_stubs as bps
@@ -71,6 +72,9 @@ class Campaign:
                     begun.append(("settle", message.args[0]))
                 case "read":
                     answer = message.obj.read()
+                case "wait_for":
+                    for ask in message.args[0]:
+                        asyncio.run(ask())
         self.moves.append(begun)
         self.measured.append({device.name: device.position for device in self.devices})
 

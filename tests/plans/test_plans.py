@@ -1,5 +1,6 @@
 """Plans under a RunEngine, with the simulated devices."""
 
+import asyncio
 import threading
 from concurrent.futures import Future
 
@@ -13,7 +14,7 @@ import pytest
 from bluesky import SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 from bluesky_adaptive.protocols import OptimizationProblem
-from ophyd.sim import SynAxis, SynGauss
+from ophyd.sim import NullStatus, SynAxis, SynGauss
 
 from ainerd.knobs import Knob
 from ainerd.plans import answer_of, check_limits, explore, expose, visit
@@ -251,6 +252,43 @@ def test_a_check_that_looks_like_a_function_is_awaited(RE):
     with pytest.raises(ValueError, match="x = 6 is not within the limits of the actuator: beyond 5"):
         RE(measure([{"_id": "a", "x": 6.0}], [axis], [SynGauss("detector", axis, "x", 0, 1)]))
     assert axis.position == 0.0
+
+
+@pytest.mark.parametrize("where", ["check_value", "read"])
+def test_a_pause_while_a_device_is_asked_only_repeats_the_question(RE, where):
+    asked = []
+
+    class Oven:
+        name, parent, hints, at = "oven", None, {"fields": ["oven"]}, 380.0
+
+        async def answers(self, what):
+            asked.append(what)
+            if what == where and asked.count(what) == 1:
+                threading.Thread(target=RE.request_pause).start()
+                await asyncio.sleep(60)
+
+        async def check_value(self, value):
+            await self.answers("check_value")
+
+        async def read(self):
+            await self.answers("read")
+            return {self.name: {"value": self.at, "timestamp": 0.0}}
+
+        async def describe(self):
+            return {self.name: {"source": "", "dtype": "number", "shape": []}}
+
+        def set(self, value):
+            self.at = value
+            return NullStatus()
+
+    oven = Oven()
+    knobs = {"oven": Knob(range=(300, 400), direction="up")}
+    measure = visit(None, acquire=lambda devices, md: bps.null(), knobs=knobs)
+    with pytest.raises(RunEngineInterrupted):
+        RE(measure([{"_id": "a", "oven": 320.0}], [oven], [None]))
+    with pytest.raises(ValueError, match="oven = 320 lies behind 380, and it only goes up"):
+        RE.resume()
+    assert asked.count(where) > 1 and oven.at == 380.0
 
 
 def test_a_slow_knob_moves_first_settles_and_never_goes_back(RE):

@@ -122,13 +122,18 @@ class _Flight:
             task.cancel()
             return None
 
-        async def order() -> None:
-            if inspect.isawaitable(answer := stop(success=True)):
-                await answer
+        errors: list[Exception] = []
 
-        (order_done,) = yield from bps.wait_for([order])
-        if (error := order_done.exception()) is not None:
-            return f"{type(error).__name__}: {error}"
+        async def order() -> None:
+            try:
+                if inspect.isawaitable(answer := stop(success=True)):
+                    await answer
+            except Exception as error:
+                errors.append(error)
+
+        yield from bps.wait_for([order])
+        if errors:
+            return f"{type(errors[0]).__name__}: {errors[0]}"
         end = time.monotonic() + STOP_S
         while not self.done and time.monotonic() < end:
             yield from bps.sleep(STEP_S)

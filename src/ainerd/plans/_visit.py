@@ -19,7 +19,7 @@ from bluesky_adaptive.utils import collect_optimization_metadata
 from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
 from ainerd.plans._early import Early
 from ainerd.plans._exposing import Exposing
-from ainerd.plans._limits import within_limits
+from ainerd.plans._limits import reading, within_limits
 from ainerd.plans._shutter import Guard, catch_signals, taken_again
 
 FLUSH_S = 0.2
@@ -251,7 +251,7 @@ def _move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[
     by_name = {actuator.name: actuator for actuator in actuators}
     change = {}
     for name, knob in knobs.items():
-        now = float((yield from bps.rd(by_name[name])))
+        now = yield from reading(by_name[name])
         if (objection := knob.objection(now, position[name])) is not None:
             raise ValueError(f"{name} = {position[name]:g} {objection}")
         change[name] = abs(knob.share(now, position[name]))
