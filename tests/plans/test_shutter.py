@@ -10,6 +10,7 @@ import time
 import warnings
 from pathlib import Path
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import pytest
 from bluesky import RunEngine
@@ -139,6 +140,21 @@ def test_a_pause_while_an_exposure_ends_leaves_nothing_staged_and_spoils_nothing
     RE.resume()
     RE.unsubscribe(token)
     assert stops == ["success"] and not staged
+
+
+def test_a_pause_spoils_an_exposure_that_comes_after_another_run(RE, line):
+    def dark_first(devices, md):
+        yield from bps.open_run({"plan_name": "dark"})
+        yield from bps.close_run()
+        return (yield from bp.count(devices, md=md))
+
+    stops = []
+    line.measure = visit(None, shutter=line.shutter, acquire=dark_first)
+    token = RE.subscribe(lambda name, doc: stops.append(doc["exit_status"]), "stop")
+    interrupted(RE, line, RE.request_pause, when=line.detector.began)
+    RE.resume()
+    RE.unsubscribe(token)
+    assert stops == ["success", "fail", "success", "success"]
 
 
 @pytest.mark.parametrize("way", ["abort", "stop", "halt"])

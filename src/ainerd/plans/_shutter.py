@@ -25,7 +25,7 @@ MARGIN_S, MARGIN = 5.0, 0.02  # an exposure may take so much longer than planned
 MOVE_S = 5.0  # longest wait for the shutter to close
 LOOP_S = 1.0  # longest wait for the event loop of the RunEngine, a lock, or the end of the opening
 RETRY_S = 1.0
-ENDING = ("close_run", "unstage")  # commands with which the plan of an exposure ends
+BEGINNING, ENDING = ("open_run", "stage", "kickoff", "trigger"), ("close_run", "unstage")  # commands of an exposure
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 
@@ -167,8 +167,9 @@ class Guard:
             except StopIteration as end:
                 uid: str = end.value
                 return uid
-            if message.command in ENDING and self._fault is None:
-                self._is_armed = False  # all frames are there: a fault would only cut the end of the plan short
+            if self._fault is None and message.command in (*BEGINNING, *ENDING):
+                # when all frames are there, a fault would only cut the end of the plan short
+                self._is_armed = message.command in BEGINNING
             try:
                 act, value = plan.send, (yield message)
             except BaseException as error:  # of the RunEngine
