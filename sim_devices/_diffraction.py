@@ -203,6 +203,7 @@ class DiffractionDetector(StreamingDetector):
         self._rng = np.random.default_rng(seed)
         self._dead = self._rng.random((crystal.n, crystal.n)) < DEAD_SHARE
         self._file: h5py.File | None = None
+        self._triggers = 0
         super().__init__(prefix, name=name, **kwargs)
 
     def stage(self) -> list[object]:
@@ -221,12 +222,19 @@ class DiffractionDetector(StreamingDetector):
         return super().unstage()
 
     def trigger(self) -> Status:
-        """Take a frame; it takes `acquire_time` on the simulated clock."""
+        """Take a frame; it takes `acquire_time` on the simulated clock.
+
+        A frame that no document has announced is given up: after a pause a RunEngine triggers again.
+        """
         if self._file is None:
             raise RuntimeError(f"{self.name} has no open file: stage it")
-        return self._clock.later(self.acquire_time.get(), partial(self._expose, self._file[DATASET]))
+        self._written, self._triggers = self._reported, self._triggers + 1
+        expose = partial(self._expose, self._file[DATASET], self._triggers)
+        return self._clock.later(self.acquire_time.get(), expose)
 
-    def _expose(self, data: h5py.Dataset) -> None:
+    def _expose(self, data: h5py.Dataset, trigger: int) -> None:
+        if trigger != self._triggers:
+            return
         exposure = self.acquire_time.get() / 10.0 * (1 + FLICKER_RMS * self._rng.normal())
         counts = self._rng.poisson(self.crystal.counts(self._temperature(), exposure)).clip(max=HIGHEST)
         counts[self._dead] = HIGHEST + 1
