@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
-from bluesky.plans import count
 from ophyd import Component, Device, EpicsMotor, EpicsSignal, EpicsSignalRO
 from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
 from ophyd.areadetector.cam import Lambda750kCam
@@ -49,11 +48,8 @@ class Lambda(SingleTrigger, DetectorBase):
 
 def lambda750k(prefix: str, directory: Path, name: str = "lambda750k") -> Lambda:
     """Return the detector, connected, that writes its frames below `directory`."""
-
-    class Here(Lambda):
-        hdf1 = ADComponent(HDF5, "HDF1:", write_path_template=str(directory), root="/")
-
-    detector = Here(prefix, name=name, read_attrs=["cam", "hdf1"], configuration_attrs=["cam"])
+    detector = Lambda(prefix, name=name, read_attrs=["cam", "hdf1"], configuration_attrs=["cam"])
+    detector.hdf1.write_path_template = str(directory)
     detector.hdf1.read_attrs = ["dropped_arrays"]
     detector.cam.read_attrs = ["bad_frame_counter", "detector_state"]
     detector.cam.configuration_attrs = ["num_images", "acquire_period", "acquire_time"]
@@ -104,7 +100,15 @@ class Attenuator(Device):
     setpoint = Component(EpicsSignal, "Transmission", put_complete=True)
 
     def set(self, transmission: float) -> Any:
-        """Move foils."""
+        """Move foils.
+
+        Raises
+        ------
+        ValueError
+            If `transmission` is not above 0 and at most 1: the IOC would refuse it without an error.
+        """
+        if not 0 < transmission <= 1:
+            raise ValueError(f"{self.name} takes a transmission above 0 and at most 1, got {transmission}")
         return self.setpoint.set(transmission)
 
 
@@ -130,8 +134,3 @@ def connected(plan: Any, devices: Sequence[Any], wait_s: float = 30.0) -> Any:
             raise RuntimeError(f"no IOC answered for {names} in {wait_s:g} s: start it, and run the plan again")
         yield from bps.sleep(0.1)
     return (yield from plan)
-
-
-def counted(devices: Any, md: Any) -> Any:
-    """Plan of an exposure for a detector that is triggered: ``build_agent(…, acquire=counted)``."""
-    return count(devices, md=dict(md))

@@ -3,12 +3,10 @@
 For another instrument copy this file and the TOML, and change the names in the TOML.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import bluesky.plans as bp
-from bluesky.utils import MsgGenerator
 from tiled.client.container import Container
 
 import ainerd.agent
@@ -25,8 +23,4 @@ def build_agent(client: Container, *, detector: Any, temperature: Any, settings:
     ``RE.md["series_id"] = "heating 1"`` gives to all.
     """
     settings = Settings.load(TOML) if settings is None else settings
-
-    def acquire(devices: Sequence[Any], md: Mapping[str, Any]) -> MsgGenerator[str]:
-        return bp.count(devices, md=dict(md))
-
-    return ainerd.agent.build_agent(settings, client, detector=detector, actuators=[temperature], acquire=acquire)
+    return ainerd.agent.build_agent(settings, client, detector=detector, actuators=[temperature], acquire=bp.count)

@@ -1,6 +1,5 @@
 """``make demo-xtec``: two ramps of a simulated crystal, one chosen by the agent, one even, beside the truth."""
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,9 +11,10 @@ from rich.console import Console
 from rich.panel import Panel
 from tiled.queries import Key
 
+from agents.demo import catalog_in
 from agents.xtec import TOML, build_agent
-from ainerd.agent import Agent, open_tiled
-from ainerd.config import Settings, SettingsError
+from ainerd.agent import Agent
+from ainerd.config import Settings
 from ainerd.server import ServerError
 from sim_devices import Crystal, DiffractionDetector, SimClock, TemperatureController
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Run the demo; print one line and exit with 2 if it cannot start."""
     try:
         run(Settings.load(TOML))
-    except (SettingsError, ServerError) as err:
+    except (ValueError, ServerError) as err:
         print(f"ainerd: {err}", file=sys.stderr)
         sys.exit(2)
 
@@ -53,11 +53,7 @@ def run(
 ) -> Agent:
     """Ramp a crystal, and print and draw the results; `output` is emptied first."""
     began = time.perf_counter()
-    shutil.rmtree(output, ignore_errors=True)
-    settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
-    with console.status("starting Tiled"):
-        client, close = open_tiled(settings.storage)
-    try:
+    with catalog_in(output, settings) as client:
         crystal = Crystal(n, seed=seed)
         detector, temperature = devices(settings, crystal=crystal)
         agent = build_agent(client, detector=detector, temperature=temperature, settings=settings)
@@ -81,8 +77,6 @@ def run(
         agent.close()
         console.print(f"figures: {output}/campaign.png, ramp.png\n{time.perf_counter() - began:.0f} s")
         return agent
-    finally:
-        close()
 
 
 def report(agent: Agent, client: Any, crystal: Crystal) -> None:

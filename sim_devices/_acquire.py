@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import h5py
 import numpy as np
 
 from sim_devices._instrument import SimulatedInstrument
+from sim_devices._rigaku import OF_3M, SECOND_HALF, sparse_speckle
 
 RECORD_EVERY_S = 1.0  # of the simulated clock
 
@@ -16,7 +19,8 @@ RECORD_EVERY_S = 1.0  # of the simulated clock
 def acquire(instrument: SimulatedInstrument, folder: Path, name: str, **more: Any) -> Path:
     """Take an exposure without a RunEngine, and leave ``NAME.h5`` and ``NAME_metadata.hdf`` in a folder ``NAME``.
 
-    Beside them the rheometer leaves ``NAME_rheo.csv``, from 20 s before the exposure to its end, by a clock of its own.
+    Beside them the rheometer leaves ``NAME_rheo.csv``, by a clock of its own: from 20 s before the exposure, or from
+    the end of shear if that was later, to the end of the exposure.
 
     Parameters
     ----------
@@ -38,13 +42,15 @@ def acquire(instrument: SimulatedInstrument, folder: Path, name: str, **more: An
     x, y = instrument.stage.x.position, instrument.stage.y.position
     instrument.shutter.set("open").wait(30)
     began, clock_s, age_s = time.time(), instrument.clock.now(), rheometer.age_s
-    detector.stage()
-    detector.kickoff()
-    detector.complete().wait(600)
-    uri = next(doc["uri"] for name, doc in detector.collect_asset_docs() if name == "stream_resource")
-    detector.unstage()
-    instrument.shutter.set("close").wait(30)
-    write_record(into / f"{name}_rheo.csv", rheometer, clock_s - 20, clock_s + n_frames * period)
+    try:
+        detector.stage()
+        detector.kickoff()
+        detector.complete().wait(600)
+        uri = next(doc["uri"] for name, doc in detector.collect_asset_docs() if name == "stream_resource")
+    finally:
+        instrument.shutter.set("close").wait(30)
+        detector.unstage()
+    write_record(into / f"{name}_rheo.csv", rheometer, clock_s - min(20, age_s), clock_s + n_frames * period)
     values = {
         "start_time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began)) + f"{began % 1:.6f}"[1:] + "+00:00",
         "sample/position_x": (x * 1000, "um"),
@@ -83,3 +89,59 @@ def write_record(path: Path, rheometer: Any, first_s: float, last_s: float) -> N
         measured = rheometer.measured(float(now))
         lines.append(f"{now:.3f},{measured['shear_stress']:.4f},{measured['shear_rate']:.3g}")
     path.write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rigaku3M:
+    """A simulated Rigaku detector of 3M in its zero-deadtime mode.
+
+    Attributes
+    ----------
+    photons : float
+        Mean count of a pixel and frame.
+    tau : float
+        Relaxation time in frames.
+    frame_time_s : float
+        Period of the frames.
+    qmap : str
+        File name of the q map, for the metadata.
+    seed : int
+    """
+
+    photons: float = 5e-4
+    tau: float = 500.0
+    frame_time_s: float = 20e-6
+    qmap: str = ""
+    seed: int = 0
+
+    def acquire(self, folder: Path, name: str, n_frames: int) -> Path:
+        """Write ``NAME.bin.000`` to ``.005``, which grow together, beside ``NAME_metadata.hdf``; return the first."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write_metadata(folder / f"{name}_metadata.hdf")
+        numbers = range(6)
+        modules = [sparse_speckle(n_frames, self.photons, tau=self.tau, seed=6 * self.seed + k) for k in numbers]
+        with ExitStack() as stack:
+            paths = [folder / f"{name}.bin.{number:03d}" for number in numbers]
+            files = [stack.enter_context(path.open("wb", buffering=0)) for path in paths]
+            for blocks in zip(*modules, strict=True):
+                for number, file, words in zip(numbers, files, blocks, strict=True):
+                    offset = np.uint64((SECOND_HALF if number > 2 else 0) << 16)
+                    file.write((words + offset).astype("<u8").tobytes())
+        return paths[0]
+
+    def write_metadata(self, path: Path) -> None:
+        """Write a metadata file with the fields of APS 8-ID that ainerd reads."""
+        rows, columns = OF_3M
+        detector = {
+            "detector_name": "rigaku3M",
+            "count_time": self.frame_time_s,
+            "frame_time": self.frame_time_s,
+            "beam_center_x": columns / 2,
+            "beam_center_y": rows / 2,
+            "distance": 12.0,
+            "qmap_file": self.qmap,
+            "x_pixel_size": 76e-6,
+            "y_pixel_size": 76e-6,
+        }
+        values = {f"instrument/detector_1/{key}": value for key, value in detector.items()}
+        write_metadata(path, values | {"instrument/incident_beam/incident_energy": 11.0})

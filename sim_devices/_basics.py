@@ -1,9 +1,11 @@
 """The clock of the simulated experiment, numbers with a unit, and axes that move in simulated time."""
 
+import heapq
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ class SimClock:
         if not speed > 0:
             raise ValueError(f"speed must be positive, got {speed}")
         self.speed, self._origin = speed, time.monotonic()
+        self._due: list[tuple[float, int, Callable[[], None], Status]] = []  # the earliest first
+        self._number, self._lock = count(), threading.Lock()
 
     def now(self) -> float:
         """Return the simulated seconds since the clock was made."""
@@ -42,17 +46,25 @@ class SimClock:
         return seconds / self.speed
 
     def later(self, seconds: float, action: Callable[[], None]) -> Status:
-        """Call `action` after simulated `seconds`, and return a status that is done then."""
-        status = Status()
-
-        def ring() -> None:
-            action()
-            status.set_finished()
-
-        timer = threading.Timer(self.wall(seconds), ring)
+        """Call `action` after simulated `seconds`, and return a status that is done then, or fails if it raises."""
+        status, wait_s = Status(), self.wall(seconds)
+        timer = threading.Timer(wait_s, self._ring)
         timer.daemon = True
+        with self._lock:
+            heapq.heappush(self._due, (time.monotonic() + wait_s, next(self._number), action, status))
         timer.start()
         return status
+
+    def _ring(self) -> None:
+        """Do what is due first: timers that end close together may ring in another order."""
+        with self._lock:
+            *_, action, status = heapq.heappop(self._due)
+            try:
+                action()
+            except Exception as error:
+                status.set_exception(error)
+                return
+        status.set_finished()
 
 
 class Quantity(Signal):

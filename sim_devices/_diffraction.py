@@ -1,15 +1,16 @@
 """A diffraction experiment: a crystal with phase transitions, its temperature controller, and a detector."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from ophyd import Component, DeviceStatus
+from ophyd import Component
+from ophyd.status import Status
 
 from sim_devices._basics import Mover, Quantity, SimClock
 from sim_devices._frames import DATASET, StreamingDetector, check_room, new_file
@@ -202,6 +203,7 @@ class DiffractionDetector(StreamingDetector):
         self._rng = np.random.default_rng(seed)
         self._dead = self._rng.random((crystal.n, crystal.n)) < DEAD_SHARE
         self._file: h5py.File | None = None
+        self._triggers = 0
         super().__init__(prefix, name=name, **kwargs)
 
     def stage(self) -> list[object]:
@@ -219,30 +221,29 @@ class DiffractionDetector(StreamingDetector):
             self._file = None
         return super().unstage()
 
-    def trigger(self) -> DeviceStatus:
-        """Take a frame; it takes `acquire_time` on the simulated clock."""
+    def trigger(self) -> Status:
+        """Take a frame; it takes `acquire_time` on the simulated clock.
+
+        A frame that no document has announced is given up: after a pause a RunEngine triggers again.
+        """
         if self._file is None:
             raise RuntimeError(f"{self.name} has no open file: stage it")
-        status = DeviceStatus(self)
-        threading.Thread(target=self._expose, args=(status, self._file[DATASET]), daemon=True).start()
-        return status
+        self._written, self._triggers = self._reported, self._triggers + 1
+        expose = partial(self._expose, self._file[DATASET], self._triggers)
+        return self._clock.later(self.acquire_time.get(), expose)
 
-    def _expose(self, status: DeviceStatus, data: h5py.Dataset) -> None:
-        try:
-            threading.Event().wait(self._clock.wall(self.acquire_time.get()))
-            exposure = self.acquire_time.get() / 10.0 * (1 + FLICKER_RMS * self._rng.normal())
-            counts = self._rng.poisson(self.crystal.counts(self._temperature(), exposure)).clip(max=HIGHEST)
-            counts[self._dead] = HIGHEST + 1
-            check_room(self._directory, counts.size * 2)
-            data.resize(self._written + 1, axis=0)
-            data[self._written] = counts.astype(np.uint16)
-            data.flush()
-            self.monitor.put(1e6 * exposure)
-            self._written += 1
-        except Exception as error:
-            status.set_exception(error)
-        else:
-            status.set_finished()
+    def _expose(self, data: h5py.Dataset, trigger: int) -> None:
+        if trigger != self._triggers:
+            return
+        exposure = self.acquire_time.get() / 10.0 * (1 + FLICKER_RMS * self._rng.normal())
+        counts = self._rng.poisson(self.crystal.counts(self._temperature(), exposure)).clip(max=HIGHEST)
+        counts[self._dead] = HIGHEST + 1
+        check_room(self._directory, counts.size * 2)
+        data.resize(self._written + 1, axis=0)
+        data[self._written] = counts.astype(np.uint16)
+        data.flush()
+        self.monitor.put(1e6 * exposure)
+        self._written += 1
 
     def describe(self) -> dict[str, Any]:
         """Describe a frame and the monitor."""

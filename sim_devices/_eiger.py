@@ -57,8 +57,7 @@ class Eiger:
         """Name the files of the series to come."""
         self._counter.stage()
         self._source: Path | None = None  # file of the other detector
-        self._triggers, self._prefix = 0, ""
-        self._documents = []
+        self._triggers, self._prefix, self._documents = 0, "", []
         return [self]
 
     def unstage(self) -> list[object]:
@@ -108,24 +107,21 @@ class Eiger:
     def _write(self) -> None:
         """Write the frames of the last trigger as a series, and compose its documents."""
         self._sequence += 1
-        self._triggers += 1
         self._announce(seq_id=self._sequence)
-        self._write_series((self._triggers - 1) * self.cam.n_frames, self.cam.n_frames)
+        self._write_series((self._counter.get_index() - 1) * self.cam.n_frames, self.cam.n_frames)
 
     def _announce(self, **where: int) -> None:
         """Compose the datum of the last trigger, and the Resource if it is the first one."""
-        if self._source is None:
-            for name, doc in self._counter.collect_asset_docs():
-                if name == "stream_resource" and doc["data_key"] == self._counter.image_key:
-                    self._source = Path(unquote(urlparse(doc["uri"]).path))
-            assert self._source is not None
-            self._prefix = str(self._source.parent / uuid.uuid4().hex)
-            resource = compose_resource(
-                spec=self.spec, root="/", resource_path=self._prefix.lstrip("/"),
-                resource_kwargs={"images_per_file": self._per_file},
-            )  # fmt: skip
-            self._documents.append(("resource", resource.resource_doc))
-            self._compose_datum = resource.compose_datum
+        for name, doc in self._counter.collect_asset_docs():
+            if name == "stream_resource" and doc["data_key"] == self._counter.image_key:
+                self._source = Path(unquote(urlparse(doc["uri"]).path))
+                self._prefix = str(self._source.parent / uuid.uuid4().hex)
+                resource = compose_resource(
+                    spec=self.spec, root="/", resource_path=self._prefix.lstrip("/"),
+                    resource_kwargs={"images_per_file": self._per_file},
+                )  # fmt: skip
+                self._documents.append(("resource", resource.resource_doc))
+                self._compose_datum = resource.compose_datum
         self._datum = self._compose_datum(datum_kwargs=where)
         self._documents.append(("datum", self._datum))
 

@@ -376,10 +376,10 @@ def new_file(directory: Path, name: str, shape: tuple[int, int]) -> tuple[h5py.F
     return file, path
 
 
-def frames_dataset(file: h5py.File, shape: tuple[int, int]) -> h5py.Dataset:
+def frames_dataset(file: h5py.File, shape: tuple[int, int], name: str = DATASET) -> h5py.Dataset:
     """Make the dataset of the frames, of the chunks that `FrameMaker` makes, in a file."""
     options = hdf5plugin.Bitshuffle(cname="lz4")
-    return file.create_dataset(DATASET, (0, *shape), "<u2", maxshape=(None, *shape), chunks=(1, *shape), **options)
+    return file.create_dataset(name, (0, *shape), "<u2", maxshape=(None, *shape), chunks=(1, *shape), **options)
 
 
 class FrameFile:
@@ -431,6 +431,11 @@ class FrameFile:
         for frame, chunk in enumerate(chunks, start):
             self._data.id.write_direct_chunk((frame, 0, 0), chunk)
         self._data.flush()
+
+    def cut(self, n_frames: int) -> None:
+        """Keep only the first frames."""
+        for dataset in (self._data, self._time, self._id):
+            dataset.resize(n_frames, axis=0)
 
     def close(self) -> None:
         """Close the file; closing it again does nothing."""

@@ -1,6 +1,5 @@
 """All devices around one hidden sample and one clock, and the file that describes the instrument."""
 
-import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -21,13 +20,10 @@ from sim_devices._sample import HiddenSample, hidden_sample
 from sim_devices._scattering import Motion
 from sim_devices._stage import Stage
 
-# Options of the detector that SimulatedInstrument does not set itself.
-OPTIONS = (
-    set(inspect.signature(Lambda750k.__init__).parameters)
-    - {"self", "prefix", "kwargs", "name", "directory", "geometry", "clock", "sample_now", "seed", "transmission"}
-    - {"open_file", "triggered"}
-    | {"rigaku"}
-)  # fmt: skip
+# Options of the detector in a file.
+OPTIONS = {
+    "contrast", "count_rate", "dropped_share", "flicker_rms", "lost_share", "names_numbers", "rigaku", "speckle_px",
+}  # fmt: skip
 
 
 def read_hardware(path: Path) -> dict[str, Any]:
@@ -46,7 +42,10 @@ def read_hardware(path: Path) -> dict[str, Any]:
     ValueError
         If the file has other keys, or describes an impossible instrument.
     """
-    tables = tomllib.loads(path.read_text())
+    try:
+        tables = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from None
     for table, known in (("geometry", {field.name for field in fields(Geometry)}), ("detector", OPTIONS)):
         if unknown := sorted(set(tables.get(table, {})) - known):
             raise ValueError(f"{path}: no {table}.{unknown[0]}: there are {', '.join(sorted(known))}")
@@ -115,7 +114,10 @@ class SimulatedInstrument:
         geometry = geometry or Geometry()
         energy_keV = geometry.energy_keV
 
+        known = list[str]()
+
         def called(name: str) -> str:
+            known.append(name)
             return (names or {}).get(name, name)
 
         self.source = Source(name=called("source"), clock=self.clock, energy_keV=energy_keV)
@@ -145,6 +147,8 @@ class SimulatedInstrument:
             seed=seed,
             **detector,
         )
+        if unknown := [name for name in names or {} if name not in known]:
+            raise ValueError(f"no device or axis is called {unknown[0]}: there are {', '.join(known)}")
         self.baseline: list[Any] = [self.source, self.attenuator, self.arm, self.rheometer.temperature]
 
     def _new_rheometer(self, **options: Any) -> Rheometer:

@@ -20,7 +20,7 @@ from sim_devices._geometry import Geometry
 from sim_devices._lambda_cam import ABORTED, ERROR, IDLE, LambdaCam
 from sim_devices._recording import Recording
 from sim_devices._scattering import Motion, ScatteredMovie
-from sim_devices._speckle import Grain, SpeckleMovie
+from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
 
 SampleNow = Callable[[float, float, np.random.Generator], Dynamics | Motion]
 
@@ -71,8 +71,8 @@ class Lambda750k(StreamingDetector):
     triggered : callable
         ``triggered(now_s)`` returns when the first frame of an acquisition begins that is started now.
     open_file : callable, optional
-        Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`;
-        by default a `FrameFile` in `directory`.
+        Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`,
+        and `cut` if the detector is triggered; by default a `FrameFile` in `directory`.
 
     Attributes
     ----------
@@ -105,6 +105,12 @@ class Lambda750k(StreamingDetector):
         open_file: Callable[[], Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        mode_weights(contrast)  # ValueError if there is no such contrast
+        for option, value, most in (
+            ("count_rate", count_rate, np.inf), ("lost_share", lost_share, 1), ("dropped_share", dropped_share, 1)
+        ):  # fmt: skip
+            if not 0 <= value <= most:
+                raise ValueError(f"{option} must lie between 0 and {most}, got {value}")
         self.geometry, self.count_rate, self.contrast, self.speckle_px = geometry, count_rate, contrast, speckle_px
         self.flicker_rms, self.lost_share, self.dropped_share = flicker_rms, lost_share, dropped_share
         self.names_numbers = names_numbers
@@ -149,10 +155,26 @@ class Lambda750k(StreamingDetector):
         super().stop(success=success)
 
     def trigger(self) -> DeviceStatus:
-        """Take `cam.num_images` frames as one index; RuntimeError if the detector drops frames."""
+        """Take `cam.num_images` frames as one index; RuntimeError if the detector drops frames.
+
+        An exposure that no document has announced is given up: after a pause a RunEngine triggers again.
+        """
         if self.dropped_share:
             raise RuntimeError(f"{self.name} drops frames, so that no exposure would be complete: fly it")
+        if self._frames_per_index == self.cam.n_frames:
+            self._give_up()
         return self._begin(self.cam.n_frames)
+
+    def _give_up(self) -> None:
+        """Stop the acquisition, and remove the frames that no document has announced; its status never ends."""
+        self._status = None
+        self.stop(success=True)
+        if self._thread is not None:
+            self._thread.join()
+        announced = self._reported * (self._frames_per_index or 1)
+        if self._file is not None and self._written > announced:
+            self._file.cut(announced)
+            self._written = self._n_taken = announced
 
     def kickoff(self) -> Status:
         """Start taking `cam.num_images` frames, each an index."""
@@ -172,10 +194,9 @@ class Lambda750k(StreamingDetector):
             raise RuntimeError(f"{self.name} has no open file: stage it, and again after a failure")
         if self._status is not None and not self._status.done:
             raise RuntimeError(f"{self.name} is acquiring already")
-        if self._frames_per_index not in (None, frames_per_index) or self._written % frames_per_index:
+        if self._frames_per_index not in (None, frames_per_index):
             raise RuntimeError(
-                f"{self.name} cannot change num_images, change between flying and triggering, or go on after an "
-                "unfinished exposure while staged"
+                f"{self.name} cannot change num_images, or change between flying and triggering, while staged"
             )
         self._frames_per_index = frames_per_index
         self._stop.clear()
@@ -196,7 +217,8 @@ class Lambda750k(StreamingDetector):
             status.set_exception(error)
         else:
             self.cam.show_end(IDLE)
-            status.set_finished()
+            if status is self._status:
+                status.set_finished()
 
     def _acquire(self, file: Any) -> None:
         n_frames, period = self.cam.n_frames, self.cam.acquire_period.get()
@@ -208,20 +230,20 @@ class Lambda750k(StreamingDetector):
         taken = counted = 0
         for chunks, n_photons, n_lost in made:
             rows = slice(taken, taken + len(chunks))
-            taken += len(chunks)
-            counted += n_photons
-            ahead = began + taken * period - self._clock.now()
+            ahead = began + rows.stop * period - self._clock.now()
             if self._stop.wait(max(self._clock.wall(ahead), 0)):
                 if self._enough:
-                    return
-                raise AcquisitionStopped(f"{self.name} was stopped after {rows.start} of {n_frames} frames")
+                    break
+                raise AcquisitionStopped(f"{self.name} was stopped after {taken} of {n_frames} frames")
+            taken = rows.stop
+            counted += n_photons
             some = np.flatnonzero(kept[rows])
             numbers = before + rows.start + some + 1
             file.append([chunks[i] for i in some], began + start_s[rows][some], numbers)
             self._written += len(some)
             self._n_taken += len(chunks)
             self.cam.show_frames(len(chunks), n_lost + len(chunks) - len(some))
-        self.mean_counts.put(counted / (n_frames * self.geometry.ring.size))
+        self.mean_counts.put(counted / (max(taken, 1) * self.geometry.ring.size))
 
     def _simulated(
         self, began: float, start_s: NDArray[np.float64], seeds: Sequence[np.random.Generator]
@@ -250,34 +272,19 @@ class Lambda750k(StreamingDetector):
         if not isinstance(seen, Dynamics):
             size = float(np.mean(self.speckle_px))
             return ScatteredMovie(seen, t_s, self.geometry, contrast=self.contrast, rng=rng, speckle_px=size)
-        return SpeckleMovie(
-            seen,
-            t_s,
-            self._phi_deg,
-            contrast=self.contrast,
-            rng=rng,
-            grain=self._grain,
-            q_ratio=self._q_ratio,
-        )
+        return SpeckleMovie(seen, t_s, contrast=self.contrast, rng=rng, **self._pixels)
 
     @cached_property
     def _maker(self) -> FrameMaker:
         return FrameMaker(self.geometry)
 
     @cached_property
-    def _phi_deg(self) -> NDArray[np.float64]:
-        """Azimuths of the ring's pixels."""
-        return self.geometry.phi_deg.ravel()[self._maker.ring]
-
-    @cached_property
-    def _q_ratio(self) -> NDArray[np.float64]:
-        """Q of the ring's pixels over their mean."""
-        q = self.geometry.q_inv_nm.ravel()[self._maker.ring]
-        return np.asarray(q / q.mean())
-
-    @cached_property
-    def _grain(self) -> Grain:
-        return Grain(self.geometry.ring, self.geometry.frame_shape, self.speckle_px)
+    def _pixels(self) -> dict[str, Any]:
+        """Azimuths, relative q and speckles of the ring's pixels, for `SpeckleMovie`."""
+        geometry, ring = self.geometry, self.geometry.ring
+        q = geometry.q_inv_nm.ravel()[ring]
+        grain = Grain(ring, geometry.frame_shape, self.speckle_px)
+        return {"phi_deg": geometry.phi_deg.ravel()[ring], "q_ratio": q / q.mean(), "grain": grain}
 
     def describe(self) -> dict[str, Any]:
         """Describe the data of a trigger: the frames of a whole exposure, and their mean."""

@@ -9,7 +9,7 @@ from ophyd import Component
 from ophyd.status import Status
 
 from sim_devices._basics import Quantity
-from sim_devices._oscillation import Oscillation, SoftSolid
+from sim_devices._oscillation import Oscillation, SoftSolid, recorded
 from sim_devices._rheometer import TORQUE_PER_STRESS, Rheometer
 
 
@@ -121,10 +121,7 @@ class OscillatingRheometer(Rheometer):
         self._recorded_s = begin + every * n
         strain, stress = np.zeros((2, n))
         if (oscillation := self._oscillation) is not None:
-            strain, stress = oscillation.strain(t_s), self._material.stress(oscillation, t_s)
-            size = oscillation.amplitude(oscillation.cycle(t_s))
-            strain = strain + self._noise * size * self._rng.standard_normal(n)
-            stress = stress + self._noise * size * np.hypot(*self._material.moduli(size)) * self._rng.standard_normal(n)
+            strain, stress = recorded(oscillation, self._material, t_s, noise=self._noise, rng=self._rng)
         if n:
             stamps = (time.time() + self.clock.wall(1.0) * (t_s - now)).tolist()
             columns = t_s.tolist(), strain.tolist(), stress.tolist(), [self._gate_s] * n

@@ -111,14 +111,18 @@ def write_oscillation(
     `noise` is the standard deviation of strain and stress, as a share of their amplitudes.
     """
     t_s = np.arange(n) * every_s
-    strain, stress = oscillation.strain(t_s), material.stress(oscillation, t_s)
+    strain, stress = recorded(oscillation, material, t_s, noise=noise, rng=rng)
+    return {"time": t_s, "strain": strain, "stress": stress}
+
+
+def recorded(
+    oscillation: Oscillation, material: SoftSolid, t_s: Floats, *, noise: float, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return strain and stress in Pa at the times of a record, (n,) each, with noise as for `write_oscillation`."""
     size = oscillation.amplitude(oscillation.cycle(t_s))
+    strain = oscillation.strain(t_s) + noise * size * rng.standard_normal(len(t_s))
     force = size * np.hypot(*material.moduli(size))
-    return {
-        "time": t_s,
-        "strain": strain + noise * size * rng.standard_normal(n),
-        "stress": stress + noise * force * rng.standard_normal(n),
-    }
+    return strain, material.stress(oscillation, t_s) + noise * force * rng.standard_normal(len(t_s))
 
 
 def frame_times(

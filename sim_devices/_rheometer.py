@@ -298,14 +298,11 @@ class Rheometer(Device):
     def _refresh(self) -> None:
         with self._lock:
             now = self.clock.now()
-            values = self.measured(now)
-            self.time_since_shear.put(self._shear.age_s(now))
-            self.shear_rate.put(values["shear_rate"])
-            self.viscosity.put(values["viscosity"])
-            self.torque.put(values["torque"])
-            self.temperature.put(25 + self._rng.normal(0, 0.01))
-            self.normal_force.put(self._rng.normal(0, 0.01))
-            self.stress.put(values["shear_stress"])
+            values = self.measured(now) | {"time_since_shear": self._shear.age_s(now)}
+            values |= {"temperature": 25 + self._rng.normal(0, 0.01), "normal_force": self._rng.normal(0, 0.01)}
+            values["stress"] = values.pop("shear_stress")  # the last one, which may be monitored
+            for name, value in values.items():
+                getattr(self, name).put(value)
 
     def measured(self, now: float) -> dict[str, float]:
         """Return the readings at a time of the clock."""

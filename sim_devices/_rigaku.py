@@ -23,6 +23,7 @@ from sim_devices._lambda_cam import LambdaCam, readout
 
 MODULE = (512, 1024)
 GAP = (70, 52)
+OF_3M = tuple(n * size + (n - 1) * gap for n, size, gap in zip((3, 2), MODULE, GAP, strict=True))
 PLACES = (5, 0, 4, 1, 3, 2)  # file number of the module in each place, three rows of two
 SECOND_HALF = 1 << 20  # added to the pixels of modules whose numbers begin there
 BRIGHTEST = 4.0  # speckle is cut there, in means
@@ -121,66 +122,6 @@ def write_words(path: Path, words: Iterable[NDArray[np.uint64]]) -> None:
             some.astype("<u8", copy=False).tofile(file)
 
 
-class Rigaku3M:
-    """A simulated Rigaku detector of 3M in its zero-deadtime mode, as APS 8-ID uses it: without Bluesky documents.
-
-    Parameters
-    ----------
-    photons : float
-        Mean count of a pixel and frame.
-    tau : float
-        Relaxation time in frames.
-    frame_time_s : float
-        Period of the frames.
-    qmap : str
-        File name of the q map, for the metadata.
-    seed : int
-    """
-
-    shape = tuple(n * size + (n - 1) * gap for n, size, gap in zip((3, 2), MODULE, GAP, strict=True))
-
-    def __init__(
-        self, photons: float = 5e-4, *, tau: float = 500.0, frame_time_s: float = 20e-6, qmap: str = "", seed: int = 0
-    ) -> None:
-        self.photons, self.tau, self.frame_time_s, self.qmap, self.seed = photons, tau, frame_time_s, qmap, seed
-
-    def acquire(self, folder: Path, name: str, n_frames: int) -> FilePath:
-        """Write ``NAME.bin.000`` to ``.005``, which grow together, beside ``NAME_metadata.hdf``; return the first."""
-        into = FilePath(folder)
-        into.mkdir(parents=True, exist_ok=True)
-        self.write_metadata(into / f"{name}_metadata.hdf")
-        modules = [
-            sparse_speckle(n_frames, self.photons, tau=self.tau, seed=6 * self.seed + number) for number in range(6)
-        ]
-        files = [(into / f"{name}.bin.{number:03d}").open("wb", buffering=0) for number in range(6)]
-        for blocks in zip(*modules, strict=True):
-            for number, (file, words) in enumerate(zip(files, blocks, strict=True)):
-                offset = np.uint64((SECOND_HALF if number > 2 else 0) << 16)
-                file.write((words + offset).astype("<u8").tobytes())
-        for file in files:
-            file.close()
-        return into / f"{name}.bin.000"
-
-    def write_metadata(self, path: Path) -> None:
-        """Write a metadata file with the fields of APS 8-ID that ainerd reads."""
-        detector = {
-            "detector_name": "rigaku3M",
-            "count_time": self.frame_time_s,
-            "frame_time": self.frame_time_s,
-            "beam_center_x": self.shape[1] / 2,
-            "beam_center_y": self.shape[0] / 2,
-            "distance": 12.0,
-            "qmap_file": self.qmap,
-            "x_pixel_size": 76e-6,
-            "y_pixel_size": 76e-6,
-        }
-        with h5py.File(path, "w") as file:
-            file["entry/definition"] = "NXxpcs"
-            for key, value in detector.items():
-                file[f"entry/instrument/detector_1/{key}"] = value
-            file["entry/instrument/incident_beam/incident_energy"] = 11.0
-
-
 class RigakuFile:
     """The files of a detector of 500k or 3M, written from chunks of dense frames.
 
@@ -195,8 +136,8 @@ class RigakuFile:
     """
 
     def __init__(self, path: FilePath, shape: tuple[int, int], *, grows: bool) -> None:
-        if shape not in (MODULE, Rigaku3M.shape):
-            raise ValueError(f"a Rigaku has frames of {MODULE} or {Rigaku3M.shape} pixels, not {shape}")
+        if shape not in (MODULE, OF_3M):
+            raise ValueError(f"a Rigaku has frames of {MODULE} or {OF_3M} pixels, not {shape}")
         path.parent.mkdir(parents=True, exist_ok=True)
         names = [path] if shape == MODULE else [path.with_name(f"{path.name}.{number:03d}") for number in range(6)]
         self.path, self._stem, self._is_module, self._grows = names[0], path, shape == MODULE, grows
@@ -224,6 +165,14 @@ class RigakuFile:
             self._files[name].write(words.tobytes())
         self._held.clear()
         self.n_frames = self._n_taken
+
+    def cut(self, n_frames: int) -> None:
+        """Keep only the first frames."""
+        self._held.clear()
+        self._n_taken = self.n_frames = n_frames
+        for name, file in self._files.items():
+            words = np.fromfile(name, "<u8")
+            file.seek(file.truncate(words[: np.searchsorted(words >> np.uint64(40), n_frames)].nbytes))
 
     def close(self) -> None:
         """Close the files; frames that are held are lost, as those of an acquisition that was stopped."""

@@ -143,19 +143,6 @@ class Process:
         stays = np.full((len(s), 1), np.sqrt(part.plateau))
         self.far = np.hstack([stays, np.sqrt(1 - part.plateau) * far]).astype(np.float32)
 
-    def covariance(self) -> NDArray[np.float64]:
-        """Return the actual g1 of the process, (T, T)."""
-        near = np.zeros((len(self.far), len(self.far)))
-        for number, follow in enumerate(self.near):
-            before = slice(max(number - 1, 0) * BLOCK, number * BLOCK)
-            now = slice(number * BLOCK, number * BLOCK + len(follow))
-            recall, fresh = follow[:, : before.stop - before.start].astype(float), follow[:, BLOCK:].astype(float)
-            near[now, : now.start] = recall @ near[before, : now.start]
-            near[: now.start, now] = near[now, : now.start].T
-            near[now, now] = recall @ near[before, before] @ recall.T + fresh @ fresh.T
-        far = self.far.astype(float)
-        return far @ far.T + near
-
 
 class Draw:
     """Draws `n` independent realisations of a process.

@@ -1,17 +1,20 @@
 """Demonstrations with the simulated instrument: the whole loop, the figures of the paper, pictures of a session."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+    from ainerd.config import Settings
 
 # In the folder of a demonstration.
-WRITTEN = (
-    "campaign.png",
-    "documents.jsonl",
-    "frames",
-    "largest.png",
-    "sweep.png",
-    "tiled",
-)  # in the folder of a demonstration
+WRITTEN = "campaign.png documents.jsonl frames largest.png ramp.png sweep.png tiled".split()
 
 
 def empty(folder: Path) -> None:
@@ -22,3 +25,18 @@ def empty(folder: Path) -> None:
         raise ValueError(f"{folder} holds {strange[0]}: give a new or an empty folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+@contextmanager
+def catalog_in(folder: Path, settings: "Settings") -> "Iterator[Container]":
+    """Empty a folder for catalog and frames, and yield a client of a Tiled server on them; raises as `empty`."""
+    from ainerd.agent import open_tiled
+
+    empty(folder)
+    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
+    with Console().status("starting Tiled"):
+        client, close = open_tiled(settings.storage)
+    try:
+        yield client
+    finally:
+        close()

@@ -21,10 +21,10 @@ from sklearn.metrics import adjusted_rand_score
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from agents.demo import cycles, empty
+from agents.demo import catalog_in, cycles
 from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
-from ainerd.agent import Agent, open_tiled
+from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.server import ServerError
 from sim_devices import SimulatedInstrument
@@ -97,12 +97,8 @@ def run(
     sample = SAMPLES[seed % len(SAMPLES)]
     runs = runs or (RUNS_MOVED if sample in MOVED else RUNS)
     console.print(f"Sample number {seed}: `python -m agents.demo --seed {seed}` repeats it.")
-    empty(output)
-    settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
-    console.print(f"[dim]Everything goes to {output}, at most 1.5 GB.[/]")
-    with console.status("starting Tiled"):
-        client, close = open_tiled(settings.storage)
-    try:
+    with catalog_in(output, settings) as client:
+        console.print(f"[dim]Everything goes to {output}, at most 1.5 GB.[/]")
         instrument = simulated_instrument(
             settings.storage.frames[0], hardware, sample=sample, sample_seed=seed, speed=SPEED
         )
@@ -128,8 +124,6 @@ def run(
         size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file()) / 1e9
         console.print(f"\nfigure: {figure}\n{size:.2f} GB in {output}, {time.perf_counter() - began:.0f} s")
         return agent
-    finally:
-        close()
 
 
 def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> None:

@@ -12,10 +12,10 @@ from rich.console import Console
 from tiled.client.container import Container
 
 import ainerd.agent
-from agents.demo import empty
+from agents.demo import catalog_in
 from agents.demo.simulated import hardware_beside
 from agents.rheo_xpcs import TOML as RHEO_XPCS
-from ainerd.agent import Agent, open_tiled
+from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd_xpcs.technique import acquire_with_record
 from sim_devices import CyclingInstrument, read_hardware
@@ -77,11 +77,7 @@ def run(
 ) -> Agent:
     """Let the agent choose amplitudes, and print and draw the results; `output` is emptied first."""
     began = time.perf_counter()
-    empty(output)
-    settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
-    with console.status("starting Tiled"):
-        client, close = open_tiled(settings.storage)
-    try:
+    with catalog_in(output, settings) as client:
         options = read_hardware(hardware_beside(settings.file)) | {"speed": speed, "seed": seed}
         instrument = CyclingInstrument(directory=settings.storage.frames[0], **options)
         cam = instrument.detector.cam
@@ -99,8 +95,6 @@ def run(
         agent.close()
         console.print(f"{time.perf_counter() - began:.0f} s")
         return agent
-    finally:
-        close()
 
 
 def report(agent: Agent, output: Path) -> None:

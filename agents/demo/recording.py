@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
-from agents.demo import empty
+from agents.demo import catalog_in, empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,17 +45,15 @@ def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
     from bluesky import RunEngine, SupplementalData
 
     from agents.demo.simulated import agent_of, hardware_beside, simulated_instrument  # a replay needs no devices
-    from ainerd.agent import open_tiled
     from ainerd.config import Settings
 
     empty(folder)
     settings = Settings.load(SMALL)
     documents: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        frames = Path(scratch).resolve() / FRAMES
-        settings.storage.directory, settings.storage.frames = Path(scratch) / "tiled", [frames]
-        client, close = open_tiled(settings.storage)
-        try:
+        output = Path(scratch).resolve()
+        frames = output / FRAMES
+        with catalog_in(output, settings) as client:
             hardware = hardware_beside(SMALL)
             options = {"sample": SAMPLE, "sample_seed": SEED, "seed": NOISE, "count_rate": COUNT_RATE, "speed": SPEED}
             instrument = simulated_instrument(frames, hardware, **options)
@@ -71,8 +69,6 @@ def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
             RE(agent.explore(positions))
             agent.drain(600)
             agent.close()
-        finally:
-            close()
         text = "\n".join(documents).replace(_address(frames), _address(Path("/", FRAMES)))
         (folder / DOCUMENTS).write_text(text + "\n")
         shutil.copytree(frames, folder / FRAMES)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
-import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_devices._frames import DATASET, NUMBERS, FrameFile
+from sim_devices._frames import DATASET, NUMBERS, FrameFile, frames_dataset
 from sim_devices.ioc._records import DISABLE_ENABLE, NO_YES, OFF_ON, Records
 
 DETECTOR_DATA = "entry/instrument/detector/data"
@@ -18,7 +17,8 @@ TIMES = "entry/instrument/NDAttributes/NDArrayTimeStamp"
 STREAM = 2  # of the modes
 FOREVER = 2**31 - 1
 INTEGERS = """NumRowChunks NumColChunks BoundaryAlign BoundaryThreshold DataBitsOffset NumDataBits NumExtraDims
-ExtraDimSizeX ExtraDimSizeY ExtraDimSizeN SZipNumPixels ZLevel NDArrayAddress ArrayCounter DroppedArrays""".split()
+ExtraDimSizeX ExtraDimSizeY ExtraDimSizeN SZipNumPixels ZLevel NDArrayAddress ArrayCounter DroppedArrays FileNumber
+CreateDirectory NumCapture""".split()
 
 
 class PluginFile(FrameFile):
@@ -36,9 +36,7 @@ class PluginFile(FrameFile):
 
     def __init__(self, path: Path, shape: tuple[int, int], *, swmr: bool) -> None:
         self.path, self._file = path, h5py.File(path, "w", libver="latest")
-        options = {"maxshape": (None, *shape), "chunks": (1, *shape), **hdf5plugin.Bitshuffle(cname="lz4")}
-        self._data = self._file.create_dataset(DETECTOR_DATA, (0, *shape), "<u2", **options)
-        self._file[DATASET] = self._data
+        self._data = self._file[DATASET] = frames_dataset(self._file, shape, DETECTOR_DATA)
         self._time, self._id = (
             self._file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(1024,))
             for name, dtype in ((TIMES, "<f8"), (NUMBERS, "<i4"))
@@ -121,9 +119,6 @@ class Hdf5Plugin:
         records.readback("text", "FullFileName", "")
         records.readback("text", "XMLErrorMsg", "")
         records.readback("switch", "XMLValid", 1, *NO_YES)
-        records.setting("integer", "FileNumber", 0)
-        records.setting("integer", "CreateDirectory", 0)
-        records.setting("integer", "NumCapture", 0)
         records.setting("choice", "FileFormat", 0, "HDF5", "Invalid")
         records.setting("choice", "FileWriteMode", 0, "Single", "Capture", "Stream")
         records.setting("switch", "Capture", 0, "Done", "Capture", act=self._capture)

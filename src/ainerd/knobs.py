@@ -1,6 +1,5 @@
 """Settings of a measurement: knobs with range, unit, length and cost of a change; exposures with their dose."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -9,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-READBACK = 1e-6  # share of its range by which the readback of a knob without a tolerance may differ from its setpoint
+READBACK = 1e-6  # share of its range by which a readback may differ from its setpoint
+NOISE = 1e-3  # share of its range within which a reading has not changed: thermometers are noisy
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 STEPS = (1.0, 2.0, 5.0)  # frame times that are proposed, in each decade
 KEV_J, PER_UM2, PER_GRAM = 1.602176634e-16, 1e12, 0.1  # keV in J; 1/um2 in 1/m2; cm2/g in m2/kg
@@ -40,9 +40,6 @@ class Knob(BaseModel):
         The only values that it takes; empty if it takes all in its range.
     apart : bool
         Whether its values have nothing in common, as the samples of a holder: each has a map of its own.
-    tolerance : float, optional
-        By how much a readback may differ from its setpoint: such a difference is no change. By default a millionth of
-        the range.
 
     Examples
     --------
@@ -61,7 +58,6 @@ class Knob(BaseModel):
     direction: Literal["any", "up", "down"] = "any"
     values: tuple[FiniteFloat, ...] = ()
     apart: bool = False
-    tolerance: Positive | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -90,8 +86,8 @@ class Knob(BaseModel):
 
     @property
     def slack(self) -> float:
-        """Largest difference of a readback from its setpoint."""
-        return READBACK * (self.range[1] - self.range[0]) if self.tolerance is None else self.tolerance
+        """Largest difference of a reading from its setpoint that is no change."""
+        return NOISE * (self.range[1] - self.range[0])
 
     @property
     def costs(self) -> bool:
@@ -114,10 +110,13 @@ class Knob(BaseModel):
             return f"lies outside its range, {low:g} to {high:g}"
         if self.values and then not in self.values:
             return f"is not one of its values, {', '.join(f'{x:g}' for x in self.values)}"
-        back = {"any": 0.0, "up": now - then, "down": then - now}[self.direction]
-        if back > self.slack:
-            return f"lies behind {now:g}, and it only goes {self.direction}; its tolerance is {self.slack:g}"
+        if {"any": 0, "up": -1, "down": 1}[self.direction] * self.share(now, then) > NOISE:
+            return f"lies behind {now:g}, and it only goes {self.direction}"
         return None
+
+    def share(self, now: float, then: float) -> float:
+        """Return the change from `now` to `then` as a share of the range."""
+        return (then - now) / (self.range[1] - self.range[0])
 
 
 def range_of(given: Mapping[str, Any]) -> Any:
@@ -166,17 +165,6 @@ def order_of_change(knobs: Mapping[str, Knob]) -> list[str]:
     """
     across = {name: float(knob.seconds(knob.range[0], np.array([knob.range[1]]))[0]) for name, knob in knobs.items()}
     return sorted((name for name, knob in knobs.items() if knob.costs), key=lambda name: -across[name])
-
-
-def is_close(a: float, b: float, knob: Knob) -> bool:
-    """Return whether two values of a knob are the same but for the readback.
-
-    Examples
-    --------
-    >>> is_close(1.0, 1.0 + 1e-9, Knob(range=(0, 10)))
-    True
-    """
-    return math.isclose(a, b, rel_tol=0.0, abs_tol=knob.slack)
 
 
 class Mode(BaseModel):

@@ -2,6 +2,8 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -80,6 +82,25 @@ def test_an_exposure_whose_process_was_killed_counts_until_the_shutter_is_closed
     assert book.dose_at(here)[0] == 24
     book.opened("unknown", 1.0)  # of another sample
     assert book.dose_at(here)[0] == 24
+
+
+def test_a_shutter_may_close_while_the_doses_are_summed(monkeypatch):
+    book, closing = DoseBook(options(), {"x": 0.1}), []
+    for id, x in (("1", 0.0), ("2", 1.0)):
+        book.enter(id, {"x": x}, SECOND)
+        book.opened(id, 1.0)
+    now = time.time
+
+    def late():
+        if not closing:
+            closing.append(threading.Thread(target=book.took, args=("1", 1.0)))
+            closing[0].start()
+            closing[0].join(0.2)
+        return now()
+
+    monkeypatch.setattr("ainerd.dose._book.time.time", late)
+    assert book.total >= 4.0
+    closing[0].join()
 
 
 def test_the_spots_between_two_readbacks_of_an_exposure_all_get_its_dose(tmp_path):

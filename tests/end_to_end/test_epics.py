@@ -64,7 +64,7 @@ class Beamline:
             actuators=[self.stage.x, self.stage.y],
             beside=[self.rheometer],
             shutter=self.shutter,
-            acquire=devices.counted,
+            acquire=bp.count,
         )
         self.RE = RunEngine({})
         self.agent.attach(self.RE)
@@ -102,6 +102,13 @@ class Beamline:
     def close(self):
         self.agent.close()
         self.ioc.kill()
+
+
+def test_a_transmission_that_the_ioc_would_refuse_is_refused_at_once():
+    attenuator = devices.Attenuator("NONE:att:", name="attenuator")
+    with pytest.raises(ValueError, match="attenuator takes a transmission above 0 and at most 1, got 2"):
+        attenuator.set(2)
+    attenuator.destroy()
 
 
 @pytest.fixture(scope="module")

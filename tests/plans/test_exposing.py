@@ -53,6 +53,21 @@ def test_the_exposure_that_the_devices_read_back_is_entered_where_the_knobs_are(
     assert exposing.book.total == exposing.book.dose_at(HERE)[0] == pytest.approx(2.0 * 0.45 * 2.28)
 
 
+@pytest.mark.parametrize("driver", ["the period is at least the exposure", "the exposure is at most the period"])
+@pytest.mark.parametrize(("before", "wanted"), [(0.1, 0.01), (0.01, 0.1)])
+def test_a_driver_that_keeps_exposure_and_period_consistent_gets_both(RE, driver, before, wanted):
+    exposure_s, n = Coarse(name="exposure", value=before, real=float), Coarse(name="n", value=0, real=int)
+    period_s = Coarse(name="period", value=before, real=float)
+    if driver.startswith("the period"):
+        period_s.real = lambda x: max(x, exposure_s.get())
+    else:
+        exposure_s.real = lambda x: min(x, period_s.get())
+    chosen = Exposure(wanted, 200, 1.0)
+    exposing = Exposing(DoseBook(OPTIONS, {"x": 0.1}), period_s, n, (exposure_s,), None, lambda _: chosen, print)
+    RE(exposing.prepare({"x": 7.0}))
+    assert (period_s.get(), exposure_s.get(), n.get()) == (wanted, wanted, 200)
+
+
 def test_without_an_attenuator_the_beam_is_open(RE):
     real, _, exposing = prepared(RE, Exposure(0.01, 200, 0.5), has_attenuator=False)
     assert real.transmission == 1 and exposing.book.total == pytest.approx(2.0 * 2.0)

@@ -1,5 +1,6 @@
 """Plans under a RunEngine, with the simulated devices."""
 
+import asyncio
 import threading
 from concurrent.futures import Future
 
@@ -13,7 +14,7 @@ import pytest
 from bluesky import SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 from bluesky_adaptive.protocols import OptimizationProblem
-from ophyd.sim import SynAxis, SynGauss
+from ophyd.sim import NullStatus, SynAxis, SynGauss
 
 from ainerd.knobs import Knob
 from ainerd.plans import answer_of, check_limits, explore, expose, visit
@@ -223,6 +224,71 @@ def test_limits_of_motors_of_ophyd_async_are_checked_before_anything_moves(RE):
     with pytest.raises(ValueError, match=refusal):
         RE(measure([{"_id": 1, "x": 1.0, "y": 6.0}], [x, y], [None]))
     assert not began and [answer_of(axis.user_readback.get_value()) for axis in (x, y)] == [0.0, 0.0]
+
+
+def test_a_thermometer_with_noise_does_not_settle_again_or_stop_the_campaign(RE):
+    x, oven = SynAxis(name="x"), SynAxis(name="oven", value=300.0, readback_func=lambda kelvin: kelvin + 0.02)
+    detector = SynGauss("detector", x, "x", 0, 1)
+    knobs = {"x": Knob(range=(0, 10)), "oven": Knob(range=(300, 400), settle_s=0.01, direction="up")}
+    measure, sleeps = visit(None, acquire=bp.count, knobs=knobs), []
+    RE.msg_hook = lambda msg: sleeps.append(msg.args) if msg.command == "sleep" else None
+    for x_mm, kelvin in [(1.0, 320.0), (2.0, 320.0), (3.0, 321.0)]:
+        RE(measure([{"_id": "a", "x": x_mm, "oven": kelvin}], [x, oven], [detector]))
+    RE.msg_hook = None
+    assert sleeps == [(0.01,), (0.01,)] and oven.setpoint.get() == 321.0
+    with pytest.raises(ValueError, match="oven = 320 lies behind 321.02, and it only goes up"):
+        RE(measure([{"_id": "a", "x": 4.0, "oven": 320.0}], [x, oven], [detector]))
+
+
+def test_a_check_that_looks_like_a_function_is_awaited(RE):
+    axis = SynAxis(name="x")
+
+    async def check(value):
+        if value > 5:
+            raise ValueError("beyond 5")
+
+    axis.check_value = lambda value: check(value)
+    measure = visit(None, acquire=bp.count)
+    with pytest.raises(ValueError, match="x = 6 is not within the limits of the actuator: beyond 5"):
+        RE(measure([{"_id": "a", "x": 6.0}], [axis], [SynGauss("detector", axis, "x", 0, 1)]))
+    assert axis.position == 0.0
+
+
+@pytest.mark.parametrize("where", ["check_value", "read"])
+def test_a_pause_while_a_device_is_asked_only_repeats_the_question(RE, where):
+    asked = []
+
+    class Oven:
+        name, parent, hints, at = "oven", None, {"fields": ["oven"]}, 380.0
+
+        async def answers(self, what):
+            asked.append(what)
+            if what == where and asked.count(what) == 1:
+                threading.Thread(target=RE.request_pause).start()
+                await asyncio.sleep(60)
+
+        async def check_value(self, value):
+            await self.answers("check_value")
+
+        async def read(self):
+            await self.answers("read")
+            return {self.name: {"value": self.at, "timestamp": 0.0}}
+
+        async def describe(self):
+            return {self.name: {"source": "", "dtype": "number", "shape": []}}
+
+        def set(self, value):
+            self.at = value
+            return NullStatus()
+
+    oven = Oven()
+    knobs = {"oven": Knob(range=(300, 400), direction="up")}
+    measure = visit(None, acquire=lambda devices, md: bps.null(), knobs=knobs)
+    with pytest.raises(RunEngineInterrupted):
+        RE(measure([{"_id": "a", "oven": 320.0}], [oven], [None]))
+    with pytest.raises(ValueError, match="oven = 320 lies behind 380, and it only goes up"):
+        RE.resume()
+    assert asked.count(where) > 1 and oven.at == 380.0
 
 
 def test_a_slow_knob_moves_first_settles_and_never_goes_back(RE):

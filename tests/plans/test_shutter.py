@@ -10,6 +10,7 @@ import time
 import warnings
 from pathlib import Path
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import pytest
 from bluesky import RunEngine
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from ainerd.dose import DoseError
 from ainerd.plans import _shutter, visit
-from tests.plans.beamline import FLUX, Beamline, child, openings
+from tests.plans.beamline import FLUX, Beamline, Detector, Motor, child, openings
 
 SLOW_S = 60.0
 pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of messages that a halt leaves out
@@ -112,6 +113,48 @@ def test_the_shutter_is_closed_during_a_pause_and_the_exposure_is_taken_again(RE
     assert stops[0][1] == "spoilt: the shutter was closed because the plan was interrupted"
     assert [where for _, *where in line.check()] == [[1.0, 1.0], [1.0, 1.0]]
     assert line.book.dose_at({"x": 1.0})[0] >= 10 and line.book.dose_at({"x": 7.0})[0] == 0
+
+
+def test_a_pause_while_an_exposure_ends_leaves_nothing_staged_and_spoils_nothing(RE, line, monkeypatch):
+    staged, stops, pauses = [], [], iter([True])
+
+    def stage(device):
+        assert device not in staged, f"{device.name} is staged twice"
+        staged.append(device)
+        return staged
+
+    def unstage(device):
+        staged.remove(device)
+        if next(pauses, False):  # the first device; the other one follows
+            threading.Thread(target=RE.request_pause).start()
+            time.sleep(0.3)
+        return staged
+
+    for each in (Detector, Motor):
+        monkeypatch.setattr(each, "stage", stage, raising=False)
+        monkeypatch.setattr(each, "unstage", unstage, raising=False)
+    token = RE.subscribe(lambda name, doc: stops.append(doc["exit_status"]), "stop")
+    with pytest.raises(RunEngineInterrupted):
+        RE(line.plan(1.0))
+    line.check()
+    RE.resume()
+    RE.unsubscribe(token)
+    assert stops == ["success"] and not staged
+
+
+def test_a_pause_spoils_an_exposure_that_comes_after_another_run(RE, line):
+    def dark_first(devices, md):
+        yield from bps.open_run({"plan_name": "dark"})
+        yield from bps.close_run()
+        return (yield from bp.count(devices, md=md))
+
+    stops = []
+    line.measure = visit(None, shutter=line.shutter, acquire=dark_first)
+    token = RE.subscribe(lambda name, doc: stops.append(doc["exit_status"]), "stop")
+    interrupted(RE, line, RE.request_pause, when=line.detector.began)
+    RE.resume()
+    RE.unsubscribe(token)
+    assert stops == ["success", "fail", "success", "success"]
 
 
 @pytest.mark.parametrize("way", ["abort", "stop", "halt"])

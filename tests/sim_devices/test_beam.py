@@ -53,6 +53,14 @@ def test_movements_take_simulated_time():
     assert shutter.is_open and time.monotonic() - begin >= 0.2
 
 
+def test_orders_are_carried_out_in_their_order(attenuator, clock):
+    shutter = Shutter(name="shutter", clock=clock)
+    for _ in range(100):
+        for moving in [shutter.set("open"), attenuator.set(1.0), shutter.set("close"), attenuator.set(0.1)]:
+            moving.wait(30)
+        assert not shutter.is_open and attenuator.transmission.get() < 0.5
+
+
 def test_shutter_under_a_run_engine(clock, run_engine):
     shutter = Shutter(name="shutter", clock=clock)
     assert shutter.status.get() == "closed"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.dynamics import Dynamics
+from sim_devices import SimulatedInstrument, acquire
 
 
 @pytest.fixture
@@ -93,3 +94,13 @@ def test_the_speckle_jumps_when_the_stress_dips(run_engine, instrument, monkeypa
     quiet = [when for when in np.arange(600, 660, 4.0) if min(abs(when - jump) for jump in jumps) > 0.5]
     for when in quiet:
         assert abs(stress(when + 0.2) - stress(when - 0.2)) < 0.1
+
+
+def test_the_record_beside_an_acquisition_begins_after_shear(tmp_path, small):
+    instrument = SimulatedInstrument(directory=tmp_path / "frames", geometry=small, speed=100.0)
+    instrument.detector.cam.num_images.put(50)
+    instrument.rheometer.shear_rate_setpoint.put(100.0)
+    instrument.clock.later(5.0, lambda: instrument.rheometer.shear_rate_setpoint.put(0.0)).wait(60)
+    folder = acquire(instrument, tmp_path, "A0001")
+    stress = np.loadtxt(folder / "A0001_rheo.csv", delimiter=",", skiprows=1)[:, 1]
+    assert len(stress) >= 6 and 50 < stress.min() and stress.max() < 50_000

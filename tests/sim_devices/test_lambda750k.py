@@ -16,7 +16,9 @@ from ophyd.areadetector.cam import Lambda750kCam
 from ophyd.signal import InternalSignalError
 
 from ainerd_xpcs.dynamics import Dynamics
-from sim_devices import AcquisitionStopped, FrameFile, Geometry, Lambda750k, LambdaCam, Recording, SimClock
+from sim_devices import AcquisitionStopped, Eiger, FrameFile, Geometry, Lambda750k, LambdaCam, Recording, SimClock
+from sim_devices._frames import FrameMaker
+from sim_devices._rigaku import RigakuFile
 
 
 def of(documents, name):
@@ -216,6 +218,75 @@ def test_abort(run_engine, documents, slow_instrument, fly):
     documents.clear()
     run_engine(fly(slow_instrument))
     assert len(frames_of(documents)) == 1
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+@pytest.mark.parametrize("kind", [lambda detector: detector, Eiger])
+def test_an_exposure_is_taken_again_after_a_pause(run_engine, documents, instrument, make_instrument, kind, has_ended):
+    run_engine(bp.count([instrument.detector]))  # compiled and warm
+    documents.clear()
+    counter = make_instrument(12.0, 120).detector  # 12 s in 1 s
+    began = threading.Event()
+    token = counter.cam.acquire.subscribe(lambda value, **_: began.set() if value else None, run=False)
+    pausing = threading.Thread(target=lambda: began.wait(60) and run_engine.request_pause())
+    pausing.start()
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(bp.count([detector := kind(counter)], 2))
+    pausing.join()
+    counter.cam.acquire.unsubscribe(token)
+    while has_ended and counter.cam.acquire.get():
+        time.sleep(0.01)
+    run_engine.resume()
+    first, second = (event["data"] for event in of(documents, "event"))
+    if detector is counter:
+        frames = frames_of(documents)
+        assert [tuple(doc["indices"].values()) for doc in of(documents, "stream_datum")] == [(0, 1), (1, 2)]
+    else:
+        series = {datum["datum_id"]: datum["datum_kwargs"]["seq_id"] for datum in of(documents, "datum")}
+        frames = []
+        for event in (first, second):
+            prefix = of(documents, "resource")[0]["resource_path"]
+            with h5py.File(f"/{prefix}_{series[event['lambda750k_image']]}_master.h5") as file:
+                frames += [*file["entry/data/data_000001"], *file["entry/data/data_000002"]]
+        frames = np.array(frames)
+    assert len(frames) == 240 and frames.any((1, 2)).all()
+    ring = counter.geometry.ring
+    for event, exposure in zip((first, second), (frames[:120], frames[120:]), strict=True):
+        assert event["lambda750k_mean_counts"] == pytest.approx(exposure.reshape(120, -1)[:, ring].mean())
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_events_of_an_exposure_that_is_taken_again_are_removed(tmp_path, grows):
+    rng = np.random.default_rng(1)
+    frames = rng.poisson(1e-4, (6, 512, 1024)).astype(np.uint16)
+    maker = FrameMaker(geometry := Geometry(shape=(512, 1024), beam_center_px=(256.0, 512.0)))
+    counts = frames.reshape(6, -1)[:, geometry.ring]
+    dark = np.zeros(6)
+    chunks = maker.encode(counts, dark, 0.1, rng)
+    numbers = np.arange(6) + 1
+
+    def written(name, *, again):
+        file = RigakuFile(tmp_path / name, (512, 1024), grows=grows)
+        for first in (0, 3, 3) if again else (0, 3):
+            if again:
+                file.cut(first)
+            rows = slice(first, first + 3)
+            file.append(chunks[rows], dark[rows], numbers[rows])
+            file.finish()
+        file.close()
+        return np.fromfile(tmp_path / name, "<u8")
+
+    assert len(words := written("once.bin", again=False)) and np.array_equal(words, written("again.bin", again=True))
+
+
+def test_the_mean_of_an_exposure_that_ends_early_is_its_own(run_engine, documents, make_instrument, fly):
+    instrument = make_instrument(1.0, 6000)
+    token = run_engine.subscribe(lambda *_: instrument.detector.stop(success=True), "stream_datum")
+    run_engine(fly(instrument))
+    run_engine.unsubscribe(token)
+    frames = frames_of(documents)
+    mean = frames.reshape(len(frames), -1)[:, instrument.detector.geometry.ring].mean()
+    assert 0 < mean == pytest.approx(instrument.detector.mean_counts.get())
 
 
 def test_stop_fails_the_exposure(slow_instrument):

@@ -16,9 +16,7 @@ def explorer_of(policy="new_regimes", **knobs):
 
 @pytest.mark.parametrize("off", [-0.04, 0.04])
 def test_an_oven_that_reads_a_little_more_or_less_stays_at_its_level(off):
-    oven = Knob(
-        range=(300, 400), unit="K", length=20.0, speed=1.0, settle_s=300.0, direction="up", tolerance=0.05,
-    )  # fmt: skip
+    oven = Knob(range=(300, 400), unit="K", length=20.0, speed=1.0, settle_s=300.0, direction="up")
     explorer, levels = explorer_of("levels", x=X, T=oven), []
     for _ in range(12):
         (suggestion,) = explorer.suggest(1)

@@ -147,3 +147,10 @@ def test_many_knobs_have_three_nodes_each_at_least():
     assert [len(x) for x in window.axes] == [3] * 8
     holder = Window({"holder": (1, 5)}, knobs={"holder": KNOBS["holder"]})
     assert holder.width == 1 and holder.nodes.shape == (3, 1) and np.diff(holder.axes[0]) == pytest.approx([100, 300])
+
+
+def test_the_noise_of_a_thermometer_closes_no_level():
+    oven = Knob(range=(300, 400), unit="K", length=20.0, direction="up")
+    window = Window({"oven": oven.range}, knobs={"oven": oven})
+    assert window.onward(np.array([[320.0]]) / 20, np.array([[320.05]]) / 20).all()
+    assert not window.onward(np.array([[320.0]]) / 20, np.array([[320.5]]) / 20).any()

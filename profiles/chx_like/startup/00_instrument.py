@@ -1,28 +1,18 @@
 """RunEngine, devices and Tiled at an instrument like CHX; ../../rheo_xpcs explains the parts that are the same."""
 
-import atexit
-import os
 import sys
 from pathlib import Path
 
-if sys.stderr.isatty():
-    print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
 
-from ainerd.config import Settings, SettingsError  # noqa: E402
-from ainerd.server import ServerError, start_tiled  # noqa: E402
+from agents.session import begin  # noqa: E402
 
-TOML = Path(os.environ.get("AINERD_CONFIG", Path(__file__).resolve().parents[1] / "agent.toml"))
+TOML = Path(__file__).resolve().parents[1] / "agent.toml"
 NAMES = {
     "lambda750k": "eiger500K_single", "sample_x": "diff_xh", "sample_y": "diff_yh", "attenuator": "att",
 }  # fmt: skip
 
-try:
-    settings = Settings.load(TOML)
-except SettingsError as err:
-    sys.exit(f"ainerd: {err}")
-opened = start_tiled(settings.storage)  # it starts while the rest is imported
+settings, opened = begin(TOML)  # Tiled starts while the rest is imported
 
 import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402
@@ -32,15 +22,11 @@ from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa:
 from ainerd.agent import WhileRunning  # noqa: E402
 from sim_devices import Eiger, ManualEiger  # noqa: E402
 
-try:
-    client, close_tiled = opened()
-except ServerError as err:
-    sys.exit(f"ainerd: {err}")
-atexit.register(close_tiled)
+client, close_tiled = opened()
 
 RE = RunEngine({}, during_task=WhileRunning())
 RE.md["sample"] = "simulated"
-instrument = simulated_instrument(settings.storage.frames[0], hardware_beside(TOML), speed=60, names=NAMES)
+instrument = simulated_instrument(settings.storage.frames[0], hardware_beside(settings.file), speed=60, names=NAMES)
 diff, fast_sh, att = instrument.stage, instrument.shutter, instrument.attenuator
 eiger500k_single = Eiger(instrument.detector)
 eiger500k_manual = ManualEiger(instrument.detector, name="eiger500K_manual")  # the same camera, a trigger a frame

@@ -1,29 +1,19 @@
 """RunEngine, devices and Tiled: ophyd's own classes over EPICS, by default those of ``make ioc`` on this machine."""
 
-import atexit
-import gc
 import os
 import sys
 from pathlib import Path
 
-if sys.stderr.isatty():
-    print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
-os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
 os.environ.setdefault("BLUESKY_PREDECLARE", "1")  # plans describe exposures first: the agent prepares in the meantime
 os.environ.setdefault("EPICS_CA_ADDR_LIST", "127.0.0.1")  # before EPICS is loaded
 os.environ.setdefault("EPICS_CA_AUTO_ADDR_LIST", "NO")
 
-from ainerd.config import Settings, SettingsError  # noqa: E402
-from ainerd.server import ServerError, start_tiled  # noqa: E402
+from agents.session import begin  # noqa: E402
 
 TOML = Path(__file__).resolve().parents[1] / "agent.toml"
-try:
-    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
-except SettingsError as err:
-    sys.exit(f"ainerd: {err}")
-opened = start_tiled(settings.storage)  # it starts while the rest is imported
+
+settings, opened = begin(TOML)  # Tiled starts while the rest is imported
 
 import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402, F401
@@ -32,11 +22,7 @@ from bluesky import RunEngine, SupplementalData  # noqa: E402
 from agents import epics  # noqa: E402
 from ainerd.agent import WhileRunning  # noqa: E402
 
-try:
-    client, close_tiled = opened()
-except ServerError as err:
-    sys.exit(f"ainerd: {err}")
-atexit.register(close_tiled)
+client, close_tiled = opened()
 
 PREFIX = os.environ.get("AINERD_EPICS_PREFIX", "SIM:")
 RE = RunEngine({}, during_task=WhileRunning())  # counts frames while it is busy

@@ -25,7 +25,7 @@ from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
 from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings
-from ainerd.plans import Devices, Early, Exposing, explore, visit
+from ainerd.plans import Devices, Early, Exposing, explore, reading, visit
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.technique import Technique
 from ainerd.words import printable
@@ -280,7 +280,7 @@ class Agent(Observer):
         here = {}
         for actuator in self._devices.actuators:
             low, high = self.bounds[actuator.name]
-            x = yield from bps.rd(actuator)
+            x = yield from reading(actuator)
             here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop a few microns beyond its limit
         return here
 

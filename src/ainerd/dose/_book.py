@@ -99,7 +99,8 @@ class DoseBook:
     @property
     def total(self) -> float:
         """Sum of the doses of all exposures of this sample."""
-        return float(self._doses().sum())
+        with self._threads:
+            return float(self._doses().sum())
 
     def dose_at(self, position: Mapping[str, float]) -> tuple[float, float]:
         """Return the dose of the spot at a position, and that of its whole sample."""

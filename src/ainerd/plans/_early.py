@@ -2,9 +2,10 @@
 
 import inspect
 import logging
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -79,10 +80,17 @@ class _Flight:
     def __init__(self, detector: Any) -> None:
         self._detector, self.name = detector, detector.name
         self.status: Any = None  # of the detector
-        self.done, self.success = False, False
-        self._error: BaseException | None = None
-        self._callbacks: list[Callable[[Any], object]] = []
-        self._lock = threading.Lock()
+        self._end: Future[None] = Future()
+
+    @property
+    def done(self) -> bool:
+        """Whether the flight has ended."""
+        return self._end.done()
+
+    @property
+    def success(self) -> bool:
+        """Whether the flight has ended without an error."""
+        return self.done and self._end.exception() is None
 
     def kickoff(self) -> Any:
         """Start the detector; the RunEngine never calls this, but a flyer must have it."""
@@ -91,20 +99,16 @@ class _Flight:
     def complete(self) -> "_Flight":
         """Return the status of the flight."""
         self.status = self._detector.complete()
-        self.status.add_callback(lambda status: self._end(None if status.success else status.exception()))
+        self.status.add_callback(lambda status: self._ended(None if status.success else status.exception()))
         return self
 
     def add_callback(self, callback: Callable[[Any], object]) -> None:
         """Call a function when the flight has ended."""
-        with self._lock:
-            if not self.done:
-                self._callbacks.append(callback)
-                return
-        callback(self)
+        self._end.add_done_callback(lambda _: callback(self))
 
     def exception(self, timeout: float | None = 0.0) -> BaseException | None:
         """Return the error of the flight."""
-        return self._error
+        return self._end.exception(timeout)
 
     def stop(self) -> MsgGenerator[str | None]:
         """Plan: stop the detector; return why it goes on, or None."""
@@ -114,26 +118,30 @@ class _Flight:
             return "it has no method stop"
         if stop is None:
             yield from bps.unstage(self._detector, wait=True)
-            self._end(None)  # the detector waits for frames that do not come any more
+            self._ended(None)  # the detector waits for frames that do not come any more
             task.cancel()
             return None
 
-        async def order() -> None:
-            if inspect.isawaitable(answer := stop(success=True)):
-                await answer
+        errors: list[Exception] = []
 
-        (order_done,) = yield from bps.wait_for([order])
-        if (error := order_done.exception()) is not None:
-            return f"{type(error).__name__}: {error}"
+        async def order() -> None:
+            try:
+                if inspect.isawaitable(answer := stop(success=True)):
+                    await answer
+            except Exception as error:
+                errors.append(error)
+
+        yield from bps.wait_for([order])
+        if errors:
+            return f"{type(errors[0]).__name__}: {errors[0]}"
         end = time.monotonic() + STOP_S
         while not self.done and time.monotonic() < end:
             yield from bps.sleep(STEP_S)
         return None if self.done else f"it was stopped, and had not ended {STOP_S:g} s later"
 
-    def _end(self, error: BaseException | None) -> None:
-        with self._lock:
-            if self.done:
-                return
-            self._error, self.success, self.done = error, error is None, True
-        for callback in self._callbacks:
-            callback(self)
+    def _ended(self, error: BaseException | None) -> None:
+        with suppress(InvalidStateError):  # it has ended already
+            if error is None:
+                self._end.set_result(None)
+            else:
+                self._end.set_exception(error)

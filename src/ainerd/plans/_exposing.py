@@ -9,6 +9,7 @@ from bluesky.utils import MsgGenerator
 
 from ainerd.dose._book import DoseBook
 from ainerd.knobs import Exposure
+from ainerd.plans._limits import reading
 from ainerd.plans._shutter import Guard
 
 
@@ -49,9 +50,13 @@ class Exposing:
             raise ValueError(objection)
         if self.attenuator is not None:
             yield from bps.mv(self.attenuator, wanted.transmission)
-        yield from bps.mv(self.frame_time, wanted.frame_time_s, self.n_frames, wanted.n_frames)
-        for signal in self.beside:
-            yield from bps.mv(signal, wanted.frame_time_s)
+        wanted_s = wanted.frame_time_s
+        moves: list[tuple[Any, ...]] = [(self.frame_time, wanted_s, self.n_frames, wanted.n_frames)]
+        moves += [(signal, wanted_s) for signal in self.beside]
+        if wanted_s < (yield from reading(self.frame_time)):
+            moves.reverse()  # drivers keep the frame time at least as long as the exposure of a frame
+        for move in moves:
+            yield from bps.mv(*move)
 
     def enter(self, id: str, actuators: Sequence[Any], guard: Guard) -> MsgGenerator[Exposure]:
         """Plan: read back position, detector and attenuator, enter the dose, and tell the guard of the shutter.
@@ -64,10 +69,10 @@ class Exposing:
             If the devices read back a mode that the detector does not have.
         """
         position = yield from _position_of(actuators)
-        frame_time_s = yield from bps.rd(self.frame_time)
-        n_frames = yield from bps.rd(self.n_frames)
-        transmission = 1.0 if self.attenuator is None else (yield from bps.rd(self.attenuator))
-        real = Exposure(float(frame_time_s), int(n_frames), float(transmission))
+        frame_time_s = yield from reading(self.frame_time)
+        n_frames = yield from reading(self.n_frames)
+        transmission = 1.0 if self.attenuator is None else (yield from reading(self.attenuator))
+        real = Exposure(frame_time_s, int(n_frames), transmission)
         if (objection := self.book.options.objection(real)) is not None:
             raise ValueError(f"the devices read back other values than were set: {objection}")
         dose_per_s = self.book.options.dose_per_s * real.transmission
@@ -88,5 +93,5 @@ class Exposing:
 def _position_of(actuators: Sequence[Any]) -> MsgGenerator[dict[str, float]]:
     position = {}
     for actuator in actuators:
-        position[actuator.name] = float((yield from bps.rd(actuator)))
+        position[actuator.name] = yield from reading(actuator)
     return position

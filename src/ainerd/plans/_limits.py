@@ -42,19 +42,27 @@ def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
 
 def within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
     """Do as `check_limits`, in a plan."""
-    for actuator in actuators:
+    refused: list[ValueError] = []
 
-        async def ask(actuator: Any = actuator) -> None:
-            answer = _asked(actuator, position)
-            if inspect.isawaitable(answer):
-                await asyncio.wait_for(answer, ANSWER_S)
+    async def ask() -> None:
+        for actuator in actuators:
+            try:
+                with _named(actuator, position):
+                    answer = _asked(actuator, position)
+                    if inspect.isawaitable(answer):
+                        await asyncio.wait_for(answer, ANSWER_S)
+            except ValueError as error:
+                refused.append(error)
 
-        if inspect.iscoroutinefunction(getattr(actuator, "check_value", None)):
-            (task,) = yield from bps.wait_for([ask])
-            with _named(actuator, position):
-                task.result()
-        else:
-            check_limits([actuator], position)
+    yield from bps.wait_for([ask])  # it has no answer if a pause cuts it short; it is then done again
+    if refused:
+        raise refused[0]
+
+
+def reading(device: Any) -> MsgGenerator[float]:
+    """Plan: return the number that a device reads, and read again if a pause has cut that short."""
+    number = yield from bps.rd(device, default_value=None)
+    return float((yield from bps.rd(device)) if number is None else number)
 
 
 def _asked(actuator: Any, position: Mapping[str, Any]) -> Any:

@@ -25,6 +25,7 @@ MARGIN_S, MARGIN = 5.0, 0.02  # an exposure may take so much longer than planned
 MOVE_S = 5.0  # longest wait for the shutter to close
 LOOP_S = 1.0  # longest wait for the event loop of the RunEngine, a lock, or the end of the opening
 RETRY_S = 1.0
+BEGINNING, ENDING = ("open_run", "stage", "kickoff", "trigger"), ("close_run", "unstage")  # commands of an exposure
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 
@@ -166,6 +167,9 @@ class Guard:
             except StopIteration as end:
                 uid: str = end.value
                 return uid
+            if self._fault is None and message.command in (*BEGINNING, *ENDING):
+                # when all frames are there, a fault would only cut the end of the plan short
+                self._is_armed = message.command in BEGINNING
             try:
                 act, value = plan.send, (yield message)
             except BaseException as error:  # of the RunEngine
@@ -200,7 +204,7 @@ class _Watch(threading.Thread):
         self._orders: SimpleQueue[Exception | None] = SimpleQueue()  # signal handlers may use it
         self._lock, self._is_closing = threading.Lock(), False
         self._opening: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
 
     def open(self, value: str) -> Any:
@@ -209,7 +213,6 @@ class _Watch(threading.Thread):
         try:
             if _ending:
                 raise ShutterError(f"{self._name} is not opened, because the process ends")
-            self._loop = _running_loop()
             self.start()
         except RuntimeError:  # also of a thread that cannot start
             _watches.discard(self)
@@ -282,7 +285,6 @@ class _Watch(threading.Thread):
             await asyncio.wait_for(self.shutter.set("close"), MOVE_S)
 
         if _answers(self._loop):
-            assert self._loop is not None
             asyncio.run_coroutine_threadsafe(closing(), self._loop).result(MOVE_S + LOOP_S)
         else:
             asyncio.run(closing())
@@ -298,16 +300,9 @@ def _wait_for(status: Any) -> None:
         raise status.exception() or ShutterError("it failed")
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _answers(loop: asyncio.AbstractEventLoop | None) -> bool:
+def _answers(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether an event loop of another thread runs and is not blocked."""
-    if loop is None or not loop.is_running():
+    if not loop.is_running():
         return False
     answered = threading.Event()
     loop.call_soon_threadsafe(answered.set)

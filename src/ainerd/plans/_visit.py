@@ -16,10 +16,10 @@ from bluesky_adaptive.plans import optimize_step
 from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
-from ainerd.knobs import Knob, is_close, order_of_change
+from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
 from ainerd.plans._early import Early
 from ainerd.plans._exposing import Exposing
-from ainerd.plans._limits import within_limits
+from ainerd.plans._limits import reading, within_limits
 from ainerd.plans._shutter import Guard, catch_signals, taken_again
 
 FLUSH_S = 0.2
@@ -242,21 +242,24 @@ def visit(
 def _move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
     """Plan: move knobs with a cost one by one, the slowest first, each with its time to settle; then all others.
 
+    A knob that is there already does not move. It need not settle if only the noise of its reading has changed.
+
     ValueError, before anything moves, if the position is outside the limits of an actuator, or if a knob must not go
     there from where it is.
     """
     yield from within_limits(actuators, position)
     by_name = {actuator.name: actuator for actuator in actuators}
-    moves = []
-    for name in knobs:
-        now = yield from bps.rd(by_name[name])
-        if (objection := knobs[name].objection(float(now), position[name])) is not None:
+    change = {}
+    for name, knob in knobs.items():
+        now = yield from reading(by_name[name])
+        if (objection := knob.objection(now, position[name])) is not None:
             raise ValueError(f"{name} = {position[name]:g} {objection}")
-        moves += [] if is_close(now, position[name], knobs[name]) else [name]
+        change[name] = abs(knob.share(now, position[name]))
     slow = order_of_change(knobs)
     for name in slow:
-        if name in moves:
+        if not change[name] <= READBACK:
             yield from bps.mv(by_name[name], position[name])
+        if not change[name] <= NOISE:
             yield from bps.sleep(knobs[name].settle_s)
     together = [part for name, actuator in by_name.items() if name not in slow for part in (actuator, position[name])]
     if together:
