@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ainerd_xpcs.numerics._counts import ratio
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, check_choice
 
@@ -92,6 +93,12 @@ class AreaRows:
         begin = np.repeat(begin, touched)
         shared = np.minimum(begin + self.unit, (rows + 1) * self.length) - np.maximum(begin, rows * self.length)
         return indptr, rows, shared / self.unit
+
+    def in_frames(self, shares: Floats, frames: NDArray[np.int64]) -> Floats:
+        """Return the means of numbers of the rows, (n_rows, m), over the rows that each frame is in, (n, m)."""
+        indptr, rows, weights = self.columns_at(frames)
+        by_frame = sp.csr_array((weights, rows, indptr), (len(frames), len(shares)))
+        return ratio(by_frame @ shares, by_frame.sum(1)[:, None])
 
     def operator_at(self, to_map: sp.csr_array, frames: NDArray[np.int64]) -> sp.csr_array:
         """Return the operator from these frames to the rows of the map that `to_map`, (n, n_rows), makes."""

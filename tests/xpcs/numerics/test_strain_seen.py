@@ -45,6 +45,9 @@ def test_contents_that_do_not_fit_are_refused():
     q_flow = PLACE.q_inv_nm
     with pytest.raises(ValueError, match="does not fit"):
         strain_seen(np.ones((12, 3, 3)), np.zeros(4), BINS, q_flow, GAP_NM)
+    with pytest.raises(ValueError, match="has no number in 1 pixels"):
+        unknown = np.where(np.arange(q_flow.size).reshape(q_flow.shape) == BINS.pixels[0], np.nan, q_flow)
+        strain_seen(np.ones((12, 3, 3)), np.zeros(3), BINS, unknown, GAP_NM)
     few = Partition.from_roi_map(np.where(RING, 1 + (PLACE.phi_deg > 180), 0))
     with pytest.raises(ValueError, match="needs 6 bins, got 2"):
         strain_seen(np.ones((2, 3, 3)), np.zeros(3), few, q_flow, GAP_NM)
