@@ -141,6 +141,7 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
         self._is_session = False
 
@@ -161,7 +162,7 @@ class RheoXPCS(Technique):
             raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
         factor = None if flat is None or flat.is_applied else flat.factor
         technique = cls(partition, *models, flat=factor, **options)
-        technique._bins = bins
+        technique._bins, technique._options = bins, options
         if flat is not None:
             technique.flat_field = flat.name
         return technique
@@ -242,14 +243,9 @@ class RheoXPCS(Technique):
         key = qmap.name, stat.st_mtime_ns, stat.st_size
         if (known := self._of_qmaps.get(key)) is not None:
             return known
-        monitor, transmission = self.incident
-        options = {
-            "contrast": self.contrast, "alpha": self.alpha, "monitor": monitor, "transmission": transmission,
-            "denoiser": self.denoiser, "cycles": self.cycles, "shear_rate": self.shear_rate,
-        }  # fmt: skip
         try:
             bins = self._bins.model_copy(update={"file": qmap})
-            other = self._of_bins(bins, self.encoder, self.bank, **options)
+            other = self._of_bins(bins, self.encoder, self.bank, **self._options)
         except ValueError as error:
             raise AnalysisError(f"it names the q map {qmap.name}, which cannot be used: {error}") from None
         other.bins_of = qmap.name
