@@ -81,6 +81,8 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
     n, q = at.size, along_flow(q_flow, partition, PLACES)
     if maps.shape != (partition.n_roi, n, n) or at.ndim != 1:
         raise ValueError(f"c2 of shape {maps.shape} does not fit {at.shape} strains and {partition.n_roi} bins")
+    lit = np.isfinite(maps).any((1, 2))
+    maps, q = maps[lit], q[lit]
     if len(maps) < FEWEST_BINS:
         raise ValueError(f"the strain that the sample sees needs {FEWEST_BINS} bins, got {len(maps)}")
     first, second = np.triu_indices(n, 1)

@@ -294,7 +294,7 @@ class ExposureAnalysis(RunAnalysis):
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
         monitor = self._technique.incident[0]
-        if not monitor or not isinstance(self._screen, Screen):  # events have numbers of their own
+        if not monitor or isinstance(self._screen, EventScreen):  # events have numbers of their own
             return None
         photons = self._reducer.photons_between(np.arange(self._reducer.n_pushed + 1)).sum(1)
         return behind(photons, self._readings.of_frames(monitor))

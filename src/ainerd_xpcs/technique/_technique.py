@@ -57,7 +57,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-CYCLES, SHEAR_RATE = 4, 3  # versions of the numbers of cycles, and of steady shear
+CYCLES, SHEAR_RATE = 5, 3  # versions of the numbers of cycles, and of steady shear
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
