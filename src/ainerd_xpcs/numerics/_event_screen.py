@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd_xpcs.numerics._events import Events, joined, labels
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen import WINDOW, LeftOut, Screen, Screened
-from ainerd_xpcs.numerics._screen_faults import HIGHEST, no_photons, no_relaxation
+from ainerd_xpcs.numerics._screen_faults import HIGHEST
 from ainerd_xpcs.numerics._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
 from ainerd_xpcs.numerics._screen_pixels import most_contrast
 
@@ -60,7 +60,7 @@ class EventScreen(Screen):
         self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
         self._n_forgotten = 0  # groups
         self._sampled, self._photons_sampled = np.zeros_like(self._pixels.total), 0  # at the last sample
-        self._histogram = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
+        self._counted = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
         self._moved: list[NDArray[np.int64]] = []
         self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
         self._spoilt |= {"dark": [], "displaced": []}
@@ -122,19 +122,13 @@ class EventScreen(Screen):
         self._look_at_run(self._n_listed)
         n_invalid = sum(map(len, self._spoilt["invalid"]))
         # with the pixels of frames that are not listed: they are empty
-        n_zero = self._pixels.good.sum() * (self._n_received - n_invalid) - self._histogram[1:].sum()
-        self._histogram[0] = max(n_zero, 0)
+        n_zero = self._pixels.good.sum() * (self._n_received - n_invalid) - self._counted[1:].sum()
+        self._counted[0] = max(n_zero, 0)
         return list(self._ready(self._n_listed))
 
     @property
-    def no_contrast(self) -> str | None:
-        """Reason why the contrast of the whole run, after `flush`, is not that of light; None if it is."""
-        return no_photons(self._histogram)
-
-    @property
-    def no_relaxation(self) -> str | None:
-        """Reason why not even the relaxation is that of light: an offset, a low end, or pixels that flicker."""
-        return no_relaxation(self._histogram) or self._neighbours.flickering(self._pixels.good)
+    def _histogram(self) -> NDArray[np.int64]:
+        return self._counted
 
     def _begin(self) -> None:
         """Examine the first frames together."""
@@ -188,9 +182,7 @@ class EventScreen(Screen):
         """Leave out copies of earlier frames, and add the counts of the good pixels to the histogram."""
         good, n = self._pixels.good, len(events.ticks)
         keys, counted, photons = np.zeros(n, np.uint64), np.zeros(n), np.zeros(n)
-        _examine(
-            events.offsets, events.pixel, events.count, events.valid, good, keys, counted, photons, self._histogram
-        )
+        _examine(events.offsets, events.pixel, events.count, events.valid, good, keys, counted, photons, self._counted)
         copies = self._copies.repeated_events(keys, counted, np.maximum(photons, 1) / len(good)) & events.valid
         self._spoilt["copy"].append(events.ticks[copies])
         return events.with_valid(events.valid & ~copies) if copies.any() else events

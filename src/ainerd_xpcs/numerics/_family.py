@@ -22,7 +22,6 @@ FORMULA = (
     "exp(-(t / tau2)**exponent2)))**2"
 )
 NAMES = ("contrast", "tau", "exponent", "static", "baseline", "share", "ratio", "exponent2")
-LOGARITHMIC = ("tau", "ratio")  # fitted as their logarithms
 NEUTRAL = dict(zip(NAMES, (0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.5, 1.0), strict=True))
 BOUNDS = {
     "contrast": (0.0, 1.0),

@@ -187,7 +187,7 @@ def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tu
             f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
         )
     first, second = np.divmod(used.astype(int), dim1.size)
-    names = [_text(x) for x in _values(group, "map_names")] if "map_names" in group else ["q", "phi"]
+    names = [stated(x) for x in np.ravel(_values(group, "map_names"))] if "map_names" in group else ["q", "phi"]
     units = [stated(x) for x in np.ravel(_values(group, "map_units"))] if "map_units" in group else []
     dim0, dim1 = (
         _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
@@ -236,10 +236,6 @@ def _values(group: h5py.Group, name: str) -> NDArray[Any]:
     if size > MOST_BYTES:
         raise ValueError(f"{group.file.filename}: {dataset.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
     return np.asarray(dataset[()])
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def agreed(

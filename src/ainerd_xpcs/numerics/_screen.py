@@ -11,7 +11,7 @@ from ainerd_xpcs.numerics._counts import add_block, check_counts, check_valid, i
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen_between import NeighbourScreen
-from ainerd_xpcs.numerics._screen_faults import AreaScreen, CopyScreen
+from ainerd_xpcs.numerics._screen_faults import AreaScreen, CopyScreen, no_photons, no_relaxation
 from ainerd_xpcs.numerics._screen_frames import LAG, FrameScreen
 from ainerd_xpcs.numerics._screen_pixels import PixelScreen
 
@@ -274,14 +274,18 @@ class Screen:
             raise SpoiltRunError(f"{copies} of {n_frames} frames are copies of earlier ones")
 
     @property
+    def _histogram(self) -> NDArray[np.int64]:
+        return self._areas.histogram
+
+    @property
     def no_contrast(self) -> str | None:
         """Reason why the contrast of the counts is not that of light: they are no photons; None if it is."""
-        return self._areas.no_photons()
+        return no_photons(self._histogram)
 
     @property
     def no_relaxation(self) -> str | None:
         """Reason why not even the relaxation is that of light: an offset, a low end, or pixels that flicker."""
-        return self._areas.no_relaxation() or self._neighbours.flickering(self._pixels.good)
+        return no_relaxation(self._histogram) or self._neighbours.flickering(self._pixels.good)
 
     @property
     def swapped(self) -> str | None:

@@ -231,13 +231,10 @@ class AreaScreen:
     def _pixels(self, areas: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.flatnonzero(areas[self._area].any(0) & good)
 
-    def no_photons(self) -> str | None:
-        """Return why the counts cannot be photons; None if they can."""
-        return no_photons(self._histograms.sum(0)) if self.whole else None
-
-    def no_relaxation(self) -> str | None:
-        """Return why not even the relaxation is that of light; None if it is."""
-        return no_relaxation(self._histograms.sum(0)) if self.whole else None
+    @property
+    def histogram(self) -> NDArray[np.int64]:
+        """Number of pixels by their counts, (HIGHEST,); zeros if some counts are no whole numbers."""
+        return np.asarray(self._histograms.sum(0) * self.whole)
 
 
 def no_relaxation(histogram: NDArray[np.int64]) -> str | None:
