@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
-from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves
+from ainerd_xpcs.technique._curves import bins_of, has_curves, labels_of, mean_counts, read_curves
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._fields import opened
 from ainerd_xpcs.technique._map_layouts import began, npy_maps, stored_maps
@@ -170,7 +170,10 @@ class MapFile:
             return None
         try:
             curves = read_curves(self.path)
-        except ValueError:  # it holds none, or they cannot be used
+        except ValueError as error:
+            if has_curves(self.path):
+                reason = str(error).removeprefix(f"{self.path}: ")
+                logger.warning("%s: its g2 is not used: %s", self.path, reason)
             return None
         return curves.only(self._rows) if curves.partition is not None and (curves.error > 0).any() else None
 
