@@ -54,14 +54,6 @@ class Tiles:
     begins: NDArray[np.int64]
     events: NDArray[np.uint32]
 
-    @classmethod
-    def of(cls, offsets: Array, pixel: Array, count: Array, n_pixels: int) -> "Tiles":
-        """Sort events of frames; the arguments are those of `Events`."""
-        begins = np.zeros((n_pixels - 1 >> SHIFT) + 2, np.int64)
-        events = np.empty((len(pixel), 3), np.uint32)
-        _sort(offsets, pixel, count, begins, events)
-        return cls(begins, events)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Events:
@@ -148,7 +140,11 @@ class Events:
     @cached_property
     def tiles(self) -> Tiles:
         """The events by pixel, sorted once for all who add them to arrays of pixels."""
-        return Tiles.of(self.offsets, self.pixel, self.count, int(np.prod(self.shape)))
+        tiles = Tiles(
+            np.zeros((int(np.prod(self.shape)) - 1 >> SHIFT) + 2, np.int64), np.empty((len(self.pixel), 3), np.uint32)
+        )
+        _sort(self.offsets, self.pixel, self.count, tiles.begins, tiles.events)
+        return tiles
 
     def __len__(self) -> int:
         """Return the number of frames that have passed, `stop`, as of dense frames."""
