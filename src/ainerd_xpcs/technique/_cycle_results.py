@@ -40,15 +40,7 @@ from ainerd_xpcs.technique._clean import Clean
 from ainerd_xpcs.technique._cycles import CycleResult
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._numbers import contrast_within, lit_weights, opposite, plain
-from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
-    Judgement,
-    filled,
-    judge,
-    longest_gap,
-    pooled_contrast,
-)
+from ainerd_xpcs.technique._verdict import Judgement, filled, has_holes, judge, pooled_contrast
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -221,11 +213,11 @@ def _mean(name: str, values: Floats) -> dict[str, float | None]:
 def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, doubt: str | None) -> Judgement:
     """Judge a run that oscillates by its map of cycles, as if each cycle were a frame; see `judge`."""
     c2 = curves.c2.astype(np.float32)
-    whole, empty = filled(c2)
+    whole, _ = filled(c2)
     n = whole.shape[1]
     if n < FEWEST:
         doubt = doubt or f"{n} cycles: a p-value needs at least {FEWEST}"
-    elif empty > MOST_MISSING or longest_gap(c2) > MOST_IN_A_ROW:
+    elif has_holes(c2):
         doubt = doubt or "many cycles have no frame at the phases of the echoes"
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)

@@ -34,13 +34,11 @@ from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
 from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
     SPECKLE_PIXELS,
     Judgement,
     filled,
+    has_holes,
     judge,
-    longest_gap,
     pooled_contrast,
     prepare,
     speckle_px,
@@ -228,13 +226,13 @@ class ExposureAnalysis(RunAnalysis):
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
         maps = self._reducer.maps(partial=True)
-        whole, empty = filled(maps)
+        whole, _ = filled(maps)
         g2, by_age = self._correlator.result(), self._correlator.by_age()
         if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:
             raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         mean, no_contrast = whole.mean(0), self._screen.no_contrast
-        sparse = _few_rows(maps, left_out) if empty > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW else None
+        sparse = _few_rows(maps, left_out) if has_holes(maps) else None
         n_came = n_frames - left_out.n_missing
         if self._has_ticks and 2 * n_came < n_frames:
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"

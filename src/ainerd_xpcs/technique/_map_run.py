@@ -30,15 +30,7 @@ from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._maps import MapFile
-from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
-    filled,
-    judge,
-    longest_gap,
-    opposite_pairs,
-    pooled_contrast,
-)
+from ainerd_xpcs.technique._verdict import filled, has_holes, judge, opposite_pairs, pooled_contrast
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -92,7 +84,7 @@ def analyse(
         raise ValueError(f"{file.path}: no row of its maps holds a photon")
     whole, missing = filled(maps)
     doubt = None
-    if missing > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW:
+    if has_holes(maps):
         doubt = f"{100 * missing:.0f} % of the rows of a map hold no valid frame with a photon"
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)

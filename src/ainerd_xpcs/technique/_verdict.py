@@ -403,11 +403,11 @@ def filled(maps: Singles) -> tuple[Singles, float]:
     return out, float(missing.mean(1).max())
 
 
-def longest_gap(maps: Singles) -> float:
-    """Return the largest share of rows in a row without a valid frame, in any of the maps (n_roi, n, n)."""
+def has_holes(maps: Singles) -> bool:
+    """Return whether maps (n_roi, n, n) have too many rows without a valid frame for a p-value."""
     missing = np.asarray(np.isnan(maps).all(2))
     length = longest = np.zeros(len(maps), int)
     for row in missing.T:
         length = (length + 1) * row
         longest = np.maximum(longest, length)
-    return float(longest.max() / maps.shape[1])
+    return bool(missing.mean(1).max() > MOST_MISSING or longest.max() / maps.shape[1] > MOST_IN_A_ROW)
