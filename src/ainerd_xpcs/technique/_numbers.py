@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs import numerics
-from ainerd_xpcs.numerics import (
-    G2,
-    LOG_TAU_KNOWN,
-    RELAXATION_COLUMNS,
-    RELAXATION_TEXTS,
-    G2ByAge,
-    Partition,
-    PowerFit,
-    Relaxation,
-)
+from ainerd_xpcs.numerics import G2, G2ByAge, Partition
 from ainerd_xpcs.technique._features import Ring
 
 # Fields of `FlowFit`: names in results, and units.
@@ -84,7 +75,11 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
 VERSIONS = {"c2": 2, "g2": 4, "relaxation": 8, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
-FORMULAS = {"relaxation": Relaxation.formula, "flow": numerics.FlowFit.formula, "ageing": numerics.AgeingFit.formula}
+FORMULAS = {
+    "relaxation": numerics.Relaxation.formula,
+    "flow": numerics.FlowFit.formula,
+    "ageing": numerics.AgeingFit.formula,
+}
 # Fields of `Relaxation` that have other names in results, without the endings.
 RENAMED = {
     "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
@@ -99,13 +94,13 @@ def _name(field: str) -> str:
     return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
 
 
-NAMES = {field: _name(field) for field in RELAXATION_COLUMNS}
-TEXTS = {NAMES[field] for field in RELAXATION_TEXTS}
+NAMES = {field: _name(field) for field in numerics.RELAXATION_COLUMNS}
+TEXTS = {NAMES[field] for field in numerics.RELAXATION_TEXTS}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
 OF_TAU = [
     NAMES[field]
-    for field in RELAXATION_COLUMNS
+    for field in numerics.RELAXATION_COLUMNS
     if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
     and not field.startswith(("tau_above", "tau_below", "tau_half", "tau_e2"))
 ]
@@ -226,16 +221,16 @@ def of_run(rings: Sequence[Ring], together: dict[str, NDArray[Any]]) -> dict[str
     if len(rings) > 1:
         summary["q"] = rings[middle].q
         law = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
-        summary |= of_law(PowerFit(n=2, reason=ONLY_TWO) if law.n == 2 else law)
+        summary |= of_law(numerics.PowerFit(n=2, reason=ONLY_TWO) if law.n == 2 else law)
     return summary
 
 
-def named(fit: Relaxation) -> dict[str, NDArray[Any]]:
+def named(fit: numerics.Relaxation) -> dict[str, NDArray[Any]]:
     """Return the columns of fits by their names in results."""
     return {name: getattr(fit, field) for field, name in NAMES.items()}
 
 
-def of_law(fit: PowerFit) -> dict[str, float | str | None]:
+def of_law(fit: numerics.PowerFit) -> dict[str, float | str | None]:
     """Return the numbers of a power law by their names in results, None where unknown."""
     return {name: plain(getattr(fit, field)) for field, name in LAW.items()}
 
@@ -285,8 +280,8 @@ def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
     for name in ("tau_s", "tau2_s", "tau_s_or", "tau_half_s", "tau_e2_s"):
         out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
     two = np.char.startswith(out["g2_model"].astype(str), "two")  # gaps change the shape of g2 as a second decay does
-    lost = two | (out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"])
-    slow = lost | (out["tau2_s_err"] > LOG_TAU_KNOWN * out["tau2_s"])
+    lost = two | (out["tau_s_err"] > numerics.LOG_TAU_KNOWN * out["tau_s"])
+    slow = lost | (out["tau2_s_err"] > numerics.LOG_TAU_KNOWN * out["tau2_s"])
     for name in OF_TAU:
         out[name] = np.where(slow if name.startswith(("tau2", "kww_exponent2")) else lost, np.nan, out[name])
     out["no_tau"] = np.where(two, LIKE_GAPS, np.where(lost, TOO_MANY_LOST, out["no_tau"]))
