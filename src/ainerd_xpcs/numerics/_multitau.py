@@ -439,11 +439,8 @@ class MultiTau:
             area = (pairs[..., parts.roi] - lost) * size
             plain = np.where(area > 0, products / (area * profile**2), np.nan) - 1
             centred = plain - np.where(area > 0, ends / (area * profile), np.nan) + 2
-        levels = range(len(pairs))
-        where = [(level, c) for level in levels for c in _channels(level) if c < n_frames >> level]
-        level, channel = np.array([(0, 0), *where]).T
+        lags = [(0, 0)]
+        for level in range(len(pairs)):
+            lags += [(level, c) for c in range(CHANNELS // 2 if level else 1, min(CHANNELS, n_frames >> level))]
+        level, channel = np.array(lags).T
         return (channel * 2.0**level)[1:], plain[level, channel].T, centred[level, channel].T
-
-
-def _channels(level: int) -> range:
-    return range(1 if level == 0 else CHANNELS // 2, CHANNELS)

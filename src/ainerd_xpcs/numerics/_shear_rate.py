@@ -153,11 +153,6 @@ def along_flow(q_flow: ArrayLike, partition: Partition, n: int) -> Floats:
     return np.array([np.quantile(x, levels) for x in bins])
 
 
-def _opposite(phi: Floats) -> NDArray[np.bool_]:
-    """Return which bins of a ring are opposite to each other, (n_roi, n_roi)."""
-    return np.asarray(np.abs(np.exp(1j * np.deg2rad(phi[:, None] - phi)) + 1) < 0.05)
-
-
 def _window(
     out: Floats,
     lag: Floats,
@@ -171,9 +166,12 @@ def _window(
     size = np.sqrt(np.mean(reach**2, axis=1))
     if size.min() > ALIKE * size.max():
         return ONE_ANGLE
-    mix, opposite = noise.whitening(), _opposite(phi)
-    whiten = partial(_whiten, mix=mix, weight=np.sqrt(noise.size))
+    opposite = np.asarray(np.abs(np.exp(1j * np.deg2rad(phi[:, None] - phi)) + 1) < 0.05)
+    mix, weight = noise.whitening(), np.sqrt(noise.size)[:, None]
     curves = partial(_model, lag=lag, reach=reach, transit=transit)
+
+    def whiten(x: Floats) -> Floats:
+        return np.asarray((x * weight) @ mix.T)
 
     def normal_equations(x: Floats, _: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         y, slopes = curves(x)
@@ -216,10 +214,6 @@ def _starts(lag: Floats, value: Floats, reach: Floats, across: int) -> tuple[Flo
     low = np.array([np.log(lag.min() / 4), 0.1, -4 / (top * np.median(lag)) ** 2, *n_roi * [-0.5]])
     high = np.array([np.log(lag.max()) + 5, 2.0, 4 * squares.max(), *n_roi * [2.0]])
     return np.clip(start, low, high), low, high
-
-
-def _whiten(x: Floats, mix: Floats, weight: Floats) -> Floats:
-    return np.asarray((x * weight[:, None]) @ mix.T)
 
 
 def _model(x: Floats, lag: Floats, reach: Floats, transit: Floats) -> tuple[Floats, Floats]:
