@@ -143,7 +143,7 @@ class RheoXPCS(Technique):
         self._bins: PartitionSettings | None = None
         self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
-        self._is_session = False
+        self.is_session = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -248,7 +248,7 @@ class RheoXPCS(Technique):
             other = self._of_bins(bins, self.encoder, self.bank, **self._options)
         except ValueError as error:
             raise AnalysisError(f"it names the q map {qmap.name}, which cannot be used: {error}") from None
-        other.bins_of = qmap.name
+        other.bins_of, other.is_session = qmap.name, self.is_session
         while len(self._of_qmaps) >= MOST_QMAPS:
             del self._of_qmaps[next(iter(self._of_qmaps))]
         self._of_qmaps[key] = other
@@ -282,7 +282,7 @@ class RheoXPCS(Technique):
 
         Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
-        self._is_session = True
+        self.is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
@@ -354,5 +354,5 @@ class RheoXPCS(Technique):
 
     def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
         """Calibrate for the later runs of a session of several runs, so that they need not wait for it."""
-        if self._is_session:
+        if self.is_session:
             calibrate_ahead(self.bank, self.encoder, several)
