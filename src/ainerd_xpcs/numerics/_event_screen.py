@@ -68,7 +68,7 @@ class EventScreen(Screen):
     @property
     def left_out(self) -> LeftOut:
         """Pixels and frames left out so far; frames that are still held are not reported."""
-        return LeftOut(*self._found(), np.empty((0, 2), np.int64), np.concatenate([_NO_FRAMES, *self._moved]))
+        return LeftOut(*self._by_reason(), np.empty((0, 2), np.int64), np.concatenate([_NO_FRAMES, *self._moved]))
 
     def push(
         self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None

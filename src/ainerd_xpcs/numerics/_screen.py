@@ -190,13 +190,13 @@ class Screen:
     @property
     def left_out(self) -> LeftOut:
         """Pixels and frames left out so far."""
-        pixels, frames = self._found()
+        pixels, frames = self._by_reason()
         dark, displaced, moved = map(self._indices, self._frames.bad())
         missing = np.array([gap[1:] for gap in self._missing], np.int64).reshape(-1, 2)
         frames = {reason: self._indices(numbers) for reason, numbers in frames.items()}
         return LeftOut(pixels, frames | {"dark": dark, "displaced": displaced}, missing, moved)
 
-    def _found(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
+    def _by_reason(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
         """Return flat indices of the bad pixels, and frames that are noted one by one, by reason."""
         pixels, frames = (
             {r: np.concatenate([_NO_PIXELS, *x]) for r, x in of.items()} for of in (self._bad, self._spoilt)

@@ -32,7 +32,7 @@ from ainerd_xpcs.numerics._counts import (
 )
 from ainerd_xpcs.numerics._events import Events, FrameSums
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision, check_choice
-from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense
+from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense, in_frames
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
@@ -219,6 +219,7 @@ class TwoTimeReducer:
         """
         partition, n, frames = self.partition, self._n_sums, self._of_events
         edges = np.append(0, np.cumsum(partition.n_pixels))
+        weights = self._rows.weights_at(self.ticks)
         for k in np.unique(partition.static_roi[sub]):
             in_bin = partition.static_roi == k
             mine, mine_sub = (x[in_bin[sub]] for x in (pixels, sub))
@@ -228,16 +229,18 @@ class TwoTimeReducer:
                 self.rows[:, mine] = 0
             else:
                 self._counted.leave_out(mine)
-            of_frames = partial(self._rows.in_frames, share)
             if frames is not None:
-                frames.take_out(mine_sub, in_bin, of_frames, self.rows.dtype)
+                frames.take_out(mine_sub, in_bin, partial(self._share_at, share), self.rows.dtype)
                 continue
             counts, noise = self.sums.counts[:n], self.sums.noise
             photons = counts[:, in_bin].sum(1, dtype=float) * self._valid[:n]
-            for p, j, out in zip(mine, mine_sub, of_frames(self.ticks).T * photons, strict=True):
+            for p, j, out in zip(mine, mine_sub, in_frames(share, weights).T * photons, strict=True):
                 counts[:, j] -= out
                 if self._flat is not None and noise is not None:
                     noise[:n, j] -= out * self._flat[p]
+
+    def _share_at(self, share: Floats, ticks: NDArray[np.int64]) -> Floats:
+        return in_frames(share, self._rows.weights_at(ticks))
 
     def _pixels_of_rows(self, first: int, last: int, n_rows: int | None = None) -> Array:
         """Return pixels `first` to `last` - 1 of the first rows, or of all; a copy if the rows are counted."""
