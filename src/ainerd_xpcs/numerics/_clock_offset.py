@@ -67,6 +67,7 @@ def clock_offset(c2: ArrayLike, phase: ArrayLike) -> ClockOffset:
     n = at.size
     if maps.ndim != 3 or maps.shape[1:] != (n, n) or at.ndim != 1:
         raise ValueError(f"c2 of shape {maps.shape} does not fit the phases of {at.shape} frames")
+    maps = maps[np.isfinite(maps).any((1, 2))]  # those with light
     if len(maps) < FEWEST_BINS:
         raise ValueError(f"the clock offset needs {FEWEST_BINS} bins for its error, got {len(maps)}")
     first, second = np.triu_indices(n, 1)

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._events import Events, joined, labels
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._screen import MOST_COPIES, WINDOW, LeftOut, Screen, Screened, SpoiltRunError
-from ainerd_xpcs.numerics._screen_faults import HIGHEST, no_photons, no_relaxation
+from ainerd_xpcs.numerics._screen import WINDOW, LeftOut, Screen, Screened
+from ainerd_xpcs.numerics._screen_faults import HIGHEST
 from ainerd_xpcs.numerics._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
+from ainerd_xpcs.numerics._screen_pixels import most_contrast
 
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated
@@ -59,7 +60,7 @@ class EventScreen(Screen):
         self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
         self._n_forgotten = 0  # groups
         self._sampled, self._photons_sampled = np.zeros_like(self._pixels.total), 0  # at the last sample
-        self._histogram = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
+        self._counted = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
         self._moved: list[NDArray[np.int64]] = []
         self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
         self._spoilt |= {"dark": [], "displaced": []}
@@ -67,9 +68,7 @@ class EventScreen(Screen):
     @property
     def left_out(self) -> LeftOut:
         """Pixels and frames left out so far; frames that are still held are not reported."""
-        frames = {reason: np.concatenate([_NO_FRAMES, *numbers]) for reason, numbers in self._spoilt.items()}
-        pixels = {r: np.sort(self.partition.pixels[np.concatenate([_NO_FRAMES, *x])]) for r, x in self._bad.items()}
-        return LeftOut(pixels, frames, np.empty((0, 2), np.int64), np.concatenate([_NO_FRAMES, *self._moved]))
+        return LeftOut(*self._by_reason(), np.empty((0, 2), np.int64), np.concatenate([_NO_FRAMES, *self._moved]))
 
     def push(
         self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None
@@ -120,28 +119,16 @@ class EventScreen(Screen):
             return []
         if not self._begun:
             self._begin()
-        self._look()
-        self._drop("died", self._areas.died(self._pixels.good))
-        self._drop("flickering", self._areas.flickering(self._pixels.good))
-        self._refuse_overflow()
-        n_left_out = {reason: sum(map(len, self._spoilt[reason])) for reason in ("copy", "invalid")}
-        if n_left_out["copy"] > MOST_COPIES * self._n_listed:
-            raise SpoiltRunError(f"{n_left_out['copy']} of {self._n_listed} frames are copies of earlier ones")
-        histogram = self._histogram
+        self._look_at_run(self._n_listed)
+        n_invalid = sum(map(len, self._spoilt["invalid"]))
         # with the pixels of frames that are not listed: they are empty
-        n_zero = self._pixels.good.sum() * (self._n_received - n_left_out["invalid"]) - histogram[1:].sum()
-        histogram[0] = max(n_zero, 0)
+        n_zero = self._pixels.good.sum() * (self._n_received - n_invalid) - self._counted[1:].sum()
+        self._counted[0] = max(n_zero, 0)
         return list(self._ready(self._n_listed))
 
     @property
-    def no_contrast(self) -> str | None:
-        """Reason why the contrast of the whole run, after `flush`, is not that of light; None if it is."""
-        return no_photons(self._histogram)
-
-    @property
-    def no_relaxation(self) -> str | None:
-        """Reason why not even the relaxation is that of light: an offset, a low end, or pixels that flicker."""
-        return no_relaxation(self._histogram) or self._neighbours.flickering(self._pixels.good)
+    def _histogram(self) -> NDArray[np.int64]:
+        return self._counted
 
     def _begin(self) -> None:
         """Examine the first frames together."""
@@ -195,9 +182,7 @@ class EventScreen(Screen):
         """Leave out copies of earlier frames, and add the counts of the good pixels to the histogram."""
         good, n = self._pixels.good, len(events.ticks)
         keys, counted, photons = np.zeros(n, np.uint64), np.zeros(n), np.zeros(n)
-        _examine(
-            events.offsets, events.pixel, events.count, events.valid, good, keys, counted, photons, self._histogram
-        )
+        _examine(events.offsets, events.pixel, events.count, events.valid, good, keys, counted, photons, self._counted)
         copies = self._copies.repeated_events(keys, counted, np.maximum(photons, 1) / len(good)) & events.valid
         self._spoilt["copy"].append(events.ticks[copies])
         return events.with_valid(events.valid & ~copies) if copies.any() else events
@@ -216,11 +201,7 @@ class EventScreen(Screen):
         count, sub, size = events.count[some].astype(float), self._sub[events.pixel[some]], self._pixels.size
         pairs = float((count * (count - 1)).sum())
         counts = np.bincount(frame[some] * len(size) + sub, count, SOME * len(size))
-        counts = counts.reshape(SOME, -1)
-        alone = float(((counts**2 - counts) / size).sum())
-        if size.mean() < 16 or alone <= 0:
-            return 1.0
-        return float(np.clip((pairs + 3 * np.sqrt(2 * pairs + 4)) / alone - 1, 0, 1))
+        return most_contrast(pairs, counts.reshape(SOME, -1), size)
 
     def _grouped(self, events: Events) -> tuple[Floats, NDArray[np.bool_]]:
         """Return the counts of the groups that are complete now, (n, n_sub), and whether any of their frames is valid.

@@ -10,10 +10,9 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._counts import Sums, check_counts, check_valid, ratio
+from ainerd_xpcs.numerics._counts import Sums, check_counts, check_valid
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 
 SHIFT = 13
@@ -54,14 +53,6 @@ class Tiles:
 
     begins: NDArray[np.int64]
     events: NDArray[np.uint32]
-
-    @classmethod
-    def of(cls, offsets: Array, pixel: Array, count: Array, n_pixels: int) -> "Tiles":
-        """Sort events of frames; the arguments are those of `Events`."""
-        begins = np.zeros((n_pixels - 1 >> SHIFT) + 2, np.int64)
-        events = np.empty((len(pixel), 3), np.uint32)
-        _sort(offsets, pixel, count, begins, events)
-        return cls(begins, events)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,7 +140,11 @@ class Events:
     @cached_property
     def tiles(self) -> Tiles:
         """The events by pixel, sorted once for all who add them to arrays of pixels."""
-        return Tiles.of(self.offsets, self.pixel, self.count, int(np.prod(self.shape)))
+        tiles = Tiles(
+            np.zeros((int(np.prod(self.shape)) - 1 >> SHIFT) + 2, np.int64), np.empty((len(self.pixel), 3), np.uint32)
+        )
+        _sort(self.offsets, self.pixel, self.count, tiles.begins, tiles.events)
+        return tiles
 
     def __len__(self) -> int:
         """Return the number of frames that have passed, `stop`, as of dense frames."""
@@ -321,23 +316,19 @@ class FrameSums:
         return total
 
     def take_out(
-        self, sub: Array, in_bin: NDArray[np.bool_], shares: Floats,
-        columns_at: Callable[[NDArray[np.int64]], tuple[Array, Array, Floats]], dtype: np.dtype[Any],
+        self, sub: Array, in_bin: NDArray[np.bool_], share_at: Callable[[NDArray[np.int64]], Floats],
+        dtype: np.dtype[Any],
     ) -> None:  # fmt: skip
         """Subtract the counts of some pixels from their sub-bins `sub`, (m,).
 
-        The counts in each frame follow from the shares of the pixels in the rows, (n_rows, m). `in_bin`, (n_sub,),
-        marks the sub-bins of their bin. The sums become floating-point numbers.
+        ``share_at(ticks)`` returns the shares of the pixels in the photons of frames, (n, m). `in_bin`, (n_sub,), marks
+        the sub-bins of their bin. The sums become floating-point numbers.
         """
         if self._open:
             self._close()
         for i, (ticks, keep, counts) in enumerate(self._records()):
-            indptr, rows, weights = columns_at(ticks)
-            by_frame = sp.csr_array((weights, rows, indptr), (len(ticks), len(shares)))
-            share = ratio(by_frame @ shares, by_frame.sum(1)[:, None]) * keep[:, None]
-            out = share * counts[:, in_bin].sum(1, dtype=float)[:, None]
-            left = counts.astype(dtype)
-            for j, now in zip(sub, out.T, strict=True):
+            photons, left = counts[:, in_bin].sum(1, dtype=float) * keep, counts.astype(dtype)
+            for j, now in zip(sub, share_at(ticks).T * photons, strict=True):
                 left[:, j] -= now
             self._chunks[i] = self._chunks[i][0], keep, left
 

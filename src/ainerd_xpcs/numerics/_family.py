@@ -22,7 +22,6 @@ FORMULA = (
     "exp(-(t / tau2)**exponent2)))**2"
 )
 NAMES = ("contrast", "tau", "exponent", "static", "baseline", "share", "ratio", "exponent2")
-LOGARITHMIC = ("tau", "ratio")  # fitted as their logarithms
 NEUTRAL = dict(zip(NAMES, (0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.5, 1.0), strict=True))
 BOUNDS = {
     "contrast": (0.0, 1.0),
@@ -190,10 +189,9 @@ def fit(
         matrix = jacobian @ jacobian.transpose(0, 2, 1)
         return (residual[..., 0] ** 2).sum(1), matrix, (jacobian @ residual)[..., 0]
 
-    start = np.clip(base[:, columns], low, high)
     x, cost, finished = levenberg_marquardt(
-        start, np.tile(low, (len(start), 1)), np.tile(high, (len(start), 1)), normal,
-        rounds=80, shrink=0.3, grow=4, least_damping=1e-9, most_damping=1e9, tolerance=1e-6,
+        np.clip(base[:, columns], low, high), low, high, normal,
+        rounds=80, shrink=0.3, grow=4, least_damping=1e-9, most_damping=1e9, ridge=0.0,
     )  # fmt: skip
     best = cost.reshape(n_start, k).argmin(0) * k + np.arange(k)
     _, matrix, _ = normal(x[best], best)

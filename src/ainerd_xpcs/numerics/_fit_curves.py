@@ -6,16 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
-from ainerd_xpcs.numerics._family import (
-    FREE,
-    MODELS,
-    changed,
-    curve,
-    field,
-    fit,
-    start_of,
-)
-from ainerd_xpcs.numerics._judge import Judged, judge, whitened, widened
+from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, changed, curve, field, fit, start_of
+from ainerd_xpcs.numerics._judge import Judged, judge, whitened
 from ainerd_xpcs.numerics._relaxation import LEAST_SPECKLES, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
 from ainerd_xpcs.numerics._scatter import misfit_of_curve
 from ainerd_xpcs.numerics._speckle_noise import (
@@ -202,8 +194,11 @@ class _Curve(Judged):
         return misfit_of_curve((self.value - model)[use], self.covariance[np.ix_(use, use)], height)
 
     def covariance_of(self, chosen: Chosen) -> Floats:
-        """Return the covariance of the parameters of the chosen model, (8, 8)."""
-        return widened(chosen)
+        """Return the covariance of the parameters with the errors of `Chosen.error`, (8, 8)."""
+        error = np.array([chosen.error(name) for name in NAMES])
+        own = np.sqrt(np.maximum(np.diag(chosen.covariance), 1e-300))
+        with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
+            return np.asarray(chosen.covariance * np.outer(error / own, error / own))
 
 
 def _arrays(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

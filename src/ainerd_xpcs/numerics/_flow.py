@@ -432,20 +432,14 @@ def fit(start: Floats, ring: Ring, free: list[int]) -> tuple[Floats, float, Floa
     """
     n_roi, n_free = len(ring.angle), len(free)
     moved = [*free, *range(N, N + n_roi)]
-    low, high = (
-        np.broadcast_to(np.r_[limits[free], n_roi * [contrast]], (len(start), len(moved)))
-        for limits, contrast in zip((_LOW, _HIGH), _CONTRAST, strict=True)
-    )
+    low, high = (np.r_[limits[free], n_roi * [end]] for limits, end in zip((_LOW, _HIGH), _CONTRAST, strict=True))
 
     def normal_equations(x: Floats, which: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         whole = start[which]
         whole[:, moved] = x
         return _normal(whole, ring, free)
 
-    x, cost, _ = levenberg_marquardt(
-        np.clip(start[:, moved], low, high), low, high, normal_equations,
-        rounds=60, shrink=0.2, grow=5, most_damping=1e7, tolerance=1e-6, ridge=1e-9,
-    )  # fmt: skip
+    x, cost, _ = levenberg_marquardt(np.clip(start[:, moved], low, high), low, high, normal_equations)
     best = int(cost.argmin())
     parameters = start[best].copy()
     parameters[moved] = x[best]

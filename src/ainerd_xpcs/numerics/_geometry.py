@@ -103,8 +103,7 @@ class Annulus:
         """Return q of each pixel center in 1/nm, (ny, nx), on a detector normal to the beam."""
         rows, columns = self.from_beam()
         radius = np.hypot(rows * self.sensor.pixel1, columns * self.sensor.pixel2)
-        wavelength_nm = h * c / (e * self.energy_keV * 1e3) * 1e9
-        return np.asarray(4 * np.pi / wavelength_nm * np.sin(np.arctan(radius / self.distance_m) / 2))
+        return q_at(radius, self.distance_m, self.energy_keV)
 
     def phi(self) -> Floats:
         """Return the azimuth of each pixel center in degrees, (ny, nx)."""
@@ -165,6 +164,12 @@ class Annulus:
             f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were "
             f"{low:.4g} to {high:.4g}; {self.QUESTION}"
         )
+
+
+def q_at(radius_m: Floats, distance_m: float, energy_keV: float) -> Floats:
+    """Return q in 1/nm at distances from the beam in m, on a detector normal to the beam."""
+    wavelength_nm = h * c / (e * energy_keV * 1e3) * 1e9
+    return np.asarray(4 * np.pi / wavelength_nm * np.sin(np.arctan(radius_m / distance_m) / 2))
 
 
 def pyfai_detectors() -> Any:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from ainerd_xpcs.numerics._choice import Chosen, limits_of_tau
-from ainerd_xpcs.numerics._family import NAMES, Bounds, Curves, curve
+from ainerd_xpcs.numerics._family import Bounds, Curves, curve
 from ainerd_xpcs.numerics._relaxation import (
     LOG_TAU_KNOWN,
     MISFIT,
@@ -142,14 +142,6 @@ def judge(
             judged[i].limit(*ends)
     for each in judged:
         each.describe()
-
-
-def widened(chosen: Chosen) -> Floats:
-    """Return the covariance of the parameters with the errors of `Chosen.error`, (8, 8)."""
-    error = np.array([chosen.error(name) for name in NAMES])
-    own = np.sqrt(np.maximum(np.diag(chosen.covariance), 1e-300))
-    with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
-        return np.asarray(chosen.covariance * np.outer(error / own, error / own))
 
 
 def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, float]:

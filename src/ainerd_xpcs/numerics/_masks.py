@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.constants import c, e, h
 
 from ainerd.hdf5_files import check_heaps, check_place
 from ainerd.units import UnitError, converted, stated
+from ainerd_xpcs.numerics._geometry import q_at
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +51,7 @@ class MapGeometry(NamedTuple):
 
     def q(self, shape: tuple[int, ...]) -> Floats:
         """Return q of each pixel in 1/nm."""
-        wavelength_nm = h * c / (e * self.energy_keV * 1e3) * 1e9
-        radius = np.hypot(*self._from_beam(shape))
-        return np.asarray(4 * np.pi / wavelength_nm * np.sin(np.arctan(radius / self.distance_m) / 2))
+        return q_at(np.hypot(*self._from_beam(shape)), self.distance_m, self.energy_keV)
 
     def azimuth(self, shape: tuple[int, ...]) -> NDArray[np.complex128]:
         """Return the direction of each pixel from the beam, columns real, rows imaginary, of length 1."""
@@ -189,7 +187,7 @@ def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tu
             f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
         )
     first, second = np.divmod(used.astype(int), dim1.size)
-    names = [_text(x) for x in _values(group, "map_names")] if "map_names" in group else ["q", "phi"]
+    names = [stated(x) for x in np.ravel(_values(group, "map_names"))] if "map_names" in group else ["q", "phi"]
     units = [stated(x) for x in np.ravel(_values(group, "map_units"))] if "map_units" in group else []
     dim0, dim1 = (
         _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
@@ -240,10 +238,6 @@ def _values(group: h5py.Group, name: str) -> NDArray[Any]:
     return np.asarray(dataset[()])
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def agreed(
     geometry: MapGeometry, labels: Labels, q: Floats, phi: Floats | None, what: str
 ) -> tuple[Floats, Floats | None]:
@@ -277,7 +271,9 @@ def agreed(
         return q, phi
     with np.errstate(invalid="ignore"):
         mean = np.bincount(labels[used], of_pixels[used], n + 1)[1 : n + 1] / size
-        direction = _sum_of(labels[used], geometry.azimuth(labels.shape)[used], n)[1 : n + 1] / size
+        turn = geometry.azimuth(labels.shape)[used]
+        x, y = (np.bincount(labels[used], part, n + 1)[1 : n + 1] / size for part in (turn.real, turn.imag))
+        direction = x + 1j * y
     k = wrong[0]
     text = (
         f"{what} contradicts the geometry of the map in {wrong.size} of {np.count_nonzero(size)} bins: it has "
@@ -289,7 +285,3 @@ def agreed(
     logger.warning("%s: q and phi of the geometry are used", text)
     azimuth = np.where(np.abs(direction) > RING, np.rad2deg(np.angle(direction)) % 360, np.nan)
     return mean, azimuth if phi is not None or np.isfinite(azimuth).any() else None
-
-
-def _sum_of(labels: Labels, values: NDArray[Any], n: int) -> NDArray[Any]:
-    return np.bincount(labels, values.real, n + 1) + 1j * np.bincount(labels, values.imag, n + 1)

@@ -153,15 +153,7 @@ class MultiTau:
         if first is not None:
             self._pass(int(first))
         while begin < len(block):
-            end = self._next_age()
-            if self._seen[0] == end:
-                self._settle()
-                self._grow()
-                continue
-            if self._seen[0] - self._done[0] == FRAMES:
-                self._correlate(0)
-            room = min(self._done[0] + FRAMES, end) - self._seen[0]
-            some = slice(begin, min(len(block), begin + room))
+            some = slice(begin, min(len(block), begin + self._room_until() - self._seen[0]))
             take(
                 block[some], keep[some], self._factor, self._has_flat, self._parts.edges, self._bins, self._pixels,
                 self._seen[0], self._ring[0], self._sums[0], self._usual, self._alone, self._ages[-1].pairs[0, 0],
@@ -173,23 +165,25 @@ class MultiTau:
         """Return the first frame of the next age."""
         return YOUNGEST << len(self._ages) >> 1 if self._ages else 0
 
+    def _room_until(self) -> int:
+        """Make room in the first ring, and start an age if one begins; return the frame before which both hold."""
+        if self._seen[0] == self._next_age():
+            self._settle()
+            self._grow()
+        if self._seen[0] - self._done[0] == FRAMES:
+            self._correlate(0)
+        return min(self._done[0] + FRAMES, self._next_age())
+
     def _pass(self, first: int) -> None:
         """Pass missing frames before frame `first`."""
         if first < self._seen[0]:
             raise ValueError(f"frame {first} was pushed before: the next is {self._seen[0]}")
         while self._seen[0] < first:
-            end = self._next_age()
-            if self._seen[0] == end:
-                self._settle()
-                self._grow()
-                continue
-            end = min(end, first)
+            room, end = self._room_until(), min(self._next_age(), first)
             if end - self._seen[0] > FRAMES:
                 self._jump(end)
                 continue
-            if self._seen[0] - self._done[0] == FRAMES:
-                self._correlate(0)
-            end = min(end, self._done[0] + FRAMES)
+            end = min(end, room)
             self._empty(0, self._seen[0], end)
             self._seen[0] = end
 
@@ -241,7 +235,7 @@ class MultiTau:
 
     def _grow_until(self, n_frames: int) -> None:
         """Start the ages that so many frames have."""
-        while n_frames > (YOUNGEST << len(self._ages) >> 1 if self._ages else 0):
+        while n_frames > self._next_age():
             level, n_pixels = len(self._seen), len(self._factor)
             self._settle()
             if level > self._lowest:
@@ -445,11 +439,8 @@ class MultiTau:
             area = (pairs[..., parts.roi] - lost) * size
             plain = np.where(area > 0, products / (area * profile**2), np.nan) - 1
             centred = plain - np.where(area > 0, ends / (area * profile), np.nan) + 2
-        levels = range(len(pairs))
-        where = [(level, c) for level in levels for c in _channels(level) if c < n_frames >> level]
-        level, channel = np.array([(0, 0), *where]).T
+        lags = [(0, 0)]
+        for level in range(len(pairs)):
+            lags += [(level, c) for c in range(CHANNELS // 2 if level else 1, min(CHANNELS, n_frames >> level))]
+        level, channel = np.array(lags).T
         return (channel * 2.0**level)[1:], plain[level, channel].T, centred[level, channel].T
-
-
-def _channels(level: int) -> range:
-    return range(1 if level == 0 else CHANNELS // 2, CHANNELS)

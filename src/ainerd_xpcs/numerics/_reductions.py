@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ainerd_xpcs.numerics._counts import ratio
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, check_choice
 
@@ -93,6 +94,11 @@ class AreaRows:
         shared = np.minimum(begin + self.unit, (rows + 1) * self.length) - np.maximum(begin, rows * self.length)
         return indptr, rows, shared / self.unit
 
+    def weights_at(self, frames: NDArray[np.int64]) -> sp.csr_array:
+        """Return the weight of each of these frames in each row, (n, n_rows)."""
+        indptr, rows, weights = self.columns_at(frames)
+        return sp.csr_array((weights, rows, indptr), (len(frames), self.n_rows))
+
     def operator_at(self, to_map: sp.csr_array, frames: NDArray[np.int64]) -> sp.csr_array:
         """Return the operator from these frames to the rows of the map that `to_map`, (n, n_rows), makes."""
         indptr, rows, weights = self.columns_at(frames)
@@ -125,6 +131,11 @@ class AreaRows:
     def _borders(self, n_frames: int) -> tuple[int, NDArray[np.int64]]:
         end = n_frames * self.unit
         return end, np.append(np.arange(0, end, self.length), end)
+
+
+def in_frames(of_rows: Floats, weights: sp.csr_array) -> Floats:
+    """Return the means of numbers of rows, (n_rows, m), over the rows that each frame is in, (n, m)."""
+    return ratio(weights @ of_rows, weights.sum(1)[:, None])
 
 
 @dataclass

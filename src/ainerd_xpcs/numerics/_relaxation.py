@@ -164,10 +164,10 @@ RELAXATION_COLUMNS = tuple(each.name for each in fields(Relaxation) if each.name
 TIMES = tuple(name for name in RELAXATION_COLUMNS if name.startswith("tau"))
 
 
-def empty(errors: str, **values: float | str) -> Report:
-    """Return the report of a curve with no numbers but `values`."""
+def empty(errors: str) -> Report:
+    """Return the report of a curve without numbers."""
     report: Report = {name: "" if name in RELAXATION_TEXTS else np.nan for name in RELAXATION_COLUMNS}
-    return report | {"speckle": "unknown", "errors": errors} | values
+    return report | {"speckle": "unknown", "errors": errors}
 
 
 def is_determined(chosen: Chosen, error: Floats, first: float, last: float) -> bool:

@@ -157,7 +157,7 @@ def _reasons(lag: Floats, v: Floats, e: Floats, w: Floats) -> tuple[str, ...]:
     bands = np.array_split(np.arange(len(lag)), min(BANDS, len(lag)))
     n_feature, most = len(bands) * (v.shape[1] + 1), np.zeros(len(good))
     for band in bands:
-        for scores, dof, name in _Band.of(off[..., band], precision[:, band]).scores(len(good)):
+        for scores, dof, name in _scores(off[..., band], precision[:, band]):
             limit = max(LIMIT, float(t.isf(BY_CHANCE / 2 / n_feature, dof)))
             over = np.abs(scores) / limit
             for i in np.flatnonzero(over > np.maximum(most, 1)):
@@ -170,42 +170,29 @@ def _reasons(lag: Floats, v: Floats, e: Floats, w: Floats) -> tuple[str, ...]:
     return tuple(map(str, reasons))
 
 
-@dataclass(frozen=True)
-class _Band:
-    """Means of g2 over a band of lags, about their medians: in bins, (m, k), and over all bins, (m,)."""
+def _scores(off: Floats, precision: Floats) -> list[tuple[Floats, float, str]]:
+    """Return, over all bins and in each, how far repeats are from the median in a band of lags.
 
-    of_bins: Floats
-    of_all: Floats
-    precision: Floats  # of bins, (k,)
-
-    @classmethod
-    def of(cls, off: Floats, precision: Floats) -> Self:
-        """Average distances `off` (m, k, lags) with weights (k, lags)."""
-        known = np.where(np.isfinite(off), precision, 0.0)
-        off = np.where(known > 0, off, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            of_bins, of_all = (known * off).sum(2) / known.sum(2), (known * off).sum((1, 2)) / known.sum((1, 2))
-        return cls(of_bins, of_all, precision.sum(1))
-
-    def scores(self, m: int) -> list[tuple[Floats, float, str]]:
-        """Return distances from the median in scatters, (m,), their degrees of freedom, and the name of the bin.
-
-        The scatter of a bin is its own or that of all bins together, whichever is larger.
-        """
-        if not self.precision.any():
-            return []
-        root = np.sqrt(self.precision)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            together = _scatter((self.of_bins * root).ravel()[:, None], m)[0]
-            bins = np.flatnonzero(np.isfinite(self.of_bins).any(0) & (root > 0))
-            dof = EFFICIENCY * (m - 1)
-            out = [(self.of_all, dof, ""), *((self.of_bins[:, k], dof * len(bins), f" of bin {k + 1}") for k in bins)]
-            least = [together / np.sqrt(self.precision.sum()), *(together / root[bins])]
-            scores = []
-            for (x, freedom, name), floor in zip(out, least, strict=True):
-                scale = max(float(_scatter(x[:, None], m)[0]), float(floor))
-                scores.append((np.nan_to_num((x - np.nanmedian(x)) / scale), freedom, name if len(bins) > 1 else ""))
-        return scores
+    `off` (m, k, lags) are distances from the median at each lag, with weights `precision` (k, lags). Returned are
+    distances of the means in scatters, (m,), their degrees of freedom, and the name of the bin. The scatter of a bin is
+    its own or that of all bins together, whichever is larger.
+    """
+    m, known = len(off), np.where(np.isfinite(off), precision, 0.0)
+    off, precision = np.where(known > 0, off, 0.0), precision.sum(1)
+    if not precision.any():
+        return []
+    root, dof = np.sqrt(precision), EFFICIENCY * (m - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_bins, of_all = (known * off).sum(2) / known.sum(2), (known * off).sum((1, 2)) / known.sum((1, 2))
+        together = _scatter((of_bins * root).ravel()[:, None], m)[0]
+        bins = np.flatnonzero(np.isfinite(of_bins).any(0) & (root > 0))
+        out = [(of_all, dof, ""), *((of_bins[:, k], dof * len(bins), f" of bin {k + 1}") for k in bins)]
+        least = [together / np.sqrt(precision.sum()), *(together / root[bins])]
+        scores = []
+        for (x, freedom, name), floor in zip(out, least, strict=True):
+            scale = max(float(_scatter(x[:, None], m)[0]), float(floor))
+            scores.append((np.nan_to_num((x - np.nanmedian(x)) / scale), freedom, name if len(bins) > 1 else ""))
+    return scores
 
 
 def _median(x: Floats) -> Floats:

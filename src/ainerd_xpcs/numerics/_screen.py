@@ -11,7 +11,7 @@ from ainerd_xpcs.numerics._counts import add_block, check_counts, check_valid, i
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen_between import NeighbourScreen
-from ainerd_xpcs.numerics._screen_faults import AreaScreen, CopyScreen
+from ainerd_xpcs.numerics._screen_faults import AreaScreen, CopyScreen, no_photons, no_relaxation
 from ainerd_xpcs.numerics._screen_frames import LAG, FrameScreen
 from ainerd_xpcs.numerics._screen_pixels import PixelScreen
 
@@ -190,12 +190,18 @@ class Screen:
     @property
     def left_out(self) -> LeftOut:
         """Pixels and frames left out so far."""
-        frames = {reason: np.concatenate([_NO_PIXELS, *numbers]) for reason, numbers in self._spoilt.items()}
+        pixels, frames = self._by_reason()
         dark, displaced, moved = map(self._indices, self._frames.bad())
         missing = np.array([gap[1:] for gap in self._missing], np.int64).reshape(-1, 2)
-        pixels = {r: np.sort(self.partition.pixels[np.concatenate([_NO_PIXELS, *x])]) for r, x in self._bad.items()}
         frames = {reason: self._indices(numbers) for reason, numbers in frames.items()}
         return LeftOut(pixels, frames | {"dark": dark, "displaced": displaced}, missing, moved)
+
+    def _by_reason(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
+        """Return flat indices of the bad pixels, and frames that are noted one by one, by reason."""
+        pixels, frames = (
+            {r: np.concatenate([_NO_PIXELS, *x]) for r, x in of.items()} for of in (self._bad, self._spoilt)
+        )
+        return {r: np.sort(self.partition.pixels[x]) for r, x in pixels.items()}, frames
 
     @property
     def _next_index(self) -> int:
@@ -254,24 +260,32 @@ class Screen:
             return []
         if not self._begun:
             self._begin()
+        self._look_at_run(self._n_received)
+        return list(self._ready(self._n_received))
+
+    def _look_at_run(self, n_frames: int) -> None:
+        """Find the pixels that only the whole run shows bad; raise SpoiltRunError if too many frames are spoilt."""
         self._look()
         self._drop("died", self._areas.died(self._pixels.good))
         self._drop("flickering", self._areas.flickering(self._pixels.good))
         self._refuse_overflow()
         copies = sum(map(len, self._spoilt["copy"]))
-        if copies > MOST_COPIES * self._n_received:
-            raise SpoiltRunError(f"{copies} of {self._n_received} frames are copies of earlier ones")
-        return list(self._ready(self._n_received))
+        if copies > MOST_COPIES * n_frames:
+            raise SpoiltRunError(f"{copies} of {n_frames} frames are copies of earlier ones")
+
+    @property
+    def _histogram(self) -> NDArray[np.int64]:
+        return self._areas.histogram
 
     @property
     def no_contrast(self) -> str | None:
         """Reason why the contrast of the counts is not that of light: they are no photons; None if it is."""
-        return self._areas.no_photons()
+        return no_photons(self._histogram)
 
     @property
     def no_relaxation(self) -> str | None:
         """Reason why not even the relaxation is that of light: an offset, a low end, or pixels that flicker."""
-        return self._areas.no_relaxation() or self._neighbours.flickering(self._pixels.good)
+        return no_relaxation(self._histogram) or self._neighbours.flickering(self._pixels.good)
 
     @property
     def swapped(self) -> str | None:

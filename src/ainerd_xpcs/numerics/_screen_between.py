@@ -22,6 +22,7 @@ from scipy.ndimage import uniform_filter1d
 
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
+from ainerd_xpcs.numerics._screen_faults import Windows
 
 if TYPE_CHECKING:
     from ainerd_xpcs.numerics._two_time import TwoTimeReducer
@@ -56,8 +57,7 @@ class NeighbourScreen:
         self._roi = np.repeat(partition.static_roi, np.diff(partition.static_edges))
         n = len(partition.pixels)
         self._counts, self._excess, self._n = np.zeros(n), np.zeros(n), 0
-        self._windows = np.zeros((WINDOWS, n), np.float32)
-        self._span, self._at, self._in_window = 1, 0, 0  # additions to a window, windows, additions to the newest
+        self._windows = Windows(WINDOWS, n, "float32")
         # number, sum and sum of squares of the differences of the correlation with the frame after and with that before
         self._differences = np.zeros(3)
 
@@ -75,12 +75,12 @@ class NeighbourScreen:
                     x = with_after / now / after - with_before / now / before
                     self._differences += 1, x, x**2
         if not early:
-            _add(sums, self._window())
+            _add(sums, self._windows.newest())
             return
         for a in range(0, len(block), LENGTH):
             sums = np.zeros(len(good), np.float32)
             _sum(block[a : a + LENGTH], valid[a : a + LENGTH], sums)
-            _add(sums, self._window())
+            _add(sums, self._windows.newest())
 
     def add_events(self, events: Events, good: NDArray[np.bool_]) -> None:
         """Compare some frames of events with the frames before and after them, if these are listed and valid."""
@@ -99,19 +99,7 @@ class NeighbourScreen:
 
     def add_counts(self, counts: Floats) -> None:
         """Add the counts of pixels (n_pixels,) in some frames together."""
-        _add(counts, self._window())
-
-    def _window(self) -> Array:
-        """Return the window to which counts are added next, (n_pixels,)."""
-        if self._in_window == self._span:
-            self._at, self._in_window = self._at + 1, 0
-            if self._at == WINDOWS:
-                half = WINDOWS // 2
-                self._windows[:half] = self._windows[0::2] + self._windows[1::2]
-                self._windows[half:] = 0
-                self._at, self._span = half, 2 * self._span
-        self._in_window += 1
-        return np.asarray(self._windows[self._at])
+        _add(counts, self._windows.newest())
 
     def swapped(self) -> str | None:
         """Return why neighbouring frames are not in their order; None if they can be."""
@@ -122,7 +110,7 @@ class NeighbourScreen:
 
     def flickering(self, good: NDArray[np.bool_]) -> str | None:
         """Return that pixels flicker or blink, with their number; None if they are too few to matter."""
-        counts, n = self._windows[: self._at + 1], len(good)
+        counts, n = self._windows.sums, len(good)
         share = counts @ good.astype(np.float32)
         lit = np.flatnonzero(share > 0.2 * share.mean())
         wrong = np.zeros(n, bool)

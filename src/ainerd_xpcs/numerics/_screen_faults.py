@@ -95,6 +95,31 @@ class CopyScreen:
         return out
 
 
+class Windows:
+    """Sums in spans of time, a row each. When all rows are full, each two become one, and the spans double."""
+
+    def __init__(self, n_windows: int, n: int, dtype: str = "float64") -> None:
+        self._rows = np.zeros((n_windows, n), dtype)
+        self._span, self._at, self._added = 1, 0, 0  # additions to a row, the newest row, and additions to it
+
+    @property
+    def sums(self) -> Array:
+        """The rows so far, (at most n_windows, n)."""
+        return self._rows[: self._at + 1]
+
+    def newest(self) -> Array:
+        """Return the row to add to next, (n,)."""
+        if self._added == self._span:
+            self._at, self._added = self._at + 1, 0
+            if self._at == len(self._rows):
+                half = self._at // 2
+                self._rows[:half] = self._rows[0::2] + self._rows[1::2]
+                self._rows[half:] = 0
+                self._at, self._span = half, 2 * self._span
+        self._added += 1
+        return np.asarray(self._rows[self._at])
+
+
 class AreaScreen:
     """Sum areas of the detector in some frames, and the histogram of their counts."""
 
@@ -106,9 +131,7 @@ class AreaScreen:
         self._kind = np.repeat(np.arange(3), sizes)
         self._area = np.stack([x + sum(sizes[:i]) for i, x in enumerate(areas)]).astype(np.int32)
         self._n_rows, n = sizes[0], sum(sizes)
-        self._sums = np.zeros((WINDOWS, n))
-        self._total = np.zeros(WINDOWS)  # photons of each window
-        self._span, self._at, self._in_window = 1, 0, 0  # samples of a window, windows, samples of the newest
+        self._windows, self._photons = Windows(WINDOWS, n), Windows(WINDOWS, 1)  # of areas, and of all
         self._before, self._total_before = np.zeros(n), 0.0  # shares and photons of the sample before
         self._changes, self._weight, self._n = np.zeros(n), np.zeros(2), 0
         self._histograms = np.zeros((4, HIGHEST), np.int64)  # of a quarter of the pixels each
@@ -120,7 +143,7 @@ class AreaScreen:
         for b in range(-first % step, len(block), step):
             if not valid[b]:
                 continue
-            sums = np.zeros(self._sums.shape[1])
+            sums = np.zeros(len(self._kind))
             total = _add_areas(block[b], good, self._area, self._n_rows, sums, self._histograms)
             if block.dtype.kind == "f":
                 self.whole &= not np.any(block[b] % 1, where=good)
@@ -128,26 +151,18 @@ class AreaScreen:
 
     def add_counts(self, counts: Floats, good: NDArray[np.bool_]) -> None:
         """Add the counts of pixels (n_pixels,) in some frames together."""
-        sums = np.zeros(self._sums.shape[1])
+        sums = np.zeros(len(self._kind))
         _sum_areas(counts, good, self._area, sums)
         self._add(sums, float(sums[: self._n_rows].sum()))
 
     def _add(self, sums: Floats, total: float) -> None:
         if total <= 0:
             return
-        if self._in_window == self._span:
-            self._at, self._in_window = self._at + 1, 0
-            if self._at == WINDOWS:
-                half = WINDOWS // 2
-                self._sums[:half] = self._sums[0::2] + self._sums[1::2]
-                self._total[:half] = self._total[0::2] + self._total[1::2]
-                self._sums[half:], self._total[half:] = 0, 0
-                self._at, self._span = half, 2 * self._span
-        self._total[self._at] += total
-        self._in_window += 1
+        window, photons = self._windows.newest(), self._photons.newest()
+        photons += total
         # photons alone then add one share to the changes, on average
         weight = 1 / (1 / total + 1 / self._total_before) if self._total_before else 0.0
-        _add_shares(sums, total, weight, self._sums[self._at], self._before, self._changes)
+        _add_shares(sums, total, weight, window, self._before, self._changes)
         if weight:
             self._weight += weight, 1 / weight
             self._n += 1
@@ -159,13 +174,13 @@ class AreaScreen:
         Slow speckle may leave an area dark for some time: as likely as the gamma distribution of the relative variance
         of the areas of its kind tells.
         """
-        n = self._at + 1
+        windows, photons = self._windows.sums, self._photons.sums
         size, dead = self._size(good), np.zeros(len(self._kind), bool)
         large = size >= FEWEST
         level = np.log(len(size) * WINDOWS / CHANCE)
         for together in (1, 4, 16):  # windows; the longer ones see areas of fewer counts
-            starts = np.arange(0, n, together)
-            sums, total = (np.add.reduceat(x[:n], starts, axis=0) for x in (self._sums, self._total[:, None]))
+            starts = np.arange(0, len(windows), together)
+            sums, total = (np.add.reduceat(x, starts, axis=0) for x in (windows, photons))
             if len(starts) < 4 or not total.all():
                 continue
             # the largest share that is certain
@@ -173,7 +188,7 @@ class AreaScreen:
             modes = self._modes(sums / total, total, large)
             unlikely = modes * np.log1p(expected / modes) > level
             dead |= ((expected > SEEN) & (sums < 0.01 * expected) & unlikely).sum(0) > 1
-        counts = self._sums[:n].sum(0)
+        counts = windows.sum(0)
         modes = self._modes(counts[None], np.ones((1, 1)), large)
         for kind in range(3):  # or it counts nothing at all
             some = large & (self._kind == kind)
@@ -208,7 +223,7 @@ class AreaScreen:
         if self._n < 16:
             return np.empty(0, np.int64)
         size = self._size(good)
-        share = self._sums.sum(0) / self._total.sum()
+        share = self._windows.sums.sum(0) / self._photons.sums.sum()
         large = (size >= FEWEST) & (share > 0)
         share = np.where(large, share, 1)
         size = np.maximum(size, 1)
@@ -231,13 +246,10 @@ class AreaScreen:
     def _pixels(self, areas: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.flatnonzero(areas[self._area].any(0) & good)
 
-    def no_photons(self) -> str | None:
-        """Return why the counts cannot be photons; None if they can."""
-        return no_photons(self._histograms.sum(0)) if self.whole else None
-
-    def no_relaxation(self) -> str | None:
-        """Return why not even the relaxation is that of light; None if it is."""
-        return no_relaxation(self._histograms.sum(0)) if self.whole else None
+    @property
+    def histogram(self) -> NDArray[np.int64]:
+        """Number of pixels by their counts, (HIGHEST,); zeros if some counts are no whole numbers."""
+        return np.asarray(self._histograms.sum(0) * self.whole)
 
 
 def no_relaxation(histogram: NDArray[np.int64]) -> str | None:

@@ -68,11 +68,7 @@ class PixelScreen:
         """Return an upper limit of the speckle contrast in single frames, (b, n_pixels)."""
         block, counts = block[::4], counts[::4]
         x = block[:, self.good].astype(np.float32)
-        pairs = float(np.einsum("tp,tp->", x, x)) - float(x.sum(dtype=np.float64))
-        alone = float(((counts**2 - counts) / self.size).sum())
-        if self.size.mean() < 16 or alone <= 0:
-            return 1.0
-        return float(np.clip((pairs + 3 * np.sqrt(2 * max(pairs, 0) + 4)) / alone - 1, 0, 1))
+        return most_contrast(float(np.einsum("tp,tp->", x, x)) - float(x.sum(dtype=np.float64)), counts, self.size)
 
     def limits(self) -> Floats:
         """Return the counts above which a pixel of each sub-bin is impossible, (n_sub,)."""
@@ -154,6 +150,14 @@ class PixelScreen:
         fitted = (self.size >= ENOUGH) & (of_sub >= 6 * LEAST)
         self._n_fit = np.where(fitted, 6, 1)
         self._mu = _fit(self._edges, self._basis, counts, self.good, self._n_fit, self._coefficient)
+
+
+def most_contrast(pairs: float, counts: Array, size: NDArray[np.int64]) -> float:
+    """Return an upper limit of the contrast from pairs of photons in pixels, and counts (b, n_sub) in sub-bins."""
+    alone = float(((counts**2 - counts) / size).sum())
+    if size.mean() < 16 or alone <= 0:
+        return 1.0
+    return float(np.clip((pairs + 3 * np.sqrt(2 * max(pairs, 0) + 4)) / alone - 1, 0, 1))
 
 
 def _highest(mu: Floats, spread: float, level: float) -> Floats:

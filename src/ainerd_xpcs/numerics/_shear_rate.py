@@ -118,18 +118,10 @@ def fit_shear_rate(
     >>> fit_shear_rate([correlator.result()], 0.01, bins, np.full((40, 40), 0.02), gap_nm=3000).reason
     ('too few values: the fit needs three bins and four lags',)
     """
-    along = np.asarray(q_flow, dtype=float)
-    if along.shape != partition.shape:
-        raise ValueError(f"q_flow of shape {along.shape} does not fit a detector of {partition.shape}")
+    q = along_flow(q_flow, partition, PLACES)
     for name, given in (("frame_time_s", frame_time_s), ("gap_nm", gap_nm), ("beam_nm", beam_nm)):
         if not given > 0:
             raise ValueError(f"{name} must be positive, got {given}")
-    ends = np.append(0, np.cumsum(partition.n_pixels))
-    pixels = np.abs(along.ravel()[partition.pixels])
-    if unknown := np.count_nonzero(~np.isfinite(pixels)):
-        raise ValueError(f"q_flow has no number in {unknown} pixels of the bins: mask them in the partition")
-    levels = (np.arange(PLACES) + 0.5) / PLACES
-    q = np.array([np.quantile(pixels[a:b], levels) for a, b in zip(ends[:-1], ends[1:], strict=True)])
     rows, reasons = np.full((6, len(curves)), np.nan), []
     for row, curve in zip(rows.T, curves, strict=True):
         if len(curve.value) != partition.n_roi:
@@ -149,9 +141,16 @@ def fit_shear_rate(
     )
 
 
-def _opposite(phi: Floats) -> NDArray[np.bool_]:
-    """Return which bins of a ring are opposite to each other, (n_roi, n_roi)."""
-    return np.asarray(np.abs(np.exp(1j * np.deg2rad(phi[:, None] - phi)) + 1) < 0.05)
+def along_flow(q_flow: ArrayLike, partition: Partition, n: int) -> Floats:
+    """Return quantiles of |q| along the flow in each bin, (n_roi, n); ValueError if it is not known in all pixels."""
+    along = np.asarray(q_flow, dtype=float)
+    if along.shape != partition.shape:
+        raise ValueError(f"q_flow of shape {along.shape} does not fit a detector of {partition.shape}")
+    pixels = np.abs(along.ravel()[partition.pixels])
+    if unknown := np.count_nonzero(~np.isfinite(pixels)):
+        raise ValueError(f"q_flow has no number in {unknown} pixels of the bins: mask them in the partition")
+    bins, levels = np.split(pixels, np.cumsum(partition.n_pixels)[:-1]), (np.arange(n) + 0.5) / n
+    return np.array([np.quantile(x, levels) for x in bins])
 
 
 def _window(
@@ -167,9 +166,12 @@ def _window(
     size = np.sqrt(np.mean(reach**2, axis=1))
     if size.min() > ALIKE * size.max():
         return ONE_ANGLE
-    mix, opposite = noise.whitening(), _opposite(phi)
-    whiten = partial(_whiten, mix=mix, weight=np.sqrt(noise.size))
+    opposite = np.asarray(np.abs(np.exp(1j * np.deg2rad(phi[:, None] - phi)) + 1) < 0.05)
+    mix, weight = noise.whitening(), np.sqrt(noise.size)[:, None]
     curves = partial(_model, lag=lag, reach=reach, transit=transit)
+
+    def whiten(x: Floats) -> Floats:
+        return np.asarray((x * weight) @ mix.T)
 
     def normal_equations(x: Floats, _: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         y, slopes = curves(x)
@@ -178,10 +180,7 @@ def _window(
         return np.square(residual).sum((1, 2)), j @ j.transpose(0, 2, 1), (j @ residual)[..., 0]
 
     start, low, high = _starts(lag, value, reach, int(size.argmin()))
-    x, cost, _ = levenberg_marquardt(
-        start, np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape), normal_equations,
-        rounds=60, shrink=0.2, grow=5, most_damping=1e7, tolerance=1e-6, ridge=1e-9,
-    )  # fmt: skip
+    x, cost, _ = levenberg_marquardt(start, low, high, normal_equations)
     best = x[cost.argmin()]
     model, slopes = curves(best[None])
     residual = whiten(model - value)[0]
@@ -215,10 +214,6 @@ def _starts(lag: Floats, value: Floats, reach: Floats, across: int) -> tuple[Flo
     low = np.array([np.log(lag.min() / 4), 0.1, -4 / (top * np.median(lag)) ** 2, *n_roi * [-0.5]])
     high = np.array([np.log(lag.max()) + 5, 2.0, 4 * squares.max(), *n_roi * [2.0]])
     return np.clip(start, low, high), low, high
-
-
-def _whiten(x: Floats, mix: Floats, weight: Floats) -> Floats:
-    return np.asarray((x * weight[:, None]) @ mix.T)
 
 
 def _model(x: Floats, lag: Floats, reach: Floats, transit: Floats) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from ainerd_xpcs.numerics._partition import Partition
+from ainerd_xpcs.numerics._shear_rate import along_flow
 
 Floats = NDArray[np.float64]
 FEWEST_BINS = 6
@@ -62,7 +63,8 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
     Raises
     ------
     ValueError
-        If the shapes do not fit, there are too few bins, or the speckle does not determine the ratio.
+        If the shapes do not fit, there are too few bins, `q_flow` has no number in a pixel of the bins, or the speckle
+        does not determine the ratio.
 
     Examples
     --------
@@ -75,16 +77,14 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
     >>> round(strain_seen(c2, strain, bins, 0.01 * x / np.hypot(x, y), gap_nm=3000).ratio, 1)
     0.8
     """
-    maps, at, along = (np.asarray(x, dtype=float) for x in (c2, strain, q_flow))
-    n = at.size
-    if maps.shape != (partition.n_roi, n, n) or at.ndim != 1 or along.shape != partition.shape:
-        raise ValueError(f"c2 of shape {maps.shape} does not fit {at.shape} strains and q of {along.shape} pixels")
+    maps, at = (np.asarray(x, dtype=float) for x in (c2, strain))
+    n, q = at.size, along_flow(q_flow, partition, PLACES)
+    if maps.shape != (partition.n_roi, n, n) or at.ndim != 1:
+        raise ValueError(f"c2 of shape {maps.shape} does not fit {at.shape} strains and {partition.n_roi} bins")
+    lit = np.isfinite(maps).any((1, 2))
+    maps, q = maps[lit], q[lit]
     if len(maps) < FEWEST_BINS:
         raise ValueError(f"the strain that the sample sees needs {FEWEST_BINS} bins, got {len(maps)}")
-    ends = np.append(0, np.cumsum(partition.n_pixels))
-    pixels = np.abs(along.ravel()[partition.pixels])
-    levels = (np.arange(PLACES) + 0.5) / PLACES
-    q = np.array([np.quantile(pixels[a:b], levels) for a, b in zip(ends[:-1], ends[1:], strict=True)])
     first, second = np.triu_indices(n, 1)
     contrast = np.nanmean(np.diagonal(maps, 0, 1, 2), axis=1) - 1
     values = (maps[:, first, second] - 1) / contrast[:, None]

@@ -47,6 +47,7 @@ def fit_training(c2: ArrayLike, *, cycles_a_row: float = 1.0, cycles_before: flo
     0.5
     """
     maps = np.asarray(c2, dtype=float)
+    maps = maps[np.isfinite(maps).any((1, 2))] if maps.ndim == 3 else maps  # those with light
     if maps.ndim != 3 or len(maps) < FEWEST_BINS:
         raise ValueError(f"training needs maps of {FEWEST_BINS} bins of one ring, got {maps.shape}")
     if not (cycles_a_row > 0 and cycles_before >= 0):

@@ -9,6 +9,7 @@ static sub-bin, and another one with a flat field.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,7 +32,7 @@ from ainerd_xpcs.numerics._counts import (
 )
 from ainerd_xpcs.numerics._events import Events, FrameSums
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision, check_choice
-from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense
+from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense, in_frames
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
@@ -216,45 +217,30 @@ class TwoTimeReducer:
         The pixel's column of the rows is zeroed, which is exact. Its share of the sums of a frame is estimated by its
         share of the rows that the frame went into, with Poisson fluctuations.
         """
-        if self._of_events is not None:
-            self._take_out_of_events(self._of_events, pixels, sub)
-            return
-        n_frames, partition, sums = self._n_sums, self.partition, self.sums
-        if n_frames == self.n_pushed:
-            by_frame = self._rows.by_frame(n_frames)
-        else:
-            indptr, rows_of, weights = self._rows.columns_at(self.ticks)
-            by_frame = sp.csc_array((weights, rows_of, indptr), (self._rows.n_rows, n_frames)).tocsr()
-        by_frame.data *= self._valid[by_frame.indices]
-        weight = by_frame.sum(0)
+        partition, n, frames = self.partition, self._n_sums, self._of_events
         edges = np.append(0, np.cumsum(partition.n_pixels))
+        weights = self._rows.weights_at(self.ticks)
         for k in np.unique(partition.static_roi[sub]):
-            first, last = edges[k], edges[k + 1]
-            mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
-            rows = self.rows[: by_frame.shape[0], first:last]
-            share = ratio(rows[:, mine - first].astype(float), rows.sum(1, dtype=float)[:, None])
-            rows[:, mine - first] = 0
-            share_of_frame = ratio(by_frame.T @ share, weight[:, None])
-            total = sums.counts[:n_frames, partition.static_roi == k].sum(1, dtype=float)
-            for p, j, s in zip(mine, mine_sub, share_of_frame.T, strict=True):
-                counts = s * total
-                sums.counts[:n_frames, j] -= counts
-                if self._flat is not None and sums.noise is not None:
-                    sums.noise[:n_frames, j] -= counts * self._flat[p]
-
-    def _take_out_of_events(self, frames: FrameSums, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
-        partition = self.partition
-        edges = np.append(0, np.cumsum(partition.n_pixels))
-        for k in np.unique(partition.static_roi[sub]):
-            mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
+            in_bin = partition.static_roi == k
+            mine, mine_sub = (x[in_bin[sub]] for x in (pixels, sub))
             rows = self._pixels_of_rows(edges[k], edges[k + 1])
             share = ratio(rows[:, mine - edges[k]].astype(float), rows.sum(1, dtype=float)[:, None])
             if self._counted is None:
                 self.rows[:, mine] = 0
             else:
                 self._counted.leave_out(mine)
-            in_bin = partition.static_roi == k
-            frames.take_out(mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
+            if frames is not None:
+                frames.take_out(mine_sub, in_bin, partial(self._share_at, share), self.rows.dtype)
+                continue
+            counts, noise = self.sums.counts[:n], self.sums.noise
+            photons = counts[:, in_bin].sum(1, dtype=float) * self._valid[:n]
+            for p, j, out in zip(mine, mine_sub, in_frames(share, weights).T * photons, strict=True):
+                counts[:, j] -= out
+                if self._flat is not None and noise is not None:
+                    noise[:n, j] -= out * self._flat[p]
+
+    def _share_at(self, share: Floats, ticks: NDArray[np.int64]) -> Floats:
+        return in_frames(share, self._rows.weights_at(ticks))
 
     def _pixels_of_rows(self, first: int, last: int, n_rows: int | None = None) -> Array:
         """Return pixels `first` to `last` - 1 of the first rows, or of all; a copy if the rows are counted."""

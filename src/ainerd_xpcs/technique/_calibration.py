@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,8 @@ def calibrated(
         scorer = _scorers.get(key)
         if scorer is None:
             try:
-                scorer = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
+                tensors, recipe = _read_cached(SCORERS / name if (SCORERS / name).exists() else path, KIND)
+                scorer = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
             except (ModelError, KeyError):  # missing or damaged
                 with doing(CALIBRATING):
                     features = bank.features(encoder, n_frames=1, seed=0, stop=stop, **options)
@@ -149,12 +150,6 @@ def _key(bank: Bank, encoder: Encoder, options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, default=lambda cells: cells.key).encode()).hexdigest()
 
 
-def _read_scorer(path: Path) -> NoveltyScorer:
-    """Read a cached scorer; ModelError if the file is missing or damaged."""
-    tensors, recipe = _read_cached(path, KIND)
-    return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
-
-
 def placed(bank: Bank, encoder: Encoder, **options: Any) -> Landmarks:
     """Return `Bank.landmarks` with these options, which take seconds; they are cached in a file as scorers are."""
     path = user_cache_path("ainerd") / f"{_key(bank, encoder, {'landmarks': options})}.safetensors"
@@ -204,7 +199,6 @@ def _sources() -> str:
 PHOTONS, PIXELS, CONTRAST, CONTRAST_ERR = 500.0, 570.0, 0.2, 0.1
 BINS = 18
 LONGER = 1000  # regimes with the exposures that p-values against the session need
-SHIPPED = Path(__file__).parent / "weights" / "regimes.safetensors"
 _RANKS = {"by_look": 2, "smallest": 1, "whole": 1, "own": 2}
 
 
@@ -216,11 +210,6 @@ class Views:
     z: NDArray[np.float32]
     features: NDArray[np.float32]
 
-    @classmethod
-    def judged(cls, scorer: NoveltyScorer, z: NDArray[np.float32], features: NDArray[np.float32]) -> Self:
-        """Add the p-values of a scorer to points and features."""
-        return cls(scorer.p_values(features.reshape(-1, features.shape[-1])).reshape(z.shape[:2]), z, features)
-
 
 @one_thread
 def views(
@@ -229,36 +218,37 @@ def views(
     *,
     each: int = LOOKS,
     contrast_off: float = 1.0,
-    photons: float = PHOTONS,
     seed: int = 0,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Views:
     """Simulate exposures of regimes, which differ by noise alone; each regime has its own contrast within its error.
 
-    `contrast_off` is the true contrast over the given one; `photons` are per pixel in an exposure.
+    `contrast_off` is the true contrast over the given one.
     """
     encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
-    noise = (CONTRAST + SIZE / photons) / np.sqrt(BINS * PIXELS)
-    described, points = [], []
+    noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
+    columns, points = [], []
     for one in clean:
         scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
         signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
         signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
-        maps = noised(signal, sectors.n_pixels, photons, rng)
+        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = sectors.mean(maps)
-        described.append(features(encoder, mean, maps, sectors, photons=photons))
+        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
-    return Views.judged(scorer_of(technique, photons), np.array(points, dtype=np.float32), np.stack(described))
+    z, described = np.array(points, dtype=np.float32), np.stack(columns)
+    p = scorer_of(technique).p_values(described.reshape(-1, described.shape[-1])).reshape(z.shape[:2])
+    return Views(p, z, described)
 
 
-def scorer_of(technique: "RheoXPCS", photons: float = PHOTONS) -> NoveltyScorer:
+def scorer_of(technique: "RheoXPCS") -> NoveltyScorer:
     """Return the scorer for the exposures of `views`."""
     contrast = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
-    return technique.scorer({"photons": photons, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **contrast})
+    return technique.scorer({"photons": PHOTONS, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **contrast})
 
 
 def write_null(path: Path, technique: "RheoXPCS", simulated: Views, longer: NDArray[np.float32], *, seed: int) -> None:
@@ -277,12 +267,9 @@ def write_null(path: Path, technique: "RheoXPCS", simulated: Views, longer: NDAr
     write_weights(path, tensors, recipe)
 
 
-def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | None:
-    """Read the file; None if it is missing or was made for another bank, encoder or alpha."""
-    try:
-        tensors, recipe = _read_regimes(path)
-    except ModelError:
-        return None
+def null_regimes(technique: "RheoXPCS") -> NullRegimes | None:
+    """Read the shipped file; None if it was made for another bank, encoder or alpha."""
+    tensors, recipe = _read_regimes()
     if not _purpose(technique).items() <= recipe.items():
         return None
     return NullRegimes(**{name: tensors[name].astype(float) for name in _RANKS})
@@ -293,5 +280,5 @@ def _purpose(technique: "RheoXPCS") -> dict[str, str | float]:
 
 
 @cache
-def _read_regimes(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, object]]:
-    return read_weights(path, "regimes", _RANKS)
+def _read_regimes() -> tuple[dict[str, NDArray[np.float32]], dict[str, object]]:
+    return read_weights(Path(__file__).parent / "weights" / "regimes.safetensors", "regimes", _RANKS)

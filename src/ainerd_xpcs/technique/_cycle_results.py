@@ -39,16 +39,8 @@ from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import Clean
 from ainerd_xpcs.technique._cycles import CycleResult
 from ainerd_xpcs.technique._features import Ring
-from ainerd_xpcs.technique._numbers import contrast_within, opposite
-from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
-    Judgement,
-    filled,
-    judge,
-    longest_gap,
-    pooled_contrast,
-)
+from ainerd_xpcs.technique._numbers import contrast_within, lit_weights, opposite, plain
+from ainerd_xpcs.technique._verdict import Judgement, filled, has_holes, judge, pooled_contrast
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -141,15 +133,14 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         "phase_err": result.phase.error,
         "phase_off": curves.off_phase,
         **_mean("cycle_strain", result.phase.amplitude),
-        **{name: _plain(values[0]) for name, values in _of_decay(together).items()},
+        **{name: plain(values[0]) for name, values in _of_decay(together).items()},
         **_training(result, ring),
         "no_moduli": result.no_moduli or None,
     }
-    lit = np.isfinite(curves.g2.contrast0[ring.bins])
-    one, errors = (of[ring.bins[lit], 0] for of in (curves.height, curves.height_err))
-    weights = ring.weights[lit] / max(ring.weights[lit].sum(), 1e-300)
-    summary |= {"echo_height": _plain(weights @ one) if lit.any() else None}
-    summary |= {"echo_height_err": _plain(np.sqrt(np.square(weights * errors).sum())) if lit.any() else None}
+    weights = lit_weights(ring, curves.g2)
+    one, errors = (np.where(weights > 0, x[ring.bins, 0], 0) for x in (curves.height, curves.height_err))
+    echo = {"echo_height": weights @ one, "echo_height_err": np.sqrt(np.square(weights * errors).sum())}
+    summary |= {name: plain(x) if weights.any() else None for name, x in echo.items()}
     if result.offset is not None:
         summary |= {"clock_offset": result.offset.cycles, "clock_offset_err": result.offset.error}
     if result.moduli is not None:
@@ -174,7 +165,7 @@ def _training(result: CycleResult, ring: Ring) -> dict[str, float | None]:
         law = fit_training(curves.c2[ring.bins], cycles_a_row=curves.cycles_a_row, cycles_before=before)
     except ValueError:  # too few bins
         return {}
-    return {name: _plain(getattr(law, field)) for field, name in TRAINING.items()}
+    return {name: plain(getattr(law, field)) for field, name in TRAINING.items()}
 
 
 def _by_cycle(result: CycleResult, ring: Ring) -> dict[str, NDArray[Any]]:
@@ -216,24 +207,17 @@ def _mean(name: str, values: Floats) -> dict[str, float | None]:
     if not known.size:
         return {name: None, f"{name}_err": None}
     error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else np.nan
-    return {name: float(known.mean()), f"{name}_err": _plain(error)}
-
-
-def _plain(value: Any) -> Any:
-    """Return a number or a text for the summary, None if it is unknown."""
-    if isinstance(value, str):
-        return str(value) or None
-    return float(value) if np.isfinite(value) else None
+    return {name: float(known.mean()), f"{name}_err": plain(error)}
 
 
 def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, doubt: str | None) -> Judgement:
     """Judge a run that oscillates by its map of cycles, as if each cycle were a frame; see `judge`."""
     c2 = curves.c2.astype(np.float32)
-    whole, empty = filled(c2)
+    whole, _ = filled(c2)
     n = whole.shape[1]
     if n < FEWEST:
         doubt = doubt or f"{n} cycles: a p-value needs at least {FEWEST}"
-    elif empty > MOST_MISSING or longest_gap(c2) > MOST_IN_A_ROW:
+    elif has_holes(c2):
         doubt = doubt or "many cycles have no frame at the phases of the echoes"
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)

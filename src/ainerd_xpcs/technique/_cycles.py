@@ -11,21 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Readings
-from ainerd_xpcs.numerics import (
-    ClockOffset,
-    CycleModuli,
-    CyclePhase,
-    EchoCurves,
-    Echoes,
-    Events,
-    Partition,
-    Screened,
-    StillError,
-    clock_offset,
-    cycle_moduli,
-    phase_of_record,
-    two_time,
-)
+from ainerd_xpcs import numerics
 from ainerd_xpcs.technique._settings import CyclesSettings
 
 Floats = NDArray[np.float64]
@@ -57,12 +43,12 @@ class CycleResult(NamedTuple):
         Between the clocks of detector and rheometer.
     """
 
-    curves: EchoCurves
+    curves: numerics.EchoCurves
     first: int
-    phase: CyclePhase
-    moduli: CycleModuli | None
+    phase: numerics.CyclePhase
+    moduli: numerics.CycleModuli | None
     no_moduli: str
-    offset: ClockOffset | None
+    offset: numerics.ClockOffset | None
 
 
 class Cycles:
@@ -89,38 +75,38 @@ class Cycles:
     def __init__(
         self,
         settings: CyclesSettings,
-        partition: Partition,
+        partition: numerics.Partition,
         readings: Readings,
         frame_time_s: float,
         flat: NDArray[np.floating[Any]] | None = None,
     ) -> None:
         self._settings, self._partition, self._frame_time_s, self._flat = settings, partition, frame_time_s, flat
         self._clock = CycleClock(settings, readings)
-        self._waiting: deque[Screened] = deque()
+        self._waiting: deque[numerics.Screened] = deque()
         self._n_waiting = self._n_frames = 0
         self._looked_for_offset = False
-        self._offset: ClockOffset | None = None
+        self._offset: numerics.ClockOffset | None = None
         self._shift = 0.0  # of the phases, by the offset
         self._begin: float | None = None  # phase of the first frame that has one
         self._newest = -np.inf
         self.oscillates, self.reason = False, ""
 
     @cached_property
-    def _echoes(self) -> Echoes:
+    def _echoes(self) -> numerics.Echoes:
         """Correlators, which only a run that oscillates needs."""
         settings = self._settings
-        return Echoes(self._partition, settings.phases, within=settings.within, flat=self._flat)
+        return numerics.Echoes(self._partition, settings.phases, within=settings.within, flat=self._flat)
 
-    def push(self, screened: Screened) -> None:
+    def push(self, screened: numerics.Screened) -> None:
         """Take the next frames."""
         if self.reason or not self._settings.strain:
             return
-        if isinstance(screened.frames, Events):
+        if isinstance(screened.frames, numerics.Events):
             self.reason = "the detector writes events, and echoes need frames"
             return
         self._waiting.append(screened)
         self._n_waiting += len(screened.valid)
-        size = sum(each.frames.nbytes for each in self._waiting if not isinstance(each.frames, Events))
+        size = sum(each.frames.nbytes for each in self._waiting if not isinstance(each.frames, numerics.Events))
         self._n_frames += len(screened.valid)
         if self._n_waiting < np.clip(self._n_frames // 4, FEWEST, HELD) and size < MOST_BYTES:
             return
@@ -146,7 +132,7 @@ class Cycles:
         time = begin + numbers * self._frame_time_s
         try:
             phase = self._clock.phases(time, record) if len(time) else time
-        except StillError:
+        except numerics.StillError:
             phase = np.full(len(time), np.nan)
         except ValueError as error:
             if is_end:
@@ -164,7 +150,7 @@ class Cycles:
             done = mine.stop
             self._correlate(each, phase[mine])
 
-    def _correlate(self, screened: Screened, phase: Floats) -> None:
+    def _correlate(self, screened: numerics.Screened, phase: Floats) -> None:
         if screened.leave_out.size:
             self._echoes.leave_out(screened.leave_out)
         known = np.isfinite(phase)
@@ -177,7 +163,7 @@ class Cycles:
         self._newest = float(seen[-1])
         self._echoes.push(np.asarray(screened.frames)[known], seen, screened.valid[known])
 
-    def _look_for_offset(self, phase: Floats, ready: list[Screened], is_end: bool) -> bool:
+    def _look_for_offset(self, phase: Floats, ready: list[numerics.Screened], is_end: bool) -> bool:
         """Compare the clocks by the first cycles; return False if more frames are needed for that."""
         known = np.flatnonzero(np.isfinite(phase))
         if not known.size:
@@ -192,7 +178,7 @@ class Cycles:
         some = known[phase[known] <= phase[known[0]] + OFFSET_CYCLES][:: max(int(a_cycle // OFFSET_FRAMES), 1)]
         frames = np.concatenate([np.asarray(each.frames) for each in ready])[some]
         try:
-            self._offset = clock_offset(two_time(frames, self._partition), phase[some])
+            self._offset = numerics.clock_offset(numerics.two_time(frames, self._partition), phase[some])
         except ValueError:  # the speckle does not tell
             return True
         if abs(self._offset.cycles) > SURE * self._offset.error:
@@ -203,7 +189,7 @@ class Cycles:
         """Return the number of cycles in so many frames."""
         return round(n_frames * self._frame_time_s * self._clock.frequency)
 
-    def so_far(self) -> EchoCurves | None:
+    def so_far(self) -> numerics.EchoCurves | None:
         """Return the echoes so far, or None before the first one."""
         try:
             return self._echoes.result()
@@ -217,8 +203,8 @@ class Cycles:
         t, strain, stress = self._clock.record()
         try:
             if not strain.size or strain.min() == strain.max():
-                raise StillError
-            phase = phase_of_record(t, strain)
+                raise numerics.StillError
+            phase = numerics.phase_of_record(t, strain)
             self._advance(is_end=True)
             if self.reason:
                 return None
@@ -226,7 +212,7 @@ class Cycles:
                 raise ValueError(NO_FRAME if self._clock.first_frame is not None else NO_TIME)
             self._echoes.end()
             curves = self._echoes.result()
-        except StillError:
+        except numerics.StillError:
             self.reason = ""
             return None
         except ValueError as error:
@@ -236,7 +222,7 @@ class Cycles:
         if self._settings.stress:
             try:
                 mine = np.isfinite(inside(phase, t))  # the sample may have been at rest before and after
-                moduli = cycle_moduli(t[mine], strain[mine], stress[mine], phase)
+                moduli = numerics.cycle_moduli(t[mine], strain[mine], stress[mine], phase)
             except ValueError as error:
                 no_moduli = str(error)
         first = int(np.floor(self._begin)) - self._clock.whole(phase)
@@ -305,7 +291,7 @@ class CycleClock:
         t, strain, _ = record
         begin = time[0] - BEFORE / self.frequency if np.isfinite(self.frequency) else -np.inf
         mine = t >= begin
-        cycle_phase = phase_of_record(t[mine], strain[mine])
+        cycle_phase = numerics.phase_of_record(t[mine], strain[mine])
         self.frequency = cycle_phase.frequency
         out = inside(cycle_phase, time) + self.whole(cycle_phase)
         known = np.flatnonzero(np.isfinite(out))
@@ -313,7 +299,7 @@ class CycleClock:
             self._last = float(time[known[-1]]), float(out[known[-1]])
         return out
 
-    def whole(self, cycle_phase: CyclePhase) -> int:
+    def whole(self, cycle_phase: numerics.CyclePhase) -> int:
         """Return the cycles to add to the phases of a part of the record, or of all, so that they count on."""
         if self._last is None:
             return 0
@@ -322,7 +308,7 @@ class CycleClock:
         return round(phase - float(cycle_phase.at(nearest)) - cycle_phase.frequency * (since - nearest))
 
 
-def inside(cycle_phase: CyclePhase, time: Floats) -> Floats:
+def inside(cycle_phase: numerics.CyclePhase, time: Floats) -> Floats:
     """Return phases in cycles, NaN more than a cycle before the first one or after the last one."""
     reach = 1.499 / cycle_phase.frequency
     near = (time >= cycle_phase.time[0] - reach) & (time <= cycle_phase.time[-1] + reach)

@@ -93,8 +93,10 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
     try:
         check_heaps(path)
         with h5py.File(path, "r") as file:
-            for group in _qmaps(file) if name == BLEMISH else _detectors(file):
-                if isinstance(item := group.get(name), h5py.Dataset) and len(item.shape) == 2:
+            groups = map(file.get, QMAPS) if name == BLEMISH else _detectors(file)
+            for group in groups:
+                item = group.get(name) if isinstance(group, h5py.Group) else None
+                if isinstance(item, h5py.Dataset) and len(item.shape) == 2:
                     check_place(item, path, name)
                     if (size := max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize) > MOST_BYTES:
                         raise ValueError(f"{path}, {item.name} unpacks to {size / 1e9:.1f} GB")
@@ -119,7 +121,3 @@ def _detectors(file: h5py.File) -> list[h5py.Group]:
     instrument = file.get(INSTRUMENT)
     groups = [x for x in (instrument.values() if instrument is not None else ()) if isinstance(x, h5py.Group)]
     return [*groups, *(group["detectorSpecific"] for group in groups if "detectorSpecific" in group)]
-
-
-def _qmaps(file: h5py.File) -> list[h5py.Group]:
-    return [group for name in QMAPS if isinstance(group := file.get(name), h5py.Group)]

@@ -167,10 +167,7 @@ def lengthened(maps: Singles, share: float) -> Singles:
     """
     n = maps.shape[1]
     m = max(int(n * share), 2)
-    edges = np.linspace(0, n, m + 1)
-    begin, end = np.arange(n), np.arange(1, n + 1)
-    inside = np.clip(np.minimum(end, edges[1:, None]) - np.maximum(begin, edges[:-1, None]), 0, None)
-    area = (inside / inside.sum(1, keepdims=True)).astype(np.float32)
+    area = numerics.reduction_operator("area", n, m).toarray().astype(np.float32)
     small = area @ maps @ area.T
     row = np.arange(n)
     first, lag = np.minimum(row[:, None], row), np.abs(row[:, None] - row)

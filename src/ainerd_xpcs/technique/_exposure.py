@@ -10,37 +10,18 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
 from ainerd.words import number_of
-from ainerd_xpcs.numerics import (
-    LEFT_OVER,
-    Events,
-    EventScreen,
-    LeftOut,
-    MultiTau,
-    RigakuReader,
-    Screen,
-    Screened,
-    TwoTimeReducer,
-    behind,
-    disorder,
-    fit_curves,
-    g2_from_two_time,
-    no_light,
-    per_bin,
-    shifted,
-)
+from ainerd_xpcs import numerics
 from ainerd_xpcs.technique import _cycle_results, _numbers, _picture, _shear_windows
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
 from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
     SPECKLE_PIXELS,
     Judgement,
     filled,
+    has_holes,
     judge,
-    longest_gap,
     pooled_contrast,
     prepare,
     speckle_px,
@@ -86,10 +67,10 @@ class ExposureAnalysis(RunAnalysis):
         self._technique = technique
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
         partition = technique.partition
-        self._screen: Screen | None = None  # made with the first frames, for dense ones or events
+        self._screen: numerics.Screen | None = None  # made with the first frames, for dense ones or events
         flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
-        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat)
-        self._correlator = MultiTau(partition, flat)
+        self._reducer = numerics.TwoTimeReducer(partition, run.n_frames, flat=flat)
+        self._correlator = numerics.MultiTau(partition, flat)
         self._cycles = Cycles(technique.cycles, partition, run.readings, run.frame_time_s, flat)
         shear, ring = technique.shear_rate, technique.rings[len(technique.rings) // 2]
         of_shear = partition, ring, run.frame_time_s, flat
@@ -115,16 +96,16 @@ class ExposureAnalysis(RunAnalysis):
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
-    def open_events(self, path: Path, pixel_order: str) -> RigakuReader:
+    def open_events(self, path: Path, pixel_order: str) -> numerics.RigakuReader:
         """Open the files of a Rigaku detector."""
-        return RigakuReader(path, self._technique.partition, order=pixel_order)  # type: ignore[arg-type]
+        return numerics.RigakuReader(path, self._technique.partition, order=pixel_order)  # type: ignore[arg-type]
 
-    def push(self, block: NDArray[Any] | Events, first: int = 0) -> None:
+    def push(self, block: NDArray[Any] | numerics.Events, first: int = 0) -> None:
         """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
         if self._screen is None:
-            kind = EventScreen if isinstance(block, Events) else Screen
+            kind = numerics.EventScreen if isinstance(block, numerics.Events) else numerics.Screen
             self._screen = kind(self._technique.partition, self._n_frames)
-        frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
+        frames, start = (block.moved(first), None) if isinstance(block, numerics.Events) else (block, first)
         try:
             for screened in self._screen.push(frames, first=start):
                 self._correlate(screened)
@@ -136,7 +117,7 @@ class ExposureAnalysis(RunAnalysis):
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
 
-    def _correlate(self, screened: Screened) -> None:
+    def _correlate(self, screened: numerics.Screened) -> None:
         screened.to(self._reducer, self._correlator)
         self._cycles.push(screened)
         if self._shear is not None:
@@ -195,7 +176,7 @@ class ExposureAnalysis(RunAnalysis):
     def _disorder(self, mean: NDArray[Any]) -> str | None:
         """Return why the frames are not in the order in which they were taken."""
         assert self._screen is not None
-        return self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
+        return self._screen.swapped or numerics.disorder(mean) or numerics.shifted(mean, self._reducer)
 
     def _prepare(self, share: float) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
@@ -228,22 +209,22 @@ class ExposureAnalysis(RunAnalysis):
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
         maps = self._reducer.maps(partial=True)
-        whole, empty = filled(maps)
+        whole, _ = filled(maps)
         g2, by_age = self._correlator.result(), self._correlator.by_age()
         if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:
             raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         mean, no_contrast = whole.mean(0), self._screen.no_contrast
-        sparse = _few_rows(maps, left_out) if empty > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW else None
+        sparse = _few_rows(maps, left_out) if has_holes(maps) else None
         n_came = n_frames - left_out.n_missing
         if self._has_ticks and 2 * n_came < n_frames:
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
         doubt = self._screen.no_relaxation or (None if sparse else self._disorder(mean))
         doubt = doubt or (None if left_out.n_missing else self._behind())
-        n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
+        n_pixels = numerics.per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
         per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
         if not no_contrast:  # other counts have another contrast anyway
-            doubt = doubt or no_light(g2, per_frame)
+            doubt = doubt or numerics.no_light(g2, per_frame)
         fitted = fitted.with_lost(self._n_lost / n_frames)
         if no_contrast or doubt:
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
@@ -263,7 +244,7 @@ class ExposureAnalysis(RunAnalysis):
             judgement = self._judged(whole, pooled, doubt or sparse or unknown)
         denoised, denoised_summary = self._denoised(whole)
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
-        counts = per_bin(self._reducer.photons_between(edges), technique.partition)
+        counts = numerics.per_bin(self._reducer.photons_between(edges), technique.partition)
         bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
         pictures, picture_summary = self._picture.finish(bad)
         pictures |= _picture.intensities(counts, n_pixels, self._frame_time_s, edges, left_out.missing)
@@ -294,15 +275,15 @@ class ExposureAnalysis(RunAnalysis):
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
         monitor = self._technique.incident[0]
-        if not monitor or not isinstance(self._screen, Screen):  # events have numbers of their own
+        if not monitor or isinstance(self._screen, numerics.EventScreen):  # events have numbers of their own
             return None
         photons = self._reducer.photons_between(np.arange(self._reducer.n_pushed + 1)).sum(1)
-        return behind(photons, self._readings.of_frames(monitor))
+        return numerics.behind(photons, self._readings.of_frames(monitor))
 
     def _photons(self) -> NDArray[np.float64]:
         """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
         partition, pixels = self._technique.partition, self._reducer.sums.pixels[-1:]
-        counts, n_pixels = (per_bin(x, partition)[0] for x in (self._reducer.photons()[None], pixels))
+        counts, n_pixels = (numerics.per_bin(x, partition)[0] for x in (self._reducer.photons()[None], pixels))
         return np.asarray(counts / np.maximum(n_pixels, 1))
 
     def _speckle_px(self) -> float:
@@ -317,9 +298,9 @@ class ExposureAnalysis(RunAnalysis):
         if self._technique.denoiser is None:
             return {}, {}
         denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
-        g2 = g2_from_two_time(denoised)
+        g2 = numerics.g2_from_two_time(denoised)
         tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
-        fit = fit_curves(tau, g2.mean(0), left_over=LEFT_OVER)
+        fit = numerics.fit_curves(tau, g2.mean(0), left_over=numerics.LEFT_OVER)
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
         return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
 
@@ -348,7 +329,7 @@ def analysis_of(
     )
 
 
-def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:
+def _few_rows(maps: NDArray[np.float32], left_out: numerics.LeftOut) -> str:
     """Return why maps of which many rows are missing have no p-value."""
     empty = int(np.isnan(maps).all(2).any(0).sum())
     numbers = {"missing": left_out.n_missing} | {why: len(frames) for why, frames in left_out.frames.items()}
@@ -357,7 +338,7 @@ def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:
     return text + (f"; left out are frames: {why}" if why else "")
 
 
-def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
+def _left_out_table(left_out: numerics.LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
     """Return a table of pixels (flat index) and frames (number from 0) that are left out, with reasons.
 
     Consecutive pixels or frames with the same reason have one row, with their number `n`.

@@ -30,15 +30,7 @@ from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._maps import MapFile
-from ainerd_xpcs.technique._verdict import (
-    MOST_IN_A_ROW,
-    MOST_MISSING,
-    filled,
-    judge,
-    longest_gap,
-    opposite,
-    pooled_contrast,
-)
+from ainerd_xpcs.technique._verdict import filled, has_holes, judge, opposite_pairs, pooled_contrast
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -92,7 +84,7 @@ def analyse(
         raise ValueError(f"{file.path}: no row of its maps holds a photon")
     whole, missing = filled(maps)
     doubt = None
-    if missing > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW:
+    if has_holes(maps):
         doubt = f"{100 * missing:.0f} % of the rows of a map hold no valid frame with a photon"
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
@@ -162,7 +154,7 @@ class Noises:
         for ring in technique.rings:
             noise, reason = None, None
             try:
-                pairs = [] if ring.phi_deg is None else opposite(ring.phi_deg)
+                pairs = [] if ring.phi_deg is None else opposite_pairs(ring.phi_deg)
                 pixels = float(ring.pixels.mean()) if has_pixels else np.nan
                 noise = MapNoise.of([neighbours[k] for k in ring.bins], small[ring.bins], pairs, pixels)
             except ValueError as error:
@@ -204,7 +196,7 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> _numbers.Nu
     whole, of_ring = curves, np.empty(len(rings), dtype=np.int64)
     for k, ring in enumerate(rings):
         of_ring[k] = ring.bins[0] if len(ring.bins) == 1 else len(whole.g2)
-        whole = whole if len(ring.bins) == 1 else _with_mean(whole, ring, file.partition)
+        whole = whole if len(ring.bins) == 1 else _with_mean(whole, ring)
     why = np.full(len(whole.g2), "", dtype=object)
     for ring, own, reason in zip(rings, of_ring, reasons, strict=True):
         why[ring.bins] = why[own] = reason
@@ -235,12 +227,10 @@ def _of_diagonals(file: MapFile, noises: Noises) -> Curves:
     )  # fmt: skip
 
 
-def _with_mean(curves: Curves, ring: Ring, partition: Partition) -> Curves:
+def _with_mean(curves: Curves, ring: Ring) -> Curves:
     """Return curves with the mean of the bins of a ring as another one."""
-    bins, across = ring.bins, _numbers.opposite(partition, ring)[ring.bins]
-    place = {int(k): i for i, k in enumerate(bins)}
+    bins, facing = ring.bins, _numbers.across(ring)
     weight = np.where(np.isfinite(curves.n_pixels[bins]), curves.n_pixels[bins], ring.pixels)
-    facing = np.array([place.get(int(k), -1) for k in across])
     g2, error, twice = mean_over_bins(curves.tau_s, curves.g2[bins], curves.error[bins], weight, facing)
     counts = float(np.average(curves.mean_counts[bins], weights=weight))
     more = {"g2": g2, "error": error, "q": ring.q, "phi": np.nan, "numbers": 0, "mean_counts": counts}

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
-from ainerd_xpcs.technique._curves import bins_of, labels_of, mean_counts, read_curves
+from ainerd_xpcs.technique._curves import bins_of, has_curves, labels_of, mean_counts, read_curves
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._fields import opened
 from ainerd_xpcs.technique._map_layouts import began, npy_maps, stored_maps
@@ -170,7 +170,10 @@ class MapFile:
             return None
         try:
             curves = read_curves(self.path)
-        except ValueError:  # it holds none, or they cannot be used
+        except ValueError as error:
+            if has_curves(self.path):
+                reason = str(error).removeprefix(f"{self.path}: ")
+                logger.warning("%s: its g2 is not used: %s", self.path, reason)
             return None
         return curves.only(self._rows) if curves.partition is not None and (curves.error > 0).any() else None
 
@@ -234,15 +237,14 @@ def _with_baseline(c2: Map, baseline: int, what: str) -> Map:
     n = len(c2)
     near = float(np.nanmean([*c2.diagonal(1), *c2.diagonal(2)]))
     far = float(np.nanmean(c2[np.tri(n, k=-(n // 2), dtype=bool)]))  # the map is symmetric
-    if baseline == 0 and not LOWEST <= far <= HIGHEST:
-        c2 = c2 + np.float32(1)
-        near, far = near + 1, far + 1
-    elif baseline == 1 and far < LOWEST and far < near / 2 and LOWEST <= far + 1:
-        logger.warning("%s has the level %.3g at long lags: it is taken as C2 - 1", what, far)
-        c2 = c2 + np.float32(1)
-        near, far = near + 1, far + 1
-    elif baseline == 0:
+    is_less = far < LOWEST and far < near / 2 and LOWEST <= far + 1
+    if baseline == 0 and LOWEST <= far <= HIGHEST:
         raise ValueError(f"{what} has the level {far:.3g} at long lags, and the file states that it is C2 - 1")
+    if baseline == 1 and is_less:
+        logger.warning("%s has the level %.3g at long lags: it is taken as C2 - 1", what, far)
+    if baseline == 0 or baseline == 1 and is_less:
+        c2 = c2 + np.float32(1)
+        near, far = near + 1, far + 1
     if not (LOWEST <= far <= HIGHEST and near <= HIGHEST):
         raise ValueError(
             f"{what} is {near:.3g} at short lags and {far:.3g} at long ones: C2 of normalised intensities is 1 to 2, "

@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs import numerics
-from ainerd_xpcs.numerics import (
-    G2,
-    LOG_TAU_KNOWN,
-    RELAXATION_COLUMNS,
-    RELAXATION_TEXTS,
-    G2ByAge,
-    Partition,
-    PowerFit,
-    Relaxation,
-)
+from ainerd_xpcs.numerics import G2, G2ByAge, Partition
 from ainerd_xpcs.technique._features import Ring
 
 # Fields of `FlowFit`: names in results, and units.
@@ -39,12 +30,16 @@ FLOW = {
 AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
 
 
+def lit_weights(ring: Ring, g2: G2) -> NDArray[np.float64]:
+    """Return the weights of the bins of a ring in means over those with light, (n,); 0 of a dark bin."""
+    weight = np.where(np.isfinite(g2.contrast0[ring.bins]), ring.weights, 0)
+    return np.asarray(weight / max(weight.sum(), 1e-300))
+
+
 def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
     """Return the contrast within a frame of a ring, with its standard error: the mean of the bins with light."""
-    value, error = g2.contrast0[ring.bins], np.nan_to_num(g2.contrast0_err[ring.bins])
-    weight = np.where(np.isfinite(value), ring.weights, 0)
-    weight /= max(weight.sum(), 1e-300)
-    return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * error))
+    weight, value, error = lit_weights(ring, g2), g2.contrast0[ring.bins], g2.contrast0_err[ring.bins]
+    return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * np.nan_to_num(error)))
 
 
 def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
@@ -80,7 +75,11 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
 VERSIONS = {"c2": 2, "g2": 4, "relaxation": 8, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
-FORMULAS = {"relaxation": Relaxation.formula, "flow": numerics.FlowFit.formula, "ageing": numerics.AgeingFit.formula}
+FORMULAS = {
+    "relaxation": numerics.Relaxation.formula,
+    "flow": numerics.FlowFit.formula,
+    "ageing": numerics.AgeingFit.formula,
+}
 # Fields of `Relaxation` that have other names in results, without the endings.
 RENAMED = {
     "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
@@ -95,13 +94,13 @@ def _name(field: str) -> str:
     return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
 
 
-NAMES = {field: _name(field) for field in RELAXATION_COLUMNS}
-TEXTS = {NAMES[field] for field in RELAXATION_TEXTS}
+NAMES = {field: _name(field) for field in numerics.RELAXATION_COLUMNS}
+TEXTS = {NAMES[field] for field in numerics.RELAXATION_TEXTS}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
 OF_TAU = [
     NAMES[field]
-    for field in RELAXATION_COLUMNS
+    for field in numerics.RELAXATION_COLUMNS
     if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
     and not field.startswith(("tau_above", "tau_below", "tau_half", "tau_e2"))
 ]
@@ -159,7 +158,7 @@ class Numbers(NamedTuple):
         if share <= 0:
             return self
         summary, rings, bins = (_widened(table, share) for table in (self.summary, self.rings, self.bins))
-        return self._replace(summary={name: _plain(x) for name, x in summary.items()}, rings=rings, bins=bins)
+        return self._replace(summary={name: plain(x) for name, x in summary.items()}, rings=rings, bins=bins)
 
     def without_contrast(self) -> Self:
         """Return the numbers without contrasts, which need counts of photons."""
@@ -218,22 +217,22 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
 def of_run(rings: Sequence[Ring], together: dict[str, NDArray[Any]]) -> dict[str, float | str | None]:
     """Return the numbers of a run from those of its rings: of the middle ring, and the power law of tau over q."""
     middle = len(rings) // 2
-    summary = {name: _plain(values[middle]) for name, values in together.items()}
+    summary = {name: plain(values[middle]) for name, values in together.items()}
     if len(rings) > 1:
         summary["q"] = rings[middle].q
         law = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
-        summary |= of_law(PowerFit(n=2, reason=ONLY_TWO) if law.n == 2 else law)
+        summary |= of_law(numerics.PowerFit(n=2, reason=ONLY_TWO) if law.n == 2 else law)
     return summary
 
 
-def named(fit: Relaxation) -> dict[str, NDArray[Any]]:
+def named(fit: numerics.Relaxation) -> dict[str, NDArray[Any]]:
     """Return the columns of fits by their names in results."""
     return {name: getattr(fit, field) for field, name in NAMES.items()}
 
 
-def of_law(fit: PowerFit) -> dict[str, float | str | None]:
+def of_law(fit: numerics.PowerFit) -> dict[str, float | str | None]:
     """Return the numbers of a power law by their names in results, None where unknown."""
-    return {name: _plain(getattr(fit, field)) for field, name in LAW.items()}
+    return {name: plain(getattr(fit, field)) for field, name in LAW.items()}
 
 
 def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -244,13 +243,21 @@ def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> 
 
 def opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
     """Return the opposite bin of its ring for each bin, (n_roi,); -1 for a bin without one."""
-    phi, out = partition.phi[ring.bins], np.full(partition.n_roi, -1)
-    if len(ring.bins) > 1 and np.isfinite(phi).all():
-        away = np.abs((phi[:, None] - phi + 360) % 360 - 180)
-        nearest = away.argmin(1)
-        near = away.min(1) < narrowest(phi) / 2
-        out[ring.bins[near]] = ring.bins[nearest[near]]
+    out, there = np.full(partition.n_roi, -1), across(ring)
+    out[ring.bins] = np.where(there < 0, -1, ring.bins[there])
     return out
+
+
+def across(ring: Ring) -> NDArray[np.int64]:
+    """Return the place in the ring of the opposite bin of each of its bins, (n,); -1 for a bin without one."""
+    phi = ring.phi_deg
+    return np.full(len(ring.bins), -1) if phi is None else other_side(phi, narrowest(phi) / 2)
+
+
+def other_side(phi_deg: NDArray[np.float64], within: float) -> NDArray[np.int64]:
+    """Return for each bin at `phi_deg`, (n,), that on the other side of the beam; -1 if none is `within` degrees."""
+    away = np.abs((phi_deg[:, None] - phi_deg + 360) % 360 - 180)
+    return np.where(away.min(1) < within, away.argmin(1), -1)
 
 
 def narrowest(phi: NDArray[np.float64]) -> float:
@@ -273,8 +280,8 @@ def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
     for name in ("tau_s", "tau2_s", "tau_s_or", "tau_half_s", "tau_e2_s"):
         out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
     two = np.char.startswith(out["g2_model"].astype(str), "two")  # gaps change the shape of g2 as a second decay does
-    lost = two | (out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"])
-    slow = lost | (out["tau2_s_err"] > LOG_TAU_KNOWN * out["tau2_s"])
+    lost = two | (out["tau_s_err"] > numerics.LOG_TAU_KNOWN * out["tau_s"])
+    slow = lost | (out["tau2_s_err"] > numerics.LOG_TAU_KNOWN * out["tau2_s"])
     for name in OF_TAU:
         out[name] = np.where(slow if name.startswith(("tau2", "kww_exponent2")) else lost, np.nan, out[name])
     out["no_tau"] = np.where(two, LIKE_GAPS, np.where(lost, TOO_MANY_LOST, out["no_tau"]))
@@ -287,7 +294,7 @@ def _known(value: NDArray[np.float64], error: NDArray[np.float64]) -> dict[str, 
     return {"contrast0": np.where(known, value, np.nan), "contrast0_err": np.where(known, error, np.nan)}
 
 
-def _plain(value: Any) -> float | str | None:
+def plain(value: Any) -> Any:
     """Return a number or text for the summary; None if it is unknown."""
     if isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "U":
         return str(value) or None

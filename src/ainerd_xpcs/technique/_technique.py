@@ -57,7 +57,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-CYCLES, SHEAR_RATE = 4, 3  # versions of the numbers of cycles, and of steady shear
+CYCLES, SHEAR_RATE = 5, 3  # versions of the numbers of cycles, and of steady shear
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
@@ -141,8 +141,9 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
-        self._is_session = False
+        self.is_session = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -161,7 +162,7 @@ class RheoXPCS(Technique):
             raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
         factor = None if flat is None or flat.is_applied else flat.factor
         technique = cls(partition, *models, flat=factor, **options)
-        technique._bins = bins
+        technique._bins, technique._options = bins, options
         if flat is not None:
             technique.flat_field = flat.name
         return technique
@@ -242,17 +243,12 @@ class RheoXPCS(Technique):
         key = qmap.name, stat.st_mtime_ns, stat.st_size
         if (known := self._of_qmaps.get(key)) is not None:
             return known
-        monitor, transmission = self.incident
-        options = {
-            "contrast": self.contrast, "alpha": self.alpha, "monitor": monitor, "transmission": transmission,
-            "denoiser": self.denoiser, "cycles": self.cycles, "shear_rate": self.shear_rate,
-        }  # fmt: skip
         try:
             bins = self._bins.model_copy(update={"file": qmap})
-            other = self._of_bins(bins, self.encoder, self.bank, **options)
+            other = self._of_bins(bins, self.encoder, self.bank, **self._options)
         except ValueError as error:
             raise AnalysisError(f"it names the q map {qmap.name}, which cannot be used: {error}") from None
-        other.bins_of = qmap.name
+        other.bins_of, other.is_session = qmap.name, self.is_session
         while len(self._of_qmaps) >= MOST_QMAPS:
             del self._of_qmaps[next(iter(self._of_qmaps))]
         self._of_qmaps[key] = other
@@ -286,7 +282,7 @@ class RheoXPCS(Technique):
 
         Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
-        self._is_session = True
+        self.is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
@@ -358,5 +354,5 @@ class RheoXPCS(Technique):
 
     def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
         """Calibrate for the later runs of a session of several runs, so that they need not wait for it."""
-        if self._is_session:
+        if self.is_session:
             calibrate_ahead(self.bank, self.encoder, several)

@@ -11,6 +11,7 @@ from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.technique._bank import BASELINE
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._features import Ring, features, sectors_of
+from ainerd_xpcs.technique._numbers import other_side
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -211,7 +212,7 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     Opposite bins see the same dynamics, so their levels at the longest lags differ by noise, which is known, or by the
     instrument. `maps` are (n, 64, 64), of bins at `phi_deg` (n,); zero with fewer than three pairs.
     """
-    pairs = opposite(phi_deg)
+    pairs = opposite_pairs(phi_deg)
     if len(pairs) < 3:
         return 0.0
     i = np.arange(SIZE)
@@ -227,10 +228,9 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     return float(np.sqrt(max(excess, 0) / 2))
 
 
-def opposite(phi_deg: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Return the pairs of bins on opposite sides of the beam, of bins at `phi_deg` (n,)."""
-    away = np.abs((phi_deg[:, None] - phi_deg + 360) % 360 - 180)
-    return [(int(i), int(j)) for i, j in zip(*np.nonzero(away < 1), strict=True) if i < j]
+def opposite_pairs(phi_deg: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return the pairs of bins on opposite sides of the beam, to a degree, of bins at `phi_deg` (n,)."""
+    return [(i, j) for i, j in enumerate(other_side(phi_deg, 1.0).tolist()) if i < j]
 
 
 def speckle_px(rows: Singles, shape: tuple[int, int], pixels: NDArray[np.int64], roi: NDArray[np.int64]) -> float:
@@ -403,11 +403,11 @@ def filled(maps: Singles) -> tuple[Singles, float]:
     return out, float(missing.mean(1).max())
 
 
-def longest_gap(maps: Singles) -> float:
-    """Return the largest share of rows in a row without a valid frame, in any of the maps (n_roi, n, n)."""
+def has_holes(maps: Singles) -> bool:
+    """Return whether maps (n_roi, n, n) have too many rows without a valid frame for a p-value."""
     missing = np.asarray(np.isnan(maps).all(2))
     length = longest = np.zeros(len(maps), int)
     for row in missing.T:
         length = (length + 1) * row
         longest = np.maximum(longest, length)
-    return float(longest.max() / maps.shape[1])
+    return bool(missing.mean(1).max() > MOST_MISSING or longest.max() / maps.shape[1] > MOST_IN_A_ROW)

@@ -125,6 +125,7 @@ def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
         offset = clock_offset(c2, nominal)
         assert offset.cycles == pytest.approx(put_in, abs=0.02)
         pulls.append((offset.cycles - put_in) / np.hypot(offset.error, 0.01 / np.sqrt(96)))
+        assert clock_offset(np.append(c2, np.full((1, 96, 96), np.nan), axis=0), nominal) == offset  # a dark bin
     assert np.abs(pulls).max() < 3.5
 
 

@@ -184,7 +184,9 @@ def maps_of_training(mu, n=96, noise=0.004, seed=0):
 
 @pytest.mark.parametrize("mu", [0.3, 0.6])
 def test_training_is_measured(mu):
-    training = fit_training(maps_of_training(mu))
+    maps = maps_of_training(mu)
+    training, dark = fit_training(maps), fit_training(np.append(maps, np.full_like(maps[:1], np.nan), axis=0))
+    assert (dark.ageing_exponent_err, dark.ageing_p) == (training.ageing_exponent_err, training.ageing_p)
     assert training.ageing_exponent == pytest.approx(mu, abs=0.06)
     first, later = training.tau[np.isfinite(training.tau)][[0, -1]]
     assert later > 1.5 * first

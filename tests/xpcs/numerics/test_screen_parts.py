@@ -9,6 +9,7 @@ from scipy.stats import poisson, ttest_1samp
 from ainerd_xpcs.numerics import Events, Partition
 from ainerd_xpcs.numerics._counts import add_block, is_summed
 from ainerd_xpcs.numerics._screen_between import NeighbourScreen, _compare, _compare_events
+from ainerd_xpcs.numerics._screen_faults import Windows
 from ainerd_xpcs.numerics._screen_pixels import _fit, _highest, _median, _quadratics
 
 RING = Partition.from_roi_map(1 + np.arange(4).repeat(300).reshape(40, 30))
@@ -102,14 +103,15 @@ def test_swapped_frames_are_reported_at_six_standard_errors():
 
 
 def test_windows_are_joined_two_by_two_when_there_is_no_room():
-    screen, rng = NeighbourScreen(RING), np.random.default_rng(4)
-    added = rng.poisson(3.0, (41, len(RING.pixels))).astype(np.float32)
+    windows, rng = Windows(16, 30), np.random.default_rng(4)
+    added = rng.poisson(3.0, (41, 30)).astype(float)
     for n, counts in enumerate(added, 1):
-        screen.add_counts(counts)
+        row = windows.newest()
+        row += counts
         each = 1 if n <= 16 else 2 if n <= 32 else 4
-        assert screen._at == (n - 1) // each
-        for k in range(screen._at + 1):
-            assert np.array_equal(screen._windows[k], added[each * k : min(each * (k + 1), n)].sum(0))
+        assert len(windows.sums) == (n - 1) // each + 1
+        for k, total in enumerate(windows.sums):
+            assert np.array_equal(total, added[each * k : min(each * (k + 1), n)].sum(0))
 
 
 def test_a_pixel_varies_far_more_than_the_others_of_its_bin():

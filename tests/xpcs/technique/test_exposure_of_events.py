@@ -32,9 +32,20 @@ def frames():
     return np.array(out, np.uint16)
 
 
-def result(technique, frames, as_events, size=500, first=0, n_frames=None):
+class OfEach:
+    """Readings of a monitor at each frame."""
+
+    def of_frames(self, key):
+        return np.ones(3000)
+
+    def series(self, key):
+        return np.empty((2, 0))
+
+
+def result(technique, frames, as_events, size=500, first=0, n_frames=None, **about):
     shape = technique.partition.shape
-    run = RunInfo(raw_uid="a", n_frames=n_frames or len(frames), frame_shape=shape, frame_time_s=FRAME_TIME_S)
+    n_frames = n_frames or len(frames)
+    run = RunInfo(raw_uid="a", n_frames=n_frames, frame_shape=shape, frame_time_s=FRAME_TIME_S, **about)
     exposure = technique.begin(run)
     for a in range(0, len(frames), size):
         some = frames[a : a + size]
@@ -43,6 +54,15 @@ def result(technique, frames, as_events, size=500, first=0, n_frames=None):
             if (number + 1) % exposure.every == 0:
                 exposure.whole(frames[number], number)
     return exposure.finish()
+
+
+def test_events_are_not_compared_with_the_monitor_frame_by_frame(technique, frames, monkeypatch):
+    """They have numbers of their own, and a run has too many frames for a sum of each."""
+    compared = []
+    monkeypatch.setattr("ainerd_xpcs.numerics.behind", lambda *sums: compared.append(sums))
+    subject = RheoXPCS(technique.partition, technique.encoder, technique.bank, monitor="i0")
+    assert result(subject, frames, True, readings=OfEach()).summary["incident"] == 1.0
+    assert not compared
 
 
 def test_the_result_is_that_of_dense_frames(technique, frames):

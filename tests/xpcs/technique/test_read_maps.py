@@ -276,3 +276,15 @@ def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monk
     np.testing.assert_allclose(file.partition.q, Q)
     np.testing.assert_array_equal(file.partition.roi_map, MAP)
     assert file.row_s == pytest.approx(FRAME_S) and not (tmp_path / "out.h5.part").exists()
+
+
+@pytest.mark.parametrize("averaged", [1, 2])
+def test_g2_that_cannot_be_used_is_named(maps, tmp_path, caplog, averaged):
+    """A file of 8-ID does not say whether its lags count frames or means of some."""
+    path = write(tmp_path / "a.h5", map_files.old_8id, maps)
+    with h5py.File(path, "a") as file:
+        file["exchange/tau"], file["exchange/norm-0-g2"] = np.arange(1, 20), np.ones((19, 4))
+        file["exchange/norm-0-stderr"], file["xpcs/avg_frames"] = np.full((19, 4), 0.01), averaged
+    with MapFile(path) as file:
+        assert (file.curves is None) is (averaged > 1)
+    assert ("its g2 is not used: xpcs/avg_frames is not 1" in caplog.text) is (averaged > 1)
