@@ -14,6 +14,7 @@ from ophyd.sim import det
 from ainerd.documents import checked
 from ainerd.runs import Journal, RawWriter, write_run
 from ainerd.server import open_catalog
+from tests.journals import left_in
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,7 @@ def test_a_document_is_the_same_in_the_journal_and_in_tiled(tmp_path):
     for document in documents_of([{"x": np.float32(0.5), "image": np.eye(2), "file": tmp_path}]):
         journal(*document)
     journal.close()
-    ((path, documents),) = Journal(tmp_path).left()
+    ((path, documents),) = left_in(tmp_path)
     assert documents[2][1]["data"] == {"x": 0.5, "image": [[1.0, 0.0], [0.0, 1.0]], "file": str(tmp_path)}
     assert len(path.read_text().splitlines()) == 4 and all(map(json.loads, path.read_text().splitlines()))
     with pytest.raises(ValueError, match="event document"):
