@@ -196,3 +196,19 @@ def test_a_configuration_without_data_keys_is_written(raw):
     write_run(raw, documents)
     stream = raw[documents[0][1]["uid"]]["primary"]
     assert stream.metadata["configuration"]["det"]["data"] == {"gain": 2.0} and stream["x"].read().tolist() == [1.0]
+
+
+def test_a_descriptor_may_lack_any_number_of_sources(raw):
+    keys = {f"x{i}": {"dtype": "number", "shape": []} for i in range(201)}
+    documents = list(documents_of([dict.fromkeys(keys, 1.0)], keys))
+    write_run(raw, documents)
+    table = raw[documents[0][1]["uid"]]["primary"].base["internal"].read()
+    assert table["x0"].tolist() == table["x200"].tolist() == [1.0]
+
+
+def test_a_descriptor_that_comes_again_for_another_stream_costs_no_reading(raw):
+    documents = list(documents_of([{"x": 1.0}]))
+    documents[1][1]["data_keys"] = {}
+    documents.insert(2, ("descriptor", documents[1][1] | {"name": "other"}))
+    write_run(raw, documents)
+    assert raw[documents[0][1]["uid"]]["primary"]["x"].read().tolist() == [1.0]
