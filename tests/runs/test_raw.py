@@ -122,6 +122,17 @@ def test_runs_of_a_killed_session_are_read_one_at_a_time(raw, run, tmp_path, mon
     assert steps == ["read", "written"] * 3
 
 
+def test_runs_in_a_folder_that_cannot_be_listed_now_are_written_later(raw, run, tmp_path, monkeypatch, caplog):
+    path, left, is_stale = keep(tmp_path, run), Journal.left, [True]
+    monkeypatch.setattr(_raw, "SOONEST_S", 0.0)
+    monkeypatch.setattr(Journal, "left", lambda self: os.read(-1, 1) if is_stale and is_stale.pop() else left(self))
+    writer = RawWriter(raw, tmp_path, lambda: True).attach(RunEngine({}, context_managers=[]))
+    until(lambda: not path.exists())
+    writer.detach()
+    writer.close()
+    assert run[0][1]["uid"] in raw and "cannot be listed now" in caplog.text
+
+
 def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
     keep(tmp_path, run)
     writer = RawWriter(raw, tmp_path, lambda: True)

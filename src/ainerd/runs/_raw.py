@@ -71,7 +71,6 @@ class RawWriter:
         self._disk: Jobs | None = None
         self._last: dict[Jobs, Future[None]] = {}  # last job of each thread that writes to Tiled
         self._attempts: list[Future[None]] = []  # in progress, to write the runs again that Tiled does not have
-        self._is_full = False  # whether a document of this run found no room in a queue
         self._due, self._pause_s = math.inf, SOONEST_S  # when to try the kept runs again, and the pause after that
         self._hopeless: set[Path] = set()  # runs that cannot be written in this session
         self._n_agents = 0  # that use this writer
@@ -88,7 +87,6 @@ class RawWriter:
                 wait([taken], DISK_S)
         for uid in self._routes.of(name, doc):
             if name == "start":
-                self._is_full = False
                 self._live[uid] = _LiveRun(self._raw, uid, self._answers, self._thread())
             if (live := self._live.get(uid)) is not None:
                 if self._has_room(live.jobs):
@@ -112,10 +110,9 @@ class RawWriter:
         """Return whether a queue takes a document; if not, the runs in progress are written again later."""
         if jobs.backlog < MOST_WAITING:
             return True
-        if not self._is_full:
-            logger.error("%d documents wait for the disk or for Tiled: it gets no more of them", MOST_WAITING)
-        self._is_full = True
         for run in self._live.values():
+            if run.problem is None:
+                logger.error("raw run %s: %d documents wait for the disk or for Tiled", run.uid, MOST_WAITING)
             run.problem = "a document found no room in the queue"
         return False
 
@@ -214,7 +211,7 @@ class RawWriter:
                 waiting = [*self.journal.left(), *self.kept()]
             except OSError as error:
                 logger.error("the raw runs on disk cannot be listed now: %s", error)
-                return
+                waiting, is_done = [], False
             for path in waiting:
                 if path in self._hopeless:
                     continue
