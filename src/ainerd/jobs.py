@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +39,15 @@ def in_background(name: str, job: Callable[[], T]) -> "Future[T]":
     2
     """
     done: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            done.set_result(job())
-        except BaseException as error:  # who waits for the future raises it
-            done.set_exception(error)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
+    threading.Thread(target=_do, args=(job, done), name=name, daemon=True).start()
     return done
+
+
+def _do(job: Callable[[], T], done: "Future[T]") -> None:
+    try:
+        done.set_result(job())
+    except BaseException as error:  # who waits for the future raises it
+        done.set_exception(error)
 
 
 class Jobs:
@@ -86,14 +86,12 @@ class Jobs:
         """
         if not self.is_alive or threading.get_ident() == self._ident:
             return job()
-        asked = self._put(0, partial(_tried, job))
-        while not wait([asked], LOOK_S).done:
+        done: Future[T] = Future()
+        self._put(0, partial(_do, job, done))
+        while not wait([done], LOOK_S).done:
             if not self.is_alive:  # it has ended meanwhile
                 return job()
-        result, error = asked.result()
-        if error is not None:
-            raise error
-        return cast(T, result)
+        return done.result()
 
     def when_idle(self, job: Job | None) -> None:
         """Do this job, too, again and again while no other job waits; after None do no such job any more."""
@@ -156,13 +154,6 @@ class Jobs:
         except queue.Empty:
             jobs, self._idles_at = self._idle, time.monotonic() + self._idle_s
             return lambda: [job() for job in jobs], Future()
-
-
-def _tried(job: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
-    try:
-        return job(), None
-    except BaseException as error:  # the one who asked raises it
-        return None, error
 
 
 def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:

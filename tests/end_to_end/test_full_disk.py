@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from ainerd.agent import Disks
-from ainerd.runs import Journal
 from tests.end_to_end.sessions import Session
+from tests.journals import left_in
 from tests.waiting import until
 
 SIZE_MB, LEAST_MB = 160, 40
@@ -164,7 +164,7 @@ def test_a_session_killed_while_the_disk_is_full_loses_no_run(tmp_path):
     mount(small, "size=8m")
     try:
         subprocess.run([sys.executable, "-c", KILLED, small], check=True)
-        left = {docs[0][1]["uid"]: [name for name, _ in docs] for _, docs in Journal(small / "journal").left()}
+        left = {docs[0][1]["uid"]: [name for name, _ in docs] for _, docs in left_in(small / "journal")}
         assert left == dict.fromkeys("abcd", ["start", "descriptor", "stop"])
         (small / "filler").unlink()
         assert {path.suffix for path in small.glob("journal/*/*")} == {".jsonl", ""}  # no spare file, the lock

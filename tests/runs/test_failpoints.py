@@ -9,6 +9,7 @@ import pytest
 from ainerd.results import ResultStore
 from ainerd.runs import Journal, RecordedKeys, Spool
 from ainerd.server import open_catalog
+from tests.journals import left_in
 from tests.killed import killed
 
 SLOW_S = 60.0
@@ -78,7 +79,7 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
             owner = {"analysis": toy().analysis, "campaign": campaign}[owner]
         killed_at(work, owner, name, before)
         worker = worker_of(catalogue(), folder)
-        ((_, left),) = Journal(folder).left()
+        ((_, left),) = left_in(folder)
         for document in left:
             worker(*document)
         assert worker.jobs.drain(SLOW_S)

@@ -14,6 +14,7 @@ from ophyd.sim import det
 from ainerd.documents import checked
 from ainerd.runs import Journal, RawWriter, write_run
 from ainerd.server import open_catalog
+from tests.journals import left_in
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,7 @@ def test_a_document_is_the_same_in_the_journal_and_in_tiled(tmp_path):
     for document in documents_of([{"x": np.float32(0.5), "image": np.eye(2), "file": tmp_path}]):
         journal(*document)
     journal.close()
-    ((path, documents),) = Journal(tmp_path).left()
+    ((path, documents),) = left_in(tmp_path)
     assert documents[2][1]["data"] == {"x": 0.5, "image": [[1.0, 0.0], [0.0, 1.0]], "file": str(tmp_path)}
     assert len(path.read_text().splitlines()) == 4 and all(map(json.loads, path.read_text().splitlines()))
     with pytest.raises(ValueError, match="event document"):
@@ -195,3 +196,19 @@ def test_a_configuration_without_data_keys_is_written(raw):
     write_run(raw, documents)
     stream = raw[documents[0][1]["uid"]]["primary"]
     assert stream.metadata["configuration"]["det"]["data"] == {"gain": 2.0} and stream["x"].read().tolist() == [1.0]
+
+
+def test_a_descriptor_may_lack_any_number_of_sources(raw):
+    keys = {f"x{i}": {"dtype": "number", "shape": []} for i in range(201)}
+    documents = list(documents_of([dict.fromkeys(keys, 1.0)], keys))
+    write_run(raw, documents)
+    table = raw[documents[0][1]["uid"]]["primary"].base["internal"].read()
+    assert table["x0"].tolist() == table["x200"].tolist() == [1.0]
+
+
+def test_a_descriptor_that_comes_again_for_another_stream_costs_no_reading(raw):
+    documents = list(documents_of([{"x": 1.0}]))
+    documents[1][1]["data_keys"] = {}
+    documents.insert(2, ("descriptor", documents[1][1] | {"name": "other"}))
+    write_run(raw, documents)
+    assert raw[documents[0][1]["uid"]]["primary"]["x"].read().tolist() == [1.0]

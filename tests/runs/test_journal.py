@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from ainerd.documents import file_documents
-from ainerd.runs import Journal, Kept
+from ainerd.runs import Journal, Kept, RawWriter
+from tests.journals import left_in
 
 START = {"uid": "a", "time": 1.0}
 DESCRIPTOR = {"uid": "d", "run_start": "a", "time": 1.0, "name": "primary", "data_keys": {}, "object_keys": {}}
@@ -50,9 +51,9 @@ def test_a_run_is_left_when_its_session_has_died(tmp_path):
     journal = Journal(tmp_path)
     for document in (("start", START), ("descriptor", DESCRIPTOR)):
         journal(*document)
-    assert list(Journal(tmp_path).left()) == []  # its session is alive
+    assert Journal(tmp_path).left() == []  # its session is alive
     journal.close()
-    ((path, documents),) = Journal(tmp_path).left()
+    ((path, documents),) = left_in(tmp_path)
     assert [name for name, _ in documents] == ["start", "descriptor", "stop"] and path.parent.parent == tmp_path
     stop = documents[-1][1]
     assert (stop["run_start"], stop["exit_status"], stop["reason"]) == ("a", "abort", "the session was killed")
@@ -60,11 +61,11 @@ def test_a_run_is_left_when_its_session_has_died(tmp_path):
 
 def test_a_killed_session_leaves_whole_documents(tmp_path):
     killed(tmp_path, ("start", START), ("descriptor", DESCRIPTOR), ("event", EVENT), ("stop", STOP))
-    ((path, documents),) = Journal(tmp_path).left()
+    ((path, documents),) = left_in(tmp_path)
     assert documents == [("start", START), ("descriptor", DESCRIPTOR), ("event", EVENT), ("stop", STOP)]
     text = path.read_text()
     path.write_text(text[: len(text) - 30])  # it was killed in the middle of a line
-    ((_, documents),) = Journal(tmp_path).left()
+    ((_, documents),) = left_in(tmp_path)
     assert [name for name, _ in documents] == ["start", "descriptor", "event", "stop"] and documents[-1][1] != STOP
 
 
@@ -75,7 +76,7 @@ def test_the_file_of_a_run_that_tiled_has_is_deleted(tmp_path):
     journal.done("a")
     journal.done("b")  # never came
     journal.close()
-    assert list(Journal(tmp_path).left()) == [] and list(tmp_path.iterdir()) == []
+    assert Journal(tmp_path).left() == [] and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.fault(
@@ -85,7 +86,7 @@ def test_the_file_of_a_run_that_tiled_has_is_deleted(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", '{"name": "start", "d', '{"name": "stop", "doc": {}}\n', "[" * 100_000 + "\n", None]
 )
-def test_a_journal_without_the_beginning_of_a_run_is_set_aside(tmp_path, caplog, text):
+def test_a_journal_without_the_beginning_of_a_run_is_set_aside(tmp_path, caplog, monkeypatch, text):
     journal = Journal(tmp_path / "journal")
     for uid, began in (("a", 2.0), ("b", 3.0), ("c", 1.0)):
         journal("start", START | {"uid": uid, "time": began})
@@ -96,14 +97,14 @@ def test_a_journal_without_the_beginning_of_a_run_is_set_aside(tmp_path, caplog,
         cut.mkdir()
     else:
         cut.write_text(text)  # empty: the session was killed before it wrote a line
-    left = list(Journal(tmp_path / "journal").left())
-    assert [documents[0][1]["uid"] for _, documents in left] == ["c", "b"] and not cut.exists()
+    written = []
+    monkeypatch.setattr("ainerd.runs._raw.write_run", lambda raw, documents: written.append(documents[0][1]["uid"]))
+    RawWriter(None, tmp_path, lambda: True).make_up()
+    assert written == ["c", "b"] and not cut.exists()
     aside = list(tmp_path.glob("*.unreadable"))
     assert [path.stem for path in aside] == ([] if text == "" else [cut.stem])
     assert text == "" or f"set aside as {aside[0]}" in caplog.text
-    for path, _ in left:
-        path.unlink()
-    assert not list(Journal(tmp_path / "journal").left()) and not list((tmp_path / "journal").iterdir())
+    assert not Journal(tmp_path / "journal").left() and not list((tmp_path / "journal").iterdir())
 
 
 def test_a_run_with_a_damaged_line_is_set_aside_after_it_is_in_tiled(tmp_path, caplog):
@@ -134,9 +135,9 @@ def test_runs_that_wait_for_tiled_hold_no_file_open(tmp_path):
         journal("stop", STOP | {"uid": f"stop {i}", "run_start": f"run {i}"})
         numbers.append(len(open_files(tmp_path)))
     assert len(set(numbers)) == 1 and len(list(tmp_path.glob("*/*.jsonl"))) == 30
-    assert list(Journal(tmp_path).left()) == []  # its session is alive
+    assert Journal(tmp_path).left() == []  # its session is alive
     journal.close()
-    assert [documents[0][1]["uid"] for _, documents in Journal(tmp_path).left()] == [f"run {i}" for i in range(30)]
+    assert [documents[0][1]["uid"] for _, documents in left_in(tmp_path)] == [f"run {i}" for i in range(30)]
 
 
 @pytest.mark.fault(
@@ -177,7 +178,7 @@ def test_runs_in_memory_are_written_when_the_session_ends_or_named(tmp_path, cap
     assert not list(tmp_path.glob("*/*.jsonl"))
     journal.done("b")
     journal.close()
-    ((_, documents),) = Journal(tmp_path).left()
+    ((_, documents),) = left_in(tmp_path)
     assert [name for name, _ in documents] == ["start", "descriptor", "stop"] and documents[0][1]["uid"] == "a"
     with full_disk():
         journal("start", START | {"uid": "c", "note": "x" * 100})
@@ -212,7 +213,7 @@ def test_a_run_that_cannot_be_moved_stays_in_the_journal(tmp_path, caplog, monke
     (path,) = tmp_path.glob("journal/*/*-a.jsonl")
     assert f"raw run a stays in {path} until the next session" in caplog.text and "not kept" not in caplog.text
     journal.close()
-    assert [left for left, _ in Journal(tmp_path / "journal").left()] == [path]
+    assert Journal(tmp_path / "journal").left() == [path]
 
 
 def test_the_last_space_of_a_disk_stays_free(tmp_path, monkeypatch):
@@ -227,12 +228,18 @@ def test_the_last_space_of_a_disk_stays_free(tmp_path, monkeypatch):
     assert (tmp_path / "a.jsonl").read_text() == "1\n2\n"
 
 
-def test_a_run_that_another_process_writes_meanwhile_is_passed_over(tmp_path):
-    journal = Journal(tmp_path)
+def test_a_run_that_another_process_writes_meanwhile_is_passed_over(tmp_path, caplog, monkeypatch):
+    journal = Journal(tmp_path / "journal")
     for uid, began in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
         journal("start", START | {"uid": uid, "time": began})
     journal.close()
-    left = Journal(tmp_path).left()
-    uids = [next(left)[1][0][1]["uid"]]
-    next(tmp_path.glob("*/*-b.jsonl")).unlink()
-    assert uids + [documents[0][1]["uid"] for _, documents in left] == ["a", "c"]
+    written = []
+
+    def write(raw, documents):
+        written.append(documents[0][1]["uid"])
+        for path in tmp_path.glob("journal/*/*-b.jsonl"):
+            path.unlink()
+
+    monkeypatch.setattr("ainerd.runs._raw.write_run", write)
+    RawWriter(None, tmp_path, lambda: True).make_up()
+    assert written == ["a", "c"] and not caplog.text

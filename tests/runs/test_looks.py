@@ -34,7 +34,7 @@ def asked(toy):
 
 
 def taken(technique, folder, n, *, status="success", error=0.1, each=1):
-    """Feed a flight of `n` of the announced frames, `each` in a document; return its result and the reasons to stop."""
+    """Feed a flight of `n` of the announced frames, `each` in a document; return its result and the reason to stop."""
     documents = list(flown(folder, range(1, n + 1), exposures=1, num=ANNOUNCED))
     datums = [doc for name, doc in documents if name == "stream_datum"][::each]
     for first, doc in zip(range(0, n, each), datums, strict=True):
@@ -42,28 +42,26 @@ def taken(technique, folder, n, *, status="success", error=0.1, each=1):
         doc |= {"indices": {"start": first, "stop": last}, "seq_nums": {"start": first + 1, "stop": last + 1}}
     head = [(name, doc) for name, doc in documents if name not in ("stream_datum", "stop")]
     stop = compose_run().compose_stop(exit_status=status) | {"run_start": documents[0][1]["uid"]}
-    reasons = []
-    looks = {"error": error, "on_enough": lambda uid, why: reasons.append((uid, why))}
     keys = {"keys": Detector(image="det", n_frames="num"), "roots": [folder]}
     documents = [*head, *(("stream_datum", doc) for doc in datums), ("stop", stop)]
-    state, sink = fed(technique, documents, looks=looks, **keys)
+    state, sink = fed(technique, documents, looks={"error": error}, **keys)
     ((_, analysis, _),) = sink.ended
     assert analysis.arrays["sums"].tolist() == list(range(1, n + 1))  # every frame that came, once
-    return analysis, reasons, state.run.uid
+    return analysis, state.enough
 
 
 @pytest.mark.parametrize("each", [1, 7, 20])
 def test_the_technique_is_asked_at_an_eighth_a_quarter_and_a_half(asked, tmp_path, each):
     technique, looks, _ = asked(np.inf)
-    analysis, reasons, _ = taken(technique, tmp_path, ANNOUNCED, each=each)
-    assert looks == [(8, 0.1), (16, 0.1), (32, 0.1)] and not reasons  # exactly, however the frames are announced
+    analysis, reason = taken(technique, tmp_path, ANNOUNCED, each=each)
+    assert looks == [(8, 0.1), (16, 0.1), (32, 0.1)] and reason is None  # exactly, however the frames are announced
     assert analysis.status == "complete" and "shortened" not in analysis.summary
 
 
 def test_a_run_cut_short_is_complete_and_says_why(asked, tmp_path):
     technique, looks, lost = asked(16)
-    analysis, reasons, uid = taken(technique, tmp_path, 20)
-    assert [n for n, _ in looks] == [8, 16] and reasons == [(uid, "the answer is known")]
+    analysis, reason = taken(technique, tmp_path, 20)
+    assert [n for n, _ in looks] == [8, 16] and reason == "the answer is known"
     assert analysis.status == "complete" and analysis.summary["shortened"] == "the answer is known" and not lost
 
 
@@ -74,20 +72,20 @@ def test_it_has_the_same_result_when_it_is_analysed_again_at_once(asked, tmp_pat
 
 def test_a_detector_that_went_on_has_a_result_as_ever(asked, tmp_path):
     technique, _, _ = asked(16)
-    analysis, reasons, _ = taken(technique, tmp_path, ANNOUNCED)
-    assert reasons and analysis.status == "complete" and "shortened" not in analysis.summary
+    analysis, reason = taken(technique, tmp_path, ANNOUNCED)
+    assert reason and analysis.status == "complete" and "shortened" not in analysis.summary
 
 
 def test_a_run_that_was_aborted_is_partial_even_if_its_frames_were_enough(asked, tmp_path):
     technique, _, _ = asked(16)
-    analysis, _, _ = taken(technique, tmp_path, 20, status="abort")
+    analysis, _ = taken(technique, tmp_path, 20, status="abort")
     assert analysis.status == "partial" and "shortened" not in analysis.summary
 
 
 def test_a_run_that_ends_before_its_frames_are_enough_is_partial(asked, tmp_path):
     technique, _, lost = asked(32)
-    analysis, reasons, _ = taken(technique, tmp_path, 20)
-    assert analysis.status == "partial" and not reasons and lost == [ANNOUNCED - 20]
+    analysis, reason = taken(technique, tmp_path, 20)
+    assert analysis.status == "partial" and reason is None and lost == [ANNOUNCED - 20]
 
 
 @pytest.mark.parametrize("case", ["off", "a series", "all frames at once"])
@@ -106,6 +104,6 @@ def test_nobody_is_asked_if(asked, tmp_path, case):
 
 def test_an_error_in_a_look_costs_the_look_alone(asked, tmp_path, caplog):
     technique, looks, _ = asked(8, error=ZeroDivisionError("a bug"))
-    analysis, reasons, _ = taken(technique, tmp_path, ANNOUNCED)
-    assert len(looks) == 3 and not reasons and analysis.status == "complete"
+    analysis, reason = taken(technique, tmp_path, ANNOUNCED)
+    assert len(looks) == 3 and reason is None and analysis.status == "complete"
     assert len([each for each in caplog.records if "error in a look" in each.getMessage()]) == 3

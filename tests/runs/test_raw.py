@@ -4,6 +4,7 @@ import json
 import os
 import re
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
@@ -19,7 +20,7 @@ from event_model import compose_run
 from ophyd.sim import SynSignal, det
 from tiled.client.container import Container
 
-from ainerd.runs import Journal, RawWriter, _raw, write_run
+from ainerd.runs import Journal, Kept, RawWriter, _raw, write_run
 from ainerd.server import open_catalog
 from tests.waiting import until
 
@@ -107,7 +108,29 @@ def test_a_run_of_a_killed_session_is_written_with_an_end(raw, run, tmp_path):
     writer.make_up()
     node = raw[run[0][1]["uid"]]
     assert node.metadata["stop"]["reason"] == "the session was killed" and len(node["primary"].read()["det"]) == 1
-    assert not writer.kept() and not list(writer.journal.left())
+    assert not writer.kept() and not writer.journal.left()
+
+
+def test_runs_of_a_killed_session_are_read_one_at_a_time(raw, run, tmp_path, monkeypatch):
+    dead, steps, read = Journal(tmp_path / "journal"), [], Kept.documents
+    for began in range(3):
+        dead("start", run[0][1] | {"uid": str(uuid.uuid4()), "time": 1.0 + began})
+    dead.close()
+    monkeypatch.setattr(Kept, "documents", lambda self, path: steps.append("read") or read(self, path))
+    monkeypatch.setattr(_raw, "write_run", lambda raw, documents: steps.append("written"))
+    RawWriter(raw, tmp_path, lambda: True).make_up()
+    assert steps == ["read", "written"] * 3
+
+
+def test_runs_in_a_folder_that_cannot_be_listed_now_are_written_later(raw, run, tmp_path, monkeypatch, caplog):
+    path, left, is_stale = keep(tmp_path, run), Journal.left, [True]
+    monkeypatch.setattr(_raw, "SOONEST_S", 0.0)
+    monkeypatch.setattr(Journal, "left", lambda self: os.read(-1, 1) if is_stale and is_stale.pop() else left(self))
+    writer = RawWriter(raw, tmp_path, lambda: True).attach(RunEngine({}, context_managers=[]))
+    until(lambda: not path.exists())
+    writer.detach()
+    writer.close()
+    assert run[0][1]["uid"] in raw and "cannot be listed now" in caplog.text
 
 
 def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
@@ -140,15 +163,14 @@ def test_a_run_that_neither_tiled_nor_the_disk_takes_is_written_later(raw, serve
             prlimit(pid, RLIMIT_FSIZE, (hard, hard))
     (path,) = writer.kept()
     assert not path.exists()
-    writer.empty_memory()
+    writer.close()
     assert raw[uid].metadata["stop"]["exit_status"] == "success" and len(raw[uid]["primary"].read()["det"]) == 3
     assert not writer.kept() and not list(tmp_path.glob("**/*.jsonl"))
-    writer.close()
 
 
 def test_runs_on_disk_are_left_to_the_next_run(raw, run, tmp_path):
     path, writer = keep(tmp_path, run), RawWriter(raw, tmp_path, lambda: True)
-    writer.empty_memory()
+    writer.close()
     assert path.exists() and run[0][1]["uid"] not in raw
 
 
@@ -290,7 +312,7 @@ def test_agents_of_one_catalog_write_a_run_once_until_the_last_one_ends(raw, tmp
         writer.detach()
     engine(count([det], 1))
     assert [uid in raw for uid in uids] == [True, True, False]
-    assert not list(writers[0].journal.left()) and not list(tmp_path.rglob("*.jsonl"))
+    assert not writers[0].journal.left() and not list(tmp_path.rglob("*.jsonl"))
     later = RawWriter(raw, tmp_path / "later", lambda: True)
     assert later.attach(engine) is later
     engine(count([det], 1))

@@ -210,15 +210,6 @@ def test_old_futures_are_dropped_although_a_run_has_never_ended(work, store, sca
     assert work.outcomes(runs[-1][0][1]["uid"]).result(0)
 
 
-def test_old_futures_are_dropped(work, store, scanned, movies, monkeypatch):
-    monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 3)
-    for _ in range(6):
-        for document in scanned(movies(1, 2)):
-            work(*document)
-        assert work.jobs.drain()
-    assert len(work._futures) == 3 and len(store.done) == 6
-
-
 @pytest.mark.parametrize("are_packed", [False, True])
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, movies, monkeypatch, are_packed, n):

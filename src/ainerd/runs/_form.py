@@ -1,17 +1,16 @@
 """Documents of a run in a form that Tiled's catalog takes: names of columns, types of values, metadata.
 
 Tiled stores readings in SQL tables, whose columns have a type and a name that is compared without case. TiledWriter
-takes the types from the first events. A `Form` takes them from the descriptors, and raises `Contradiction` where an
-event does not agree. Then the run is written from its first document with a `WholeForm`, which takes the types from all
+takes the types from the first events. A `Form` takes them from the descriptors, and raises ValueError where an event
+does not agree. Then the run is written from its first document with a `WholeForm`, which takes the types from all
 events: a value that its column cannot hold is nothing there, and stands in the notes of the run.
 """
 
 import json
 import math
-import re
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -34,10 +33,6 @@ REQUIRED = {
     "stream_datum": ("uid", "stream_resource", "descriptor", "indices", "seq_nums"),
 }
 OF_FILES = {*REQUIRED, "datum_page"}  # documents about frames in files
-
-
-class Contradiction(ValueError):
-    """Raised if an event does not agree with the descriptor of its stream."""
 
 
 @dataclass
@@ -74,12 +69,16 @@ class Form:
     def __init__(self, uid: str) -> None:
         self.uid = uid
         self.notes: list[str] = []  # on changes
+        self._all_keys: dict[str, dict[str, Any]] = defaultdict(dict)  # by stream, as far as all documents are known
         self._streams: dict[str, _Stream] = {}
         self._of: dict[str, _Stream] = {}  # by uid of a descriptor
         self._resources: set[str] = set()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> Iterator[Document]:
-        """Yield the documents to write in place of a plain one. Raises Contradiction."""
+        """Yield the documents to write in place of a plain one.
+
+        Raises ValueError if an event does not agree with the descriptor of its stream.
+        """
         match name:
             case "start" | "stop":
                 yield name, repaired(name, storable(doc, self._note), self.uid, self._note)
@@ -97,26 +96,23 @@ class Form:
             self.notes.append(text)
 
     def _descriptor(self, doc: Mapping[str, Any]) -> Iterator[Document]:
-        given = doc.get("data_keys")
+        given, wanted = _mapping(doc.get("data_keys")), _name_of(doc)
         doc = repaired("descriptor", storable({**doc, "data_keys": {}}, self._note), self.uid, self._note)
         if doc["uid"] in self._of:
             return
         for each in doc.get("configuration", {}).values():
             each.setdefault("data_keys", {})  # event-model allows that it is missing, TiledWriter does not
-        wanted = doc.get("name") or "primary"
+        data_keys = {key: self._usable(key, each) for key, each in {**self._all_keys[wanted], **given}.items()}
         stream = self._streams.get(wanted)
-        is_new = stream is None
         if stream is None:
             names = {each.name for each in self._streams.values()}
             stream = self._streams[wanted] = _Stream(node_name(wanted, names))
             if stream.name != wanted:
                 self._note(f"the stream {wanted!r} is called {stream.name!r}")
-        self._of[doc["uid"]] = stream
-        data_keys = self._usable(self._data_keys(wanted, given if isinstance(given, Mapping) else {}))
-        if is_new:
-            stream.columns = self._columns(wanted, stream, data_keys)
+            stream.columns = self._columns(wanted, data_keys)
         elif set(data_keys) - set(stream.columns):
-            raise Contradiction(f"the stream {wanted} is described again, with other keys")
+            raise ValueError(f"the stream {wanted} is described again, with other keys")
+        self._of[doc["uid"]] = stream
         known = {key: column for key, column in stream.columns.items() if key in data_keys}
         objects = {
             name: [known[key].name for key in keys if key in known] for name, keys in doc.get("object_keys", {}).items()
@@ -127,28 +123,23 @@ class Form:
         described = {column.name: _described(data_keys[key], column) for key, column in known.items()}
         yield "descriptor", doc | {"name": stream.name, "data_keys": described, "object_keys": objects}
 
-    def _data_keys(self, stream: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the data keys of a stream: those of its descriptor."""
-        return given
-
-    def _usable(self, data_keys: Mapping[str, Any]) -> dict[str, Any]:
-        """Return data keys that match the schema, but for their names."""
-        keys, start = [*data_keys], {"uid": "", "run_start": "", "time": 0.0}
-        numbered = {f"key {i}": each if isinstance(each, Mapping) else {} for i, each in enumerate(data_keys.values())}
+    def _usable(self, key: str, described: Any) -> dict[str, Any]:
+        """Return the description of a data key as the schema allows it."""
 
         def note(text: str) -> None:
-            self._note(re.sub(r"data_keys\.key (\d+)", lambda match: f"data_keys.{keys[int(match[1])]}", text))
+            self._note(text.replace("data_keys.key", f"data_keys.{key}", 1))
 
-        described = repaired("descriptor", storable({**start, "data_keys": numbered}, note), self.uid, note)
-        return dict(zip(keys, described["data_keys"].values(), strict=True))
+        doc = {"uid": "", "run_start": "", "time": 0.0, "data_keys": {"key": _mapping(described)}}
+        usable: dict[str, Any] = repaired("descriptor", storable(doc, note), self.uid, note)["data_keys"]["key"]
+        return usable
 
-    def _columns(self, wanted: str, stream: _Stream, data_keys: Mapping[str, Any]) -> dict[str, Column]:
+    def _columns(self, stream: str, data_keys: Mapping[str, Any]) -> dict[str, Column]:
         """Name the columns of a stream, and find their kinds."""
         columns: dict[str, Column] = {}
         nodes = {"internal"}
         taken = {"time", "seq_num", *nodes}
         for key, described in data_keys.items():
-            column = self._column(wanted, key, described)
+            column = self._column(stream, key, described)
             if column.kind == "external":
                 column.name = node_name(key, nodes)
                 nodes.add(column.name)
@@ -157,7 +148,7 @@ class Form:
                 column.name = column_name(key, taken)
                 taken |= {column.name.lower(), f"ts_{column.name}".lower()}
             if column.name != key:
-                self._note(f"{key!r} in {wanted} is called {column.name!r}")
+                self._note(f"{key!r} in {stream} is called {column.name!r}")
             columns[key] = column
         return columns
 
@@ -180,18 +171,19 @@ class Form:
             number = stream.n_events
         given, stamps, filled = (_mapping(doc.get(name)) for name in ("data", "timestamps", "filled"))
         if unknown := [key for key in given if key not in stream.columns]:
-            self._unknown(stream, unknown)
+            where = f"an event of {stream.name}"
+            raise ValueError(f"{where} has {_short(unknown)}, which its descriptor does not have")
         data, timestamps, is_filled = {}, {}, {}
         read_at = _time(doc.get("time"), 0.0)
         for key, column in stream.columns.items():
-            if column.kind == "external":
-                if key in given and self._is_known(given[key]):
-                    data[column.name] = given[key]
-                    timestamps[column.name] = _time(stamps.get(key), read_at)
-                    is_filled[column.name] = bool(filled.get(key, False))
+            if column.kind != "external":
+                stored = _converted(given.get(key), column)
+                where = f"event {number} of {stream.name}"
+                data[column.name] = self._instead(given.get(key), column, key, where) if stored is None else stored
+            elif key in given and self._is_known(given[key]):
+                data[column.name], is_filled[column.name] = given[key], bool(filled.get(key, False))
+            else:
                 continue
-            where = f"event {number} of {stream.name}"
-            data[column.name] = self._stored(given.get(key), column, key, where)
             timestamps[column.name] = _time(stamps.get(key), read_at)
         uid = doc.get("uid") if isinstance(doc.get("uid"), str) else str(uuid.uuid4())
         yield "event", {
@@ -199,36 +191,22 @@ class Form:
             "data": data, "timestamps": timestamps, "filled": is_filled,
         }  # fmt: skip
 
-    def _unknown(self, stream: _Stream, keys: list[str]) -> None:
-        raise Contradiction(f"an event of {stream.name} has {_short(keys)}, which its descriptor does not have")
-
     def _is_known(self, datum: Any) -> bool:
         return True
 
-    def _stored(self, value: Any, column: Column, key: str, where: str) -> Any:
-        """Return a value as its column holds it."""
-        stored = _converted(value, column)
-        if stored is None:
-            raise Contradiction(f"{key} is {_short(value)} in {where}, which is no {column.kind} of its descriptor")
-        return stored
+    def _instead(self, value: Any, column: Column, key: str, where: str) -> Any:
+        """Return what takes the place of a value that its column cannot hold."""
+        raise ValueError(f"{key} is {_short(value)} in {where}, which is no {column.kind} of its descriptor")
 
     def _reference(self, name: str, doc: Mapping[str, Any]) -> Iterator[Document]:
         """Yield a document about frames in files, unless it cannot be used."""
-        try:
-            missing = [key for key in REQUIRED[name] if doc[key] is None]
-        except KeyError as error:
-            missing = [str(error)]
-        if missing:
-            self._note(f"a {name} document without {missing[0]} is left out")
-            return
+        for key in REQUIRED[name]:
+            known = self._of if key == "descriptor" else self._resources if key.endswith("resource") else None
+            if doc.get(key) is None or (known is not None and doc[key] not in known):
+                self._note(f"a {name} document without its {key} is left out")
+                return
         if name in ("resource", "stream_resource"):
             self._resources.add(doc["uid"])
-        elif doc["resource" if name == "datum" else "stream_resource"] not in self._resources:
-            self._note(f"a {name} document without its resource is left out")
-            return
-        if name == "stream_datum" and doc["descriptor"] not in self._of:
-            self._note("a stream_datum document without its descriptor is left out")
-            return
         if name == "stream_resource":
             names = [
                 stream.columns[doc["data_key"]].name
@@ -240,28 +218,24 @@ class Form:
 
 
 class WholeForm(Form):
-    """The form of a run of which all documents are known; it does not raise Contradiction."""
+    """The form of a run of which all documents are known: no event contradicts it."""
 
     def __init__(self, uid: str, documents: list[Document]) -> None:
         super().__init__(uid)
         self._documents = documents
-        self._all_keys: dict[str, dict[str, Any]] = defaultdict(dict)  # data keys, by stream
         self._values: dict[tuple[str, str], list[Any]] = defaultdict(list)
         self._datums: set[str] = set()
         streams: dict[Any, str] = {}
         for name, doc in documents:
             if name == "descriptor" and isinstance(doc.get("uid"), str):
-                stream = streams[doc["uid"]] = _name_of(doc)
-                keys = doc.get("data_keys")
-                for key, described in keys.items() if isinstance(keys, Mapping) else ():
+                stream = streams.setdefault(doc["uid"], _name_of(doc))
+                for key, described in _mapping(doc.get("data_keys")).items():
                     self._all_keys[stream].setdefault(key, described)
             elif name in ("event", "event_page"):
                 for event in events_of(name, doc):
-                    given = event.get("data")
-                    if event.get("descriptor") in streams and isinstance(given, Mapping):
-                        stream = streams[event["descriptor"]]
-                        for key, value in given.items():
-                            self._values[stream, key].append(value)
+                    if event.get("descriptor") in streams:
+                        for key, value in _mapping(event.get("data")).items():
+                            self._values[streams[event["descriptor"]], key].append(value)
             elif name in ("datum", "datum_page"):
                 self._datums |= {each["datum_id"] for _, each in _datums_of(name, doc) if "datum_id" in each}
         for stream, key in self._values:
@@ -271,10 +245,6 @@ class WholeForm(Form):
         """Yield the documents to write; the last one is a stop document."""
         for document in self._documents:
             yield from self(*document)
-
-    def _data_keys(self, stream: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the data keys of all descriptors and events of a stream."""
-        return {**self._all_keys[stream], **given}
 
     def _column(self, stream: str, key: str, described: Mapping[str, Any]) -> Column:
         declared = super()._column(stream, key, described)
@@ -290,9 +260,6 @@ class WholeForm(Form):
             self._note(f"{key} in {stream} is stored as {column.kind} of shape {column.shape}, not as it is described")
         return column
 
-    def _unknown(self, stream: _Stream, keys: list[str]) -> None:
-        self._note(f"events of {stream.name} have {_short(keys)}, which is left out")
-
     def _is_known(self, datum: Any) -> bool:
         if isinstance(datum, str) and datum in self._datums:
             self._datums.discard(datum)  # TiledWriter takes each once
@@ -300,16 +267,15 @@ class WholeForm(Form):
         self._note(f"a frame without its datum is left out: {_short(datum)}")
         return False
 
-    def _stored(self, value: Any, column: Column, key: str, where: str) -> Any:
-        stored = _converted(value, column)
-        if stored is None and column.kind == "string" and value is not None:
+    def _instead(self, value: Any, column: Column, key: str, where: str) -> Any:
+        if column.kind == "string" and value is not None:
             return _text(json.dumps(value))
-        if stored is None and column.kind == "array":  # of an event without it
+        if column.kind == "array":  # of an event without it
             dtype = np.dtype(column.dtype or "<f8")
             return np.full(column.shape or (), math.nan if dtype.kind == "f" else 0, dtype).tolist()
-        if stored is None and value is not None:
+        if value is not None:
             self._note(f"{key} is {_short(value)} in {where}, nothing stands in its place")
-        return stored
+        return None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -333,21 +299,14 @@ def events_of(name: str, doc: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if name == "event":
         yield doc
         return
-    plain_keys = ("uid", "seq_num", "time")
-    columns: dict[Any, list[Any]] = {key: doc[key] for key in plain_keys if isinstance(doc.get(key), list)}
-    for part in ("data", "timestamps", "filled"):
-        lists = doc.get(part)
-        for key, values in lists.items() if isinstance(lists, Mapping) else ():
-            if isinstance(values, list):
-                columns[part, key] = values
-    for row in zip_longest(*columns.values()):
-        event: dict[str, Any] = {"descriptor": doc.get("descriptor"), "data": {}, "timestamps": {}, "filled": {}}
-        for key, value in zip(columns, row, strict=True):
-            if isinstance(key, tuple):
-                event[key[0]][key[1]] = value
-            else:
-                event[key] = value
-        yield event
+    parts: dict[str, Mapping[str, Any]] = {"": {key: doc.get(key) for key in ("uid", "seq_num", "time")}}
+    parts |= {part: _mapping(doc.get(part)) for part in ("data", "timestamps", "filled")}
+    lists = {(part, key): each for part in parts for key, each in parts[part].items() if isinstance(each, list)}
+    for row in zip_longest(*lists.values()):
+        event: dict[str, Any] = {"": {"descriptor": doc.get("descriptor")}, "data": {}, "timestamps": {}, "filled": {}}
+        for (part, key), value in zip(lists, row, strict=True):
+            event[part][key] = value
+        yield {**event.pop(""), **event}
 
 
 def _datums_of(name: str, doc: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -355,8 +314,7 @@ def _datums_of(name: str, doc: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
     if name != "datum_page":
         yield name, doc
         return
-    ids, options = doc.get("datum_id"), doc.get("datum_kwargs")
-    options = options if isinstance(options, Mapping) else {}
+    ids, options = doc.get("datum_id"), _mapping(doc.get("datum_kwargs"))
     for i, datum_id in enumerate(ids if isinstance(ids, list) else ()):
         own = {key: values[i] for key, values in options.items() if isinstance(values, list) and len(values) > i}
         yield "datum", {"datum_id": datum_id, "resource": doc.get("resource"), "datum_kwargs": own}
@@ -364,18 +322,12 @@ def _datums_of(name: str, doc: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
 
 def _converted(value: Any, column: Column) -> Any:
     """Return a value as a column of this kind holds it without loss; None if it cannot."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     match column.kind:
         case "number":
-            if value is None:
-                return math.nan
-            if isinstance(value, bool) or (isinstance(value, int) and abs(value) <= EXACT):
-                return float(value)
-            return value if isinstance(value, float) else None
+            is_exact = isinstance(value, float) or (isinstance(value, int) and abs(value) <= EXACT)
+            return math.nan if value is None else float(value) if is_exact else None
         case "integer":
-            if isinstance(value, bool) or (is_number and isinstance(value, int) and -INT64 <= value < INT64):
-                return int(value)
-            return None
+            return int(value) if isinstance(value, int) and -INT64 <= value < INT64 else None
         case "boolean":
             return value if isinstance(value, bool) else None
         case "string":
@@ -405,14 +357,12 @@ def _fits(value: Any, column: Column) -> bool:
 
 def _array(value: Any) -> NDArray[Any] | None:
     """Return lists as an array of numbers or texts; None if they are ragged, or hold both."""
-    kinds = {type(each) for each in _leaves(value)}
-    if not (kinds <= {int, float, bool} or kinds == {str}):
-        return None
     try:
-        array = np.array(value)
+        kinds = set(map(type, np.array(value, object).flat))
+        array = np.array(value) if kinds <= {int, float, bool} or kinds == {str} else None
     except (ValueError, OverflowError):
         return None
-    return array if array.dtype.kind in "biufU" else None
+    return array if array is not None and array.dtype.kind in "biufU" else None
 
 
 def _n_axes(value: Any) -> int:
@@ -420,17 +370,8 @@ def _n_axes(value: Any) -> int:
     return 1 + (_n_axes(value[0]) if value else 0) if isinstance(value, list) else 0
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for each in value:
-            yield from _leaves(each)
-    else:
-        yield value
-
-
-def _column_of(key: str, values: Iterable[Any]) -> Column:
+def _column_of(key: str, values: list[Any]) -> Column:
     """Return a column that holds as many of these values as possible without loss."""
-    values = list(values)
     numbers = [value for value in values if isinstance(value, int | float)]
     if all(isinstance(value, bool) for value in values):
         return Column(key, "boolean")

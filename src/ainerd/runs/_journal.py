@@ -4,17 +4,17 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ainerd.documents import Document
 from ainerd.jobs import harmless
 from ainerd.processes import lock_file
 from ainerd.runs._plain import line_of
 from ainerd.runs._routes import Routes
-from ainerd.runs._spool import Kept, documents_in, file_name, is_empty, require_memory, set_aside, size
+from ainerd.runs._spool import Kept, file_name, require_memory, size
+from ainerd.runs._writer import time_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,20 +59,14 @@ class Journal:
                 raise ValueError("it has no journal")
             if run.path is None:
                 kept.add(run.name, run.lines)
-                return
+            else:
+                run.path.replace(kept.folder / run.name)  # on the same disk, which needs no space
         except (OSError, ValueError) as error:
-            logger.error("raw run %s is not kept: %s", uid, error)
-            return
-        try:
-            kept.move(run.path)
-        except OSError as error:
-            logger.warning("raw run %s stays in %s until the next session: %s", uid, run.path, error)
+            stays = "is not kept" if run is None or run.path is None else f"stays in {run.path} until the next session"
+            logger.error("raw run %s %s: %s", uid, stays, error)
 
-    def left(self) -> Iterator[tuple[Path, list[Document]]]:
-        """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document.
-
-        A file without the beginning of a run is set aside, and a file that cannot be read now is left.
-        """
+    def left(self) -> list[Path]:
+        """Return the files of the runs of processes that have died, oldest first. Raises OSError."""
         left = list[Path]()
         for lock in self._folder.glob("[!.]*/lock"):
             with suppress(OSError), _locked(lock, "r+"):  # fails while the process lives
@@ -83,33 +77,14 @@ class Journal:
                 if not runs:
                     lock.unlink()
                     lock.parent.rmdir()
-        for path in sorted(left, key=lambda path: path.name):
-            try:
-                documents, ended = documents_in(path), path.stat().st_mtime
-                if not documents and is_empty(path):  # it was killed before the first document was written
-                    path.unlink()
-                    continue
-            except FileNotFoundError:  # another process has just written it to Tiled
-                continue
-            except ValueError as error:
-                set_aside(path, f"{path} holds no run: {error}", self._folder.parent)
-                continue
-            except OSError as error:
-                logger.warning("the run in %s cannot be read now: %s", path, error)
-                continue
-            uid = documents[0][1].get("uid") if documents and documents[0][0] == "start" else None
-            if not isinstance(uid, str):
-                set_aside(path, f"{path} does not begin with a start document", self._folder.parent)
-                continue
-            if documents[-1][0] != "stop":
-                documents.append(("stop", _stop(uid, ended)))
-            yield path, documents
+        return sorted(left, key=lambda path: path.name)
 
     def close(self) -> None:
         """Close the files; the next session takes the runs in them. Runs in memory are written to files first."""
         for uid, run in self._runs.items():
             try:
-                run.save(self._own_folder)
+                if run.path is None:
+                    (self._own_folder() / run.name).write_text("".join(run.lines))
             except OSError as error:
                 logger.error("the journal of run %s is lost, the disk does not take it: %s", uid, error)
             run.close()
@@ -122,12 +97,8 @@ class Journal:
             self._lock = None
 
     def _open(self, start: Mapping[str, Any]) -> None:
-        began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
-        try:
-            name = f"{began:017.6f}-{file_name(start['uid'])}.jsonl"
-        except OverflowError:  # a time with more digits than a float holds
-            name = f"{time.time():017.6f}-{file_name(start['uid'])}.jsonl"
-        run = self._runs[start["uid"]] = _Lines(name)
+        began = time.time() if (given := time_of(start.get("time"))) is None else given
+        run = self._runs[start["uid"]] = _Lines(f"{began:017.6f}-{file_name(start['uid'])}.jsonl")
         try:
             run.open(self._own_folder())
         except OSError as error:
@@ -187,7 +158,11 @@ class _Lines:
         self._file = open(path, "x" if spare is None else "r+")  # noqa: SIM115
         self.path = path
         for each in (folder, folder.parent):  # the names of new files are lost in a power loss, too
-            _sync(os.open(each, os.O_RDONLY), closes=True)
+            descriptor = os.open(each, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def append(self, line: str, *, is_synced: bool) -> None:
         """Write a line to the file, or continue in memory if the disk refuses it.
@@ -202,7 +177,7 @@ class _Lines:
                 self._file.write(line)
                 self._file.flush()
                 if is_synced or time.monotonic() - self._synced > SYNC_S:
-                    _sync(self._file.fileno())
+                    os.fsync(self._file.fileno())
                     self._synced = time.monotonic()
                 self._n += 1
                 return
@@ -214,12 +189,6 @@ class _Lines:
                 self.delete()
         self.lines.append(line)
         self.n_in_memory += len(line)
-
-    def save(self, folder: Callable[[], Path]) -> None:
-        """Write the lines in memory to a file in a folder. Raises OSError."""
-        if self.path is None:
-            self.path = folder() / self.name
-            self.path.write_text("".join(self.lines))
 
     def close(self) -> None:
         """Close the file."""
@@ -254,14 +223,6 @@ def _make_spares(folder: Path) -> None:
         part.rename(part.with_suffix(".spare"))
 
 
-def _sync(descriptor: int, *, closes: bool = False) -> None:
-    try:
-        os.fsync(descriptor)
-    finally:
-        if closes:
-            os.close(descriptor)
-
-
 def _locked(path: Path, mode: str) -> IO[str]:
     """Open a file, and lock it until it is closed. Raises OSError if another process has locked it."""
     file = open(path, mode)  # noqa: SIM115
@@ -272,14 +233,3 @@ def _locked(path: Path, mode: str) -> IO[str]:
         file.close()
         raise
     return file
-
-
-def _stop(run_start: str, time_s: float) -> dict[str, Any]:
-    return {
-        "uid": str(uuid.uuid4()),
-        "run_start": run_start,
-        "time": time_s,
-        "exit_status": "abort",
-        "reason": "the session was killed",
-        "num_events": {},
-    }

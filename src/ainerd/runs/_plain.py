@@ -1,7 +1,8 @@
 """Documents with any values as plain values of JSON."""
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def plain(doc: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(doc, Mapping):
         raise ValueError(f"a document is a mapping, this is a {type(doc).__name__}")
-    copy: dict[str, Any] = _Copy().of(doc, ())
+    copy: dict[str, Any] = _copy(doc, (), itertools.count(1))
     return copy
 
 
@@ -39,59 +40,41 @@ def line_of(name: str, doc: Mapping[str, Any]) -> str:
     return json.dumps({"name": name, "doc": plain(doc)}) + "\n"
 
 
-class _Copy:
-    def __init__(self) -> None:
-        self._n = 0
-
-    def of(self, value: Any, parents: tuple[int, ...]) -> Any:
-        """Return a plain copy of a value within `parents`, the ids of the values that contain it."""
-        self._n += 1
-        if self._n > MOST_VALUES:
-            raise ValueError(f"it holds more than {MOST_VALUES} values")
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, str):
-            return _text(value)
-        if isinstance(value, int):
-            return hex(value) if value.bit_length() > LARGEST_BITS else int(value)
-        if isinstance(value, float):
-            return float(value)
-        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
-            return (value.astype(float) if value.dtype.itemsize > 8 else value).tolist()
-        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind != "V":
-            return self.of(value.tolist(), parents)
-        if not isinstance(value, Mapping | list | tuple):
-            return _as_text(value)
-        if id(value) in parents or len(parents) >= DEEPEST:
-            return TOO_DEEP
-        parents = (*parents, id(value))
-        if isinstance(value, Mapping):
-            return {_key(key): self._child(value, key, parents) for key in list(value)}
-        return [self.of(each, parents) for each in value]
-
-    def _child(self, value: Mapping[Any, Any], key: Any, parents: tuple[int, ...]) -> Any:
-        try:
-            child = value[key]
-        except Exception:  # a mapping of somebody's own
-            return NO_VALUE
-        return self.of(child, parents)
+def _copy(value: Any, parents: tuple[int, ...], numbers: Iterator[int]) -> Any:
+    """Return a plain copy of a value within `parents`, the ids of the values that contain it; each gets a number."""
+    if next(numbers) > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES} values")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return hex(value) if value.bit_length() > LARGEST_BITS else int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+        return (value.astype(float) if value.dtype.itemsize > 8 else value).tolist()
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind != "V":
+        return _copy(value.tolist(), parents, numbers)
+    if not isinstance(value, Mapping | list | tuple):
+        return _text(value)
+    if id(value) in parents or len(parents) >= DEEPEST:
+        return TOO_DEEP
+    parents = (*parents, id(value))
+    if isinstance(value, Mapping):
+        return {_text(key): _copy(_child(value, key), parents, numbers) for key in list(value)}
+    return [_copy(each, parents, numbers) for each in value]
 
 
-def _key(key: Any) -> str:
-    return _text(key) if isinstance(key, str) else _as_text(key)
-
-
-def _as_text(value: Any) -> str:
+def _child(value: Mapping[Any, Any], key: Any) -> Any:
     try:
-        return _text(str(value))
+        return value[key]
+    except Exception:  # a mapping of somebody's own
+        return NO_VALUE
+
+
+def _text(value: Any) -> str:
+    """Return a value as a text that UTF-8 can hold."""
+    try:
+        text = str.__str__(value) if isinstance(value, str) else str(value)
     except Exception:  # an error of somebody's object, or a value that is nested too deep to be printed
         return f"({type(value).__name__})"
-
-
-def _text(value: str) -> str:
-    """Return a text that UTF-8 can hold."""
-    try:
-        value.encode()
-        return str.__str__(value)
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -70,13 +70,11 @@ class RawWriter:
         self._routes, self._live = Routes(), dict[str, _LiveRun]()
         self._disk: Jobs | None = None
         self._last: dict[Jobs, Future[None]] = {}  # last job of each thread that writes to Tiled
-        self._made_up: list[Future[None]] = []  # of the first attempt to write the runs that earlier sessions left
-        self._again: list[Future[None]] = []  # of the attempts in progress
-        self._is_full = False  # whether a document of this run found no room in a queue
+        self._attempts: list[Future[None]] = []  # in progress, to write the runs again that Tiled does not have
         self._due, self._pause_s = math.inf, SOONEST_S  # when to try the kept runs again, and the pause after that
         self._hopeless: set[Path] = set()  # runs that cannot be written in this session
         self._n_agents = 0  # that use this writer
-        self._end: Callable[[], None] = lambda: None  # unsubscribes
+        self._subscription: tuple[RunEngine, int]  # engine and token, while agents use this writer
 
     @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -89,7 +87,6 @@ class RawWriter:
                 wait([taken], DISK_S)
         for uid in self._routes.of(name, doc):
             if name == "start":
-                self._is_full = False
                 self._live[uid] = _LiveRun(self._raw, uid, self._answers, self._thread())
             if (live := self._live.get(uid)) is not None:
                 if self._has_room(live.jobs):
@@ -113,10 +110,9 @@ class RawWriter:
         """Return whether a queue takes a document; if not, the runs in progress are written again later."""
         if jobs.backlog < MOST_WAITING:
             return True
-        if not self._is_full:
-            logger.error("%d documents wait for the disk or for Tiled: it gets no more of them", MOST_WAITING)
-        self._is_full = True
         for run in self._live.values():
+            if run.problem is None:
+                logger.error("raw run %s: %d documents wait for the disk or for Tiled", run.uid, MOST_WAITING)
             run.problem = "a document found no room in the queue"
         return False
 
@@ -124,11 +120,11 @@ class RawWriter:
         self._disk = Jobs("ainerd-journal")
         self._disk.when_idle(self._make_up_due)
         self._disk.start()
-        self._made_up = [self._make_up_soon()]
+        self._make_up_soon()
         return self._disk
 
     def _end_run(self, run: "_LiveRun", disk: Jobs) -> None:
-        if run.is_written():
+        if run.is_written:
             disk.submit(partial(self.journal.done, run.uid))
             return
         logger.warning("raw run %s is written again from its start: %s", run.uid, run.problem)
@@ -144,31 +140,24 @@ class RawWriter:
         if writer is not self:
             return writer.attach(engine)
         if not self._n_agents:
-            self._subscribe(engine)
+            self._subscription = engine, engine.subscribe(self)
+            if self._disk is None:
+                self._start()
         self._n_agents += 1
         return self
 
     def wait_until_made_up(self) -> None:
         """Wait, at most `MADE_UP_S`, until the runs that earlier sessions left are written: a series may need them."""
-        wait(self._made_up, MADE_UP_S)
+        wait(self._attempts, MADE_UP_S)
 
     def detach(self) -> None:
         """End one `attach`. After the last one unsubscribe, after all documents that have arrived are written."""
         self._n_agents -= 1
         if not self._n_agents:
-            self._end()
-
-    def _subscribe(self, engine: RunEngine) -> None:
-        token = engine.subscribe(self)
-        if self._disk is None:
-            self._start()
-
-        def end() -> None:
+            engine, token = self._subscription
             del _WRITERS[engine][self._raw.uri]
             engine.unsubscribe(token)
             self.drain()
-
-        self._end = end
 
     def drain(self) -> None:
         """Wait until all documents that have arrived are written, and the kept runs were tried; end the threads."""
@@ -182,7 +171,7 @@ class RawWriter:
         self._disk.when_idle(None)
         if self._due < math.inf:
             self._make_up_soon()
-        wait(self._again, AGAIN_S)
+        wait(self._attempts, AGAIN_S)
         self._disk.close()
         self._disk = None
 
@@ -190,7 +179,8 @@ class RawWriter:
         """Close the journal, unless an agent uses the writer."""
         if not self._n_agents:
             self.drain()
-            self.empty_memory()
+            if self._kept.is_in_memory:  # which would be lost
+                self.make_up()
             self.journal.close()
             self._kept.close()
 
@@ -198,20 +188,14 @@ class RawWriter:
         """Return the paths of runs that Tiled did not accept, oldest first."""
         return self._kept.paths()
 
-    def empty_memory(self) -> None:
-        """Write the runs that are only in memory, to Tiled or to the disk: a kill would lose them."""
-        if self._kept.is_in_memory:
-            self.make_up()
-
     def _make_up_due(self) -> None:
         """Write kept runs again if one is in memory, or the pause is over: in a thread, because Tiled may be slow."""
-        if (time.monotonic() > self._due or self._kept.is_in_memory) and all(each.done() for each in self._again):
-            self._again.clear()
+        if (time.monotonic() > self._due or self._kept.is_in_memory) and all(each.done() for each in self._attempts):
+            self._attempts.clear()
             self._make_up_soon()
 
-    def _make_up_soon(self) -> "Future[None]":
-        self._again.append(in_background("ainerd-make-up", self.make_up))
-        return self._again[-1]
+    def _make_up_soon(self) -> None:
+        self._attempts.append(in_background("ainerd-make-up", self.make_up))
 
     def make_up(self) -> None:
         """Write the kept runs again, oldest first.
@@ -224,27 +208,27 @@ class RawWriter:
             self._due = math.inf  # earlier for a run that is kept meanwhile
             try:
                 self._kept.save()
-                waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
+                waiting = [*self.journal.left(), *self.kept()]
             except OSError as error:
                 logger.error("the raw runs on disk cannot be listed now: %s", error)
-                return
-            for path, documents in waiting:
+                waiting, is_done = [], False
+            for path in waiting:
                 if path in self._hopeless:
                     continue
                 if not self._answers():
                     is_done, most_s = False, AWAY_S
                     break
-                is_done &= self._make_up_one(path, documents)
+                is_done &= self._make_up_one(path)
             if is_done:
                 self._pause_s = SOONEST_S
             else:
                 self._pause_s = min(self._pause_s, most_s)
                 self._due, self._pause_s = min(self._due, time.monotonic() + self._pause_s), 2 * self._pause_s
 
-    def _make_up_one(self, path: Path, documents: list[Document] | None) -> bool:
+    def _make_up_one(self, path: Path) -> bool:
         """Write a kept run; return False if it has to be tried again."""
         try:
-            documents = documents or self._kept.documents(path)
+            documents = self._kept.documents(path)
         except FileNotFoundError:  # another process has just written it
             return True
         except ValueError as error:
@@ -274,6 +258,7 @@ class _LiveRun:
         self._form = Form(uid)
         self._write: Any = None
         self.problem: object = None
+        self.is_written = False  # whether Tiled shows the end of the run
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Write a document."""
@@ -287,20 +272,11 @@ class _LiveRun:
                 self._write = _writer_of_run(self._raw, BATCH)
             for document in self._form(name, plain(doc)):
                 self._write(*document)
+            if name == "stop":
+                _finish(self._raw, self.uid, self._form.notes)
+                self.is_written = True
         except Exception as error:
             self.problem = f"{type(error).__name__}: {str(error)[:LONGEST]}"
-
-    def is_written(self) -> bool:
-        """Return whether Tiled shows the end of the run."""
-        if self.problem is None:
-            try:
-                _add_notes(self._raw, self.uid, self._form.notes)
-                if _has_end(self._raw, self.uid):
-                    return True
-                self.problem = "Tiled does not show its end"
-            except Exception as error:
-                self.problem = f"{type(error).__name__}: {str(error)[:LONGEST]}"
-        return False
 
 
 def write_run(raw: Container, documents: Sequence[Document]) -> None:
@@ -348,22 +324,21 @@ def _write_whole(raw: Container, form: WholeForm) -> None:
     write = _writer_of_run(raw, len(formed) + 1)
     for name, doc in formed:
         write(name, doc)
-    _add_notes(raw, uid, form.notes)
-    if not _has_end(raw, uid):
-        raise RuntimeError(f"Tiled does not show the end of run {uid}")
+    _finish(raw, uid, form.notes)
 
 
 def _has_end(raw: Container, uid: str) -> bool:
     return bool(raw[uid].metadata.get("stop"))
 
 
-def _add_notes(raw: Container, uid: str, notes: Sequence[str]) -> None:
-    """Add the changes of a run to its metadata, and log them."""
-    if not notes:
-        return
-    logger.warning("raw run %s is written with changes: %s", uid, "; ".join(notes))
-    node = raw[uid]
-    node.update_metadata({"notes": [*node.metadata.get("notes", ()), *notes]}, drop_revision=True)
+def _finish(raw: Container, uid: str, notes: Sequence[str]) -> None:
+    """Add the changes of a run to its metadata, and log them. Raises RuntimeError if Tiled does not show its end."""
+    if notes:
+        logger.warning("raw run %s is written with changes: %s", uid, "; ".join(notes))
+        node = raw[uid]
+        node.update_metadata({"notes": [*node.metadata.get("notes", ()), *notes]}, drop_revision=True)
+    if not _has_end(raw, uid):
+        raise RuntimeError(f"Tiled does not show the end of run {uid}")
 
 
 def _writer_of_run(raw: Container, batch_size: int) -> Callable[[str, Any], None]:

@@ -116,19 +116,19 @@ def column_name(key: str, taken: set[str]) -> str:
     if not re.match("[a-zA-Z]", name):  # names that begin with an underscore belong to Tiled
         name = f"key_{name}"
     if _length(name) > LONGEST_COLUMN:
-        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
-        while _length(name) > LONGEST_COLUMN - len(digest) - 1:
-            name = name[:-1]
-        name = f"{name}_{digest}"
+        name = _ending(name, f"_{hashlib.sha256(key.encode()).hexdigest()[:8]}")
     number, free = 1, name
     while free.lower() in taken or f"ts_{free}".lower() in taken:
         number += 1
-        suffix = "_" if number == 2 else f"_{number}"
-        short = name
-        while _length(short + suffix) > LONGEST_COLUMN:
-            short = short[:-1]
-        free = short + suffix
+        free = _ending(name, "_" if number == 2 else f"_{number}")
     return free
+
+
+def _ending(name: str, suffix: str) -> str:
+    """Return a name with a suffix, and without as many letters before it as are too many for a column."""
+    while _length(name + suffix) > LONGEST_COLUMN:
+        name = name[:-1]
+    return name + suffix
 
 
 def node_name(key: str, taken: set[str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ainerd.documents import FrameError, Whole
 from ainerd.runs._writer import Subject, Writer, is_refused, time_of
-from ainerd.technique import Analysis, AnalysisError, Outcome, Series, provides
+from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, Series, provides
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ class RunState:
         Called after each block of frames.
     error : float, optional
         Wanted relative error: the technique is asked whether the frames so far are enough for it.
-    on_enough : callable
-        Called with the uid of the run and the reason why its frames are enough.
 
     Attributes
     ----------
     outcomes : list of Outcome
         One for each unit that has ended; empty for a run without frames.
+    enough : str or None
+        Why the frames so far are enough, so that a plan may end the run; None if they are not.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class RunState:
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
         error: float | None = None,
-        on_enough: Callable[[str, str], None] = lambda uid, why: None,
     ) -> None:
         self._technique, self._writer, self._late_s = writer.technique, writer, late_s
-        self._on_block, self._error, self._on_enough = on_block, error, on_enough
+        self._on_block, self._error = on_block, error
         self.run = writer.new_run()
         self._subject: Subject | None = None
         self._until: int | None = None  # frames of the run after which the unit ends; None: with the run
         self._recalled: Outcome | None = None  # of a unit that has its result: its frames are skipped
         self._is_unreadable = False  # no more frames can be read
         self.outcomes: list[Outcome] = []
+        self.enough: str | None = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document; errors of Tiled are raised: the run must be analysed again."""
@@ -96,8 +96,7 @@ class RunState:
             if analysis is None:
                 outcome = self._writer.fail(subject, before, closes=closes)
             else:
-                outcome = self._writer.analysed(subject, before, analysis, closes=closes)
-                outcome = self._writer.complete(subject, outcome, analysis)
+                outcome = self._writer.complete(subject, before, analysis, closes=closes)
         except Exception as error:
             if isinstance(error, httpx.HTTPError) and not is_refused(error):
                 raise
@@ -142,7 +141,7 @@ class RunState:
         if isinstance(begun, Outcome):
             self._recalled, self._subject = begun, subject
             return True
-        self._recalled, self._subject = None, begun
+        self._subject = begun
         if self.run.problem:
             return True
         if self._until is not None and self.run.n_missing > MOST_MISSING * (self._until - begun.first):
@@ -160,41 +159,40 @@ class RunState:
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:
         """Push the unit's frames to its analysis, or skip them."""
-        until = self._until
-        if self._recalled is not None or subject.problem is not None or subject.analysis is None:
-            if until is not None:
-                self.run.skip(until)
-            return
-        with _problems_of(subject):
-            try:
-                whole = Whole(subject.analysis, subject.first)
-                if self.run.n_ready >= subject.first + (subject.n_frames or 0):
-                    subject.looks.clear()  # nothing can be saved any more
-                while True:
-                    stop = next(iter(subject.looks), until)
-                    for block in self.run.blocks(subject.analysis.pixels, until=stop, wait_s=wait_s, whole=whole):
-                        subject.push(block)
-                        self._on_block(subject)
-                    if not subject.looks or self.run.n_passed < subject.looks[0]:
-                        break
-                    self._look(subject)
-            except FrameError:
-                self._is_unreadable = until is None  # the next event may have another file
-                raise
-        if subject.problem is not None and until is not None:
-            self.run.skip(until)
+        if self._recalled is None and subject.problem is None and subject.analysis is not None:
+            with _problems_of(subject):
+                try:
+                    self._push(subject, subject.analysis, wait_s)
+                except FrameError:
+                    self._is_unreadable = self._until is None  # the next event may have another file
+                    raise
+        if self._until is not None and (self._recalled is not None or subject.problem is not None):
+            self.run.skip(self._until)
 
-    def _look(self, subject: Subject) -> None:
+    def _push(self, subject: Subject, analysis: RunAnalysis, wait_s: float | None) -> None:
+        whole = Whole(analysis, subject.first)
+        if self.run.n_ready >= subject.first + (subject.n_frames or 0):
+            subject.looks.clear()  # nothing can be saved any more
+        while True:
+            until = next(iter(subject.looks), self._until)
+            for block in self.run.blocks(analysis.pixels, until=until, wait_s=wait_s, whole=whole):
+                subject.push(block)
+                self._on_block(subject)
+            if not subject.looks or self.run.n_passed < subject.looks[0]:
+                return
+            self._look(subject, analysis)
+
+    def _look(self, subject: Subject, analysis: RunAnalysis) -> None:
         """Ask whether the frames so far are enough. An error costs the look, and not the result."""
-        assert subject.analysis is not None and self._error is not None
+        assert self._error is not None
         subject.looks.pop(0)
         try:
-            subject.enough = subject.analysis.enough(self._error)
+            subject.enough = analysis.enough(self._error)
         except Exception:  # of any technique
             logger.exception("error in a look at run %s, which goes on", subject.run.uid)
         if subject.enough is not None:
             subject.looks.clear()
-            self._on_enough(subject.run.uid, subject.enough)
+            self.enough = subject.enough
 
     def _end(self) -> None:
         """Finish the analysis of the unit and write its result."""
@@ -223,17 +221,14 @@ class RunState:
 
     def _checked(self, subject: Subject, analysis: Analysis) -> Analysis:
         """Return a valid analysis, partial if frames are missing; AnalysisError if it breaks the technique's word."""
-        embedding, name = np.asarray(analysis.embedding), self._technique.name
-        if embedding.shape != (self._technique.embedding_size,):
-            raise AnalysisError(
-                f"technique {name} gave an embedding of shape {embedding.shape}, "
-                f"announced ({self._technique.embedding_size},)"
-            )
+        embedding, wanted, p = np.asarray(analysis.embedding), (self._technique.embedding_size,), analysis.novelty_p
+        who = f"technique {self._technique.name} gave"
+        if embedding.shape != wanted:
+            raise AnalysisError(f"{who} an embedding of shape {embedding.shape}, announced {wanted}")
         if not np.isfinite(embedding).all():
-            raise AnalysisError(f"technique {name} gave an embedding that is not finite")
-        p = analysis.novelty_p
+            raise AnalysisError(f"{who} an embedding that is not finite")
         if p is not None and not 0 <= p <= 1:
-            raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is not a probability")
+            raise AnalysisError(f"{who} novelty_p = {p}, which is not a probability")
         analysis.novel  # noqa: B018  (raises without an alpha)
         faults = (run.flagged(subject.event) for run in subject.runs)
         if fault := next(filter(None, faults), None):

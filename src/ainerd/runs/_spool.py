@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ainerd.documents import Document, line_documents
 from ainerd.runs._plain import line_of
@@ -31,6 +33,7 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._in_memory: dict[Path, list[str]] = {}
+        self._damaged: set[Path] = set()  # files with a line that holds no document
 
     def paths(self) -> list[Path]:
         """Return the path of each run, in the order of their names; those in memory have no file yet."""
@@ -56,16 +59,29 @@ class Kept:
             self._in_memory[path] = lines
             logger.warning("run %s is only in memory until the disk takes it: %s", path.stem, error)
 
-    def move(self, file: Path) -> None:
-        """Keep the run in a file of the same disk, which needs no space."""
-        file.replace(self.folder / file.name)
-
     def documents(self, path: Path) -> list[Document]:
-        """Return the documents of a run. Raises ValueError if it is not a whole run, and OSError."""
-        documents = documents_in(path, self._in_memory.get(path))
-        ends = [name for name, _ in documents[:1] + documents[-1:]]
-        if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
-            raise ValueError("it is not a whole run")
+        """Return the documents of a run. Lines without a document are logged and left out.
+
+        A run in the file of a journal gets a stop document if it has none: its session was killed. Raises ValueError if
+        it is not a whole run, and OSError.
+        """
+        lines = self._in_memory.get(path)
+        if lines is None:
+            try:
+                text = path.read_text(errors="replace").rstrip("\0")  # the rest of a spare file of the journal
+            except IsADirectoryError:
+                raise ValueError("it is a folder") from None
+            lines = text.splitlines(keepends=True)
+        documents = list(line_documents(lines, path, by_schema=False))  # documents of any form are kept
+        if len(documents) < sum(line.endswith("\n") for line in lines):  # the last line may be cut: after a kill
+            self._damaged.add(path)
+        name, start = documents[0] if documents else ("", {})
+        if name != "start" or not isinstance(start.get("uid"), str):
+            raise ValueError("it does not begin with a start document")
+        if documents[-1][0] != "stop":
+            if path.parent == self.folder:
+                raise ValueError("it is not a whole run")
+            documents.append(("stop", _stop(start["uid"], path.stat().st_mtime)))
         return documents
 
     def remove(self, path: Path) -> None:
@@ -73,16 +89,26 @@ class Kept:
         if self._in_memory.pop(path, None) is not None:
             return
         try:
-            if is_damaged(path):
-                set_aside(path, f"{path} was damaged, the rest of it is in Tiled", self.folder)
+            if path in self._damaged:
+                self.set_aside(path, f"{path} was damaged, the rest of it is in Tiled")
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("%s is in Tiled, and cannot be removed: %s", path, error)
 
     def set_aside(self, path: Path, reason: str) -> None:
-        """Rename an unusable file, so that it is not read again and a person can find it."""
-        set_aside(path, reason, self.folder)
+        """Rename an unusable file, so that it is not read again and a person can find it. An empty one is removed."""
+        aside = self.folder / f"{path.stem}.unreadable"
+        try:
+            if path.is_file() and not path.read_bytes().strip(b"\0"):
+                path.unlink()  # the session was killed before the first document was written
+                return
+            path.replace(aside)
+        except OSError as error:
+            if path.exists():  # another process may just have written it to Tiled
+                logger.error("%s, and it cannot be set aside: %s", reason, error)
+        else:
+            logger.error("%s: it is set aside as %s", reason, aside)
 
     @property
     def is_in_memory(self) -> bool:
@@ -179,47 +205,6 @@ class Spool(Kept):
         return []
 
 
-def documents_in(path: Path, lines: Sequence[str] | None = None) -> list[Document]:
-    """Return the documents in a file, or in these lines of it. Lines without a document are logged and left out.
-
-    Raises ValueError if it is no file, and OSError.
-    """
-    if lines is None:
-        lines = _lines(path)
-    return list(line_documents(lines, path, by_schema=False))  # documents of any form are kept
-
-
-def is_damaged(path: Path) -> bool:
-    """Return whether a whole line of a file holds no document. Raises ValueError if it is no file, and OSError."""
-    lines = [line for line in _lines(path) if line.endswith("\n")]  # a session may be killed within the last line
-    return len(documents_in(path, lines)) < len(lines)
-
-
-def is_empty(path: Path) -> bool:
-    """Return whether nothing was written to a file. Raises OSError."""
-    return not path.read_bytes().strip(b"\0")
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(errors="replace").rstrip("\0")  # the rest of a spare file of the journal
-        return text.splitlines(keepends=True)
-    except IsADirectoryError:
-        raise ValueError("it is a folder") from None
-
-
-def set_aside(path: Path, reason: str, folder: Path) -> None:
-    """Move a file that cannot be used to a folder, with the suffix ``.unreadable``, and log the reason."""
-    aside = folder / f"{path.stem}.unreadable"
-    try:
-        path.replace(aside)
-    except OSError as error:
-        if path.exists():  # another process may just have written it to Tiled
-            logger.error("%s, and it cannot be set aside: %s", reason, error)
-    else:
-        logger.error("%s: it is set aside as %s", reason, aside)
-
-
 def file_name(uid: str) -> str:
     """Return the uid of a run if it can be a file name, else a digest of it."""
     uid = str(uid)
@@ -237,3 +222,14 @@ def require_memory(n: int) -> None:
     """Raise MemoryError if the memory is too small for `n` characters."""
     if n > MOST_IN_MEMORY:
         raise MemoryError("the disk does not take it, and it is too large for the memory")
+
+
+def _stop(run_start: str, time_s: float) -> dict[str, Any]:
+    return {
+        "uid": str(uuid.uuid4()),
+        "run_start": run_start,
+        "time": time_s,
+        "exit_status": "abort",
+        "reason": "the session was killed",
+        "num_events": {},
+    }

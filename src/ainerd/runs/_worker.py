@@ -54,6 +54,8 @@ class Worker:
     ----------
     concluded : int
         Number of runs that got a result.
+    current : RunState or None
+        The run in progress; None between runs.
     """
 
     def __init__(
@@ -71,16 +73,13 @@ class Worker:
     ) -> None:
         self._jobs, self._writer, self._spool = jobs, writer, spool
         self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
-        self._enough = dict[str, str]()  # why the frames so far are enough, by uid of the run in progress
-        self._new_state = partial(
-            RunState, writer, late_s=late_s, on_block=on_block, error=error, on_enough=self._enough.__setitem__
-        )
+        self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block, error=error)
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
         self._routes = Routes()
         self._ended = set[str]()  # uids of the runs that `backlog` counts
-        self._current: Delivery | None = None
+        self.current: RunState | None = None
         self._since: float | None = None  # when the document in hand came
         self._is_behind = False
         self.concluded = 0
@@ -113,19 +112,14 @@ class Worker:
 
     def enough(self, raw_uid: str) -> str | None:
         """Return why the frames of a run in progress are enough, so that a plan may end it; None if they are not."""
-        return self._enough.get(raw_uid)
+        run = self._open_runs.get(raw_uid)
+        return None if run is None else run.state.enough
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
         """Frames read and expected of the run in progress; None between runs."""
-        state = self.current
+        state = self.current  # which another thread may change
         return None if state is None else state.progress
-
-    @property
-    def current(self) -> RunState | None:
-        """The run in progress; None between runs."""
-        delivery = self._current
-        return None if delivery is None else delivery.state
 
     @property
     def backlog(self) -> int:
@@ -150,10 +144,9 @@ class Worker:
 
         Raises ValueError if the technique's unit is not a series.
         """
-        if not isinstance(self._writer.technique.unit, Series):
-            raise ValueError(
-                f"technique {self._writer.technique.name} has no series of runs: there is nothing to close"
-            )
+        technique = self._writer.technique
+        if not isinstance(technique.unit, Series):
+            raise ValueError(f"technique {technique.name} has no series of runs: there is nothing to close")
         return self._jobs.submit(partial(self._writer.close_series, value))
 
     def close(self, timeout_s: float = 60.0) -> None:
@@ -169,7 +162,7 @@ class Worker:
     def analyse_kept(self) -> None:
         """Analyse the runs in the spool again, in order, if Tiled answers. Called in the worker's thread."""
         for path in self._spool.waiting():
-            delivery = self._current = Delivery(self._writer, self._spool, self._new_state, is_kept=True)
+            delivery = self._begin(is_kept=True)
             try:
                 for name, doc in self._spool.documents(path):
                     self._deliver(delivery, name, dict(doc))
@@ -180,10 +173,10 @@ class Worker:
                 self._spool.remove(path)
             except ValueError as error:
                 self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
-                self._current = None
             except Exception as error:  # such as a disk that does not answer: the file may be whole
                 self._spool.try_later(path, error)
-                self._current = None
+            finally:
+                self.current = None
 
     def _let_go(self) -> None:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
@@ -214,23 +207,25 @@ class Worker:
         if not starts:
             raise KeyError(doc.get(REFERS.get(name, "uid")))
         if name == "start":
-            self._current = self._open_runs[doc["uid"]] = Delivery(self._writer, self._spool, self._new_state)
+            self._open_runs[doc["uid"]] = self._begin()
         return [self._open_runs[start] for start in starts if start in self._open_runs]
+
+    def _begin(self, *, is_kept: bool = False) -> "Delivery":
+        self.current = self._new_state()
+        return Delivery(self._writer, self._spool, self.current, is_kept=is_kept)
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
         """Pass a document to its run, and new outcomes to the campaign, the listeners and the futures."""
+        n_before = len(delivery.state.outcomes)
         try:
             delivery(name, doc)
         finally:  # a plan may wait for the outcomes, whatever went wrong
-            new = delivery.state.outcomes[delivery.n_passed :]
-            delivery.n_passed += len(new)
-            if delivery.has_ended:
-                self._current = None
+            if name == "stop":
+                self.current = None
                 self._open_runs.pop(delivery.state.run.uid, None)
-                self._enough.pop(delivery.state.run.uid, None)
-            if new:
+            if new := delivery.state.outcomes[n_before:]:
                 self._pass_on(partial(self._conclude, delivery.answered, new))
-            if delivery.has_ended:
+            if name == "stop":
                 resolve = partial(self._resolve, delivery.state.run.uid, delivery.answered)
                 self._pass_on(partial(self._after_writes, resolve))
 
@@ -276,26 +271,17 @@ class Delivery:
     `is_kept` is whether the run comes from the spool.
     """
 
-    def __init__(
-        self, writer: Writer, spool: Spool, new_state: Callable[[], RunState], *, is_kept: bool = False
-    ) -> None:
-        self._writer, self._spool, self._is_kept, self.state = writer, spool, is_kept, new_state()
-        self.n_passed = 0  # outcomes that the campaign has
+    def __init__(self, writer: Writer, spool: Spool, state: RunState, *, is_kept: bool) -> None:
+        self._writer, self._spool, self._is_kept, self.state = writer, spool, is_kept, state
         self.answered: list[Outcome] = []  # by the campaign
         self._documents: list[Document] = []
         self._n_bytes = 0
         self._refusal: str | None = None  # why Tiled does not accept the run
         self.has_answer = False  # whether Tiled answered when it refused the run
         self._given_up: str | None = None  # why its analysis ended
-        self.has_ended = False
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document."""
-        self._remember(name, doc)
-        self._take(name, doc)
-
-    def _remember(self, name: str, doc: dict[str, Any]) -> None:
-        """Keep a document for the spool, unless the run is too large."""
+        """Take a document, and keep it for the spool, unless the run is too large."""
         data = doc.get("data") if name in ("event", "event_page") else None
         if isinstance(data, Mapping):
             self._n_bytes += sum(map(_n_bytes, data.values()))
@@ -303,12 +289,15 @@ class Delivery:
             self._documents.clear()
         else:
             self._documents.append((name, doc))
+        self._analyse(name, doc)
+        if name == "stop":
+            self._finish()
 
     @property
     def _is_large(self) -> bool:
         return self._n_bytes > MOST_BYTES
 
-    def _take(self, name: str, doc: dict[str, Any]) -> None:
+    def _analyse(self, name: str, doc: dict[str, Any]) -> None:
         run = self.state.run
         if self._refusal is not None or self._given_up is not None:
             with suppress(Exception):  # only the end of the run matters now
@@ -327,30 +316,23 @@ class Delivery:
                 else:  # a bug of ours, or of the technique, must not cost the run's record
                     logger.exception("error in the analysis of run %s", run.uid)
                     self._given_up = f"{type(error).__name__}: {error}"
-        if name == "stop":
-            self._finish()
 
     def _finish(self) -> None:
+        """Write a failed result if the analysis has ended early, and keep the run if Tiled does not accept it."""
         run, outcomes = self.state.run, self.state.outcomes
-        self.has_ended = True
         run.close()
-        if self._refusal is None and self._given_up is not None and run.has_frames:
-            outcomes += self._give_up(self._given_up)
+        if self._given_up is not None and run.has_frames:
+            try:
+                subject = Subject.of_run(self._writer, run, self.state.event)
+                subject.problem, subject.retake = self._given_up, True
+                outcomes.append(self.state.conclude(subject, None, closes=True))
+            except httpx.HTTPError as error:
+                self._refusal = str(error)
+            except Exception:  # such as an error in the technique's parameters, without which a result has no key
+                logger.exception("run %s has no result", run.uid)
+                outcomes.append(self._failed(self._given_up))
         if self._refusal is not None:
             outcomes.append(self._keep(self._refusal))
-
-    def _give_up(self, reason: str) -> list[Outcome]:
-        """Return the failed outcome of a run without a result; empty if Tiled does not accept it now."""
-        try:
-            subject = Subject.of_run(self._writer, self.state.run, self.state.event)
-            subject.problem, subject.retake = reason, True
-            return [self.state.conclude(subject, None, closes=True)]
-        except httpx.HTTPError as error:
-            self._refusal = str(error)
-            return []
-        except Exception:  # such as an error in the technique's parameters, without which a result has no key
-            logger.exception("run %s has no result", self.state.run.uid)
-            return [self._failed(reason)]
 
     def _keep(self, reason: str) -> Outcome:
         if self._is_large:

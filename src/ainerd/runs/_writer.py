@@ -269,31 +269,27 @@ class Writer:
             file=_typed(run.start_doc.get("file"), str) or "",
         )
 
-    def analysed(self, subject: Subject, outcome: Outcome, analysis: Analysis, *, closes: bool) -> Outcome:
-        """Return the outcome with the numbers of the analysis. `closes` is whether the unit is complete."""
-        frame_time_s, values = subject.run.frame_time_s, self._readings(subject)
-        return replace(
+    def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis, *, closes: bool) -> Outcome:
+        """Write an analysis; return the outcome that is in Tiled. `closes` is whether the unit is complete."""
+        frame_time_s, details = subject.run.frame_time_s, self._details(subject, outcome)
+        outcome = replace(
             outcome,
             status=analysis.status if closes else "growing",
             embedding=np.asarray(analysis.embedding, np.float32),
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,
-            readings={name: x for name, x in values.items() if x is not None},
+            readings={name: x for name, x in details["summary"].items() if x is not None},
             pace=self.technique.pace(analysis.summary),
             exposure_s=frame_time_s and subject.n_passed * frame_time_s,
             reason=subject.problem or "",
+            awaits_regime=utc_now() if self.has_campaign else "",
         )
-
-    def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis) -> Outcome:
-        """Write an analysis; return the outcome that is in Tiled."""
         series = {name: subject.series(key) for name, key in self.recorded.series.items()}
         began = time_of(subject.runs[0].start_doc.get("time"))
         if began is None:
             began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
         relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
-        details = self._details(subject, outcome)
-        details |= {"n_frames": subject.n_taken, "frame_time_s": subject.run.frame_time_s}
-        outcome = replace(outcome, awaits_regime=utc_now() if self.has_campaign else "")
+        details |= {"n_frames": subject.n_taken, "frame_time_s": frame_time_s}
         details["awaits_regime"] = outcome.awaits_regime or None
         is_written = self.store.complete(outcome.key, analysis, status=outcome.status, series=relative, **details)
         return outcome if is_written else self._recall(subject)
@@ -373,7 +369,7 @@ class Writer:
         """Return the fields of the record that are known once the unit has ended."""
         details: dict[str, Any] = {
             "positions": outcome.positions,
-            "summary": self._readings(subject),
+            "summary": {name: subject.value(key) for name, key in self.recorded.readings.items()},
             "units": dict(self.recorded.units),
         }
         if subject.event is not None:
@@ -382,9 +378,6 @@ class Writer:
         if subject.series_id:
             details["raw_uids"] = [run.uid for run in subject.runs]
         return details
-
-    def _readings(self, subject: Subject) -> dict[str, float | None]:
-        return {name: subject.value(key) for name, key in self.recorded.readings.items()}
 
     def _recall(self, subject: Subject) -> Outcome:
         """Return the outcome that is in Tiled."""
@@ -406,7 +399,7 @@ class Writer:
 
     def _rebuild(self, subject: Subject, uids: list[str]) -> Subject | None:
         """Return a series that grew in an earlier session, after its runs are analysed again from Tiled."""
-        series = Subject(subject.key, [], series_id=subject.series_id)
+        series: Subject | None = None
         for uid in uids:
             if self.raw is None or uid not in self.raw:
                 logger.warning("series %s goes on without run %s, which is not in Tiled", subject.series_id, uid)
@@ -414,13 +407,19 @@ class Writer:
             run = self.new_run()
             for name, doc in documents_of(self.raw[uid]):
                 run(name, doc)
-            if series.runs:
-                series.go_on(run)
+            if series is None:
+                series = Subject(subject.key, [run], series_id=subject.series_id)
             else:
-                series.runs.append(run)
-            _replay(self.technique, series)
+                series.go_on(run)
+            try:
+                series.begin(self.technique)
+                assert series.analysis is not None
+                for block in run.blocks(series.analysis.pixels, whole=Whole(series.analysis)):
+                    series.push(block)
+            except (AnalysisError, ValueError) as error:
+                logger.warning("series %s: run %s: %s", subject.series_id, run.uid, error)
             run.close()
-        return series if series.runs else None
+        return series
 
 
 def is_refused(error: Exception) -> bool:
@@ -465,17 +464,6 @@ def _read(start: Mapping[str, Any], key: str) -> bool | int | float | str | None
     except Exception:  # whatever a plan wrote there must not cost the result
         return None
     return value if isinstance(value, bool | int | float | str) and value != "" else None
-
-
-def _replay(technique: Technique, series: Subject) -> None:
-    """Push the frames of a finished run again."""
-    try:
-        series.begin(technique)
-        assert series.analysis is not None
-        for block in series.run.blocks(series.analysis.pixels, whole=Whole(series.analysis)):
-            series.push(block)
-    except (AnalysisError, ValueError) as error:
-        logger.warning("series %s: run %s: %s", series.series_id, series.run.uid, error)
 
 
 def _typed(value: Any, *kinds: type) -> Any:
