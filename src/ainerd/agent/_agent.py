@@ -271,7 +271,7 @@ class Agent(Observer):
         points = exposures.beam_test(here)
         yield from self.sample(*points)
         verdict = exposures.beam_verdict(points)
-        self._campaign.ledger.note(verdict.text)
+        self._tiled.write(partial(self._campaign.ledger.note, verdict.text))
         say(Text(f"ainerd: {verdict.text}"))
         return verdict
 
@@ -360,10 +360,9 @@ class Agent(Observer):
 
         # otherwise `suggest` would wait for Tiled, and the RunEngine with it
         self._is_settled = not self._campaign.rules.shared_s
-        for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
-            done, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.submit(job))], timeout=BUSY_S)
-            if not done:
-                return
+        executed, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.write(execute, first=True))], timeout=BUSY_S)
+        if executed:  # and then the writes to which this led
+            await asyncio.wait([asyncio.wrap_future(self._tiled.write(lambda: None))], timeout=BUSY_S)
 
     def _waits_for(self) -> str | None:
         """Return the reason why the plan waits before the next point; None if it may continue."""

@@ -70,7 +70,7 @@ class CommandReader:
     ) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         self._own, self._tiled = own, tiled
-        self._waiting: Mapping[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
+        self._waiting: dict[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
         self._left_out: set[str] = set()  # keys of nodes that cannot be read
         self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
         self._wake, self._ends, self._is_notified = threading.Event(), False, False
@@ -92,7 +92,7 @@ class CommandReader:
         """Execute the commands that wait, if there are any."""
         self._wake.set()
         if self._waiting and self._campaign.rules.shared_s and self._takes():
-            self._tiled.submit(self._execute_settled)
+            self._tiled.write(self._execute_settled, first=True)
         elif self._waiting:
             self._own.submit(self.execute)
 
@@ -156,7 +156,7 @@ class CommandReader:
             if is_event and state.answer(key) is None:
                 self._answered()
             elif not is_event or (time.monotonic() - each.since > LATE_S and self._campaign.order.has_answered(key)):
-                self._waiting = {id: other for id, other in self._waiting.items() if id != key}
+                self._waiting.pop(key, None)
                 self._tiled.write(partial(self._reply, key, answer), first=True)
 
     def _look_at_others(self) -> None:

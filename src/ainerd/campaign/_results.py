@@ -83,17 +83,19 @@ class Results:
         if not self._unlabelled or not self._history.is_there():
             return
         try:
-            version = keep(self._atlas, self._store, self._ask)
-            for key, label in list(self._unlabelled.items()):
+            unlabelled = list(self._unlabelled.items())
+            version, regimes = keep(self._atlas, self._store, self._ask)
+            for key, label in unlabelled:
                 try:
-                    self._store.label(key, regime=self._atlas.regime_of(key), atlas_version=version, **label)
+                    self._store.label(key, regime=regimes[key], atlas_version=version, **label)
                 except KeyError:  # somebody has removed the result
                     logger.debug("result %s is gone", key)
                 except httpx.HTTPStatusError as error:
                     if may_pass(error):
                         raise
                     logger.warning("the regime of result %s is refused: %s", key, error)
-                del self._unlabelled[key]
+                if self._unlabelled[key] is label:  # otherwise it was analysed again meanwhile
+                    del self._unlabelled[key]
         except httpx.HTTPError as error:
             logger.debug("labels are not written: %s", error)
 
