@@ -108,7 +108,7 @@ def test_a_plan_waits_for_a_tiled_that_hangs_where_sessions_share_a_sample(beaml
 def test_a_plan_looks_for_commands_before_writes_that_keep_coming(b, monkeypatch):
     monkeypatch.setattr("ainerd.agent._agent.BUSY_S", 0.5)
     catalog, is_slow, read, look = b.agent._tiled, [True], [], CommandReader.read
-    monkeypatch.setattr(CommandReader, "read", lambda reader: (look(reader), read.append(len(b.agent.results))))
+    monkeypatch.setattr(CommandReader, "read", lambda reader: (read.append(b.agent.concluded), look(reader)))
 
     def write():
         time.sleep(0.02)
