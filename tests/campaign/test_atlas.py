@@ -8,7 +8,7 @@ from ainerd.steering import Window
 
 
 def kept(atlas, store):
-    return keep(atlas, store, lambda job: job())
+    return keep(atlas, store, lambda job: job())[0]
 
 
 WINDOW = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)})
@@ -84,6 +84,20 @@ def test_an_atlas_that_another_process_wrote_first_gives_the_numbers(technique, 
     assert len(tries) == 3  # it is kept once
 
 
+def test_the_regimes_of_results_and_the_version_are_of_one_moment(technique, store):
+    atlas = Atlas(technique, store, ("x", "y"))
+    atlas.add(outcome("a", z=0.0))
+    asked = []
+
+    def ask(job):  # the campaign goes on as soon as it has answered that the refit is written
+        asked.append(answer := job())
+        if len(asked) == 3:
+            atlas.add(outcome("b", z=3.0))
+        return answer
+
+    assert keep(atlas, store, ask) == (1, {"a": 0}) and atlas.version is None
+
+
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     atlas.add(outcome("mine", z=0.0))
@@ -139,3 +153,19 @@ def test_exposures_with_a_regime_and_a_p_value_count_in_order(technique, store):
         atlas.add(outcome(key, z=z, novelty_p=p))
     assert atlas.exposures() == {"c": (0, 0.5), "b": (1, 0.0)} and [*atlas.exposures()] == ["c", "b"]
     assert atlas.labels == {0, 1} and atlas.own_p(outcome("d"))[0] is None
+
+
+def test_a_regime_that_comes_while_an_earlier_one_of_the_result_is_written_is_written_too(make, store, monkeypatch):
+    waiting, label = [], store.label
+    campaign = make(lambda job, **_: waiting.append(job))
+    campaign.answer(outcome("a", status="partial"))
+
+    def analysed_again(key, **values):
+        label(key, **values)
+        monkeypatch.setattr(store, "label", label)
+        campaign._results.label(key, 0.25, [0])
+
+    monkeypatch.setattr(store, "label", analysed_again)
+    while waiting:
+        waiting.pop(0)()
+    assert store.labels["a"]["own_p"] == 0.25

@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from campaign_toys import Jobs, Node, answers, on, outcome, with_accounts
+from campaign_toys import BOUNDS, Node, answers, on, outcome, with_accounts
 
 from ainerd.agent import CommandReader
+from ainerd.campaign import Campaign
 from ainerd.campaign._history import History
+from ainerd.config import Steering
 from ainerd.decisions import reduce, terms_of
 from ainerd.decisions.events import Asked
+from ainerd.jobs import Jobs as WorkingJobs
 from ainerd.results import AgentNode
 from ainerd.results.commands import (
     Add,
@@ -40,7 +43,7 @@ def reader(make, store):
 
     def start(alone=True, submit=lambda job, **_: job()):
         campaign = make(submit=submit)
-        reader = CommandReader(store, node, campaign, Jobs(), Jobs(submit), lambda: None)
+        reader = CommandReader(store, node, campaign, lambda: None)
         reader.begin(alone=alone)
         return campaign, reader
 
@@ -568,3 +571,20 @@ def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypa
     reading.read()
     assert answers(node) == ["done"] and store.shown["held"] and not campaign.order.due
     assert "an effect is left out" in caplog.text
+
+
+def test_a_suggestion_that_a_person_took_between_two_sessions_is_not_withdrawn_at_the_next_start(
+    technique, store, make
+):
+    node, shown = Node(store), make().peek()
+    node.add("verdict", command_metadata(on(Take, shown, id="verdict", by="Ann"), "toy"))
+    own, tiled = WorkingJobs("own"), WorkingJobs("tiled")
+    campaign = Campaign(technique, store, Steering(bounds=BOUNDS, beam_size=0.1), own, tiled)
+    CommandReader(store, node, campaign, lambda: None).begin(alone=True)
+    own.start()
+    assert own.drain(60)  # what the agent closes is known before the catalog looks for commands
+    tiled.start()
+    assert tiled.drain(60) and own.drain(60) and tiled.drain(60)
+    assert answers(node) == ["done"] and store.history(shown["_id"]) == ["accepted"]
+    own.close()
+    tiled.close()

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from campaign_toys import Jobs, Node, answers, outcome
+from campaign_toys import Node, answers, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.decisions import State, events, reduce
@@ -89,8 +89,7 @@ def test_a_later_session_gives_the_same_answer_and_knows_the_position(make, stor
 
 def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(make, store):
     node, campaign = Node(store), make()
-    jobs = Jobs(lambda job, **_: job())
-    reader = CommandReader(store, node, campaign, Jobs(), jobs, lambda: None)
+    reader = CommandReader(store, node, campaign, lambda: None)
     first = campaign.apply(Next())
     for key in ("1", "2"):
         node.add(key, command_metadata(Next(id=key, wait_s=60), "toy"))

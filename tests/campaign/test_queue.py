@@ -179,7 +179,7 @@ def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, 
     node, jobs, by = Node(store), [], "Ann (unverified)"
     reader_jobs = Jobs(lambda job, first=False: jobs.append((not first, len(jobs), job)))
     campaign = make(reader_jobs.write)
-    reader = CommandReader(store, node, campaign, Jobs(), reader_jobs, lambda: None)
+    reader = CommandReader(store, node, campaign, lambda: None)
     node.add("1", command_metadata(Hold(**ANN), "toy"))
     jobs.clear()
     reader.look()

@@ -92,7 +92,7 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
     node = AgentNode(None, "toy")
     for n in range(len(recorded) + 1):
         store.events = recorded[:n]
-        order = Order(node, campaign.rules, Jobs(), lambda command: command)
+        order = Order(node, campaign.rules, Jobs(), lambda command: command, lambda number, event: None)
         order.begin({})
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
         assert len(order.state.window("").excluded) == done.count("exclude") and len(order.state.answers) == len(done)

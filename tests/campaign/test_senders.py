@@ -1,7 +1,7 @@
 """Which sender may give which command: the account that the server saw decides, never a field of the command."""
 
 import pytest
-from campaign_toys import Jobs, Node, on, outcome, with_accounts
+from campaign_toys import Node, on, outcome, with_accounts
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
@@ -71,7 +71,7 @@ def given(make, store, sender, verb, *, accounts, review):
     store.atlases.clear()
     node, campaign = Node(store), make(review=review, knobs={"x": FEW, "y": FEW})
     with_accounts(campaign, accounts)
-    reading = CommandReader(store, node, campaign, Jobs(), Jobs(), lambda: None)
+    reading = CommandReader(store, node, campaign, lambda: None)
     run = outcome("a", z=1.0)
     campaign.answer(run)  # for a regime to be named
     campaign.apply(Exclude(region={"x": (6.0, 7.0)}))

@@ -5,7 +5,7 @@ import time
 
 import httpx
 import pytest
-from campaign_toys import BOUNDS, Jobs, Node, on, outcome, with_accounts
+from campaign_toys import BOUNDS, Node, on, outcome, with_accounts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -209,7 +209,7 @@ def refused_by(status):
 )
 def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkeypatch, caplog):
     one, node = make(knobs=FEW), Node(store)
-    reading = CommandReader(store, node, one, Jobs(), Jobs(), lambda: None)
+    reading = CommandReader(store, node, one, lambda: None)
     large, box = Exclude(region={"x": (0.0, 1.0)}, id="large"), Exclude(region={"x": (8.0, 9.0)}, id="box")
     node.add("large", command_metadata(large, "toy"))
     append = store.append
@@ -249,7 +249,7 @@ def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch
 
 def test_the_thread_that_reads_commands_obeys_the_hold_of_another_session(make, store):
     one, other = make(), make()
-    reading = CommandReader(store, Node(store), other, Jobs(), Jobs(), lambda: obeyed.append(1))
+    reading = CommandReader(store, Node(store), other, lambda: obeyed.append(1))
     obeyed = []
     one.apply(Hold(why="tea"))
     reading.read()
@@ -300,7 +300,7 @@ POISON = [
 @pytest.mark.parametrize("poison", POISON)
 def test_nonsense_among_the_events_stops_no_command(make, store, poison, caplog):
     node, campaign = Node(store), make(knobs=FEW)
-    reading = CommandReader(store, node, campaign, Jobs(), Jobs(), lambda: None)
+    reading = CommandReader(store, node, campaign, lambda: None)
     for round in range(2):
         store.events.append(json.loads(json.dumps(poison)))
         hold = Hold(why="tea", id=f"hold-{round}")

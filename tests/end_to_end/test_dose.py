@@ -1,5 +1,7 @@
 """Exposures that the agent chooses, within a limit of dose, with the simulated instrument."""
 
+import threading
+
 import pytest
 
 from agents.rheo_xpcs import build_agent
@@ -42,8 +44,11 @@ def test_exposures_are_chosen_and_their_dose_is_bounded(session_in, tmp_path):
     attenuator, cam = session.instrument.attenuator, session.detector.cam
     agent = agent_of(session, attenuator)
     session.RE(agent.explore(1))
+    ledger, threads = agent._campaign.ledger, []
+    note = ledger.note
+    ledger.note = lambda *given, **ids: (threads.append(threading.current_thread().name), note(*given, **ids))
     session.RE(agent.test_beam())
-    assert agent.drain(60)
+    assert agent.drain(60) and {*threads} == {"ainerd-catalog"}  # the RunEngine does not wait for Tiled
     starts = [run.metadata["start"] for run in session.client["raw"].values() if "exposure" in run.metadata["start"]]
     taken = [start["exposure"] for start in starts]
     assert len(taken) == 4

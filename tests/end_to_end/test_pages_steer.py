@@ -314,11 +314,11 @@ def test_a_session_takes_over_only_the_work_of_sessions_that_have_ended(server, 
         at = {**whereabouts(), **at} if "session" in at else at
         AgentNode(store.container, "far").write_state({"at": at, "health": {"closed": closed}})
     resumed = []
-    campaign = SimpleNamespace(left=left, resume=lambda: resumed.append(1), close_open=None)
+    campaign = SimpleNamespace(left=left, resume=lambda: resumed.append(1), close_open=None, own=Jobs(), tiled=Jobs())
     technique = SimpleNamespace(parameters={}, alpha=0.05)
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
-    State(store, technique, campaign, None, Jobs(), Jobs(), None, settings).begin()
+    State(store, technique, campaign, None, settings, None).begin()
     assert bool(resumed) == is_alone
 
 
@@ -334,12 +334,12 @@ def test_axes_of_the_latent_space_do_not_change(server):
         return SimpleNamespace(embeddings=known, names=["a"] * 1000)
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
-    campaign = SimpleNamespace(results="abcd", left={"another session"})
+    campaign = SimpleNamespace(results="abcd", left={"another session"}, own=Jobs(), tiled=Jobs())
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():
-        made = State(store, technique, campaign, None, Jobs(), Jobs(), None, settings)
+        made = State(store, technique, campaign, None, settings, None)
         made.begin()
         return made
 

@@ -1,12 +1,13 @@
 """Plans of the toy that wait: for room on a disk, for a person, and for a release."""
 
 import threading
+import time
 
 import bluesky.plans as bp
 import pytest
 from bluesky.utils import RunEngineInterrupted
 
-from ainerd.agent import Disks
+from ainerd.agent import CommandReader, Disks
 from ainerd.campaign import Campaign
 from tests.waiting import until
 
@@ -102,3 +103,22 @@ def test_a_plan_waits_for_a_tiled_that_hangs_where_sessions_share_a_sample(beaml
     b.RE(b.agent.explore(2))
     waiting.join(SOON_S)
     assert waits == ["for Tiled, to learn where other sessions measure"] and len(b.table()) == 2
+
+
+def test_a_plan_looks_for_commands_before_writes_that_keep_coming(b, monkeypatch):
+    monkeypatch.setattr("ainerd.agent._agent.BUSY_S", 0.5)
+    catalog, is_slow, read, look = b.agent._tiled, [True], [], CommandReader.read
+    monkeypatch.setattr(CommandReader, "read", lambda reader: (read.append(b.agent.concluded), look(reader)))
+
+    def write():
+        time.sleep(0.02)
+        if is_slow:
+            catalog.write(write)
+
+    for _ in range(2):  # one waits at any time
+        catalog.write(write)
+    try:
+        b.RE(b.agent.explore(1))
+        assert read == [0]
+    finally:
+        is_slow.clear()

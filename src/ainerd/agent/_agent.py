@@ -271,7 +271,7 @@ class Agent(Observer):
         points = exposures.beam_test(here)
         yield from self.sample(*points)
         verdict = exposures.beam_verdict(points)
-        self._campaign.ledger.note(verdict.text)
+        self._tiled.write(partial(self._campaign.ledger.note, verdict.text))
         say(Text(f"ainerd: {verdict.text}"))
         return verdict
 
@@ -293,7 +293,7 @@ class Agent(Observer):
 
     def _may_expose(self) -> MsgGenerator[None]:
         """Wait while a person holds the campaign, or a disk is full. A hold may have come while the motors moved."""
-        yield from self._wait_while(lambda: self._held_because() or self._full_because(), self._looked)
+        yield from self._wait_while(self._blocked_because, self._looked)
 
     def _wait_while(self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]]) -> MsgGenerator[None]:
         """Wait while there is a reason, after one look each time; not for ever for a person who takes a suggestion."""
@@ -316,14 +316,11 @@ class Agent(Observer):
         finally:
             self._state.waits = None
 
-    def _held_because(self) -> str | None:
-        if (held := self._campaign.state.held) is None:
-            return None
-        why = f" ({held['why']})" if held["why"] else ""
-        return f"because {held['by']} holds it{why}: release it on the page"
-
-    def _full_because(self) -> str | None:
-        """Return the problem of a disk for which the plan waits."""
+    def _blocked_because(self) -> str | None:
+        """Return why no exposure may begin: a person holds the campaign, or a disk has a problem; None if it may."""
+        if (held := self._campaign.state.held) is not None:
+            why = f" ({held['why']})" if held["why"] else ""
+            return f"because {held['by']} holds it{why}: release it on the page"
         return None if (problem := self._disks.problem) is None else f"because {problem}"
 
     def _with_room(self, measure: Callable[..., MsgGenerator[tuple[str, ...]]]) -> Callable[..., MsgGenerator[Any]]:
@@ -360,17 +357,14 @@ class Agent(Observer):
 
         # otherwise `suggest` would wait for Tiled, and the RunEngine with it
         self._is_settled = not self._campaign.rules.shared_s
-        for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
-            done, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.submit(job))], timeout=BUSY_S)
-            if not done:
-                return
+        executed, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.write(execute, first=True))], timeout=BUSY_S)
+        if executed:  # and then the writes to which this led
+            await asyncio.wait([asyncio.wrap_future(self._tiled.write(lambda: None))], timeout=BUSY_S)
 
     def _waits_for(self) -> str | None:
         """Return the reason why the plan waits before the next point; None if it may continue."""
-        if (held := self._held_because()) is not None:
-            return held
-        if (full := self._full_because()) is not None:
-            return full
+        if (blocked := self._blocked_because()) is not None:
+            return blocked
         if not self._is_settled:
             return "for Tiled, to learn where other sessions measure"
         if self.review and self._campaign.taken is None:

@@ -54,8 +54,6 @@ class Analysis:
         Root of the catalog.
     settings : Settings
     campaign : Campaign
-    own, tiled : Jobs
-        Of the thread that owns the campaign, and of the one that asks Tiled for it.
 
     Attributes
     ----------
@@ -72,10 +70,8 @@ class Analysis:
         client: Container,
         settings: Settings,
         campaign: Campaign,
-        own: Jobs,
-        tiled: Jobs,
     ) -> None:
-        self._store, self._settings, self._campaign, self._tiled = store, settings, campaign, tiled
+        self._store, self._settings, self._campaign = store, settings, campaign
         self._raw, self._uri = client["raw"], str(client.context.api_uri)
         storage, self.jobs = settings.storage, Jobs("ainerd-analysis")
         self.live = LivePicture(LiveNode(client["ainerd"], settings.name), self.jobs) if storage.live else None
@@ -85,8 +81,8 @@ class Analysis:
             self.writer,
             Spool(spool_folder(settings), store.answers),
             answer=campaign.answer,
-            pass_on=own.submit,
-            after_writes=tiled.write,
+            pass_on=campaign.own.submit,
+            after_writes=campaign.tiled.write,
             late_s=storage.late_s,
             on_block=self.live.on_block if self.live is not None else lambda subject: None,
             error=settings.steering.enough,
@@ -142,7 +138,7 @@ class Analysis:
         """Write a run to Tiled, after its result and the answer to a script that waits for it."""
         uid = documents[0][1]["uid"]
         wait([self.worker.outcomes(uid)], RESULT_FIRST_S)
-        wait([self._tiled.write(lambda: None)], RESULT_FIRST_S)
+        wait([self._campaign.tiled.write(lambda: None)], RESULT_FIRST_S)
         while True:
             try:
                 write_run(self._raw, documents)
@@ -161,11 +157,7 @@ class Analysis:
     def _is_analysed(self) -> Callable[[Container], bool]:
         """Return a function that returns whether a run in Tiled has all its results at this moment."""
         done = self._store.analysed(digest(self.writer.parameters))
-
-        def is_done(run: Container) -> bool:
-            return self.writer.has_all(run, done)
-
-        return is_done
+        return lambda run: self.writer.has_all(run, done)
 
     def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
         """Return whether a run has frames but not all its results; False for a node that is not a run."""

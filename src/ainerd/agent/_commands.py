@@ -13,7 +13,7 @@ import httpx
 
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
-from ainerd.jobs import Jobs, in_background
+from ainerd.jobs import in_background
 from ainerd.results import AgentNode, ResultStore, may_pass
 from ainerd.results.commands import parse_command, unverified
 
@@ -53,8 +53,6 @@ class CommandReader:
         Store of the agent.
     node : AgentNode
     campaign : Campaign
-    own, tiled : Jobs
-        Of the thread that owns the campaign, and of the one that asks Tiled for it.
     answered : callable
         Called after each answer.
     """
@@ -64,24 +62,22 @@ class CommandReader:
         store: ResultStore,
         node: AgentNode,
         campaign: Campaign,
-        own: Jobs,
-        tiled: Jobs,
         answered: Callable[[], None],
     ) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
-        self._own, self._tiled = own, tiled
-        self._waiting: Mapping[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
+        self._own, self._tiled = campaign.own, campaign.tiled
+        self._waiting: dict[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
         self._left_out: set[str] = set()  # keys of nodes that cannot be read
         self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
         self._wake, self._ends, self._is_notified = threading.Event(), False, False
         self._listens: Future[None] | None = None
-        tiled.when_idle(lambda: None if self._is_notified else self._look_at_others())
+        self._tiled.when_idle(lambda: None if self._is_notified else self._look_at_others())
 
     def begin(self, *, alone: bool) -> None:
         """Complete the work of an earlier session, if no other session of this agent runs (`alone`)."""
         if alone:
             self._campaign.resume()
-            self._tiled.submit(self.read)  # before suggestions are closed: somebody may have taken one
+            self._tiled.write(self.read, first=True)  # before suggestions are closed: somebody may have taken one
             self._own.submit(self._campaign.close_open)
 
     def start(self) -> None:
@@ -92,7 +88,7 @@ class CommandReader:
         """Execute the commands that wait, if there are any."""
         self._wake.set()
         if self._waiting and self._campaign.rules.shared_s and self._takes():
-            self._tiled.submit(self._execute_settled)
+            self._tiled.write(self._execute_settled, first=True)
         elif self._waiting:
             self._own.submit(self.execute)
 
@@ -156,7 +152,7 @@ class CommandReader:
             if is_event and state.answer(key) is None:
                 self._answered()
             elif not is_event or (time.monotonic() - each.since > LATE_S and self._campaign.order.has_answered(key)):
-                self._waiting = {id: other for id, other in self._waiting.items() if id != key}
+                self._waiting.pop(key, None)
                 self._tiled.write(partial(self._reply, key, answer), first=True)
 
     def _look_at_others(self) -> None:

@@ -27,7 +27,7 @@ from ainerd.decisions import terms_of
 from ainerd.jobs import activity, harmless
 from ainerd.results import ResultStore
 from ainerd.technique import Outcome, Technique
-from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
+from ainerd.views import Next, SceneReader, kinds_of, reordered, run_line
 from ainerd.words import number_of, printable
 
 if TYPE_CHECKING:
@@ -154,12 +154,9 @@ class Display:
         """Draw the figure of the campaign and return it."""
         from ainerd.views import campaign_figure
 
-        return campaign_figure(self._scene(knobs, truth))
-
-    def _scene(self, knobs: Sequence[str], truth: NDArray[Any] | None) -> Scene:
         following, belief = self._following(), self._campaign.map()
         names = [*reordered(self._campaign.explorer.bounds, knobs)]  # an unknown knob is refused
-        return self._reader.read(
+        scene = self._reader.read(
             names,
             following=following if following.position else None,
             belief=None if belief is None else belief.along(names[:3], following.position),
@@ -168,6 +165,7 @@ class Display:
             components=self._campaign.atlas.structure.components.groups,
             names=self._campaign.state.names,
         )
+        return campaign_figure(scene)
 
     def _following(self) -> Next:
         """Return the position of the next run and its reason; the position is empty if no position is left."""

@@ -100,12 +100,11 @@ class Observer:
         self._uri = str(client.context.api_uri)
 
         self._own, self._tiled = Jobs("ainerd-campaign"), Jobs("ainerd-catalog")
-        steering = settings.steering
         account = AgentNode(client["ainerd"], self.name).principal()
         self._campaign = Campaign(
             technique,
             self.results,
-            steering,
+            settings.steering,
             self._own,
             self._tiled,
             readings=tuple(settings.recorded.readings),
@@ -115,14 +114,12 @@ class Observer:
             book=book_of(settings),
             announce=self._announce,
         )
-        self._analysis = Analysis(technique, self.results, client, settings, self._campaign, self._own, self._tiled)
+        self._analysis = Analysis(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled
         storage = settings.storage
         self._disks = Disks(storage.directory, storage.frames, storage.least_free_mb)
         self._tiled.when_idle(self._campaign.catch_up)
-        worker, live = self._analysis.worker, self._analysis.live
-        parts = technique, self._campaign, worker, self._own, self._tiled, live, settings, self._disks
-        self._state = State(self.results, *parts)
+        self._state = State(self.results, technique, self._campaign, self._analysis, settings, self._disks)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._webhook: Webhook | None = None
         self._is_closed = False
@@ -496,12 +493,6 @@ class Observer:
         lines = why(self._client["ainerd"], self._settings, self.results.key(run))
         return Sentences(rendered(labelled(lines)))
 
-    def _newest(self) -> str:
-        table = self.results.table()
-        if table.empty:
-            raise KeyError("there is no result yet to write a note on")
-        return str(table.index[-1])
-
     def note(self, *what: str | float, scan: str | float | None = None) -> None:
         """Write a note on a run: ``agent.note(12, "a bubble")`` or ``agent.note("a bubble", scan=12)``.
 
@@ -525,7 +516,11 @@ class Observer:
         *runs, text = what or ("",)
         if len(runs) + (scan is not None) > 1 or not isinstance(text, str) or not text.strip():
             raise ValueError('a note is a text on a run: agent.note(12, "a bubble") or agent.note("a bubble", scan=12)')
-        run = scan if scan is not None else runs[0] if runs else self._newest()
+        run = scan if scan is not None else next(iter(runs), None)
+        if run is None:
+            if (table := self.results.table()).empty:
+                raise KeyError("there is no result yet to write a note on")
+            run = str(table.index[-1])
         if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
             run = int(run)  # the whole run, with a result or without
             uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(2)
@@ -585,8 +580,8 @@ class Observer:
     # inside
 
     def _show(self, outcome: Outcome) -> None:
-        """Print a line about a result, in the thread for Tiled, which it asks."""
-        self._tiled.submit(partial(self._display.on_outcome, outcome))
+        """Print a line about a result, after what follows from it is written, and before later writes."""
+        self._tiled.write(partial(self._display.on_outcome, outcome))
 
     def _announce(self, event: str, text: str, outcome: Outcome) -> None:
         if self._webhook is not None:

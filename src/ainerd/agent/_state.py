@@ -12,15 +12,15 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
+from ainerd.agent._analysis import Analysis
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._disks import Disks
-from ainerd.agent._live import LivePicture
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import Jobs
 from ainerd.processes import where_it_may_run, whereabouts
 from ainerd.results import AgentNode, ResultStore, digest
-from ainerd.runs import RawWriter, Worker, parameters_of
+from ainerd.runs import RawWriter, parameters_of
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
 from ainerd.words import scan_text
@@ -47,12 +47,9 @@ class State:
         Store of the agent.
     technique : Technique
     campaign : Campaign
-    worker : Worker
-    own, tiled : Jobs
-        Of the thread that owns the campaign, and of the one that asks Tiled for it.
-    live : LivePicture or None
+    analysis : Analysis
     settings : Settings
-    disks : Disks, optional
+    disks : Disks
         A look at them begins with each sign of life.
 
     Attributes
@@ -69,23 +66,18 @@ class State:
         store: ResultStore,
         technique: Technique,
         campaign: Campaign,
-        worker: Worker,
-        own: Jobs,
-        tiled: Jobs,
-        live: LivePicture | None,
+        analysis: Analysis,
         settings: Settings,
-        disks: Disks | None = None,
+        disks: Disks,
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
-        self.commands = CommandReader(store, self._node, campaign, own, tiled, self.changed)
+        self.commands = CommandReader(store, self._node, campaign, self.changed)
         self.waits: str | None = None
         self.raw: RawWriter | None = None
-        self._store, self._technique, self._campaign, self._worker, self._live = (
-            store, technique, campaign, worker, live
-        )  # fmt: skip
+        self._store, self._technique, self._campaign, self._analysis = store, technique, campaign, analysis
         review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
-        self._own, self._tiled, self._digest = own, tiled, digest(parameters_of(technique, settings.detector))
+        self._digest = digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
@@ -122,7 +114,7 @@ class State:
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
         latent = self._latent()
-        return {**self._own.ask(self._of_campaign), "latent": latent, "health": self._health()}
+        return {**self._campaign.own.ask(self._of_campaign), "latent": latent, "health": self._health()}
 
     def _of_campaign(self) -> dict[str, Any]:
         campaign = self._campaign
@@ -170,11 +162,13 @@ class State:
         now = time.monotonic()
         if self._shown is not self._campaign.state:
             self._shown, self._is_new = self._campaign.state, True
-        if (self._is_new and not (self._own.backlog or self._tiled.backlog)) or now - self._written >= EVERY_S:
+        if (
+            self._is_new and not (self._campaign.own.backlog or self._campaign.tiled.backlog)
+        ) or now - self._written >= EVERY_S:
             self._written = now
             self._write(everything=self._is_new)
             if self._has_partners:
-                self._tiled.submit(self._campaign.look_elsewhere)
+                self._campaign.tiled.submit(self._campaign.look_elsewhere)
         if not self._store.seems_away:
             self._send_picture()
 
@@ -236,7 +230,7 @@ class State:
                 state = self.state()
                 health = {**state["health"], "closed": closed}
                 # one thread writes all values of the state, because a hold may have come meanwhile
-                self._tiled.ask(
+                self._campaign.tiled.ask(
                     lambda: self._node.write_state({**state, "health": health, "held": self._campaign.state.held})
                 )
             else:
@@ -246,17 +240,18 @@ class State:
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
 
     def _send_picture(self) -> None:
-        if self._live is not None:
-            self._live.send(is_running=self._worker.progress is not None and not self._ends)
+        if (live := self._analysis.live) is not None:
+            live.send(is_running=self._analysis.worker.progress is not None and not self._ends)
 
     def _health(self) -> dict[str, Any]:
         """Return the sign of life: the worker and the run in progress."""
-        worker, current = self._worker.health(), self._worker.current
+        worker, current = self._analysis.worker.health(), self._analysis.worker.current
         in_progress = None
         if current is not None and (progress := current.progress) is not None:
             start = current.run.start_doc
             scan = scan_text(start.get("scan_id"), None, start.get("file"))
             in_progress = {"uid": str(start["uid"]), "scan": scan, "read": progress[0], "of": progress[1]}
+        self._disks.look()  # for the next sign of life
         health = {
             "every_s": EVERY_S,
             "heard": time.time(),
@@ -269,10 +264,9 @@ class State:
             "memory_mb": worker["peak_memory_mb"],
             "run": in_progress,
             "waits": self.waits,
+            "free_mb": self._disks.free_mb,
+            "disk": self._disks.problem,
         }
-        if self._disks is not None:
-            self._disks.look()  # for the next sign of life
-            health |= {"free_mb": self._disks.free_mb, "disk": self._disks.problem}
         return health if self.raw is None else {**health, "raw_kept": len(self.raw.kept())}
 
     def _belief(self) -> dict[str, Any] | None:

@@ -48,18 +48,22 @@ def remembered(
     ]
 
 
-def keep(atlas: "Atlas", store: ResultStore, ask: Callable[[Callable[[], Any]], Any]) -> int | None:
-    """Write the newest refit to Tiled, and return its version.
+def keep(
+    atlas: "Atlas", store: ResultStore, ask: Callable[[Callable[[], Any]], Any]
+) -> tuple[int | None, dict[str, int]]:
+    """Write the newest refit to Tiled, and return its version and the labels of all results at that moment, by key.
 
     If another process has written an atlas first, adopt its labels and refit. `ask` does a job in the thread that owns
     the atlas.
     """
-    while (record := ask(atlas.unwritten)) is not None:
+    while True:
+        record, version, regimes = ask(lambda: (atlas.unwritten(), atlas.version, atlas.by_key()))
+        if record is None:
+            return version, regimes
         if (kept := store.add_atlas(record, if_newest=True)) is not None:
             ask(partial(atlas.is_written, record, kept.version))
         else:
             ask(partial(atlas.follow, store.current_labels()))
-    return atlas.version
 
 
 ORDER = "order of measurement"
@@ -119,6 +123,10 @@ class Atlas:
     def labels(self) -> set[int]:
         """Regimes that have results."""
         return {label for label in np.unique(self._rows["label"]).tolist() if label >= 0}
+
+    def by_key(self) -> dict[str, int]:
+        """Return the label of each result by its key."""
+        return dict(zip(self._rows, self._rows["label"].tolist(), strict=True))
 
     def regime_of(self, key: str) -> int:
         """Return the label of a result."""

@@ -24,16 +24,7 @@ from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
-from ainerd.decisions import (
-    NO_REASON,
-    Answer,
-    Rules,
-    State,
-    age_s,
-    events,
-    is_position,
-    reduce,
-)
+from ainerd.decisions import NO_REASON, Answer, Rules, State, age_s, events, is_position, reduce
 from ainerd.decisions.events import Ready
 from ainerd.dose import DoseBook
 from ainerd.jobs import Jobs
@@ -55,7 +46,7 @@ def _owned(method: F) -> F:
 
     @wraps(method)
     def inner(self: "Campaign", *args: Any, **kwargs: Any) -> Any:
-        return self._own.ask(partial(method, self, *args, **kwargs))
+        return self.own.ask(partial(method, self, *args, **kwargs))
 
     return inner  # type: ignore[return-value]
 
@@ -77,7 +68,6 @@ class Campaign:
         Store of the agent.
     steering : Steering
     own, tiled : Jobs
-        Jobs of the two threads.
     unit : str
         Unit of the actuators.
     principal : str or None
@@ -91,6 +81,8 @@ class Campaign:
 
     Attributes
     ----------
+    own, tiled : Jobs
+        Jobs of the two threads.
     order : Order
     explorer : Explorer or OtherOptimizer
     atlas : Atlas
@@ -120,7 +112,7 @@ class Campaign:
         remembered_ = self._remembered()
         known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
         self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
-        self._own, self._tiled, self._steering = own, tiled, steering
+        self.own, self.tiled, self._steering = own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         rules = rules_of(steering, technique.name, unit, has_accounts=principal is not None)
@@ -140,9 +132,8 @@ class Campaign:
         self._partners = Partners(store, names, steering.partners)
         self._proposals = Proposals(self._history, self.explorer, self._partners, self.exposures)
         self._results = Results(
-            store, steering, self._history, self.atlas, self.explorer, self.reference, self.exposures,
-            technique.embedding_size, own.ask,
-        )  # fmt: skip
+            steering, self._history, self.atlas, self.explorer, self.reference, self.exposures, technique.embedding_size
+        )
         self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
         self._earlier = known
@@ -184,8 +175,8 @@ class Campaign:
 
         Write the effects that these sessions did not write.
         """
-        seals = self._tiled.ask(partial(seals_of_points, self._history)) if self.rules.has_accounts else {}
-        self._own.ask(partial(self._resume, seals))
+        seals = self.tiled.ask(partial(seals_of_points, self._history)) if self.rules.has_accounts else {}
+        self.own.ask(partial(self._resume, seals))
 
     @property
     def left(self) -> set[str]:
@@ -330,7 +321,8 @@ class Campaign:
         _, answer = state.answers[command.id]
         if answer.status != "waits":
             self._history.happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
-            self._note_exposures(answer)
+            if self.exposures is not None and answer.suggestion is not None:
+                self.exposures.give(answer.suggestion[ID_KEY], answer.suggestion)
             self._follow_state()
         self._proposals.expect()
         if isinstance(command, commands.TakeBack):
@@ -367,10 +359,6 @@ class Campaign:
             settings=rules.settings, review=rules.review,
         )  # fmt: skip
 
-    def _note_exposures(self, answer: Answer) -> None:
-        if self.exposures is not None and answer.suggestion is not None:
-            self.exposures.give(answer.suggestion[ID_KEY], answer.suggestion)
-
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
         if not isinstance(values, Mapping):
@@ -403,7 +391,7 @@ class Campaign:
     @property
     def taken(self) -> str | None:
         """Id of the suggestion that a person took and that is measured next, or None."""
-        return self._history.taken
+        return self.state.taken(self.rules.session, review=self.rules.review)
 
     @property
     def measuring(self) -> str | None:
@@ -450,12 +438,12 @@ class Campaign:
         """
         n = num_points or 1
         if not self.rules.shared_s:
-            return self._own.ask(partial(self._proposals.hand_out, n))
+            return self.own.ask(partial(self._proposals.hand_out, n))
         suggestions: list[dict[str, Any]] = []
         while len(suggestions) < n:
             if not self.settle():
                 raise ValueError(AWAY)
-            suggestions += self._own.ask(partial(self._proposals.hand_out, 1))
+            suggestions += self.own.ask(partial(self._proposals.hand_out, 1))
         return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
@@ -511,7 +499,7 @@ class Campaign:
         """
         has_changed = self._history.look()
         if has_changed or time.monotonic() - self._looked > ANSWER_S:
-            self._tiled.ask(self._learn_from_others)
+            self.tiled.ask(self._learn_from_others)
         return has_changed
 
     def settle(self) -> bool:
@@ -528,13 +516,13 @@ class Campaign:
         with suppress(httpx.HTTPError):
             self.look()
         self.look_elsewhere()
-        self._tiled.ask(self._learn_from_others)
+        self.tiled.ask(self._learn_from_others)
         for _ in range(MOST_TRIED if self.rules.shared_s else 0):
-            ready = self._own.ask(self._fresh)
+            ready = self.own.ask(self._fresh)
             if ready.created:
                 return True
-            self._tiled.ask(self._history.flush)
-            if self._own.ask(partial(self.order.is_settled, ready.id)):
+            self.tiled.ask(self._history.flush)
+            if self.own.ask(partial(self.order.is_settled, ready.id)):
                 return True
             if self.state.get(ready.id) is not None:
                 return False  # Tiled does not answer
@@ -542,7 +530,7 @@ class Campaign:
 
     def look_elsewhere(self) -> None:
         """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
-        if self._tiled.ask(self._partners.look):
+        if self.tiled.ask(self._partners.look):
             self._choose_again("an agent of another technique found something novel", "withdrawn")
 
     @_owned
@@ -576,8 +564,8 @@ class Campaign:
         """
         self._looked = time.monotonic()
         try:
-            if new := [] if self.ledger.seems_away else self._remembered(but=self._results.known):
-                self._own.ask(partial(self._take_in, new, self._store.own_labels()))
+            if new := [] if self._store.seems_away else self._remembered(but=self._results.known):
+                self.own.ask(partial(self._take_in, new, self._store.own_labels()))
         except httpx.HTTPError as error:
             logger.debug("results of other sessions are not read: %s", error)
 

@@ -43,11 +43,8 @@ class ExposureChoice:
     def learn(self, outcomes: Iterable[Outcome]) -> None:
         """Learn how fast exposures change."""
         for outcome in outcomes:
-            if (
-                outcome.pace is None
-                or outcome.key in self._known
-                or not set(self._window.names) <= {*outcome.positions}
-            ):
+            has_position = set(self._window.names) <= {*outcome.positions}
+            if outcome.pace is None or outcome.key in self._known or not has_position:
                 continue
             self._known.add(outcome.key)
             self._paces[outcome.trial_id] = outcome.pace

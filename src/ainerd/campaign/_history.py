@@ -35,10 +35,12 @@ class History:
     own, tiled : Jobs
         Of the thread that owns the state, and of the one that asks Tiled.
     inserted : callable
-        Called in the first thread with each event of another session and its number. It calls `Order.insert`.
+        See `Order`.
 
     Attributes
     ----------
+    store : ResultStore
+    own_jobs : Jobs
     order : Order
     """
 
@@ -51,10 +53,10 @@ class History:
         tiled: Jobs,
         inserted: Callable[[int, events.Written], None],
     ) -> None:
-        self._store, self._ledger, self._tiled, self._inserted = store, ledger, tiled, inserted
+        self.store, self.own_jobs, self._ledger, self._tiled = store, own, ledger, tiled
         self._is_away = False  # Tiled did not take the last event or effect
         self._node = AgentNode(store.container, str(store.agent))
-        self.order = Order(self._node, rules, own, self._vouched)
+        self.order = Order(self._node, rules, own, self._vouched, inserted)
 
     @property
     def state(self) -> State:
@@ -75,11 +77,6 @@ class History:
     def first(self) -> Ready | None:
         """The suggestion that this session measures next, if one waits."""
         return self.state.next(self.rules.session, review=self.rules.review)
-
-    @property
-    def taken(self) -> str | None:
-        """Id of the suggestion that a person took and that is measured next, or None."""
-        return self.state.taken(self.rules.session, review=self.rules.review)
 
     @property
     def own(self) -> Ready | None:
@@ -142,9 +139,9 @@ class History:
         if not self.is_there():
             return
         try:
-            self.order.flush(self._inserted)
+            self.order.flush()
         except httpx.HTTPError as error:
-            logger.warning("events of %s are not written yet: %s", self._store.agent, error)
+            logger.warning("events of %s are not written yet: %s", self.store.agent, error)
             self._is_away = may_pass(error)
 
     def look(self) -> bool:
@@ -157,7 +154,7 @@ class History:
         return self.state is not before
 
     def _look(self) -> None:
-        self.order.look(self._inserted)
+        self.order.look()
         self.catch_up()
 
     def _write(self, effect: events.Effect, *, again: bool) -> bool:
@@ -189,8 +186,8 @@ class History:
 
     def is_there(self) -> bool:
         """Return whether Tiled answers."""
-        if self._is_away or self._store.seems_away:
-            self._is_away = not self._store.answers()
+        if self._is_away or self.store.seems_away:
+            self._is_away = not self.store.answers()
         return not self._is_away
 
     def later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:

@@ -59,11 +59,6 @@ class Ledger:
         self._store, self._agent, self._names, self._unit = store, str(store.agent), tuple(names), unit
         self._principal = principal
 
-    @property
-    def seems_away(self) -> bool:
-        """Whether Tiled did not answer lately."""
-        return bool(self._store.seems_away)
-
     @_softly
     def suggested(
         self,
@@ -142,13 +137,6 @@ class Ledger:
             text = f"{self.finding(last)} (written at the next start, because the session had ended)"
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
-    def is_logged(self, result: str) -> bool:
-        """Return whether the log has a line on this result; False if Tiled does not answer."""
-        try:
-            return bool(self._store.is_logged(result))
-        except httpx.HTTPError:
-            return False
-
     @_softly
     def note(self, text: str, *, once: str | None = None, by: str | None = None, **ids: Any) -> None:
         """Write a line of the log. A line with a key `once` is written only once; `by` took the decision in it."""
@@ -156,8 +144,10 @@ class Ledger:
 
     def finding_once(self, text: str, *, raw_uid: str, result: str) -> None:
         """Write a line on a result, unless the log has one."""
-        if not self.is_logged(result):
-            self.note(text, raw_uid=raw_uid, result=result)
+        with suppress(httpx.HTTPError):
+            if self._store.is_logged(result):
+                return
+        self.note(text, raw_uid=raw_uid, result=result)
 
     def position_text(self, position: Mapping[str, Any], *, of_file: bool = False) -> str:
         """Return a position in words, which a plan recorded, or the result file of a pipeline contains."""

@@ -32,12 +32,11 @@ def optimizer_of(
     """
     travel_time, exposure_s = travel or (None, None)
     policy = policy_of(steering)
-    if (own := technique.optimizer(steering.bounds)) is not None:
-        window = Window(steering.bounds, knobs=steering.knobs)
-        return OtherOptimizer(own, window, f"the optimizer of technique {technique.name}")
-    if hasattr(policy, "suggest"):
-        window = Window(steering.bounds, knobs=steering.knobs)
-        return OtherOptimizer(policy(steering.bounds), window, f"the optimizer {steering.policy}")
+    own, whose = technique.optimizer(steering.bounds), f"the optimizer of technique {technique.name}"
+    if own is None and hasattr(policy, "suggest"):
+        own, whose = policy(steering.bounds), f"the optimizer {steering.policy}"
+    if own is not None:
+        return OtherOptimizer(own, Window(steering.bounds, knobs=steering.knobs), whose)
     return Explorer(
         steering.bounds,
         knobs=steering.knobs,

@@ -9,18 +9,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from ainerd.decisions import Answer, Rules, State, moments, reduce
-from ainerd.decisions.events import (
-    Asked,
-    Effect,
-    Event,
-    Measured,
-    ShowHold,
-    Written,
-    effect_of,
-    parse_event,
-    plain_effect,
-)  # fmt: skip
+from ainerd.decisions import Answer, Rules, State, events, moments, reduce
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, commands, may_pass
 
@@ -35,7 +24,7 @@ class Due(NamedTuple):
     """An effect that is to be written, and the number of its event; `is_again` if it may be written already."""
 
     number: int
-    effect: Effect
+    effect: events.Effect
     is_again: bool = False
 
 
@@ -57,6 +46,8 @@ class Order:
         Of the thread that owns the state.
     vouched : callable
         Returns a command of another session as far as the server vouches for its sender.
+    inserted : callable
+        Called in the first thread with each event of another session and its number. It calls `insert`.
 
     Attributes
     ----------
@@ -71,16 +62,21 @@ class Order:
     """
 
     def __init__(
-        self, node: AgentNode, rules: Rules, own: Jobs, vouched: Callable[[commands.Command], commands.Command]
+        self,
+        node: AgentNode,
+        rules: Rules,
+        own: Jobs,
+        vouched: Callable[[commands.Command], commands.Command],
+        inserted: Callable[[int, events.Written], None],
     ) -> None:
-        self._node, self.rules, self._own, self._vouched = node, rules, own, vouched
+        self._node, self.rules, self._own, self._vouched, self._inserted = node, rules, own, vouched, inserted
         self.state = self._in_tiled = State.first(rules)
-        self._ahead: deque[Event] = deque()  # folded, but not in Tiled
-        self._of_results: dict[str, tuple[Effect, ...]] = {}  # not due yet, by key of the result
+        self._ahead: deque[events.Event] = deque()  # folded, but not in Tiled
+        self._of_results: dict[str, tuple[events.Effect, ...]] = {}  # not due yet, by key of the result
         self._number = self._snapshot = 0  # newest event in Tiled; saved
         self.due, self.urgent = deque[Due](), deque[Due]()
         self.refused: dict[str, Answer] = {}
-        self._open = deque[tuple[int, Effect]](maxlen=MOST_OPEN)  # of others, which may not have written them
+        self._open = deque[tuple[int, events.Effect]](maxlen=MOST_OPEN)  # of others, which may not have written them
 
     def begin(self, measured: Mapping[str, str]) -> None:
         """Fold the events in Tiled. `measured` has the key of the first result of each suggestion. Called once."""
@@ -95,10 +91,10 @@ class Order:
         self.state = replace(self.state, waiting=waiting, measured={**measured, **self.state.measured})
         self._in_tiled = self.state
 
-    def _folded(self, state: State, *events: Event) -> tuple[State, list[Effect]]:
+    def _folded(self, state: State, *happened: events.Event) -> tuple[State, list[events.Effect]]:
         """Return the state after events, of which other programs may have written some, and their effects."""
-        effects = list[Effect]()
-        for event in events:
+        effects = list[events.Effect]()
+        for event in happened:
             try:
                 state, following = reduce(state, event, self.rules)
                 effects += following
@@ -108,11 +104,11 @@ class Order:
 
     # in the thread that owns the state
 
-    def happen(self, event: Event) -> None:
+    def happen(self, event: events.Event) -> None:
         """Fold an event of this session; `flush` writes it."""
         self.state, effects = reduce(self.state, event, self.rules)
         self._ahead.append(event)
-        if isinstance(event, Measured):
+        if isinstance(event, events.Measured):
             self._of_results[event.key] = effects
 
     def take_over(self) -> None:
@@ -127,7 +123,7 @@ class Order:
     @property
     def is_behind(self) -> bool:
         """Whether an event is not in Tiled."""
-        return any(not isinstance(event, Measured) for event in list(self._ahead))
+        return any(not isinstance(event, events.Measured) for event in list(self._ahead))
 
     def is_settled(self, id: str) -> bool:
         """Return whether a suggestion waits as Tiled has it: then no other session has its place."""
@@ -138,15 +134,15 @@ class Order:
         """Number of events in Tiled that are folded."""
         return self._in_tiled.n_events
 
-    def _next(self) -> Written | None:
+    def _next(self) -> events.Written | None:
         """Return the next event to write, with the results that were learned before it.
 
         Without one the effects of these results are due. Otherwise they follow those of the event: a plan in another
         process gets no suggestion that is older than a result.
         """
-        learned: list[Measured] = []
+        learned: list[events.Measured] = []
         for event in self._ahead:
-            if not isinstance(event, Measured):
+            if not isinstance(event, events.Measured):
                 own = (each for each in learned if each.session)
                 waiting = (each.number for each in (*self.due, *self.urgent))
                 written = min(waiting, default=self._number + 1) - 1
@@ -155,14 +151,14 @@ class Order:
         self._owe(self._number, (effect for each in learned for effect in self._of_results.pop(each.key, ())))
         return None
 
-    def _owe(self, number: int, effects: Iterable[Effect], event: Written | None = None) -> None:
+    def _owe(self, number: int, effects: Iterable[events.Effect], event: events.Written | None = None) -> None:
         """Note the effects of an event, and forget the earlier ones that its session has written."""
         if event is not None and any(each.session == event.session for _, each in self._open):
             left = [(n, each) for n, each in self._open if each.session != event.session or n > event.written]
             self._open = deque(left, MOST_OPEN)
         for effect in effects:
             if effect.session == self.rules.session:
-                (self.urgent if isinstance(effect, ShowHold) else self.due).append(Due(number, effect))
+                (self.urgent if isinstance(effect, events.ShowHold) else self.due).append(Due(number, effect))
             elif effect.session:
                 self._open.append((number, effect))
 
@@ -171,37 +167,37 @@ class Order:
         following = self._next()
         if following is None or following.id != id:
             return
-        of_results: list[Effect] = []
-        while isinstance(event := self._ahead.popleft(), Measured):
+        of_results: list[events.Effect] = []
+        while isinstance(event := self._ahead.popleft(), events.Measured):
             self._in_tiled, _ = reduce(self._in_tiled, event, self.rules)
             of_results += self._of_results.pop(event.key, ())
         self._in_tiled, effects = reduce(self._in_tiled, event, self.rules)
         self._owe(number, (*effects, *of_results))
 
-    def insert(self, number: int, event: Written) -> None:
+    def insert(self, number: int, event: events.Written) -> None:
         """Fold an event of another session before those that are not in Tiled.
 
         If both sessions have executed the same command, the event of this session is dropped.
         """
         self._in_tiled, effects = self._folded(self._in_tiled, *event.learned, event)
-        if isinstance(event, Asked):
+        if isinstance(event, events.Asked):
             same = event.command.id
-            self._ahead = deque(x for x in self._ahead if not (isinstance(x, Asked) and x.command.id == same))
+            self._ahead = deque(x for x in self._ahead if not (isinstance(x, events.Asked) and x.command.id == same))
         self.state, _ = self._folded(self._in_tiled, *self._ahead)
         self._owe(number, effects, event)
 
-    def leave_out(self, event: Written, why: str) -> None:
+    def leave_out(self, event: events.Written, why: str) -> None:
         """Drop an event of this session that Tiled will never accept, and its effects."""
-        self._ahead = deque(each for each in self._ahead if isinstance(each, Measured) or each.id != event.id)
+        self._ahead = deque(each for each in self._ahead if isinstance(each, events.Measured) or each.id != event.id)
         self.state, _ = self._folded(self._in_tiled, *self._ahead)
-        if isinstance(event, Asked):
+        if isinstance(event, events.Asked):
             self.refused[event.command.id] = Answer("refused", f"Tiled does not accept this command: {why}")
         logger.error("an event (%s) is left out, Tiled does not accept it: %s", event.kind, why)
 
     # in the thread that asks Tiled
 
-    def flush(self, insert: Callable[[int, Written], object]) -> None:
-        """Write the events of this session in their order. Those of others that come before are passed to `insert`.
+    def flush(self) -> None:
+        """Write the events of this session in their order. Those of others that come before are folded first.
 
         Raises httpx.HTTPError if Tiled does not answer.
         """
@@ -217,7 +213,7 @@ class Order:
             if theirs is None or theirs.get("id") == event.id:
                 self._own.ask(partial(self._accept, number, event.id))
             else:
-                self._pass_on(number, self._parsed(theirs), insert)
+                self._pass_on(number, self._parsed(theirs))
             self._number = number
 
     def save(self) -> None:
@@ -227,37 +223,33 @@ class Order:
         """
         if not (self.due or self.urgent) and self._number - self._snapshot >= SNAPSHOT_EVERY:
             state, unwritten = self._own.ask(lambda: (self._in_tiled, [*self._open]))
-            effects = [[number, *plain_effect(effect)] for number, effect in unwritten]
+            effects = [[number, *events.plain_effect(effect)] for number, effect in unwritten]
             self._node.save_checkpoint({"number": self._number, "state": state.plain(), "unwritten": effects})
             self._snapshot = self._number
 
-    def look(self, insert: Callable[[int, Written], object]) -> None:
-        """Pass the new events of other sessions to `insert`.
+    def look(self) -> None:
+        """Fold the new events of other sessions.
 
         Raises httpx.HTTPError if Tiled does not answer.
         """
-        for number, event in self._read():
+        for number, record in self._node.events(self._number):
             if number > self._number:
-                self._pass_on(number, event, insert)
+                self._pass_on(number, self._parsed(record))
                 self._number = number
 
-    def _pass_on(self, number: int, event: Written | None, insert: Callable[[int, Written], object]) -> None:
+    def _pass_on(self, number: int, event: events.Written | None) -> None:
         if event is None:
             return
         if event.session == self.rules.session:  # written, but Tiled's answer was lost
             self._own.ask(partial(self._accept, number, event.id))
             return
-        if isinstance(event, Asked) and self.rules.has_accounts:
+        if isinstance(event, events.Asked) and self.rules.has_accounts:
             event = event.model_copy(update={"command": self._vouched(event.command)})
-        self._own.ask(partial(insert, number, event))
+        self._own.ask(partial(self._inserted, number, event))
 
-    def _read(self) -> list[tuple[int, Written | None]]:
-        """Read the events after the newest that is known."""
-        return [(number, self._parsed(record)) for number, record in self._node.events(self._number)]
-
-    def _parsed(self, record: Mapping[str, Any]) -> Written | None:
+    def _parsed(self, record: Mapping[str, Any]) -> events.Written | None:
         try:
-            return parse_event(record)
+            return events.parse_event(record)
         except ValueError as error:
             logger.warning("an event is left out: %s", error)
             return None
@@ -269,14 +261,16 @@ class Order:
             return self.state, 0
         try:
             state, number = State.of_plain(saved["state"], self.rules), int(saved["number"])
-            self._open.extend((int(n), effect_of(*each)) for n, *each in saved.get("unwritten", []))
+            self._open.extend((int(n), events.effect_of(*each)) for n, *each in saved.get("unwritten", []))
             return state, number
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # another program wrote it
             logger.warning("the saved state is left out, the events are read: %s: %s", type(error).__name__, error)
             return self.state, 0
 
 
-def _record_of(event: Written) -> dict[str, Any]:
+def _record_of(event: events.Written) -> dict[str, Any]:
     """Return plain values for `parse_event`, without most defaults."""
     record = {**event.model_dump(exclude_defaults=True), "kind": event.kind, "id": event.id, "t": event.t}
-    return record | ({"command": event.command.model_dump(exclude_none=True)} if isinstance(event, Asked) else {})
+    if isinstance(event, events.Asked):
+        record["command"] = event.command.model_dump(exclude_none=True)
+    return record

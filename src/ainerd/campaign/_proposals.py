@@ -145,8 +145,7 @@ class Proposals:
     def hand_out(self, n: int) -> list[dict[str, Any]]:
         """Hand out the next positions; ValueError if none is left, or, in review, if no person took one."""
         if self._history.rules.review:
-            self.ready()  # raises ValueError if no position is left
-            if self._history.taken is None or n > 1:
+            if self.ready().taken_by is None or n > 1:
                 raise ValueError(f"{UNTAKEN}: this campaign is in review")
         suggestions: list[dict[str, Any]] = []
         while len(suggestions) < n and (first := self._history.first) is not None:

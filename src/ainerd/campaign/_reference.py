@@ -1,15 +1,11 @@
 """The reference whose p-values steer: the bank, or this session once its sample is claimed to be new."""
 
-from typing import TYPE_CHECKING
-
+from ainerd.campaign._claims import Claims
+from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.decisions import NAMES
 from ainerd.novelty import LEVEL
+from ainerd.steering import Explorer
 from ainerd.technique import Outcome, is_novel
-
-if TYPE_CHECKING:
-    from ainerd.campaign._claims import Claims
-    from ainerd.campaign._optimizer import OtherOptimizer
-    from ainerd.steering import Explorer
 
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
 
@@ -23,7 +19,7 @@ class SteeringReference:
         The reference that a person chose: "bank" or "session".
     """
 
-    def __init__(self, claims: "Claims", explorer: "Explorer | OtherOptimizer") -> None:
+    def __init__(self, claims: Claims, explorer: Explorer | OtherOptimizer) -> None:
         self._claims, self._explorer = claims, explorer
         self.chosen: str | None = None
         self._steers = "bank"
@@ -33,11 +29,6 @@ class SteeringReference:
     def name(self) -> str:
         """The reference that steers: "bank" or "session"."""
         return self.chosen or ("bank" if self._claims.of_sample is None else "session")
-
-    @property
-    def text(self) -> str:
-        """Its name in words."""
-        return NAMES[self.name]
 
     def verdict(self, id: str, outcome: Outcome) -> Verdict:
         """Return p-value and verdict of a point, by the reference that steers, and remember the other."""
@@ -59,7 +50,7 @@ class SteeringReference:
         )
         because = "a person chose it" if self.chosen else sample
         other = "bank" if self._steers == "session" else "session"
-        line = f"from now on {self.text} steers, because {because}"
+        line = f"from now on {NAMES[self.name]} steers, because {because}"
         return f'{line}: agent.reference("{other}") chooses the other'
 
     def _verdict(self, id: str) -> Verdict:

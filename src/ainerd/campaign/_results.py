@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -15,7 +15,7 @@ from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._reference import SteeringReference
 from ainerd.config import Steering
-from ainerd.results import ResultStore, may_pass
+from ainerd.results import may_pass
 from ainerd.steering import Explorer
 from ainerd.technique import Outcome
 
@@ -27,8 +27,6 @@ class Results:
 
     Parameters
     ----------
-    store : ResultStore
-        Store of the agent.
     steering : Steering
     history : History
     atlas : Atlas
@@ -38,8 +36,6 @@ class Results:
     exposures : ExposureChoice or None
     size : int
         Length of an embedding.
-    ask : callable
-        Does a job in the thread that owns the campaign.
 
     Attributes
     ----------
@@ -51,7 +47,6 @@ class Results:
 
     def __init__(
         self,
-        store: ResultStore,
         steering: Steering,
         history: History,
         atlas: Atlas,
@@ -59,11 +54,9 @@ class Results:
         reference: SteeringReference,
         exposures: ExposureChoice | None,
         size: int,
-        ask: Callable[[Callable[[], Any]], Any],
     ) -> None:
-        self._store, self._steering, self._history, self._atlas = store, steering, history, atlas
+        self._steering, self._history, self._atlas, self._size = steering, history, atlas, size
         self._explorer, self._reference, self._exposures = explorer, reference, exposures
-        self._size, self._ask = size, ask
         self.known: set[str] = set()
         self.usable: set[str] = set()
         self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
@@ -83,17 +76,19 @@ class Results:
         if not self._unlabelled or not self._history.is_there():
             return
         try:
-            version = keep(self._atlas, self._store, self._ask)
-            for key, label in list(self._unlabelled.items()):
+            unlabelled = list(self._unlabelled.items())
+            version, regimes = keep(self._atlas, self._history.store, self._history.own_jobs.ask)
+            for key, label in unlabelled:
                 try:
-                    self._store.label(key, regime=self._atlas.regime_of(key), atlas_version=version, **label)
+                    self._history.store.label(key, regime=regimes[key], atlas_version=version, **label)
                 except KeyError:  # somebody has removed the result
                     logger.debug("result %s is gone", key)
                 except httpx.HTTPStatusError as error:
                     if may_pass(error):
                         raise
                     logger.warning("the regime of result %s is refused: %s", key, error)
-                del self._unlabelled[key]
+                if self._unlabelled[key] is label:  # otherwise it was analysed again meanwhile
+                    del self._unlabelled[key]
         except httpx.HTTPError as error:
             logger.debug("labels are not written: %s", error)
 
