@@ -107,7 +107,7 @@ def test_each_sender_has_its_rights(make, store, verb):
             assert (status == "done") == (verb in may[sender]), (accounts, review, sender, answer)
             if status != "done":
                 kept = campaign.explorer
-                assert kept.bounds == {"x": (0, 10), "y": (0, 10)} and {"x": (6.0, 7.0)} in kept.excluded
+                assert kept.bounds == {"x": (0, 10), "y": (0, 10)} and {"x": (6.0, 7.0)} in kept.window.excluded
             if verb == "hold" and sender in ("service", "program") and accounts:
                 assert campaign.state.held["why"] == "tea"  # a person's hold stays that
 
