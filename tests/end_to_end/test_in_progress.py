@@ -79,7 +79,7 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
     try:
         assert steps.until_it_stops()[1] is False
         assert look().status_code == 204  # nobody had looked, so that there is nothing
-        until(lambda: session.agent._state._live._is_wanted)
+        until(lambda: session.agent._analysis.live._is_wanted)
         read = steps.until_a_picture()
         first = until(lambda: answer if (answer := look()).status_code == 200 else None)
         about, of = json.loads(first.headers["x-picture"]), session.detector.cam.num_images.get()
