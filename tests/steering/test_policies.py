@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
-from ainerd.knobs import Knob
-from ainerd.knobs import NOISE
+from ainerd.knobs import NOISE, Knob
 from ainerd.steering import POLICIES, Explorer
 from ainerd.steering._policies import _best, _in_cell, levels, new_regimes
 
