@@ -497,8 +497,6 @@ class ResultStore(ResultRecords):
         table = self.table(columns="all")
         if unknown := [key for key in keys if key not in table.index]:
             raise KeyError(f"no result {unknown[0]!r}: the table of results has all keys")
-        if isinstance(by, str) and by not in table:
-            raise KeyError(f"no column {by!r}: results.table().columns has all names")
         table = table.loc[keys]
         names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), parts, ())}
         if not isinstance(by, str):
