@@ -50,6 +50,11 @@ def test_requests_that_wait_share_a_reading_that_begins_after_each_of_them(ask):
     assert second - first >= _campaign.PAUSE * READING_S
 
 
+def test_a_single_page_does_not_wait_between_two_readings(ask):
+    first, second = ask(("a", 0), ("a", READING_S / 2))
+    assert second - first < 2 * READING_S
+
+
 def test_a_reading_is_of_one_agent(ask):
     assert len(ask(("a", 0), ("b", 0))) == 2
 

@@ -5,7 +5,7 @@ import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
@@ -41,14 +41,13 @@ LATEST = 20  # the newest result is among the last so many that were created
 NEWEST = 100  # results whose motors, units and quantities are those of the page
 MOST_RESULTS = 20_000  # on a map: the newest
 WHOLE_S = 10.0  # after this time everything is read, even if the token is the same
-PAUSE = 3  # from the start of a reading to the next one: so many times as long as the first one took
+PAUSE = 3  # from the start of a reading to the next one of many pages: so many times as long as the first one took
 MOST_VIEWS = 20  # of a catalog that are kept
 MOST_HISTORY = 300  # suggestions
 MOST_LABELS = 100_000  # of all refits
 router = APIRouter()
-# Of each catalog: the last views by path, agent and principal, and the lock of readings.
-_views: "WeakKeyDictionary[Any, dict[tuple[str, str | None, str | None], _View]]" = WeakKeyDictionary()
-_readings: "WeakKeyDictionary[Any, asyncio.Lock]" = WeakKeyDictionary()
+# Of each catalog, by path, agent and principal.
+_views: "WeakKeyDictionary[Any, dict[tuple[str, str | None, str | None], _Shared]]" = WeakKeyDictionary()
 
 
 class PageCursor(BaseModel):
@@ -126,22 +125,35 @@ class _View:
     same: list[Any]  #: see `PageCursor.same`
 
 
+@dataclass
+class _Shared:
+    """The last view of a campaign, and the requests that share it."""
+
+    view: _View | None = None
+    n_waiting: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 async def _read_once(reader: CampaignReader, agent: str | None) -> _View:
     """Return a view of a campaign that is as new as this request, read once for all requests that wait for it."""
-    catalog, caller, came = reader.node.context, reader.caller, time.monotonic()
+    caller, came = reader.caller, time.monotonic()
     if not caller.sees_all:
         return await _read(reader, agent)
-    views, key = _views.setdefault(catalog, {}), (reader.path, agent, caller.uuid)
-    async with _readings.setdefault(catalog, asyncio.Lock()):
-        view = views.pop(key, None)
-        if view is None or view.began < came:
-            if view is not None:  # many pages may not keep a server busy with readings
-                await asyncio.sleep(view.began + PAUSE * view.took_s - time.monotonic())
-            view = await _read(reader, agent)
-        views[key] = view
-        if len(views) > MOST_VIEWS:
-            del views[next(iter(views))]
-    return view
+    kept, key = _views.setdefault(reader.node.context, {}), (reader.path, agent, caller.uuid)
+    shared = kept[key] = kept.pop(key, None) or _Shared()
+    if len(kept) > MOST_VIEWS:
+        del kept[next(iter(kept))]
+    shared.n_waiting += 1
+    try:
+        async with shared.lock:
+            view = shared.view
+            if view is None or view.began < came:
+                if view is not None and shared.n_waiting > 1:  # many pages may not keep a server busy
+                    await asyncio.sleep(view.began + PAUSE * view.took_s - time.monotonic())
+                view = shared.view = await _read(reader, agent)
+            return view
+    finally:
+        shared.n_waiting -= 1
 
 
 async def _read(reader: CampaignReader, agent: str | None) -> _View:
