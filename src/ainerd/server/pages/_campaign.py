@@ -140,7 +140,7 @@ async def _read_once(reader: CampaignReader, agent: str | None) -> _View:
     if not caller.sees_all:
         return await _read(reader, agent)
     kept, key = _views.setdefault(reader.node.context, {}), (reader.path, agent, caller.uuid)
-    shared = kept[key] = kept.pop(key, None) or _Shared()
+    shared = kept[key] = kept.pop(key, _Shared())
     if len(kept) > MOST_VIEWS:
         del kept[next(iter(kept))]
     shared.n_waiting += 1
