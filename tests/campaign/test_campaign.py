@@ -1,5 +1,6 @@
 import math
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -294,6 +295,20 @@ def test_open_suggestions_of_a_killed_session_are_closed(make, store):
     assert "no result, too dark" in line and ids["result"] == "of b"
     make().close_open()
     assert len(store.lines) == 1
+
+
+def test_open_suggestions_are_closed_later_if_tiled_does_not_answer_at_the_start(make, store, monkeypatch):
+    suggestion = SuggestionRecord(id="a", agent="toy", positions={"x": 1.0, "y": 1.0}, reason="", status="accepted")
+    store.add_suggestion(suggestion)
+    campaign = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            store, "open_suggestions", lambda: (_ for _ in ()).throw(httpx.ReadTimeout("the catalog is locked"))
+        )
+        campaign.close_open()
+        assert store.saved["a"].status == "accepted"
+    campaign.catch_up()
+    assert store.saved["a"].status == "failed"
 
 
 @pytest.mark.fault(

@@ -137,6 +137,7 @@ class Campaign:
         self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
         self._earlier = known
+        self._unclosed: Callable[[], bool] | None = None
         measured = dict[str, str]()
         for outcome in known:
             if outcome.is_of_suggestion:
@@ -199,7 +200,11 @@ class Campaign:
         shared_s, before = self._steering.shared_s, None
         if shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
-        self._history.later(self.ledger.close_open, known, self._of_living_sessions, before)
+        self._history.later(self._close, partial(self.ledger.close_open, known, self._of_living_sessions, before))
+
+    def _close(self, close: Callable[[], bool]) -> None:
+        """Close the suggestions of earlier sessions; if Tiled does not take that, `catch_up` tries again."""
+        self._unclosed = None if close() else close
 
     def _of_living_sessions(self) -> set[str]:
         """Return the suggestions of this session and of later ones. In the thread for Tiled."""
@@ -292,6 +297,8 @@ class Campaign:
         """Write the events, effects and regimes that Tiled does not have, if it answers. In the thread for Tiled."""
         self._history.catch_up()
         self._results.write_labels()
+        if self._unclosed is not None:
+            self._close(self._unclosed)
 
     @property
     def results(self) -> set[str]:
