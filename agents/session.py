@@ -1,4 +1,4 @@
-"""What the startup files of all profiles begin and end with."""
+"""The first and the last steps of the startup files of all profiles."""
 
 import atexit
 import gc

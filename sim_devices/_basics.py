@@ -36,6 +36,7 @@ class SimClock:
         self.speed, self._origin = speed, time.monotonic()
         self._due: list[tuple[float, int, Callable[[], None], Status]] = []  # the earliest first
         self._number, self._lock = count(), threading.Lock()
+        self._acting = threading.Lock()  # during an action, which may be slow
 
     def now(self) -> float:
         """Return the simulated seconds since the clock was made."""
@@ -56,9 +57,10 @@ class SimClock:
         return status
 
     def _ring(self) -> None:
-        """Do what is due first: timers that end close together may ring in another order."""
-        with self._lock:
-            *_, action, status = heapq.heappop(self._due)
+        """Do the action that is due first. Timers that end close together may ring in another order."""
+        with self._acting:
+            with self._lock:
+                *_, action, status = heapq.heappop(self._due)
             try:
                 action()
             except Exception as error:

@@ -110,13 +110,9 @@ class Knob(BaseModel):
             return f"lies outside its range, {low:g} to {high:g}"
         if self.values and then not in self.values:
             return f"is not one of its values, {', '.join(f'{x:g}' for x in self.values)}"
-        if {"any": 0, "up": -1, "down": 1}[self.direction] * self.share(now, then) > NOISE:
+        if {"any": 0.0, "up": now - then, "down": then - now}[self.direction] > self.slack:
             return f"lies behind {now:g}, and it only goes {self.direction}"
         return None
-
-    def share(self, now: float, then: float) -> float:
-        """Return the change from `now` to `then` as a share of the range."""
-        return (then - now) / (self.range[1] - self.range[0])
 
 
 def range_of(given: Mapping[str, Any]) -> Any:

@@ -254,7 +254,8 @@ def _move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[
         now = yield from reading(by_name[name])
         if (objection := knob.objection(now, position[name])) is not None:
             raise ValueError(f"{name} = {position[name]:g} {objection}")
-        change[name] = abs(knob.share(now, position[name]))
+        low, high = knob.range
+        change[name] = abs(position[name] - now) / (high - low)
     slow = order_of_change(knobs)
     for name in slow:
         if not change[name] <= READBACK:
