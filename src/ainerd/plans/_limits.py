@@ -42,19 +42,21 @@ def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
 
 def within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
     """Do as `check_limits`, in a plan."""
-    refused: list[ValueError] = []
+    refused, answered = list[Exception](), list[bool]()
 
     async def ask() -> None:
-        for actuator in actuators:
-            try:
+        try:
+            for actuator in actuators:
                 with _named(actuator, position):
                     answer = _asked(actuator, position)
                     if inspect.isawaitable(answer):
                         await asyncio.wait_for(answer, ANSWER_S)
-            except ValueError as error:
-                refused.append(error)
+        except Exception as error:
+            refused.append(error)
+        answered.append(True)
 
-    yield from bps.wait_for([ask])  # it has no answer if a pause cuts it short; it is then done again
+    while not answered:  # a pause has cut the question short
+        yield from bps.wait_for([ask])
     if refused:
         raise refused[0]
 
