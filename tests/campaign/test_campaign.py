@@ -328,6 +328,16 @@ def test_suggestions_of_a_killed_session_are_closed_also_if_its_clock_was_ahead(
     assert statuses[own["_id"]] == "proposed" and statuses[theirs["_id"]] == "accepted"
 
 
+def test_suggestions_of_a_session_that_ran_after_this_one_began_are_not_closed(make, store):
+    dead, first = make(), make()
+    left = dead.peek()
+    second = make()
+    theirs, (taken,) = first.peek(), second.suggest(1)
+    second.close_open()  # late: after the first session has suggested
+    statuses = {id: record.status for id, record in store.saved.items()}
+    assert statuses == {left["_id"]: "withdrawn", theirs["_id"]: "proposed", taken["_id"]: "accepted"}
+
+
 def test_a_place_that_another_session_is_to_measure_is_left_to_it(make, store):
     first = make()
     theirs = first.peek()

@@ -207,9 +207,9 @@ class Campaign:
         self._unclosed = None if close() else close
 
     def _of_living_sessions(self) -> set[str]:
-        """Return the suggestions of this session and of later ones. In the thread for Tiled."""
+        """Return the suggestions of this session, and of those that ran after it began. In the thread for Tiled."""
         self._history.look()
-        return self.state.of_sessions_since(self.rules.session)
+        return self.state.of_sessions_that_ran_since(self.rules.session)
 
     @_owned
     def end(self) -> None:

@@ -161,7 +161,7 @@ class _Fold:
             return
         same = (each.window.bounds for each in [*areas.values()][::-1] if each.configured == configured)
         window = self.state.last_area.window
-        area = Area(configured, window.changed(next(same, configured), window.excluded))
+        area = Area(configured, window.changed(next(same, configured), window.excluded), self.state.n_events)
         self.set(areas=dict([*areas.items(), (session, area)][-MOST_SESSIONS:]))
 
     def _propose(self, suggestion: dict[str, Any], known: int, why: str) -> None:
@@ -172,7 +172,7 @@ class _Fold:
         if why and self.own is not None:
             self._withdraw(self.own, why, "superseded")
         session, state, id = self.event.session, self.state, suggestion[ID_KEY]
-        ready = Ready(suggestion=suggestion, session=session, since=self.event.t)
+        ready = Ready(suggestion=suggestion, session=session, since=self.event.t, number=state.n_events)
         if self.own is not None or id in state.measured or id in state.handed_out:
             return
         if state.objection(session, suggestion):
@@ -368,8 +368,10 @@ class _Fold:
         id = str(suggestion[ID_KEY])
         if self.state.get(id) is None:
             self._withdraw_own("a person's point comes first", "person")
-        session, since = asked.session, asked.t
-        ready = Ready(suggestion=suggestion, session=session, since=since, created=created, taken_by=taken_by)
+        ready = Ready(
+            suggestion=suggestion, session=asked.session, since=asked.t, number=self.state.n_events, created=created,
+            taken_by=taken_by,
+        )  # fmt: skip
         self._put(ready)
 
     def _take_back(self, command: commands.TakeBack) -> None:

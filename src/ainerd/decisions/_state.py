@@ -100,10 +100,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Area:
-    """Bounds in which a session may measure: those in its settings, and its window now."""
+    """Bounds in which a session may measure: those in its settings, and its window now.
+
+    `began` is the number of events before the session.
+    """
 
     configured: Mapping[str, tuple[float, float]]
     window: Window
+    began: int = 0
 
     def narrowed(self, bounds: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
         """Return the part of bounds that lies within those of the settings."""
@@ -194,11 +198,12 @@ class State:
         following = self.next(session, review=review)
         return following.id if following is not None and following.taken_by is not None else None
 
-    def of_sessions_since(self, session: str) -> set[str]:
-        """Return the ids of the suggestions of a session, and of the sessions that began after it."""
-        sessions = [*self.areas]
-        living = {*sessions[sessions.index(session) :]}
-        return {each.id for each in (*self.waiting, *self.handed_out.values()) if each.session in living}
+    def of_sessions_that_ran_since(self, session: str) -> set[str]:
+        """Return the ids of the suggestions of a session, and of those that began or suggested after it began."""
+        suggestions, began = [*self.waiting, *self.handed_out.values()], self.areas[session].began
+        ran = {each.session for each in suggestions if each.number > began}
+        ran |= {id for id, area in self.areas.items() if area.began >= began}
+        return {each.id for each in suggestions if each.session in ran}
 
     def places_of_others(self, session: str, t: float, shared_s: float, known: int = 0) -> dict[str, Mapping[str, Any]]:
         """Return the positions to which other sessions have a right at time t, by suggestion.
@@ -229,7 +234,7 @@ class State:
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("areas", "measured")}
         return kept | {
             "digest": digest({"names": list(self.last_area.window.names)}),
-            "areas": [[session, area.configured, area.window.bounds] for session, area in self.areas.items()],
+            "areas": [[id, area.configured, area.window.bounds, area.began] for id, area in self.areas.items()],
             "excluded": self.last_area.window.excluded,
             "waiting": [each.model_dump() for each in self.waiting],
             "handed_out": [each.model_dump() for id, each in self.handed_out.items() if self.is_open(id)],
@@ -245,8 +250,8 @@ class State:
             raise ValueError("it is of other actuators")
         boxes = [_limits(box) for box in values["excluded"]]
         areas = {}
-        for session, configured, bounds in values["areas"]:
-            area = Area(_limits(configured), window)
+        for session, configured, bounds, began in values["areas"]:
+            area = Area(_limits(configured), window, int(began))
             areas[str(session)] = replace(area, window=window.changed(area.narrowed(_limits(bounds)), boxes))
         held = values["held"]
         if held is not None:

@@ -41,7 +41,7 @@ class Ready(_Fields):
     suggestion: Suggestion
     session: Id  # the one that measures it
     since: FiniteFloat = 0.0  # when it was proposed or handed out, s since 1970
-    number: int = 0  # of the events until it was handed out
+    number: int = 0  # of the events until it was proposed or handed out
     created: Text = ""  # when a person chose it; empty for a suggestion of the optimizer
     taken_by: Text | None = None  # the person who took it
 
