@@ -40,7 +40,7 @@ from ainerd_xpcs.technique._clean import Clean
 from ainerd_xpcs.technique._cycles import CycleResult
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._numbers import contrast_within, lit_weights, opposite, plain
-from ainerd_xpcs.technique._verdict import Judgement, filled, has_holes, judge, pooled_contrast
+from ainerd_xpcs.technique._verdict import Judgement, filled, holes, judge, pooled_contrast
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -217,8 +217,8 @@ def judge_cycles(technique: "RheoXPCS", curves: EchoCurves, speckle_px: float, d
     n = whole.shape[1]
     if n < FEWEST:
         doubt = doubt or f"{n} cycles: a p-value needs at least {FEWEST}"
-    elif has_holes(c2):
-        doubt = doubt or "many cycles have no frame at the phases of the echoes"
+    else:
+        doubt = doubt or holes(c2, technique.partition.numbers) or None
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)
     photons, contrasts, cells = seen(curves, technique.rings, curves.n_cycles)

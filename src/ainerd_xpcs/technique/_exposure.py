@@ -20,7 +20,7 @@ from ainerd_xpcs.technique._verdict import (
     SPECKLE_PIXELS,
     Judgement,
     filled,
-    has_holes,
+    holes,
     judge,
     pooled_contrast,
     prepare,
@@ -215,7 +215,8 @@ class ExposureAnalysis(RunAnalysis):
             raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         mean, no_contrast = whole.mean(0), self._screen.no_contrast
-        sparse = _few_rows(maps, left_out) if has_holes(maps) else None
+        if sparse := holes(maps, technique.partition.numbers):
+            sparse += _why(left_out)
         n_came = n_frames - left_out.n_missing
         if self._has_ticks and 2 * n_came < n_frames:
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
@@ -329,13 +330,11 @@ def analysis_of(
     )
 
 
-def _few_rows(maps: NDArray[np.float32], left_out: numerics.LeftOut) -> str:
-    """Return why maps of which many rows are missing have no p-value."""
-    empty = int(np.isnan(maps).all(2).any(0).sum())
+def _why(left_out: numerics.LeftOut) -> str:
+    """Return why rows are missing: the end of a sentence, "" if no frame is left out."""
     numbers = {"missing": left_out.n_missing} | {why: len(frames) for why, frames in left_out.frames.items()}
     why = ", ".join(f"{n} {reason}" for reason, n in numbers.items() if n)
-    text = f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
-    return text + (f"; left out are frames: {why}" if why else "")
+    return f"; left out are frames: {why}" if why else ""
 
 
 def _left_out_table(left_out: numerics.LeftOut) -> dict[str, dict[str, NDArray[Any]]]:

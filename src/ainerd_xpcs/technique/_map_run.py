@@ -30,7 +30,7 @@ from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._maps import MapFile
-from ainerd_xpcs.technique._verdict import filled, has_holes, judge, opposite_pairs, pooled_contrast
+from ainerd_xpcs.technique._verdict import filled, holes, judge, opposite_pairs, pooled_contrast
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -82,10 +82,7 @@ def analyse(
     maps = np.array(read)
     if np.isnan(maps).all():
         raise ValueError(f"{file.path}: no row of its maps holds a photon")
-    whole, missing = filled(maps)
-    doubt = None
-    if has_holes(maps):
-        doubt = f"{100 * missing:.0f} % of the rows of a map hold no valid frame with a photon"
+    (whole, _), doubt = filled(maps), holes(maps, partition.numbers) or None
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
     fitted = map_numbers(file, noises, doubt)

@@ -403,11 +403,16 @@ def filled(maps: Singles) -> tuple[Singles, float]:
     return out, float(missing.mean(1).max())
 
 
-def has_holes(maps: Singles) -> bool:
-    """Return whether maps (n_roi, n, n) have too many rows without a valid frame for a p-value."""
+def holes(maps: Singles, numbers: NDArray[np.int64]) -> str:
+    """Return why maps (n_roi, n, n) of bins with these numbers have no p-value; "" if no or few rows are missing."""
     missing = np.asarray(np.isnan(maps).all(2))
+    if (dark := numbers[missing.all(1)]).size:
+        bins = ", ".join(map(str, dark[:8])) + (", …" if dark.size > 8 else "")
+        return f"no photon in bin{'s' * (dark.size > 1)} {bins}: take bins that are always dark out of the partition"
     length = longest = np.zeros(len(maps), int)
     for row in missing.T:
         length = (length + 1) * row
         longest = np.maximum(longest, length)
-    return bool(missing.mean(1).max() > MOST_MISSING or longest.max() / maps.shape[1] > MOST_IN_A_ROW)
+    if missing.mean(1).max() <= MOST_MISSING and longest.max() / maps.shape[1] <= MOST_IN_A_ROW:
+        return ""
+    return f"{missing.any(0).sum()} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
