@@ -152,5 +152,5 @@ def test_many_knobs_have_three_nodes_each_at_least():
 def test_the_noise_of_a_thermometer_closes_no_level():
     oven = Knob(range=(300, 400), unit="K", length=20.0, direction="up")
     window = Window({"oven": oven.range}, knobs={"oven": oven})
-    assert window.onward(np.array([[320.0]]) / 20, np.array([[320.05]]) / 20).all()
+    assert window.onward(np.array([[320.0]]) / 20, np.array([[320.04]]) / 20).all()
     assert not window.onward(np.array([[320.0]]) / 20, np.array([[320.5]]) / 20).any()

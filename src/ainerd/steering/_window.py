@@ -121,7 +121,7 @@ class Window:
             step = sign * positions[:, k] - reached
             nodes = sign * self.axes[k] - reached
             slack = knob.slack / self.scale[k]
-            ahead &= step >= -slack
+            ahead &= step >= -slack / 2  # the plan reads the knob again, with as much noise
             near &= step <= max(1.0, nodes[nodes > slack].min(initial=np.inf)) + slack
         return ahead, near
 
