@@ -5,9 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+import ainerd.cli
 import ainerd.server
-from ainerd.agent import build_agent, build_observer
+from ainerd.agent import build_agent, build_observer, recorded_keys
 from ainerd.cli import main
 from ainerd.config import Settings, SettingsError
 from ainerd.results import ResultStore
@@ -16,6 +18,19 @@ from ainerd.technique import load
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 X = "sample_x = [0.0, 10.0]"
+
+
+@pytest.mark.parametrize("key", ["readings.status", "readings.sample_x", "start.novel", 'readings."a.b"'])
+def test_a_name_that_results_use_is_refused_before_a_run_is_lost(tmp_path, key):
+    section, _, name = key.partition(".")
+    text = SMALL.read_text().replace("[recorded.readings]", "[recorded.start]\n\n[recorded.readings]", 1)
+    added = text.replace(f"[recorded.{section}]", f'[recorded.{section}]\n{name} = "x"', 1)
+    (tmp_path / "agent.toml").write_text(added)
+    wanted = f"recorded.{key.replace(chr(34), '')}: results have another use for it, give it another name"
+    with pytest.raises(SettingsError, match=wanted):
+        recorded_keys(Settings.load(tmp_path / "agent.toml"))
+    checked = CliRunner().invoke(ainerd.cli.app, ["check", str(tmp_path / "agent.toml")])
+    assert checked.exit_code == 1 and wanted in " ".join(checked.output.split())
 
 
 @pytest.mark.parametrize(

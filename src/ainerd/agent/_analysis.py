@@ -15,10 +15,10 @@ from tiled.queries import KeyPresent
 
 from ainerd.agent._live import LivePicture
 from ainerd.campaign import Campaign
-from ainerd.config import Settings
+from ainerd.config import Settings, SettingsError
 from ainerd.documents import Document, RunReader, documents_of
 from ainerd.jobs import Jobs, in_background, waiting
-from ainerd.results import LiveNode, ResultStore, digest
+from ainerd.results import LiveNode, ResultRecord, ResultStore, digest
 from ainerd.runs import RecordedKeys, Spool, Worker, Writer, write_run
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Technique
@@ -31,11 +31,28 @@ AWAY_S = 5.0  # between two attempts to write a run to a server that does not an
 def writer_of(
     technique: Technique, store: ResultStore, settings: Settings, raw: Container, *, has_campaign: bool = False
 ) -> Writer:
-    """Return a writer for the results of a technique; `raw` is the container of raw runs."""
-    section, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
-    recorded = RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
+    """Return a writer for the results of a technique; `raw` is the container of raw runs.
+
+    Raises SettingsError as `recorded_keys` does.
+    """
+    recorded = recorded_keys(settings)
     roots = tuple(settings.storage.frames)
     return Writer(technique, store, settings.detector, recorded, roots, settings.name, raw, has_campaign)
+
+
+def recorded_keys(settings: Settings) -> RecordedKeys:
+    """Return the data of a run to keep in its results.
+
+    Raises SettingsError if a result has another use for a name.
+    """
+    section, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
+    taken = {*ResultRecord.model_fields, "digest", *positions}
+    for key in ("readings", "start"):
+        for name in section[key]:
+            if name in taken or not name or set(name) & set("./"):
+                uses = "it is empty" if not name else "results have another use for it"
+                raise SettingsError(f"recorded.{key}.{name}: {uses}, give it another name without dots and slashes")
+    return RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
 
 
 def spool_folder(settings: Settings) -> Path:

@@ -158,7 +158,7 @@ def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
     what, remedy = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
-        from ainerd.agent import build_technique
+        from ainerd.agent import build_technique, recorded_keys
         from ainerd.results import digest
         from ainerd.runs import parameters_of
 
@@ -171,6 +171,10 @@ def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
     except ValueError as error:
         yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
         return
+    try:
+        recorded_keys(settings)
+    except SettingsError as error:
+        yield Finding("settings", str(error), "correct the file")
     try:
         for finding in built.check():
             yield Finding(finding.subject, finding.state, finding.remedy)
