@@ -39,6 +39,15 @@ def test_only_modules_of_many_folders_lie_at_the_top():
     assert modules <= {"__init__", "__main__", *shared}
 
 
+def test_no_folder_imports_a_private_module_of_another():
+    private = []
+    for file in SOURCE.parent.rglob("*.py"):
+        for folder, module in re.findall(r"^ *from (ainerd[\w.]*?)\.(_\w+)", file.read_text(), re.MULTILINE):
+            if not file.is_relative_to(SOURCE.parent / folder.replace(".", "/")):
+                private.append(f"{file.relative_to(SOURCE.parent)}: {folder}.{module}")
+    assert private == []
+
+
 def test_no_folders_import_each_other_in_a_circle(imports):
     assert structure.circles(imports) == []
 

@@ -7,7 +7,7 @@ from typing import Any
 import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
-from ainerd.dose._book import DoseBook
+from ainerd.dose import DoseBook
 from ainerd.knobs import Exposure
 from ainerd.plans._limits import reading
 from ainerd.plans._shutter import Guard

@@ -251,7 +251,7 @@ def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None
 
 def plot_together(results: Sequence[LoadedResult], values: Sequence[float] | None = None, name: str = "") -> "Figure":
     """Draw results of one technique, coloured by values with a name; ValueError if the technique draws none."""
-    from ainerd.results._picture import Picture  # imports matplotlib
+    from ainerd.results.picture import Picture  # imports matplotlib
 
     technique = _technique_of(results)
     draw = getattr(panels(technique), "plot_together", None)

@@ -186,7 +186,7 @@ class AinerdResult(Container):  # type: ignore[misc]
 
 def plot_result(result: LoadedResult) -> "Figure":
     """Draw a result on one page, as `AinerdResult.plot` does."""
-    from ainerd.results._picture import Picture  # imports matplotlib
+    from ainerd.results.picture import Picture  # imports matplotlib
 
     metadata = result.metadata
     if not metadata["arrays"] and not metadata["series"]:

@@ -128,7 +128,7 @@ class RunState:
     def _begin(self) -> bool:
         """Begin the next unit; return False if the run has no further unit yet.
 
-        The first unit begins before its frames arrive, so that Tiled can reserve space in advance.
+        The first unit begins before its frames arrive, so that people see that it is being analysed.
         """
         event = self.event
         if self.outcomes and (event is None or self.run.n_ready <= self.run.n_passed):

@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from ainerd.results._picture import Picture
+from ainerd.results.picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
 from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes, regime_colour
