@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bluesky import RunEngine, SupplementalData
-from rich.console import Console
+from rich import get_console
 from rich.panel import Panel
 from rich.progress import Progress
 from sklearn.metrics import adjusted_rand_score
@@ -41,7 +41,7 @@ RUNS_RIGAKU: Runs = ((4, 2000, 0.025),)
 RIGAKU = TOML.parents[1] / "rigaku" / "agent.toml"
 RUNS_MOVED: Runs = ((9, 192, 0.26), (1, 500, 0.1), (8, 192, 0.26))  # a multiple of 64: shipped calibrations fit
 SPEED = 60.0  # simulated seconds in one second of the wall clock
-console = Console()
+console = get_console()  # of the lines of the agent, which appear above the bar
 
 
 def main() -> None:
@@ -123,6 +123,8 @@ def run(
         agent.close()
         size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file()) / 1e9
         console.print(f"\nfigure: {figure}\n{size:.2f} GB in {output}, {time.perf_counter() - began:.0f} s")
+        served = f"ainerd serve {output / 'tiled'} --frames {settings.storage.frames[0]} --open"
+        console.print(f"the server stops; to see the page: {served}", soft_wrap=True)
         return agent
 
 

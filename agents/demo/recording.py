@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich import get_console
 from rich.progress import Progress
 
 from agents.demo import catalog_in, empty
@@ -37,7 +37,7 @@ COMPILED = (
     "The first time, the first result takes longer: the loops over pixels are compiled, and p-values are calibrated "
     "for the noise of these exposures. Both are kept for the next time."
 )
-console = Console()
+console = get_console()  # of the lines of the agent, which appear above the bar
 
 
 def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from rich import get_console
 
 import agents.demo.campaign
+import agents.demo.recording
 from agents.demo import empty
 from agents.demo.campaign import MOVED, PICTURED, SAMPLES, by_regime
 from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, SAMPLE, replay
@@ -34,6 +36,12 @@ def test_the_demo_explores_reports_and_draws(tmp_path, capsys):
     for name in hidden_sample(SAMPLES[SEED % 6], SEED).regions:
         assert name in output
     assert (tmp_path / "demo" / "campaign.png").stat().st_size > 50_000
+    assert f"to see the page: ainerd serve {tmp_path}/demo/tiled --frames" in output
+
+
+def test_lines_of_the_agent_appear_above_the_bar():
+    for module in (agents.demo.campaign, agents.demo.recording):
+        assert module.console is get_console()  # which prints the lines; another one leaves the bar before them
 
 
 def test_seeds_take_all_kinds_of_samples():
