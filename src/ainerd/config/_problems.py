@@ -57,6 +57,8 @@ def problems_of(
             # neither the key of a server nor the token in an address
             message += f", got {short(e['input'])}"
         where = (*at, *e["loc"])
+        if e["type"] == "missing" and isinstance(e["loc"][-1], int):
+            message, where = f"has too few values, got {short(e['input'])}", where[:-1]
         if e["type"] == "extra_forbidden":
             message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
@@ -100,8 +102,9 @@ def files_near(path: Path) -> str:
     """Return the end of a message, with a settings file near a path that is not a settings file."""
     folder = path if path.is_dir() else path.parent
     files = {file.name: file for file in sorted(folder.glob("*.toml")) if ".instrument" not in file.suffixes}
-    similar = [*files] if path.is_dir() else difflib.get_close_matches(path.name, files, 1)
-    return f", did you mean {files[similar[0]]}?" if similar else ""
+    stems = {file.stem: file for file in files.values()}
+    similar = [*stems] if path.is_dir() else difflib.get_close_matches(path.stem, stems, 1)
+    return f", did you mean {stems[similar[0]]}?" if similar else ""
 
 
 def short(value: Any) -> str:
