@@ -16,6 +16,7 @@ from bluesky.utils import DefaultDuringTask, Plan
 from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -28,7 +29,7 @@ from ainerd.jobs import activity, harmless
 from ainerd.results import ResultStore
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, SceneReader, kinds_of, reordered, run_line
-from ainerd.words import number_of, printable
+from ainerd.words import number_of, printable, sender
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,13 +109,13 @@ class Display:
         regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.state.held
         waiting = self._campaign.waiting
         return {
-            "results": len(table),
+            "results": int((table["status"] != "computing").sum()),
             "failed": int((table["status"] == "failed").sum()),
             "novel": int(table["novel"].fillna(False).sum()),
             "expected_false": self._technique.alpha * int(table["novelty_p"].notna().sum()),
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
-            "held": "" if held is None else f"{held['by']}{': ' * bool(held['why'])}{held['why']}",
+            "held": "" if held is None else f"{sender(held['by'])}{': ' * bool(held['why'])}{held['why']}",
             "queue": sum(each["is_asked"] for each in waiting),
             "next": following.position,
             "units": self._units,
@@ -306,8 +307,11 @@ def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[st
 def say(*lines: Any) -> None:
     """Print lines from any thread; IPython moves its prompt below them."""
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
+        console = get_console()
+        if getattr(sys.stdout, "raw", None) is False:  # while IPython completes a name it shows colours as text
+            console = Console(file=sys.stdout, width=console.width, color_system=None)
         for line in lines:
-            get_console().print(line)
+            console.print(line)
 
 
 class AgentPlan(Plan):
