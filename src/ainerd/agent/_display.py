@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2  # between two updates of the progress line
+STILL_S = 30.0  # without a new frame, after which the line says so
 # Runs of these plans get a line for each result instead of a table.
 AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 
@@ -222,7 +224,23 @@ class WhileRunning(DefaultDuringTask):
             super().block(blocking_event)  # type: ignore[no-untyped-call]
 
 
+class _Still:
+    """How long the number of analysed frames has not changed."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, int | None] | None = None
+        self._since = time.monotonic()
+
+    def seconds(self, progress: tuple[int, int | None] | None) -> float:
+        """Return the time since `progress` was another one."""
+        now = time.monotonic()
+        if progress != self._last:
+            self._last, self._since = progress, now
+        return now - self._since
+
+
 _counting: "WeakSet[Any]" = WeakSet()
+_still = _Still()
 
 
 def show_progress_of(agent: Any) -> None:
@@ -244,13 +262,16 @@ def _progress() -> Table | Text:
     """Return a progress bar for the run in progress; empty text between runs."""
     for agent in list(_counting):
         if (progress := agent.progress) is not None:
-            read, expected = progress
+            still_s, (read, expected) = _still.seconds(progress), progress
             frames = f"{read} of {expected} frames" if expected is not None else f"{read} frames"
             if doing := activity():  # without the bar it fits on one line
                 return Text(f"analysed {frames}; {doing}", no_wrap=True, overflow="ellipsis")
+            if still_s > STILL_S:  # such as a detector that was never triggered
+                frames += f", no new one for {still_s:.0f} s"
             line = Table.grid(padding=(0, 1))
             line.add_row("analysed", ProgressBar(expected, read, width=30), frames)
             return line
+    _still.seconds(None)
     return Text(activity())
 
 
