@@ -19,10 +19,12 @@ help: ## what there is
 $(READY): pyproject.toml constraints.txt tests/cli/bits.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "ainerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."'
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing 2.7 GB of packages into $(VENV), with no line of progress: some minutes ..."
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[agent,dev]'
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps xpcs-viewer
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --upgrade --target $(VENV)/bits --requirement tests/cli/bits.txt
+	@echo "Compiling: half a minute on an idle machine ..."
 	$(BIN)/python -W ignore -m agents.demo.warm_up
 	@touch $@
 

@@ -6,7 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import get_console
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn, Task
+from rich.table import Column
+from rich.text import Text
+
+from ainerd.jobs import activity
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -25,6 +31,19 @@ def empty(folder: Path) -> None:
         raise ValueError(f"{folder} holds {strange[0]}: give a new or an empty folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+class _Doing(ProgressColumn):
+    """The step that takes long, such as a calibration."""
+
+    def render(self, task: Task) -> Text:
+        return Text(activity(), "dim")
+
+
+def progress_bar() -> Progress:
+    """Return a bar that also names the step that takes long; lines of an agent appear above it."""
+    doing = _Doing(Column(no_wrap=True, overflow="ellipsis"))
+    return Progress(*Progress.get_default_columns(), doing, console=get_console())
 
 
 @contextmanager

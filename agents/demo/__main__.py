@@ -1,6 +1,11 @@
 """``make demo``."""
 
-from agents.demo.campaign import main
+import sys
+
+if sys.stderr.isatty():
+    print("ainerd: loading Bluesky, the simulated instrument and the agent …", file=sys.stderr)
+
+from agents.demo.campaign import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

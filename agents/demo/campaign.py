@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bluesky import RunEngine, SupplementalData
-from rich.console import Console
+from rich import get_console
 from rich.panel import Panel
-from rich.progress import Progress
 from sklearn.metrics import adjusted_rand_score
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from agents.demo import catalog_in, cycles
+from agents.demo import catalog_in, cycles, progress_bar
 from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent
@@ -41,7 +40,7 @@ RUNS_RIGAKU: Runs = ((4, 2000, 0.025),)
 RIGAKU = TOML.parents[1] / "rigaku" / "agent.toml"
 RUNS_MOVED: Runs = ((9, 192, 0.26), (1, 500, 0.1), (8, 192, 0.26))  # a multiple of 64: shipped calibrations fit
 SPEED = 60.0  # simulated seconds in one second of the wall clock
-console = Console()
+console = get_console()
 
 
 def main() -> None:
@@ -107,7 +106,7 @@ def run(
         RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
         agent.attach(RE)
         console.print(f"Follow the campaign in a browser: open {agent.page}")
-        with Progress(*Progress.get_default_columns(), console=console) as bars:
+        with progress_bar() as bars:
             task = bars.add_task("positions", total=sum(n for n, _, _ in runs))
             RE.subscribe(lambda name, doc: bars.update(task, completed=agent.concluded), "stop")
             for positions, n_frames, seconds in runs:
@@ -123,6 +122,8 @@ def run(
         agent.close()
         size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file()) / 1e9
         console.print(f"\nfigure: {figure}\n{size:.2f} GB in {output}, {time.perf_counter() - began:.0f} s")
+        served = f"ainerd serve {output / 'tiled'} --frames {settings.storage.frames[0]} --open"
+        console.print(f"the server stops; to see the page: {served}", soft_wrap=True)
         return agent
 
 

@@ -17,10 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import Progress
+from rich import get_console
 
-from agents.demo import catalog_in, empty
+from agents.demo import catalog_in, empty, progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +36,7 @@ COMPILED = (
     "The first time, the first result takes longer: the loops over pixels are compiled, and p-values are calibrated "
     "for the noise of these exposures. Both are kept for the next time."
 )
-console = Console()
+console = get_console()
 
 
 def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
@@ -113,7 +112,7 @@ def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
         for each in compiling:
             each.wait()
         observer.follow(str(output / DOCUMENTS), threading.Event())
-        with Progress(*Progress.get_default_columns(), console=console) as bars:
+        with progress_bar() as bars:
             task = bars.add_task("exposures", total=POSITIONS)
             while observer.concluded < POSITIONS:
                 if observer.concluded and not bars.tasks[0].completed:

@@ -70,12 +70,14 @@ class Knob(BaseModel):
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         low, high = self.range
+        if len(self.values) == 1:
+            raise ValueError(f"values needs two or more, got {list(self.values)}")
         if not low < high:
             raise ValueError(f"range needs two limits, the lower one first, got [{low:g}, {high:g}]")
         if list(self.values) != sorted(set(self.values)):
             raise ValueError(f"values must increase, got {list(self.values)}")
         if self.values and not low <= self.values[0] < self.values[-1] <= high:
-            raise ValueError(f"values must lie in the range, and be two or more, got {list(self.values)}")
+            raise ValueError(f"values must lie in the range, got {list(self.values)}")
         if self.apart and not self.values:
             raise ValueError("apart needs values: the samples of a holder, such as [1, 2, 3]")
         if self.speed and self.table:

@@ -95,6 +95,17 @@ def number_of(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
+def sender(by: str) -> str:
+    """Return the name of who sent a command for a sentence.
+
+    Examples
+    --------
+    >>> sender("person"), sender("Ada")
+    ('a person', 'Ada')
+    """
+    return "a person" if by == "person" else by
+
+
 def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
     """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ.
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -55,6 +56,13 @@ def test_points_of_a_person_are_measured_in_order(started):
         started.agent.sample()
     with pytest.raises(ValueError, match="a position has sample_x, sample_y, got sample_x"):
         started.agent.sample({"sample_x": 2.0, "y": 3.0})
+
+
+def test_an_exposure_without_the_detector_of_the_settings_is_reported(started, caplog):
+    (uid,) = started.RE(bp.count([started.stage.x]), suggestion_id="by mistake")
+    (outcome,) = started.agent.evaluate([uid], [{"_id": "by mistake"}], timeout_s=60.0)
+    assert outcome["regime"] == -1 and f"run {uid[:8]} has no result, because it has no data key" in caplog.text
+    assert "correct detector.image in the settings" in caplog.text
 
 
 def test_stay_measures_one_place_repeatedly(started):

@@ -72,8 +72,11 @@ def test_points_of_a_session_on_another_machine(beside, monkeypatch, caplog):
     monkeypatch.setattr("ainerd.agent._state.EVERY_S", 0.2)
     monkeypatch.setattr("ainerd.agent._state.SILENT_S", 1.5)
     first, node = agent(), AgentNode(store.container, "rheo_xpcs")
+    until(lambda: "at" in node.state())
+    begun = node.state()["at"]["since"]
     point = first.add(3.0, 3.0)
     until(lambda: node.state().get("queue") == [point["_id"]])
+    assert node.state()["at"]["since"] == begun  # the message names it
     monkeypatch.setattr("ainerd.processes.gethostname", lambda: "beamline-2")
     second = agent()
     until(lambda: "is already running on" in caplog.text)

@@ -187,6 +187,8 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
     assert store.explain(keys[2]).startswith("not novel")
     assert store.explain(keys[5]).startswith("there is no verdict, the analysis failed: zero photons")
     assert store.explain(keys[7]).startswith("there is no p-value")
+    dark = store.record(keys[5]).changed(reason="is the shutter open?")
+    assert explain(dark) == "there is no verdict, the analysis failed: is the shutter open?"
     with pytest.raises(KeyError, match="no result 'nothing'"):
         store.explain("nothing")
 

@@ -8,8 +8,10 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import regime_kinds
+from ainerd.results._store import OF_THE_START
 from ainerd.results._table import Columns
 from ainerd.results._tables import find_key, matches, times_of
+from ainerd.runs._writer import USUAL
 from ainerd.words import scan_text
 
 NUMBERS = [
@@ -62,6 +64,8 @@ def test_a_range_has_two_limits(store):
 
 def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
     assert store.search(no_claim="few counts").empty  # another result may have it
+    assert set(OF_THE_START) == set(USUAL)
+    assert all(store.search(**{name: 4}).empty for name in OF_THE_START)  # no run has it, another one may
     with pytest.raises(ValueError, match=r"no result has 'sampel_x': did you mean sample_x"):
         store.search(sampel_x=(0, 1))
     with pytest.raises(ValueError, match=r"no result has 'zzz': results.table\(\).columns has all names"):

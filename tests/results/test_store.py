@@ -215,6 +215,8 @@ def test_results_similar_to_a_result(store, record, analysis, campaign):
     other = put(store, record(parameters={"size": 128}), analysis(embedding=[0.5, 0.0]))  # not comparable
     near = store.similar(campaign[0], n=2)
     assert list(near.index) == [campaign[1], campaign[3]]
+    scan = int(store.table()["scan_id"][campaign[0]])
+    assert list(store.similar(scan, n=2).index) == list(near.index)
     np.testing.assert_allclose(near["distance"], [2.0, 4.5])
     assert other not in store.embeddings(record().digest).index
     points = store.embeddings(record().digest)

@@ -54,9 +54,9 @@ WHAT = {  # short answers to other questions
 @pytest.fixture(scope="module")
 def names(long_night):
     client, store, keys = long_night
-    names = {"client": client, "key": keys[2]}
+    names = {"client": client, "key": keys[2], "taken_back": "withdrawn"}
     code = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
-    exec(re.sub(r"^key = .*\n", "", code, flags=re.MULTILINE), names)
+    exec(re.sub(r"^(key|taken_back) = .*\n", "", code, flags=re.MULTILINE), names)
     return names
 
 

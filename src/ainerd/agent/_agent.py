@@ -28,7 +28,7 @@ from ainerd.config import Settings
 from ainerd.plans import Devices, Early, Exposing, explore, reading, visit
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.technique import Technique
-from ainerd.words import printable
+from ainerd.words import printable, sender
 
 logger = logging.getLogger(__name__)
 
@@ -320,7 +320,8 @@ class Agent(Observer):
         """Return why no exposure may begin: a person holds the campaign, or a disk has a problem; None if it may."""
         if (held := self._campaign.state.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
-            return f"because {held['by']} holds it{why}: release it on the page"
+            go_on = "release it on the page, or with Ctrl-C twice, agent.release(), RE.resume()"
+            return f"because {sender(held['by'])} holds it{why}: {go_on}"
         return None if (problem := self._disks.problem) is None else f"because {problem}"
 
     def _with_room(self, measure: Callable[..., MsgGenerator[tuple[str, ...]]]) -> Callable[..., MsgGenerator[Any]]:

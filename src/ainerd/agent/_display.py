@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -16,6 +17,7 @@ from bluesky.utils import DefaultDuringTask, Plan
 from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -28,7 +30,7 @@ from ainerd.jobs import activity, harmless
 from ainerd.results import ResultStore
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, SceneReader, kinds_of, reordered, run_line
-from ainerd.words import number_of, printable
+from ainerd.words import number_of, printable, sender
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2  # between two updates of the progress line
+STILL_S = 30.0  # without a new frame, after which the line says so
 # Runs of these plans get a line for each result instead of a table.
 AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 
@@ -108,13 +111,13 @@ class Display:
         regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.state.held
         waiting = self._campaign.waiting
         return {
-            "results": len(table),
+            "results": int((table["status"] != "computing").sum()),
             "failed": int((table["status"] == "failed").sum()),
             "novel": int(table["novel"].fillna(False).sum()),
             "expected_false": self._technique.alpha * int(table["novelty_p"].notna().sum()),
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
-            "held": "" if held is None else f"{held['by']}{': ' * bool(held['why'])}{held['why']}",
+            "held": "" if held is None else f"{sender(held['by'])}{': ' * bool(held['why'])}{held['why']}",
             "queue": sum(each["is_asked"] for each in waiting),
             "next": following.position,
             "units": self._units,
@@ -221,7 +224,23 @@ class WhileRunning(DefaultDuringTask):
             super().block(blocking_event)  # type: ignore[no-untyped-call]
 
 
+class _Still:
+    """How long the number of analysed frames has not changed."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, int | None] | None = None
+        self._since = time.monotonic()
+
+    def seconds(self, progress: tuple[int, int | None] | None) -> float:
+        """Return the time since `progress` was another one."""
+        now = time.monotonic()
+        if progress != self._last:
+            self._last, self._since = progress, now
+        return now - self._since
+
+
 _counting: "WeakSet[Any]" = WeakSet()
+_still = _Still()
 
 
 def show_progress_of(agent: Any) -> None:
@@ -243,13 +262,16 @@ def _progress() -> Table | Text:
     """Return a progress bar for the run in progress; empty text between runs."""
     for agent in list(_counting):
         if (progress := agent.progress) is not None:
-            read, expected = progress
+            still_s, (read, expected) = _still.seconds(progress), progress
             frames = f"{read} of {expected} frames" if expected is not None else f"{read} frames"
             if doing := activity():  # without the bar it fits on one line
                 return Text(f"analysed {frames}; {doing}", no_wrap=True, overflow="ellipsis")
+            if still_s > STILL_S:  # such as a detector that was never triggered
+                frames += f", no new one for {still_s:.0f} s"
             line = Table.grid(padding=(0, 1))
             line.add_row("analysed", ProgressBar(expected, read, width=30), frames)
             return line
+    _still.seconds(None)
     return Text(activity())
 
 
@@ -306,8 +328,11 @@ def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[st
 def say(*lines: Any) -> None:
     """Print lines from any thread; IPython moves its prompt below them."""
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
+        console = get_console()
+        if getattr(sys.stdout, "raw", None) is False:  # while IPython completes a name it shows colours as text
+            console = Console(file=sys.stdout, width=console.width, color_system=None)
         for line in lines:
-            get_console().print(line)
+            console.print(line)
 
 
 class AgentPlan(Plan):

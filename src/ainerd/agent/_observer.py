@@ -403,14 +403,21 @@ class Observer:
     ) -> list[dict[str, Any]]:
         """Return the outcomes of suggested runs, always with the same keys; values are NaN after `timeout_s`.
 
-        For a run with several results, this is the first result that has an embedding.
+        For a run with several results, this is the first result that has an embedding. A run without the detector has
+        no result, and is reported.
         """
         futures = [self._analysis.worker.outcomes(uid) for uid in uids]
         wait(futures, timeout_s)
         outcomes = []
-        for future, suggestion in zip(futures, suggestions, strict=True):
+        for uid, future, suggestion in zip(uids, futures, suggestions, strict=True):
             nothing = {"embedding": np.full(self.technique.embedding_size, np.nan), "novelty_p": np.nan, "regime": -1}
             results = future.result() if future.done() else []
+            if future.done() and not results:
+                logger.warning(
+                    "run %s has no result, because it has no data key %r: correct detector.image in the settings, or "
+                    'measure with that detector. client["raw"][%r] has the data keys of the run',
+                    uid[:8], self._settings.detector.image, uid,
+                )  # fmt: skip
             outcome = next((each for each in results if each.embedding is not None), None)
             values = {name: getattr(outcome, name, None) for name in nothing}
             known = {name: value for name, value in values.items() if value is not None}

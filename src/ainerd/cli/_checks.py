@@ -156,7 +156,7 @@ def _techniques() -> Iterator[Finding]:
 
 def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
-    what, remedy = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
+    what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
     try:
         from ainerd.agent import build_technique, recorded_keys
         from ainerd.results import digest

@@ -4,7 +4,7 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -49,14 +49,24 @@ class SettingsError(ValueError):
 def problems_of(
     error: ValidationError, model: type[BaseModel], technique: str = "", at: tuple[str, ...] = ()
 ) -> list[str]:
-    """Return one line ``key: problem`` for each invalid value of a model whose own key is `at`."""
-    problems = []
-    for e in error.errors():
+    """Return one line ``key: problem`` for each invalid value of a model whose own key is `at`.
+
+    Problems that only follow from another one are left out.
+    """
+    problems, errors = [], error.errors()
+    places = [e["loc"] for e in errors]
+    for e in errors:
+        if e["type"] == "too_short" and any(x != e["loc"] and x[: len(e["loc"])] == e["loc"] for x in places):
+            continue  # its invalid parts were left out
+        if e["loc"] == ("steering", "bounds") and any(x[:2] == ("steering", "knobs") for x in places):
+            continue  # they come from the knobs
         message = e["msg"].removeprefix("Value error, ")
         if e["type"] not in ("missing", "extra_forbidden", "value_error") and not {"storage", "webhook"} & {*e["loc"]}:
             # neither the key of a server nor the token in an address
             message += f", got {short(e['input'])}"
         where = (*at, *e["loc"])
+        if e["type"] == "missing" and isinstance(e["loc"][-1], int):
+            message, where = f"has too few values, got {short(e['input'])}", where[:-1]
         if e["type"] == "extra_forbidden":
             message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
@@ -84,10 +94,22 @@ def unusable_values(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Return the keys of the section at a location; empty if it is not a section."""
+    is_name = False  # of a section in a table of sections, such as a knob
     for name in location:
+        if is_name or isinstance(name, int):
+            is_name = False
+            continue
         field = getattr(model, "model_fields", {}).get(name)
-        model = None if field is None else field.annotation
+        model, is_name = (None, False) if field is None else _section_in(field.annotation)
     return list(getattr(model, "model_fields", {}))
+
+
+def _section_in(annotation: Any) -> tuple[Any, bool]:
+    """Return the model of the sections of a type, and whether it is a table of them; None if it has none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    sections = [each for each, _ in map(_section_in, get_args(annotation)) if each is not None]
+    return (sections[0], get_origin(annotation) is dict) if sections else (None, False)
 
 
 def alternatives(key: str, known: list[str]) -> str:
@@ -100,8 +122,9 @@ def files_near(path: Path) -> str:
     """Return the end of a message, with a settings file near a path that is not a settings file."""
     folder = path if path.is_dir() else path.parent
     files = {file.name: file for file in sorted(folder.glob("*.toml")) if ".instrument" not in file.suffixes}
-    similar = [*files] if path.is_dir() else difflib.get_close_matches(path.name, files, 1)
-    return f", did you mean {files[similar[0]]}?" if similar else ""
+    stems = {file.stem: file for file in files.values()}
+    similar = [*stems] if path.is_dir() else difflib.get_close_matches(path.stem, stems, 1)
+    return f", did you mean {stems[similar[0]]}?" if similar else ""
 
 
 def short(value: Any) -> str:

@@ -19,7 +19,8 @@ def explain(record: ResultRecord, *, details: bool = False) -> str:
         *(_statistics_of(record) if details else []),
         *(x for f in tell for x in f(record.summary)),
     ]
-    return ". ".join([parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]).removesuffix(".") + "."
+    sentences = [parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]
+    return " ".join(each if each.endswith(("?", "!", ".")) else f"{each}." for each in sentences)
 
 
 def _verdict(record: ResultRecord) -> str:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from ainerd.results._result import AinerdResult
 
 QUICK_S = 2.0
+# Metadata that results copy from the start documents that have them.
+OF_THE_START = ("sample", "user", "proposal", "data_session", "cycle", "plan", "file")
 
 
 class _CurrentTable(NamedTuple):
@@ -207,7 +209,7 @@ class ResultStore(ResultRecords):
         A text may be one that other results have.
         """
         usable = table.index[table["status"].isin(USABLE)]
-        known = [*dict.fromkeys([*map(str, table), *ResultRecord.model_fields])]
+        known = [*dict.fromkeys([*map(str, table), *ResultRecord.model_fields, *OF_THE_START])]
         if usable.empty or name in known:
             return
         record = self.record(usable[-1])
@@ -242,14 +244,14 @@ class ResultStore(ResultRecords):
         results = results.at(has_common_size(results))
         return embedding_table(results, newest_scope(results) if digest is None else {"digest": digest})
 
-    def similar(self, like: str | ArrayLike, n: int = 10) -> ResultTable:
+    def similar(self, like: str | int | float | ArrayLike, n: int = 10) -> ResultTable:
         """Return the `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
 
         Parameters
         ----------
-        like : str or array_like, shape (d,)
-            Key of a result, which is compared with those of the same agent and parameters; or a point, which is
-            compared as if it were the newest result's.
+        like : str, int or array_like, shape (d,)
+            Key of a result or number of its scan, which is compared with those of the same agent and parameters; or a
+            point, which is compared as if it were the newest result's.
         n : int
 
         Raises

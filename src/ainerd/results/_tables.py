@@ -149,11 +149,11 @@ def has_common_size(results: Columns) -> NDArray[np.bool_]:
     return (sizes.isna() | sizes.eq(common)).to_numpy()
 
 
-def similar(results: Columns, like: str | ArrayLike, n: int) -> "pd.Series[float]":
+def similar(results: Columns, like: str | int | float | ArrayLike, n: int) -> "pd.Series[float]":
     """Return the distances of the `n` results nearest in the latent space, by key; see `ResultStore.similar`."""
     fitting = results.at(has_common_size(results))
-    if isinstance(like, str):
-        key = like if len(like) == KEY_LENGTH else find_key(results, like)
+    if isinstance(like, str | int | float):
+        key = like if isinstance(like, str) and len(like) == KEY_LENGTH else find_key(results, like)
         is_it = (fitting.frame.index == key) & (fitting.sizes > 0)
         if not is_it.any():
             raise KeyError(f"no complete result {key!r}: see store.table('complete')")

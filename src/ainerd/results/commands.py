@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from ainerd.results._records import LogRecord, Stamp, digest
-from ainerd.words import first_problem, utc_now
+from ainerd.words import first_problem, sender, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -135,7 +135,7 @@ class _Command(BaseModel):
     @property
     def who(self) -> str:
         """The same in a sentence."""
-        return "a person" if self.signed == "person" else self.signed
+        return sender(self.signed)
 
     @property
     def log_key(self) -> str:

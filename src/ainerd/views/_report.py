@@ -15,7 +15,7 @@ from ainerd.results import AgentNode, LoadedResult, ResultRecord, ResultStore, e
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader, regime_name
-from ainerd.words import here, named_place, number_of, printable, run_text
+from ainerd.words import here, named_place, number_of, printable, run_text, sender
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ class _Campaign:
 
     def _todo(self) -> Iterator[str]:
         if isinstance(held := self._state.get("held"), Mapping):
-            yield f"The campaign is held by {held.get('by')}: {held.get('why') or 'no reason given'}."
+            yield f"The campaign is held by {sender(str(held.get('by')))}: {held.get('why') or 'no reason given'}."
         for _, row in self._next.iterrows():
             yield f"Measure at {self._place(row)} next: {row['reason']}."
         alone = self._done.groupby("regime").size()

@@ -81,7 +81,7 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if "contrast" in values:
         yield f"the contrast is {_with_error(values, 'contrast')}"
     if values.get("plateau"):
-        yield f"a static share of {100 * values['plateau']:.0f} % does not decay"
+        yield f"{100 * values['plateau']:.0f} % of the contrast does not decay"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
         yield "the bins differ: see the table bins"
 

@@ -153,6 +153,8 @@ def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     values = {"speckle": "yes", "tau_s": 4.0, "tau_s_err": 0.1, "g2_model": "stretched + static"}
     values |= {"g2_model_or": "stretched + baseline", "tau_s_or": 6.5, "tau_s_or_err": 0.2, "misfit_p": 0.5}
     assert sentences(values)[0] == "the relaxation time is 4 ± 0.1 s, or 6.5 ± 0.2 s: both fit as well"
+    static = sentences({**values, "plateau": 0.45, "static_share": 0.67})  # of the contrast, and of the field
+    assert static[-1] == "45 % of the contrast does not decay"
     assert details(values)[0] == "model of g2: stretched + static, or as well stretched + baseline"
     assert bin_cells(values)[2] == "4 ± 0.1 or 6.5 ± 0.2"
 

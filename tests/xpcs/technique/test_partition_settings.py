@@ -177,6 +177,7 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         (f'{RING}\nmask = "no.npy"', "partition: mask: there is no "),
         (RING.replace("6.0", "6000.0"), "distance_m: Input should be less than or equal to 200, got 6000"),
         (RING.replace("11.0", "11000.0"), "energy_keV: Input should be less than or equal to 300, got 11000"),
+        (re.sub(r"(beam_center_px = )\[.*\]", r"\1[258.0]", RING), "beam_center_px: has too few values, got [258.0]"),
         (f"{RING}\npixel_um = 55e-6", "pixel_um: Input should be greater than or equal to 0.5, got 5.5e-05"),
         (RING.replace("0.019", "nan"), "partition.q_range_inv_nm.0: Input should be a finite number, got nan"),
         (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be (low, high)"),

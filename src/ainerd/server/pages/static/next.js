@@ -33,7 +33,7 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
   const heldText = () => {
     const why = held.why ? `: ${held.why}` : "";
     const pending = held.pending ? " (not yet acted on)" : "";
-    return `Held by ${held.by || "somebody"}${why}${pending}, since ${clock(held.t)}. No exposure begins.`;
+    return `Held by ${!held.by || held.by === "person" ? "a person" : held.by}${why}${pending}, since ${clock(held.t)}. No exposure begins.`;
   };
   const back = ({ id }) => asking.may && h(TakeBack, { asking, id });
   const point = () => {
