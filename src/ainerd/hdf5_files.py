@@ -14,7 +14,9 @@ Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its bl
 """
 
 import ctypes
+import errno
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from os import PathLike
@@ -25,7 +27,9 @@ import h5py
 from h5py._objects import phil as hdf5_lock
 from lz4.block import _block
 
-__all__ = ["CHECKED", "check_heaps", "check_place", "hdf5_lock", "lz4_decompress", "set_metadata_attempts"]
+__all__ = [
+    "CHECKED", "check_heaps", "check_place", "hdf5_lock", "lz4_decompress", "set_metadata_attempts", "why_not_opened",
+]  # fmt: skip
 
 CHECKED = {"h5py": "3.16.0", "lz4": "4.4.5"}
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
@@ -40,6 +44,23 @@ def check_place(item: h5py.Dataset | h5py.Group, path: str | PathLike[str], name
         raise ValueError(f"{path}: {name} leads to {of}, outside the folder of the file")
     if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
         raise ValueError(f"{path}: {name} lies in other files: copy the file with h5repack first")
+
+
+def why_not_opened(path: str | PathLike[str], error: OSError) -> str:
+    """Return a sentence that says why HDF5 could not open a file, and what to do.
+
+    Examples
+    --------
+    >>> print(why_not_opened("a.h5", OSError("Unable to open (truncated file: eof = 96, base = 0, stored_eof = 800)")))
+    a.h5 is cut short, it has 96 of 800 bytes: copy it again, or wait until it is written
+    """
+    if cut := re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error)):
+        return f"{path} is cut short, it has {cut[1]} of {cut[2]} bytes: copy it again, or wait until it is written"
+    if isinstance(error, PermissionError) or error.errno in (errno.EACCES, errno.EPERM):
+        return f"{path} cannot be read: you have no permission"
+    if "signature not found" in str(error):
+        return f"{path} is not an HDF5 file{': it is empty' * (Path(path).stat().st_size == 0)}"
+    return f"{path} cannot be opened: {error}"
 
 
 def check_heaps(path: str | PathLike[str]) -> None:

@@ -298,6 +298,7 @@ def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeyp
         (["serve", "--config", "agent.toml"], "agent.toml names a server, http://127.0.0.1:"),
         (["replay"], "how are the runs to be analysed?"),
         (["replay", "nowhere", "--config", "agent.toml"], "there is no run nowhere"),
+        (["replay", "999", "--config", "agent.toml"], "there is no run 999"),
         (["replay", "0000-run", "--config", "agent.toml"], "run 0000-run is not finished"),
         (["export", "--table", "t.csv", "--tiled", "http://127.0.0.1:9"], "no server answers at http://127.0.0.1:9"),
     ],

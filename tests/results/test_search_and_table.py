@@ -8,9 +8,10 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import regime_kinds
+from ainerd.results._conditions import matches
 from ainerd.results._store import OF_THE_START
 from ainerd.results._table import Columns
-from ainerd.results._tables import find_key, matches, times_of
+from ainerd.results._tables import find_key, times_of
 from ainerd.runs._writer import USUAL
 from ainerd.words import scan_text
 
@@ -60,6 +61,39 @@ def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, num
 def test_a_range_has_two_limits(store):
     with pytest.raises(ValueError, match=r"x=\(1, 2, 3\) is not a range"):
         store.search(x=(1, 2, 3))
+
+
+def test_a_condition_that_cannot_hold_is_refused(store, shift):
+    for message, conditions in {
+        "sample_x is a number, got 'high'": {"sample_x": "high"},
+        "sample_x is a number, got '2 mm'": {"sample_x": (None, "2 mm")},
+        "technique is a text, got 4": {"technique": 4},
+        "novel is True or False, got 'yes'": {"novel": "yes"},
+        "regime is a number, got 'one'": {"regime": "one"},
+        "sample_x=(5, 2) is the wrong way round: give (low, high)": {"sample_x": (5, 2)},
+        "run_time is a time, such as '2026-11-19 18:00Z', got 'yesterday evening'": {"run_time": "yesterday evening"},
+        "run_time: 2026-01-01 00:00:00 has no time zone": {"run_time": ("2026-01-01", None)},
+    }.items():
+        with pytest.raises(ValueError) as refused:
+            store.search(**conditions)
+        assert str(refused.value).startswith(message)
+    when = store.table()["run_time"].iloc[-1]
+    since = store.search(run_time=(str(when), None))
+    assert since["run_time"].eq(when).any() and len(since) == store.table()["run_time"].ge(when).sum()
+    assert since.equals(store.search(run_time=(when, None)))
+    assert store.search(run_time=(str(when + pd.Timedelta(1, "h")), None)).empty
+
+
+def test_tables_have_the_units_of_their_columns(night):
+    _, store, keys = night
+    assert store.rows(keys[0], "stress").attrs["units"]["stress"] == "Pa"
+    assert store.tables("stress").attrs["units"]["stress"] == "Pa"
+    assert store.table().attrs["units"]["frame_time_s"] == "s"
+    with pytest.raises(KeyError, match="'tau' is an array: read it with array"):
+        store.rows(keys[0], "tau")
+    with pytest.raises(KeyError, match="no table 'tau' in"):
+        store.tables("tau")
+    assert {*store[keys[0]].to_xarray("tau").coords} <= {"tau"}
 
 
 def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
@@ -172,7 +206,12 @@ def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
     assert store[13].metadata["reason"] == "zero photons"
     with pytest.raises(ValueError, match="there is no status 'bogus', only computing, complete, partial"):
         store.table("bogus")
-    for run, message in ((14, "scan 14 has none"), ("12.4", "there are 12, 12.2, 12.3"), ("zz", "no result has such")):
+    for run, message in {
+        14: "scan 14 has none",
+        "12.4": "scan 12 has 12, 12.2, 12.3",
+        "13.2": "scan 13 has only 13",
+        "zz": "no result has such",
+    }.items():
         with pytest.raises(KeyError, match=message):
             store[run]
 

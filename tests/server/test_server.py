@@ -1,3 +1,4 @@
+import gc
 import http.server
 import json
 import os
@@ -233,6 +234,16 @@ print(json.loads(pathlib.Path({str(tmp_path / "server.json")!r}).read_text())["p
     ran = subprocess.run(command, capture_output=True, text=True, timeout=170, env=os.environ | environment)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert not Path(f"/proc/{int(ran.stdout)}").exists()
+
+
+def test_a_server_stays_in_use_while_somebody_has_a_node_of_it(tmp_path):
+    node = EmbeddedServer.start(tmp_path).client().create_container("kept")
+    gc.collect()
+    assert list(node) == []
+    pid = child(tmp_path)
+    del node
+    gc.collect()
+    wait_until_gone(pid)
 
 
 def test_a_stalled_client_does_not_delay_the_end_of_the_server(own):

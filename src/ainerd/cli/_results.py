@@ -14,6 +14,7 @@ from ainerd.cli._shared import (
     Json,
     Tiled,
     check_new,
+    check_out,
     key_of,
     opened,
     results_at,
@@ -28,7 +29,9 @@ KEY_HELP = "Number of a scan, or the first characters of a result's key."
 
 
 def replay(
-    uids: Annotated[list[str] | None, typer.Argument(help="Uids of runs. Default: all without a result.")] = None,
+    uids: Annotated[
+        list[str] | None, typer.Argument(help="Numbers of scans, or uids of runs. Default: all without a result.")
+    ] = None,
     all: Annotated[bool, typer.Option("--all", help="Include runs whose analysis failed.")] = False,
     on: On = None,
     tiled: Tiled = None,
@@ -108,6 +111,7 @@ def export(
         if key is not None and out is not None:
             show_file(ainerd.results.export(store, key_of(store, key), out))
         elif table is not None:
+            check_out(table, force=True)
             show_file(store.export(table))
 
 

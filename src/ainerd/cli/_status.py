@@ -81,7 +81,7 @@ def why(
     config: Config = None,
     tiled: Tiled = None,
 ) -> None:
-    """Print why the position of a scan was chosen: the reason, and the campaign at that moment."""
+    """Print why the position of a scan was chosen: the reason, and the campaign at that moment. Needs --config."""
     from rich.console import Console
 
     from ainerd.campaign import why as why_chosen

@@ -7,6 +7,7 @@ uid of the run, the settings without the API key, and the outcomes travel betwee
 
 import json
 import os
+import re
 import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any, Self
 
 from rich.progress import Progress
 from tiled.client.container import Container
+from tiled.queries import Key
 
 from ainerd.agent import build_technique, spool_folder, writer_of
 from ainerd.cli._executors import executor, worker_died
@@ -226,7 +228,7 @@ def reanalyse(
     client : Container
         Root of the catalog.
     uids : sequence of str
-        Runs to analyse; empty for all.
+        Numbers of scans, or first characters of uids; empty for all runs.
     again : bool
         Whether to repeat failed analyses.
     on : str or None
@@ -276,10 +278,20 @@ def _runs_to_analyse(
 
 
 def _finished_run(raw: Container, uid: str) -> Container:
-    try:
-        run = raw[uid]
-    except KeyError:
-        raise ValueError(f"there is no run {uid} in {plain_address(raw.uri)}") from None
+    """Return the run with this number of its scan, or whose uid begins so; ValueError if it is not finished."""
+    if re.fullmatch(r"\d{1,7}", uid):
+        runs = [*raw.search(Key("start.scan_id") == int(uid)).values()]
+        if len(runs) > 1:
+            which = ", ".join(str(run.metadata["start"]["uid"])[:8] for run in runs)
+            raise ValueError(f"scan {uid} was taken {len(runs)} times: give one by its uid, {which}")
+    else:
+        try:
+            runs = [raw[uid]]
+        except KeyError:
+            runs = []
+    if not runs:
+        raise ValueError(f"there is no run {uid} in {plain_address(raw.uri)}")
+    (run,) = runs
     if not run.metadata.get("stop"):
         raise ValueError(f"run {uid} is not finished")
     return run

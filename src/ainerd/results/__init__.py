@@ -6,6 +6,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode, LiveNode
+from ainerd.results._conditions import matches
 from ainerd.results._explain import explain
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part, bundle, decode_table, put_attributes
@@ -21,7 +22,7 @@ from ainerd.results._records import (
 from ainerd.results._result import AinerdResult, since_exposure
 from ainerd.results._store import ResultStore
 from ainerd.results._table import Columns
-from ainerd.results._tables import matches, notes_by_key, regime_kinds, similar
+from ainerd.results._tables import notes_by_key, regime_kinds, similar
 from ainerd.results._validation import validate
 
 __all__ = [

@@ -25,7 +25,7 @@ _OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")
 
 
 def export(store: "ResultStore", key: str, path: str | Path) -> Path:
-    """Write a result to a file of the field's format, as its technique does, and return its path.
+    """Write a result to a file of the field's format, as its technique does, or its row of the table.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     key : str
         As for `ainerd.results.ResultStore.key`.
     path : path
-        A file that does not exist yet. If the technique writes no files it is plain HDF5, and ends in .h5 or .hdf5.
+        A file that does not exist yet. A name in .csv or .parquet is for the row of the table. If the technique writes
+        no files, it is plain HDF5, and ends in .h5 or .hdf5.
 
     Raises
     ------
@@ -52,6 +53,8 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     """
     key, path = store.key(key), Path(path)
     _check_new(path)
+    if path.suffix in TABLES:
+        return write_table(store.table().loc[[key]], path)
     record = store.record(key)
     if record.status in ("computing", "failed"):
         raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")
@@ -116,10 +119,12 @@ def new_file(path: Path) -> Iterator[Path]:
 def _check_new(path: Path) -> None:
     if path.exists():
         raise ValueError(f"{path} exists already: give another name, or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table of results as CSV or Parquet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":
         units = table.attrs["units"]
         named = table.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
@@ -151,7 +156,8 @@ def dataset(result: LoadedResult, names: Sequence[str] | None = None) -> "xr.Dat
     ----------
     result : LoadedResult
     names : sequence of str, optional
-        Names of arrays, which are loaded. Default: all arrays, tables and series.
+        Names of arrays, which are loaded, with the coordinates of their dimensions. Default: all arrays, tables and
+        series.
 
     Returns
     -------
@@ -179,7 +185,11 @@ def dataset(result: LoadedResult, names: Sequence[str] | None = None) -> "xr.Dat
     if names is None:
         for name in (*metadata.get("tables", ()), *metadata["series"]):
             variables |= _columns(name, result[name].values, units)
-    return _with_coordinates(xr.Dataset(variables, attrs=_attributes(metadata)), result)
+    data = _with_coordinates(xr.Dataset(variables, attrs=_attributes(metadata)), result)
+    if names is None:
+        return data
+    used = {dim for name in names for dim in data[name].dims}
+    return data.drop_vars([name for name, values in data.coords.items() if not {*values.dims} <= used])
 
 
 def dataset_of_all(table: pd.DataFrame, results: Iterable[LoadedResult], names: Sequence[str]) -> "xr.Dataset":

@@ -12,7 +12,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import read_notes
 from ainerd.results._explain import explain
-from ainerd.results._export import NEXUS, TABLES, dataset, export, write_table
+from ainerd.results._export import NEXUS, TABLES, dataset, export
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
@@ -106,8 +106,6 @@ class AinerdResult(Container):  # type: ignore[misc]
         if fields is not None or format is not None or suffix not in (*NEXUS, *TABLES):
             return super().export(filepath, fields, format=format)
         store, key = ResultStore(self._campaign), str(self.path_parts[-1])
-        if suffix in TABLES:
-            return write_table(store.table().loc[[key]], Path(filepath))
         return export(store, key, filepath)
 
     def image(self) -> NDArray[np.uint8]:

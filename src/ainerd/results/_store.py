@@ -13,6 +13,7 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.jobs import counted
+from ainerd.results._conditions import checked, matches
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, average, load, plot_together, read_configuration
@@ -25,7 +26,6 @@ from ainerd.results._tables import (
     embedding_table,
     find_key,
     has_common_size,
-    matches,
     newest_scope,
     notes_by_key,
     result_table,
@@ -175,22 +175,23 @@ class ResultStore(ResultRecords):
             Words that all occur in the texts of the metadata and in notes, in upper or lower case.
         **where
             Any other metadata: ``sample_x=(2, 3)`` is a range (None: open), ``scan_id=7`` one value. Limits of
-            ``run_time`` may be a datetime with its time zone. For nested metadata give
-            ``**{"model.name": "pca"}``.
+            ``run_time`` are texts such as ``"2026-11-19 18:00Z"``, or datetimes with a time zone. For nested metadata
+            give ``**{"model.name": "pca"}``.
 
         Raises
         ------
         ValueError
-            If there is no such status, a range is not (low, high), or no result can have metadata of a name.
+            If there is no such status, a range is not (low, high), a text is given for a number or a number for a text,
+            or no result can have metadata of a name.
         """
         if status is not None and status not in STATUSES:
             raise ValueError(f"there is no status {status!r}, only {', '.join(STATUSES)}")
-        conditions = {"novel": novel, "status": status, **where}
-        wanted = {name: value for name, value in conditions.items() if value is not None}
-        for name, value in wanted.items():
-            if isinstance(value, tuple) and len(value) != 2:
-                raise ValueError(f"{name}={value!r} is not a range: give (low, high), None for an open end")
+        if isinstance(regime, str):
+            raise ValueError(f"regime is a number, got {regime!r}")
         current = self._current_table()
+        conditions = {"novel": novel, "status": status, **where}
+        given = {name: value for name, value in conditions.items() if value is not None}
+        wanted = checked(current.results, given)
         table = current.table
         if unknown := [name for name in where if not current.results.has(name)]:
             self._refuse(unknown[0], table, is_text=isinstance(where[unknown[0]], str))
@@ -276,14 +277,18 @@ class ResultStore(ResultRecords):
 
     def array(self, key: str, name: str) -> NDArray[Any]:
         """Read one array of a result; raise KeyError, with all names, if the result has no such array."""
-        return np.asarray(self._part(key, name))
+        return np.asarray(self._loaded(key, name)[name].values)
 
     def rows(self, key: str, name: str) -> pd.DataFrame:
         """Read one table of a result; raise KeyError, with all names, if the result has no such table.
 
-        A series is a table with the columns ``time``, in seconds since the start of the run, and its own name.
+        A series is a table with the columns ``time``, in seconds since the start of the run, and its own name. Units of
+        the columns are in ``attrs["units"]``.
         """
-        return pd.DataFrame(self._part(key, name))
+        result = self._loaded(key, name)
+        if not isinstance(result[name].values, pd.DataFrame):
+            raise KeyError(f"{name!r} is an array: read it with array({key!r}, {name!r})")
+        return _with_units(result[name].values, [result])
 
     def tables(self, name: str, **where: Any) -> pd.DataFrame:
         """Read one table of many results at once: ``results.tables("bins", regime=1)``; conditions are as for `search`.
@@ -291,7 +296,8 @@ class ResultStore(ResultRecords):
         Returns
         -------
         pandas.DataFrame
-            The rows of all tables with this name, with the columns ``key`` and ``scan`` before them.
+            The rows of all tables with this name, with the columns ``key`` and ``scan`` before them. Units of the
+            columns are in ``attrs["units"]``.
 
         Raises
         ------
@@ -302,14 +308,11 @@ class ResultStore(ResultRecords):
         keys = [*map(str, table.index[table["status"].isin(USABLE)])]
         scans = table["scan_id"]
         loaded = counted(self.load(keys, [name]), f"reading {name}", len(keys))
-        parts = [
-            pd.DataFrame({"key": each.key, "scan": scans[each.key]} | dict(each[name].values))
-            for each in loaded
-            if name in each
-        ]
-        if not parts:
+        having = [each for each in loaded if isinstance(getattr(each.get(name), "values", None), pd.DataFrame)]
+        if not having:
             raise KeyError(f"no table {name!r} in {len(keys)} results")
-        return pd.concat(parts, ignore_index=True)
+        parts = [pd.DataFrame({"key": each.key, "scan": scans[each.key]} | dict(each[name].values)) for each in having]
+        return _with_units(pd.concat(parts, ignore_index=True), having)
 
     def status(self, key: str) -> str | None:
         """Read the status of a result, or None for an unknown key."""
@@ -392,12 +395,13 @@ class ResultStore(ResultRecords):
             last = self._table = _CurrentTable(results, labels, notes, table, order)
         return last
 
-    def _part(self, key: str, name: str) -> Any:
+    def _loaded(self, key: str, name: str) -> LoadedResult:
+        """Read one array or table of a result; raise KeyError, with all names, if it has none of that name."""
         (result,) = self.load([self.key(key)], [name])
         if name not in result:
             names = [name for kind in ("arrays", "tables", "series") for name in result.metadata.get(kind, ())]
             raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
-        return result[name].values
+        return result
 
     def __getitem__(self, run: str | int | float) -> "AinerdResult":
         """Return one result, by the number of its scan or the first characters of its key: ``results[12]``.
@@ -495,7 +499,8 @@ class ResultStore(ResultRecords):
         """Read the `parts` that panels name of some results, and a number of each with its name."""
         keys = [self.key(run) for run in runs]
         if len(set(keys)) < len(keys):
-            raise ValueError("a result is given twice")
+            twice = next(run for k, run in enumerate(runs) if keys[k] in keys[:k])
+            raise ValueError(f"a result is given twice: {twice}")
         table = self.table(columns="all")
         if unknown := [key for key in keys if key not in table.index]:
             raise KeyError(f"no result {unknown[0]!r}: the table of results has all keys")
@@ -542,3 +547,10 @@ class ResultStore(ResultRecords):
             regimes = number_of(atlas.n_regimes, "regime") + (f" (it may be {low} to {high})" if low < high else "")
         line = f"{number_of(len(self), 'result')}{of}, {failed} failed, {novel} novel, {regimes}"
         return f"{line}\n{show(results)}" if len(results) else line
+
+
+def _with_units(table: pd.DataFrame, results: Sequence[LoadedResult]) -> pd.DataFrame:
+    """Return a table with the units of its columns in its attributes."""
+    units = {name: unit for each in results for name, unit in each.metadata["units"].items()}
+    table.attrs["units"] = {name: units[name] for name in table if name in units}
+    return table

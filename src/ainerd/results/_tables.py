@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from ainerd.results._conditions import TIMES
 from ainerd.results._records import FINAL, ResultRecord
 from ainerd.results._table import Columns, Notes
 from ainerd.technique import panels
@@ -92,7 +93,7 @@ def result_table(
     if "supersedes" in others.frame:
         new = others.frame["supersedes"][others.frame["status"].isin(FINAL)].dropna()
         columns["superseded_by"] = _texts(dict(zip(new.to_list(), new.index, strict=True)), keys)
-    for name in {"run_time", "event_time", "exposure_time"} & columns.keys():
+    for name in {*TIMES} & columns.keys():
         columns[name] = times_of(columns[name])
     if "created" in columns:
         columns["created"] = pd.to_datetime(columns["created"], utc=True, format="ISO8601")
@@ -100,7 +101,7 @@ def result_table(
         name: pd.Series(columns[name]).astype(dtype).array for name, dtype in _DTYPES.items() if name in columns
     }
     table = pd.DataFrame(columns, index=keys, copy=False)
-    units: dict[str, str] = {}
+    units = {"frame_time_s": "s"} if "frame_time_s" in columns else {}
     for some in results.distinct("units"):
         units.update(some)
     table.attrs = {"units": units}
@@ -371,7 +372,7 @@ def find_key(results: Columns, run: str | int | float) -> str:
     of_event = of_run.at(np.where(np.isnan(events), 1, events) == event)
     if not len(of_event):
         known = ", ".join(scan_text(scan, one) for one in np.sort(np.where(np.isnan(events), 1, events)))
-        raise KeyError(f"no result {text!r}: of that scan there are {known}")
+        raise KeyError(f"no result {text!r}: scan {scan} has {'only ' * (len(events) == 1)}{known}")
     done = of_event.at(~np.isin(of_event.column("status").astype(object), ("computing", "failed")))
     candidates = done if len(done) else of_event
     return str(candidates.frame.index[int(candidates.number.argmax())])  # the last made has the newest parameters
@@ -402,68 +403,3 @@ def notes_by_key(results: Columns, notes: Notes) -> dict[str, list[str]]:
     rows = zip(some.frame.index, some.column("raw_uid"), some.values("raw_uids"), strict=True)
     texts = {key: notes_on(key, {"raw_uid": uid, "raw_uids": uids}, notes) for key, uid, uids in rows}
     return {key: each for key, each in texts.items() if each}
-
-
-def matches(
-    results: Columns,
-    where: Mapping[str, Any],
-    text: str | None = None,
-    notes: Mapping[str, Sequence[str]] | None = None,
-) -> NDArray[np.bool_]:
-    """Select the results with all these values, ranges (low, high), and words in their texts and `notes` (by key).
-
-    A name with dots refers to nested metadata: ``model.name``. A missing value matches nothing.
-    """
-    selected = np.ones(len(results), bool)
-    for name, wanted in where.items():
-        selected &= _name_matches(results, name, wanted)
-    if text and selected.any():
-        selected[selected] = _words_match(results.at(selected), text, notes or {})
-    return selected
-
-
-def _name_matches(results: Columns, name: str, wanted: Any) -> NDArray[np.bool_]:
-    selected = np.zeros(len(results), bool)
-    if name in results.frame:
-        selected |= np.array([_value_matches(value, wanted) for value in results.column(name).tolist()], bool)
-    first, *rest = name.split(".")
-    return selected | results.where(first, lambda value: _value_matches(_inner(value, rest), wanted))
-
-
-def _inner(value: Any, names: Sequence[str]) -> Any:
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _value_matches(value: Any, wanted: Any) -> bool:
-    if not isinstance(wanted, tuple):
-        return value is not None and bool(value == wanted)
-    limits: list[Any] = [limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted]
-    low, high = limits
-    kind = str if isinstance(low, str) or isinstance(high, str) else int | float
-    if not isinstance(value, kind) or isinstance(value, bool) or value != value:
-        return False
-    return (low is None or value >= low) and (high is None or value <= high)
-
-
-def _words_match(results: Columns, text: str, notes: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
-    """Select the results that have every word in one of their texts, nested texts or notes."""
-    words = re.findall(r"\w+", text.lower())
-    columns = [results.frame[name] for name in results.frame if results.frame[name].dtype == object]
-    parts = [[x if isinstance(x, str) else "" for x in column.tolist()] for column in columns]
-    for name in map(str, results.nested):
-        texts = {id(value): " ".join(_all_texts(value)) for value in results.distinct(name)}  # many share a value
-        parts.append([texts.get(id(value), "") for value in results.values(name)])
-    parts.append([" ".join(notes.get(key, ())) for key in results.frame.index])
-    lines = (" ".join(some).lower() for some in zip(*parts, strict=True))
-    return np.array([all(word in line for word in words) for line in lines], bool)
-
-
-def _all_texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (text for item in value.values() for text in _all_texts(item))
-    elif isinstance(value, list):
-        yield from (text for item in value for text in _all_texts(item))

@@ -171,7 +171,8 @@ def probe(
     except (ValueError, KeyError, TypeError):
         raise ServerError(f"the server at {shown} is not a Tiled server") from None
     if metadata.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise ServerError(f"the Tiled server at {shown} {'refuses the' if api_key else 'requires an'} API key")
+        refusal = f"{'refuses the' if api_key else 'requires an'} API key: set AINERD_STORAGE__API_KEY"
+        raise ServerError(f"the Tiled server at {shown} {refusal}")
     if metadata.is_error:
         raise ServerError(f"the Tiled server at {shown} answers {metadata.status_code} {metadata.reason_phrase}")
 

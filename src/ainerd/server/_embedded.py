@@ -76,6 +76,7 @@ class EmbeddedServer:
         self, directory: Path, readable: list[str], hosts: list[str], user: int, api_key: str, lock: IO[str] | None
     ) -> None:
         self.directory, self.api_key = directory, api_key
+        self._client: Container | None = None
         self._service = _Service(directory, readable, hosts, user, lock)
         self._end = weakref.finalize(self, self._service.end)  # also at interpreter exit
 
@@ -140,11 +141,15 @@ class EmbeddedServer:
         return self._service.process is not None
 
     def client(self) -> Container:
-        """Return the root of the server as a Tiled client, always the same one; `close` closes it."""
-        clients = self._service.clients
-        if not clients:
-            clients.append(connect(self.uri, self.api_key, own=True))
-        return clients[0]
+        """Return the root of the server as a Tiled client, always the same one; `close` closes it.
+
+        The server stays in use as long as the client or a node from it exists.
+        """
+        if self._client is None:
+            self._client = connect(self.uri, self.api_key, own=True)
+            self._service.http.append(self._client.context.http_client)
+            self._client.context.embedded_server = self  # all nodes share the context
+        return self._client
 
     def close(self) -> None:
         """Close the client and stop using the server, which ends if it has no other user."""
@@ -264,7 +269,7 @@ class _Service:
         self._directory, self._readable, self._hosts, self._user = directory, readable, hosts, user
         self.process: subprocess.Popen[bytes] | None = None
         self._session = os.getpid()
-        self.clients: list[Container] = []
+        self.http: list[httpx.Client] = []
         if lock is not None:
             self.process = _spawn(directory, readable, hosts, lock)
         self.uri = str(_read_status(directory)["uri"])
@@ -280,8 +285,8 @@ class _Service:
             return
         self._stop.set()
         wait([self._watch], START_TIMEOUT_S)
-        for client in self.clients:
-            client.context.http_client.close()
+        for http in self.http:
+            http.close()
         others, process = _unregister_user(self._user), self.process
         if process is not None and not others:
             try:

@@ -115,7 +115,9 @@ def load(name: str) -> type[Technique]:
     try:
         kind: type[Technique] = entry.load()
     except Exception as error:  # code of a third party
-        raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}") from error
+        is_light = isinstance(error, ModuleNotFoundError) and entry.dist is not None and entry.dist.name == "ainerd"
+        hint = "; pip install 'ainerd[agent]' installs it" if is_light else ""
+        raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}{hint}") from error
     if not (isinstance(kind, type) and issubclass(kind, Technique)):
         raise TechniqueError(f"technique {name!r}: {entry.value} must inherit from ainerd.technique.Technique")
     return kind

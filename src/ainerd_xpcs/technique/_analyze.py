@@ -270,7 +270,8 @@ def read_bins(roi: Path) -> "Partition":
             return Partition.from_roi_map(np.load(roi, allow_pickle=False))
         return build_partition(read_partition_settings(roi))
     except (ValueError, EOFError) as err:
-        raise ValueError(f"{roi}: {err}") from None
+        why = "holds objects of Python, not an array of labels" if "allow_pickle" in str(err) else str(err)
+        raise ValueError(f"{roi}: {why}") from None
 
 
 def read_partition_settings(file: Path) -> "PartitionSettings":

@@ -25,6 +25,7 @@ from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._curves_of_bins import Curve, Curves
 from ainerd_xpcs.technique._fields import dataset, frame_time, is_there, number, numbers, opened, positive
 
+LARGEST = 1e30  # g2, in magnitude: the squares of larger numbers overflow in a fit
 _NO_BINS = np.empty(0, np.int64)
 
 
@@ -52,6 +53,9 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
         some = np.isfinite(lags) & (lags > 0)  # some programs store lag 0, which holds shot noise
         if not some.any() or np.isnan(lags).any() or (lags < 0).any() or not np.isfinite(curves.g2[:, some]).any():
             raise ValueError(f"the lags of {name} are not positive numbers, or no g2 is a number")
+        largest = np.nanmax(np.where(np.isfinite(curves.g2), np.abs(curves.g2), np.nan))
+        if largest > LARGEST:
+            raise ValueError(f"{name} holds {largest:.3g}, and no g2 is so large")
         order = np.flatnonzero(some)[np.argsort(lags[some], kind="stable")]
         level = None if curves.level is None else curves.level[order]
         curves = replace(curves, tau_s=lags[order], g2=curves.g2[:, order], error=curves.error[:, order], level=level)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents import BoundedDataset, FrameError
-from ainerd.hdf5_files import check_heaps, check_place
+from ainerd.hdf5_files import check_heaps, check_place, why_not_opened
 from ainerd.units import UnitError, converted, same_unit, stated
 
 Numbers = NDArray[np.float64]
@@ -25,7 +25,7 @@ def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
         check_heaps(Path(path))
         file = h5py.File(path, "r")
     except OSError as err:
-        raise ValueError(f"{path} is not an HDF5 file: {err}") from None
+        raise ValueError(why_not_opened(path, err)) from None
     with file:
         try:
             yield file

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import h5py
 from numpy.typing import NDArray
 
+from ainerd.hdf5_files import why_not_opened
+
 if TYPE_CHECKING:
     from ainerd.documents import Block, Whole
 
@@ -69,7 +71,7 @@ def find_movie(file: Path, dataset: str) -> Movie:
                 instead = f"of (frames, ny, nx) it holds {', '.join(movies)}" if movies else "it holds no movie"
                 raise ValueError(f"{file} has no frames at {dataset!r}: {instead}; name one with --dataset")
     except OSError as err:
-        raise ValueError(f"{file} is not an HDF5 file: {err}") from None
+        raise ValueError(why_not_opened(file, err)) from None
     except FrameError as err:  # it is being written
         raise ValueError(str(err)) from None
     shapes = {shape[1:] for shape in parts.values()}

@@ -195,7 +195,10 @@ def put_right(c2: NDArray[Any], baseline: int, what: str) -> Map:
     ValueError
         If the map is not symmetric, or its level is that of no map; the message names it.
     """
-    c2 = np.array(c2, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        c2 = np.array(c2, dtype=np.float32)
+    if not np.isfinite(c2).any():
+        raise ValueError(f"{what} holds no number of a map, only NaN, infinity or numbers above 1e38")
     whole = _whole(c2)
     if whole is None:
         whole = _whole(c2[::-1])
