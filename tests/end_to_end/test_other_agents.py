@@ -54,7 +54,9 @@ def beside(session, tmp_path):
             settings.name, settings.storage.late_s = name, late_s
             settings.storage.directory = tmp_path / f"agent-{next(number)}"
             settings.storage.frames = settings.storage.frames if frames is None else [frames]
-            settings.steering.bounds = bounds or settings.steering.bounds
+            settings.steering.bounds = bounds = bounds or settings.steering.bounds
+            readings = settings.recorded.readings.items()
+            settings.recorded.readings = {name: key for name, key in readings if name not in bounds}
             settings.section.update(analysis)
             observer = stack.enter_context(closing(build_observer(settings, client)))
             observer.quiet = True

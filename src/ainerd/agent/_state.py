@@ -77,7 +77,7 @@ class State:
         self._store, self._technique, self._campaign, self._analysis = store, technique, campaign, analysis
         review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
-        self._fixed["at"] = {**whereabouts(), "session": campaign.rules.session}
+        self._whereabouts = whereabouts()
         self._digest = digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
@@ -122,6 +122,7 @@ class State:
         state, claims, window = campaign.state, campaign.claims, campaign.window
         return {
             **self._fixed,
+            "at": {**self._whereabouts, "session": campaign.rules.session},
             "technique": self._technique.name,
             "digest": self._digest,
             "settings": campaign.rules.settings,
