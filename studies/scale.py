@@ -126,8 +126,8 @@ def asked(client: Container, key: str, rounds: int, who: Sequence[str] = ("Tiled
     page = PAGE.read_text()
     code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert code is not None
-    names: dict[str, Any] = {"client": client, "key": key}
-    exec(re.sub(r"^key = .*\n", "", code[1], flags=re.MULTILINE), names)
+    names: dict[str, Any] = {"client": client, "key": key, "taken_back": "withdrawn"}
+    exec(re.sub(r"^(key|taken_back) = .*\n", "", code[1], flags=re.MULTILINE), names)
     names["store"].table()
     for question, *ways in re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", page, re.MULTILINE):
         row: Row = {"question": question}
