@@ -253,8 +253,9 @@ class Trials:
             return position[:0], np.empty(0)
         _, of, count = np.unique(self._rows["label"], return_inverse=True, return_counts=True)
         shared = (self._rows["label"] >= 0) & (count[of] > 1)
-        near = cKDTree(position).query_ball_point(position[chosen], radius, return_length=True)
-        alone = chosen[(near == 1) & ~shared[chosen]]
+        alone = chosen[~shared[chosen]]
+        if alone.size:
+            alone = alone[cKDTree(position).query_ball_point(position[alone], radius, return_length=True) == 1]
         return position[alone], chance_new(self._rows["p"][alone])
 
     @property
