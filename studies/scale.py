@@ -204,6 +204,7 @@ def start_agent(uri: str, folder: Path) -> list[Row]:
 def take_runs(uri: str, folder: Path, n: int) -> list[Row]:
     """Take runs with an agent and its suggestions; the simulated instrument is in the same process."""
     with closing(attached(folder, uri)) as session:
+        session.RE.md["scan_id"] = 10**6  # no number of a synthetic run
         return [
             timed("a run", lambda: session.RE(session.agent.explore(1)), lambda: session.agent.drain(600))
             for _ in track(range(n), "runs")
