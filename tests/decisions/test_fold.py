@@ -313,3 +313,11 @@ def test_bounds_within_their_ceiling():
     assert within({"x": (1.0, 2.0)}, BOUNDS) == {"x": (1.0, 2.0)}
     with pytest.raises(ValueError, match="only the settings widen them"):
         within({"x": (-1.0, 2.0)}, BOUNDS)
+
+
+def test_a_session_closes_only_what_was_left_when_it_began_even_if_that_is_written_late():
+    late = Began(session="me", t=T, configured=BOUNDS, known=2)  # of these five events
+    state, _ = fold(
+        began("dead"), proposed("left", 1.0, 1.0, "dead"), began("other"), proposed("p", session="other"), late
+    )
+    assert state.of_sessions_that_ran_since("me") == {"p"}

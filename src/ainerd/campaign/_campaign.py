@@ -163,7 +163,8 @@ class Campaign:
 
     def _take_up(self) -> None:
         """Continue with the state of earlier sessions."""
-        self._history.happen(events.Began(session=self.rules.session, configured=self.rules.window.bounds))
+        known, bounds = self.order.n_in_tiled, self.rules.window.bounds
+        self._history.happen(events.Began(session=self.rules.session, configured=bounds, known=known))
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.structure.components)

@@ -58,8 +58,8 @@ class _Fold:
 
     def take(self) -> None:
         match self.event:
-            case events.Began(configured=configured):
-                self._begin(configured)
+            case events.Began(configured=configured, known=known):
+                self._begin(configured, known)
             case events.Asked(command=command):
                 self._ask(self.event, command)
             case events.Proposed(suggestion=suggestion, known=known, why=why):
@@ -154,14 +154,14 @@ class _Fold:
 
     # events
 
-    def _begin(self, configured: Mapping[str, tuple[float, float]]) -> None:
+    def _begin(self, configured: Mapping[str, tuple[float, float]], known: int) -> None:
         """Give the session the bounds of the newest session with the same settings, or else those of its settings."""
         areas, session = self.state.areas, self.event.session
         if session in areas:
             return
         same = (each.window.bounds for each in [*areas.values()][::-1] if each.configured == configured)
         window = self.state.last_area.window
-        area = Area(configured, window.changed(next(same, configured), window.excluded), self.state.n_events)
+        area = Area(configured, window.changed(next(same, configured), window.excluded), known)
         self.set(areas=dict([*areas.items(), (session, area)][-MOST_SESSIONS:]))
 
     def _propose(self, suggestion: dict[str, Any], known: int, why: str) -> None:

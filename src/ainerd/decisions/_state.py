@@ -102,7 +102,7 @@ class Rules:
 class Area:
     """Bounds in which a session may measure: those in its settings, and its window now.
 
-    `began` is the number of events before the session.
+    `began` is the number of events that the session knew when it began.
     """
 
     configured: Mapping[str, tuple[float, float]]

@@ -78,10 +78,11 @@ class _Event(_Fields):
 
 
 class Began(_Event):
-    """A session began, with these bounds in its settings."""
+    """A session began, with these bounds in its settings, when it knew so many events."""
 
     kind: Literal["began"] = "began"
     configured: Annotated[dict[Id, tuple[FiniteFloat, FiniteFloat]], Field(max_length=20)]
+    known: int = 0
 
 
 class Asked(_Event):
