@@ -8,7 +8,7 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import regime_kinds
-from ainerd.results._conditions import matches
+from ainerd.results._conditions import checked, matches
 from ainerd.results._store import OF_THE_START
 from ainerd.results._table import Columns
 from ainerd.results._tables import find_key, times_of
@@ -121,13 +121,23 @@ def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
         ({"model.name.first": "pca"}, False),
         ({"absent": (None, None)}, False),
         ({"absent": None}, False),
-        ({"time": (datetime(1970, 1, 1, tzinfo=UTC), datetime.fromtimestamp(99, UTC) + timedelta(seconds=2))}, True),
-        ({"time": (datetime.fromtimestamp(101, UTC), None)}, False),
     ],
 )
 def test_values_and_ranges_match(where, fits):
     metadata = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
     assert matches(Columns.of({"key": metadata}), where).tolist() == [fits]
+
+
+@pytest.mark.parametrize(
+    "limits, fits",
+    [
+        ((datetime(1970, 1, 1, tzinfo=UTC), datetime.fromtimestamp(99, UTC) + timedelta(seconds=2)), True),
+        ((datetime.fromtimestamp(101, UTC), None), False),
+    ],
+)
+def test_limits_may_be_times(limits, fits):
+    results = Columns.of({"key": {"time": 100}})
+    assert matches(results, checked(results, {"time": limits})).tolist() == [fits]
 
 
 def test_words_match_only_in_texts():

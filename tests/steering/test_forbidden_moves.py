@@ -7,7 +7,7 @@ from tests.random_campaigns import forbidden
 
 @pytest.mark.parametrize("seed", [89, 225, 738, 878, 899])
 def test_a_plan_reads_a_one_way_knob_again_and_refuses_no_suggestion(seed):
-    assert forbidden(seed)[0] == []  # a point of a sequence lies behind the knob, but by less than its noise
+    assert forbidden(seed)[0] == []  # a suggested point lies behind the knob by less than its noise
 
 
 @pytest.mark.parametrize("seed", range(0, 30, 15))

@@ -76,7 +76,7 @@ def _seconds(name: str, value: Any) -> Any:
 
 
 def _kind_of(results: Columns, name: str) -> str | None:
-    """Return of which kind all scalars of a name are; None if there are none, or several kinds."""
+    """Return the kind of all scalars of a name; None if there are none, or if they are of several kinds."""
     if name not in results.frame or name in results.nested:
         return None
     values = results.frame[name].dropna()
@@ -91,6 +91,7 @@ def matches(
 ) -> NDArray[np.bool_]:
     """Select the results with all these values, ranges (low, high), and words in their texts and `notes` (by key).
 
+    `where` is from `checked`.
     A name with dots refers to nested metadata: ``model.name``. A missing value matches nothing.
     """
     selected = np.ones(len(results), bool)
@@ -118,8 +119,7 @@ def _inner(value: Any, names: Sequence[str]) -> Any:
 def _value_matches(value: Any, wanted: Any) -> bool:
     if not isinstance(wanted, tuple):
         return value is not None and bool(value == wanted)
-    limits: list[Any] = [limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted]
-    low, high = limits
+    low, high = wanted
     kind = str if isinstance(low, str) or isinstance(high, str) else int | float
     if not isinstance(value, kind) or isinstance(value, bool) or value != value:
         return False

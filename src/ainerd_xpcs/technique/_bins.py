@@ -80,7 +80,7 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
     state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
     remedy = ""
     if few.any():
-        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(partition.numbers[few])}"
+        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {bins_text(partition.numbers[few])}"
         remedy = f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
         remedy += f"; {annulus.QUESTION}" if annulus else ""
     yield Finding("partition", state, remedy)
@@ -135,7 +135,8 @@ def _list(numbers: NDArray[np.float64]) -> str:
     return ", ".join(f"{x:g}" for x in numbers[:8]) + (", …" if numbers.size > 8 else "")
 
 
-def _bins(numbers: NDArray[np.int64]) -> str:
+def bins_text(numbers: NDArray[np.int64]) -> str:
+    """Return the numbers of bins in words: ``bins 5, 14``."""
     return f"bin{'s' * (numbers.size > 1)} {_list(numbers.astype(float))}"
 
 

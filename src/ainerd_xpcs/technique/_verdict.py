@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.technique._bank import BASELINE
+from ainerd_xpcs.technique._bins import bins_text
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._features import Ring, features, sectors_of
 from ainerd_xpcs.technique._numbers import other_side
@@ -407,8 +408,7 @@ def holes(maps: Singles, numbers: NDArray[np.int64]) -> str:
     """Return why maps (n_roi, n, n) of bins with these numbers have no p-value; "" if no or few rows are missing."""
     missing = np.asarray(np.isnan(maps).all(2))
     if (dark := numbers[missing.all(1)]).size:
-        bins = ", ".join(map(str, dark[:8])) + (", …" if dark.size > 8 else "")
-        return f"no photon in bin{'s' * (dark.size > 1)} {bins}: take bins that are always dark out of the partition"
+        return f"no photon in {bins_text(dark)}: take bins that are always dark out of the partition"
     length = longest = np.zeros(len(maps), int)
     for row in missing.T:
         length = (length + 1) * row
