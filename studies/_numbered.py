@@ -251,7 +251,6 @@ def settings_of(folder: Path, storage: Path, detector: str) -> Settings:
         "storage": {
             "directory": str(storage),
             "frames": [str(folder / "frames")],
-            "least_free_mb": 1.0,  # the disk of a study is small
             "late_s": 1.0,
             "live": False,
         },

@@ -1,13 +1,12 @@
-"""Plans of the toy that wait: for room on a disk, for a person, and for a release."""
+"""Plans of the toy that wait: for a person, and for a release."""
 
 import threading
 import time
 
 import bluesky.plans as bp
 import pytest
-from bluesky.utils import RunEngineInterrupted
 
-from ainerd.agent import CommandReader, Disks
+from ainerd.agent import CommandReader
 from ainerd.campaign import Campaign
 from tests.waiting import until
 
@@ -20,27 +19,6 @@ def b(beamline):
     b = beamline(agent={"acquire": bp.count})
     b.agent.quiet = True
     return b
-
-
-def test_a_plan_that_waits_for_a_disk_in_place_can_be_stopped(b, monkeypatch):
-    full = threading.Event()
-    monkeypatch.setattr(Disks, "problem", property(lambda self: "the disk is full" if full.is_set() else None))
-    b.x.subscribe(lambda **_: full.set(), run=False)  # once the motor has moved
-
-    def pause():
-        until(lambda: b.agent._state.waits)
-        b.RE.request_pause()
-
-    threading.Thread(target=pause, daemon=True).start()
-    with pytest.raises(RunEngineInterrupted):
-        b.RE(b.agent.explore(1))
-    stopping = threading.Thread(target=b.RE.stop)
-    stopping.start()
-    stopping.join(SOON_S / 6)
-    is_stopped = not stopping.is_alive()
-    full.clear()  # else the plan of this test would never end
-    stopping.join(SOON_S)
-    assert is_stopped and len(b.agent.results) == 0
 
 
 class Clock:

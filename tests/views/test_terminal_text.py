@@ -51,6 +51,7 @@ STATUS = {
     "explored": "the chance that a region was missed is 0.40",
     "queue": 2,
     "backlog": 3,
+    "free_gb": 812.3,
     "held": "Ann: tea",
     "units": UNITS,
 }
@@ -69,6 +70,7 @@ def test_the_status_panel():
         "held by   Ann: tea",
         "queue     2 points of people",
         "analysis  3 runs to be analysed",
+        "disk      812 GB free",
     ]:
         assert part in text
     assert "secret" not in text

@@ -4,14 +4,13 @@ from ainerd.agent._agent import Agent
 from ainerd.agent._analysis import recorded_keys, spool_folder, writer_of
 from ainerd.agent._build import build_agent, build_observer, build_technique
 from ainerd.agent._commands import CommandReader
-from ainerd.agent._disks import Disks
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of
 from ainerd.agent._observer import Observer
 from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [
-    "ACTIONS", "Agent", "CommandReader", "Disks", "Observer", "ScanTable", "WhileRunning", "build_agent",
+    "ACTIONS", "Agent", "CommandReader", "Observer", "ScanTable", "WhileRunning", "build_agent",
     "build_observer", "build_technique", "explore_remote", "open_tiled", "recorded_keys", "show_progress_of",
     "spool_folder", "writer_of",
 ]  # fmt: skip

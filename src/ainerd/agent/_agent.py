@@ -14,13 +14,12 @@ from weakref import WeakKeyDictionary
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import MsgGenerator, RunEngineControlException
+from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
 from tiled.client.container import Container
 
-from ainerd.agent._disks import SLOW_S
 from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
 from ainerd.campaign import ExposureChoice, Travel
@@ -105,7 +104,6 @@ class Agent(Observer):
         """Return `problem`, with a plan that runs just before each exposure."""
         devices = self._devices
         measure = visit(self._analysis.worker.outcomes, devices, exposing=self._exposing, go=go, early=self._early)
-        measure = measure if go is None else self._with_room(measure)
         return OptimizationProblem(self._campaign, devices.actuators, [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
@@ -292,15 +290,18 @@ class Agent(Observer):
         yield from self._wait_while(self._waits_for, self._commands_done)
 
     def _may_expose(self) -> MsgGenerator[None]:
-        """Wait while a person holds the campaign, or a disk is full. A hold may have come while the motors moved."""
-        yield from self._wait_while(self._blocked_because, self._looked)
+        """Wait while a person holds the campaign: a hold may have come while the motors moved."""
+        yield from self._wait_while(self._held_because)
 
-    def _wait_while(self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]]) -> MsgGenerator[None]:
+    def _wait_while(
+        self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]] | None = None
+    ) -> MsgGenerator[None]:
         """Wait while there is a reason, after one look each time; not for ever for a person who takes a suggestion."""
         begun = time.monotonic()
         try:
             while True:
-                yield from bps.wait_for([look])
+                if look is not None:
+                    yield from bps.wait_for([look])
                 if (waits := reason()) is None:
                     return
                 if waits != self._state.waits:
@@ -316,34 +317,13 @@ class Agent(Observer):
         finally:
             self._state.waits = None
 
-    def _blocked_because(self) -> str | None:
-        """Return why no exposure may begin: a person holds the campaign, or a disk has a problem; None if it may."""
+    def _held_because(self) -> str | None:
+        """Return who holds the campaign and why; None if nobody does."""
         if (held := self._campaign.state.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             go_on = "release it on the page, or with Ctrl-C twice, agent.release(), RE.resume()"
             return f"because {sender(held['by'])} holds it{why}: {go_on}"
-        return None if (problem := self._disks.problem) is None else f"because {problem}"
-
-    def _with_room(self, measure: Callable[..., MsgGenerator[tuple[str, ...]]]) -> Callable[..., MsgGenerator[Any]]:
-        """Return an acquisition plan that takes an exposure again that failed because a disk was full."""
-
-        def measured(suggestions: Sequence[Mapping[str, Any]], *args: Any, **kwargs: Any) -> MsgGenerator[Any]:
-            while True:
-                try:
-                    return (yield from measure(suggestions, *args, **kwargs))
-                except RunEngineControlException:  # a person ends the plan
-                    raise
-                except Exception:
-                    yield from bps.wait_for([self._looked])
-                    if self._disks.problem is None:
-                        raise
-                    logger.warning("an exposure failed because %s: it is taken again", self._disks.problem)
-
-        return measured
-
-    async def _looked(self) -> None:
-        """Wait for a look at the disks, but not for a disk that does not answer."""
-        await asyncio.wait([asyncio.wrap_future(self._disks.look())], timeout=SLOW_S)
+        return None
 
     async def _commands_done(self) -> None:
         """Wait until the campaign has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
@@ -364,7 +344,7 @@ class Agent(Observer):
 
     def _waits_for(self) -> str | None:
         """Return the reason why the plan waits before the next point; None if it may continue."""
-        if (blocked := self._blocked_because()) is not None:
+        if (blocked := self._held_because()) is not None:
             return blocked
         if not self._is_settled:
             return "for Tiled, to learn where other sessions measure"

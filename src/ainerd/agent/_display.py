@@ -50,7 +50,7 @@ ACTIONS = {
         "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
         "agent.log()": "results and decisions, a line each",
         "agent.plot()": "a figure of the campaign; the page in a browser shows the same, live",
-        "agent.health()": "runs that wait, threads, disks and memory",
+        "agent.health()": "runs that wait, threads and memory",
     },
     "Measure": {
         "RE(agent.explore(3))": "three positions, each chosen after the previous one is analysed",

@@ -3,6 +3,7 @@
 from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import logging
+import shutil
 import sys
 import threading
 import time
@@ -26,7 +27,6 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.agent._analysis import Analysis
-from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
-LOOK_S = 2.0  # longest wait for a look at the disks
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
 REMOVED = {
     "exclude_border": "exclude_border was removed: set narrower limits, agent.bounds = {'sample_x': (1, 9), …}",
@@ -116,10 +115,8 @@ class Observer:
         )
         self._analysis = Analysis(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled
-        storage = settings.storage
-        self._disks = Disks(storage.directory, storage.frames, storage.least_free_mb)
         self._tiled.when_idle(self._campaign.catch_up)
-        self._state = State(self.results, technique, self._campaign, self._analysis, settings, self._disks)
+        self._state = State(self.results, technique, self._campaign, self._analysis, settings)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._webhook: Webhook | None = None
         self._is_closed = False
@@ -436,12 +433,13 @@ class Observer:
         self._display.quiet = quiet
 
     def status(self) -> dict[str, Any]:
-        """Return the state of the agent as plain values."""
+        """Return the state of the agent as plain values. ``free_gb`` is the free space of `storage.directory`."""
         return {
             "tiled": self._uri,
             "page": self.page,
             **self._display.status(),
             "backlog": self._analysis.worker.backlog,
+            "free_gb": shutil.disk_usage(self._settings.storage.directory).free / 1e9,
             "busy": activity(),
         }
 
@@ -461,16 +459,13 @@ class Observer:
 
         ``backlog`` counts the runs that have ended and have no result yet. ``results`` is None while Tiled does not
         answer. ``commands`` is ``alive``, ``dead``, or the work that has kept the agent for more than 30 s from the
-        next command. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full,
-        read-only or silent, else None.
+        next command.
         """
-        wait([self._disks.look()], LOOK_S)
         results = None
         with suppress(httpx.HTTPError):
             results = len(self.results) if self.results.answers() else None
-        room = {"free_mb": self._disks.free_mb, "disk": self._disks.problem}
         commands = {"commands": self._state.commands.health()}
-        return {**self._analysis.worker.health(), **commands, **room, "results": results, "tiled": self._uri}
+        return {**self._analysis.worker.health(), **commands, "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
         """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._commands import CommandReader
-from ainerd.agent._disks import Disks
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import Jobs
@@ -49,8 +48,6 @@ class State:
     campaign : Campaign
     analysis : Analysis
     settings : Settings
-    disks : Disks
-        A look at them begins with each sign of life.
 
     Attributes
     ----------
@@ -68,7 +65,6 @@ class State:
         campaign: Campaign,
         analysis: Analysis,
         settings: Settings,
-        disks: Disks,
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
         self.commands = CommandReader(store, self._node, campaign, self.changed)
@@ -84,7 +80,6 @@ class State:
         self._next_axes = 0
         self._is_new, self._ends = True, False
         self._other: str | None = None  # where another session may be running
-        self._disks = disks
         self._shown: object = None  # state of the campaign that is written
         self._written = -math.inf  # when the last sign of life was written
         self._jobs = Jobs("ainerd-state", LOOK_S)
@@ -252,7 +247,6 @@ class State:
             start = current.run.start_doc
             scan = scan_text(start.get("scan_id"), None, start.get("file"))
             in_progress = {"uid": str(start["uid"]), "scan": scan, "read": progress[0], "of": progress[1]}
-        self._disks.look()  # for the next sign of life
         health = {
             "every_s": EVERY_S,
             "heard": time.time(),
@@ -265,8 +259,6 @@ class State:
             "memory_mb": worker["peak_memory_mb"],
             "run": in_progress,
             "waits": self.waits,
-            "free_mb": self._disks.free_mb,
-            "disk": self._disks.problem,
         }
         return health if self.raw is None else {**health, "raw_kept": len(self.raw.kept())}
 

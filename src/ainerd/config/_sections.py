@@ -255,7 +255,6 @@ class Storage(Section):
     directory: Path  #: for the embedded server, and for documents that Tiled did not accept
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
-    least_free_mb: float = Field(default=1000.0, ge=0)  #: room that the disks should have before an exposure, in MB
     live: bool = True  #: whether open pages show the run in progress
     hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)

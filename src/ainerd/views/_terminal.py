@@ -28,9 +28,9 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         ``results``, ``failed``, ``novel``, ``expected_false`` (flags by chance alone), ``regimes``,
         ``supported_range``, ``held`` (who holds the campaign and why, or empty), ``next`` (positions), ``units`` (of
         the positions), ``why``, ``explored`` (how far, in words), ``queue`` (points of people that wait), ``backlog``
-        (runs that have ended and are not analysed) and ``busy`` (work that takes long). While Tiled does not answer:
-        ``tiled``, ``backlog``, ``busy``, and ``away``, why the rest is unknown. The query of an address, which may hold
-        a key, is not shown.
+        (runs that have ended and are not analysed), ``free_gb`` (free space) and ``busy`` (work that takes long).
+        While Tiled does not answer: ``tiled``, ``backlog``, ``busy``, and ``away``, why the rest is unknown. The query
+        of an address, which may hold a key, is not shown.
     """
     return Panel(labelled(_status_lines(status)), title="ainerd", title_align="left", expand=False)
 
@@ -57,6 +57,8 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "queue", f"{number_of(status['queue'], 'point')} of people" if status["queue"] else "empty", ""
     waiting = status["backlog"]
     yield "analysis", f"{number_of(waiting, 'run')} to be analysed" if waiting else "up to date", ""
+    if "free_gb" in status:
+        yield "disk", f"{status['free_gb']:.3g} GB free", ""
     if status.get("busy"):
         yield "busy", status["busy"], "yellow"
 

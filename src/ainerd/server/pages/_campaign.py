@@ -403,7 +403,7 @@ def _health(state: AgentState) -> dict[str, Any] | None:
     if not state.key:
         return None
     return {
-        **dict.fromkeys(("run", "waits", "disk")),  # Tiled does not store None
+        **dict.fromkeys(("run", "waits")),  # Tiled does not store None
         **mapping(state.metadata.get("health")),
         "heard": state.reported,
         "now": time.time(),

@@ -68,10 +68,6 @@ function span(seconds) {
   return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
 }
 
-/** Room on a disk: "850 MB", "12.3 GB", "1.2 TB". */
-const room = (mb) =>
-  mb < 1000 ? `${Math.round(mb)} MB` : mb < 1e6 ? `${number(mb / 1e3)} GB` : `${number(mb / 1e6)} TB`;
-
 /** Seconds since 1970 of an ISO time. */
 const seconds = (iso) => (iso ? Date.parse(iso) / 1000 : NaN);
 
