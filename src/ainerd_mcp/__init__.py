@@ -8,7 +8,7 @@ from ainerd.cli import Config, Tiled, results_at
 
 
 def mcp(
-    propose: Annotated[bool, typer.Option("--propose", help="Also offer a tool that proposes positions.")] = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Also offer a tool that asks for a position.")] = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from ainerd import __version__
 from ainerd.results import AgentNode, ResultStore
-from ainerd.results.commands import Propose, check_position
+from ainerd.results.commands import Add, check_position
 from ainerd.views import kinds_of
 from ainerd.words import first_problem, scan_text
 
@@ -193,7 +193,7 @@ class _Answers:
         }
 
     def propose(self, position: Mapping[str, float], reason: str, agent: str | None = None) -> dict[str, Any]:
-        """Propose a position. It is measured only if a person takes the suggestion on the page."""
+        """Ask the agent for a position. It is measured after those that people asked for before."""
         agents = _agents(self._store.table()) if agent is None else [agent]
         if len(agents) != 1:
             raise ValueError(f"give the name of an agent: there are {', '.join(agents) or 'none'}")
@@ -206,10 +206,9 @@ class _Answers:
             raise ValueError("give a reason for this position")
         if int(self._store.suggestions()["status"].eq("proposed").sum()) > MOST_PROPOSED:
             raise ValueError(f"{MOST_PROPOSED} suggestions wait for a person already")
-        sender: dict[str, Any] = {"by": ME, "principal": node.principal()}
-        proposal = Propose(agent=agents[0], position=position, why=_short(reason), **sender)
-        id = self._store.propose(proposal)
-        return {"id": id, "status": "proposed", "measured": "only if a person takes it", "rests_on": []}
+        command = Add(by=ME, position=position, why=_short(reason))
+        node.send(command)
+        return {"id": command.id, "status": "asked", "measured": "after points that people asked for", "rests_on": []}
 
     def _verdict(self, key: str) -> dict[str, Any]:
         row: dict[str, Any] = self._rows(self._store.table().loc[[key]], 1)["results"][0]

@@ -241,7 +241,6 @@ def test_points_of_half_a_day_ago_are_not_resumed(make):
         {"do": "take", "suggestion": "s" * 200, "position": {"x": 1, "y": 1}},
         {"do": "take", "suggestion": "a", "position": {"x": 1, "y": 1}, "terms": {"gain": "nan"}},
         {"do": "take", "suggestion": "a", "position": {"x": 1, "y": 1}, "created": "9999-01-01"},
-        {"do": "reorder", "order": "a"},
         {"do": "reference", "to": "me"},
     ],
 )

@@ -1,4 +1,4 @@
-"""The points that wait: in the order in which people asked for them, until a person changes it."""
+"""The points that wait: in the order in which people asked for them."""
 
 import pytest
 from campaign_toys import Jobs, Node, on, outcome
@@ -9,11 +9,9 @@ from ainerd.results.commands import (
     Exclude,
     Hold,
     Reject,
-    Reorder,
     Take,
     TakeBack,
     command_metadata,
-    parse_command,
 )
 from tests.trials import trials_of
 
@@ -45,25 +43,9 @@ def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, s
     assert order(campaign) == [third] and campaign.measuring == answer.suggestion["_id"]
 
 
-def test_a_person_changes_the_order(make, store):
-    campaign = make()
-    first, second, third = (add(campaign, x) for x in (2.0, 5.0, 8.0))
-    answer = campaign.apply(Reorder(order=[third, first], by="Ann"))
-    assert (answer.status, answer.text) == ("done", "the order is now (8.00, 1.00), (2.00, 1.00), (5.00, 1.00)")
-    assert order(campaign) == [third, first, second]
-    assert store.lines[-1][0].startswith("Ann put the points in another order: (8.00, 1.00)")
-    for wrong, why in (([third, "f00"], "does not wait"), ([first, first], "twice")):
-        refused = campaign.apply(Reorder(order=wrong, by="Ann"))
-        assert refused.status == "refused" and why in refused.text
-    assert order(campaign) == [third, first, second]
-    with pytest.raises(ValueError, match="order"):
-        parse_command({"do": "reorder", "order": []})
-
-
 def test_the_agents_own_suggestion_has_no_place_among_points_of_people(make, store):
     campaign = make()
     own = campaign.peek()["_id"]
-    assert campaign.apply(Reorder(order=[own])).status == "refused"
     added = add(campaign, 2.0)
     assert order(campaign) == [added] and store.status(own) == ("withdrawn", "person")
 
@@ -71,11 +53,10 @@ def test_the_agents_own_suggestion_has_no_place_among_points_of_people(make, sto
 def test_the_order_survives_a_kill(make):
     campaign = make()
     first, second, third = (add(campaign, x) for x in (2.0, 5.0, 8.0))
-    campaign.apply(Reorder(order=[third]))
     campaign.suggest()
     again = make()
     again.resume()
-    assert order(again) == [first, second]
+    assert order(again) == [second, third]
 
 
 def test_a_box_removes_only_the_points_in_it(make, store):

@@ -12,10 +12,8 @@ from ainerd.results.commands import (
     Hold,
     Name,
     Next,
-    Reference,
     Reject,
     Release,
-    Reorder,
     SetBounds,
     SetExcluded,
     Take,
@@ -43,9 +41,7 @@ COMMANDS = {
     "release": lambda ready, added, **by: Release(**by),
     "exclude": lambda ready, added, **by: Exclude(region={"x": (0.0, 0.5)}, **by),
     "add": lambda ready, added, **by: Add(position={"x": 2.0, "y": 2.0}, **by),
-    "reorder": lambda ready, added, **by: Reorder(order=[added], **by),
     "name": lambda ready, added, **by: Name(regime=0, name="gel", **by),
-    "reference": lambda ready, added, **by: Reference(to="session", **by),
     "narrow": lambda ready, added, **by: SetBounds(bounds={"x": (0.0, 9.0), "y": (0.0, 10.0)}, **by),
     "widen": lambda ready, added, **by: SetBounds(bounds={"x": (-500.0, 500.0), "y": (0.0, 10.0)}, **by),
     "clear": lambda ready, added, **by: SetExcluded(regions=[], **by),
@@ -77,7 +73,7 @@ def given(make, store, sender, verb, *, accounts, review):
     campaign.apply(Exclude(region={"x": (6.0, 7.0)}))
     ready = campaign.peek()
     added = ""
-    if verb in ("reorder", "reject a person's", "take back"):
+    if verb in ("reject a person's", "take back"):
         added = campaign.apply(Add(position={"x": 3.0, "y": 3.0})).suggestion["_id"]
     if verb in ("release", "hold"):
         campaign.apply(Hold(why="tea"))

@@ -17,7 +17,6 @@ from ainerd.results.commands import (
     Exclude,
     Hold,
     Name,
-    Reference,
     Reject,
     Release,
     SetBounds,
@@ -334,7 +333,7 @@ def shared(make, store):
 def decided(session):
     """The decisions that sessions of an agent share."""
     state, explorer = session.state, session.explorer
-    return state.held and state.held["why"], explorer.window.excluded, explorer.bounds, state.names, state.reference
+    return state.held and state.held["why"], explorer.window.excluded, explorer.bounds, state.names
 
 
 def test_sessions_on_a_server_with_accounts_adopt_decisions_of_a_person(shared, store):
@@ -343,8 +342,7 @@ def test_sessions_on_a_server_with_accounts_adopt_decisions_of_a_person(shared, 
     one.answer(outcome("a", z=1.0))  # a regime to be named
     box = {"x": (0.0, 1.0)}
     for command in (Hold(why="tea", **ANN), Release(**ANN), Exclude(region=box, **ANN), SetExcluded(regions=[], **ANN),
-                    SetBounds(bounds=NARROW, **ANN), Name(regime=0, name="gel", **ANN),
-                    Reference(to="session", **ANN)):  # fmt: skip
+                    SetBounds(bounds=NARROW, **ANN), Name(regime=0, name="gel", **ANN)):  # fmt: skip
         assert give(one, command) == "done"
         other.look()
         assert decided(other) == decided(one), command
@@ -371,7 +369,7 @@ def test_forged_events_undo_nothing_that_a_person_decided(shared, store):
     before = decided(session)
     forged = [
         Release(**ANN), SetExcluded(regions=[], **ANN), SetBounds(bounds=BOUNDS, **ANN), robots,
-        Name(regime=0, name="X", **ANN), Reference(to="session", **ANN), Hold(why="mine", **ROBOT),
+        Name(regime=0, name="X", **ANN), Hold(why="mine", **ROBOT),
     ]  # fmt: skip
     for command in forged:
         metadata = command.model_dump(mode="json", exclude_none=True)

@@ -122,7 +122,7 @@ def test_bad_questions_get_a_line(catalogue):
     assert answered[-1].startswith("search has no argument regimes: there are text, regime, ")
 
 
-def test_proposals_need_an_option_and_a_person(catalogue):
+def test_a_position_is_asked_for_only_with_an_option(catalogue):
     store, _ = catalogue
     assert "propose" not in ask(serving(store))[0]
     names, answers = ask(
@@ -134,9 +134,9 @@ def test_proposals_need_an_option_and_a_person(catalogue):
         ("propose", {"position": {"x": 1.0}, "reason": "between the two"}),
     )
     assert "propose" in names and [wrong for wrong, _ in answers] == [True, True, True, True, False]
-    proposed = store.suggestion(answers[-1][1]["id"])
-    assert (proposed.status, proposed.proposed_by, proposed.positions) == ("proposed", "ainerd mcp", {"x": 1.0})
-    assert store.next_suggestion() is None  # no plan takes it by itself
+    ((key, command),) = AgentNode(store.container, "toy").commands()
+    assert key == answers[-1][1]["id"] and command["do"] == "add"
+    assert (command["by"], command["position"]) == ("ainerd mcp", {"x": 1.0})
 
 
 @pytest.mark.fault("Tiled does not answer while a program calls `ainerd mcp`", "Each tool reports it in one line")

@@ -128,9 +128,6 @@ def test_places_in_the_queue_and_in_review():
     texts = [state.answers[id][1].text for id in (adds[0].id, take.id)]
     assert texts == ["it is measured next, once a person takes it", "it is measured next"]
     assert state.next("me", review=True).id == state.taken("me", review=True) == adds[1].id
-    order = [adds[3].id, adds[2].id]
-    state, _ = fold(asked(commands.Reorder(order=order)), state=state)
-    assert [each.id for each in state.waiting] == [*order, adds[0].id, adds[1].id]
 
 
 def test_other_bounds_and_boxes_withdraw_positions_outside_in_all_queues():

@@ -112,15 +112,13 @@ def test_the_bins_of_all_results(session):
         results.tables("bns")
 
 
-def test_add_by_name_and_a_removed_call(session):
+def test_add_by_name_and_a_call_that_does_not_exist(session):
     agent = session.agent
     added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
     assert (added["sample_x"], added["sample_y"]) == (3.0, 4.0)
     for wrong in ({"sample_x": 3}, {"sample_x": 3, "sample_z": 4}):
         with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
             agent.add(**wrong)
-    with pytest.raises(AttributeError, match="exclude_border was removed: set narrower limits"):
-        agent.exclude_border(1.0)
     with pytest.raises(AttributeError, match="'Agent' object has no attribute 'exclude_boarder'"):
         agent.exclude_boarder(1.0)
     with pytest.raises(AttributeError, match="no attribute 'explroe', did you mean 'explore'"):

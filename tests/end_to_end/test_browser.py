@@ -249,7 +249,7 @@ def shown_after_a_click(browser, x, y):
     return [float(browser.page.locator("form.wanted input").nth(k).input_value()) for k in (0, 1)]
 
 
-def test_clicks_on_the_map_add_points_whose_order_can_be_changed(browser, session):
+def test_clicks_on_the_map_add_points(browser, session):
     agent, page = session.agent, browser.page
     for x, y in ((2.0, 3.0), (8.0, 3.0), (8.0, 7.0)):
         before = len(agent.queue())
@@ -259,20 +259,10 @@ def test_clicks_on_the_map_add_points_whose_order_can_be_changed(browser, sessio
     assert agent.queue()["reason"].eq("asked for by a person").all()
     page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 3")
     before = list(agent.queue()["id"])
-    page.click("[data-ainerd=queue] li >> nth=2 >> button:has-text('↑')")
-    until(lambda: list(agent.queue()["id"]) == [before[0], before[2], before[1]])
-    page.wait_for_function(
-        "(id) => document.querySelectorAll('[data-ainerd=queue] li')[1]?.dataset.id === id", arg=before[2]
-    )
-    page.click("[data-ainerd=queue] li >> nth=0 >> button:has-text('↓')")
-    until(lambda: list(agent.queue()["id"]) == [before[2], before[0], before[1]])
-    assert list(agent.reorder(2, 3)["id"]) == before  # at the prompt
     add_by_click(browser, 5.0, 8.0)
     page.click("[data-ainerd=queue] li >> nth=3 >> [data-ainerd=back]")
     browser.until("Taken back: the agent chooses again", "[data-ainerd=answer]")
     assert list(agent.queue()["id"]) == before
-    with pytest.raises(ValueError, match="no place 4 in the queue: the points of people have 1 to 3"):
-        agent.reorder(4)
 
 
 def test_a_click_on_the_map_excludes_a_box(browser, session):

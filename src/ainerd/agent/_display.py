@@ -63,7 +63,7 @@ ACTIONS = {
         "agent.accept()": "take it, to measure it by hand",
         'agent.reject("too near the wall")': "reject it; returns another",
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
-        "agent.queue()": "the points that people asked for; agent.reorder(2, 1) changes their order",
+        "agent.queue()": "the points that people asked for, in their order",
         'agent.exclude("a crack", sample_x=(2, 3))': "never suggest a position in a box",
         "agent.bounds = {'sample_x': (1, 9), …}": "narrower limits for all suggestions; agent.excluded can be set, too",
         'agent.hold("the beam is weak")': "begin no exposure until agent.release()",

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
-REMOVED = {
-    "exclude_border": "exclude_border was removed: set narrower limits, agent.bounds = {'sample_x': (1, 9), …}",
-    "watch_beam": "watch_beam was removed: RE.install_suspender(SuspendFloor(monitor, threshold)), as in bluesky",
-}
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
 
 
@@ -262,7 +258,7 @@ class Observer:
     def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
         """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
-        Points that people asked for before come first; see `queue` and `reorder`.
+        Points that people asked for before come first; see `queue`.
 
         Raises
         ------
@@ -285,32 +281,6 @@ class Observer:
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
         return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
-
-    def reorder(self, *places: int | str) -> pd.DataFrame:
-        """Change the order of the points of people: ``agent.reorder(3, 1)`` measures the third first, then the first.
-
-        Returns `queue` with the new order. Points that are not named come after the others.
-
-        Parameters
-        ----------
-        *places : int or str
-            Places in `queue`, or ids of suggestions.
-
-        Raises
-        ------
-        ValueError
-            If there is no such place, the point at it is the agent's own suggestion, or a place is given twice.
-        """
-        if not places:
-            raise ValueError("reorder needs places of agent.queue(): agent.reorder(2, 1)")
-        waiting = [str(each[ID_KEY]) for each in self._campaign.waiting if each["is_asked"]]
-        for place in places:
-            if not isinstance(place, str) and not (isinstance(place, Integral) and 1 <= place <= len(waiting)):
-                there = f"the points of people have 1 to {len(waiting)}" if waiting else "no point of a person waits"
-                raise ValueError(f"there is no place {place!r} in the queue: {there}")
-        order = [place if isinstance(place, str) else waiting[int(place) - 1] for place in places]
-        self._apply(commands.Reorder, order=order)
-        return self.queue()
 
     def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
@@ -350,10 +320,6 @@ class Observer:
         Raises ValueError if the regime does not exist.
         """
         self._apply(commands.Name, regime=int(regime), name=name)
-
-    def reference(self, to: Literal["bank", "session", "automatic"]) -> None:
-        """Choose the p-values that steer: against the bank, against this session, or as the agent chooses."""
-        self._apply(commands.Reference, to=to)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -561,10 +527,10 @@ class Observer:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError, with the name that was probably meant; of a removed call it names the new one."""
+            """Raise AttributeError, with the name that was probably meant."""
             close = [] if name.startswith("_") else get_close_matches(name, dir(self), 1)  # IPython asks for many
             hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
-            raise AttributeError(REMOVED.get(name, f"{type(self).__name__!r} object has no attribute {name!r}{hint}"))
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]

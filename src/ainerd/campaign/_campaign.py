@@ -168,7 +168,6 @@ class Campaign:
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
-        self.reference.chosen = self.state.reference
         self.reference.judge_all()
         self._proposals.expect()
 
@@ -331,7 +330,6 @@ class Campaign:
             self._history.happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
             if self.exposures is not None and answer.suggestion is not None:
                 self.exposures.give(answer.suggestion[ID_KEY], answer.suggestion)
-            self._follow_state()
         self._proposals.expect()
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
@@ -560,7 +558,6 @@ class Campaign:
         self.order.insert(number, event)
         left = {each.id for each in self._history.queue}
         gone = [each for each in before if each.id not in left and each.id not in self.state.measured]
-        self._follow_state()
         self._proposals.expect()
         if gone:
             self._proposals.follow()
@@ -593,11 +590,6 @@ class Campaign:
         self._proposals.expect()
         if any(is_position(outcome.positions, self.rules.names) for outcome in new):
             self._choose_again("another session has measured", "superseded")
-
-    def _follow_state(self) -> None:
-        """Steer by the reference that people chose."""
-        self.reference.chosen = self.state.reference
-        self._steer_by()
 
     def _steer_by(self) -> None:
         """Steer by the reference, if it has changed, and log it."""

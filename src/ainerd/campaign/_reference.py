@@ -2,33 +2,26 @@
 
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.decisions import NAMES
 from ainerd.novelty import LEVEL
 from ainerd.steering import Explorer
 from ainerd.technique import Outcome, is_novel
 
+NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
 
 
 class SteeringReference:
-    """Judges the points of the explorer by one of two references.
-
-    Attributes
-    ----------
-    chosen : str or None
-        The reference that a person chose: "bank" or "session".
-    """
+    """Judges the points of the explorer by one of two references."""
 
     def __init__(self, claims: Claims, explorer: Explorer | OtherOptimizer) -> None:
         self._claims, self._explorer = claims, explorer
-        self.chosen: str | None = None
         self._steers = "bank"
         self._judged: dict[str, tuple[float | None, bool | None, float | None]] = {}  # p, verdict and own p by point
 
     @property
     def name(self) -> str:
         """The reference that steers: "bank" or "session"."""
-        return self.chosen or ("bank" if self._claims.of_sample is None else "session")
+        return "bank" if self._claims.of_sample is None else "session"
 
     def verdict(self, id: str, outcome: Outcome) -> Verdict:
         """Return p-value and verdict of a point, by the reference that steers, and remember the other."""
@@ -48,10 +41,7 @@ class SteeringReference:
         sample = (
             "this sample is claimed to be new" if self._claims.of_sample else "no claim says that this sample is new"
         )
-        because = "a person chose it" if self.chosen else sample
-        other = "bank" if self._steers == "session" else "session"
-        line = f"from now on {NAMES[self.name]} steers, because {because}"
-        return f'{line}: agent.reference("{other}") chooses the other'
+        return f"from now on {NAMES[self.name]} steers, because {sample}"
 
     def _verdict(self, id: str) -> Verdict:
         p, novel, own = self._judged[id]

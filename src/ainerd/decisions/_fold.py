@@ -25,7 +25,6 @@ FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
 MOST_SESSIONS = 100  # whose bounds are remembered
-NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
 NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
 
@@ -273,11 +272,6 @@ class _Fold:
             case commands.Add():
                 suggestion = self._add(asked, command)
                 text = self._place(command.id, asked.review)
-            case commands.Reorder():
-                self._reorder(command.order)
-                order = ", ".join(self.rules.text(each.suggestion) for each in self.mine)
-                self._log(command, f"put the points in another order: {order}")
-                text = f"the order is now {order}"
             case commands.Name():
                 if asked.objection:
                     raise ValueError(asked.objection)
@@ -289,10 +283,6 @@ class _Fold:
                     f"calls {regime} {command.name!r}" if command.name else f"took the name of {regime} away",
                 )
                 text = "the regime has this name now"
-            case commands.Reference():
-                self.set(reference=None if command.to == "automatic" else command.to)
-                self._log(command, f"chose the reference that steers: {command.to}")
-                text = f"{NAMES[command.to]} steers" if command.to in NAMES else "the agent chooses the reference"
             case commands.SetBounds():
                 self._set_bounds(command.bounds)
                 text = f"bounds are now {limits_text(self.area.window.bounds)}"
@@ -301,7 +291,7 @@ class _Fold:
                 self._set_excluded(command.regions, "the excluded regions were changed")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
                 self._line(command, text)
-            case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
+            case commands.Note():  # it needs no agent: `ResultStore.note`
                 raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
 
@@ -414,16 +404,6 @@ class _Fold:
         self.effects.append(events.Suggest(asked.session, asked.suggestion, by=by, principal=principal))
         self._log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
         return dict(asked.suggestion)
-
-    def _reorder(self, order: list[str]) -> None:
-        """Put the points with these ids first; ValueError if one does not wait, is not a person's, or comes twice."""
-        first = [self.state.get(id) for id in order]
-        for id, each in zip(order, first, strict=True):
-            if each is None or not each.created:
-                raise ValueError(f"{id[:60]!r} does not wait in the queue: it was measured, rejected or withdrawn")
-        if len(set(order)) < len(order):
-            raise ValueError("a point is named twice")
-        self.set(waiting=(*filter(None, first), *(each for each in self.state.waiting if each.id not in order)))
 
     def _place(self, id: str, review: bool) -> str:
         """Return when a point is measured, in words."""

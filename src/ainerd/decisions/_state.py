@@ -137,8 +137,6 @@ class State:
         Who holds the campaign, why, since when (s since 1970), and whether that is a person.
     names : dict of int to str
         Names of regimes, from people.
-    reference : str or None
-        The reference that a person chose.
     fetched : tuple of str
         Suggestions that scripts fetched, the last one at the end.
     answers : dict of str to (str, Answer)
@@ -155,7 +153,6 @@ class State:
     failed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     held: Mapping[str, Any] | None = None
     names: Mapping[int, str] = field(default_factory=dict)
-    reference: str | None = None
     fetched: tuple[str, ...] = ()
     answers: Mapping[str, tuple[str, Answer]] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
@@ -264,7 +261,6 @@ class State:
             failed={str(id): rules.position(position) for id, position in values["failed"].items()},
             held=held,
             names={int(regime): str(name) for regime, name in values["names"].items()},
-            reference=values["reference"],
             fetched=tuple(map(str, values["fetched"])),
             answers={
                 str(id): (str(do), Answer(str(status), str(text), None, fetched))

@@ -21,7 +21,7 @@ from ainerd.results._nodes import (
 )
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
-from ainerd.results.commands import Note, Propose, new_id
+from ainerd.results.commands import Note, new_id
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
@@ -73,20 +73,6 @@ class CampaignRecords:
             for old in list(self._written)[:-MOST_WRITTEN]:
                 del self._written[old]
         return record.id
-
-    def propose(self, proposal: Propose) -> str:
-        """Write a suggestion that is not the agent's own, and that a person must take; return its id."""
-        return self.add_suggestion(
-            SuggestionRecord(
-                id=proposal.id,
-                agent=proposal.agent,
-                positions=proposal.position,
-                reason=proposal.why,
-                proposed_by=proposal.by,
-                status_by=proposal.by,
-                principal=proposal.principal,
-            )
-        )
 
     def set_status(
         self,
@@ -155,7 +141,7 @@ class CampaignRecords:
     def open_suggestions(self) -> list[SuggestionRecord]:
         """Return the agent's newest suggestions that are proposed or accepted, newest first. One request."""
         newest = newest_nodes(self._suggestions, MOST_OPEN, agent=self.agent)
-        return [record for record in _own(newest) if record.status in OPEN]
+        return [record for record in _valid(newest) if record.status in OPEN]
 
     def is_logged(self, result: str) -> bool:
         """Return whether the log has a line with this key of a result. One request."""
@@ -164,14 +150,12 @@ class CampaignRecords:
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """Return the newest suggestion that is still proposed, or None. One request.
 
-        A suggestion that somebody else than an agent proposed counts only after a person took it.
-
         Raises
         ------
         ValueError
             If several agents have one, and neither `agent` nor the store names an agent.
         """
-        proposed = [*_own(read_nodes(self._suggestions, status="proposed", agent=agent or self.agent))]
+        proposed = [*_valid(read_nodes(self._suggestions, status="proposed", agent=agent or self.agent))]
         agents = sorted({str(record.agent) for record in proposed})
         if len(agents) > 1:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")
@@ -269,13 +253,11 @@ class CampaignRecords:
         return None
 
 
-def _own(nodes: Iterable[Node]) -> Iterator[SuggestionRecord]:
-    """Yield the valid suggestions that an agent itself has made."""
+def _valid(nodes: Iterable[Node]) -> Iterator[SuggestionRecord]:
+    """Yield the valid suggestions."""
     for _, metadata in nodes:
         with suppress(*_INVALID):
-            record = SuggestionRecord.from_metadata(metadata)
-            if record.proposed_by is None:
-                yield record
+            yield SuggestionRecord.from_metadata(metadata)
 
 
 def _with_leading(table: pd.DataFrame, leading: list[str], *times: str) -> pd.DataFrame:

@@ -413,7 +413,6 @@ class SuggestionRecord(Record):
     status_by: str | None = None  #: who set the status: the name of an agent or a person, or "person"
     status_time: Stamp | None = None  #: when
     raw_uid: str | None = None  #: the run that measured it
-    proposed_by: str | None = None  #: who proposed it, if not the agent: a person must take it before it is measured
     principal: str | None = None  #: on a server with accounts, who wrote it there: they cannot approve it themselves
 
 

@@ -56,7 +56,7 @@ Label = Annotated[str, Field(max_length=LONGEST_NAME)]
 Position = Annotated[dict[Label, Number], Field(max_length=20)]
 Box = Annotated[dict[Label, Annotated[tuple[Number, Number], BeforeValidator(_two)]], Field(max_length=20)]
 # Fields of a command's node that are not the command's own.
-_OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by", "seal")
+_OF_THE_NODE = ("agent", "status", "answer", "answered", "seal")
 
 
 ANSWER_S = 10.0  # in which an agent answers
@@ -209,13 +209,6 @@ class Release(_Command):
     do: Literal["release"] = "release"
 
 
-class Reorder(_Command):
-    """Measure the waiting points of people in this order; those that are left out come after them."""
-
-    do: Literal["reorder"] = "reorder"
-    order: list[Annotated[str, Field(max_length=150)]] = Field(min_length=1, max_length=100)  #: ids of suggestions
-
-
 class Exclude(_Command):
     """Never suggest a position in this box."""
 
@@ -230,14 +223,6 @@ class Add(_Command):
     """
 
     do: Literal["add"] = "add"
-    position: Position
-
-
-class Propose(_Command):
-    """Suggest this position to people: it is measured only if a person takes it."""
-
-    do: Literal["propose"] = "propose"
-    agent: Label
     position: Position
 
 
@@ -265,13 +250,6 @@ class Note(_Command):
         return LogRecord.model_validate({"text": text, "by": self.signed, "ids": ids})
 
 
-class Reference(_Command):
-    """Choose the reference whose p-values steer: the bank, the session so far, or the agent's own choice."""
-
-    do: Literal["reference"] = "reference"
-    to: Literal["bank", "session", "automatic"]
-
-
 class SetBounds(_Command):
     """Replace the bounds of the actuators."""
 
@@ -287,22 +265,7 @@ class SetExcluded(_Command):
 
 
 Command = Annotated[
-    Accept
-    | Next
-    | Take
-    | Reject
-    | TakeBack
-    | Hold
-    | Release
-    | Exclude
-    | Add
-    | Reorder
-    | Propose
-    | Name
-    | Note
-    | Reference
-    | SetBounds
-    | SetExcluded,
+    Accept | Next | Take | Reject | TakeBack | Hold | Release | Exclude | Add | Name | Note | SetBounds | SetExcluded,
     Field(discriminator="do"),
 ]
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)

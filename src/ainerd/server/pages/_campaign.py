@@ -348,7 +348,7 @@ def _queue(
     reported = [by_id[id] for id in metadata.get("queue") or [] if id in by_id and by_id[id] is not measuring]
     queue = [each for each in reported if each["status"] in ("proposed", "accepted")]
     if not queue:
-        own = (each for each in reversed(suggestions) if each["status"] == "proposed" and not each["proposed_by"])
+        own = (each for each in reversed(suggestions) if each["status"] == "proposed")
         queue = [each for each in (next(own, None),) if each is not None]
     shown = [_waiting(each, caller) for each in queue]
     first = next((each for each in shown if each["taken_by"]), None) if metadata.get("review") else None
@@ -364,7 +364,6 @@ def _waiting(suggestion: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     mine = caller.uuid is not None and suggestion["principal"] == caller.uuid
     return {
         **_shown(suggestion),
-        "by": suggestion["proposed_by"] or suggestion["agent"],
         "taken_by": suggestion["status_by"] if suggestion["status"] == "accepted" else None,
         "mine": mine,
         "why_not": "the principal that proposed it cannot approve it" if mine else None,

@@ -35,7 +35,7 @@ LONGEST_NAME, LONGEST_WHY = 60, 500
 FIELDS = {
     "take": {"suggestion", "seen"}, "reject": {"suggestion", "seen"}, "hold": set[str](), "release": set[str](),
     "take_back": {"suggestion"},
-    "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"}, "reorder": {"order"},
+    "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"},
 }  # fmt: skip
 router = APIRouter()
 

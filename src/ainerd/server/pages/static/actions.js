@@ -202,7 +202,6 @@ function Commands({ commands, units }) {
     const limits = Object.entries(command.region ?? {}).map(([name, [low, high]]) => `${name} ${low} to ${high}`);
     if (command.do === "exclude") return `exclude ${limits.join(", ")}`;
     if (command.do === "add") return `add ${place(command.position, units)}`;
-    if (command.do === "reorder") return "another order of the points";
     if (command.do === "name") return `call regime ${command.regime} ${command.name || "by its number"}`;
     return VERBS[command.do] ?? command.do;
   };

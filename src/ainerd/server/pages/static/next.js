@@ -26,10 +26,6 @@ function Terms({ terms = {}, unit = "" }) {
 function NextPoint({ scene, state, asking, mode, setMode, at }) {
   const { next, queue, units } = scene;
   const { held, health, measuring } = state;
-  // Proposals of others than the agent: a person must take them.
-  const waits = new Set(queue.map((each) => each.id));
-  const isProposal = (each) => each.status === "proposed" && each.proposed_by && !waits.has(each.id);
-  const proposals = (state.suggestions ?? []).filter(isProposal);
   const heldText = () => {
     const why = held.why ? `: ${held.why}` : "";
     const pending = held.pending ? " (not yet acted on)" : "";
@@ -72,7 +68,6 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, but not write."),
     h(Answer, { asking }),
     queue.length > 1 && h(Queue, { queue, asking, scene }),
-    proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units })),
     next && h(Terms, { terms: next.terms, unit: units[scene.motors[0]] }),
     h(Commands, { commands: state.commands, units }),
   );
@@ -84,15 +79,8 @@ function asker(each, scene) {
   return by === "person" ? "a person" : by;
 }
 
-/** The points of people in the order in which they are measured, which a person may change. */
+/** The points of people in the order in which they are measured. */
 function Queue({ queue, asking, scene }) {
-  const move = (k, to) => {
-    const order = queue.map((each) => each.id);
-    order.splice(to, 0, ...order.splice(k, 1));
-    return asking.ask({ do: "reorder", order }, "Moved");
-  };
-  const arrow = (k, to, text, label) =>
-    button(text, () => move(k, to), { disabled: asking.busy || to < 0 || to >= queue.length, "aria-label": label });
   const entry = (each, k) => {
     const where = place(each.position, scene.units);
     const by = asker(each, scene);
@@ -105,8 +93,6 @@ function Queue({ queue, asking, scene }) {
         { className: "row" },
         h("span", null, where),
         by && h("span", { className: "soft" }, `${each.taken_by ? "taken" : "added"} by ${by}`),
-        asking.may && arrow(k, k - 1, "↑", `${where}: earlier`),
-        asking.may && arrow(k, k + 1, "↓", `${where}: later`),
         asking.may && (k > 0 || !each.taken_by) && h(TakeBack, { asking, id: each.id, where }),
       ),
       verdict,
@@ -117,17 +103,6 @@ function Queue({ queue, asking, scene }) {
     { className: "queue", "data-ainerd": "queue", "aria-label": "queue of points" },
     h("strong", null, `${queue.length} points wait, in this order:`),
     h("ol", null, queue.map(entry)),
-  );
-}
-
-function Proposal({ proposal, asking, units }) {
-  const by = h("span", { className: "soft" }, ` proposed by ${proposal.proposed_by}`);
-  return h(
-    "div",
-    { className: "ask", "data-ainerd": "proposal" },
-    h("p", null, h("strong", null, place(proposal.position, units)), by),
-    h("p", null, proposal.reason),
-    asking.may && h(Verdict, { asking, next: proposal }),
   );
 }
 
