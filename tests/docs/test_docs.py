@@ -37,7 +37,6 @@ DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 SHORT = (
     "analyze",
-    "audit",
     "average",
     "over-q",
     "ingest",

@@ -2,7 +2,6 @@
 
 from ainerd_xpcs._draw_sweep import draw_sweep
 from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
-from ainerd_xpcs.numerics._audit import NORMAL, Audit, Influence, beyond, unlike
 from ainerd_xpcs.numerics._choice import LEFT_OVER
 from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
 from ainerd_xpcs.numerics._counts import per_bin
@@ -38,13 +37,11 @@ from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
 __all__ = [
     "LEFT_OVER",
     "LOG_TAU_KNOWN",
-    "NORMAL",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
     "UFXC_SHAPES",
     "AgeingFit",
     "Annulus",
-    "Audit",
     "ClockOffset",
     "CycleModuli",
     "CyclePhase",
@@ -56,7 +53,6 @@ __all__ = [
     "FlowFit",
     "G2",
     "G2ByAge",
-    "Influence",
     "LeftOut",
     "MapNoise",
     "MultiTau",
@@ -76,7 +72,6 @@ __all__ = [
     "TwoTimeReducer",
     "average_repeats",
     "behind",
-    "beyond",
     "change_together",
     "clock_offset",
     "cycle_moduli",
@@ -112,5 +107,4 @@ __all__ = [
     "shifted",
     "strain_seen",
     "two_time",
-    "unlike",
 ]

@@ -9,7 +9,6 @@ import typer
 
 from ainerd.cli import Config, Force, On, Tiled, bars, check_out, key_of, mapping, results_at, show_file
 from ainerd_xpcs.technique._analyze import analyze
-from ainerd_xpcs.technique._audit import audit
 from ainerd_xpcs.technique._ingest import ingest
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared."
 train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
 app.add_typer(train, name="train")
 app.command()(analyze)
-app.command()(audit)
 
 
 @app.command()
