@@ -23,7 +23,6 @@ from sim_devices._sample import SAMPLES, hidden_sample
 from sim_devices._scattering import ScatteredMovie
 from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
 from sim_devices._stage import Stage
-from sim_devices._steady_shear import SteadyShear
 from sim_devices._writers import WrittenElsewhere, WrittenFile
 
 __all__ = [
@@ -31,7 +30,7 @@ __all__ = [
     "DiffractionDetector", "Dose", "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k",
     "LambdaCam", "ManualEiger", "OscillatingRheometer", "Oscillation", "Recording", "Rheometer", "Rigaku", "Rigaku3M",
     "SAMPLES", "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie",
-    "Stage", "SteadyShear", "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere",
+    "Stage", "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere",
     "WrittenFile", "Yielding", "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights",
     "read_hardware", "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis",
     "write_metadata", "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",

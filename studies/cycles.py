@@ -6,9 +6,6 @@ phase      phases of frames from a noisy record, a clock of the detector that is
            cycle too early or late
 slip       the strain that the sample sees over that of the record, from speckle within three cycles, in its errors
 rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
-shear      the shear rate of a steady flow that changes by a step or a ramp, also where it crosses the beam, in bins of
-           100 pixels, in its errors; the bound on a rate that is too small to be seen; and windows that are refused if
-           the direction of the flow is wrong
 live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run: from the last frame of a cycle to the
            result; and the memory that 10 000 cycles of a smaller one take after the first 1000
 verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, or which yield in mid-run, at one
@@ -16,8 +13,7 @@ verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or t
 yielding   notes that echo and G' change together: at the step of an amplitude sweep over the yield strain, and in
            sweeps that stay below it
 
-The generators (`sim_devices._cycling`, `sim_devices._oscillation`, `sim_devices._steady_shear`) move scatterers and
-share no code with the analysis.
+The generators (`sim_devices._cycling`, `sim_devices._oscillation`) move scatterers and share no code with the analysis.
 """
 
 import time
@@ -49,7 +45,6 @@ from ainerd_xpcs import (
 from ainerd_xpcs.technique import RheoXPCS
 from ainerd_xpcs.technique._cycle_results import judge_cycles
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
-from studies._steady_shear import bounds, shear_rates, wrong_directions
 from studies._tools import Row, Study, interval, report, seconds
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
@@ -92,18 +87,6 @@ def slip() -> None:
     with threadpool_limits(1):
         rows = [slipped(ratio, 40) for ratio in (1.0, 0.7, 0.4)]
     report("cycles_slip", rows, most={"|mean - ratio|": 0.02, "sd of pulls": 1.4}, least={"sd of pulls": 0.75})
-
-
-@study.part
-def shear() -> None:
-    """Measure the pulls of shear rates, the share of right upper bounds, and that of wrong directions refused."""
-    with threadpool_limits(1):
-        rows, bound, wrong = shear_rates(36), bounds(6), wrong_directions(6)
-    report(
-        "cycles_shear", rows, most={"sd of pulls": 1.2, "|mean|": 0.3}, least={"sd of pulls": 0.85, "share": 0.95},
-    )  # fmt: skip
-    report("cycles_shear_bound", [bound], most={"determined": 0.05}, least={"bound is above": 0.9})
-    report("cycles_shear_refused", wrong, least={"refused": 0.4})
 
 
 @study.part

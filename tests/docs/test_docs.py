@@ -28,7 +28,7 @@ from ainerd.documents import Run
 from ainerd.knobs import ExposureOptions, Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import Explorer
-from ainerd_xpcs.technique import RheoXPCSSettings, ShearRateSettings, _exposure, _numbers
+from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
 from ainerd_xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
 
@@ -314,7 +314,7 @@ def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
     sections = {"": Settings, "rheo_xpcs.": RheoXPCSSettings, "xtec.": XTECSettings, "steering.knobs.NAME.": Knob}
-    sections |= {"steering.exposure.": ExposureOptions, "rheo_xpcs.shear_rate.": ShearRateSettings}
+    sections |= {"steering.exposure.": ExposureOptions}
     assert rows(text) == {name: x for prefix, model in sections.items() for name, x in keys(model, prefix)}
 
 

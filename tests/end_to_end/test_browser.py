@@ -63,8 +63,6 @@ def put_result(session, i, embedding, parameters):
         session.store.fail(key, HOSTILE)
         return
     n, lags = 32, 0.5 * np.arange(1, 21)
-    rates = {"time": np.array([12.5, 37.5]), "shear_rate_1_s": np.array([np.nan, 2.0])}
-    rates["shear_rate_1_s_err"] = 0.05 * rates["shear_rate_1_s"]
     decay = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / (2 + i))
     maps = 1 + 0.2 * decay + rng.normal(0, 0.01, (18, n, n))
     session.store.complete(
@@ -83,9 +81,8 @@ def put_result(session, i, embedding, parameters):
                 "intensity_total": rng.random(25),
                 "intensity_time": 2.0 * np.arange(25),
             },
-            tables={"shear_rate": rates} if i == 5 else {},
             summary={"tau_s": 3.0 + i, "tau_s_err": 0.1, "kww_exponent": 1.0, "contrast": 0.2},
-            units={"tau_s": "s", "time": "s", "shear_rate_1_s": "1/s", "shear_rate_1_s_err": "1/s"},
+            units={"tau_s": "s"},
             model={"name": "encoder", "sha256": "0" * 64},
             calibration={"id": "bank", "n": 500, "alpha": 0.05},
         ),
@@ -329,7 +326,7 @@ def test_the_run_in_progress_appears_and_disappears(browser, session):
 def test_a_result_page_shows_its_pictures_and_verdict(browser, session):
     key = next(key for key, row in session.store.table().iterrows() if row["scan_id"] == 105)
     browser.open("results", key)
-    for name in ("c2", "g2", "shear-rate", "frame", "intensity"):
+    for name in ("c2", "g2", "frame", "intensity"):
         browser.drawn(name)
     browser.until("novel: 1 in 1000 exposures of known behaviour would look as strange", "[data-ainerd=explain]")
     page = browser.page

@@ -140,11 +140,9 @@ def exposure():
         "mean_frame": rng.random((60, 90)), "saxs": 1 / time[1:], "saxs_q": time[1:],
         "intensity": rng.random((18, 100)), "intensity_total": rng.random(100), "intensity_time": time,
     }  # fmt: skip
-    about = {"arrays": [*arrays], "series": ["stress"], "tables": ["shear_rate"], "units": {"stress": "Pa"}}
+    about = {"arrays": [*arrays], "series": ["stress"], "tables": [], "units": {"stress": "Pa"}}
     stress = pd.DataFrame({"time": time, "stress": 85 + rng.random(100)})
-    shear_rate = pd.DataFrame({"time": time[5::10], "shear_rate_1_s": 2 + rng.random(10)})
-    tables = {"stress": stress, "shear_rate": shear_rate}
-    return Result({**about, "n_frames": 5000, "frame_time_s": 0.01}, **arrays, **tables)
+    return Result({**about, "n_frames": 5000, "frame_time_s": 0.01}, **arrays, stress=stress)
 
 
 @pytest.mark.parametrize("panels, result", [(rheo_xpcs, exposure()), (xtec, ramp())], ids=["rheo_xpcs", "xtec"])

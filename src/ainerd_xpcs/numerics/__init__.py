@@ -28,7 +28,6 @@ from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd_xpcs.numerics._screen_between import behind, disorder, shifted
 from ainerd_xpcs.numerics._screen_faults import no_light
-from ainerd_xpcs.numerics._shear_rate import ShearRate, fit_shear_rate
 from ainerd_xpcs.numerics._strain_seen import StrainSeen, strain_seen
 from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
@@ -64,7 +63,6 @@ __all__ = [
     "RigakuReader",
     "Screen",
     "Screened",
-    "ShearRate",
     "SpoiltRunError",
     "StillError",
     "StrainSeen",
@@ -84,7 +82,6 @@ __all__ = [
     "fit_flow",
     "fit_power",
     "fit_relaxation",
-    "fit_shear_rate",
     "fit_training",
     "g2_by_age",
     "g2_from_two_time",

@@ -178,12 +178,6 @@ class Events:
         number[pixels] = -1
         return self._renumbered(number, self.shape)
 
-    def only(self, pixels: NDArray[np.int64]) -> "Events":
-        """Return the events of some pixels, in ascending order, which are numbered anew."""
-        number = np.full(np.prod(self.shape), -1, np.int32)
-        number[pixels] = np.arange(len(pixels))
-        return self._renumbered(number, (len(pixels),))
-
     def between(self, first: int, last: int) -> "Events":
         """Return frames first to last - 1 of these, as views."""
         a, b = np.searchsorted(self.ticks, [first, last])

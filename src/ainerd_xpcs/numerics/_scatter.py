@@ -44,11 +44,6 @@ class Scatter:
         """Degrees of freedom: the number of parts minus the number of bins."""
         return len(self.roi) - len(self.size)
 
-    def only(self, bins: NDArray[np.bool_]) -> "Scatter":
-        """Return those of some bins, marked in (n_roi,)."""
-        mine = bins[self.roi]
-        return Scatter(self.deviation[mine], bins.cumsum()[self.roi[mine]] - 1, self.factor[mine], self.size[bins])
-
     def covariance(self) -> Floats:
         """Return the covariance of lags in a bin of mean size, (n_lag, n_lag), pooled over bins."""
         scaled = self.deviation * np.sqrt(self.factor * self.size[self.roi])[:, None]
@@ -137,7 +132,7 @@ def sandwich(jacobian: Floats, noise: Scatter, mix: Floats) -> Floats:
     return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
 
 
-def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter, tolerance: float = 0.0) -> float:
+def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
     """Return the probability that bins of equal dynamics, apart from their contrast, differ so much with azimuth.
 
     A velocity, a spread of velocities and an anisotropic relaxation all make g2 depend on twice the azimuth (speckle is
@@ -152,8 +147,6 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter, tolerance: float = 
     phi : array_like, shape (n_roi,)
         Azimuth in degrees.
     noise : Scatter
-    tolerance : float
-        Standard deviation of a bin beyond its noise, as a share of the largest g2 - 1 in a band.
 
     Returns
     -------
@@ -167,7 +160,7 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter, tolerance: float = 
         return np.nan
     bands = _bands(noise)
     mean = (noise.size @ values / noise.size.sum() - 1) @ bands
-    height, bands = np.abs(mean).max(), bands @ null_space(mean[None])
+    bands = bands @ null_space(mean[None])
     freedom, width = noise.freedom, bands.shape[1]
     if width < 1 or freedom < width + 4:
         return np.nan
@@ -178,7 +171,6 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter, tolerance: float = 
     within = bands.T @ noise.covariance() @ bands * len(noise.size)
     # to a sum of squares with `freedom` degrees of freedom: the pooled covariance is a mean over bins
     within *= freedom / len(noise.size)
-    within += freedom * np.eye(width) * (tolerance * height) ** 2
     sign, log_both = np.linalg.slogdet(within + explained)
     root = np.exp((np.linalg.slogdet(within)[1] - log_both) / 2)
     if sign <= 0 or not 0 < root <= 1:

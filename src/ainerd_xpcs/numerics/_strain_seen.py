@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from ainerd_xpcs.numerics._partition import Partition
-from ainerd_xpcs.numerics._shear_rate import along_flow
 
 Floats = NDArray[np.float64]
 FEWEST_BINS = 6
@@ -78,7 +77,7 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
     0.8
     """
     maps, at = (np.asarray(x, dtype=float) for x in (c2, strain))
-    n, q = at.size, along_flow(q_flow, partition, PLACES)
+    n, q = at.size, _along_flow(q_flow, partition)
     if maps.shape != (partition.n_roi, n, n) or at.ndim != 1:
         raise ValueError(f"c2 of shape {maps.shape} does not fit {at.shape} strains and {partition.n_roi} bins")
     lit = np.isfinite(maps).any((1, 2))
@@ -123,3 +122,15 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
     if not (error < KNOWN * ratio and left(ratio).min() < DECAYED):
         raise ValueError("the speckle does not tell the strain: bins along flow and vorticity decay alike or at once")
     return StrainSeen(ratio=ratio, error=error)
+
+
+def _along_flow(q_flow: ArrayLike, partition: Partition) -> Floats:
+    """Return quantiles of |q| along the flow in each bin, (n_roi, PLACES); ValueError if a pixel has no number."""
+    along = np.asarray(q_flow, dtype=float)
+    if along.shape != partition.shape:
+        raise ValueError(f"q_flow of shape {along.shape} does not fit a detector of {partition.shape}")
+    pixels = np.abs(along.ravel()[partition.pixels])
+    if unknown := np.count_nonzero(~np.isfinite(pixels)):
+        raise ValueError(f"q_flow has no number in {unknown} pixels of the bins: mask them in the partition")
+    bins, levels = np.split(pixels, np.cumsum(partition.n_pixels)[:-1]), (np.arange(PLACES) + 0.5) / PLACES
+    return np.array([np.quantile(x, levels) for x in bins])

@@ -11,7 +11,7 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
 from ainerd.words import number_of
 from ainerd_xpcs import numerics
-from ainerd_xpcs.technique import _cycle_results, _numbers, _picture, _shear_windows
+from ainerd_xpcs.technique import _cycle_results, _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._cycles import Cycles
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
@@ -72,9 +72,6 @@ class ExposureAnalysis(RunAnalysis):
         self._reducer = numerics.TwoTimeReducer(partition, run.n_frames, flat=flat)
         self._correlator = numerics.MultiTau(partition, flat)
         self._cycles = Cycles(technique.cycles, partition, run.readings, run.frame_time_s, flat)
-        shear, ring = technique.shear_rate, technique.rings[len(technique.rings) // 2]
-        of_shear = partition, ring, run.frame_time_s, flat
-        self._shear = None if shear is None else _shear_windows.ShearWindows(shear, *of_shear)
         self._has_ticks = run.has_ticks
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
@@ -120,8 +117,6 @@ class ExposureAnalysis(RunAnalysis):
     def _correlate(self, screened: numerics.Screened) -> None:
         screened.to(self._reducer, self._correlator)
         self._cycles.push(screened)
-        if self._shear is not None:
-            self._shear.push(screened)
 
     def lost(self, n_frames: int) -> None:
         """Widen the errors of relaxation times: these frames may be missing between the others."""
@@ -232,8 +227,6 @@ class ExposureAnalysis(RunAnalysis):
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
         cycle_result = self._cycles.finish()
-        sheared, lost = self._shear if cycle_result is None else None, self._n_lost / n_frames
-        shear_tables, shear_summary = sheared.finish(doubt, lost) if sheared is not None else ({}, {})
         doubt = no_contrast or doubt
         if cycle_result is not None:
             cycles = _cycle_results.cycle_numbers(cycle_result, technique.partition, technique.rings)
@@ -264,12 +257,11 @@ class ExposureAnalysis(RunAnalysis):
             **({"bins_of": of, "bins_sha256": technique.parameters["partition"]} if (of := technique.bins_of) else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
             **cycles.summary,
-            **shear_summary,
         }
         arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures, **cycles.arrays}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
-        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables | shear_tables
-        units = _numbers.UNITS | per | _cycle_results.UNITS | _shear_windows.UNITS
+        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables
+        units = _numbers.UNITS | per | _cycle_results.UNITS
         analysis = analysis_of(technique, judgement, arrays, tables, summary, units)
         return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
 

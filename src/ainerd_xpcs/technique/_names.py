@@ -17,7 +17,7 @@ from ainerd_xpcs.technique._map_run import technique_of
 from ainerd_xpcs.technique._maps import MapFile
 from ainerd_xpcs.technique._picture import Picture
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
-from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings, ShearRateSettings
+from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
 from ainerd_xpcs.technique._sketch import draw_bins
 from ainerd_xpcs.technique._technique import RheoXPCS
 from ainerd_xpcs.technique._verdict import Noise, bank_options, judge, pooled_contrast
@@ -26,7 +26,7 @@ from ainerd_xpcs.technique.plans import acquire_with_record, preshear, preshear_
 
 __all__ = [
     "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "CyclesSettings", "Field", "MapFile", "Noise",
-    "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "ShearRateSettings", "Views",
+    "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views",
     "acquire_with_record", "add_systematics", "analyse_maps", "bank_options", "bin_cells", "build_partition",
     "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns", "draw_exposure", "draw_map",
     "find_movie", "highest", "judge", "measured_exposure", "new_figure", "placed", "pooled_contrast", "preshear",

@@ -55,7 +55,7 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
         use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
         tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
         curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
-        widths = {"phi_width": narrowest(phi), "q_width": _q_width(partition, ring)}
+        widths = {"phi_width": _narrowest(phi), "q_width": _q_width(partition, ring)}
         flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, **widths, **of_parts)
         results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
     ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
@@ -251,7 +251,7 @@ def opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
 def across(ring: Ring) -> NDArray[np.int64]:
     """Return the place in the ring of the opposite bin of each of its bins, (n,); -1 for a bin without one."""
     phi = ring.phi_deg
-    return np.full(len(ring.bins), -1) if phi is None else other_side(phi, narrowest(phi) / 2)
+    return np.full(len(ring.bins), -1) if phi is None else other_side(phi, _narrowest(phi) / 2)
 
 
 def other_side(phi_deg: NDArray[np.float64], within: float) -> NDArray[np.int64]:
@@ -260,7 +260,7 @@ def other_side(phi_deg: NDArray[np.float64], within: float) -> NDArray[np.int64]
     return np.where(away.min(1) < within, away.argmin(1), -1)
 
 
-def narrowest(phi: NDArray[np.float64]) -> float:
+def _narrowest(phi: NDArray[np.float64]) -> float:
     """Return the smallest distance of neighbours in azimuth, in degrees, also across 0; 360 of a single bin."""
     ordered = np.sort(phi)
     return float(np.diff(ordered, append=ordered[0] + 360).min())

@@ -13,7 +13,7 @@ DIFFER_P = 1e-3  # below it the bins differ
 def sentences(values: Mapping[str, Any]) -> list[str]:
     """Describe the summary of a result in plain sentences."""
     short = [values["shortened"]] if "shortened" in values else []
-    return [*_relaxation(values), *short, *_motion(values), *_cycles(values), *_shear(values), *_left_out(values)]
+    return [*_relaxation(values), *short, *_motion(values), *_cycles(values), *_left_out(values)]
 
 
 def details(values: Mapping[str, Any]) -> list[str]:
@@ -140,16 +140,6 @@ def _cycles(values: Mapping[str, Any]) -> Iterator[str]:
         yield "G' is {}, G'' is {}".format(*moduli)
     if "cycles_changed" in values:
         yield str(values["cycles_changed"])
-
-
-def _shear(values: Mapping[str, Any]) -> Iterator[str]:
-    """Give the shear rate of a sample in steady shear, or its limit or the reason."""
-    if "shear_rate_1_s" in values:
-        yield f"the shear rate is {_with_error(values, 'shear_rate_1_s', '1/s')}"
-    elif "shear_rate_1_s_below" in values:
-        yield f"the shear rate is below {rounded(values['shear_rate_1_s_below'])} 1/s: {values['no_shear_rate']}"
-    elif "no_shear_rate" in values:
-        yield f"no shear rate is given: {values['no_shear_rate']}"
 
 
 def _models(values: Mapping[str, Any]) -> Iterator[str]:

@@ -203,24 +203,6 @@ class CyclesSettings(Section):
         return self
 
 
-class ShearRateSettings(Section):
-    """The section ``[rheo_xpcs.shear_rate]``: a sample in steady shear, whose beam crosses the gap along the gradient.
-
-    Attributes
-    ----------
-    gap_um : float
-        Between the plates, along the beam.
-    direction_deg : float
-        Of the velocity, 0 along growing columns, 90 along growing rows; the opposite is the same.
-    window_s : float
-        Length of the windows, each of which has a shear rate.
-    """
-
-    gap_um: float = Field(gt=0, le=1e5)
-    direction_deg: Angle
-    window_s: float = Field(gt=0, le=1e6)
-
-
 class RheoXPCSSettings(Section):
     """The section ``[rheo_xpcs]``: bins, and options of the analysis.
 
@@ -242,8 +224,6 @@ class RheoXPCSSettings(Section):
     preshear : list of Shear
         Steps of shear at each new position; empty: the sample is not sheared.
     cycles : CyclesSettings
-    shear_rate : ShearRateSettings or None
-        None: no shear rate is fitted.
     """
 
     partition: PartitionSettings
@@ -256,7 +236,6 @@ class RheoXPCSSettings(Section):
     transmission: str = ""
     preshear: list[Shear] = []
     cycles: CyclesSettings = CyclesSettings()
-    shear_rate: ShearRateSettings | None = None
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""

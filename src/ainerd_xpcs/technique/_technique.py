@@ -42,7 +42,7 @@ from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._field import Field
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
 from ainerd_xpcs.technique._picture import field_of
-from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings, ShearRateSettings
+from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
 from ainerd_xpcs.technique._sketch import draw_bins
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-CYCLES, SHEAR_RATE = 5, 3  # versions of the numbers of cycles, and of steady shear
+CYCLES = 5  # version of the numbers of cycles
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
@@ -102,8 +102,6 @@ class RheoXPCS(Technique):
         Whether it analyses two-time maps of other programs, not frames.
     cycles : CyclesSettings, optional
         Keys of the rheometer's record, for runs that oscillate.
-    shear_rate : ShearRateSettings, optional
-        Gap, direction and windows, for runs in steady shear.
     """
 
     name = "rheo_xpcs"
@@ -124,7 +122,6 @@ class RheoXPCS(Technique):
         transmission: str = "",
         of_maps: bool = False,
         cycles: CyclesSettings | None = None,
-        shear_rate: ShearRateSettings | None = None,
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
@@ -136,7 +133,6 @@ class RheoXPCS(Technique):
         self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
         self.cycles = CyclesSettings() if cycles is None else cycles
-        self.shear_rate = shear_rate
         self.regime_width = 3.0 * encoder.scatter  # two exposures of one regime are rarely farther apart
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
@@ -152,7 +148,7 @@ class RheoXPCS(Technique):
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
         options = settings.model_dump(include={"contrast", "alpha", "monitor", "transmission"})
-        options |= {"denoiser": denoiser, "cycles": settings.cycles, "shear_rate": settings.shear_rate}
+        options |= {"denoiser": denoiser, "cycles": settings.cycles}
         return cls._of_bins(settings.partition, *models, **options)
 
     @classmethod
@@ -190,7 +186,6 @@ class RheoXPCS(Technique):
             **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
             **({"incident": self.incident} if any(self.incident) else {}),
             **({"cycles": self.cycles.model_dump() | {"version": CYCLES}} if self.cycles.strain else {}),
-            **({"shear_rate": self.shear_rate.model_dump() | {"version": SHEAR_RATE}} if self.shear_rate else {}),
             "formulas": VERSIONS,
         }
 

@@ -25,8 +25,8 @@ __all__ = [
     "quantities", "sentences", "strip", "thumbnail", "together", "view",
 ]  # fmt: skip
 
-of_shear = ("shear_rate_1_s", "echo_height", "tau_cycles", "tan_delta")
-quantities = (*of_shear, "tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
+of_cycles = ("echo_height", "tau_cycles", "tan_delta")
+quantities = (*of_cycles, "tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
 together = ("rings", "bins", "echo", "echo_err", "echo_lag", "echoes", "cycles")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
@@ -45,7 +45,7 @@ def image(result: AinerdResult) -> NDArray[np.uint8]:
 def plot(result: AinerdResult, figure: Any) -> None:
     """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q.
 
-    Below them are the echoes and moduli of a run that oscillates. Beside g2 is the shear rate of one in steady shear.
+    Below them are the echoes and moduli of a run that oscillates.
     """
     metadata = result.metadata
     wanted = {"c2", "g2", "tau", *OF_CYCLES}.union(*BEAM.values())
@@ -56,9 +56,6 @@ def plot(result: AinerdResult, figure: Any) -> None:
         table = parts[name].read()
         label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
         series[label] = since_exposure(table, name, metadata)
-    if "shear_rate" in metadata["tables"]:
-        of_windows = parts["shear_rate"].read()
-        series["shear rate (1/s)"] = of_windows["time"].to_numpy(), of_windows["shear_rate_1_s"].to_numpy()
     names = [str(k + 1) for k in range(len(present.get("c2", ())))]
     if names and "bins" in metadata["tables"]:
         names = [f"{k:.0f}" for k in parts["bins"].read()["bin"]]

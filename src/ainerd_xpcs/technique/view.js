@@ -175,7 +175,6 @@ function View({ path, result }) {
     has("echo") && panel("Cycles", "", cycles(path)),
     has("echo_c2") &&
       panel("Cycle with cycle", "", h("div", { className: "fill", style: { height: "22em" } }, h(MapOfCycles, { path }))),
-    "shear_rate" in (result.tables ?? {}) && panel("Shear rate", "", shearRate(path)),
     has("mean_frame") &&
       panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1], result.arrays.mean_frame.dtype)),
     has("intensity") && panel("Intensity over time", "", intensity(path, bin, result.arrays)),
@@ -516,22 +515,6 @@ function cycles(path) {
   };
   const label = "Echo with the cycle before, G', G'' and tan delta of each cycle";
   return h(Chart, { path, read: () => readTable(`${path}/cycles`), draw, name: "cycles", label });
-}
-
-/** The shear rate of each window. */
-function shearRate(path) {
-  const draw = (table, theme) => {
-    const [x, y, array] = ["time", "shear_rate_1_s", "shear_rate_1_s_err"].map((name) => table.map((row) => row[name]));
-    const bars = { type: "data", array, width: 0, thickness: 1, color: theme.soft };
-    const layout = {
-      xaxis: axis(theme, SINCE),
-      yaxis: axis(theme, "shear rate (1/s)", { rangemode: "tozero", nticks: 5 }),
-    };
-    const hovertemplate = "%{y:.3g} 1/s at %{x:.3g} s<extra></extra>";
-    return { traces: [line(theme, x, y, 5, { error_y: bars, hovertemplate })], layout };
-  };
-  const read = () => readTable(`${path}/shear_rate`);
-  return h(Chart, { path, read, draw, name: "shear-rate", label: "Shear rate during the run" });
 }
 
 /** The correlation of cycle with cycle, mean of the bins. */
