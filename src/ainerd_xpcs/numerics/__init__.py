@@ -16,7 +16,6 @@ from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
 from ainerd_xpcs.numerics._g2 import G2, g2_by_age, g2_from_two_time
 from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
-from ainerd_xpcs.numerics._imm import read_imm
 from ainerd_xpcs.numerics._map_noise import MapNoise, Neighbours
 from ainerd_xpcs.numerics._multitau import G2ByAge, MultiTau
 from ainerd_xpcs.numerics._partition import Partition
@@ -31,14 +30,12 @@ from ainerd_xpcs.numerics._screen_faults import no_light
 from ainerd_xpcs.numerics._strain_seen import StrainSeen, strain_seen
 from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
-from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
 
 __all__ = [
     "LEFT_OVER",
     "LOG_TAU_KNOWN",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
-    "UFXC_SHAPES",
     "AgeingFit",
     "Annulus",
     "ClockOffset",
@@ -96,9 +93,7 @@ __all__ = [
     "phase_of_record",
     "phase_of_triggers",
     "pyfai_detectors",
-    "read_imm",
     "read_rigaku",
-    "read_ufxc",
     "reduction_operator",
     "rigaku_gaps",
     "shifted",

@@ -28,7 +28,7 @@ class EventFileError(ValueError):
     Examples
     --------
     >>> _ = (folder / "a.bin").write_bytes(b"123")
-    >>> next(read_ufxc(folder / "a.bin", Partition.from_roi_map(np.ones((128, 256), int))))
+    >>> next(read_rigaku(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows"))
     Traceback (most recent call last):
         ...
     ainerd_xpcs.numerics._events.EventFileError: ...a.bin ends within a word

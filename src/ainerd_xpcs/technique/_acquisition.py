@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Literal
 import h5py
 
 from ainerd.documents import FrameError, Metadata, count_frames
-from ainerd_xpcs.numerics import UFXC_SHAPES, Events, Partition, read_imm, read_ufxc, rigaku_gaps
+from ainerd_xpcs.numerics import Events, Partition, rigaku_gaps
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._exposure import ExposureAnalysis
 
 Order = Literal["rows", "columns"]
-_EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
+_EVENTS = re.compile(r"\.bin(\.\d{3})?$")
 _DETECTOR = "entry/instrument/detector_1"
 
 
 def is_events(file: Path) -> bool:
-    """Return whether a file's name is that of events: Rigaku's ``.bin``, ``.bin.000`` to ``.bin.005``, or ``.imm``."""
+    """Return whether a file has a name of events of a Rigaku detector: ``.bin``, or ``.bin.000`` to ``.bin.005``."""
     return _EVENTS.search(file.name) is not None
 
 
@@ -85,21 +85,19 @@ class AcquisitionMetadata:
 
 @dataclass(frozen=True)
 class EventMovie:
-    """A file of events, or six of a detector of 3M; `n_frames` is None where a file does not tell it."""
+    """A file of events of a Rigaku detector, or six of a detector of 3M."""
 
     file: Path
     partition: Partition
     order: Order
-    n_frames: int | None
+    n_frames: int
 
     @classmethod
     def find(cls, file: Path, partition: Partition, order: Order | None, n_frames: int | None) -> "EventMovie":
         """Find the files; ValueError if the order of pixels is not known, or the files hold something else.
 
-        Without `n_frames`, the frames of files of Rigaku are counted. Pixels between modules are taken out of the bins.
+        Without `n_frames`, the frames are counted. Pixels between modules are taken out of the bins.
         """
-        if file.suffix == ".imm" or partition.shape in UFXC_SHAPES:
-            return cls(file, partition, "rows", n_frames)
         if order is None:
             raise ValueError(
                 f"{file}: say with --order whether the pixels are numbered by rows, as boost_corr reads them, or by "
@@ -119,15 +117,10 @@ class EventMovie:
         return self.partition.shape
 
     def blocks(self, analysis: "ExposureAnalysis") -> Iterator[tuple[int, Events]]:
-        """Yield blocks of frames, which count from a first one, and it; give whole frames of Rigaku to the analysis."""
-        if self.file.suffix == ".imm" or self.shape in UFXC_SHAPES:
-            read = read_imm if self.file.suffix == ".imm" else read_ufxc
-            yield from ((0, events) for events in read(self.file, self.partition))
-        else:
-            assert self.n_frames is not None  # counted by `find`
-            with closing(analysis.open_events(self.file, self.order)) as reader:
-                first = 0
-                for events in reader.blocks(0, self.n_frames, analysis, 0):
-                    yield first, events
-                    first += events.stop
-                reader.check_ends(self.n_frames)
+        """Yield blocks of frames, which count from a first one, and it; give whole frames to the analysis."""
+        with closing(analysis.open_events(self.file, self.order)) as reader:
+            first = 0
+            for events in reader.blocks(0, self.n_frames, analysis, 0):
+                yield first, events
+                first += events.stop
+            reader.check_ends(self.n_frames)

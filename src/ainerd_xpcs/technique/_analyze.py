@@ -37,7 +37,7 @@ NFrames = Annotated[
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000, .imm).")],
+    file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000).")],
     roi: Annotated[
         Path | None,
         typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
@@ -67,7 +67,7 @@ def analyze(
         raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
     of_events = is_events(file)
     if not of_events and any(x is not None for x in (metadata, order, frames)):
-        raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin or .imm")
+        raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin")
     if not file.is_file():
         raise ValueError(f"no file {file}")
     name = file.name.split(".bin")[0] if of_events else file.stem
@@ -173,27 +173,26 @@ def _analyze_frames(
     from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
     from ainerd_xpcs.technique._technique import RheoXPCS
 
-    technique, n_frames = RheoXPCS(partition, contrast=contrast), 0
+    technique = RheoXPCS(partition, contrast=contrast)
     try:
         run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time)
         exposure = technique.begin(run)
         assert isinstance(exposure, ExposureAnalysis)  # the run names no result file
         with bars() as progress:
             task = progress.add_task("frames", total=movie.n_frames)
-            for n_frames in push_all(movie, exposure):
-                progress.update(task, completed=n_frames)
+            for n_so_far in push_all(movie, exposure):
+                progress.update(task, completed=n_so_far)
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
         raise ValueError(f"{file}: {err}") from None
-    n_frames = movie.n_frames or n_frames
     summary = {name: value for name, value in analysis.summary.items() if value is not None}
     _write_analysis(out, analysis, {"source": str(file)} | source)
     verdict = _verdict(analysis, technique)
     names = _names(partition)
     figure = new_figure(13, 5)
     half_s: Any = summary.get("tau_half_s")
-    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names, half_s=half_s)
-    figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}", parse_math=False)
+    draw_exposure(figure, analysis.arrays, duration_s=movie.n_frames * frame_time, names=names, half_s=half_s)
+    figure.suptitle(f"{file.name}: {movie.n_frames} frames; {verdict}", parse_math=False)
     table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
     counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
     table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])

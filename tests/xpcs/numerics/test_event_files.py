@@ -1,13 +1,11 @@
-"""Files of Rigaku and IMM: files of the simulated detector are read again, and corrupt files are refused."""
-
-import struct
+"""Files of Rigaku: files of the simulated detector are read again, and corrupt files are refused."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd_xpcs.numerics import EventFileError, Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
+from ainerd_xpcs.numerics import EventFileError, Events, Partition, read_rigaku, rigaku_gaps
 from sim_devices import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
@@ -191,82 +189,8 @@ def test_corrupt_files_are_refused(tmp_path, module):
 def test_any_bytes_give_events_or_an_error(tmp_path_factory, module, data):
     path = tmp_path_factory.mktemp("x") / "a.bin"
     path.write_bytes(data)
-    for read in (lambda: read_rigaku(path, module, order="rows"), lambda: read_imm(path, module)):
-        try:
-            for number, events in enumerate(read()):
-                assert isinstance(events, Events) and number < 100
-        except ValueError as err:
-            assert str(path) in str(err)
-
-
-def imm(frames, is_sparse, first=7, gap=0):
-    """IMM of frames (b, ny, nx), whose second half begins `gap` frames late."""
-    out = b""
-    for t, frame in enumerate(frames):
-        flat, number = frame.ravel(), first + t + gap * (t >= len(frames) // 2)
-        pixel = np.flatnonzero(flat)
-        n = pixel.size if is_sparse else flat.size
-        header = bytearray(1024)
-        struct.pack_into("<ii", header, 0, 2, 6 if is_sparse else 0)
-        struct.pack_into("<iii", header, 108, *frame.shape, 2)
-        struct.pack_into("<IiI", header, 152, n, 0, number)
-        values = pixel.astype("<i4").tobytes() + flat[pixel].astype("<u2").tobytes()
-        out += bytes(header) + (values if is_sparse else flat.astype("<u2").tobytes())
-    return out
-
-
-@pytest.mark.parametrize("words", [100, 1 << 20])
-def test_ufxc_is_read_as_written(tmp_path, words):
-    """Words by the layout of xpcs-eigen, out of order by some frames, past the wrap of the frame number."""
-    small, path = part_of((128, 256)), tmp_path / "a.bin"
-    rng = np.random.default_rng(5)
-    frames = np.sort(rng.integers(0, 5000, 20_000))
-    pixel, count = rng.integers(0, 128 * 256, 20_000), rng.integers(1, 4, 20_000)
-    order = np.argsort(frames + rng.uniform(0, 30, 20_000), kind="stable")
-    word = (frames % 2048) << 21 | count << 15 | pixel
-    path.write_bytes(word[order].astype("<u4").tobytes())
-    expected = np.zeros((5000, 128, 256), np.uint32)
-    np.add.at(expected, (frames, pixel % 128, pixel // 128), count)  # column by column
-    blocks = list(read_ufxc(path, small, words=words))
-    assert len(blocks) == 2 if words > 20_000 else len(blocks) > 10
-    np.testing.assert_array_equal(dense(blocks, 5000, len(small.pixels)), small.gather(expected))
-    path.write_bytes(b"123")
-    with pytest.raises(EventFileError, match="ends within a word"):
-        list(read_ufxc(path, small))
-    with pytest.raises(ValueError, match=r"the q map has \(20, 30\)"):
-        list(read_ufxc(path, part_of((20, 30))))
-
-
-@pytest.mark.parametrize("words", [1, 5, 76, 1 << 20])
-@pytest.mark.parametrize(("late", "is_refused"), [(6951, True), (6952, False)])
-def test_a_word_2048_frames_late_is_read_and_a_later_one_is_named(tmp_path, words, late, is_refused):
-    path, before = tmp_path / "a.bin", range(0, 9001, 40)
-    frames = [*before, 8600, 8200, 8184, 7600, 7000, late, 8000, 8180, 8200, 9000]
-    path.write_bytes(np.array([(frame % 2048) << 21 | 1 << 15 for frame in frames], "<u4").tobytes())
-    read = read_ufxc(path, Partition.from_roi_map(np.ones((128, 256), int)), words=words)
-    if is_refused:
-        with pytest.raises(EventFileError, match=rf"a\.bin, word {len(before) + 5}: frame {late} after frame 9000"):
-            list(read)
-    else:
-        assert np.concatenate([events.ticks for events in read]).tolist() == sorted({*frames})
-
-
-@pytest.mark.parametrize("is_sparse", [True, False])
-def test_imm_is_read_as_written(tmp_path, is_sparse):
-    small, path = part_of((20, 30)), tmp_path / "a.imm"
-    frames = frames_of(4, 10, 0.1, (20, 30))
-    data = imm(frames, is_sparse, gap=3)
-    path.write_bytes(data)
-    blocks = list(read_imm(path, small, block=4))
-    late = np.insert(frames, [5, 5, 5], 0, axis=0)
-    np.testing.assert_array_equal(dense(blocks, 13, len(small.pixels)), small.gather(late))
-    assert np.concatenate([x.ticks for x in blocks]).tolist() == [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]
-    for cut, message in ((len(data) - 1, "ends within a frame"), (1000, "within a header"), (0, "holds no frame")):
-        path.write_bytes(data[:cut])
-        with pytest.raises(EventFileError, match=message):
-            list(read_imm(path, small))
-    path.write_bytes(data + data)
-    with pytest.raises(EventFileError, match="frame 7 after frame 19"):
-        list(read_imm(path, small))
-    with pytest.raises(ValueError, match=r"shape \(20, 30\), the q map has \(30, 20\)"):
-        list(read_imm(path, part_of((30, 20))))
+    try:
+        for number, events in enumerate(read_rigaku(path, module, order="rows")):
+            assert isinstance(events, Events) and number < 100
+    except ValueError as err:
+        assert str(path) in str(err)
