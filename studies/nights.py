@@ -7,17 +7,17 @@ null    Nights of 30 exposures of one to six regimes of known kinds, which the a
 new     Nights with one new regime, of the dynamics that `studies.novelty power` draws; two to six exposures are of it,
         at random places among those of known regimes.
 samples Claims in the log of whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
-        is ordinary or unlike the bank, a relaxation time that changes slowly with temperature in order or in any order,
-        such a change and then another sample, such a change with a third of the temperatures missing, another sample
-        from the middle on, two to six ordinary regimes in turns, the same of all dynamics that the studies draw.
-        Temperature rises evenly, or is in any order where nothing follows it. "True groups apart" counts the nights in
-        which the components of the true groups are right: in the others two of them are too alike. "Right where apart"
-        counts the nights whose components are right, and the others in which the true groups are not apart.
+        is ordinary or unlike the bank, a relaxation time that changes slowly in order or in any order, such a change
+        and then another sample, such a change with the third in the middle missing, another sample from the middle on,
+        two to six ordinary regimes in turns, the same of all dynamics that the studies draw. "True groups apart" counts
+        the nights in which the components of the true groups are right: in the others two of them are too alike. "Right
+        where apart" counts the nights whose components are right, and the others in which the true groups are not
+        apart.
 
 Intervals are 95 %.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ainerd.campaign import Claims
-from ainerd.novelty import OF_SAMPLE, RegimeTest, grouped, night, share, structure
+from ainerd.novelty import OF_SAMPLE, RegimeTest, components, grouped, night, share
 from ainerd_xpcs import Partition
 from ainerd_xpcs.dynamics import DIRECTIONS
 from ainerd_xpcs.technique import Clean, RheoXPCS, Views, simulated_exposures, views
@@ -34,8 +34,7 @@ from studies._tools import FOLDER, Row, Study, interval, report
 
 ALPHA, EXPOSURES, EACH, WHOLE = 0.05, 30, 6, 24
 OF_REGIMES = (1 - OF_SAMPLE) * ALPHA
-# clean maps and true group of each exposure; covariates; which of them to report
-Sort = tuple[list[Clean], NDArray[np.int64], dict[str, NDArray[np.float64]], set[str]]
+Sort = tuple[list[Clean], NDArray[np.int64]]  # clean maps and true group of each exposure
 Night = tuple[NDArray[np.float64], NDArray[np.float32]]  # p-values and points of its exposures
 
 study = Study(__doc__)
@@ -66,48 +65,35 @@ def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
 def samples(nights: int = 200, quick: bool = False) -> None:
     """Read the claims in whole nights of each sort; ``--quick`` takes 20 nights."""
     of, rng, n = technique(), np.random.default_rng(8), 20 if quick else nights
-    even, order = np.linspace(300, 350, WHOLE), np.arange(WHOLE, dtype=float)
     slow = np.array([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], dtype=object)
-
-    def by(temperature: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"temperature": temperature, "order": order[: len(temperature)]}
 
     one, halves = np.zeros(WHOLE, dtype=np.int64), np.repeat([0, 1], WHOLE // 2)
 
-    def scrambled() -> Sort:
-        mixed = rng.permutation(WHOLE)
-        return [*slow[mixed]], one, by(even[mixed]), {"temperature"}
-
     def with_hole() -> Sort:
         keep = np.r_[0 : WHOLE // 3, 2 * WHOLE // 3 : WHOLE]
-        return [*slow[keep]], np.repeat([0, 1], WHOLE // 3), by(even[keep]), {"hole"}
-
-    def then_another() -> Sort:
-        return [*slow[::2], *[unlike(rng)] * (WHOLE // 2)], halves, by(even), {"temperature", "break"}
+        return [*slow[keep]], np.repeat([0, 1], WHOLE // 3)
 
     def in_turns(draw: Callable[[np.random.Generator], Clean]) -> Sort:
         regimes = [draw(rng) for _ in range(rng.integers(2, 7))]
         group = np.arange(WHOLE) % len(regimes)
-        return [regimes[k] for k in group], group, by(rng.permutation(even)), set()
+        return [regimes[k] for k in group], group
 
     sorts: dict[str, Callable[[], Sort]] = {
-        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, one, by(rng.permutation(even)), set()),
-        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, one, by(rng.permutation(even)), set()),
-        "slow change": lambda: ([*slow], one, by(even), {"temperature"}),
-        "slow change, in any order": scrambled,
+        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, one),
+        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, one),
+        "slow change": lambda: ([*slow], one),
+        "slow change, in any order": lambda: ([*slow[rng.permutation(WHOLE)]], one),
         "slow change with a hole": with_hole,
-        "slow change, then another sample": then_another,
+        "slow change, then another sample": lambda: ([*slow[::2], *[unlike(rng)] * (WHOLE // 2)], halves),
         "change in the middle": lambda: (
             [*[drawn(ordinary(rng))] * (WHOLE // 2), *[unlike(rng)] * (WHOLE // 2)],
             halves,
-            by(rng.permutation(even)),
-            set(),
         ),
         "two to six regimes": lambda: in_turns(lambda rng: drawn(ordinary(rng))),
         "two to six regimes of any dynamics": lambda: in_turns(any_dynamics),
     }
     rows = [read_nights(of, sort, make, n) for sort, make in sorts.items()]
-    report("nights_samples", rows, least={"right where apart": 0.9, "path right": 0.85}, nights=n)
+    report("nights_samples", rows, least={"right where apart": 0.9}, nights=n)
 
 
 def drawn(squared: Squared) -> Clean:
@@ -138,9 +124,9 @@ def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Ro
     """Return how often each claim is made in nights of one sort."""
     nights: list[dict[str, bool]] = []
     for i in track(range(n), sort):
-        clean, group, covariates, words = make()
+        clean, group = make()
         seen = views(of, clean, each=1, seed=100 + i)
-        nights.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], group, covariates, words))
+        nights.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], group))
     row: Row = {"nights": sort}
     for name in nights[0]:
         hits = sum(each[name] for each in nights)
@@ -149,14 +135,9 @@ def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Ro
 
 
 def claims_of(
-    of: RheoXPCS,
-    p: NDArray[np.float64],
-    z: NDArray[np.float32],
-    group: NDArray[np.int64],
-    covariates: Mapping[str, NDArray[np.float64]],
-    words: set[str],
+    of: RheoXPCS, p: NDArray[np.float64], z: NDArray[np.float32], group: NDArray[np.int64]
 ) -> dict[str, bool]:
-    """Return which claims are made in a night, and whether its components and paths are right in the end."""
+    """Return which claims are made in a night, and whether its components are right in the end."""
     assert of.regime_width is not None
     claims, labels, highest, made = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(CLAIMED, False)
     for n in range(1, len(p) + 1):
@@ -164,8 +145,8 @@ def claims_of(
         before = np.append(labels, -1)
         labels = grouped(of.regimes, z[:n], before, novel, width=of.regime_width, highest=highest)[0].labels
         highest = max(highest, int(labels.max()))
-        seen = structure(z[:n], labels, of.regime_width, {name: x[:n] for name, x in covariates.items()})
-        claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, seen.components)
+        seen = components(z[:n], labels, of.regime_width)
+        claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, seen)
         made["sample, by the sixth"] |= n <= 6 and claims.of_sample is not None
         made["sample"] |= claims.of_sample is not None
         made["regime"] |= bool(claims.discoveries)
@@ -174,17 +155,13 @@ def claims_of(
         if n == len(p) // 2 + 2:
             made["differs, by the second"] = any(claim.about == "session" for claim in claims.claims)
     medians = [np.median(p[labels == k]) if (labels == k).any() else 1.0 for k in claims.discoveries]
-    shown = {name for path in seen.paths for name in path.covariates}
-    shown |= {"hole" if each.is_hole else "break" for each in seen.breaks}
-    is_right = words <= shown and (bool(words) or not shown)
-    kinds, apart = group.max() + 1, structure(z, group, of.regime_width, {}).components
-    are_right, are_apart = (len(each.groups) == kinds for each in (seen.components, apart))
+    kinds, apart = group.max() + 1, components(z, group, of.regime_width)
+    are_right, are_apart = (len(each.groups) == kinds for each in (seen, apart))
     return made | {
         "stale": any(x > ALPHA for x in medians),
         "components right": are_right,
         "true groups apart": are_apart,
         "right where apart": are_right or not are_apart,
-        "path right": is_right,
     }
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._atlas import ORDER, Atlas, keep
+from ainerd.campaign._atlas import Atlas, keep
 from ainerd.results import AtlasRecord
 from ainerd.steering import Window
 
@@ -124,18 +124,6 @@ def test_an_atlas_of_nothing_labels_nothing(technique, store):
     assert atlas.regimes is None and atlas.label(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
     with pytest.raises(AssertionError):
         kept(atlas, store)
-
-
-def test_covariates_are_readings_positions_and_the_order_of_the_results(technique, store):
-    atlas = Atlas(technique, store, ("x", "y"))
-    atlas.add(outcome("a", x=1.0, readings={"age": 60.0}))
-    atlas.add(outcome("b", positions={"y": 3.0}, readings={"age": 90.0, "heat": 1.0}))
-    atlas.add(outcome("c", x=4.0, y=2.0))
-    known = {name: values.tolist() for name, values in atlas._covariates().items()}
-    assert [*known] == ["age", "heat", "x", "y", ORDER]
-    nan = pytest.approx(np.nan, nan_ok=True)
-    assert known["age"] == [60, 90, nan] and known["heat"] == [nan, 1, nan]
-    assert known["x"] == [1, nan, 4] and known["y"] == [5, 3, 2] and known[ORDER] == [1, 2, 3]
 
 
 def test_a_place_belongs_to_an_earlier_one_up_to_the_size_of_the_beam(technique, store):

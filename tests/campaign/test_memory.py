@@ -7,7 +7,7 @@ def test_missing_fields_of_a_result_are_none(store):
     store.add_result("dark", reason="too dark", x=1.0)
     store.add_result("first", z=[0, 1], x=2.0, y=3.0, novelty_p=0.2, novel=False, regime=4, suggestion_id="asked")
     store.add_result("alone", z=[2, 3])
-    first, alone, dark = remembered(store, ("x", "y"), ("age",))
+    first, alone, dark = remembered(store, ("x", "y"))
     assert (first.key, first.trial_id, first.status, first.regime) == ("first", "asked", "complete", 4)
     assert (first.positions, first.novelty_p, first.novel) == ({"x": 2.0, "y": 3.0}, 0.2, False)
     assert first.embedding.dtype == np.float32 and first.embedding.tolist() == [0, 1] and first.is_recalled
@@ -19,13 +19,10 @@ def test_missing_fields_of_a_result_are_none(store):
         -1,
     )
     assert (dark.status, dark.reason, dark.positions, dark.embedding) == ("failed", "too dark", {"x": 1.0}, None)
-    assert [each.readings for each in (first, alone, dark)] == [{}, {}, {}]
     assert (dark.raw_uid, first.reason, [each.pace for each in (first, alone, dark)]) == ("dark", "", [None] * 3)
-    some = remembered(store, ("x", "y"), ("age",), lambda row: (row.get("x"), "y" in row), but={"alone"})
+    some = remembered(store, ("x", "y"), lambda row: (row.get("x"), "y" in row), but={"alone"})
     assert [(each.key, each.pace) for each in some] == [("first", (2.0, True)), ("dark", (1.0, False))]
-    store.add_result("old", z=[4, 5], age=60.0)
-    assert [each.readings for each in remembered(store, ("x", "y"), ("age",))] == [{}, {}, {"age": 60.0}, {}]
 
 
 def test_without_results_nothing_is_remembered(store):
-    assert remembered(store, ("x", "y"), ()) == []
+    assert remembered(store, ("x", "y")) == []

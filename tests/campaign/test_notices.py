@@ -3,10 +3,10 @@ from campaign_toys import outcome
 
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._ledger import Ledger, Notices
-from ainerd.novelty import Break, Components, Path, Structure
+from ainerd.novelty import Components
 from ainerd.steering import Window
 
-NONE = Structure()
+NONE = Components()
 
 WINDOW = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)})
 
@@ -56,7 +56,7 @@ def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size,
 def test_a_missing_gap_is_logged_once_and_taken_back(notices, store):
     def look(*groups):
         before = len(store.lines)
-        notices.post(outcome("a"), None, False, "", Structure(Components(groups)))
+        notices.post(outcome("a"), None, False, "", Components(groups))
         return texts(store)[before:]
 
     assert look((0,), (1,), (2,)) == []
@@ -68,35 +68,3 @@ def test_a_missing_gap_is_logged_once_and_taken_back(notices, store):
         "regimes 1 and 2 have no gap between them: they are one broad kind",
     ]
     assert look((1,)) == []  # the others are gone
-
-
-def test_a_path_and_its_breaks_are_posted_once(notices, store):
-    def look(groups, paths=(), breaks=()):
-        before = len(store.lines)
-        notices.post(outcome("a"), None, False, "", Structure(Components(groups), paths, breaks))
-        return texts(store)[before:]
-
-    groups = ((0, 2), (1,))
-    young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}) for n, last in ((8, 40.0), (12, 60.0)))
-    beside = Break(((0, 2), (1,)), "age", (60.0, 64.0), 7.2, False)
-    text = (
-        "regimes 0 and 2 are one path, a steady change with age (and x, which varies with it) from 1 to 40, seen in "
-        "8 exposures"
-    )
-    assert look(groups, [young]) == [text]
-    assert look(groups, [old]) == []
-    assert look(groups, [old], [beside]) == [
-        "a jump at age between 60 and 64: from regimes 0 and 2 to regime 1. "
-        "Their distance is 7 times the spread within a regime"
-    ]
-    hole = Break(((0, 2), (1,)), "age", (60.0, 90.0), 7.2, True)
-    assert look(groups, [old], [hole]) == [
-        "nothing was measured at age between 60 and 90: measure there to see whether the change "
-        "from regimes 0 and 2 to regime 1 is steady"
-    ]
-    other = Path((1,), 9, {"age": (70.0, 90.0)})
-    assert look(groups, [old, other]) == [
-        "regime 1 is one path, a steady change with age from 70 to 90, seen in 9 exposures"
-    ]
-    assert look(groups, [old]) == ["regime 1 does not change steadily with age any more"]
-    assert look(groups) == ["regimes 0 and 2 do not change steadily with age any more"]

@@ -70,7 +70,7 @@ def test_the_narrowest_border_of_two_components_counts_whichever_comes_first():
         expected = (border.distance / border.threshold, border.distance)
         assert result.between(one, other) == result.between(other, one) == expected
     assert result.between((0,), (7,)) == (0.0, 0.0)
-    assert result.joined({1, 3}).groups == ((0,), (1, 3), (2,)) and result.of(3) == (3,) and result.of(9) == (9,)
+    assert result.of(3) == (3,) and result.of(9) == (9,)
 
 
 def test_the_distance_is_in_own_spreads():

@@ -81,7 +81,7 @@ def test_a_run_is_begun_completed_and_absorbed(toy, scanned, movies, worker, sto
     (record,) = store.records.values()
     assert record.status == "complete" and record.n_frames == 2 and record.positions == {"x": 10.0}
     assert (outcome.status, outcome.regime, outcome.novel, outcome.trial_id) == ("complete", 3, True, "s1")
-    assert outcome.readings == {"age": 300.0} and campaign.absorbed[0].key == outcome.key
+    assert campaign.absorbed[0].key == outcome.key
     times, values = store.complete.call_args.kwargs["series"]["warmth"]
     assert values.tolist() == [300, 301] and times == pytest.approx(np.array([100.0, 101.0]) - record.run_time)
     assert (
@@ -122,10 +122,10 @@ def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare)
     result = writer.begin(subject)
     assert (result.raw_uid, result.key, result.status, result.is_recalled) == ("a", subject.key, "partial", True)
     if is_bare:
-        assert (result.trial_id, result.embedding, result.regime, result.readings) == (subject.key, None, -1, {})
+        assert (result.trial_id, result.embedding, result.regime) == (subject.key, None, -1)
     else:
         assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
-        assert (result.own_p, result.regime, result.readings, result.positions) == (0.3, 4, {"age": 7.0}, {"x": 1.5})
+        assert (result.own_p, result.regime, result.positions) == (0.3, 4, {"x": 1.5})
         assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
 
 

@@ -128,7 +128,7 @@ class Display:
     def regimes(self) -> list[str]:
         """Return a sentence for each component of regimes, and the sentences about all of them."""
         table, claims, lines = self._results.table(), self._campaign.claims.discoveries, []
-        groups, n = self._campaign.atlas.structure.components.groups, table["regime"].value_counts()
+        groups, n = self._campaign.atlas.components.groups, table["regime"].value_counts()
         kinds, given = kinds_of(table, [*claims], groups), self._campaign.state.names
         for group in groups:
             exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
@@ -165,7 +165,7 @@ class Display:
             belief=None if belief is None else belief.along(names[:3], following.position),
             truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
             new=[*self._campaign.claims.discoveries],
-            components=self._campaign.atlas.structure.components.groups,
+            components=self._campaign.atlas.components.groups,
             names=self._campaign.state.names,
         )
         return campaign_figure(scene)

@@ -102,7 +102,6 @@ class Observer:
             settings.steering,
             self._own,
             self._tiled,
-            readings=tuple(settings.recorded.readings),
             unit=settings.unit,
             principal=account,
             travel=travel,

@@ -147,7 +147,7 @@ class State:
         return {
             "n": atlas.regimes.n_regimes,
             "supported": list(atlas.regimes.supported_range),
-            "components": [list(group) for group in atlas.structure.components.groups],
+            "components": [list(group) for group in atlas.components.groups],
             "sentences": self._campaign.sentences(),
         }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.novelty import Structure, grouped, own_p, structure
+from ainerd.novelty import Components, components, grouped, own_p
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import RowsById, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
@@ -22,14 +22,13 @@ _COLUMNS = (
 def remembered(
     store: ResultStore,
     names: Sequence[str],
-    readings: Sequence[str],
     pace_of: Callable[[Mapping[str, Any]], Pace | None] | None = None,
     but: Collection[str] = (),
 ) -> list[Outcome]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
-    `names` are the actuators, `readings` the names of the recorded readings; `pace_of` is `Technique.pace`,
-    if the pace of exposures is needed. Results with a key in `but` are left out.
+    `names` are the actuators; `pace_of` is `Technique.pace`, if the pace of exposures is needed. Results with a key in
+    `but` are left out.
     """
     embeddings, table = store.embeddings(), store.table()
     if but:
@@ -38,12 +37,12 @@ def remembered(
     paces: list[Pace | None] = [None] * len(rows)
     if pace_of is not None:
         paces = [pace_of({str(name): x for name, x in row.dropna().items()}) for _, row in rows.iterrows()]
-    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
+    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
     columns = {str(name): column.tolist() for name, column in rows.where(rows.notna(), None).items()}
     each = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return [
-        Outcome.recalled(key, row, names, readings, embedding=point, pace=pace, reason=row["reason"] or "")
+        Outcome.recalled(key, row, names, embedding=point, pace=pace, reason=row["reason"] or "")
         for key, row, point, pace in zip(rows.index, each, points, paces, strict=True)
     ]
 
@@ -66,7 +65,6 @@ def keep(
             ask(partial(atlas.follow, store.current_labels()))
 
 
-ORDER = "order of measurement"
 MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second
 GROWTH = 1.02  # with more results, growth of their number that leads to a refit
 _NONE = np.iinfo(np.int64).min  # not the number of any regime
@@ -87,8 +85,7 @@ class Atlas:
         self._technique, self._names = technique, tuple(names)
         self._null = technique.null_regimes()
         self.regimes: Regimes | None = None  # of the newest refit
-        self.structure = Structure()  # of these regimes
-        self._readings: dict[str, Mapping[str, float]] = {}  # by result key
+        self.components = Components()  # of these regimes
         self._rows = RowsById()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.close_to_known: set[str] = set()  # novel results that share a regime with known ones
@@ -163,10 +160,10 @@ class Atlas:
         label, z = self._rows["label"].copy(), self._rows["embedding"] if len(self._rows) else np.empty((0, 0))
         if outcome.key in self._rows:
             label[self._rows.place(outcome.key)] = -1
-        components = self.structure.components.groups
-        groups = (z[np.isin(label, group)] for group in components)
+        known = self.components.groups
+        groups = (z[np.isin(label, group)] for group in known)
         nearest = own_p(outcome.embedding, groups, self._null.own, width)
-        return (None, None) if nearest is None else (nearest[0], list(components[nearest[1]]))
+        return (None, None) if nearest is None else (nearest[0], list(known[nearest[1]]))
 
     def regime_before(self, outcome: Outcome, window: Window, within: float | None) -> int | None:
         """Return the regime of the latest earlier result within a distance, in the lengths of the window, or None.
@@ -216,7 +213,6 @@ class Atlas:
         if not outcomes:
             return
         new = [outcome for outcome in outcomes if outcome.key not in self._rows]
-        self._readings |= {outcome.key: outcome.readings for outcome in outcomes}
         self._rows.add(
             [outcome.key for outcome in new],
             label=np.array([outcome.regime for outcome in new], np.int64),
@@ -234,20 +230,12 @@ class Atlas:
         """Return the position of a result, (d,); NaN where it is unknown."""
         return np.array([outcome.positions.get(name, np.nan) for name in self._names])
 
-    def _covariates(self) -> dict[str, NDArray[np.float64]]:
-        """Return the covariates of the results, (n,) each: readings, positions and the order of measurement."""
-        known = [self._readings[key] for key in self._rows]
-        names = dict.fromkeys(name for readings in known for name in readings)
-        read = {name: np.array([readings.get(name, np.nan) for readings in known]) for name in names}
-        places = dict(zip(self._names, self._rows["position"].T, strict=True))
-        return read | places | {ORDER: np.arange(1.0, 1 + len(known))}
-
     def _refit(self) -> None:
         width, find = self._technique.regime_width, self._technique.regimes
         z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
         self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
         self.close_to_known = set(self._rows.ids[ambiguous].tolist())
         self._rows.give("label", self.regimes.labels)
-        self.structure = structure(z, self.regimes.labels, width, self._covariates())
+        self.components = components(z, self.regimes.labels, width)
         self._highest = max(self._highest, int(self.regimes.labels.max()))
         self._n_fitted, self.version = len(self._rows), None

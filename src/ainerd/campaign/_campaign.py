@@ -100,7 +100,6 @@ class Campaign:
         own: Jobs,
         tiled: Jobs,
         *,
-        readings: Sequence[str] = (),
         unit: str = "",
         principal: str | None = None,
         travel: Travel | None = None,
@@ -108,7 +107,7 @@ class Campaign:
         announce: Callable[[str, str, Outcome], None] = lambda event, text, outcome: None,
     ) -> None:
         names = tuple(steering.bounds)
-        self._remembered = partial(remembered, store, names, readings, None if book is None else technique.pace)
+        self._remembered = partial(remembered, store, names, None if book is None else technique.pace)
         remembered_ = self._remembered()
         known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
         self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
@@ -121,7 +120,7 @@ class Campaign:
         self.order = self._history.order
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
-        self.notices = Notices(self.ledger, self._history.later, self.atlas.structure)
+        self.notices = Notices(self.ledger, self._history.later, self.atlas.components)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self.exposures: ExposureChoice | None = None
         if book is not None:
@@ -167,7 +166,7 @@ class Campaign:
         self._history.happen(events.Began(session=self.rules.session, configured=bounds, known=known))
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
-            self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
+            self.claims.update(self.atlas.exposures(), self.atlas.components)
         self.reference.judge_all()
         self._proposals.expect()
 
@@ -263,7 +262,7 @@ class Campaign:
         """Log a new result, and the claims and notices that follow from it."""
         finding = self.ledger.finding(outcome, differs_from_known=outcome.key not in self.atlas.close_to_known)
         had_alarm = bool(self.claims.alarm)
-        lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
+        lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
         ids: dict[str, Any] = {"raw_uid": outcome.raw_uid, "result": outcome.key}
         self._history.later(self.ledger.finding_once if outcome.is_recalled else self.ledger.note, finding, **ids)
         for line in lines:  # other sessions find it as well
@@ -278,7 +277,7 @@ class Campaign:
             self._history.happen(events.Claimed(session=self.rules.session, claims=self.claims.state()))
         self._steer_by()
         before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
-        self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
+        self.notices.post(outcome, before, *self.should_stop(), self.atlas.components)
 
     @_owned
     def begun(self, trial_id: str) -> None:
@@ -375,8 +374,8 @@ class Campaign:
         return commands.check_position(values, self.explorer.bounds)
 
     def sentences(self) -> list[str]:
-        """Return sentences about the regimes: gaps, paths and breaks."""
-        return sentences(self.atlas.structure)
+        """Return sentences about regimes without a gap between them."""
+        return sentences(self.atlas.components)
 
     @_owned
     def map(self) -> SampleMap | None:

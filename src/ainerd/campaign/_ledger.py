@@ -11,7 +11,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._sentences import changes
 from ainerd.decisions import terms_of
-from ainerd.novelty import Structure
+from ainerd.novelty import Components
 from ainerd.results import ResultStore, SuggestionRecord, may_pass
 from ainerd.technique import Outcome
 from ainerd.words import named_place, place, run_text
@@ -179,23 +179,23 @@ class Ledger:
 class Notices:
     """Log lines for the operator: the sample is explored, a regime has changed, regimes belong together.
 
-    `later` adds a write to the jobs of the worker. `structure` is the one that the log knows already.
+    `later` adds a write to the jobs of the worker. The log knows the `components` already.
     """
 
-    def __init__(self, ledger: Ledger, later: Callable[..., None], structure: Structure) -> None:
-        self._ledger, self._note, self._structure = ledger, partial(later, ledger.note), structure
+    def __init__(self, ledger: Ledger, later: Callable[..., None], components: Components) -> None:
+        self._ledger, self._note, self._components = ledger, partial(later, ledger.note), components
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
-    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str, structure: Structure) -> None:
+    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str, components: Components) -> None:
         """Write the notices that follow from a run.
 
         `before` is the earlier regime at its place, if known. `explored` is whether the sample is explored, `why` the
-        reason. `structure` is that of the regimes now.
+        reason. `components` are those of the regimes now.
         """
-        for line in changes(self._structure, structure):
+        for line in changes(self._components, components):
             self._note(line, raw_uid=outcome.raw_uid, result=outcome.key)
-        self._structure = structure
+        self._components = components
         if explored and not self._was_explored:
             self._note(f"explored: {why}")
         self._was_explored = explored

@@ -6,12 +6,11 @@
 from ainerd.novelty._discovery import LOOKS, OF_SAMPLE, Discoveries, RegimeTest, night, share
 from ainerd.novelty._gaps import Border, Components, components, gap, threshold
 from ainerd.novelty._own import LEVEL, MOST, null_distances, own_p
-from ainerd.novelty._paths import Break, Path, Structure, structure
 from ainerd.novelty._regimes import find_regimes, grouped, match_labels
 from ainerd.novelty._scorer import NoveltyScorer, Verdict
 
 __all__ = [
-    "LEVEL", "LOOKS", "MOST", "OF_SAMPLE", "Border", "Break", "Components", "Discoveries", "NoveltyScorer", "Path",
-    "RegimeTest", "Structure", "Verdict", "components", "find_regimes", "gap", "grouped", "match_labels",
-    "night", "null_distances", "own_p", "share", "structure", "threshold",
+    "LEVEL", "LOOKS", "MOST", "OF_SAMPLE", "Border", "Components", "Discoveries", "NoveltyScorer", "RegimeTest",
+    "Verdict", "components", "find_regimes", "gap", "grouped", "match_labels", "night", "null_distances", "own_p",
+    "share", "threshold",
 ]  # fmt: skip

@@ -8,8 +8,7 @@ thresholds, which ``python -m studies.gaps`` simulates.
 
 import json
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -73,11 +72,6 @@ class Components:
     def of(self, regime: int) -> tuple[int, ...]:
         """Return the regimes in the component of a regime: that regime alone if it is unknown."""
         return next((group for group in self.groups if regime in group), (regime,))
-
-    def joined(self, regimes: AbstractSet[int]) -> "Components":
-        """Return the components with all those as one that hold any of some regimes."""
-        one = tuple(sorted(k for group in self.groups if regimes & set(group) for k in group))
-        return replace(self, groups=tuple(sorted([one, *(g for g in self.groups if g[0] not in one)])))
 
     def largest(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which exposures (n,), with regimes `labels`, are of the component with the most; the first of many."""

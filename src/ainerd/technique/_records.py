@@ -172,7 +172,6 @@ class Outcome:
     novel: bool | None = None  # see `Analysis.novel`
     own_p: float | None = None  # against earlier exposures of the session
     regime: int = -1  # -1: unassigned, or failed
-    readings: Mapping[str, float] = field(default_factory=dict)  # by the names of `recorded.readings`
     exposure_s: float | None = None  # duration of the exposure
     pace: Pace | None = None
     reason: str = ""  # why it failed, or has no numbers yet
@@ -187,10 +186,8 @@ class Outcome:
         return self.trial_id != self.key
 
     @classmethod
-    def recalled(
-        cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], readings: Iterable[str], **more: Any
-    ) -> Self:
-        """Return the outcome of a result with these metadata, and `more` fields; `positions`, `readings` are names."""
+    def recalled(cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], **more: Any) -> Self:
+        """Return the outcome of a result with these metadata, and `more` fields; `positions` are names."""
         known = {name: x for name, x in metadata.items() if x is not None}
         names = {"raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime", "awaits_regime"}
         same = known.keys() & names
@@ -200,7 +197,6 @@ class Outcome:
             trial_id=known.get("suggestion_id") or key,
             file=str(known.get("file", "")),
             positions={name: known[name] for name in positions if name in known},
-            readings={name: float(x) for name in readings if isinstance(x := known.get(name), int | float)},
             is_recalled=True,
             **more,
         )
