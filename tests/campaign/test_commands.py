@@ -116,18 +116,6 @@ def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
     assert store.saved[given["_id"]].status == "measured"
 
 
-def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make, store):
-    campaign = make()
-    taken = campaign.peek()
-    assert campaign.apply(Next(by="toy", wait_s=60)).fetched["suggestion"] == taken["_id"]
-    following = campaign.peek()
-    assert store.status(taken["_id"]) == ("taken", "toy") and campaign.taken is None
-    campaign.apply(on(Reject, taken, by="toy", id="failed", failed=True, why="the exposure was not finished"))
-    record = store.saved[taken["_id"]]
-    assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
-    assert campaign.peek() == following and following["x"] != taken["x"]
-
-
 @pytest.mark.parametrize("verdict", [Take, Reject])
 def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store, verdict):
     campaign = make()

@@ -1,13 +1,10 @@
 """Scripts without Bluesky fetch the next position: each is handed out once, and measured where an acquisition is."""
 
-import json
-
 import pytest
 from campaign_toys import Node, answers, outcome
 
 from ainerd.agent import CommandReader
-from ainerd.decisions import State, events, reduce
-from ainerd.results.commands import Hold, Next, Reject, Release, command_metadata
+from ainerd.results.commands import Hold, Next, Release, command_metadata
 
 
 def measure(campaign, answer, key="a"):
@@ -49,13 +46,6 @@ def test_a_script_may_wait_for_the_last_result(make):
     for wait_s in (0, 60):  # its script may be gone, and would leave a position that nobody measures
         late = campaign.apply(Next(wait_s=wait_s, created="2026-01-01T00:00:00+00:00"))
         assert late.status == "refused" and "ask again" in late.text
-
-
-def test_a_plan_does_not_wait_for_the_result_of_a_plan_before(make, store):
-    campaign = make()
-    first = campaign.apply(Next(wait_s=60, replaces=True))
-    assert campaign.apply(Next(wait_s=60, replaces=True)).status == "done"
-    assert store.saved[first.fetched["suggestion"]].status == "superseded"
 
 
 def test_nothing_is_fetched_while_a_person_holds_or_must_take_it(make):
@@ -101,18 +91,3 @@ def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(mak
     node.commands = None  # no request is needed
     reader.execute()
     assert answers(node) == ["refused", "done"] and node.fetched["2"]["position"].keys() == {"x", "y"}
-
-
-@pytest.mark.parametrize("is_saved", [False, True])
-def test_a_script_that_could_not_measure_gets_the_next_position(make, is_saved):
-    campaign = make()
-    fetched = campaign.apply(Next(wait_s=60)).fetched
-    failed = {"suggestion": fetched["suggestion"], "position": fetched["position"], "failed": True}
-    campaign.apply(Reject(id="failed", why="a motor is stuck", **failed))
-    state, rules = campaign.state, campaign.rules
-    if is_saved:  # as in the next session
-        state = State.of_plain(json.loads(json.dumps(state.plain())), rules)
-    ready = events.Proposed(session=rules.session, suggestion=campaign.peek())
-    asked = events.Asked(session=rules.session, command=Next(id="another", wait_s=60))
-    state, _ = reduce(reduce(state, ready, rules)[0], asked, rules)
-    assert state.answers["another"][1].status == "done"

@@ -8,9 +8,8 @@ import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from tiled.queries import Key
 
-from ainerd.agent import build_agent, explore_remote
+from ainerd.agent import build_agent
 from ainerd.config import Settings
 from ainerd.plans import Early, visit
 
@@ -122,16 +121,6 @@ def test_it_analyses_each_event_of_count_and_scan(names):
     assert len(names["agent"].results.table()) == n + 6
     assert table["event"].tolist() == [1, 2, 3] * 2
     assert table["stage-x"].tolist()[3:] == [0.0, 4.0, 8.0] and table["stage-x"].iloc[:3].nunique() == 1
-
-
-def test_another_process_drives_it_triggered(names):
-    exec(blocks()[1].partition("RE(")[0], names)
-    detector, stage, client = names["detector"], names["stage"], names["client"]
-    axes = [stage.x, stage.y]
-    plan = explore_remote(client, 1, detector=detector, actuators=axes, acquire=names["triggered"], timeout_s=60)
-    (uid,) = names["RE"](plan)
-    (row,) = newest(names, 1).to_dict("records")
-    assert row["raw_uid"] == uid and len(client["raw"].search(Key("start.uid") == uid)) == 1
 
 
 def test_a_flier_is_unstaged_when_its_frames_are_enough(names, caplog):

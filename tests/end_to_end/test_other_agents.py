@@ -15,7 +15,7 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 from tiled.client.container import Container
 
-from ainerd.agent import build_observer, explore_remote
+from ainerd.agent import build_observer
 from ainerd.plans import expose
 from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, _writing
@@ -352,39 +352,3 @@ def test_agents_of_different_names_show_their_own(recorded, beside):
     assert agents[1].results.newest_atlas().labels == store.current_labels()
     again = agent("sample_a")
     assert again.results.table().index.tolist() == keys[:1] and again.status()["regimes"] == 1
-
-
-def test_a_plan_takes_the_suggestions_of_the_agent_it_names(session, beside):
-    _, store, agent = beside
-    furnace = {"bounds": {"temperature": (300.0, 400.0)}, "denoiser": "none"}
-    agents = [agent("sample", late_s=5.0), agent("furnace", late_s=5.0, **furnace)]
-    first = [observer.suggest()["_id"] for observer in agents]
-    assert all(observer.drain(120) for observer in agents)
-    actuators = [session.stage.x, session.stage.y]
-    options = {"detector": session.detector, "actuators": actuators, "beside": actuators, "shutter": session.shutter}
-
-    def explore(**whose):
-        return session.RE(explore_remote(store.container.parent, 1, **whose, **options))
-
-    with pytest.raises(ValueError, match=r"several agents have suggestions \(furnace, sample\)"):
-        explore()
-    with pytest.raises(ValueError, match="'furnace' suggests positions of temperature, but the actuators are"):
-        explore(agent="furnace")
-    assert store.suggestions()["status"].tolist() == ["proposed"] * 2
-
-    documents = []
-    tokens = [session.RE.subscribe(agents[0]), session.RE.subscribe(lambda *document: documents.append(document))]
-    explore(agent="sample")
-    for token in tokens:
-        session.RE.unsubscribe(token)
-    for document in documents:  # one reader of the file at a time
-        agents[1](*document)
-    assert all(observer.drain(120) for observer in agents)
-    assert [observer.results.table()["reason"].dropna().tolist() for observer in agents] == [[], []]
-    suggestions = store.suggestions()
-    assert suggestions.loc[first[0], ["status", "status_by"]].tolist() == ["measured", "sample"]
-    assert suggestions.loc[first[1], "status"] in ("proposed", "superseded")
-    assert not suggestions["status"].isin(["accepted", "failed"]).any()
-    assert [len(observer.results.table("complete")) for observer in agents] == [1, 1]
-    assert agents[0].results.table()["raw_uid"].tolist() == agents[1].results.table()["raw_uid"].tolist()
-    assert set(agents[1].suggest()) >= {"temperature"} and "sample_x" not in agents[1].suggest()

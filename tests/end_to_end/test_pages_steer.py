@@ -2,19 +2,13 @@
 
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import httpx
 import numpy as np
 import pytest
-from bluesky import RunEngine, RunEngineInterrupted
-from bluesky import plan_stubs as bps
-from ophyd.sim import SynAxis
+from bluesky import RunEngineInterrupted
 
-from ainerd.agent import explore_remote
-from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
@@ -210,92 +204,6 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     again.name_regime(0, "sol")
     again.close()  # before the name was written
     person.waits_for(lambda state: state["health"]["closed"] and state["regimes"]["names"] == {"0": "sol"})
-
-
-@pytest.fixture
-def far(server):
-    """A catalog, and the node of an agent that this process plays."""
-    client = server.client().create_container(f"far-{uuid.uuid4().hex[:8]}")
-    return client, AgentNode(open_catalog(client)[1], "far")
-
-
-def test_a_plan_that_gets_no_position_says_why(far):
-    client, node = far
-    store, x = ResultStore(client["ainerd"]), SimpleNamespace(name="x")
-    with pytest.raises(RuntimeError, match=r"no agent came in 0.1 s: is `ainerd watch` running"):
-        _Remote(store, "far", [x], {}, 0.1).fetch()
-    node.write_state({"bounds": {"x": [0, 9]}, "units": {"x": "mm"}})
-    inch = SimpleNamespace(name="x", describe=lambda: {"x": {"units": "um"}})
-    with pytest.raises(ValueError, match="x moves in 'um', but its unit in the settings is 'mm'"):
-        _Remote(store, "far", [inch], {}, 5.0).fetch()
-    with pytest.raises(ValueError, match="'far' suggests positions of x, but the actuators are y"):
-        _Remote(store, "far", [SimpleNamespace(name="y")], {}, 5.0).fetch()
-    assert node.commands() == []  # it asks for no position
-    with ThreadPoolExecutor() as pool:
-        fetched = pool.submit(_Remote(store, "far", [x], {}, 60.0).fetch)
-        ((key, _),) = until(node.commands)
-        node.answer(key, "refused", "Ann holds the campaign")
-        with pytest.raises(RuntimeError, match="agent 'far' has no next position: Ann holds the campaign"):
-            fetched.result()
-        remote = _Remote(store, "far", [x], {}, 60.0)
-        fetched = pool.submit(remote.fetch)
-        ((key, _),) = until(node.commands)
-        remote.given_up.set()  # the plan ends
-        with pytest.raises(RuntimeError, match="no next position"):
-            fetched.result()
-    assert node.command(key)["answer"] == "withdrawn: its sender does not wait any more"
-
-
-@pytest.mark.parametrize("error", [httpx.ReadTimeout("slow"), httpx.ConnectError("away")])
-def test_a_plan_of_another_process_waits_for_tiled(monkeypatch, error):
-    """Tiled is away when it is first asked for the agent, and for the outcome."""
-    record, store = SimpleNamespace(status="measured", raw_uid="run"), MagicMock()
-    store.suggestion.side_effect = [error, record]
-    remote = _Remote(store, "far", [], {}, SOON_S)
-    remote.wait_for_result("id", "run")
-    assert store.suggestion.call_count == 2
-    states = iter([error, {"bounds": {"x": [0, 9]}}])
-
-    def state(node):
-        if isinstance(now := next(states), Exception):
-            raise now
-        return now
-
-    monkeypatch.setattr(AgentNode, "state", state)
-    assert remote._agent()[1] == {"bounds": {"x": [0, 9]}}
-
-
-@pytest.mark.fault(
-    "A person holds the agent while a plan of another process moves the motors",
-    "The plan waits for the release; no exposure begins",
-)
-def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(far, monkeypatch):
-    client, node = far
-    node.write_state({"bounds": {"x": [0, 9]}, "held": None})
-    x, camera = SynAxis(name="x"), SimpleNamespace(name="camera")
-    order, look = [], AgentNode.state
-
-    def command(self, key):
-        """The answer of the agent; then a person holds it."""
-        node.write_state({"bounds": {"x": [0, 9]}, "held": {"by": "Ann", "why": "tea"}})
-        return {"status": "done", "answer": "so", "suggestion": "s", "position": {"x": 1.0}, "reason": "so"}
-
-    def state_of(self):
-        if (state := look(self)).get("held"):  # she releases it after the plan has seen the hold
-            order.append("waits")
-            node.write_state({"held": None})
-        return state
-
-    def acquire(devices, md):
-        order.append((md["suggestion_id"], x.position))
-        yield from bps.null()
-        return "uid"
-
-    monkeypatch.setattr(AgentNode, "command", command)
-    monkeypatch.setattr(AgentNode, "state", state_of)
-    monkeypatch.setattr(_Remote, "wait_for_result", lambda *run: order.append("analysed"))
-    RunEngine({})(explore_remote(client, 1, agent="far", detector=camera, actuators=[x], acquire=acquire))
-    assert order == ["waits", ("s", 1.0), "analysed"]
 
 
 @pytest.mark.parametrize(("at", "closed", "left", "is_alone"), [

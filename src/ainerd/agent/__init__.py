@@ -6,11 +6,10 @@ from ainerd.agent._build import build_agent, build_observer, build_technique
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of
 from ainerd.agent._observer import Observer
-from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [
     "ACTIONS", "Agent", "CommandReader", "Observer", "ScanTable", "WhileRunning", "build_agent",
-    "build_observer", "build_technique", "explore_remote", "open_tiled", "recorded_keys", "show_progress_of",
+    "build_observer", "build_technique", "open_tiled", "recorded_keys", "show_progress_of",
     "spool_folder", "writer_of",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The state of an agent, for pages and plans in other processes."""
+"""The state of an agent, for pages and other processes."""
 
 import logging
 import math

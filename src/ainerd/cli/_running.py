@@ -41,8 +41,8 @@ def watch(
 ) -> None:
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
-    The plan `ainerd.agent.explore_remote` measures the suggestions in a RunEngine. After a crash the same command
-    continues: with --documents tiled, folder:PATH or results:FOLDER it analyses every run exactly once.
+    After a crash the same command continues: with --documents tiled, folder:PATH or results:FOLDER it analyses every
+    run exactly once.
     """
     from ainerd.sources import open_source
 

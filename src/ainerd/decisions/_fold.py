@@ -315,7 +315,7 @@ class _Fold:
             raise _NotYet(f"{state.held['by']} holds the campaign")
         if asked.review and state.taken(asked.session, review=True) is None:
             raise _NotYet(UNTAKEN)
-        if last is not None and command.wait_s and not command.replaces:
+        if last is not None and command.wait_s:
             before = rules.text(state.handed_out[last].suggestion)
             raise _NotYet(f"no result has come from {before}, fetched before")
         suggestion = self._first(asked).suggestion
@@ -382,12 +382,9 @@ class _Fold:
         own = {**command.terms, **position, "reason": command.reason}
         _check_seen(command, position, own if waiting is None else waiting.suggestion, self.rules, asked.settings)
         self._remove(id)
-        if waiting is None and not command.failed:  # another suggestion has replaced it, maybe at the same place
+        if waiting is None:  # another suggestion has replaced it, maybe at the same place
             self._withdraw_own("another suggestion was rejected", command.signed)
         self._fail(id, position)
-        if command.failed:
-            self._status(id, "failed", command.why, command.signed)
-            return
         why = command.why or NO_REASON
         self._status(id, "rejected", why, command.signed)
         self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
@@ -428,9 +425,9 @@ class _Fold:
                 if not review:
                     return
                 raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
-            case commands.Reject(failed=failed):
+            case commands.Reject():
                 waiting = self.state.get(command.suggestion)
-                if failed or waiting is None or not waiting.created:
+                if waiting is None or not waiting.created:
                     return
             case commands.Release() if not self._is_held_by_a_person:
                 return

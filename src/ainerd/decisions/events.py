@@ -202,7 +202,7 @@ class Line:
 
 @dataclass(frozen=True)
 class ShowHold:
-    """Write at once who holds the campaign, for plans in other processes; the whole state of the agent follows."""
+    """Write at once who holds the campaign, for other processes; the whole state of the agent follows."""
 
     session: str
 

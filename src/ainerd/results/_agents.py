@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -146,16 +145,14 @@ class AgentNode:
         """Read the metadata of a command, with its ``status`` and ``answer``."""
         return dict(self._ainerd["agents", self._key, key].metadata)
 
-    def ask(self, command: Command, within_s: float, given_up: threading.Event | None = None) -> Mapping[str, Any]:
+    def ask(self, command: Command, within_s: float) -> Mapping[str, Any]:
         """Send a command and return its metadata once the agent has answered.
 
-        After `within_s`, or if `given_up` is set, the command is withdrawn: the status is ``refused``. While Tiled is
-        away, the command waits.
+        After `within_s` the command is withdrawn: the status is ``refused``. While Tiled is away, the command waits.
         """
-        given_up, answer = given_up or threading.Event(), {"status": "asked"}
-        end, is_sent = time.monotonic() + within_s, False
+        answer, end, is_sent = {"status": "asked"}, time.monotonic() + within_s, False
         try:
-            while time.monotonic() < end and not given_up.is_set():
+            while time.monotonic() < end:
                 with suppress(httpx.TransportError):  # the server is away: the same id is sent once
                     if not is_sent:
                         self.send(command)
@@ -163,7 +160,7 @@ class AgentNode:
                     answer = dict(self.command(command.id))
                     if answer["status"] != "asked":
                         return answer
-                given_up.wait(POLL_S)
+                time.sleep(POLL_S)
         except KeyError:
             return {"status": "refused", "answer": "there has never been an agent with this name here"}
         finally:

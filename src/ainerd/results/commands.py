@@ -174,7 +174,6 @@ class Next(_Command):
 
     do: Literal["next"] = "next"
     wait_s: float = Field(default=0.0, ge=0, le=86_400)  #: how long to wait for a position
-    replaces: bool = False  #: whether not to wait for the result of the one fetched before
 
 
 class Take(_Verdict):
@@ -184,10 +183,9 @@ class Take(_Verdict):
 
 
 class Reject(_Verdict):
-    """Do not measure this suggestion, nor its position later; `failed`: it could not be measured."""
+    """Do not measure this suggestion, nor its position later."""
 
     do: Literal["reject"] = "reject"
-    failed: bool = False
 
 
 class TakeBack(_Verdict):
