@@ -134,7 +134,6 @@ def test_routes():
         "GET /ainerd/open/{path}",
         "GET /ainerd/replay/{path}",
         "GET /ainerd/result/{path}",
-        "GET /ainerd/sealed/{path}",
         "GET /ainerd/session/{path}",
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",

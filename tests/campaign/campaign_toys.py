@@ -2,13 +2,11 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from ainerd.results._records import plain
-from ainerd.results.commands import unverified
 from ainerd.technique import Outcome, Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
@@ -51,7 +49,7 @@ class Store:
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
         self.shown = {}  # the state of the agent
-        self.events, self.sealed = [], {}  # records of events; commands that the server vouches for, by id
+        self.events = []  # records of events
 
     def append(self, number, event):
         """Write an event as `AgentNode.append` does."""
@@ -62,9 +60,6 @@ class Store:
 
     def events_after(self, number):
         return list(enumerate(self.events, 1))[number:]
-
-    def vouched(self, id, metadata):
-        return self.sealed.get(id) or unverified(metadata)
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""
@@ -147,7 +142,6 @@ class Node:
         store.node = self
         self.waiting, self.answers, self.before_answer = {}, {}, lambda: None
         self.fetched = {}  # suggestions that scripts got, by key
-        self.sealed = {}  # metadata that the server vouches for, by key
 
     def add(self, key, metadata):
         self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
@@ -160,9 +154,6 @@ class Node:
 
     def ring(self):
         pass
-
-    def vouched(self, key, metadata):
-        return self.sealed.get(key) or unverified(metadata)
 
     def answer(self, key, status, answer, fetched=None):
         self.before_answer()
@@ -182,12 +173,6 @@ class Jobs:
 
     def when_idle(self, job):
         pass
-
-
-def with_accounts(campaign, has_accounts=True):
-    """Let a campaign be on a server with accounts."""
-    campaign.order.rules = replace(campaign.rules, has_accounts=has_accounts)
-    return campaign
 
 
 def answers(node):

@@ -1,6 +1,6 @@
 """Answers and log lines of commands, their senders, and the number of answers that are kept."""
 
-from campaign_toys import on, outcome, with_accounts
+from campaign_toys import on, outcome
 
 from ainerd.results.commands import Accept, Add, Exclude, Hold, Name, Next, Release, Take
 
@@ -39,23 +39,6 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
     ]  # fmt: skip
     assert store.by == [*["Ann"] * 4, *["Bob"] * 2, *["Ann"] * 3, "person", "Ann", None]
     assert campaign.state.names == {}
-
-
-def test_in_review_a_person_with_an_account_takes_a_suggestion(make, store):
-    campaign = make(review=True)
-    with_accounts(campaign)
-    ready = campaign.peek()
-    for command in (on(Take, ready, by="Ann", verified=False), Accept(by="Ann", verified=False)):
-        refused = campaign.apply(command)
-        assert refused.status == "refused" and refused.text.endswith("nobody vouches for this")
-    early = campaign.apply(Next(by="a plan"))
-    assert early.text == "nobody has taken a suggestion on a page"
-    assert campaign.apply(on(Take, ready, id="taken", by="Ann")).status == "done"
-    assert campaign.apply(Next(by="a plan")).fetched["suggestion"] == ready["_id"]
-    with_accounts(campaign, False)  # then nobody can be verified
-    assert campaign.apply(on(Take, campaign.peek(), by="Ann", verified=False)).status == "done"
-    store.events.clear()
-    assert make().apply(on(Take, ready, id="free", by="Ann", verified=False)).status == "done"
 
 
 def test_the_answers_of_the_last_commands_are_kept(make, monkeypatch):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from campaign_toys import BOUNDS, Node, answers, on, outcome, with_accounts
+from campaign_toys import BOUNDS, Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.campaign import Campaign
@@ -22,7 +22,6 @@ from ainerd.results.commands import (
     Hold,
     Name,
     Next,
-    Note,
     Reject,
     Release,
     SetBounds,
@@ -160,14 +159,14 @@ def test_hold_and_names_last_over_a_restart(make):
 
 def test_boxes_are_lifted_and_the_log_says_who(make, store):
     campaign = make()
-    campaign.apply(Exclude(region={"x": (0, 1)}, by="Ann", verified=False, why="a crack"))
+    campaign.apply(Exclude(region={"x": (0, 1)}, by="Ann", why="a crack"))
     campaign.apply(SetExcluded(regions=[]))
     campaign.apply(SetBounds(bounds={"x": (0, 9), "y": (0, 9)}))
     assert campaign.explorer.window.excluded == [] and campaign.explorer.bounds["x"] == (0, 9)
     lines = [text for text, _ in store.lines]
-    assert store.by == ["Ann (unverified)", "person", "person"]
+    assert store.by == ["Ann", "person", "person"]
     assert lines == [
-        "Ann (unverified) excluded x 0 to 1: a crack",
+        "Ann excluded x 0 to 1: a crack",
         "excluded are now no regions",
         "bounds are now x 0 to 9, y 0 to 9",
     ]
@@ -246,38 +245,26 @@ def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
     assert campaign.explorer.window.excluded == [] and campaign.state.held is None and campaign.taken is None
 
 
-@pytest.mark.fault(
-    "The seal of a command cannot be read, or the agent fails while it executes it",
-    "It is left out; the next one is executed",
-)
-def test_a_command_that_breaks_the_agent_is_left_out(reader, monkeypatch, caplog):
+@pytest.mark.fault("The agent fails while it executes a command", "It refuses the command; the next one is executed")
+def test_a_command_that_breaks_the_agent_is_refused(reader, monkeypatch, caplog):
     node, start = reader
     campaign, reading = start()
-
-    def vouched(key, metadata):
-        if key == "unsealed":
-            raise httpx.HTTPStatusError("no", request=None, response=httpx.Response(405))
-        return metadata
 
     def broken(state, event, rules):
         if isinstance(event, Asked) and isinstance(event.command, Exclude) and not event.refused:
             raise ZeroDivisionError("a fault of ours")
         return reduce(state, event, rules)
 
-    with_accounts(campaign)
-    monkeypatch.setattr(node, "vouched", vouched)
     monkeypatch.setattr("ainerd.campaign._campaign.reduce", broken)
-    for key, command in {"unsealed": Hold(), "broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
+    for key, command in {"broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
         node.add(key, command_metadata(command, "toy"))
-    reading.read()
     reading.read()
     assert node.answers["broken"] == ("refused", "the agent cannot execute this: ZeroDivisionError: a fault of ours")
     assert campaign.order.has_answered("broken")
     assert node.answers["sound"][0] == "done" and campaign.state.held["why"] == "so"
-    assert [*node.waiting] == ["unsealed"]
-    assert [each.getMessage()[:30] for each in caplog.records if "command" in each.getMessage()] == [
-        "command unsealed is left out: ", "command broken is refused"
-    ]  # fmt: skip
+    assert [each.getMessage() for each in caplog.records if "command" in each.getMessage()] == [
+        "command broken is refused"
+    ]
 
 
 def test_health_tells_whether_commands_are_served(reader, monkeypatch):
@@ -317,7 +304,6 @@ def test_a_command_is_the_metadata_of_its_node():
     assert Take(suggestion="a").id == Reject(suggestion="a").id == "verdict-a"
     with pytest.raises(ValueError, match="suggestion: Field required"):
         parse_command({"do": "take"})
-    assert Note(text="so", scan="1", by="Ann", verified=False).signed == "Ann (unverified)"
 
 
 # exactly once
@@ -348,7 +334,7 @@ def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, sto
     node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
     statuses = store.history(taken["_id"])
     again, _ = start()
-    assert again.state.held["by"] == "Ann (unverified)" and again.suggest()[0]["_id"] == taken["_id"]
+    assert again.state.held["by"] == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
     assert {key: status for key, (status, _) in node.answers.items()} == {
         "1": "done",
         f"verdict-{taken['_id']}": "done",

@@ -9,7 +9,6 @@ from campaign_toys import outcome
 from ainerd.campaign._ledger import Ledger
 from ainerd.decisions import limits_text, terms_of
 from ainerd.results import SuggestionRecord
-from ainerd.words import place
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
 
@@ -135,12 +134,3 @@ def test_nothing_is_tried_while_tiled_is_known_to_be_away(ledger, store, caplog)
     ledger.note("a line", once="k", by="Ann", result="r")
     ledger.note("again", once="k")
     assert store.lines == [("a line", {"result": "r"})] and store.by == ["Ann"]
-
-
-def test_a_suggestion_has_the_account_that_made_it(store):
-    ledger = Ledger(store, ("x", "y"), "mm", principal="the agent's")
-    ledger.suggested(SUGGESTION)
-    ledger.suggested({**SUGGESTION, "_id": "t"}, "accepted", "Ann", principal="Ann's")
-    assert [store.saved[id].principal for id in "st"] == ["the agent's", "Ann's"]
-    assert (store.saved["t"].status, store.saved["t"].status_by) == ("accepted", "Ann")
-    assert ledger.position_text({"x": 1.0, "y": 2.0}) == place({"x": 1.0, "y": 2.0}, {"x": "mm", "y": "mm"})

@@ -157,7 +157,7 @@ def test_in_review_the_first_point_that_a_person_took_is_measured(make):
 
 
 def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, store):
-    node, jobs, by = Node(store), [], "Ann (unverified)"
+    node, jobs, by = Node(store), [], "Ann"
     reader_jobs = Jobs(lambda job, first=False: jobs.append((not first, len(jobs), job)))
     campaign = make(reader_jobs.write)
     reader = CommandReader(store, node, campaign, lambda: None)

@@ -5,7 +5,7 @@ import time
 
 import httpx
 import pytest
-from campaign_toys import BOUNDS, Node, on, outcome, with_accounts
+from campaign_toys import BOUNDS, Node, outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +16,10 @@ from ainerd.results.commands import (
     Add,
     Exclude,
     Hold,
-    Name,
     Reject,
     Release,
     SetBounds,
     SetExcluded,
-    Take,
-    TakeBack,
     command_metadata,
 )  # fmt: skip
 
@@ -311,110 +308,5 @@ def test_nonsense_among_the_events_stops_no_command(make, store, poison, caplog)
     assert make(knobs=FEW).peek()  # the next session starts
 
 
-ANN = {"by": "Ann", "verified": True, "person": True, "principal": "1" * 32}
-ROBOT = {"by": "robot", "verified": True, "person": False, "principal": "2" * 32}
+ANN = {"by": "Ann"}
 NARROW = {"x": (0.0, 9.0), "y": (0.0, 10.0)}
-
-
-@pytest.fixture
-def shared(make, store):
-    """Makes sessions on a server with accounts, and a function that gives them commands that the server has sealed."""
-
-    def session(**options):
-        return with_accounts(make(knobs=FEW, **options))
-
-    def give(session, command):
-        store.sealed[command.id] = command.model_dump(mode="json", exclude_none=True)
-        return session.apply(command).status
-
-    return session, give
-
-
-def decided(session):
-    """The decisions that sessions of an agent share."""
-    state, explorer = session.state, session.explorer
-    return state.held and state.held["why"], explorer.window.excluded, explorer.bounds, state.names
-
-
-def test_sessions_on_a_server_with_accounts_adopt_decisions_of_a_person(shared, store):
-    make, give = shared
-    one, other = make(), make()
-    one.answer(outcome("a", z=1.0))  # a regime to be named
-    box = {"x": (0.0, 1.0)}
-    for command in (Hold(why="tea", **ANN), Release(**ANN), Exclude(region=box, **ANN), SetExcluded(regions=[], **ANN),
-                    SetBounds(bounds=NARROW, **ANN), Name(regime=0, name="gel", **ANN)):  # fmt: skip
-        assert give(one, command) == "done"
-        other.look()
-        assert decided(other) == decided(one), command
-    one.apply(Name(regime=0, name="sol"))  # at the prompts of both: nobody vouches for these two
-    other.apply(SetBounds(bounds=BOUNDS))
-    for session in (one, other):
-        session.look()
-    assert one.explorer.bounds == NARROW and other.state.names == {0: "gel"}
-    one.apply(Hold(why="lunch"))  # but whoever restricts is obeyed
-    assert other.look() and other.state.held["why"] == "lunch"
-
-
-@pytest.mark.fault(
-    "A program with the key of a service writes events of an agent that runs, with accounts",
-    "The hold, the boxes and the bounds of people stay",
-)
-def test_forged_events_undo_nothing_that_a_person_decided(shared, store):
-    make, give = shared
-    session = make()
-    give(session, Exclude(region={"x": (0.0, 1.0)}, **ANN))
-    give(session, Hold(why="tea", **ANN)), give(session, SetBounds(bounds=NARROW, **ANN))
-    robots = Release(**ROBOT)
-    assert give(session, robots) == "refused"
-    before = decided(session)
-    forged = [
-        Release(**ANN), SetExcluded(regions=[], **ANN), SetBounds(bounds=BOUNDS, **ANN), robots,
-        Name(regime=0, name="X", **ANN), Hold(why="mine", **ROBOT),
-    ]  # fmt: skip
-    for command in forged:
-        metadata = command.model_dump(mode="json", exclude_none=True)
-        store.events.append(event(kind="asked", command=metadata, id=command.id))
-    store.events.append(event(kind="began", configured=BOUNDS, id="b"))
-    session.look()
-    assert decided(session) == before
-    assert session.apply(Release(**ROBOT)).status == "refused" and decided(session) == before
-
-
-@pytest.mark.fault(
-    "A program with the key of a service writes an approved point into the saved state, in review",
-    "The next session measures it only if a person approves it",
-)
-def test_a_forged_approval_in_the_saved_state_does_not_count(shared, store, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._order.SNAPSHOT_EVERY", 1)
-    make, give = shared
-    session = make(review=True)
-    ready = session.peek()
-    assert give(session, on(Take, ready, **ANN)) == "done"
-    (kept,) = (each for each in store.checkpoints["toy"]["state"]["waiting"] if each["taken_by"])
-
-    def approved(point):
-        store.checkpoints["toy"]["state"]["waiting"] = [point]
-        later = make(review=True)
-        later.resume()
-        return later.taken
-
-    assert approved(kept) == ready["_id"]
-    suggestion = kept["suggestion"]
-    assert approved({**kept, "suggestion": {**suggestion, "_id": "invented"}}) is None
-    assert approved({**kept, "suggestion": {**suggestion, "x": 1.0 + suggestion["x"] / 2}}) is None
-    assert approved({"suggestion": 7, "created": "now", "taken_by": "Ann"}) is None  # and the session starts
-    give(session, TakeBack(suggestion=ready["_id"], **ANN))
-    assert approved(kept) is None
-
-
-def test_a_seal_that_cannot_be_read_once_is_read_again(shared, store, monkeypatch):
-    make, give = shared
-    one, other = make(), make()
-    give(one, Hold(why="tea", **ANN)), give(one, Release(**ANN))
-    with monkeypatch.context() as patch:
-        patch.setattr("ainerd.results.AgentNode.vouched", refused_by(503))
-        with pytest.raises(httpx.HTTPStatusError):
-            other.look()
-    give(one, Name(regime=0, name="gel", **ANN))
-    other.look()
-    assert decided(other) == decided(one) and other.state.answers == one.state.answers

@@ -149,9 +149,9 @@ def test_the_first_of_two_browsers_that_disagree_counts(browser, chromium, clien
     other.page.click("[data-ainerd=reject]")
     other.page.fill("[data-ainerd=why]", "a bubble")
     browser.page.click("[data-ainerd=take]")
-    browser.page.wait_for_selector("[data-ainerd=pending]:has-text('Ann (unverified): take')")
+    browser.page.wait_for_selector("[data-ainerd=pending]:has-text('Ann: take')")
     other.page.evaluate("document.querySelector('[data-ainerd=reject]')?.click()")  # if his page does not know it yet
-    other.page.wait_for_selector("[data-ainerd=pending]:has-text('Ann (unverified): take')")
+    other.page.wait_for_selector("[data-ainerd=pending]:has-text('Ann: take')")
     (command,) = (each for key, each in AgentNode(store.container, "evening").commands() if key == f"verdict-{id}")
     assert (command["do"], command["by"]) == ("take", "Ann")
     assert [each for each in other.wrong if not each.startswith("409 ")] == [] and browser.wrong == []

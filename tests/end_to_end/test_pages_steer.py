@@ -122,12 +122,12 @@ def test_a_plan_follows_a_person_who_rejects_and_takes(reviewed, person, meanwhi
     row, suggestions = reviewed.table().iloc[-1], reviewed.agent.results.suggestions()
     (first, second) = (each["id"] for each in seen)
     assert suggestions.loc[[first, second], "status"].tolist() == ["rejected", "measured"]
-    assert suggestions.loc[first, ["status_by", "status_reason"]].tolist() == ["Ann (unverified)", "too near the wall"]
+    assert suggestions.loc[first, ["status_by", "status_reason"]].tolist() == ["Ann", "too near the wall"]
     assert row["suggestion_id"] == second
     place = [seen[1]["position"][name] for name in ("sample_x", "sample_y")]
     np.testing.assert_allclose(row[["sample_x", "sample_y"]].astype(float), place, atol=0.003)
     log = "\n".join(reviewed.agent.log()["text"])
-    assert "Ann (unverified) rejected" in log and "too near the wall" in log and "Ann (unverified) took" in log
+    assert "Ann rejected" in log and "too near the wall" in log and "Ann took" in log
 
 
 def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person, monkeypatch):

@@ -26,8 +26,7 @@ from tiled.structures.data_source import Asset, DataSource
 from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
-from ainerd.results import AgentNode, ResultStore, digest
-from ainerd.results.commands import Accept, Hold, Next, Release, SetBounds, SetExcluded, Take
+from ainerd.results import ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
 from tests.end_to_end.sessions import Session
@@ -385,17 +384,13 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
         assert {who: get("session", who)["may_write"] for who in people} == {
             "reader": False, "engine": True, "operator": True, "deputy": True, "analyst": False
         }  # fmt: skip
-        assert get("session", "operator") | {"csrf": None} == {
-            "csrf": None, "who": "operator", "verified": True, "may_write": True
-        }  # fmt: skip
+        assert get("session", "operator") | {"csrf": None} == {"csrf": None, "who": "operator", "may_write": True}
         state = get("campaign", "reader")
         assert state["results"]["key"] == list(table.index) and state["next"]["id"] == session.agent.suggest()["_id"]
-        assert get("campaign", "engine")["next"]["mine"] and not get("campaign", "operator")["next"]["mine"]
         assert presses("reader", "reject")[0] in (401, 403) and presses("analyst", "take")[0] == 403
-        assert presses("engine", "take") == (403, {"detail": "the principal that proposed it cannot approve it"})
         assert presses("operator", "take", Origin="http://evil.example")[0] == 403
         status, answer = presses("operator", "take")
-        assert status == 200 and (answer["by"], answer["verified"]) == ("operator", True)
+        assert status == 200 and answer["by"] == "operator"
         assert presses("operator", "reject")[0] == 409
         until(lambda: get("campaign", "reader")["commands"][-1]["status"] == "done")
         taken = session.store.suggestions().loc[state["next"]["id"]]
@@ -433,29 +428,12 @@ def reviewed(explored):
     return session
 
 
-def answers_to(store, *commands, agent="reviewed"):
-    """Answers of an agent to commands that any program with a key to write has left in Tiled."""
-    node = AgentNode(store.container, agent)
-    assert all(node.send(command) for command in commands)
-
-    def answer(command):
-        metadata = node.command(command.id)
-        return metadata["status"] != "asked" and (metadata["status"], metadata["answer"])
-
-    return [until(lambda command=command: answer(command)) for command in commands]
-
-
-def verdict(verb, suggestion, **about):
-    position = {name: suggestion[name] for name in ("sample_x", "sample_y")}
-    return verb(suggestion=suggestion["_id"], position=position, reason="so", **about)
-
-
 @pytest.mark.fault("A reader writes a note, or a person who steers writes past the pages", "The server refuses")
 def test_people_write_only_by_the_pages(explored, reviewed, other, asks):
     _, table = explored
     note = {"key": table.index[0], "text": "a bubble", "who": "Mallory"}
     assert {asks(who, "POST", "note/ainerd", json=note)[0] for who in ("analyst", "reader")} == {403}
-    assert asks("deputy", "POST", "note/ainerd", json=note) == (200, {"by": "deputy", "verified": True})
+    assert asks("deputy", "POST", "note/ainerd", json=note) == (200, {"by": "deputy"})
     line = reviewed.store.logbook().iloc[-1]
     assert line["by"] == "deputy" and line["text"].endswith("a bubble") and "Mallory" not in line["text"]
     with pytest.MonkeyPatch.context() as patch:
@@ -469,95 +447,8 @@ def test_people_write_only_by_the_pages(explored, reviewed, other, asks):
         with pytest.raises(ClientError, match="403"):
             node.update_metadata({"by": "operator", "review": False, "status": "accepted"})
         with pytest.raises(ClientError, match="403"):
-            node.create_container("forged", metadata={"do": "take", "by": "operator", "verified": True})
+            node.create_container("forged", metadata={"do": "take", "by": "operator"})
     root.context.http_client.close()
-
-
-@pytest.mark.fault(
-    "A program with the key of a service forges the approval of a person, or measures without one, in review",
-    "The agent refuses",
-)
-def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
-    agent, store = reviewed.agent, reviewed.store
-    ready = agent.suggest()
-    until(lambda: ready["_id"] in store.suggestions().index and AgentNode(store.container, "reviewed").state())
-    forged = {"by": "operator", "verified": True, "principal": "0" * 32}
-    forgeries = verdict(Take, ready, **forged), Accept(**forged), Next(by="operator")
-    statuses, whys = zip(*answers_to(store, *forgeries), strict=True)
-    assert statuses == ("refused",) * 3
-    assert whys[0] == "in review a person with an account takes a suggestion: nobody vouches for this"
-    assert "nobody vouches" in whys[1] and "nobody has taken a suggestion" in whys[2]
-    with pytest.raises(ValueError, match="this campaign is in review"):
-        agent._campaign.suggest()
-    take = {"do": "take", "agent": "reviewed", "suggestion": ready["_id"]}
-    for service in ("engine", "agent"):
-        assert asks(service, "POST", "command/ainerd", json=take)[0] == 403
-    answers_to(store, Hold(**forged))
-    assert agent._campaign.state.held["by"] == "operator (unverified)"
-    answers_to(store, Release())
-
-
-@pytest.mark.fault(
-    "A program writes a command with the name of the agent, or a service sends one, to undo the decision of a person",
-    "The agent refuses, and the decision stays",
-)
-def test_only_a_person_undoes_a_decision_of_a_person(reviewed, asks):
-    agent, store = reviewed.agent, reviewed.store
-    node, bounds = AgentNode(store.container, "reviewed"), agent.bounds
-    forged = {"by": "reviewed", "verified": True, "person": True, "principal": "0" * 32}
-
-    def sent(who, **command):
-        status, answer = asks(who, "POST", "command/ainerd", json={"agent": "reviewed", **command})
-        assert status == 200, answer
-        until(lambda: node.command(answer["id"])["status"] != "asked")
-        return node.command(answer["id"])["status"]
-
-    box = {"sample_x": [0.0, 0.1], "sample_y": [0.0, 0.1]}
-    assert sent("operator", do="exclude", region=box) == sent("operator", do="hold", why="tea") == "done"
-    invented = Take(suggestion="invented", position=dict.fromkeys(bounds, 1.0), **forged)
-    wide = dict.fromkeys(bounds, (-500.0, 500.0))
-    forgeries = (invented, Accept(**forged), Release(**forged), SetExcluded(regions=[], **forged),
-                 SetBounds(bounds=wide, **forged), SetBounds(bounds=bounds, **forged))  # fmt: skip
-    for command, (status, why) in zip(forgeries, answers_to(store, *forgeries), strict=True):
-        assert status == "refused" and why.endswith("nobody vouches for this"), command
-    assert sent("engine", do="release") == "refused"
-    assert agent._campaign.state.held["by"] == "operator" and agent.bounds == bounds and len(agent.excluded) == 1
-    with pytest.raises(ValueError, match="only the settings widen them"):
-        agent.bounds = wide
-    assert sent("deputy", do="release") == "done" and agent._campaign.state.held is None
-    agent.excluded = []
-
-
-@pytest.mark.fault("A person approves a point that the same person proposed", "The server refuses; another person may")
-def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
-    store, node = reviewed.store, AgentNode(reviewed.store.container, "reviewed")
-    add = {"do": "add", "agent": "reviewed", "position": {"sample_x": 2.0, "sample_y": 1.0}, "who": "deputy"}
-    status, added = asks("operator", "POST", "command/ainerd", json=add)
-    assert status == 200 and added["by"] == "operator"
-    until(lambda: node.command(added["id"])["status"] == "done" and added["id"] in store.suggestions().index)
-    assert store.suggestions().loc[added["id"], "status_by"] == "operator"
-    take = {"do": "take", "agent": "reviewed", "suggestion": added["id"]}
-    assert asks("operator", "POST", "command/ainerd", json=take)[0] == 403
-    assert asks("engine", "POST", "command/ainerd", json=take) == (
-        403, {"detail": "only a person approves a suggestion, and this is the key of a service"}
-    )  # fmt: skip
-    assert answers_to(store, Next(by="reviewed"))[0][0] == "refused"
-    assert asks("deputy", "POST", "command/ainerd", json=take)[0] == 200
-    until(lambda: reviewed.agent._campaign.taken == added["id"])
-    reviewed.RE(reviewed.agent.explore(1))
-    assert reviewed.table()["sample_x"].round(1).tolist()[-1] == 2.0
-    row = store.suggestions().loc[added["id"]]
-    assert (row["status"], row["raw_uid"]) == ("measured", reviewed.store.table().iloc[-1]["raw_uid"])
-    assert "deputy took" in "\n".join(store.logbook()["text"])
-
-    sent = f"verdict-{added['id']}"
-    assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}")[1]["command"]["by"] == "deputy"
-    sealed = reviewed.agent._campaign._history.sealed
-    assert sealed(sent).by == "deputy" and sealed(sent).is_of_a_person and sealed("none") is None
-    store.container["agents", digest({"agent": "reviewed"}), sent].update_metadata({"by": "operator"})
-    assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}") == (200, {"command": None})
-    assert asks("reader", "GET", "sealed/ainerd?agent=reviewed&id=none") == (200, {"command": None})
-    assert sealed(sent) is None
 
 
 PRESS = """async (command) => {

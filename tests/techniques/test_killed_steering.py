@@ -141,7 +141,7 @@ def test_a_command_is_executed_once_by_an_agent_killed_before_its_answer(session
     assert again.agent.drain() and again.agent.suggest()["_id"] != command.id
     assert again.table()["suggestion_id"].tolist() == [command.id]
     assert store.suggestion(command.id).status == "measured"
-    assert store.logbook()["text"].str.contains("Ann (unverified) wants", regex=False).sum() == 1
+    assert store.logbook()["text"].str.contains("Ann wants", regex=False).sum() == 1
 
 
 @pytest.mark.fault(

@@ -47,7 +47,7 @@ def campaign(server):
     scoped = ResultStore(client["ainerd"], agent="night", digest=store.record(keys[0]).digest)
     scoped.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels=labels))
     scoped.log("a person rejected (3.00, 2.00): too near the wall", by="person")
-    scoped.log("Ada (unverified) took (1.00, 2.00)", by="Ada (unverified)")
+    scoped.log("Ada took (1.00, 2.00)", by="Ada")
     scoped.log("the agent itself mentions a person")
     scoped.add_suggestion(
         SuggestionRecord(id="next", agent="night", positions={"sample_x": 8.0, "sample_y": 1.0}, reason="boundary")
@@ -150,7 +150,7 @@ def test_rows_that_are_left_out_are_counted(campaign, monkeypatch):
     table["novel"] = table["novelty_p"].lt(0.45)
     text = text_of(report_html(store))
     assert "The 1 of 2 that have the lowest p-values." in text and "The newest 1 of 2." in text
-    assert "Ada (unverified) took" in text and "a person rejected" not in text
+    assert "Ada took" in text and "a person rejected" not in text
     table["novel"] = False
     assert "The newest result of each regime is drawn, for the 1 regimes seen last." in text_of(report_html(store))
 

@@ -14,8 +14,8 @@ import httpx
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
 from ainerd.jobs import in_background
-from ainerd.results import AgentNode, ResultStore, may_pass
-from ainerd.results.commands import parse_command, unverified
+from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import parse_command
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,7 @@ class CommandReader:
     All sessions of an agent see a command. The session whose event gets the next number in Tiled has executed it. It
     writes the answer. So after a crash the next session finds the event there, or executes the command.
 
-    Any program can write any node. A command that cannot be read or executed is refused, or left out with a log line,
-    and the next one is executed.
+    Any program can write any node. A command that cannot be executed is refused, and the next one is executed.
 
     Parameters
     ----------
@@ -67,7 +66,6 @@ class CommandReader:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         self._own, self._tiled = campaign.own, campaign.tiled
         self._waiting: dict[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
-        self._left_out: set[str] = set()  # keys of nodes that cannot be read
         self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
         self._wake, self._ends, self._is_notified = threading.Event(), False, False
         self._listens: Future[None] | None = None
@@ -195,28 +193,12 @@ class CommandReader:
         try:
             waiting = {}
             for key, metadata in self._node.commands():
-                if key in self._left_out:
-                    continue
-                if (each := self._waiting.get(key) or self._read(key, metadata)) is not None:
-                    waiting[key] = each
+                waiting[key] = self._waiting.get(key) or _Waiting(metadata, time.monotonic())
             self._waiting = waiting
             return bool(waiting)
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             logger.debug("commands are not read: %s", error)
             return False
-
-    def _read(self, key: str, metadata: Mapping[str, Any]) -> "_Waiting | None":
-        """Return a command, with its sender if the server vouches for it; None if that cannot be known."""
-        try:
-            vouched = self._campaign.rules.has_accounts
-            return _Waiting(self._node.vouched(key, metadata) if vouched else unverified(metadata), time.monotonic())
-        except (httpx.TransportError, RuntimeError):  # Tiled is away, or the client is closed
-            raise
-        except Exception as error:
-            if not (isinstance(error, httpx.HTTPError) and may_pass(error)):
-                logger.warning("command %s is left out: %s: %s", key, type(error).__name__, str(error)[:300])
-                self._left_out.add(key)
-            return None
 
     def _apply(self, metadata: Mapping[str, Any], refused: str = "") -> Answer:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"

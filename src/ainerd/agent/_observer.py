@@ -34,7 +34,7 @@ from ainerd.campaign import Campaign, Travel, book_of, why
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
-from ainerd.results import AgentNode, ResultStore, commands, digest
+from ainerd.results import ResultStore, commands, digest
 from ainerd.runs import parameters_of
 from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
@@ -95,7 +95,6 @@ class Observer:
         self._uri = str(client.context.api_uri)
 
         self._own, self._tiled = Jobs("ainerd-campaign"), Jobs("ainerd-catalog")
-        account = AgentNode(client["ainerd"], self.name).principal()
         self._campaign = Campaign(
             technique,
             self.results,
@@ -103,7 +102,6 @@ class Observer:
             self._own,
             self._tiled,
             unit=settings.unit,
-            principal=account,
             travel=travel,
             book=book_of(settings),
             announce=self._announce,

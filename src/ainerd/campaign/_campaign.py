@@ -16,7 +16,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
-from ainerd.campaign._history import History, seals_of_points, sessions_left, taken_over
+from ainerd.campaign._history import History, sessions_left, taken_over
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._proposals import MOST_TRIED, Partners, Proposals
@@ -70,8 +70,6 @@ class Campaign:
     own, tiled : Jobs
     unit : str
         Unit of the actuators.
-    principal : str or None
-        The agent's account on a server with accounts. It is written with suggestions.
     travel : (TravelTime, float), optional
         Travel time and length of an exposure, which the `Explorer` weighs.
     book : DoseBook, optional
@@ -101,7 +99,6 @@ class Campaign:
         tiled: Jobs,
         *,
         unit: str = "",
-        principal: str | None = None,
         travel: Travel | None = None,
         book: DoseBook | None = None,
         announce: Callable[[str, str, Outcome], None] = lambda event, text, outcome: None,
@@ -114,8 +111,8 @@ class Campaign:
         self.own, self.tiled, self._steering = own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        rules = rules_of(steering, technique.name, unit, has_accounts=principal is not None)
-        self._store, self.ledger = store, Ledger(store, names, unit, principal)
+        rules = rules_of(steering, technique.name, unit)
+        self._store, self.ledger = store, Ledger(store, names, unit)
         self._history = History(store, self.ledger, rules, own, tiled, self._insert)
         self.order = self._history.order
         self.atlas = Atlas(technique, store, names, known)
@@ -175,16 +172,15 @@ class Campaign:
 
         Write the effects that these sessions did not write.
         """
-        seals = self.tiled.ask(partial(seals_of_points, self._history)) if self.rules.has_accounts else {}
-        self.own.ask(partial(self._resume, seals))
+        self.own.ask(self._resume)
 
     @property
     def left(self) -> set[str]:
         """The other sessions whose suggestions `resume` would take over or drop."""
         return sessions_left(self.state, self.rules)
 
-    def _resume(self, seals: Mapping[str, commands.Take | None]) -> None:
-        if (resumed := taken_over(self.state, self.rules, seals)) is not None:
+    def _resume(self) -> None:
+        if (resumed := taken_over(self.state, self.rules)) is not None:
             self._history.happen(resumed)
         self.order.take_over()
         self.checkpoint()
@@ -597,7 +593,7 @@ class Campaign:
             self._proposals.withdraw_own("another reference steers", "superseded")
 
 
-def rules_of(steering: Steering, technique: str, unit: str, *, has_accounts: bool) -> Rules:
+def rules_of(steering: Steering, technique: str, unit: str) -> Rules:
     """Return the settings of a new session, for a technique by its name and the unit of the actuators."""
     # a person relies on these when they take a suggestion
     settings = {"technique": technique, "unit": unit, "steering": steering.model_dump_json()}
@@ -607,7 +603,6 @@ def rules_of(steering: Steering, technique: str, unit: str, *, has_accounts: boo
         unit=unit,
         review=steering.review,
         settings=digest(settings),
-        has_accounts=has_accounts,
         shared_s=steering.shared_s,
         beam_size=steering.beam_size,
     )

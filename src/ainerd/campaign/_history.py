@@ -4,7 +4,7 @@ A session takes over the points of people that earlier sessions left: `taken_ove
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,14 +13,12 @@ import httpx
 
 from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._order import Order
-from ainerd.decisions import TAKEN_WITHIN_S, Rules, State, age_s, events, is_as_seen
+from ainerd.decisions import TAKEN_WITHIN_S, Rules, State, age_s, events
 from ainerd.decisions.events import Ready
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, ResultStore, commands, may_pass
+from ainerd.results import AgentNode, ResultStore, may_pass
 
 logger = logging.getLogger(__name__)
-
-Seals = Mapping[str, commands.Take | None]  # by id of the suggestion
 
 
 class History:
@@ -56,7 +54,7 @@ class History:
         self.store, self.own_jobs, self._ledger, self._tiled = store, own, ledger, tiled
         self._is_away = False  # Tiled did not take the last event or effect
         self._node = AgentNode(store.container, str(store.agent))
-        self.order = Order(self._node, rules, own, self._vouched, inserted)
+        self.order = Order(self._node, rules, own, inserted)
 
     @property
     def state(self) -> State:
@@ -82,28 +80,6 @@ class History:
     def own(self) -> Ready | None:
         """The suggestion of this session's optimizer, if it waits."""
         return next((each for each in self.queue if not each.created), None)
-
-    def _vouched(self, command: commands.Command) -> commands.Command:
-        """Return a command of another session; without a known sender unless the server vouches for it.
-
-        Raises httpx.HTTPError if Tiled does not answer: sessions that read the same event must fold the same.
-        """
-        sealed = self.sealed(command.id)
-        return sealed or commands.parse_command(commands.unverified(command.model_dump(exclude_none=True)))
-
-    def sealed(self, id: str) -> commands.Command | None:
-        """Return the command with this id, if a server with accounts vouches for it.
-
-        Raises httpx.HTTPError if Tiled does not answer.
-        """
-        try:
-            return commands.parse_command({**self._node.vouched(id, {}), "id": id})
-        except httpx.HTTPError as error:
-            if may_pass(error):
-                raise
-        except ValueError:  # there is no such command
-            pass
-        return None
 
     def happen(self, event: events.Event, *, first: bool = False) -> None:
         """Fold an event of this session. It is written soon, with `first` before other writes, and then its effects."""
@@ -160,8 +136,8 @@ class History:
     def _write(self, effect: events.Effect, *, again: bool) -> bool:
         """Write an effect, `again` if it may be written already; return False if Tiled is away."""
         match effect:
-            case events.Suggest(suggestion=suggestion, status=status, by=by, principal=principal):
-                return self._ledger.suggested(suggestion, status, by, principal, again=again)
+            case events.Suggest(suggestion=suggestion, status=status, by=by):
+                return self._ledger.suggested(suggestion, status, by, again=again)
             case events.SetStatus():
                 why, raw_uid, taken = effect.why, effect.raw_uid, effect.taken
                 return self._ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
@@ -201,42 +177,20 @@ def sessions_left(state: State, rules: Rules) -> set[str]:
     return {each.session for each in (*state.waiting, *open_)} - {rules.session}
 
 
-def seals_of_points(history: History) -> Seals:
-    """Return the sealed verdicts on points that people took, without those taken back. In the thread for Tiled."""
-    seals: dict[str, commands.Take | None] = {}
-    for each in history.state.waiting:
-        if each.taken_by is not None:
-            with suppress(httpx.HTTPError):  # without an answer of Tiled the point is not approved
-                take, back = history.sealed(f"verdict-{each.id}"), history.sealed(f"back-{each.id}")
-                seals[each.id] = take if isinstance(take, commands.Take) and back is None else None
-    return seals
-
-
-def taken_over(state: State, rules: Rules, seals: Seals) -> events.Resumed | None:
+def taken_over(state: State, rules: Rules) -> events.Resumed | None:
     """Return the event with which a session takes over the points of people; None if no other session left anything."""
     left = [each for each in state.waiting if each.session != rules.session]
     open_ = [each for id, each in state.handed_out.items() if state.is_open(id)]
     if not left and all(each.session == rules.session for each in open_):
         return None
-    points = (_approved(each, state, rules, seals) for each in left if each.created)
-    return events.Resumed(session=rules.session, points=tuple(filter(None, points)))
+    points = (each for each in left if each.created and _may_be_measured(each, state, rules))
+    return events.Resumed(session=rules.session, points=tuple(points))
 
 
-def _approved(left: Ready, state: State, rules: Rules, seals: Seals) -> Ready | None:
-    """Return a point that may still be measured, or None.
-
-    On a server with accounts only the seal of a `Take` approves it.
-    """
+def _may_be_measured(left: Ready, state: State, rules: Rules) -> bool:
     try:  # it may now be outside the bounds, or excluded, or of other actuators
         if age_s(left.created) > TAKEN_WITHIN_S or left.id in state.measured:
-            return None
-        if state.objection(rules.session, left.suggestion):
-            return None
+            return False
+        return not state.objection(rules.session, left.suggestion)
     except (KeyError, TypeError, ValueError):
-        return None
-    if not rules.has_accounts or left.taken_by is None:
-        return left
-    take = seals.get(left.id)
-    if take is not None and take.is_of_a_person and is_as_seen(take, left, rules):
-        return left.model_copy(update={"created": take.created, "taken_by": take.signed})
-    return left.model_copy(update={"taken_by": None})
+        return False

@@ -52,12 +52,11 @@ def _softly(write: Callable[..., None]) -> Callable[..., bool]:
 class Ledger:
     """Writes suggestions, their status and the log of one agent to Tiled.
 
-    `names` are the actuators; `unit` is their unit. `principal` is the agent's account on a server with accounts.
+    `names` are the actuators; `unit` is their unit.
     """
 
-    def __init__(self, store: ResultStore, names: Sequence[str], unit: str = "", principal: str | None = None) -> None:
+    def __init__(self, store: ResultStore, names: Sequence[str], unit: str = "") -> None:
         self._store, self._agent, self._names, self._unit = store, str(store.agent), tuple(names), unit
-        self._principal = principal
 
     @_softly
     def suggested(
@@ -65,14 +64,10 @@ class Ledger:
         suggestion: Mapping[str, Any],
         status: str = "proposed",
         by: str | None = None,
-        principal: str | None = None,
         *,
         again: bool = False,
     ) -> None:
-        """Write a suggestion, or a new status of a suggestion; `again`: an earlier session may have written it.
-
-        `principal` is the account that made the suggestion, if it is not the agent's.
-        """
+        """Write a suggestion, or a new status of a suggestion; `again`: an earlier session may have written it."""
         if status != "proposed":
             instead_of = ["proposed", "superseded"] if again else None
             with suppress(KeyError):  # Tiled was away when it was proposed, or it never was
@@ -85,7 +80,6 @@ class Ledger:
             reason=suggestion["reason"],
             terms=terms_of(suggestion, self._names),
             status_by=by or self._agent,
-            principal=principal or self._principal,
         )
         self._store.add_suggestion(record.changed(status=status, status_time=record.created))
 

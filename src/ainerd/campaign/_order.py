@@ -11,7 +11,7 @@ import httpx
 
 from ainerd.decisions import Answer, Rules, State, events, moments, reduce
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, commands, may_pass
+from ainerd.results import AgentNode, may_pass
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,6 @@ class Order:
     rules : Rules
     own : Jobs
         Of the thread that owns the state.
-    vouched : callable
-        Returns a command of another session as far as the server vouches for its sender.
     inserted : callable
         Called in the first thread with each event of another session and its number. It calls `insert`.
 
@@ -66,10 +64,9 @@ class Order:
         node: AgentNode,
         rules: Rules,
         own: Jobs,
-        vouched: Callable[[commands.Command], commands.Command],
         inserted: Callable[[int, events.Written], None],
     ) -> None:
-        self._node, self.rules, self._own, self._vouched, self._inserted = node, rules, own, vouched, inserted
+        self._node, self.rules, self._own, self._inserted = node, rules, own, inserted
         self.state = self._in_tiled = State.first(rules)
         self._ahead: deque[events.Event] = deque()  # folded, but not in Tiled
         self._of_results: dict[str, tuple[events.Effect, ...]] = {}  # not due yet, by key of the result
@@ -243,8 +240,6 @@ class Order:
         if event.session == self.rules.session:  # written, but Tiled's answer was lost
             self._own.ask(partial(self._accept, number, event.id))
             return
-        if isinstance(event, events.Asked) and self.rules.has_accounts:
-            event = event.model_copy(update={"command": self._vouched(event.command)})
         self._own.ask(partial(self._inserted, number, event))
 
     def _parsed(self, record: Mapping[str, Any]) -> events.Written | None:

@@ -21,7 +21,7 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     scan, id = run_text(record.scan_id, record.event, record.start.get("file")), record.suggestion_id
     if id is None:
         raise ValueError(f"{scan} has no suggestion: it was taken by hand")
-    rules = rules_of(settings.steering, settings.technique, settings.unit, has_accounts=node.principal() is not None)
+    rules = rules_of(settings.steering, settings.technique, settings.unit)
     n_results = 0
     for moment in moments(node.events(0), rules):
         n_results += len(moment.event.learned)

@@ -150,7 +150,7 @@ def fetch_next(
     with results_at(tiled, config) as store:
         name = agent or (Settings.load(config).name if config is not None else _only_agent(store))
         node = AgentNode(store.container, name)
-        command = commands.Next(by="script", verified=False, wait_s=timeout if wait else 0.0)
+        command = commands.Next(by="script", wait_s=timeout if wait else 0.0)
         within_s = timeout + commands.ANSWER_S if wait else min(timeout, commands.ANSWER_S)
         answer = node.ask(command, within_s)
     if answer["status"] != "done":

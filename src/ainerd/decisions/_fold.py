@@ -234,7 +234,6 @@ class _Fold:
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
         text, suggestion, excluded = "", None, self.area.window.excluded
-        self._check_sender(command, asked.review)
         if isinstance(command, commands.Hold | commands.Release):
             self.effects.append(events.ShowHold(asked.session))
         match command:
@@ -242,7 +241,7 @@ class _Fold:
                 return self._fetch(asked, command)
             case commands.Accept():
                 suggestion = self._first(asked).suggestion
-                self._hand_out(suggestion, command.signed)
+                self._hand_out(suggestion, command.by)
                 self._log(command, "accepted {}", suggestion)
                 text = "the plan has received this position"
             case commands.Take():
@@ -255,9 +254,7 @@ class _Fold:
                 self._take_back(command)
                 text = "the agent chooses again"
             case commands.Hold():
-                if not (self.rules.has_accounts and self._is_held_by_a_person and not command.is_of_a_person):
-                    by, is_person = command.signed, command.is_of_a_person
-                    self.set(held={"by": by, "why": command.why, "t": self.event.t, "person": is_person})
+                self.set(held={"by": command.by, "why": command.why, "t": self.event.t})
                 self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
                 text = "the agent takes no new suggestion until somebody releases it"
             case commands.Release():
@@ -319,9 +316,9 @@ class _Fold:
             before = rules.text(state.handed_out[last].suggestion)
             raise _NotYet(f"no result has come from {before}, fetched before")
         suggestion = self._first(asked).suggestion
-        self._hand_out(suggestion, command.signed, "taken")
+        self._hand_out(suggestion, command.by, "taken")
         if last is not None:
-            self._status(last, "superseded", "another position was fetched", command.signed)
+            self._status(last, "superseded", "another position was fetched", command.by)
         id = str(suggestion[ID_KEY])
         self.set(fetched=(*state.fetched, id)[-MOST_FETCHED:])
         self._log(command, "fetched {}", suggestion)
@@ -345,9 +342,9 @@ class _Fold:
             if objection := asked.objection or state.objection(asked.session, taken):
                 self._status(id, "failed", objection)
                 raise ValueError(objection)
-            self._withdraw_own(f"{command.who} took another one", command.signed)
-        self._enqueue(asked, taken, command.created, command.signed)
-        self.effects.append(events.Suggest(asked.session, taken, "accepted", command.signed))
+            self._withdraw_own(f"{command.who} took another one", command.by)
+        self._enqueue(asked, taken, command.created, command.by)
+        self.effects.append(events.Suggest(asked.session, taken, "accepted", command.by))
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
 
@@ -371,7 +368,7 @@ class _Fold:
             raise ValueError("it does not wait any more: it is being measured, or it was withdrawn")
         self._remove(waiting.id)
         why = command.why or f"{command.who} took it back"
-        self._status(waiting.id, "withdrawn", why, command.signed, taken=True)
+        self._status(waiting.id, "withdrawn", why, command.by, taken=True)
         self._log(command, "took {} back", waiting.suggestion)
 
     def _reject(self, asked: events.Asked, command: commands.Reject) -> None:
@@ -383,10 +380,10 @@ class _Fold:
         _check_seen(command, position, own if waiting is None else waiting.suggestion, self.rules, asked.settings)
         self._remove(id)
         if waiting is None:  # another suggestion has replaced it, maybe at the same place
-            self._withdraw_own("another suggestion was rejected", command.signed)
+            self._withdraw_own("another suggestion was rejected", command.by)
         self._fail(id, position)
         why = command.why or NO_REASON
-        self._status(id, "rejected", why, command.signed)
+        self._status(id, "rejected", why, command.by)
         self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
 
     def _add(self, asked: events.Asked, command: commands.Add) -> dict[str, Any]:
@@ -397,8 +394,7 @@ class _Fold:
         if objection := self.state.objection(asked.session, asked.suggestion):
             raise ValueError(objection)
         self._enqueue(asked, asked.suggestion, command.created)
-        by, principal = command.signed, command.principal
-        self.effects.append(events.Suggest(asked.session, asked.suggestion, by=by, principal=principal))
+        self.effects.append(events.Suggest(asked.session, asked.suggestion, by=command.by))
         self._log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
         return dict(asked.suggestion)
 
@@ -409,34 +405,6 @@ class _Fold:
         when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
         return f"{when}, once a person takes it" if review and waiting[before].taken_by is None else when
 
-    def _check_sender(self, command: commands.Command, review: bool) -> None:
-        """Raise ValueError if the command needs a person with an account, and the server knows of none.
-
-        On a server with accounts any other sender, such as the key of a service or a program that writes to Tiled
-        directly, may ask for a point and restrict the positions. It may not approve a suggestion in review, nor undo
-        the decision of a person. A server with one key cannot tell senders apart.
-        """
-        if not self.rules.has_accounts or command.is_of_a_person:
-            return
-        match command:
-            case commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
-                return  # in review the first gets only a suggestion that a person took
-            case commands.Take() | commands.Accept():
-                if not review:
-                    return
-                raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
-            case commands.Reject():
-                waiting = self.state.get(command.suggestion)
-                if waiting is None or not waiting.created:
-                    return
-            case commands.Release() if not self._is_held_by_a_person:
-                return
-        raise ValueError(f"a person with an account decides this ({command.do!r}): nobody vouches for this")
-
-    @property
-    def _is_held_by_a_person(self) -> bool:
-        return self.state.held is not None and bool(self.state.held.get("person", True))
-
     def _log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
         """Log a command. The position of the suggestion replaces ``{}`` in the text."""
         line, ids = f"{command.who} {text}", {}
@@ -446,7 +414,7 @@ class _Fold:
         self._line(command, line, ids)
 
     def _line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
-        by = None if isinstance(command, commands.Next) else command.signed  # a script that measures decides nothing
+        by = None if isinstance(command, commands.Next) else command.by  # a script that measures decides nothing
         self.effects.append(events.Line(self.event.session, text, command.log_key, by, ids or {}))
 
     def _age_s(self, created: str) -> float:
@@ -468,14 +436,6 @@ def _check_seen(
             f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
             "look again, and decide on that"
         )
-
-
-def is_as_seen(take: commands.Take, ready: Ready, rules: Rules) -> bool:
-    """Return whether a point is the one that a person saw when they took it, with the settings of now."""
-    with suppress(ValueError):
-        _check_seen(take, rules.position(take.position), ready.suggestion, rules, rules.settings)
-        return True
-    return False
 
 
 def moment(created: str) -> datetime:

@@ -59,8 +59,6 @@ class Rules:
         Whether a person must take each suggestion.
     settings : str
         Digest of the settings that people see with a suggestion.
-    has_accounts : bool
-        Whether the server has accounts, so that only commands with one are verified.
     shared_s : float
         How long a proposal of another session keeps its place; 0: for ever.
     beam_size : float or None
@@ -72,7 +70,6 @@ class Rules:
     unit: str = ""
     review: bool = False
     settings: str = ""
-    has_accounts: bool = False
     shared_s: float = 0.0
     beam_size: float | None = None
 
@@ -134,7 +131,7 @@ class State:
     failed : dict of str to dict
         Positions that people rejected or whose exposure failed, by suggestion.
     held : dict or None
-        Who holds the campaign, why, since when (s since 1970), and whether that is a person.
+        Who holds the campaign, why, and since when (s since 1970).
     names : dict of int to str
         Names of regimes, from people.
     fetched : tuple of str
@@ -252,7 +249,7 @@ class State:
             areas[str(session)] = replace(area, window=window.changed(area.narrowed(_limits(bounds)), boxes))
         held = values["held"]
         if held is not None:
-            held = {"person": True, **held, "by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
+            held = {"by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
         return cls(
             areas=areas or cls.first(rules).areas,
             n_events=int(values["n_events"]),

@@ -173,7 +173,6 @@ class Suggest:
     suggestion: Mapping[str, Any]
     status: str = "proposed"
     by: str | None = None
-    principal: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._nodes import KEYS, create_node, get_ours, merge_metadata, our_route, read_children
+from ainerd.results._nodes import KEYS, create_node, merge_metadata, our_route, read_children
 from ainerd.results._records import digest, plain
-from ainerd.results.commands import Command, command_metadata, unverified
+from ainerd.results.commands import Command, command_metadata
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
@@ -47,19 +47,6 @@ class AgentNode:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._events: Container | None = None  # of this agent
         self._cursor, self._no_bell_until = "", 0.0
-
-    def principal(self) -> str | None:
-        """Return the principal of this client on a server with accounts; None if all clients share one key.
-
-        It is "unknown" if the server does not tell: commands are then verified as on any server with accounts.
-        """
-        context = self._ainerd.context
-        if not context.server_info.authentication.links:
-            return None
-        try:
-            return str(context.whoami()["uuid"])
-        except (ClientError, httpx.HTTPError, KeyError, TypeError):
-            return "unknown"
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint of the agent, a mapping of plain values."""
@@ -169,15 +156,6 @@ class AgentNode:
                     self.answer(command.id, "refused", "withdrawn: its sender does not wait any more")
         text = "it does not answer, so the request is withdrawn: is `ainerd watch` running?"
         return {"status": "refused", "answer": text}
-
-    def vouched(self, key: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the metadata of a command that a server with accounts has sealed, or else without a known sender.
-
-        The server seals the commands that come by its own route. No field of a node tells who wrote it.
-        """
-        answer = get_ours(self._ainerd, "sealed", {"agent": self._agent, "id": key})
-        sealed: dict[str, Any] | None = None if answer is None else answer.json()["command"]
-        return unverified(metadata) if sealed is None else sealed
 
     def answer(self, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""

@@ -413,7 +413,6 @@ class SuggestionRecord(Record):
     status_by: str | None = None  #: who set the status: the name of an agent or a person, or "person"
     status_time: Stamp | None = None  #: when
     raw_uid: str | None = None  #: the run that measured it
-    principal: str | None = None  #: on a server with accounts, who wrote it there: they cannot approve it themselves
 
 
 class AtlasRecord(Record):
@@ -449,5 +448,5 @@ class LogRecord(Record):
     created: Stamp = Field(default_factory=utc_now)
     text: str
     agent: str | None = None  #: the agent that wrote it; absent from lines of a person
-    by: str | None = None  #: sender of the decision, as in `Command.signed`; absent if the agent decided
+    by: str | None = None  #: sender of the decision, as in `Command.by`; absent if the agent decided
     ids: Scalars = Field(default_factory=dict)  #: related keys such as ``raw_uid``; top-level keys of the metadata

@@ -56,7 +56,7 @@ Label = Annotated[str, Field(max_length=LONGEST_NAME)]
 Position = Annotated[dict[Label, Number], Field(max_length=20)]
 Box = Annotated[dict[Label, Annotated[tuple[Number, Number], BeforeValidator(_two)]], Field(max_length=20)]
 # Fields of a command's node that are not the command's own.
-_OF_THE_NODE = ("agent", "status", "answer", "answered", "seal")
+_OF_THE_NODE = ("agent", "status", "answer", "answered")
 
 
 ANSWER_S = 10.0  # in which an agent answers
@@ -115,27 +115,13 @@ class _Command(BaseModel):
 
     id: str = Field(default_factory=new_id, max_length=150)  #: a command is executed once for each id
     by: Label = "person"  #: who: an account, a name, or "person" at the prompt
-    # The server fills in the next three fields. A command in Tiled without its seal is `unverified`.
-    verified: bool = True  #: whether the server, or the process itself, knows who that is
-    person: bool = True  #: whether that is a person, not a service
-    principal: Label | None = None  #: the account's uuid, on a server with accounts
     created: Annotated[Stamp, AfterValidator(_was_sent)] = Field(default_factory=utc_now)
     why: Text = ""  #: the reason given
 
     @property
-    def is_of_a_person(self) -> bool:
-        """Whether a person has sent it whom the server, or the process itself, knows."""
-        return self.verified and self.person
-
-    @property
-    def signed(self) -> str:
-        """Name of the sender in statuses and in the log."""
-        return self.by if self.verified else f"{self.by} (unverified)"
-
-    @property
     def who(self) -> str:
-        """The same in a sentence."""
-        return sender(self.signed)
+        """The sender in a sentence."""
+        return sender(self.by)
 
     @property
     def log_key(self) -> str:
@@ -245,7 +231,7 @@ class Note(_Command):
         """Return the line of the log that holds the note."""
         ids = {"kind": self.do, "note": self.text, "raw_uid": self.raw_uid, "result": self.result}
         text = f"{self.who} noted on scan {self.scan}: {self.text}"
-        return LogRecord.model_validate({"text": text, "by": self.signed, "ids": ids})
+        return LogRecord.model_validate({"text": text, "by": self.by, "ids": ids})
 
 
 class SetBounds(_Command):
@@ -275,11 +261,6 @@ def parse_command(metadata: Mapping[str, Any]) -> Command:
         return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
         raise ValueError(first_problem(error, skip=1)[:250]) from None  # the first part is the verb
-
-
-def unverified(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a command from a sender whom nobody knows, whatever they say."""
-    return {**metadata, "verified": False, "person": False, "principal": None}
 
 
 def command_metadata(command: Command, agent: str) -> dict[str, Any]:

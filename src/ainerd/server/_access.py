@@ -39,7 +39,6 @@ async def session(path: str, caller: Annotated[Caller, Depends()], response: Res
     return {
         "csrf": caller.request.cookies.get(CSRF_COOKIE_NAME),
         "who": caller.name,
-        "verified": caller.principal is not None,
         "may_write": may_write,
     }
 

@@ -4,7 +4,6 @@
 against; `tests/test_internals.py` fails with any other.
 """
 
-import hmac
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -96,12 +95,11 @@ class Caller:
         access_tags: Annotated[Any, Depends(get_current_access_tags)],
         scopes: Annotated[Any, Depends(get_current_scopes)],
         root_tree: Annotated[Any, Depends(dependencies.get_root_tree)],
-        settings: Annotated[Any, Depends(get_settings)],
         _: Annotated[Any, Security(check_scopes, scopes=[READ])],
     ) -> None:
         self.request, self.principal, self.scopes = request, principal, scopes
         self._policy = getattr(request.app.state, "access_policy", None)
-        self._access_tags, self._root, self._secrets = access_tags, root_tree, settings.secret_keys
+        self._access_tags, self._root = access_tags, root_tree
 
     async def node(self, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
         """Return the node at a path; HTTPException if the caller may not see it, or lacks one of these scopes there."""
@@ -121,15 +119,6 @@ class Caller:
             with suppress(HTTPException):
                 return await self._entry("/".join(part.strip("/") for part in parts), (READ, STEER), self._root)
         return await self.node(*parts, scopes=(READ, WRITE))
-
-    def seal(self, message: bytes) -> str:
-        """Return a code for a message that only a server with these secret keys can compute."""
-        return hmac.new(self._secrets[0].encode(), message, "sha256").hexdigest()
-
-    def is_seal(self, code: str, message: bytes) -> bool:
-        """Return whether `seal` has returned this code for the message, in any process of the server."""
-        codes = [hmac.new(key.encode(), message, "sha256").hexdigest() for key in self._secrets]
-        return any(hmac.compare_digest(known.encode(), code.encode(errors="replace")) for known in codes)
 
     async def child(self, parent: Any, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
         """Return a node below `parent`; None if it does not exist, or the caller lacks one of these scopes there."""
@@ -176,11 +165,6 @@ class Caller:
     def uuid(self) -> str | None:
         """Id of the principal; None where everybody uses one key."""
         return None if self.principal is None else str(self.principal.uuid)
-
-    @property
-    def is_person(self) -> bool:
-        """Whether the principal is a person, not a service."""
-        return self.principal is not None and getattr(self.principal.type, "value", self.principal.type) == "user"
 
     @property
     def name(self) -> str | None:

@@ -101,10 +101,9 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
         known |= current
         atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
     suggestions = await reader.suggestions(state, MOST_HISTORY)
-    shown = [*map(_shown, suggestions)]
     moments = await past(reader, state)
     return json_response(
-        {"atlases": atlases, "suggestions": shown, "first": rows.numbers("regime"), "moments": moments}
+        {"atlases": atlases, "suggestions": suggestions, "first": rows.numbers("regime"), "moments": moments}
     )
 
 
@@ -175,8 +174,8 @@ async def _read(reader: CampaignReader, agent: str | None) -> _View:
         "agent_key": state.key,
         "agents": [other.name for other in reader.agents] or [name],
         "latent": {key: axes.get(key) for key in ("share", "of", "landmarks")} if axes else None,
-        **_queue(suggestions, metadata, reader.caller),
-        "suggestions": [*map(_shown, suggestions[-NEWEST_SUGGESTIONS:])],
+        **_queue(suggestions, metadata),
+        "suggestions": suggestions[-NEWEST_SUGGESTIONS:],
         "commands": commands,
         "held": held_by(metadata.get("held"), commands),
     }
@@ -335,7 +334,7 @@ def _newest(rows: NodeRows) -> dict[str, Any] | None:
 
 
 def _queue(
-    suggestions: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any], caller: Caller
+    suggestions: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any]
 ) -> dict[str, dict[str, Any] | list[dict[str, Any]] | None]:
     """Return the suggestion that is measured, the next one, and those that wait, in the order that the agent reports.
 
@@ -350,28 +349,18 @@ def _queue(
     if not queue:
         own = (each for each in reversed(suggestions) if each["status"] == "proposed")
         queue = [each for each in (next(own, None),) if each is not None]
-    shown = [_waiting(each, caller) for each in queue]
+    shown = [_waiting(each) for each in queue]
     first = next((each for each in shown if each["taken_by"]), None) if metadata.get("review") else None
     return {
-        "measuring": _shown(measuring) if measuring is not None and is_open else None,
+        "measuring": {**measuring} if measuring is not None and is_open else None,
         "next": first or next(iter(shown), None),
         "queue": shown,
     }
 
 
-def _waiting(suggestion: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-    """Return a suggestion that waits, with who made it, who took it, and whether the caller may take it."""
-    mine = caller.uuid is not None and suggestion["principal"] == caller.uuid
-    return {
-        **_shown(suggestion),
-        "taken_by": suggestion["status_by"] if suggestion["status"] == "accepted" else None,
-        "mine": mine,
-        "why_not": "the principal that proposed it cannot approve it" if mine else None,
-    }
-
-
-def _shown(suggestion: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: x for name, x in suggestion.items() if name != "principal"}
+def _waiting(suggestion: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a suggestion that waits, with who took it."""
+    return {**suggestion, "taken_by": suggestion["status_by"] if suggestion["status"] == "accepted" else None}
 
 
 def _log(lines: NodeRows, since: int) -> dict[str, Any]:
@@ -434,7 +423,7 @@ async def past(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]
     node = await reader.child("events", state.key) if state.key else None
     if node is None:
         return []
-    has_accounts, catalog = reader.caller.principal is not None, reader.node.context
+    catalog = reader.node.context
     async with _turns.setdefault(catalog, asyncio.Lock()):
         last, _ = await newest_key(node)
         folded = _folded.setdefault(catalog, {})
@@ -443,12 +432,12 @@ async def past(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]
             moments = list[dict[str, Any]]()
             if len(children) < MOST_EVENTS:
                 bounds = mapping(state.metadata.get("bounds"))
-                moments = await anyio.to_thread.run_sync(_moments, children, bounds, has_accounts)
+                moments = await anyio.to_thread.run_sync(_moments, children, bounds)
             folded[state.key] = last, moments
         return folded[state.key][1]
 
 
-def _moments(children: Sequence[Child], bounds: Mapping[str, Any], has_accounts: bool) -> list[dict[str, Any]]:
+def _moments(children: Sequence[Child], bounds: Mapping[str, Any]) -> list[dict[str, Any]]:
     from ainerd.decisions import Rules, moments  # loads packages that only this needs
     from ainerd.steering import Window
 
@@ -458,12 +447,12 @@ def _moments(children: Sequence[Child], bounds: Mapping[str, Any], has_accounts:
         return []
     records = sorted((int(each.key), each.metadata) for each in children if _NUMBER.fullmatch(each.key))
     known, changes = dict[str, Any](), list[dict[str, Any]]()
-    for moment in moments(records, Rules(session="", window=window, has_accounts=has_accounts)):
+    for moment in moments(records, Rules(session="", window=window)):
         after, area = moment.after, moment.after.last_area.window
         now = {
             "bounds": area.bounds, "excluded": area.excluded,
             "names": {str(regime): name for regime, name in after.names.items()},
-            "held": after.held and {"by": after.held["by"], "why": after.held["why"], "t": after.held["t"]},
+            "held": after.held,
             "queue": [each.id for each in after.waiting[:MOST_QUEUE]],
         }  # fmt: skip
         if changed := {name: x for name, x in now.items() if name not in known or known[name] != x}:

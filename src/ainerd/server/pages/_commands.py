@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,7 +49,7 @@ class SentCommand(BaseModel):
     who: str = Field(default="", max_length=200)
     why: str = Field(default="", max_length=LONGEST_WHY)
 
-    def command(self, by: str, caller: Caller) -> Command:
+    def command(self, by: str) -> Command:
         """Return the typed command; raise HTTPException 422 unless a page may send this command."""
         fields = self.model_extra or {}
         if unknown := set(fields) - FIELDS.get(self.do, set()):
@@ -59,7 +58,7 @@ class SentCommand(BaseModel):
             raise HTTPException(422, f"do is one of {', '.join(FIELDS)}")
         named = {name: _plain(x) if isinstance(x, str) else x for name, x in fields.items()}
         try:
-            return commands.parse_command({"do": self.do, "why": _plain(self.why), **named, **_sender(caller, by)})
+            return commands.parse_command({"do": self.do, "why": _plain(self.why), **named, "by": by})
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
 
@@ -78,7 +77,7 @@ class SentNote(BaseModel):
 async def send_command(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, Any]:
     """Leave a command for an agent; answer 409 if another sender was first."""
     sent = validated(SentCommand, await json_body(request))
-    command = sent.command(_by(caller, sent.who), caller)
+    command = sent.command(_by(caller, sent.who))
     reader = await CampaignReader.open(caller, path)
     state = await reader.agent(sent.agent)
     if not state.key:
@@ -101,7 +100,7 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
             refused = f"it cannot be taken back: {text(first.get('answer'))}"
             already = "somebody has taken it back already"
             raise HTTPException(409, refused if first.get("status") == "refused" else already) from None
-    return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
+    return {"id": command.id, "do": command.do, "by": command.by, "status": "asked"}
 
 
 @router.get("/next")
@@ -131,7 +130,7 @@ async def fetch_next(
         raise HTTPException(503, f"no agent{f' {agent!r}' if agent else ''} has been here yet")
     node = await caller.steered(path, "agents", state.key)
     id = id or commands.new_id()
-    command = commands.Next.model_validate({"id": id, "wait_s": wait_s, **_sender(caller, caller.name or "script")})
+    command = commands.Next.model_validate({"id": id, "wait_s": wait_s, "by": caller.name or "script"})
     with suppress(Collision):  # asked before
         await _send(reader, node, command, state.name)
     end = time.monotonic() + min(wait_s + commands.ANSWER_S, LONGEST_ANSWER_S)
@@ -184,34 +183,10 @@ async def note(request: Request, path: str, caller: Annotated[Caller, Depends()]
     log = await caller.steered(path, "log")
     result = (await caller.node(path, "results", sent.key)).metadata()
     scan = "?" if result.get("scan_id") is None else str(result["scan_id"])
-    sender = _sender(caller, by)
     of_it = {"scan": scan, "raw_uid": result.get("raw_uid"), "result": sent.key}
-    line = commands.Note.model_validate({"text": _plain(sent.text), **of_it, **sender}).line()
+    line = commands.Note.model_validate({"text": _plain(sent.text), **of_it, "by": by}).line()
     await _create(caller, log, commands.new_id(), line.metadata(), "AinerdLog")
-    return {"by": by, "verified": sender["verified"]}
-
-
-@router.get("/sealed/{path:path}")
-async def read_sealed(
-    path: str,
-    caller: Annotated[Caller, Depends()],
-    agent: Annotated[str, Query(max_length=200)],
-    id: Annotated[str, Query(max_length=150)],
-) -> dict[str, Any]:
-    """Return the metadata of a command for its agent; null unless this route's server wrote them for an account.
-
-    Any program that may create nodes can write any name into one; only the server can seal it.
-    """
-    reader = await CampaignReader.open(caller, path)
-    state = await reader.agent(agent)
-    node = await reader.child("agents", state.key, id)
-    metadata = {} if node is None else dict(node.metadata())
-    try:
-        command = commands.parse_command({**metadata, "id": id})
-    except ValueError:
-        return {"command": None}
-    is_ours = caller.is_seal(str(metadata.get("seal")), _sealed(reader.path, state.name, command))
-    return {"command": metadata if is_ours else None}
+    return {"by": by}
 
 
 async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState, verdict: Take | Reject) -> None:
@@ -225,10 +200,6 @@ async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState,
     if SuggestionRecord.problem(stored) or stored.get("agent") not in (None, name):
         raise HTTPException(422, f"this is not a suggestion of agent {name[:60]!r}")
     suggestion = summarize_suggestion(verdict.suggestion, stored, state)
-    if verdict.do == "take" and caller.uuid is not None and suggestion["principal"] == caller.uuid:
-        raise HTTPException(403, "the principal that proposed it cannot approve it")
-    if verdict.do == "take" and caller.principal is not None and not caller.is_person:
-        raise HTTPException(403, "only a person approves a suggestion, and this is the key of a service")
     if suggestion["status"] != "proposed":
         # Newer results replace a suggestion within a second; a person who has just seen it may still take it.
         replaced = suggestion["status"] == "superseded" and verdict.do == "take"
@@ -262,7 +233,6 @@ def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return a command as the pages show it."""
     return {
         "id": key,
-        "verified": bool(metadata.get("verified")),
         "t": seconds(metadata.get("created")),
         "regime": number(metadata.get("regime")),
         **{name: text(metadata.get(name)) for name in ("do", "by", "why", "status", "answer", "suggestion", "name")},
@@ -289,16 +259,6 @@ def _by(caller: Caller, who: str) -> str:
     return by
 
 
-def _sender(caller: Caller, by: str) -> dict[str, Any]:
-    """Return the fields of a command that name its sender, as the server knows them."""
-    return {
-        "by": by,
-        "verified": caller.principal is not None,
-        "person": caller.principal is None or caller.is_person,
-        "principal": caller.uuid,
-    }
-
-
 def _plain(line: str) -> str:
     """Return a line of text without characters that no keyboard types."""
     return "".join(c for c in " ".join(line.split()) if c.isprintable())
@@ -317,17 +277,9 @@ def _too_late(status: str, by: Any, when: float | None) -> HTTPException:
 
 
 async def _send(reader: CampaignReader, agent: Any, command: Command, name: str) -> None:
-    """Leave a command for an agent; on a server with accounts it is sealed with the account of its sender."""
-    metadata, caller = commands.command_metadata(command, name), reader.caller
-    if caller.principal is not None:
-        metadata["seal"] = caller.seal(_sealed(reader.path, name, command))
-    await _create(caller, agent, command.id, metadata, "AinerdCommand")
+    """Leave a command for an agent."""
+    await _create(reader.caller, agent, command.id, commands.command_metadata(command, name), "AinerdCommand")
     bell.ring(f"{reader.path.strip('/')}/agents/{agent.key}")
-
-
-def _sealed(path: str, agent: str, command: Command) -> bytes:
-    """Return everything that a seal vouches for: all fields of a command, and whose it is."""
-    return orjson.dumps([path.strip("/"), agent, command.model_dump()], option=orjson.OPT_SORT_KEYS)
 
 
 async def _create(caller: Caller, parent: Any, key: str, metadata: dict[str, Any], spec: str) -> None:

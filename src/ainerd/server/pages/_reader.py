@@ -192,7 +192,6 @@ def summarize_suggestion(key: str, metadata: Metadata, state: "AgentState") -> d
         ),
         "created": seconds(metadata.get("created")),
         "status_time": seconds(metadata.get("status_time")),
-        "principal": metadata.get("principal"),
         **{name: text(metadata.get(name)) for name in ("status", "status_by", "status_reason")},
     }
 

@@ -16,14 +16,14 @@ function useAsking(root, agent, again, commands) {
   const [answer, setAnswer] = useState(null);
   async function ask(command, done) {
     if (busy) return false;
-    if (!session.verified && !who.trim()) {
+    if (!session.who && !who.trim()) {
       setAnswer({ good: false, text: "Type your name first." });
       return false;
     }
     setBusy(true);
     setAnswer(null);
     try {
-      const sent = await tell("command", root, { ...command, agent, ...(session.verified ? {} : { who: who.trim() }) });
+      const sent = await tell("command", root, { ...command, agent, ...(session.who ? {} : { who: who.trim() }) });
       setAnswer({ good: true, text: `${done}: sent to the agent, not answered yet.`, id: sent.id, done });
       return true;
     } catch (error) {
@@ -38,10 +38,10 @@ function useAsking(root, agent, again, commands) {
   return { may: Boolean(session?.may_write && agent), session, who, setWho, ask, busy, answer, commands };
 }
 
-/** Who asks: the account, or the name that the person types, which nobody has verified. */
+/** Who asks: the account, or the name that the person types. */
 function Who({ asking }) {
-  if (asking.session.verified) return h("p", { className: "soft" }, `You are ${asking.session.who}.`);
-  const field = { label: "You are", value: asking.who, onText: asking.setWho, placeholder: "your name (unverified)" };
+  if (asking.session.who) return h("p", { className: "soft" }, `You are ${asking.session.who}.`);
+  const field = { label: "You are", value: asking.who, onText: asking.setWho, placeholder: "your name" };
   return h(Field, { ...field, maxLength: 60, autoComplete: "name", "data-ainerd": "who" });
 }
 
@@ -72,12 +72,10 @@ function TakeBack({ asking, id, where }) {
 /** The two buttons of a suggestion, and a field for the reason against it. `seen` is the digest of the shown suggestion. */
 function Verdict({ asking, next }) {
   const [why, setWhy] = useState(null); // null: the person gives no reason yet
-  if (next.mine)
-    return h("p", { className: "soft" }, next.why_not || "You proposed this: somebody else must approve it.");
   if (next.status && next.status !== "proposed") return null;
   const verdict = asking.commands?.find((each) => each.suggestion === next.id && each.status === "asked");
   if (verdict) {
-    const text = `${person(verdict)}: ${VERBS[verdict.do]} (not answered yet)`;
+    const text = `${verdict.by || "somebody"}: ${VERBS[verdict.do]} (not answered yet)`;
     return h("p", { className: "soft", "data-ainerd": "pending" }, text);
   }
   const asks = why !== null;
@@ -193,8 +191,6 @@ function Naming({ asking, regime, onDone }) {
   return h("form", { className: "wanted", onSubmit: send }, h(Field, { ...field, "data-ainerd": "name" }, ...buttons));
 }
 
-const person = ({ by, verified }) => `${by || "somebody"}${verified ? "" : " (unverified)"}`;
-
 /** The five newest commands of people, newest first, and the agent's answers. */
 function Commands({ commands, units }) {
   if (!commands?.length) return null;
@@ -210,7 +206,7 @@ function Commands({ commands, units }) {
       "li",
       { key: command.id, className: command.status },
       h("span", { className: "state" }, command.status),
-      `${person(command)}: ${what(command)}${command.why ? `, “${command.why}”` : ""}`,
+      `${command.by || "somebody"}: ${what(command)}${command.why ? `, “${command.why}”` : ""}`,
       command.answer && command.answer !== command.why && h("em", null, ` ${command.answer}`),
     );
   const newest = commands.toSorted((a, b) => b.t - a.t).slice(0, 5);

@@ -90,7 +90,7 @@ function Note({ root, result, again }) {
     event.preventDefault();
     if (busy) return;
     setBusy(true);
-    const who = session.verified ? {} : { who: readStored("ainerd-who") || "somebody" };
+    const who = session.who ? {} : { who: readStored("ainerd-who") || "somebody" };
     try {
       await tell("note", root, { key: result.key, text: text.trim(), ...who });
       setText(null);

@@ -105,7 +105,7 @@ function useCampaign(root, agent) {
   return { state, feed, again: () => poke.current() };
 }
 
-/** Who the server takes the person for, and whether they may write: `{who, verified, may_write}`; null until known. */
+/** Who the server takes the person for, and whether they may write: `{who, may_write}`; null until known. */
 function useSession(root) {
   const [attempt, setAttempt] = useState(0);
   const { value, error } = useAsync(() => ask("session", root), [root, attempt]);
