@@ -18,12 +18,10 @@ from scipy.stats import chi2
 import ainerd.dose
 import ainerd.knobs
 import ainerd.steering
-import ainerd_xpcs.technique
 from ainerd.novelty import find_regimes
 from ainerd.steering import Explorer
 from studies import _ablation as terms
 from studies import _dose as doses
-from studies import _enough as early
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
 from studies import _rivals as peers
@@ -72,18 +70,6 @@ def dose(samples: int = 16, seed: int = TEST_SEED, workers: int = 1) -> None:
     of_frames = [(rate, i) for i in range(samples) for rate in RATES if i % 3 == 0 or rate == RATES[0]]
     rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers)
     report("discovery_dose", doses.by_rate(rows), least={"tau within 20 %": 0.75}, samples=samples, seed=seed)
-
-
-@study.part
-def enough(exposures: int = 180, error: float = 0.1, seed: int = TEST_SEED, workers: int = 1) -> None:
-    """End exposures of simulated samples early where the rule allows it, and compare them with whole exposures."""
-    sources = Path(ainerd_xpcs.technique.__file__).parent, Path(early.__file__)
-    run = {"run": digest_of(*sources), "seed": seed, "error": error}
-    cases = [(sample, i) for i in range(-(-exposures // len(early.SAMPLES))) for sample in early.SAMPLES]
-    rows = resumed("enough", run, cases[:exposures], partial(early.on_exposure, seed, error), workers)
-    report("discovery_enough_by_regime", early.by_regime(rows), exposures=exposures, seed=seed)
-    bars = {"false alarms at .05": 0.055}
-    report("discovery_enough", early.compared(rows, error), most=bars, exposures=exposures, error=error, seed=seed)
 
 
 @study.part

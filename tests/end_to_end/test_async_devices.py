@@ -4,14 +4,12 @@ import re
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
-import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine
 
 from ainerd.agent import build_agent
 from ainerd.config import Settings
-from ainerd.plans import Early, visit
 
 core = pytest.importorskip("ophyd_async.core")
 sim = pytest.importorskip("ophyd_async.sim")
@@ -121,27 +119,3 @@ def test_it_analyses_each_event_of_count_and_scan(names):
     assert len(names["agent"].results.table()) == n + 6
     assert table["event"].tolist() == [1, 2, 3] * 2
     assert table["stage-x"].tolist()[3:] == [0.0, 4.0, 8.0] and table["stage-x"].iloc[:3].nunique() == 1
-
-
-def test_a_flier_is_unstaged_when_its_frames_are_enough(names, caplog):
-    """It has no method to stop, and its own status would wait for the frames that do not come."""
-    agent, documents = names["agent"], []
-
-    def enough(uid):
-        last = [doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"]
-        return "they are" if last and last[-1] >= FRAMES // 8 else None
-
-    early = Early(enough)
-    measure = visit(agent._analysis.worker.outcomes, agent._devices, early=early)
-    token = names["RE"].subscribe(lambda name, doc: documents.append((name, doc)))
-    stage = [names["stage"].x, names["stage"].y]
-    names["RE"](measure([{"_id": "a", "stage-x": 2.0, "stage-y": 3.0}], stage, [names["detector"]]))
-    names["RE"].unsubscribe(token)
-    last = max(doc["indices"]["stop"] for name, doc in documents if name == "stream_datum")
-    assert FRAMES // 8 <= last < FRAMES and documents[-1][1]["exit_status"] == "success" and not caplog.records
-    (resource,) = {doc["uri"] for name, doc in documents if name == "stream_resource"}
-    with h5py.File(resource.removeprefix("file://localhost")) as file:
-        written = next(each for each in (file[f"entry/data/{key}"] for key in file["entry/data"]) if each.ndim == 3)
-        assert last <= len(written) < FRAMES
-    names["RE"](measure([{"_id": "b", "stage-x": 4.0, "stage-y": 3.0}], stage, [names["detector"]]))  # it works again
-    assert agent.drain(60)

@@ -38,10 +38,10 @@ class Sink:
         pass
 
 
-def fed(technique, documents, sink=None, looks=None, **options):
-    """Return the state after the documents, and its sink; `looks` are options of the state."""
+def fed(technique, documents, sink=None, **options):
+    """Return the state after the documents, and its sink."""
     sink = sink or Sink(technique, **options)
-    state = RunState(sink, **looks or {})
+    state = RunState(sink)
     for name, doc in documents:
         state(name, doc)
     return state, sink

@@ -24,7 +24,7 @@ from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
 from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings
-from ainerd.plans import Devices, Early, Exposing, explore, reading, visit
+from ainerd.plans import Devices, Exposing, explore, reading, visit
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.technique import Technique
 from ainerd.words import printable, sender
@@ -87,7 +87,6 @@ class Agent(Observer):
         self._exposing = None
         if exposing is not None and exposures is not None:
             self._exposing = exposing(exposures.book, choose=self._campaign.exposure_of, took=exposures.took)
-        self._early = None if settings.steering.enough is None else Early(self._analysis.worker.enough)
         self._raw_writer = RawWriter(self._raw, settings.storage.unwritten, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
@@ -103,7 +102,7 @@ class Agent(Observer):
     def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
         devices = self._devices
-        measure = visit(self._analysis.worker.outcomes, devices, exposing=self._exposing, go=go, early=self._early)
+        measure = visit(self._analysis.worker.outcomes, devices, exposing=self._exposing, go=go)
         return OptimizationProblem(self._campaign, devices.actuators, [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:

@@ -102,7 +102,6 @@ class Analysis:
             after_writes=campaign.tiled.write,
             late_s=storage.late_s,
             on_block=self.live.on_block if self.live is not None else lambda subject: None,
-            error=settings.steering.enough,
         )
 
     def follow(

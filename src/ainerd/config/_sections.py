@@ -112,7 +112,6 @@ class Steering(Section):
     seed: int = 0
     shared_s: float = Field(default=0.0, ge=0)  #: how long a proposal of another session counts; 0: there is no other
     partners: list[str] = []  #: agents of other techniques on this sample: their novel positions are measured here, too
-    enough: float | None = Field(default=None, gt=0, lt=0.5)  #: relative error at which plans end an exposure early
     review: bool = False  #: whether plans measure only suggestions that a person took on a page
     review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
 

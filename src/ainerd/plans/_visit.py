@@ -17,7 +17,6 @@ from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
-from ainerd.plans._early import Early
 from ainerd.plans._exposing import Exposing
 from ainerd.plans._limits import reading, within_limits
 from ainerd.plans._shutter import Guard, catch_signals, taken_again
@@ -139,7 +138,6 @@ def visit(
     *,
     exposing: Exposing | None = None,
     go: Callable[[], MsgGenerator[Any]] | None = None,
-    early: Early | None = None,
     timeout_s: float = 600.0,
     **fields: Any,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
@@ -157,8 +155,6 @@ def visit(
         Sets frame time, frames and attenuator, and refuses an exposure whose dose would pass a limit.
     go : callable, optional
         Makes the plan that runs just before each exposure, and ends when the exposure may begin.
-    early : Early, optional
-        Stops the detector when the frames so far are enough.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
     **fields
@@ -196,8 +192,6 @@ def visit(
             plan = _flight(devices, guard, metadata)
         else:
             plan = opened(devices.acquire([devices.detector, *actuators, *devices.beside], md=metadata))
-        if early is not None:
-            plan = early.ended(plan, devices.detector)
         uid: str = yield from bpp.finalize_wrapper(plan, partial(left, id, actuators))
         return uid
 

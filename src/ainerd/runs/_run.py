@@ -12,11 +12,10 @@ import numpy as np
 
 from ainerd.documents import FrameError, Whole
 from ainerd.runs._writer import Subject, Writer, is_refused, time_of
-from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, Series, provides
+from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, Series
 
 logger = logging.getLogger(__name__)
 
-LOOKS = (1 / 8, 1 / 4, 1 / 2)  # shares of the announced frames after which these may be enough
 MOST_MISSING = 100  # exposures in a row without a frame; each gets a failed result, and more end the run
 
 
@@ -30,15 +29,11 @@ class RunState:
         Time after the end of the run in which its frames may arrive.
     on_block : callable
         Called after each block of frames.
-    error : float, optional
-        Wanted relative error: the technique is asked whether the frames so far are enough for it.
 
     Attributes
     ----------
     outcomes : list of Outcome
         One for each unit that has ended; empty for a run without frames.
-    enough : str or None
-        Why the frames so far are enough, so that a plan may end the run; None if they are not.
     """
 
     def __init__(
@@ -47,17 +42,15 @@ class RunState:
         *,
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
-        error: float | None = None,
     ) -> None:
         self._technique, self._writer, self._late_s = writer.technique, writer, late_s
-        self._on_block, self._error = on_block, error
+        self._on_block = on_block
         self.run = writer.new_run()
         self._subject: Subject | None = None
         self._until: int | None = None  # frames of the run after which the unit ends; None: with the run
         self._recalled: Outcome | None = None  # of a unit that has its result: its frames are skipped
         self._is_unreadable = False  # no more frames can be read
         self.outcomes: list[Outcome] = []
-        self.enough: str | None = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document; errors of Tiled are raised: the run must be analysed again."""
@@ -152,9 +145,6 @@ class RunState:
             return True
         with _problems_of(begun):
             begun.begin(self._technique)
-            n = None if self._error is None or begun.series_id else begun.n_frames
-            if n is not None and provides(begun.analysis, "enough"):
-                begun.looks = [begun.first + round(share * n) for share in LOOKS]
         return True
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:
@@ -171,28 +161,9 @@ class RunState:
 
     def _push(self, subject: Subject, analysis: RunAnalysis, wait_s: float | None) -> None:
         whole = Whole(analysis, subject.first)
-        if self.run.n_ready >= subject.first + (subject.n_frames or 0):
-            subject.looks.clear()  # nothing can be saved any more
-        while True:
-            until = next(iter(subject.looks), self._until)
-            for block in self.run.blocks(analysis.pixels, until=until, wait_s=wait_s, whole=whole):
-                subject.push(block)
-                self._on_block(subject)
-            if not subject.looks or self.run.n_passed < subject.looks[0]:
-                return
-            self._look(subject, analysis)
-
-    def _look(self, subject: Subject, analysis: RunAnalysis) -> None:
-        """Ask whether the frames so far are enough. An error costs the look, and not the result."""
-        assert self._error is not None
-        subject.looks.pop(0)
-        try:
-            subject.enough = analysis.enough(self._error)
-        except Exception:  # of any technique
-            logger.exception("error in a look at run %s, which goes on", subject.run.uid)
-        if subject.enough is not None:
-            subject.looks.clear()
-            self.enough = subject.enough
+        for block in self.run.blocks(analysis.pixels, until=self._until, wait_s=wait_s, whole=whole):
+            subject.push(block)
+            self._on_block(subject)
 
     def _end(self) -> None:
         """Finish the analysis of the unit and write its result."""
@@ -206,7 +177,7 @@ class RunState:
         subject.problem = subject.problem or self.run.lost(subject.event)
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
             with _problems_of(subject):
-                if not subject.series_id and self._ended_well and subject.enough is None:
+                if not subject.series_id and self._ended_well:
                     subject.analysis.lost(max((subject.n_frames or 0) - subject.n_passed, 0))
                 analysis = self._checked(subject, subject.analysis.finish())
             if analysis is None and _is_short(subject):
@@ -233,9 +204,6 @@ class RunState:
         faults = (run.flagged(subject.event) for run in subject.runs)
         if fault := next(filter(None, faults), None):
             analysis = replace(analysis, novelty_p=None, summary={**analysis.summary, "no_claim": fault})
-        if subject.enough is not None and _is_short(subject) and self._ended_well:
-            summary = {**analysis.summary, "shortened": subject.enough}
-            return replace(analysis, status="complete", summary=summary)
         is_cut = subject.n_own is None and not subject.series_id and not self._ended_well  # nobody announced a number
         return replace(analysis, status="partial") if is_cut or _is_short(subject) else analysis
 

@@ -47,8 +47,6 @@ class Worker:
         Time after the end of a run in which its frames may arrive.
     on_block : callable, optional
         Called in the thread of `jobs` with the unit in progress after each block of frames.
-    error : float, optional
-        Relative error for which frames may be `enough`.
 
     Attributes
     ----------
@@ -69,11 +67,10 @@ class Worker:
         after_writes: Callable[[Job], object] = lambda job: job(),
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
-        error: float | None = None,
     ) -> None:
         self._jobs, self._writer, self._spool = jobs, writer, spool
         self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
-        self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block, error=error)
+        self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block)
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
@@ -109,11 +106,6 @@ class Worker:
         Raises KeyError before the start document has arrived.
         """
         return self._futures[raw_uid]
-
-    def enough(self, raw_uid: str) -> str | None:
-        """Return why the frames of a run in progress are enough, so that a plan may end it; None if they are not."""
-        run = self._open_runs.get(raw_uid)
-        return None if run is None else run.state.enough
 
     @property
     def progress(self) -> tuple[int, int | None] | None:

@@ -65,8 +65,6 @@ class Subject:
     analysis: RunAnalysis | None = None  # None before it begins, and if it cannot begin
     problem: str | None = None  # reason why the analysis is missing
     retake: bool = False  # whether the problem is not the fault of the data
-    looks: list[int] = field(default_factory=list)  # frames of the run after which the technique is asked for `enough`
-    enough: str | None = None  # why the frames up to a look were enough
     _taken: list[list[tuple[int, int]]] = field(default_factory=lambda: [[]])  # ranges of frames taken from each run
 
     @classmethod

@@ -241,16 +241,6 @@ class RunAnalysis:
         They are missing at the end, or between the others without a gap in the numbers.
         """
 
-    def enough(self, error: float) -> str | None:
-        """Return why the frames so far are enough, in one sentence, or None if they are not.
-
-        Called at an eighth, a quarter and a half of the announced frames, until it returns a sentence, if
-        ``steering.enough`` is given; that is `error`, the wanted relative error. Then a plan may end the exposure, and
-        `finish` is called after these frames or a few more. The p-value and the embedding must mean the same as those
-        of a whole exposure. A sample whose unsteadiness is not excluded needs all frames.
-        """
-        return None
-
     def so_far(self) -> NDArray[Any] | None:
         """Return a picture of the frames so far, (n, m), for the page of a campaign, or None.
 

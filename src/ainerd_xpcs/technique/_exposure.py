@@ -14,7 +14,6 @@ from ainerd_xpcs import numerics
 from ainerd_xpcs.technique import _cycle_results, _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._cycles import Cycles
-from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
 from ainerd_xpcs.technique._verdict import (
     SPECKLE_PIXELS,
@@ -77,7 +76,6 @@ class ExposureAnalysis(RunAnalysis):
         self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
         self._n_lost = 0  # frames that never came
-        self._enough: Judgement | None = None  # of the frames that were enough
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -133,40 +131,6 @@ class ExposureAnalysis(RunAnalysis):
         valid = np.isfinite(maps)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(valid, maps, 0).sum(0) / valid.sum(0))
-
-    @one_thread
-    def enough(self, error: float) -> str | None:
-        """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
-        technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
-        if n_all is None or n < FEWEST_FRAMES or screen is None or self._has_ticks or self._cycles.oscillates:
-            return None
-        if screen.left_out.n_missing or screen.no_contrast:
-            return None
-        whole, empty = filled(self._reducer.maps(partial=True))
-        g2, by_age, part = self._correlator.result(), self._correlator.by_age(), technique.partition
-        estimate = seen(g2, by_age, whole, part, technique.rings, n_all, error)
-        if estimate is None or empty or screen.no_relaxation or self._disorder(whole.mean(0)):
-            return None
-        contrasts = _numbers.numbers(g2, by_age, part, technique.rings, self._frame_time_s).contrasts
-        judged = self._judged(whole, [pooled_contrast(each, technique.contrast) for each in contrasts])
-        if judged.p is None or judged.p <= LEAST_P or not is_settled(technique, whole, n / n_all):
-            return None
-        self._enough = judged
-        return estimate.sentence(n, n_all, self._frame_time_s)
-
-    def _judged(
-        self, whole: NDArray[np.float32], contrasts: list[tuple[float, float] | None], doubt: str | None = None
-    ) -> Judgement:
-        """Judge the frames so far. Of an exposure that was cut short, the point is that of its whole."""
-        technique, n = self._technique, self._reducer.n_pushed
-        cells = None if n >= MANY else Cells.of(self._reducer.operator.toarray())
-        rest = self._photons(), contrasts, self._speckle_px()
-        if self._enough is None or self._n_frames is None or n == self._n_frames:
-            return judge(technique, whole, *rest, doubt, cells)
-        judged = judge(technique, lengthened(whole, n / self._n_frames), *rest, doubt or SHORT, cells)
-        if doubt:
-            return judged
-        return judged._replace(p=1.0, p_of_ring=np.ones(len(technique.rings)), summary=self._enough.summary)
 
     def _disorder(self, mean: NDArray[Any]) -> str | None:
         """Return why the frames are not in the order in which they were taken."""
@@ -235,7 +199,9 @@ class ExposureAnalysis(RunAnalysis):
             reason = self._cycles.reason
             cycles = _cycle_results.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})
             unknown = f"it may oscillate: {reason}" if reason else None
-            judgement = self._judged(whole, pooled, doubt or sparse or unknown)
+            cells = None if n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
+            doubt = doubt or sparse or unknown
+            judgement = judge(technique, whole, photons, pooled, self._speckle_px(), doubt, cells)
         denoised, denoised_summary = self._denoised(whole)
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
         counts = numerics.per_bin(self._reducer.photons_between(edges), technique.partition)

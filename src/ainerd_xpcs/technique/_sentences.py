@@ -12,8 +12,7 @@ DIFFER_P = 1e-3  # below it the bins differ
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
     """Describe the summary of a result in plain sentences."""
-    short = [values["shortened"]] if "shortened" in values else []
-    return [*_relaxation(values), *short, *_motion(values), *_cycles(values), *_left_out(values)]
+    return [*_relaxation(values), *_motion(values), *_cycles(values), *_left_out(values)]
 
 
 def details(values: Mapping[str, Any]) -> list[str]:
