@@ -123,47 +123,6 @@ def test_a_point_of_a_person_gets_an_exposure_or_keeps_its_own(make_exposing):
     assert campaign.exposures.options.objection(campaign.exposure_of(given)) is None
 
 
-@pytest.mark.parametrize(("low", "fits"), [(0.35, True), (0.4, False)])
-def test_a_test_of_the_beam_wants_two_transmissions_that_are_far_apart(make_exposing, low, fits):
-    campaign, here = make_exposing(transmissions=(1.0, low)), {"x": 3.0, "y": 4.0}
-    if fits:
-        points = campaign.exposures.beam_test(here)
-        assert [campaign.exposure_of(point).transmission for point in points] == [low, 1.0, low]
-    else:
-        with pytest.raises(ValueError, match=r"a transmission of at most 0\.35 times another, got 1, 0\.4"):
-            campaign.exposures.beam_test(here)
-
-
-def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):
-    campaign, here = make_exposing(limit=30.0), {"x": 3.0, "y": 4.0}
-    points = campaign.exposures.beam_test(here)
-    exposures = [campaign.exposure_of(point) for point in points]
-    assert [each.transmission for each in exposures] == [0.1, 1.0, 0.1]
-    assert sum(map(campaign.exposures.options.dose, exposures)) <= 30
-    for point, tau_s in zip(points, (1.0, 0.4, 1.0), strict=True):
-        (registered,) = campaign.register_suggestions([point])
-        measured(campaign, registered, Pace(tau_s=tau_s, error_s=0.05 * tau_s, contrast=0.2, counts=1.0))
-    assert campaign.exposures.beam_verdict(points).has_effect
-    book = campaign.exposures.book
-    book.enter("the rest", here, Exposure(1e-3, int(1000 * book.left(here)) - 50, 1.0))
-    with pytest.raises(ValueError, match="is too small for a test of the beam"):
-        campaign.exposures.beam_test(here)
-
-
-def test_a_test_of_the_beam_halves_its_frames_until_the_three_fit(make_exposing):
-    campaign, here = make_exposing(limit=1e9, overhead_s=1.0), {"x": 3.0, "y": 4.0}
-    choice = campaign.exposures
-    (low, high, again) = choice.beam_test(here)
-    proposed, _ = choice._proposer.propose(choice._place(here), choice.book.left(here))
-    assert low["n_frames"] == high["n_frames"] == proposed.n_frames and low["frame_time_s"] == proposed.frame_time_s
-    reasons = [each["reason"] for each in (low, high, again)]
-    assert all(
-        why.startswith(f"test of the beam, {i} of 3: {proposed.n_frames} frames") for i, why in enumerate(reasons, 1)
-    )
-    assert len({each["_id"] for each in (low, high, again)}) == 3 and {*here} < {*low}
-    assert choice.again() is None
-
-
 def test_without_a_smallest_region_it_is_a_length_or_a_tenth_of_the_bounds():
     options = ExposureOptions(modes=MODES, flux=1.0, limit=500.0)
     lengths = {"x": Knob(range=(0, 20), length=2.0), "y": Knob(range=(0, 10), length=1.0)}

@@ -1,7 +1,5 @@
 """Exposures that the agent chooses, within a limit of dose, with the simulated instrument."""
 
-import threading
-
 import pytest
 
 from agents.rheo_xpcs import build_agent
@@ -44,24 +42,16 @@ def test_exposures_are_chosen_and_their_dose_is_bounded(session_in, tmp_path):
     attenuator, cam = session.instrument.attenuator, session.detector.cam
     agent = agent_of(session, attenuator)
     session.RE(agent.explore(1))
-    ledger, threads = agent._campaign.ledger, []
-    note = ledger.note
-    ledger.note = lambda *given, **ids: (threads.append(threading.current_thread().name), note(*given, **ids))
-    session.RE(agent.test_beam())
-    assert agent.drain(60) and {*threads} == {"ainerd-catalog"}  # the RunEngine does not wait for Tiled
     starts = [run.metadata["start"] for run in session.client["raw"].values() if "exposure" in run.metadata["start"]]
     taken = [start["exposure"] for start in starts]
-    assert len(taken) == 4
+    assert len(taken) == 1
     assert all(0.1 <= each["frame_time_s"] <= 1 and 100 <= each["n_frames"] <= 300 for each in taken)
     last = taken[-1]
     assert (cam.acquire_period.get(), cam.acquire_time.get()) == (last["frame_time_s"], last["frame_time_s"])
     assert cam.num_images.get() == last["n_frames"] and attenuator.transmission.get() == last["transmission"]
-    low, high, again = (each["transmission"] for each in taken[1:])
-    assert low == again == pytest.approx(0.24, abs=0.01) and high == 1
     status = agent.status()
     assert status["dose"] == pytest.approx(sum(each["dose"] for each in taken))
     assert status["beam_s"] == pytest.approx(sum(each["frame_time_s"] * each["n_frames"] for each in taken))
-    assert any("beam" in line for line in agent.log()["text"].iloc[-3:])
 
     states = []
     session.shutter.status.subscribe(lambda value, **_: states.append(value), run=False)

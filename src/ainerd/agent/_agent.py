@@ -22,7 +22,7 @@ from tiled.client.container import Container
 
 from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
-from ainerd.campaign import ExposureChoice, Travel
+from ainerd.campaign import Travel
 from ainerd.config import Settings
 from ainerd.plans import Devices, Exposing, explore, reading, visit
 from ainerd.runs import RawWriter, parameters_of
@@ -218,25 +218,6 @@ class Agent(Observer):
             raise ValueError(f"stay needs a positive number of exposures, got {n!r}")
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
-    def test_beam(self) -> MsgGenerator[Any]:
-        """Plan: test whether the beam changes the dynamics: this spot at a low, a high and again the low transmission.
-
-        The three exposures have the same frame time and frames. The verdict is a line of `agent.log()`. It needs
-        ``[steering.exposure]`` with two transmissions or more, and dose for all three.
-
-        Raises
-        ------
-        RuntimeError
-            If the agent is not attached.
-        ValueError
-            If the settings have no exposures or one transmission; in the plan, if the remaining dose is too small.
-        """
-        self._require_attached()
-        exposures = self._campaign.exposures
-        if exposures is None or len(exposures.options.transmissions) < 2:
-            raise ValueError("test_beam needs [steering.exposure] in the settings, with two transmissions or more")
-        return AgentPlan("agent.test_beam()", self._test_beam(exposures))
-
     def status(self) -> dict[str, Any]:
         """Return the state of the agent as plain values.
 
@@ -262,15 +243,6 @@ class Agent(Observer):
     def _stay(self, n: int) -> MsgGenerator[Any]:
         here = yield from self._here()
         return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
-
-    def _test_beam(self, exposures: ExposureChoice) -> MsgGenerator[Any]:
-        here = yield from self._here()
-        points = exposures.beam_test(here)
-        yield from self.sample(*points)
-        verdict = exposures.beam_verdict(points)
-        self._tiled.write(partial(self._campaign.ledger.note, verdict.text))
-        say(Text(f"ainerd: {verdict.text}"))
-        return verdict
 
     def _here(self) -> MsgGenerator[dict[str, float]]:
         """Return the present position, within the bounds."""

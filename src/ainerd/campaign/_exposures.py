@@ -1,20 +1,17 @@
 """The exposures of a campaign: the settings of each suggestion, and the spots that are measured again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
-from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.config import Settings
-from ainerd.dose import BeamVerdict, DoseBook, Known, Proposer
+from ainerd.dose import DoseBook, Known, Proposer
 from ainerd.knobs import Exposure, ExposureOptions
 from ainerd.steering import Window
-from ainerd.technique import Outcome, Pace
+from ainerd.technique import Outcome
 
 NAMES = ("frame_time_s", "n_frames", "transmission")
-APART = 0.35  # most transmission of the low exposures of a test of the beam, in units of the high one
 
 
 class ExposureChoice:
@@ -37,7 +34,6 @@ class ExposureChoice:
         self._proposer = Proposer(options, 1.5 * smallest, beam_size)
         self._given: dict[str, Exposure] = {}  # by id of the suggestion
         self._known: set[str] = set()  # keys of results
-        self._paces: dict[str, Pace] = {}  # by id of the suggestion
         self._last: dict[str, float] | None = None  # position of the newest result; None once it was proposed again
 
     def learn(self, outcomes: Iterable[Outcome]) -> None:
@@ -47,7 +43,6 @@ class ExposureChoice:
             if outcome.pace is None or outcome.key in self._known or not has_position:
                 continue
             self._known.add(outcome.key)
-            self._paces[outcome.trial_id] = outcome.pace
             exposure = self._given.get(outcome.trial_id)
             self._proposer.learn(Known(self._place(outcome.positions), outcome.pace, exposure))
             self._last = {name: outcome.positions[name] for name in self._window.names}
@@ -89,45 +84,6 @@ class ExposureChoice:
     def took(self, id: str, exposure: Exposure) -> None:
         """Take the settings with which a suggestion was really measured."""
         self._given[id] = exposure
-
-    def beam_test(self, position: Mapping[str, float]) -> list[dict[str, Any]]:
-        """Return three suggestions for a spot, at a low, a high and the low transmission.
-
-        ValueError if the dose that is left is not enough, or no two transmissions are far enough apart.
-        """
-        transmissions = self.options.transmissions
-        if min(transmissions) > APART * max(transmissions):
-            given = ", ".join(f"{each:g}" for each in transmissions)
-            raise ValueError(f"a test of the beam needs a transmission of at most {APART:g} times another, got {given}")
-        left = self.book.left(position)
-        proposed = self._proposer.propose(self._place(position), left)
-        for high in transmissions:
-            low = next((each for each in transmissions if each <= APART * high), None)
-            if proposed is None or low is None:
-                break
-            one, n_frames = proposed[0], proposed[0].n_frames
-            three = [Exposure(one.frame_time_s, n_frames, each) for each in (low, high, low)]
-            while sum(map(self.options.dose, three)) > left and self.options.objection(three[0]) is None:
-                n_frames //= 2
-                three = [Exposure(one.frame_time_s, n_frames, each) for each in (low, high, low)]
-            if self.options.objection(three[0]) is None:
-                reasons = (f"test of the beam, {i + 1} of 3: {each.text}" for i, each in enumerate(three))
-                return [
-                    {
-                        **position,
-                        **{name: float(getattr(each, name)) for name in NAMES},
-                        "reason": reason,
-                        ID_KEY: uuid4().hex,
-                    }
-                    for each, reason in zip(three, reasons, strict=True)
-                ]
-        raise ValueError(f"the remaining dose, {left:.3g} {self.options.unit}, is too small for a test of the beam")
-
-    def beam_verdict(self, points: Sequence[Mapping[str, Any]]) -> BeamVerdict:
-        """Return the verdict on the exposures of `beam_test`."""
-        one, other, again = (self._paces.get(point[ID_KEY], Pace()) for point in points)
-        low, high = (self._given[point[ID_KEY]].transmission for point in points[:2])
-        return BeamVerdict.of((one, other, again), low, high)
 
     def _place(self, position: Mapping[str, float]) -> Any:
         return self._window.position(np.array([float(position[name]) for name in self._window.names]))

@@ -1,7 +1,6 @@
 """The dose of a sample, and the exposure that a spot gets: frame time, number of frames, transmission."""
 
-from ainerd.dose._beam_test import BeamVerdict
 from ainerd.dose._book import DoseBook, DoseError
 from ainerd.dose._proposer import Known, Proposer
 
-__all__ = ["BeamVerdict", "DoseBook", "DoseError", "Known", "Proposer"]
+__all__ = ["DoseBook", "DoseError", "Known", "Proposer"]
