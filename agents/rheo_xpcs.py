@@ -24,14 +24,12 @@ def build_agent(
     actuators: Sequence[Any],
     rheometer: Any = None,
     shutter: Any = None,
-    attenuator: Any = None,
     settings: Settings | None = None,
 ) -> Agent:
     """Build an agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
 
     The rheometer, if there is one, is read once a run, its signals named in ``recorded.series`` are monitored, and it
-    shears the sample before each exposure if ``rheo_xpcs.preshear`` is set. The attenuator is set for each exposure if
-    the settings have ``[steering.exposure]``.
+    shears the sample before each exposure if ``rheo_xpcs.preshear`` is set.
     """
     settings = Settings.load(TOML) if settings is None else settings
     return ainerd.agent.build_agent(
@@ -41,6 +39,5 @@ def build_agent(
         actuators=actuators,
         beside=[] if rheometer is None else [rheometer],
         shutter=shutter,
-        attenuator=attenuator,
         before=preshear_of(settings, rheometer),
     )

@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import chi2
 
-import ainerd.dose
 import ainerd.knobs
 import ainerd.steering
 from ainerd.novelty import find_regimes
 from ainerd.steering import Explorer
 from studies import _ablation as terms
-from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
 from studies import _rivals as peers
@@ -31,7 +29,6 @@ from studies._tools import Case, Row, Study, digest_of, report, resumed
 from tests import random_campaigns
 
 TEST_SEED = 2026  # seeds below 100 are for tuning
-RATES = ("100", "1000")  # photons a pixel and second
 
 study = Study(__doc__)
 
@@ -61,15 +58,6 @@ def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1) -> None:
     ways = list(phases.by_way(rows))
     report("discovery_knobs", ways, samples=samples, seed=seed)
     report("discovery_levels", ways[:1], most={"over the best grid": 1.0})
-
-
-@study.part
-def dose(samples: int = 16, seed: int = TEST_SEED, workers: int = 1) -> None:
-    """Measure tau on simulated frames with chosen exposures, within limits of dose."""
-    run = {"run": digest_of(Path(ainerd.dose.__file__).parent, Path(doses.__file__)), "seed": seed}
-    of_frames = [(rate, i) for i in range(samples) for rate in RATES if i % 3 == 0 or rate == RATES[0]]
-    rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers)
-    report("discovery_dose", doses.by_rate(rows), least={"tau within 20 %": 0.75}, samples=samples, seed=seed)
 
 
 @study.part

@@ -20,8 +20,8 @@ LOOK_S = 0.5  # between two attempts to lock a folder
 _held: dict[int, tuple[int, int]] = {}  # open files with a lock: device and inode, because a number is used again
 
 
-def lock_file(file: int | IO[Any], kind: int = fcntl.LOCK_EX, *, waits: bool = False) -> bool:
-    """Lock an open file; return False if another process holds the lock, unless this one `waits` for it.
+def lock_file(file: int | IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file; return False if another process holds the lock.
 
     A forked process loses the file: it would hold the lock for as long as it lives.
 
@@ -32,7 +32,7 @@ def lock_file(file: int | IO[Any], kind: int = fcntl.LOCK_EX, *, waits: bool = F
     (True, False)
     """
     try:
-        fcntl.flock(file, kind if waits else kind | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     number = file if isinstance(file, int) else file.fileno()

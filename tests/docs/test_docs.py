@@ -25,7 +25,7 @@ from agents.demo import tutorial
 from ainerd.cli import app
 from ainerd.config import Detector, Settings
 from ainerd.documents import Run
-from ainerd.knobs import ExposureOptions, Knob
+from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import Explorer
 from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
@@ -314,7 +314,6 @@ def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
     sections = {"": Settings, "rheo_xpcs.": RheoXPCSSettings, "xtec.": XTECSettings, "steering.knobs.NAME.": Knob}
-    sections |= {"steering.exposure.": ExposureOptions}
     assert rows(text) == {name: x for prefix, model in sections.items() for name, x in keys(model, prefix)}
 
 

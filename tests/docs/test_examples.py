@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIST = re.compile(r"automodule:: (ainerd[\w.]+)\n\n\.\. autosummary::\n(?:   :.*\n)+\n((?:   \w+\n)+)")
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ROOMS = (
-    "ainerd.agent", "ainerd.campaign", "ainerd.cli", "ainerd.config", "ainerd.documents", "ainerd.dose",
+    "ainerd.agent", "ainerd.campaign", "ainerd.cli", "ainerd.config", "ainerd.documents",
     "ainerd.jobs", "ainerd.knobs", "ainerd.novelty", "ainerd.plans", "ainerd.processes", "ainerd.results",
     "ainerd.runs", "ainerd.server", "ainerd.sources", "ainerd.steering", "ainerd.technique", "ainerd.testing",
     "ainerd.views", "ainerd.words", "ainerd_xpcs", "ainerd_xpcs.dynamics", "ainerd_xpcs.latent",

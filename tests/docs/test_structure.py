@@ -17,7 +17,6 @@ GENERIC = [
     "campaign",
     "steering",
     "plans",
-    "dose",
     "agent",
     "server",
     "views",

@@ -63,9 +63,6 @@ class Toy(Technique):
     def parameters(self):
         return {"technique": self.name}
 
-    def pace(self, summary):
-        return None
-
     def begin(self, run):
         if run.frame_shape != SHAPE:
             raise AnalysisError(f"frames of {run.frame_shape}")

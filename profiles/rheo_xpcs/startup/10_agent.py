@@ -15,7 +15,6 @@ try:
         actuators=[stage.x, stage.y],
         rheometer=rheometer,
         shutter=shutter,
-        attenuator=attenuator,
         settings=settings,
     )
 except ValueError as err:  # settings, models and devices that do not fit each other

@@ -24,7 +24,7 @@ from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
 from ainerd.config import Settings
-from ainerd.plans import Devices, Exposing, explore, reading, visit
+from ainerd.plans import Devices, explore, reading, visit
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.technique import Technique
 from ainerd.words import printable, sender
@@ -49,8 +49,6 @@ class Agent(Observer):
     technique, client, settings, travel
         As for `Observer`.
     devices : Devices
-    exposing : callable, optional
-        `ainerd.plans.Exposing` with these devices, if the settings have ``[steering.exposure]``.
 
     Examples
     --------
@@ -75,7 +73,6 @@ class Agent(Observer):
         settings: Settings,
         travel: Travel | None,
         devices: Devices,
-        exposing: Callable[..., Exposing] | None = None,
     ) -> None:
         missing = set(settings.steering.bounds) ^ {actuator.name for actuator in devices.actuators}
         if missing:
@@ -83,10 +80,7 @@ class Agent(Observer):
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         super().__init__(technique, client, settings, travel)
-        self._devices, exposures = devices, self._campaign.exposures
-        self._exposing = None
-        if exposing is not None and exposures is not None:
-            self._exposing = exposing(exposures.book, choose=self._campaign.exposure_of, took=exposures.took)
+        self._devices = devices
         self._raw_writer = RawWriter(self._raw, settings.storage.unwritten, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
@@ -102,7 +96,7 @@ class Agent(Observer):
     def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
         devices = self._devices
-        measure = visit(self._analysis.worker.outcomes, devices, exposing=self._exposing, go=go)
+        measure = visit(self._analysis.worker.outcomes, devices, go=go)
         return OptimizationProblem(self._campaign, devices.actuators, [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
@@ -219,20 +213,13 @@ class Agent(Observer):
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def status(self) -> dict[str, Any]:
-        """Return the state of the agent as plain values.
-
-        With ``[steering.exposure]``, ``beam_s`` is the beam time of the sample so far, ``dose`` the sum of its doses.
-        """
-        exposures = self._campaign.exposures
-        beam = {} if exposures is None else {"beam_s": exposures.book.seconds, "dose": exposures.book.total}
-        return {"attached": self._attached is not None, **super().status(), **beam}
+        """Return the state of the agent as plain values."""
+        return {"attached": self._attached is not None, **super().status()}
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-        """Close the shutter before anything moves, because a killed session may have left it open; enter its dose."""
+        """Close the shutter before anything moves, because a killed session may have left it open."""
         if self._devices.shutter is not None:
             yield from bps.mv(self._devices.shutter, "close")
-        if self._exposing is not None:
-            self._exposing.book.settle()
         return (yield from plan)
 
     def _reported(self, plan: MsgGenerator[Any]) -> MsgGenerator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
-from ainerd.plans import Devices, Exposing, answer_of, check_limits, check_units
+from ainerd.plans import Devices, answer_of, check_limits, check_units
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import parameters_of
 from ainerd.server import open_catalog
@@ -99,7 +98,6 @@ def build_agent(
     actuators: Sequence[Any],
     beside: Sequence[Any] = (),
     shutter: Any = None,
-    attenuator: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
 ) -> Agent:
@@ -116,9 +114,6 @@ def build_agent(
         Read once in each run. Their signals that ``recorded.series`` names are monitored.
     shutter : device, optional
         Opened for each exposure of the agent; it accepts "open" and "close".
-    attenuator : device, optional
-        Set to a transmission for each exposure, if the settings have ``[steering.exposure]``; it reads back the real
-        one.
     before : callable, optional
         Returns a plan to run at each position before the exposure.
     acquire : callable, optional
@@ -161,8 +156,7 @@ def build_agent(
     knobs = settings.steering.knobs
     devices = Devices(detector, tuple(actuators), beside, monitored, shutter, before, acquire, knobs)
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
-    exposing = None if settings.steering.exposure is None else _exposing_of(settings, detector, attenuator)
-    agent = Agent(technique, client, settings, travel, devices, exposing)
+    agent = Agent(technique, client, settings, travel, devices)
     agent.start()
     return agent
 
@@ -204,28 +198,6 @@ def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> T
         return np.asarray((np.abs(b - a) / speed).max(1))
 
     return travel_time, float(exposure_s)
-
-
-def _exposing_of(settings: Settings, detector: Any, attenuator: Any) -> Callable[..., Exposing]:
-    """Return `Exposing` with the signals of the detector that the settings name."""
-    options, keys = settings.steering.exposure, settings.detector
-    assert options is not None
-    if attenuator is None and options.transmissions != (1.0,):
-        raise SettingsError("steering.exposure.transmissions: there is no attenuator, pass one to build_agent")
-    signals = {each.name: each for each in _all_components(detector)}
-    wanted = [keys.frame_time_s, keys.n_frames, *([options.frame_exposure_s] if options.frame_exposure_s else [])]
-    if missing := [name for name in wanted if name not in signals]:
-        raise SettingsError(f"steering.exposure: {detector.name} has no signal {missing[0]!r} to set")
-    frame_time, n_frames, *beside = (signals[name] for name in wanted)
-    devices = {"frame_time": frame_time, "n_frames": n_frames, "beside": tuple(beside), "attenuator": attenuator}
-    return partial(Exposing, **devices)
-
-
-def _all_components(device: Any) -> Iterator[Any]:
-    """Yield the components of a device, their components, and so on."""
-    for each in _components(device):
-        yield each
-        yield from _all_components(each)
 
 
 def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:

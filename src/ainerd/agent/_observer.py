@@ -30,7 +30,7 @@ from ainerd.agent._analysis import Analysis
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
-from ainerd.campaign import Campaign, Travel, book_of, why
+from ainerd.campaign import Campaign, Travel, why
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
@@ -103,7 +103,6 @@ class Observer:
             self._tiled,
             unit=settings.unit,
             travel=travel,
-            book=book_of(settings),
             announce=self._announce,
         )
         self._analysis = Analysis(technique, self.results, client, settings, self._campaign)

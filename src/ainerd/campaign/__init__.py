@@ -2,9 +2,8 @@
 
 from ainerd.campaign._campaign import Campaign
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._exposures import ExposureChoice, book_of
 from ainerd.campaign._optimizer import Travel, policy_of
 from ainerd.campaign._sentences import named
 from ainerd.campaign._why import why
 
-__all__ = ["Campaign", "Claims", "ExposureChoice", "Travel", "book_of", "named", "policy_of", "why"]
+__all__ = ["Campaign", "Claims", "Travel", "named", "policy_of", "why"]

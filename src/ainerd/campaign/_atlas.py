@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ainerd.novelty import Components, components, grouped, own_p
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import RowsById, Window
-from ainerd.technique import Outcome, Pace, Regimes, Technique
+from ainerd.technique import Outcome, Regimes, Technique
 
 _COLUMNS = (
     "raw_uid", "scan_id", "event", "file", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason",
@@ -22,28 +22,23 @@ _COLUMNS = (
 def remembered(
     store: ResultStore,
     names: Sequence[str],
-    pace_of: Callable[[Mapping[str, Any]], Pace | None] | None = None,
     but: Collection[str] = (),
 ) -> list[Outcome]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
-    `names` are the actuators; `pace_of` is `Technique.pace`, if the pace of exposures is needed. Results with a key in
-    `but` are left out.
+    `names` are the actuators. Results with a key in `but` are left out.
     """
     embeddings, table = store.embeddings(), store.table()
     if but:
         embeddings, table = embeddings[~embeddings.index.isin(but)], table[~table.index.isin(but)]
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
-    paces: list[Pace | None] = [None] * len(rows)
-    if pace_of is not None:
-        paces = [pace_of({str(name): x for name, x in row.dropna().items()}) for _, row in rows.iterrows()]
     rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
     columns = {str(name): column.tolist() for name, column in rows.where(rows.notna(), None).items()}
     each = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return [
-        Outcome.recalled(key, row, names, embedding=point, pace=pace, reason=row["reason"] or "")
-        for key, row, point, pace in zip(rows.index, each, points, paces, strict=True)
+        Outcome.recalled(key, row, names, embedding=point, reason=row["reason"] or "")
+        for key, row, point in zip(rows.index, each, points, strict=True)
     ]
 
 

@@ -15,7 +15,6 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._history import History, sessions_left, taken_over
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
@@ -26,9 +25,7 @@ from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
 from ainerd.decisions import NO_REASON, Answer, Rules, State, age_s, events, is_position, reduce
 from ainerd.decisions.events import Ready
-from ainerd.dose import DoseBook
 from ainerd.jobs import Jobs
-from ainerd.knobs import Exposure
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
@@ -72,8 +69,6 @@ class Campaign:
         Unit of the actuators.
     travel : (TravelTime, float), optional
         Travel time and length of an exposure, which the `Explorer` weighs.
-    book : DoseBook, optional
-        Doses so far. With it each suggestion gets frame time, number of frames and transmission.
     announce : callable, optional
         Called with the name of an event ("claim", "alarm" or "failure"), a sentence, and the outcome that it follows.
 
@@ -100,11 +95,10 @@ class Campaign:
         *,
         unit: str = "",
         travel: Travel | None = None,
-        book: DoseBook | None = None,
         announce: Callable[[str, str, Outcome], None] = lambda event, text, outcome: None,
     ) -> None:
         names = tuple(steering.bounds)
-        self._remembered = partial(remembered, store, names, None if book is None else technique.pace)
+        self._remembered = partial(remembered, store, names)
         remembered_ = self._remembered()
         known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
         self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
@@ -119,16 +113,11 @@ class Campaign:
         self.claims = Claims(technique)
         self.notices = Notices(self.ledger, self._history.later, self.atlas.components)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
-        self.exposures: ExposureChoice | None = None
-        if book is not None:
-            assert steering.beam_size is not None  # checked by the settings
-            window, smallest = self.explorer.window, steering.smallest_feature
-            self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
         self.reference = SteeringReference(self.claims, self.explorer)
         self._partners = Partners(store, names, steering.partners)
-        self._proposals = Proposals(self._history, self.explorer, self._partners, self.exposures)
+        self._proposals = Proposals(self._history, self.explorer, self._partners)
         self._results = Results(
-            steering, self._history, self.atlas, self.explorer, self.reference, self.exposures, technique.embedding_size
+            steering, self._history, self.atlas, self.explorer, self.reference, technique.embedding_size
         )
         self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
@@ -323,8 +312,6 @@ class Campaign:
         _, answer = state.answers[command.id]
         if answer.status != "waits":
             self._history.happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
-            if self.exposures is not None and answer.suggestion is not None:
-                self.exposures.give(answer.suggestion[ID_KEY], answer.suggestion)
         self._proposals.expect()
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
@@ -418,12 +405,6 @@ class Campaign:
         ]
         return near[-1] if near else None
 
-    @_owned
-    def exposure_of(self, suggestion: Mapping[str, Any]) -> Exposure:
-        """Return the exposure with which a suggestion is measured; ValueError if no dose is left for one."""
-        assert self.exposures is not None
-        return exposure_of(self.exposures.completed(suggestion))
-
     # the optimizer that bluesky-adaptive knows
 
     @_owned
@@ -462,8 +443,6 @@ class Campaign:
             added = dict(suggestion)
             if suggestion.get(ID_KEY) not in self.state.handed_out:
                 (added,) = self.explorer.register_suggestions([suggestion])
-                if self.exposures is not None:
-                    added = self.exposures.completed({**suggestion, **added})
                 self._proposals.give(added, "person")
             registered.append(added)
         return registered

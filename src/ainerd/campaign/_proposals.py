@@ -12,7 +12,6 @@ from typing import Any, Literal
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.decisions import UNTAKEN, events
@@ -79,8 +78,6 @@ class Proposals:
     history : History
     explorer : Explorer or OtherOptimizer
     partners : Partners
-    exposures : ExposureChoice or None
-        With it each suggestion gets frame time, number of frames and transmission.
     """
 
     def __init__(
@@ -88,10 +85,8 @@ class Proposals:
         history: History,
         explorer: Explorer | OtherOptimizer,
         partners: Partners,
-        exposures: ExposureChoice | None,
     ) -> None:
         self._history, self._explorer, self._partners = history, explorer, partners
-        self._exposures = exposures
 
     def ready(self) -> Ready:
         """Return the suggestion that is measured next. If none waits, the optimizer chooses one.
@@ -159,29 +154,12 @@ class Proposals:
     def give(self, suggestion: dict[str, Any], by: str | None = None) -> None:
         """Hand out a suggestion."""
         self._history.happen(events.HandedOut(session=self._history.rules.session, suggestion=suggestion, by=by))
-        if self._exposures is not None:
-            self._exposures.give(suggestion[ID_KEY], suggestion)
         self.expect()
 
     def _chosen(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions, which regard other techniques, with exposures if these are chosen."""
+        """Return new suggestions, which regard other techniques."""
         self._explorer.candidates = self._partners.candidates
-        return self._explorer.suggest(n) if self._exposures is None else [self._exposed() for _ in range(n)]
-
-    def _exposed(self) -> dict[str, Any]:
-        """Return a new suggestion with its exposure: the spot of the newest result again, or another one."""
-        assert self._exposures is not None
-        if (again := self._exposures.again()) is not None:
-            with suppress(ValueError):  # the bounds may have changed
-                return self._exposures.completed(self._explorer.register_suggestions([again])[0])
-        suggestion = self._explorer.suggest(1)[0]
-        try:
-            return self._exposures.completed(suggestion)
-        except ValueError:
-            if self._exposures.is_exposed(suggestion):  # the next suggestion lies elsewhere
-                self._explorer.register_failures([suggestion])
-            self.expect()
-            raise
+        return self._explorer.suggest(n)
 
     def expect(self, but: str | None = None) -> None:
         """Give the optimizer the window, the positions that will be measured, and those that failed."""
@@ -194,5 +172,5 @@ class Proposals:
 
 
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
-    """Return position, exposure and reason of a suggestion, without its id and the numbers behind the reason."""
+    """Return position and reason of a suggestion, without its id and the numbers behind the reason."""
     return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}

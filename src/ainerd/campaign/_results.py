@@ -10,7 +10,6 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, keep
-from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._reference import SteeringReference
@@ -33,7 +32,6 @@ class Results:
     explorer : Explorer or OtherOptimizer
     reference : SteeringReference
         Its p-values steer.
-    exposures : ExposureChoice or None
     size : int
         Length of an embedding.
 
@@ -52,11 +50,10 @@ class Results:
         atlas: Atlas,
         explorer: Explorer | OtherOptimizer,
         reference: SteeringReference,
-        exposures: ExposureChoice | None,
         size: int,
     ) -> None:
         self._steering, self._history, self._atlas, self._size = steering, history, atlas, size
-        self._explorer, self._reference, self._exposures = explorer, reference, exposures
+        self._explorer, self._reference = explorer, reference
         self.known: set[str] = set()
         self.usable: set[str] = set()
         self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
@@ -110,8 +107,6 @@ class Results:
     def points(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         """Note that results are known, and return those with a position as points for the optimizer."""
         points, names = [], self._explorer.names
-        if self._exposures is not None:
-            self._exposures.learn(outcomes)
         self.known |= {outcome.key for outcome in outcomes}
         first_results: dict[str, str] = {}
         for outcome in outcomes:

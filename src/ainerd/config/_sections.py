@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from ainerd.config._problems import SettingsError, short
-from ainerd.knobs import ExposureOptions, Knob, lengths, range_of
+from ainerd.knobs import Knob, lengths, range_of
 from ainerd.words import plain_address
 
 DAY_S = 86_400.0
@@ -103,7 +103,6 @@ class Steering(Section):
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
     knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
-    exposure: ExposureOptions | None = None  #: modes of the detector, attenuators and limits of dose
     policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
     elongation: float = Field(default=1.0, ge=1)  #: how many times as long as wide such a region may be
@@ -152,11 +151,6 @@ class Steering(Section):
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
         lengths(self.knobs)
-        if self.exposure is not None:
-            if self.beam_size is None:
-                raise ValueError("exposure needs beam_size: exposures closer than it share their dose")
-            if unknown := [name for name in self.exposure.spot if name not in self.bounds]:
-                raise ValueError(f"exposure.spot: there is no knob {unknown[0]!r}, only {', '.join(self.bounds)}")
         if any(knob.length for knob in self.knobs.values()):
             if self.smallest_feature is not None:
                 raise ValueError("smallest_feature: the lengths of the knobs take its place, leave it out")

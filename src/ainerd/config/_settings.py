@@ -117,8 +117,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        if self.steering.exposure is not None and not (self.detector.n_frames and self.detector.frame_time_s):
-            raise ValueError("steering.exposure: it needs detector.n_frames and detector.frame_time_s, which it sets")
         if self.name in self.steering.partners:
             raise ValueError(f"steering.partners: {self.name!r} is the name of this agent itself")
         known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]

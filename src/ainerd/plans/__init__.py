@@ -1,12 +1,10 @@
 """Bluesky plans: one exposure, visits of suggested positions, and the shutter that closes in any case."""
 
-from ainerd.plans._exposing import Exposing
 from ainerd.plans._limits import answer_of, check_limits, check_units, reading
 from ainerd.plans._visit import Devices, explore, expose, visit
 
 __all__ = [
     "Devices",
-    "Exposing",
     "answer_of",
     "check_limits",
     "check_units",

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -21,7 +21,6 @@ from ainerd.processes import call_before_exit
 
 logger = logging.getLogger(__name__)
 
-MARGIN_S, MARGIN = 5.0, 0.02  # an exposure may take so much longer than planned, in seconds and as a share
 MOVE_S = 5.0  # longest wait for the shutter to close
 LOOP_S = 1.0  # longest wait for the event loop of the RunEngine, a lock, or the end of the opening
 RETRY_S = 1.0
@@ -30,7 +29,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 
 class ShutterError(RuntimeError):
-    """Raised in a plan if its shutter was closed because the exposure took too long, or does not move."""
+    """Raised in a plan if its shutter does not move."""
 
 
 class Interrupted(Exception):  # noqa: N818  (no error: the exposure is taken again)
@@ -41,8 +40,8 @@ class Guard:
     """Opens a shutter for one exposure after another, and closes it in any case.
 
     The RunEngine calls `stop` and `pause` at a pause, a suspension, a halt and the end of a plan. A thread closes the
-    shutter if the exposure takes too long, at the end of the interpreter, and at the signals of `SIGNALS`; it needs
-    neither the RunEngine nor the detector. This is no interlock: nothing closes the shutter after ``kill -9``.
+    shutter at the end of the interpreter, and at the signals of `SIGNALS`; it needs neither the RunEngine nor the
+    detector. This is no interlock: nothing closes the shutter after ``kill -9``.
 
     Parameters
     ----------
@@ -57,15 +56,6 @@ class Guard:
         self._shutter, self._is_armed = shutter, False
         self._fault: Exception | None = None
         self._watch: _Watch | None = None
-        self._began: float | None = None  # without a shutter
-        self._planned_s: float | None = None
-        self._opens: Callable[[], object] = lambda: None
-        self._closed: Callable[[float], object] = lambda open_s: None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the shutter was closed from outside the plan, as during a pause."""
-        return isinstance(self._fault, Interrupted)
 
     def exposure(self, plan: MsgGenerator[str]) -> MsgGenerator[str]:
         """Plan: run the plan of an exposure, which may contain `open`, and close the shutter when it ends.
@@ -75,7 +65,7 @@ class Guard:
         Interrupted
             When the RunEngine goes on after a pause. The plan is not continued, because its frames would be dark.
         ShutterError
-            If the exposure took too long, or if the shutter does not close.
+            If the shutter does not close.
         """
         uid: str
         if self._shutter is None:
@@ -94,16 +84,9 @@ class Guard:
             raise self._fault
         return uid
 
-    def expect(self, planned_s: float, opens: Callable[[], object], closed: Callable[[float], object]) -> None:
-        """Set the planned length of the next opening, and functions to call before it, and after it with its length."""
-        self._planned_s, self._opens, self._closed = planned_s, opens, closed
-
     def open(self) -> MsgGenerator[None]:
         """Plan: open the shutter."""
-        if self._shutter is None:
-            self._opens()
-            self._began = time.monotonic()
-        else:
+        if self._shutter is not None:
             yield from bps.abs_set(self, "open", wait=True)
 
     def close(self) -> MsgGenerator[None]:
@@ -111,9 +94,6 @@ class Guard:
 
         Raises ShutterError if it does not close. Attempts to close it go on then.
         """
-        if self._began is not None:
-            self._closed(time.monotonic() - self._began)
-            self._began = None
         if (watch := self._watch) is None:
             return
         watch.close_soon(None)
@@ -131,8 +111,7 @@ class Guard:
             raise self._fault
         if any(watch.shutter is self._shutter for watch in _watches):
             raise ShutterError(f"{self.name} did not close after an earlier exposure, look after it")
-        self._opens()
-        self._watch = _Watch(self._shutter, self.name, self._planned_s, self._closed, self._fail)
+        self._watch = _Watch(self._shutter, self.name, self._fail)
         return self._watch.open(value)
 
     async def stop(self, *, success: bool = True) -> None:
@@ -188,24 +167,16 @@ def taken_again(take: Callable[[], MsgGenerator[str]]) -> MsgGenerator[str]:
 
 
 class _Watch(threading.Thread):
-    """Closes the shutter on request, or when the exposure takes too long."""
+    """Closes the shutter on request."""
 
-    def __init__(
-        self,
-        shutter: Any,
-        name: str,
-        planned_s: float | None,
-        closed: Callable[[float], object],
-        fail: Callable[[Exception], object],
-    ) -> None:
+    def __init__(self, shutter: Any, name: str, fail: Callable[[Exception], object]) -> None:
         super().__init__(name="ainerd-shutter", daemon=True)
-        self.shutter, self._name, self._planned_s, self._closed, self._fail = shutter, name, planned_s, closed, fail
+        self.shutter, self._name, self._fail = shutter, name, fail
         self.tried: Future[str | None] = Future()  # the problem of the first attempt to close; None if it is closed
         self._orders: SimpleQueue[Exception | None] = SimpleQueue()  # signal handlers may use it
         self._lock, self._is_closing = threading.Lock(), False
         self._opening: Any = None
         self._loop = asyncio.get_running_loop()
-        self._began = time.monotonic()
 
     def open(self, value: str) -> Any:
         """Open the shutter, and return the status of its movement."""
@@ -235,15 +206,7 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         """Wait, and close the shutter."""
-        longest_s = None if self._planned_s is None else self._planned_s * (1 + MARGIN) + MARGIN_S
-        try:
-            why = self._orders.get(timeout=longest_s)
-        except Empty:
-            why = ShutterError(
-                f"{self._name} was closed after {longest_s:.3g} s, because the exposure of {self._planned_s:.3g} s had "
-                "not ended: see whether the detector hangs, or give exposure.overhead_s"
-            )
-        if why is not None:
+        if (why := self._orders.get()) is not None:
             self._fail(why)
         while True:
             try:
@@ -255,12 +218,7 @@ class _Watch(threading.Thread):
                 if not self.tried.done():
                     self.tried.set_result(problem)
             time.sleep(RETRY_S)
-        open_s = time.monotonic() - self._began
         _watches.discard(self)
-        try:
-            self._closed(open_s)
-        except Exception:  # the exposure stays open in the book, where it counts on
-            logger.exception("the dose of an exposure of %.3g s was not entered", open_s)
         if not self.tried.done():
             self.tried.set_result(None)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -17,7 +17,6 @@ from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
-from ainerd.plans._exposing import Exposing
 from ainerd.plans._limits import reading, within_limits
 from ainerd.plans._shutter import Guard, catch_signals, taken_again
 
@@ -37,8 +36,7 @@ class Devices:
     monitored : sequence of signals
         Recorded whenever they change during the exposure.
     shutter : device, optional
-        Set to "open" before the first frame, and to "close" when the exposure ends or fails; see the page
-        "Exposure and dose".
+        Set to "open" before the first frame, and to "close" when the exposure ends or fails.
     before : callable, optional
         Returns the plan that runs at each position before its exposure.
     acquire : callable, optional
@@ -136,7 +134,6 @@ def visit(
     outcome_of: Callable[[str], Future[Any]] | None,
     devices: Devices | None = None,
     *,
-    exposing: Exposing | None = None,
     go: Callable[[], MsgGenerator[Any]] | None = None,
     timeout_s: float = 600.0,
     **fields: Any,
@@ -151,8 +148,6 @@ def visit(
         Future of the analysis of a run, by uid; None: the plan does not wait.
     devices : Devices, optional
         Detector and actuators are those that bluesky-adaptive passes.
-    exposing : Exposing, optional
-        Sets frame time, frames and attenuator, and refuses an exposure whose dose would pass a limit.
     go : callable, optional
         Makes the plan that runs just before each exposure, and ends when the exposure may begin.
     timeout_s : float
@@ -176,28 +171,16 @@ def visit(
         yield from _move(devices.actuators, suggestion, devices.knobs or {})
         if devices.before is not None:
             yield from devices.before()
-        if exposing is not None:
-            yield from exposing.prepare(suggestion)
         if go is not None:
             yield from go()
         return (yield from guard.exposure(exposed(suggestion, devices, md)))
 
     def exposed(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
-        id, actuators = suggestion[ID_KEY], devices.actuators
-        metadata = {**md, "suggestion_id": id, "reason": suggestion.get("reason", "")}
-        if exposing is not None:
-            exposure = yield from exposing.enter(id, actuators, guard)
-            metadata["exposure"] = {**asdict(exposure), "dose": exposing.book.options.dose(exposure)}
+        metadata = {**md, "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
         if devices.acquire is None:
-            plan = _flight(devices, guard, metadata)
-        else:
-            plan = opened(devices.acquire([devices.detector, *actuators, *devices.beside], md=metadata))
-        uid: str = yield from bpp.finalize_wrapper(plan, partial(left, id, actuators))
-        return uid
-
-    def left(id: str, actuators: Sequence[Any]) -> MsgGenerator[None]:
-        if exposing is not None and not guard.is_cut:  # a person may have moved the sample during a pause
-            yield from exposing.leave(id, actuators)
+            return (yield from _flight(devices, guard, metadata))
+        plan = devices.acquire([devices.detector, *devices.actuators, *devices.beside], md=metadata)
+        return (yield from opened(plan))
 
     def opened(plan: MsgGenerator[str]) -> MsgGenerator[str]:
         yield from guard.open()

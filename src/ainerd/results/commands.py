@@ -79,7 +79,7 @@ def seen(
     reason : str or None
         Why there. The first `SHOWN` characters count.
     terms : mapping of str to float
-        The numbers behind the reason, and frame time, frames and transmission if the agent chooses exposures.
+        The numbers behind the reason.
     settings : str, optional
         Digest of the settings of the agent, ``settings`` in its state.
 

@@ -276,7 +276,6 @@ class Writer:
             embedding=np.asarray(analysis.embedding, np.float32),
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,
-            pace=self.technique.pace(analysis.summary),
             exposure_s=frame_time_s and subject.n_passed * frame_time_s,
             reason=subject.problem or "",
             awaits_regime=utc_now() if self.has_campaign else "",
@@ -384,7 +383,6 @@ class Writer:
             record.metadata() | {"raw_uid": subject.run.uid},
             record.positions,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
-            pace=self.technique.pace(record.summary),
             is_of_another=record.agent != self.agent,
         )
         if subject.series_id and subject.run.uid not in (record.raw_uids or ()):

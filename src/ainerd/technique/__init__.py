@@ -21,7 +21,6 @@ from ainerd.technique._records import (
     NoReadings,
     NullRegimes,
     Outcome,
-    Pace,
     Question,
     Readings,
     Regimes,
@@ -42,6 +41,6 @@ from ainerd.technique._technique import (
 
 __all__ = [
     "Analysis", "AnalysisError", "Average", "Common", "EventReader", "Finding", "Landmarks", "NoReadings",
-    "NullRegimes", "Outcome", "Pace", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series",
+    "NullRegimes", "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series",
     "Technique", "TechniqueError", "Unit", "begin", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

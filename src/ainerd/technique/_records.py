@@ -121,35 +121,6 @@ class RunInfo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
-    """The rate at which an exposure changes, as its frames show it.
-
-    Attributes
-    ----------
-    tau_s, error_s : float or None
-        Relaxation time with its standard error.
-    above_s, below_s : float or None
-        Limits of the relaxation time, if it is not known: it does not decay, or it is faster than a frame.
-    contrast : float or None
-        Speckle contrast beta.
-    counts : float or None
-        Counts per pixel and frame.
-
-    Examples
-    --------
-    >>> Pace(tau_s=0.5, error_s=0.02, contrast=0.2).tau_s
-    0.5
-    """
-
-    tau_s: float | None = None
-    error_s: float | None = None
-    above_s: float | None = None
-    below_s: float | None = None
-    contrast: float | None = None
-    counts: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The result of a unit, as far as the campaign and the plans need it.
 
@@ -173,7 +144,6 @@ class Outcome:
     own_p: float | None = None  # against earlier exposures of the session
     regime: int = -1  # -1: unassigned, or failed
     exposure_s: float | None = None  # duration of the exposure
-    pace: Pace | None = None
     reason: str = ""  # why it failed, or has no numbers yet
     is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
     awaits_regime: str = ""  # when the result was written, if it has no regime yet

@@ -14,7 +14,6 @@ from ainerd.technique._records import (
     Finding,
     Landmarks,
     NullRegimes,
-    Pace,
     Question,
     Regimes,
     RunInfo,
@@ -327,13 +326,6 @@ class Technique:
         `previous`, (n,), has the earlier regime of each result, or -1. A regime that persists keeps its number.
         """
         raise NotImplementedError
-
-    def pace(self, summary: Mapping[str, Any]) -> Pace | None:
-        """Return how fast an exposure changes, from the summary of its result; None if the technique does not tell.
-
-        The agent needs it to propose frame time, number of frames and transmission.
-        """
-        return None
 
     def landmarks(self) -> Landmarks | None:
         """Return runs of known kinds, which fix the axes of pictures of the latent space. They must never change."""

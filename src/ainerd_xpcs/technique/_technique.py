@@ -21,7 +21,6 @@ from ainerd.technique import (
     Finding,
     Landmarks,
     NullRegimes,
-    Pace,
     Question,
     Regimes,
     RunAnalysis,
@@ -264,13 +263,6 @@ class RheoXPCS(Technique):
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
         if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{number_of(run.n_frames, 'frame')}: a map needs at least {FEWEST_FRAMES}")
-
-    def pace(self, summary: Mapping[str, Any]) -> Pace:
-        """Return relaxation time or limits, contrast and counts of an exposure."""
-        names = {"tau_s": "tau_s", "error_s": "tau_s_err", "above_s": "tau_s_above", "below_s": "tau_s_below"}
-        names |= {"contrast": "contrast", "counts": "counts_per_pixel"}
-        numbers = {field: summary.get(name) for field, name in names.items()}
-        return Pace(**{field: float(x) for field, x in numbers.items() if x is not None and x == x})
 
     def warm_up(self) -> None:
         """Analyse a few 16-bit frames without speckle, so that the loops over pixels are compiled.
