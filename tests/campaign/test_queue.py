@@ -1,5 +1,6 @@
 """The points that wait: in the order in which people asked for them."""
 
+import numpy as np
 import pytest
 from campaign_toys import Jobs, Node, on, outcome
 
@@ -87,6 +88,35 @@ def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store)
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
     assert campaign.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
     assert store.history(following["_id"]) == ["accepted", "accepted"]  # by Ann, and handed out
+
+
+@pytest.mark.parametrize("dose_limit", [1, 2])
+def test_a_position_that_a_killed_session_handed_out_counts_as_an_exposure(make, store, dose_limit):
+    campaign = make()
+    measured, killed = (campaign.suggest()[0] for _ in range(2))
+    campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
+    again = make(dose_limit=dose_limit)
+    again.resume()
+    assert [*again.state.failed] == [killed["_id"]] and store.saved[killed["_id"]].status == "failed"
+    here = np.array([[killed["x"], killed["y"]]])
+    assert again.explorer._survey().may_measure(here).tolist() == [dose_limit > 1]
+    again.answer(outcome("b", killed["x"], killed["y"], trial_id=killed["_id"]))  # its frames are in Tiled
+    assert trials_of(again.explorer)[killed["_id"]]["embedding"] and store.saved[killed["_id"]].status == "measured"
+    third = make(dose_limit=dose_limit)
+    third.resume()
+    assert store.saved[killed["_id"]].status == "measured"
+
+
+def test_a_run_by_hand_counts_for_its_spot_before_it_has_a_result(make):
+    campaign = make()
+    first = campaign.peek()
+    by_hand = outcome("by hand", first["x"], first["y"])
+    campaign.expose(by_hand)
+    campaign.expose(outcome("elsewhere", positions={"x": 1.0}))  # its whole position is not known
+    second = campaign.peek()
+    assert second["_id"] != first["_id"] and not campaign.rules.are_near(first, second)
+    campaign.answer(by_hand)
+    assert trials_of(campaign.explorer)["by hand"]["embedding"] and campaign.peek()["_id"] == second["_id"]
 
 
 def requests(store, monkeypatch):

@@ -46,6 +46,15 @@ def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
     assert len({subject.key for subject, _, _ in sink.ended}) == 3 and len(state.outcomes) == 3
 
 
+def test_each_unit_is_passed_on_once_when_its_position_is_known(toy, scanned, movies):
+    begun, technique = [], toy(unit="event")
+    there = {2: Outcome(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
+    documents = scanned(movies(1, 2, 3), num_points=3)
+    _, sink = fed(technique, documents, on_begun=begun.append, there=there, positions=("x",))
+    assert [unit.positions for unit in begun] == [{"x": 10}, {"x": 12}]
+    assert [unit.key for unit in begun] == [subject.key for subject, _, _ in sink.ended]
+
+
 def test_an_event_that_fails_is_alone(toy, scanned, movies):
     _, sink = fed(toy(unit="event"), scanned(movies(1, 666, 3), num_points=3))
     assert [analysis is None for _, analysis, _ in sink.ended] == [False, True, False]

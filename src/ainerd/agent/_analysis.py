@@ -97,6 +97,7 @@ class Analysis:
             self.jobs,
             self.writer,
             Spool(spool_folder(settings), store.answers),
+            begun=campaign.expose,
             answer=campaign.answer,
             pass_on=campaign.own.submit,
             after_writes=campaign.tiled.write,

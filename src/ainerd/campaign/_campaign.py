@@ -15,7 +15,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._history import History, sessions_left, taken_over
+from ainerd.campaign._history import History, exposed_by_others, sessions_left, taken_over
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._proposals import MOST_TRIED, Partners, Proposals
@@ -159,7 +159,8 @@ class Campaign:
     def resume(self) -> None:
         """Take over the points of people that earlier sessions left, if no other session of this agent runs.
 
-        Write the effects that these sessions did not write.
+        A position that an earlier session handed out, and that has no result, counts as an exposure of its spot: the
+        session may have been killed in the middle of it. Write the effects that these sessions did not write.
         """
         self.own.ask(self._resume)
 
@@ -169,6 +170,8 @@ class Campaign:
         return sessions_left(self.state, self.rules)
 
     def _resume(self) -> None:
+        if left := exposed_by_others(self.state, self.rules):
+            self._history.happen(events.Unfinished(session=self.rules.session, positions=left))
         if (resumed := taken_over(self.state, self.rules)) is not None:
             self._history.happen(resumed)
         self.order.take_over()
@@ -222,6 +225,7 @@ class Campaign:
             self.atlas.learn(outcome)
         self._failures = 0 if is_usable else self._failures + 1
         elsewhere = self._results.elsewhere(outcome)
+        self._proposals.running.pop(outcome.key, None)
         self.explorer.ingest(self._results.points([outcome]))
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
@@ -272,6 +276,15 @@ class Campaign:
         """
         if trial_id in self.state.handed_out and self.explorer.takes_back:
             self._proposals.follow()
+
+    @_owned
+    def expose(self, outcome: Outcome) -> None:
+        """Count a run in progress, which nobody suggested, as an exposure of its spot, before it has a result."""
+        if outcome.trial_id not in self.state.handed_out and is_position(outcome.positions, self.rules.names):
+            self._proposals.running[outcome.key] = outcome.positions
+            self._proposals.expect()
+            if self.explorer.takes_back:
+                self._proposals.renew("a run began that nobody suggested")
 
     def flush(self) -> None:
         """Write the events that Tiled does not have, if it answers. In the thread for Tiled."""

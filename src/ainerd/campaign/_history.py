@@ -177,6 +177,16 @@ def sessions_left(state: State, rules: Rules) -> set[str]:
     return {each.session for each in (*state.waiting, *open_)} - {rules.session}
 
 
+def exposed_by_others(state: State, rules: Rules) -> dict[str, dict[str, float]]:
+    """Return the positions that other sessions handed out and that have no result, by suggestion.
+
+    None if sessions share the sample, and without those that scripts fetched: these may be measured now.
+    """
+    handed_out = {} if rules.shared_s else state.handed_out
+    left = {id: each for id, each in handed_out.items() if state.is_open(id) and id not in state.fetched}
+    return {id: rules.position(each.suggestion) for id, each in left.items() if each.session != rules.session}
+
+
 def taken_over(state: State, rules: Rules) -> events.Resumed | None:
     """Return the event with which a session takes over the points of people; None if no other session left anything."""
     left = [each for each in state.waiting if each.session != rules.session]

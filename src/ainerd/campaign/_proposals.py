@@ -78,15 +78,16 @@ class Proposals:
     history : History
     explorer : Explorer or OtherOptimizer
     partners : Partners
+
+    Attributes
+    ----------
+    running : dict of str to dict
+        Positions of runs in progress that nobody suggested, by the key of the result.
     """
 
-    def __init__(
-        self,
-        history: History,
-        explorer: Explorer | OtherOptimizer,
-        partners: Partners,
-    ) -> None:
+    def __init__(self, history: History, explorer: Explorer | OtherOptimizer, partners: Partners) -> None:
         self._history, self._explorer, self._partners = history, explorer, partners
+        self.running: dict[str, Mapping[str, float]] = {}
 
     def ready(self) -> Ready:
         """Return the suggestion that is measured next. If none waits, the optimizer chooses one.
@@ -110,26 +111,26 @@ class Proposals:
         with suppress(ValueError):
             self.ready()
 
-    def renew(self) -> None:
-        """Choose again after a result. If the choice is the same, the suggestion that waits stays as it is written.
+    def renew(self, why: str = "newer results") -> None:
+        """Choose again, because of `why`. If the choice is the same, the suggestion that waits stays as it is written.
 
         Sessions that share a sample propose anew, because they then learn each other's results.
         """
         if (own := self._history.own) is None:
             return
         if self._history.rules.shared_s or not self._explorer.takes_back:
-            self.withdraw_own("newer results", "superseded")
+            self.withdraw_own(why, "superseded")
             return
         self.expect(but=own.id)
         new: dict[str, Any] | None = None
         with suppress(ValueError):  # no position is left: the next caller of `ready` gets the error
             new = self._chosen(1)[0]
         if new is None:
-            self.withdraw_own("newer results", "superseded")
+            self.withdraw_own(why, "superseded")
         elif _choice(new) == _choice(own.suggestion):
             self.expect()
         else:
-            self._propose(new, "newer results")
+            self._propose(new, why)
 
     def withdraw_own(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
         """Withdraw the optimizer's suggestion, if it waits."""
@@ -168,7 +169,7 @@ class Proposals:
         open_ = {each.id: each.suggestion for each in mine if state.is_open(each.id) and each.id != but}
         theirs = state.places_of_others(rules.session, time.time(), rules.shared_s)
         self._explorer.window = state.window(rules.session)
-        self._explorer.expect({**theirs, **open_}, state.failed)
+        self._explorer.expect({**self.running, **theirs, **open_}, state.failed)
 
 
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class RunState:
         Time after the end of the run in which its frames may arrive.
     on_block : callable
         Called after each block of frames.
+    on_begun : callable
+        Called with each unit that begins, as soon as its position is known.
 
     Attributes
     ----------
@@ -42,13 +44,15 @@ class RunState:
         *,
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
+        on_begun: Callable[[Outcome], object] = lambda outcome: None,
     ) -> None:
         self._technique, self._writer, self._late_s = writer.technique, writer, late_s
-        self._on_block = on_block
+        self._on_block, self._on_begun = on_block, on_begun
         self.run = writer.new_run()
         self._subject: Subject | None = None
         self._until: int | None = None  # frames of the run after which the unit ends; None: with the run
         self._recalled: Outcome | None = None  # of a unit that has its result: its frames are skipped
+        self._placed = ""  # key of the newest unit whose position is known
         self._is_unreadable = False  # no more frames can be read
         self.outcomes: list[Outcome] = []
 
@@ -111,6 +115,7 @@ class RunState:
             if self.run.problem and self._recalled is None:  # of all frames that have not been read
                 self._subject.problem, self._is_unreadable = self.run.problem, True
                 return
+            self._place(self._subject)
             self._take(self._subject, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return
@@ -146,6 +151,15 @@ class RunState:
         with _problems_of(begun):
             begun.begin(self._technique)
         return True
+
+    def _place(self, subject: Subject) -> None:
+        """Pass a unit on, once, if it has no result yet and its position is known."""
+        if self._recalled is not None or subject.key == self._placed:
+            return
+        outcome = self._writer.outcome(self.run, subject.key, subject.event)
+        if outcome.positions and len(outcome.positions) == len(self._writer.recorded.positions):
+            self._placed = subject.key
+            self._on_begun(outcome)
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:
         """Push the unit's frames to its analysis, or skip them."""

@@ -39,6 +39,8 @@ class Worker:
     writer : Writer
     spool : Spool
         Keeps runs whose results Tiled does not accept.
+    begun : callable, optional
+        Called with each unit that begins, as soon as its position is known.
     answer : callable, optional
         The campaign's answer to a result that is written: it returns the outcome with its regime.
     pass_on, after_writes : callable, optional
@@ -62,6 +64,7 @@ class Worker:
         writer: Writer,
         spool: Spool,
         *,
+        begun: Callable[[Outcome], object] = lambda outcome: None,
         answer: Callable[[Outcome], Outcome] = lambda outcome: outcome,
         pass_on: Callable[[Job], object] = lambda job: job(),
         after_writes: Callable[[Job], object] = lambda job: job(),
@@ -70,7 +73,10 @@ class Worker:
     ) -> None:
         self._jobs, self._writer, self._spool = jobs, writer, spool
         self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
-        self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block)
+        self._new_state = partial(
+            RunState, writer, late_s=late_s, on_block=on_block,
+            on_begun=lambda outcome: pass_on(partial(begun, outcome)),
+        )  # fmt: skip
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
