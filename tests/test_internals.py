@@ -57,10 +57,6 @@ def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
     assert not other.is_alive()
 
 
-def test_hdf5_takes_a_number_of_attempts():
-    assert hdf5_files.set_metadata_attempts(h5py.h5p.create(h5py.h5p.FILE_ACCESS), 28)
-
-
 def test_lz4_is_called_without_python():
     text = b"speckle " * 100
     packed = lz4.block.compress(text, store_size=False)

@@ -195,55 +195,6 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, monkeypatch):
     assert not isinstance(caught.value, MissingFrames)
 
 
-@pytest.mark.fault(
-    "A file is replaced by a link out of the allowed folders just before it is opened", "Nothing is read"
-)
-def test_a_file_that_is_replaced_before_it_is_opened_is_not_read(folder, movie, monkeypatch):
-    secret, path = put(folder.parent / "secret.h5", movie), put(folder / "m.h5", movie)
-
-    def after_replacing(open_file):
-        def replace_and_open(*args, **options):
-            path.unlink()
-            path.symlink_to(secret)
-            return open_file(*args, **options)
-
-        return replace_and_open
-
-    for place, name in ((h5py, "File"), (h5py.h5f, "open")):
-        monkeypatch.setattr(place, name, after_replacing(getattr(place, name)))
-    with pytest.raises(FrameError, match="m.h5 led outside the allowed roots when it was opened"):
-        read(path)
-
-
-@pytest.mark.fault("A file that HDF5 opens by itself is replaced between check and reading", "The frames are discarded")
-@pytest.mark.parametrize("by", ["one outside", "one inside"])
-def test_a_file_that_is_replaced_before_hdf5_opens_it_gives_no_frames(folder, movie, by, monkeypatch):
-    place = folder if by == "one inside" else folder.parent
-    other, part = put(place / "other.h5", movie), put(folder / "part.h5", movie)
-    reader = FrameReader(virtual(folder / "m.h5", 12, (part, "d", 0, 12)), "d", PIXELS, SHAPE)
-    require = reader._storage.require
-
-    def require_and_replace(start, stop):
-        require(start, stop)
-        part.unlink()
-        part.symlink_to(other)
-
-    monkeypatch.setattr(reader._storage, "require", require_and_replace)
-    reasons = ["changed while it was read", *(["outside the allowed roots"] if by == "one outside" else [])]
-    with pytest.raises(FrameError, match="|".join(reasons)):
-        reader.read(0, 12)
-    reader.close()
-
-
-def test_a_prefix_of_the_environment_is_refused(folder, movie, monkeypatch):
-    part = put(folder / "part.h5", movie)
-    path = virtual(folder / "m.h5", 12, (part, "d", 0, 12))
-    monkeypatch.setenv("HDF5_VDS_PREFIX", "/elsewhere")
-    with pytest.raises(FrameError, match="HDF5_VDS_PREFIX is set, so HDF5 may take its sources from elsewhere"):
-        read(path)
-    assert np.array_equal(read(part), expected(movie))
-
-
 def test_a_virtual_dataset_of_itself_is_refused(folder):
     path = virtual(folder / "m.h5", 12, (".", "d", 0, 12))
     with pytest.raises(FrameError, match="virtual datasets one behind the other"):

@@ -1,4 +1,4 @@
-"""Studies of faults in short: `make soak` and `python -m studies.hostile` are the long ones."""
+"""The study of faults in short: `make soak` is the long one."""
 
 import json
 import os
@@ -35,15 +35,3 @@ def test_no_run_is_lost_whatever_happens(tmp_path):
         "none", "Tiled killed for some seconds", "agent closed, another one started", "run breaks off",
         "frame file removed",
     }  # fmt: skip
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.fault(
-    "Random documents, metadata, files and requests arrive",
-    "Each run has one result, each refusal has a reason; nothing is opened outside the folders or left open",
-)
-def test_nothing_that_is_sent_does_harm(tmp_path):
-    rows = rows_of("hostile", tmp_path, "--inputs=40", "--seed=1")
-    kinds = {"documents", "schemas", "metadata", "frames", "requests"}
-    assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 40
-    assert [row["which"] for row in rows if row["wrong"]] == []

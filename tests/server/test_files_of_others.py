@@ -1,6 +1,5 @@
 """Files that somebody else wrote, on a server: nothing outside its folders is read, and no size is believed."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -29,7 +28,6 @@ def place(tmp_path_factory):
     )
     with h5py.File(folder.elsewhere / "secret.h5", "w") as file:
         file["d"] = SECRET
-    (folder.elsewhere / "secret.raw").write_bytes(SECRET.tobytes())
     with h5py.File(folder.frames / "good.h5", "w") as file:
         file["entry/d"] = FRAMES
         file["entry/same"] = h5py.SoftLink("/entry/d")
@@ -63,44 +61,10 @@ def refused(server, node, route="array/full"):
     return answer.status_code
 
 
-def symbolic(frames, elsewhere):
-    (frames / "link.h5").symlink_to(elsewhere / "secret.h5")
-    return frames / "link.h5"
-
-
-def external(frames, elsewhere):
-    with h5py.File(frames / "external.h5", "w") as file:
-        file["d"] = h5py.ExternalLink(str(elsewhere / "secret.h5"), "/d")
-    return frames / "external.h5"
-
-
-def raw(frames, elsewhere):
-    with h5py.File(frames / "raw.h5", "w") as file:
-        file.create_dataset("d", SECRET.shape, "u1", external=[(str(elsewhere / "secret.raw"), 0, SECRET.size)])
-    return frames / "raw.h5"
-
-
-def virtual(frames, elsewhere):
-    layout = h5py.VirtualLayout(SECRET.shape, "u1")
-    layout[:] = h5py.VirtualSource(str(elsewhere / "secret.h5"), "d", SECRET.shape)
-    with h5py.File(frames / "virtual.h5", "w") as file:
-        file.create_virtual_dataset("d", layout)
-    return frames / "virtual.h5"
-
-
-def environment(frames, elsewhere):
-    with h5py.File(frames / "environ.h5", "w") as file:
-        file.create_dataset("d", SECRET.shape, "u1", external=[("/proc/self/environ", 0, SECRET.size)])
-    return frames / "environ.h5"
-
-
-LEADING = [symbolic, external, raw, virtual, environment]
-
-
 @pytest.mark.fault("A registered file of frames leads elsewhere", "The server refuses it, and serves the others")
-@pytest.mark.parametrize("lead", LEADING, ids=lambda lead: lead.__name__)
-def test_a_server_reads_nothing_outside_its_folders(server, place, lead):
-    path = lead(place.frames, place.elsewhere)
+def test_a_server_reads_nothing_outside_its_folders(server, place):
+    path = place.frames / "link.h5"
+    path.symlink_to(place.elsewhere / "secret.h5")
     assert refused(server, register(server, path.as_uri())) == 410
     below = register(server, path.as_uri(), dataset="/", family=StructureFamily.container)
     assert refused(server, below, "container/full") in (406, 410)
@@ -169,35 +133,11 @@ def test_no_file_is_sent_as_it_is(server, place):
         assert answer.status_code == 403
 
 
-def peak(server):
-    pid = json.loads((server.directory / "server.json").read_text())["pid"]
-    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1e3
-
-
 @pytest.mark.fault("A file of kilobytes unpacks to gigabytes", "It is refused before it is read")
 def test_a_small_file_that_unpacks_to_gigabytes_is_refused(server, place):
     path, shape = place.frames / "bomb.h5", (1, 25_000, 25_000)
     with h5py.File(path, "w") as file:
         file.create_dataset("d", shape, "f8", chunks=(1, 2500, 2500), compression="gzip")
         file.create_dataset("chunk", (1,), "f8", chunks=(2**28,), maxshape=(None,), compression="gzip")
-        texts = file.create_dataset("texts", (9000,), h5py.string_dtype(), chunks=(9000,), compression="gzip")
-        texts[0] = "x" * 1_000_000
-    before = peak(server)
     assert refused(server, register(server, path.as_uri(), np.broadcast_to(0.0, shape))) == 400
     assert refused(server, register(server, path.as_uri(), np.zeros(1), "chunk")) == 410
-    node = register(server, path.as_uri(), np.zeros(1, "S1000000"), "texts")
-    assert refused(server, node) in (400, 410)
-    assert peak(server) < before + 300
-
-
-def test_links_that_multiply_are_refused(server, place):
-    path = place.frames / "laughs.h5"
-    with h5py.File(path, "w") as file:
-        group = file
-        for _ in range(40):
-            inner = group.create_group("a")
-            group["b"] = inner
-            group = inner
-    node = register(server, path.as_uri(), dataset="/", family=StructureFamily.container)
-    assert refused(server, SimplePath(node, "a"), "metadata") == 410

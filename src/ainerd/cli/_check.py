@@ -1,8 +1,9 @@
 """`ainerd init`, `check` and `doctor`: write settings, and check settings, techniques and server."""
 
 import json as as_json
+import math
 import tomllib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ainerd.technique import Finding, Question
 
-MOST = 50  # frames to average
+MOST, MOST_BYTES = 50, 2**30  # frames to average; bytes of one
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
 
 
@@ -254,9 +255,10 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
     array([[ 4.,  4.],
            [ 4., nan]])
     """
+    import h5py
     import numpy as np
 
-    from ainerd.documents import FrameError, open_item
+    from ainerd.documents import FrameError, check_size, open_item
 
     with suppress(ImportError):
         import hdf5plugin  # noqa: F401  (registers the filters)
@@ -267,6 +269,8 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
         if path.suffix == ".npy":
             return _mean(np.load(path, mmap_mode="r", allow_pickle=False))
         with open_item(path, _largest(path) if dataset is None else dataset, [Path("/")]) as item:
+            if isinstance(item, h5py.Dataset):
+                check_size(item, math.prod(item.shape[-2:]), MOST_BYTES, "a frame of it")
             return _mean(item)
     except FrameError as error:  # it names the file
         raise ValueError(str(error)) from None
@@ -276,26 +280,23 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
 
 def _largest(path: Path) -> str:
     """Return the name of the largest dataset, also behind links, as the frames of an Eiger's master file are."""
-    from ainerd.documents import BoundedDataset, FrameError, list_items, open_item
+    import h5py
 
-    sizes, roots = dict[str, int](), [Path("/")]
-    with open_item(path, "/", roots) as file:
-        names = [*_datasets(list_items(file, roots))]
-    for name in names:
-        with suppress(FrameError), open_item(path, name, roots) as item:
-            if isinstance(item, BoundedDataset) and item.ndim in (2, 3) and item.dtype.kind in "uif":
-                sizes[name] = item.size
+    from ainerd.documents import open_item
+
+    sizes = dict[str, int]()
+    with open_item(path, "/", [Path("/")]) as group:
+
+        def add(name: str, _: object) -> None:
+            with suppress(OSError, KeyError):  # a link to a file that is not there
+                item = group[name]
+                if isinstance(item, h5py.Dataset) and item.ndim in (2, 3) and item.dtype.kind in "uif":
+                    sizes[name] = item.size
+
+        group.visititems_links(add)
     if not sizes:
         raise ValueError("no frames, of (ny, nx) or (frames, ny, nx)")
     return max(sizes, key=lambda name: sizes[name])
-
-
-def _datasets(items: Mapping[str, Any], within: str = "") -> Iterator[str]:
-    for name, item in items.items():
-        if isinstance(item, Mapping):
-            yield from _datasets(item, f"{within}{name}/")
-        elif item is not None:
-            yield f"{within}{name}"
 
 
 def _mean(frames: Any) -> "NDArray[np.float64]":

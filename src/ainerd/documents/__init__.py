@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ainerd.documents._document import Document, checked, file_documents, line_documents
     from ainerd.documents._events import EventFrames, count_frames
     from ainerd.documents._frames import FrameReader, Whole
-    from ainerd.documents._items import BoundedDataset, list_items, open_item
+    from ainerd.documents._items import check_size, open_item
     from ainerd.documents._metadata import Metadata
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import Run
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from ainerd.documents._tiled_runs import Quiet, RunReader, documents_of
 
 __all__ = [
-    "Block", "BoundedDataset", "Document", "EventFrames", "FrameError", "FrameReader", "Metadata", "MissingFrames",
-    "Quiet", "Run", "RunReader", "Whole", "allowed_file", "checked", "count_frames", "documents_of",
-    "file_documents", "line_documents", "list_items", "may_read", "open_hdf5", "open_item",
+    "Block", "Document", "EventFrames", "FrameError", "FrameReader", "Metadata", "MissingFrames",
+    "Quiet", "Run", "RunReader", "Whole", "allowed_file", "check_size", "checked", "count_frames",
+    "documents_of", "file_documents", "line_documents", "may_read", "open_hdf5", "open_item",
 ]  # fmt: skip
 
 _MODULE_OF = {
-    "Block": "_numbering", "BoundedDataset": "_items", "Document": "_document", "EventFrames": "_events",
+    "Block": "_numbering", "Document": "_document", "EventFrames": "_events",
     "FrameError": "_storage", "FrameReader": "_frames", "Metadata": "_metadata", "MissingFrames": "_storage",
     "Quiet": "_tiled_runs", "Run": "_run", "RunReader": "_tiled_runs", "Whole": "_frames", "allowed_file": "_storage",
-    "checked": "_document", "count_frames": "_events", "documents_of": "_tiled_runs",
+    "check_size": "_items", "checked": "_document", "count_frames": "_events", "documents_of": "_tiled_runs",
     "file_documents": "_document", "line_documents": "_document",
-    "list_items": "_items", "may_read": "_storage", "open_hdf5": "_storage",
+    "may_read": "_storage", "open_hdf5": "_storage",
     "open_item": "_items",
 }  # fmt: skip
 

@@ -178,7 +178,6 @@ class Column:
                     raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
                 self._storage.check_open(dataset.file)
                 values = np.asarray(dataset[first:last])
-            self._storage.confirm(first, last)
         except DAMAGED as error:
             raise FrameError(f"{self._what} cannot be read: {error}") from error
         return values.ravel()[start - first * self._per_row :][: stop - start]

@@ -206,7 +206,6 @@ class FrameReader:
                     whole[at] = stored.frame.astype(self._type, copy=False)
                 self._select(stored, at, out)
                 at += stored.n
-        self._storage.confirm(start, stop)
         if self._fill != 0:  # frames that nobody wrote are dark, whatever HDF5 returns for them
             block[(block == self._fill).all(1) | (np.isnan(self._fill) & np.isnan(block).all(1))] = 0
         return block, whole

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from ainerd.documents._detector import whole_number
-from ainerd.documents._items import open_item
+from ainerd.documents._items import check_size, open_item
 from ainerd.documents._storage import FrameError, MissingDataset, Roots, allowed_file
 from ainerd.units import UnitError, converted, stated
 
@@ -73,9 +73,10 @@ class Metadata:
 
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
-    with suppress(MissingDataset), open_item(path, name, roots, most=MOST_BYTES, is_complete=True) as item:
+    with suppress(MissingDataset), open_item(path, name, roots, is_complete=True) as item:
         if not isinstance(item, h5py.Dataset) or not item.size:
             return None
+        check_size(item, item.size, MOST_BYTES, "it")
         unit = stated(item.attrs.get("units"))
         if h5py.check_string_dtype(item.dtype):
             return str(item.asstr()[(0,) * item.ndim]), unit

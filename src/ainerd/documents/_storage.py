@@ -1,9 +1,7 @@
 """Files that frames are read from: allowed roots, files that grow, links and virtual datasets.
 
-HDF5 opens every file that a link, a virtual dataset or external storage names. This module first resolves all these
-files in the way of HDF5. Nothing is read until each file is known to lie below the allowed roots. Somebody who may
-write there can change a link between the check and the opening, so an open file is checked by its descriptor, and the
-files that HDF5 opens by itself are resolved once more after they were read.
+HDF5 opens every file that a link or a virtual dataset names, and returns the fill value for one that is missing. This
+module first resolves all these files in the way of HDF5, and checks that each exists and lies below the allowed roots.
 """
 
 import fcntl
@@ -20,15 +18,12 @@ from urllib.parse import unquote, urlparse
 
 import h5py
 
-from ainerd.hdf5_files import check_heaps, hdf5_lock, set_metadata_attempts
+from ainerd.hdf5_files import hdf5_lock
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
 AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a server that it cannot reach
 
-# A SWMR reader reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 22
-# attempts take 4 ms. HDF5's default, 100 attempts, never ends. Nobody else in this process can use HDF5 meanwhile.
-ATTEMPTS = 22
 RECENT_S = 10.0  # since the last change of a file with a SWMR writer: then its errors are not taken as damage
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
 # In HDF5's errors: a writer has the file open, or this process has it open with another flag for locks.
@@ -38,10 +33,7 @@ _SIGNATURE, _SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of 
 LOCKS = Path("/proc/locks")  # of all processes
 _LOCK = struct.Struct("hhqqi")  # `struct flock` of C: kind, whence, start, length and process of a lock
 
-PREFIX = "HDF5_VDS_PREFIX"  # names folders in which HDF5 looks first for the sources of virtual datasets
-
 Roots = Sequence[Path]  # folders that may be read, with links resolved
-NEVER = tuple(map(Path, ("/proc", "/dev", "/sys")))  # no files of anybody: the environment of a process holds secrets
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 
 
@@ -121,8 +113,8 @@ def allowed_file(path: Path, roots: Iterable[Path]) -> Path:
 
 
 def may_read(path: Path, roots: Iterable[Path]) -> bool:
-    """Return whether a path with links resolved lies below one of these folders, and is not of the system itself."""
-    return any(map(path.is_relative_to, roots)) and not any(map(path.is_relative_to, NEVER))
+    """Return whether a path with links resolved lies below one of these folders."""
+    return any(map(path.is_relative_to, roots))
 
 
 def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
@@ -143,7 +135,7 @@ def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
 
 
 @contextmanager
-def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open a file for reading until the end of the block, without being in the way of its writer.
 
     HDF5 locks nothing. It also refuses to open a file that is open in the same process with other flags, so the block
@@ -154,25 +146,21 @@ def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
     read while another process has it open for writing, and values read while it changed are discarded. A file that
     this process writes with h5py is read as its writer sees it.
 
-    Reading a truncated file raises OSError or RuntimeError within a second.
-
     Raises
     ------
-    FrameError
-        If the file that was opened lies outside the roots.
     MissingFrames
         If the file is being written without SWMR.
     OSError
-        If the file cannot be opened.
+        If the file cannot be opened, or is shorter than its superblock states: HDF5 may hang in such a file with SWMR.
     """
     before = _State.of(path)
-    is_allowed, is_safe, has_changed = True, False, False
+    is_safe, has_changed = before.has_swmr_writer, False
     try:
+        if before.size < before.stated_size:
+            raise OSError(f"truncated file: eof = {before.size}, stored_eof = {before.stated_size}")  # as HDF5 says it
         with hdf5_lock:
             file = _open_hdf5(path, swmr=before.has_swmr_writer)
             try:
-                if not (is_allowed := _lies_below(file, roots)):
-                    raise FrameError(f"{path} led outside the allowed roots when it was opened")
                 is_safe = is_growing(file)
                 if before.is_locked and not is_safe:
                     raise MissingFrames(f"{path} is being written, without SWMR")
@@ -181,7 +169,7 @@ def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
                 file.close()
             has_changed = not is_safe and before.has_changed(path)  # before another thread of this process can write
     except (*DAMAGED, FrameError) as error:
-        is_final = not is_allowed or isinstance(error, MissingFrames) or (is_safe and isinstance(error, FrameError))
+        is_final = isinstance(error, MissingFrames) or (is_safe and isinstance(error, FrameError))
         if is_final or not before.may_pass(path, is_safe=is_safe):
             raise
         raise MissingFrames(f"{path} is being written: {error}") from error
@@ -210,6 +198,7 @@ class _State(NamedTuple):
 
     identity: tuple[int, int, int]  # inode, size, and time of the last change in ns
     has_swmr_writer: bool
+    stated_size: int  # bytes of the file by its superblock; 0 without one
     is_locked: bool
 
     @classmethod
@@ -218,9 +207,13 @@ class _State(NamedTuple):
             with path.open("rb", buffering=0) as file:
                 stat = os.fstat(file.fileno())
                 identity = stat.st_ino, stat.st_size, stat.st_mtime_ns
-                return cls(identity, _has_swmr_writer(file, stat.st_size), is_locked(file.fileno()))
+                return cls(identity, *_superblock(file, stat.st_size), is_locked(file.fileno()))
         except FileNotFoundError:
             raise MissingFrames(f"no file {path}") from None
+
+    @property
+    def size(self) -> int:
+        return self.identity[1]
 
     def has_changed(self, path: Path) -> bool:
         now = self.of(path)
@@ -231,16 +224,22 @@ class _State(NamedTuple):
         return abs(time.time() - path.stat().st_mtime) < RECENT_S if is_safe else self.has_changed(path)
 
 
-def _has_swmr_writer(file: RawIOBase, size: int) -> bool:
-    """Return whether a file is marked as open to a writer with SWMR, in its superblock of version 3."""
+def _superblock(file: RawIOBase, size: int) -> tuple[bool, int]:
+    """Return whether a file is marked as open to a writer with SWMR, and its size by the superblock; 0 without one.
+
+    Source: HDF5 File Format Specification 3.0, II.A.
+    """
     at = 0
     while at < size:
         file.seek(at)
-        head = file.read(12) or b""
-        if head.startswith(_SIGNATURE):
-            return len(head) == 12 and head[8] == 3 and bool(head[11] & _SWMR)
+        head = file.read(96) or b""
+        if head.startswith(_SIGNATURE) and len(head) >= 48:
+            version = head[8]
+            first, width = (12, head[9]) if version >= 2 else ({0: 24}.get(version, 28), head[13])  # of the addresses
+            end = first + 2 * width  # after the base address and that of an extension
+            return version == 3 and bool(head[11] & _SWMR), int.from_bytes(head[end : end + width], "little")
         at = 2 * at or 512  # after a user block
-    return False
+    return False, 0
 
 
 def is_locked(descriptor: int) -> bool:
@@ -258,20 +257,11 @@ def is_locked(descriptor: int) -> bool:
     return False
 
 
-def _lies_below(file: h5py.File, roots: Roots) -> bool:
-    """Return whether the file that was opened lies below the roots."""
-    opened = f"/proc/self/fd/{file.id.get_vfd_handle()}"
-    allowed = (root.resolve() for root in roots)
-    return not os.path.lexists(opened) or may_read(Path(os.readlink(opened)), allowed)
-
-
 def _open_hdf5(path: Path, *, swmr: bool) -> h5py.File:
     access, mode = h5py.h5p.create(h5py.h5p.FILE_ACCESS), h5py.h5f.ACC_RDONLY
     if swmr:
         mode |= h5py.h5f.ACC_SWMR_READ
         access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-        if not set_metadata_attempts(access, ATTEMPTS):
-            raise OSError("HDF5 takes no number of attempts to read metadata")
     access.set_file_locking(False, True)
     try:
         try:
@@ -287,17 +277,6 @@ def _open_hdf5(path: Path, *, swmr: bool) -> h5py.File:
         raise
 
 
-def check_written_heaps(path: Path) -> None:
-    """Do `check_heaps`, before HDF5 opens a file; raise MissingFrames if its writer may not have written a heap yet."""
-    before = _State.of(path)
-    try:
-        check_heaps(path)
-    except OSError as error:
-        if not (before.is_locked or before.may_pass(path, is_safe=before.has_swmr_writer)):
-            raise
-        raise MissingFrames(f"{path} is being written: {error}") from error
-
-
 def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) -> tuple[Path, str]:
     """Follow all links and return the file and the name of a dataset.
 
@@ -306,8 +285,7 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) ->
     if n_links > MOST_LINKS:
         raise FrameError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
-    check_written_heaps(path)
-    with open_hdf5(path, roots) as file:
+    with open_hdf5(path) as file:
         first = _first_link(file, parts)
     if first is None:
         return path, "/".join(parts)  # the caller reports the error if there is no such dataset
@@ -346,21 +324,18 @@ def _first_link(file: h5py.File, parts: Sequence[str]) -> tuple[int, Any] | None
 class Storage:
     """Sources that hold frames of an open virtual dataset outside its own file.
 
-    Each part has its first frame, its last frame + 1, a function that checks whether the part reaches a frame, and one
-    that checks whether its files are still the same. `depth` is the number of virtual datasets in the chain that leads
-    to this one. For files outside the roots, the errors are those of `find_dataset` too. The dataset is open only when
-    this is made.
+    Each part has its first frame, its last frame + 1, and a function that checks whether the part reaches a frame.
+    `depth` is the number of virtual datasets in the chain that leads to this one. For files outside the roots, the
+    errors are those of `find_dataset` too. The dataset is open only when this is made.
     """
 
     def __init__(self, path: Path, dataset: h5py.Dataset, roots: Roots, *, depth: int = 0) -> None:
         self._path, self._roots, self._depth = path, roots, depth
         self.sources: set[Path] = set()  # files of a virtual dataset, as far as they were needed
-        self._parts: list[tuple[int, int, Callable[[int], None], Callable[[], bool]]] = []
+        self._parts: list[tuple[int, int, Callable[[int], None]]] = []
         if dataset.external:
             raise FrameError(f"{path}, {dataset.name!r}: its values are raw data outside the file, which are not read")
         if dataset.is_virtual:
-            if os.environ.get(PREFIX):
-                raise FrameError(f"{path}: {PREFIX} is set, so HDF5 may take its sources from elsewhere: unset it")
             self._add_sources(dataset)
 
     @property
@@ -373,27 +348,20 @@ class Storage:
 
         Raises MissingFrames if a file is absent, and FrameError if it is outside the roots.
         """
-        for first, last, reach, _ in self._parts:
+        for first, last, reach in self._parts:
             if first < stop and start < last:
                 reach(min(stop, last))
-
-    def confirm(self, start: int, stop: int) -> None:
-        """Raise FrameError if a file of frames start … stop - 1 is another one than `require` checked."""
-        for first, last, _, is_same in self._parts:
-            if first < stop and start < last and not is_same():
-                raise FrameError(f"{self._path}: a file of frames {start} to {stop - 1} changed while it was read")
 
     def _add_sources(self, dataset: h5py.Dataset) -> None:
         if self._depth > MOST_LINKS:
             raise FrameError(f"{self._path}: more than {MOST_LINKS} virtual datasets one behind the other")
         for source in dataset.virtual_sources():
             low, high = _bounds(source.vspace, len(dataset))
-            # a pattern may match any number of files, and HDF5 searches for them in more folders than `_find_file`
             if any(pattern in name for name in (source.file_name, source.dset_name) for pattern in ("%b", "%%")):
-                raise FrameError(f"{self._path}: a source of a virtual dataset is a pattern, which may lead anywhere")
+                raise FrameError(f"{self._path}: a source of a virtual dataset is a pattern, which is not resolved")
             if len(self._parts) > MOST_SOURCES:
                 raise FrameError(f"{self._path}: more than {MOST_SOURCES} sources of a virtual dataset")
-            self._parts.append((low, high + 1, *self._checks_of(source, low)))
+            self._parts.append((low, high + 1, self._check_of(source, low)))
 
     def check_open(self, file: h5py.File) -> None:
         """Raise MissingFrames if this process has a source open otherwise than `file`, through which it is read.
@@ -406,25 +374,20 @@ class Storage:
                 if _locking(other) != _locking(file.id) and any(_is_same(name, path) for path in self.sources):
                     raise MissingFrames(f"{name}, a source of {self._path}, is open in this process")
 
-    def _checks_of(self, source: Any, first: int) -> tuple[Callable[[int], None], Callable[[], bool]]:
-        """Return the two checks of a source of a virtual dataset.
-
-        The first looks at the file only when more frames are needed.
-        """
+    def _check_of(self, source: Any, first: int) -> Callable[[int], None]:
+        """Return the check of a source of a virtual dataset. It opens the file only when more frames are needed."""
         low, last = _bounds(source.src_space, sys.maxsize - 1)
         path, roots, known = self._path, self._roots, 0
         is_own, what = source.file_name == ".", f"{self._path}: a source"
-        paths: tuple[Path, Path] | None = None  # the file that the source names, and the one to which links lead
 
         def reach(stop: int) -> None:
-            nonlocal known, paths
+            nonlocal known
             if stop <= known:
                 return
             target = path if is_own else _find_file(roots, source.file_name, path.parent, what)
             file_path, name = find_dataset(target, source.dset_name, roots)
-            paths = target, file_path
             wanted, storage = min(low + stop - first, last + 1), None
-            with open_hdf5(file_path, roots) as file:
+            with open_hdf5(file_path) as file:
                 dataset = file[name]
                 if not isinstance(dataset, h5py.Dataset):
                     raise FrameError(f"{file_path}, {name!r}: not a dataset, but a source of {path}")
@@ -438,11 +401,7 @@ class Storage:
             self.sources |= {file_path} - {path}
             known = stop
 
-        def is_same() -> bool:
-            named = path if is_own else _find_file(roots, source.file_name, path.parent, what)
-            return paths is not None and (named, paths[1].resolve()) == paths
-
-        return reach, is_same
+        return reach
 
 
 def _locking(file: h5py.h5f.FileID) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from ainerd.documents._storage import (
     FrameError,
     MissingFrames,
     Roots,
-    check_written_heaps,
     find_dataset,
     is_written_here,
     open_hdf5,
@@ -52,8 +51,6 @@ class StoredDataset:
     """
 
     def __init__(self, path: Path, name: str, roots: Roots) -> None:
-        self._roots = roots
-        self._is_virtual = False
         try:
             self.path, self.name = find_dataset(path, name, roots)
         except DAMAGED as error:
@@ -70,9 +67,7 @@ class StoredDataset:
         MissingFrames
             If others in this process keep an old state of the dataset open, or the file is being written without SWMR.
         """
-        if self._is_virtual:
-            check_written_heaps(self.path)  # HDF5 decodes the list of sources again
-        with open_hdf5(self.path, self._roots) as file:
+        with open_hdf5(self.path) as file:
             dataset = file.get(self.name)
             if not isinstance(dataset, h5py.Dataset):
                 raise FrameError(f"{self.path}, {self.name!r}: no such dataset")
@@ -80,7 +75,6 @@ class StoredDataset:
                 if _n_handles(file, dataset) > 1:
                     raise MissingFrames(f"{self.path}: {dataset.name!r} is also open elsewhere in this process")
                 dataset.refresh()
-            self._is_virtual = dataset.is_virtual
             yield dataset
 
 

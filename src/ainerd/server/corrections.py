@@ -177,10 +177,10 @@ def readable_folders() -> list[Path]:
     return [each.path for each in [*tiled.storage._STORAGE.values()] if isinstance(each, FileStorage)]  # noqa: SLF001
 
 
-def guard_files(open_hdf5: Any, parse_tree: Any) -> None:
+def guard_files(open_hdf5: Any) -> None:
     """Let the servers of this process check each file before they open it, and the size of an array before it is read.
 
-    `open_hdf5` and `parse_tree` take the place of Tiled's functions.
+    `open_hdf5` takes the place of Tiled's function.
     """
 
     def check_address(self: Any, uri: str, folders: Any = None) -> None:
@@ -230,7 +230,7 @@ def guard_files(open_hdf5: Any, parse_tree: Any) -> None:
     CatalogNodeAdapter._ensure_uri_within_readable_storage = check_address  # noqa: SLF001
     CatalogNodeAdapter.get_adapter = checked_adapter
     CatalogNodeAdapter.asset_by_id = no_file
-    tiled.adapters.hdf5.h5open, tiled.adapters.hdf5.parse_hdf5_tree = open_hdf5, parse_tree
+    tiled.adapters.hdf5.h5open = open_hdf5
     for adapter in (ArrayAdapter, ZarrArrayAdapter, FileSequenceAdapter):
         adapter.read, adapter.read_block = bounded(adapter.read, False), bounded(adapter.read_block, True)
     TiffSequenceAdapter._read_one = read_tiff  # noqa: SLF001

@@ -4,9 +4,7 @@ In Tiled's own way a result of twenty arrays and tables is twenty nodes and fort
 and one request. The file is plain: a dataset for each array, with the names of its dimensions in the
 attribute ``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
 
-Files that others wrote are opened only below the folders of the server, and of bounded size. Tiled compares the address
-of a file with the folders that it may read, but follows links, and HDF5 opens all files that a file names. Here each
-file goes through the check of the agent, whenever it is opened.
+Files that others wrote are opened only below the folders of the server, and their chunks are bounded in size.
 """
 
 import asyncio
@@ -26,15 +24,14 @@ import msgpack
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import TypeAdapter
-from tiled.adapters.hdf5 import HDF5_BROKEN_LINK, HDF5_DATASET, HDF5Adapter, HDF5ArrayAdapter
+from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
 from tiled.adapters.table import TableAdapter
 from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import BrokenLink, path_from_uri
 
-from ainerd.documents import FrameError, list_items, open_item
-from ainerd.hdf5_files import check_heaps
+from ainerd.documents import FrameError, open_item
 from ainerd.results import decode_table
 from ainerd.server._access import bounded_body
 from ainerd.server.corrections import MOST_ARRAY, guard_files, readable_folders
@@ -71,18 +68,7 @@ def open_checked(filename: str | Path, dataset: str | None = None, **_: Any) -> 
         raise UnreadableFile(str(error)) from error
 
 
-def parse_tree(item: Any) -> Any:
-    """Return the items of an HDF5 group: in place of `tiled.adapters.hdf5.parse_hdf5_tree`."""
-    return _named(h5py.Dataset if isinstance(item, h5py.Dataset) else list_items(item, readable_folders()))
-
-
-def _named(items: Any) -> Any:
-    if isinstance(items, dict):
-        return {name: _named(item) for name, item in items.items()}
-    return HDF5_BROKEN_LINK if items is None else HDF5_DATASET
-
-
-guard_files(open_checked, parse_tree)
+guard_files(open_checked)
 
 
 class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
@@ -305,7 +291,6 @@ def _write(target: Path, file: memoryview) -> None:
 def _problem(path: Path) -> str | None:
     """Return why a file is refused: a link out of it would let a client read any file of the server."""
     try:
-        check_heaps(path)
         with h5py.File(path, "r") as opened:
             groups: list[h5py.Group] = [opened]
             for group in groups:

@@ -18,7 +18,6 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.hdf5_files import check_heaps, check_place
 from ainerd.units import UnitError, converted, stated
 from ainerd_xpcs.numerics._geometry import q_at
 
@@ -67,7 +66,6 @@ class MapGeometry(NamedTuple):
 def read_masks(path: Path) -> tuple[dict[str, Any], str]:
     """Read the arguments of `Partition.from_roi_map`, and the file and group that they come from."""
     try:
-        check_heaps(path)
         file = h5py.File(path, "r")
     except OSError as err:
         raise ValueError(f"{path} cannot be read as HDF5: {err}") from None
@@ -75,7 +73,6 @@ def read_masks(path: Path) -> tuple[dict[str, Any], str]:
         for where in (NEXUS, *APS):
             group = file.get(where)
             if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
-                check_place(group, path, where)
                 masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
                 return masks, f"{path}: {group.name}"
     raise ValueError(
@@ -229,9 +226,8 @@ def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDAr
 
 
 def _values(group: h5py.Group, name: str) -> NDArray[Any]:
-    """Return all values of a dataset; ValueError if they lie elsewhere, or are more than any detector has."""
+    """Return all values of a dataset; ValueError if they are more than any detector has."""
     dataset = group[name]
-    check_place(dataset, group.file.filename, name)
     size = max(dataset.size or 0, math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
     if size > MOST_BYTES:
         raise ValueError(f"{group.file.filename}: {dataset.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.config import read_map
-from ainerd.hdf5_files import check_heaps, check_place
 from ainerd_xpcs.technique._settings import PartitionSettings
 
 INSTRUMENT = "entry/instrument"
@@ -91,13 +90,11 @@ def _required(path: Path, name: str, key: str) -> NDArray[np.generic]:
 def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
     """Return a map, (ny, nx), of the first detector of a file that has it, or None."""
     try:
-        check_heaps(path)
         with h5py.File(path, "r") as file:
             groups = map(file.get, QMAPS) if name == BLEMISH else _detectors(file)
             for group in groups:
                 item = group.get(name) if isinstance(group, h5py.Group) else None
                 if isinstance(item, h5py.Dataset) and len(item.shape) == 2:
-                    check_place(item, path, name)
                     if (size := max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize) > MOST_BYTES:
                         raise ValueError(f"{path}, {item.name} unpacks to {size / 1e9:.1f} GB")
                     return np.asarray(item[()])
@@ -110,10 +107,8 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
 
 def _is_applied(path: Path) -> bool:
     with h5py.File(path, "r") as file:
-        flags = [(name, group[name]) for group in _detectors(file) for name in APPLIED if name in group]
-        for name, flag in flags:
-            check_place(flag, path, name)
-        return any(flag.size == 1 and bool(np.any(flag[()])) for _, flag in flags)
+        flags = [group[name] for group in _detectors(file) for name in APPLIED if name in group]
+        return any(flag.size == 1 and bool(np.any(flag[()])) for flag in flags)
 
 
 def _detectors(file: h5py.File) -> list[h5py.Group]:

@@ -1,20 +1,20 @@
-"""Numbers in result files of other programs (HDF5): errors name the file and the dataset, and no link leads away."""
+"""Numbers in result files of other programs (HDF5): errors name the file and the dataset."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
-from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents import BoundedDataset, FrameError
-from ainerd.hdf5_files import check_heaps, check_place, why_not_opened
+from ainerd.documents import FrameError
+from ainerd.hdf5_files import why_not_opened
 from ainerd.units import UnitError, converted, same_unit, stated
 
 Numbers = NDArray[np.float64]
-SMALL, LARGE, PACKED = 2**28, 2**32, 100  # bytes to read at once of any file, of a large one; and how well it packs
+MOST_BYTES = 2**32  # of a map
 FRAME_TIMES = ("entry/instrument/detector_1/frame_time", "entry/instrument/detector/frame_time")
 
 
@@ -22,7 +22,6 @@ FRAME_TIMES = ("entry/instrument/detector_1/frame_time", "entry/instrument/detec
 def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
     """Open a file for reading; every error of reading it becomes a ValueError that names it."""
     try:
-        check_heaps(Path(path))
         file = h5py.File(path, "r")
     except OSError as err:
         raise ValueError(why_not_opened(path, err)) from None
@@ -44,21 +43,17 @@ def is_there(group: h5py.Group, name: str) -> bool:
         return False
 
 
-def dataset(group: h5py.Group, name: str) -> BoundedDataset:
-    """Return a dataset of numbers that lies in the folder of its file; raise ValueError otherwise.
-
-    To read much more than the file has bytes raises FrameError.
-    """
+def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset of numbers; raise ValueError without one, and if it is too large."""
     where = f"{group.name.rstrip('/')}/{name}"
     item = group.get(name)
     if not isinstance(item, h5py.Dataset):
         raise ValueError(f"{where} is not there")
     if item.dtype.kind not in "biuf" or not item.size:
         raise ValueError(f"{where} holds no numbers")
-    check_place(item, group.file.filename, name)
-    of = Path(item.file.filename).resolve()
-    most = max(SMALL, min(LARGE, PACKED * item.id.get_storage_size()))
-    return BoundedDataset(item, of, [of.parent], most=most)
+    if (size := math.prod(sorted(item.shape)[-2:]) * item.dtype.itemsize) > MOST_BYTES:  # a stack is read map by map
+        raise ValueError(f"{where} unpacks to {size / 1e9:.1f} GB")
+    return item
 
 
 def numbers(group: h5py.Group, name: str, unit: str = "") -> Numbers:

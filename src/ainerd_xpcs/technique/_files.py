@@ -54,7 +54,7 @@ def find_movie(file: Path, dataset: str) -> Movie:
     from ainerd.documents import FrameError, open_hdf5
 
     try:
-        with open_hdf5(file, [Path("/")]) as opened:
+        with open_hdf5(file) as opened:
             node = _at(opened, dataset, file)
             if node is None and dataset == "entry/data/data":
                 node, dataset = _at(opened, "entry/data", file), "entry/data"

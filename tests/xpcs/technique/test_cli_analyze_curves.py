@@ -266,27 +266,6 @@ def test_a_file_without_g2_wants_bins(tmp_path):
     assert "only entry. For a file of frames give the bins, --roi" in printed
 
 
-def test_a_link_does_not_lead_away(written, tmp_path):
-    path = written("boost_corr")
-    (tmp_path / "other").mkdir()
-    with h5py.File(path, "r+") as file:
-        file.move("xpcs/multitau/normalized_g2", "kept")
-        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink(path.parent / "result.hdf", "/kept")
-    inside = (tmp_path / "other" / "result.hdf", tmp_path / "other" / "linking.hdf")
-    path.rename(inside[0])
-    with h5py.File(inside[1], "w") as file:
-        LAYOUTS["boost_corr"](file)
-        del file["xpcs/multitau/normalized_g2"]
-        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink("result.hdf", "/kept")
-    np.testing.assert_allclose(read_curves(inside[1]).g2, G2)  # beside it
-    inside[0].rename(tmp_path / "away.hdf")
-    with h5py.File(inside[1], "r+") as file:
-        del file["xpcs/multitau/normalized_g2"]
-        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink(str(tmp_path / "away.hdf"), "/kept")
-    with pytest.raises(ValueError, match=r"normalized_g2 leads to .*away\.hdf, outside the folder of the file"):
-        read_curves(inside[1])
-
-
 def test_the_viewer_of_aps_reads_the_same(written):
     from pyxpcsviewer.core.file_io.hdf_reader import get, get_analysis_type
 

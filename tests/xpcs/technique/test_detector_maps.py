@@ -210,37 +210,6 @@ def test_a_mask_that_unpacks_to_gigabytes_is_refused(tmp_path):
         read_mask(PartitionSettings(**RING, mask=tmp_path / "mask.h5"))
 
 
-def leading(file, name, kind, like):
-    """Write a dataset whose values lie elsewhere."""
-    if kind == "raw":
-        file.create_dataset(name, like.shape, like.dtype, external=[("/proc/self/environ", 0, like.nbytes)])
-    elif kind == "link":
-        file[name] = h5py.ExternalLink("../elsewhere.h5", "entry/d")
-    else:
-        layout = h5py.VirtualLayout(like.shape, like.dtype)
-        layout[:] = h5py.VirtualSource("../elsewhere.h5", "entry/d", like.shape)
-        file.create_virtual_dataset(name, layout)
-
-
-@pytest.mark.parametrize("kind", ["raw", "link", "virtual", "damaged"])
-def test_a_map_that_lies_elsewhere_is_refused(tmp_path, kind):
-    path = tmp_path / "mine" / "bins.h5"
-    path.parent.mkdir()
-    nexus(tmp_path / "elsewhere.h5", "entry", d=np.ones(SHAPE, "u1"))
-    for name, read in (
-        ("qmap/dynamic_roi_map", Partition.load),
-        ("entry/instrument/detector/pixel_mask", lambda path: read_mask(PartitionSettings(mask=path, **RING))),
-    ):
-        with h5py.File(path, "w") as file:
-            leading(file, name, kind, np.ones(SHAPE, "u1"))
-        if kind == "damaged":
-            whole = path.read_bytes()
-            begin = whole.index(b"GCOL") + 8
-            path.write_bytes(whole[:begin] + bytes(8) + whole[begin + 8 :])  # the size of the heap
-        with pytest.raises(ValueError, match=r"bins.h5(: \S+ (lies in other|leads to)| cannot be .* heap)"):
-            read(path)
-
-
 @pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
 def test_a_blemish_map_of_boost_corr_is_a_mask(tmp_path, group):
     """1 is a good pixel; the layout is that of BCDA-APS/8id-bits, scripts/qmap_blemish_patch.py."""
