@@ -17,7 +17,7 @@ from agents.demo.simulated import hardware_beside
 from agents.rheo_xpcs import TOML as RHEO_XPCS
 from ainerd.agent import Agent
 from ainerd.config import Settings
-from ainerd_xpcs.technique import acquire_with_record
+from ainerd_xpcs.technique import acquire_with_record, panels
 from sim_devices import CyclingInstrument, read_hardware
 
 TOML = RHEO_XPCS.parents[1] / "cycles" / "agent.toml"
@@ -107,7 +107,8 @@ def report(agent: Agent, output: Path) -> None:
         console.print(text)
     whole = table[table["status"] == "complete"]
     if len(whole):
-        agent.results.plot([*whole.index], by="strain_amplitude").savefig(output / "sweep.png", dpi=110)
+        figure = panels.sweep([agent.results[key] for key in whole.index], [*whole["strain_amplitude"]])
+        figure.savefig(output / "sweep.png", dpi=110)
         agent.results[whole.index[-1]].plot().savefig(output / "largest.png", dpi=110)
         console.print(f"figures: {output}/sweep.png, largest.png")
 

@@ -1,4 +1,4 @@
-"""Contents of results, as HDF5 files or in memory; many are read at once, averaged and drawn together."""
+"""Contents of results, as HDF5 files or in memory; many are read at once."""
 
 import io
 import json
@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.results._nodes import get_ours, result_node
-from ainerd.technique import Average, panels
-from ainerd.technique import load as load_technique
-from ainerd.words import run_text
 
 if TYPE_CHECKING:
     import h5py  # not needed by a client that reads through a server
@@ -241,31 +238,3 @@ def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, An
             value = json.dumps(value, default=str)
         if value is not None and str(name):
             place.attrs[str(name)] = value if isinstance(value, bool | int | float) else str(value)
-
-
-def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None, dose_name: str = "") -> Average:
-    """Average results of one technique; ValueError if they are of several, or cannot be averaged."""
-    names = [run_text(*(each.metadata.get(name) for name in ("scan_id", "event", "file"))) for each in results]
-    return load_technique(_technique_of(results)).average(results, names, dose, dose_name or "order of the results")
-
-
-def plot_together(results: Sequence[LoadedResult], values: Sequence[float] | None = None, name: str = "") -> "Figure":
-    """Draw results of one technique, coloured by values with a name; ValueError if the technique draws none."""
-    from ainerd.results.picture import Picture  # imports matplotlib
-
-    technique = _technique_of(results)
-    draw = getattr(panels(technique), "plot_together", None)
-    if draw is None:
-        raise ValueError(f"technique {technique!r} cannot draw results together")
-    figure = Picture(figsize=(7, 6), layout="constrained")
-    numbers = [float(k + 1) for k in range(len(results))] if values is None else values
-    draw(results, numbers, name or "order of the results", figure)
-    return figure
-
-
-def _technique_of(results: Sequence[LoadedResult]) -> str:
-    """Return the name of the technique of results; ValueError if there are several, or no result."""
-    names = sorted({str(each.metadata["technique"]) for each in results})
-    if len(names) != 1:
-        raise ValueError(f"give results of one technique, not of {', '.join(names) or 'none'}")
-    return names[0]

@@ -16,7 +16,7 @@ from ainerd.jobs import counted
 from ainerd.results._conditions import checked, matches
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
-from ainerd.results._files import LoadedResult, average, load, plot_together, read_configuration
+from ainerd.results._files import LoadedResult, load, read_configuration
 from ainerd.results._nodes import newest_key, result_node
 from ainerd.results._records import STATUSES, USABLE, ResultRecord
 from ainerd.results._table import Columns, Notes
@@ -32,12 +32,10 @@ from ainerd.results._tables import (
     similar,
 )
 from ainerd.results._writing import ResultRecords
-from ainerd.technique import Average, panels
 from ainerd.words import number_of, plain_address
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
 
     from ainerd.results._result import AinerdResult
 
@@ -448,73 +446,6 @@ class ResultStore(ResultRecords):
         table = self.search(**where)
         table = table[table["status"].isin(USABLE)]
         return dataset_of_all(table, self.load([*map(str, table.index)], arrays), arrays)
-
-    def average(self, runs: Sequence[str | int | float], *, dose: str | Sequence[float] | None = None) -> Average:
-        """Average results of repeats, as their technique does: ``results.average([12, 13, 14])``.
-
-        Parameters
-        ----------
-        runs : sequence
-            Numbers of scans, or first characters of keys; see `key`.
-        dose : str or sequence of float, optional
-            Dose over which damage is tested: a column of the table, or a number for each result; default: their order.
-
-        Returns
-        -------
-        Average
-            Of rheo-XPCS: `ainerd_xpcs.technique.Average`. It needs the install of an agent, with SciPy.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result.
-        ValueError
-            If there is no such column of numbers, or if the results are of several techniques, or cannot be averaged.
-        """
-        return average(*self._many(runs, dose, "averaged"))
-
-    def plot(self, runs: Sequence[str | int | float], *, by: str | Sequence[float] | None = None) -> "Figure":
-        """Draw results together, as their technique does: ``results.plot([12, 13, 14], by="temperature")``.
-
-        Parameters
-        ----------
-        runs : sequence
-            Numbers of scans, or first characters of keys; see `key`.
-        by : str or sequence of float, optional
-            Values for the colours: a column of the table, or a number for each result; default: their order.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result.
-        ValueError
-            If there is no such column of numbers, or if the results are of several techniques, or their technique
-            cannot draw results together.
-        """
-        return plot_together(*self._many(runs, by, "together"))
-
-    def _many(
-        self, runs: Sequence[str | int | float], by: str | Sequence[float] | None, parts: str
-    ) -> tuple[list[LoadedResult], Sequence[float] | None, str]:
-        """Read the `parts` that panels name of some results, and a number of each with its name."""
-        keys = [self.key(run) for run in runs]
-        if len(set(keys)) < len(keys):
-            twice = next(run for k, run in enumerate(runs) if keys[k] in keys[:k])
-            raise ValueError(f"a result is given twice: {twice}")
-        table = self.table(columns="all")
-        if unknown := [key for key in keys if key not in table.index]:
-            raise KeyError(f"no result {unknown[0]!r}: the table of results has all keys")
-        table = table.loc[keys]
-        names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), parts, ())}
-        if not isinstance(by, str):
-            return [*self.load(keys, sorted(names))], by, "" if by is None else "number of the result"
-        if by not in table:
-            raise ValueError(f"there is no column {by!r}: see the table with columns='all'")
-        try:
-            values = [*table[by].astype(float)]
-        except (TypeError, ValueError):
-            raise ValueError(f"column {by!r} is not of numbers") from None
-        return [*self.load(keys, sorted(names))], values, by
 
     def answers(self, within_s: float = QUICK_S) -> bool:
         """Return whether the server answers within this time and accepts the key."""

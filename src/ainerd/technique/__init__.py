@@ -14,7 +14,6 @@ group                 target of the entry, which has the name of the technique
 
 from ainerd.technique._installed import Panels, TechniqueError, load, names, panels
 from ainerd.technique._records import (
-    Average,
     Common,
     Finding,
     Landmarks,
@@ -40,7 +39,7 @@ from ainerd.technique._technique import (
 )
 
 __all__ = [
-    "Analysis", "AnalysisError", "Average", "Common", "EventReader", "Finding", "Landmarks", "NoReadings",
-    "NullRegimes", "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series",
-    "Technique", "TechniqueError", "Unit", "begin", "is_novel", "load", "names", "panels", "provides",
+    "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
+    "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
+    "TechniqueError", "Unit", "begin", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

@@ -32,19 +32,13 @@ class Panels(Protocol):
     # newest run and of its nearest one, `strip` those of the newest 60 runs.
     arrays: Mapping[str, Sequence[str]]
     # For pages in a browser. `quantities`: names of the numbers in time series and tables. `thumbnail`: the array of
-    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page. `averaged`,
-    # `together`: the arrays and tables of a result that `Technique.average` and `plot_together` need.
+    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page.
     quantities: Sequence[str]
-    averaged: Sequence[str]
-    together: Sequence[str]
     thumbnail: str
     view: Path
 
     def plot(self, result: Any, figure: Any) -> None:
         """Draw an `ainerd.results.AinerdResult` in a matplotlib figure or subfigure: ``result.plot()``."""
-
-    def plot_together(self, results: Any, values: Sequence[float], name: str, figure: Any) -> None:
-        """Draw many results, coloured by a number of each that has this name: ``store.plot([12, 13, 14])``."""
 
     def image(self, result: Any) -> NDArray[np.uint8]:
         """Return a gray picture of a result: ``result.image()``."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -342,16 +341,3 @@ class Finding:
     def ok(self) -> bool:
         """Whether there is nothing to correct."""
         return not self.remedy
-
-
-class Average(Protocol):
-    """An average of results, as people see it. A technique may add its numbers."""
-
-    def sentences(self) -> list[str]:
-        """Return sentences about the repeats that were left out, and about the trends of all repeats."""
-
-    def plot(self) -> Any:
-        """Return a matplotlib figure of it."""
-
-    def write(self, path: Path) -> None:
-        """Write it to a file."""

@@ -1,6 +1,6 @@
 """The base classes of a technique and of its analysis of a unit, and the record that an analysis returns."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.technique._records import (
-    Average,
     Common,
     Finding,
     Landmarks,
@@ -369,17 +368,6 @@ class Technique:
         They are stored once, in ``ainerd/configurations``.
         """
         return None
-
-    @classmethod
-    def average(
-        cls, results: Sequence[Any], names: Sequence[str], dose: Sequence[float] | None, dose_name: str
-    ) -> "Average":
-        """Average repeats, `ainerd.results.LoadedResult` with the parts `Panels.averaged`, for ``results.average(…)``.
-
-        `names` are those of the results, `dose` a number for each, None for their order. Raises ValueError if they
-        cannot be averaged, with the name of the result.
-        """
-        raise ValueError(f"results of the technique {cls.name!r} cannot be averaged")
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
         """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.Explorer`.

@@ -42,7 +42,7 @@ class Average:
     log_tau : ndarray, shape (m,)
         Logarithm of tau of each repeat over that of the mean; NaN without one.
     counts : ndarray, shape (m, n_roi)
-        Photons per pixel and frame, over `Curves.incident`; NaN where unknown.
+        Photons per pixel and frame; NaN where unknown.
     """
 
     fitted: FittedCurves
@@ -99,7 +99,7 @@ class Average:
         shifts = log_tau_shifts(mean.tau_s, g2, fitted.fit, precision if np.isfinite(precision).any() else None)
         return cls(
             fitted=fitted, repeats=repeats, names=tuple(names), g2=g2, dose=doses, dose_name=dose_name,
-            log_tau=shifts, counts=counts / np.array([[each.incident] for each in curves]),
+            log_tau=shifts, counts=counts,
         )  # fmt: skip
 
     def sentences(self) -> list[str]:

@@ -38,8 +38,6 @@ class Curves:
         Correlated frames of each file that was averaged; None if unknown.
     n_files : int
         Number of files that were averaged; 1 unless the file lists them.
-    incident : float
-        Monitor times transmission, by which the intensities of a result are divided; 1 if they are not.
     level : ndarray of int, shape (n,), or None
         Level of multi-tau of each lag; None if the program that wrote the file is unknown.
     partition : Partition or None
@@ -60,7 +58,6 @@ class Curves:
     frame_time_s: float = np.nan
     n_frames: int | None = None
     n_files: int = 1
-    incident: float = 1.0
     level: NDArray[np.int64] | None = None
     partition: Partition | None = None
     no_partition: str = ""
@@ -76,26 +73,4 @@ class Curves:
         return fit_curves(
             self.tau_s, self.g2, self.error, counts=self.mean_counts, n_pixels=self.n_pixels,
             n_frames=self.n_frames, n_files=self.n_files, level=self.level, frame_time=step, **options,
-        )  # fmt: skip
-
-    @classmethod
-    def of(cls, result: Any) -> "Curves":
-        """Take the curves of an `ainerd.results.AinerdResult`; raise ValueError if it has no g2."""
-        metadata = result.metadata
-        if not {"g2", "tau", "bins"} <= {*metadata["arrays"], *metadata["tables"]}:
-            raise ValueError(f"result {result.key} has no g2: {metadata.get('reason') or metadata['status']}")
-        parts = {name: result[name].read() for name in ("g2", "g2_err", "tau", "intensity", "bins") if name in result}
-        bins, g2 = parts["bins"], np.asarray(parts["g2"], dtype=float)
-        unknown = np.full(len(g2), np.nan)
-        intensity = np.asarray(parts.get("intensity", unknown[:, None]), dtype=float)
-        n = np.isfinite(intensity).sum(1)
-        incident = float(metadata.get("incident") or 1.0)
-        counts = incident * np.divide(np.nansum(intensity, 1), n, out=unknown.copy(), where=n > 0)
-        return cls(
-            layout=f"result {result.key}", tau_s=np.asarray(parts["tau"], dtype=float), g2=g2,
-            error=np.asarray(parts.get("g2_err", np.full_like(g2, np.nan)), dtype=float),
-            q=bins["q"].to_numpy(dtype=float), phi=bins["phi"].to_numpy(dtype=float), numbers=bins["bin"].to_numpy(),
-            n_pixels=bins["n_pixels"].to_numpy(dtype=float), mean_counts=counts,
-            frame_time_s=float(metadata.get("frame_time_s", np.nan)), n_frames=metadata.get("n_frames"),
-            incident=incident,
         )  # fmt: skip

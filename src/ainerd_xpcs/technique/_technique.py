@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numba.core.event import Listener, register
@@ -33,7 +33,6 @@ from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
-from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._cycle_results import with_cycles
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
@@ -43,9 +42,6 @@ from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
 from ainerd_xpcs.technique._picture import field_of
 from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
 from ainerd_xpcs.technique._sketch import draw_bins
-
-if TYPE_CHECKING:
-    from ainerd_xpcs.technique._average import Average
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
@@ -309,15 +305,6 @@ class RheoXPCS(Technique):
             yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
         yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
         yield from check_bins(self.partition, self._bins)
-
-    @classmethod
-    def average(
-        cls, results: Sequence[Any], names: Sequence[str], dose: Sequence[float] | None, dose_name: str
-    ) -> "Average":
-        """Average the g2 of results with the same bins and lags, and fit it; see `Average`."""
-        from ainerd_xpcs.technique._average import Average  # imports matplotlib
-
-        return Average.of([Curves.of(each) for each in results], names, dose=dose, dose_name=dose_name)
 
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:

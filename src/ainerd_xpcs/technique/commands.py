@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from ainerd.results import ResultStore
     from ainerd_xpcs.latent import Encoder
-    from ainerd_xpcs.technique._average import Average
     from ainerd_xpcs.technique._clean import Clean
+    from ainerd_xpcs.technique._curves_of_bins import Curves
 
     Maps = NDArray[np.float32]
 
 CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 share a calibration
 SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
 CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
-Sources = Annotated[
-    list[str], typer.Argument(help="Files with g2, or results: numbers of scans, or first characters of keys.")
+Files = Annotated[list[Path], typer.Argument(help="Files with g2.")]
+FrameTime = Annotated[
+    float | None, typer.Option(help="Seconds from one correlated frame to the next. Default: as the files say.")
 ]
-FrameTime = Annotated[float | None, typer.Option(help="For files: seconds from one correlated frame to the next.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
@@ -39,33 +39,22 @@ app.command()(analyze)
 
 @app.command()
 def average(
-    repeats: Sources,
+    repeats: Files,
     out: Annotated[Path, typer.Option(help="The average (.h5), a figure beside it.")] = Path("average.h5"),
     force: Force = False,
     frame_time: FrameTime = None,
-    dose: Annotated[
-        str | None, typer.Option(help="For results: the number in the table that is the dose. Default: their order.")
-    ] = None,
-    tiled: Tiled = None,
-    config: Config = None,
 ) -> None:
     """Average repeats of g2, leave out those far from the median, test for damage by the beam, and fit the mean."""
     from rich.console import Console
+
+    from ainerd_xpcs.technique._average import Average
 
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
     if out.suffix == ".png":
         raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
     check_out(out, force)
-    if _are_files(repeats, frame_time, "--dose", dose):
-        from ainerd_xpcs.technique._average import Average
-        from ainerd_xpcs.technique._curves import read_curves
-
-        curves = [read_curves(each, frame_time_s=frame_time) for each in repeats]
-        mean = Average.of(curves, [Path(each).name for each in repeats])
-    else:
-        with results_at(tiled, config) as store:
-            mean = cast("Average", store.average([key_of(store, each) for each in repeats], dose=dose))
+    mean = Average.of(_read(repeats, frame_time), [each.name for each in repeats])
     mean.write(out)
     mean.plot().savefig(out.with_suffix(".png"), dpi=120)
     Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
@@ -74,18 +63,12 @@ def average(
 
 @app.command()
 def over_q(
-    exposures: Sources,
+    files: Files,
     out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
     force: Force = False,
     frame_time: FrameTime = None,
-    by: Annotated[
-        str | None, typer.Option(help="For results: the number in the table that colours them. Default: their order.")
-    ] = None,
-    tiled: Tiled = None,
-    config: Config = None,
 ) -> None:
-    """Draw relaxation times and exponents over q of many files or results in one figure."""
-    from ainerd_xpcs.technique._curves import read_curves
+    """Draw relaxation times and exponents over q of many files in one figure."""
     from ainerd_xpcs.technique._drawing import new_figure
     from ainerd_xpcs.technique._fitted import FittedCurves
     from ainerd_xpcs.technique._over_q import draw_many_over_q
@@ -93,29 +76,20 @@ def over_q(
     if out.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
     check_out(out, force)
-    if _are_files(exposures, frame_time, "--by", by):
-        fitted = [FittedCurves.of(read_curves(each, frame_time_s=frame_time)) for each in exposures]
-        figure, numbers = new_figure(7, 6), [float(k + 1) for k in range(len(fitted))]
-        draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
-    else:
-        with results_at(tiled, config) as store:
-            figure = store.plot([key_of(store, each) for each in exposures], by=by)
+    fitted = [FittedCurves.of(each) for each in _read(files, frame_time)]
+    figure, numbers = new_figure(7, 6), [float(k + 1) for k in range(len(fitted))]
+    draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
     figure.savefig(out, dpi=150)
     print(f"figure: {out}")
 
 
-def _are_files(given: list[str], frame_time_s: float | None, option: str, column: str | None) -> bool:
-    """Return whether files are given, not results; raise ValueError for both, and for an option of the other kind."""
-    there = [Path(each).is_file() for each in given]
-    if any(there) or any(Path(each).suffix in (".h5", ".hdf", ".hdf5", ".nxs") for each in given):
-        if not all(there):
-            raise ValueError(f"no file {given[there.index(False)]}: give files alone, or results alone")
-        if column is not None:
-            raise ValueError(f"{option} is for results: files are taken in the order in which they are given")
-        return True
-    if frame_time_s is not None:
-        raise ValueError("--frame-time is for files: results have theirs")
-    return False
+def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
+    """Read the curves of files; ValueError for a file that does not exist, before any is read."""
+    from ainerd_xpcs.technique._curves import read_curves
+
+    if absent := [file for file in files if not file.is_file()]:
+        raise ValueError(f"no file {absent[0]}")
+    return [read_curves(file, frame_time_s=frame_time_s) for file in files]
 
 
 app.command()(ingest)

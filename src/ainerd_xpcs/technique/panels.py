@@ -8,27 +8,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import SubFigure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import coordinate, rounded
 from ainerd_xpcs._draw_sweep import draw_sweep
-from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage
-from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
+from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
+from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
-    "arrays", "averaged", "columns", "coordinates", "details", "export", "gallery", "image", "plot", "plot_together",
-    "quantities", "sentences", "strip", "thumbnail", "together", "view",
+    "arrays", "columns", "coordinates", "details", "export", "gallery", "image", "plot", "quantities", "sentences",
+    "strip", "sweep", "thumbnail", "view",
 ]  # fmt: skip
 
 of_cycles = ("echo_height", "tau_cycles", "tan_delta")
 quantities = (*of_cycles, "tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
-averaged = ("g2", "g2_err", "tau", "intensity", "bins")
-together = ("rings", "bins", "echo", "echo_err", "echo_lag", "echoes", "cycles")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
@@ -72,21 +70,11 @@ def plot(result: AinerdResult, figure: Any) -> None:
     draw_exposure(figure, present, series, duration_s=duration_s, names=names, half_s=half_s)
 
 
-def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name: str, figure: Any) -> None:
-    """Draw tau and exponents over q of many results: of their rings, or of the bins of a single ring.
-
-    Of runs that oscillate, draw the echoes, and 1/(qτ) over tan δ; the values are their amplitudes.
-    """
-    if all("echoes" in result for result in results):
-        figure.set_size_inches(10, 4.5)
-        order = np.argsort(values)
-        echoes = [_echoes(results[i]) for i in order]
-        draw_sweep(figure, [values[i] for i in order], echoes, echoes)
-        return
-    series = []
-    for result in results:
-        series.append(_over_q(result["rings" if "rings" in result else "bins"].read()))
-    draw_many_over_q(figure, series, values, name)
+def sweep(results: Sequence[AinerdResult], amplitudes: Sequence[float]) -> Figure:
+    """Return a figure of results of runs that oscillate: the echoes of each amplitude, and 1/(qτ) over tan δ."""
+    figure, echoes = new_figure(10, 4.5), [_echoes(result) for result in results]
+    draw_sweep(figure, amplitudes, echoes, echoes)
+    return figure
 
 
 class _Echoes(NamedTuple):

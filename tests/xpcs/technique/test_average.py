@@ -1,27 +1,20 @@
-"""`ainerd average` and `ResultStore.average`: repeats in files and on a server, with planted faults."""
+"""`ainerd average` and `ainerd over-q`: repeats in files, with planted faults."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import open_catalog
-from ainerd.technique import Analysis
-from ainerd_xpcs.technique._average import Average
-from ainerd_xpcs.technique._curves_of_bins import Curves
+from ainerd_xpcs.technique._drawing import new_figure
+from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q
 from ainerd_xpcs.technique.commands import average, over_q
-from ainerd_xpcs.technique.panels import OVER_Q
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])
 TAU_S = 0.4 * (0.04 / Q) ** 2
-BINS = [2, 5, 9]  # of results
 MAP = np.repeat([0, 1, 2, 3], 30).reshape(12, 10)
 
 app = typer.Typer()
@@ -104,7 +97,7 @@ def test_damage_by_the_beam_is_found(run):
         (lambda: write("r1.hdf", curves(1), lags=LAGS[:-3]), "r1.hdf has 33 lags from 0.01 to 11.15 s, r0.hdf has 36"),
         (lambda: write("r1.hdf", curves(1), lags=2 * LAGS), "r1.hdf has 36 lags from 0.02 to 40 s, r0.hdf has 36 lags"),
         (lambda: write("r1.hdf", curves(1)[:2]), "r0.hdf has bin 3, r1.hdf has none of this number: only equal bins"),
-        (lambda: None, "no file r1.hdf: give files alone, or results alone"),
+        (lambda: None, "no file r1.hdf"),
     ],
 )
 def test_a_file_that_is_no_repeat_is_refused(change, why, run):
@@ -119,114 +112,16 @@ def test_one_is_no_average(run):
     assert "an average needs two repeats or more, got 1" in run("r0.hdf")[1]
 
 
-@pytest.fixture(scope="module")
-def store(place):
-    """Eight repeats of which one is wrong, with a rising dose and fewer photons, one without g2, one of other bins."""
-    store = ResultStore(open_catalog(place.client())[1])
-    for i in range(10):
-        record = ResultRecord(
-            raw_uid=f"{i:032x}", scan_id=i + 1, run_time=1e9 + i, technique="rheo_xpcs", agent="a", parameters={},
-            positions={"dose": 10.0 * i}, n_frames=4000, frame_time_s=FRAME_S,
-        )  # fmt: skip
-        store.begin(record)
-        if i == 8:
-            store.fail(record.key, "too dark")
-            continue
-        arrays = {
-            "g2": curves(i, factor=2.0 if i == 3 else 1.0), "g2_err": np.full((3, LAGS.size), NOISE),
-            "tau": FRAME_S * LAGS, "intensity": np.full((3, 5), 0.9**i, np.float32),
-        }  # fmt: skip
-        arrays["intensity"][:, 2] = np.nan  # frames were lost
-        dims = {"g2": ("roi", "tau"), "g2_err": ("roi", "tau"), "tau": ("tau",), "intensity": ("roi", "intensity_time")}
-        bins = {
-            "bin": np.array(BINS if i < 9 else [2, 3, 5]),
-            "q": Q,
-            "phi": np.full(3, np.nan),
-            "n_pixels": np.full(3, 300),
-        }
-        bins |= {name: np.full(3, np.nan) for name in OVER_Q}
-        bins["tau_s"], bins["tau_s_err"] = np.append(np.nan, (1 + i) * TAU_S[1:]), np.full(3, 0.01)
-        bins["tau_s_above"] = np.array([5.0 + i, np.nan, np.nan])
-        analysis = Analysis(
-            embedding=np.zeros(4, np.float32), novelty_p=None, arrays=arrays, dims=dims, tables={"bins": bins}
-        )
-        store.complete(record.key, analysis)
-    return store
-
-
-def test_results_on_a_server_are_averaged(store):
-    mean = store.average(range(1, 9), dose="dose")
-    assert mean.repeats.kept.tolist() == [True, True, True, False, True, True, True, True]
-    assert mean.names[3] == "scan 4" and "scan 4 is left out: g2" in " ".join(mean.sentences())
-    weight = 0.81 ** np.array([0, 1, 2, 4, 5, 6, 7])
-    expected = np.average([curves(i) for i in (0, 1, 2, 4, 5, 6, 7)], axis=0, weights=weight)
-    np.testing.assert_allclose(mean.fitted.curves.g2, expected, rtol=1e-6)
-    assert np.abs((mean.fitted.fit.tau - TAU_S) / mean.fitted.fit.tau_err).max() < 3
-    # seven steps of 10 %; the lags have 36 of them, and tau does not change
-    text = " ".join(mean.sentences())
-    assert "the intensity has a trend, -52.2 % from the smallest to the largest dose" in text and "damage" in text
-    assert mean.dose.tolist() == [10.0 * i for i in range(8)]
-    titles = [axes.get_title() for axes in mean.plot().axes]
-    assert all(any(title.startswith(f"bin {k}, q = ") for title in titles) for k in BINS)
-    numbered = next(axes for axes in store.average([1, 2, 3]).plot().axes if axes.get_ylabel() == "τ / τ of the mean")
-    assert not (numbered.get_xticks() % 1).any()
-
-
-def result(seed, incident):
-    """Return a result with half a photon per pixel and frame, whose intensities are divided by the monitor."""
-    arrays = {"g2": curves(seed), "g2_err": np.full((3, LAGS.size), NOISE), "tau": FRAME_S * LAGS}
-    arrays["intensity"] = np.full((3, 5), 0.5 * 1.1**seed / incident)
-    bins = pd.DataFrame({"bin": [1, 2, 3], "q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)})
-    items = {name: SimpleNamespace(read=lambda x=x: x) for name, x in {**arrays, "bins": bins}.items()}
-    known = {"arrays": [*arrays], "tables": ["bins"], "frame_time_s": FRAME_S, "n_frames": 4000}
-    of_beam = {} if incident == 1 else {"incident": incident, "incident_of": "i0"}
-    return type("Result", (dict,), {"key": "x", "metadata": known | of_beam})(items)
-
-
-def test_intensities_that_are_divided_by_the_monitor_are_no_photons():
-    """With them as photons, the errors of counting leave no lag."""
-    plain, divided = (
-        Average.of([Curves.of(result(i, incident * 1.1**i)) for i in range(6)], [*"abcdef"]) for incident in (1.0, 1e5)
-    )
-    for name in ("tau", "tau_err"):
-        np.testing.assert_allclose(getattr(divided.fitted.fit, name), getattr(plain.fitted.fit, name), rtol=1e-6)
-    np.testing.assert_allclose(divided.fitted.curves.g2, plain.fitted.curves.g2, rtol=1e-9)
-    np.testing.assert_allclose(divided.counts, 0.5 / 1e5)  # the beam became stronger, the sample did not
-
-
-def test_results_that_cannot_be_averaged_are_refused(store):
-    with pytest.raises(ValueError, match=r"result \S+ has no g2: too dark"):
-        store.average([1, 9])
-    for given, has in (([1, 10], "scan 10 has bin 3, scan 1"), ([10, 1], "scan 10 has bin 3, scan 1")):
-        with pytest.raises(ValueError, match=f"{has} has none of this number: only equal bins are averaged"):
-            store.average(given)
-    with pytest.raises(ValueError, match="a result is given twice"):
-        store.average([1, 2, 1])
-    with pytest.raises(ValueError, match="there is no column 'a'"):
-        store.average([1, 2], dose="a")
-    for given, why in (([1, 77], "77"), ([1, "0" * 36], "no result '0")):
-        with pytest.raises(KeyError, match=why):
-            store.average(given)
-
-
-def test_results_are_averaged_by_command(store, place, run, monkeypatch):
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
-    done, text = run(*range(1, 9), "--dose", "dose", "--tiled", place.uri)
-    assert done.exit_code == 0 and "7 of 8 repeats are averaged" in text, text
-    assert "--out a.png: give a name that ends in .h5" in run(1, 2, "--out", "a.png", "--tiled", place.uri)[1]
-    rows = [line.split() for line in done.output.splitlines() if line.startswith("│")]
-    assert [row[1] for row in rows if row[1].isdigit()] == [str(k) for k in BINS]
-    with h5py.File("average.h5") as file:
-        assert file["bin"][()].tolist() == BINS
-        assert file["repeats/dose"].attrs["name"] == "dose" and file["repeats/name"].asstr()[3] == "scan 4"
-
-
-def test_many_results_are_drawn_over_q(store):
-    figure = store.plot(range(1, 9), by="dose")
+def test_many_are_drawn_over_q():
+    columns = {name: np.full(3, np.nan) for name in OVER_Q} | {"tau_s_err": np.full(3, 0.01)}
+    taus = [np.append(np.nan, (1 + i) * TAU_S[1:]) for i in range(8)]
+    series = [(Q, columns | {"tau_s": taus[i], "tau_s_above": np.array([5.0 + i, np.nan, np.nan])}) for i in range(8)]
+    figure = new_figure(7, 6)
+    draw_many_over_q(figure, series, np.arange(8.0), "dose")
     times, shapes, bar = figure.axes
     lines = [line.get_xydata() for line in times.lines]
     for i in range(8):
-        known = np.column_stack([Q, np.append(np.nan, (1 + i) * TAU_S[1:])])
+        known = np.column_stack([Q, taus[i]])
         assert any(np.array_equal(xy, known, equal_nan=True) for xy in lines)
         assert any(line.get_marker() == "^" and line.get_ydata()[0] == 5.0 + i for line in times.lines)
     guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("$q^")}
@@ -235,21 +130,12 @@ def test_many_results_are_drawn_over_q(store):
         assert np.log(v / y) / np.log(u / x) == pytest.approx(slope)
     assert times.get_xscale() == times.get_yscale() == "log" and bar.get_ylabel() == "dose"
     assert times.get_title() == "8 exposures; ▵ lower limit"  # other marks are not drawn
-    with pytest.raises(ValueError, match="a result is given twice"):
-        store.plot([1, 1])
-    for column, message in {"nosuch": "there is no column 'nosuch'", "status": "column 'status' is not of num"}.items():
-        with pytest.raises(ValueError, match=message):
-            store.plot([1, 2], by=column)
 
 
-def test_many_are_drawn_by_command(store, place, run, monkeypatch):
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
-    done, text = run("over-q", *range(1, 9), "--by", "dose", "--tiled", place.uri, "--out", "results.pdf")
-    assert done.exit_code == 0, text
+def test_many_are_drawn_by_command(run):
     for i in range(3):
         write(f"r{i}.hdf", curves(i))
     done, text = run("over-q", *(f"r{i}.hdf" for i in range(3)))
     assert done.exit_code == 0 and "figure: over_q.png" in text, text
-    assert Path("over_q.png").stat().st_size > 10_000 and Path("results.pdf").stat().st_size > 10_000
-    assert "--by is for results" in run("over-q", "r0.hdf", "--by", "x", "--force")[1]
+    assert Path("over_q.png").stat().st_size > 10_000
     assert "give a name that ends in .png" in run("over-q", "r0.hdf", "--out", "x.txt")[1]

@@ -42,8 +42,7 @@ def test_a_dark_bin_leaves_the_echoes_of_its_ring():
     result = type("Result", (dict,), {"metadata": {"q": 0.05, "tau_cycles": 3.0, "tau_cycles_err": 0.2}})(
         {name: SimpleNamespace(read=lambda part=part: part) for name, part in parts.items()}
     )
-    figure = new_figure(8, 4)
-    panels.plot_together([result], [0.1], "amplitude", figure)
+    figure = panels.sweep([result], [0.1])
     (curve,) = figure.axes[0].containers
     np.testing.assert_allclose(curve.lines[0].get_ydata(), HEIGHT[0])
     np.testing.assert_allclose([np.ptp(bar[:, 1]) / 2 for bar in curve.lines[2][0].get_segments()], 0.1)
