@@ -223,11 +223,11 @@ def test_doctor_checks_a_server_and_leaves_it_unchanged(run, catalogue, tmp_path
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
     before = sorted(server.client()["ainerd"])
-    done = run("doctor", "--results", "--json", "--config", tmp_path / "agent.toml")
+    done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
     findings = {finding["subject"]: finding for finding in json.loads(done.output)}
     assert done.exit_code == 0, [finding for finding in findings.values() if not finding["ok"]]
     assert Encoder.load().sha256 in findings["encoder"]["state"] and "4 results" in findings["read"]["state"]
-    assert findings["specs"]["state"] == "AinerdResult 1.0" and findings["results"]["state"] == "all are valid"
+    assert findings["specs"]["state"] == "AinerdResult 1.0"
     assert sorted(server.client()["ainerd"]) == before
 
 
@@ -235,33 +235,15 @@ def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypa
     server, _, keys = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace("0.019, 0.029", "0.019, 0.0195"))
     (tmp_path / "tiled").write_text("a file where a folder should be")
-    node = server.client()["ainerd/results"].create_container("stray", metadata={"status": "complete"})
-    try:
-        done = run("doctor", "--results", "--json", "--config", tmp_path / "agent.toml")
-    finally:
-        node.parent.delete_contents("stray", recursive=True, external_only=False)
+    done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
     assert done.exit_code == 1
     wrong = {finding["subject"]: finding for finding in json.loads(done.output) if not finding["ok"]}
-    assert set(wrong) == {"storage.frames", "storage.directory", "partition", "results"}
+    assert set(wrong) == {"storage.frames", "storage.directory", "partition"}
     assert all(finding["remedy"] for finding in wrong.values())
-    assert "result stray does not parse" in wrong["results"]["state"]
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", "0" * 64)
     done = run("doctor")
     assert done.exit_code == 1 and "problem server: the Tiled server at" in done.output
     assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
-
-
-def test_results_whose_runs_are_not_in_raw_are_to_be_kept(run, catalogue):
-    """As after ``ainerd demo --replay``, or where the documents came from a file."""
-    raw = catalogue[0].client()["raw"]
-    run_node = raw["0000-run"].metadata
-    raw.delete_contents("0000-run", recursive=True, external_only=False)
-    try:
-        done = run("doctor", "--results")
-    finally:
-        raw.create_container("0000-run", metadata=dict(run_node))
-    assert "1 result without their run in raw: they cannot be analysed again, so keep them" in done.output
-    assert done.exit_code == 0 and "all are valid" not in done.output, done.output
 
 
 def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypatch):

@@ -46,7 +46,6 @@ def check(
 
 
 def doctor(
-    results: Annotated[bool, typer.Option("--results", help="Check every result in the catalog too.")] = False,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
@@ -57,7 +56,7 @@ def doctor(
     """
     from ainerd.cli import _checks
 
-    show(_checks.everything(tiled, config, results), json=json)
+    show(_checks.everything(tiled, config), json=json)
 
 
 def show(findings: Iterable["Finding"], *, json: bool = False) -> None:

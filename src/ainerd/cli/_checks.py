@@ -16,7 +16,7 @@ from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
 from ainerd.processes import whereabouts
 from ainerd.technique import Finding, TechniqueError, load, names
-from ainerd.words import number_of, plain_address
+from ainerd.words import plain_address
 
 FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
@@ -63,10 +63,8 @@ def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -
         yield Finding("picture", str(error), "correct it")
 
 
-def everything(tiled: str | None, config: Path | None, results: bool) -> Iterator[Finding]:
+def everything(tiled: str | None, config: Path | None) -> Iterator[Finding]:
     """Yield the findings for the techniques or the settings, and for the server."""
-    from ainerd.results import validate
-
     if config is None:
         yield from _techniques()
         if tiled is None:
@@ -79,16 +77,6 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
         with opened(tiled, config) as client:
             yield Finding("server", f"{plain_address(str(client.context.api_uri))} answers, and accepts the key")
             yield from _catalogue(client)
-            if results and "ainerd" in client:
-                remedy = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"
-                problems = validate(client["ainerd"])
-                known = [each for each in problems if not each.endswith("which is not in raw")]
-                yield from (Finding("results", each, remedy) for each in known)
-                if n := len(problems) - len(known):
-                    without = f"{number_of(n, 'result')} without their run in raw: they cannot be analysed again"
-                    yield Finding("results", f"{without}, so keep them")
-                elif not known:
-                    yield Finding("results", "all are valid")
     except ValueError as error:
         yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
 

@@ -23,11 +23,10 @@ from ainerd.results._result import AinerdResult, since_exposure
 from ainerd.results._store import ResultStore
 from ainerd.results._table import Columns
 from ainerd.results._tables import notes_by_key, regime_kinds, similar
-from ainerd.results._validation import validate
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "ConfigurationRecord", "LiveNode", "LoadedResult",
     "LogRecord", "Part", "ResultRecord", "ResultStore", "SuggestionRecord", "bundle", "commands", "decode_table",
     "digest", "explain", "export", "matches", "may_pass", "new_file", "notes_by_key", "put_attributes", "regime_kinds",
-    "shared_tags", "similar", "since_exposure", "validate",
+    "shared_tags", "similar", "since_exposure",
 ]  # fmt: skip
