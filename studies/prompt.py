@@ -85,7 +85,6 @@ ASKED_S = {  # at most, on two idle cores
     'agent.results.to_xarray("g2")': 2.0,
     EXPORT: 15.0,
     "ainerd status": 2.0,
-    "ainerd doctor": 8.0,
     "ainerd report": 10.0,
 }
 AFTER_S, N_FRAMES, RUN_S = 2.0, 2000, 5.0  # after the last frame; of a run; first guess of its length
@@ -145,7 +144,7 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
             before = session.cpu_s()
             match = session.type(f"timed(lambda: repr({call}))", r"TOOK ([\d.e-]+)")
             took[what] = float(match[1]), session.cpu_s() - before
-        for command, more in {"status": [], "doctor": [], "report": [str(folder / "report.html"), "--force"]}.items():
+        for command, more in {"status": [], "report": [str(folder / "report.html"), "--force"]}.items():
             took[f"ainerd {command}"] = at_best([sys.executable, "-m", "ainerd", command, *more], session.environment)
         session.exit()
     rows = [

@@ -1,4 +1,4 @@
-"""The commands that talk to a server: `similar`, `export`, `doctor`."""
+"""The commands that talk to a server: `similar`, `export`, `check`."""
 
 import json
 import socket
@@ -218,37 +218,37 @@ def test_the_module_prints_its_version():
     assert done.stdout == f"ainerd {__version__}\n"
 
 
-def test_doctor_checks_a_server_and_leaves_it_unchanged(run, catalogue, tmp_path):
+def test_check_looks_at_a_server_and_leaves_it_unchanged(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
     before = sorted(server.client()["ainerd"])
-    done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
+    done = run("check", "--server", "--json", tmp_path / "agent.toml")
     findings = {finding["subject"]: finding for finding in json.loads(done.output)}
     assert done.exit_code == 0, [finding for finding in findings.values() if not finding["ok"]]
     assert Encoder.load().sha256 in findings["encoder"]["state"] and "4 results" in findings["read"]["state"]
-    assert findings["specs"]["state"] == "AinerdResult 1.0"
     assert sorted(server.client()["ainerd"]) == before
 
 
-def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypatch):
+def test_check_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypatch):
     server, _, keys = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace("0.019, 0.029", "0.019, 0.0195"))
     (tmp_path / "tiled").write_text("a file where a folder should be")
-    done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
+    done = run("check", "--server", "--json", tmp_path / "agent.toml")
     assert done.exit_code == 1
     wrong = {finding["subject"]: finding for finding in json.loads(done.output) if not finding["ok"]}
-    assert set(wrong) == {"storage.frames", "storage.directory", "partition"}
+    assert set(wrong) == {"storage.frames", "storage.directory", "partition", "server"}
     assert all(finding["remedy"] for finding in wrong.values())
+    (tmp_path / "tiled").unlink()
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", "0" * 64)
-    done = run("doctor")
+    done = run("check", "--server", tmp_path / "agent.toml")
     assert done.exit_code == 1 and "problem server: the Tiled server at" in done.output
     assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
 
 
-def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypatch):
+def test_check_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypatch):
     def wrong():
-        done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
+        done = run("check", "--json", tmp_path / "agent.toml")
         return {finding["subject"]: finding["state"] for finding in json.loads(done.output) if not finding["ok"]}
 
     (tmp_path / "frames").mkdir()

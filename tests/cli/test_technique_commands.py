@@ -1,4 +1,4 @@
-"""Commands of techniques, and findings of `doctor` about them."""
+"""Commands of techniques, and findings of `check` about them."""
 
 import json
 import subprocess
@@ -14,9 +14,9 @@ def run(*arguments):
     return CliRunner().invoke(ainerd.cli.app, [str(a) for a in arguments], env={"COLUMNS": "150"})
 
 
-def doctor(*arguments):
-    """Return the findings about techniques, one line each."""
-    findings = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
+def check(config):
+    """Return the findings about a technique, one line each."""
+    findings = json.loads(run("check", "--json", config).stdout)
     return [
         (f["subject"], f["state"], f["remedy"])
         for f in findings
@@ -43,7 +43,7 @@ def test_commands_of_the_default_technique_need_no_name(command):
         ("broken", "1 / 0", "ZeroDivisionError"),
         ("broken", "app = 3", "its_commands:app is neither a function nor a typer.Typer"),
         ("broken", "import typer\napp = typer.Typer()", "RuntimeError"),
-        ("doctor", "import typer\napp = typer.Typer()\napp.command()(lambda: None)", "there is a command doctor"),
+        ("check", "import typer\napp = typer.Typer()\napp.command()(lambda: None)", "there is a command check"),
     ],
 )
 def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, message):
@@ -70,7 +70,7 @@ def test_help_imports_no_technique_and_nothing_heavy(marble):
     script = """
 from typer.testing import CliRunner
 from ainerd.cli import app
-commands = [[c] for c in ("replay", "similar", "export", "doctor", "watch", "steer", "analyze", "marble", "rheo-xpcs")]
+commands = [[c] for c in ("replay", "similar", "export", "check", "watch", "steer", "analyze", "marble", "rheo-xpcs")]
 for command in ([], *commands, ["rheo-xpcs", "train", "ours"]):
     done = CliRunner().invoke(app, [*command, "--help"])
     assert done.exit_code == 0 and len(done.output) > 200, done.output
@@ -83,44 +83,14 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
-def test_doctor_lists_installed_techniques(marble, site):
-    site.install("lost", {}, techniques="nowhere:Lost")
-    findings = doctor()
-    assert ("technique marble", "The technique of the test package marble.", "") in findings
-    assert [what for what, *_ in findings] == [
-        "technique lost",
-        "technique marble",
-        "technique rheo_xpcs",
-        "technique xtec",
-    ]
-    assert "'lost' (nowhere:Lost) cannot be imported: No module named 'nowhere'" in findings[0][1] and findings[0][2]
-
-
-def test_doctor_asks_the_technique_of_the_settings(marble):
-    (settings, technique, marbles) = doctor("--config", marble)
+def test_check_asks_the_technique_of_the_settings(marble):
+    (settings, technique, marbles) = check(marble)
     assert settings == ("settings", f"{marble}: instrument 'here'", "") and technique[1].startswith(
         "accepts its section"
     )
     assert marbles == ("marbles", "3 wide", "")
     marble.write_text(marble.read_text().replace("width = 3", "width = -1"))
-    assert doctor("--config", marble)[-1] == ("marbles", "-1 wide", "make it wider")
-
-
-@pytest.mark.parametrize(
-    ("policy", "problem"),
-    [
-        ("best", "'best' is not one of new_regimes, levels, sobol, raster, or module:function"),
-        ("nowhere:best", "'nowhere:best' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
-        ("math:pi", "'math:pi' is not a function, nor a class"),
-        ("concurrent.futures:Executor.submit", None),
-    ],
-)
-def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
-    marble.write_text(
-        marble.read_text().replace("[steering.bounds]", f'[steering]\npolicy = "{policy}"\n[steering.bounds]')
-    )
-    findings = [(what, state) for what, state, _ in doctor("--config", marble) if what.startswith("steering")]
-    assert findings == ([] if problem is None else [("steering.policy", problem)])
+    assert check(marble)[-1] == ("marbles", "-1 wide", "make it wider")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +126,7 @@ def test_check_runs_nothing_that_the_settings_name(marble, monkeypatch, policy, 
         ("[marble]\n", "[marble]\nsize = 3\n", "marble.size: Input should be a valid dictionary or instance of Size"),
     ],
 )
-def test_doctor_reports_settings_that_the_technique_refuses(marble, before, after, last):
+def test_check_reports_settings_that_the_technique_refuses(marble, before, after, last):
     marble.write_text(marble.read_text().replace(before, after))
-    subject, state, remedy = doctor("--config", marble)[-1]
+    subject, state, remedy = check(marble)[-1]
     assert last in state and remedy and "\n" not in state

@@ -76,9 +76,8 @@ def test_the_contrast_is_the_simulated_one(names, store):
 
 
 def test_the_other_steps_of_the_workflow(names, store):
-    output = ainerd(*STEPS["Everything is as it should be"][1:])
-    assert "problem" not in output and "instrument 'eiger_cell'" in output and "2 results" in output
-    ainerd(*STEPS["The table, to look at"][1:])
+    ainerd(*STEPS["The table of results"][1:])
+    exec(STEPS["Two results are complete"][2])
     exported = pd.read_csv("results.csv", index_col="key")
     assert exported["stage_h [mm]"].to_list() == store.table()["stage_h"].to_list()
 

@@ -47,7 +47,8 @@ def test_from_toml_to_figure(beamline):
     assert table["status"].tolist() == ["complete"] * 4
     b.agent.plot().savefig(b.toml.with_name("campaign.png"))
     node.plot().savefig(b.toml.with_name("result.png"))
-    for command in (["doctor"], ["export", cooling.Index, str(b.toml.with_name("cooling.npz"))]):
-        done = CliRunner().invoke(app, [*command, "--config", str(b.toml)])
+    out = str(b.toml.with_name("cooling.npz"))
+    for command in (["check", "--server"], ["export", cooling.Index, out, "--config"]):
+        done = CliRunner().invoke(app, [*command, str(b.toml)])
         assert done.exit_code == 0, done.output
     assert np.load(b.toml.with_name("cooling.npz"))["variance"].shape == (10, 3)

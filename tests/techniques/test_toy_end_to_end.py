@@ -1,4 +1,4 @@
-"""A third-party technique from TOML to result, figure and doctor, with each unit."""
+"""A third-party technique from TOML to result, figure and check, with each unit."""
 
 from contextlib import closing
 
@@ -29,8 +29,8 @@ def shows(b):
     assert not any(word in label for label in labels for word in ("$C_2$", "azimuth", "stress"))
 
 
-def doctor(b, *options):
-    done = CliRunner().invoke(app, ["doctor", "--config", str(b.toml), *options])
+def check(b):
+    done = CliRunner().invoke(app, ["check", "--server", str(b.toml)])
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -50,7 +50,7 @@ def test_a_result_for_each_event(beamline):
     b.RE(bp.count([b.camera], num=2))
     assert len(b.table()) == 6
     shows(b)
-    assert "6 results" in doctor(b)
+    assert "6 results" in check(b)
 
 
 def test_a_result_for_each_run_while_the_agent_explores(beamline):
@@ -68,7 +68,7 @@ def test_a_result_for_each_run_while_the_agent_explores(beamline):
     np.testing.assert_allclose(node.trajectory[:], np.mean(raw["primary"]["camera_image"].read(), axis=(1, 2)))
     assert table["suggestion_id"].notna().tolist() == [False, True, True, True]
     shows(b)
-    doctor(b)
+    check(b)
 
 
 def test_a_run_that_is_cut_short_is_a_partial_result(beamline):
@@ -104,7 +104,7 @@ def test_a_result_for_a_series(beamline):
     scan(b, 1.0, 3.0, 2)  # a run without the key is a series of its own
     assert b.table()["status"].tolist().count("complete") == 3
     shows(b)
-    doctor(b)
+    check(b)
 
 
 def test_two_agents_of_one_folder_each_analyse_the_runs_that_waited_for_tiled(beamline, monkeypatch):

@@ -13,13 +13,13 @@ from typer.main import get_command, get_command_name
 from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
-from ainerd.cli._check import check, doctor, init
+from ainerd.cli._check import check, init
 from ainerd.cli._results import export, replay, report, similar
 from ainerd.cli._running import demo, fetch_next, serve, watch
 from ainerd.cli._status import log, status, why
 
 COMMANDS = (
-    watch, serve, status, log, why, replay, similar, export, report, init, check, doctor, demo,
+    watch, serve, status, log, why, replay, similar, export, report, init, check, demo,
 )  # fmt: skip
 
 

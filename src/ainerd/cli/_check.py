@@ -1,17 +1,18 @@
-"""`ainerd init`, `check` and `doctor`: write settings, and check settings, techniques and server."""
+"""`ainerd init` and `check`: write settings, and check settings, technique and server."""
 
 import json as as_json
 import math
 import tomllib
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.cli._shared import Config, Force, Json, Tiled, check_new
+from ainerd.cli._shared import Force, Json, check_new
 from ainerd.cli._startup import Layout, startup_file
 
 if TYPE_CHECKING:
@@ -35,28 +36,16 @@ def check(
     draw: Annotated[Path | None, typer.Option(help="Picture (.png, .pdf) of the parts of a frame in use.")] = None,
     frame: Annotated[Path | None, typer.Option(help="Frame to draw on (.npy, HDF5); default: an empty one.")] = None,
     dataset: Dataset = None,
+    server: Annotated[bool, typer.Option("--server", help="Check its Tiled server too, with a small node.")] = False,
     json: Json = False,
 ) -> None:
-    """Check settings and technique without a server, and show how to correct problems; exit code 1 if there are any."""
+    """Check settings and technique, and show how to correct problems; exit code 1 if there are any."""
     from ainerd.cli import _checks
 
     if frame is not None and draw is None:
         raise ValueError("--frame needs a picture: give --draw picture.png")
-    show(_checks.settings(config) if draw is None else _checks.picture(config, draw, frame, dataset), json=json)
-
-
-def doctor(
-    tiled: Tiled = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Check settings, technique, storage and server; exit code 1 if there is a problem.
-
-    Each problem comes with its remedy. The check writes a small node to the server and removes it.
-    """
-    from ainerd.cli import _checks
-
-    show(_checks.everything(tiled, config), json=json)
+    findings = _checks.settings(config) if draw is None else _checks.picture(config, draw, frame, dataset)
+    show(chain(findings, _checks.server(config) if server else ()), json=json)
 
 
 def show(findings: Iterable["Finding"], *, json: bool = False) -> None:

@@ -1,11 +1,10 @@
-"""The findings of `ainerd check` and `ainerd doctor`. Each is one line, and a problem comes with its remedy."""
+"""The findings of `ainerd check`. Each is one line, and a problem comes with its remedy."""
 
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Generator, Iterator
-from importlib import util
 from pathlib import Path
 
 import httpx
@@ -15,17 +14,16 @@ from tiled.client.container import Container
 from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
 from ainerd.processes import whereabouts
-from ainerd.technique import Finding, TechniqueError, load, names
+from ainerd.technique import Finding
 from ainerd.words import plain_address
 
 FREE_GB = 5.0  # a night of exposures needs more
-SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
 
 
-def settings(config: Path, *, load: bool = False) -> Generator[Finding, None, Settings | None]:
+def settings(config: Path) -> Generator[Finding, None, Settings | None]:
     """Yield the findings for a settings file, its folders and its technique; return the settings if they are valid.
 
-    Functions that the file names are loaded only with `load`: a file of somebody else may name any.
+    No function that the file names is loaded: a file of somebody else may name any.
     """
     try:
         loaded = Settings.load(config)
@@ -37,7 +35,7 @@ def settings(config: Path, *, load: bool = False) -> Generator[Finding, None, Se
     yield from _storage(loaded)
     if url := loaded.webhook.get_secret_value():  # its path may hold a token
         yield Finding("webhook", f"messages go to {httpx.URL(url).host}; nothing was sent")
-    yield from _technique(loaded, load)
+    yield from _technique(loaded)
     return loaded
 
 
@@ -63,18 +61,10 @@ def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -
         yield Finding("picture", str(error), "correct it")
 
 
-def everything(tiled: str | None, config: Path | None) -> Iterator[Finding]:
-    """Yield the findings for the techniques or the settings, and for the server."""
-    if config is None:
-        yield from _techniques()
-        if tiled is None:
-            remedy = "give its address: --tiled URL, or --config with an instrument's .toml"
-            yield Finding("server", "not checked", remedy)
-            return
-    elif (yield from settings(config, load=True)) is None and tiled is None:
-        return
+def server(config: Path) -> Iterator[Finding]:
+    """Yield the findings for the Tiled server of a settings file."""
     try:
-        with opened(tiled, config) as client:
+        with opened(None, config) as client:
             yield Finding("server", f"{plain_address(str(client.context.api_uri))} answers, and accepts the key")
             yield from _catalogue(client)
     except ValueError as error:
@@ -129,20 +119,7 @@ def _nearest(path: Path) -> Path:
     return next(each for each in (path, *path.parents) if os.path.exists(each))
 
 
-def _techniques() -> Iterator[Finding]:
-    """Check that all installed techniques can be imported."""
-    for name in names():
-        what = f"technique {name}"
-        try:
-            yield Finding(what, (load(name).__doc__ or "").partition("\n")[0] or "no description")
-        except TechniqueError as error:
-            if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("bluesky") is None:
-                yield Finding(what, f"not checked: {error}")  # results can be read, runs cannot be analysed
-            else:
-                yield Finding(what, str(error), "install the packages that it needs, or remove it")
-
-
-def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
+def _technique(settings: Settings) -> Iterator[Finding]:
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
     what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
     try:
@@ -168,28 +145,27 @@ def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
             yield Finding(finding.subject, finding.state, finding.remedy)
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
-    yield from _steering(settings, load)
+    yield from _steering(settings)
 
 
-def _steering(settings: Settings, load: bool) -> Iterator[Finding]:
-    """Report a policy that does not exist or cannot be loaded."""
+def _steering(settings: Settings) -> Iterator[Finding]:
+    """Report a policy that does not exist."""
     from ainerd.campaign import policy_of
 
     try:
-        policy_of(settings.steering, runs=load)
+        policy_of(settings.steering, runs=False)
     except ValueError as error:
         name, _, problem = str(error).partition(": ")
         yield Finding(name, problem, "correct its name, or install its package")
 
 
 def _catalogue(client: Container) -> Iterator[Finding]:
-    """Check the containers and specs on the server, and that the API key allows reading and writing."""
+    """Check the containers on the server, and that the API key allows reading and writing."""
     begun = time.perf_counter()
     trees = {name: client[name] for name in ("raw", "ainerd") if name in client}
     took = f"{1000 * (time.perf_counter() - begun):.0f} ms"
     if len(trees) == 2:
         yield Finding("read", f"{len(trees['raw'])} runs, {len(trees['ainerd']['results'])} results ({took})")
-        yield _specs(trees["ainerd"])
     else:
         yield Finding("read", f"no containers raw and ainerd yet: the first agent makes them ({took})")
     try:
@@ -199,21 +175,10 @@ def _catalogue(client: Container) -> Iterator[Finding]:
         yield Finding("write", f"refused: {error}", remedy)
 
 
-def _specs(ainerd: Container) -> Finding:
-    from ainerd.results import ResultStore
-
-    newest = [node for name in SPECS if name in ainerd for node in ainerd[name].values().tail(1)]
-    known = {spec.name: spec.version for node in newest for spec in node.specs if spec.name in SPECS.values()}
-    other = ", ".join(f"{name} {version}" for name, version in known.items() if version != ResultStore.schema)
-    present = ", ".join(f"{name} {version}" for name, version in known.items()) or "no nodes yet"
-    remedy = f"this ainerd knows version {ResultStore.schema}: install the one that wrote {other}" if other else ""
-    return Finding("specs", present, remedy)
-
-
 def _write(parent: Container) -> Finding:
     """Write a small node, read it back and remove it."""
-    key, begun = f"doctor-{uuid.uuid4()}", time.perf_counter()
-    node = parent.create_container(key, metadata={"written_by": "ainerd doctor"})
+    key, begun = f"check-{uuid.uuid4()}", time.perf_counter()
+    node = parent.create_container(key, metadata={"written_by": "ainerd check"})
     try:
         node.write_array(np.arange(4.0), key="array")
         is_same = node["array"].read().tolist() == [0, 1, 2, 3]

@@ -316,7 +316,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Finding:
-    """Outcome of one check of ``ainerd doctor``.
+    """Outcome of one check of ``ainerd check``.
 
     Attributes
     ----------

@@ -344,7 +344,7 @@ class Technique:
         """
 
     def check(self) -> Iterable[Finding]:
-        """Check models, geometry and so on for ``ainerd check`` and ``ainerd doctor``; return one finding for each."""
+        """Check models, geometry and so on for ``ainerd check``; return one finding for each."""
         return ()
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
