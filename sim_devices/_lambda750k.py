@@ -120,7 +120,7 @@ class Lambda750k(StreamingDetector):
         self._open_file = open_file or self._new_file
         self._file: Any = None
         self._thread: threading.Thread | None = None
-        self._stop, self._enough = threading.Event(), False
+        self._stop, self._ends_well = threading.Event(), False
         self._status: DeviceStatus | None = None
         self.recording: Recording | None = None
         super().__init__(prefix, name=name, **kwargs)
@@ -150,7 +150,7 @@ class Lambda750k(StreamingDetector):
     def stop(self, *, success: bool = False) -> None:
         """Stop the acquisition; its status fails unless `success`."""
         if not self._stop.is_set():
-            self._enough = success
+            self._ends_well = success
             self._stop.set()
         super().stop(success=success)
 
@@ -232,7 +232,7 @@ class Lambda750k(StreamingDetector):
             rows = slice(taken, taken + len(chunks))
             ahead = began + rows.stop * period - self._clock.now()
             if self._stop.wait(max(self._clock.wall(ahead), 0)):
-                if self._enough:
+                if self._ends_well:
                     break
                 raise AcquisitionStopped(f"{self.name} was stopped after {taken} of {n_frames} frames")
             taken = rows.stop
