@@ -48,7 +48,9 @@ class FolderOfAcquisitions:
         folder = Folder(self._path, pattern, settings.storage.late_s)
         with only_here(self._path, intake.stop):
             is_done, of = intake.analysed(), intake.suggestion_at
-            for documents in folder_documents(folder, intake.stop, raw=intake.raw, skip=is_done, suggestion_of=of):
+            for documents in folder_documents(
+                folder, intake.stop, raw=intake.raw, skip=is_done, suggestion_of=of, once=intake.once
+            ):
                 yield from documents
 
 
@@ -103,6 +105,11 @@ class Folder:
     def is_new(self, acquisition: AcquisitionFiles) -> bool:
         """Return whether the folder of an acquisition was not there at first: then no earlier process has seen it."""
         return acquisition.folder.name not in self._earlier
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether an acquisition with frames and metadata may still become complete."""
+        return any(not seen.refused for seen in self._seen.values())
 
     def look(self) -> list[AcquisitionFiles]:
         """Return the acquisitions that are complete and were not returned before, oldest first."""
@@ -177,6 +184,7 @@ def folder_documents(
     raw: Container,
     skip: Callable[[Container], bool],
     suggestion_of: Callable[[Mapping[str, float]], str | None],
+    once: bool = False,
 ) -> Iterator[list[Document]]:
     """Yield the documents of each acquisition, all in one list, until `stop` is set.
 
@@ -193,6 +201,8 @@ def folder_documents(
         Return whether to leave out a run of the catalog.
     suggestion_of : callable
         As for `AcquisitionFiles.documents`.
+    once : bool
+        Whether to end when no acquisition is being written.
     """
     while not stop.is_set():
         acquisitions = folder.look()
@@ -214,6 +224,8 @@ def folder_documents(
                     folder.refuse(acquisition, error)
                     continue
                 yield documents
+        if once and not folder.is_growing:
+            return
         stop.wait(LOOK_S)
 
 

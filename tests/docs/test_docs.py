@@ -39,7 +39,6 @@ SHORT = (
     "analyze",
     "average",
     "over-q",
-    "ingest",
     "encode",
     "calibrate",
     "prepare",

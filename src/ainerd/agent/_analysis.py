@@ -111,11 +111,12 @@ class Analysis:
         stop: threading.Event,
         take: Callable[[str, Mapping[str, Any]], object],
         then: Callable[[str, Mapping[str, Any]], None] | None,
+        once: bool,
     ) -> None:
         """Pass the documents of a source to `take`, and then to `then`; see `Observer.follow`."""
         source = open_source(source) if isinstance(source, str) else source
         documents = source.documents(
-            Intake(stop, self._raw, self._settings, self._is_analysed, self._campaign.given_at)
+            Intake(stop, self._raw, self._settings, self._is_analysed, self._campaign.given_at, once)
         )
         for name, doc in self._written(documents, stop) if source.writes_runs else documents:
             take(name, doc)

@@ -145,14 +145,17 @@ class Observer:
         stop: threading.Event,
         *,
         then: Callable[[str, Mapping[str, Any]], None] | None = None,
+        once: bool = False,
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.sources.open_source`.
+
+        With `once`, catalogs and folders end when they have nothing new.
 
         With ``tiled`` and ``folder:PATH``, runs that already have their results are skipped, so that a restart
         continues. Runs that nobody else writes to the catalog, such as those of a folder, are written there. After the
         agent, `then` gets each document as well.
         """
-        self._analysis.follow(source, stop, self, then)
+        self._analysis.follow(source, stop, self, then, once)
 
     def catch_up(self, newest: int = 100) -> int:
         """Analyse the finished runs in Tiled that have no result, among the `newest` runs, oldest first.

@@ -37,6 +37,7 @@ Documents = Annotated[
 def watch(
     config: Instrument,
     documents: Documents = "tiled",
+    once: Annotated[bool, typer.Option("--once", help="End when a catalog or a folder has nothing new.")] = False,
     tiled: Tiled = None,
 ) -> None:
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
@@ -49,7 +50,7 @@ def watch(
     source = open_source(documents)
     with observing(config, tiled, f"watches {documents}") as (observer, stop):
         observer.suggest()  # so that the first suggestion is ready at once
-        observer.follow(source, stop)
+        observer.follow(source, stop, once=once)
 
 
 def serve(

@@ -260,7 +260,7 @@ def reanalyse(
                     outcomes += some
                     progress.advance(done)
     parameters = parameters_of(technique, settings.detector)
-    label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
+    _label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes
 
 
@@ -297,7 +297,7 @@ def _finished_run(raw: Container, uid: str) -> Container:
     return run
 
 
-def label(store: ResultStore, technique: Technique) -> None:
+def _label(store: ResultStore, technique: Technique) -> None:
     """Write an atlas if any result of the store's agent and parameters has no regime.
 
     Results of other agents or parameters keep their regimes.

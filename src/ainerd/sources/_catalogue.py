@@ -36,7 +36,7 @@ class Tiled:
 
     def documents(self, intake: Intake) -> Iterator[Document]:
         """Yield the documents of the runs that lack a result, oldest first, and then of new runs."""
-        return tiled_documents(intake.raw, intake.stop, skip=intake.analysed())
+        return tiled_documents(intake.raw, intake.stop, skip=intake.analysed(), once=intake.once)
 
 
 class _Finder:
@@ -87,8 +87,11 @@ def tiled_documents(
     since: float = 0.0,
     skip: Callable[[Container], bool] = lambda run: False,
     patience_s: float = 600.0,
+    once: bool = False,
 ) -> Iterator[Document]:
     """Yield the documents of the runs in a catalog, oldest first, then of new runs, until `stop` is set.
+
+    With `once` it ends when all runs have ended.
 
     A search finds the runs, and their documents are read from their nodes, so that no run is missed. Later looks ask
     for new runs and for the runs that grow. A run that has not changed for `patience_s` while later runs ended was
@@ -150,6 +153,8 @@ def tiled_documents(
                 if stop.is_set():
                     return
             if not (readers or refused):
+                if once:
+                    return
                 pause = IDLE_S
         except (httpx.HTTPError, ClientError) as error:
             logger.warning("Tiled does not answer: %s", error)

@@ -36,6 +36,8 @@ class Intake:
         Ask Tiled which runs have all their results now. Return a function that takes a run and returns whether it does.
     suggestion_at : callable
         Return the id of the suggestion for these positions, or None.
+    once : bool
+        Whether the source ends when it has nothing new. A source of messages cannot know this.
     """
 
     stop: threading.Event
@@ -43,6 +45,7 @@ class Intake:
     settings: Settings
     analysed: Callable[[], Callable[[Container], bool]]
     suggestion_at: Callable[[Mapping[str, float]], str | None]
+    once: bool = False
 
 
 class Source(Protocol):

@@ -68,7 +68,7 @@ class ResultFile:
 
     @cached_property
     def uid(self) -> str:
-        """Uid of the run: that of `ainerd ingest`."""
+        """Uid of the run."""
         return str(uuid5(NAMESPACE_OID, self.sha256))
 
     @cached_property
@@ -281,7 +281,8 @@ class ResultFiles:
                     yield from self._of(path, seen, intake, done)
                     if intake.stop.is_set():
                         return
-                if self._has_ended and all(seen.is_done for seen in self._seen.values()):
+                has_ended = self._has_ended if folder is None else intake.once
+                if has_ended and all(seen.is_done for seen in self._seen.values()):
                     break
                 intake.stop.wait(pause_s)
         if self._missing:

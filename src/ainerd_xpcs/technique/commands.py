@@ -9,7 +9,6 @@ import typer
 
 from ainerd.cli import Config, Force, On, Tiled, bars, check_out, key_of, mapping, results_at, show_file
 from ainerd_xpcs.technique._analyze import analyze
-from ainerd_xpcs.technique._ingest import ingest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,9 +89,6 @@ def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
     if absent := [file for file in files if not file.is_file()]:
         raise ValueError(f"no file {absent[0]}")
     return [read_curves(file, frame_time_s=frame_time_s) for file in files]
-
-
-app.command()(ingest)
 
 
 @app.command()

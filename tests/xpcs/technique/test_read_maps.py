@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from ainerd.cli import app
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import MapFile
 from tests.xpcs.technique import map_files
@@ -288,3 +290,21 @@ def test_g2_that_cannot_be_used_is_named(maps, tmp_path, caplog, averaged):
     with MapFile(path) as file:
         assert (file.curves is None) is (averaged > 1)
     assert ("its g2 is not used: xpcs/avg_frames is not 1" in caplog.text) is (averaged > 1)
+
+
+def test_analyze_shows_maps_and_g2_of_one_file(maps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write("run.hdf", map_files.boost_corr, maps)
+    done = CliRunner().invoke(app, ["analyze", str(path)])
+    printed = " ".join(done.output.split())
+    assert done.exit_code == 0 and "APS, boost_corr: 128 rows of 0.02 s" in printed, done.output
+    assert "no p-value: the stored maps have 128 rows" in printed
+    with h5py.File("run_maps.h5") as results:
+        assert results["c2"].shape == (3, 256, 256) and results["latent"].shape == (3, 64)
+        assert results.attrs["layout"] == "APS, boost_corr" and results.attrs["no_claim"]
+    assert Path("run_maps.png").stat().st_size > 10_000 and not Path("run_g2.h5").exists()
+    with h5py.File(path, "r+") as file:
+        lags = np.arange(1, 40)
+        file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = lags, np.ones((39, 4))
+    done = CliRunner().invoke(app, ["analyze", str(path), "--force"])
+    assert done.exit_code == 0 and "39 lags" in done.output and Path("run_g2.h5").exists(), done.output

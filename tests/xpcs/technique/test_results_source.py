@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from types import SimpleNamespace
 
 import h5py
@@ -23,7 +24,8 @@ from ainerd.documents import Run, documents_of
 from ainerd.results import ResultStore, explain, export
 from ainerd.server import open_catalog
 from ainerd.views import report_html
-from ainerd_xpcs.technique import MapFile, _results
+from ainerd_xpcs.technique import MapFile, _results, read_curves
+from ainerd_xpcs.technique._fitted import FittedCurves
 from ainerd_xpcs.technique._results import ResultFile, ResultFiles
 from tests.containers import new_container
 from tests.killed import killed
@@ -83,6 +85,13 @@ class Pipeline:
 
         self._close.append(close)
         return observer, close
+
+    def take(self):
+        """Take the files that are there, as ``ainerd watch --once``."""
+        with closing(build_observer(self.settings, self.client)) as observer:
+            observer.quiet = True
+            observer.follow(ResultFiles(str(self.data)), threading.Event(), once=True)
+            assert observer.drain()
 
     def table(self):
         return self.store.table(columns="all").sort_values("file")
@@ -199,6 +208,65 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
     ):  # fmt: skip
         assert reasons.count(message) == 1
     assert "secret" not in reasons and "outside the allowed roots" in caplog.text
+
+
+@pytest.mark.parametrize("layout", [map_files.boost_corr, map_files.pychx])
+def test_maps_of_256_rows_have_a_p_value(pipeline, layout):
+    store = pipeline.store
+    maps = map_files.correlations(map_files.movie(n_frames=256))
+    path = map_files.write(pipeline.data / f"long_{layout.__name__}.hdf", layout, maps)
+    pipeline.take()
+    key = store.search(file=path.name).index[0]
+    result = store.table(columns="all").loc[key]
+    assert 0.05 < result["novelty_p"] <= 1 and result["noise_of"] == "the maps"
+    bins, rings = (store.rows(key, name) for name in ("bins", "rings"))
+    known = [p for p in rings["novelty_p"] if p == p]
+    assert result["novelty_p"] == pytest.approx(min(1.0, min(known) * len(known)))
+    # a memory of 30 rows of .02 s
+    assert result["g2_of"] == "the diagonals of the maps" and result["g2_errors"] == "errors of the noise of the maps"
+    for tau, error in zip([*bins["tau_s"], *rings["tau_s"]], [*bins["tau_s_err"], *rings["tau_s_err"]], strict=True):
+        assert abs(np.log(tau / 0.6)) < 3 * error / tau < 1.2
+    middle = rings.iloc[len(rings) // 2]
+    assert [result[name] for name in ("q", "tau_s", "kww_exponent")] == list(middle[["q", "tau_s", "kww_exponent"]])
+    g2, error = store.array(key, "g2"), store.array(key, "g2_err")
+    assert g2.shape == error.shape == (len(bins), 47) and store.array(key, "tau")[0] == pytest.approx(0.02)
+    # counts of 20 photons from 30 pixels, of contrast 1 / 4
+    assert np.nanmean(bins["shot_noise"]) == pytest.approx(1 / 20, rel=0.3)
+    assert np.nanmean(bins["noise_pixels"]) == pytest.approx(30, rel=0.3)
+    assert np.nanmean(bins["contrast"]) == pytest.approx(1 / 4, rel=0.3)
+
+
+def test_g2_of_the_file_is_fitted_for_the_bins_of_its_maps(pipeline):
+    store = pipeline.store
+    path = map_files.write(pipeline.data / "both.hdf", map_files.boost_corr, map_files.correlations(map_files.movie()))
+    lags, taus = np.unique(np.geomspace(1, 600, 50).astype(int)), np.array([0.1, 0.2, 0.4, 0.8])
+    g2 = 1 + 0.2 * np.exp(-2 * 0.02 * lags[:, None] / taus)
+    with h5py.File(path, "r+") as file:
+        group = file.create_group("xpcs/multitau")
+        group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = lags, g2, np.full_like(g2, 1e-3)
+        group["config/avg_frame"], group["config/stride_frame"] = 2, 1
+    pipeline.take()
+    key = store.search(file=path.name).index[0]
+    bins, result = store.rows(key, "bins"), store.table(columns="all").loc[key]
+    processed = np.array(map_files.PROCESSED) - 1
+    np.testing.assert_allclose(bins["tau_s"], taus[processed], rtol=0.02)
+    np.testing.assert_array_equal(store.array(key, "g2"), g2.T[processed])
+    fitted = FittedCurves.of(read_curves(path)).columns
+    np.testing.assert_allclose(bins["tau_s_err"], fitted["tau_s_err"][processed], rtol=1e-6)
+    assert result["g2_of"] == "the file" and result["tau_s"] == pytest.approx(0.4, rel=0.02)
+    assert bins["g2_errors"].str.startswith("errors of the file").all()
+
+
+def test_maps_without_noise_have_the_reason(pipeline):
+    store = pipeline.store
+    path = write(pipeline.data / "run.hdf")
+    pipeline.take()
+    key = store.search(file=path.name).index[0]
+    reason = "the stored maps have 128 rows, their noise is measured in 256 or more"
+    bins = store.rows(key, "bins")
+    assert set(bins["no_tau"]) == {reason} and bins["tau_s"].isna().all() and bins["contrast"].isna().all()
+    assert f"No relaxation time is given: {reason}" in explain(store.record(key))
+    assert np.isfinite(store.array(key, "g2")).all() and np.isnan(store.array(key, "g2_err")).all()
 
 
 @pytest.mark.fault(
