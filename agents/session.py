@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
+    from bluesky.callbacks.buffer import BufferingWrapper
     from tiled.client.container import Container
 
     from ainerd.agent import Agent
@@ -57,11 +58,24 @@ def begin(toml: Path) -> "tuple[Settings, Callable[[], tuple[Container, Callable
     return settings, opened
 
 
-def attach(agent: "Agent", client: "Container", RE: "RunEngine", names: str) -> None:
-    """Attach an agent to the RunEngine of a session, and prepare both.
+def raw_writer(client: "Container", settings: "Settings") -> "BufferingWrapper":
+    """Return the writer of raw runs, to be subscribed to a RunEngine; shut it down before the server."""
+    from bluesky.callbacks.buffer import BufferingWrapper
+    from bluesky_tiled_plugins import TiledWriter
+
+    from ainerd.documents import Run
+
+    backup = str(settings.storage.unwritten)
+    return BufferingWrapper(
+        TiledWriter(client["raw"], batch_size=20, backup_directory=backup, spec_to_mimetype=Run.mimetypes)
+    )
+
+
+def attach(agent: "Agent", client: "Container", RE: "RunEngine", settings: "Settings", names: str) -> None:
+    """Attach the writer of raw runs and an agent to the RunEngine of a session, and prepare all.
 
     Numbers of scans go on where the last session ended, scans of a person are shown as text, and the agent analyses
-    runs that have no result yet.
+    runs that have no result yet. As the session ends, the writer is shut down before the server.
 
     Parameters
     ----------
@@ -69,6 +83,7 @@ def attach(agent: "Agent", client: "Container", RE: "RunEngine", names: str) -> 
     client : Container
         Root of the server.
     RE : RunEngine
+    settings : Settings
     names : str
         Devices and plans of the session, which are shown at a terminal.
     """
@@ -76,6 +91,7 @@ def attach(agent: "Agent", client: "Container", RE: "RunEngine", names: str) -> 
 
     for newest in client["raw"].sort(("start.time", -1)).values().head(1):
         RE.md["scan_id"] = newest.metadata["start"]["scan_id"]
+    RE.subscribe(raw_writer(client, settings))
     agent.attach(RE)
     RE.subscribe(ScanTable())
     gc.freeze()  # imported objects stay: collections, also IPython's own at the end, skip them

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from tiled.queries import Key
 
 from agents.demo import catalog_in
+from agents.session import raw_writer
 from agents.xtec import TOML, build_agent
 from ainerd.agent import Agent
 from ainerd.config import Settings
@@ -58,6 +59,7 @@ def run(
         detector, temperature = devices(settings, crystal=crystal)
         agent = build_agent(client, detector=detector, temperature=temperature, settings=settings)
         RE = RunEngine({})
+        RE.subscribe(writer := raw_writer(client, settings))
         agent.attach(RE)
         low, high = settings.steering.bounds["temperature"]
         with console.status(f"{chosen} temperatures that the agent chooses"):
@@ -68,6 +70,7 @@ def run(
         with console.status(f"{even} temperatures, evenly"):
             RE(bp.scan([detector], temperature, low, high, even))
         agent.drain()
+        writer.shutdown()
         report(agent, client, crystal)
         for name, figure in (
             ("campaign", agent.plot()),

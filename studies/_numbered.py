@@ -23,6 +23,7 @@ from ophyd.sim import NullStatus, SynAxis
 from ophyd.status import DeviceStatus
 from tiled.client.container import Container
 
+from agents.session import raw_writer
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.novelty import find_regimes
@@ -198,6 +199,9 @@ class Beamline:
         self.stack = Stack(makers[1], folder / "frames", delay_s, name="stack")
         self.RE = RunEngine({}, context_managers=[])
         self.agents: list[Agent] = []
+        open_catalog(client)
+        self._writer = raw_writer(client, settings_of(folder, storage, "camera"))
+        self.RE.subscribe(self._writer)
 
     def also_at(self, position: Callable[[], float]) -> None:
         """Let frames carry the position of another motor from now on."""
@@ -210,7 +214,6 @@ class Beamline:
     def start_agent(self, detector: Device, acquire: Callable[..., Any]) -> Agent:
         """Start an agent of one of the detectors, and attach it."""
         settings = self.settings(detector.name)
-        open_catalog(self.client)
         devices = Devices(detector, [self.x], acquire=acquire)
         agent = Agent(Numbered(detector.name), self.client, settings, None, devices)
         agent.start()
@@ -223,6 +226,7 @@ class Beamline:
         """Close the agents and end the RunEngine's thread."""
         for agent in self.agents:
             agent.close()
+        self._writer.shutdown()
         self.RE.loop.call_soon_threadsafe(self.RE.loop.stop)
         self.RE._th.join()  # noqa: SLF001 (it has no public name)
         self.RE.loop.close()

@@ -1,6 +1,5 @@
 """The environment of the RE Manager that `studies.chaos` starts: a beamline of numbered frames, and a plan."""
 
-import atexit
 import os
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,12 @@ from typing import Any
 import bluesky.plans as bp
 
 from ainerd.plans import visit
-from ainerd.runs import RawWriter
 from studies._killed import Witness, connected
 from studies._numbered import Beamline
 
 folder, storage, uri, key = os.environ["AINERD_CHAOS"].split("\n")
 line = Beamline(Path(folder), Path(storage), connected((uri, key)), first=10**9)
 RE, stack, sample_x = line.RE, line.stack, line.x
-writer = RawWriter(line.client["raw"], Path(storage, "unwritten"), lambda: True).attach(RE)
 RE.subscribe(Witness(Path(folder, "queue.witness")))
 acquire = visit(None, acquire=lambda devices, md: bp.count(devices, md=md))
 
@@ -23,6 +20,3 @@ acquire = visit(None, acquire=lambda devices, md: bp.count(devices, md=md))
 def measure(suggestions, actuators, sensors, md=None) -> Any:  # type: ignore[no-untyped-def]
     """Expose each suggested position."""
     return (yield from acquire(suggestions, actuators, sensors, md))
-
-
-atexit.register(writer.detach)

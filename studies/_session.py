@@ -10,6 +10,7 @@ from tiled.client.container import Container
 
 from agents.demo.simulated import agent_of, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
+from agents.session import raw_writer
 from ainerd.config import Settings
 from ainerd.server import embedded_server
 
@@ -91,5 +92,7 @@ def attached_session(folder: Path, **options: Any) -> Iterator[Session]:
         embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server,
         closing(Session(folder, server.client(), **options)) as session,
     ):
+        session.RE.subscribe(writer := raw_writer(session.client, session.settings))
         session.agent.attach(session.RE)
         yield session
+        writer.shutdown()

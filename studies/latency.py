@@ -3,7 +3,8 @@
 A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay during a run is the longest gap of the loop.
 Runs with nothing subscribed, with TiledWriter behind its buffer, and with the agent as well are taken in turn, so that
 all meet the same load of the machine. CPU times depend less on it: that of the loop's thread during a run, and that of
-this process from the last frames to the result.
+this process from the last frames to the result. Another part measures what TiledWriter costs in the RunEngine's thread,
+subscribed directly and behind its buffer.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from ainerd.server import embedded_server
 from studies._session import Session
 from studies._tools import Row, Study, report
 
-BEAT_S, EXPOSURE_S, PATIENCE_S = 0.005, 50.0, 600.0
+BEAT_S, EXPOSURE_S, PATIENCE_S, BATCH = 0.005, 50.0, 600.0, 20
 SUBSCRIBED = ("nothing", "TiledWriter, buffered", "agent and TiledWriter")
 Documents = list[tuple[str, Any]]
 
@@ -40,6 +41,13 @@ def latency(frames: int = 5000, rounds: int = 5) -> None:
     with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
         report("latency", gaps(bench, frames, rounds), most={"added (ms)": 250.0}, frames=frames)
         report("latency_of_results", results(bench, (frames // 5, frames), rounds), most={"median (s)": 3.0})
+
+
+@study.part
+def raw_runs(frames: int = 500, rounds: int = 5) -> None:
+    """Measure the time that TiledWriter takes in the RunEngine's thread."""
+    with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
+        report("latency_raw_runs", writing(bench, frames, rounds), frames=frames)
 
 
 class Moment(NamedTuple):
@@ -125,6 +133,35 @@ def gaps(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
         }  # fmt: skip
 
 
+def writing(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
+    """Yield the time of TiledWriter in the RunEngine's thread, by document and by run, direct and buffered."""
+    writer = TiledWriter(bench.client["raw"], batch_size=BATCH)
+    buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=BATCH))
+    for name, target in (("nothing", lambda kind, doc: None), ("direct", writer), ("buffered", buffered)):
+        taken = list[list[float]]()
+        longest = list[float]()
+
+        def timed(kind: str, doc: Any, target: Any = target, taken: list[list[float]] = taken) -> None:
+            began = time.perf_counter()
+            target(kind, doc)
+            taken[-1].append(1e3 * (time.perf_counter() - began))
+
+        token = bench.RE.subscribe(timed)
+        for _ in track(range(rounds + 1), description=f"{name} (the first run warms up)"):
+            taken.append([])
+            with heartbeat(bench.RE) as beats:
+                bench.expose(frames)
+            longest.append(1e3 * (np.diff(np.transpose(beats)[0]).max() - BEAT_S))
+        bench.RE.unsubscribe(token)
+        runs = [sum(each) for each in taken[1:]]
+        yield {
+            "TiledWriter": name, "documents": len(taken[-1]), "a document, median (ms)": np.median(sum(taken[1:], [])),
+            "a run, median (ms)": np.median(runs), "worst (ms)": max(runs),
+            "longest gap of the loop (ms)": max(longest[1:]),
+        }  # fmt: skip
+    buffered.shutdown()
+
+
 def results(bench: Bench, frames: tuple[int, ...], rounds: int) -> Iterator[Row]:
     """Yield the time from the last frames' document to the complete result in Tiled for each length of run.
 
@@ -154,19 +191,19 @@ def wait_for(bench: Bench) -> None:
 @contextmanager
 def subscribed(bench: Bench, name: str) -> Iterator[None]:
     """Subscribe the agent, TiledWriter or nothing, and wait in the end until everything is written."""
+    if name == "nothing":
+        yield
+        return
+    buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=BATCH))
+    token = bench.RE.subscribe(buffered)
     if name.startswith("agent"):
         bench.agent.attach(bench.RE)
-        yield
+    yield
+    if name.startswith("agent"):
         wait_for(bench)
         bench.agent.detach()
-    elif name.startswith("Tiled"):
-        buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=20))
-        token = bench.RE.subscribe(buffered)
-        yield
-        bench.RE.unsubscribe(token)
-        buffered.shutdown()
-    else:
-        yield
+    bench.RE.unsubscribe(token)
+    buffered.shutdown()
 
 
 @contextmanager

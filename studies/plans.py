@@ -268,7 +268,7 @@ def finish(part: str, line: Beamline, runs: list[tuple[str, dict[str, Counter[st
     results: dict[str, dict[str, Counter[str]]] = {}
     for agent, key in zip(line.agents, IMAGES, strict=True):
         end = time.monotonic() + PATIENCE_S
-        while not agent.drain(PATIENCE_S) or agent.health()["kept"]:  # runs that a busy server did not take at first
+        while not agent.drain(PATIENCE_S):
             if time.monotonic() > end:
                 wrong.append(f"{agent.name}: not analysed in {PATIENCE_S:.0f} s")
                 break

@@ -23,6 +23,7 @@ from tiled.queries import Key
 from agents.demo import catalog_in, cycles, progress_bar
 from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
+from agents.session import raw_writer
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.server import ServerError
@@ -104,6 +105,7 @@ def run(
         agent = agent_of(client, settings, instrument)
         RE = RunEngine({})
         RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
+        RE.subscribe(writer := raw_writer(client, settings))
         agent.attach(RE)
         console.print(f"Follow the campaign in a browser: open {agent.page}")
         with progress_bar() as bars:
@@ -115,6 +117,7 @@ def run(
                 instrument.detector.cam.acquire_time.put(seconds)
                 RE(agent.explore(positions))
             agent.drain()
+            writer.shutdown()
             bars.update(task, completed=agent.concluded)
         report(agent, client, instrument)
         figure = output / "campaign.png"

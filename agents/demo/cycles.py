@@ -15,6 +15,7 @@ import ainerd.agent
 from agents.demo import catalog_in
 from agents.demo.simulated import hardware_beside
 from agents.rheo_xpcs import TOML as RHEO_XPCS
+from agents.session import raw_writer
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd_xpcs.technique import acquire_with_record, panels
@@ -86,11 +87,13 @@ def run(
         agent = agent_of(client, settings, instrument)
         RE = RunEngine({})
         RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
+        RE.subscribe(writer := raw_writer(client, settings))
         agent.attach(RE)
         console.print(f"Follow the campaign in a browser: open {agent.page}")
         with console.status(f"{amplitudes} amplitudes of {cycles} cycles"):
             RE(agent.explore(amplitudes))
             agent.drain()
+            writer.shutdown()
         report(agent, output)
         agent.close()
         console.print(f"{time.perf_counter() - began:.0f} s")

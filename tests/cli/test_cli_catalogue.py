@@ -147,13 +147,9 @@ def test_the_table_is_exported(run, catalogue, tmp_path, kind):
 def test_status_prints_the_state(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace('"here"', '"ainerd"'))
-    journal = Settings.load(tmp_path / "agent.toml").storage.unwritten / "journal"
-    (journal / "killed").mkdir(parents=True)
-    (journal / "killed" / "1.jsonl").touch()
-    (journal.parent / "kept.jsonl").touch()
-    (journal.parent / "results" / "agent").mkdir(parents=True)
-    (journal.parent / "results" / "agent" / "1.unreadable").touch()
-    (journal.parent / "2.unreadable").touch()
+    unwritten = Settings.load(tmp_path / "agent.toml").storage.unwritten
+    unwritten.mkdir(parents=True)
+    (unwritten / "kept.jsonl").touch()
     child = subprocess.Popen(["sleep", "60"])
     at, node = {**whereabouts(), "pid": child.pid}, AgentNode(server.client()["ainerd"], "ainerd")
     node.write_state({"at": at, "health": {"closed": False}})
@@ -161,7 +157,7 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     child.kill(), child.wait()
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
     assert lines[0].startswith(f"agent ainerd: at work on {at['host']} (process {child.pid} of ")
-    assert lines[2] == "runs here 1 left by a session that was killed, 1 kept for Tiled, 2 set aside as unreadable"
+    assert lines[2] == "runs here 1 not in Tiled: agent.catch_up() writes them"
     assert lines[3:5] == ["runs in Tiled 4, 4 without an end", "results 4 complete"]
     assert lines[5].startswith("last scan 3 of ") and lines[5].endswith(": complete, p = 0.5")
     assert lines[6] == "next no suggestion waits"
@@ -254,12 +250,13 @@ def test_check_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypa
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
     unwritten = Settings.load(tmp_path / "agent.toml").storage.unwritten
-    (unwritten / "results" / "agent").mkdir(parents=True)
-    for name in ("a.jsonl", "b.jsonl", "results/agent/c.jsonl"):
+    unwritten.mkdir(parents=True)
+    for name in ("a.jsonl", "b.jsonl"):
         (unwritten / name).touch()
-    assert wrong()["unwritten raw runs"] == f"2 in {unwritten}" and wrong()["unwritten results"] == f"1 in {unwritten}"
+    assert wrong()["unwritten raw runs"] == f"2 in {unwritten}"
     monkeypatch.setenv("AINERD_STORAGE__URI", "http://127.0.0.1:1/api/v1")
-    assert wrong()["unwritten, for another server"] == f"3 in {unwritten}" and "unwritten raw runs" not in wrong()
+    assert wrong()["unwritten raw runs, for another server"] == f"2 in {unwritten}"
+    assert "unwritten raw runs" not in wrong()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A session of tests: devices, a RunEngine, a Tiled client and the agent."""
 
 from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
@@ -28,6 +29,9 @@ class Session:
             self.client, self.close_tiled = server.client().create_container(folder.name), lambda: None
         self.store = ResultStore(open_catalog(self.client)[1])
         self.RE = RunEngine({})
+        self.RE.subscribe(
+            TiledWriter(self.client["raw"], batch_size=20, backup_directory=self.settings.storage.unwritten)
+        )
         self.use(**options)
         self.agent = None
         self.start_agent()

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
-from ainerd.agent import _analysis as analysis_module
 from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
@@ -120,26 +119,6 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     assert len(again.results.table()) == len(list(raw)) == 3
     (reason,) = again.results.table("failed", columns="all")["reason"]
     assert reason == f"it names the q map other.hdf, which is not in {folder}, the folder of rheo_xpcs.partition.file"
-
-
-def test_a_slow_catalogue_does_not_keep_the_next_acquisition_waiting(beamline, follow, monkeypatch):
-    folder, _, instrument = beamline
-    is_free, write = threading.Event(), analysis_module.write_run
-
-    def slowly(*args):
-        assert is_free.wait(60)
-        write(*args)
-
-    monkeypatch.setattr(analysis_module, "write_run", slowly)
-    observer, close = follow()
-    for n in (1, 2):
-        acquire(instrument, folder / "data", f"E000{n}")
-        until(lambda n=n: observer.concluded == n)
-    assert not {run.metadata["start"]["acquisition"] for run in observer._client["raw"].values()} & {"E0001", "E0002"}
-    is_free.set()
-    close()
-    names = [run.metadata["start"]["acquisition"] for run in observer._client["raw"].values()]
-    assert sorted(names)[-2:] == ["E0001", "E0002"] and len(set(names)) == len(names)
 
 
 @pytest.mark.fault(

@@ -94,11 +94,10 @@ def test_a_session_that_exits_after_a_run_writes_its_results(left):
 
 @pytest.mark.fault(
     "The session is killed (-9) after a run, or while frames arrive",
-    "The next start ends the run and analyses its frames once",
+    "The next start analyses its frames once",
 )
 def test_results_of_a_killed_session_come_with_the_next_start(left):
-    client, _, (ended, halfway, *_) = left
+    *_, (ended, halfway, *_) = left
     assert ended["status"].tolist() == ["complete"] * 2
     assert halfway["status"].tolist() == ["partial"]
     assert 200 <= halfway["n_frames"].item() < 5000
-    assert client["raw", halfway["raw_uid"].item()].metadata["stop"]["reason"] == "the session was killed"

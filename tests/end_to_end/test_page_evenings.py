@@ -41,7 +41,7 @@ def store(client):
             "units": {"x": "mm", "y": "mm"},
             "alpha": 0.05,
             "technique": "other",
-            "health": {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0, "spool": 0},
+            "health": {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0},
         }
     )
     propose(store)

@@ -51,7 +51,7 @@ class Night:
         return key
 
     def state(self, agent, **changes):
-        health = {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0, "spool": 0}
+        health = {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0}
         units = {"x": "m", "y": "m"}
         state = {"bounds": BOUNDS, "units": units, "alpha": 0.05, "technique": "other", "health": health}
         AgentNode(self.ainerd, agent).write_state(state | changes)

@@ -14,6 +14,7 @@ import pytest
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer
 from tests.end_to_end.sessions import SMALL
+from tests.waiting import until
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs"
 HOLD = """
@@ -102,6 +103,7 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
     with EmbeddedServer.start(folder / "tiled") as server:
         client = server.client()
         results = ResultStore(client["ainerd"]).table()
+        until(lambda: "stop" in client["raw"].values().last().metadata)  # its writer has a buffer
         scan = client["raw"].values().last()
         moved = scan["primary"].read()["sample_x"].values
     assert results["transmission"].tolist() == [1.0] * 3 and results["temperature"].between(24, 26).all()

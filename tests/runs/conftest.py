@@ -8,7 +8,7 @@ from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
-from ainerd.runs import Spool, Worker, Writer
+from ainerd.runs import Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
 
 SHAPE = (2, 3)
@@ -126,18 +126,15 @@ def campaign():
 
 
 @pytest.fixture
-def worker_on(campaign, keys, monkeypatch):
+def worker_on(campaign, keys):
     """Starts workers, and closes them at the end."""
     started = []
 
-    monkeypatch.setattr("ainerd.jobs.IDLE_S", 3600.0)  # runs in the spool are analysed when a test asks for it
-
-    def start(technique, store, folder, wanted, *, raw=None, answers=store_answers):
+    def start(technique, store, folder, wanted, *, raw=None):
         jobs = Jobs()
         writer = Writer(technique, store, keys, wanted, (folder,), "me", raw)
-        spool = Spool(folder / "spool", lambda: answers(store))
-        worker = Worker(jobs, writer, spool, answer=campaign.answer)
-        worker.jobs, worker.spool, worker.writer = jobs, spool, writer  # for the tests
+        worker = Worker(jobs, writer, answer=campaign.answer)
+        worker.jobs, worker.writer = jobs, writer  # for the tests
         jobs.start()
         started.append(worker)
         return worker
@@ -145,10 +142,6 @@ def worker_on(campaign, keys, monkeypatch):
     yield start
     for worker in started:
         worker.close()
-
-
-def store_answers(store):
-    return store.answers()
 
 
 def movie(*sums):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ainerd.config import Detector
 from ainerd.documents import Run
 from ainerd.runs import RecordedKeys, RunState
+from ainerd.runs._patience import Patience
 from ainerd.technique import Outcome
 
 
@@ -16,6 +17,7 @@ class Sink:
         self.technique, self.parameters = technique, technique.parameters
         self._keys, self._roots = keys or Detector(image="det"), roots
         self.begun, self.ended, self.there = [], [], dict(there)
+        self.patience = Patience(lambda: True)
 
     def new_run(self):
         return Run(self._keys, self._roots)

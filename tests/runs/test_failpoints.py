@@ -1,15 +1,13 @@
-"""kill -9 at each step from the documents of a run to its result, and runs that an earlier version left on disk."""
+"""kill -9 at each step from the documents of a run to its result."""
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from ainerd.results import ResultStore
-from ainerd.runs import Journal, RecordedKeys, Spool
+from ainerd.runs import RecordedKeys
 from ainerd.server import open_catalog
-from tests.journals import left_in
 from tests.killed import killed
 
 SLOW_S = 60.0
@@ -68,9 +66,7 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
         documents = [(kind, dict(doc)) for kind, doc in scanned(movies(1, 2, 3), num_points=3)]
 
         def work(folder=folder, documents=documents):
-            journal, worker = Journal(folder), worker_of(catalogue(), folder)
-            for document in documents:
-                journal(*document)
+            worker = worker_of(catalogue(), folder)
             for document in documents:
                 worker(*document)
             worker.jobs.drain(SLOW_S)
@@ -79,61 +75,13 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
             owner = {"analysis": toy().analysis, "campaign": campaign}[owner]
         killed_at(work, owner, name, before)
         worker = worker_of(catalogue(), folder)
-        ((_, left),) = left_in(folder)
-        for document in left:
+        for document in documents:  # from Tiled
             worker(*document)
         assert worker.jobs.drain(SLOW_S)
         worker.close()
         uids.append(documents[0][1]["uid"])
     table = catalogue().table()
     assert sorted(table["raw_uid"]) == sorted(uids) and (table["status"] == "complete").all()
-
-
-@pytest.mark.fault(
-    "The agent is killed (-9) while it spools a run", "The half-written file is ignored; the journal has the run"
-)
-def test_half_a_kept_run_does_not_count(worker_of, catalogue, tmp_path, scanned, movies):
-    documents = list(scanned(movies(1, 2)))
-    keep = Spool(tmp_path / "spool", lambda: False)
-    killed_at(lambda: keep.keep("a", documents), Path, "rename", True)
-    assert [path.suffix for path in (tmp_path / "spool").iterdir()] == [".part"]
-    worker = worker_of(catalogue(), tmp_path)
-    worker.jobs.submit(worker.analyse_kept)
-    assert worker.jobs.drain(SLOW_S)
-    worker.close()
-    assert len(catalogue().table()) == 0
-
-
-# A run as the first version kept it.
-OLDER = """\
-{"name": "start", "doc": {"uid": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", \
-"time": 1763600000.5, "scan_id": 7, "num_points": 2}}
-{"name": "descriptor", "doc": {"uid": "d1", "run_start": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", "time": 1763600001.0, \
-"name": "primary", "data_keys": {"det": {"dtype": "array", "shape": [2, 3], "source": "sim"}, \
-"x": {"dtype": "number", "shape": [], "source": "sim"}}, "configuration": {}, "hints": {}, "object_keys": {}}}
-{"name": "event_page", "doc": {"descriptor": "d1", "uid": ["e1"], "seq_num": [1], "time": [1763600002.0], \
-"data": {"det": [[[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]], "x": [4.5]}, \
-"timestamps": {"det": [1763600002.0], "x": [1763600002.0]}, "filled": {}}}
-{"name": "event_page", "doc": {"descriptor": "d1", "uid": ["e2"], "seq_num": [2], "time": [1763600003.0], \
-"data": {"det": [[[3.0, 0.0, 0.0], [0.0, 0.0, 0.0]]], "x": [4.5]}, \
-"timestamps": {"det": [1763600003.0], "x": [1763600003.0]}, "filled": {}}}
-{"name": "stop", "doc": {"uid": "s1", "run_start": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", "time": 1763600004.0, \
-"exit_status": "success", "reason": "", "num_events": {"primary": 2}}}
-"""
-
-
-@pytest.mark.fault("ainerd is upgraded while runs wait on disk", "They are analysed as usual")
-def test_runs_kept_by_an_earlier_version_are_analysed(worker_of, catalogue, tmp_path):
-    (tmp_path / "spool").mkdir()
-    uid = "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11"
-    (tmp_path / "spool" / f"01763600004123456789-{uid}.jsonl").write_text(OLDER)
-    worker = worker_of(catalogue(), tmp_path)
-    worker.jobs.submit(worker.analyse_kept)
-    assert worker.jobs.drain(SLOW_S) and not list((tmp_path / "spool").iterdir())
-    worker.close()
-    (row,) = catalogue().table().to_dict("records")
-    assert (row["raw_uid"], row["status"], row["scan_id"], row["x"]) == (uid, "complete", 7, 4.5)
-    assert row["n_frames"] == 2
 
 
 @pytest.mark.fault("Two RunEngines send their documents through one proxy", "Each run has its own result")

@@ -1,15 +1,13 @@
 """Objects that a worker keeps in memory, and those that it leaves behind."""
 
-import errno
 import gc
 import os
 import threading
 
 import h5py
-import httpx
 import numpy as np
 import pytest
-from event_model import compose_run, pack_event_page
+from event_model import compose_run
 
 from ainerd.jobs import Jobs, doing
 from ainerd.runs import RecordedKeys
@@ -44,11 +42,6 @@ def store():
 @pytest.fixture
 def work(toy, store, worker_on, tmp_path):
     return worker_on(toy(), store, tmp_path, RecordedKeys(positions=("x",), series={}, readings={}, units={}))
-
-
-@pytest.fixture
-def spool(work):
-    return work.spool
 
 
 def fails(error):
@@ -157,7 +150,7 @@ def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, scanned,
     health = work.health()
     assert 10 < health.pop("peak_memory_mb") < 1e5
     assert health == {
-        "worker": "alive", "backlog": 0, "kept": 0, "lag_s": 0.0, "concluded": 1, "last_run": uids[0],
+        "worker": "alive", "backlog": 0, "lag_s": 0.0, "concluded": 1, "last_run": uids[0],
     }  # fmt: skip
     assert work.current.run.uid == uids[1] and work.progress == (2, 2) and 0 < lags[0] < 600
     end = runs[1][-1]
@@ -210,37 +203,6 @@ def test_old_futures_are_dropped_although_a_run_has_never_ended(work, store, sca
     assert work.outcomes(runs[-1][0][1]["uid"]).result(0)
 
 
-@pytest.mark.parametrize("are_packed", [False, True])
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, movies, monkeypatch, are_packed, n):
-    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 3 * (movies(1).nbytes + 2 * 32))  # and two numbers an event
-    monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
-    documents = list(scanned(movies(*range(1, n + 1))))
-    if are_packed:
-        page = pack_event_page(*(doc for name, doc in documents if name == "event"))
-        documents = [*documents[:2], ("event_page", page), documents[-1]]
-    for document in documents:
-        work(*document)
-    assert work.jobs.drain() and len(spool.paths()) == (0 if n == 4 else 1)
-
-
-@pytest.mark.fault(
-    "The disk is full, Tiled does not take results, and a run is too large for the memory",
-    "The failed outcome and the log say that the run could not be kept",
-    lost="its result, until a replay",
-)
-def test_a_run_that_cannot_be_kept_is_not_called_kept(work, store, spool, scanned, movies, monkeypatch, caplog):
-    monkeypatch.setattr("ainerd.runs._spool.MOST_IN_MEMORY", 100)
-    monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
-    monkeypatch.setattr("ainerd.runs.Kept._write", fails(OSError(errno.ENOSPC, "No space left on device")))
-    documents = list(scanned(movies(1, 2)))
-    for document in documents:
-        work(*document)
-    (outcome,) = work.outcomes(documents[0][1]["uid"]).result(60)
-    assert outcome.reason.startswith("Tiled does not take results, and the run could not be kept")
-    assert not spool.paths() and "No space left" in caplog.text and "is kept until" not in caplog.text
-
-
 @pytest.mark.parametrize("doc", [{}, {"uid": []}, {"uid": {}}])
 def test_an_invalid_start_document_does_not_end_the_worker(work, doc):
     work("start", doc)
@@ -258,62 +220,6 @@ def test_a_document_nested_too_deep_does_not_end_the_worker(work, store, scanned
         work(*document)
     assert work.jobs.drain() and len(store.done) == 1
     assert "left out: start document: RecursionError" in caplog.text
-
-
-@pytest.mark.fault("A spooled run has invalid documents", "It has a failed result once Tiled is back")
-def test_a_kept_run_with_two_bad_documents_is_concluded(work, spool, scanned, movies):
-    documents = [(name, dict(doc)) for name, doc in scanned(movies(1, 2, 3))]
-    for _, doc in documents[2:4]:
-        doc["descriptor"] = "nobody's"
-    spool.keep("a", documents)
-    work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and not spool.paths() and work.concluded == 1
-
-
-@pytest.mark.fault(
-    "A run that violates event-model's schema arrives while Tiled does not answer", "It gets the same result later"
-)
-def test_a_kept_run_is_not_checked_against_the_schema(work, store, spool, scanned, movies):
-    documents = list(scanned(movies(1, 2, 3)))
-    documents[0][1].update(time=1j, sample=["a"])
-    spool.keep("a", documents)
-    work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and not spool.paths() and len(store.done) == 1
-
-
-@pytest.mark.fault("Tiled refuses all writes while the spool is full", "The run stays in the spool")
-def test_a_kept_run_that_is_refused_again_keeps_its_place(work, store, spool, scanned, movies, monkeypatch):
-    monkeypatch.setattr("ainerd.runs._spool.MOST", 2)  # no third file is written
-    for uid in "ab":
-        spool.keep(uid, list(scanned(movies(1, 2))))
-    before = spool.paths()
-    monkeypatch.setattr(store, "take", fails(httpx.ConnectError("no")))
-    for _ in range(3):
-        work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and spool.paths() == before and not store.done
-    monkeypatch.undo()
-    work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and not spool.paths() and len(store.done) == 2
-
-
-@pytest.mark.fault(
-    "Tiled refuses the result of one run in the spool for ever", "The others are written, also those that come later"
-)
-def test_a_kept_run_that_tiled_refuses_delays_no_other(work, store, spool, scanned, movies, monkeypatch, caplog):
-    take, refused = store.take, httpx.Response(500, request=httpx.Request("PUT", "http://tiled"))
-
-    def refuse(record, *arguments, **options):
-        if record.raw_uid == "bad":
-            refused.raise_for_status()
-        return take(record, *arguments, **options)
-
-    monkeypatch.setattr(store, "take", refuse)
-    for uid in ("bad", "a", "b"):
-        spool.keep(uid, list(scanned(movies(1, 2), uid=uid)))
-    for _ in range(3):
-        work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and [path.stem.split("-")[-1] for path in spool.paths()] == ["bad"]
-    assert len(store.done) == 2 and not spool.is_away and "bad.jsonl; it is tried again in 4 s" in caplog.text
 
 
 def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all():

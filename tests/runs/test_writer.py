@@ -1,7 +1,5 @@
 """Results of runs, events and series, written to a store that only remembers records."""
 
-import datetime
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -12,10 +10,10 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.config import Detector
-from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Journal, RecordedKeys, RunState, Spool, Subject, Writer
+from ainerd.runs import RecordedKeys, RunState, Subject, Writer
 from ainerd.technique import Series
+from tests.waiting import until
 
 WANTED = RecordedKeys(
     positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"}
@@ -59,12 +57,6 @@ def worker(worker_on, store, tmp_path):
     """Starts a worker with a technique."""
     store.answers.return_value = True
     return lambda technique, raw=None: worker_on(technique, store, tmp_path, WANTED, raw=raw)
-
-
-@pytest.fixture
-def kept(tmp_path):
-    """Returns the files in the spool."""
-    return lambda: list((tmp_path / "spool").glob("*.jsonl"))
 
 
 def deliver(worker, documents):
@@ -285,16 +277,44 @@ def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, sto
     assert len({subject.key for subject in found.values()}) == 3
 
 
-def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, worker, store, kept):
-    store.take.side_effect = httpx.ConnectError("nobody there")
-    outcome = deliver(worker(toy()), scanned(movies(1), num_points=1))
-    assert outcome.status == "failed" and "kept until it does: nobody there" in outcome.reason
-    assert len(kept()) == 1
-    store.take.reset_mock()
-    store.answers.return_value = False
-    deliver(worker(toy()), scanned(movies(1), num_points=1))
-    assert store.take.call_count == 0  # Tiled gets no further request
-    assert len(kept()) == 2
+@pytest.mark.fault("Tiled does not answer when a result is written", "The result waits in memory until it does")
+def test_a_result_waits_in_memory_while_tiled_is_away(toy, scanned, movies, worker, store, caplog):
+    complete, mine = store.complete.side_effect, worker(toy())
+    store.complete.side_effect, store.answers.return_value = httpx.ConnectError("nobody there"), False
+    documents = list(scanned(movies(1), num_points=1))
+    for name, doc in documents:
+        mine(name, dict(doc))
+    until(lambda: "which waits in memory: nobody there" in caplog.text)
+    assert mine.backlog == 1 and store.complete.call_count == 1  # Tiled gets no further request
+    store.complete.side_effect, store.answers.return_value = complete, True
+    (outcome,) = mine.outcomes(documents[0][1]["uid"]).result(60)
+    assert outcome.status == "complete" and len(mine.writer.technique.made) == 1
+
+
+@pytest.mark.fault("A session ends while Tiled does not answer", "One line says what is left to `agent.catch_up()`")
+def test_a_session_that_ends_while_tiled_is_away_says_what_is_left(toy, scanned, movies, worker, store, caplog):
+    mine = worker(toy())
+    store.take.side_effect, store.answers.return_value = httpx.ConnectError("nobody there"), False
+    for _ in range(2):
+        for name, doc in scanned(movies(1), num_points=1):
+            mine(name, dict(doc))
+    until(lambda: "which waits in memory: nobody there" in caplog.text)
+    mine.close()
+    assert "Tiled took no result of 2 runs: agent.catch_up() in the next session analyses them" in caplog.text
+    assert not store.records
+
+
+def test_a_server_that_fails_at_one_result_delays_the_others_only_for_a_while(
+    toy, scanned, movies, worker, store, monkeypatch
+):
+    monkeypatch.setattr("ainerd.runs._patience.PAUSES_S", (0.0, 0.0))
+    request, take, mine = httpx.Request("PUT", "http://tiled"), store.take.side_effect, worker(toy())
+    failure = httpx.HTTPStatusError("no", request=request, response=httpx.Response(500, request=request))
+    store.take.side_effect = [failure] * 3
+    outcome = deliver(mine, scanned(movies(1, 2)))
+    assert (outcome.status, outcome.is_in_tiled, mine.n_left) == ("failed", False, 1)
+    store.take.side_effect = take
+    assert deliver(mine, scanned(movies(1, 2))).status == "complete"
 
 
 @pytest.mark.parametrize("method", ["push", "finish"])
@@ -357,21 +377,11 @@ def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
 
 
 @pytest.mark.fault(
-    "An analysis raises an unexpected error while Tiled goes away", "The run is kept until Tiled answers"
-)
-def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, movies, worker, store, kept):
-    store.complete.side_effect = ValueError("no record")
-    store.fail.side_effect = httpx.ConnectError("away")
-    outcome = deliver(worker(toy()), scanned(movies(1, 2)))
-    assert outcome.status == "failed" and len(kept()) == 1
-
-
-@pytest.mark.fault(
     "Tiled refuses one result because of its content",
     "The result is failed, with the reason; no other run waits for it",
 )
 @pytest.mark.parametrize("call", ["complete", "take"])
-def test_a_result_that_tiled_refuses_for_good_is_not_kept(toy, scanned, movies, worker, store, kept, call):
+def test_a_result_that_tiled_refuses_for_good_is_failed(toy, scanned, movies, worker, store, call):
     request = httpx.Request("PUT", "http://tiled")
     no = ClientError("413: too large", request, httpx.Response(413, request=request))
     mock = getattr(store, call)
@@ -379,7 +389,6 @@ def test_a_result_that_tiled_refuses_for_good_is_not_kept(toy, scanned, movies, 
     mine = worker(toy())
     outcome = deliver(mine, scanned(movies(1, 2)))
     assert outcome.status == "failed" and "413: too large" in outcome.reason
-    assert not mine.spool.is_away and not kept()
     assert [record.status for record in store.records.values()] == ["failed"]
     mock.side_effect = usual
     assert deliver(mine, scanned(movies(1, 2))).status == "complete"
@@ -390,113 +399,3 @@ def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies,
     outcome = deliver(worker(toy()), scanned(movies(1, 2)))
     (record,) = store.records.values()
     assert outcome.status == record.status == "failed" and record.reason == "RuntimeError: at first"
-
-
-@pytest.mark.fault(
-    "Metadata of a run hold a path, a time or bytes while Tiled does not answer",
-    "The run is kept, with text in their place",
-)
-def test_a_run_with_any_metadata_is_kept(toy, scanned, movies, worker, store, kept):
-    documents = list(scanned(movies(1, 2)))
-    documents[0][1].update(
-        {"file": Path("/a"), "day": datetime.date(2026, 1, 5), "raw": b"x", "set": {1}, "odd": object()}
-    )
-    take, store.take.side_effect = store.take.side_effect, httpx.ConnectError("away")
-    outcome = deliver(worker(toy()), documents)
-    (path,) = kept()
-    assert outcome.status == "failed"
-    store.take.side_effect = take
-    documents = list(file_documents(path))
-    path.unlink()
-    kept_start = documents[0][1]
-    assert [kept_start[key] for key in ("file", "day", "raw", "set")] == ["/a", "2026-01-05", "b'x'", "{1}"]
-    again = deliver(worker(toy()), documents)
-    assert (again.status, again.raw_uid) == ("complete", outcome.raw_uid)
-
-
-@pytest.mark.fault(
-    "Metadata are nested too deep, contain themselves, or hold a number too long for JSON",
-    "The run is kept, with text in their place",
-)
-def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
-    deep, around = 1, [2]
-    for _ in range(5000):
-        deep = {"a": deep}
-    around.append(around)
-    spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
-    documents = [(name, dict(doc)) for name, doc in scanned(movies(1))]
-    documents[0][1].update(deep=deep, around=around, long=10**5000, usual=[{"a": 1}])
-    documents[2][1]["data"] = {**documents[2][1]["data"], "deep": deep}
-    spool.keep("a", documents)
-    for name, doc in documents:
-        journal(name, doc)
-    journal.close()
-    for path in (spool.paths()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
-        kept = list(file_documents(path))
-        assert [name.removesuffix("_page") for name, _ in kept] == [name for name, _ in documents]
-        start = kept[0][1]
-        assert start["around"] == [2, "(too deep to be kept)"] and start["usual"] == [{"a": 1}]
-        assert int(start["long"], 16) == 10**5000
-
-
-def test_a_full_spool_keeps_no_further_run(tmp_path, scanned, movies, monkeypatch, caplog):
-    monkeypatch.setattr("ainerd.runs._spool.MOST", 2)
-    spool, documents = Spool(tmp_path / "spool", lambda: True), list(scanned(movies(1)))
-    assert [spool.keep(uid, documents) for uid in "abc"] == [True, True, False]
-    assert len(spool.paths()) == 2 and spool.is_away and "run c is not kept: 2 are in" in caplog.text
-    assert spool.waiting() == spool.paths() and not spool.is_away and spool.waiting() == []
-
-
-@pytest.mark.fault("The uid of a run is not a valid file name", "The run is stored under a digest of the uid")
-@pytest.mark.parametrize("uid", ["a/b", "../../etc", "x" * 300, "ä\n"])
-def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
-    spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
-    documents = list(scanned(movies(1), uid=uid))
-    spool.keep(uid, documents)
-    for name, doc in documents:
-        journal(name, doc)
-    journal.close()
-    for path in (spool.paths()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
-        assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]
-
-
-@pytest.mark.fault(
-    "Frames in events exceed the memory limit while Tiled does not answer", "The log reports it; the run is not kept"
-)
-def test_a_run_too_large_to_be_kept_is_reported(toy, scanned, movies, worker, store, kept, monkeypatch):
-    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", movies(1).nbytes)
-    outcome = deliver(worker(toy()), scanned(movies(1, 2, 3)))
-    assert outcome.status == "complete"
-    store.complete.side_effect = httpx.ConnectError("away")
-    outcome = deliver(worker(toy()), scanned(movies(1, 2, 3)))
-    assert outcome.status == "failed" and "too large to be kept" in outcome.reason and not kept()
-
-
-@pytest.mark.fault("A spooled run is damaged on disk", "It is set aside and named; the others are analysed")
-def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, worker):
-    (tmp_path / "spool").mkdir()
-    (tmp_path / "spool" / "1.jsonl").write_text('{"name": "start", "doc": {"uid": "a"')
-    mine = worker(toy())
-    mine.jobs.submit(mine.analyse_kept)
-    assert mine.jobs.drain()
-    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["1.unreadable"] and "set aside" in caplog.text
-
-
-@pytest.mark.fault("A spooled run cannot be read from disk for a moment", "It stays, and is analysed later")
-def test_a_kept_run_that_cannot_be_read_now_is_read_later(
-    tmp_path, caplog, toy, worker, kept, scanned, movies, store, monkeypatch
-):
-    (tmp_path / "spool").mkdir()
-    (tmp_path / "spool" / "1.jsonl").symlink_to("/proc/self/mem")  # a file whose first byte cannot be read
-    mine = worker(toy())
-    mine.jobs.submit(mine.analyse_kept)
-    assert mine.jobs.drain() and "Input/output error" in caplog.text
-    assert [path.name for path in kept()] == ["1.jsonl"] and not mine.spool.is_away and not mine.spool.waiting()
-    (tmp_path / "spool" / "1.jsonl").unlink()
-    monkeypatch.setattr("ainerd.runs._spool.LATER_S", -1.0)  # so that later is now
-    mine.spool.try_later(tmp_path, OSError())
-    mine.spool.keep("whole", scanned(movies(1, 2), num_points=2))
-    mine.spool.is_away = False
-    mine.jobs.submit(mine.analyse_kept)
-    assert mine.jobs.drain()
-    assert not kept() and [record.status for record in store.records.values()] == ["complete"]

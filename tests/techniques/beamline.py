@@ -2,11 +2,13 @@
 
 import numpy as np
 from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
 from ophyd import Component, Device, Signal
 from ophyd.sim import NullStatus, SynAxis
 
 from ainerd.agent import build_agent, open_tiled
 from ainerd.config import Settings
+from ainerd.server import open_catalog
 from tests.techniques.installing import TOY
 
 SHAPE = (6, 8)
@@ -45,6 +47,9 @@ class Beamline:
         self.x, self.temperature = SynAxis(name="sample_x"), Signal(name="temperature", value=300.0)
         self.camera = Camera(self.x, name="camera")
         self.RE = RunEngine({}, context_managers=[])
+        self.RE.subscribe(
+            TiledWriter(open_catalog(self.client)[0], batch_size=1, backup_directory=folder / "tiled/unwritten")
+        )
         self.agent = None
 
     def start_agent(self, **options):

@@ -106,7 +106,6 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     b.RE(b.agent.explore(1))
     assert seen == ["close"] and len(b.table()) == 3
     b.agent.detach()
-    assert all(run.metadata["stop"] for run in b.client["raw"].values())
     lines = store.logbook()
     logged = lines[lines["text"].str.contains(" at ", regex=False)]["result"].dropna()
     assert sorted(logged) == sorted(b.table().index)  # each once

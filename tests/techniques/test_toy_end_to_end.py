@@ -1,18 +1,13 @@
 """A third-party technique from TOML to result, figure and check, with each unit."""
 
-from contextlib import closing
-
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
-import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ainerd.agent import build_observer
 from ainerd.cli import app
-from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
 
@@ -105,24 +100,3 @@ def test_a_result_for_a_series(beamline):
     assert b.table()["status"].tolist().count("complete") == 3
     shows(b)
     check(b)
-
-
-def test_two_agents_of_one_folder_each_analyse_the_runs_that_waited_for_tiled(beamline, monkeypatch):
-    b = beamline(unit='"run"', agent={"acquire": bp.count})
-    settings = b.settings.model_copy(deep=True)
-    settings.name, settings.section["unit"] = "of events", "event"
-    with closing(build_observer(settings, b.client)) as other:
-        other.quiet = b.agent.quiet = True
-        b.RE.subscribe(other)
-
-        def away(*_):
-            raise httpx.ConnectError("away")
-
-        with monkeypatch.context() as patch:
-            patch.setattr("ainerd.runs.Spool.waiting", lambda spool: [])
-            patch.setattr("ainerd.results._writing.put_bundle", away)
-            scan(b, 2.0, 8.0, 2)
-            assert b.agent.drain() and other.drain()
-            assert b.agent.health()["kept"] == other.health()["kept"] == 1
-        until(lambda: not (b.agent.health()["kept"] or other.health()["kept"]))
-        assert len(b.agent.results) == 1 and len(other.results) == 2

@@ -18,4 +18,4 @@ try:
     )
 except ValueError as err:  # settings, models and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
-attach(agent, client, RE, "devices: eiger500k_single, eiger500k_manual, diff, fast_sh, att; plan series")
+attach(agent, client, RE, settings, "devices: eiger500k_single, eiger500k_manual, diff, fast_sh, att; plan series")

@@ -12,4 +12,4 @@ try:
     )
 except ValueError as err:  # settings, models and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
-attach(agent, client, RE, "devices: eiger, stage, mcr, shutter")
+attach(agent, client, RE, settings, "devices: eiger, stage, mcr, shutter")

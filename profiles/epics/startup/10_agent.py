@@ -21,4 +21,4 @@ try:
 except ValueError as err:  # settings, models and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
 RE.install_suspender(SuspendFloor(source.i0, 0.5))  # plans wait while there is no beam
-attach(agent, client, RE, "devices: lambda750k, stage, rheometer, shutter, attenuator, source; plans bp, bps")
+attach(agent, client, RE, settings, "devices: lambda750k, stage, rheometer, shutter, attenuator, source; plans bp, bps")

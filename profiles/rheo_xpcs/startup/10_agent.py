@@ -24,5 +24,6 @@ attach(
     agent,
     client,
     RE,
+    settings,
     "devices: lambda750k, stage, rheometer, shutter, attenuator, source, arm; plans bp, bps, expose, preshear",
 )

@@ -12,4 +12,4 @@ try:
 except ValueError as err:  # settings and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
 atexit.register(agent.close)
-attach(agent, client, RE, "devices: detector, temperature; plans bp, bps")
+attach(agent, client, RE, settings, "devices: detector, temperature; plans bp, bps")

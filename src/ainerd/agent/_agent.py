@@ -25,7 +25,7 @@ from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
 from ainerd.config import Settings
 from ainerd.plans import Devices, explore, reading, visit
-from ainerd.runs import RawWriter, parameters_of
+from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.words import printable, sender
 
@@ -81,8 +81,6 @@ class Agent(Observer):
             )
         super().__init__(technique, client, settings, travel)
         self._devices = devices
-        self._raw_writer = RawWriter(self._raw, settings.storage.unwritten, self.results.answers)
-        self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
         self._reads = client.uri, parameters_of(technique, settings.detector), settings.detector.image, self.name
@@ -100,9 +98,7 @@ class Agent(Observer):
         return OptimizationProblem(self._campaign, devices.actuators, [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
-        """Subscribe the agent and the writer of raw runs, which has its own threads. A second call does nothing.
-
-        Agents of one RunEngine with the same catalog share one writer of raw runs: that of the first one.
+        """Subscribe the agent. A second call does nothing.
 
         Raises
         ------
@@ -123,34 +119,25 @@ class Agent(Observer):
                     f"would have the same results: give [{self.technique.name}] of each the bins of its detector"
                 )
         _ATTACHED[RE].append(self._reads)
-        self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
-        self._analysis.jobs.submit(self._shared_writer.wait_until_made_up)
         self._attached = RE, RE.subscribe(self)
 
     def detach(self) -> None:
-        """Unsubscribe, after all documents that have arrived are written."""
+        """Unsubscribe."""
         if self._attached is None:
             return
         engine, token = self._attached
         self._attached = None
         _ATTACHED[engine].remove(self._reads)
         engine.unsubscribe(token)
-        self._shared_writer.detach()
 
     def catch_up(self, newest: int = 100) -> int:
-        """Write the raw runs that an earlier session left on disk to Tiled, then do as `Observer.catch_up`."""
-        self._raw_writer.make_up()
-        return super().catch_up(newest)
-
-    def health(self) -> dict[str, Any]:
-        """Return `Observer.health`, and in ``raw_kept`` the number of raw runs on disk that Tiled did not accept."""
-        return {**super().health(), "raw_kept": len(self._shared_writer.kept())}
+        """Do as `Observer.catch_up`, and also analyse the runs without an end whose session was killed."""
+        self._analysis.write_backup()
+        return self.analyse(*self._analysis.missing(newest, killed=True))
 
     def close(self) -> None:
         """Detach, and end the worker after all runs that have arrived are analysed."""
         self.detach()
-        for writer in {self._raw_writer, self._shared_writer}:
-            writer.close()
         super().close()
 
     def explore(self, n: int | None = None) -> MsgGenerator[None]:

@@ -3,28 +3,23 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
-from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import httpx
 from tiled.client.container import Container
-from tiled.queries import KeyPresent
 
 from ainerd.agent._live import LivePicture
 from ainerd.campaign import Campaign
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import Document, RunReader, documents_of
-from ainerd.jobs import Jobs, in_background, waiting
-from ainerd.results import LiveNode, ResultRecord, ResultStore, digest
-from ainerd.runs import RecordedKeys, Spool, Worker, Writer, write_run
+from ainerd.jobs import Jobs, waiting
+from ainerd.results import LiveNode, ResultRecord, ResultStore, digest, may_pass
+from ainerd.runs import RecordedKeys, Worker, Writer, write_backup, write_run
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
-RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared
 AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
 
 
@@ -53,11 +48,6 @@ def recorded_keys(settings: Settings) -> RecordedKeys:
                 uses = "it is empty" if not name else "results have another use for it"
                 raise SettingsError(f"recorded.{key}.{name}: {uses}, give it another name without dots and slashes")
     return RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
-
-
-def spool_folder(settings: Settings) -> Path:
-    """Return the folder of the runs whose results Tiled did not accept from an agent; others have their own."""
-    return settings.storage.unwritten / "results" / digest({"agent": settings.name})
 
 
 class Analysis:
@@ -91,12 +81,12 @@ class Analysis:
         self._store, self._settings, self._campaign = store, settings, campaign
         self._raw, self._uri = client["raw"], str(client.context.api_uri)
         storage, self.jobs = settings.storage, Jobs("ainerd-analysis")
+        self._backup = storage.unwritten
         self.live = LivePicture(LiveNode(client["ainerd"], settings.name), self.jobs) if storage.live else None
         self.writer = writer_of(technique, store, settings, self._raw, has_campaign=True)
         self.worker = Worker(
             self.jobs,
             self.writer,
-            Spool(spool_folder(settings), store.answers),
             begun=campaign.expose,
             answer=campaign.answer,
             pass_on=campaign.own.submit,
@@ -123,12 +113,26 @@ class Analysis:
             if then is not None:
                 then(name, doc)
 
-    def missing(self, newest: int) -> list[str]:
-        """Return the uids of the finished runs in Tiled that have no result, among the `newest`, oldest first."""
+    def write_backup(self) -> None:
+        """Write the raw runs that lie in the backup of a `TiledWriter`; see `ainerd.runs.write_backup`."""
+        with waiting("writing raw runs of earlier sessions"):
+            write_backup(self._raw, self._backup)
+
+    def missing(self, newest: int, *, killed: bool) -> list[str]:
+        """Return the uids of the runs in Tiled that have no result, among the `newest`, oldest first.
+
+        With `killed` also those without an end that an earlier session began to analyse, or that began before a run
+        that has ended.
+        """
         with waiting("looking for runs that have no result"):
-            is_done = self._is_analysed()
-            finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-            missing = [uid for uid, run in islice(finished.items(), newest) if self._is_missing(run, is_done)]
+            is_done, begun = self._is_analysed(), {*self._store.search(status="computing").get("raw_uid", ())}
+            missing, has_later = list[str](), False
+            for uid, run in islice(self._raw.sort(("start.time", -1)).items(), newest):
+                has_ended = bool(run.metadata.get("stop"))
+                is_killed = killed and (has_later or uid in begun) and not self.worker.knows(uid)
+                if (has_ended or is_killed) and self._is_missing(run, is_done):
+                    missing.append(uid)
+                has_later |= has_ended
         return missing[::-1]
 
     def documents(self, uids: tuple[str, ...]) -> Iterator[Document]:
@@ -137,40 +141,29 @@ class Analysis:
             if uid not in self._raw:
                 raise KeyError(f"no run {uid!r} in Tiled at {self._uri}")
         for uid in uids:
-            yield from documents_of(self._raw[uid])
+            run = self._raw[uid]
+            has_ended = bool(run.metadata.get("stop"))
+            yield from documents_of(run) if has_ended else RunReader().ended(run, "its session was killed")
 
     def _written(self, documents: Iterator[Document], stop: threading.Event) -> Iterator[Document]:
-        """Yield documents, and write each run to Tiled after its result. Meanwhile the next run is analysed."""
-        run, writing = list[Document](), list[Future[None]]()
-        try:
-            for name, doc in documents:
-                run.append((name, doc))
-                yield name, doc
-                if name == "stop":
-                    wait(writing)
-                    writing, run = [in_background("ainerd-raw", partial(self._write_raw, run, stop))], []
-        finally:
-            wait(writing)
+        """Yield documents, and write each run to Tiled after its last one."""
+        run = list[Document]()
+        for name, doc in documents:
+            run.append((name, doc))
+            yield name, doc
+            if name == "stop":
+                self._write_raw(run, stop)
+                run = []
 
     def _write_raw(self, documents: list[Document], stop: threading.Event) -> None:
-        """Write a run to Tiled, after its result and the answer to a script that waits for it."""
-        uid = documents[0][1]["uid"]
-        wait([self.worker.outcomes(uid)], RESULT_FIRST_S)
-        wait([self._campaign.tiled.write(lambda: None)], RESULT_FIRST_S)
+        """Write a run to Tiled; while Tiled does not answer, wait."""
         while True:
             try:
-                write_run(self._raw, documents)
-                return
-            except httpx.HTTPStatusError as error:
-                logger.warning("run %s is not written to raw: %s", uid, error)
-                return
+                return write_run(self._raw, documents, self._backup)
             except httpx.HTTPError as error:
-                logger.warning("Tiled does not answer: %s", error)
-            except Exception:
-                logger.exception("run %s is not written to raw", uid)
-                return
-            if stop.wait(AWAY_S):  # the next start writes it
-                return
+                logger.warning("run %s is not written to raw: %s", documents[0][1]["uid"], error)
+                if not may_pass(error) or stop.wait(AWAY_S):  # the next start writes it
+                    return
 
     def _is_analysed(self) -> Callable[[Container], bool]:
         """Return a function that returns whether a run in Tiled has all its results at this moment."""

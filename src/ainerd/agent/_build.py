@@ -17,7 +17,7 @@ from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.plans import Devices, answer_of, check_limits, check_units
 from ainerd.results import ConfigurationRecord, ResultStore
-from ainerd.runs import parameters_of
+from ainerd.runs import parameters_of, register_files
 from ainerd.server import open_catalog
 from ainerd.technique import Technique, TechniqueError, load
 
@@ -156,6 +156,7 @@ def build_agent(
     knobs = settings.steering.knobs
     devices = Devices(detector, tuple(actuators), beside, monitored, shutter, before, acquire, knobs)
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
+    register_files()
     agent = Agent(technique, client, settings, travel, devices)
     agent.start()
     return agent

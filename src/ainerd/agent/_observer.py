@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
-AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
+AWAY = "does not answer: results wait in memory until it does"
 
 
 class Observer:
@@ -160,9 +160,11 @@ class Observer:
     def catch_up(self, newest: int = 100) -> int:
         """Analyse the finished runs in Tiled that have no result, among the `newest` runs, oldest first.
 
-        Returns the number of these runs at once; `drain` waits for their analysis.
+        Before, write the raw runs to Tiled that a `TiledWriter` left in its backup directory ``unwritten``, in
+        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis.
         """
-        return self.analyse(*self._analysis.missing(newest))
+        self._analysis.write_backup()
+        return self.analyse(*self._analysis.missing(newest, killed=False))
 
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.
@@ -537,8 +539,7 @@ class Observer:
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        health = self._analysis.worker.health()
-        backlog = health["backlog"] + health["kept"]
+        backlog = self._analysis.worker.backlog
         return status_panel({"tiled": self._uri, "away": AWAY, "backlog": backlog, "busy": activity()})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:

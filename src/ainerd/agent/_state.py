@@ -19,7 +19,7 @@ from ainerd.config import Settings
 from ainerd.jobs import Jobs
 from ainerd.processes import where_it_may_run, whereabouts
 from ainerd.results import AgentNode, ResultStore, digest
-from ainerd.runs import RawWriter, parameters_of
+from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
 from ainerd.words import scan_text
@@ -54,8 +54,6 @@ class State:
     commands : CommandReader
     waits : str or None
         Reason why a plan waits.
-    raw : RawWriter or None
-        Writer of raw runs, if the agent has one.
     """
 
     def __init__(
@@ -69,7 +67,6 @@ class State:
         self._node = AgentNode(store.container, str(store.agent))
         self.commands = CommandReader(store, self._node, campaign, self.changed)
         self.waits: str | None = None
-        self.raw: RawWriter | None = None
         self._store, self._technique, self._campaign, self._analysis = store, technique, campaign, analysis
         review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
@@ -247,20 +244,18 @@ class State:
             start = current.run.start_doc
             scan = scan_text(start.get("scan_id"), None, start.get("file"))
             in_progress = {"uid": str(start["uid"]), "scan": scan, "read": progress[0], "of": progress[1]}
-        health = {
+        return {
             "every_s": EVERY_S,
             "heard": time.time(),
             "closed": False,
             "worker": worker["worker"],
             "commands": self.commands.health(),
             "backlog": worker["backlog"],
-            "spool": worker["kept"],
             "lag_s": worker["lag_s"],
             "memory_mb": worker["peak_memory_mb"],
             "run": in_progress,
             "waits": self.waits,
         }
-        return health if self.raw is None else {**health, "raw_kept": len(self.raw.kept())}
 
     def _belief(self) -> dict[str, Any] | None:
         """Return the map of regimes with at most `GRID` points along a side; None for more than two actuators."""

@@ -97,21 +97,16 @@ def _storage(settings: Settings) -> Iterator[Finding]:
 
 
 def _unwritten(own: Path, every: Path) -> Iterator[Finding]:
-    """Report documents that the server of the settings did not accept, and those for other servers."""
+    """Report raw runs that the server of the settings did not take, and those for other servers."""
     if not os.path.isdir(every):  # it does not exist, or may not be entered
         return
-    for what, files in {"raw runs": "*.jsonl", "results": "results/*/*.jsonl"}.items():
-        if n := _n_files(own, files):
-            remedy = "start an agent with these settings while Tiled answers: it writes them"
-            yield Finding(f"unwritten {what}", f"{n} in {own}", remedy)
-    for folder in sorted({every, *every.iterdir()} - {own, every / "journal", every / "results"}):
-        if n := _n_files(folder, "*.jsonl", "journal/*/*.jsonl", "results/*/*.jsonl"):
-            remedy = "start an agent with the settings of that server: it writes them"
-            yield Finding("unwritten, for another server", f"{n} in {folder}", remedy)
-
-
-def _n_files(folder: Path, *patterns: str) -> int:
-    return sum(len([*folder.glob(pattern)]) for pattern in patterns)
+    for folder in sorted({own, every, *every.iterdir()}):
+        if n := len([*folder.glob("*.jsonl")]):
+            of, what = (
+                ("these settings", "") if folder == own else ("the settings of that server", ", for another server")
+            )
+            remedy = f"start a session with {of} while Tiled answers: agent.catch_up() writes them"
+            yield Finding(f"unwritten raw runs{what}", f"{n} in {folder}", remedy)
 
 
 def _nearest(path: Path) -> Path:

@@ -27,6 +27,9 @@ import sys
 from pathlib import Path
 
 $more
+from bluesky.callbacks.buffer import BufferingWrapper
+from bluesky_tiled_plugins import TiledWriter
+
 from ainerd.agent import ScanTable, build_agent, open_tiled
 from ainerd.config import Settings
 
@@ -103,6 +106,8 @@ agent = build_agent(
     actuators=$actuators,  # noqa: F821
     acquire=$acquire,
 )
+backup = str(settings.storage.unwritten)
+RE.subscribe(BufferingWrapper(TiledWriter(client["raw"], batch_size=20, backup_directory=backup)))  # noqa: F821
 agent.attach(RE)  # noqa: F821
 RE.subscribe(ScanTable())  # noqa: F821
 agent.catch_up()

@@ -23,7 +23,7 @@ LAST = ("scan_id", "event", "file", "run_time", "status", "regime", "novelty_p",
 
 
 def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> None:
-    """Print the state of an agent: server, runs in progress and waiting, results, last result, next position.
+    """Print the state of an agent: server, raw runs that are not in Tiled, results, last result, next position.
 
     The command starts nothing. It answers within one or two seconds, even if Tiled cannot be reached; the exit code is
     then 1.
@@ -35,7 +35,7 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     if config is not None:
         settings = Settings.load(config)
         agent, unwritten = settings.name, settings.storage.unwritten
-        state = {"agent": agent, **waiting(unwritten)}
+        state = {"agent": agent, "raw_kept": len([*unwritten.glob("*.jsonl")])}
     state |= _on_server(place_of(tiled, config), agent)
     if json:
         import json as as_json
@@ -91,25 +91,6 @@ def why(
         raise ValueError("no settings are named: give --config with the .toml of the instrument")
     with results_at(tiled, config) as store:
         Console().print(labelled(why_chosen(store.container, Settings.load(config), key_of(store, scan))))
-
-
-def waiting(unwritten: Path) -> dict[str, int]:
-    """Count the runs in the folder of an agent, without the agent.
-
-    Runs ``going_on`` are in progress. Runs ``left`` belong to a killed session. Runs ``raw_kept`` and ``spooled`` wait
-    for Tiled. Runs ``set_aside`` cannot be read and wait for a person.
-    """
-    from ainerd.processes import is_locked
-
-    in_progress = [is_locked(path.with_name("lock")) for path in (unwritten / "journal").glob("*/*.jsonl")]
-    alive, results = sum(in_progress), unwritten / "results"
-    return {
-        "going_on": alive,
-        "left": len(in_progress) - alive,
-        "raw_kept": len([*unwritten.glob("*.jsonl")]),
-        "spooled": len([*results.glob("*/*.jsonl")]),
-        "set_aside": len([*unwritten.glob("*.unreadable"), *results.glob("*/*.unreadable")]),
-    }
 
 
 def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
@@ -217,16 +198,8 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "tiled", state["tiled"], ""
     for name in {"away", "empty"} & state.keys():
         yield "", state[name], "yellow"
-    if "agent" in state:
-        waits = {
-            "left by a session that was killed": state["left"],
-            "kept for Tiled": state["raw_kept"],
-            "to be analysed when Tiled is back": state["spooled"],
-            "set aside as unreadable": state["set_aside"],
-        }
-        counts = ", ".join(f"{n} {what}" for what, n in ({"in progress": state["going_on"]} | waits).items() if n)
-        text = counts or "none in progress, none waiting on disk"
-        yield "runs here", text, "yellow" if any(waits.values()) else ""
+    if n := state.get("raw_kept"):
+        yield "runs here", f"{n} not in Tiled: agent.catch_up() writes them", "yellow"
     if "results" in state:
         unfinished = f", {state['runs_unfinished']} without an end" if state["runs_unfinished"] else ""
         by_status = ", ".join(f"{n} {status}" for status, n in sorted(state["results"].items()))

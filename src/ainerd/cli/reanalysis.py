@@ -16,21 +16,20 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from rich.progress import Progress
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.agent import build_technique, spool_folder, writer_of
+from ainerd.agent import build_technique, writer_of
 from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import RunReader, documents_of
 from ainerd.jobs import Jobs
 from ainerd.results import AtlasRecord, ResultStore, digest
-from ainerd.runs import Spool, Worker, parameters_of
+from ainerd.runs import Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 from ainerd.words import plain_address
@@ -41,16 +40,10 @@ WORKER_DIED = "its worker died over it: too little memory?"
 
 
 @contextmanager
-def _worker(
-    technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
-) -> Iterator[Worker]:
-    """Start a worker that writes the results of runs, without a campaign or suggestions; at the end close it.
-
-    The folder `unwritten` receives the runs whose results Tiled does not accept.
-    """
+def _worker(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Iterator[Worker]:
+    """Start a worker that writes the results of runs, without a campaign or suggestions; at the end close it."""
     jobs = Jobs()
-    writer, spool = writer_of(technique, store, settings, raw), Spool(unwritten, store.answers)
-    with closing(Worker(jobs, writer, spool)) as worker:
+    with closing(Worker(jobs, writer_of(technique, store, settings, raw))) as worker:
         jobs.start()
         yield worker
 
@@ -152,12 +145,9 @@ def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
     The outcomes report all problems of the run itself. An exception has another cause.
     """
     settings, raw, store, technique = _prepare(workplace)
-    with (
-        TemporaryDirectory() as folder,  # nothing to keep: the raw data of the run are in Tiled
-        _worker(technique, store, settings, raw, Path(folder)) as worker,
-    ):
+    with _worker(technique, store, settings, raw) as worker:
         (outcomes,) = _analyse(worker, raw, [uid], settings.detector.image)
-        if outcomes and worker.health()["kept"]:
+        if worker.n_left:
             raise ServerError(f"its results are not written: {outcomes[-1].reason}")
     return outcomes
 
@@ -249,13 +239,13 @@ def reanalyse(
             workplace = Workplace.of(settings, client, technique, embedded=embedded)
             outcomes = _analyse_on(on, waiting, workplace, store, progress)
         else:
-            unwritten, outcomes = spool_folder(settings), []
+            outcomes = []
             done, frames = progress.add_task("runs", total=len(waiting)), progress.add_task("frames", total=None)
 
             def report(n: int, total: int | None) -> None:
                 progress.update(frames, completed=n, total=total)
 
-            with _worker(technique, store, settings, raw, unwritten) as worker:
+            with _worker(technique, store, settings, raw) as worker:
                 for some in _analyse(worker, raw, waiting, settings.detector.image, report):
                     outcomes += some
                     progress.advance(done)

@@ -245,7 +245,7 @@ class Storage(Section):
 
     uri: str = ""  #: address of a Tiled server; empty for the embedded one
     api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file
-    directory: Path  #: for the embedded server, and for documents that Tiled did not accept
+    directory: Path  #: for the embedded server, and for raw runs that Tiled did not take
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
     live: bool = True  #: whether open pages show the run in progress
@@ -254,14 +254,14 @@ class Storage(Section):
 
     @property
     def unwritten(self) -> Path:
-        """Folder of the documents that Tiled did not accept. Each server has its own: they are not for another one."""
+        """Backup directory of `TiledWriter`. Each server has its own: the runs are not for another one."""
         kept, uri = self.directory / "unwritten", self.uri.partition("?")[0].strip("/")
         return kept / re.sub(r"[^\w.-]+", "_", uri)[-200:] if uri else kept
 
     def create_directory(self) -> None:
         """Create `directory` for its owner, or also for its group to read; one that exists keeps its permissions.
 
-        The folder of documents below it is for the owner alone. No folder can be written by others, whatever the umask.
+        The backup below it is for the owner alone. No folder can be written by others, whatever the umask.
         SettingsError if one cannot be created.
         """
         try:

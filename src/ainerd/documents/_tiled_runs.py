@@ -139,8 +139,12 @@ class RunReader:
             self.is_over = True
             yield "stop", dict(last)
         elif self._quiet.look() > abandoned_s:
-            yield from self.rest(run)
-            yield from self.failed(f"nothing came for {abandoned_s:.0f} s, and no stop document")
+            yield from self.ended(run, f"nothing came for {abandoned_s:.0f} s, and no stop document")
+
+    def ended(self, run: Container, reason: str) -> Iterator[Document]:
+        """Yield the remaining documents of a run without an end, and a stop document with the reason."""
+        yield from self.rest(run)
+        yield from self.failed(reason)
 
     def failed(self, reason: str) -> Iterator[Document]:
         """Yield a stop document with the reason, if the start document has been yielded."""

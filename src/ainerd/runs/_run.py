@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -57,7 +58,7 @@ class RunState:
         self.outcomes: list[Outcome] = []
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document; errors of Tiled are raised: the run must be analysed again."""
+        """Take a document; an error of Tiled is raised if waiting does not help."""
         self.run(name, doc)
         if not self.run.has_frames:
             return
@@ -91,9 +92,10 @@ class RunState:
         before = self._writer.outcome(subject.run, subject.key, subject.event)
         try:
             if analysis is None:
-                outcome = self._writer.fail(subject, before, closes=closes)
+                write = partial(self._writer.fail, subject, before, closes=closes)
             else:
-                outcome = self._writer.complete(subject, before, analysis, closes=closes)
+                write = partial(self._writer.complete, subject, before, analysis, closes=closes)
+            outcome = self._writer.patience(write)
         except Exception as error:
             if isinstance(error, httpx.HTTPError) and not is_refused(error):
                 raise
@@ -135,7 +137,7 @@ class RunState:
         self._until = None
         if event is not None and self.run.n_event is not None:
             self._until = event * self.run.n_event
-        begun = self._writer.begin(subject)
+        begun = self._writer.patience(partial(self._writer.begin, subject))
         if isinstance(begun, Outcome):
             self._recalled, self._subject = begun, subject
             return True

@@ -1,4 +1,4 @@
-"""Documents in, results out: analyses runs while their frames arrive, and again if that fails for a passing reason."""
+"""Documents in, results out: analyses runs while their frames arrive."""
 
 import logging
 import resource
@@ -11,21 +11,19 @@ from functools import partial
 from typing import Any
 
 import httpx
-import numpy as np
 
-from ainerd.documents import Document, checked
+from ainerd.documents import checked
 from ainerd.jobs import Job, Jobs, activity
 from ainerd.processes import release_memory
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
-from ainerd.runs._spool import Spool
 from ainerd.runs._writer import Subject, Writer, is_refused
 from ainerd.technique import Outcome, Series
+from ainerd.words import number_of
 
 logger = logging.getLogger(__name__)
 
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
-MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
 BEHIND_S = 30.0  # a longer lag is logged
 RELEASE_EVERY = 10  # runs after which freed memory is given back
 
@@ -37,8 +35,6 @@ class Worker:
     ----------
     jobs : Jobs
     writer : Writer
-    spool : Spool
-        Keeps runs whose results Tiled does not accept.
     begun : callable, optional
         Called with each unit that begins, as soon as its position is known.
     answer : callable, optional
@@ -54,6 +50,8 @@ class Worker:
     ----------
     concluded : int
         Number of runs that got a result.
+    n_left : int
+        Number of runs whose results Tiled did not take.
     current : RunState or None
         The run in progress; None between runs.
     """
@@ -62,7 +60,6 @@ class Worker:
         self,
         jobs: Jobs,
         writer: Writer,
-        spool: Spool,
         *,
         begun: Callable[[Outcome], object] = lambda outcome: None,
         answer: Callable[[Outcome], Outcome] = lambda outcome: outcome,
@@ -71,7 +68,7 @@ class Worker:
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
-        self._jobs, self._writer, self._spool = jobs, writer, spool
+        self._jobs, self._writer = jobs, writer
         self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
         self._new_state = partial(
             RunState, writer, late_s=late_s, on_block=on_block,
@@ -86,8 +83,8 @@ class Worker:
         self._since: float | None = None  # when the document in hand came
         self._is_behind = False
         self.concluded = 0
+        self.n_left = 0
         self._last_run: str | None = None  # uid
-        jobs.when_idle(self.analyse_kept)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document and return at once."""
@@ -113,6 +110,10 @@ class Worker:
         """
         return self._futures[raw_uid]
 
+    def knows(self, raw_uid: str) -> bool:
+        """Return whether the start document of a run has arrived."""
+        return raw_uid in self._futures
+
     @property
     def progress(self) -> tuple[int, int | None] | None:
         """Frames read and expected of the run in progress; None between runs."""
@@ -125,12 +126,11 @@ class Worker:
         return len(self._ended)
 
     def health(self) -> dict[str, Any]:
-        """Return whether the worker is alive, its backlog (runs), kept runs, lag (s), and the peak memory (MB)."""
+        """Return whether the worker is alive, its backlog (runs), its lag (s), and the peak memory (MB)."""
         since = self._since
         return {
             "worker": "alive" if self._jobs.is_alive else "dead",
             "backlog": self.backlog,
-            "kept": len(self._spool.paths()),
             "lag_s": 0.0 if since is None else time.monotonic() - since,
             "concluded": self.concluded,
             "last_run": self._last_run,
@@ -152,41 +152,22 @@ class Worker:
 
         The jobs are left if a step goes on that takes long, such as a calibration.
         """
-        self._jobs.when_idle(None)
+        self._writer.patience.end()
         self._jobs.submit(self._let_go)
-        self._jobs.submit(self._spool.close)
         self._jobs.close(timeout_s, is_slow=partial(activity, 0.0))
-
-    def analyse_kept(self) -> None:
-        """Analyse the runs in the spool again, in order, if Tiled answers. Called in the worker's thread."""
-        for path in self._spool.waiting():
-            delivery = self._begin(is_kept=True)
-            try:
-                for name, doc in self._spool.documents(path):
-                    self._deliver(delivery, name, dict(doc))
-                if self._spool.is_away:  # this run stays
-                    if delivery.has_answer and self._spool.is_stuck(path):
-                        continue
-                    return
-                self._spool.remove(path)
-            except ValueError as error:
-                self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
-            except Exception as error:  # such as a disk that does not answer: the file may be whole
-                self._spool.try_later(path, error)
-            finally:
-                self.current = None
 
     def _let_go(self) -> None:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
             delivery.state.run.close()
+        if self.n_left:
+            runs = number_of(self.n_left, "run")
+            logger.warning("Tiled took no result of %s: agent.catch_up() in the next session analyses them", runs)
         self._open_runs.clear()  # these and the listeners refer to the worker: without them it is freed at once
         self._pass_on(self._on_outcome.clear)
 
     def _take(self, name: str, doc: Any, since: float) -> None:
         """Pass a document to its run. The worker survives any error."""
         try:
-            if name == "start":
-                self.analyse_kept()
             self._since = since
             self._warn_if_behind(time.monotonic() - since)
             for delivery in self._runs_of(name, doc):
@@ -208,9 +189,9 @@ class Worker:
             self._open_runs[doc["uid"]] = self._begin()
         return [self._open_runs[start] for start in starts if start in self._open_runs]
 
-    def _begin(self, *, is_kept: bool = False) -> "Delivery":
+    def _begin(self) -> "Delivery":
         self.current = self._new_state()
-        return Delivery(self._writer, self._spool, self.current, is_kept=is_kept)
+        return Delivery(self._writer, self.current)
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
         """Pass a document to its run, and new outcomes to the campaign, the listeners and the futures."""
@@ -221,6 +202,7 @@ class Worker:
             if name == "stop":
                 self.current = None
                 self._open_runs.pop(delivery.state.run.uid, None)
+                self.n_left += delivery.is_left
             if new := delivery.state.outcomes[n_before:]:
                 self._pass_on(partial(self._conclude, delivery.answered, new))
             if name == "stop":
@@ -263,97 +245,52 @@ class Worker:
 
 
 class Delivery:
-    """One run from its first document to its last. The documents are kept until the results are written.
+    """One run from its first document to its last. An error of its analysis gives it a failed result."""
 
-    If the analysis dies, the next start repeats it. If Tiled does not accept a result, the run goes to the spool.
-    `is_kept` is whether the run comes from the spool.
-    """
-
-    def __init__(self, writer: Writer, spool: Spool, state: RunState, *, is_kept: bool) -> None:
-        self._writer, self._spool, self._is_kept, self.state = writer, spool, is_kept, state
+    def __init__(self, writer: Writer, state: RunState) -> None:
+        self._writer, self.state = writer, state
         self.answered: list[Outcome] = []  # by the campaign
-        self._documents: list[Document] = []
-        self._n_bytes = 0
-        self._refusal: str | None = None  # why Tiled does not accept the run
-        self.has_answer = False  # whether Tiled answered when it refused the run
-        self._given_up: str | None = None  # why its analysis ended
+        self.is_left = False  # whether Tiled did not take a result
+        self._problem: str | None = None  # why the analysis ended early
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document, and keep it for the spool, unless the run is too large."""
-        data = doc.get("data") if name in ("event", "event_page") else None
-        if isinstance(data, Mapping):
-            self._n_bytes += sum(map(_n_bytes, data.values()))
-        if self._is_large:
-            self._documents.clear()
-        else:
-            self._documents.append((name, doc))
-        self._analyse(name, doc)
-        if name == "stop":
-            self._finish()
-
-    @property
-    def _is_large(self) -> bool:
-        return self._n_bytes > MOST_BYTES
-
-    def _analyse(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document."""
         run = self.state.run
-        if self._refusal is not None or self._given_up is not None:
+        if self._problem is not None:
             with suppress(Exception):  # only the end of the run matters now
                 run(name, doc)
-        elif self._spool.is_away:
-            with suppress(Exception):  # raised again when the run is analysed
-                run(name, doc)
-            self._refusal = "it has not answered since an earlier run" if run.has_frames else None
         else:
             try:
                 self.state(name, doc)
             except BaseException as error:
                 self._writer.forget()
-                if isinstance(error, httpx.HTTPError) and not is_refused(error):
-                    self._refusal, self.has_answer = str(error), isinstance(error, httpx.HTTPStatusError)
-                else:  # a bug of ours, or of the technique, must not cost the run's record
-                    logger.exception("error in the analysis of run %s", run.uid)
-                    self._given_up = f"{type(error).__name__}: {error}"
+                self._give_up(error)
+        if name == "stop":
+            run.close()
+            if self._problem is not None and run.has_frames:
+                self.state.outcomes.append(self._failed(self._problem))
 
-    def _finish(self) -> None:
-        """Write a failed result if the analysis has ended early, and keep the run if Tiled does not accept it."""
-        run, outcomes = self.state.run, self.state.outcomes
-        run.close()
-        if self._given_up is not None and run.has_frames:
-            try:
+    def _give_up(self, error: BaseException) -> None:
+        if isinstance(error, httpx.HTTPError) and not is_refused(error):
+            self.is_left, self._problem = True, f"Tiled does not take its result: {error}"
+            logger.warning("run %s: %s", self.state.run.uid, self._problem)
+        else:  # a bug of ours, or of the technique, must not cost the run's record
+            self._problem = f"{type(error).__name__}: {error}"
+            logger.exception("error in the analysis of run %s", self.state.run.uid)
+
+    def _failed(self, problem: str) -> Outcome:
+        """Write a failed result, unless Tiled takes none, and return its outcome."""
+        run = self.state.run
+        try:
+            if not self.is_left:
                 subject = Subject.of_run(self._writer, run, self.state.event)
-                subject.problem, subject.retake = self._given_up, True
-                outcomes.append(self.state.conclude(subject, None, closes=True))
-            except httpx.HTTPError as error:
-                self._refusal = str(error)
-            except Exception:  # such as an error in the technique's parameters, without which a result has no key
-                logger.exception("run %s has no result", run.uid)
-                outcomes.append(self._failed(self._given_up))
-        if self._refusal is not None:
-            outcomes.append(self._keep(self._refusal))
-
-    def _keep(self, reason: str) -> Outcome:
-        if self._is_large:
-            reason = f"Tiled did not accept its result, and it is too large to be kept (see `ainerd replay`): {reason}"
-        elif self._is_kept or self._spool.keep(self.state.run.uid, self._documents):
-            self._spool.is_away = True
-            reason = f"Tiled does not take results, the run is kept until it does: {reason}"
-        else:
-            reason = f"Tiled does not take results, and the run could not be kept (see `ainerd replay`): {reason}"
-        logger.warning("run %s: %s", self.state.run.uid, reason)
-        return self._failed(reason)
-
-    def _failed(self, reason: str) -> Outcome:
-        """Return the outcome of a run that has no result in Tiled."""
-        outcome = self._writer.outcome(self.state.run, self.state.run.uid)
-        return replace(outcome, status="failed", reason=reason, is_in_tiled=False)
-
-
-def _n_bytes(value: Any) -> int:
-    """Return roughly the memory of a value of an event; a page has lists of them."""
-    if isinstance(value, list):
-        return sum(map(_n_bytes, value))
-    return value.nbytes if isinstance(value, np.ndarray) else 32
+                subject.problem, subject.retake = problem, True
+                return self.state.conclude(subject, None, closes=True)
+        except httpx.HTTPError:
+            self.is_left = True
+        except Exception:  # such as an error in the technique's parameters, without which a result has no key
+            logger.exception("run %s has no result", run.uid)
+        return replace(self._writer.outcome(run, run.uid), status="failed", reason=problem, is_in_tiled=False)
 
 
 def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tiled.client.container import Container
 from ainerd.config import Detector, Recorded
 from ainerd.documents import Block, Run, RunReader, Whole, documents_of
 from ainerd.results import ResultRecord, ResultStore
+from ainerd.runs._patience import Patience
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
 from ainerd.words import utc_now
 
@@ -193,6 +195,11 @@ class Writer:
     has_campaign: bool = False
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
+    @cached_property
+    def patience(self) -> Patience:
+        """Repeats `begin`, `complete` and `fail` while Tiled does not answer."""
+        return Patience(self.store.answers)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """Everything that changes the numbers of a result, which its key and its digest cover."""
@@ -299,7 +306,7 @@ class Writer:
 
     def give_up(self, subject: Subject, reason: str) -> None:
         """Write a failed result, even for a unit that has not begun. If its run comes again, it is analysed again."""
-        with suppress(httpx.HTTPStatusError, KeyError):  # other errors of httpx: Tiled is away, the run is kept
+        with suppress(httpx.HTTPStatusError, KeyError):
             try:
                 self.store.fail(subject.key, reason, retake=True)
             except KeyError:

@@ -38,7 +38,10 @@ def flown(detectors, devices, md):
 
 
 def agents_of(RE, client, settings, detectors, motors, **devices):
-    """Return the agents, attached to the RunEngine: one for each of the settings, with the detector at its place."""
+    """Return the agents, attached to the RunEngine: one for each of the settings, with the detector at its place.
+
+    The RunEngine writes its runs to `raw` by a TiledWriter of the session.
+    """
     acquire, agents = partial(flown, detectors), []
     for each, detector in zip(settings, detectors, strict=True):
         agent = build_agent(each, client, detector=detector, actuators=motors, acquire=acquire, **devices)

@@ -66,10 +66,8 @@ function Health({ health, alarm, computing = [] }) {
   if (!health.closed && health.commands && health.commands !== "alive") add(`commands ${health.commands}`, "bad");
   if (health.backlog) add(`${health.backlog} run${health.backlog === 1 ? "" : "s"} to analyse`, health.backlog > 3 ? "warn" : "");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
-  if (health.spool) add(`${health.spool} result${health.spool === 1 ? "" : "s"} not in Tiled yet`, "warn", "kept on disk until Tiled accepts them");
-  if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
   if (alarm) add(alarm.split(":")[0], "warn", alarm);
-  if (!health.backlog && !health.spool) add("nothing waits", "", "every run is analysed, every result is in Tiled");
+  if (!health.backlog) add("nothing waits", "", "every run is analysed, every result is in Tiled");
   return h("span", attributes, chips);
 }
 
