@@ -1,4 +1,4 @@
-"""Bluesky plans: one exposure, visits of suggested positions, and the shutter that closes in any case."""
+"""Bluesky plans: one exposure, visits of suggested positions, and many visits."""
 
 from ainerd.plans._limits import answer_of, check_limits, check_units, reading
 from ainerd.plans._visit import Devices, explore, expose, visit

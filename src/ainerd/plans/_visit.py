@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -18,7 +17,7 @@ from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
 from ainerd.plans._limits import reading, within_limits
-from ainerd.plans._shutter import Guard, catch_signals, taken_again
+from ainerd.plans._shutter import behind_shutter
 
 FLUSH_S = 0.2
 
@@ -36,7 +35,8 @@ class Devices:
     monitored : sequence of signals
         Recorded whenever they change during the exposure.
     shutter : device, optional
-        Set to "open" before the first frame, and to "close" when the exposure ends or fails.
+        Set to "open" before the first frame, and to "close" when the exposure ends, fails or is aborted. This is no
+        interlock: use the timeout of the hardware.
     before : callable, optional
         Returns the plan that runs at each position before its exposure.
     acquire : callable, optional
@@ -72,9 +72,7 @@ def expose(
 ) -> MsgGenerator[str]:
     """Take one exposure: the detector flies, and its frames are announced during the flight.
 
-    A pause of the RunEngine closes the shutter; when the plan goes on, the run ends as spoilt, and the exposure is
-    taken again. Without a shutter a pause does not stop the detector: frames taken meanwhile are announced when the
-    plan goes on.
+    A pause of the RunEngine does not stop the detector: frames taken meanwhile are announced when the plan goes on.
 
     Parameters
     ----------
@@ -96,17 +94,15 @@ def expose(
     >>> announced[0]["sample"], announced[-2]["indices"]["stop"], announced[-1]["exit_status"]
     ('PEG 3', 100, 'success')
     """
-    guard, devices = Guard(shutter), Devices(detector, beside=beside, monitored=monitored)
-    return (yield from taken_again(lambda: guard.exposure(_flight(devices, guard, md))))
+    return (yield from _flight(Devices(detector, beside=beside, monitored=monitored, shutter=shutter), md))
 
 
-def _flight(devices: Devices, guard: Guard, md: Mapping[str, Any] | None) -> MsgGenerator[str]:
+def _flight(devices: Devices, md: Mapping[str, Any] | None) -> MsgGenerator[str]:
     """Take one run in which the detector flies."""
     detector, beside = devices.detector, [*devices.actuators, *devices.beside]
     staged = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
 
     def frames() -> MsgGenerator[None]:
-        yield from guard.open()
         yield from bps.kickoff(detector, wait=True)
         taken = yield from bps.complete(detector, group="ainerd_frames")
         is_over = False
@@ -121,8 +117,8 @@ def _flight(devices: Devices, guard: Guard, md: Mapping[str, Any] | None) -> Msg
         if beside:
             yield from bps.trigger_and_read(beside, name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
-        exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
-        yield from bpp.finalize_wrapper(exposure, guard.close)
+        exposure = behind_shutter(devices.shutter, frames)
+        yield from bpp.rewindable_wrapper(exposure, False)  # after a pause it goes on, and is not kicked off again
 
     run = bpp.run_wrapper(inner(), md={"plan_name": "expose", **(md or {})})
     run = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(devices.monitored)), staged)
@@ -163,8 +159,6 @@ def visit(
     3.0
     """
     given = replace(devices or Devices(), **fields)
-    guard = Guard(given.shutter)
-    catch_signals()
 
     def one(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
         """Move to a suggestion, and expose there."""
@@ -173,19 +167,13 @@ def visit(
             yield from devices.before()
         if go is not None:
             yield from go()
-        return (yield from guard.exposure(exposed(suggestion, devices, md)))
-
-    def exposed(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
         metadata = {**md, "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
         if devices.acquire is None:
-            return (yield from _flight(devices, guard, metadata))
+            return (yield from _flight(devices, metadata))
         plan = devices.acquire([devices.detector, *devices.actuators, *devices.beside], md=metadata)
-        return (yield from opened(plan))
-
-    def opened(plan: MsgGenerator[str]) -> MsgGenerator[str]:
-        yield from guard.open()
-        keyed = bpp.set_run_key_wrapper(bpp.monitor_during_wrapper(plan, list(given.monitored)), "ainerd_exposure")
-        uid: str = yield from bpp.finalize_wrapper(keyed, guard.close)
+        monitored = bpp.monitor_during_wrapper(plan, list(devices.monitored))
+        keyed = bpp.set_run_key_wrapper(monitored, "ainerd_exposure")
+        uid: str = yield from behind_shutter(devices.shutter, lambda: keyed)
         return uid
 
     def measure(
@@ -198,7 +186,7 @@ def visit(
         used = replace(given, detector=detector, actuators=actuators)
         uids = []
         for suggestion in suggestions:
-            uid = yield from taken_again(partial(one, suggestion, used, md or {}))
+            uid = yield from one(suggestion, used, md or {})
             if not isinstance(uid, str):
                 raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)
