@@ -127,7 +127,7 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.scale query
 	$(BIN)/python -m studies.scale reading
 	$(BIN)/python -m studies.numbers all
-	$(BIN)/python -m studies.latency
+	$(BIN)/python -m studies.latency all
 	$(BIN)/python -m studies.prompt person
 	$(BIN)/python -m studies.latent runs
 	$(BIN)/python -m studies.latent maps
