@@ -7,6 +7,7 @@ models   choice between models of curves of g2, and pulls of their parameters
 without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls
 material one model and tau within its errors in all exposures of one material
+published g2 of a gel in files of averages: false statements, pulls, and how many curves get their numbers
 
 ``--quick`` takes fewer runs of each kind.
 """
@@ -18,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
-from studies import _numbers_models, _other_programs
+from studies import _numbers_models, _other_programs, _published
 from studies._exposures import Squared, bins, frames, plain
 from studies._tools import Row, Study, report
 
@@ -65,6 +66,14 @@ def without(quick: bool = False) -> None:
 def material(quick: bool = False) -> None:
     """Measure whether exposures of one material get one model, and a tau within its errors."""
     report("numbers_material", _numbers_models.materials(quick), least={"either in 3": 0.7}, quick=quick)
+
+
+@study.part
+def published(quick: bool = False) -> None:
+    """Measure fits of averages of a gel with two modes, as others publish them."""
+    most = {"false": 0, "tau sd": 1.2, "share sd": 1.2}
+    least = {"given": 0.9, "tau sd": 0.85, "share sd": 0.85, "hold": 0.9}
+    report("numbers_published", _published.of_files(quick), most=most, least=least, quick=quick)
 
 
 @study.part

@@ -11,7 +11,7 @@ from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lag
 from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
-from ainerd_xpcs.numerics._fit_curves import fit_curves
+from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
 from ainerd_xpcs.numerics._g2 import G2, g2_by_age, g2_from_two_time
@@ -32,6 +32,7 @@ from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [
+    "CurveFit",
     "LEFT_OVER",
     "LOG_TAU_KNOWN",
     "RELAXATION_COLUMNS",

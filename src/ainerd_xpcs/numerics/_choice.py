@@ -41,6 +41,10 @@ class Chosen:
         A model that describes the curve as well, with as many parameters.
     others : tuple of Other
         Further models that the evidence allows.
+    evidence : float
+        Its logarithm.
+    shared : tuple of str
+        Parameters that have one value for several curves; empty if the curve is fitted alone.
     """
 
     model: str
@@ -50,6 +54,8 @@ class Chosen:
     dof: int
     either: "Other | None" = None
     others: tuple["Other", ...] = ()
+    evidence: float = -np.inf
+    shared: tuple[str, ...] = ()
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -216,7 +222,7 @@ def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitte
         others[x.model] for x in every if x.model in others and x.errors > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
     )
     chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - len(fitted.free)
-    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further)
+    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further, best.evidence)
 
 
 class _Fit(NamedTuple):

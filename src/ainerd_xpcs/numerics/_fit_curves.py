@@ -1,14 +1,28 @@
 """Fit curves of g2 that come with errors alone, such as those in files of other programs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from copy import copy
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
-from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, changed, curve, field, fit, start_of
-from ainerd_xpcs.numerics._judge import Judged, judge, whitened
-from ainerd_xpcs.numerics._relaxation import LEAST_SPECKLES, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
+from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, Curves, changed, curve, field, fit, start_of
+from ainerd_xpcs.numerics._judge import Judged, judge, whitened, without_model
+from ainerd_xpcs.numerics._relaxation import (
+    LEAST_SPECKLES,
+    MISFIT,
+    MISFIT_P,
+    NO_DECAY,
+    SLOW,
+    TOO_FEW_LAGS,
+    TOO_FEW_PIXELS,
+    UNSURE,
+    Relaxation,
+    Report,
+    empty,
+)
 from ainerd_xpcs.numerics._scatter import misfit_of_curve
 from ainerd_xpcs.numerics._speckle_noise import (
     at_counts,
@@ -20,14 +34,52 @@ from ainerd_xpcs.numerics._speckle_noise import (
     scaled,
     scatter_of_neighbours,
 )
+from ainerd_xpcs.numerics._statements import Fall, fall_of, tested
+from ainerd_xpcs.numerics._together import SHARED, Together, choose_together
 
 Floats = NDArray[np.float64]
 FEWEST_LAGS = 6
+LEAST_JUDGED = 8  # lags whose scatter can be compared with their errors
 TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
 TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
 SAME = 0.03  # largest difference of two g1 with the same noise
 LEFT_OVER_OF_FILES = 0.03  # largest baseline that the normalisation of others is expected to leave
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
+HEIGHT_BANDS = 8  # bands of lags, of which the highest mean is the height of a curve
+LIMIT_P = 0.05  # probability of the residuals of one mode below which a curve that falls gets no limit of tau
+TOGETHER = ("stretched", "two stretched")  # models of curves that share parameters
+HARDLY = 3.0  # errors of a fall up to which a curve does not share parameters by default
+BY_DEFAULT = ("contrast", "exponent")  # parameters that curves share if they have no numbers alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveFit(Relaxation):
+    """The fits of some curves of g2, and how far each curve falls.
+
+    Attributes
+    ----------
+    fall, fall_err : ndarray, shape (n,)
+        Fall of g2 - 1 from the first to the last lags, from no model (`fall_of`).
+    half, half_err, half_above, half_below : ndarray, shape (n,)
+        `tau_half` of all curves, also of those that have a `tau`.
+    shared : ndarray of str, shape (n,)
+        Parameters that the curve shares with others, such as "contrast, exponent"; "" if it is fitted alone.
+    fitted : ndarray, shape (n, n_lags)
+        g2 of the model of each curve at its lags; NaN without a model that describes the curve.
+    n_files : int
+        Measurements that are averaged: the number that was given, or if errors are smaller than photons of one
+        measurement allow, the number that they show.
+    """
+
+    fall: Floats
+    fall_err: Floats
+    half: Floats
+    half_err: Floats
+    half_above: Floats
+    half_below: Floats
+    shared: NDArray[np.str_]
+    fitted: Floats
+    n_files: int
 
 
 def fit_curves(
@@ -45,8 +97,13 @@ def fit_curves(
     errors_of: str = "of the file",
     models: Sequence[str] = DEFAULT,
     left_over: float = LEFT_OVER_OF_FILES,
-) -> Relaxation:
+    contrast: float | None = None,
+    share: Collection[str] | None = None,
+) -> CurveFit:
     """Fit models of one family to curves of g2, choose by evidence, and report the numbers that the curves determine.
+
+    A reason why there is no number is tested against the curve: "no speckle" and "does not decay" if the curve
+    contradicts them by less than five errors, "slower than the lags" if it has not fallen below a half by three errors.
 
     Lags whose error is zero or NaN are left out. Errors are enlarged to those of photon counting, if counts are known,
     and to the scatter between neighbouring lags, if that is larger. The covariance between lags is that of Gaussian
@@ -66,7 +123,8 @@ def fit_curves(
     n_frames : int, optional
         Frames; by default twice the longest lag.
     n_files : int
-        Measurements whose g2 is averaged.
+        Measurements whose g2 is averaged. If it is 1, and the errors of curves whose neighbouring lags scatter as their
+        errors are smaller than photons of one measurement allow, it follows from these errors.
     level : array_like of int, shape (n,), optional
         Level of multi-tau of each lag, which is averaged over 2^level frames; by default from the spacing of the lags.
     frame_time : float, optional
@@ -82,11 +140,18 @@ def fit_curves(
     left_over : float
         Largest baseline that the normalisation may leave in g2 - 1. A larger rest that does not decay is called a
         static share, unless the curve excludes it.
+    contrast : float, optional
+        The contrast of all curves, if it is known.
+    share : collection of str, optional
+        Parameters that all curves share: "contrast", "exponent" (of each mode) and "baseline". With `contrast` or
+        `share` the curves are fitted together with one or two stretched exponentials, and a baseline if it is shared.
+        By default two curves or more that fall in two modes, or have no `tau` alone, share contrast and exponents, if
+        the evidence for that is larger than for separate fits. An empty `share` fits each curve alone.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, or a model does not exist.
+        If shapes do not fit, a model or a shared parameter does not exist, or the contrast is impossible.
 
     Examples
     --------
@@ -96,8 +161,7 @@ def fit_curves(
     (array([0.5]), array([0.2]))
     """
     lags, values, errors = _arrays(tau, g2, error)
-    if missing := [x for x in models if x not in MODELS]:
-        raise ValueError(f"there is no {missing[0]!r}: models are {', '.join(MODELS)}")
+    _check(models, contrast, share)
     k = len(values)
     unit = frame_time or float(lags[0])
     frames = lags / unit
@@ -105,31 +169,152 @@ def fit_curves(
     pixels, photons = (np.broadcast_to(np.nan if x is None else np.asarray(x, float), k) for x in (n_pixels, counts))
     order = np.argsort(np.asarray(tau, dtype=float), kind="stable")[-len(lags) :]
     mean_of = averaged(frames) if level is None else 2.0 ** np.asarray(level)[order]
-    pairs = np.maximum(long - frames, 1) * mean_of * n_files
-    about = pairs, mean_of, long, errors_of
+    pairs = np.maximum(long - frames, 1) * mean_of
+    if n_files == 1:
+        n_files = _n_files(frames, values, errors, pixels, photons, pairs, mean_of, long)
+        errors_of += f", an average of about {n_files} measurements" if n_files > 1 else ""
     curves = [
-        _Curve(frames, *each, *about, normalised=normalised)
+        _Curve(frames, *each, pairs * n_files, mean_of, long, errors_of, n_files=n_files, normalised=normalised)
         for each in zip(values, errors, pixels, photons, strict=True)
     ]
     fitted = [each for each in curves if not each.refused]
     if fitted:
+        data, chosen = _fit_alone(fitted, models, left_over)
+        if contrast is None and share is None:
+            _share_where_needed(fitted, data, chosen)
+        elif share or contrast is not None:
+            _share(fitted, data, share or (), contrast)
+    return _collected(curves, unit, n_files)
+
+
+def _check(models: Sequence[str], contrast: float | None, share: Collection[str] | None) -> None:
+    if missing := [x for x in models if x not in MODELS]:
+        raise ValueError(f"there is no {missing[0]!r}: models are {', '.join(MODELS)}")
+    if contrast is not None and not 0 < contrast <= 1:
+        raise ValueError(f"the contrast must be above 0 and at most 1, got {contrast:g}")
+    if unknown := [x for x in share or () if x not in SHARED]:
+        raise ValueError(f"{unknown[0]!r} cannot be shared: give {', '.join(SHARED)}")
+
+
+def _n_files(
+    lag: Floats, values: Floats, errors: Floats, pixels: Floats, photons: Floats, pairs: Floats, mean_of: Floats,
+    n_frames: int,
+) -> int:  # fmt: skip
+    """Return how many measurements are averaged, from errors that are smaller than photons of one allow.
+
+    The errors of a curve count if its neighbouring lags scatter by no more. They are compared with the noise of photons
+    and speckle of one measurement, with the g1 of a stretched exponential; the number is the median of the curves.
+    """
+    some = []
+    for k, (value, error) in enumerate(zip(values, errors, strict=True)):
+        use = np.isfinite(value) & np.isfinite(error) & (error > 0)
+        if use.sum() < LEAST_JUDGED or not (photons[k] > 0 and pixels[k] >= LEAST_SPECKLES):
+            continue
+        least = poisson_error(value, photons[k], pixels[k] * pairs)
+        is_smaller = np.median(least[use] / error[use]) > TOO_SMALL
+        if is_smaller and scatter_of_neighbours(lag[use], value[use], error[use]) <= TOO_SMALL:
+            some.append(k)
+    if not some:
+        return 1
+    variances = np.where(errors[some] > 0, errors[some], np.nan) ** 2
+    data = Curves.of(lag, values[some], np.stack([np.diag(each) for each in variances]))
+    numbers = []
+    for k, x, variance in zip(some, fit(data, "stretched", start_of(data)).x, variances, strict=True):
+        noise = at_counts(noise_terms(lag, x, float(np.clip(x[0], 1e-3, 1.0)), n_frames, mean_of), photons[k])
+        numbers.append(float(np.nanmedian(np.diag(noise) / pixels[k] / variance)))
+    return max(round(float(np.median(numbers))), 1)
+
+
+def _fit_alone(fitted: list["_Curve"], models: Sequence[str], left_over: float) -> tuple[Curves, list[Chosen]]:
+    """Fit each curve alone and write the reports. Return the curves with their noise, and the models."""
+    data = whitened(fitted)
+    start, middle = start_of(data)
+    first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle])
+    seen = first["contrast"] > 3 * first.error("contrast")
+    for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
+        each.first = x
+        if is_seen:
+            each.correlate(x)
+    data = whitened(fitted)
+    chosen = choose(data, models, left_over=left_over)
+    again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
+    if again:
         data = whitened(fitted)
-        start, middle = start_of(data)
-        first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle])
-        seen = first["contrast"] > 3 * first.error("contrast")
-        for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
-            each.first = x
-            if is_seen:
-                each.correlate(x)
-        data = whitened(fitted)
-        chosen = choose(data, models, left_over=left_over)
-        again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
-        if again:
-            data = whitened(fitted)
-            for i, model in zip(again, choose(data[np.array(again)], models, left_over=left_over), strict=True):
-                chosen[i] = model
-        judge(fitted, data, chosen, FREE, lambda _: LIMIT)
-    return Relaxation.of([each.report for each in curves], unit)
+        for i, model in zip(again, choose(data[np.array(again)], models, left_over=left_over), strict=True):
+            chosen[i] = model
+    judge(fitted, data, chosen, FREE, lambda _: LIMIT)
+    for each, model in zip(fitted, chosen, strict=True):
+        each.take(each.report, model)
+    return data, chosen
+
+
+def _share_where_needed(fitted: list["_Curve"], data: Curves, chosen: list[Chosen]) -> None:
+    """Let curves that fall in two modes, or have no tau, share contrast and exponents, if the evidence prefers it.
+
+    Curves that hardly fall, that have a tau of one mode, or no number in this fit keep their report.
+    """
+    wants = [bool(each.report["no_tau"]) or "two" in x.model for each, x in zip(fitted, chosen, strict=True)]
+    if sum(want and each.fall.is_seen for want, each in zip(wants, fitted, strict=True)) < 2:
+        return
+    rows, together = choose_together(data, BY_DEFAULT, None, TOGETHER[1:], _described(fitted))
+    if together is None or together.evidence < sum(chosen[i].evidence for i in rows):
+        return
+    of_row = _with_its_noise(fitted, rows, together, BY_DEFAULT, None)
+    for i, model in of_row.items():
+        is_open = fitted[i].report["no_tau"] or "+" in chosen[i].model or "two" in chosen[i].model
+        if is_open and fitted[i].fall.value > HARDLY * fitted[i].fall.error:
+            report = fitted[i].report_of(model)
+            if np.isfinite([float(report["tau"]), float(report["share"])]).any():
+                fitted[i].take(report, model)
+                continue
+        if fitted[i].report["no_tau"] in (SLOW, NO_DECAY):  # of one mode: this curve may have a fast one, too
+            fitted[i].refuse_with_limits(UNSURE, np.nan, np.nan)
+
+
+def _share(fitted: list["_Curve"], data: Curves, share: Collection[str], contrast: float | None) -> None:
+    """Report the fits of the curves together; a curve that they do not describe keeps numbers of no model alone."""
+    names = tuple(x for x in SHARED if x in share or (x == "contrast" and contrast is not None))
+    rest = " + baseline" if "baseline" in share else ""
+    rows, together = choose_together(data, names, contrast, [x + rest for x in TOGETHER], _described(fitted))
+    of_row = {} if together is None else _with_its_noise(fitted, rows, together, names, contrast)
+    for i, each in enumerate(fitted):
+        each.take(each.report_of(of_row.get(i)), of_row.get(i))
+
+
+def _with_its_noise(
+    fitted: list["_Curve"], rows: NDArray[np.int64], together: Together, share: tuple[str, ...], contrast: float | None
+) -> dict[int, Chosen]:
+    """Fit curves together again, with the noise of the g1 of the first fit; return the model of each, by its row."""
+    changes = [fitted[i].correlate(x) for i, x in zip(rows, together.x, strict=True)]
+    if any(changes):
+        some = [fitted[i] for i in rows]
+        kept, again = choose_together(whitened(some), share, contrast, [together.model], _described(some))
+        if again is not None:
+            rows, together = rows[kept], again
+    n = whitened([fitted[i] for i in rows]).n
+    return dict(zip(rows.tolist(), together.chosen(n, share), strict=True))
+
+
+def _described(fitted: list["_Curve"]) -> Callable[[int, Floats], bool]:
+    """Return the test whether parameters (8,) describe a curve, given by its place."""
+    return lambda k, x: fitted[k].misfit(curve(fitted[k].lag, x[None])[0]) >= MISFIT_P
+
+
+def _collected(curves: Sequence["_Curve"], unit: float, n_files: int) -> CurveFit:
+    free = [each.of_no_model() for each in curves]
+    relaxation = Relaxation.of([each.report for each in curves], unit)
+    falls = np.array([each.fall[:2] for each in curves], dtype=float).reshape(-1, 2)
+    half, half_err, half_above, half_below = (
+        unit * np.array([of.get(f"tau_{name}", np.nan) for of in free])
+        for name in ("half", "half_err", "half_above", "half_below")
+    )
+    return CurveFit(
+        **{each.name: getattr(relaxation, each.name) for each in fields(Relaxation)},
+        fall=falls[:, 0], fall_err=falls[:, 1],
+        half=half, half_err=half_err, half_above=half_above, half_below=half_below,
+        shared=np.array([each.shared for each in curves], dtype=str),
+        fitted=np.stack([each.fitted for each in curves]), n_files=n_files,
+    )  # fmt: skip
 
 
 class _Curve(Judged):
@@ -137,10 +322,16 @@ class _Curve(Judged):
 
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
-        mean_of: Floats, n_frames: int, source: str, *, normalised: bool = False,
+        mean_of: Floats, n_frames: int, source: str, *, n_files: int = 1, normalised: bool = False,
     ) -> None:  # fmt: skip
         self.normalised = normalised
-        self.n_pixels, self.counts, self.mean_of, self.n_frames = n_pixels, counts, mean_of, n_frames
+        self.n_pixels, self.counts, self.mean_of, self.n_frames, self.n_files = (
+            n_pixels,
+            counts,
+            mean_of,
+            n_frames,
+            n_files,
+        )
         use = np.isfinite(value) & np.isfinite(error) & (error > 0)
         if not np.any(error > 0):
             use, error, source = np.isfinite(value), np.full_like(value, 1e-12), ""
@@ -152,13 +343,14 @@ class _Curve(Judged):
             error = np.where(least > TOO_FEW_PHOTONS, np.nan, np.maximum(error, least))
             use &= np.isfinite(error)
         scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
-        self.independent = scatter > TOO_SMALL
+        self.independent, self.shared = scatter > TOO_SMALL, ""  # parameters that it shares with others
         self.g1: Floats | None = None
         self.first: Floats | None = None  # parameters of a stretched exponential that is fitted with independent lags
         if self.independent:
             error, what = error * scatter, "of the scatter between neighbouring lags"
-            source = f"{source} × {scatter:.2g}, {what}" if source else what
+            source = f"{source} are too small: × {scatter:.2g}, {what}" if source else what
         super().__init__(lag, value, f"errors {source}")
+        self.fitted = np.full_like(value, np.nan)
         self.error, self.covariance = error, np.diag(error**2)
         if n_pixels < LEAST_SPECKLES:
             self.refuse(TOO_FEW_PIXELS)
@@ -175,7 +367,7 @@ class _Curve(Judged):
         terms = noise_terms(self.lag, x, contrast, self.n_frames, self.mean_of, normalised=self.normalised)
         error = self.error
         if self.counts > 0 and self.n_pixels > 0:
-            error = np.maximum(error, np.sqrt(np.diag(at_counts(terms, self.counts)) / self.n_pixels))
+            error = np.maximum(error, np.sqrt(np.diag(at_counts(terms, self.counts)) / self.n_pixels / self.n_files))
         residual = self.value - curve(self.lag, x[None])[0]
         theory = at_counts(terms, counts_of(error, terms))
         self.covariance = scaled(theory, error, own_share(self.lag, residual, scaled(theory, error)))
@@ -190,8 +382,48 @@ class _Curve(Judged):
     def misfit(self, model: Floats) -> float:
         """Return the probability of such residuals if the curve `model` (n,) is right."""
         use = np.isfinite(self.error)
-        height = float(np.abs(np.convolve((self.value - 1)[use], np.ones(3) / 3, "valid")).max())
-        return misfit_of_curve((self.value - model)[use], self.covariance[np.ix_(use, use)], height)
+        value, error = (self.value - 1)[use], self.error[use]
+        bands = [band for band in np.array_split(np.arange(use.sum()), HEIGHT_BANDS) if band.size]
+        weights = [1 / error[band] ** 2 for band in bands]
+        means = np.array([np.average(value[band], weights=w) for band, w in zip(bands, weights, strict=True)])
+        height = float((np.abs(means) - [w.sum() ** -0.5 for w in weights]).max())
+        return misfit_of_curve((self.value - model)[use], self.covariance[np.ix_(use, use)], max(height, 0.0))
+
+    @property
+    def fall(self) -> Fall:
+        """How far g2 - 1 falls."""
+        return fall_of(self.value - 1, self.covariance)
+
+    def tested(self, why: str) -> str:
+        """Return a reason why there is no tau, or a weaker one if the curve contradicts it with either covariance."""
+        for covariance in (self.covariance, np.diag(self.error**2)):
+            why = tested(why, self.value - 1, covariance)
+        return why
+
+    def limit(self, above: float, below: float) -> None:
+        """Report tau or its limits; these only if one mode describes how the curve falls."""
+        if self.fall.is_seen and not float(self.report["misfit_p"]) > LIMIT_P:
+            above = below = np.nan
+        super().limit(above, below)
+
+    def report_of(self, model: Chosen | None) -> Report:
+        """Return the report of a model that is fitted together with other curves; None describes no curve."""
+        other = copy(self)
+        other.report = empty(str(self.report["errors"])) | {"no_tau": MISFIT}
+        if model is not None:
+            other.judge(model)
+        other.describe()
+        return other.report
+
+    def take(self, report: Report, model: Chosen | None) -> None:
+        """Replace the report by that of a model; None describes the curve by no model."""
+        self.report, self.shared, self.fitted = report, "", np.full_like(self.value, np.nan)
+        if model is not None and model.model and report["no_tau"] != MISFIT:
+            self.shared, self.fitted = ", ".join(model.shared), curve(self.lag, model.x[None])[0]
+
+    def of_no_model(self) -> dict[str, float]:
+        """Return the numbers that need no model."""
+        return {} if self.refused else without_model(self.lag, self.value - 1, self.noise())
 
     def covariance_of(self, chosen: Chosen) -> Floats:
         """Return the covariance of the parameters with the errors of `Chosen.error`, (8, 8)."""

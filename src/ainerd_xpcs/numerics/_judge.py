@@ -21,7 +21,9 @@ from ainerd_xpcs.numerics._relaxation import (
     Report,
     determined,
     empty,
+    heights,
     is_determined,
+    shares_are_known,
     symmetric_error,
     why_not,
 )
@@ -73,6 +75,10 @@ class Judged:
         """Return the covariance of the parameters of the chosen model, (8, 8)."""
         raise NotImplementedError
 
+    def tested(self, why: str) -> str:
+        """Return a reason why there is no tau, or a weaker one if the curve contradicts it."""
+        return why
+
     def noise(self) -> Floats:
         """Return the covariance of the values with all that they share, (n, n)."""
         return self.covariance
@@ -92,11 +98,13 @@ class Judged:
         first, last = self.lag[np.isfinite(np.diag(self.covariance))][[0, -1]]
         known = is_determined(chosen, error, first, last)
         self._numbers = determined(chosen, covariance, first, last) if known else None
-        why = "" if known else why_not(chosen, first, last)
+        why = "" if known else self.tested(why_not(chosen, first, last))
         if self.report["speckle"] == "yes" and why == NO_SPECKLE:  # there is some, but it decays within the first lag
             why = UNSURE
         self.report |= {"speckle": "no" if why == NO_SPECKLE else "yes", "no_tau": why}
-        self.wants_limits = why != NO_SPECKLE and (not known or error[1] > SURE)
+        if chosen.shared and not known and shares_are_known(chosen, error):
+            self.report |= heights(chosen, covariance, last)
+        self.wants_limits = why != NO_SPECKLE and not chosen.shared and (not known or error[1] > SURE)
         if self._numbers is not None and not self.wants_limits:
             self.report |= self._numbers
 

@@ -176,28 +176,48 @@ def is_determined(chosen: Chosen, error: Floats, first: float, last: float) -> b
     if chosen.model in ("none", "flat"):
         return False
     is_known = "tau" not in free or error[1] < LOG_TAU_KNOWN
-    if "contrast" not in free:
+    if "contrast" not in free and not chosen.shared:
         return bool(is_known)
     inside = np.log(RESOLVED * first) < chosen.value("tau") < np.log(last)
     shaped = "exponent" not in free or (
         error[2] < EXPONENT_KNOWN * chosen.value("exponent") and 0.2 * 1.01 < chosen.value("exponent") < 2.5 * 0.99
     )
-    return bool(inside and shaped and is_known and chosen.value("contrast") > SHARE_KNOWN * error[0])
+    seen = chosen.value("contrast") > SHARE_KNOWN * error[0]
+    if chosen.shared and "share" in free:
+        seen &= chosen.value("share") > SHARE_KNOWN * error[NAMES.index("share")]
+    return bool(inside and shaped and is_known and seen)
 
 
 def determined(chosen: Chosen, covariance: Floats, first: float, last: float) -> Report:
     """Return the numbers of a model that determines tau; `covariance` (8, 8) is that of its parameters."""
-    error = np.sqrt(np.maximum(np.diag(covariance), 0))
-    value = dict(zip(NAMES, chosen.x, strict=True))
-    sd = dict(zip(NAMES, error, strict=True))
-    free = chosen.free
-    tau = float(np.exp(value["tau"]))
-    out: Report = {"tau": tau, "tau_err": tau * symmetric_error(sd["tau"]), "plateau": 0.0}
+    log_tau_err = float(np.sqrt(max(covariance[1, 1], 0)))
+    tau = float(np.exp(chosen.value("tau")))
+    out: Report = {"tau": tau, "tau_err": tau * symmetric_error(log_tau_err)}
     if chosen.either is not None:
         other = chosen.either.x[1]
-        other_err = chosen.either.sd[1] * sd["tau"] / np.sqrt(max(chosen.covariance[1, 1], 1e-300))
+        other_err = chosen.either.sd[1] * log_tau_err / np.sqrt(max(chosen.covariance[1, 1], 1e-300))
         if 0 < other_err < LOG_TAU_KNOWN and np.log(RESOLVED * first) < other < np.log(last):
-            out |= {"tau_either": np.exp(other), "tau_either_err": np.exp(other) * symmetric_error(other_err)}
+            out |= {"tau_either": float(np.exp(other)), "tau_either_err": np.exp(other) * symmetric_error(other_err)}
+    if "exponent" in chosen.free or chosen.value("exponent") != 1:
+        out |= {"exponent": chosen.value("exponent"), "exponent_err": float(np.sqrt(max(covariance[2, 2], 0)))}
+    return out | heights(chosen, covariance, last)
+
+
+def shares_are_known(chosen: Chosen, error: Floats) -> bool:
+    """Return whether a model of two modes, with errors (8,), determines the shares of both."""
+    share, share_err = chosen.value("share"), error[NAMES.index("share")]
+    return "share" in chosen.free and bool(min(share, 1 - share) > SHARE_KNOWN * share_err)
+
+
+def heights(chosen: Chosen, covariance: Floats, last: float) -> Report:
+    """Return the contrast and the shares of a model, and the relaxation time of its slower mode, or the limit of that.
+
+    Beyond the lags a relaxation time is a limit. If curves share an exponent, it may lie beyond the longest lag.
+    """
+    value = dict(zip(NAMES, chosen.x, strict=True))
+    sd = dict(zip(NAMES, np.sqrt(np.maximum(np.diag(covariance), 0)), strict=True))
+    free = chosen.free
+    out: Report = {"plateau": 0.0}
     contrast, contrast_err = value["contrast"], sd["contrast"]
     if "static" in free:
         s = value["static"]
@@ -209,20 +229,21 @@ def determined(chosen: Chosen, covariance: Floats, first: float, last: float) ->
         slope = np.array([-c, contrast - c]) / contrast**2
         out |= {"plateau": c / contrast, "plateau_err": float(np.sqrt(max(slope @ two @ slope, 0.0)))}
     relative = contrast_err / contrast
-    out |= {"contrast": contrast, "contrast_err": contrast * symmetric_error(relative)}
-    if "exponent" in free or value["exponent"] != 1:
-        out |= {"exponent": value["exponent"], "exponent_err": sd["exponent"]}
+    out |= {"contrast": contrast, "contrast_err": contrast * symmetric_error(relative) if relative else np.nan}
     if "ratio" in free:
         out |= {"share": value["share"], "share_err": sd["share"]}
         log_tau2 = value["tau"] + value["ratio"]
         log_tau2_err = float(np.sqrt(max(covariance[np.ix_([1, 6], [1, 6])].sum(), 0.0)))
-        if log_tau2 < np.log(last) and log_tau2_err < LOG_TAU_KNOWN:
+        is_inside = log_tau2 < np.log(last) and log_tau2_err < LOG_TAU_KNOWN
+        if is_inside:
             tau2 = float(np.exp(log_tau2))
             out |= {"tau2": tau2, "tau2_err": tau2 * symmetric_error(log_tau2_err)}
-            if "exponent2" in free and sd["exponent2"] < EXPONENT_KNOWN * value["exponent2"]:
-                out |= {"exponent2": value["exponent2"], "exponent2_err": sd["exponent2"]}
         else:
-            out["tau2_above"] = float(np.exp(min(log_tau2 - 1.645 * min(log_tau2_err, 20.0), np.log(last))))
+            least = float(np.exp(log_tau2 - 1.645 * min(log_tau2_err, 20.0)))
+            out["tau2_above"] = least if "exponent" in chosen.shared else min(least, last)
+        is_known = "exponent2" in free and sd["exponent2"] < EXPONENT_KNOWN * value["exponent2"]
+        if is_known and (is_inside or "exponent" in chosen.shared):
+            out |= {"exponent2": value["exponent2"], "exponent2_err": sd["exponent2"]}
     return {name: x if isinstance(x, str) else float(x) for name, x in out.items()}
 
 
@@ -232,7 +253,7 @@ def why_not(chosen: Chosen, first: float, last: float) -> str:
         return NO_SPECKLE if chosen.model == "none" or chosen.value("baseline") <= 0 else NO_DECAY
     log_tau = chosen.value("tau")
     if not log_tau > np.log(RESOLVED * first):
-        return FAST
+        return UNSURE if chosen.shared else FAST
     return SLOW if not log_tau < np.log(last) else UNSURE
 
 

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
     Pages = tuple[Table, Figure]
 
+Share = Annotated[
+    str | None,
+    typer.Option(
+        help="For g2 in files: what all bins share, of contrast, exponent, baseline, with commas between; none for"
+        " nothing. Default: contrast,exponent where bins alone have no number."
+    ),
+]
 Dataset = Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")]
 MetadataFile = Annotated[
     Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
@@ -46,7 +53,10 @@ def analyze(
     frame_time: Annotated[
         float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
     ] = None,
-    contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
+    contrast: Annotated[
+        float | None, typer.Option(help="Speckle contrast; without it that of the run, or of each bin of a file of g2.")
+    ] = None,
+    share: Share = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
     force: Force = False,
     metadata: MetadataFile = None,
@@ -78,7 +88,8 @@ def analyze(
         check_out(to, force)
         table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, contrast, to)
     elif roi is None or file.suffix == ".npy":
-        _show_all(_result_file(file, frame_time, roi, out, name, force))
+        options = {"contrast": contrast, "share": shared(share)}
+        _show_all(_result_file(file, frame_time, roi, out, name, force, options))
         return
     else:
         check_out(to, force)
@@ -89,6 +100,13 @@ def analyze(
             raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
         table, figure = _analyze_frames(file, movie, bins, frame_time, contrast, to, {"dataset": dataset})
     _show_all([(to, table, figure)])
+
+
+def shared(text: str | None) -> list[str] | None:
+    """Return the parameters that bins share as `fit_curves` takes them, from the text of an option."""
+    if text is None:
+        return None
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
 
 
 def _show_all(pages: "Iterable[tuple[Path, Table, Figure]]") -> None:
@@ -103,7 +121,13 @@ def _show_all(pages: "Iterable[tuple[Path, Table, Figure]]") -> None:
 
 
 def _result_file(
-    file: Path, frame_time_s: float | None, roi: Path | None, out: Path | None, name: str, force: bool
+    file: Path,
+    frame_time_s: float | None,
+    roi: Path | None,
+    out: Path | None,
+    name: str,
+    force: bool,
+    options: Mapping[str, Any],
 ) -> "Iterator[tuple[Path, Table, Figure]]":
     """Yield the page of the maps of a result file, and that of its g2, as far as it holds them."""
     from ainerd_xpcs.technique._curves import has_curves
@@ -118,7 +142,7 @@ def _result_file(
     if with_maps:
         yield maps, *_analyze_maps(file, frame_time_s, roi, maps)
     if with_curves:
-        yield curves, *_analyze_curves(file, frame_time_s, curves)
+        yield curves, *_analyze_curves(file, frame_time_s, curves, options)
 
 
 def _analyze_events(
@@ -314,23 +338,21 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     return table, figure
 
 
-def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages":
-    """Fit g2 of a result file bin by bin and write an HDF5 file; ValueError without g2."""
+def _analyze_curves(file: Path, frame_time_s: float | None, out: Path, options: Mapping[str, Any]) -> "Pages":
+    """Fit g2 of a result file with options of `fit_curves` and write an HDF5 file; ValueError without g2."""
     import h5py
 
     from ainerd_xpcs.technique._curves import read_curves
     from ainerd_xpcs.technique._drawing import new_figure
     from ainerd_xpcs.technique._fitted import FittedCurves
 
-    fitted = FittedCurves.of(read_curves(file, frame_time_s=frame_time_s))
+    fitted = FittedCurves.of(read_curves(file, frame_time_s=frame_time_s), **options)
     with h5py.File(out, "w") as results:
         fitted.write(results)
         results.attrs["source"] = str(file)
-    figure = new_figure(13, 5)
-    left, right = figure.subfigures(1, 2)  # type: ignore[misc]
-    axes, n_bins = left.add_subplot(), len(fitted.curves.g2)
-    for k in range(n_bins):
-        fitted.draw_curve(axes, k)
-    axes.set_title(f"{file.name}: {n_bins} bins", parse_math=False)
+    figure = new_figure(13, 6)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))  # type: ignore[misc]
+    fitted.draw(left)
+    left.suptitle(f"{file.name}: {len(fitted.chosen())} of {len(fitted.curves.g2)} bins", parse_math=False)
     fitted.draw_over_q(right)
     return fitted.table(str(file)), figure

@@ -1,4 +1,4 @@
-"""g2 in result files: NXxpcs, both layouts of boost_corr, the Lambda's first NeXus files, and pychx.
+"""g2 in result files: NXxpcs, both layouts of boost_corr, the Lambda's first NeXus files, pychx, and our own.
 
 References
 ----------
@@ -59,7 +59,7 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
         order = np.flatnonzero(some)[np.argsort(lags[some], kind="stable")]
         level = None if curves.level is None else curves.level[order]
         curves = replace(curves, tau_s=lags[order], g2=curves.g2[:, order], error=curves.error[:, order], level=level)
-        return _with_bins(curves, file, path)
+        return curves if name == _WRITTEN else _with_bins(curves, file, path)
 
 
 def has_curves(path: str | PathLike[str]) -> bool:
@@ -216,6 +216,26 @@ def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
     )  # fmt: skip
 
 
+def _ours(file: h5py.File, frame_time_s: float | None) -> Curves:
+    """Read the curves that `FittedCurves.write` wrote: `ainerd analyze` of g2, `ainerd average`."""
+    if frame_time_s is not None:
+        raise ValueError("tau holds the lags in seconds: leave --frame-time out")
+    lags = numbers(file, "tau")
+    values = {name: np.asarray(dataset(file, name)[()], dtype=float) for name in _OURS}
+    about = {
+        name: file.attrs[name] for name in ("frame_time_s", "incident", "n_files", "n_frames") if name in file.attrs
+    }
+    if values["g2"].shape != (len(values["q"]), lags.size):
+        raise ValueError(f"g2 has shape {values['g2'].shape}, expected ({len(values['q'])} bins, {lags.size} lags)")
+    return Curves(
+        "ainerd", lags, values["g2"], _errors(file, "g2_err", values["g2_err"]), q=values["q"], phi=values["phi"],
+        numbers=numbers(file, "bin").astype(np.int64), n_pixels=values["n_pixels"], mean_counts=values["mean_counts"],
+        level=numbers(file, "level").astype(np.int64) if "level" in file else None,
+        frame_time_s=float(about.get("frame_time_s", np.nan)), incident=float(about.get("incident", 1.0)),
+        n_files=int(about.get("n_files", 1)), n_frames=int(about["n_frames"]) if "n_frames" in about else None,
+    )  # fmt: skip
+
+
 def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
     """Read a dataset (lags, bins) as (bins, lags); missing errors are NaN."""
     if not is_there(group, name) and name not in _G2:
@@ -273,12 +293,17 @@ def _length(file: h5py.File, name: str) -> int | None:
 
 
 def _n_files(file: h5py.File) -> int:
-    """Return how many files pyXpcsViewer averaged."""
-    return max(len(np.ravel(file["xpcs/average/file_list"][()])), 1) if is_there(file, "xpcs/average/file_list") else 1
+    """Return how many files were averaged: the longest list of names in a group ``average``, as of pyXpcsViewer."""
+    groups = [file[name] for name in _AVERAGES if isinstance(file.get(name), h5py.Group)]
+    lists = [x for group in groups for x in group.values() if isinstance(x, h5py.Dataset) and x.dtype.kind in "OS"]
+    return max([1, *(int(x.size) for x in lists)])
 
 
+_WRITTEN = "fit/g2_fall"
+_OURS = ("g2", "g2_err", "q", "phi", "n_pixels", "mean_counts")
 _G2 = ("normalized_g2", "norm-0-g2", "g2")
 _ERRORS = ("g2_errors", "g2_stderr", "g2_err")
+_AVERAGES = ("xpcs/average", "exchange/average", "entry/average", "average")
 _IMAGES = ("xpcs/temporal_mean/scattering_2d", "exchange/pixelSum", "entry/data/frame_average", "avg_img")
 _PYCHX_MAPS = ("roi_mask", "roi")
 _ROI_MAPS = ("entry/instrument/masks/dynamic_roi_map", "xpcs/qmap/dynamic_roi_map", "xpcs/dqmap")
@@ -288,4 +313,5 @@ _LAYOUTS: dict[str, Callable[[h5py.File, float | None], Curves]] = {
     "xpcs/multitau/normalized_g2": _boost_corr,
     "exchange/norm-0-g2": _old,
     "taus": _pychx,
+    _WRITTEN: _ours,
 }

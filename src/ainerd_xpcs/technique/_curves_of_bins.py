@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import Partition, Relaxation, fit_curves
+from ainerd_xpcs.numerics import CurveFit, Partition, fit_curves
 
 Curve = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ class Curves:
         names = ("g2", "error", "q", "phi", "numbers", "n_pixels", "mean_counts")
         return replace(self, partition=None, **{name: getattr(self, name)[rows] for name in names})
 
-    def fit(self, **options: Any) -> Relaxation:
+    def fit(self, **options: Any) -> CurveFit:
         """Fit them with the Poisson errors that their numbers of photons allow, and options of `fit_curves`."""
         step = self.frame_time_s if self.frame_time_s > 0 else None
         return fit_curves(

@@ -1,5 +1,7 @@
 """Curves of g2 with their fits: table, picture and file."""
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,85 +13,220 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from ainerd.words import rounded
-from ainerd_xpcs.numerics import PowerFit, Relaxation, fit_power
+from ainerd.words import number_of, rounded
+from ainerd_xpcs.numerics import CurveFit, PowerFit, fit_power
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._drawing import draw_half
 from ainerd_xpcs.technique._numbers import TEXTS, named, of_law
 from ainerd_xpcs.technique._over_q import draw_over_q
-from ainerd_xpcs.technique._sentences import bin_cells, power_sentences
+from ainerd_xpcs.technique._sentences import half_cell, power_sentences, value_cell
+
+MODEL = "#D55E00"
+SHOWN = 4  # bins in the picture of a file, at most
+_SEEN = 5.0  # errors of a fall of g2 - 1 from which a bin without other numbers comes before the rest
+_BANDS, _MARGIN = 8, 0.25  # of the lags, whose means set the range of a picture, and room beyond it
+_TIMES = re.compile(r"× ([\d.e+]+)")
 
 
 @dataclass(frozen=True)
 class FittedCurves:
-    """Curves of bins, the fit of each, and the power law of tau over q."""
+    """Curves of bins, the fit of each, and the power laws of tau, and of the slower relaxation time, over q."""
 
     curves: Curves
-    fit: Relaxation
+    fit: CurveFit
     power: PowerFit
+    slow: PowerFit
 
     @classmethod
     def of(cls, curves: Curves, **options: Any) -> "FittedCurves":
         """Fit curves with options of `fit_curves`."""
         fit = curves.fit(**options)
-        return cls(curves, fit, fit_power(curves.q, fit.tau, fit.tau_err))
+        laws = [fit_power(curves.q, *each) for each in ((fit.tau, fit.tau_err), (fit.tau2, fit.tau2_err))]
+        return cls(curves, fit, *laws)
 
     @property
     def columns(self) -> dict[str, NDArray[np.generic]]:
-        """Columns of the fits by their names in results, (n_roi,) each."""
-        return named(self.fit)
+        """Columns of the fits by their names in results, (n_roi,) each, and the fall of g2 - 1."""
+        return {"g2_fall": self.fit.fall, "g2_fall_err": self.fit.fall_err, **named(self.fit)}
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Rows of the bins: those with a relaxation time first, then those with a share, then those that fall."""
+        fit = self.fit
+        falls = fit.fall > _SEEN * fit.fall_err
+        rank = np.select([np.isfinite(fit.tau), np.isfinite(fit.share), falls], [0, 1, 2], 3)
+        return np.argsort(rank, kind="stable")
 
     def write(self, file: h5py.File) -> None:
-        """Write g2, errors, lags, bins and fits."""
+        """Write g2, errors, lags, bins and fits, as `read_curves` reads them."""
         curves = self.curves
-        for name in ("g2", "q", "phi"):
+        for name in ("g2", "q", "phi", "n_pixels", "mean_counts"):
             file[name] = getattr(curves, name)
         file["tau"], file["g2_err"], file["bin"] = curves.tau_s, curves.error, curves.numbers
+        if curves.level is not None:
+            file["level"] = curves.level
         if curves.partition is not None:
             file.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
         for name, column in self.columns.items():
             file[f"fit/{name}"] = column.astype(h5py.string_dtype()) if name in TEXTS else column
         law = {name: x for name, x in vars(self.power).items() if x == x and x != ""}
         file.create_group("power_law").attrs.update(law)
-        file.attrs.update({"layout": curves.layout, "formula": self.fit.formula})
+        file.attrs.update({"layout": curves.layout, "formula": self.fit.formula, "n_files": self.fit.n_files})
+        file.attrs.update({"frame_time_s": curves.frame_time_s, "incident": curves.incident})
+        if curves.n_frames is not None:
+            file.attrs["n_frames"] = curves.n_frames
 
     def table(self, title: str) -> Table:
-        """Return a table of the numbers of each bin, or of the reasons, with sentences below it."""
-        curves, fit = self.curves, self.fit
-        table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "model", title=escape(title))
-        for k in range(len(curves.g2)):
-            where = [f"{x[k]:.4g}" if x[k] == x[k] else "–" for x in (curves.q, curves.phi)]
-            model = fit.model[k] + (f" or {fit.either[k]}" if fit.either[k] else "")
-            row = {name: column[k] for name, column in self.columns.items()}
-            table.add_row(
-                str(curves.numbers[k]), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else ""
-            )
-        lags = f"{curves.tau_s.size} lags, {rounded(curves.tau_s[0])} to {rounded(curves.tau_s[-1])} s"
-        table.caption = "\n".join(
-            [
-                f"{curves.layout}: {lags}",
-                *sorted({text for text in fit.errors if text}),
-                *power_sentences(of_law(self.power)),
-                *([f"No q: {curves.no_partition}"] if curves.no_partition else []),
-            ]
-        )
+        """Return a table of the numbers of each bin, or of the reasons, with sentences below it.
+
+        Bins with numbers come first; numbers that need no model stand before those of the model.
+        """
+        curves = self.curves
+        rows = [{name: x for name, x in self._row(k).items() if x == x and x != ""} for k in range(len(curves.g2))]
+        columns = {
+            "bin": [str(number) for number in curves.numbers],
+            "q (1/nm)": [f"{q:.4g}" if q == q else "–" for q in curves.q],
+            "φ (°)": [f"{phi:.4g}" if phi == phi else "" for phi in curves.phi],
+            "fall of g₂": [value_cell(row, "g2_fall") for row in rows],
+            "half (s)": [half_cell(row).removeprefix("half at ") for row in rows],
+            "contrast": [value_cell(row, "contrast") if _is_alone(row) else "" for row in rows],
+            "share": [value_cell(row, "fast_share") for row in rows],
+            "τ (s)": [_tau(row) for row in rows],
+            "τ₂ (s)": [_slow(row) for row in rows],
+            "exponent": [value_cell(row, "kww_exponent") if _is_alone(row) else "" for row in rows],
+            "model": [_model(row) if _is_alone(row) else "" for row in rows],
+        }
+        shown = {name: cells for name, cells in columns.items() if any(cells)}
+        table = Table(*shown, title=escape(title))
+        for k in self.order:
+            table.add_row(*(cells[k] for cells in shown.values()))
+        table.caption = "\n".join(self._sentences())
         return table
+
+    def _row(self, k: int) -> dict[str, Any]:
+        fit = self.fit
+        half = {"tau_half_s": fit.half, "tau_half_s_err": fit.half_err}
+        half |= {"tau_half_s_above": fit.half_above, "tau_half_s_below": fit.half_below}
+        return {name: column[k] for name, column in (self.columns | half | {"shared": fit.shared}).items()}
+
+    def _sentences(self) -> Iterator[str]:
+        curves, fit = self.curves, self.fit
+        yield f"{curves.layout}: {curves.tau_s.size} lags, {rounded(curves.tau_s[0])} to {rounded(curves.tau_s[-1])} s"
+        yield from _of_errors(fit.errors)
+        together = np.flatnonzero(fit.shared != "")
+        if together.size:
+            yield self._together(together)
+        yield from power_sentences(of_law(self.power))
+        if np.isfinite(fit.tau2).sum() > 1:
+            yield from (text.replace("tau", "tau2") for text in power_sentences(of_law(self.slow)))
+        if curves.no_partition:
+            yield f"No q: {curves.no_partition}"
+
+    def _together(self, rows: NDArray[np.int64]) -> str:
+        """Describe the fit of several bins together, with the numbers that they share."""
+        names = str(self.fit.shared[rows[0]]).split(", ")
+        fields = [x for x in ("contrast", "exponent", "exponent2", "baseline") if x.removesuffix("2") in names]
+        numbers = []
+        for name in fields:
+            value, error = (getattr(self.fit, field)[rows] for field in (name, f"{name}_err"))
+            if (known := np.flatnonzero(np.isfinite(value))).size:
+                k = known[np.nanargmin(error[known])] if np.isfinite(error[known]).any() else known[0]
+                label = name.replace("exponent2", "that of the slow mode")
+                numbers.append(f"{label} {value_cell({'x': value[k], 'x_err': error[k]}, 'x')}")
+        shared = ", ".join(numbers) or ", ".join(names)
+        return f"{number_of(rows.size, 'bin')} fitted together, {self.fit.model[rows[0]]}: {shared}"
+
+    def chosen(self) -> Sequence[int]:
+        """Return the rows of bins for a picture: at most four of those that come first in the table, by number."""
+        fit, order = self.fit, self.order
+        carries = np.isfinite(fit.tau) | np.isfinite(fit.share) | (fit.fall > _SEEN * fit.fall_err)
+        some = np.sort(order[: max(int(carries.sum()), 1)])
+        return [int(k) for k in some[np.unique(np.linspace(0, some.size - 1, SHOWN).round().astype(int))]]
+
+    def draw(self, figure: Figure | SubFigure) -> None:
+        """Draw g2 of some bins, one beside the other, each on the scale of its own curve."""
+        rows = self.chosen()
+        n_columns = min(len(rows), 2)
+        panels = figure.subplots(-(-len(rows) // n_columns), n_columns, squeeze=False, sharex=True).ravel()
+        for axes in panels[len(rows) :]:
+            axes.set_axis_off()
+        for axes, k in zip(panels, rows, strict=False):
+            self.draw_curve(axes, k)
+            q = self.curves.q[k]
+            where = f"bin {self.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else "")
+            axes.set_title(where, fontsize=10)
+            axes.set_ylim(*self._range(k))
+            axes.legend(fontsize=8)
+
+    def _range(self, k: int) -> tuple[float, float]:
+        """Return the range of g2 of a bin for a picture, from means of bands of lags, whose noise is small."""
+        value, error = self.curves.g2[k], self.curves.error[k]
+        use = np.isfinite(value)
+        if not use.any():
+            return 0.9, 1.1
+        weight = np.divide(1, error**2, out=np.zeros_like(error), where=error > 0)
+        weight = weight if (weight[use] > 0).any() else np.ones_like(value)
+        bands = [band for band in np.array_split(np.flatnonzero(use & (weight > 0)), _BANDS) if band.size]
+        means = [float(np.average(value[band], weights=weight[band])) for band in bands]
+        ends = [1.0, *means, *self.fit.fitted[k]]
+        low, high = np.nanmin(ends), np.nanmax(ends)
+        room = _MARGIN * max(high - low, 1e-6)
+        return low - room, high + room
 
     def draw_curve(self, axes: Axes, k: int) -> None:
         """Draw g2 of a bin with its errors and its model, or without one the time at which it falls to a half."""
         curves = self.curves
-        (points,) = axes.plot(curves.tau_s, curves.g2[k], ".", ms=4)
+        (points,) = axes.plot(curves.tau_s, curves.g2[k], ".", ms=4, label="$g_2$")
         axes.errorbar(
             curves.tau_s, curves.g2[k], curves.error[k], fmt="none", ecolor=points.get_color(), alpha=0.4, zorder=3
         )
-        lags = np.geomspace(curves.tau_s[0], curves.tau_s[-1], 200)
-        model = self.fit.curve(k, lags)
-        if model is not None:
-            axes.plot(lags, model, color=points.get_color())
-        elif np.isfinite(self.fit.tau_half[k]):
-            draw_half(axes, self.fit.tau_half[k], points.get_color())
+        seen = np.isfinite(self.fit.tau[k]) or np.isfinite(self.fit.share[k])
+        if seen:
+            tau = f", τ = {rounded(self.fit.tau[k])} s" if np.isfinite(self.fit.tau[k]) else ""
+            axes.plot(curves.tau_s, self.fit.fitted[k], color=MODEL, lw=1.2, zorder=4, label=self.fit.model[k] + tau)
+        elif np.isfinite(self.fit.half[k]):
+            draw_half(axes, self.fit.half[k], points.get_color())
         axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$")
 
     def draw_over_q(self, figure: Figure | SubFigure) -> None:
-        """Draw relaxation times and exponents over q."""
-        draw_over_q(figure, self.curves.q, self.columns, of_law(self.power))  # type: ignore[arg-type]
+        """Draw relaxation times of both modes, and exponents, over q."""
+        laws = of_law(self.power), of_law(self.slow)
+        draw_over_q(figure, self.curves.q, self.columns, *laws)
+
+
+def _tau(row: dict[str, Any]) -> str:
+    if "tau_s" in row:
+        return " or ".join(value_cell(row, name) for name in ("tau_s", "tau_s_or") if name in row)
+    limits = [
+        f"{sign} {rounded(row[name])}" for sign, name in ((">", "tau_s_above"), ("<", "tau_s_below")) if name in row
+    ]
+    return " ".join(limits) or str(row.get("no_tau", "")).replace("the data do not determine it", "not determined")
+
+
+def _slow(row: dict[str, Any]) -> str:
+    return value_cell(row, "tau2_s") or (f"> {rounded(row['tau2_s_above'], 2)}" if "tau2_s_above" in row else "")
+
+
+def _is_alone(row: dict[str, Any]) -> bool:
+    """Return whether a bin has numbers of a model that it does not share with others."""
+    return "shared" not in row and row.get("speckle") != "no"
+
+
+def _model(row: dict[str, Any]) -> str:
+    if "tau_s" not in row and "fast_share" not in row:
+        return ""
+    return str(row["g2_model"]) + (f" or {row['g2_model_or']}" if "g2_model_or" in row else "")
+
+
+def _of_errors(texts: NDArray[np.str_]) -> Iterator[str]:
+    """Describe where the errors come from; bins whose errors are enlarged by several factors get one line."""
+    kinds: dict[str, list[str]] = {}
+    for text in texts:
+        if text:
+            kinds.setdefault(_TIMES.sub("×", str(text)), []).extend(_TIMES.findall(text) or [""])
+    for text, factors in kinds.items():
+        numbers = [float(factor) for factor in factors if factor]
+        if numbers:
+            ends = [rounded(x, 2) for x in (min(numbers), max(numbers))]
+            text = text.replace("×", f"× {ends[0]}" + (f" to {ends[1]}" if ends[1] != ends[0] else ""))
+        yield f"{number_of(len(factors), 'bin')}: {text}" if len(kinds) > 1 else text

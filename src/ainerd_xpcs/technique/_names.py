@@ -7,6 +7,7 @@ from ainerd_xpcs.technique._calibration import Views, calibrated, placed, scorer
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
 from ainerd_xpcs.technique._curves import read_curves
+from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
 from ainerd_xpcs.technique._drawing import draw_exposure, draw_map, highest, new_figure
 from ainerd_xpcs.technique._features import TERMS, Sectors, run_features
@@ -25,7 +26,7 @@ from ainerd_xpcs.technique.panels import draw_columns
 from ainerd_xpcs.technique.plans import acquire_with_record, preshear, preshear_of, with_record
 
 __all__ = [
-    "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "CyclesSettings", "Field", "MapFile", "Noise",
+    "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "Curves", "CyclesSettings", "Field", "MapFile", "Noise",
     "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views",
     "acquire_with_record", "add_systematics", "analyse_maps", "bank_options", "bin_cells", "build_partition",
     "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns", "draw_exposure", "draw_map",

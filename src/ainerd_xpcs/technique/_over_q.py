@@ -9,29 +9,34 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 OVER_Q = (
     "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
-    "tau_half_s", "tau_half_s_err", "kww_exponent", "kww_exponent_err",
+    "tau_half_s", "tau_half_s_err", "tau2_s_above", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
-LAW, LIMIT = "#D55E00", "#999999"
+LAW, SLOW_LAW, LIMIT = "#D55E00", "#0072B2", "#999999"
 MARKS = {  # by column: the marker, the label for one exposure, and that for many
     "tau_s_or": ("D", "τ of a model that fits as well", "◇ of a model that fits as well"),
     "tau_half_s": ("X", "no τ: falls to a half", "crosses: falls to a half"),
     "tau_s_above": ("^", "limit, >", "▵ lower limit"),
     "tau_s_below": ("v", "limit, <", "▿ upper limit"),
+    "tau2_s_above": ("2", "τ₂, limit, >", "three-pointed: lower limit of the slower mode"),
 }
 
 
 def draw_over_q(
-    figure: Figure, q: NDArray[Any], columns: Mapping[str, NDArray[Any]], law: Mapping[str, Any]
+    figure: Figure | SubFigure,
+    q: NDArray[Any],
+    columns: Mapping[str, NDArray[Any]],
+    law: Mapping[str, Any],
+    slow: Mapping[str, Any] | None = None,
 ) -> list[Axes]:
     """Draw tau over q on logarithmic axes, with guides and arrows for limits, and the exponent over q below it.
 
-    `columns` have the names of the tables of bins and rings, `law` those of the summary. Guides have the slopes of
-    diffusion, -2, and ballistic motion, -1.
+    `columns` have the names of the tables of bins and rings, `law` those of the summary; `slow` is the law of the
+    slower relaxation time. Guides have the slopes of diffusion, -2, and ballistic motion, -1.
     """
     times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     tau, error = columns["tau_s"], columns["tau_s_err"]
@@ -51,11 +56,12 @@ def draw_over_q(
         if seen.any():
             weight = (tau[seen] / error[seen]) ** 2
             middle = [np.exp(np.average(np.log(x[seen]), weights=weight)) for x in (q, tau)]
-            if law.get("q_exponent") is not None:
-                n = law["q_exponent"]
-                label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
-                times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
-            elif law.get("no_q_exponent"):
+            _draw_law(times, ends, middle, law, LAW)
+            both = known & np.isfinite(columns["tau2_s"])
+            if slow is not None and both.any():
+                of_slow = [float(np.exp(np.log(x[both]).mean())) for x in (q, columns["tau2_s"])]
+                _draw_law(times, ends, of_slow, slow, SLOW_LAW)
+            if law.get("no_q_exponent"):
                 label = textwrap.fill(f"no exponent: {law['no_q_exponent']}", 28)
                 times.plot([], [], " ", label=label)
             _draw_guides(times, ends, *middle)
@@ -116,6 +122,13 @@ def _make_logarithmic(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str
     known = q[np.isfinite(q) & (q > 0)]
     axes.set(yscale="log", xscale="log" if known.size and known.max() > 2 * known.min() else "linear")
     return True
+
+
+def _draw_law(axes: Axes, ends: NDArray[Any], middle: Sequence[float], law: Mapping[str, Any], colour: str) -> None:
+    """Draw a power law, if there is one, through a point (q, tau)."""
+    if (n := law.get("q_exponent")) is not None:
+        label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
+        axes.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=colour, label=label)
 
 
 def _draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:

@@ -50,6 +50,11 @@ def half_cell(values: Mapping[str, Any]) -> str:
     return half and f"half at {half}"
 
 
+def value_cell(values: Mapping[str, Any], name: str) -> str:
+    """Format a number with its error; empty if it is unknown."""
+    return _with_error({x: value for x, value in values.items() if value == value}, name) if name in values else ""
+
+
 def _limits(values: Mapping[str, Any], name: str) -> str:
     limits = ("> ", f"{name}_above"), ("< ", f"{name}_below")
     return " ".join(f"{sign}{rounded(values[limit])}" for sign, limit in limits if limit in values)
