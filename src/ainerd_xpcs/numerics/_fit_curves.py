@@ -34,7 +34,7 @@ from ainerd_xpcs.numerics._speckle_noise import (
     scaled,
     scatter_of_neighbours,
 )
-from ainerd_xpcs.numerics._statements import Fall, fall_of, tested
+from ainerd_xpcs.numerics._statements import Fall, allowed, fall_of
 from ainerd_xpcs.numerics._together import SHARED, Together, choose_together
 
 Floats = NDArray[np.float64]
@@ -394,10 +394,10 @@ class _Curve(Judged):
         """How far g2 - 1 falls."""
         return fall_of(self.value - 1, self.covariance)
 
-    def tested(self, why: str) -> str:
+    def allowed(self, why: str) -> str:
         """Return a reason why there is no tau, or a weaker one if the curve contradicts it with either covariance."""
         for covariance in (self.covariance, np.diag(self.error**2)):
-            why = tested(why, self.value - 1, covariance)
+            why = allowed(why, self.value - 1, covariance)
         return why
 
     def limit(self, above: float, below: float) -> None:

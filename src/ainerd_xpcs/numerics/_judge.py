@@ -75,7 +75,7 @@ class Judged:
         """Return the covariance of the parameters of the chosen model, (8, 8)."""
         raise NotImplementedError
 
-    def tested(self, why: str) -> str:
+    def allowed(self, why: str) -> str:
         """Return a reason why there is no tau, or a weaker one if the curve contradicts it."""
         return why
 
@@ -98,7 +98,7 @@ class Judged:
         first, last = self.lag[np.isfinite(np.diag(self.covariance))][[0, -1]]
         known = is_determined(chosen, error, first, last)
         self._numbers = determined(chosen, covariance, first, last) if known else None
-        why = "" if known else self.tested(why_not(chosen, first, last))
+        why = "" if known else self.allowed(why_not(chosen, first, last))
         if self.report["speckle"] == "yes" and why == NO_SPECKLE:  # there is some, but it decays within the first lag
             why = UNSURE
         self.report |= {"speckle": "no" if why == NO_SPECKLE else "yes", "no_tau": why}

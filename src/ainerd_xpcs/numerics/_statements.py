@@ -69,7 +69,7 @@ def errors_from_zero(value: Floats, covariance: Floats) -> float:
     return float(np.max(np.abs(means @ value) / np.sqrt(np.einsum("ij,jk,ik->i", means, covariance, means))))
 
 
-def tested(why: str, value: Floats, covariance: Floats) -> str:
+def allowed(why: str, value: Floats, covariance: Floats) -> str:
     """Return why a curve g2 - 1, (n,), has no relaxation time: `why`, or a weaker reason if the curve contradicts it.
 
     The covariance (n, n) is NaN on the diagonal at lags that are not used.
