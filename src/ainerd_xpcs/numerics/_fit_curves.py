@@ -1,52 +1,36 @@
 """Fit curves of g2 that come with errors alone, such as those in files of other programs."""
 
 from collections.abc import Callable, Collection, Sequence
-from copy import copy
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
-from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, Curves, changed, curve, field, fit, start_of
-from ainerd_xpcs.numerics._judge import Judged, judge, whitened, without_model
+from ainerd_xpcs.numerics._family import FREE, MODELS, Curves, changed, curve, fit, start_of
+from ainerd_xpcs.numerics._file_curve import TOO_SMALL, FileCurve
+from ainerd_xpcs.numerics._judge import judge, whitened
 from ainerd_xpcs.numerics._relaxation import (
     LEAST_SPECKLES,
-    MISFIT,
     MISFIT_P,
     NO_DECAY,
     SLOW,
-    TOO_FEW_LAGS,
-    TOO_FEW_PIXELS,
     UNSURE,
     Relaxation,
-    Report,
-    empty,
 )
-from ainerd_xpcs.numerics._scatter import misfit_of_curve
 from ainerd_xpcs.numerics._speckle_noise import (
     at_counts,
     averaged,
-    counts_of,
     noise_terms,
-    own_share,
     poisson_error,
-    scaled,
     scatter_of_neighbours,
 )
-from ainerd_xpcs.numerics._statements import Fall, allowed, fall_of
 from ainerd_xpcs.numerics._together import SHARED, Together, choose_together
 
 Floats = NDArray[np.float64]
-FEWEST_LAGS = 6
 LEAST_JUDGED = 8  # lags whose scatter can be compared with their errors
-TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
-TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
-SAME = 0.03  # largest difference of two g1 with the same noise
 LEFT_OVER_OF_FILES = 0.03  # largest baseline that the normalisation of others is expected to leave
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
-HEIGHT_BANDS = 8  # bands of lags, of which the highest mean is the height of a curve
-LIMIT_P = 0.05  # probability of the residuals of one mode below which a curve that falls gets no limit of tau
 TOGETHER = ("stretched", "two stretched")  # models of curves that share parameters
 HARDLY = 3.0  # errors of a fall up to which a curve does not share parameters by default
 BY_DEFAULT = ("contrast", "exponent")  # parameters that curves share if they have no numbers alone
@@ -69,6 +53,13 @@ class CurveFit(Relaxation):
     n_files : int
         Measurements that are averaged: the number that was given, or if errors are smaller than photons of one
         measurement allow, the number that they show.
+
+    Examples
+    --------
+    >>> tau = np.geomspace(0.01, 10, 40)
+    >>> fit = fit_curves(tau, 1 + 0.2 * np.exp(-2 * tau / [[0.5], [2.0]]))
+    >>> fit.fall.round(2), fit.half.round(2)
+    (array([0.16, 0.19]), array([0.19, 0.7 ]))
     """
 
     fall: Floats
@@ -174,7 +165,7 @@ def fit_curves(
         n_files = _n_files(frames, values, errors, pixels, photons, pairs, mean_of, long)
         errors_of += f", an average of about {n_files} measurements" if n_files > 1 else ""
     curves = [
-        _Curve(frames, *each, pairs * n_files, mean_of, long, errors_of, n_files=n_files, normalised=normalised)
+        FileCurve(frames, *each, pairs * n_files, mean_of, long, errors_of, n_files=n_files, normalised=normalised)
         for each in zip(values, errors, pixels, photons, strict=True)
     ]
     fitted = [each for each in curves if not each.refused]
@@ -225,7 +216,7 @@ def _n_files(
     return max(round(float(np.median(numbers))), 1)
 
 
-def _fit_alone(fitted: list["_Curve"], models: Sequence[str], left_over: float) -> tuple[Curves, list[Chosen]]:
+def _fit_alone(fitted: list[FileCurve], models: Sequence[str], left_over: float) -> tuple[Curves, list[Chosen]]:
     """Fit each curve alone and write the reports. Return the curves with their noise, and the models."""
     data = whitened(fitted)
     start, middle = start_of(data)
@@ -248,7 +239,7 @@ def _fit_alone(fitted: list["_Curve"], models: Sequence[str], left_over: float) 
     return data, chosen
 
 
-def _share_where_needed(fitted: list["_Curve"], data: Curves, chosen: list[Chosen]) -> None:
+def _share_where_needed(fitted: list[FileCurve], data: Curves, chosen: list[Chosen]) -> None:
     """Let curves that fall in two modes, or have no tau, share contrast and exponents, if the evidence prefers it.
 
     Curves that hardly fall, that have a tau of one mode, or no number in this fit keep their report.
@@ -271,7 +262,7 @@ def _share_where_needed(fitted: list["_Curve"], data: Curves, chosen: list[Chose
             fitted[i].refuse_with_limits(UNSURE, np.nan, np.nan)
 
 
-def _share(fitted: list["_Curve"], data: Curves, share: Collection[str], contrast: float | None) -> None:
+def _share(fitted: list[FileCurve], data: Curves, share: Collection[str], contrast: float | None) -> None:
     """Report the fits of the curves together; a curve that they do not describe keeps numbers of no model alone."""
     names = tuple(x for x in SHARED if x in share or (x == "contrast" and contrast is not None))
     rest = " + baseline" if "baseline" in share else ""
@@ -282,7 +273,11 @@ def _share(fitted: list["_Curve"], data: Curves, share: Collection[str], contras
 
 
 def _with_its_noise(
-    fitted: list["_Curve"], rows: NDArray[np.int64], together: Together, share: tuple[str, ...], contrast: float | None
+    fitted: list[FileCurve],
+    rows: NDArray[np.int64],
+    together: Together,
+    share: tuple[str, ...],
+    contrast: float | None,
 ) -> dict[int, Chosen]:
     """Fit curves together again, with the noise of the g1 of the first fit; return the model of each, by its row."""
     changes = [fitted[i].correlate(x) for i, x in zip(rows, together.x, strict=True)]
@@ -295,12 +290,12 @@ def _with_its_noise(
     return dict(zip(rows.tolist(), together.chosen(n, share), strict=True))
 
 
-def _described(fitted: list["_Curve"]) -> Callable[[int, Floats], bool]:
+def _described(fitted: list[FileCurve]) -> Callable[[int, Floats], bool]:
     """Return the test whether parameters (8,) describe a curve, given by its place."""
     return lambda k, x: fitted[k].misfit(curve(fitted[k].lag, x[None])[0]) >= MISFIT_P
 
 
-def _collected(curves: Sequence["_Curve"], unit: float, n_files: int) -> CurveFit:
+def _collected(curves: Sequence[FileCurve], unit: float, n_files: int) -> CurveFit:
     free = [each.of_no_model() for each in curves]
     relaxation = Relaxation.of([each.report for each in curves], unit)
     falls = np.array([each.fall[:2] for each in curves], dtype=float).reshape(-1, 2)
@@ -315,122 +310,6 @@ def _collected(curves: Sequence["_Curve"], unit: float, n_files: int) -> CurveFi
         shared=np.array([each.shared for each in curves], dtype=str),
         fitted=np.stack([each.fitted for each in curves]), n_files=n_files,
     )  # fmt: skip
-
-
-class _Curve(Judged):
-    """One curve of a file: the lags that are used, and their errors."""
-
-    def __init__(
-        self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
-        mean_of: Floats, n_frames: int, source: str, *, n_files: int = 1, normalised: bool = False,
-    ) -> None:  # fmt: skip
-        self.normalised = normalised
-        self.n_pixels, self.counts, self.mean_of, self.n_frames, self.n_files = (
-            n_pixels,
-            counts,
-            mean_of,
-            n_frames,
-            n_files,
-        )
-        use = np.isfinite(value) & np.isfinite(error) & (error > 0)
-        if not np.any(error > 0):
-            use, error, source = np.isfinite(value), np.full_like(value, 1e-12), ""
-        error = np.where(use, error, np.nan)
-        if counts > 0 and n_pixels > 0:
-            least = poisson_error(value, counts, n_pixels * pairs)
-            if np.nanmedian(least / error) > 1:
-                source = f"{source}, at least of photon counting".lstrip(", ")
-            error = np.where(least > TOO_FEW_PHOTONS, np.nan, np.maximum(error, least))
-            use &= np.isfinite(error)
-        scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
-        self.independent, self.shared = scatter > TOO_SMALL, ""  # parameters that it shares with others
-        self.g1: Floats | None = None
-        self.first: Floats | None = None  # parameters of a stretched exponential that is fitted with independent lags
-        if self.independent:
-            error, what = error * scatter, "of the scatter between neighbouring lags"
-            source = f"{source} are too small: × {scatter:.2g}, {what}" if source else what
-        super().__init__(lag, value, f"errors {source}")
-        self.fitted = np.full_like(value, np.nan)
-        self.error, self.covariance = error, np.diag(error**2)
-        if n_pixels < LEAST_SPECKLES:
-            self.refuse(TOO_FEW_PIXELS)
-        elif use.sum() < FEWEST_LAGS or not np.nanmax(error, initial=0) > 0:
-            self.refuse(TOO_FEW_LAGS)
-
-    def correlate(self, x: Floats) -> bool:
-        """Give the lags the covariance of Gaussian speckle with the g1 of parameters `x`, (8,), if it is another g1."""
-        g1 = field(self.lag, x)
-        if self.independent or (self.g1 is not None and np.abs(g1 - self.g1).max() < SAME):
-            return False
-        self.g1 = g1
-        contrast = float(np.clip(x[0], 1e-3, 1.0))
-        terms = noise_terms(self.lag, x, contrast, self.n_frames, self.mean_of, normalised=self.normalised)
-        error = self.error
-        if self.counts > 0 and self.n_pixels > 0:
-            error = np.maximum(error, np.sqrt(np.diag(at_counts(terms, self.counts)) / self.n_pixels / self.n_files))
-        residual = self.value - curve(self.lag, x[None])[0]
-        theory = at_counts(terms, counts_of(error, terms))
-        self.covariance = scaled(theory, error, own_share(self.lag, residual, scaled(theory, error)))
-        return True
-
-    def noise(self) -> Floats:
-        """Return the covariance of the lags, with the g1 of the first fit if no model gave one."""
-        if self.g1 is None and self.first is not None:
-            self.correlate(self.first)
-        return self.covariance
-
-    def misfit(self, model: Floats) -> float:
-        """Return the probability of such residuals if the curve `model` (n,) is right."""
-        use = np.isfinite(self.error)
-        value, error = (self.value - 1)[use], self.error[use]
-        bands = [band for band in np.array_split(np.arange(use.sum()), HEIGHT_BANDS) if band.size]
-        weights = [1 / error[band] ** 2 for band in bands]
-        means = np.array([np.average(value[band], weights=w) for band, w in zip(bands, weights, strict=True)])
-        height = float((np.abs(means) - [w.sum() ** -0.5 for w in weights]).max())
-        return misfit_of_curve((self.value - model)[use], self.covariance[np.ix_(use, use)], max(height, 0.0))
-
-    @property
-    def fall(self) -> Fall:
-        """How far g2 - 1 falls."""
-        return fall_of(self.value - 1, self.covariance)
-
-    def allowed(self, why: str) -> str:
-        """Return a reason why there is no tau, or a weaker one if the curve contradicts it with either covariance."""
-        for covariance in (self.covariance, np.diag(self.error**2)):
-            why = allowed(why, self.value - 1, covariance)
-        return why
-
-    def limit(self, above: float, below: float) -> None:
-        """Report tau or its limits; these only if one mode describes how the curve falls."""
-        if self.fall.is_seen and not float(self.report["misfit_p"]) > LIMIT_P:
-            above = below = np.nan
-        super().limit(above, below)
-
-    def report_of(self, model: Chosen | None) -> Report:
-        """Return the report of a model that is fitted together with other curves; None describes no curve."""
-        other = copy(self)
-        other.report = empty(str(self.report["errors"])) | {"no_tau": MISFIT}
-        if model is not None:
-            other.judge(model)
-        other.describe()
-        return other.report
-
-    def take(self, report: Report, model: Chosen | None) -> None:
-        """Replace the report by that of a model; None describes the curve by no model."""
-        self.report, self.shared, self.fitted = report, "", np.full_like(self.value, np.nan)
-        if model is not None and model.model and report["no_tau"] != MISFIT:
-            self.shared, self.fitted = ", ".join(model.shared), curve(self.lag, model.x[None])[0]
-
-    def of_no_model(self) -> dict[str, float]:
-        """Return the numbers that need no model."""
-        return {} if self.refused else without_model(self.lag, self.value - 1, self.noise())
-
-    def covariance_of(self, chosen: Chosen) -> Floats:
-        """Return the covariance of the parameters with the errors of `Chosen.error`, (8, 8)."""
-        error = np.array([chosen.error(name) for name in NAMES])
-        own = np.sqrt(np.maximum(np.diag(chosen.covariance), 1e-300))
-        with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
-            return np.asarray(chosen.covariance * np.outer(error / own, error / own))
 
 
 def _arrays(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

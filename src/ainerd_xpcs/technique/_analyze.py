@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     Pages = tuple[Table, Figure]
 
+Contrast = Annotated[
+    float | None, typer.Option(help="Speckle contrast; without it that of the run, or of each bin of a file of g2.")
+]
 Share = Annotated[
     str | None,
     typer.Option(
-        help="For g2 in files: what all bins share, of contrast, exponent, baseline, with commas between; none for"
-        " nothing. Default: contrast,exponent where bins alone have no number."
+        help="For g2 in files: parameters that bins share, of contrast, exponent and baseline, with commas, or none."
+        " Default: contrast,exponent where bins alone have no number."
     ),
 ]
 Dataset = Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")]
@@ -53,9 +56,7 @@ def analyze(
     frame_time: Annotated[
         float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
     ] = None,
-    contrast: Annotated[
-        float | None, typer.Option(help="Speckle contrast; without it that of the run, or of each bin of a file of g2.")
-    ] = None,
+    contrast: Contrast = None,
     share: Share = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
     force: Force = False,
@@ -76,6 +77,8 @@ def analyze(
     if any(part.startswith(".tpx") for part in file.suffixes):
         raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
     of_events = is_events(file)
+    if share is not None and (of_events or roi is not None):
+        raise ValueError(f"{file}: --share is for a file with g2, without --roi")
     if not of_events and any(x is not None for x in (metadata, order, frames)):
         raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin")
     if not file.is_file():

@@ -62,8 +62,9 @@ class Average:
         *,
         dose: ArrayLike | None = None,
         dose_name: str = "repeat number",
+        **options: Any,
     ) -> Self:
-        """Average curves that have the same bins and lags, and fit the mean.
+        """Average curves that have the same bins and lags, and fit the mean, with options of `fit_curves`.
 
         A lag counts with its pairs of photons: pixels, frames and the square of the photons per pixel and frame; where
         photons are not known for all repeats, with its pairs of frames.
@@ -94,7 +95,7 @@ class Average:
             n_frames=int(np.median(lengths)) if len(lengths) == len(kept) else None,
             n_files=sum(each.n_files for each in kept),
         )
-        fitted = FittedCurves.of(mean, errors_of=repeats.errors, left_over=LEFT_OVER)
+        fitted = FittedCurves.of(mean, errors_of=repeats.errors, left_over=LEFT_OVER, **options)
         precision = np.where(error > 0, 1 / np.maximum(error, 1e-300) ** 2, np.nan)
         shifts = log_tau_shifts(mean.tau_s, g2, fitted.fit, precision if np.isfinite(precision).any() else None)
         return cls(

@@ -222,16 +222,14 @@ def _ours(file: h5py.File, frame_time_s: float | None) -> Curves:
         raise ValueError("tau holds the lags in seconds: leave --frame-time out")
     lags = numbers(file, "tau")
     values = {name: np.asarray(dataset(file, name)[()], dtype=float) for name in _OURS}
-    about = {
-        name: file.attrs[name] for name in ("frame_time_s", "incident", "n_files", "n_frames") if name in file.attrs
-    }
+    about = {name: file.attrs[name] for name in ("frame_time_s", "n_files", "n_frames") if name in file.attrs}
     if values["g2"].shape != (len(values["q"]), lags.size):
         raise ValueError(f"g2 has shape {values['g2'].shape}, expected ({len(values['q'])} bins, {lags.size} lags)")
     return Curves(
         "ainerd", lags, values["g2"], _errors(file, "g2_err", values["g2_err"]), q=values["q"], phi=values["phi"],
         numbers=numbers(file, "bin").astype(np.int64), n_pixels=values["n_pixels"], mean_counts=values["mean_counts"],
         level=numbers(file, "level").astype(np.int64) if "level" in file else None,
-        frame_time_s=float(about.get("frame_time_s", np.nan)), incident=float(about.get("incident", 1.0)),
+        frame_time_s=float(about.get("frame_time_s", np.nan)),
         n_files=int(about.get("n_files", 1)), n_frames=int(about["n_frames"]) if "n_frames" in about else None,
     )  # fmt: skip
 

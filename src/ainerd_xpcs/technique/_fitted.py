@@ -72,7 +72,7 @@ class FittedCurves:
         law = {name: x for name, x in vars(self.power).items() if x == x and x != ""}
         file.create_group("power_law").attrs.update(law)
         file.attrs.update({"layout": curves.layout, "formula": self.fit.formula, "n_files": self.fit.n_files})
-        file.attrs.update({"frame_time_s": curves.frame_time_s, "incident": curves.incident})
+        file.attrs["frame_time_s"] = curves.frame_time_s
         if curves.n_frames is not None:
             file.attrs["n_frames"] = curves.n_frames
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli import Config, Force, On, Tiled, bars, check_out, key_of, mapping, results_at, show_file
-from ainerd_xpcs.technique._analyze import analyze
+from ainerd_xpcs.technique._analyze import Contrast, Share, analyze, shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,8 @@ def average(
     out: Annotated[Path, typer.Option(help="The average (.h5), a figure beside it.")] = Path("average.h5"),
     force: Force = False,
     frame_time: FrameTime = None,
+    contrast: Contrast = None,
+    share: Share = None,
 ) -> None:
     """Average repeats of g2, leave out those far from the median, test for damage by the beam, and fit the mean."""
     from rich.console import Console
@@ -53,7 +55,8 @@ def average(
     if out.suffix == ".png":
         raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
     check_out(out, force)
-    mean = Average.of(_read(repeats, frame_time), [each.name for each in repeats])
+    options: dict[str, Any] = {"contrast": contrast, "share": shared(share)}
+    mean = Average.of(_read(repeats, frame_time), [each.name for each in repeats], **options)
     mean.write(out)
     mean.plot().savefig(out.with_suffix(".png"), dpi=120)
     Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
@@ -66,6 +69,8 @@ def over_q(
     out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
     force: Force = False,
     frame_time: FrameTime = None,
+    contrast: Contrast = None,
+    share: Share = None,
 ) -> None:
     """Draw relaxation times and exponents over q of many files in one figure."""
     from ainerd_xpcs.technique._drawing import new_figure
@@ -75,7 +80,8 @@ def over_q(
     if out.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
     check_out(out, force)
-    fitted = [FittedCurves.of(each) for each in _read(files, frame_time)]
+    options = {"contrast": contrast, "share": shared(share)}
+    fitted = [FittedCurves.of(each, **options) for each in _read(files, frame_time)]
     figure, numbers = new_figure(7, 6), [float(k + 1) for k in range(len(fitted))]
     draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
     figure.savefig(out, dpi=150)

@@ -6,7 +6,7 @@ from scipy.optimize import curve_fit, least_squares, lsq_linear
 
 from ainerd_xpcs.numerics import _family, fit_curves
 from ainerd_xpcs.numerics._choice import Chosen, Other
-from ainerd_xpcs.numerics._fit_curves import _Curve
+from ainerd_xpcs.numerics._file_curve import FileCurve
 from ainerd_xpcs.numerics._least_squares import levenberg_marquardt
 
 LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
@@ -166,7 +166,9 @@ def test_lags_that_scatter_as_their_errors_are_independent_and_smooth_ones_get_t
     x = np.array([0.2, np.log(40.0), 1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     about = (500.0, np.nan, pairs, np.ones(len(LAG)), 5000, "of the file")
     true, error = curve(LAG), np.full(len(LAG), NOISE)
-    scattered, smooth = (_Curve(LAG, true + noise, error, *about) for noise in (rng.normal(0, 5 * NOISE, len(LAG)), 0))
+    scattered, smooth = (
+        FileCurve(LAG, true + noise, error, *about) for noise in (rng.normal(0, 5 * NOISE, len(LAG)), 0)
+    )
     assert not scattered.correlate(x)
     np.testing.assert_array_equal(scattered.covariance, np.diag(scattered.error**2))
     assert smooth.correlate(x) and not smooth.correlate(x)  # the second time it is the same g1

@@ -280,3 +280,76 @@ def test_the_viewer_of_aps_reads_the_same(written):
     np.testing.assert_array_equal(theirs["g2_err"].T, ours.error)
     np.testing.assert_array_equal(theirs["dqmap"], ours.partition.roi_map)
     np.testing.assert_allclose(10 * np.ravel(theirs["dqlist"]), ours.q)
+
+
+def gel(file):
+    """Write two modes, the slow one beyond the lags, in 27 rings, of which few have photons for more than noise."""
+    lags = np.r_[np.arange(1, 9), (np.arange(5, 9) * 2 ** np.arange(1, 14)[:, None]).ravel()]
+    q, rng = np.geomspace(0.03, 0.3, 27), np.random.default_rng(0)
+    share, tau = np.linspace(0.25, 0.7, 27)[:, None], 60 / (q / 0.03)[:, None]
+    g1 = share * np.exp(-((lags / tau) ** 0.7)) + (1 - share) * np.exp(-((lags / 5e6) ** 0.5))
+    error = 1e-2 * (q / 0.03)[:, None] ** 2 / np.sqrt(np.maximum(lags / 8, 1))
+    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
+    group["delay_list"], group["normalized_g2_err"] = lags, error.T
+    group["normalized_g2"] = (1 + 0.135 * g1**2 + rng.normal(size=g1.shape) * error).T
+    file["entry/instrument/detector_1/frame_time"] = 2e-5
+    roi = np.repeat(np.arange(28), 10).reshape(28, 10)
+    bins["dynamic_roi_map"], bins["mask"], bins["map_names"] = roi, np.ones(roi.shape, "u1"), [b"q", b"phi"]
+    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = q / 10, [0.0]
+    bins["dynamic_index_mapping"] = np.arange(27)
+
+
+@pytest.fixture
+def gel_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    with h5py.File("gel.hdf", "w") as file:
+        gel(file)
+    return tmp_path / "gel.hdf"
+
+
+def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
+    done = CliRunner().invoke(app, ["analyze", str(gel_file)])
+    rows = [line for line in done.output.splitlines() if line.startswith("│")]
+    assert len(rows) == 27 and "fall of g₂" in done.output and "half (s)" in done.output
+    with_tau = ["not determined" not in row and row.count("±") == 3 for row in rows]  # fall, share, tau
+    assert 3 <= sum(with_tau) < 20 and with_tau == sorted(with_tau, reverse=True)
+    assert "fitted together, two stretched: contrast" in done.output
+    fitted = FittedCurves.of(read_curves(gel_file))
+    figure = Figure()
+    fitted.draw(figure)
+    assert len(figure.axes) == 4 and len(fitted.chosen()) == 4
+    for axes in figure.axes:  # noise at the shortest lags is ten times as large
+        low, high = axes.get_ylim()
+        assert high - low < 0.6 and len(axes.get_legend().get_texts()) == 2
+    assert np.isfinite(fitted.fit.share[list(fitted.chosen())]).all()
+
+
+def test_contrast_and_shared_parameters_are_options(gel_file):
+    done = CliRunner().invoke(app, ["analyze", str(gel_file), "--contrast", "0.135", "--share", "exponent"])
+    assert "contrast 0.135, exponent" in done.output
+    alone = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "none"])
+    assert "fitted together" not in alone.output
+    wrong = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast,tau"])
+    assert "'tau' cannot be shared: give contrast, exponent, baseline" in str(wrong.exception)
+    frames = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast", "--roi", "bins.npy"])
+    assert "--share is for a file with g2" in str(frames.exception)
+
+
+def test_what_the_commands_write_they_read(gel_file, tmp_path):
+    for name in ("a.hdf", "b.hdf"):
+        (tmp_path / name).write_bytes(gel_file.read_bytes())
+    for command in (["analyze", "gel.hdf", "--out", "one.h5"], ["average", "a.hdf", "b.hdf", "--out", "mean.h5"]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    once, mean, given = (read_curves(name) for name in ("one.h5", "mean.h5", "gel.hdf"))
+    for name in ("tau_s", "g2", "error", "q", "numbers", "n_pixels", "level", "frame_time_s"):
+        np.testing.assert_allclose(getattr(once, name), getattr(given, name))
+    assert mean.n_files == 2 and np.allclose(mean.g2, given.g2)
+    assert CliRunner().invoke(app, ["average", "one.h5", "mean.h5", "--out", "all.h5"]).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["xpcs/average/file_list", "average/names", "exchange/average/files"])
+def test_averages_of_others_have_as_many_files_as_they_list(name, gel_file):
+    with h5py.File(gel_file, "r+") as file:
+        file[name] = [b"a", b"b", b"c"]
+    assert read_curves(gel_file).n_files == 3
