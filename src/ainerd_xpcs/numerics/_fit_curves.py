@@ -136,8 +136,8 @@ def fit_curves(
     share : collection of str, optional
         Parameters that all curves share: "contrast", "exponent" (of each mode) and "baseline". With `contrast` or
         `share` the curves are fitted together with one or two stretched exponentials, and a baseline if it is shared.
-        By default two curves or more that fall in two modes, or have no `tau` alone, share contrast and exponents, if
-        the evidence for that is larger than for separate fits. An empty `share` fits each curve alone.
+        By default two curves or more that fall, but have no `tau` alone, or two modes and a rest, share contrast and
+        exponents, if the evidence for that is larger than for separate fits. An empty `share` fits each curve alone.
 
     Raises
     ------
@@ -240,20 +240,23 @@ def _fit_alone(fitted: list[FileCurve], models: Sequence[str], left_over: float)
 
 
 def _share_where_needed(fitted: list[FileCurve], data: Curves, chosen: list[Chosen]) -> None:
-    """Let curves that fall in two modes, or have no tau, share contrast and exponents, if the evidence prefers it.
+    """Let curves that have no tau, or two modes and a rest, share contrast and exponents, if the evidence prefers it.
 
     Curves that hardly fall, that have a tau of one mode, or no number in this fit keep their report.
     """
-    wants = [bool(each.report["no_tau"]) or "two" in x.model for each, x in zip(fitted, chosen, strict=True)]
-    if sum(want and each.fall.is_seen for want, each in zip(wants, fitted, strict=True)) < 2:
+    is_open = [
+        bool(each.report["no_tau"]) or {"two", "+"} <= {*model.model.split()}
+        for each, model in zip(fitted, chosen, strict=True)
+    ]
+    if sum(want and each.fall.is_seen for want, each in zip(is_open, fitted, strict=True)) < 2:
         return
     rows, together = choose_together(data, BY_DEFAULT, None, TOGETHER[1:], _described(fitted))
     if together is None or together.evidence < sum(chosen[i].evidence for i in rows):
         return
     of_row = _with_its_noise(fitted, rows, together, BY_DEFAULT, None)
     for i, model in of_row.items():
-        is_open = fitted[i].report["no_tau"] or "+" in chosen[i].model or "two" in chosen[i].model
-        if is_open and fitted[i].fall.value > HARDLY * fitted[i].fall.error:
+        may_share = is_open[i] or "+" in chosen[i].model or "two" in chosen[i].model
+        if may_share and fitted[i].fall.value > HARDLY * fitted[i].fall.error:
             report = fitted[i].report_of(model)
             if np.isfinite([float(report["tau"]), float(report["share"])]).any():
                 fitted[i].take(report, model)

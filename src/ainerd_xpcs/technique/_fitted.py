@@ -156,7 +156,7 @@ class FittedCurves:
             where = f"bin {self.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else "")
             axes.set_title(where, fontsize=10)
             axes.set_ylim(*self._range(k))
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc="upper right")
 
     def _range(self, k: int) -> tuple[float, float]:
         """Return the range of g2 of a bin for a picture, from means of bands of lags, whose noise is small."""
