@@ -123,12 +123,18 @@ def draw(seed: int, kind: str) -> Published:
     ]
     sd = np.sqrt([np.diag(c) for c in noise])
     true = 1 + contrast * np.array([field(LAG, *shape) ** 2 for shape in shapes])
-    g2 = np.array([rng.multivariate_normal(mean, c, method="eigh") for mean, c in zip(true, noise, strict=True)])
+    g2 = np.array([mean + _drawn(rng, c) for mean, c in zip(true, noise, strict=True)])
     too_small = np.exp(rng.uniform(np.log(0.02), np.log(0.5), (N_RINGS, 1))) if kind == KINDS[2] else 1.0
     sure = fisher(contrast, shapes, noise)
     return Published(
         contrast, (p, p2), share, tau, tau2, speckles, photons, repeats, g2, sd, sd * too_small, *sure
     )  # fmt: skip
+
+
+def _drawn(rng: np.random.Generator, covariance: Floats) -> Floats:
+    """Draw noise of a covariance, whose smallest eigenvalues may be negative by rounding."""
+    variances, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors @ (np.sqrt(np.maximum(variances, 0)) * rng.normal(size=variances.size)))
 
 
 def fisher(contrast: float, shapes: list[tuple[float, ...]], noise: list[Floats]) -> tuple[Floats, Floats]:
