@@ -76,10 +76,7 @@ class Store:
     def current_labels(self):
         return self.atlases[-1].labels if self.atlases else {}
 
-    def own_labels(self):
-        return self.current_labels()
-
-    def add_atlas(self, record, *, if_newest=False):
+    def add_atlas(self, record):
         labels = {**self.current_labels(), **record.labels}
         self.atlases.append(record.changed(version=len(self.atlases) + 1, labels=labels))
         return self.atlases[-1]
@@ -96,9 +93,6 @@ class Store:
             about = {"status_reason": reason, "raw_uid": raw_uid or record.raw_uid, "status_by": by or self.agent}
             self.saved[id] = record.changed(status=status, **about)
             self.given.setdefault(id, []).append(status)
-
-    def open_suggestions(self):
-        return [record for record in reversed(self.saved.values()) if record.status in ("proposed", "accepted")]
 
     def newest_key(self):
         return next(reversed(self.rows), None)

@@ -27,11 +27,14 @@ def store(monkeypatch):
 
 @pytest.fixture
 def make(technique, store):
-    """Makes a campaign that writes at once, or by `submit`."""
+    """Makes a campaign that writes at once, or by `submit`; it steers, unless it is to read."""
 
-    def make(submit=lambda job, **_: job(), **options):
+    def make(submit=lambda job, **_: job(), *, steers=True, **options):
         technique_ = options.pop("technique", technique)
         steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
-        return Campaign(technique_, store, steering, Jobs(), Jobs(submit))
+        campaign = Campaign(technique_, store, steering, Jobs(), Jobs(submit))
+        if steers:
+            campaign.take_over()
+        return campaign
 
     return make

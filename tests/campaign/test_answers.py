@@ -4,7 +4,6 @@ import os
 import signal
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -22,7 +21,10 @@ from tests.killed import killed
 
 
 def campaign_on(client, submit=lambda job, **_: job()):
-    return Campaign(Toy(), ResultStore(client["ainerd"], agent="toy"), Steering(bounds=BOUNDS), Jobs(), Jobs(submit))
+    store = ResultStore(client["ainerd"], agent="toy")
+    campaign = Campaign(Toy(), store, Steering(bounds=BOUNDS), Jobs(), Jobs(submit))
+    campaign.take_over()
+    return campaign
 
 
 def written(client, raw_uid, z, suggestion=None, status="complete"):
@@ -62,11 +64,10 @@ def test_a_result_without_a_regime_is_answered_by_the_next_start(client, monkeyp
     (key,) = store.table().index
     assert (store.record(key).awaits_regime is None) == (step == "log")
     again = campaign_on(client)
-    again.close_open()
     record = store.record(key)
     assert (record.regime, record.awaits_regime, record.status) == (0, None, "complete")
     assert again.results == {key} and store.suggestion(taken["_id"]).status == "measured"
-    campaign_on(client).close_open()  # a further start changes nothing
+    campaign_on(client)  # a further start changes nothing
     assert sum(line.startswith("at (1.00, 2.00)") for line in store.logbook()["text"]) == 1
     assert store.table()["regime"].tolist() == [0] and store.array(key, "a").tolist() == [1, 1, 1]
 
@@ -76,9 +77,10 @@ def test_a_table_that_was_read_before_the_regime_shows_it_afterwards(client, mon
     if not has_route:  # as on a server that is not ours
         monkeypatch.setattr("ainerd.results._table.get_ours", lambda *_: None)
     store = ResultStore(client["ainerd"], agent="toy")
+    campaign = campaign_on(client)
     first, _ = (written(client, raw_uid, 3.0) for raw_uid in ("first", "later"))
     assert store.table(columns="all")["awaits_regime"].notna().all()
-    campaign_on(client).answer(first)
+    campaign.answer(first)
     row = store.table(columns="all").loc[first.key]
     assert row["regime_then"] == 0 and pd.isna(row["awaits_regime"])
 
@@ -122,16 +124,6 @@ def test_a_regime_that_is_refused_holds_up_no_other(make, store, monkeypatch, ca
     for key in ("a", "b"):
         campaign.answer(outcome(key, z=3.0))
     assert [*store.labels] == ["b"] and "the regime of result a is refused" in caplog.text
-
-
-@pytest.mark.parametrize(("age_s", "is_answered"), [(5, False), (100, True)])
-def test_a_result_of_another_session_is_answered_if_that_session_does_not(make, store, age_s, is_answered):
-    campaign = make()
-    since = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
-    store.add_result("theirs", [3, 0], awaits_regime=since, x=8.0, y=8.0)
-    campaign.answer(outcome("own"))
-    campaign.settle()
-    assert ("theirs" in store.labels) == ("theirs" in campaign.results) == is_answered
 
 
 def test_a_series_that_has_no_point_yet_has_no_regime(make, store):

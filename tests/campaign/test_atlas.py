@@ -20,7 +20,6 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     atlas = Atlas(technique, store, ("x", "y"))
 
     def add(i, axis):
-        atlas.follow(store.own_labels())
         return atlas.add(outcome(f"run {i}", z=3.0 * axis)), kept(atlas, store)
 
     assert [add(i, i % 2) for i in range(8)] == [(i % 2, i + 1) for i in range(8)]  # each run a refit
@@ -33,13 +32,9 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     assert add(14, 0) == (0, 10)
 
     swapped = {key: {0: 5, 1: 6, 2: 7}[label] for key, label in store.atlases[-1].labels.items()}
-    store.add_atlas(AtlasRecord(n_regimes=3, supported_range=(3, 3), labels=swapped))
-    assert add(15, 1) == (6, 12)  # the numbers of another process, and results that it does not know
-    assert store.atlases[-1].labels == swapped | {"run 14": 5, "run 15": 6}
-    assert add(16, 0) == (5, 12)
-
-    store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"elsewhere": 0}))
-    assert add(17, 0) == (5, 12)  # an atlas that changes nothing here
+    atlas.adopt([outcome("theirs", z=3.0, regime=6)], swapped)
+    assert add(15, 1) == (6, 11)  # the numbers of the session that steered, and results that it does not know
+    assert store.atlases[-1].labels == swapped | {"run 14": 5, "theirs": 6, "run 15": 6}
 
 
 def test_earlier_results_are_fitted_and_keep_their_numbers(technique, store):
@@ -65,25 +60,6 @@ def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, sto
     assert atlas.regime_before(outcome("nowhere", positions={}), WINDOW, 0.1) is None
 
 
-def test_an_atlas_that_another_process_wrote_first_gives_the_numbers(technique, store, monkeypatch):
-    atlas, tries, add = Atlas(technique, store, ("x", "y")), [], store.add_atlas
-    for key, z in (("a", 0.0), ("b", 3.0), ("c", 3.0), ("d", 3.0)):
-        atlas.add(outcome(key, z=z))
-
-    def late(record, *, if_newest):
-        tries.append(record.labels)
-        if len(tries) == 1:
-            add(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels={"a": 8, "b": 9, "c": 9}))
-        return None if len(tries) < 3 else add(record)  # the second time for another reason
-
-    monkeypatch.setattr(store, "add_atlas", late)
-    assert kept(atlas, store) == 2
-    theirs = {"a": 8, "b": 9, "c": 9, "d": 9}
-    assert tries == [{"a": 0, "b": 1, "c": 1, "d": 1}, theirs, theirs]
-    assert {key: atlas.regime_of(key) for key in theirs} == theirs and kept(atlas, store) == 2
-    assert len(tries) == 3  # it is kept once
-
-
 def test_the_regimes_of_results_and_the_version_are_of_one_moment(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     atlas.add(outcome("a", z=0.0))
@@ -91,7 +67,7 @@ def test_the_regimes_of_results_and_the_version_are_of_one_moment(technique, sto
 
     def ask(job):  # the campaign goes on as soon as it has answered that the refit is written
         asked.append(answer := job())
-        if len(asked) == 3:
+        if len(asked) == 2:
             atlas.add(outcome("b", z=3.0))
         return answer
 

@@ -326,6 +326,6 @@ def test_the_state_is_that_of_claims_questions_and_alarm(judging):
 def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(make, store, caplog, odd):
     campaign = make()
     claims = {**campaign.claims.state(), **odd}
-    store.append(len(store.events) + 1, {"kind": "claimed", "session": "other", "claims": claims})
+    store.append(len(store.events) + 1, {"kind": "claimed", "claims": claims})
     again = make()
     assert again.peek() and again.claims.claims == [] and "claims of earlier sessions are left out" in caplog.text

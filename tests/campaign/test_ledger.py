@@ -1,5 +1,4 @@
 import logging
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -8,7 +7,6 @@ from campaign_toys import outcome
 
 from ainerd.campaign._ledger import Ledger
 from ainerd.decisions import limits_text, terms_of
-from ainerd.results import SuggestionRecord
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
 
@@ -82,45 +80,12 @@ def test_terms_are_the_numbers_beside_the_position():
     assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"
 
 
-def ago(seconds):
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
-
-
-@pytest.fixture
-def several(store):
-    """Suggestions of this session and of others, in the order in which they were made."""
-    made = {
-        "old": ("proposed", 100), "sure": ("accepted", 100), "theirs": ("proposed", 50), "own": ("proposed", 40),
-        "mine": ("proposed", 30), "later": ("proposed", 20), "done": ("measured", 10), "taken": ("accepted", 5),
-    }  # fmt: skip
-    for id, (status, seconds) in made.items():
-        about = {"agent": "toy", "positions": {"x": 1.0, "y": 1.0}, "reason": ""}
-        store.add_suggestion(SuggestionRecord(id=id, status=status, created=ago(seconds), **about))
-    return store
-
-
-@pytest.mark.parametrize("is_shared", [False, True])
-def test_only_suggestions_of_a_dead_session_are_closed(ledger, several, is_shared):
-    known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
-    kept = {"own"} if is_shared else {"own", "later", "taken"}
-    ledger.close_open(known, lambda: kept, ago(25) if is_shared else None)
-    statuses = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}
-    gone = "its session had ended"
-    accepted = ("accepted", None, None)
-    assert statuses == {
-        "old": ("failed", "too dark", "run of dark"), "theirs": ("measured", None, "run"),
-        "sure": accepted if is_shared else ("failed", f"{gone}: not measured", None),
-        "own": ("proposed", None, None), "mine": ("withdrawn", gone, None), "later": ("proposed", None, None),
-        "done": ("measured", None, None), "taken": accepted,
-    }  # fmt: skip
-
-
 def test_the_last_result_of_a_dead_session_is_logged_once(ledger, store):
     known = [outcome("a", regime=1, novelty_p=0.5), outcome("b", x=1.0, y=2.0, regime=3, novelty_p=0.04)]
     for key in "ab":
         store.add_result(key, [0.0, 0.0])
     for _ in range(2):
-        ledger.close_open(known, set)
+        ledger.log_last({each.key: each for each in known})
     ((line, ids),) = store.lines
     assert line == "at (1.00, 2.00): regime 3, p = 0.04 (written at the next start, because the session had ended)"
     assert ids == {"raw_uid": "run of b", "result": "b"}

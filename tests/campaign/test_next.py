@@ -70,7 +70,6 @@ def test_a_later_session_gives_the_same_answer_and_knows_the_position(make, stor
     first = make().apply(command)
     again = make()
     assert again.apply(command).fetched == first.fetched
-    again.close_open()
     assert store.saved[first.fetched["suggestion"]].status == "taken"
     assert again.apply(Next(wait_s=60)).status == "waits"
     measure(again, first)

@@ -41,10 +41,11 @@ class Session:
         self.technique, self.store = technique, ResultStore(client["ainerd"], agent=technique.name)
         steering = Steering(bounds=BOUNDS, beam_size=0.1, smallest_feature=1.0, partners=[partner])
         self.campaign = Campaign(technique, self.store, steering, Jobs(), Jobs())
+        self.campaign.take_over()
 
     def measure(self, position=None):
         """Measure a position, or the next suggestion; return it."""
-        self.campaign.settle()
+        self.campaign.look_elsewhere()
         (suggestion,) = [{**position, "_id": uuid.uuid4().hex}] if position else self.campaign.suggest(1)
         where = {name: float(suggestion[name]) for name in BOUNDS}
         is_new = np.linalg.norm(np.array([*where.values()]) - self.technique.place) < 1.0

@@ -56,6 +56,7 @@ def test_a_recorded_night_gives_the_same_suggestions(night, technique, store, mo
     recorded, again = list(store.events), Store()
     store.events, store.saved = [], {}
     campaign, ids = Campaign(technique, again, STEERING, Jobs(), Jobs()), {}
+    campaign.take_over()
 
     def now(values):
         """Return values with the ids of the suggestions of this night."""
@@ -92,10 +93,9 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
     node = AgentNode(None, "toy")
     for n in range(len(recorded) + 1):
         store.events = recorded[:n]
-        order = Order(node, campaign.rules, Jobs(), lambda command: command, lambda number, event: None)
-        order.begin({})
+        order = Order(node, campaign.rules, Jobs())
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
-        assert len(order.state.window("").excluded) == done.count("exclude") and len(order.state.answers) == len(done)
+        assert len(order.state.window.excluded) == done.count("exclude") and len(order.state.answers) == len(done)
         handed_out = {record["suggestion"]["_id"] for record in recorded[:n] if record["kind"] == "handed out"}
         assert {*order.state.handed_out} == handed_out
     assert order.state.waiting == () and {*order.state.measured.values()} == {*night}

@@ -1,4 +1,4 @@
-"""Several agents: on a machine without the frames, with the same configuration, and with another one."""
+"""Several agents: on a machine without the frames, and with another configuration."""
 
 import itertools
 import os
@@ -17,13 +17,10 @@ from tiled.client.container import Container
 
 from ainerd.agent import build_observer
 from ainerd.plans import expose
-from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultStore, _writing
-from ainerd.results.commands import Add
+from ainerd.results import ResultStore, _writing
 from ainerd.server import open_catalog
 from tests.killed import killed
 from tests.trials import trials_of
-from tests.waiting import until
 
 RUNS = 2
 
@@ -63,51 +60,6 @@ def beside(session, tmp_path):
             return observer
 
         yield raw, store, agent
-
-
-@pytest.mark.fault(
-    "A session starts on a second machine while another one lives, or after that one was killed",
-    "It leaves the points of the living one alone, and takes over those of the killed one after 30 s without a sign",
-)
-def test_points_of_a_session_on_another_machine(beside, monkeypatch, caplog):
-    _, store, agent = beside
-    monkeypatch.setattr("ainerd.agent._state.EVERY_S", 0.2)
-    monkeypatch.setattr("ainerd.agent._state.SILENT_S", 1.5)
-    first, node = agent(), AgentNode(store.container, "rheo_xpcs")
-    until(lambda: "at" in node.state())
-    begun = node.state()["at"]["since"]
-    point = first.add(3.0, 3.0)
-    until(lambda: node.state().get("queue") == [point["_id"]])
-    assert node.state()["at"]["since"] == begun  # the message names it
-    monkeypatch.setattr("ainerd.processes.gethostname", lambda: "beamline-2")
-    second = agent()
-    until(lambda: "is already running on" in caplog.text)
-    assert not len(second.queue()) and first.queue()["id"].tolist() == [point["_id"]]
-    second.close()
-    monkeypatch.setattr(first._state, "_write", lambda **options: None)  # it gives no sign of life
-    node.update_state({"at": {**whereabouts(), "host": "beamline-3"}, "health": {"closed": False, "heard": 0.0}})
-    third = agent()
-    assert not len(third.queue())
-    until(lambda: len(third.queue()))
-    assert third.queue()["id"].tolist() == [point["_id"]]
-
-
-@pytest.mark.fault(
-    "Two sessions of an agent execute a request for a point, and one of them accepts it before it has asked Tiled",
-    "The session whose event is first in Tiled measures it; the other one gets another position",
-)
-def test_a_point_goes_to_the_session_that_is_first_in_tiled(beside, monkeypatch):
-    _, _, agent = beside
-    first, second = agent(), agent()
-    with monkeypatch.context() as patch:
-        patch.setattr(first._campaign._history, "flush", lambda: None)  # Tiled is slow for this one
-        patch.setattr(first._campaign, "look", lambda: False)
-        wanted = Add(position={"sample_x": 3.0, "sample_y": 3.0}, id="wanted")
-        assert [each._campaign.apply(wanted).status for each in (first, second)] == ["done", "done"]
-        until(lambda: second._campaign.order.has_answered("wanted"))
-        assert [each.id for each in first._campaign._history.queue if each.created] == ["wanted"]
-    assert first.accept()["_id"] != "wanted"
-    assert second.accept()["_id"] == "wanted"
 
 
 def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):
@@ -236,7 +188,6 @@ def inside_a_file():
 )
 def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     _, store, agent = beside
-    observer = agent(denoiser="none")
 
     def works(breaks):
         breaks()
@@ -248,6 +199,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     for breaks in (between_two_arrays, inside_a_file):
         killed(partial(works, breaks))
         assert store.table()["status"].tolist() == ["computing"]
+    observer = agent(denoiser="none")
     for name, doc in recorded[0]:
         observer(name, doc)
     assert observer.drain(120)
@@ -259,33 +211,6 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     np.testing.assert_allclose(
         store.array(result, "c2")[:, off], beside_the_detector.array(same, "c2")[:, off], rtol=1e-6
     )
-
-
-@pytest.mark.fault("Two agents with the same parameters use one catalog", "Each run has one result")
-def test_two_agents_of_one_configuration_write_one_result_per_run(session, recorded, beside):
-    _, store, agent = beside
-    agents = [agent(), agent()]
-    send_both(agents, recorded)
-    assert all(observer.drain(120) for observer in agents)
-    table = store.table()
-    assert table["status"].tolist() == ["complete"] * RUNS and table["raw_uid"].is_unique
-    # Not bit for bit: before linear algebra kept to one thread, its last bits differed once in thirty tries.
-    assert same_as_beside_the_detector(session, store, rtol=1e-5)
-    assert set(store.newest_atlas().labels) == set(table.index)
-
-
-@pytest.mark.fault("One of two agents with the same parameters cannot read the frames", "The result of the other stays")
-def test_an_agent_that_fails_does_not_undo_a_result_of_another(session, recorded, beside, tmp_path):
-    _, store, agent = beside
-    agents = [agent(), agent(frames=tmp_path)]
-    for name, doc in recorded[0]:
-        for observer in agents:
-            observer(name, doc)
-    end = time.monotonic() + 120
-    while store.table("complete").empty and time.monotonic() < end:
-        time.sleep(0.3)  # a result that was overwritten half-way is written again
-    assert store.table()["status"].tolist() == ["complete"]
-    assert same_as_beside_the_detector(session, store, runs=1)
 
 
 @pytest.mark.fault("Two agents with different parameters use one catalog", "Each run has one result of each, unmixed")

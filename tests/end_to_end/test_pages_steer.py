@@ -12,7 +12,6 @@ from bluesky import RunEngineInterrupted
 from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
-from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
@@ -206,30 +205,6 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     person.waits_for(lambda state: state["health"]["closed"] and state["regimes"]["names"] == {"0": "sol"})
 
 
-@pytest.mark.parametrize(("at", "closed", "left", "is_alone"), [
-    (None, False, set(), True),
-    ({"session": "a"}, True, {"a"}, True),  # it ended
-    ({"session": "a", "pid": ENDED}, False, {"a"}, True),  # it was killed here
-    ({"session": "a", "pid": 1}, False, set(), False),  # its process lives
-    ({"session": "a", "host": "elsewhere"}, False, set(), False),
-    ({"session": "a", "pid": ENDED}, False, {"a", "b"}, False),  # nobody knows of the other one
-    ({"session": "a"}, True, {"b"}, False),
-    ({"host": "elsewhere"}, False, set(), False),  # of another program
-])  # fmt: skip
-def test_a_session_takes_over_only_the_work_of_sessions_that_have_ended(server, at, closed, left, is_alone):
-    store = ResultStore(open_catalog(server.client().create_container(f"alone-{uuid.uuid4().hex[:8]}"))[1], agent="far")
-    if at is not None:
-        at = {**whereabouts(), **at} if "session" in at else at
-        AgentNode(store.container, "far").write_state({"at": at, "health": {"closed": closed}})
-    resumed = []
-    campaign = SimpleNamespace(left=left, resume=lambda: resumed.append(1), close_open=None, own=Jobs(), tiled=Jobs())
-    technique = SimpleNamespace(parameters={}, alpha=0.05)
-    steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
-    settings = SimpleNamespace(units={}, steering=steering, detector=detector)
-    State(store, technique, campaign, None, settings, None).begin()
-    assert bool(resumed) == is_alone
-
-
 def test_axes_of_the_latent_space_do_not_change(server):
     client = server.client().create_container(f"axes-{uuid.uuid4().hex[:8]}")
     store = ResultStore(open_catalog(client)[1], agent="far")
@@ -242,13 +217,14 @@ def test_axes_of_the_latent_space_do_not_change(server):
         return SimpleNamespace(embeddings=known, names=["a"] * 1000)
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
-    campaign = SimpleNamespace(results="abcd", left={"another session"}, own=Jobs(), tiled=Jobs())
+    rules = SimpleNamespace(session="a")
+    campaign = SimpleNamespace(results="abcd", own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():
         made = State(store, technique, campaign, None, settings, None)
-        made.begin()
+        made._earlier = AgentNode(store.container, "far").state()
         return made
 
     assert writer()._latent() is None and not asked

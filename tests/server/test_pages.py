@@ -315,13 +315,13 @@ def test_the_replay_route_returns_the_decisions_of_each_moment(pages):
     add = commands.Add(id="mine", position=place)
     happened = [
         events.Began(session="a", t=1.0, configured=bounds),
-        *(events.Asked(session="a", t=t, command=command) for t, command in (
+        *(events.Asked(t=t, command=command) for t, command in (
             (2.0, commands.Exclude(region=box)), (3.0, commands.Hold(by="Ann", why="tea")),
             (4.0, commands.Name(regime=1, name="gel")), (5.0, commands.SetBounds(bounds=narrow)),
             (6.0, commands.Release(by="Ann")), (7.0, commands.Release(by="Ann")),
         )),
-        events.Asked(session="a", t=8.0, command=add, suggestion={**place, "_id": "mine", "reason": "so"}),
-        events.HandedOut(session="a", t=9.0, suggestion={**place, "_id": "mine", "reason": "so"}),
+        events.Asked(t=8.0, command=add, suggestion={**place, "_id": "mine", "reason": "so"}),
+        events.HandedOut(t=9.0, suggestion={**place, "_id": "mine", "reason": "so"}),
     ]  # fmt: skip
     for number, event in enumerate(happened, 1):
         pages.node.append(number, {**event.model_dump(exclude_none=True), "kind": event.kind})

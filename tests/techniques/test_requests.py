@@ -46,7 +46,7 @@ def test_a_result_costs_few_requests(beamline):
     by_clock = int((time.monotonic() - began) / EVERY_S) + 1
     state = {name: counted.pop(name) for name in list(counted) if "agents" in name}  # for pages, in a thread of its own
     assert state.get("PUT ainerd/agents/*", 0) <= N + by_clock  # one for each result, and signs of life
-    for look in ("GET ainerd", "GET ainerd/events/*"):  # events of other sessions: before a point, by the clock
+    for look in ("GET ainerd", "GET ainerd/events/*"):  # whether another session steers: by the clock
         counted.pop(look, None)
     claims = counted["POST ainerd/log"] - N  # a line for each, and an event for all
     counted["POST ainerd/log"] = N

@@ -81,7 +81,6 @@ class Agent(Observer):
             )
         super().__init__(technique, client, settings, travel)
         self._devices = devices
-        self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
         self._reads = client.uri, parameters_of(technique, settings.detector), settings.detector.image, self.name
         self.__doc__ = GUIDE  # for `agent?`
@@ -263,7 +262,8 @@ class Agent(Observer):
             self._state.waits = None
 
     def _held_because(self) -> str | None:
-        """Return who holds the campaign and why; None if nobody does."""
+        """Return who holds the campaign and why; None if nobody does. RuntimeError if another session steers."""
+        self._campaign.require_steering()
         if (held := self._campaign.state.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             go_on = "release it on the page, or with Ctrl-C twice, agent.release(), RE.resume()"
@@ -274,15 +274,12 @@ class Agent(Observer):
         """Wait until the campaign has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
 
         def execute() -> None:
-            self._state.commands.read()
-            is_settled = True
+            self._state.commands.look()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
-                is_settled = self._campaign.settle()
-            self._is_settled = is_settled
+            self._campaign.look_elsewhere()
 
         # otherwise `suggest` would wait for Tiled, and the RunEngine with it
-        self._is_settled = not self._campaign.rules.shared_s
         executed, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.write(execute, first=True))], timeout=BUSY_S)
         if executed:  # and then the writes to which this led
             await asyncio.wait([asyncio.wrap_future(self._tiled.write(lambda: None))], timeout=BUSY_S)
@@ -291,8 +288,6 @@ class Agent(Observer):
         """Return the reason why the plan waits before the next point; None if it may continue."""
         if (blocked := self._held_because()) is not None:
             return blocked
-        if not self._is_settled:
-            return "for Tiled, to learn where other sessions measure"
         if self.review and self._campaign.taken is None:
             try:
                 self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
@@ -302,5 +297,6 @@ class Agent(Observer):
         return None
 
     def _require_attached(self) -> None:
+        self._campaign.require_steering()
         if self._attached is None:
             raise RuntimeError("the agent is not attached: agent.attach(RE) first")

@@ -89,6 +89,7 @@ class Analysis:
             self.writer,
             begun=campaign.expose,
             answer=campaign.answer,
+            steers=lambda: campaign.steers,
             pass_on=campaign.own.submit,
             after_writes=campaign.tiled.write,
             late_s=storage.late_s,
@@ -109,6 +110,8 @@ class Analysis:
             Intake(stop, self._raw, self._settings, self._is_analysed, self._campaign.given_at, once)
         )
         for name, doc in self._written(documents, stop) if source.writes_runs else documents:
+            if not self._campaign.steers:
+                return
             take(name, doc)
             if then is not None:
                 then(name, doc)

@@ -30,7 +30,7 @@ from ainerd.agent._analysis import Analysis
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
-from ainerd.campaign import Campaign, Travel, why
+from ainerd.campaign import READS, Campaign, Travel, why
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
@@ -118,7 +118,7 @@ class Observer:
         self._analysis.worker.on_outcome(self._show)
 
     def start(self) -> None:
-        """Start the threads. Called once, by `ainerd.agent.build_observer`."""
+        """Start the threads, and steer unless another session does. Called once, by `build_observer`."""
         self._state.begin()
         if url := self._settings.webhook.get_secret_value():
             self._webhook = Webhook(url, self.name)
@@ -130,9 +130,27 @@ class Observer:
 
     # runs
 
+    @property
+    def steers(self) -> bool:
+        """Whether this session steers its agent. If not, another one does, and this one only reads."""
+        return self._campaign.steers
+
+    def take_over(self) -> None:
+        """Steer from this session. The session that has steered until now notices within seconds, and only reads."""
+        if not self.steers:
+            self._state.take_over()
+            self._display.say("this session steers from now on")
+
     @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document from any source, and return at once. A run that already has its results is not analysed."""
+        """Take a document from any source, and return at once. A run that already has its results is not analysed.
+
+        If another session steers, the run is left to that one, with a line in the log.
+        """
+        if not self.steers:
+            if name == "start":
+                logger.warning("a run is not analysed here, because another session steers: %s", READS)
+            return
         self._analysis.worker(name, doc)
         if name == "start" and isinstance(id := doc.get("suggestion_id"), str):
             self._own.submit(partial(self._campaign.begun, id))
@@ -153,24 +171,32 @@ class Observer:
 
         With ``tiled`` and ``folder:PATH``, runs that already have their results are skipped, so that a restart
         continues. Runs that nobody else writes to the catalog, such as those of a folder, are written there. After the
-        agent, `then` gets each document as well.
+        agent, `then` gets each document as well. Raises RuntimeError if another session steers; if one takes over, it
+        ends with the next document.
         """
+        self._campaign.require_steering()
         self._analysis.follow(source, stop, self, then, once)
 
     def catch_up(self, newest: int = 100) -> int:
         """Analyse the finished runs in Tiled that have no result, among the `newest` runs, oldest first.
 
         Before, write the raw runs to Tiled that a `TiledWriter` left in its backup directory ``unwritten``, in
-        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis.
+        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis. If
+        another session steers, it does nothing, and the log has a line.
         """
+        if not self.steers:
+            logger.warning("no run is analysed here, because another session steers: %s", READS)
+            return 0
         self._analysis.write_backup()
         return self.analyse(*self._analysis.missing(newest, killed=False))
 
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.
 
-        Returns the number of runs at once; `drain` waits for their analysis. Raises KeyError if a run is not in Tiled.
+        Returns the number of runs at once; `drain` waits for their analysis. Raises KeyError if a run is not in Tiled,
+        and RuntimeError if another session steers.
         """
+        self._campaign.require_steering()
         for name, doc in self._analysis.documents(uids):
             self(name, doc)
         return len(uids)
@@ -182,8 +208,9 @@ class Observer:
     def close_series(self, value: str) -> bool:
         """Close a series of runs and complete its result. Return False if no result of this series is growing.
 
-        Raises ValueError if the technique's unit is not a series.
+        Raises ValueError if the technique's unit is not a series, and RuntimeError if another session steers.
         """
+        self._campaign.require_steering()
         return self._analysis.worker.close_series(value).result()
 
     @property
@@ -222,10 +249,11 @@ class Observer:
                 why = activity().partition(" (")[0] or "Tiled is slow"
                 print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
-                runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
-                self._webhook.post(
-                    "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} claimed to be new"
-                )
+                if self.steers:
+                    runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
+                    self._webhook.post(
+                        "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} claimed to be new"
+                    )
                 self._webhook.close()
             self._state.close()
 
@@ -240,8 +268,6 @@ class Observer:
 
         Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
         """
-        if self._campaign.rules.shared_s:
-            self._campaign.settle()
         return self._apply(commands.Accept)
 
     def reject(self, reason: str = "") -> dict[str, Any]:
@@ -347,9 +373,6 @@ class Observer:
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         answer = self._campaign.apply(command)
-        if isinstance(command, commands.Accept):  # another session may have got the position first
-            self._tiled.ask(self._campaign.flush)
-            answer = self._campaign.apply(command)
         if answer.status == "refused":
             raise ValueError(answer.text)
         self._state.changed()
@@ -376,7 +399,7 @@ class Observer:
         for uid, future, suggestion in zip(uids, futures, suggestions, strict=True):
             nothing = {"embedding": np.full(self.technique.embedding_size, np.nan), "novelty_p": np.nan, "regime": -1}
             results = future.result() if future.done() else []
-            if future.done() and not results:
+            if future.done() and not results and self.steers:
                 logger.warning(
                     "run %s has no result, because it has no data key %r: correct detector.image in the settings, or "
                     'measure with that detector. client["raw"][%r] has the data keys of the run',
@@ -404,6 +427,7 @@ class Observer:
         return {
             "tiled": self._uri,
             "page": self.page,
+            "reads": "" if self.steers else self._state.steered_by(),
             **self._display.status(),
             "backlog": self._analysis.worker.backlog,
             "free_gb": shutil.disk_usage(self._settings.storage.directory).free / 1e9,
@@ -482,6 +506,7 @@ class Observer:
         ValueError
             If there is no text.
         """
+        self._campaign.require_steering()
         *runs, text = what or ("",)
         if len(runs) + (scan is not None) > 1 or not isinstance(text, str) or not text.strip():
             raise ValueError('a note is a text on a run: agent.note(12, "a bubble") or agent.note("a bubble", scan=12)')

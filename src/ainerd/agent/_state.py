@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import httpx
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._commands import CommandReader
-from ainerd.campaign import Campaign
+from ainerd.agent._session import where_it_steers
+from ainerd.campaign import READS, Campaign
 from ainerd.config import Settings
 from ainerd.jobs import Jobs
-from ainerd.processes import where_it_may_run, whereabouts
+from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, digest
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
 EVERY_S = 5.0  # between two signs of life
-SILENT_S = 30.0  # without a sign of life, until an earlier session counts as ended
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed
@@ -39,6 +38,7 @@ class State:
     """Writes the state of an agent to Tiled, in a thread.
 
     It writes a sign of life every few seconds, and the whole state after a change, once the campaign has nothing to do.
+    A session that does not steer writes nothing, and reads what the one that steers does.
 
     Parameters
     ----------
@@ -70,13 +70,13 @@ class State:
         self._store, self._technique, self._campaign, self._analysis = store, technique, campaign, analysis
         review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
-        self._whereabouts = whereabouts()
+        self._at = {**whereabouts(), "session": campaign.rules.session}
         self._digest = digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
-        self._other: str | None = None  # where another session may be running
+        self._steered = False  # whether this session has steered until now
         self._shown: object = None  # state of the campaign that is written
         self._written = -math.inf  # when the last sign of life was written
         self._jobs = Jobs("ainerd-state", LOOK_S)
@@ -84,8 +84,6 @@ class State:
     def start(self) -> None:
         """Start the threads."""
         self.commands.start()
-        if self._other is not None:
-            self._jobs.submit(partial(self._find_out, self._other))
         self._jobs.when_idle(self._look)
         self._jobs.submit(self._look)
         self._jobs.start()
@@ -95,6 +93,26 @@ class State:
         self._is_new = True
         self._jobs.submit(self._look)
         self.commands.wake()
+
+    def begin(self) -> None:
+        """Steer, unless another session does. Called once, before `start`."""
+        self._earlier = self._read() or {}
+        if (other := where_it_steers(self._earlier)) is None:
+            self.take_over()
+        else:
+            logger.warning("%s: %s", self.steered_by(other), READS)
+
+    def take_over(self) -> None:
+        """Steer from now on; see `Campaign.take_over`."""
+        self._campaign.take_over()
+        self._steered = True
+        self._write(everything=not self._read())  # so that the next session knows; the whole state follows
+        self._campaign.tiled.write(self.commands.look, first=True)
+
+    def steered_by(self, other: str | None = None) -> str:
+        """Return who steers and since when, in a sentence."""
+        other = other or where_it_steers(self._read() or {})
+        return f"{self._store.agent} is steered by {'nobody' if other is None else f'another session{other}'}"
 
     def close(self) -> None:
         """Write the state, if it is new, and that the agent has ended, if Tiled answers soon."""
@@ -114,7 +132,7 @@ class State:
         state, claims, window = campaign.state, campaign.claims, campaign.window
         return {
             **self._fixed,
-            "at": {**self._whereabouts, "session": campaign.rules.session},
+            "at": self._at,
             "technique": self._technique.name,
             "digest": self._digest,
             "settings": campaign.rules.settings,
@@ -153,11 +171,15 @@ class State:
         if self._ends:
             return
         now = time.monotonic()
+        is_due = now - self._written >= EVERY_S
+        if is_due:
+            self._look_at_others()
+        if not self._campaign.steers:
+            self._written = now if is_due else self._written
+            return
         if self._shown is not self._campaign.state:
             self._shown, self._is_new = self._campaign.state, True
-        if (
-            self._is_new and not (self._campaign.own.backlog or self._campaign.tiled.backlog)
-        ) or now - self._written >= EVERY_S:
+        if is_due or (self._is_new and not (self._campaign.own.backlog or self._campaign.tiled.backlog)):
             self._written = now
             self._write(everything=self._is_new)
             if self._has_partners:
@@ -169,42 +191,16 @@ class State:
         self._send_picture()
         self._write(everything=self._is_new, closed=True)
 
-    def begin(self) -> None:
-        """Complete the work of the earlier session, unless it may be running. Called once, before `start`."""
-        self._earlier = self._read() or {}
-        self._other = self._where_others_may_run()
-        self.commands.begin(alone=self._other is None)
-
-    def _where_others_may_run(self) -> str | None:
-        """Return where another session may be running, in words; None if all have ended."""
-        where, known = None, set[str]()  # whose process the state names
+    def _look_at_others(self) -> None:
+        """Notice that another session has taken over, or read what it does."""
         try:
-            if (at := self._earlier.get("at")) is not None:
-                known = {at["session"]}
-                where = None if self._earlier["health"]["closed"] else where_it_may_run(at)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-            logger.debug("the state of earlier sessions has no process: %s: %s", type(error).__name__, error)
-            return " somewhere"
-        return where or (" somewhere" if self._campaign.left - known else None)
-
-    def _find_out(self, other: str) -> None:
-        """Complete the work of the earlier session if it gives no sign of life, and warn if it does."""
-        silent_since, earlier = time.monotonic(), self._earlier.get("health")
-        while not self._ends:
-            if (now := self._read()) is None:
-                silent_since = time.monotonic()
-            elif now.get("health") != earlier:
-                logger.warning(
-                    "an agent %r is already running%s. A run that both see gets one result. If both measure on one "
-                    "sample, set steering.shared_s in the settings of both: without it both may measure at one place. "
-                    "To follow the campaign without a second agent: ainerd status, ainerd log. For another sample give "
-                    "another name.", str(self._store.agent), other,
-                )  # fmt: skip
-                return
-            if time.monotonic() - silent_since > SILENT_S:
-                self.commands.begin(alone=True)
-                return
-            time.sleep(LOOK_S)
+            if not self._store.seems_away:
+                self._campaign.look()
+        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed
+            logger.debug("other sessions are not read: %s: %s", type(error).__name__, error)
+        if self._steered and not self._campaign.steers:
+            self._steered = False
+            logger.warning("%s: %s", self.steered_by(), READS)
 
     def _read(self) -> dict[str, Any] | None:
         """Read the state in Tiled; None if Tiled does not answer."""
@@ -215,7 +211,7 @@ class State:
             return None
 
     def _write(self, *, everything: bool = False, closed: bool = False) -> None:
-        if self._store.seems_away:
+        if self._store.seems_away or not self._campaign.steers:
             return
         try:
             if everything:
@@ -227,7 +223,7 @@ class State:
                     lambda: self._node.write_state({**state, "health": health, "held": self._campaign.state.held})
                 )
             else:
-                self._node.update_state({"health": {**self._health(), "closed": closed}})
+                self._node.update_state({"at": self._at, "health": {**self._health(), "closed": closed}})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)

@@ -47,17 +47,13 @@ def keep(
 ) -> tuple[int | None, dict[str, int]]:
     """Write the newest refit to Tiled, and return its version and the labels of all results at that moment, by key.
 
-    If another process has written an atlas first, adopt its labels and refit. `ask` does a job in the thread that owns
-    the atlas.
+    `ask` does a job in the thread that owns the atlas.
     """
-    while True:
-        record, version, regimes = ask(lambda: (atlas.unwritten(), atlas.version, atlas.by_key()))
-        if record is None:
-            return version, regimes
-        if (kept := store.add_atlas(record, if_newest=True)) is not None:
-            ask(partial(atlas.is_written, record, kept.version))
-        else:
-            ask(partial(atlas.follow, store.current_labels()))
+    record, version, regimes = ask(lambda: (atlas.unwritten(), atlas.version, atlas.by_key()))
+    if record is not None:
+        version = store.add_atlas(record).version
+        ask(partial(atlas.is_written, record, version))
+    return version, regimes
 
 
 MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second
@@ -69,9 +65,8 @@ class Atlas:
     """Embeddings of the results, and their regimes by the newest refit.
 
     With at most `MANY` results, each new one leads to a refit. With more, a new result gets the label of its regime. A
-    refit follows when a result belongs to no known regime, when the number of results has grown by a few per cent, or
-    when another process of the same agent has written labels. `store` is the store of the agent, `names` are the
-    actuators, and `known` are earlier results, by time.
+    refit follows when a result belongs to no known regime, or when the number of results has grown by a few per cent.
+    `store` is the store of the agent, `names` are the actuators, and `known` are earlier results, by time.
     """
 
     def __init__(
@@ -106,9 +101,12 @@ class Atlas:
         if record.labels == self._record().labels:
             self.version = version
 
-    def follow(self, current: Mapping[str, int]) -> None:
-        """Adopt the labels of another process of this agent, and refit if one has changed."""
-        if self._follow(current):
+    def adopt(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+        """Take in new results of the session that steers, and its labels; refit if anything has changed."""
+        n_before = len(self._rows)
+        self._take([outcome for outcome in outcomes if outcome.embedding is not None])
+        self._highest = max(self._highest, *labels.values(), -1)
+        if self._follow(labels) or len(self._rows) > n_before:
             self._refit()
 
     @property
@@ -174,7 +172,7 @@ class Atlas:
         return int(self._rows["label"][near[-1]]) if near.size else None
 
     def _follow(self, current: Mapping[str, int]) -> bool:
-        """Adopt labels from another process of this agent, and return whether any label changed."""
+        """Adopt labels, and return whether any has changed."""
         if not len(self._rows):
             return False
         label = self._rows["label"]

@@ -1,30 +1,25 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
 import logging
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._history import History, exposed_by_others, sessions_left, taken_over
+from ainerd.campaign._history import History
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
-from ainerd.campaign._proposals import MOST_TRIED, Partners, Proposals
+from ainerd.campaign._proposals import Partners, Proposals
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
-from ainerd.decisions import NO_REASON, Answer, Rules, State, age_s, events, is_position, reduce
-from ainerd.decisions.events import Ready
+from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position, reduce
 from ainerd.jobs import Jobs
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
@@ -33,9 +28,8 @@ from ainerd.words import storable
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
-ANSWER_S = 60.0  # until a session answers a result of another session
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
-AWAY = "Tiled does not answer, so another session may measure there"
+READS = "this session only reads, agent.take_over() steers from here"
 
 
 def _owned(method: F) -> F:
@@ -51,8 +45,8 @@ def _owned(method: F) -> F:
 class Campaign:
     """Updates the explorer, the regimes and the suggestions of one agent with its results in Tiled.
 
-    The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. It answers each result that is in
-    Tiled, so that runs taken by hand count as well.
+    The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. It answers each result that is in Tiled,
+    so that runs taken by hand count as well. It only reads until `take_over`.
 
     Two threads work for it. One owns the state and the optimizer: it folds events, executes commands and answers
     results, and never waits for Tiled. The other one reads and writes Tiled. Any thread may call a public method.
@@ -101,13 +95,12 @@ class Campaign:
         self._remembered = partial(remembered, store, names)
         remembered_ = self._remembered()
         known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
-        self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
         self.own, self.tiled, self._steering = own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         rules = rules_of(steering, technique.name, unit)
         self._store, self.ledger = store, Ledger(store, names, unit)
-        self._history = History(store, self.ledger, rules, own, tiled, self._insert)
+        self._history = History(store, self.ledger, rules, own, tiled)
         self.order = self._history.order
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
@@ -119,17 +112,9 @@ class Campaign:
         self._results = Results(
             steering, self._history, self.atlas, self.explorer, self.reference, technique.embedding_size
         )
-        self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
-        self._earlier = known
-        self._unclosed: Callable[[], bool] | None = None
-        measured = dict[str, str]()
-        for outcome in known:
-            if outcome.is_of_suggestion:
-                measured.setdefault(outcome.trial_id, outcome.key)
-        self.order.begin(measured)
-        self.explorer.ingest(self._results.points(known))
-        self._take_up()
+        self._known: dict[str, Outcome] = {}  # results, while another session steers
+        self._take_in(known)
 
     @property
     def state(self) -> State:
@@ -143,66 +128,81 @@ class Campaign:
 
     @property
     def window(self) -> Window:
-        """The bounds within which this session measures, and the excluded boxes."""
-        return self.state.window(self.rules.session)
+        """The bounds within which the agent measures, and the excluded boxes."""
+        return self.state.window
 
-    def _take_up(self) -> None:
-        """Continue with the state of earlier sessions."""
-        known, bounds = self.order.n_in_tiled, self.rules.window.bounds
-        self._history.happen(events.Began(session=self.rules.session, configured=bounds, known=known))
+    @property
+    def steers(self) -> bool:
+        """Whether this session steers; otherwise it reads what another one does."""
+        return self.order.steers
+
+    def take_over(self) -> None:
+        """Steer from now on. The session that has steered until then reads.
+
+        The points of people that it leaves are measured, and its results are answered. Raises httpx.HTTPError if Tiled
+        does not answer.
+        """
+        unanswered = self.tiled.ask(self._read)
+        first = {outcome.trial_id: outcome for outcome in reversed([*self._known.values(), *unanswered])}
+        learned = tuple(self._measured(first[id]) for id in self.order.unfinished if id in first)
+        began = events.Began(session=self.rules.session, configured=self.rules.window.bounds, learned=learned)
+        self.tiled.ask(partial(self.order.begin, began))
+        self.own.ask(partial(self._begun, unanswered))
+
+    def _begun(self, unanswered: Sequence[Outcome]) -> None:
+        self._steer_as_decided()
+        for outcome in unanswered:
+            self.answer(outcome)
+        known, self._known = self._known | {outcome.key: outcome for outcome in unanswered}, {}
+        self._history.later(self.ledger.log_last, known)
+        self.checkpoint()
+
+    def look(self) -> None:
+        """Stop steering if another session has begun to; while that one steers, read what it does.
+
+        Raises httpx.HTTPError if Tiled does not answer.
+        """
+        if self.steers:
+            self.tiled.ask(self.order.look)
+        else:
+            self.tiled.ask(self._read)
+
+    def _read(self) -> list[Outcome]:
+        """Read events and results of the session that steers; return the results that have no regime yet."""
+        self.order.read()
+        new = self._remembered(but=self._results.known)
+        known = [outcome for outcome in new if not outcome.awaits_regime]
+        self.own.ask(partial(self._adopt, known, self._store.current_labels()))
+        return [outcome for outcome in new if outcome.awaits_regime]
+
+    def _adopt(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+        self.atlas.adopt(outcomes, labels)
+        self._take_in(outcomes)
+
+    def _take_in(self, outcomes: Sequence[Outcome]) -> None:
+        """Learn results of the session that steers, or of an earlier one."""
+        measured = dict[str, str]()
+        for outcome in outcomes:
+            if outcome.is_of_suggestion:
+                measured.setdefault(outcome.trial_id, outcome.key)
+        self.order.know(measured)
+        self._known |= {outcome.key: outcome for outcome in outcomes}
+        self.explorer.ingest(self._results.points(outcomes))
+        self._steer_as_decided()
+
+    def _steer_as_decided(self) -> None:
+        """Follow the claims and decisions in the events."""
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.components)
         self.reference.judge_all()
         self._proposals.expect()
 
-    def resume(self) -> None:
-        """Take over the points of people that earlier sessions left, if no other session of this agent runs.
-
-        A position that an earlier session handed out, and that has no result, counts as an exposure of its spot: the
-        session may have been killed in the middle of it. Write the effects that these sessions did not write.
-        """
-        self.own.ask(self._resume)
-
-    @property
-    def left(self) -> set[str]:
-        """The other sessions whose suggestions `resume` would take over or drop."""
-        return sessions_left(self.state, self.rules)
-
-    def _resume(self) -> None:
-        if left := exposed_by_others(self.state, self.rules):
-            self._history.happen(events.Unfinished(session=self.rules.session, positions=left))
-        if (resumed := taken_over(self.state, self.rules)) is not None:
-            self._history.happen(resumed)
-        self.order.take_over()
-        self.checkpoint()
-        self._proposals.expect()
-
-    def close_open(self) -> None:
-        """Answer the results that an earlier session left, close its suggestions, and log its last result."""
-        unanswered, self._unanswered = self._unanswered, []
-        for outcome in unanswered:
-            self.answer(outcome)
-        known, self._earlier = [*self._earlier, *unanswered], []
-        shared_s, before = self._steering.shared_s, None
-        if shared_s:
-            before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
-        self._history.later(self._close, partial(self.ledger.close_open, known, self._of_living_sessions, before))
-
-    def _close(self, close: Callable[[], bool]) -> None:
-        """Close the suggestions of earlier sessions; if Tiled does not take that, `catch_up` tries again."""
-        self._unclosed = None if close() else close
-
-    def _of_living_sessions(self) -> set[str]:
-        """Return the suggestions of this session, and of those that ran after it began. In the thread for Tiled."""
-        self._history.look()
-        return self.state.of_sessions_that_ran_since(self.rules.session)
-
     @_owned
     def end(self) -> None:
         """Withdraw the waiting suggestions, because the session ends."""
-        if self._history.queue:
-            self._history.happen(events.Withdrawn(session=self.rules.session, why="the session ended", all=True))
+        if self.steers and self.state.waiting:
+            self._history.happen(events.Withdrawn(why="the session ended", all=True))
 
     # results
 
@@ -214,7 +214,7 @@ class Campaign:
         the log are written after that. A recalled result (the run came again, or another process was faster) is
         learned once, and not logged unless it has no regime yet.
         """
-        if outcome.is_recalled and outcome.key in self._results.usable:
+        if not self.steers or (outcome.is_recalled and outcome.key in self._results.usable):
             return outcome
         is_usable, is_new = outcome.status != "failed", not outcome.is_recalled or bool(outcome.awaits_regime)
         if outcome.embedding is not None and is_new:
@@ -230,13 +230,7 @@ class Campaign:
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         if outcome.is_of_suggestion:
-            is_measured = is_usable and elsewhere is None
-            why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
-            measured = events.Measured(
-                session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
-                why=why, raw_uid=outcome.raw_uid,
-            )  # fmt: skip
-            self.order.happen(measured)
+            self.order.happen(self._measured(outcome))
         self._proposals.expect()
         self._proposals.renew()
         self.checkpoint()
@@ -247,6 +241,15 @@ class Campaign:
         self._proposals.follow()
         return outcome
 
+    def _measured(self, outcome: Outcome) -> events.Measured:
+        """Return the event of the result of a suggestion."""
+        elsewhere = self._results.elsewhere(outcome)
+        why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
+        failed = outcome.status == "failed" or elsewhere is not None
+        return events.Measured(
+            key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
+        )
+
     def _report(self, outcome: Outcome) -> None:
         """Log a new result, and the claims and notices that follow from it."""
         finding = self.ledger.finding(outcome, differs_from_known=outcome.key not in self.atlas.close_to_known)
@@ -254,16 +257,15 @@ class Campaign:
         lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
         ids: dict[str, Any] = {"raw_uid": outcome.raw_uid, "result": outcome.key}
         self._history.later(self.ledger.finding_once if outcome.is_recalled else self.ledger.note, finding, **ids)
-        for line in lines:  # other sessions find it as well
-            once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._steering.shared_s else None
-            self._history.later(self.ledger.note, line, once=once, **ids)
+        for line in lines:
+            self._history.later(self.ledger.note, line, **ids)
             is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
             self._announce("alarm" if is_alarm else "claim", line, outcome)
         if self._failures > 1:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
         if lines:  # a claim is in the log before an event has it
-            self._history.happen(events.Claimed(session=self.rules.session, claims=self.claims.state()))
+            self._history.happen(events.Claimed(claims=self.claims.state()))
         self._steer_by()
         before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
         self.notices.post(outcome, before, *self.should_stop(), self.atlas.components)
@@ -274,28 +276,25 @@ class Campaign:
 
         An optimizer that cannot take a suggestion back is asked only after a result.
         """
-        if trial_id in self.state.handed_out and self.explorer.takes_back:
+        if self.steers and trial_id in self.state.handed_out and self.explorer.takes_back:
             self._proposals.follow()
 
     @_owned
     def expose(self, outcome: Outcome) -> None:
         """Count a run in progress, which nobody suggested, as an exposure of its spot, before it has a result."""
-        if outcome.trial_id not in self.state.handed_out and is_position(outcome.positions, self.rules.names):
+        if not self.steers or outcome.trial_id in self.state.handed_out:
+            return
+        if is_position(outcome.positions, self.rules.names):
             self._proposals.running[outcome.key] = outcome.positions
             self._proposals.expect()
             if self.explorer.takes_back:
                 self._proposals.renew("a run began that nobody suggested")
 
-    def flush(self) -> None:
-        """Write the events that Tiled does not have, if it answers. In the thread for Tiled."""
-        self._history.flush()
-
     def catch_up(self) -> None:
         """Write the events, effects and regimes that Tiled does not have, if it answers. In the thread for Tiled."""
-        self._history.catch_up()
-        self._results.write_labels()
-        if self._unclosed is not None:
-            self._close(self._unclosed)
+        if self.steers:
+            self._history.catch_up()
+            self._results.write_labels()
 
     @property
     def results(self) -> set[str]:
@@ -311,16 +310,15 @@ class Campaign:
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
         A command that came as a node in Tiled (`is_node`) gets its answer there. With `refused`, a reason, it is not
-        executed.
+        executed. Raises RuntimeError if another session steers.
         """
+        self.require_steering()
         if (known := self.state.answer(command.id)) is not None:
             do, answer = known
             return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
         if command.id in self.order.refused:
             return self.order.refused[command.id]
         asked = self._asked(command, refused).model_copy(update={"is_node": is_node})
-        if asked.objection == AWAY and isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
-            return Answer("waits", AWAY)
         state, _ = reduce(self.state, asked, self.rules)
         _, answer = state.answers[command.id]
         if answer.status != "waits":
@@ -333,15 +331,13 @@ class Campaign:
     def _asked(self, command: commands.Command, refused: str) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
         if refused:
-            return events.Asked(session=self.rules.session, command=command, refused=refused)
+            return events.Asked(command=command, refused=refused)
         suggestion, objection = None, ""
         try:
             match command:
                 case commands.Next() | commands.Accept():
                     if isinstance(command, commands.Accept) or self.state.held is None:
-                        ready = self._proposals.ready()
-                        if self.rules.shared_s and not ready.created and not self.order.is_settled(ready.id):
-                            raise ValueError(AWAY)
+                        self._proposals.ready()
                 case commands.Add():
                     position = commands.check_position(command.position, self.explorer.bounds)
                     asked = {ID_KEY: command.id, **position, "reason": command.why or NO_REASON}
@@ -356,7 +352,7 @@ class Campaign:
             objection = str(error)
         rules = self.rules
         return events.Asked(
-            session=rules.session, command=command, suggestion=suggestion, objection=objection,
+            command=command, suggestion=suggestion, objection=objection,
             settings=rules.settings, review=rules.review,
         )  # fmt: skip
 
@@ -386,20 +382,19 @@ class Campaign:
 
         ``taken_by`` is the person who took one, or None; ``is_asked`` is whether a person took or added it.
         """
-        mine = self._history.queue
-        return [{**x.suggestion, "taken_by": x.taken_by, "is_asked": bool(x.created)} for x in mine]
+        waiting = self.state.waiting
+        return [{**x.suggestion, "taken_by": x.taken_by, "is_asked": bool(x.created)} for x in waiting]
 
     @property
     def taken(self) -> str | None:
         """Id of the suggestion that a person took and that is measured next, or None."""
-        return self.state.taken(self.rules.session, review=self.rules.review)
+        return self.state.taken(review=self.rules.review)
 
     @property
     def measuring(self) -> str | None:
         """Id of the suggestion that was handed out last, if its measurement is not over; None otherwise."""
-        state = self.state
-        mine = [id for id, each in state.handed_out.items() if each.session == self.rules.session]
-        return mine[-1] if mine and state.is_open(mine[-1]) else None
+        last = next(reversed([*self.state.handed_out]), None)
+        return last if last is not None and self.state.is_open(last) else None
 
     def given_at(self, position: Mapping[str, float]) -> str | None:
         """Return the id of the newest suggestion that was handed out for this spot and has no result; None without one.
@@ -422,24 +417,22 @@ class Campaign:
 
     @_owned
     def peek(self) -> dict[str, Any]:
-        """Return the next suggestion, without taking it; ValueError if no position is left."""
+        """Return the next suggestion, without taking it; ValueError if no position is left, or none is chosen yet."""
         return dict(self._proposals.ready().suggestion)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Hand out the next positions, to be measured now. The ready suggestion comes first.
 
         In review this is the one that a person took; without one, ValueError is raised. It is also raised if no
-        position is left, or if another session may measure there.
+        position is left. Raises RuntimeError if another session steers.
         """
-        n = num_points or 1
-        if not self.rules.shared_s:
-            return self.own.ask(partial(self._proposals.hand_out, n))
-        suggestions: list[dict[str, Any]] = []
-        while len(suggestions) < n:
-            if not self.settle():
-                raise ValueError(AWAY)
-            suggestions += self.own.ask(partial(self._proposals.hand_out, 1))
-        return suggestions
+        self.require_steering()
+        return self.own.ask(partial(self._proposals.hand_out, num_points or 1))
+
+    def require_steering(self) -> None:
+        """Raise RuntimeError if another session steers."""
+        if not self.steers:
+            raise RuntimeError(f"another session steers: {READS}")
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Do nothing: the worker passes a result to the campaign after it is written.
@@ -451,6 +444,7 @@ class Campaign:
     @_owned
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Add points of a person. Suggestions that were handed out are returned unchanged."""
+        self.require_steering()
         registered = []
         for suggestion in suggestions:
             added = dict(suggestion)
@@ -463,8 +457,10 @@ class Campaign:
     @_owned
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
         """Record exposures that could not be taken."""
+        if not self.steers:
+            return
         positions = {str(each[ID_KEY]): self.rules.position(each) for each in suggestions}
-        self._history.happen(events.Unfinished(session=self.rules.session, positions=positions))
+        self._history.happen(events.Unfinished(positions=positions))
         self._proposals.expect()
 
     @_owned
@@ -483,100 +479,14 @@ class Campaign:
         """Write the events and effects that are not in Tiled yet."""
         self._history.later(self._history.catch_up)
 
-    # other sessions
-
-    def look(self) -> bool:
-        """Read the decisions of other sessions of this agent, such as a hold; return whether something has changed.
-
-        Raises httpx.HTTPError if Tiled does not answer.
-        """
-        has_changed = self._history.look()
-        if has_changed or time.monotonic() - self._looked > ANSWER_S:
-            self.tiled.ask(self._learn_from_others)
-        return has_changed
-
-    def settle(self) -> bool:
-        """Make sure that no other session measures the ready suggestion; return whether this is so.
-
-        Where sessions share a sample (`Steering.shared_s`), a suggestion is this session's own once its event is in
-        Tiled, unless the event of another session at this place has an earlier number. Otherwise another one is tried.
-        A suggestion that gets old is replaced by another one before other sessions may ignore it. Without
-        `Steering.shared_s` the session only chooses again if another session has measured meanwhile. Results of other
-        sessions, and the positions that are novel to agents of other techniques, are read before.
-
-        Raises ValueError if no position is left.
-        """
-        with suppress(httpx.HTTPError):
-            self.look()
-        self.look_elsewhere()
-        self.tiled.ask(self._learn_from_others)
-        for _ in range(MOST_TRIED if self.rules.shared_s else 0):
-            ready = self.own.ask(self._fresh)
-            if ready.created:
-                return True
-            self.tiled.ask(self._history.flush)
-            if self.own.ask(partial(self.order.is_settled, ready.id)):
-                return True
-            if self.state.get(ready.id) is not None:
-                return False  # Tiled does not answer
-        return not self.rules.shared_s
-
     def look_elsewhere(self) -> None:
         """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
         if self.tiled.ask(self._partners.look):
-            self._choose_again("an agent of another technique found something novel", "withdrawn")
+            self.own.ask(self._choose_again)
 
-    @_owned
-    def _fresh(self) -> Ready:
-        """Return the suggestion that is ready, or a new one if it has waited for too long."""
-        first = self._history.first
-        if first is not None and not first.created and time.time() - first.since > self.rules.shared_s / 2:
-            self._proposals.withdraw_own("it has waited for too long", "superseded")
-        return self._proposals.ready()
-
-    @_owned
-    def _choose_again(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
-        self._proposals.withdraw_own(why, status)
+    def _choose_again(self) -> None:
+        self._proposals.withdraw_own("an agent of another technique found something novel", "withdrawn")
         self._proposals.follow()
-
-    def _insert(self, number: int, event: events.Written) -> None:
-        """Fold an event of another session, and choose again if the suggestion of this one is gone."""
-        before = self._history.queue
-        self.order.insert(number, event)
-        left = {each.id for each in self._history.queue}
-        gone = [each for each in before if each.id not in left and each.id not in self.state.measured]
-        self._proposals.expect()
-        if gone:
-            self._proposals.follow()
-
-    def _learn_from_others(self) -> None:
-        """Learn the results of other sessions that are new in Tiled; choose again if there are any.
-
-        A result without a regime is left to its own session, and answered here if that does not happen in `ANSWER_S`.
-        """
-        self._looked = time.monotonic()
-        try:
-            if new := [] if self._store.seems_away else self._remembered(but=self._results.known):
-                self.own.ask(partial(self._take_in, new, self._store.own_labels()))
-        except httpx.HTTPError as error:
-            logger.debug("results of other sessions are not read: %s", error)
-
-    def _take_in(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
-        self.atlas.follow(labels)
-        outcomes = [outcome for outcome in outcomes if outcome.key not in self._results.known]
-        for outcome in outcomes:
-            if outcome.awaits_regime and age_s(outcome.awaits_regime) > ANSWER_S:
-                self.answer(outcome)
-        new = [outcome for outcome in outcomes if not outcome.awaits_regime]
-        for outcome in new:
-            if outcome.status != "failed":
-                self.atlas.learn(outcome)
-            if outcome.is_of_suggestion:
-                self.order.happen(events.Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
-        self.explorer.ingest(self._results.points(new))
-        self._proposals.expect()
-        if any(is_position(outcome.positions, self.rules.names) for outcome in new):
-            self._choose_again("another session has measured", "superseded")
 
     def _steer_by(self) -> None:
         """Steer by the reference, if it has changed, and log it."""
@@ -595,6 +505,5 @@ def rules_of(steering: Steering, technique: str, unit: str) -> Rules:
         unit=unit,
         review=steering.review,
         settings=digest(settings),
-        shared_s=steering.shared_s,
         beam_size=steering.beam_size,
     )

@@ -1,7 +1,7 @@
 """Records of a campaign besides results: suggestions, and the log with notices."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
@@ -17,7 +17,6 @@ from ainerd.technique import Outcome
 from ainerd.words import named_place, place, run_text
 
 logger = logging.getLogger(__name__)
-GONE = "its session had ended"
 
 # By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
 # become failed, and a failed one may fail again in a later run.
@@ -69,7 +68,7 @@ class Ledger:
     ) -> None:
         """Write a suggestion, or a new status of a suggestion; `again`: an earlier session may have written it."""
         if status != "proposed":
-            instead_of = ["proposed", "superseded"] if again else None
+            instead_of = ["proposed", "superseded", "withdrawn"] if again else None
             with suppress(KeyError):  # Tiled was away when it was proposed, or it never was
                 self._store.set_status(suggestion[ID_KEY], status, by=by, instead_of=instead_of)
                 return
@@ -102,31 +101,9 @@ class Ledger:
             logger.debug("no suggestion %s in Tiled", id)
 
     @_softly
-    def close_open(
-        self, known: Sequence[Outcome], kept: Callable[[], Collection[str]], before: str | None = None
-    ) -> None:
-        """Write the final status of suggestions that a dead session left open, and log its last result.
-
-        `known` are all results. `kept` returns the ids of suggestions of living sessions; it is called after the open
-        suggestions are read. If sessions share the sample, `before` is a time: younger suggestions are not closed, and
-        accepted ones neither, since they may be measured now.
-        """
-        outcomes = {outcome.trial_id: outcome for outcome in known if outcome.is_of_suggestion}
-        open_ = list(self._store.open_suggestions())
-        living = kept()
-        for record in open_:
-            if record.id in living or (before is not None and record.created > before):
-                continue
-            outcome = outcomes.get(record.id)
-            if outcome is not None:
-                status = "failed" if outcome.status == "failed" else "measured"
-                self._store.set_status(record.id, status, outcome.reason or None, outcome.raw_uid)
-            elif record.status == "proposed":
-                self._store.set_status(record.id, "withdrawn", GONE, instead_of=["proposed"])
-            elif before is None:
-                self._store.set_status(record.id, "failed", f"{GONE}: not measured", instead_of=["accepted"])
-        key = self._store.newest_key()
-        last = next((outcome for outcome in known if outcome.key == key), None)
+    def log_last(self, known: Mapping[str, Outcome]) -> None:
+        """Log the newest result, if the session that wrote it was killed before. `known` has the results by key."""
+        last = known.get(str(self._store.newest_key()))
         if last is not None and not self._store.is_logged(last.key):
             text = f"{self.finding(last)} (written at the next start, because the session had ended)"
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)

@@ -4,7 +4,6 @@ The choice regards positions that are novel to agents of other techniques on the
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -20,8 +19,6 @@ from ainerd.results import ResultRecord, ResultStore
 from ainerd.steering import Candidate, Explorer
 
 logger = logging.getLogger(__name__)
-
-MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
 
 
 class Partners:
@@ -94,16 +91,17 @@ class Proposals:
 
         Raises ValueError if no position is left.
         """
-        for _ in range(MOST_TRIED):
-            if (first := self._history.first) is not None:
-                return first
+        if self._history.first is None:
+            if not self._history.order.steers:
+                raise ValueError("the session that steers chooses the next position")
             self._propose(self._chosen(1)[0])
-        raise ValueError("other sessions measure at every position that was chosen")
+        if (first := self._history.first) is None:
+            raise ValueError("the position that was chosen may not be measured")
+        return first
 
     def _propose(self, suggestion: dict[str, Any], why: str = "") -> None:
         """Propose a suggestion; `why` it replaces the one that waits."""
-        known, session = self._history.order.n_in_tiled, self._history.rules.session
-        self._history.happen(events.Proposed(session=session, suggestion=suggestion, known=known, why=why))
+        self._history.happen(events.Proposed(suggestion=suggestion, why=why))
         self.expect()
 
     def follow(self) -> None:
@@ -112,13 +110,10 @@ class Proposals:
             self.ready()
 
     def renew(self, why: str = "newer results") -> None:
-        """Choose again, because of `why`. If the choice is the same, the suggestion that waits stays as it is written.
-
-        Sessions that share a sample propose anew, because they then learn each other's results.
-        """
+        """Choose again, because of `why`. If the choice is the same, the suggestion that waits stays as it is."""
         if (own := self._history.own) is None:
             return
-        if self._history.rules.shared_s or not self._explorer.takes_back:
+        if not self._explorer.takes_back:
             self.withdraw_own(why, "superseded")
             return
         self.expect(but=own.id)
@@ -135,7 +130,7 @@ class Proposals:
     def withdraw_own(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
         """Withdraw the optimizer's suggestion, if it waits."""
         if self._history.own is not None:
-            self._history.happen(events.Withdrawn(session=self._history.rules.session, why=why, status=status))
+            self._history.happen(events.Withdrawn(why=why, status=status))
             self.expect()
 
     def hand_out(self, n: int) -> list[dict[str, Any]]:
@@ -154,7 +149,7 @@ class Proposals:
 
     def give(self, suggestion: dict[str, Any], by: str | None = None) -> None:
         """Hand out a suggestion."""
-        self._history.happen(events.HandedOut(session=self._history.rules.session, suggestion=suggestion, by=by))
+        self._history.happen(events.HandedOut(suggestion=suggestion, by=by))
         self.expect()
 
     def _chosen(self, n: int) -> list[dict[str, Any]]:
@@ -164,12 +159,11 @@ class Proposals:
 
     def expect(self, but: str | None = None) -> None:
         """Give the optimizer the window, the positions that will be measured, and those that failed."""
-        state, rules = self._history.state, self._history.rules
-        mine = (each for each in (*state.handed_out.values(), *state.waiting) if each.session == rules.session)
-        open_ = {each.id: each.suggestion for each in mine if state.is_open(each.id) and each.id != but}
-        theirs = state.places_of_others(rules.session, time.time(), rules.shared_s)
-        self._explorer.window = state.window(rules.session)
-        self._explorer.expect({**self.running, **theirs, **open_}, state.failed)
+        state = self._history.state
+        each_open = (each for each in (*state.handed_out.values(), *state.waiting) if state.is_open(each.id))
+        self._explorer.window = state.window
+        expected = {each.id: each.suggestion for each in each_open if each.id != but}
+        self._explorer.expect({**self.running, **expected}, state.failed)
 
 
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:

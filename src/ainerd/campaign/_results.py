@@ -70,6 +70,8 @@ class Results:
 
     def write_labels(self) -> None:
         """Write the labels of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
+        if not self._history.order.steers:  # the session that steers writes them
+            self._unlabelled.clear()
         if not self._unlabelled or not self._history.is_there():
             return
         try:

@@ -30,7 +30,6 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     else:
         raise ValueError(f"no event of agent {settings.name!r} tells why {scan} was taken")
     state, event = moment.before, moment.event
-    window = state.window(event.session)
     when = datetime.fromtimestamp(event.t, UTC).astimezone()
     who = event.command.who if isinstance(event, events.Asked) else "the agent"
     queue = "; ".join(f"{rules.text(x.suggestion)}, {x.taken_by or ('a person' if x.created else 'the agent')}"
@@ -44,8 +43,8 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
         "chosen": f"by {who}, {when:%Y-%m-%d %H:%M:%S}, event {moment.number}, after {after}",
         "reason": str(suggestion.get("reason") or ""),
         "terms": ", ".join(f"{name} {x:.4g}" for name, x in terms_of(suggestion, rules.names).items()),
-        "bounds": limits_text(window.bounds),
-        "excluded": "; ".join(map(limits_text, window.excluded)) or "no regions",
+        "bounds": limits_text(state.window.bounds),
+        "excluded": "; ".join(map(limits_text, state.window.excluded)) or "no regions",
         "failed": "; ".join(map(rules.text, state.failed.values())) or "no positions",
         "waited": queue or "nothing",
         "held": held,

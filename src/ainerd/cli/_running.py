@@ -122,6 +122,8 @@ def observing(config: Path, tiled: str | None, what: str) -> "Iterator[tuple[Obs
     with opened(tiled, config) as client:
         observer = build_observer(settings, client)
         try:
+            if not observer.steers:
+                raise ValueError("another session of this agent steers: end it, and start this command again")
             observer.warm_up()
             print(f"{settings.name} {what}: Ctrl-C ends it", file=sys.stderr, flush=True)
             yield observer, stop

@@ -109,7 +109,6 @@ class Steering(Section):
     beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     seed: int = 0
-    shared_s: float = Field(default=0.0, ge=0)  #: how long a proposal of another session counts; 0: there is no other
     partners: list[str] = []  #: agents of other techniques on this sample: their novel positions are measured here, too
     review: bool = False  #: whether plans measure only suggestions that a person took on a page
     review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion

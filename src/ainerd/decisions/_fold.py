@@ -1,12 +1,10 @@
 """The fold of a campaign: the state after an event, and the effects of the event.
 
-It reads no clock and no Tiled, and draws no random numbers, so each session that folds the same events has the same
-state.
+It reads no clock and no Tiled, and draws no random numbers: the same events give the same state.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,39 +12,33 @@ from typing import Any
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.decisions import events
-from ainerd.decisions._state import UNTAKEN, Answer, Area, Rules, State, limits_text, terms_of, within
+from ainerd.decisions._state import UNTAKEN, Answer, Rules, State, limits_text, terms_of, within
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
-from ainerd.steering import Window
 
+Limits = Mapping[str, tuple[float, float]]
 MOST_ANSWERS = 1000  # commands whose answers are kept; more than can wait
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
-MOST_SESSIONS = 100  # whose bounds are remembered
 NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
+GONE = "its session had ended"
 
 
 def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tuple[events.Effect, ...]]:
-    """Return the state after an event, and the effects that the sessions named in them write.
+    """Return the state after an event, and the effects that the session writes.
 
-    An event that comes twice changes nothing the second time.
+    A command that comes twice changes nothing the second time.
     """
     fold = _Fold(state, event, rules)
-    if not isinstance(event, events.Measured):
-        fold.set(n_events=state.n_events + 1)
     fold.take()
     return fold.state, tuple(fold.effects)
 
 
 class _NotYet(Exception):
-    """Raised if a command must wait; the message gives the reason. With `again` it waits for any sender."""
-
-    def __init__(self, reason: str, *, again: bool = False) -> None:
-        super().__init__(reason)
-        self.again = again
+    """Raised if a command must wait; the message gives the reason."""
 
 
 class _Fold:
@@ -57,12 +49,12 @@ class _Fold:
 
     def take(self) -> None:
         match self.event:
-            case events.Began(configured=configured, known=known):
-                self._begin(configured, known)
+            case events.Began():
+                self._begin(self.event)
             case events.Asked(command=command):
                 self._ask(self.event, command)
-            case events.Proposed(suggestion=suggestion, known=known, why=why):
-                self._propose(suggestion, known, why)
+            case events.Proposed(suggestion=suggestion, why=why):
+                self._propose(suggestion, why)
             case events.HandedOut(suggestion=suggestion, by=by):
                 self._hand_out(suggestion, by)
             case events.Unfinished(positions=positions):
@@ -70,10 +62,8 @@ class _Fold:
                     self._fail(id, self.rules.position(position))
                     self._status(id, "failed", "the exposure was not finished")
             case events.Withdrawn(why=why, status=status, all=everything):
-                for each in self.mine if everything else filter(None, [self.own]):
+                for each in self.state.waiting if everything else filter(None, [self.own]):
                     self._withdraw(each, why, status)
-            case events.Resumed(points=points):
-                self._resume(points)
             case events.Measured():
                 self._measure(self.event)
             case events.Claimed(claims=claims):
@@ -85,14 +75,9 @@ class _Fold:
     # waiting suggestions
 
     @property
-    def mine(self) -> list[Ready]:
-        """Suggestions that the session of the event will measure, in their order."""
-        return self.state.queue(self.event.session)
-
-    @property
     def own(self) -> Ready | None:
-        """The optimizer's suggestion of that session, if it waits."""
-        return next((each for each in self.mine if not each.created), None)
+        """The optimizer's suggestion, if it waits."""
+        return next((each for each in self.state.waiting if not each.created), None)
 
     def _put(self, ready: Ready) -> None:
         """Add a suggestion at the end; one with the same id is replaced, and its place stays."""
@@ -107,79 +92,54 @@ class _Fold:
     def _withdraw(self, stale: Ready, why: str, status: str = "withdrawn", by: str | None = None) -> None:
         self._remove(stale.id)
         status = status if stale.taken_by is None else "failed"
-        self.effects.append(events.SetStatus(stale.session, stale.id, status, why, by))
+        self.effects.append(events.SetStatus(stale.id, status, why, by))
 
     def _withdraw_own(self, why: str, by: str) -> None:
         if (own := self.own) is not None:
             self._withdraw(own, why, by=by)
 
-    @property
-    def area(self) -> Area:
-        """The bounds of the session of the event."""
-        return self.state.areas.get(self.event.session, self.state.last_area)
-
-    def _change_windows(self, windows: Mapping[str, Window], why: str) -> None:
-        """Change the windows of all sessions.
-
-        Withdraw the optimizer's suggestions, and the points of people that lie outside.
-        """
-        self.set(areas={session: replace(area, window=windows[session]) for session, area in self.state.areas.items()})
+    def _change_window(self, bounds: Limits, excluded: Sequence[Limits], why: str) -> None:
+        """Change the window. Withdraw the optimizer's suggestion, and the points of people that lie outside."""
+        self.set(window=self.state.window.changed(bounds, excluded))
         for each in self.state.waiting:
-            if not each.created or self.state.objection(each.session, each.suggestion):
+            if not each.created or self.state.objection(each.suggestion):
                 self._withdraw(each, why, by="person")
-
-    def _set_bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        """Set the bounds of all sessions, of each within its settings.
-
-        Raises ValueError if they reach beyond the settings of the session of the event.
-        """
-        self.area.window.changed(within(bounds, self.area.configured), [])
-        windows = {}
-        for session, area in self.state.areas.items():
-            windows[session] = area.window
-            with suppress(ValueError):  # its settings have nothing in common with these bounds
-                windows[session] = area.window.changed(area.narrowed(bounds), area.window.excluded)
-        self._change_windows(windows, "the bounds were changed")
-
-    def _set_excluded(self, boxes: Sequence[Mapping[str, tuple[float, float]]], why: str) -> None:
-        areas = self.state.areas.items()
-        self._change_windows({id: x.window.changed(x.window.bounds, boxes) for id, x in areas}, why)
 
     def _fail(self, id: str, position: Mapping[str, float]) -> None:
         self.set(failed={**self.state.failed, id: position})
 
     def _status(self, id: str, status: str, why: str | None = None, by: str | None = None, **more: Any) -> None:
-        self.effects.append(events.SetStatus(self.event.session, id, status, why, by, **more))
+        self.effects.append(events.SetStatus(id, status, why, by, **more))
 
     # events
 
-    def _begin(self, configured: Mapping[str, tuple[float, float]], known: int) -> None:
-        """Give the session the bounds of the newest session with the same settings, or else those of its settings."""
-        areas, session = self.state.areas, self.event.session
-        if session in areas:
-            return
-        same = (each.window.bounds for each in [*areas.values()][::-1] if each.configured == configured)
-        window = self.state.last_area.window
-        area = Area(configured, window.changed(next(same, configured), window.excluded), known)
-        self.set(areas=dict([*areas.items(), (session, area)][-MOST_SESSIONS:]))
+    def _begin(self, began: events.Began) -> None:
+        """Keep the bounds if the settings have the same as before, and close what the session before left open.
 
-    def _propose(self, suggestion: dict[str, Any], known: int, why: str) -> None:
-        """Let a suggestion wait, unless one waits already, it may not be measured, or another session is to do so.
-
-        A position that another session has measured may be measured again, but not by a session that did not know it.
+        Points of people wait on. A script may be measuring a position that it fetched. Any other position that was
+        handed out counts as failed, because it may have been exposed.
         """
+        window, configured = self.state.window, began.configured
+        bounds = window.bounds if self.state.configured == configured else configured
+        self.set(configured=configured, window=window.changed(bounds, window.excluded))
+        for each in self.state.waiting:
+            is_late = bool(each.created) and self._age_s(each.created) > TAKEN_WITHIN_S
+            if not each.created or is_late or self.state.objection(each.suggestion):
+                self._withdraw(each, GONE)
+        for id, each in self.state.handed_out.items():
+            if self.state.is_open(id) and id not in self.state.fetched:
+                self._fail(id, self.rules.position(each.suggestion))
+                self._status(id, "failed", f"{GONE}: not measured")
+
+    def _propose(self, suggestion: dict[str, Any], why: str) -> None:
+        """Let a suggestion wait, unless one waits already, or it may not be measured."""
         if why and self.own is not None:
             self._withdraw(self.own, why, "superseded")
-        session, state, id = self.event.session, self.state, suggestion[ID_KEY]
-        ready = Ready(suggestion=suggestion, session=session, since=self.event.t, number=state.n_events)
-        if self.own is not None or id in state.measured or id in state.handed_out:
-            return
-        if state.objection(session, suggestion):
-            return
-        theirs = state.places_of_others(session, self.event.t, self.rules.shared_s, known)
-        if not any(self.rules.are_near(suggestion, place) for place in theirs.values()):
-            self._put(ready)
-            self.effects.append(events.Suggest(session, suggestion))
+        state, id = self.state, suggestion[ID_KEY]
+        if self.own is None and id not in state.measured and id not in state.handed_out:
+            if not state.objection(suggestion):
+                self._put(Ready(suggestion=suggestion))
+                self.effects.append(events.Suggest(suggestion))
 
     def _hand_out(self, suggestion: dict[str, Any], by: str | None, status: str = "accepted") -> None:
         id = str(suggestion[ID_KEY])
@@ -187,25 +147,13 @@ class _Fold:
         waiting = self.state.get(id)
         by = (None if waiting is None else waiting.taken_by) or by
         self._remove(id)
-        session, since, number = self.event.session, self.event.t, self.state.n_events
-        ready = Ready(suggestion=suggestion, session=session, since=since, number=number, taken_by=by)
+        ready = Ready(suggestion=suggestion, taken_by=by)
         handed_out = {**self.state.handed_out, id: ready}
         for old in [*handed_out][:-MOST_HANDED_OUT]:
             if not self.state.is_open(old):
                 del handed_out[old]
         self.set(handed_out=handed_out)
-        self.effects.append(events.Suggest(self.event.session, suggestion, status, by))
-
-    def _resume(self, points: tuple[Ready, ...]) -> None:
-        session, shared = self.event.session, self.rules.shared_s > 0
-        points = tuple(each for each in points if each.created and not self.state.objection(session, each.suggestion))
-        kept = {each.id for each in points}
-        waiting = [each for each in self.state.waiting if each.session == session and each.id not in kept]
-        self.set(waiting=(*(each.model_copy(update={"session": session}) for each in points), *waiting))
-        handed_out = self.state.handed_out.items()
-        if not shared:  # nobody else can be measuring there; a script may
-            mine = {id: x for id, x in handed_out if x.session == session or id in self.state.fetched}
-            self.set(handed_out=mine)
+        self.effects.append(events.Suggest(suggestion, status, by))
 
     def _measure(self, result: events.Measured) -> None:
         self._remove(result.suggestion)
@@ -222,20 +170,19 @@ class _Fold:
         try:
             answer = Answer("refused", asked.refused) if asked.refused else self._execute(asked, command)
         except _NotYet as reason:
-            patient = isinstance(command, commands.Next) and self._age_s(command.created) < command.wait_s
-            waits = patient or reason.again
+            waits = isinstance(command, commands.Next) and self._age_s(command.created) < command.wait_s
             answer = Answer("waits" if waits else "refused", str(reason))
         except ValueError as error:
             answer = Answer("refused", str(error)[:300])
         answers = {**self.state.answers, command.id: (command.do, answer)}
         self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
-        if asked.is_node and answer.status != "waits":  # otherwise a session executes it again
-            self.effects.append(events.Reply(asked.session, command.id, answer.status, answer.text, answer.fetched))
+        if asked.is_node and answer.status != "waits":  # otherwise it is executed again
+            self.effects.append(events.Reply(command.id, answer.status, answer.text, answer.fetched))
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
-        text, suggestion, excluded = "", None, self.area.window.excluded
+        text, suggestion, window = "", None, self.state.window
         if isinstance(command, commands.Hold | commands.Release):
-            self.effects.append(events.ShowHold(asked.session))
+            self.effects.append(events.ShowHold())
         match command:
             case commands.Next():
                 return self._fetch(asked, command)
@@ -254,7 +201,7 @@ class _Fold:
                 self._take_back(command)
                 text = "the agent chooses again"
             case commands.Hold():
-                self.set(held={"by": command.by, "why": command.why, "t": self.event.t})
+                self.set(held={"by": command.by, "why": command.why, "t": asked.t})
                 self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
                 text = "the agent takes no new suggestion until somebody releases it"
             case commands.Release():
@@ -263,7 +210,7 @@ class _Fold:
                     self._log(command, "released the campaign")
                 text = "the plans continue"
             case commands.Exclude():
-                self._set_excluded([*excluded, command.region], "a region was excluded")
+                self._change_window(window.bounds, [*window.excluded, command.region], "a region was excluded")
                 self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
                 text = "the agent suggests no position in this region"
             case commands.Add():
@@ -281,11 +228,12 @@ class _Fold:
                 )
                 text = "the regime has this name now"
             case commands.SetBounds():
-                self._set_bounds(command.bounds)
-                text = f"bounds are now {limits_text(self.area.window.bounds)}"
+                bounds = within(command.bounds, self.state.configured)
+                self._change_window(bounds, window.excluded, "the bounds were changed")
+                text = f"bounds are now {limits_text(self.state.window.bounds)}"
                 self._line(command, text)
             case commands.SetExcluded():
-                self._set_excluded(command.regions, "the excluded regions were changed")
+                self._change_window(window.bounds, command.regions, "the excluded regions were changed")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
                 self._line(command, text)
             case commands.Note():  # it needs no agent: `ResultStore.note`
@@ -294,12 +242,9 @@ class _Fold:
 
     def _first(self, asked: events.Asked) -> Ready:
         """Return the suggestion that is measured next; ValueError if none waits."""
-        if (first := self.state.next(asked.session, review=asked.review)) is None:
-            if not asked.objection:  # another session was first
-                raise _NotYet("another session is to measure there", again=True)
-            raise ValueError(asked.objection)
-        if asked.objection:
-            raise ValueError(asked.objection)
+        first = self.state.next(review=asked.review)
+        if asked.objection or first is None:
+            raise ValueError(asked.objection or NOT_LEFT)
         return first
 
     def _fetch(self, asked: events.Asked, command: commands.Next) -> Answer:
@@ -310,7 +255,7 @@ class _Fold:
             raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if state.held is not None:
             raise _NotYet(f"{state.held['by']} holds the campaign")
-        if asked.review and state.taken(asked.session, review=True) is None:
+        if asked.review and state.taken(review=True) is None:
             raise _NotYet(UNTAKEN)
         if last is not None and command.wait_s:
             before = rules.text(state.handed_out[last].suggestion)
@@ -339,27 +284,20 @@ class _Fold:
         shown = taken if waiting is not None else {**taken, "reason": command.reason}
         _check_seen(command, position, shown, self.rules, asked.settings)
         if waiting is None:
-            if objection := asked.objection or state.objection(asked.session, taken):
+            if objection := asked.objection or state.objection(taken):
                 self._status(id, "failed", objection)
                 raise ValueError(objection)
             self._withdraw_own(f"{command.who} took another one", command.by)
-        self._enqueue(asked, taken, command.created, command.by)
-        self.effects.append(events.Suggest(asked.session, taken, "accepted", command.by))
+        self._enqueue(taken, command.created, command.by)
+        self.effects.append(events.Suggest(taken, "accepted", command.by))
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
 
-    def _enqueue(
-        self, asked: events.Asked, suggestion: dict[str, Any], created: str, taken_by: str | None = None
-    ) -> None:
+    def _enqueue(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
         """Put a person's point behind those of others; one that was added keeps its place when it is taken."""
-        id = str(suggestion[ID_KEY])
-        if self.state.get(id) is None:
+        if self.state.get(str(suggestion[ID_KEY])) is None:
             self._withdraw_own("a person's point comes first", "person")
-        ready = Ready(
-            suggestion=suggestion, session=asked.session, since=asked.t, number=self.state.n_events, created=created,
-            taken_by=taken_by,
-        )  # fmt: skip
-        self._put(ready)
+        self._put(Ready(suggestion=suggestion, created=created, taken_by=taken_by))
 
     def _take_back(self, command: commands.TakeBack) -> None:
         """Withdraw a point of a person; its position may be suggested again."""
@@ -391,16 +329,16 @@ class _Fold:
             raise ValueError("it was measured already")
         if asked.objection or asked.suggestion is None:
             raise ValueError(asked.objection or NOT_LEFT)
-        if objection := self.state.objection(asked.session, asked.suggestion):
+        if objection := self.state.objection(asked.suggestion):
             raise ValueError(objection)
-        self._enqueue(asked, asked.suggestion, command.created)
-        self.effects.append(events.Suggest(asked.session, asked.suggestion, by=command.by))
+        self._enqueue(asked.suggestion, command.created)
+        self.effects.append(events.Suggest(asked.suggestion, by=command.by))
         self._log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
         return dict(asked.suggestion)
 
     def _place(self, id: str, review: bool) -> str:
         """Return when a point is measured, in words."""
-        waiting = [each for each in self.mine if not review or each.taken_by is not None or each.id == id]
+        waiting = [each for each in self.state.waiting if not review or each.taken_by is not None or each.id == id]
         before = next(i for i, each in enumerate(waiting) if each.id == id)
         when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
         return f"{when}, once a person takes it" if review and waiting[before].taken_by is None else when
@@ -415,9 +353,10 @@ class _Fold:
 
     def _line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
         by = None if isinstance(command, commands.Next) else command.by  # a script that measures decides nothing
-        self.effects.append(events.Line(self.event.session, text, command.log_key, by, ids or {}))
+        self.effects.append(events.Line(text, command.log_key, by, ids or {}))
 
     def _age_s(self, created: str) -> float:
+        assert not isinstance(self.event, events.Measured)  # it has no time
         return self.event.t - moment(created).timestamp()
 
 

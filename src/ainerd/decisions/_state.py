@@ -1,7 +1,7 @@
 """The state of a campaign: everything that its events have decided, without results and their regimes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Self
 
@@ -50,7 +50,7 @@ class Rules:
     Attributes
     ----------
     session : str
-        A random name, of this session among those of the agent.
+        A random name of this session.
     window : Window
         With the bounds of the settings: no command widens the bounds beyond them.
     unit : str
@@ -59,8 +59,6 @@ class Rules:
         Whether a person must take each suggestion.
     settings : str
         Digest of the settings that people see with a suggestion.
-    shared_s : float
-        How long a proposal of another session keeps its place; 0: for ever.
     beam_size : float or None
         Size of a spot; without it two places are one if they differ by less than a thousandth of the window.
     """
@@ -70,7 +68,6 @@ class Rules:
     unit: str = ""
     review: bool = False
     settings: str = ""
-    shared_s: float = 0.0
     beam_size: float | None = None
 
     @property
@@ -96,34 +93,17 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Area:
-    """Bounds in which a session may measure: those in its settings, and its window now.
-
-    `began` is the number of events that the session knew when it began.
-    """
-
-    configured: Mapping[str, tuple[float, float]]
-    window: Window
-    began: int = 0
-
-    def narrowed(self, bounds: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        """Return the part of bounds that lies within those of the settings."""
-        limits = {name: self.configured.get(name, (-np.inf, np.inf)) for name in bounds}
-        return {name: (max(low, limits[name][0]), min(high, limits[name][1])) for name, (low, high) in bounds.items()}
-
-
-@dataclass(frozen=True)
 class State:
     """The state of a campaign after some events. It is never changed: `ainerd.decisions.reduce` returns another.
 
     Attributes
     ----------
-    areas : dict of str to Area
-        By session, the one that began last at the end. All have the same excluded boxes.
-    n_events : int
-        Number of events so far, without results.
+    window : Window
+        The bounds within which positions are measured, and the excluded boxes.
+    configured : dict of str to (float, float)
+        The bounds in the settings of the session that began last: no command widens the bounds beyond them.
     waiting : tuple of Ready
-        Suggestions of all sessions, in the order in which they are measured.
+        Suggestions, in the order in which they are measured.
     handed_out : dict of str to Ready
         By id of the suggestion.
     measured : dict of str to str
@@ -142,8 +122,8 @@ class State:
         See `Claims.state`.
     """
 
-    areas: Mapping[str, Area]
-    n_events: int = 0
+    window: Window
+    configured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     waiting: tuple[Ready, ...] = ()
     handed_out: Mapping[str, Ready] = field(default_factory=dict)
     measured: Mapping[str, str] = field(default_factory=dict)
@@ -157,16 +137,7 @@ class State:
     @classmethod
     def first(cls, rules: Rules) -> Self:
         """Return the state before the first event."""
-        return cls(areas={"": Area({}, rules.window)})
-
-    @property
-    def last_area(self) -> Area:
-        """Of the session that began last."""
-        return [*self.areas.values()][-1]
-
-    def window(self, session: str) -> Window:
-        """Return the window of a session: its bounds, and the excluded boxes."""
-        return self.areas.get(session, self.last_area).window
+        return cls(window=rules.window)
 
     def answer(self, id: str) -> tuple[str, Answer] | None:
         """Return verb and answer of a command; None if it is unknown or must be executed again."""
@@ -177,47 +148,20 @@ class State:
         """Return the suggestion with this id, if it waits."""
         return next((each for each in self.waiting if each.id == id), None)
 
-    def queue(self, session: str) -> list[Ready]:
-        """Return the suggestions that a session will measure, in their order."""
-        return [each for each in self.waiting if each.session == session]
+    def next(self, *, review: bool) -> Ready | None:
+        """Return the suggestion that is measured next; in review the first that a person took, if any."""
+        taken = [each for each in self.waiting if each.taken_by is not None] if review else []
+        return next(iter([*taken, *self.waiting]), None)
 
-    def next(self, session: str, *, review: bool) -> Ready | None:
-        """Return the suggestion that a session measures next; in review the first that a person took, if any."""
-        waiting = self.queue(session)
-        taken = [each for each in waiting if each.taken_by is not None] if review else []
-        return next(iter([*taken, *waiting]), None)
-
-    def taken(self, session: str, *, review: bool) -> str | None:
-        """Return the id of the suggestion that a person took and that a session measures next, or None."""
-        following = self.next(session, review=review)
+    def taken(self, *, review: bool) -> str | None:
+        """Return the id of the suggestion that a person took and that is measured next, or None."""
+        following = self.next(review=review)
         return following.id if following is not None and following.taken_by is not None else None
 
-    def of_sessions_that_ran_since(self, session: str) -> set[str]:
-        """Return the ids of the suggestions of a session, and of those that began or suggested after it began."""
-        suggestions, began = [*self.waiting, *self.handed_out.values()], self.areas[session].began
-        ran = {each.session for each in suggestions if each.number > began}
-        ran |= {id for id, area in self.areas.items() if area.began >= began}
-        return {each.id for each in suggestions if each.session in ran}
-
-    def places_of_others(self, session: str, t: float, shared_s: float, known: int = 0) -> dict[str, Mapping[str, Any]]:
-        """Return the positions to which other sessions have a right at time t, by suggestion.
-
-        These are those that wait, but not longer than `shared_s`, and all that were handed out, without those that have
-        a result and were handed out within the first `known` events.
-        """
-        others = ((id, each) for id, each in self.handed_out.items() if each.session != session)
-        handed_out: dict[str, Mapping[str, Any]] = {
-            id: each.suggestion for id, each in others if self.is_open(id) or each.number > known
-        }
-        theirs = (each for each in self.waiting if each.session != session)
-        recent = {each.id: each.suggestion for each in theirs if not shared_s or t - each.since < shared_s}
-        return handed_out | recent
-
-    def objection(self, session: str, position: Mapping[str, Any]) -> str | None:
-        """Return the reason why a session may not measure a position; None if it may."""
-        window = self.window(session)
-        numbers = np.array([float(position[name]) for name in window.names])
-        return window.objection(window.position(numbers))
+    def objection(self, position: Mapping[str, Any]) -> str | None:
+        """Return the reason why a position may not be measured; None if it may."""
+        numbers = np.array([float(position[name]) for name in self.window.names])
+        return self.window.objection(self.window.position(numbers))
 
     def is_open(self, id: str) -> bool:
         """Return whether a suggestion that was handed out has neither a result nor failed."""
@@ -225,11 +169,11 @@ class State:
 
     def plain(self) -> dict[str, Any]:
         """Return plain values for `of_plain`, without those in the results."""
-        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("areas", "measured")}
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("window", "measured")}
         return kept | {
-            "digest": digest({"names": list(self.last_area.window.names)}),
-            "areas": [[id, area.configured, area.window.bounds, area.began] for id, area in self.areas.items()],
-            "excluded": self.last_area.window.excluded,
+            "digest": digest({"names": list(self.window.names)}),
+            "bounds": self.window.bounds,
+            "excluded": self.window.excluded,
             "waiting": [each.model_dump() for each in self.waiting],
             "handed_out": [each.model_dump() for id, each in self.handed_out.items() if self.is_open(id)],
             "names": {str(regime): name for regime, name in self.names.items()},
@@ -242,17 +186,13 @@ class State:
         window = rules.window
         if values["digest"] != digest({"names": list(window.names)}):
             raise ValueError("it is of other actuators")
-        boxes = [_limits(box) for box in values["excluded"]]
-        areas = {}
-        for session, configured, bounds, began in values["areas"]:
-            area = Area(_limits(configured), window, int(began))
-            areas[str(session)] = replace(area, window=window.changed(area.narrowed(_limits(bounds)), boxes))
+        configured, boxes = _limits(values["configured"]), [_limits(box) for box in values["excluded"]]
         held = values["held"]
         if held is not None:
             held = {"by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
         return cls(
-            areas=areas or cls.first(rules).areas,
-            n_events=int(values["n_events"]),
+            window=window.changed(within(_limits(values["bounds"]), configured), boxes),
+            configured=configured,
             waiting=tuple(Ready(**each) for each in values["waiting"]),
             handed_out={each.id: each for each in (Ready(**each) for each in values["handed_out"])},
             failed={str(id): rules.position(position) for id, position in values["failed"].items()},

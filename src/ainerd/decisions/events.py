@@ -1,13 +1,13 @@
 """Events of a campaign and their effects, as data.
 
-Events are the changes of the state of a campaign. Tiled keeps them in their order, and each session folds the same
-order; see `ainerd.decisions.reduce`. Effects are the nodes that a session then writes to Tiled.
+Events are the changes of the state of a campaign. The session that steers writes them to Tiled in their order, and each
+session folds the same order; see `ainerd.decisions.reduce`. Effects are the nodes that it writes after them.
 """
 
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
@@ -39,9 +39,6 @@ class Ready(_Fields):
     """A suggestion that waits for its measurement, or is handed out."""
 
     suggestion: Suggestion
-    session: Id  # the one that measures it
-    since: FiniteFloat = 0.0  # when it was proposed or handed out, s since 1970
-    number: int = 0  # of the events until it was proposed or handed out
     created: Text = ""  # when a person chose it; empty for a suggestion of the optimizer
     taken_by: Text | None = None  # the person who took it
 
@@ -52,14 +49,12 @@ class Ready(_Fields):
 
 
 class Measured(_Fields):
-    """A suggestion has a result. It is no event of its own in Tiled: the next event of the session lists it.
+    """A suggestion has a result. It is no event of its own in Tiled: the next event lists it.
 
     A result of a run taken by hand changes nothing that is decided, so it is no event.
     """
 
     kind: Literal["measured"] = "measured"
-    session: Id  # the one that writes the status of its suggestion; empty if that is another's work
-    t: FiniteFloat = 0.0
     key: Id  # of the result
     suggestion: str  # a plan may name any
     failed: bool = False
@@ -71,18 +66,17 @@ class _Event(_Fields):
     """Fields of the events in Tiled."""
 
     id: Id = Field(default_factory=lambda: uuid.uuid4().hex)
-    session: Id  # of the agent: a random name
-    t: FiniteFloat = Field(default_factory=time.time)  # s since 1970, by the clock of that session
-    learned: tuple[Measured, ...] = ()  # results that the session learned since its event before
-    written: int = 0  # number of the newest event whose effects the session has written
+    t: FiniteFloat = Field(default_factory=time.time)  # s since 1970, by the clock of the session
+    learned: tuple[Measured, ...] = ()  # results that the session learned since the event before
+    written: int = 0  # number of the newest event whose effects are written
 
 
 class Began(_Event):
-    """A session began, with these bounds in its settings, when it knew so many events."""
+    """A session began to steer, with these bounds in its settings. Earlier sessions write no event after it."""
 
     kind: Literal["began"] = "began"
+    session: Id  # a random name
     configured: Annotated[dict[Id, tuple[FiniteFloat, FiniteFloat]], Field(max_length=20)]
-    known: int = 0
 
 
 class Asked(_Event):
@@ -104,11 +98,10 @@ class Asked(_Event):
 
 
 class Proposed(_Event):
-    """The optimizer chose a position, when it knew so many events; `why` it replaces the one that waits."""
+    """The optimizer chose a position; `why` it replaces the one that waits."""
 
     kind: Literal["proposed"] = "proposed"
     suggestion: Suggestion
-    known: int = 0
     why: Text = ""
 
 
@@ -128,19 +121,12 @@ class Unfinished(_Event):
 
 
 class Withdrawn(_Event):
-    """Suggestions of the session wait no more: that of the optimizer, or also those that people asked for (`all`)."""
+    """Suggestions wait no more: that of the optimizer, or also those that people asked for (`all`)."""
 
     kind: Literal["withdrawn"] = "withdrawn"
     why: Text
     status: Literal["withdrawn", "superseded"] = "withdrawn"
     all: bool = False
-
-
-class Resumed(_Event):
-    """The session is the only one: it takes over these points of people, and all others end with their sessions."""
-
-    kind: Literal["resumed"] = "resumed"
-    points: tuple[Ready, ...]
 
 
 class Claimed(_Event):
@@ -151,7 +137,7 @@ class Claimed(_Event):
 
 
 Written = Annotated[
-    Began | Asked | Proposed | HandedOut | Unfinished | Withdrawn | Resumed | Claimed, Field(discriminator="kind")
+    Began | Asked | Proposed | HandedOut | Unfinished | Withdrawn | Claimed, Field(discriminator="kind")
 ]
 Event = Written | Measured
 _EVENT: TypeAdapter[Written] = TypeAdapter(Written)
@@ -169,7 +155,6 @@ def parse_event(record: Mapping[str, Any]) -> Written:
 class Suggest:
     """Write a suggestion, or its new status."""
 
-    session: str
     suggestion: Mapping[str, Any]
     status: str = "proposed"
     by: str | None = None
@@ -179,7 +164,6 @@ class Suggest:
 class SetStatus:
     """Write the status of a suggestion; `taken`: also of one that a person took."""
 
-    session: str
     suggestion: str
     status: str
     why: str | None = None
@@ -192,7 +176,6 @@ class SetStatus:
 class Line:
     """Write a line of the log."""
 
-    session: str
     text: str
     once: str
     by: str | None = None
@@ -203,14 +186,11 @@ class Line:
 class ShowHold:
     """Write at once who holds the campaign, for other processes; the whole state of the agent follows."""
 
-    session: str
-
 
 @dataclass(frozen=True)
 class Reply:
     """Write the answer to the command with this id."""
 
-    session: str
     id: str
     status: str
     text: str
@@ -218,17 +198,3 @@ class Reply:
 
 
 Effect = Suggest | SetStatus | Line | ShowHold | Reply
-
-
-def plain_effect(effect: Effect) -> tuple[str, dict[str, Any]]:
-    """Return the name and the fields of an effect, for `effect_of`."""
-    return type(effect).__name__, asdict(effect)
-
-
-def effect_of(name: str, values: Mapping[str, Any]) -> Effect:
-    """Return the effect with this name and these fields. Raises ValueError if the name or a field is unknown."""
-    kinds: dict[str, type[Effect]] = {kind.__name__: kind for kind in (Suggest, SetStatus, Line, ShowHold, Reply)}
-    try:
-        return TypeAdapter(kinds[name]).validate_python(values)
-    except (KeyError, ValidationError):
-        raise ValueError(f"there is no effect {name!r} of {str(values)[:100]}") from None

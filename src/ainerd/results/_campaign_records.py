@@ -16,7 +16,6 @@ from ainerd.results._nodes import (
     check_schema,
     create_node,
     newest_key,
-    newest_nodes,
     read_nodes,
 )
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
@@ -63,7 +62,6 @@ class CampaignRecords:
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         # newest atlas that was read or written: of all (False), of the scope (True)
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
-        self._own_atlas: str | None = None  # key of the newest atlas, if this store wrote it
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
@@ -138,11 +136,6 @@ class CampaignRecords:
         terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
         return _with_leading(frame.join(terms), _SUGGESTION, "status_time").sort_values("created", kind="stable")
 
-    def open_suggestions(self) -> list[SuggestionRecord]:
-        """Return the agent's newest suggestions that are proposed or accepted, newest first. One request."""
-        newest = newest_nodes(self._suggestions, MOST_OPEN, agent=self.agent)
-        return [record for record in _valid(newest) if record.status in OPEN]
-
     def is_logged(self, result: str) -> bool:
         """Return whether the log has a line with this key of a result. One request."""
         return newest_key(self._log, result=result) is not None
@@ -161,12 +154,11 @@ class CampaignRecords:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")
         return proposed[-1] if proposed else None
 
-    def add_atlas(self, record: AtlasRecord, *, if_newest: bool = False) -> AtlasRecord | None:
+    def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
         """Write a refit of the regimes, and return it with its version, one more than that of the newest atlas.
 
         Results that it does not label keep the label of the newest atlas, even if another process writes at the same
-        time, so that the newest atlas of all labels every result. With `if_newest`, return None if another process
-        wrote an atlas since this store did: look at its labels first.
+        time, so that the newest atlas of all labels every result.
         """
         newest, version = (self._known[False][1] if False in self._known else self._newest({})), 0
         while True:
@@ -177,18 +169,9 @@ class CampaignRecords:
             key = f"{version:06d}"
             if create_node(self._atlas, key, written.metadata(), "AinerdAtlas")[1]:
                 break
-            if if_newest and self._own_atlas is not None:
-                self._own_atlas = None
-                return None
             newest = self._newest({})  # another writer was faster
         self._known = {False: (key, written), True: (key, written)}
-        self._own_atlas = key
         return written
-
-    def own_labels(self) -> Mapping[str, int]:
-        """Return `current_labels`, without a request if this store wrote the newest atlas it knows; see `add_atlas`."""
-        known = self._known.get(True, (None, None))
-        return known[1].labels if known[1] and known[0] == self._own_atlas else self.current_labels()
 
     def newest_atlas(self) -> AtlasRecord | None:
         """Return the newest atlas; None before the first."""

@@ -39,6 +39,8 @@ class Worker:
         Called with each unit that begins, as soon as its position is known.
     answer : callable, optional
         The campaign's answer to a result that is written: it returns the outcome with its regime.
+    steers : callable, optional
+        Returns whether this session may write results. If not, runs are left to another session.
     pass_on, after_writes : callable, optional
         Do a job later: in the thread of the campaign, and after what that has to write so far. Default: at once.
     late_s : float
@@ -63,13 +65,14 @@ class Worker:
         *,
         begun: Callable[[Outcome], object] = lambda outcome: None,
         answer: Callable[[Outcome], Outcome] = lambda outcome: outcome,
+        steers: Callable[[], bool] = lambda: True,
         pass_on: Callable[[Job], object] = lambda job: job(),
         after_writes: Callable[[Job], object] = lambda job: job(),
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self._jobs, self._writer = jobs, writer
-        self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
+        self._answer, self._pass_on, self._after_writes, self._steers = answer, pass_on, after_writes, steers
         self._new_state = partial(
             RunState, writer, late_s=late_s, on_block=on_block,
             on_begun=lambda outcome: pass_on(partial(begun, outcome)),
@@ -157,16 +160,33 @@ class Worker:
         self._jobs.close(timeout_s, is_slow=partial(activity, 0.0))
 
     def _let_go(self) -> None:
-        for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
-            delivery.state.run.close()
+        self._close_runs()  # these and the listeners refer to the worker: without them it is freed at once
         if self.n_left:
             runs = number_of(self.n_left, "run")
             logger.warning("Tiled took no result of %s: agent.catch_up() in the next session analyses them", runs)
-        self._open_runs.clear()  # these and the listeners refer to the worker: without them it is freed at once
         self._pass_on(self._on_outcome.clear)
+
+    def _close_runs(self) -> None:
+        """Close the runs in progress: the next session, or another agent, analyses them."""
+        for delivery in self._open_runs.values():
+            delivery.state.run.close()
+        self._open_runs.clear()
+
+    def _leave_runs(self) -> None:
+        """Leave all runs to the session that steers. Plans that wait for their outcomes get none."""
+        self._close_runs()
+        self.current = None
+        self._writer.forget()
+        self._ended.clear()
+        for future in self._futures.values():
+            if not future.done():
+                future.set_result([])
 
     def _take(self, name: str, doc: Any, since: float) -> None:
         """Pass a document to its run. The worker survives any error."""
+        if not self._steers():
+            self._leave_runs()
+            return
         try:
             self._since = since
             self._warn_if_behind(time.monotonic() - since)

@@ -26,11 +26,11 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     status : mapping
         ``attached`` (bool, for an agent with devices), ``tiled`` (address), ``page`` (address for a browser),
         ``results``, ``failed``, ``novel``, ``expected_false`` (flags by chance alone), ``regimes``,
-        ``supported_range``, ``held`` (who holds the campaign and why, or empty), ``next`` (positions), ``units`` (of
-        the positions), ``why``, ``explored`` (how far, in words), ``queue`` (points of people that wait), ``backlog``
-        (runs that have ended and are not analysed), ``free_gb`` (free space) and ``busy`` (work that takes long).
-        While Tiled does not answer: ``tiled``, ``backlog``, ``busy``, and ``away``, why the rest is unknown. The query
-        of an address, which may hold a key, is not shown.
+        ``supported_range``, ``reads`` (who steers, if the session only reads), ``held`` (who holds the campaign and
+        why, or empty), ``next`` (positions), ``units`` (of the positions), ``why``, ``explored`` (how far, in words),
+        ``queue`` (points of people that wait), ``backlog`` (runs that have ended and are not analysed), ``free_gb``
+        (free space) and ``busy`` (work that takes long). While Tiled does not answer: ``tiled``, ``backlog``,
+        ``busy``, and ``away``, why the rest is unknown. The query of an address, which may hold a key, is not shown.
     """
     return Panel(labelled(_status_lines(status)), title="ainerd", title_align="left", expand=False)
 
@@ -48,6 +48,8 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "results", f"{status['results']}" + (f", {status['failed']} failed" if status["failed"] else ""), ""
         yield "novel", f"{status['novel']} (chance alone gives about {status['expected_false']:.1f})", ""
         yield "regimes", f"{status['regimes']}" + (f" (it may be {low} to {high})" if low < high else ""), ""
+        if status.get("reads"):
+            yield "session", status["reads"], "yellow"
         if status.get("held"):
             yield "held by", status["held"], "yellow"
         if status["next"]:

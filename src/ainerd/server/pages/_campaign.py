@@ -448,7 +448,7 @@ def _moments(children: Sequence[Child], bounds: Mapping[str, Any]) -> list[dict[
     records = sorted((int(each.key), each.metadata) for each in children if _NUMBER.fullmatch(each.key))
     known, changes = dict[str, Any](), list[dict[str, Any]]()
     for moment in moments(records, Rules(session="", window=window)):
-        after, area = moment.after, moment.after.last_area.window
+        after, area = moment.after, moment.after.window
         now = {
             "bounds": area.bounds, "excluded": area.excluded,
             "names": {str(regime): name for regime, name in after.names.items()},

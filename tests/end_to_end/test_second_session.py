@@ -1,0 +1,156 @@
+"""Two processes of one agent on one embedded server: one steers, the other one reads and can take over."""
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+
+from ainerd.agent import build_observer, open_tiled
+from ainerd.agent._session import where_it_steers
+from ainerd.config import Settings
+from ainerd.results import AgentNode, ResultStore
+from tests.end_to_end.sessions import SMALL
+from tests.waiting import until
+
+PROCESS = """
+import json, logging, sys
+from pathlib import Path
+from ainerd.agent import build_observer, open_tiled
+from ainerd.config import Settings
+
+logging.basicConfig(level=logging.WARNING, format="%(message)s")
+settings = Settings.load(sys.argv[1])
+settings.storage.directory = Path(sys.argv[2])
+client, close = open_tiled(settings.storage)
+agent = build_observer(settings, client)
+agent.quiet = True
+for line in sys.stdin:
+    try:
+        print(json.dumps(repr(eval(line))), flush=True)
+    except Exception as error:
+        print(json.dumps(f"{type(error).__name__}: {error}"), flush=True)
+agent.close()
+close()
+"""
+
+
+class Process:
+    """A session in a process of its own, which evaluates expressions."""
+
+    def __init__(self, folder):
+        self.log = folder / "session.log"
+        command = [sys.executable, "-c", PROCESS, str(SMALL), str(folder / "tiled")]
+        with open(self.log, "a") as log:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
+            self.process = subprocess.Popen(command, **pipes)
+
+    def __call__(self, expression):
+        self.process.stdin.write(f"{expression}\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def end(self, *, kill=False):
+        if kill:
+            self.process.kill()
+        self.process.stdin.close()
+        assert kill or self.process.wait(60) == 0
+        self.process.wait()
+        self.process.stdout.close()
+
+    def lines(self):
+        """Lines of its log that tell who steers."""
+        return [line for line in self.log.read_text().splitlines() if "is steered by" in line]
+
+
+@pytest.fixture
+def place(tmp_path):
+    settings = Settings.load(SMALL)
+    settings.storage.directory = tmp_path / "tiled"
+    client, close = open_tiled(settings.storage)
+
+    @contextmanager
+    def session():
+        with closing(build_observer(settings, client)) as agent:
+            agent.quiet = True
+            yield agent
+
+    yield tmp_path, session, client
+    close()
+
+
+@pytest.mark.fault(
+    "A second session of an agent starts while one lives, and the first one is killed (-9)",
+    "The second one says who steers and reads; it takes over after the kill, and decisions stay",
+)
+@pytest.mark.timeout(300)
+def test_a_second_session_reads_until_the_first_is_killed(place, caplog):
+    folder, session, client = place
+    first = Process(folder)
+    assert first("agent.steers") == "True" and first("agent.hold('tea')") == "None"
+    first("agent.drain()")
+    with session() as second:
+        (line,) = [each for each in caplog.messages if "is steered by" in each]
+        for part in (f"(process {first.process.pid} of ", ", since ", "agent.take_over() steers from here"):
+            assert part in line
+        assert not second.steers and second.status()["held"] == "a person: tea" and second.status()["reads"]
+        assert "holds the campaign: tea" in "\n".join(second.log()["text"])
+        assert second.results.table().empty and second.explain() and second.plot() is not None
+        for act in (second.release, second.accept, lambda: second.note("x"), lambda: second.follow("tiled", None)):
+            with pytest.raises(RuntimeError, match=r"another session steers: .*agent\.take_over\(\)"):
+                act()
+        assert second.catch_up() == 0
+        second("start", {"uid": "a", "time": 1.0})
+        assert second("stop", {"run_start": "a"}) is None and not second.is_busy
+        n_events = len(client["ainerd/events"].values().first())
+        first.end(kill=True)
+        second.take_over()
+        assert second.steers and second.status()["held"] == "a person: tea"
+        second.release()
+        assert second.drain() and len(client["ainerd/events"].values().first()) > n_events
+    with session() as third:  # the second one has ended
+        assert third.steers and third.status()["held"] == ""
+
+
+@pytest.mark.fault(
+    "A person lets another session take over", "The first one notices, says so in a line, and only reads"
+)
+@pytest.mark.timeout(300)
+def test_a_session_that_is_taken_over_becomes_a_reader(place):
+    folder, session, client = place
+    first = Process(folder)
+    assert first("agent.suggest()['reason']") and first("agent.drain()") == "True"
+    store = ResultStore(client["ainerd"])
+    with session() as second:
+        second.take_over()
+        assert second.steers and second.drain()
+        until(lambda: first("agent.steers") == "False")
+        assert len(first.lines()) == 1 and "is steered by another session on" in first.lines()[0]
+        before = [len(client["ainerd/events"].values().first()), len(store.logbook()), len(store.suggestions())]
+        assert first("agent.hold('mine')").startswith("RuntimeError: another session steers: ")
+        time.sleep(2)
+        after = [len(client["ainerd/events"].values().first()), len(store.logbook()), len(store.suggestions())]
+        assert before == after
+        second.hold("tea")
+        until(lambda: first("agent.status()['held']") == "'a person: tea'")
+    first.end()
+
+
+@pytest.mark.fault(
+    "The machine of the session that steers dies", "A session on another machine takes over after 30 s without a sign"
+)
+def test_a_session_that_is_silent_is_not_waited_for(place):
+    _, session, client = place
+    with session() as first:
+        node = AgentNode(client["ainerd"], first.name)
+        node.update_state({"at": {**node.state()["at"], "host": "elsewhere"}})
+        state = node.state()
+        assert "on elsewhere (process " in where_it_steers(state)
+        assert where_it_steers(state, silent_s=0.0) is None
+        first._campaign.order.steers = False  # it writes no sign of life any more
+        assert first._state._jobs.drain() and first.drain()
+        node.update_state({"at": state["at"], "health": {**state["health"], "heard": time.time() - 31.0}})
+        with session() as second:
+            assert second.steers
