@@ -28,7 +28,7 @@ TAKE = OPEN + "RE(bp.count([lambda750k], num=2))\n"
 HALFWAY = """
 def leave(name, doc):
     if name == "stream_datum" and doc["indices"]["stop"] >= 200:
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGKILL)).start()  # Tiled has them then
 
 RE.subscribe(leave)
 lambda750k.cam.num_images.put(5000)

@@ -130,7 +130,7 @@ class Agent(Observer):
         engine.unsubscribe(token)
 
     def catch_up(self, newest: int = 100) -> int:
-        """Do as `Observer.catch_up`, and also analyse the runs without an end whose session was killed."""
+        """Do as `Observer.catch_up`, and also analyse runs without an end, whose session was killed."""
         self._analysis.write_backup()
         return self.analyse(*self._analysis.missing(newest, killed=True))
 

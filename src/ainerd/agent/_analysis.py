@@ -124,18 +124,14 @@ class Analysis:
     def missing(self, newest: int, *, killed: bool) -> list[str]:
         """Return the uids of the runs in Tiled that have no result, among the `newest`, oldest first.
 
-        With `killed` also those without an end that an earlier session began to analyse, or that began before a run
-        that has ended.
+        With `killed` also those without an end that this session has not seen.
         """
         with waiting("looking for runs that have no result"):
-            is_done, begun = self._is_analysed(), {*self._store.search(status="computing").get("raw_uid", ())}
-            missing, has_later = list[str](), False
+            is_done, missing = self._is_analysed(), list[str]()
             for uid, run in islice(self._raw.sort(("start.time", -1)).items(), newest):
                 has_ended = bool(run.metadata.get("stop"))
-                is_killed = killed and (has_later or uid in begun) and not self.worker.knows(uid)
-                if (has_ended or is_killed) and self._is_missing(run, is_done):
+                if (has_ended or (killed and not self.worker.knows(uid))) and self._is_missing(run, is_done):
                     missing.append(uid)
-                has_later |= has_ended
         return missing[::-1]
 
     def documents(self, uids: tuple[str, ...]) -> Iterator[Document]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ainerd.documents._document import Document, checked, file_documents, line_documents
+    from ainerd.documents._document import Document, checked, file_documents
     from ainerd.documents._events import EventFrames, count_frames
     from ainerd.documents._frames import FrameReader, Whole
     from ainerd.documents._items import check_size, open_item
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Block", "Document", "EventFrames", "FrameError", "FrameReader", "Metadata", "MissingFrames",
     "Quiet", "Run", "RunReader", "Whole", "allowed_file", "check_size", "checked", "count_frames",
-    "documents_of", "file_documents", "line_documents", "may_read", "open_hdf5", "open_item",
+    "documents_of", "file_documents", "may_read", "open_hdf5", "open_item",
 ]  # fmt: skip
 
 _MODULE_OF = {
@@ -28,7 +28,7 @@ _MODULE_OF = {
     "FrameError": "_storage", "FrameReader": "_frames", "Metadata": "_metadata", "MissingFrames": "_storage",
     "Quiet": "_tiled_runs", "Run": "_run", "RunReader": "_tiled_runs", "Whole": "_frames", "allowed_file": "_storage",
     "check_size": "_items", "checked": "_document", "count_frames": "_events", "documents_of": "_tiled_runs",
-    "file_documents": "_document", "line_documents": "_document",
+    "file_documents": "_document",
     "may_read": "_storage", "open_hdf5": "_storage",
     "open_item": "_items",
 }  # fmt: skip

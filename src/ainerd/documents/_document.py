@@ -37,7 +37,9 @@ def checked(name: Any, doc: Any) -> Document:
 def file_documents(path: Path) -> Iterator[Document]:
     r"""Yield the documents of a ``.jsonl`` file, or of all such files in a folder, oldest file first.
 
-    Raises ValueError if the file does not exist. See `line_documents` for lines that are left out.
+    Lines without a document, such as the last line of a truncated file, are logged and left out.
+
+    Raises ValueError if the file does not exist.
 
     Examples
     --------
@@ -54,21 +56,11 @@ def file_documents(path: Path) -> Iterator[Document]:
         raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
     for file in files:
         with file.open(errors="replace") as lines:
-            yield from line_documents(lines, file)
+            yield from _line_documents(lines, file)
 
 
-def line_documents(lines: Iterable[str], file: Path, *, by_schema: bool = True) -> Iterator[Document]:
-    """Yield the documents in the lines of a file; the log names the file.
-
-    Lines without a document, such as the last line of a truncated file, are logged and left out. Documents that do not
-    match event-model's schema are treated in the same way, unless `by_schema` is False, which is for a run that was
-    accepted before.
-
-    Examples
-    --------
-    >>> list(line_documents(['{"name": "start", "doc": {"uid": "a", "time": 0.0}}'], folder / "run.jsonl"))
-    [('start', {'uid': 'a', 'time': 0.0})]
-    """
+def _line_documents(lines: Iterable[str], file: Path) -> Iterator[Document]:
+    """Yield the documents in the lines of a file; the log names the file."""
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
@@ -79,6 +71,6 @@ def line_documents(lines: Iterable[str], file: Path, *, by_schema: bool = True) 
             logger.warning("left out %s, line %d: it holds no document", file, number)
             continue
         try:
-            yield checked(name, doc) if by_schema else (name, doc)
+            yield checked(name, doc)
         except ValueError as error:
             logger.warning("left out %s, line %d: %s", file, number, error)

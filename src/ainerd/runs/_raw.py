@@ -1,5 +1,6 @@
 """Whole raw runs, written with `TiledWriter`: those of a source without a RunEngine, and those in its backup."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 from tiled.client.container import Container
 
-from ainerd.documents import Document, Run, line_documents
+from ainerd.documents import Document, Run
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,7 @@ def write_backup(raw: Container, backup: Path) -> None:
     """
     for path in sorted(backup.glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
         try:
-            with path.open() as lines:
-                documents = _first_run(list(line_documents(lines, path, by_schema=False)))
-            write_run(raw, documents)
+            write_run(raw, _first_run([json.loads(line) for line in path.read_text().splitlines()]))
             path.unlink()
         except httpx.TransportError:
             raise
@@ -62,8 +61,9 @@ def write_backup(raw: Container, backup: Path) -> None:
             logger.warning("the raw run in %s is not written to Tiled, it stays there: %s", path, why)
 
 
-def _first_run(documents: list[Document]) -> list[Document]:
+def _first_run(records: list[dict[str, Any]]) -> list[Document]:
     """Return the documents up to the first end: a run that came twice is twice in its file."""
+    documents = [(record["name"], record["doc"]) for record in records]
     names = [name for name, _ in documents]
     if names[:1] != ["start"] or "stop" not in names:
         raise ValueError("it has no start or no end")
