@@ -31,7 +31,7 @@ class EventFileError(ValueError):
     >>> next(read_rigaku(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows"))
     Traceback (most recent call last):
         ...
-    ainerd_xpcs.numerics._events.EventFileError: ...a.bin ends within a word
+    ainerd_xpcs.numerics._events.EventFileError: ...a.bin ends within a word, 3 bytes after word 0
     """
 
 
