@@ -66,6 +66,8 @@ class Agent(Observer):
     'a scratch'
     """
 
+    _has_engine = True
+
     def __init__(
         self,
         technique: Technique,
@@ -128,11 +130,6 @@ class Agent(Observer):
         self._attached = None
         _ATTACHED[engine].remove(self._reads)
         engine.unsubscribe(token)
-
-    def catch_up(self, newest: int = 100) -> int:
-        """Do as `Observer.catch_up`, and also analyse runs without an end, whose session was killed."""
-        self._analysis.write_backup()
-        return self.analyse(*self._analysis.missing(newest, killed=True))
 
     def close(self) -> None:
         """Detach, and end the worker after all runs that have arrived are analysed."""

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 import numpy as np
@@ -84,6 +84,8 @@ class Observer:
     >>> observer.close()
     >>> close()
     """
+
+    _has_engine: ClassVar[bool] = False  # whether the runs of its detector are of this session
 
     def __init__(
         self, technique: Technique, client: Container, settings: Settings, travel: Travel | None = None
@@ -180,6 +182,8 @@ class Observer:
     def catch_up(self, newest: int = 100) -> int:
         """Analyse the finished runs in Tiled that have no result, among the `newest` runs, oldest first.
 
+        An `Agent` also analyses runs without an end that it has not seen: their session was killed.
+
         Before, write the raw runs to Tiled that a `TiledWriter` left in its backup directory ``unwritten``, in
         ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis. If
         another session steers, it does nothing, and the log has a line.
@@ -188,7 +192,7 @@ class Observer:
             logger.warning("no run is analysed here, because another session steers: %s", READS)
             return 0
         self._analysis.write_backup()
-        return self.analyse(*self._analysis.missing(newest, killed=False))
+        return self.analyse(*self._analysis.missing(newest, killed=self._has_engine))
 
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.
