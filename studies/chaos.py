@@ -29,7 +29,7 @@ from studies._killed import PATIENCE_S, connected, session
 from studies._numbered import mismatch
 from studies._tools import Row, Study, report
 
-SHARES = {"session": 0.5, "server": 0.2, "session and server": 0.3}
+SHARES = {"session": 0.5, "server": 0.2, "both": 0.3}
 LONGEST_S = 5.0  # until the next kill
 IN_THE_START = 0.25  # share of the kills that do not wait until the session has taken a run
 OPEN = ("accepted", "taken")  # statuses of suggestions that somebody measures
@@ -51,7 +51,7 @@ def chaos(kills: int = 200, minutes: float = 60.0, seed: int = 0) -> None:
             row, wrong = world.judged()
         finally:
             world.close()
-    row = {**{f"kills of {what}": world.killed[what] for what in SHARES}, **row}
+    row = {**{f"{what} killed": world.killed[what] for what in SHARES}, **row}
     report("chaos", [row], seed=seed, minutes=(time.monotonic() - began) / 60, wrong=wrong)
 
 
@@ -85,11 +85,11 @@ class World:
             self._ended.append(self._end_of(alive))
             alive.kill()
         time.sleep(float(self._rng.uniform(0, LONGEST_S)))
-        if "server" in victim:
+        if victim != "session":
             self._kill_server()
-        if "session" in victim:
+        if victim != "server":
             alive.kill()
-        if "session" in victim or not alive.is_alive():
+        if victim != "server" or not alive.is_alive():
             alive.join()
             self._session = None
         self.killed[victim] += 1
