@@ -1,4 +1,4 @@
-"""The server tells an agent of a command, or of an event of another session, as soon as it is written."""
+"""The server tells an agent of a command as soon as it is written."""
 
 import asyncio
 import threading
@@ -45,7 +45,6 @@ def test_a_command_of_a_program_or_a_page_ends_the_wait(node, place, server):
     for leave in (
         lambda: AgentNode(place["ainerd"], "far").send(commands.Hold(by="Ann")),
         lambda: httpx.post(page, json=sent, headers={"authorization": f"Apikey {key}"}).raise_for_status(),
-        lambda: AgentNode(place["ainerd"], "far").append(1, {"id": "a"}),
         node.ring,
     ):
         assert waited(node, leave) < 10.0

@@ -104,7 +104,7 @@ class AgentNode:
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
 
     def await_command(self, wait_s: float) -> bool:
-        """Return once a command or an event has come, or after `wait_s` at most; False if the server cannot tell."""
+        """Return once a command has come, or after `wait_s` at most; False if the server cannot tell."""
         if time.monotonic() < self._no_bell_until:
             return False
         params, timeout = {"after": self._cursor, "wait_s": wait_s}, wait_s + SOON_S

@@ -1,4 +1,4 @@
-"""A bell for each agent: it rings when a command or an event comes, so that an agent need not ask all the time.
+"""A bell for each agent: it rings when a command comes, so that an agent need not ask all the time.
 
 The bells are in the memory of one server process: an agent of a server that may have several asks each second as well.
 """
@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 
 MOST_BELLS = 1000  # of a server; those to which nobody listens give way to others
 _AGENT = re.compile(r"(.*/)?agents/[0-9a-f]{1,128}")  # path of the node of an agent
-# Where a program leaves a command: a node below that of the agent. The events of an agent have a node of the same key.
-_LEFT = re.compile(r"/api/v1/metadata/(.*?)(?:agents|events)/([0-9a-f]{1,128})/?")
+# Where a program leaves a command: a node below that of the agent.
+_LEFT = re.compile(r"/api/v1/metadata/(.*?agents/[0-9a-f]{1,128})/?")
 _bells: "WeakKeyDictionary[Any, dict[str, _Bell]]" = WeakKeyDictionary()  # by the loop of the server
 
 
@@ -35,9 +35,9 @@ def ring(path: str) -> None:
 
 
 def ring_after(method: str, route: str) -> None:
-    """Ring after a request that has left a command or an event."""
+    """Ring after a request that has left a command."""
     if method == "POST" and (left := _LEFT.fullmatch(route)) is not None:
-        ring(f"{left[1]}agents/{left[2]}")
+        ring(left[1])
 
 
 async def rung(path: str, after: str, wait_s: float) -> str:

@@ -155,7 +155,7 @@ async def asked(
     after: Annotated[str, Query(max_length=40)] = "",
     wait_s: Annotated[float, Query(ge=0, le=20)] = 1.0,
 ) -> dict[str, str]:
-    """Wait for a command or an event of the agent whose node is at `path`, and return a ``cursor``.
+    """Wait for a command to the agent whose node is at `path`, and return a ``cursor``.
 
     The answer comes at once if one came after the cursor `after`, otherwise after `wait_s`, or after `MISSED_S` if the
     server may have other processes, whose bells this one does not hear.
