@@ -28,7 +28,6 @@ from ainerd.server.pages._reader import (
     NodeRows,
     mapping,
     number,
-    numbers,
     seconds,
     text,
 )
@@ -99,7 +98,7 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
         current = {index[key]: x for key, x in metadata["labels"].items() if key in index and isinstance(x, int)}
         changed = {str(i): x for i, x in current.items() if known.get(i) != x}
         known |= current
-        atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
+        atlases.append({"t": created, "label": changed})
     suggestions = await reader.suggestions(state, MOST_HISTORY)
     moments = await past(reader, state)
     return json_response(
@@ -252,7 +251,6 @@ def _of_results(
             "bound": text(novelty.get("bound")),
             "alarm": text(novelty.get("alarm")),
             "reference": text(novelty.get("reference")),
-            "discoveries": numbers(mapping(novelty.get("discoveries"))),
         },
         "computing": [{"key": key, "scan": scan} for key, scan in zip(computing.keys, computing.scans(), strict=True)],
         "technique": technique,
@@ -308,9 +306,7 @@ def _regimes(metadata: Mapping[str, Any], rows: NodeRows, labels: "pd.Series[flo
     return {
         "atlas": atlas,
         "names": metadata.get("names") or {},
-        "n": regimes.get("n"),
         "supported": regimes.get("supported"),
-        "components": components,
         "sentences": [text(sentence) for sentence in regimes.get("sentences") or []],
         "label": label,
         "kinds": {str(regime): kind for regime, kind in kinds.items()},
