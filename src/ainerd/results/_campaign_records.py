@@ -26,8 +26,6 @@ from ainerd.words import utc_now
 logger = logging.getLogger(__name__)
 
 MOST_WRITTEN = 100
-MOST_OPEN = 50  # of the newest suggestions that are searched for open ones
-OPEN = ("proposed", "accepted")  # statuses of suggestions that will still change
 _PARTS = ("results", "suggestions", "atlas", "log")
 NOTE = "note"  # kind of the log lines that are notes
 _INVALID = (ValidationError, KeyError, TypeError)  # somebody else wrote the node, or changed it by hand

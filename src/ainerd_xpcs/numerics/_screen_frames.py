@@ -40,7 +40,7 @@ class FrameScreen:
         self._smooth = np.stack([x, y, x * x, y * y, x * y])
         self._moments = np.zeros((0, 6))  # of each frame: the projected counts, and their sum
         self._state = np.zeros(0, np.int8)
-        self._usual = self._share = 0.0
+        self._usual = 0.0
         self._excess = np.ones((3, 5))
         self._speckle = np.zeros(5)
         self._since = 0  # first frame of the reference pattern
