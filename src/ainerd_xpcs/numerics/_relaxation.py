@@ -212,7 +212,7 @@ def shares_are_known(chosen: Chosen, error: Floats) -> bool:
 def heights(chosen: Chosen, covariance: Floats, last: float) -> Report:
     """Return the contrast and the shares of a model, and the relaxation time of its slower mode, or the limit of that.
 
-    Beyond the lags a relaxation time is a limit. If curves share an exponent, it may lie beyond the longest lag.
+    Beyond the lags a relaxation time is a limit. If curves share an exponent, the limit may lie beyond the longest lag.
     """
     value = dict(zip(NAMES, chosen.x, strict=True))
     sd = dict(zip(NAMES, np.sqrt(np.maximum(np.diag(covariance), 0)), strict=True))
@@ -239,8 +239,11 @@ def heights(chosen: Chosen, covariance: Floats, last: float) -> Report:
             tau2 = float(np.exp(log_tau2))
             out |= {"tau2": tau2, "tau2_err": tau2 * symmetric_error(log_tau2_err)}
         else:
-            least = float(np.exp(log_tau2 - 1.645 * min(log_tau2_err, 20.0)))
-            out["tau2_above"] = least if "exponent" in chosen.shared else min(least, last)
+            least = log_tau2 - 1.645 * min(log_tau2_err, 20.0)
+            if "exponent" not in chosen.shared:
+                least = min(least, float(np.log(last)))
+            if least > value["tau"]:  # a limit below the faster mode says nothing
+                out["tau2_above"] = float(np.exp(least))
         is_known = "exponent2" in free and sd["exponent2"] < EXPONENT_KNOWN * value["exponent2"]
         if is_known and (is_inside or "exponent" in chosen.shared):
             out |= {"exponent2": value["exponent2"], "exponent2_err": sd["exponent2"]}

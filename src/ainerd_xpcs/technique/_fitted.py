@@ -139,8 +139,10 @@ class FittedCurves:
     def chosen(self) -> Sequence[int]:
         """Return the rows of bins for a picture: at most four of those that come first in the table, by number."""
         fit, order = self.fit, self.order
-        carries = np.isfinite(fit.tau) | np.isfinite(fit.share) | (fit.fall > _SEEN * fit.fall_err)
-        some = np.sort(order[: max(int(carries.sum()), 1)])
+        with_tau = np.isfinite(fit.tau)
+        carries = with_tau | np.isfinite(fit.share) | (fit.fall > _SEEN * fit.fall_err)
+        n = with_tau.sum() if with_tau.sum() >= SHOWN else carries.sum()
+        some = np.sort(order[: max(int(n), 1)])
         return [int(k) for k in some[np.unique(np.linspace(0, some.size - 1, SHOWN).round().astype(int))]]
 
     def draw(self, figure: Figure | SubFigure) -> None:
