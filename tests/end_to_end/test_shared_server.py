@@ -479,7 +479,7 @@ def test_a_read_only_browser_has_no_buttons(other, page, explored):
         chromium.close()
 
 
-@pytest.mark.fault("The agent's key is revoked", "It stops trying; its runs wait on disk")
+@pytest.mark.fault("The agent's key is revoked", "It stops trying; results wait in memory")
 def test_a_revoked_key_is_not_retried(page, client):
     admin, key = page["admin"], page["admin"].create_api_key(page["service"], scopes=[*SCOPES])
     store = ResultStore(open_catalog(client(key["secret"]))[1])

@@ -372,7 +372,7 @@ def test_a_result_is_sent_again_after_an_error_of_the_server(ainerd, record, mon
     assert store.status(wanted.key) == "computing"
 
 
-@pytest.mark.fault("Tiled hangs or has gone", "One short request detects it; runs wait on disk")
+@pytest.mark.fault("Tiled hangs or has gone", "One short request detects it; results wait in memory")
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkeypatch, hangs):
     store, attempts = ResultStore(ainerd), []

@@ -173,7 +173,7 @@ def _general_questions(technique: str, frame: Path | None) -> Generator["Questio
     folder = "." if frame is None else str(frame.resolve().parent)
     for key, what, place in (
         ("uri", "address of a Tiled server; empty for one of its own", ""),
-        ("directory", "folder of that server, and of documents that Tiled did not accept", "output/tiled"),
+        ("directory", "folder of that server, and of raw runs that Tiled did not take", "output/tiled"),
         ("frames", "folders that frames may be read from", [folder]),
     ):
         yield Question(key=f"storage.{key}", text=what, default=place)

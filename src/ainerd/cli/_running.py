@@ -123,12 +123,16 @@ def observing(config: Path, tiled: str | None, what: str) -> "Iterator[tuple[Obs
         observer = build_observer(settings, client)
         try:
             if not observer.steers:
-                raise ValueError("another session of this agent steers: end it, and start this command again")
+                raise ValueError(f"{observer.status()['reads']}: end it, and start this command again")
             observer.warm_up()
             print(f"{settings.name} {what}: Ctrl-C ends it", file=sys.stderr, flush=True)
             yield observer, stop
             while not observer.drain(1.0):
                 pass
+        except RuntimeError as error:
+            if observer.steers:
+                raise
+            raise ValueError(str(error)) from None  # another session has taken over
         finally:
             observer.close()
 

@@ -35,7 +35,7 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     if config is not None:
         settings = Settings.load(config)
         agent, unwritten = settings.name, settings.storage.unwritten
-        state = {"agent": agent, "raw_kept": len([*unwritten.glob("*.jsonl")])}
+        state = {"agent": agent, "unwritten": len([*unwritten.glob("*.jsonl")])}
     state |= _on_server(place_of(tiled, config), agent)
     if json:
         import json as as_json
@@ -198,7 +198,7 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "tiled", state["tiled"], ""
     for name in {"away", "empty"} & state.keys():
         yield "", state[name], "yellow"
-    if n := state.get("raw_kept"):
+    if n := state.get("unwritten"):
         yield "runs here", f"{n} not in Tiled: agent.catch_up() writes them", "yellow"
     if "results" in state:
         unfinished = f", {state['runs_unfinished']} without an end" if state["runs_unfinished"] else ""
