@@ -378,7 +378,7 @@ def press(control, name):
 
 PRESSED = {"take", "reject", "hold", "add a point", "exclude a box", "replay", "pause", "play", "back to now",
            "moment of the night", "regime", "status", "novel only", "the next rows", "the run before", "back", "why",
-           "name it", "earlier", "later", "submit add"}  # fmt: skip
+           "name it", "submit add"}  # fmt: skip
 
 
 POINTS = 5  # that wait, at most
