@@ -428,13 +428,15 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """Return the state of the agent as plain values. ``free_gb`` is the free space of `storage.directory`."""
+        directory = self._settings.storage.directory
+        disk = next(folder for folder in (directory, *directory.parents) if folder.exists())  # on a server elsewhere
         return {
             "tiled": self._uri,
             "page": self.page,
             "reads": "" if self.steers else self._state.steered_by(),
             **self._display.status(),
             "backlog": self._analysis.worker.backlog,
-            "free_gb": shutil.disk_usage(self._settings.storage.directory).free / 1e9,
+            "free_gb": shutil.disk_usage(disk).free / 1e9,
             "busy": activity(),
         }
 
