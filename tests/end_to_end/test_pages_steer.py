@@ -223,7 +223,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():
-        made = State(store, technique, campaign, None, settings, None)
+        made = State(store, technique, campaign, None, settings)
         made._earlier = AgentNode(store.container, "far").state()
         return made
 
