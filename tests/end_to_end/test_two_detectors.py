@@ -7,8 +7,10 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
 
 from ainerd.agent import build_agent, build_observer
+from ainerd.server import open_catalog
 from sim_devices import Geometry, Lambda750k
 from tests.end_to_end.sessions import FRAMES, SMALL
 
@@ -59,6 +61,7 @@ def line(session, wide, tmp_path_factory):
     bins = {**session.settings.section["partition"], **WIDE}
     settings = [named(session.settings, "near"), named(session.settings, "wide", partition=bins)]
     client, RE = session.client.create_container(tmp_path_factory.mktemp("two").name), RunEngine({})
+    RE.subscribe(TiledWriter(open_catalog(client)[0], batch_size=20))
     detectors, motors = [session.detector, wide], [session.stage.x, session.stage.y]
     agents = module.agents_of(
         RE, client, settings, detectors, motors, beside=[session.rheometer], shutter=session.shutter
