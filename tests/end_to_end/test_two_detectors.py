@@ -7,8 +7,8 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from bluesky_tiled_plugins import TiledWriter
 
+from agents.session import raw_writer
 from ainerd.agent import build_agent, build_observer
 from ainerd.server import open_catalog
 from sim_devices import Geometry, Lambda750k
@@ -61,7 +61,8 @@ def line(session, wide, tmp_path_factory):
     bins = {**session.settings.section["partition"], **WIDE}
     settings = [named(session.settings, "near"), named(session.settings, "wide", partition=bins)]
     client, RE = session.client.create_container(tmp_path_factory.mktemp("two").name), RunEngine({})
-    RE.subscribe(TiledWriter(open_catalog(client)[0], batch_size=20))
+    open_catalog(client)
+    RE.subscribe(writer := raw_writer(client, session.settings))
     detectors, motors = [session.detector, wide], [session.stage.x, session.stage.y]
     agents = module.agents_of(
         RE, client, settings, detectors, motors, beside=[session.rheometer], shutter=session.shutter
@@ -75,6 +76,7 @@ def line(session, wide, tmp_path_factory):
         session.shutter.set("open").wait(10)
         RE(bp.count([*detectors, *motors], num=2))  # both in one event
         assert near.drain(120) and other.drain(120)
+        writer.shutdown()  # after the last document
         yield agents, settings, client
 
 
