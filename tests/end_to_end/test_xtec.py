@@ -9,6 +9,7 @@ import textwrap
 import bluesky.plans as bp
 import numpy as np
 from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
 from tiled.queries import Key
 
 from agents.xtec import TOML, build_agent
@@ -43,6 +44,7 @@ def beamline(folder, client):
     detector._rng, temperature._rng = Drawn, Drawn
     agent = build_agent(client, detector=detector, temperature=temperature, settings=settings)
     RE = RunEngine({}, context_managers=[])
+    RE.subscribe(TiledWriter(client["raw"], batch_size=20))  # without a buffer, which a kill would lose
     agent.attach(RE)
     return agent, RE, detector, temperature
 
