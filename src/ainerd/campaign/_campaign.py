@@ -201,6 +201,7 @@ class Campaign:
     @_owned
     def end(self) -> None:
         """Withdraw the waiting suggestions, because the session ends."""
+        self._proposals.is_over = True
         if self.steers and self.state.waiting:
             self._history.happen(events.Withdrawn(why="the session ended", all=True))
 

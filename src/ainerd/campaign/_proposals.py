@@ -80,11 +80,14 @@ class Proposals:
     ----------
     running : dict of str to dict
         Positions of runs in progress that nobody suggested, by the key of the result.
+    is_over : bool
+        Whether the session has ended: its last results then cause no suggestion.
     """
 
     def __init__(self, history: History, explorer: Explorer | OtherOptimizer, partners: Partners) -> None:
         self._history, self._explorer, self._partners = history, explorer, partners
         self.running: dict[str, Mapping[str, float]] = {}
+        self.is_over = False
 
     def ready(self) -> Ready:
         """Return the suggestion that is measured next. If none waits, the optimizer chooses one.
@@ -92,6 +95,8 @@ class Proposals:
         Raises ValueError if no position is left.
         """
         if self._history.first is None:
+            if self.is_over:
+                raise ValueError("the session has ended")
             if not self._history.order.steers:
                 raise ValueError("the session that steers chooses the next position")
             self._propose(self._chosen(1)[0])
