@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import closing
 
 import h5py
 import httpx
@@ -62,7 +63,7 @@ def follow(beamline, server):
     client = server.client()
     client = client[folder.name] if folder.name in client else client.create_container(folder.name)
     open_catalog(client)
-    closing = []
+    to_close = []
 
     def start():
         observer, stop = build_observer(settings, client), threading.Event()
@@ -77,11 +78,11 @@ def follow(beamline, server):
             observer.drain()
             observer.close()
 
-        closing.append(close)
+        to_close.append(close)
         return observer, close
 
     yield start
-    for close in closing:
+    for close in to_close:
         close()
 
 
@@ -123,19 +124,21 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
 
 @pytest.mark.fault(
     "Two `watch` processes follow one folder",
-    "The second one waits until the first has ended, then follows it; each acquisition has one run and one result",
+    "The second one is refused and names the first; started again after the first has ended, it follows the folder",
 )
-def test_a_second_process_waits_for_the_first(beamline, follow, caplog):
-    folder, _, instrument = beamline
+def test_a_second_process_is_refused_until_the_first_has_ended(beamline, follow):
+    folder, settings, instrument = beamline
     first, close = follow()
     acquire(instrument, folder / "data", "G0001")
     until(lambda: first.concluded == 1)
-    second, close_second = follow()
-    until(lambda: "this one begins when that one has ended" in caplog.text)
+    with closing(build_observer(settings, first._client)) as second:
+        with pytest.raises(RuntimeError, match="another session steers"):
+            second.follow(f"folder:{folder / 'data'}", threading.Event())
     acquire(instrument, folder / "data", "G0002")
     until(lambda: first.concluded == 2)
     close()
     acquire(instrument, folder / "data", "G0003")
+    second, close_second = follow()
     until(lambda: "G0003" in acquired(second))
     close_second()
     names = acquired(second)

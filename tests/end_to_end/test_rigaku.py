@@ -15,6 +15,7 @@ from bluesky import RunEngine
 from event_model import compose_stream_resource
 
 from agents.demo.simulated import agent_of, simulated_instrument
+from agents.session import raw_writer
 from ainerd.config import Settings
 from ainerd.documents import Run, Whole, documents_of
 from ainerd.plans import expose
@@ -65,9 +66,11 @@ class Beamline:
 def beamline(server, tmp_path_factory):
     """A flight to a position of the agent, and a count of two exposures."""
     beamline = Beamline(server, tmp_path_factory.mktemp("rigaku"), "complete")
+    beamline.RE.subscribe(writer := raw_writer(beamline.client, beamline.settings))
     beamline.RE(beamline.agent.explore(1))
     beamline.RE(bps.mv(beamline.instrument.shutter, "open"))
     beamline.RE(bp.count([beamline.detector], num=2))
+    writer.shutdown()  # it has written the runs then
     assert beamline.agent.drain(120)
     yield beamline
     beamline.agent.close()
