@@ -36,8 +36,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "54aa360faf6e9e77"
-    assert ResultRecord.key_of(parameters, RUN, 2) == "522a7529-ca08-51f0-a30b-a8ebf9dd188d"
+    assert digest(parameters) == "54e43b04ba8c803e"
+    assert ResultRecord.key_of(parameters, RUN, 2) == "c4be8703-b5df-5b6d-a3e0-7186534a51e2"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

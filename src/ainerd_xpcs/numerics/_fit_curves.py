@@ -25,6 +25,7 @@ from ainerd_xpcs.numerics._speckle_noise import (
     poisson_error,
     scatter_of_neighbours,
 )
+from ainerd_xpcs.numerics._statements import CONTRADICTED
 from ainerd_xpcs.numerics._together import SHARED, Together, choose_together
 
 Floats = NDArray[np.float64]
@@ -71,6 +72,11 @@ class CurveFit(Relaxation):
     shared: NDArray[np.str_]
     fitted: Floats
     n_files: int
+
+    @property
+    def falls(self) -> NDArray[np.bool_]:
+        """Whether each curve falls by more errors than noise allows, (n,)."""
+        return self.fall > CONTRADICTED * self.fall_err
 
 
 def fit_curves(

@@ -18,12 +18,10 @@ from ainerd_xpcs.numerics import CurveFit, PowerFit, fit_power
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._drawing import draw_half
 from ainerd_xpcs.technique._numbers import TEXTS, named, of_law
-from ainerd_xpcs.technique._over_q import draw_over_q
+from ainerd_xpcs.technique._over_q import LAW, draw_over_q
 from ainerd_xpcs.technique._sentences import half_cell, power_sentences, value_cell
 
-MODEL = "#D55E00"
 SHOWN = 4  # bins in the picture of a file, at most
-_SEEN = 5.0  # errors of a fall of g2 - 1 from which a bin without other numbers comes before the rest
 _BANDS, _MARGIN = 8, 0.25  # of the lags, whose means set the range of a picture, and room beyond it
 _TIMES = re.compile(r"× ([\d.e+]+)")
 
@@ -53,8 +51,7 @@ class FittedCurves:
     def order(self) -> NDArray[np.int64]:
         """Rows of the bins: those with a relaxation time first, then those with a share, then those that fall."""
         fit = self.fit
-        falls = fit.fall > _SEEN * fit.fall_err
-        rank = np.select([np.isfinite(fit.tau), np.isfinite(fit.share), falls], [0, 1, 2], 3)
+        rank = np.select([np.isfinite(fit.tau), np.isfinite(fit.share), fit.falls], [0, 1, 2], 3)
         return np.argsort(rank, kind="stable")
 
     def write(self, file: h5py.File) -> None:
@@ -140,7 +137,7 @@ class FittedCurves:
         """Return the rows of bins for a picture: at most four of those that come first in the table, by number."""
         fit, order = self.fit, self.order
         with_tau = np.isfinite(fit.tau)
-        carries = with_tau | np.isfinite(fit.share) | (fit.fall > _SEEN * fit.fall_err)
+        carries = with_tau | np.isfinite(fit.share) | fit.falls
         n = with_tau.sum() if with_tau.sum() >= SHOWN else carries.sum()
         some = np.sort(order[: max(int(n), 1)])
         return [int(k) for k in some[np.unique(np.linspace(0, some.size - 1, SHOWN).round().astype(int))]]
@@ -185,7 +182,7 @@ class FittedCurves:
         seen = np.isfinite(self.fit.tau[k]) or np.isfinite(self.fit.share[k])
         if seen:
             tau = f", τ = {rounded(self.fit.tau[k])} s" if np.isfinite(self.fit.tau[k]) else ""
-            axes.plot(curves.tau_s, self.fit.fitted[k], color=MODEL, lw=1.2, zorder=4, label=self.fit.model[k] + tau)
+            axes.plot(curves.tau_s, self.fit.fitted[k], color=LAW, lw=1.2, zorder=4, label=self.fit.model[k] + tau)
         elif np.isfinite(self.fit.half[k]):
             draw_half(axes, self.fit.half[k], points.get_color())
         axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$")

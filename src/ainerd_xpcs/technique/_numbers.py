@@ -74,7 +74,7 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 8, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 9, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
