@@ -16,9 +16,11 @@ from ainerd.agent._commands import CommandReader
 from ainerd.agent._session import where_it_steers
 from ainerd.campaign import READS, Campaign
 from ainerd.config import Settings
+from ainerd.decisions import terms_of
 from ainerd.jobs import Jobs
 from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, digest
+from ainerd.results.commands import seen
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
@@ -78,6 +80,9 @@ class State:
         self._is_new, self._ends = True, False
         self._steered = False  # whether this session has steered until now
         self._shown: object = None  # state of the campaign that is written
+        self._counters: dict[str, int] = {}  # as they are written; with the number of whole states
+        self._n_states = 0
+        self._belief: tuple[dict[str, Any], NDArray[np.float32]] | None = None  # axes and values of the map in Tiled
         self._written = -math.inf  # when the last sign of life was written
         self._jobs = Jobs("ainerd-state", LOOK_S)
 
@@ -124,8 +129,8 @@ class State:
 
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
-        latent = self._latent()
-        return {**self._campaign.own.ask(self._of_campaign), "latent": latent, "health": self._health()}
+        state, drawn = self._campaign.own.ask(lambda: (self._of_campaign(), self._map()))
+        return {**state, "belief": self._write_map(drawn), "latent": self._latent(), "health": self._health()}
 
     def _of_campaign(self) -> dict[str, Any]:
         campaign = self._campaign
@@ -138,7 +143,6 @@ class State:
             "settings": campaign.rules.settings,
             "bounds": {name: list(limits) for name, limits in window.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in window.excluded],
-            "belief": self._belief(),
             "regimes": self._regimes(),
             "names": {str(regime): name for regime, name in state.names.items()},
             "novelty": {
@@ -149,6 +153,7 @@ class State:
             },
             "held": state.held,
             "queue": [each[ID_KEY] for each in campaign.waiting],
+            "seen": {each[ID_KEY]: self._digest_of(each) for each in campaign.waiting},
             "measuring": campaign.measuring,
             "taken": campaign.taken,
             "explored": campaign.should_stop()[1],
@@ -179,7 +184,8 @@ class State:
             return
         if self._shown is not self._campaign.state:
             self._shown, self._is_new = self._campaign.state, True
-        if is_due or (self._is_new and not (self._campaign.own.backlog or self._campaign.tiled.backlog)):
+        is_new = self._is_new or self._counters != self._counted()
+        if is_due or (is_new and not (self._campaign.own.backlog or self._campaign.tiled.backlog)):
             self._written = now
             self._write(everything=self._is_new)
             if self._has_partners:
@@ -214,16 +220,18 @@ class State:
         if self._store.seems_away or not self._campaign.steers:
             return
         try:
+            counters = self._counters = self._counted(new=everything)
             if everything:
                 self._is_new = False
-                state = self.state()
+                state = self.state() | {"counters": counters}
                 health = {**state["health"], "closed": closed}
                 # one thread writes all values of the state, because a hold may have come meanwhile
                 self._campaign.tiled.ask(
                     lambda: self._node.write_state({**state, "health": health, "held": self._campaign.state.held})
                 )
             else:
-                self._node.update_state({"at": self._at, "health": {**self._health(), "closed": closed}})
+                health = {**self._health(), "closed": closed}
+                self._node.update_state({"at": self._at, "counters": counters, "health": health})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
@@ -253,8 +261,25 @@ class State:
             "waits": self.waits,
         }
 
-    def _belief(self) -> dict[str, Any] | None:
-        """Return the map of regimes with at most `GRID` points along a side; None for more than two actuators."""
+    def _counted(self, *, new: bool = False) -> dict[str, int]:
+        """Return integers that grow when something is written, so that a page reads only what has changed.
+
+        ``state`` is the number of whole states, of which this may be a `new` one. A state follows each command.
+        """
+        self._n_states += new
+        return {**self._store.counters, "state": self._n_states}
+
+    def _digest_of(self, suggestion: dict[str, Any]) -> str:
+        """Return the digest with which a person's verdict says which suggestion it is on."""
+        rules = self._campaign.rules
+        terms = terms_of(suggestion, rules.names)
+        return seen(rules.position(suggestion), suggestion["reason"], terms, rules.settings)
+
+    def _map(self) -> tuple[dict[str, Any], NDArray[np.float32]] | None:
+        """Return the map of regimes with at most `GRID` points along a side; None for more than two actuators.
+
+        It is an array (regime, confidence and unexplored; y; x), and its axes.
+        """
         try:
             belief = self._campaign.map()
         except ValueError:
@@ -263,17 +288,20 @@ class State:
             return None
         steps = tuple(slice(None, None, max(1, -(-n // GRID))) for n in belief.regime.shape)
         axes = [np.round(values[step], 6) for values, step in zip(belief.axes.values(), reversed(steps), strict=True)]
-        regime, confidence, unexplored = (
-            np.atleast_2d(a[steps]) for a in (belief.regime, belief.confidence, belief.unexplored)
-        )
-        return {
-            "version": time.time_ns(),
-            "x": axes[0].tolist(),
-            "y": axes[1].tolist() if len(axes) > 1 else [0.0],
-            "regime": regime.tolist(),
-            "confidence": np.round(confidence, 2).tolist(),
-            "unexplored": np.round(unexplored, 2).tolist(),
-        }
+        parts = [np.atleast_2d(a[steps]) for a in (belief.regime, belief.confidence, belief.unexplored)]
+        y = axes[1].tolist() if len(axes) > 1 else [0.0]
+        return {"x": axes[0].tolist(), "y": y}, np.array(parts, np.float32)
+
+    def _write_map(self, drawn: tuple[dict[str, Any], NDArray[np.float32]] | None) -> dict[str, Any] | None:
+        """Write the map, if it has changed, and return its axes and its version."""
+        if drawn is None:
+            return None
+        axes, values = drawn
+        if self._belief is None or not np.array_equal(self._belief[1], values):
+            self._node.write_array("belief", values)
+            shown = {"regime": values[0].tolist(), "confidence": values[1].tolist()}  # until the page reads the array
+            self._belief = {**axes, **shown, "version": time.time_ns()}, values
+        return self._belief[0]
 
     def _latent(self) -> dict[str, Any] | None:
         """Return the axes for drawing the latent space. They change rarely, so that the picture does not turn.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._nodes import KEYS, create_node, merge_metadata, our_route, read_children
+from ainerd.results._nodes import KEYS, create_node, merge_metadata, our_route, read_children, tags_of
 from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata
 from ainerd.words import utc_now
@@ -98,6 +98,20 @@ class AgentNode:
     def update_state(self, state: Mapping[str, Any]) -> None:
         """Replace these values of the state; the others stay."""
         merge_metadata(self._ainerd, f"agents/{self._key}", plain(state), SOON_S)
+
+    def write_array(self, name: str, values: NDArray[Any]) -> None:
+        """Write an array below the node of the agent, in place of the one with this name."""
+        try:
+            node = self._ainerd["agents", self._key]
+        except KeyError:
+            agents, _ = create_node(self._ainerd, "agents", {}, None)
+            node, _ = create_node(agents, self._key, {"agent": self._agent}, "AinerdAgent")
+        if name in node:
+            if node[name].shape == values.shape:
+                node[name].write(values)
+                return
+            node.delete_contents(name, external_only=False)
+        node.write_array(values, key=name, access_tags=tags_of(node))
 
     def commands(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Read key and metadata of the commands without an answer, oldest first. One request."""

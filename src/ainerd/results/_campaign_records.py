@@ -1,6 +1,7 @@
 """The part of the store for the records of campaigns besides results: suggestions, atlases and the log."""
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
@@ -39,7 +40,10 @@ def read_notes(log: Container) -> Notes:
 
 
 class CampaignRecords:
-    """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`."""
+    """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`.
+
+    ``counters`` has the number of nodes that this store wrote or changed in each container.
+    """
 
     spec, schema = CAMPAIGN, SPEC_VERSION  # of the container with all nodes
     check_schema = staticmethod(check_schema)
@@ -52,6 +56,7 @@ class CampaignRecords:
                 f"{ainerd.uri} has no {missing}: give client['ainerd'] after ainerd.server.open_catalog(client)"
             )
         self.container, self.agent = ainerd, agent
+        self.counters = Counter({"results": 0, "suggestions": 0, "atlas": 0, "log": 0})
         self._results, self._suggestions, self._atlas, self._log = (parts[name] for name in _PARTS)
         self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
         self._valid_lines = NodeFilter("log line", LogRecord.problem)
@@ -65,6 +70,7 @@ class CampaignRecords:
         """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
         node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
         if is_new:
+            self.counters["suggestions"] += 1
             self._written[record.id] = node, record
             for old in list(self._written)[:-MOST_WRITTEN]:
                 del self._written[old]
@@ -118,6 +124,7 @@ class CampaignRecords:
         details = {"status_reason": reason, "status_by": by or self.agent or "person", "status_time": utc_now()}
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **details)
         node.replace_metadata(changed.metadata())
+        self.counters["suggestions"] += 1
         if status == "accepted":  # its outcome follows
             self._written[id] = node, changed
         return True
@@ -168,6 +175,7 @@ class CampaignRecords:
             if create_node(self._atlas, key, written.metadata(), "AinerdAtlas")[1]:
                 break
             newest = self._newest({})  # another writer was faster
+        self.counters["atlas"] += 1
         self._known = {False: (key, written), True: (key, written)}
         return written
 
@@ -212,6 +220,7 @@ class CampaignRecords:
 
     def _add_line(self, record: LogRecord, key: str | None = None) -> None:
         create_node(self._log, key or new_id(), record.metadata(), "AinerdLog")
+        self.counters["log"] += 1
 
     def _newest(self, scope: Mapping[str, str], newest: Mapping[str, str | None] | None = None) -> AtlasRecord | None:
         ours = bool(scope)

@@ -245,6 +245,7 @@ class ResultRecords(CampaignRecords):
         KeyError if the result does not exist.
         """
         merge_metadata(self._results, key, {**label, "awaits_regime": None}, LABEL_S)
+        self.counters["results"] += 1
         if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
             self._begun[key] = growing.changed(**label)
 
@@ -256,6 +257,7 @@ class ResultRecords(CampaignRecords):
         record = ResultRecord.from_metadata(node.metadata)
         status = "failed" if record.embedding is None else "complete"
         node.replace_metadata(record.changed(status=status).metadata(), drop_revision=True)
+        self.counters["results"] += 1
         return True
 
     def add_configuration(
@@ -288,6 +290,7 @@ class ResultRecords(CampaignRecords):
             self.seems_away = True
             raise
         self.seems_away = False
+        self.counters["results"] += answer.written
         return answer
 
     def _last_record(self, key: str) -> ResultRecord:
