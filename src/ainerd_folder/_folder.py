@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import httpx
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
 from ainerd.documents import Document, EventFrames, FrameError, MissingFrames
 from ainerd.processes import only_here
+from ainerd.results import Away, Refused, TiledError, translated
 from ainerd.sources import Intake
 from ainerd_folder._acquisition import AcquisitionFiles
 
@@ -217,8 +216,9 @@ def folder_documents(
                 if acquisition.uid in (known or ()):
                     continue
                 try:
-                    documents = list(acquisition.documents(suggestion_of))
-                except (httpx.HTTPError, ClientError):  # of the search for the suggestion
+                    with translated():
+                        documents = list(acquisition.documents(suggestion_of))
+                except (Away, Refused):  # of the search for the suggestion
                     raise
                 except Exception as error:  # one acquisition must not stop those behind it
                     folder.refuse(acquisition, error)
@@ -235,9 +235,10 @@ def _known(
     """Return the uids of acquisitions that are done; None after a pause if Tiled does not answer."""
     try:
         uids = [acquisition.uid for acquisition in some]
-        runs = raw.search(KeysFilter(uids)).items()
-        return {uid for uid, run in runs if run.metadata.get("stop") and skip(run)}
-    except (httpx.HTTPError, ClientError) as error:
+        with translated():
+            runs = raw.search(KeysFilter(uids)).items()
+            return {uid for uid, run in runs if run.metadata.get("stop") and skip(run)}
+    except TiledError as error:
         logger.warning("Tiled does not answer: %s", error)
         stop.wait(AWAY_S)
         return None

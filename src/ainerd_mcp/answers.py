@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, Any
 
-import httpx
 import numpy as np
 import pandas as pd
 from mcp.server.mcpserver import MCPServer
@@ -14,7 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field, ValidationError
 
 from ainerd import __version__
-from ainerd.results import AgentNode, ResultStore
+from ainerd.results import AgentNode, ResultStore, TiledError, translated
 from ainerd.results.commands import Add, check_position
 from ainerd.views import kinds_of
 from ainerd.words import first_problem, scan_text
@@ -67,11 +66,12 @@ def _as_tool(answer: Callable[..., dict[str, Any]], store: ResultStore) -> Calla
         if not store.answers():  # without this check each question would wait for half a minute
             raise ToolError("Tiled does not answer, or refuses the key")
         try:
-            return answer(*args, **kwargs)
+            with translated():
+                return answer(*args, **kwargs)
         except (KeyError, ValueError, TypeError) as error:
             raise ToolError(str(error.args[0] if error.args else error)[:LONGEST]) from None
-        except httpx.HTTPError as error:
-            raise ToolError(f"Tiled refused the request: {type(error).__name__}") from None
+        except TiledError as error:
+            raise ToolError(f"Tiled did not answer: {type(error).__name__}") from None
 
     return inner
 

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from ainerd.results import Gone
 from ainerd.results._records import plain
 from ainerd.technique import Outcome, Regimes, Technique
 
@@ -88,6 +89,8 @@ class Store:
         self.saved.setdefault(record.id, record)
 
     def set_status(self, id, status, reason=None, raw_uid=None, *, by=None, instead_of=None):
+        if id not in self.saved:
+            raise Gone(f"no suggestion {id!r}")
         record = self.saved[id]
         if instead_of is None or record.status in instead_of:
             about = {"status_reason": reason, "raw_uid": raw_uid or record.raw_uid, "status_by": by or self.agent}

@@ -4,7 +4,6 @@ import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 from campaign_toys import Node, answers, on, outcome
 
@@ -12,7 +11,7 @@ from ainerd.agent import CommandReader
 from ainerd.campaign._history import History
 from ainerd.decisions import reduce, terms_of
 from ainerd.decisions.events import Asked
-from ainerd.results import AgentNode
+from ainerd.results import AgentNode, Away
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -416,7 +415,7 @@ def test_an_answer_waits_until_its_event_is_in_tiled(reader, store, monkeypatch)
     node.add("1", command_metadata(Hold(**ANN), "toy"))
 
     def away(*args):
-        raise httpx.ConnectError("no route")
+        raise Away("no route")
 
     with monkeypatch.context() as patch:
         patch.setattr("ainerd.results.AgentNode.append", away)

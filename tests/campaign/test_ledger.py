@@ -1,12 +1,12 @@
 import logging
 
-import httpx
 import numpy as np
 import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign._ledger import Ledger
 from ainerd.decisions import limits_text, terms_of
+from ainerd.results import Away
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
 
@@ -52,7 +52,7 @@ def test_a_suggestion_that_is_not_in_tiled_is_left_alone(ledger):
 
 def test_a_line_that_tiled_refuses_is_logged(ledger, store, monkeypatch, caplog):
     def away(*args, **kwargs):
-        raise httpx.ConnectError("no route")
+        raise Away("no route")
 
     monkeypatch.setattr(store, "log", away)
     with caplog.at_level(logging.ERROR):

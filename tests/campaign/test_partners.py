@@ -4,7 +4,6 @@ import uuid
 from dataclasses import replace
 from types import SimpleNamespace
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +12,7 @@ from campaign_toys import BOUNDS, Jobs, Toy, outcome
 from ainerd.campaign import Campaign
 from ainerd.campaign._proposals import Partners
 from ainerd.config import Steering
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import Away, ResultRecord, ResultStore
 from ainerd.results.commands import Exclude
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
@@ -135,7 +134,7 @@ def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     assert (before["x"], before["y"]) == (1.2, 8.8)
 
     def away(*_, **__):
-        raise httpx.ConnectError("Tiled is away")
+        raise Away("Tiled is away")
 
     monkeypatch.setattr(ResultStore, "of_everybody", away)
     slow.campaign.look_elsewhere()

@@ -1,11 +1,11 @@
 """Sessions of one agent: one steers and writes, the others read, and no decision disappears."""
 
-import httpx
 import pytest
 from campaign_toys import Node, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
+from ainerd.results import Away, Refused
 from ainerd.results.commands import Add, Exclude, Hold, Release, SetBounds, Take, command_metadata
 
 FEW = {name: Knob(range=(0, 10), values=(0, 5, 10), length=1.0) for name in ("x", "y")}
@@ -13,7 +13,7 @@ NARROW = {"x": (0.0, 9.0), "y": (0.0, 10.0)}
 
 
 def gone(*_, **__):
-    raise httpx.ConnectError("no route")
+    raise Away("no route")
 
 
 def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make, store):
@@ -164,7 +164,7 @@ def test_a_result_that_a_killed_session_did_not_answer_is_answered(make, store):
 
 def refused_by(status):
     def refuse(*_):
-        raise httpx.HTTPStatusError("no", request=httpx.Request("POST", "http://a"), response=httpx.Response(status))
+        raise Refused("no", status)
 
     return refuse
 
@@ -198,7 +198,7 @@ def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch
 
     def lost(node, number, event):
         append(number, event)
-        raise httpx.ReadTimeout("no answer")
+        raise Away("no answer")
 
     with monkeypatch.context() as patch:
         patch.setattr("ainerd.results.AgentNode.append", lost)

@@ -3,11 +3,9 @@
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
-import httpx
 import numpy as np
 
 from ainerd.runs import Subject
-from ainerd.runs._writer import is_refused
 
 
 def test_a_subject_is_its_frames_of_all_its_runs():
@@ -37,13 +35,3 @@ def test_a_subject_is_its_frames_of_all_its_runs():
     third.analysis = MagicMock()
     third.push(SimpleNamespace(first=7, frames=np.zeros((2, 6))))
     assert third.first == 6 and third.n_passed == 3 and third.analysis.push.call_args.args[1] == 1
-
-
-def test_only_a_refusal_of_the_content_is_for_good():
-    request = httpx.Request("PUT", "http://tiled")
-    of = {
-        code: is_refused(httpx.HTTPStatusError("no", request=request, response=httpx.Response(code, request=request)))
-        for code in (400, 401, 413, 422, 500, 503)
-    }
-    assert of == {400: False, 401: False, 413: True, 422: True, 500: False, 503: False}
-    assert not is_refused(httpx.ConnectError("away")) and not is_refused(ValueError())

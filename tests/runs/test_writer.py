@@ -3,14 +3,12 @@
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
-import httpx
 import numpy as np
 import pytest
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 
 from ainerd.config import Detector
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import Away, Gone, Refused, ResultRecord, ResultStore
 from ainerd.runs import RecordedKeys, RunState, Subject, Writer
 from ainerd.technique import Series
 from tests.waiting import until
@@ -40,6 +38,8 @@ def store():
         return True
 
     def fail(key, reason, *, status="failed", **about):
+        if key not in records:
+            raise Gone(key)
         records[key] = records[key].changed(status=status, reason=reason)
         return True
 
@@ -280,7 +280,7 @@ def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, sto
 @pytest.mark.fault("Tiled does not answer when a result is written", "The result waits in memory until it does")
 def test_a_result_waits_in_memory_while_tiled_is_away(toy, scanned, movies, worker, store, caplog):
     complete, mine = store.complete.side_effect, worker(toy())
-    store.complete.side_effect, store.answers.return_value = httpx.ConnectError("nobody there"), False
+    store.complete.side_effect, store.answers.return_value = Away("nobody there"), False
     documents = list(scanned(movies(1), num_points=1))
     for name, doc in documents:
         mine(name, dict(doc))
@@ -294,7 +294,7 @@ def test_a_result_waits_in_memory_while_tiled_is_away(toy, scanned, movies, work
 @pytest.mark.fault("A session ends while Tiled does not answer", "One line says what is left to `agent.catch_up()`")
 def test_a_session_that_ends_while_tiled_is_away_says_what_is_left(toy, scanned, movies, worker, store, caplog):
     mine = worker(toy())
-    store.take.side_effect, store.answers.return_value = httpx.ConnectError("nobody there"), False
+    store.take.side_effect, store.answers.return_value = Away("nobody there"), False
     for _ in range(2):
         for name, doc in scanned(movies(1), num_points=1):
             mine(name, dict(doc))
@@ -308,9 +308,8 @@ def test_a_server_that_fails_at_one_result_delays_the_others_only_for_a_while(
     toy, scanned, movies, worker, store, monkeypatch
 ):
     monkeypatch.setattr("ainerd.runs._patience.PAUSES_S", (0.0, 0.0))
-    request, take, mine = httpx.Request("PUT", "http://tiled"), store.take.side_effect, worker(toy())
-    failure = httpx.HTTPStatusError("no", request=request, response=httpx.Response(500, request=request))
-    store.take.side_effect = [failure] * 3
+    take, mine = store.take.side_effect, worker(toy())
+    store.take.side_effect = [Away("no", 500)] * 3
     outcome = deliver(mine, scanned(movies(1, 2)))
     assert (outcome.status, outcome.is_in_tiled, mine.n_left) == ("failed", False, 1)
     store.take.side_effect = take
@@ -382,8 +381,7 @@ def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
 )
 @pytest.mark.parametrize("call", ["complete", "take"])
 def test_a_result_that_tiled_refuses_for_good_is_failed(toy, scanned, movies, worker, store, call):
-    request = httpx.Request("PUT", "http://tiled")
-    no = ClientError("413: too large", request, httpx.Response(413, request=request))
+    no = Refused("413: too large", 413)
     mock = getattr(store, call)
     mock.side_effect, usual = no, mock.side_effect
     mine = worker(toy())

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import httpx
 from tiled.client.container import Container
 
 from ainerd.agent._live import LivePicture
@@ -14,7 +13,7 @@ from ainerd.campaign import Campaign
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import Document, RunReader, documents_of
 from ainerd.jobs import Jobs, waiting
-from ainerd.results import LiveNode, ResultRecord, ResultStore, digest, may_pass
+from ainerd.results import Away, LiveNode, ResultRecord, ResultStore, TiledError, digest, translated
 from ainerd.runs import RecordedKeys, Worker, Writer, write_backup, write_run
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Technique
@@ -158,10 +157,11 @@ class Analysis:
         """Write a run to Tiled; while Tiled does not answer, wait."""
         while True:
             try:
-                return write_run(self._raw, documents, self._backup)
-            except httpx.HTTPError as error:
+                with translated():
+                    return write_run(self._raw, documents, self._backup)
+            except TiledError as error:
                 logger.warning("run %s is not written to raw: %s", documents[0][1]["uid"], error)
-                if not may_pass(error) or stop.wait(AWAY_S):  # the next start writes it
+                if not isinstance(error, Away) or stop.wait(AWAY_S):  # the next start writes it
                     return
 
     def _is_analysed(self) -> Callable[[Container], bool]:

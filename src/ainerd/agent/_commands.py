@@ -9,12 +9,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import httpx
-
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
 from ainerd.jobs import in_background
-from ainerd.results import AgentNode, ResultStore
+from ainerd.results import AgentNode, ResultStore, TiledError
 from ainerd.results.commands import parse_command
 
 logger = logging.getLogger(__name__)
@@ -76,7 +74,7 @@ class CommandReader:
         self._ends = True
         self._wake.set()
         if self._listens is not None:
-            with suppress(httpx.HTTPError, RuntimeError):  # RuntimeError: the client is closed
+            with suppress(TiledError):
                 if not self._store.seems_away:
                     self._node.ring()
             wait([self._listens], CLOSE_S)
@@ -129,7 +127,7 @@ class CommandReader:
         """Wait until the server tells of something new, or for a while; return False if it cannot tell."""
         try:
             return not self._store.seems_away and self._node.await_command(WAITING_S if self._waiting else NEWS_S)
-        except (httpx.HTTPError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (TiledError, KeyError, TypeError, ValueError) as error:
             logger.debug("the server does not tell of commands: %s", error)
             return False
 
@@ -140,7 +138,7 @@ class CommandReader:
         try:
             waiting = self._waiting = dict(self._node.commands())
             return bool(waiting)
-        except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
+        except TiledError as error:
             logger.debug("commands are not read: %s", error)
             return False
 
@@ -165,5 +163,5 @@ class CommandReader:
         """Write an answer. If that fails, the next `look` finds the command again."""
         try:
             self._node.answer(key, answer.status, answer.text, answer.fetched)
-        except (httpx.HTTPError, KeyError) as error:
+        except TiledError as error:
             logger.debug("the answer to a command is not written: %s", error)

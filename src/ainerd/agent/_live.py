@@ -7,12 +7,11 @@ import logging
 import time
 from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.jobs import Jobs
-from ainerd.results import LiveNode
+from ainerd.results import LiveNode, TiledError
 from ainerd.runs import Subject
 from ainerd.words import scan_text
 
@@ -79,6 +78,6 @@ class LivePicture:
             else:
                 self._node.forget()
                 self._is_wanted = self._is_shown = False
-        except (httpx.HTTPError, KeyError, RuntimeError) as error:  # RuntimeError: the client is closed
+        except (TiledError, KeyError) as error:
             logger.debug("no picture of the run in progress: %s: %s", type(error).__name__, error)
             self._is_wanted, self._rests_until = False, time.monotonic() + REST_S

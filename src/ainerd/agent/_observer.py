@@ -17,7 +17,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import httpx
 import numpy as np
 import pandas as pd
 from bluesky_adaptive.protocols import ID_KEY
@@ -34,7 +33,7 @@ from ainerd.campaign import READS, Campaign, Travel, why
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
-from ainerd.results import ResultStore, commands, digest
+from ainerd.results import ResultStore, TiledError, commands, digest
 from ainerd.runs import parameters_of
 from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
@@ -459,7 +458,7 @@ class Observer:
         next command.
         """
         results = None
-        with suppress(httpx.HTTPError):
+        with suppress(TiledError):
             results = len(self.results) if self.results.answers() else None
         commands = {"commands": self._state.commands.health()}
         return {**self._analysis.worker.health(), **commands, "results": results, "tiled": self._uri}

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from ainerd.config import Settings
 from ainerd.decisions import terms_of
 from ainerd.jobs import Jobs
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultStore, digest
+from ainerd.results import AgentNode, ResultStore, TiledError, digest
 from ainerd.results.commands import seen
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
@@ -202,7 +201,7 @@ class State:
         try:
             if not self._store.seems_away:
                 self._campaign.look()
-        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed
+        except TiledError as error:
             logger.debug("other sessions are not read: %s: %s", type(error).__name__, error)
         if self._steered and not self._campaign.steers:
             self._steered = False
@@ -212,7 +211,7 @@ class State:
         """Read the state in Tiled; None if Tiled does not answer."""
         try:
             return self._node.state()
-        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed
+        except TiledError as error:
             logger.debug("the state of earlier sessions is unknown: %s: %s", type(error).__name__, error)
             return None
 
@@ -232,7 +231,7 @@ class State:
             else:
                 health = {**self._health(), "closed": closed}
                 self._node.update_state({"at": self._at, "counters": counters, "health": health})
-        except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
+        except TiledError as error:
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
 

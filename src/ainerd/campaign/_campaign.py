@@ -139,8 +139,8 @@ class Campaign:
     def take_over(self) -> None:
         """Steer from now on. The session that has steered until then reads.
 
-        The points of people that it leaves are measured, and its results are answered. Raises httpx.HTTPError if Tiled
-        does not answer.
+        The points of people that it leaves are measured, and its results are answered. Raises `ainerd.results.Away` if
+        Tiled does not answer.
         """
         unanswered = self.tiled.ask(self._read)
         first = {outcome.trial_id: outcome for outcome in reversed([*self._known.values(), *unanswered])}
@@ -160,7 +160,7 @@ class Campaign:
     def look(self) -> None:
         """Stop steering if another session has begun to; while that one steers, read what it does.
 
-        Raises httpx.HTTPError if Tiled does not answer.
+        Raises `ainerd.results.Away` if Tiled does not answer.
         """
         if self.steers:
             self.tiled.ask(self.order.look)

@@ -5,14 +5,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import httpx
-
 from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._order import Order
 from ainerd.decisions import Rules, State, events
 from ainerd.decisions.events import Ready
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, ResultStore, may_pass
+from ainerd.results import AgentNode, Away, ResultStore, TiledError
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +86,7 @@ class History:
             if self.order.is_behind:  # somebody may hold the campaign
                 self.flush()
         if not self._is_away and self.order.steers:
-            with suppress(httpx.HTTPError):  # it is saved after another event
+            with suppress(TiledError):  # it is saved after another event
                 self.order.save()
 
     def flush(self) -> None:
@@ -97,9 +95,9 @@ class History:
             return
         try:
             self.order.flush()
-        except httpx.HTTPError as error:
+        except TiledError as error:
             logger.warning("events of %s are not written yet: %s", self.store.agent, error)
-            self._is_away = may_pass(error)
+            self._is_away = True
 
     def _write(self, effect: events.Effect, *, again: bool) -> bool:
         """Write an effect, `again` if it may be written already; return False if Tiled is away."""
@@ -112,7 +110,7 @@ class History:
             case events.Line(text=text, once=once, by=by, ids=ids):
                 return self._ledger.note(text, once=once, by=by, **ids)
             case events.ShowHold():
-                with suppress(httpx.HTTPError, KeyError):  # the whole state follows
+                with suppress(TiledError):  # the whole state follows
                     self._node.update_state({"held": self.state.held})
                 return True
             case events.Reply():
@@ -121,11 +119,9 @@ class History:
     def _reply(self, reply: events.Reply) -> bool:
         try:
             self._node.answer(reply.id, reply.status, reply.text, reply.fetched)
-        except KeyError:
-            logger.debug("command %s is gone", reply.id)
-        except httpx.HTTPError as error:
+        except TiledError as error:
             logger.debug("the answer to command %s is not written: %s", reply.id, error)
-            return not may_pass(error)
+            return not isinstance(error, Away)
         return True
 
     def is_there(self) -> bool:

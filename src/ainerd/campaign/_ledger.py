@@ -6,13 +6,12 @@ from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
-import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._sentences import changes
 from ainerd.decisions import terms_of
 from ainerd.novelty import Components
-from ainerd.results import ResultStore, SuggestionRecord, may_pass
+from ainerd.results import Away, Gone, ResultStore, SuggestionRecord, TiledError
 from ainerd.technique import Outcome
 from ainerd.words import named_place, place, run_text
 
@@ -40,9 +39,9 @@ def _softly(write: Callable[..., None]) -> Callable[..., bool]:
             return False
         try:
             write(self, *args, **kwargs)
-        except httpx.HTTPError as error:
+        except TiledError as error:
             logger.exception("Tiled did not accept: %s %s", write.__name__, args)
-            return not may_pass(error)
+            return not isinstance(error, Away)
         return True
 
     return inner
@@ -69,7 +68,7 @@ class Ledger:
         """Write a suggestion, or a new status of a suggestion; `again`: an earlier session may have written it."""
         if status != "proposed":
             instead_of = ["proposed", "superseded", "withdrawn"] if again else None
-            with suppress(KeyError):  # Tiled was away when it was proposed, or it never was
+            with suppress(Gone):  # Tiled was away when it was proposed, or it never was
                 self._store.set_status(suggestion[ID_KEY], status, by=by, instead_of=instead_of)
                 return
         record = SuggestionRecord(
@@ -97,7 +96,7 @@ class Ledger:
         try:
             instead_of = [*_INSTEAD_OF.get(status, ()), *["accepted"] * taken] or None
             self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=instead_of)
-        except KeyError:
+        except Gone:
             logger.debug("no suggestion %s in Tiled", id)
 
     @_softly
@@ -115,7 +114,7 @@ class Ledger:
 
     def finding_once(self, text: str, *, raw_uid: str, result: str) -> None:
         """Write a line on a result, unless the log has one."""
-        with suppress(httpx.HTTPError):
+        with suppress(Away):
             if self._store.is_logged(result):
                 return
         self.note(text, raw_uid=raw_uid, result=result)

@@ -7,11 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import httpx
-
 from ainerd.decisions import Answer, Rules, State, events, moments, reduce
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, may_pass
+from ainerd.results import AgentNode, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +70,7 @@ class Order:
         self.refused: dict[str, Answer] = {}
         self.read()
 
-    # in the thread that asks Tiled; httpx.HTTPError if Tiled does not answer
+    # in the thread that asks Tiled; they raise `Away` if it does not answer
 
     def read(self) -> None:
         """Fold the new events of the session that steers."""
@@ -103,9 +101,7 @@ class Order:
             number = self._number + 1
             try:
                 there = self._node.append(number, _record_of(event))
-            except httpx.HTTPError as error:
-                if may_pass(error):
-                    raise
+            except Refused as error:
                 self._own.ask(partial(self.leave_out, event, str(error)[:LONGEST]))
                 continue
             if there is None or there.get("id") == event.id:  # else Tiled's answer was lost

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.decisions import UNTAKEN, events
 from ainerd.decisions.events import Ready
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import Away, ResultRecord, ResultStore
 from ainerd.steering import Candidate, Explorer
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Partners:
             return False
         try:
             results = self._store.of_everybody().frame
-        except httpx.HTTPError as error:
+        except Away as error:
             logger.debug("results of other agents are not read: %s", error)
             return False
         if results is self._seen or not {*self._names, "novel", "novelty_p"} <= {*results}:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
@@ -14,7 +13,7 @@ from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._reference import SteeringReference
 from ainerd.config import Steering
-from ainerd.results import may_pass
+from ainerd.results import Away, Gone, Refused
 from ainerd.steering import Explorer
 from ainerd.technique import Outcome
 
@@ -80,15 +79,13 @@ class Results:
             for key, label in unlabelled:
                 try:
                     self._history.store.label(key, regime=regimes[key], atlas_version=version, **label)
-                except KeyError:  # somebody has removed the result
+                except Gone:  # somebody has removed the result
                     logger.debug("result %s is gone", key)
-                except httpx.HTTPStatusError as error:
-                    if may_pass(error):
-                        raise
+                except Refused as error:
                     logger.warning("the regime of result %s is refused: %s", key, error)
                 if self._unlabelled[key] is label:  # otherwise it was analysed again meanwhile
                     del self._unlabelled[key]
-        except httpx.HTTPError as error:
+        except Away as error:
             logger.debug("labels are not written: %s", error)
 
     def elsewhere(self, outcome: Outcome) -> str | None:

@@ -6,14 +6,15 @@ import time
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 from tiled.client.container import Container
 
 from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
 from ainerd.processes import whereabouts
+from ainerd.results import TiledError, translated
 from ainerd.technique import Finding
 from ainerd.words import plain_address
 
@@ -34,7 +35,7 @@ def settings(config: Path) -> Generator[Finding, None, Settings | None]:
     yield Finding("settings", f"{config}: instrument {loaded.name!r}")
     yield from _storage(loaded)
     if url := loaded.webhook.get_secret_value():  # its path may hold a token
-        yield Finding("webhook", f"messages go to {httpx.URL(url).host}; nothing was sent")
+        yield Finding("webhook", f"messages go to {urlsplit(url).hostname}; nothing was sent")
     yield from _technique(loaded)
     return loaded
 
@@ -164,8 +165,10 @@ def _catalogue(client: Container) -> Iterator[Finding]:
     else:
         yield Finding("read", f"no containers raw and ainerd yet: the first agent makes them ({took})")
     try:
-        yield _write(trees.get("ainerd", client))
-    except (httpx.HTTPError, KeyError) as error:
+        with translated():
+            finding = _write(trees.get("ainerd", client))
+        yield finding
+    except TiledError as error:
         remedy = "give a key that may create, write and delete; a key that may only read is enough to see results"
         yield Finding("write", f"refused: {error}", remedy)
 

@@ -71,9 +71,8 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
         ...
     ValueError: no server is named: give --tiled URL or FOLDER, or --config with a .toml
     """
-    import httpx
-
     from ainerd.config import Settings
+    from ainerd.results import Away, Refused, translated
     from ainerd.server import EmbeddedServer, ServerError, connect, open_tiled
 
     try:
@@ -87,10 +86,11 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
             client = connect(place, os.environ.get(KEY) or None)
             close = client.context.http_client.close
         try:
-            yield client
+            with translated():
+                yield client
         finally:
             close()
-    except (ServerError, httpx.HTTPError) as error:
+    except (ServerError, Away, Refused) as error:
         raise ValueError(str(error)) from None
 
 

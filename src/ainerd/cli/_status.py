@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,8 +96,6 @@ def why(
 
 def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
     """Return the address of the server and a summary of its content, or the reason why the summary is missing."""
-    import httpx
-
     from ainerd.server import ServerError, connect, running
 
     if isinstance(place, Path):
@@ -116,8 +115,6 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
             client.context.http_client.close()
     except ServerError as error:
         return state | {"away": str(error)}
-    except httpx.TimeoutException:
-        return state | {"away": f"the server needs more than {READ_S:g} s to answer"}
     except Exception as error:  # any error: the rest is still printed
         return state | {"away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
 
@@ -129,14 +126,14 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     """
     from json import dumps
 
-    from httpx import HTTPStatusError, codes
-
     from ainerd.processes import where_it_may_run
 
     base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
 
-    def get(url: str, **params: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = http.get(url, params=params, timeout=READ_S).raise_for_status().json()
+    def get(url: str, params: Mapping[str, Any], unless: int = 0) -> dict[str, Any]:
+        """Return the answer of the server; empty if it has the status `unless`."""
+        response = http.get(url, params=params, timeout=READ_S)
+        answer: dict[str, Any] = {} if response.status_code == unless else response.raise_for_status().json()
         return answer
 
     def equal(**values: str | None) -> dict[str, Any]:
@@ -145,22 +142,18 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
 
     def newest(path: str, **values: str | None) -> dict[str, Any]:
         wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 1}
-        nodes = get(f"{base}/{path}", **wanted, **equal(**values))["data"]
+        nodes = get(f"{base}/{path}", wanted | equal(**values), HTTPStatus.NOT_FOUND).get("data")
         return nodes[0]["attributes"]["metadata"] if nodes else {}
 
     one = {"fields": "", "page[limit]": 1}
-    if get(base, **one, **{"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
+    if get(base, one | {"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
         return {"empty": "no agent has written there yet"}
-    ended = {"filter[keypresent][condition][key]": "stop.uid", "filter[keypresent][condition][exists]": "true"}
-    runs = get(f"{base}/raw", **one)["meta"]["count"]
-    try:
-        unfinished = runs - get(f"{base}/raw", **one, **ended)["meta"]["count"]
-    except HTTPStatusError as error:
-        if error.response.status_code != codes.BAD_REQUEST:
-            raise
-        unfinished = None  # a catalog of databroker does not count them
+    ended = one | {"filter[keypresent][condition][key]": "stop.uid", "filter[keypresent][condition][exists]": "true"}
+    runs = get(f"{base}/raw", one)["meta"]["count"]
+    finished = get(f"{base}/raw", ended, HTTPStatus.BAD_REQUEST)  # a catalog of databroker counts none
+    unfinished = runs - finished["meta"]["count"] if finished else None
     by_status = f"{base}/ainerd/results".replace("/search/", "/distinct/", 1)
-    counted = get(by_status, metadata="status", counts=True, **equal(agent=agent))["metadata"]["status"] or []
+    counted = get(by_status, {"metadata": "status", "counts": True, **equal(agent=agent)})["metadata"]["status"] or []
     last = newest("ainerd/results", agent=agent)
     ready = newest("ainerd/suggestions", status="proposed", agent=agent)
     names, units = ready.get("positions", ()), last.get("units") or {}
@@ -169,12 +162,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
         "reason": ready.get("reason"),
         "units": {name: units[name] for name in names if name in units},
     }
-    about: dict[str, Any] = {}
-    try:
-        about = newest("ainerd/agents", agent=agent) if agent else {}
-    except HTTPStatusError as error:  # after a replay there are no agents
-        if error.response.status_code != codes.NOT_FOUND:
-            raise
+    about = newest("ainerd/agents", agent=agent) if agent else {}  # after a replay there are no agents
     try:
         at_work = None if about["health"]["closed"] else where_it_may_run(about["at"])
     except (KeyError, TypeError, ValueError, OverflowError, OSError):  # anybody may have written the state

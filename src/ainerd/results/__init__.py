@@ -7,10 +7,11 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode, LiveNode
 from ainerd.results._conditions import matches
+from ainerd.results._errors import Away, Gone, Refused, TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part, bundle, decode_table, put_attributes
-from ainerd.results._nodes import may_pass, shared_tags
+from ainerd.results._nodes import shared_tags
 from ainerd.results._records import (
     AtlasRecord,
     ConfigurationRecord,
@@ -25,8 +26,8 @@ from ainerd.results._table import Columns
 from ainerd.results._tables import notes_by_key, regime_kinds, similar
 
 __all__ = [
-    "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "ConfigurationRecord", "LiveNode", "LoadedResult",
-    "LogRecord", "Part", "ResultRecord", "ResultStore", "SuggestionRecord", "bundle", "commands", "decode_table",
-    "digest", "explain", "export", "matches", "may_pass", "new_file", "notes_by_key", "put_attributes", "regime_kinds",
-    "shared_tags", "similar", "since_exposure",
+    "AgentNode", "AinerdResult", "AtlasRecord", "Away", "Columns", "ConfigurationRecord", "Gone", "LiveNode",
+    "LoadedResult", "LogRecord", "Part", "Refused", "ResultRecord", "ResultStore", "SuggestionRecord", "TiledError",
+    "bundle", "commands", "decode_table", "digest", "explain", "export", "matches", "new_file", "notes_by_key",
+    "put_attributes", "regime_kinds", "shared_tags", "similar", "since_exposure", "translated",
 ]  # fmt: skip

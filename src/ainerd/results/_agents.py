@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 from tiled.client.container import Container
-from tiled.client.utils import ClientError, handle_error
+from tiled.client.utils import handle_error
 
+from ainerd.results._errors import Away, Gone, translated
 from ainerd.results._nodes import KEYS, create_node, merge_metadata, our_route, read_children, tags_of
 from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata
@@ -55,7 +56,8 @@ class AgentNode:
     def checkpoint(self) -> dict[str, Any]:
         """Read the checkpoint; empty if it does not exist or is invalid."""
         try:
-            return dict(self._ainerd["checkpoints", self._key].metadata["state"])
+            with translated():
+                return dict(self._ainerd["checkpoints", self._key].metadata["state"])
         except KeyError:
             return {}
         except (TypeError, ValueError):
@@ -78,7 +80,10 @@ class AgentNode:
         events: list[tuple[int, Mapping[str, Any]]] = []
         while True:
             numbers = range(after + 1, after + 1 + KEYS)
-            named = dict(read_children(self._ainerd, f"events/{self._key}", SOON_S, [*map(_key_of, numbers)]))
+            try:
+                named = dict(read_children(self._ainerd, f"events/{self._key}", SOON_S, [*map(_key_of, numbers)]))
+            except Gone:  # there is no event yet
+                return events
             events += [(number, named[key]) for number in numbers if (key := _key_of(number)) in named]
             if not events or events[-1][0] < numbers[-1] - MOST_DELETED:
                 return events
@@ -87,7 +92,8 @@ class AgentNode:
     def state(self) -> dict[str, Any]:
         """Read the state of the agent; empty if the agent has never written it."""
         try:
-            return dict(self._ainerd["agents", self._key].metadata)
+            with translated():
+                return dict(self._ainerd["agents", self._key].metadata)
         except KeyError:
             return {}
 
@@ -99,6 +105,7 @@ class AgentNode:
         """Replace these values of the state; the others stay."""
         merge_metadata(self._ainerd, f"agents/{self._key}", plain(state), SOON_S)
 
+    @translated()
     def write_array(self, name: str, values: NDArray[Any]) -> None:
         """Write an array below the node of the agent, in place of the one with this name."""
         try:
@@ -117,6 +124,7 @@ class AgentNode:
         """Read key and metadata of the commands without an answer, oldest first. One request."""
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
 
+    @translated()
     def await_command(self, wait_s: float) -> bool:
         """Return once a command has come, or after `wait_s` at most; False if the server cannot tell."""
         if time.monotonic() < self._no_bell_until:
@@ -129,6 +137,7 @@ class AgentNode:
         self._cursor = str(handle_error(response).json()["cursor"])
         return True
 
+    @translated()
     def ring(self) -> None:
         """End the wait of `await_command`, in all sessions of the agent."""
         self._ainerd.context.http_client.post(self._bell, timeout=SOON_S)
@@ -137,11 +146,13 @@ class AgentNode:
     def _bell(self) -> str:
         return f"{our_route(self._ainerd, 'asked').rstrip('/')}/agents/{self._key}"
 
+    @translated()
     def send(self, command: Command) -> bool:
-        """Create the node of a command; return False if its id exists already. Raises KeyError without an agent."""
+        """Create the node of a command; return False if its id exists already. Raises `Gone` without an agent."""
         metadata = command_metadata(command, self._agent)
         return create_node(self._ainerd["agents", self._key], command.id, metadata, "AinerdCommand")[1]
 
+    @translated()
     def command(self, key: str) -> Mapping[str, Any]:
         """Read the metadata of a command, with its ``status`` and ``answer``."""
         return dict(self._ainerd["agents", self._key, key].metadata)
@@ -154,7 +165,7 @@ class AgentNode:
         answer, end, is_sent = {"status": "asked"}, time.monotonic() + within_s, False
         try:
             while time.monotonic() < end:
-                with suppress(httpx.TransportError):  # the server is away: the same id is sent once
+                with suppress(Away):  # the server is away: the same id is sent once
                     if not is_sent:
                         self.send(command)
                         is_sent = True
@@ -166,7 +177,7 @@ class AgentNode:
             return {"status": "refused", "answer": "there has never been an agent with this name here"}
         finally:
             if is_sent and answer["status"] == "asked":
-                with suppress(httpx.TransportError, KeyError):
+                with suppress(Away, Gone):
                     self.answer(command.id, "refused", "withdrawn: its sender does not wait any more")
         text = "it does not answer, so the request is withdrawn: is `ainerd watch` running?"
         return {"status": "refused", "answer": text}
@@ -222,12 +233,11 @@ def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spe
     try:
         url = f"{ainerd.uri.rstrip('/')}/{parent}/{key}"
         _request(ainerd, "PUT", url, json={"metadata": metadata}, params={"drop_revision": True})
-    except ClientError as error:
-        if error.response.status_code != httpx.codes.NOT_FOUND:
-            raise
+    except Gone:
         create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
 
 
+@translated()
 def _request(ainerd: Container, method: str, url: str, **options: Any) -> httpx.Response:
     response: httpx.Response = ainerd.context.http_client.request(method, url, timeout=SOON_S, **options)
     handle_error(response)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
+from ainerd.results._errors import translated
 from ainerd.results._nodes import (
     CAMPAIGN,
     SPEC_VERSION,
@@ -76,6 +77,7 @@ class CampaignRecords:
                 del self._written[old]
         return record.id
 
+    @translated()
     def set_status(
         self,
         id: str,
@@ -129,6 +131,7 @@ class CampaignRecords:
             self._written[id] = node, changed
         return True
 
+    @translated()
     def suggestion(self, id: str) -> SuggestionRecord:
         """Return one suggestion; raise KeyError if the id is unknown."""
         return SuggestionRecord.from_metadata(self._suggestions[id].metadata)
@@ -234,7 +237,8 @@ class CampaignRecords:
     def _read_atlas(self, key: str, scope: Mapping[str, str]) -> AtlasRecord | None:
         """Return the atlas with that key, or the newest valid one before it."""
         try:
-            return AtlasRecord.from_metadata(self._atlas[key].metadata)
+            with translated():
+                return AtlasRecord.from_metadata(self._atlas[key].metadata)
         except _INVALID as error:
             logger.warning("atlas %s is left out: %s", key, type(error).__name__)
         for _, metadata in reversed(list(read_nodes(self._atlas, 0, **scope))):

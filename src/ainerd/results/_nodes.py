@@ -15,6 +15,7 @@ from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, ret
 from tiled.structures.core import Spec
 
 from ainerd import __version__
+from ainerd.results._errors import TiledError, translated
 
 SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
 CAMPAIGN = "AinerdCampaign"  # spec of the container with all of them
@@ -27,6 +28,7 @@ Node = tuple[str, Mapping[str, Any]]
 _missing: "WeakKeyDictionary[Any, dict[str, float]]" = WeakKeyDictionary()  # when to ask again, by client and route
 
 
+@translated()
 def create_node(
     parent: Container, key: str, metadata: dict[str, Any], spec: str | None, *, tags: Sequence[str] | None = None
 ) -> tuple[Container, bool]:
@@ -73,6 +75,7 @@ def shared_tags(tags: Iterable[str]) -> list[str] | None:
     return sorted(tag for tag in tags if not tag.startswith(("user:", "service:"))) or None
 
 
+@translated()
 def result_node(results: Container, key: str) -> Container:
     """Return the node of a result; raise KeyError if it does not exist."""
     try:
@@ -86,24 +89,6 @@ def is_conflict(error: ClientError) -> bool:
     return bool(error.response.status_code == httpx.codes.CONFLICT)
 
 
-def may_pass(error: httpx.HTTPError) -> bool:
-    """Return whether Tiled may accept the same request later.
-
-    Examples
-    --------
-    >>> import httpx
-    >>> request = httpx.Request("POST", "http://127.0.0.1:8000/api/v1")
-    >>> may_pass(httpx.ConnectError("refused", request=request))
-    True
-    >>> may_pass(httpx.HTTPStatusError("too large", request=request, response=httpx.Response(413)))
-    False
-    """
-    if not isinstance(error, httpx.HTTPStatusError):
-        return True
-    status = error.response.status_code
-    return status in (401, 403, 408, 429) or status >= 500
-
-
 def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> Iterator[Node]:
     """Yield key and metadata of the children in the order of creation, from number `offset` on.
 
@@ -114,12 +99,13 @@ def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> It
     return _pages(container, {"page[offset]": offset, **_conditions(equal)})
 
 
+@translated()
 def read_children(
     container: Container, path: str, timeout_s: float, keys: Sequence[str] | None = None, **equal: str
 ) -> list[Node]:
     """Read key and metadata of at most `PAGE` children at a path below the container; with `keys` only of these.
 
-    One request without retries. Returns an empty list if the path does not exist.
+    One request without retries. Raises `Gone` if the path does not exist.
     """
     url = f"{container.item['links']['search'].rstrip('/')}/{path}"
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
@@ -127,8 +113,6 @@ def read_children(
         params |= _named(keys)
     headers = {"Accept": MSGPACK_MIME_TYPE}
     response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
-    if response.status_code == httpx.codes.NOT_FOUND:
-        return []
     return _nodes(handle_error(response).json())
 
 
@@ -149,17 +133,12 @@ def newest_key(container: Container, **equal: str | None) -> str | None:
     return next((key for key, _ in newest_nodes(container, 1, "", **equal)), None)
 
 
+@translated()
 def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], timeout_s: float) -> None:
-    """Replace these values in the metadata of the child at a path; None removes one. One request, not repeated.
-
-    KeyError if the child does not exist.
-    """
+    """Replace these values in the metadata of the child at a path; None removes one. One request, not repeated."""
     body = {"content-type": "application/merge-patch+json", "metadata": values, "specs": None, "access_tags": None}
     url, options = f"{parent.uri.rstrip('/')}/{path}", {"params": {"drop_revision": True}, "timeout": timeout_s}
-    response = parent.context.http_client.patch(url, json=body, **options)
-    if response.status_code == httpx.codes.NOT_FOUND:
-        raise KeyError(path)
-    handle_error(response)
+    handle_error(parent.context.http_client.patch(url, json=body, **options))
 
 
 def our_route(container: Container, name: str) -> str:
@@ -174,15 +153,16 @@ def get_ours(container: Container, name: str, params: Mapping[str, Any]) -> http
         return None
     try:
         return get(container, url, params)
-    except ClientError as error:
-        if error.response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+    except TiledError as error:
+        if error.status not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
             raise
     ask_again[url] = time.monotonic() + AGAIN_S
     return None
 
 
+@translated()
 def get(container: Container, url: str, params: Mapping[str, Any]) -> httpx.Response:
-    """Return the answer of the server of a container, after some attempts; ClientError if it refuses."""
+    """Return the answer of the server of a container, after some attempts."""
     headers = {"Accept": MSGPACK_MIME_TYPE}
     for attempt in retry_context():
         with attempt:

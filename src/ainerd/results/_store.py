@@ -5,7 +5,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +13,7 @@ from tiled.queries import Key
 
 from ainerd.jobs import counted
 from ainerd.results._conditions import checked, matches
+from ainerd.results._errors import TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
@@ -315,10 +315,11 @@ class ResultStore(ResultRecords):
     def status(self, key: str) -> str | None:
         """Read the status of a result, or None for an unknown key."""
         try:
-            return str(self._results[key].metadata["status"])
+            return str(result_node(self._results, key).metadata["status"])
         except KeyError:
             return None
 
+    @translated()
     def versions(self) -> dict[str, int]:
         """Return how many results each version of ainerd made. One request."""
         some = self._results
@@ -451,8 +452,9 @@ class ResultStore(ResultRecords):
         """Return whether the server answers within this time and accepts the key."""
         http = self.container.context.http_client
         try:
-            answers = bool(http.get(self.container.uri, timeout=within_s).is_success)
-        except httpx.HTTPError:
+            with translated():
+                answers = bool(http.get(self.container.uri, timeout=within_s).is_success)
+        except TiledError:
             return False
         if answers:  # or commands would not be read until the next result
             self.seems_away = False

@@ -17,6 +17,7 @@ from tiled.client.utils import ClientError, handle_error
 from tiled.utils import safe_json_dump
 
 from ainerd.results._campaign_records import CampaignRecords
+from ainerd.results._errors import Away, translated
 from ainerd.results._files import Part, bundle
 from ainerd.results._nodes import (
     SPEC_VERSION,
@@ -141,7 +142,7 @@ class ResultRecords(CampaignRecords):
     Attributes
     ----------
     seems_away : bool
-        Whether the server did not answer the last request to write a result, nor `ResultStore.answers` since.
+        Whether the server did not take the last request to write a result, nor answer `ResultStore.answers` since.
     """
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
@@ -240,15 +241,13 @@ class ResultRecords(CampaignRecords):
         return self._write(record).written
 
     def label(self, key: str, **label: Any) -> None:
-        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request.
-
-        KeyError if the result does not exist.
-        """
+        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""
         merge_metadata(self._results, key, {**label, "awaits_regime": None}, LABEL_S)
         self.counters["results"] += 1
         if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
             self._begun[key] = growing.changed(**label)
 
+    @translated()
     def close(self, key: str) -> bool:
         """Write that the result of a series is finished; False if it is not growing."""
         node = result_node(self._results, key)
@@ -260,6 +259,7 @@ class ResultRecords(CampaignRecords):
         self.counters["results"] += 1
         return True
 
+    @translated()
     def add_configuration(
         self,
         record: ConfigurationRecord,
@@ -281,12 +281,13 @@ class ResultRecords(CampaignRecords):
     def _write(
         self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
     ) -> Written:
-        """Write a result with its arrays and tables, unless it has one of these statuses; ClientError if refused."""
+        """Write a result with its arrays and tables, unless it has one of these statuses."""
         try:
-            answer = put_bundle(self._results, record, parts, unless) if self._takes_bundles else None
-            self._takes_bundles = answer is not None
-            answer = answer or _write_nodes(self._results, record, parts, unless)
-        except httpx.TransportError:
+            with translated():
+                answer = put_bundle(self._results, record, parts, unless) if self._takes_bundles else None
+                self._takes_bundles = answer is not None
+                answer = answer or _write_nodes(self._results, record, parts, unless)
+        except Away:
             self.seems_away = True
             raise
         self.seems_away = False

@@ -5,20 +5,21 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import httpx
+from ainerd.results import Away
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks whether Tiled answers
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # before a write is repeated at which a server failed that answers
+FORBIDDEN = (401, 403)
 T = TypeVar("T")
 
 
 class Patience:
     """Repeats a write until Tiled takes it.
 
-    It waits as long as Tiled does not answer. A write at which the server fails is repeated after `PAUSES_S`. One that
-    it refuses is not repeated.
+    It waits as long as Tiled does not answer. If Tiled answers and does not take the write, it is repeated after
+    `PAUSES_S`. A write that Tiled refuses, or that the key does not allow, is not repeated.
 
     Parameters
     ----------
@@ -31,23 +32,20 @@ class Patience:
 
     def __call__(self, write: Callable[[], T]) -> T:
         """Return the result of a write. Raise the error of Tiled if waiting does not help, or after `end`."""
-        pauses, is_logged = list(PAUSES_S), False
+        pauses = [*PAUSES_S]
         while True:
             if self._ends.is_set() and not self._answers():
-                raise httpx.ConnectError("Tiled does not answer")
+                raise Away("Tiled does not answer")
             try:
                 return write()
-            except httpx.HTTPError as error:
-                is_refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
-                if is_refused or self._ends.is_set():
+            except Away as error:
+                answers = self._answers()
+                if self._ends.is_set() or (answers and (not pauses or error.status in FORBIDDEN)):
                     raise
-                if not is_logged:
+                if len(pauses) == len(PAUSES_S):
                     logger.warning("Tiled does not take a result, which waits in memory: %s", error)
-                    is_logged = True
-                if self._answers():
-                    if not pauses:
-                        raise
-                    self._ends.wait(pauses.pop(0))
+            if answers:
+                self._ends.wait(pauses.pop(0))
             while not self._ends.is_set() and not self._answers():
                 self._ends.wait(LOOK_S)
 

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 from tiled.client.container import Container
 
 from ainerd.documents import Document, Run
+from ainerd.results import Away, translated
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +47,15 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
 def write_backup(raw: Container, backup: Path) -> None:
     """Write the runs to Tiled that lie in the backup of a `TiledWriter`, and remove their files.
 
-    A run that Tiled refuses, or that has no end, stays there, with one line in the log. Raises httpx.TransportError if
-    Tiled does not answer.
+    A run that Tiled refuses, or that has no end, stays there, with one line in the log. Raises `Away` if Tiled
+    does not take one now.
     """
     for path in sorted(backup.glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
         try:
-            write_run(raw, _first_run([json.loads(line) for line in path.read_text().splitlines()]))
+            with translated():
+                write_run(raw, _first_run([json.loads(line) for line in path.read_text().splitlines()]))
             path.unlink()
-        except httpx.TransportError:
+        except Away:
             raise
         except Exception as error:
             why = f"{type(error).__name__}: {str(error)[:LONGEST]}"

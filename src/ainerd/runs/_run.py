@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import httpx
 import numpy as np
 
 from ainerd.documents import FrameError, Whole
-from ainerd.runs._writer import Subject, Writer, is_refused, time_of
+from ainerd.results import Away, Refused, translated
+from ainerd.runs._writer import Subject, Writer, time_of
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, Series
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class RunState:
                 write = partial(self._writer.complete, subject, before, analysis, closes=closes)
             outcome = self._writer.patience(write)
         except Exception as error:
-            if isinstance(error, httpx.HTTPError) and not is_refused(error):
+            if isinstance(error, Away):
                 raise
             logger.exception("the result of run %s is not written", subject.run.uid)
             first = subject.problem if analysis is None else None  # of a run that could not even begin
@@ -238,8 +238,9 @@ def _is_short(subject: Subject) -> bool:
 def _problems_of(subject: Subject) -> Iterator[None]:
     """Turn errors of a run into the problem of its unit; raise those of Tiled."""
     try:
-        yield
-    except httpx.HTTPError:
+        with translated():
+            yield
+    except (Away, Refused):
         raise
     except (AnalysisError, FrameError, ValueError) as error:
         subject.problem = str(error)

@@ -10,14 +10,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import httpx
-
 from ainerd.documents import checked
 from ainerd.jobs import Job, Jobs, activity
 from ainerd.processes import release_memory
+from ainerd.results import Away, translated
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
-from ainerd.runs._writer import Subject, Writer, is_refused
+from ainerd.runs._writer import Subject, Writer
 from ainerd.technique import Outcome, Series
 from ainerd.words import number_of
 
@@ -281,7 +280,8 @@ class Delivery:
                 run(name, doc)
         else:
             try:
-                self.state(name, doc)
+                with translated():
+                    self.state(name, doc)
             except BaseException as error:
                 self._writer.forget()
                 self._give_up(error)
@@ -291,7 +291,7 @@ class Delivery:
                 self.state.outcomes.append(self._failed(self._problem))
 
     def _give_up(self, error: BaseException) -> None:
-        if isinstance(error, httpx.HTTPError) and not is_refused(error):
+        if isinstance(error, Away):
             self.is_left, self._problem = True, f"Tiled does not take its result: {error}"
             logger.warning("run %s: %s", self.state.run.uid, self._problem)
         else:  # a bug of ours, or of the technique, must not cost the run's record
@@ -306,7 +306,7 @@ class Delivery:
                 subject = Subject.of_run(self._writer, run, self.state.event)
                 subject.problem, subject.retake = problem, True
                 return self.state.conclude(subject, None, closes=True)
-        except httpx.HTTPError:
+        except Away:
             self.is_left = True
         except Exception:  # such as an error in the technique's parameters, without which a result has no key
             logger.exception("run %s has no result", run.uid)

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -16,14 +15,13 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector, Recorded
 from ainerd.documents import Block, Run, RunReader, Whole, documents_of
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import Gone, ResultRecord, ResultStore, TiledError
 from ainerd.runs._patience import Patience
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
-REFUSALS = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY)
 OF_NUMBERS = ("flags", "frame_number", "ticks", "pixel_order")  # settings of the detector that change its results
 # Metadata that most beamlines write, and the names that they use.
 USUAL = {
@@ -306,10 +304,10 @@ class Writer:
 
     def give_up(self, subject: Subject, reason: str) -> None:
         """Write a failed result, even for a unit that has not begun. If its run comes again, it is analysed again."""
-        with suppress(httpx.HTTPStatusError, KeyError):
+        with suppress(TiledError):
             try:
                 self.store.fail(subject.key, reason, retake=True)
-            except KeyError:
+            except Gone:
                 self.store.begin(self._record(subject))
                 self.store.fail(subject.key, reason, retake=True)
 
@@ -421,11 +419,6 @@ class Writer:
                 logger.warning("series %s: run %s: %s", subject.series_id, run.uid, error)
             run.close()
         return series
-
-
-def is_refused(error: Exception) -> bool:
-    """Return whether Tiled refuses a request because of its content: then waiting does not help."""
-    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSALS
 
 
 def start_metadata(start: Mapping[str, Any], recorded: RecordedKeys) -> dict[str, bool | int | float | str]:

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar
 
-import httpx
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
 from ainerd.documents import Document, RunReader
+from ainerd.results import Away, TiledError, translated
 from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
@@ -127,23 +126,24 @@ def tiled_documents(
     while not stop.is_set():
         pause = OPEN_S
         try:
-            for uid, run in finder.look([*readers, *refused]):
+            for uid, run in _asked(finder.look([*readers, *refused])):
                 if uid in ended:
                     continue
                 reader = readers.get(uid) or RunReader()
                 try:
-                    if uid not in readers and skip(run):
-                        ended.add(uid)
-                        continue
-                    readers[uid] = reader
-                    yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
+                    with translated():
+                        if uid not in readers and skip(run):
+                            ended.add(uid)
+                            continue
+                        readers[uid] = reader
+                        yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
                     del refused[uid]
-                except (*NO_RUN, httpx.HTTPStatusError) as error:  # other programs write to the catalog as well
-                    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in RunReader.away:
+                except (*NO_RUN, TiledError) as error:  # other programs write to the catalog as well
+                    if isinstance(error, Away) and (error.status is None or error.status in RunReader.away):
                         raise
                     refused[uid] += 1
                     if refused[uid] >= REFUSALS:  # not a temporary fault
-                        why = "Tiled cannot read it" if isinstance(error, httpx.HTTPError) else "it is no run"
+                        why = "Tiled cannot read it" if isinstance(error, TiledError) else "it is no run"
                         logger.warning("%s is left out, %s: %s: %s", uid, why, type(error).__name__, error)
                         yield from reader.failed(f"it cannot be read: {type(error).__name__}: {error}")
                 if reader.is_over:
@@ -156,7 +156,13 @@ def tiled_documents(
                 if once:
                     return
                 pause = IDLE_S
-        except (httpx.HTTPError, ClientError) as error:
+        except TiledError as error:
             logger.warning("Tiled does not answer: %s", error)
             pause = AWAY_S
         stop.wait(pause)
+
+
+def _asked(found: Iterator[tuple[str, Container]]) -> Iterator[tuple[str, Container]]:
+    """Yield the runs that a look finds; `Away` if Tiled does not answer."""
+    with translated():
+        yield from found

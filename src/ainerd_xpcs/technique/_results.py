@@ -20,15 +20,14 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-import httpx
 import numpy as np
 from event_model import StreamRange, compose_run
-from tiled.client.utils import ClientError
 from tiled.queries import KeyPresent
 
 from ainerd.config import Settings
 from ainerd.documents import Document, FrameError, Metadata, MissingFrames, Run, allowed_file, open_item
 from ainerd.processes import only_here
+from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
 from ainerd_xpcs.technique._curves import has_curves
 from ainerd_xpcs.technique._map_run import ABOUT
@@ -294,14 +293,15 @@ class ResultFiles:
         """Return the uids of the runs of earlier sessions that have a result, and note which files they are of."""
         while not intake.stop.is_set():
             try:
-                is_done, done = intake.analysed(), set[str]()
-                for uid, run in intake.raw.search(KeyPresent(f"start.{ABOUT}.sha256")).items():
-                    about = run.metadata["start"][ABOUT]
-                    if run.metadata.get("stop") and is_done(run):
-                        done.add(uid)
-                        self._runs[Path(about["path"])] = about["size"], about["changed"], uid
-                return done
-            except (httpx.HTTPError, ClientError) as error:
+                with translated():
+                    is_done, done = intake.analysed(), set[str]()
+                    for uid, run in intake.raw.search(KeyPresent(f"start.{ABOUT}.sha256")).items():
+                        about = run.metadata["start"][ABOUT]
+                        if run.metadata.get("stop") and is_done(run):
+                            done.add(uid)
+                            self._runs[Path(about["path"])] = about["size"], about["changed"], uid
+                    return done
+            except TiledError as error:
                 logger.warning("Tiled does not answer: %s", error)
                 intake.stop.wait(AWAY_S)
         return set()

@@ -1,0 +1,35 @@
+"""Answers of Tiled, and of a proxy before it."""
+
+import httpx
+import pytest
+
+from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, translated
+
+HTML, TILED = "<html>no such page</html>", "{\"detail\":\"No such entry: ['results', 'a']\"}"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [(status, HTML, Away) for status in (400, 401, 403, 404, 405, 410, 429, 500, 502, 503, 504)]
+    + [(status, TILED, Refused) for status in (409, 413, 422)]
+    + [(404, TILED, Gone), (404, '{"detail":"Not Found"}', Away)],
+)
+def test_only_an_answer_about_the_request_is_a_refusal(status, text, kind):
+    response = httpx.Response(status, text=text, request=httpx.Request("POST", "http://tiled"))
+    with pytest.raises(kind) as raised, translated():
+        response.raise_for_status()
+    assert type(raised.value) is kind and raised.value.status == status
+
+
+def test_a_node_that_does_not_exist_is_gone_and_a_closed_client_is_away(ainerd, monkeypatch):
+    closed = httpx.Client()
+    closed.close()
+    store, node = ResultStore(ainerd), AgentNode(ainerd, "nobody")
+    for ask in (lambda: store.record("0" * 36), lambda: node.update_state({}), lambda: store.label("a" * 36)):
+        with pytest.raises(Gone):
+            ask()
+    assert store.status("0" * 36) is None and node.events(0) == [] and node.state() == {}
+    monkeypatch.setattr(ainerd.context, "http_client", closed)
+    for ask in (lambda: store.status("0" * 36), node.state, lambda: store.log("a line")):
+        with pytest.raises(Away, match="closed"):
+            ask()
