@@ -146,7 +146,6 @@ class Beamline:
             "AINERD_STORAGE__DIRECTORY": str(folder / "agent"),
             "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "data")]),
             "AINERD_RHEO_XPCS__PARTITION__FILE": str(folder / "qmap.hdf"),
-            "AINERD_NEXT": f"{server.uri.removesuffix('/api/v1')}/custom/ainerd/next",
         }
 
     def watch(self) -> None:

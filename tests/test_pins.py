@@ -82,7 +82,7 @@ def test_specs_of_stored_nodes(server):
     agent = AgentNode(ainerd, "a")
     agent.save_checkpoint({"bounds": {}})
     agent.append(1, {"kind": "began"})
-    agent.write_state({})
+    agent.open()
     agent.send(Take(suggestion="s"))
 
     def specs(node):
@@ -102,7 +102,7 @@ def test_specs_of_stored_nodes(server):
     }
     (event,) = ainerd["events"].values().first().values()
     assert (event.item["id"], specs(event)) == ("00000001", ["AinerdEvent 1.0"])
-    (command,) = ainerd["agents"].values().first().values()
+    (command,) = ainerd["agents"].values().first()["commands"].values()
     assert specs(command) == ["AinerdCommand 1.0"] and command.path_parts[-1] == "verdict-s"
 
 
@@ -123,14 +123,11 @@ def test_routes():
     routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert routes == {
         "DELETE /ainerd/live/{path}",
-        "GET /ainerd/asked/{path}",
         "GET /ainerd/campaign/{path}",
         "GET /ainerd/changes/{path}",
         "GET /ainerd/contents/{path}",
         "GET /ainerd/live/{path}",
         "GET /ainerd/mean/{path}",
-        "GET /ainerd/next",
-        "GET /ainerd/next/{path}",
         "GET /ainerd/open/{path}",
         "GET /ainerd/replay/{path}",
         "GET /ainerd/result/{path}",
@@ -138,7 +135,6 @@ def test_routes():
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",
         "GET /ainerd/technique/{name}/view.js",
-        "POST /ainerd/asked/{path}",
         "POST /ainerd/command/{path}",
         "POST /ainerd/note/{path}",
         "POST /ainerd/table/{path}",

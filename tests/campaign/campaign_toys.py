@@ -140,23 +140,20 @@ class Node:
         self.waiting, self.answers, self.before_answer = {}, {}, lambda: None
         self.fetched = {}  # suggestions that scripts got, by key
 
-    def add(self, key, metadata):
-        self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
+    def add(self, key, metadata, container="commands"):
+        self.waiting[container, key] = {name: x for name, x in metadata.items() if name != "id"}
 
     def commands(self):
         return list(self.waiting.items())
 
-    def await_command(self, wait_s):
-        return False
+    def listen(self, created):
+        return []
 
-    def ring(self):
-        pass
-
-    def answer(self, key, status, answer, fetched=None):
+    def answer(self, container, key, status, answer, fetched=None):
         self.before_answer()
         self.fetched[key] = fetched
         self.answers[key] = status, answer
-        self.waiting.pop(key, None)
+        self.waiting.pop((container, key), None)
 
 
 class Jobs:

@@ -249,7 +249,7 @@ def test_a_command_that_breaks_the_agent_is_refused(reader, monkeypatch, caplog)
             raise ZeroDivisionError("a fault of ours")
         return reduce(state, event, rules)
 
-    monkeypatch.setattr("ainerd.campaign._campaign.reduce", broken)
+    monkeypatch.setattr("ainerd.campaign._order.reduce", broken)
     for key, command in {"broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
         node.add(key, command_metadata(command, "toy"))
     reading.look()

@@ -83,9 +83,12 @@ def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(mak
     for key in ("1", "2"):
         node.add(key, command_metadata(Next(id=key, wait_s=60), "toy"))
     reader.look()
-    assert node.answers["1"] == ("refused", "a later command asks for the next position") and "2" in node.waiting
+    assert (
+        node.answers["1"] == ("refused", "a later command asks for the next position")
+        and ("commands", "2") in node.waiting
+    )
     reader.look()
-    assert "2" in node.waiting
+    assert ("commands", "2") in node.waiting
     measure(campaign, first)
     node.commands = None  # no request is needed
     reader.execute()

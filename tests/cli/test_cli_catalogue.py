@@ -203,7 +203,7 @@ def test_the_next_position_has_all_digits_of_a_motor_in_nanometres(run, monkeypa
 
 def test_a_request_for_the_next_position_that_times_out_is_withdrawn(run, catalogue):
     node = AgentNode(catalogue[0].client()["ainerd"], "nobody here")
-    node.write_state({})
+    node.open()
     done = run("next", "--agent", "nobody here", "--timeout", 1)
     assert done.exit_code != 0 and "so the request is withdrawn" in str(done.exception)
     assert node.commands() == []  # a later session finds nothing to execute

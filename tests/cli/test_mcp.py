@@ -53,6 +53,7 @@ def catalogue(server):
         own.complete(record.key, analysis, regime=0)
         keys.append(record.key)
     own.log("hello", result=keys[1])
+    AgentNode(ainerd, "toy").open()
     AgentNode(ainerd, "toy").write_state(
         {"bounds": {"x": [0.0, 5.0]}, "health": {"backlog": 3, "heard": 1.7e9}, "names": {"0": "gel"}}
     )
@@ -134,7 +135,7 @@ def test_a_position_is_asked_for_only_with_an_option(catalogue):
         ("propose", {"position": {"x": 1.0}, "reason": "between the two"}),
     )
     assert "propose" in names and [wrong for wrong, _ in answers] == [True, True, True, True, False]
-    ((key, command),) = AgentNode(store.container, "toy").commands()
+    (((_, key), command),) = AgentNode(store.container, "toy").commands()
     assert key == answers[-1][1]["id"] and command["do"] == "add"
     assert (command["by"], command["position"]) == ("ainerd mcp", {"x": 1.0})
 

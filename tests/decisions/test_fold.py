@@ -229,11 +229,11 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
 
 def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
     hold = commands.Hold(by="Ann", why="tea")
-    node, again = (asked(hold).model_copy(update={"is_node": True}) for _ in range(2))
+    node, again = (asked(hold).model_copy(update={"container": "holds"}) for _ in range(2))
     _, effects = fold(node, again, asked(hold))
     line = Line("Ann holds the campaign: tea", hold.log_key, "Ann")
     text = "the agent takes no new suggestion until somebody releases it"
-    assert effects == [ShowHold(), line, Reply(hold.id, "done", text)]
+    assert effects == [ShowHold(), line, Reply("holds", hold.id, "done", text)]
     _, effects = fold(asked(hold))  # at the prompt
     assert effects == [ShowHold(), line]
 

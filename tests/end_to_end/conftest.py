@@ -5,11 +5,10 @@ from tests.end_to_end.sessions import Session
 
 @pytest.fixture(scope="module", autouse=True)
 def small_bank(bank_file):
-    """That bank, for all processes of these tests, and of no others; commands are looked for more rarely."""
+    """That bank, for all processes of these tests, and of no others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: None)
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
-        patch.setattr("ainerd.agent._commands.LISTEN_S", 2.0)  # each look costs the server 30 ms of CPU
         yield
 
 

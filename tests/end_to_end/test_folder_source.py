@@ -1,11 +1,12 @@
 """A beamline without documents: its acquisitions in a folder become runs with results."""
 
+import importlib.util
 import json
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import h5py
-import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
 
 FRAMES, PERIOD_S = 64, 50 / 64
+HOOK = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "folder" / "next_position.py"
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 
 
@@ -145,7 +147,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(beamline, follow)
     assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table())
 
 
-def test_the_next_position_comes_by_command_and_by_route(beamline, follow, server, monkeypatch):
+def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, follow, server, monkeypatch):
     folder, _, instrument = beamline
     observer, close = follow()
     until(lambda: "agents" in observer._client["ainerd"])
@@ -154,25 +156,22 @@ def test_the_next_position_comes_by_command_and_by_route(beamline, follow, serve
     assert done.exit_code == 0, done.output
     first = json.loads(done.stdout)
     assert observer.results.suggestion(first["suggestion"]).status == "taken"
-    url = str(observer._client["ainerd"].uri).replace("/api/v1/metadata", "/custom/ainerd/next", 1)
-    assert httpx.get(url, params={"api_key": server.api_key}).status_code == 401
-    key = {"Authorization": f"Apikey {server.api_key}"}
     for axis, x in zip((instrument.stage.x, instrument.stage.y), first["position"].values(), strict=True):
         axis.set(x).wait(10)
     acquire(instrument, folder / "data", "D0001")
-    asked = {"params": {"id": "mine", "wait_s": 120}, "headers": key, "timeout": 60}
-    while (answer := httpx.get(url, **asked)).status_code == 202:  # code may have to be compiled
-        assert answer.json()["id"] == "mine"
-    assert answer.status_code == 200, answer.text
+    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
+    spec = importlib.util.spec_from_file_location("next_position", HOOK)
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    hook.AINERD = "/".join(observer._client["ainerd"].path_parts)
+    second = hook.fetch(7)
     until(lambda: observer.results.suggestion(first["suggestion"]).status == "measured")  # written after the answer
     assert observer.results.suggestion(first["suggestion"]).raw_uid is not None
-    second = answer.json()
     assert second["suggestion"] != first["suggestion"] and second["position"] != first["position"]
-    again = httpx.get(url, **asked).json()
-    assert again == second
+    assert hook.fetch(7) == second
     observer.hold("lunch")
-    held = httpx.get(url, headers=key, timeout=60)
-    assert held.status_code == 409 and "holds the campaign" in held.json()["answer"]
+    hook.WAIT_S = 1.0
+    assert hook.fetch(8)["answer"]
     done = CliRunner().invoke(app, ["next", "--tiled", observer._client.uri])
     assert isinstance(done.exception, ValueError) and "holds the campaign" in str(done.exception)
     observer.release()

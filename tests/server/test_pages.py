@@ -50,6 +50,7 @@ class Catalogue:
         _, self.ainerd = open_catalog(server.client().create_container(self.name))
         self.store = ResultStore(self.ainerd, agent="toy")
         self.node = AgentNode(self.ainerd, "toy")
+        self.node.open()
         self.node.write_state(STATE)
         self.base = server.uri.removesuffix("/api/v1")
         self.key = server.api_key
@@ -241,7 +242,7 @@ def test_no_change_gives_204_and_no_change_is_lost(catalogue):
     assert news()[0]["suggestions"][-1]["status"] == "rejected"
     pages.command("hold")
     assert news()[0]["held"]["pending"]
-    ((key, _),) = pages.node.commands()
+    (((_, key), _),) = pages.node.commands()
     pages.node.answer(key, "done", "no new suggestion is taken")
     assert news()[0]["commands"][0]["status"] == "done"
     pages.store.log("a line")
@@ -439,7 +440,7 @@ def test_a_hold_is_shown_before_the_agent_acts_on_it(pages):
     assert held["by"] == "Ann" and held["why"] == "tea" and held["pending"]
     assert pages.command("release").status_code == 200
     assert pages.get("campaign")["held"] is None
-    for key, _ in pages.node.commands():
+    for (_, key), _ in pages.node.commands():
         pages.node.answer(key, "done", "")
 
 
@@ -486,7 +487,7 @@ def test_pages_of_other_sites_cannot_write(pages):
         assert (
             "access-control-allow-origin" not in browser.get(session, headers={"Origin": "http://evil.example"}).headers
         )
-    for key, _ in pages.node.commands():
+    for (_, key), _ in pages.node.commands():
         pages.node.answer(key, "done", "")
     with httpx.Client(trust_env=False) as nobody:
         for route in ("campaign", "table", "session", "replay"):

@@ -12,13 +12,12 @@ from typing import Any
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
 from ainerd.jobs import in_background
-from ainerd.results import AgentNode, ResultStore, TiledError
+from ainerd.results import AgentNode, ResultStore, Stream, TiledError
 from ainerd.results.commands import parse_command
 
 logger = logging.getLogger(__name__)
 
-LISTEN_S = 0.5  # between two looks at waiting commands, if the server does not tell of them
-NEWS_S, WAITING_S = 5.0, 1.0  # between two looks if it does; while a command waits
+LOOK_S = 5.0  # between two looks at waiting commands, if Tiled does not tell of one
 NEXT = "next"
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
@@ -27,11 +26,11 @@ CLOSE_S = 5.0  # longest wait for the thread at the end
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands as soon as the server tells of one, and every few seconds. A server without our routes
-    is asked for commands each half second. The thread that owns the campaign executes commands, before other jobs.
-    Commands that must wait are executed again after each result and each change, without a request. A command that is
-    executed is an event in Tiled, and then the campaign writes the answer. So after a crash the next session finds the
-    event there, or executes the command. A session that does not steer leaves commands alone.
+    A thread looks for commands as soon as Tiled tells of one, and every few seconds. The thread that owns the campaign
+    executes commands, before other jobs. Commands that must wait are executed again after each result and each change,
+    without a request. A command that is executed is an event in Tiled, and then the campaign writes the answer. So
+    after a crash the next session finds the event there, or executes the command. A session that does not steer leaves
+    commands alone.
 
     Any program can write any node. A command that cannot be executed is refused, and the next one is executed.
 
@@ -54,30 +53,29 @@ class CommandReader:
     ) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         self._own, self._tiled = campaign.own, campaign.tiled
-        self._waiting: dict[str, Mapping[str, Any]] = {}  # commands without an answer in Tiled, oldest first
+        # commands without an answer in Tiled, in their order, by container and key
+        self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
-        self._wake, self._ends = threading.Event(), False
+        self._news, self._ends = threading.Event(), False
         self._listens: Future[None] | None = None
+        self._streams: list[Stream] = []
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
         self._listens = in_background("ainerd-commands", self._listen)
+        self._streams = self._node.listen(self._news.set)
 
     def wake(self) -> None:
         """Execute the commands that wait, if there are any."""
-        self._wake.set()
         if self._waiting:
             self._own.submit(self.execute)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._ends = True
-        self._wake.set()
-        if self._listens is not None:
-            with suppress(TiledError):
-                if not self._store.seems_away:
-                    self._node.ring()
-            wait([self._listens], CLOSE_S)
+        self._news.set()
+        closing = [in_background("ainerd-stream-end", stream.close) for stream in self._streams]
+        wait([*closing, *filter(None, [self._listens])], CLOSE_S)
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def health(self) -> str:
@@ -90,7 +88,7 @@ class CommandReader:
 
     def look(self) -> None:
         """Find and execute the waiting commands. Can be called from any thread."""
-        if self._campaign.steers and self._tiled.ask(self._find):
+        if self._campaign.steers and self._find():
             self._own.ask(self.execute)
 
     def execute(self, *_: object) -> None:
@@ -98,38 +96,30 @@ class CommandReader:
         if not self._campaign.steers:
             return
         waiting, state = list(self._waiting.items()), self._campaign.state
-        last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == NEXT), None)
-        for key, metadata in waiting:
-            answer = self._apply({**metadata, "id": key})
-            if answer.status == "waits" and metadata.get("do") == NEXT and key != last_next:  # its sender is gone
-                answer = self._apply({**metadata, "id": key}, "a later command asks for the next position")
+        last_next = next((place for place, metadata in reversed(waiting) if metadata.get("do") == NEXT), None)
+        for place, metadata in waiting:
+            container, key = place
+            answer = self._apply(container, {**metadata, "id": key})
+            if answer.status == "waits" and metadata.get("do") == NEXT and place != last_next:  # its sender is gone
+                answer = self._apply(container, {**metadata, "id": key}, "a later command asks for the next position")
             if answer.status == "waits":
                 continue
             if self._campaign.state.answer(key) is None:  # it is no event
-                self._waiting.pop(key, None)
-                self._tiled.write(partial(self._reply, key, answer), first=True)
+                self._waiting.pop(place, None)
+                self._tiled.write(partial(self._reply, place, answer), first=True)
             elif state.answer(key) is None:
                 self._answered()
 
     def _listen(self) -> None:
         while not self._ends:
-            self._wake.clear()
+            self._news.clear()
             self._busy_since["looking for commands"] = time.monotonic()
             try:
                 self.look()
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
             self._busy_since.pop("looking for commands", None)
-            if not self._await_news():
-                self._wake.wait(LISTEN_S)
-
-    def _await_news(self) -> bool:
-        """Wait until the server tells of something new, or for a while; return False if it cannot tell."""
-        try:
-            return not self._store.seems_away and self._node.await_command(WAITING_S if self._waiting else NEWS_S)
-        except (TiledError, KeyError, TypeError, ValueError) as error:
-            logger.debug("the server does not tell of commands: %s", error)
-            return False
+            self._news.wait(LOOK_S)
 
     def _find(self) -> bool:
         """Find the commands without an answer; return whether there are any."""
@@ -142,26 +132,26 @@ class CommandReader:
             logger.debug("commands are not read: %s", error)
             return False
 
-    def _apply(self, metadata: Mapping[str, Any], refused: str = "") -> Answer:
+    def _apply(self, container: str, metadata: Mapping[str, Any], refused: str = "") -> Answer:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"
         self._busy_since[doing] = time.monotonic()
         try:
-            command = parse_command(metadata)
-            return self._campaign.apply(command, is_node=True, refused=refused)
+            command = parse_command(metadata, str(self._store.agent))
+            return self._campaign.apply(command, container=container, refused=refused)
         except ValueError as error:  # any program can write a node
             return Answer("refused", str(error)[:300])
         except Exception as error:
             logger.exception("command %s is refused", command.id)
             why = f"the agent cannot execute this: {type(error).__name__}: {error}"[:300]
             with suppress(Exception):  # an event, so that no session executes it again
-                return self._campaign.apply(command, is_node=True, refused=why)
+                return self._campaign.apply(command, container=container, refused=why)
             return Answer("refused", why)
         finally:
             self._busy_since.pop(doing, None)
 
-    def _reply(self, key: str, answer: Answer) -> None:
+    def _reply(self, place: tuple[str, str], answer: Answer) -> None:
         """Write an answer. If that fails, the next `look` finds the command again."""
         try:
-            self._node.answer(key, answer.status, answer.text, answer.fetched)
+            self._node.answer(*place, answer.status, answer.text, answer.fetched)
         except TiledError as error:
             logger.debug("the answer to a command is not written: %s", error)

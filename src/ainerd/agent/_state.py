@@ -108,9 +108,10 @@ class State:
 
     def take_over(self) -> None:
         """Steer from now on; see `Campaign.take_over`."""
+        self._node.open()
         self._campaign.take_over()
         self._steered = True
-        self._write(everything=not self._read())  # so that the next session knows; the whole state follows
+        self._write()  # so that the next session knows; the whole state follows
         self._campaign.tiled.write(self.commands.look, first=True)
 
     def steered_by(self, other: str | None = None) -> str:

@@ -19,7 +19,7 @@ from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
-from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position, reduce
+from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
@@ -305,13 +305,13 @@ class Campaign:
     # people
 
     @_owned
-    def apply(self, command: commands.Command, *, is_node: bool = False, refused: str = "") -> Answer:
+    def apply(self, command: commands.Command, *, container: str = "", refused: str = "") -> Answer:
         """Execute a command, and write its effects. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
-        A command that came as a node in Tiled (`is_node`) gets its answer there. With `refused`, a reason, it is not
-        executed. Raises RuntimeError if another session steers.
+        A command that came as a node in Tiled, in a `container`, gets its answer there. With `refused`, a reason, it is
+        not executed. Raises RuntimeError if another session steers.
         """
         self.require_steering()
         if (known := self.state.answer(command.id)) is not None:
@@ -319,11 +319,9 @@ class Campaign:
             return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
         if command.id in self.order.refused:
             return self.order.refused[command.id]
-        asked = self._asked(command, refused).model_copy(update={"is_node": is_node})
-        state, _ = reduce(self.state, asked, self.rules)
-        _, answer = state.answers[command.id]
-        if answer.status != "waits":
-            self._history.happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
+        asked = self._asked(command, refused).model_copy(update={"container": container})
+        is_first = isinstance(command, commands.Next | commands.Hold | commands.Release)
+        _, answer = self._history.happen(asked, first=is_first).answers[command.id]
         self._proposals.expect()
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()

@@ -60,10 +60,14 @@ class History:
         """The suggestion of the optimizer, if it waits."""
         return next((each for each in self.state.waiting if not each.created), None)
 
-    def happen(self, event: events.Event, *, first: bool = False) -> None:
-        """Fold an event of this session. It is written soon, with `first` before other writes, and then its effects."""
-        self.order.happen(event)
+    def happen(self, event: events.Event, *, first: bool = False) -> State:
+        """Fold an event of this session, and return the state after it; see `Order.happen`.
+
+        It is written soon, with `first` before other writes, and then its effects.
+        """
+        after = self.order.happen(event)
         self.later(self.catch_up, first=first)
+        return after
 
     def catch_up(self) -> None:
         """Write the events that are not in Tiled, and then the effects that are due, if it answers.
@@ -118,7 +122,7 @@ class History:
 
     def _reply(self, reply: events.Reply) -> bool:
         try:
-            self._node.answer(reply.id, reply.status, reply.text, reply.fetched)
+            self._node.answer(reply.container, reply.id, reply.status, reply.text, reply.fetched)
         except TiledError as error:
             logger.debug("the answer to command %s is not written: %s", reply.id, error)
             return not isinstance(error, Away)

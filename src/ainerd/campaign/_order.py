@@ -117,12 +117,19 @@ class Order:
 
     # in the thread that owns the state
 
-    def happen(self, event: events.Event) -> None:
-        """Fold an event of this session; `flush` writes it."""
-        self.state, effects = reduce(self.state, event, self.rules)
+    def happen(self, event: events.Event) -> State:
+        """Fold an event of this session, which `flush` writes, and return the state after it.
+
+        A command that must wait is no event: it changes nothing.
+        """
+        after, effects = reduce(self.state, event, self.rules)
+        if isinstance(event, events.Asked) and after.answer(event.command.id) is None:
+            return after
+        self.state = after
         self._ahead.append(event)
         if isinstance(event, events.Measured):
             self._of_results[event.key] = effects
+        return after
 
     def know(self, measured: Mapping[str, str]) -> None:
         """Learn the key of the first result of each suggestion, which no event may have. Before the session steers."""

@@ -176,8 +176,8 @@ class _Fold:
             answer = Answer("refused", str(error)[:300])
         answers = {**self.state.answers, command.id: (command.do, answer)}
         self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
-        if asked.is_node and answer.status != "waits":  # otherwise it is executed again
-            self.effects.append(events.Reply(command.id, answer.status, answer.text, answer.fetched))
+        if asked.container and answer.status != "waits":  # otherwise it is executed again
+            self.effects.append(events.Reply(asked.container, command.id, answer.status, answer.text, answer.fetched))
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
         text, suggestion, window = "", None, self.state.window

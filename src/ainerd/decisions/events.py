@@ -80,7 +80,7 @@ class Began(_Event):
 
 
 class Asked(_Event):
-    """Somebody gave a command, at the prompt or as a node in Tiled (`is_node`), which gets the answer.
+    """Somebody gave a command, at the prompt or as a node in Tiled, in a `container`; the node gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
     follows from results; with `refused`, a reason, the command is not executed. `settings` and `review` are those of
@@ -93,7 +93,7 @@ class Asked(_Event):
     objection: Text = ""
     settings: Id = ""
     review: bool = False
-    is_node: bool = False
+    container: Id = ""
     refused: Text = ""
 
 
@@ -189,8 +189,9 @@ class ShowHold:
 
 @dataclass(frozen=True)
 class Reply:
-    """Write the answer to the command with this id."""
+    """Write the answer to the command with this id, to its node in the container."""
 
+    container: str
     id: str
     status: str
     text: str

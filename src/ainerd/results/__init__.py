@@ -22,12 +22,13 @@ from ainerd.results._records import (
 )
 from ainerd.results._result import AinerdResult, since_exposure
 from ainerd.results._store import ResultStore
+from ainerd.results._stream import Stream
 from ainerd.results._table import Columns
 from ainerd.results._tables import notes_by_key, regime_kinds, similar
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "Columns", "ConfigurationRecord", "Gone", "LiveNode",
-    "LoadedResult", "LogRecord", "Part", "Refused", "ResultRecord", "ResultStore", "SuggestionRecord", "TiledError",
-    "bundle", "commands", "decode_table", "digest", "explain", "export", "matches", "new_file", "notes_by_key",
-    "put_attributes", "regime_kinds", "shared_tags", "similar", "since_exposure", "translated",
+    "LoadedResult", "LogRecord", "Part", "Refused", "ResultRecord", "ResultStore", "Stream", "SuggestionRecord",
+    "TiledError", "bundle", "commands", "decode_table", "digest", "explain", "export", "matches", "new_file",
+    "notes_by_key", "put_attributes", "regime_kinds", "shared_tags", "similar", "since_exposure", "translated",
 ]  # fmt: skip

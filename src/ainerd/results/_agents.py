@@ -2,9 +2,11 @@
 
 import json
 import logging
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,17 +15,17 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import handle_error
 
-from ainerd.results._errors import Away, Gone, translated
+from ainerd.results._errors import Away, Gone, TiledError, translated
 from ainerd.results._nodes import KEYS, create_node, merge_metadata, our_route, read_children, tags_of
 from ainerd.results._records import digest, plain
-from ainerd.results.commands import Command, command_metadata
+from ainerd.results._stream import Stream
+from ainerd.results.commands import COMMANDS, HOLDS, ID, Command, command_metadata, container_of
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.1
+POLL_S = 0.5  # between two looks whether a command has its answer
 SOON_S = 5.0  # time limit of a request; it is not repeated
-NO_BELL_S = 10.0  # for which a server that cannot tell of commands is not asked again
 MOST_DELETED = 20  # events in a row that may be missing
 
 
@@ -47,7 +49,6 @@ class AgentNode:
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._events: Container | None = None  # of this agent
-        self._cursor, self._no_bell_until = "", 0.0
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint of the agent, a mapping of plain values."""
@@ -103,16 +104,12 @@ class AgentNode:
 
     def update_state(self, state: Mapping[str, Any]) -> None:
         """Replace these values of the state; the others stay."""
-        merge_metadata(self._ainerd, f"agents/{self._key}", plain(state), SOON_S)
+        merge_metadata(self._ainerd, self._path, plain(state), SOON_S)
 
     @translated()
     def write_array(self, name: str, values: NDArray[Any]) -> None:
         """Write an array below the node of the agent, in place of the one with this name."""
-        try:
-            node = self._ainerd["agents", self._key]
-        except KeyError:
-            agents, _ = create_node(self._ainerd, "agents", {}, None)
-            node, _ = create_node(agents, self._key, {"agent": self._agent}, "AinerdAgent")
+        node = self._ainerd["agents", self._key]
         if name in node:
             if node[name].shape == values.shape:
                 node[name].write(values)
@@ -120,72 +117,73 @@ class AgentNode:
             node.delete_contents(name, external_only=False)
         node.write_array(values, key=name, access_tags=tags_of(node))
 
-    def commands(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Read key and metadata of the commands without an answer, oldest first. One request."""
-        return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
-
     @translated()
-    def await_command(self, wait_s: float) -> bool:
-        """Return once a command has come, or after `wait_s` at most; False if the server cannot tell."""
-        if time.monotonic() < self._no_bell_until:
-            return False
-        params, timeout = {"after": self._cursor, "wait_s": wait_s}, wait_s + SOON_S
-        response = self._ainerd.context.http_client.get(self._bell, params=params, timeout=timeout)
-        if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
-            self._no_bell_until = time.monotonic() + NO_BELL_S
-            return False
-        self._cursor = str(handle_error(response).json()["cursor"])
-        return True
+    def open(self) -> None:
+        """Create the node of the agent, and the containers for commands to it, as far as they do not exist."""
+        agents, _ = create_node(self._ainerd, "agents", {}, None)
+        node, _ = create_node(agents, self._key, {"agent": self._agent}, "AinerdAgent")
+        for name in (HOLDS, COMMANDS):
+            create_node(node, name, {}, None)
 
-    @translated()
-    def ring(self) -> None:
-        """End the wait of `await_command`, in all sessions of the agent."""
-        self._ainerd.context.http_client.post(self._bell, timeout=SOON_S)
+    def listen(self, created: Callable[[], None]) -> list[Stream]:
+        """Call a function for each new command, if the server has a stream; see `Stream`."""
+        return [Stream(partial(self._container, name), created) for name in (HOLDS, COMMANDS)]
 
-    @property
-    def _bell(self) -> str:
-        return f"{our_route(self._ainerd, 'asked').rstrip('/')}/agents/{self._key}"
+    def commands(self) -> list[tuple[tuple[str, str], Mapping[str, Any]]]:
+        """Read the commands without an answer: name of the container and key, and the metadata.
+
+        Holds and releases come first, and then the oldest. A node whose key makes an answer impossible is left out.
+        """
+        found = []
+        for name in (HOLDS, COMMANDS):
+            nodes = read_children(self._ainerd, f"{self._path}/{name}", SOON_S, status="asked")
+            found += [((name, key), metadata) for key, metadata in nodes if re.match(ID, key)]
+        return found
 
     @translated()
     def send(self, command: Command) -> bool:
         """Create the node of a command; return False if its id exists already. Raises `Gone` without an agent."""
-        metadata = command_metadata(command, self._agent)
-        return create_node(self._ainerd["agents", self._key], command.id, metadata, "AinerdCommand")[1]
-
-    @translated()
-    def command(self, key: str) -> Mapping[str, Any]:
-        """Read the metadata of a command, with its ``status`` and ``answer``."""
-        return dict(self._ainerd["agents", self._key, key].metadata)
+        metadata, parent = command_metadata(command, self._agent), self._container(container_of(command))
+        return create_node(parent, command.id, metadata, "AinerdCommand")[1]
 
     def ask(self, command: Command, within_s: float) -> Mapping[str, Any]:
         """Send a command and return its metadata once the agent has answered.
 
         After `within_s` the command is withdrawn: the status is ``refused``. While Tiled is away, the command waits.
         """
-        answer, end, is_sent = {"status": "asked"}, time.monotonic() + within_s, False
+        answer: Mapping[str, Any] = {"status": "asked"}
+        name, end, is_sent = container_of(command), time.monotonic() + within_s, False
         try:
             while time.monotonic() < end:
-                with suppress(Away):  # the server is away: the same id is sent once
-                    if not is_sent:
-                        self.send(command)
-                        is_sent = True
-                    answer = dict(self.command(command.id))
+                with suppress(Away):  # the same id is sent once
+                    is_sent = is_sent or self.send(command) or True
+                    with translated():
+                        answer = dict(self._container(name)[command.id].metadata)
                     if answer["status"] != "asked":
                         return answer
                 time.sleep(POLL_S)
-        except KeyError:
+        except Gone:
             return {"status": "refused", "answer": "there has never been an agent with this name here"}
         finally:
             if is_sent and answer["status"] == "asked":
-                with suppress(Away, Gone):
-                    self.answer(command.id, "refused", "withdrawn: its sender does not wait any more")
+                with suppress(TiledError):
+                    self.answer(name, command.id, "refused", "withdrawn: its sender does not wait any more")
         text = "it does not answer, so the request is withdrawn: is `ainerd watch` running?"
         return {"status": "refused", "answer": text}
 
-    def answer(self, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None) -> None:
+    def answer(
+        self, container: str, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
         values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
-        merge_metadata(self._ainerd, f"agents/{self._key}/{key}", values, SOON_S)
+        merge_metadata(self._ainerd, f"{self._path}/{container}/{key}", values, SOON_S)
+
+    @property
+    def _path(self) -> str:
+        return f"agents/{self._key}"
+
+    def _container(self, name: str) -> Container:
+        return self._ainerd["agents", self._key, name]
 
 
 class LiveNode:

@@ -103,17 +103,22 @@ def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> It
 def read_children(
     container: Container, path: str, timeout_s: float, keys: Sequence[str] | None = None, **equal: str
 ) -> list[Node]:
-    """Read key and metadata of at most `PAGE` children at a path below the container; with `keys` only of these.
+    """Read key and metadata of the children at a path below the container; with `keys` only of these.
 
-    One request without retries. Raises `Gone` if the path does not exist.
+    One request for each `PAGE` of them, without retries. Raises `Gone` if the path does not exist.
     """
-    url = f"{container.item['links']['search'].rstrip('/')}/{path}"
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
     if keys is not None:
         params |= _named(keys)
-    headers = {"Accept": MSGPACK_MIME_TYPE}
-    response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
-    return _nodes(handle_error(response).json())
+    url: str | None = f"{container.item['links']['search'].rstrip('/')}/{path}"
+    headers, found = {"Accept": MSGPACK_MIME_TYPE}, list[Node]()
+    while url:
+        response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
+        page = handle_error(response).json()
+        found += _nodes(page)
+        if url := page["links"]["next"]:
+            params |= parse_qs(urlsplit(url).query)
+    return found
 
 
 def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:

@@ -1,6 +1,7 @@
 """Commands to a campaign as data: any process can build one, and `ainerd.campaign.Campaign.apply` executes it.
 
-A command waits in Tiled as a node below that of the agent, until the agent has answered it.
+A command waits in Tiled as a node below that of the agent, until the agent has answered it. A hold and a release have a
+container of their own, which the agent reads first.
 """
 
 import math
@@ -12,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,16 +28,10 @@ from ainerd.words import first_problem, sender, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+COMMANDS, HOLDS = "commands", "holds"  # containers below the node of an agent
 AHEAD = timedelta(hours=1)  # by which the clock of a sender may be ahead
 SHOWN = 500  # characters of a reason that a page shows in any case
 LONGEST, LONGEST_NAME = 2000, 200  # characters of a text, and of a name
-
-
-def _was_sent(stamp: str) -> str:
-    when = datetime.fromisoformat(stamp).astimezone(UTC)
-    if not EARLIEST <= when <= datetime.now(UTC) + AHEAD:
-        raise ValueError(f"{stamp[:40]} is not the time of a command: is the clock of the sender right?")
-    return stamp
 
 
 def _two(limits: Any) -> Any:
@@ -57,8 +51,7 @@ Position = Annotated[dict[Label, Number], Field(max_length=20)]
 Box = Annotated[dict[Label, Annotated[tuple[Number, Number], BeforeValidator(_two)]], Field(max_length=20)]
 # Fields of a command's node that are not the command's own.
 _OF_THE_NODE = ("agent", "status", "answer", "answered")
-
-
+ID = r"^[0-9A-Za-z_.-]{1,150}$"  # of a command: with another key its node cannot be answered
 ANSWER_S = 10.0  # in which an agent answers
 
 
@@ -113,9 +106,9 @@ class _Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(default_factory=new_id, max_length=150)  #: a command is executed once for each id
+    id: str = Field(default_factory=new_id, pattern=ID)  #: a command is executed once for each id
     by: Label = "person"  #: who: an account, a name, or "person" at the prompt
-    created: Annotated[Stamp, AfterValidator(_was_sent)] = Field(default_factory=utc_now)
+    created: Stamp = Field(default_factory=utc_now)
     why: Text = ""  #: the reason given
 
     @property
@@ -255,12 +248,27 @@ Command = Annotated[
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
-def parse_command(metadata: Mapping[str, Any]) -> Command:
-    """Return the command in the metadata of a node; raise ValueError, in one line, if the metadata are invalid."""
+def parse_command(metadata: Mapping[str, Any], agent: str | None = None) -> Command:
+    """Return the command in the metadata of a node; raise ValueError, in one line, if the metadata are invalid.
+
+    The command must be for this agent, and must not come from the future. This is checked where a command is taken,
+    and not again: an event with a command is valid for ever.
+    """
     try:
-        return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
+        command = _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
         raise ValueError(first_problem(error, skip=1)[:250]) from None  # the first part is the verb
+    if agent is not None and metadata.get("agent", agent) != agent:
+        raise ValueError(f"it is for agent {str(metadata['agent'])[:LONGEST_NAME]!r}")
+    when = datetime.fromisoformat(command.created).astimezone(UTC)
+    if not EARLIEST <= when <= datetime.now(UTC) + AHEAD:
+        raise ValueError(f"{command.created[:40]} is not the time of a command: is the clock of the sender right?")
+    return command
+
+
+def container_of(command: Command) -> str:
+    """Return the name of the container for the node of a command."""
+    return HOLDS if isinstance(command, Hold | Release) else COMMANDS
 
 
 def command_metadata(command: Command, agent: str) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 
-from ainerd.server import bell
 from ainerd.server.corrections import inspect_dependencies_once
 from ainerd.server.internals import ask_for_key, checks_scopes, get_route_path, scopes_of
 from ainerd.server.listening import admit
@@ -64,12 +63,8 @@ class Doors:
             await self._app(scope, receive, send)
             return
 
-        status = 0
-
         async def send_framed(message: Any) -> None:
-            nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                status = message.get("status", 0)
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
@@ -84,8 +79,6 @@ class Doors:
                 receive = await _with_body(receive)
                 async with self._turn:
                     await self._app(scope, receive, send_framed)
-                if status < 300:
-                    bell.ring_after(scope["method"], get_route_path(scope))
             else:
                 await self._app(scope, receive, send_framed)
         except Refused as refused:

@@ -374,10 +374,13 @@ def _log(lines: NodeRows, since: int) -> dict[str, Any]:
 
 async def _commands(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
     """Return the requests of people that wait for the agent, and the newest that it has answered; oldest first."""
-    node = await reader.child("agents", state.key) if state.key else None
-    if node is None:
-        return []
-    commands = [summarize_command(child.key, child.metadata) for child in await newest(node, MOST_COMMANDS)]
+    nodes = [await reader.child("agents", state.key, name) for name in ("holds", "commands")] if state.key else []
+    commands = [
+        summarize_command(child.key, child.metadata)
+        for node in nodes
+        if node is not None
+        for child in await newest(node, MOST_COMMANDS)
+    ]
     waiting = [each for each in commands if each["status"] == "asked"]
     answered = [each for each in commands if each["status"] != "asked"][:NEWEST_COMMANDS]
     return sorted([*waiting, *answered], key=lambda command: command["t"] or 0.0)

@@ -1,28 +1,21 @@
 """Routes by which people send commands to an agent: take, reject, take back, hold, release, exclude, add, and so on.
 
-Scripts fetch the next position by `fetch_next`.
-
 A command waits in a node below that of the agent, which executes it and writes the answer there. The key of a verdict
 on a suggestion comes from the suggestion, so that of two people one is first, on any server of the catalog.
 """
 
-import asyncio
 import math
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from ainerd.results import SuggestionRecord, commands
 from ainerd.results.commands import Add, Command, Exclude, Reject, Take
-from ainerd.server import bell
 from ainerd.server._access import json_body, validated
-from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
+from ainerd.server.internals import Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
@@ -82,7 +75,7 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
     state = await reader.agent(sent.agent)
     if not state.key:
         raise HTTPException(409, f"no agent {sent.agent[:60]!r} listens here")
-    agent = await caller.steered(path, "agents", state.key)
+    agent = await caller.steered(path, "agents", state.key, commands.container_of(command))
     try:
         _check(command, _bounds(state))
     except ValueError as error:
@@ -96,83 +89,11 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
         try:
             await _send(reader, agent, command, state.name)
         except Collision:
-            first = (await caller.node(path, "agents", state.key, command.id)).metadata()
+            first = (await caller.node(path, "agents", state.key, "commands", command.id)).metadata()
             refused = f"it cannot be taken back: {text(first.get('answer'))}"
             already = "somebody has taken it back already"
             raise HTTPException(409, refused if first.get("status") == "refused" else already) from None
     return {"id": command.id, "do": command.do, "by": command.by, "status": "asked"}
-
-
-@router.get("/next")
-@router.get("/next/{path:path}")
-async def fetch_next(
-    request: Request,
-    caller: Annotated[Caller, Depends()],
-    path: str = "ainerd",
-    agent: Annotated[str | None, Query(max_length=200)] = None,
-    wait_s: Annotated[float, Query(ge=0, le=86_400)] = 0.0,
-    id: Annotated[str, Query(pattern=r"^[0-9A-Za-z_-]{1,100}$")] = "",
-) -> Response:
-    """Fetch the next position for a script: status ``taken``.
-
-    The answer has the position, the reason, and the id of the suggestion. It is 409 with a reason without a
-    position, and 503 if there has never been an agent. With `wait_s` it waits for the result of the position fetched
-    before. After `LONGEST_ANSWER_S` the answer is 202: ask again with the `id` in it. The same `id` gets the same
-    position.
-
-    The request changes a status, so a browser must not send it by itself: the key belongs in the header.
-    """
-    if not request.headers.get("authorization", "").lower().startswith(("apikey ", "bearer ")):
-        raise HTTPException(401, "send the key in a header, Authorization: Apikey …")
-    reader = await CampaignReader.open(caller, path)
-    state = await reader.agent(agent)
-    if not state.key:
-        raise HTTPException(503, f"no agent{f' {agent!r}' if agent else ''} has been here yet")
-    node = await caller.steered(path, "agents", state.key)
-    id = id or commands.new_id()
-    command = commands.Next.model_validate({"id": id, "wait_s": wait_s, "by": caller.name or "script"})
-    with suppress(Collision):  # asked before
-        await _send(reader, node, command, state.name)
-    end = time.monotonic() + min(wait_s + commands.ANSWER_S, LONGEST_ANSWER_S)
-    while True:
-        stored = (await caller.node(path, "agents", state.key, command.id)).metadata()
-        if stored.get("do") != "next":
-            raise HTTPException(422, "this id is that of another command")
-        if stored["status"] != "asked" or time.monotonic() >= end:
-            break
-        await asyncio.sleep(POLL_S)
-    names = ("suggestion", "position", "reason", "answer")
-    content = {"id": command.id, "status": stored["status"], **{name: stored[name] for name in names if name in stored}}
-    code = {"done": 200, "asked": 202}.get(stored["status"], 409)
-    return JSONResponse(content, code, headers={"Cache-Control": "no-store"})
-
-
-@router.get("/asked/{path:path}")
-async def asked(
-    request: Request,
-    path: str,
-    caller: Annotated[Caller, Depends()],
-    after: Annotated[str, Query(max_length=40)] = "",
-    wait_s: Annotated[float, Query(ge=0, le=20)] = 1.0,
-) -> dict[str, str]:
-    """Wait for a command to the agent whose node is at `path`, and return a ``cursor``.
-
-    The answer comes at once if one came after the cursor `after`, otherwise after `wait_s`, or after `MISSED_S` if the
-    server may have other processes, whose bells this one does not hear.
-    """
-    await caller.node(path)
-    is_alone = getattr(request.app.state, "is_alone", False)
-    try:
-        return {"cursor": await bell.rung(path, after, wait_s if is_alone else min(wait_s, MISSED_S))}
-    except LookupError:
-        raise HTTPException(404, "no agent can be here") from None
-
-
-@router.post("/asked/{path:path}")
-async def ring(path: str, caller: Annotated[Caller, Depends()]) -> None:
-    """End all waits for a command to the agent whose node is at `path`."""
-    await caller.node(path, scopes=(READ, WRITE))
-    bell.ring(path)
 
 
 @router.post("/note/{path:path}")
@@ -203,7 +124,7 @@ async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState,
     if suggestion["status"] != "proposed":
         # Newer results replace a suggestion within a second; a person who has just seen it may still take it.
         replaced = suggestion["status"] == "superseded" and verdict.do == "take"
-        if not replaced or await reader.child("agents", agent.key, verdict.id):
+        if not replaced or await reader.child("agents", state.key, "commands", verdict.id):
             raise _too_late(suggestion["status"], suggestion["status_by"], suggestion["status_time"])
     if verdict.seen != suggestion["seen"]:
         raise HTTPException(409, "the suggestion differs from the one that you saw: look again, and decide on that")
@@ -211,7 +132,7 @@ async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState,
     try:
         await _send(reader, agent, verdict.model_copy(update=of_it), name)
     except Collision:
-        first = (await caller.node(reader.path, "agents", agent.key, verdict.id)).metadata()
+        first = (await caller.node(reader.path, "agents", state.key, "commands", verdict.id)).metadata()
         status = "accepted" if first.get("do") == "take" else "rejected"
         raise _too_late(status, first.get("by"), seconds(first.get("created"))) from None
 
@@ -279,7 +200,6 @@ def _too_late(status: str, by: Any, when: float | None) -> HTTPException:
 async def _send(reader: CampaignReader, agent: Any, command: Command, name: str) -> None:
     """Leave a command for an agent."""
     await _create(reader.caller, agent, command.id, commands.command_metadata(command, name), "AinerdCommand")
-    bell.ring(f"{reader.path.strip('/')}/agents/{agent.key}")
 
 
 async def _create(caller: Caller, parent: Any, key: str, metadata: dict[str, Any], spec: str) -> None:
