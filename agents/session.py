@@ -67,7 +67,13 @@ def raw_writer(client: "Container", settings: "Settings") -> "BufferingWrapper":
 
     backup = str(settings.storage.unwritten)
     return BufferingWrapper(
-        TiledWriter(client["raw"], batch_size=20, backup_directory=backup, spec_to_mimetype=Run.mimetypes)
+        TiledWriter(
+            client["raw"],
+            batch_size=20,
+            max_array_size=0,  # the tables of the embedded server hold no arrays
+            backup_directory=backup,
+            spec_to_mimetype=Run.mimetypes,
+        )
     )
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -83,14 +84,15 @@ class Prepared:
 def main(control):
     """Fork a server for each request, until there are no more."""
     gc.set_threshold(50_000)
-    import tiled.server  # noqa: F401
+    from tiled.commandline._catalog import init
 
+    import ainerd.server._app
     import ainerd.server._child
-    import ainerd.server.corrections
-    import ainerd.server.downloads
-    import ainerd.server.pages
     import ainerd.server.result_files  # noqa: F401
 
+    with tempfile.TemporaryDirectory() as folder:
+        init(f"sqlite:///{folder}/catalog.db")
+        empty = Path(folder, "catalog.db").read_bytes()
     gc.freeze()
     ends = {}  # by process: where its status is written
 
@@ -111,7 +113,7 @@ def main(control):
         if pid == 0:
             for file in (control.fileno(), files[0], *ends.values()):
                 os.close(file)
-            serve(json.loads(message), *files[1:3])
+            serve(json.loads(message), empty, *files[1:3])
         ends[pid] = files[0]
         for file in files[1:]:
             os.close(file)
@@ -122,8 +124,8 @@ def main(control):
         time.sleep(0.1)
 
 
-def serve(request, stdout, stderr):
-    """Be the process of a server, from its first line to its end."""
+def serve(request, empty, stdout, stderr):
+    """Be the process of a server, from its first line to its end; a new folder gets an `empty` catalogue."""
     status = 1
     try:
         for number in (signal.SIGCHLD, signal.SIGINT):
@@ -138,6 +140,8 @@ def serve(request, stdout, stderr):
         os.environ.clear()
         os.environ.update(request["env"])
         sys.argv = request["arguments"]
+        if not (catalog := Path(sys.argv[1], "catalog.db")).exists():
+            catalog.write_bytes(empty)
         sys.modules[MODULE].main()
         status = 0
     except BaseException:

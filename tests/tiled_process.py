@@ -6,13 +6,14 @@ from pathlib import Path
 
 KEY = "soak0soak"
 _SERVE = """
-import gc, pathlib, sys, threading
+import gc, pathlib, socket, sys
+import uvicorn
+from ainerd.server._app import app_of
 gc.set_threshold(50_000)
-from ainerd.server import serving
 directory, port, key, frames = sys.argv[1:]
-with serving(pathlib.Path(directory), port=int(port), api_key=key, readable_storage=[frames]) as server:
-    print("port", server.port if int(port) == 0 else port, flush=True)
-    threading.Event().wait()
+app, listening = app_of(pathlib.Path(directory), key, [frames]), socket.create_server(("127.0.0.1", int(port)))
+print("port", listening.getsockname()[1], flush=True)
+uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)).run([listening])
 """
 
 

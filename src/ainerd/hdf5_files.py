@@ -1,8 +1,6 @@
 """Parts of h5py and lz4 that their documentation does not promise, and the reason why a file is not opened.
 
-`CHECKED` holds the versions that this file was checked against; `tests/test_internals.py` fails with any other. The
-same of Tiled, FastAPI and zarr is in `ainerd.server.internals` and `corrections`: only a server needs them, and an
-analyst's install does not have them.
+`CHECKED` holds the versions that this file was checked against; `tests/test_internals.py` fails with any other.
 """
 
 import ctypes

@@ -24,10 +24,10 @@ def test_the_time_of_a_frame_must_be_known():
         rheo_xpcs().begin(RunInfo(raw_uid="x", n_frames=300, frame_shape=(60, 90)))
 
 
-@pytest.mark.parametrize(("page", "least"), [("docs/explanation/limits.md", 16), ("SECURITY.md", 11)])
-def test_each_row_names_its_evidence(page, least):
-    rows = [x for x in (ROOT / page).read_text().splitlines() if x.startswith("| ") and not x.endswith("| shown by |")]
-    assert len(rows) >= least
+def test_each_row_names_its_evidence():
+    page = (ROOT / "docs/explanation/limits.md").read_text()
+    rows = [x for x in page.splitlines() if x.startswith("| ") and not x.endswith("| shown by |")]
+    assert len(rows) >= 16
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for row in rows:
         *_, shown = row.strip("| ").split(" | ")

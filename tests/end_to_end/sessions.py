@@ -30,7 +30,9 @@ class Session:
         self.store = ResultStore(open_catalog(self.client)[1])
         self.RE = RunEngine({})
         self.RE.subscribe(
-            TiledWriter(self.client["raw"], batch_size=20, backup_directory=self.settings.storage.unwritten)
+            TiledWriter(
+                self.client["raw"], batch_size=20, max_array_size=0, backup_directory=self.settings.storage.unwritten
+            )
         )
         self.use(**options)
         self.agent = None

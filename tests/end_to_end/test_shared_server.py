@@ -12,17 +12,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from string import Template
 
-import h5py
 import httpx
-import numpy as np
 import pytest
 import yaml
 from tiled.client import from_uri
 from tiled.client.utils import ClientError
 from tiled.queries import Key
-from tiled.structures.array import ArrayStructure
-from tiled.structures.core import StructureFamily
-from tiled.structures.data_source import Asset, DataSource
 from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
@@ -486,26 +481,6 @@ def test_a_revoked_key_is_not_retried(page, client):
     assert store.answers()
     admin.revoke_api_key(page["service"], key["first_eight"])
     assert not store.answers()
-
-
-def test_a_reader_reads_no_file_outside_the_folders(servers, page, client, folder):
-    with h5py.File(folder / "elsewhere.h5", "w") as file:
-        file["d"] = np.arange(3.0)
-    (folder / "frames" / "link.h5").symlink_to(folder / "elsewhere.h5")
-    asset = Asset(data_uri=(folder / "frames" / "link.h5").as_uri(), is_directory=False, parameter="data_uris", num=0)
-    source = DataSource(
-        structure_family=StructureFamily.array,
-        structure=ArrayStructure.from_array(np.arange(3.0)),
-        mimetype="application/x-hdf5",
-        parameters={"dataset": "d"},
-        management="external",
-        assets=[asset],
-    )
-    client(page["engine"]).new(StructureFamily.array, [source], key="leads_out")
-    for uri in servers:
-        key = {"Authorization": f"Apikey {page['reader']}"}
-        for route, status in (("array/full/leads_out", 410), ("asset/bytes/leads_out?id=1", 403)):
-            assert httpx.get(f"{uri}/api/v1/{route}", headers=key, trust_env=False).status_code == status
 
 
 def test_the_scopes_of_the_page_are_enough_for_the_agent(page):

@@ -89,6 +89,6 @@ def test_a_copied_folder_opens_anywhere(home, tmp_path):
         add(store, 10_000)  # and the campaign may go on
     with closing(sqlite3.connect(tmp_path / "on a stick" / "catalog.db")) as catalog:
         known = {uri for (uri,) in catalog.execute("SELECT data_uri FROM assets WHERE data_uri IS NOT NULL")}
-    assert f"duckdb://localhost/{tmp_path / 'on a stick'}/storage.duckdb" in known
+    assert f"sqlite://localhost/{tmp_path / 'on a stick'}/tables.db" in known
     paths = {Path(unquote(httpx.URL(uri).path)) for uri in known if uri.startswith("file:")}
     assert all(path.is_relative_to(tmp_path) for path in paths - {frames / "one.h5"})

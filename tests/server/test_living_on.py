@@ -13,7 +13,7 @@ import pytest
 
 from ainerd import processes
 from ainerd.processes import where_it_may_run, whereabouts
-from ainerd.server import EmbeddedServer, _embedded, running
+from ainerd.server import EmbeddedServer, running
 from tests.waiting import until
 
 STAY = """
@@ -110,18 +110,6 @@ def test_the_place_of_another_process_is_named(monkeypatch):
     assert where_it_may_run(theirs) is None and f"(process {os.getpid()} of" in where_it_may_run(whereabouts())
     monkeypatch.setattr(processes, "gethostname", lambda: "beamline-2")
     assert where_it_may_run(theirs).startswith(f" on {theirs['host']} (process")
-
-
-def test_a_long_log_is_rotated(tmp_path, monkeypatch):
-    monkeypatch.setattr(_embedded, "MOST_LOG_BYTES", 10)
-    log = tmp_path / "server.log"
-    with open(log, "ab", buffering=0) as writing:
-        for text in (b"a few lines", b"more", b"and many lines more"):
-            writing.write(text)
-            _embedded._rotate(log)
-        writing.write(b"the last")
-    assert log.read_bytes() == b"the last"
-    assert log.with_name("server.log.1").read_bytes() == b"moreand many lines more"
 
 
 def test_an_account_without_a_name_has_its_number(monkeypatch):

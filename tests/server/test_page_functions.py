@@ -1,10 +1,12 @@
 """Functions of the scripts of the pages, in Chromium without a server."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 import ainerd.server.pages
+from ainerd.server.pages import _static
 from tests.end_to_end.browsers import launched
 
 STATIC = Path(ainerd.server.pages.__file__).parent / "static"
@@ -54,3 +56,8 @@ def test_a_number_that_a_growing_result_lost_is_not_kept(value_of):
     merged = value_of("state", "mergeColumns(given[0], given[1])", [before, answer])
     assert merged["of"] == {"tau_s": [1, None, None], "counts": [None, 5, 6]}
     assert merged["key"] == ["a", "b", "c"] and merged["n"] == 3
+
+
+def test_plotly_is_the_published_file():
+    path = STATIC / _static.PLOTLY
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == _static.PLOTLY_SHA256

@@ -2,7 +2,6 @@ import gc
 import http.server
 import json
 import os
-import re
 import signal
 import socket
 import sqlite3
@@ -40,7 +39,7 @@ def frames(tmp_path_factory):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A server for tests that change it; the last of them ends it."""
-    with EmbeddedServer.start(tmp_path_factory.mktemp("own") / "tiled", hosts=["hub.example.org"]) as server:
+    with EmbeddedServer.start(tmp_path_factory.mktemp("own") / "tiled") as server:
         yield server
 
 
@@ -62,18 +61,15 @@ def run(code, *args, **options):
 
 def test_only_the_owner_can_read_the_key(server):
     path = server.directory / "api_key"
-    httpx.get(re.search(r"url=([^\"]*)", server.page.read_text())[1], trust_env=False)  # the first address of a browser
-    logs = [server.directory / name for name in ("access.log", "error.log")]
-    assert all(each.stat().st_mode & 0o777 == 0o600 for each in (path, server.page, *logs))
+    assert [each.stat().st_mode & 0o777 for each in (path, server.page)] == [0o600, 0o600]
     assert path.read_text() == server.api_key and server.api_key in server.page.read_text()
     assert len(server.api_key) == 64 and server.api_key not in server.uri + repr(server)
     server.client()
-    for other in server.directory.rglob("*"):
-        if other.is_file() and other not in (path, server.page) and server.directory / "data" not in other.parents:
+    for other in server.directory.iterdir():
+        if other.is_file() and other not in (path, server.page):
             assert server.api_key.encode() not in other.read_bytes(), f"the key is in {other}"
     process = Path(f"/proc/{child(server.directory)}")
-    assert server.api_key.encode() not in (process / "cmdline").read_bytes()
-    assert server.api_key.encode() not in (process / "environ").read_bytes()
+    assert server.api_key.encode() not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
 
 
 @pytest.mark.parametrize(("group_reads", "mode"), [(False, 0o700), (True, 0o750)])
@@ -87,34 +83,6 @@ def test_a_new_folder_is_for_its_owner_or_also_for_its_group(tmp_path, group_rea
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"cannot create storage\.directory .*file/tiled: Not a directory"):
         Storage(directory=tmp_path / "file" / "tiled", frames=[]).create_directory()
-
-
-@pytest.mark.fault(
-    "A page of another site reaches the server by a name that leads to this machine", "The server refuses other hosts"
-)
-def test_requests_for_other_hosts_are_refused(own):
-    root, key = own.uri.removesuffix("/api/v1"), {"Authorization": f"Apikey {own.api_key}"}
-    port = root.rpartition(":")[2]
-    for host, status in (
-        (f"127.0.0.1:{port}", 200), (f"localhost:{port}", 200), (f"[::1]:{port}", 200), ("hub.example.org", 200),
-        (f"evil.example:{port}", 400), ("127.0.0.1.evil.example", 400), ("", 400),
-    ):  # fmt: skip
-        answer = httpx.get(f"{root}/api/v1/metadata/", headers={**key, "Host": host}, trust_env=False)
-        assert answer.status_code == status, host
-
-
-def test_the_address_of_an_opened_page_has_no_key(server):
-    with httpx.Client(trust_env=False) as browser:
-        first = re.search(r"url=([^\"]*)", server.page.read_text())[1]
-        answer = browser.get(first)
-        target = server.uri.replace("/api/v1", "/ui/browse/ainerd")
-        assert answer.status_code == 303 and answer.headers["location"] == target
-        assert browser.get(target).status_code == 200
-        assert browser.get(f"{server.uri}/metadata/").status_code == 200  # by the cookie
-
-
-def test_reading_needs_the_key(server):
-    assert httpx.get(f"{server.uri}/metadata/").status_code == 401
 
 
 def test_ctrl_c_in_the_session_does_not_reach_the_server(server):
@@ -176,47 +144,22 @@ def test_a_second_session_that_needs_more_folders_is_refused(server, tmp_path):
 
 
 KILLED = """
-import json, os, shutil, signal, sys
-from pathlib import Path
-from urllib.parse import urlparse
-import httpx, numpy
+import json, os, signal, sys
 from ainerd.server import EmbeddedServer
-
-def make():
-    return server.client().write_array(numpy.arange(6.0), key="map")
-
 server = EmbeddedServer.start(sys.argv[1])
 server.client().create_container("kept")
-(source,) = make().data_sources()
-folder, copy = Path(urlparse(source.assets[0].data_uri).path), server.directory / "copy"
-shutil.copytree(folder, copy)
-server.client().delete_contents("map", external_only=False)
-shutil.copytree(copy, folder)  # in no catalogue: as if it were killed while it made an array
-try:
-    make()
-except httpx.HTTPStatusError as refused:  # it may be that of a request that goes on
-    print(json.loads((server.directory / "server.json").read_text())["pid"], refused.response.status_code, flush=True)
+print(json.loads((server.directory / "server.json").read_text())["pid"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_killed_session_keeps_its_data_and_its_half_written_array_is_replaced(tmp_path):
+def test_a_killed_session_keeps_its_data(tmp_path):
     ran = run(KILLED, tmp_path)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
-    pid, status = map(int, ran.stdout.split())
-    assert status == 500
-    wait_until_gone(pid)
+    wait_until_gone(int(ran.stdout))
     api_key = (tmp_path / "api_key").read_text()
-
-    def make(server):
-        return server.client().write_array(np.arange(6.0), key="map")
-
     with embedded_server(tmp_path) as server:
         assert server.owned and server.api_key == api_key and list(server.client()) == ["kept"]
-        assert make(server).read().tolist() == [0, 1, 2, 3, 4, 5]  # the folder without an array is replaced
-        with pytest.raises(httpx.HTTPStatusError):  # and no other
-            make(server)
-        assert server.client()["map"].read().size == 6
         pid = child(tmp_path)
     assert not Path(f"/proc/{pid}").exists()  # ended, and no zombie
     assert not (tmp_path / "server.json").exists()

@@ -1,7 +1,9 @@
 """The report of a campaign is complete, and its file loads nothing and runs nothing."""
 
+import os
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from test_terminal_text import HOSTILE
 from typer.testing import CliRunner
 
 import ainerd.cli
+from ainerd import views
+from ainerd.agent._display import write_report
 from ainerd.results import AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
@@ -186,3 +190,12 @@ def test_a_suggestion_that_waits_for_a_person_is_a_next_step(campaign, monkeypat
     assert (
         steps.strip().startswith("<ul><li>The campaign is held by Ada: sample | change.</li>") and "boundary" in steps
     )
+
+
+def test_a_report_can_be_written_by_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "report_html", lambda *_: "a night", raising=False)
+    umask = os.umask(0o002)
+    write_report(SimpleNamespace(agent="a"), tmp_path, {})
+    os.umask(umask)
+    (report,) = (tmp_path / "reports").iterdir()
+    assert [each.stat().st_mode & 0o777 for each in (report.parent, report)] == [0o755, 0o644]

@@ -30,7 +30,8 @@ settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
 client, close_tiled = open_tiled(settings.storage)
 unwritten = settings.storage.unwritten
 unwritten.mkdir(parents=True, exist_ok=True)
-writer = BufferingWrapper(TiledWriter(open_catalog(client)[0], batch_size=20, backup_directory=str(unwritten)))
+raw, _ = open_catalog(client)
+writer = BufferingWrapper(TiledWriter(raw, batch_size=20, max_array_size=0, backup_directory=str(unwritten)))
 
 RE = RunEngine({})
 RE.subscribe(writer)

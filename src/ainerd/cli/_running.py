@@ -69,7 +69,7 @@ def serve(
     from ainerd.config import Settings
     from ainerd.server import EmbeddedServer, ServerError
 
-    readable, hosts = frames or [], list[str]()
+    readable = frames or []
     if directory is not None:
         if not directory.is_dir():
             raise ValueError(f"{directory} is not a folder: give that of an embedded server, or --config")
@@ -81,14 +81,14 @@ def serve(
                 f"{config} names a server, {plain_address(storage.uri)}, which others run: ainerd serve runs an "
                 "embedded server only, for settings with an empty storage.uri"
             )
-        directory, readable, hosts = storage.directory, [*storage.frames, *readable], storage.hosts
+        directory, readable = storage.directory, [*storage.frames, *readable]
         storage.create_directory()
     else:
         raise ValueError("which server? give its FOLDER, or --config with an instrument's .toml")
     stop = stopping()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     try:
-        with EmbeddedServer.start(directory, readable_storage=readable, hosts=hosts) as server:
+        with EmbeddedServer.start(directory, readable_storage=readable) as server:
             begun = "Tiled serves" if server.owned else "Tiled keeps running, as long as this command, for"
             text = f"""{begun} {server.directory}
   at       {server.uri.removesuffix("/api/v1")}   (its key is in {server.directory / "api_key"})

@@ -107,7 +107,8 @@ agent = build_agent(
     acquire=$acquire,
 )
 backup = str(settings.storage.unwritten)
-RE.subscribe(BufferingWrapper(TiledWriter(client["raw"], batch_size=20, backup_directory=backup)))  # noqa: F821
+writer = TiledWriter(client["raw"], batch_size=20, max_array_size=0, backup_directory=backup)
+RE.subscribe(BufferingWrapper(writer))  # noqa: F821
 agent.attach(RE)  # noqa: F821
 RE.subscribe(ScanTable())  # noqa: F821
 agent.catch_up()

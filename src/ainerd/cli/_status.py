@@ -108,7 +108,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
         server, uri, key = None, place, os.environ.get(KEY, "")
     state: dict[str, Any] = {"tiled": plain_address(uri)}
     try:
-        client = connect(uri, key or None, timeout_s=ANSWER_S, own=server is not None)
+        client = connect(uri, key or None, timeout_s=ANSWER_S)
         try:
             return state | _read(client, agent)
         finally:

@@ -169,7 +169,7 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
                 f"the embedded server of {settings.storage.directory} serves its own machine alone: workers on "
                 f"{socket.gethostname()} need a Tiled server with an address"
             ) from None
-    client = connect(workplace.address, key, own=workplace.embedded)
+    client = connect(workplace.address, key)
     store = ResultStore(client["ainerd"])
     technique = build_technique(settings, store)
     parameters = parameters_of(technique, settings.detector)

@@ -248,7 +248,6 @@ class Storage(Section):
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
     live: bool = True  #: whether open pages show the run in progress
-    hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
 
     @property

@@ -39,7 +39,13 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
             return
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
     folder = None if backup is None else str(backup)
-    write = TiledWriter(raw, batch_size=len(documents) + 1, backup_directory=folder, spec_to_mimetype=Run.mimetypes)
+    write = TiledWriter(
+        raw,
+        batch_size=len(documents) + 1,
+        max_array_size=0,  # the tables of the embedded server hold no arrays
+        backup_directory=folder,
+        spec_to_mimetype=Run.mimetypes,
+    )
     for name, doc in documents:
         write(name, doc)
 

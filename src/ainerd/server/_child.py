@@ -1,60 +1,81 @@
-"""The child process of an embedded server: serve a directory while any process uses it."""
+"""The child process of an embedded server: Tiled's own app for a directory, while any process uses it."""
 
 import gc
 import json
 import os
-import resource
-import signal
 import socket
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import IO, Any
 
-from ainerd.server._embedded import serving, wait_until_unused
+from ainerd.server._embedded import wait_until_unused
 
-STOP_TIMEOUT_S = 3
-MOST_FILES = 65_536  # open at once, connections included, if the system lets a process have so many
+STOP_TIMEOUT_S = 3  # a client in the middle of a request must not keep the process
 
 
 def main() -> None:
     """Serve, print the address as one line of JSON, and end when no process uses the server.
 
-    The arguments of the process are the directory, and options of `serving` in JSON.
+    The arguments of the process are the directory, and the folders that the server may read, in JSON.
     """
     gc.set_threshold(50_000)  # a start creates millions of objects, which stay: fewer collections
-    directory, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-    os.umask(
-        0o777 & ~(directory.stat().st_mode & 0o755)
-    )  # only the owner writes; others read if they may read the folder
+    directory, readable = Path(sys.argv[1]), json.loads(sys.argv[2])
+    os.umask(0o777 & ~(directory.stat().st_mode & 0o755))  # only the owner writes; who may read the folder reads
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    api_key = (directory / "api_key").read_text().strip()
-    status_file, port_file = directory / "server.json", directory / "port"
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES) if most >= 0 else MOST_FILES, most))
-    port = _last_port(port_file)
-    with serving(directory, api_key=api_key, port=port, **options) as server:
-        try:
-            port_file.write_text(str(server.port))
-            _write_page(directory, server.port, api_key)
-            status = {"uri": server.uri, "pid": os.getpid()}
-            part = status_file.with_suffix(".part")
-            part.write_text(json.dumps({**status, "readable_storage": options["readable_storage"]}))
-            part.replace(status_file)
-            with ready:
-                print(json.dumps(status), file=ready)
-            wait_until_unused(directory)
-        finally:
-            status_file.unlink(missing_ok=True)
-            signal.alarm(STOP_TIMEOUT_S)  # a client in the middle of a request must not keep the process
+    creating = _create(directory / "catalog.db")  # meanwhile this process imports
+    import uvicorn
+
+    from ainerd.server._app import app_of, logs_in
+
+    if creating is not None:
+        creating.wait()
+    key, listening = (directory / "api_key").read_text().strip(), _listen(directory / "port")
+    app, logs = app_of(directory, key, readable), logs_in(directory / "server.log")
+    server = uvicorn.Server(uvicorn.Config(app, log_config=logs, timeout_graceful_shutdown=STOP_TIMEOUT_S))
+    threading.Thread(target=_attend, args=(server, listening, directory, readable, ready), daemon=True).start()
+    try:
+        server.run([listening])
+    finally:
+        (directory / "server.json").unlink(missing_ok=True)
     gc.freeze()  # the memory goes with the process: a last collection of it takes most of a second
 
 
-def _write_page(directory: Path, port: int, api_key: str) -> None:
+def _create(catalog: Path) -> "subprocess.Popen[bytes] | None":
+    """Begin to create the tables of a catalogue, in another interpreter as Tiled does; None if it exists."""
+    if catalog.exists():
+        return None
+    return subprocess.Popen(
+        [sys.executable, "-m", "tiled", "catalog", "init", "--if-not-exists", f"sqlite:///{catalog}"]
+    )
+
+
+def _attend(server: Any, listening: socket.socket, directory: Path, readable: list[str], ready: IO[str]) -> None:
+    """Write the address once the server serves, and end it when it has no user."""
+    while not server.started:
+        time.sleep(0.02)
+    port = listening.getsockname()[1]
+    _write_page(directory, port)
+    status = {"uri": f"http://127.0.0.1:{port}/api/v1", "pid": os.getpid(), "readable_storage": readable}
+    part = directory / "server.part"
+    part.write_text(json.dumps(status))
+    part.replace(directory / "server.json")
+    with ready:
+        print(json.dumps(status), file=ready)
+    wait_until_unused(directory)
+    server.should_exit = True
+
+
+def _write_page(directory: Path, port: int) -> None:
     """Write a file that redirects a browser to the campaign, so that the key is on no screen and no command line.
 
     The route ``open`` puts the key into a cookie and redirects once more, so that the address bar does not show it.
     """
-    address = f"http://127.0.0.1:{port}/custom/ainerd/open/ainerd?api_key={api_key}"
+    key = (directory / "api_key").read_text().strip()
+    address = f"http://127.0.0.1:{port}/custom/ainerd/open/ainerd?api_key={key}"
     part = directory / "page.part"
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(
@@ -65,20 +86,15 @@ def _write_page(directory: Path, port: int, api_key: str) -> None:
     part.replace(directory / "page.html")
 
 
-def _last_port(file: Path) -> int:
-    """Return the port of the last time, so that old addresses stay valid; 0 (any port) if it is in use or unknown."""
+def _listen(file: Path) -> socket.socket:
+    """Listen at the port of the last time, so that old addresses stay valid, or at any free port."""
     try:
-        port = int(file.read_text())
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-            trial.bind(("127.0.0.1", port))
+        listening = socket.create_server(("127.0.0.1", int(file.read_text())))
     except (OSError, ValueError, OverflowError):
-        return 0
-    return port
+        listening = socket.create_server(("127.0.0.1", 0))
+    file.write_text(str(listening.getsockname()[1]))
+    return listening
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ImportError as error:
-        sys.exit(f"ImportError: {error}; a server needs more packages than a client: pip install 'ainerd[agent]'")
+    main()

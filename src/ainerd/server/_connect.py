@@ -2,9 +2,6 @@
 
 import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import httpx
 from tiled.client import from_uri
@@ -31,9 +28,7 @@ class ServerError(RuntimeError):
     """
 
 
-def connect(
-    uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TIMEOUT_S, own: bool = False
-) -> Container:
+def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TIMEOUT_S) -> Container:
     """Connect to a Tiled server, or fail within seconds.
 
     A short request comes first, because Tiled's own client retries for most of a minute.
@@ -46,8 +41,6 @@ def connect(
         Default: the key in `uri`, else the environment variable ``TILED_API_KEY``.
     timeout_s : float
         Longest wait for the first answer, in seconds.
-    own : bool
-        Whether a server of this user, on this machine, is expected: the key goes to no other.
 
     Returns
     -------
@@ -80,12 +73,8 @@ def connect(
     root = str(url.copy_with(query=None))
     trust_env = url.host not in ("127.0.0.1", "localhost", "::1")  # no proxy to this machine
     api = url.copy_with(path=url.path.partition("/api")[0].rstrip("/") + "/api/v1/", query=None)
-    probe(api, plain_address(root), api_key, trust_env, timeout_s, own)
-    client = from_uri(root, api_key=api_key, trust_env=trust_env)
-    if own:
-        http = client.context.http_client
-        http.event_hooks = {**http.event_hooks, "request": [*http.event_hooks["request"], _only_to_own]}
-    return client
+    _probe(api, plain_address(root), api_key, trust_env, timeout_s)
+    return from_uri(root, api_key=api_key, trust_env=trust_env)
 
 
 def open_catalog(client: Container) -> tuple[Container, Container]:
@@ -149,19 +138,11 @@ def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> 
         return parent[key]
 
 
-def probe(
-    api: httpx.URL,
-    shown: str,
-    api_key: str | None,
-    trust_env: bool,
-    timeout_s: float = PROBE_TIMEOUT_S,
-    own: bool = False,
-) -> None:
+def _probe(api: httpx.URL, shown: str, api_key: str | None, trust_env: bool, timeout_s: float) -> None:
     """Raise ServerError, which names the address `shown`, unless Tiled answers at `api` and accepts the key."""
     headers = {"Authorization": f"Apikey {api_key}"} if api_key else {}
-    hooks = {"request": [_only_to_own]} if own else {}
     try:
-        with httpx.Client(timeout=timeout_s, trust_env=trust_env, follow_redirects=True, event_hooks=hooks) as http:
+        with httpx.Client(timeout=timeout_s, trust_env=trust_env, follow_redirects=True) as http:
             root = http.get(api)
             metadata = http.get(api.join("metadata/"), headers=headers)
     except httpx.HTTPError as error:
@@ -175,39 +156,3 @@ def probe(
         raise ServerError(f"the Tiled server at {shown} {refusal}")
     if metadata.is_error:
         raise ServerError(f"the Tiled server at {shown} answers {metadata.status_code} {metadata.reason_phrase}")
-
-
-def _only_to_own(request: httpx.Request) -> None:
-    """Let a request fail before anything is sent if a process of another user serves the port."""
-    request.extensions["trace"] = _check_peer
-
-
-def _check_peer(event: str, info: Mapping[str, Any]) -> None:
-    if event == "connection.connect_tcp.complete":
-        stream = info["return_value"]
-        try:
-            host, port = stream.get_extra_info("server_addr")[:2]
-            is_own = _is_own(port, stream.get_extra_info("client_addr")[1])
-        except OSError as error:  # the process ended after it had accepted the connection
-            stream.close()
-            raise httpx.ConnectError(str(error)) from error
-        if not is_own:
-            stream.close()
-            raise httpx.ConnectError(f"port {port} of {host} belongs to another user's process, which gets no key")
-
-
-def _is_own(port: int, client: int) -> bool:
-    """Return whether processes of this user or of root listen at a port, and have accepted a connection there.
-
-    Where Linux does not tell this, the answer is yes.
-    """
-    users, has_table = [], False
-    for table in map(Path, ("/proc/net/tcp", "/proc/net/tcp6")):
-        if table.exists():
-            has_table = True
-            for line in table.read_text().splitlines()[1:]:
-                _, here, there, state, *_, user, _, inode = line.split()[:10]
-                ports = [int(each.rpartition(":")[2], 16) for each in (here, there)]
-                if ports == [port, client] and inode != "0" or ports[0] == port and state == "0A":
-                    users.append(int(user))
-    return not has_table or (bool(users) and {*users} <= {os.getuid(), 0})

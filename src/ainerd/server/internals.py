@@ -1,50 +1,32 @@
-"""Everything of Tiled and FastAPI that their documentation does not promise: callers and nodes.
-
-`ainerd.server.corrections` has what ainerd changes in them. `CHECKED` holds the versions that both files were checked
-against; `tests/test_internals.py` fails with any other.
-"""
+"""Everything of Tiled and FastAPI that their documentation does not promise: callers and nodes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from inspect import signature
 from typing import Annotated, Any, NamedTuple
 
-import jwt
 import orjson
 from fastapi import Depends, HTTPException, Request, Security
-from fastapi.security import APIKeyCookie, APIKeyQuery, SecurityScopes
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
 from starlette._utils import get_route_path
-from starlette.requests import HTTPConnection
-from starlette.routing import Match
 from tiled.catalog.adapter import Collision
 from tiled.catalog.orm import Node
 from tiled.serialization.array import save_to_buffer_tifffile
 from tiled.server import dependencies
 from tiled.server.authentication import (
-    StrictAPIKeyHeader,
     check_scopes,
-    get_api_key,
-    get_api_key_websocket,
     get_current_access_tags,
     get_current_principal,
     get_current_scopes,
-    get_current_scopes_websocket,
-    get_decoded_access_token,
-    get_decoded_access_token_websocket,
-    headers_for_401,
     move_api_key,
-    oauth2_scheme,
 )
-from tiled.server.connection_pool import get_database_engine, get_database_session_factory
 from tiled.server.core import NoEntry
 from tiled.server.schemas import Asset, DataSource, Spec, Specs
-from tiled.server.settings import get_settings
-from tiled.server.utils import API_KEY_COOKIE_NAME, CSRF_COOKIE_NAME, get_root_url
+from tiled.server.utils import CSRF_COOKIE_NAME, get_root_url
 from tiled.structures.core import StructureFamily
 from tiled.utils import BrokenLink
 
@@ -56,7 +38,6 @@ __all__ = [
     "move_api_key", "save_to_buffer_tifffile",
 ]  # fmt: skip
 
-CHECKED = {"tiled": "0.2.20", "fastapi": "0.163.2", "zarr": "3.1.6"}
 READ, WRITE = "read:metadata", "write:metadata"
 STEER = "steer"  # a scope of access policies: commands and notes by our routes, and no writing by those of Tiled
 OVERLAP, COARSE = timedelta(seconds=60), timedelta(seconds=2)
@@ -180,58 +161,6 @@ async def has_child(node: Any, key: str) -> bool:
     async with node.context.session() as db:
         query = select(Node.id).where(Node.parent == node.node.id, Node.key == key)
         return (await db.execute(query)).first() is not None
-
-
-async def scopes_of(scope: Any) -> set[str]:
-    """Return the scopes of the key, cookie or token of a request, as Tiled's routes would; none if it is not valid."""
-    connection: Any = HTTPConnection(scope)
-    settings = scope["app"].dependency_overrides[get_settings]()
-    async with _databases(get_database_engine(settings)) as databases:
-        with suppress(HTTPException, jwt.PyJWTError, TypeError, ValueError):
-            if scope["type"] == "websocket":
-                key = get_api_key_websocket(connection.headers.get("authorization"))
-                token = connection.query_params.get("access_token")
-                token = get_decoded_access_token_websocket(connection, token, settings)
-                return {*await get_current_scopes_websocket(connection, key, token, settings, databases)}
-            key = await get_api_key(*[await place(connection) for place in _KEY_PLACES])
-            token = await oauth2_scheme(connection)
-            token = await get_decoded_access_token(connection, SecurityScopes(), token, settings)
-            return {*await get_current_scopes(connection, token, key, settings, databases)}
-    return set()
-
-
-_databases = asynccontextmanager(get_database_session_factory)
-_KEY_PLACES: Any = (
-    APIKeyQuery(name="api_key", auto_error=False),
-    StrictAPIKeyHeader(name="Authorization", scheme_name="Apikey", auto_error=False),
-    APIKeyCookie(name=API_KEY_COOKIE_NAME, auto_error=False),
-)
-
-
-def ask_for_key(scope: Any) -> dict[str, str]:
-    """Return the headers of an answer 401, with which clients of Tiled ask for a password."""
-    connection: Any = HTTPConnection(scope)
-    return dict(headers_for_401(connection, SecurityScopes()))
-
-
-def routes_of(routes: Any) -> Iterator[Any]:
-    """Yield routes, also those of included routers; not those of apps that are mounted."""
-    for route in routes:
-        if hasattr(route, "effective_candidates"):
-            yield from routes_of(route.effective_candidates())
-        else:
-            yield getattr(route, "starlette_route", None) or route
-
-
-def checks_scopes(scope: Any) -> bool:
-    """Return whether the route of a request compares the scopes of its key with those that it needs."""
-
-    def calls(dependant: Any) -> bool:
-        return dependant.call is check_scopes or any(map(calls, dependant.dependencies))
-
-    matching = (route for route in routes_of(scope["app"].routes) if route.matches(scope)[0] is Match.FULL)
-    dependant = getattr(next(matching, None), "dependant", None)
-    return dependant is not None and calls(dependant)
 
 
 class Child(NamedTuple):

@@ -3,8 +3,6 @@
 In Tiled's own way a result of twenty arrays and tables is twenty nodes and forty requests. Here it is one HDF5 file,
 and one request. The file is plain: a dataset for each array, with the names of its dimensions in the
 attribute ``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
-
-Files that others wrote are opened only below the folders of the server, and their chunks are bounded in size.
 """
 
 import asyncio
@@ -12,8 +10,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
@@ -29,17 +26,16 @@ from tiled.adapters.table import TableAdapter
 from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
-from tiled.utils import BrokenLink, path_from_uri
+from tiled.utils import path_from_uri
 
-from ainerd.documents import FrameError, open_item
 from ainerd.results import decode_table
 from ainerd.server._access import bounded_body
-from ainerd.server.corrections import MOST_ARRAY, guard_files, readable_folders
 from ainerd.server.internals import Asset, Caller, DataSource, Specs, has_child
 
 MOST_BYTES = 2**30  # of a request
 MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files and arrays
 DEEPEST = 200  # levels of metadata: an answer of Tiled may have 254, including its own
+MOST_ARRAY = 300_000_000  # bytes of a table in memory
 HDF5, MSGPACK = "application/x-hdf5", "application/x-msgpack"
 OURS = "AinerdResult"
 _one_at_a_time = asyncio.Lock()  # for a check and the write after it
@@ -48,27 +44,6 @@ _specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no c
 READ = ("read:metadata", "read:data")
 _SCOPES = ("write:metadata", "write:data", "create:node")
 router = APIRouter(prefix="/ainerd")
-
-
-class UnreadableFile(BrokenLink, HTTPException):  # type: ignore[misc]
-    """Raised for a file that is not served; Tiled answers 410, and lists the other items of a container."""
-
-    def __init__(self, reason: str) -> None:
-        HTTPException.__init__(self, 410, reason)
-        self.args = (reason,)
-
-
-@contextmanager
-def open_checked(filename: str | Path, dataset: str | None = None, **_: Any) -> Iterator[Any]:
-    """Open an item of an HDF5 file: in place of `tiled.adapters.hdf5.h5open`."""
-    try:
-        with open_item(Path(filename), dataset or "/", readable_folders()) as item:
-            yield item
-    except FrameError as error:
-        raise UnreadableFile(str(error)) from error
-
-
-guard_files(open_checked)
 
 
 class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
@@ -93,7 +68,8 @@ class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
         if not self.is_result:
             return child
         if not isinstance(child, HDF5ArrayAdapter):
-            with open_checked(path_from_uri(self.uris[0]), key) as group:
+            with h5py.File(path_from_uri(self.uris[0])) as file:
+                group = file[key]
                 if _size(group) > MOST_ARRAY:
                     raise HTTPException(400, f"the table {key!r} is too large to be read at once")
                 columns = {column: dataset[()] for column, dataset in group.items()}

@@ -1,0 +1,68 @@
+"""Tiled's own app for the directory of an embedded server, and its log."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from tiled.server.app import build_app_from_config
+
+from ainerd.server import pages
+from ainerd.server._key import KeyRequired
+
+WAIT_S = 30  # of a write to the catalogue for another one
+MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in server.log.1
+
+
+def app_of(directory: Path, key: str, readable: list[str]) -> Any:
+    """Return Tiled's app for a directory, which asks for the key everywhere but on files without data."""
+    (directory / "data").mkdir(exist_ok=True)
+    catalog = directory / "catalog.db"
+    # A table is in SQLite, and one request at a time uses its connection: the writes of several end with an error.
+    os.environ |= {"TILED_STORAGE_POOL_SIZE": "1", "TILED_STORAGE_MAX_OVERFLOW": "0"}
+    os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
+    app = build_app_from_config(
+        {
+            "authentication": {"single_user_api_key": key, "allow_anonymous_access": False},
+            "catalog": {
+                "uri": f"sqlite:///{catalog}?timeout={WAIT_S}",
+                "writable_storage": [str(directory / "data"), f"sqlite:///{directory / 'tables.db'}"],
+                "readable_storage": readable,
+                "init_if_not_exists": not catalog.exists(),  # it starts another interpreter
+                "adapters_by_mimetype": {"application/x-hdf5": "ainerd.server.result_files:ResultFileAdapter"},
+            },
+            "routers": ["ainerd.server.result_files:router", "ainerd.server.pages:router"],
+            "streaming_cache": {"uri": "memory"},
+            "expose_raw_assets": False,
+        }
+    )
+    app.add_middleware(KeyRequired, key=key)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"], www_redirect=False)
+    return app
+
+
+class WithoutKey(logging.Filter):
+    """Leave the query of each address out of a log: it may hold a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the addresses of a record."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(x.partition("?")[0] if isinstance(x, str) else x for x in record.args)
+        return True
+
+
+def logs_in(file: Path) -> dict[str, Any]:
+    """Return the settings of `logging` for a server with one log."""
+    handler = {
+        "class": "logging.handlers.RotatingFileHandler", "filename": str(file), "maxBytes": MOST_LOG_BYTES,
+        "backupCount": 1, "formatter": "plain", "filters": ["without key"],
+    }  # fmt: skip
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"without key": {"()": WithoutKey}},
+        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+        "handlers": {"file": handler},
+        "loggers": {name: {"handlers": ["file"], "level": "INFO", "propagate": False} for name in ("tiled", "uvicorn")},
+    }
