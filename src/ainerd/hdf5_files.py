@@ -1,21 +1,9 @@
-"""Parts of h5py and lz4 that their documentation does not promise, and the reason why a file is not opened.
+"""The reason why an HDF5 file is not opened."""
 
-`CHECKED` holds the versions that this file was checked against; `tests/test_internals.py` fails with any other.
-"""
-
-import ctypes
 import errno
 import re
 from os import PathLike
 from pathlib import Path
-from typing import Any
-
-from h5py._objects import phil as hdf5_lock
-from lz4.block import _block
-
-__all__ = ["CHECKED", "hdf5_lock", "lz4_decompress", "why_not_opened"]
-
-CHECKED = {"h5py": "3.16.0", "lz4": "4.4.5"}
 
 
 def why_not_opened(path: str | PathLike[str], error: OSError) -> str:
@@ -33,20 +21,3 @@ def why_not_opened(path: str | PathLike[str], error: OSError) -> str:
     if "signature not found" in str(error):
         return f"{path} is not an HDF5 file{': it is empty' * (Path(path).stat().st_size == 0)}"
     return f"{path} cannot be opened: {error}"
-
-
-def _find_lz4() -> Any:
-    """Return `LZ4_decompress_safe` from the library in or linked to lz4's extension; None if the symbol is hidden.
-
-    Compiled code calls the function for all blocks of a frame. It does not hold Python's lock, so others can run.
-    """
-    try:
-        function = ctypes.CDLL(_block.__file__).LZ4_decompress_safe
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
-    function.restype = ctypes.c_int
-    return function
-
-
-lz4_decompress = _find_lz4()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import h5py
 import hdf5plugin
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameError, FrameReader, MissingFrames
+from ainerd.documents._storage import hdf5_lock
 
 SHAPE = (4, 5)
 PIXELS = np.array([7, 0, 19])
@@ -221,3 +223,13 @@ def test_a_locked_file_is_late(folder, movie):
     finally:
         writer.communicate()
     assert np.array_equal(read(path), expected(movie))
+
+
+def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
+    other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
+    with hdf5_lock:
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+    other.join(10)
+    assert not other.is_alive()

@@ -145,18 +145,16 @@ class Settings(BaseSettings):
         """
         path = Path(path)
         try:
-            settings = cls.of(read_toml(path), path.parent)
+            return cls.of(read_toml(path), path.parent, path)
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
         except SettingsError as error:
             raise error.in_file(path) from None
         except (ValueError, RecursionError) as error:  # RecursionError: lists nested too deep
             raise SettingsError(f"{path} is not TOML: {error}") from None
-        settings._file = path  # noqa: SLF001
-        return settings
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
+    def of(cls, given: Mapping[str, Any], folder: Path, file: Path | None = None) -> Self:
         """Make settings from the tables of a TOML file, overridden by the environment; see `tables`.
 
         Raises SettingsError with one line for each problem, which names the key.
@@ -179,7 +177,7 @@ class Settings(BaseSettings):
         settings._section = _overridden(section, f"{PREFIX}{technique.upper()}__")
         if problems := [*unusable_values({**settings.model_dump(), technique: settings._section})]:
             raise SettingsError("\n".join(problems))
-        settings._folder = folder.resolve()
+        settings._folder, settings._file = folder.resolve(), file
         storage = settings.storage
         storage.directory = (settings._folder / storage.directory).resolve()
         storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]

@@ -6,17 +6,17 @@ compressed. A block of n pixels holds bit 0 of all pixels in n / 8 bytes, then b
 Comput. 12, 181, 2015).
 """
 
+import ctypes
 import struct
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  (registers the filters)
+import hdf5plugin  # registers the filters
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-
-from ainerd.hdf5_files import lz4_decompress
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -25,6 +25,23 @@ BITSHUFFLE = 32008  # HDF5's number of the filter
 _HEADER = struct.Struct(">QI")
 _LONGEST = 2**31 - 1  # LZ4 counts bytes in a C int
 _LZ4 = 2  # value of the filter's option for the compression of blocks
+
+
+def _find_lz4() -> Any:
+    """Return `LZ4_decompress_safe` from the bitshuffle filter of hdf5plugin; None if that does not export it.
+
+    Compiled code calls the function for all blocks of a frame. It does not hold Python's lock, so others can run.
+    """
+    try:
+        function = ctypes.CDLL(str(next(Path(hdf5plugin.PLUGIN_PATH).glob("libh5bshuf.*")))).LZ4_decompress_safe
+    except (OSError, AttributeError, StopIteration):
+        return None
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+    function.restype = ctypes.c_int
+    return function
+
+
+LZ4_DECOMPRESS = _find_lz4()
 
 
 class BitshuffleLZ4:
@@ -41,7 +58,7 @@ class BitshuffleLZ4:
     def fits(dataset: h5py.Dataset) -> bool:
         """Return whether this class decodes the filter and type of `dataset`."""
         dtype, filters = dataset.dtype, dataset.id.get_create_plist()
-        if lz4_decompress is None or filters.get_nfilters() != 1:
+        if LZ4_DECOMPRESS is None or filters.get_nfilters() != 1:
             return False
         code, _, options, _ = filters.get_filter(0)
         return (
@@ -65,7 +82,7 @@ class BitshuffleLZ4:
         block_bytes = min(block_bytes, max(whole, 8 * width))
         used, slot, place = self._plan(block_bytes)
         planes, packed = np.empty((used.size, block_bytes), np.uint8), np.frombuffer(chunk, np.uint8)
-        if not _decode(lz4_decompress, packed, whole, n_bytes - whole, used, slot, place, planes, out):
+        if not _decode(LZ4_DECOMPRESS, packed, whole, n_bytes - whole, used, slot, place, planes, out):
             raise ValueError("its chunk's blocks are damaged")
 
     def _make_plan(self, block_bytes: int) -> tuple[Ints, Ints, Ints]:

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlparse
 
 import h5py
-
-from ainerd.hdf5_files import hdf5_lock
+from h5py.h5 import phil as hdf5_lock
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
