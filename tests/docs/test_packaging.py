@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-CONDA = {"matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "pyfai-base": "pyfai", "python-duckdb": "duckdb"}
+CONDA = {"matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "pyfai-base": "pyfai"}
 
 
 def required(*extras):
@@ -25,6 +25,12 @@ def required(*extras):
         if name != "ainerd":
             ranges[name.lower()] = versions
     return ranges
+
+
+def of_server():
+    """Requirements of `tiled[server]`, by name."""
+    lines = [line for line in requires("tiled") if "extra ==" not in line or re.search(r"extra == .server.", line)]
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
 
 
 def modules(nodes):
@@ -48,12 +54,12 @@ def imported(*folders):
 
 def test_everything_that_is_imported_is_required():
     distributions = packages_distributions()
-    known = required(*(extra for extra in EXTRAS if extra not in ("dev", "docs", "peers")))
+    known = {*required(*(extra for extra in EXTRAS if extra not in ("dev", "docs", "peers"))), *of_server()}
     optional = {"IPython", "ophyd_async", "pexpect", "playwright"}  # a session has IPython; the rest draws the tutorial
     missing = {
         name
         for name in imported("src", "sim_devices", "agents") - optional
-        if not known.keys() & {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+        if not known & {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
     }
     assert not missing, f"imported, and not required by any extra: {missing}"
     of_agent = required("agent")
