@@ -4,7 +4,8 @@ A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay during 
 Runs with nothing subscribed, with TiledWriter behind its buffer, and with the agent as well are taken in turn, so that
 all meet the same load of the machine. CPU times depend less on it: that of the loop's thread during a run, and that of
 this process from the last frames to the result. Another part measures what TiledWriter costs in the RunEngine's thread,
-subscribed directly and behind its buffer.
+subscribed directly and behind its buffer. The last part sends commands, as a page or a script does: one is obeyed at
+the time of its event.
 """
 
 import asyncio
@@ -24,10 +25,13 @@ from rich.progress import track
 from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent
 from ainerd.plans import expose
+from ainerd.results import AgentNode
+from ainerd.results.commands import Exclude, Hold, Release
 from ainerd.server import embedded_server
 from studies._session import Session
 from studies._tools import Row, Study, report
 
+BOX = {"sample_x": (9.0, 9.1)}
 BEAT_S, EXPOSURE_S, PATIENCE_S, BATCH = 0.005, 50.0, 600.0, 20
 SUBSCRIBED = ("nothing", "TiledWriter, buffered", "agent and TiledWriter")
 Documents = list[tuple[str, Any]]
@@ -48,6 +52,13 @@ def raw_runs(frames: int = 500, rounds: int = 5) -> None:
     """Measure the time that TiledWriter takes in the RunEngine's thread."""
     with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
         report("latency_raw_runs", writing(bench, frames, rounds), frames=frames)
+
+
+@study.part
+def commands(n: int = 40) -> None:
+    """Measure how long commands take to be obeyed and answered."""
+    with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
+        report("latency_of_commands", obeyed(bench, n), most={"obeyed, worst (s)": 0.25, "answered, worst (s)": 1.0})
 
 
 class Moment(NamedTuple):
@@ -180,6 +191,26 @@ def results(bench: Bench, frames: tuple[int, ...], rounds: int) -> Iterator[Row]
             "frames": n, "first (s)": first.clock_s, "median (s)": np.median(clock_s), "worst (s)": clock_s.max(),
             "ratio": np.median(clock_s) / shortest, "CPU, median (s)": np.median(cpu_s),
         }  # fmt: skip
+
+
+def obeyed(bench: Bench, n: int) -> Iterator[Row]:
+    """Yield the times from a command until it is obeyed, and until its sender can read the answer."""
+    node, took = AgentNode(bench.client["ainerd"], bench.settings.name), dict[str, list[tuple[str, float, float]]]()
+    for k in range(n + 2):  # the first two may come before the stream
+        for command in (Hold(by="study") if k % 2 else Release(by="study"), Exclude(by="study", region=BOX)):
+            sent = time.time()
+            node.send(command)
+            while any(key == command.id for (_, key), _ in node.commands()):
+                time.sleep(0.01)
+            took.setdefault(command.do, []).append((command.id, sent, time.time() - sent))
+    told = {event["command"]["id"]: event["t"] for _, event in node.events(0) if "command" in event}
+    for do, times in took.items():
+        waited = np.array([(told[id] - sent, answered) for id, sent, answered in times[2:]])
+        yield {"command": do} | {
+            f"{what}, {name} (s)": float(of(waited[:, k]))
+            for k, what in enumerate(("obeyed", "answered"))
+            for name, of in (("median", np.median), ("worst", np.max))
+        }
 
 
 def wait_for(bench: Bench) -> None:

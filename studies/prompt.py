@@ -1,9 +1,8 @@
 """IPython sessions: how long a person waits at the prompt, and whether anything is lost when a session ends.
 
-person   How long a person waits for a session, its first and later results, tables, pictures, files and commands.
-         Wall time, and CPU time of the session with its Tiled server, which a busy machine hardly changes. A first
-         session has empty caches: it compiles and calibrates. The others find them full. A hold is obeyed from the
-         time in the agent's state on; times count from the request, or from the server's answer to it.
+person   How long a person waits for a session, its first and later results, tables, pictures and files. Wall time, and
+         CPU time of the session with its Tiled server, which a busy machine hardly changes. A first session has empty
+         caches: it compiles and calibrates. The others find them full.
 leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
          ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
          The next session starts with the files that are left. In the end each run must have one result: complete if
@@ -23,9 +22,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import httpx
 import matplotlib
 import numpy as np
 import pexpect
@@ -34,7 +31,7 @@ from rich.progress import track
 
 from agents.rheo_xpcs import TOML
 from ainerd.results import ResultStore
-from ainerd.server import embedded_server, running
+from ainerd.server import embedded_server
 from studies._session import SMALL
 from studies._tools import Row, Study, report
 
@@ -77,9 +74,6 @@ ASKED_S = {  # at most, on two idle cores
     "session: first result": 15.0,
     "later results, median": 2.0,
     "later results, worst": None,
-    "hold, obeyed, worst": 2.0,
-    "hold, obeyed after the answer, worst": 0.3,
-    "hold, acknowledged, worst": 2.0,
     "agent.results": 0.3,
     "agent.plot(), the first": 5.0,
     'agent.results.to_xarray("g2")': 2.0,
@@ -138,7 +132,6 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
                 session.exit()
         later = [*map(float, times[1:])]
         took["later results, median"], took["later results, worst"] = (np.median(later), NAN), (max(later), NAN)
-        took |= {f"hold, {what}, worst": (worst, NAN) for what, worst in holds(session, folder).items()}
         for what in ("agent.results", "agent.plot(), the first", 'agent.results.to_xarray("g2")', EXPORT):
             call = what.partition(", the")[0].replace("all.h5", str(folder / "all.h5"))
             before = session.cpu_s()
@@ -248,41 +241,6 @@ class IPython:
         os.close(self._pidfd)
         self.process.close(force=True)
         return has_ended
-
-
-def holds(session: IPython, folder: Path, n: int = 5) -> dict[str, float]:
-    """Return the longest times until a hold of a page is obeyed, from the answer until then, and until acknowledged.
-
-    A plan measures meanwhile. The agent obeys from the time in its state on, by the clock of this machine.
-    """
-    server = running(folder / "tiled")
-    assert server is not None
-    uri, key = server
-    base, took = f"{uri.partition('/api/')[0]}/custom/ainerd", list[tuple[float, float, float]]()
-    with httpx.Client(headers={"Authorization": f"Apikey {key}"}, trust_env=False, timeout=60) as http:
-
-        def state() -> dict[str, Any]:
-            return dict(http.get(f"{base}/campaign/ainerd").raise_for_status().json())
-
-        def acknowledged(do: str) -> tuple[float, float, float]:
-            """Send a command; return when it was sent, answered and acknowledged."""
-            body = {"do": do, "agent": state()["agent"], "who": "the study"}  # a page knows the agent
-            sent = time.time()
-            id = http.post(f"{base}/command/ainerd", json=body).raise_for_status().json()["id"]
-            answered = time.time()
-            while not any(each["id"] == id and each["status"] == "done" for each in state()["commands"]):
-                time.sleep(0.02)
-            return sent, answered, time.time()
-
-        for k in range(n):
-            session.process.sendline("RE(agent.explore(1))")
-            time.sleep(1 + k)  # at another moment each time
-            sent, answered, done = acknowledged("hold")
-            obeyed = state()["held"]["t"]
-            took.append((obeyed - sent, max(obeyed - answered, 0.0), done - sent))
-            acknowledged("release")
-            session.process.expect(PROMPT)
-    return dict(zip(("obeyed", "obeyed after the answer", "acknowledged"), np.max(took, axis=0).tolist(), strict=True))
 
 
 def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 2) -> tuple[float, float]:
