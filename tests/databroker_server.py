@@ -28,7 +28,6 @@ def databroker_server(folder: Path) -> Iterator[tuple[Any, Any]]:
             {"path": "/raw", "tree": "databroker.mongo_normalized:MongoAdapter.from_mongomock"},
             {"path": "/ainerd", "tree": "catalog", "args": own},
         ],
-        "routers": ["ainerd.server.result_files:router"],
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of mongomock and alembic

@@ -87,8 +87,7 @@ def main(control):
     from tiled.commandline._catalog import init
 
     import ainerd.server._app
-    import ainerd.server._child
-    import ainerd.server.result_files  # noqa: F401
+    import ainerd.server._child  # noqa: F401
 
     with tempfile.TemporaryDirectory() as folder:
         init(f"sqlite:///{folder}/catalog.db")

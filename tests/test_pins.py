@@ -19,7 +19,7 @@ from ainerd.results import (
 )
 from ainerd.results.commands import Take
 from ainerd.runs import parameters_of
-from ainerd.server import open_catalog, pages, result_files
+from ainerd.server import open_catalog, pages
 from ainerd.technique import Analysis
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCS
@@ -118,14 +118,11 @@ def test_stored_statuses():
 
 def test_routes():
     app = FastAPI()
-    for router in (pages.router, result_files.router):
-        app.include_router(router)
+    app.include_router(pages.router)
     routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert routes == {
         "DELETE /ainerd/live/{path}",
         "GET /ainerd/campaign/{path}",
-        "GET /ainerd/changes/{path}",
-        "GET /ainerd/contents/{path}",
         "GET /ainerd/live/{path}",
         "GET /ainerd/mean/{path}",
         "GET /ainerd/open/{path}",
@@ -139,5 +136,4 @@ def test_routes():
         "POST /ainerd/note/{path}",
         "POST /ainerd/table/{path}",
         "PUT /ainerd/live/{path}",
-        "PUT /ainerd/results/{path}",
     }

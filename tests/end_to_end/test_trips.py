@@ -24,7 +24,7 @@ TRIPS = {
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
-        "the result is written": {("results/_writing.py", "put_bundle")},
+        "the result is written": {("results/_registered.py", "ResultFiles.write")},
     },
     "verdict-to-move.md": {
         "the campaign finds its regime": {("the technique", "grouped")},

@@ -53,14 +53,14 @@ def ainerd(server):
 
 
 @pytest.fixture
-def store(ainerd):
-    return ResultStore(ainerd)
+def store(server, ainerd):
+    return ResultStore(ainerd, folder=server.directory / "results")
 
 
 @pytest.fixture
-def as_nodes(monkeypatch):
-    """A server without our route for bundles: arrays and tables are nodes."""
-    monkeypatch.setattr("ainerd.results._writing.put_bundle", lambda *args, **kwargs: None)
+def node_store(ainerd):
+    """A store without a folder that the server reads: arrays and tables are nodes."""
+    return ResultStore(ainerd)
 
 
 def make_record(**changes):
@@ -173,7 +173,7 @@ def long_night(server, partition):
 def make_night(server, partition, name):
     client = new_container(server.client(), name)
     raw, ainerd = open_catalog(client)
-    store = ResultStore(ainerd)
+    store = ResultStore(ainerd, folder=server.directory / "results")
     add_partition(store, partition)
     dusk = datetime(2026, 11, 19, 18, tzinfo=UTC).timestamp()
     keys = []

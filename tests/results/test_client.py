@@ -30,7 +30,7 @@ def test_arrays_are_attributes_read_when_sliced(nodes, night):
     node = nodes[2]
     assert isinstance(node, AinerdResult)
     np.testing.assert_array_equal(node.c2[4], store.array(keys[2], "c2")[4])
-    assert node.g2.dims is None and node.c2.dims == ("azimuth", "t1", "t2")
+    assert "dims" not in node.g2.metadata and node.c2.metadata["dims"] == "azimuth,t1,t2"
     np.testing.assert_allclose(node.tau.read()[:2], [0.01, 0.02])
     assert node.record == store.record(keys[2])
 

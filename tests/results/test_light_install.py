@@ -60,7 +60,7 @@ CODE = """
     ainerd = from_uri({uri!r}, api_key={api_key!r})["night", "ainerd"]
     store, node = ResultStore(ainerd), ainerd["results", {key!r}]
     assert node.c2[0].shape == node["c2"][0].shape == node["c2"].read().shape[1:]
-    assert list(node["stress"].read()) == ["time", "stress"]
+    assert list(node.rows("stress")) == ["time", "stress"]
     node.to_xarray().to_netcdf("result.nc")
     node.plot().savefig("result.png")
     export(store, {key!r}, "result.nxs")

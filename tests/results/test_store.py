@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord, _writing
+from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord, _registered, _writing
 
 
 def assert_holds(node, analysis):
@@ -42,9 +42,9 @@ def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
 
     node = ainerd["results"][key]
     assert_holds(node, result)
-    pd.testing.assert_frame_equal(node["stress"].read(), pd.DataFrame({"time": times, "stress": stress}))
-    pd.testing.assert_frame_equal(store.rows(key, "stress"), node["stress"].read())
-    assert tuple(node["c2"].dims) == ("azimuth", "t1", "t2")
+    pd.testing.assert_frame_equal(store.rows(key, "stress"), pd.DataFrame({"time": times, "stress": stress}))
+    np.testing.assert_array_equal(node["stress"]["stress"].read(), stress)
+    assert node["c2"].metadata["dims"] == "azimuth,t1,t2"
     assert [spec.name for spec in node.specs] == ["AinerdResult"]
     metadata = node.metadata
     assert metadata["stress_mean"] == 85 and metadata["stress_min"] == 70
@@ -73,26 +73,26 @@ def test_a_complete_result_is_left_alone(store, ainerd, record, analysis):
     assert_holds(ainerd["results"][key], first)
 
 
-def test_a_half_written_result_is_repaired(as_nodes, store, ainerd, record, analysis):
+def test_a_half_written_result_is_repaired(node_store, ainerd, record, analysis):
     result, begun = analysis(), record()
-    key = store.begin(begun)
+    key = node_store.begin(begun)
     node = ainerd["results"][key]
     node.write_array(np.zeros((18, 5, 5), np.float32), key="c2")  # another shape
     node.write_array(np.zeros((18, 40)), key="g2")
-    assert len(store) == 0 and store.analysed(begun.digest) == {}
-    assert put(store, begun, result) == key
+    assert len(node_store) == 0 and node_store.analysed(begun.digest) == {}
+    assert put(node_store, begun, result) == key
     assert_holds(ainerd["results"][key], result)
-    assert store.analysed(begun.digest) == {begun.raw_uid: 1}
+    assert node_store.analysed(begun.digest) == {begun.raw_uid: 1}
 
 
-def test_a_result_fails_even_if_a_killed_server_lost_its_arrays(as_nodes, store, ainerd, record, caplog):
+def test_a_result_fails_even_if_a_killed_server_lost_its_arrays(node_store, ainerd, record, caplog):
     """The database of the server names the folder of an array that does not exist."""
-    key = store.begin(record())
+    key = node_store.begin(record())
     ainerd["results", key].write_array(np.zeros((4, 8, 8), np.float32), key="c2")
     (source,) = ainerd["results", key, "c2"].data_sources()
     shutil.rmtree(urlparse(source.assets[0].data_uri).path)
-    assert store.fail(key, "it broke off")
-    assert store.record(key).reason == "it broke off" and store.status(key) == "failed"
+    assert node_store.fail(key, "it broke off")
+    assert node_store.record(key).reason == "it broke off" and node_store.status(key) == "failed"
     assert f"the arrays in result {key} cannot be removed" in caplog.text
 
 
@@ -117,15 +117,15 @@ def test_invalid_tables_are_refused(analysis, tables):
         replace(analysis(), tables=tables)
 
 
-def test_a_result_is_written_as_nodes_over_the_remains_of_an_earlier_one(as_nodes, store, ainerd, record, analysis):
+def test_a_result_is_written_as_nodes_over_the_remains_of_an_earlier_one(node_store, ainerd, record, analysis):
     result, begun = analysis(), record()
-    key = store.begin(begun)
+    key = node_store.begin(begun)
     node = ainerd["results"][key]
     node.write_array(np.zeros(3, np.float32), key="tau")  # not the shape of the array
     node.write_table(pd.DataFrame({"time": [0.0]}), key="stress")
-    assert store.complete(key, result, series={"stress": ([0.0, 1.0], [1.0, 2.0])})
+    assert node_store.complete(key, result, series={"stress": ([0.0, 1.0], [1.0, 2.0])})
     assert_holds(ainerd["results"][key], result)
-    assert tuple(node["c2"].dims) == result.dims["c2"] and len(store.rows(key, "stress")) == 2
+    assert tuple(node["c2"].dims) == result.dims["c2"] and len(node_store.rows(key, "stress")) == 2
 
 
 def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
@@ -356,17 +356,18 @@ def test_an_analyst_needs_only_tiled(server, ainerd, campaign, tmp_path):
 
 
 @pytest.mark.fault("The server has an error of its own when a result is written", "The result is sent once more")
-def test_a_result_is_sent_again_after_an_error_of_the_server(ainerd, record, monkeypatch):
-    store, http, attempts = ResultStore(ainerd), ainerd.context.http_client, []
-    put = http.put
+def test_a_result_is_sent_again_after_an_error_of_the_server(store, ainerd, record, monkeypatch):
+    http, attempts = ainerd.context.http_client, []
+    request = http.request
 
-    def at_first_an_error(url, **options):
-        attempts.append(url)
-        error = httpx.Response(500, json={"detail": "Internal server error"}, request=httpx.Request("PUT", url))
-        return error if len(attempts) == 1 else put(url, **options)
+    def at_first_an_error(method, url, **options):
+        if method == "POST":
+            attempts.append(method)
+        error = httpx.Response(500, json={"detail": "Internal server error"}, request=httpx.Request(method, url))
+        return error if method == "POST" and len(attempts) == 1 else request(method, url, **options)
 
-    monkeypatch.setattr(http, "put", at_first_an_error)
-    monkeypatch.setattr(_writing, "PAUSE_S", 0.01)
+    monkeypatch.setattr(http, "request", at_first_an_error)
+    monkeypatch.setattr(_registered, "PAUSE_S", 0.01)
     wanted = record()
     assert store.take(wanted) is None and len(attempts) == 2
     assert store.status(wanted.key) == "computing"
@@ -374,42 +375,46 @@ def test_a_result_is_sent_again_after_an_error_of_the_server(ainerd, record, mon
 
 @pytest.mark.fault("Tiled hangs or has gone", "One short request detects it; results wait in memory")
 @pytest.mark.parametrize("hangs", [False, True])
-def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkeypatch, hangs):
-    store, attempts = ResultStore(ainerd), []
+def test_a_server_that_does_not_answer_is_noticed_quickly(store, ainerd, record, monkeypatch, hangs):
+    attempts = []
     listener = socket.create_server(("127.0.0.1", 0))
     if not hangs:
         listener.close()
     http = ainerd.context.http_client
     address = listener.getsockname() if hangs else ("127.0.0.1", 9)
-    put = http.put
+    request = http.request
 
-    def elsewhere(url, **options):
+    def elsewhere(method, url, **options):
+        if method == "GET":
+            return request(method, url, **options)
         attempts.append(url)
-        return put(httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
+        return request(method, httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
 
-    monkeypatch.setattr(http, "put", elsewhere)
-    monkeypatch.setattr(_writing, "PAUSE_S", 0.01)
-    monkeypatch.setattr(_writing, "QUICK_S", 0.2)
+    monkeypatch.setattr(http, "request", elsewhere)
+    monkeypatch.setattr(_registered, "PAUSE_S", 0.01)
+    monkeypatch.setattr(_registered, "QUICK_S", 0.2)
     with pytest.raises(Away):
         store.take(record())
-    assert len(attempts) == (1 if hangs else _writing.ATTEMPTS) and store.seems_away
+    assert len(attempts) == (1 if hangs else _registered.ATTEMPTS) and store.seems_away
     listener.close()
     monkeypatch.undo()
     assert store.take(record()) is None and not store.seems_away
 
 
-@pytest.mark.parametrize("route", ["our route", "nodes"])
-def test_a_server_that_answers_again_counts_as_there_before_the_next_result(ainerd, record, monkeypatch, route):
+@pytest.mark.parametrize("kind", ["store", "node_store"])
+def test_a_server_that_answers_again_counts_as_there_before_the_next_result(request, record, monkeypatch, kind):
     """The run that began meanwhile may take hours, and commands are read only if the server is there."""
 
-    def away(*_, **options):
-        raise httpx.ConnectError("refused")
+    def away(method, url, **options):
+        if method != "GET":
+            raise httpx.ConnectError("refused")
+        return there(method, url, **options)
 
-    store = ResultStore(ainerd)
-    if route == "nodes":
-        monkeypatch.setattr(_writing, "put_bundle", lambda *_: None)
+    store = request.getfixturevalue(kind)
+    there = store.container.context.http_client.request
     with monkeypatch.context() as patch:
-        patch.setattr(_writing, "put_bundle" if route == "our route" else "create_node", away)
+        patch.setattr(store.container.context.http_client, "request", away)
+        patch.setattr(_writing, "create_node", lambda *_, **options: away("POST", ""))
         with pytest.raises(Away):
             store.take(record())
     assert store.seems_away

@@ -91,7 +91,9 @@ class Observer:
     ) -> None:
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
         parameters = parameters_of(technique, settings.detector)
-        self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(parameters))
+        self.results = ResultStore(
+            client["ainerd"], agent=self.name, digest=digest(parameters), folder=settings.storage.result_files
+        )
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._uri = str(client.context.api_uri)
 

@@ -170,7 +170,7 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
                 f"{socket.gethostname()} need a Tiled server with an address"
             ) from None
     client = connect(workplace.address, key)
-    store = ResultStore(client["ainerd"])
+    store = ResultStore(client["ainerd"], folder=settings.storage.result_files)
     technique = build_technique(settings, store)
     parameters = parameters_of(technique, settings.detector)
     here, wanted = json.loads(json.dumps(parameters)), json.loads(workplace.parameters)
@@ -229,7 +229,7 @@ def reanalyse(
         Whether to show no progress.
     """
     raw, ainerd = open_catalog(client)
-    store = ResultStore(ainerd)
+    store = ResultStore(ainerd, folder=settings.storage.result_files)
     technique = build_technique(settings, store)
     if on is not None and isinstance(technique.unit, Series):
         raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --executor out")

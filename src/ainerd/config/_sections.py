@@ -246,6 +246,7 @@ class Storage(Section):
     api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file
     directory: Path  #: for the embedded server, and for raw runs that Tiled did not take
     frames: list[Path]  #: folders that frames may be read from
+    results: Path | None = None  #: folder for the files of results, which the server at `uri` reads by the same path
     late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
     live: bool = True  #: whether open pages show the run in progress
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
@@ -255,6 +256,11 @@ class Storage(Section):
         """Backup directory of `TiledWriter`. Each server has its own: the runs are not for another one."""
         kept, uri = self.directory / "unwritten", self.uri.partition("?")[0].strip("/")
         return kept / re.sub(r"[^\w.-]+", "_", uri)[-200:] if uri else kept
+
+    @property
+    def result_files(self) -> Path | None:
+        """Folder for the files of results; None if the server at `uri` reads no folder of this machine."""
+        return self.results if self.uri else self.directory.resolve() / "results"
 
     def create_directory(self) -> None:
         """Create `directory` for its owner, or also for its group to read; one that exists keeps its permissions.

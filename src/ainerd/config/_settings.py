@@ -180,6 +180,8 @@ class Settings(BaseSettings):
         settings._folder, settings._file = folder.resolve(), file
         storage = settings.storage
         storage.directory = (settings._folder / storage.directory).resolve()
+        if storage.results is not None:
+            storage.results = (settings._folder / storage.results).absolute()
         storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]
         if any(frames == Path(frames.anchor) for frames in storage.frames):
             raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")

@@ -213,21 +213,17 @@ class CampaignRecords:
         ours = lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines
         return _with_leading(ours.frame, ["created", "text"]).sort_index()
 
-    def current_labels(self, newest: Mapping[str, str | None] | None = None) -> Mapping[str, int]:
-        """Return the regime of each result by its key in the newest atlas; the same object while that is the newest.
-
-        `newest` are the keys of the newest atlas of the ``scope`` and of ``all``, if they are known.
-        """
-        atlas = self._newest(self._scope, newest) or (self._newest({}, newest) if self._scope else None)
+    def current_labels(self) -> Mapping[str, int]:
+        """Return the regime of each result by its key in the newest atlas; the same object while that is the newest."""
+        atlas = self._newest(self._scope) or (self._newest({}) if self._scope else None)
         return atlas.labels if atlas else _NO_LABELS
 
     def _add_line(self, record: LogRecord, key: str | None = None) -> None:
         create_node(self._log, key or new_id(), record.metadata(), "AinerdLog")
         self.counters["log"] += 1
 
-    def _newest(self, scope: Mapping[str, str], newest: Mapping[str, str | None] | None = None) -> AtlasRecord | None:
-        ours = bool(scope)
-        key = newest_key(self._atlas, **scope) if newest is None else newest["scope" if ours else "all"]
+    def _newest(self, scope: Mapping[str, str]) -> AtlasRecord | None:
+        ours, key = bool(scope), newest_key(self._atlas, **scope)
         if key is None:
             return None
         if ours not in self._known or self._known[ours][0] != key:

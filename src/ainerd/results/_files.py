@@ -2,23 +2,27 @@
 
 import io
 import json
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import msgpack
+import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tiled.client.container import Container
+from tiled.queries import KeysFilter
 
-from ainerd.results._nodes import get_ours, result_node
+from ainerd.results._errors import TiledError
+from ainerd.results._nodes import get, result_node
 
 if TYPE_CHECKING:
     import h5py  # not needed by a client that reads through a server
     from matplotlib.figure import Figure
 
-AT_ONCE = 100  # results in a request: an address of 4 kB
+AT_ONCE = 100  # results whose metadata are in a request: an address of 4 kB
+MOST_AT_ONCE = 4_000_000  # numbers in a file of which only a part is wanted
 
 
 class Part:
@@ -127,23 +131,19 @@ class LoadedResult(dict[str, Part]):
 def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
     """Yield results, or only some arrays and tables of each, in the order of the keys.
 
-    Our server sends many at once, others are asked for one after the other. An array whose only dimension has its own
-    name comes along, as a coordinate, unless `names` is empty. KeyError if a result does not exist.
+    The file of a result is fetched whole unless it is large and only some of it is wanted; else each array takes a
+    request. An array whose only dimension has its own name comes along, as a coordinate, unless `names` is empty.
+    KeyError if a result does not exist.
     """
-    configuration = cache(partial(read_configuration, ainerd))
-    left = [*keys]
-    while left:
-        params = {"keys": left[:AT_ONCE], "names": [] if names is None else [*names] or [""]}
-        response = get_ours(ainerd, "contents", params)
-        answers = [None] * len(left) if response is None else response.json()
-        for key, answer in zip(left, answers, strict=False):
-            if answer is None:
-                node = result_node(ainerd["results"], key)
-                yield LoadedResult(key, node.metadata, _read_parts(node, names), configuration)
-            else:
-                metadata, packed = msgpack.unpackb(answer)
-                yield LoadedResult(key, metadata, {name: _decode_part(x) for name, x in packed.items()}, configuration)
-        left = left[len(answers) :]
+    configuration, with_files = cache(partial(read_configuration, ainerd)), ainerd.include_data_sources()
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
+        nodes = dict(with_files["results"].search(KeysFilter([*some])).items()) if len(some) > 1 else {}
+        for key in some:
+            node = nodes[key] if key in nodes else result_node(with_files, "results", key)
+            file = None if names is not None and _is_large(node.metadata) else _fetch(node)
+            parts = _read_parts(node, names) if file is None else _parts_of(file, names)
+            yield LoadedResult(key, node.metadata, parts, configuration)
 
 
 def read_configuration(ainerd: Container, digest: str) -> LoadedResult | None:
@@ -155,23 +155,68 @@ def read_configuration(ainerd: Container, digest: str) -> LoadedResult | None:
     return LoadedResult(digest, node.metadata, _read_parts(node))
 
 
-def _decode_part(part: Any) -> Part:
-    """Return a part in the answer of our route: an array, or a table of columns."""
-    if isinstance(part, Mapping):
-        return Part(pd.DataFrame({name: _decode_part(column).values for name, column in part.items()}))
-    dtype, shape, content, dims = part
-    return Part(decode_text(np.ndarray(shape, dtype, content).copy()), tuple(dims.split(",")) if dims else None)
+def _is_large(metadata: Mapping[str, Any]) -> bool:
+    return sum(map(math.prod, metadata.get("arrays", {}).values())) > MOST_AT_ONCE
+
+
+def _fetch(node: Container) -> bytes | None:
+    """Return the file of a result; None if it has none, or the server sends no files."""
+    assets = [asset for source in node.data_sources() or () for asset in source.assets]
+    if not assets:
+        return None
+    params = {"id": assets[0].id}
+    url = node.uri.replace("/metadata/", "/asset/bytes/", 1)
+    try:
+        return get(node, url, params).read()
+    except TiledError as error:
+        if error.status not in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND):
+            raise
+        return None
+
+
+def _parts_of(content: bytes, names: Collection[str] | None) -> dict[str, Part]:
+    """Return arrays and tables in a file of `bundle`."""
+    import h5py
+
+    parts = {}
+    with h5py.File(io.BytesIO(content), "r") as file:
+        for name, item in file.items():
+            dims = item.attrs.get("dims")
+            if not is_wanted(name, dims, names):
+                continue
+            if isinstance(item, h5py.Group):
+                parts[name] = Part(decode_table({column: values[()] for column, values in item.items()}))
+            else:
+                parts[name] = Part(decode_text(np.asarray(item[()])), tuple(dims.split(",")) if dims else None)
+    return parts
 
 
 def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[str, Part]:
-    parts = {}
+    parts, shapes = {}, node.metadata.get("arrays", {})
     for name, child in node.items():  # in one request
-        dims = tuple(getattr(child, "dims", None) or ())
-        if names is None or name in names or dims == (name,):
-            is_array = child.structure_family == "array"
-            values = decode_text(np.asarray(child.read())) if is_array else read_table(child)
-            parts[name] = Part(values, dims or None)
+        dims = dims_of(child)
+        if not is_wanted(name, ",".join(dims), names):
+            continue
+        if child.structure_family == "array":
+            values = decode_text(np.asarray(child.read()))
+            parts[name] = Part(values.reshape(shapes.get(name, values.shape)), dims or None)
+        else:
+            parts[name] = Part(read_table(child))
     return parts
+
+
+def is_wanted(name: str, dims: str | None, names: Collection[str] | None) -> bool:
+    """Return whether an array or table is one of these names, or a coordinate that comes along."""
+    return names is None or name in names or (bool(names) and dims == name)
+
+
+def dims_of(array: Any) -> tuple[str, ...]:
+    """Return the names of the dimensions of an array of a result; empty without names.
+
+    Tiled knows those of arrays that it has written. Those in an HDF5 file are in an attribute.
+    """
+    text = array.metadata.get("dims") if array.structure_family == "array" else None
+    return tuple(getattr(array, "dims", None) or ()) or tuple(text.split(",") if isinstance(text, str) else ())
 
 
 def bundle(parts: Mapping[str, Part], units: Mapping[str, str], metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -196,10 +241,10 @@ def bundle(parts: Mapping[str, Part], units: Mapping[str, str], metadata: Mappin
 
 
 def read_table(node: Any) -> pd.DataFrame:
-    """Read a table of a result; on a server without our adapters it is a group of columns."""
+    """Read a table of a result: a table of Tiled, or a group of columns of an HDF5 file."""
     if node.structure_family == "table":
         return pd.DataFrame(node.read())
-    return decode_table({name: column.read() for name, column in node.items()})
+    return decode_table({name: np.ravel(column.read()) for name, column in node.items()})
 
 
 def decode_table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:

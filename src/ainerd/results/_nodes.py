@@ -1,11 +1,9 @@
 """Nodes of Tiled: created so that a second attempt finds the first, and read many at a time."""
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from weakref import WeakKeyDictionary
 
 import httpx
 from packaging.version import Version
@@ -15,17 +13,14 @@ from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, ret
 from tiled.structures.core import Spec
 
 from ainerd import __version__
-from ainerd.results._errors import TiledError, translated
+from ainerd.results._errors import translated
 
 SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
 CAMPAIGN = "AinerdCampaign"  # spec of the container with all of them
 PAGE = 300  # the most nodes that a Tiled server returns at once
 KEYS = 100  # in one request: an address of 4 kB
-AGAIN_S = 60.0  # until a server is asked again for a route that it did not have
 
 Node = tuple[str, Mapping[str, Any]]
-
-_missing: "WeakKeyDictionary[Any, dict[str, float]]" = WeakKeyDictionary()  # when to ask again, by client and route
 
 
 @translated()
@@ -76,10 +71,11 @@ def shared_tags(tags: Iterable[str]) -> list[str] | None:
 
 
 @translated()
-def result_node(results: Container, key: str) -> Container:
-    """Return the node of a result; raise KeyError if it does not exist."""
+def result_node(parent: Container, *keys: str) -> Container:
+    """Return the node of a result below a container; raise KeyError if it does not exist."""
+    *_, key = keys
     try:
-        return results[key]
+        return parent[keys]
     except KeyError:
         raise KeyError(f"no result {key!r}: the table of results has all keys") from None
 
@@ -149,20 +145,6 @@ def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], time
 def our_route(container: Container, name: str) -> str:
     """Return the address of a route of ours for a container."""
     return str(container.item["links"]["self"]).replace("/api/v1/metadata", f"/custom/ainerd/{name}", 1)
-
-
-def get_ours(container: Container, name: str, params: Mapping[str, Any]) -> httpx.Response | None:
-    """Return the answer of a route of ours; None if the server does not have it, and for a minute after that."""
-    url, ask_again = our_route(container, name), _missing.setdefault(container.context, {})
-    if time.monotonic() < ask_again.get(url, 0.0):
-        return None
-    try:
-        return get(container, url, params)
-    except TiledError as error:
-        if error.status not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
-            raise
-    ask_again[url] = time.monotonic() + AGAIN_S
-    return None
 
 
 @translated()

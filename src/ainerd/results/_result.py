@@ -21,6 +21,7 @@ from ainerd.technique import panels
 from ainerd.words import SINCE, named_place, run_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
     from tiled.client.array import ArrayClient  # imports dask
@@ -108,6 +109,10 @@ class AinerdResult(Container):  # type: ignore[misc]
         store, key = ResultStore(self._campaign), str(self.path_parts[-1])
         return export(store, key, filepath)
 
+    def rows(self, name: str) -> "pd.DataFrame":
+        """Return a table or a series. KeyError if the result has no such table."""
+        return self._load([name])[name].values  # type: ignore[no-any-return]
+
     def image(self) -> NDArray[np.uint8]:
         """Return the result as a grey picture (ny, nx), as its technique draws it.
 
@@ -161,7 +166,7 @@ class AinerdResult(Container):  # type: ignore[misc]
         return self._node(self.path_parts[:-2], "the container ainerd")
 
     def _load(self, names: Collection[str] | None) -> LoadedResult:
-        """Read the result, or only some of its arrays, in one request."""
+        """Read the result, or only some of its arrays."""
         (loaded,) = load(self._campaign, [str(self.path_parts[-1])], names)
         return loaded
 

@@ -75,6 +75,9 @@ class ResultStore(ResultRecords):
         Name of the agent.
     digest : str, optional
         Digest of the parameters of its technique, see `ainerd.results.digest`.
+    folder : path, optional
+        Folder for the files of results, which the server must read by the same path: a result is one HDF5 file that is
+        registered with Tiled. Without it, and where the server does not take such files, each array is a node.
 
     Raises
     ------
@@ -96,8 +99,15 @@ class ResultStore(ResultRecords):
     (1, 31)
     """
 
-    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
-        super().__init__(ainerd, agent=agent, digest=digest)
+    def __init__(
+        self,
+        ainerd: Container,
+        *,
+        agent: str | None = None,
+        digest: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(ainerd, agent=agent, digest=digest, folder=folder)
         self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
         self._table: _CurrentTable | None = None  # the last one
 
@@ -376,19 +386,17 @@ class ResultStore(ResultRecords):
         """Return the results of the scope; the same object as long as nothing changes."""
         return self._read_all()[1]
 
-    def _read_all(self, **parameters: Any) -> tuple[Columns, Columns]:
+    def _read_all(self) -> tuple[Columns, Columns]:
         """Return all results, and the results of the scope."""
-        everybody = self._rows.read(**parameters)
+        everybody = self._rows.read()
         if self._read_last is None or self._read_last[0] is not everybody:
             is_ours = [everybody.column(name) == value for name, value in self._scope.items()]
             self._read_last = everybody, everybody.at(np.logical_and.reduce(is_ours)) if is_ours else everybody
         return self._read_last
 
     def _current_table(self) -> _CurrentTable:
-        (everybody, results), last = self._read_all(campaign=True, **self._scope), self._table
-        answer = self._rows.answer  # on a server without our route each part takes a request
-        labels = self.current_labels(answer.get("atlas"))
-        notes = answer["notes"] if "notes" in answer else self.notes()
+        (everybody, results), last = self._read_all(), self._table
+        labels, notes = self.current_labels(), self.notes()
         if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
             table, order = result_table(results, pd.Series(labels, dtype=np.float64), everybody, notes)
             last = self._table = _CurrentTable(results, labels, notes, table, order)

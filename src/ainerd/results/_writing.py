@@ -1,90 +1,33 @@
-"""Writing of results: each in one request, or a node for each array where the server has no route for that."""
+"""Writing of results: each as one file, or a node for each array where the server cannot read files of the agent."""
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from platformdirs import user_cache_path
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.client.utils import ClientError, handle_error
-from tiled.utils import safe_json_dump
+from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._errors import Away, translated
-from ainerd.results._files import Part, bundle
-from ainerd.results._nodes import (
-    SPEC_VERSION,
-    create_node,
-    is_conflict,
-    merge_metadata,
-    our_route,
-    result_node,
-    tags_of,
-)
+from ainerd.results._files import Part
+from ainerd.results._nodes import create_node, is_conflict, merge_metadata, result_node, tags_of
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
-from ainerd.results._records import digest as hashed
+from ainerd.results._registered import NoFiles, ResultFiles, Written
 from ainerd.results._table import NodeFilter, NodeTable
 from ainerd.technique import Analysis
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS, PAUSE_S = 2, 0.5
-QUICK_S, FILE_S = 10.0, 30.0  # time limits of a request without a file and with one
 NODE_ATTEMPTS = 5
 LABEL_S = 10.0  # longest wait for a server that is to take a label
 _ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
-_NO_ROUTE = {"Not Found", "Method Not Allowed"}  # details of a server's answer for a route that it does not have
-
-
-class Written(NamedTuple):
-    """Answer of a server: the former status of the node, None if it is new, and whether anything was written."""
-
-    former: str | None
-    written: bool
-
-
-def put_bundle(
-    results: Container, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
-) -> Written | None:
-    """Write the node of a result and its file in one request, whole or not at all.
-
-    Returns None if the server has no route for this. If the server does not answer, or has an error of its own, the
-    request is made `ATTEMPTS` times, and finds a written node; a server that hangs is given `QUICK_S`. Runs
-    that cannot be written wait elsewhere. ClientError if the result is refused.
-    """
-    file = b"" if parts is None else bundle(parts, record.units)
-    specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
-    described = {"key": record.key, "metadata": record.metadata(), "specs": specs, "unless": list(unless)}
-    head = safe_json_dump(described)
-    headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
-    for attempt in range(ATTEMPTS):
-        try:
-            response = results.context.http_client.put(
-                our_route(results, "results"),
-                content=head + file,
-                headers=headers,
-                timeout=FILE_S if file else QUICK_S,
-            )
-        except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that the server closed
-            if attempt + 1 == ATTEMPTS:
-                raise
-            time.sleep(PAUSE_S)
-            continue
-        if response.is_server_error and attempt + 1 < ATTEMPTS:
-            time.sleep(PAUSE_S)
-            continue
-        if _has_no_route(response):
-            return None
-        answer = handle_error(response).json()
-        return Written(answer["found"], bool(answer["written"]))
-    raise AssertionError("the last attempt raises")
 
 
 def _write_nodes(
@@ -97,6 +40,9 @@ def _write_nodes(
     former = None if is_new else str(node.metadata["status"])
     if former in unless:
         return Written(former, False)
+    if not is_new and node.data_sources():  # begun as a file
+        results.delete_contents(key, recursive=True, external_only=False)
+        return _write_nodes(results, record, parts, unless)
     if parts is not None:
         _write_parts(node, parts)
     elif record.status != "computing":
@@ -127,15 +73,6 @@ def _write_parts(node: Container, parts: Mapping[str, Part]) -> None:
                 node.delete_contents(name, external_only=False)
 
 
-def _has_no_route(response: httpx.Response) -> bool:
-    if response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
-        return False
-    try:
-        return response.json().get("detail") in _NO_ROUTE
-    except ValueError:
-        return True
-
-
 class ResultRecords(CampaignRecords):
     """The part of the store that writes results; the parameters are those of `ResultStore`.
 
@@ -145,13 +82,19 @@ class ResultRecords(CampaignRecords):
         Whether the server did not take the last request to write a result, nor answer `ResultStore.answers` since.
     """
 
-    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
+    def __init__(
+        self,
+        ainerd: Container,
+        *,
+        agent: str | None = None,
+        digest: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
-        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.parquet"
-        self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
+        self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL)
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self.seems_away = False
-        self._takes_bundles = True  # until the server answers otherwise
+        self._files = None if folder is None else ResultFiles(self._results, folder)
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
         self._digests = set[str]()  # of the results that this store began
 
@@ -284,15 +227,26 @@ class ResultRecords(CampaignRecords):
         """Write a result with its arrays and tables, unless it has one of these statuses."""
         try:
             with translated():
-                answer = put_bundle(self._results, record, parts, unless) if self._takes_bundles else None
-                self._takes_bundles = answer is not None
-                answer = answer or _write_nodes(self._results, record, parts, unless)
+                answer = self._write_file(record, parts, unless) or _write_nodes(self._results, record, parts, unless)
         except Away:
             self.seems_away = True
             raise
         self.seems_away = False
         self.counters["results"] += answer.written
         return answer
+
+    def _write_file(
+        self, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
+    ) -> Written | None:
+        """Write a result as a file; None if this store writes nodes, which is decided once."""
+        if self._files is None:
+            return None
+        try:
+            return self._files.write(record, parts, unless)
+        except (NoFiles, OSError) as error:
+            self._files = None
+            logger.warning("each array of a result is a node from now on, which takes ten times as long: %s", error)
+            return None
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""

@@ -28,13 +28,11 @@ def app_of(directory: Path, key: str, readable: list[str]) -> Any:
             "catalog": {
                 "uri": f"sqlite:///{catalog}?timeout={WAIT_S}",
                 "writable_storage": [str(directory / "data"), f"sqlite:///{directory / 'tables.db'}"],
-                "readable_storage": readable,
+                "readable_storage": [str(directory / "results"), *readable],
                 "init_if_not_exists": not catalog.exists(),  # it starts another interpreter
-                "adapters_by_mimetype": {"application/x-hdf5": "ainerd.server.result_files:ResultFileAdapter"},
             },
-            "routers": ["ainerd.server.result_files:router", "ainerd.server.pages:router"],
+            "routers": ["ainerd.server.pages:router"],
             "streaming_cache": {"uri": "memory"},
-            "expose_raw_assets": False,
         }
     )
     app.add_middleware(KeyRequired, key=key)

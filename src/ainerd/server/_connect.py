@@ -13,7 +13,9 @@ from tiled.structures.core import Spec
 from ainerd.words import plain_address
 
 PROBE_TIMEOUT_S = 3.0
-SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
+SCOPES = (  # of an agent
+    "read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node", "delete:revision",
+)  # fmt: skip
 
 
 class ServerError(RuntimeError):

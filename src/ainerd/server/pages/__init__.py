@@ -1,6 +1,6 @@
 """The pages of ainerd in Tiled's own web interface: routes on its server, and the files of the views.
 
-`router` belongs to a Tiled server, like that of `ainerd.server.result_files`. Tiled's web interface finds the views in
+`router` belongs to a Tiled server. Tiled's web interface finds the views in
 its settings, which ``python -m ainerd.server.pages`` prints. The route `changes` is for `ainerd.results.ResultStore`.
 """
 

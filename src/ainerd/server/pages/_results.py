@@ -1,4 +1,4 @@
-"""The routes of results: rows of a page's table, one result, the mean of an array; and changes for `ResultStore`."""
+"""The routes of results: rows of a page's table, one result, the mean of an array."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -8,19 +8,16 @@ from typing import Annotated, Any
 import anyio
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pandas as pd
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tiled.queries import Eq
 from tiled.utils import ensure_awaitable
 
 from ainerd.results import LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
-from ainerd.server.internals import Caller, Cursor, newest, newest_key, read_changes
+from ainerd.server.internals import Caller
 from ainerd.server.pages._reader import CampaignReader, NodeRows, mapping, seconds, text
 from ainerd.server.pages._static import view_script
-from ainerd.server.result_files import READ
 from ainerd.technique import panels
 
 MOST_ROWS, MOST_KEYS = 200, 2000
@@ -31,6 +28,7 @@ LONGEST_AXIS = 4096  # values of a coordinate
 MOST_TEXT = 20_000  # characters of the metadata of one name
 LARGEST_MEAN = 64_000_000  # numbers in an array
 MOST_NOTES = 100_000
+READ = ("read:metadata", "read:data")
 router = APIRouter()
 
 
@@ -147,48 +145,6 @@ def _matching(
     return matching
 
 
-@router.get("/changes/{path:path}")
-async def changes(
-    path: str,
-    caller: Annotated[Caller, Depends()],
-    since: str = "{}",
-    campaign: bool = False,
-    agent: str | None = None,
-    digest: str | None = None,
-) -> Response:
-    """Return ``keys`` and ``metadata`` of the results below a campaign that were written since a ``cursor``.
-
-    Results may come again. `whole`: those of earlier answers do not count any more. `more`: ask again at once. With
-    `campaign` the last of these answers has the ``notes`` of people, and ``atlas``: the keys of the newest atlas of
-    all, and of the ``scope`` of this agent and digest.
-    """
-    try:
-        cursor = Cursor.model_validate_json(since)
-    except ValidationError:
-        cursor = Cursor()
-    node = await caller.node(path)
-    results, atlas, log = [await caller.child(node, name) for name in ("results", "atlas", "log")]
-    if not all(hasattr(each, "context") for each in (results, atlas, log)):
-        raise HTTPException(404, f"there is no campaign at {path[:200]!r}")
-    async with results.context.session() as db:
-        cursor, children, whole, more = await read_changes(db, results.node.id, cursor, results.apply_conditions)
-    answer: dict[str, Any] = {
-        "cursor": cursor.model_dump(mode="json"),
-        "whole": whole,
-        "more": more,
-        "keys": [child.key for child in children],
-        "metadata": [orjson.Fragment(child.text) for child in children],
-    }
-    if campaign and not more:
-        scoped = atlas
-        for name, value in (("agent", agent), ("digest", digest)):
-            scoped = scoped if value is None else scoped.search(Eq(name, value))
-        answer["atlas"] = {"scope": (await newest_key(scoped))[1], "all": (await newest_key(atlas))[1]}
-        notes = await newest(log.search(Eq("kind", "note")), MOST_NOTES)
-        answer["notes"] = [child.metadata for child in reversed(notes)]
-    return json_response(answer)
-
-
 @router.get("/result/{path:path}")
 async def result(path: str, caller: Annotated[Caller, Depends()]) -> Response:
     """Return the metadata of a result, their explanation, similar results, and the coordinates of its arrays."""
@@ -281,8 +237,11 @@ async def _arrays(node: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
     for name, shape in list(mapping(metadata.get("arrays")).items())[:100]:
         details: dict[str, Any] = {"shape": shape, "dims": None, "dtype": None, "unit": units.get(name, "")}
         with suppress(Exception):  # not written yet, or written by another program
-            structure = (await node.lookup_adapter([name])).structure()
-            dims, dtype = list(structure.dims or ()) or None, structure.data_type.to_numpy_str()
+            adapter = await node.lookup_adapter([name])
+            structure = adapter.structure()
+            names = adapter.metadata().get("dims") or ""
+            dims = list(structure.dims or ()) or [*filter(None, names.split(","))] or None
+            dtype = structure.data_type.to_numpy_str()
             details |= {"dims": dims, "dtype": dtype}
         arrays[name] = details
     return arrays
