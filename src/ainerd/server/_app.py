@@ -2,6 +2,7 @@
 
 import logging
 import os
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +41,15 @@ def app_of(directory: Path, key: str, readable: list[str]) -> Any:
     return app
 
 
-class WithoutKey(logging.Filter):
-    """Leave the query of each address out of a log: it may hold a key."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten the addresses of a record."""
-        if isinstance(record.args, tuple):
-            record.args = tuple(x.partition("?")[0] if isinstance(x, str) else x for x in record.args)
-        return True
+def log_to(file: Path) -> None:
+    """Let this process write its log to a file, and to one with the ending ``.1`` once that is long."""
+    handler = RotatingFileHandler(file, maxBytes=MOST_LOG_BYTES, backupCount=1)
+    handler.addFilter(_without_query)
+    logging.basicConfig(handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
 
-def logs_in(file: Path) -> dict[str, Any]:
-    """Return the settings of `logging` for a server with one log."""
-    handler = {
-        "class": "logging.handlers.RotatingFileHandler", "filename": str(file), "maxBytes": MOST_LOG_BYTES,
-        "backupCount": 1, "formatter": "plain", "filters": ["without key"],
-    }  # fmt: skip
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "filters": {"without key": {"()": WithoutKey}},
-        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-        "handlers": {"file": handler},
-        "loggers": {name: {"handlers": ["file"], "level": "INFO", "propagate": False} for name in ("tiled", "uvicorn")},
-    }
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut the query off each address in a line of the log: it may hold a key."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(x.partition("?")[0] if isinstance(x, str) else x for x in record.args)
+    return True

@@ -26,31 +26,25 @@ def main() -> None:
     os.umask(0o777 & ~(directory.stat().st_mode & 0o755))  # only the owner writes; who may read the folder reads
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    creating = _create(directory / "catalog.db")  # meanwhile this process imports
+    catalog = directory / "catalog.db"
+    create = [sys.executable, "-m", "tiled", "catalog", "init", "--if-not-exists", f"sqlite:///{catalog}"]
+    creating = None if catalog.exists() else subprocess.Popen(create)  # meanwhile this process imports
     import uvicorn
 
-    from ainerd.server._app import app_of, logs_in
+    from ainerd.server._app import app_of, log_to
 
     if creating is not None:
         creating.wait()
     key, listening = (directory / "api_key").read_text().strip(), _listen(directory / "port")
-    app, logs = app_of(directory, key, readable), logs_in(directory / "server.log")
-    server = uvicorn.Server(uvicorn.Config(app, log_config=logs, timeout_graceful_shutdown=STOP_TIMEOUT_S))
+    log_to(directory / "server.log")
+    app = app_of(directory, key, readable)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=STOP_TIMEOUT_S))
     threading.Thread(target=_attend, args=(server, listening, directory, readable, ready), daemon=True).start()
     try:
         server.run([listening])
     finally:
         (directory / "server.json").unlink(missing_ok=True)
     gc.freeze()  # the memory goes with the process: a last collection of it takes most of a second
-
-
-def _create(catalog: Path) -> "subprocess.Popen[bytes] | None":
-    """Begin to create the tables of a catalogue, in another interpreter as Tiled does; None if it exists."""
-    if catalog.exists():
-        return None
-    return subprocess.Popen(
-        [sys.executable, "-m", "tiled", "catalog", "init", "--if-not-exists", f"sqlite:///{catalog}"]
-    )
 
 
 def _attend(server: Any, listening: socket.socket, directory: Path, readable: list[str], ready: IO[str]) -> None:

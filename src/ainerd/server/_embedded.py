@@ -22,7 +22,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -85,7 +85,6 @@ class EmbeddedServer:
             raise ServerError(f"storage.directory {directory} contains {odd[0]!r}, which Tiled cannot store: rename it")
         try:
             directory.mkdir(0o700, parents=True, exist_ok=True)
-            _create_key(directory / "api_key")
             return cls(directory, _Service(directory, [str(Path(path).resolve()) for path in readable_storage]))
         except OSError as error:
             raise ServerError(f"cannot serve {directory}: {error}") from None
@@ -125,9 +124,6 @@ class EmbeddedServer:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"<EmbeddedServer {self.uri} of {self.directory}>"
 
 
 embedded_server = EmbeddedServer.start
@@ -172,12 +168,8 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
 
 def running(directory: Path) -> tuple[str, str] | None:
     """Return address and key of the server of a directory, from its files; None if it is not running."""
-    if not is_locked(directory / "lock"):
-        return None
-    try:
-        return str(_status(directory)["uri"]), (directory / "api_key").read_text().strip()
-    except (OSError, ValueError, KeyError):
-        return None
+    status = _status(directory) if is_locked(directory / "lock") else {}
+    return (status["uri"], (directory / "api_key").read_text().strip()) if status else None
 
 
 def wait_until_unused(directory: Path) -> None:
@@ -266,8 +258,13 @@ def _open(path: Path) -> int:
 
 def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
     """Start a server in a process of its own, and wait as long as that lives; ServerError if it does not serve."""
+    key, log_path = directory / "api_key", directory / "server.log"
+    if not key.exists():
+        with open(key, "x", opener=_private) as file:
+            file.write(secrets.token_hex(32))
+    if not key.read_text().strip():
+        raise ServerError(f"{key} is empty: remove it, and a new key is created")
     _relocate(directory)
-    log_path = directory / "server.log"
     with open(log_path, "ab", opener=_private) as log:  # the end of the log of a server that died stays
         begin = log.tell()
         process = subprocess.Popen(
@@ -281,48 +278,20 @@ def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.P
         )
     # It may end long after its users: a thread must wait for it, so that it does not become a zombie.
     in_background("ainerd-server-end", process.wait)
-    try:
-        assert process.stdout is not None
-        with process.stdout:
-            if not process.stdout.readline():
-                problem = _last_error(log_path, begin)
-                raise ServerError(f"the Tiled server for {directory} did not start: {problem} (see {log_path})")
-        return process
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-
-
-def _create_key(file: Path) -> None:
-    """Create a key that only its owner can read, unless there is one."""
-    if not file.exists():
-        part = file.with_suffix(f".{secrets.token_hex(4)}")
-        with open(part, "w", opener=_private) as opened:
-            opened.write(secrets.token_hex(32))
-        try:
-            os.link(part, file)  # in one step: another process may create one now
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-    if not file.read_text().strip():
-        raise ServerError(f"{file} is empty: remove it, and a new key is created")
+    assert process.stdout is not None
+    with process.stdout as ready:
+        if not ready.readline():
+            text = log_path.read_bytes()[begin:].decode(errors="replace")
+            errors = re.findall(r"^[\w.]*(?:Error|Exception): [\w('\"\[].*$", text, re.MULTILINE) or text.splitlines()
+            raise ServerError(f"the Tiled server for {directory} did not start: {['', *errors][-1]} (see {log_path})")
+    return process
 
 
 def _status(directory: Path) -> dict[str, Any]:
     """Return uri, pid and readable_storage of the server of a directory; empty if it does not serve."""
-    try:
+    with suppress(FileNotFoundError):
         return dict(json.loads((directory / "server.json").read_text()))
-    except FileNotFoundError:
-        return {}
-
-
-def _last_error(log: Path, begin: int) -> str:
-    """Return the last error in a log after byte `begin`, else its last line."""
-    lines = [line for line in log.read_bytes()[begin:].decode(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): [\w('\"\[]", line)]
-    return (errors or lines or ["its log is empty"])[-1]
+    return {}
 
 
 def _relocate(directory: Path) -> None:
