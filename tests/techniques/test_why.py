@@ -44,7 +44,6 @@ def test_the_state_at_the_moment_of_a_choice(beamline, tmp_path):
     done = run(explored[1], "--config", b.toml)
     assert done.exit_code == 0 and lines(done.stdout)["reason"] == "a scratch"
     for arguments, problem in {
-        (explored[1],): "no settings are named: give --config",
         (99, "--config", b.toml): "scan 99 has none",
         (by_hand, "--config", b.toml): "taken by hand",
         (explored[1], "--config", tmp_path / "nothing.toml"): "No such file",

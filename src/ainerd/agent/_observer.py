@@ -29,7 +29,7 @@ from ainerd.agent._analysis import Analysis
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
-from ainerd.campaign import READS, Campaign, Travel, why
+from ainerd.campaign import READS, Campaign, Travel
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
@@ -38,7 +38,7 @@ from ainerd.runs import parameters_of
 from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
-from ainerd.words import first_problem, labelled, number_of, rendered, run_text, scan_text
+from ainerd.words import first_problem, number_of, rendered, run_text, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -490,8 +490,7 @@ class Observer:
 
         `run` is as for `explain`. Raises ValueError if the run was taken by hand.
         """
-        lines = why(self._client["ainerd"], self._settings, self.results.key(run))
-        return Sentences(rendered(labelled(lines)))
+        return Sentences(self.results.why(run))
 
     def note(self, *what: str | float, scan: str | float | None = None) -> None:
         """Write a note on a run: ``agent.note(12, "a bubble")`` or ``agent.note("a bubble", scan=12)``.

@@ -106,8 +106,8 @@ class History:
     def _write(self, effect: events.Effect, *, again: bool) -> bool:
         """Write an effect, `again` if it may be written already; return False if Tiled is away."""
         match effect:
-            case events.Suggest(suggestion=suggestion, status=status, by=by):
-                return self._ledger.suggested(suggestion, status, by, again=again)
+            case events.Suggest(suggestion=suggestion, status=status, by=by, known=known):
+                return self._ledger.suggested(suggestion, status, by, known, again=again)
             case events.SetStatus():
                 why, raw_uid, taken = effect.why, effect.raw_uid, effect.taken
                 return self._ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)

@@ -62,6 +62,7 @@ class Ledger:
         suggestion: Mapping[str, Any],
         status: str = "proposed",
         by: str | None = None,
+        known: Mapping[str, str] | None = None,
         *,
         again: bool = False,
     ) -> None:
@@ -78,6 +79,7 @@ class Ledger:
             reason=suggestion["reason"],
             terms=terms_of(suggestion, self._names),
             status_by=by or self._agent,
+            known=dict(known or {}),
         )
         self._store.add_suggestion(record.changed(status=status, status_time=record.created))
 

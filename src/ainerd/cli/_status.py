@@ -82,16 +82,9 @@ def why(
     config: Config = None,
     tiled: Tiled = None,
 ) -> None:
-    """Print why the position of a scan was chosen: the reason, and the campaign at that moment. Needs --config."""
-    from rich.console import Console
-
-    from ainerd.campaign import why as why_chosen
-    from ainerd.config import Settings
-
-    if config is None:
-        raise ValueError("no settings are named: give --config with the .toml of the instrument")
+    """Print why the position of a scan was chosen: the reason, and what the agent knew at that moment."""
     with results_at(tiled, config) as store:
-        Console().print(labelled(why_chosen(store.container, Settings.load(config), key_of(store, scan))))
+        print(store.why(key_of(store, scan)))
 
 
 def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:

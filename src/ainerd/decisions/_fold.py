@@ -12,6 +12,7 @@ from typing import Any
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.decisions import events
+from ainerd.decisions._known import known
 from ainerd.decisions._state import UNTAKEN, Answer, Rules, State, limits_text, terms_of, within
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
@@ -46,6 +47,7 @@ class _Fold:
 
     def __init__(self, state: State, event: events.Event, rules: Rules) -> None:
         self.state, self.event, self.rules, self.effects = state, event, rules, list[events.Effect]()
+        self._before = state
 
     def take(self) -> None:
         match self.event:
@@ -111,6 +113,9 @@ class _Fold:
     def _status(self, id: str, status: str, why: str | None = None, by: str | None = None, **more: Any) -> None:
         self.effects.append(events.SetStatus(id, status, why, by, **more))
 
+    def _suggest(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
+        self.effects.append(events.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
+
     # events
 
     def _begin(self, began: events.Began) -> None:
@@ -139,7 +144,7 @@ class _Fold:
         if self.own is None and id not in state.measured and id not in state.handed_out:
             if not state.objection(suggestion):
                 self._put(Ready(suggestion=suggestion))
-                self.effects.append(events.Suggest(suggestion))
+                self._suggest(suggestion)
 
     def _hand_out(self, suggestion: dict[str, Any], by: str | None, status: str = "accepted") -> None:
         id = str(suggestion[ID_KEY])
@@ -153,7 +158,7 @@ class _Fold:
             if not self.state.is_open(old):
                 del handed_out[old]
         self.set(handed_out=handed_out)
-        self.effects.append(events.Suggest(suggestion, status, by))
+        self._suggest(suggestion, status, by)
 
     def _measure(self, result: events.Measured) -> None:
         self._remove(result.suggestion)
@@ -289,7 +294,7 @@ class _Fold:
                 raise ValueError(objection)
             self._withdraw_own(f"{command.who} took another one", command.by)
         self._enqueue(taken, command.created, command.by)
-        self.effects.append(events.Suggest(taken, "accepted", command.by))
+        self._suggest(taken, "accepted", command.by)
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
 
@@ -332,7 +337,7 @@ class _Fold:
         if objection := self.state.objection(asked.suggestion):
             raise ValueError(objection)
         self._enqueue(asked.suggestion, command.created)
-        self.effects.append(events.Suggest(asked.suggestion, by=command.by))
+        self._suggest(asked.suggestion, by=command.by)
         self._log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
         return dict(asked.suggestion)
 

@@ -153,11 +153,12 @@ def parse_event(record: Mapping[str, Any]) -> Written:
 
 @dataclass(frozen=True)
 class Suggest:
-    """Write a suggestion, or its new status."""
+    """Write a suggestion with what was `known` when it was made, or its new status."""
 
     suggestion: Mapping[str, Any]
     status: str = "proposed"
     by: str | None = None
+    known: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

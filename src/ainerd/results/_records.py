@@ -406,6 +406,7 @@ class SuggestionRecord(Record):
     positions: Numbers  #: by motor; top-level keys of the metadata
     reason: str  #: why there, in one sentence
     terms: Numbers = Field(default_factory=dict)  #: the numbers behind the reason
+    known: dict[str, str] = Field(default_factory=dict)  #: what the agent knew when it was made, by label
     status: Literal["proposed", "accepted", "taken", "measured", "failed", "rejected", "withdrawn", "superseded"] = (
         "proposed"
     )

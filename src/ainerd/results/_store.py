@@ -31,8 +31,9 @@ from ainerd.results._tables import (
     result_table,
     similar,
 )
+from ainerd.results._why import why
 from ainerd.results._writing import ResultRecords
-from ainerd.words import number_of, plain_address
+from ainerd.words import number_of, plain_address, run_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -338,13 +339,29 @@ class ResultStore(ResultRecords):
         counts = some.distinct("software.version", counts=True)["metadata"]["software.version"]
         return {each["value"]: each["count"] for each in counts}
 
-    def record(self, key: str) -> ResultRecord:
+    def record(self, key: str | int | float) -> ResultRecord:
         """Read everything except the arrays of a result; raise KeyError for an unknown key."""
         return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
 
     def explain(self, key: str, *, details: bool = False) -> str:
         """Explain why a run is novel or not; with `details`, with the statistics."""
         return explain(self.record(key), details=details)
+
+    def why(self, run: str | int | float) -> str:
+        """Return why the position of a result was chosen, and what the agent knew then, such as bounds and a hold.
+
+        Raises
+        ------
+        KeyError
+            If there is no such result.
+        ValueError
+            If it was taken by hand.
+        """
+        record = self.record(run)
+        if record.suggestion_id is None:
+            scan = run_text(record.scan_id, record.event, record.start.get("file"))
+            raise ValueError(f"{scan} has no suggestion: it was taken by hand")
+        return why(record, self.suggestion(record.suggestion_id))
 
     def configuration(self, digest: str) -> LoadedResult | None:
         """Read the arrays and metadata that all results with this digest of their parameters share, or None."""
