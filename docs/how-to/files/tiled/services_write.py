@@ -3,12 +3,13 @@
 from tiled.access_control.access_policies import DummyAccessPolicy
 from tiled.access_control.scopes import ALL_SCOPES, NO_SCOPES, PUBLIC_SCOPES
 
+STEERING = {"write:metadata", "create:node"}  # a command is a node
+
 
 class ServicesWrite(DummyAccessPolicy):
     """Everybody who has logged in sees everything; a key may narrow that down further.
 
-    `may_steer` are the names of people whose buttons on the pages work. They too write nothing by Tiled's own routes,
-    so that no one can put another name under a command, a note or a suggestion.
+    `may_steer` are the names of people who may create nodes and change metadata, and so send commands to an agent.
     """
 
     def __init__(self, may_steer=()):
@@ -22,4 +23,4 @@ class ServicesWrite(DummyAccessPolicy):
         if principal.type == "service":
             return ALL_SCOPES & allowed
         steers = any(identity.id in self._may_steer for identity in principal.identities)
-        return PUBLIC_SCOPES & allowed | ({"steer"} if steers else NO_SCOPES)
+        return (PUBLIC_SCOPES | STEERING if steers else PUBLIC_SCOPES) & allowed
