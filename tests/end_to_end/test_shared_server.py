@@ -342,6 +342,18 @@ def test_the_policy_lets_people_read_and_services_write(server, client, explored
         root.create_container("mine")
     with pytest.raises(ServerError, match="does not allow writing"):
         open_catalog(root)
+    login |= {"username": "deputy", "password": PASSWORDS["deputy"]}  # who may steer
+    token = httpx.post(f"{api}/auth/provider/beamline/token", data=login, trust_env=False).json()["access_token"]
+    command = {
+        "structure_family": "container",
+        "data_sources": [],
+        "specs": [],
+        "metadata": {"do": "hold", "by": "deputy"},
+    }
+    sent = httpx.post(
+        f"{api}/metadata/ainerd", json=command, headers={"Authorization": f"Bearer {token}"}, trust_env=False
+    )
+    assert sent.is_success
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ def beamline(folder, client):
     detector._rng, temperature._rng = Drawn, Drawn
     agent = build_agent(client, detector=detector, temperature=temperature, settings=settings)
     RE = RunEngine({}, context_managers=[])
-    RE.subscribe(TiledWriter(client["raw"], batch_size=20, max_array_size=0))  # without a buffer, which a kill would lose
+    RE.subscribe(
+        TiledWriter(client["raw"], batch_size=20, max_array_size=0)
+    )  # without a buffer, which a kill would lose
     agent.attach(RE)
     return agent, RE, detector, temperature
 
