@@ -17,7 +17,7 @@ STOP_TIMEOUT_S = 3  # a client in the middle of a request must not keep the proc
 
 
 def main() -> None:
-    """Serve, print the address as one line of JSON, and end when no process uses the server.
+    """Serve, print one line once the server answers, and end when no process uses the server.
 
     The arguments of the process are the directory, and the folders that the server may read, in JSON.
     """
@@ -40,10 +40,7 @@ def main() -> None:
     app = app_of(directory, key, readable)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=STOP_TIMEOUT_S))
     threading.Thread(target=_attend, args=(server, listening, directory, readable, ready), daemon=True).start()
-    try:
-        server.run([listening])
-    finally:
-        (directory / "server.json").unlink(missing_ok=True)
+    server.run([listening])
     gc.freeze()  # the memory goes with the process: a last collection of it takes most of a second
 
 
@@ -58,8 +55,9 @@ def _attend(server: Any, listening: socket.socket, directory: Path, readable: li
     part.write_text(json.dumps(status))
     part.replace(directory / "server.json")
     with ready:
-        print(json.dumps(status), file=ready)
+        print("ready", file=ready)
     wait_until_unused(directory)
+    (directory / "server.json").unlink(missing_ok=True)
     server.should_exit = True
 
 

@@ -66,9 +66,8 @@ def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TI
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
-        raise ServerError(
-            f"{plain_address(uri)!r} is neither the address of a server nor a folder: give http://host:port"
-        )
+        shown = plain_address(uri)
+        raise ServerError(f"{shown!r} is neither the address of a server nor a folder: give http://host:port")
     api_key = api_key or url.params.get("api_key") or os.environ.get("TILED_API_KEY")
     if api_key and not re.fullmatch(r"[A-Za-z0-9_]+", api_key):
         raise ServerError("the API key has characters that no Tiled key has: give letters and digits only")
@@ -103,10 +102,8 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     """
     from ainerd.results import ResultStore  # imports pandas, which takes a second
 
-    trees = {
-        "raw": Spec("CatalogOfBlueskyRuns", version="3.0"),
-        "ainerd": Spec(ResultStore.spec, version=ResultStore.schema),
-    }
+    specs = Spec("CatalogOfBlueskyRuns", version="3.0"), Spec(ResultStore.spec, version=ResultStore.schema)
+    trees = dict(zip(("raw", "ainerd"), specs, strict=True))
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration
     if "ainerd" in known:
         try:
@@ -130,12 +127,12 @@ def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> 
         return parent.create_container(key, specs=specs, access_tags=tags)
     except ClientError as error:
         status = error.response.status_code
-        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        if status in (401, 403):
             raise ServerError(
                 f"the API key does not allow writing at {plain_address(parent.uri)}: an agent needs the scopes "
                 f"{', '.join(SCOPES)}; any key can read results"
             ) from None
-        if status != httpx.codes.CONFLICT:
+        if status != 409:
             raise
         return parent[key]
 
@@ -153,7 +150,7 @@ def _probe(api: httpx.URL, shown: str, api_key: str | None, trust_env: bool, tim
         root.json()["library_version"]
     except (ValueError, KeyError, TypeError):
         raise ServerError(f"the server at {shown} is not a Tiled server") from None
-    if metadata.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    if metadata.status_code in (401, 403):
         refusal = f"{'refuses the' if api_key else 'requires an'} API key: set AINERD_STORAGE__API_KEY"
         raise ServerError(f"the Tiled server at {shown} {refusal}")
     if metadata.is_error:

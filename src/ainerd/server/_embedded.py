@@ -218,11 +218,10 @@ class _Service:
         others = not lock_file(self._user) and lock_file(self._user, fcntl.LOCK_SH)
         os.close(self._user)
         if self.process is not None and not others:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.process.kill()  # nothing if it has ended
+            self.process.wait()
 
     def _starts(self) -> bool:
         """Start the server unless it runs or another process starts it; return whether it was started."""
@@ -238,11 +237,9 @@ class _Service:
         while not self._stop.wait(WATCH_S):
             try:
                 if self._starts():
-                    uri = str(_status(self._directory)["uri"])
-                    logger.warning("the Tiled server of %s died and was started again at %s", self._directory, uri)
-                    if uri != self.uri:
-                        logger.error("the Tiled server was at %s before: start a new session", self.uri)
-                        self.uri = uri
+                    before, self.uri = self.uri, str(_status(self._directory)["uri"])
+                    moved = "" if before == self.uri else f" instead of {before}: start a new session"
+                    logger.warning("the Tiled server died and was started again at %s%s", self.uri, moved)
             except (ServerError, OSError, ValueError, KeyError) as error:
                 logger.error("the Tiled server has died, and cannot be started again: %s", error)
                 self._stop.wait(RETRY_S)
