@@ -107,17 +107,21 @@ def watch(uri: str, key: str, n: str, seconds: str, answers: str) -> None:
 
 
 def _view(uri: str, key: str, seconds: float, took: list[float]) -> None:
-    end, since = time.monotonic() + seconds, None
-    address = uri.replace("/api/v1", "/custom/ainerd/campaign/ainerd").rstrip("/")
+    """Look at the counters of the agents, and read the newest results when they have grown, as a page does."""
+    end, counters = time.monotonic() + seconds, None
+    address = f"{uri.rstrip('/')}/search/ainerd"
+    select = {"select_metadata": "{counters: counters, health: health}", "fields": "metadata", "omit_links": True}
+    newest = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 60}
     headers = {"Authorization": f"Apikey {key}"}
     with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
         while time.monotonic() < end:
             began = time.monotonic()
-            answer = http.get(address, params={} if since is None else {"since": since})
-            if answer.status_code == 200:
-                since = answer.json()["cursor"]
-            took.append(time.monotonic() - began if answer.status_code in (200, 204) else float("nan"))
-            time.sleep(max(began + 1.0 - time.monotonic(), 0))
+            answer = http.get(f"{address}/agents", params=select)
+            seen = [each["attributes"]["metadata"]["selected"]["counters"] for each in answer.json().get("data", ())]
+            if seen != counters:
+                counters, answer = seen, http.get(f"{address}/results", params=newest)
+            took.append(time.monotonic() - began if answer.is_success else float("nan"))
+            time.sleep(max(began + 2.0 - time.monotonic(), 0))
 
 
 if __name__ == "__main__":

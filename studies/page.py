@@ -109,9 +109,9 @@ def show(page: Page, server: EmbeddedServer, what: str) -> None:
     root = server.uri.partition("/api/")[0]
     if what == "plotly.js alone":
         page.goto(f"{root}/healthz")
-        page.add_script_tag(url=f"{root}/custom/ainerd/static/plotly.min.js")
+        page.add_script_tag(url=f"{root}/ainerd/plotly.min.js")
     else:
-        page.goto(f"{root}/ui/browse/ainerd?api_key={server.api_key}")
+        page.goto(f"{root}/ainerd/open.html#key={server.api_key}")
     for each in READY[what]:
         page.wait_for_selector(each, state="attached")  # a log may be empty
 

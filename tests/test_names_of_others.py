@@ -60,8 +60,5 @@ def test_the_check_finds(source, found):
 
 @pytest.mark.parametrize("package", sorted(path.name for path in SRC.iterdir()))
 def test_no_private_name_of_another_distribution_is_imported_or_assigned(package):
-    files = [
-        path for path in (SRC / package).rglob("*.py") if path.name != "internals.py"
-    ]  # which goes with the routes
-    found = {str(path): [*problems(path.read_text())] for path in files}
+    found = {str(path): [*problems(path.read_text())] for path in (SRC / package).rglob("*.py")}
     assert {path: names for path, names in found.items() if names} == {}

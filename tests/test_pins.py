@@ -5,7 +5,6 @@ import uuid
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
 
 from ainerd.config import Detector
 from ainerd.results import (
@@ -19,7 +18,7 @@ from ainerd.results import (
 )
 from ainerd.results.commands import Take
 from ainerd.runs import parameters_of
-from ainerd.server import open_catalog, pages
+from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCS
@@ -114,26 +113,3 @@ def test_stored_statuses():
     assert statuses(SuggestionRecord) == (
         "proposed", "accepted", "taken", "measured", "failed", "rejected", "withdrawn", "superseded",
     )  # fmt: skip
-
-
-def test_routes():
-    app = FastAPI()
-    app.include_router(pages.router)
-    routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
-    assert routes == {
-        "DELETE /ainerd/live/{path}",
-        "GET /ainerd/campaign/{path}",
-        "GET /ainerd/live/{path}",
-        "GET /ainerd/mean/{path}",
-        "GET /ainerd/open/{path}",
-        "GET /ainerd/replay/{path}",
-        "GET /ainerd/result/{path}",
-        "GET /ainerd/session/{path}",
-        "GET /ainerd/static/{name}",
-        "GET /ainerd/table/{path}",
-        "GET /ainerd/technique/{name}/view.js",
-        "POST /ainerd/command/{path}",
-        "POST /ainerd/note/{path}",
-        "POST /ainerd/table/{path}",
-        "PUT /ainerd/live/{path}",
-    }

@@ -55,7 +55,8 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
         def opened(size: tuple[int, int], address: str, scheme: str = "light") -> Page:
             page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), color_scheme=scheme)
             page.set_default_timeout(PATIENCE_MS)
-            page.goto(f"{address}?api_key={api_key}")
+            root, _, path = address.partition("/ui/browse/")
+            page.goto(f"{root}/ainerd/open.html#key={api_key}&path={path}")
             page.wait_for_selector(READY.format("c2"))
             page.mouse.move(1, 1)  # so that nothing is pointed at
             return page

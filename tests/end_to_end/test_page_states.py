@@ -1,4 +1,4 @@
-"""States of a page that an evening seldom shows: motors in metres, a server that answers late, two agents."""
+"""The page of a campaign without a session: many results, motors in metres, a server that answers late, two agents."""
 
 import time
 import uuid
@@ -12,6 +12,7 @@ from ainerd.technique import Analysis
 from tests.end_to_end.browsers import Browser, launched
 
 BOUNDS = {"x": [0.0, 0.01], "y": [0.0, 0.01]}  # m
+HOURS, STEP_S = 4, 360
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +25,42 @@ class Night:
     """A campaign of three results and a suggestion, without an agent, and a page that shows it."""
 
     def __init__(self, server, chromium):
+        self.server, self.chromium = server, chromium
         self.client = server.client().create_container(f"states-{uuid.uuid4().hex[:8]}")
         _, self.ainerd = open_catalog(self.client)
+        self.store, self.states = ResultStore(self.ainerd, agent="one"), 0
         self.keys = [self.result(i) for i in range(3)]
-        self.store = ResultStore(self.ainerd, agent="one")
-        self.state("one")
         record = SuggestionRecord(
             agent="one", positions={"x": 0.00412, "y": 0.0}, reason="unexplored", terms={"empty_radius": 0.00123}
         )
         self.suggestion = self.store.add_suggestion(record)
-        self.browser = Browser(chromium.new_page(viewport={"width": 1400, "height": 1000}), self.client, server)
+        AgentNode(self.ainerd, "one").open()
+        self.state("one")
+        self.browser = self.another()
         self.page = self.browser.page
-        self.page.set_default_timeout(25_000)
 
-    def result(self, i, agent="one", arrays=None, is_done=True, **changes):
+    def another(self):
+        page = self.chromium.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+        return Browser(page, self.client, self.server)
+
+    def result(self, i, arrays=None, is_done=True, **changes):
         fields = {
-            "raw_uid": str(uuid.uuid4()), "technique": "other", "agent": agent, "parameters": {}, "scan_id": i,
-            "run_time": time.time() - 60 * (10 - i), "positions": {"x": 0.00111 * i, "y": 0.002}, "n_frames": 100,
-            "units": {"x": "m", "y": "m"}, "frame_time_s": 0.5,
+            "raw_uid": str(uuid.uuid4()), "technique": "other", "agent": "one", "parameters": {}, "scan_id": i,
+            "run_time": time.time() - 60 * (100 - i), "positions": {"x": 0.00111 * (i % 9), "y": 0.0005 * (i // 9)},
+            "n_frames": 100, "units": {"x": "m", "y": "m"}, "frame_time_s": 0.5,
         }  # fmt: skip
-        store = ResultStore(self.ainerd, agent=agent)
-        key = store.begin(ResultRecord(**fields | changes))
+        key = self.store.begin(ResultRecord(**fields | changes))
         if is_done:
             point = np.random.default_rng(i).normal(size=4).astype(np.float32)
-            store.complete(key, Analysis(embedding=point, novelty_p=None, arrays=arrays or {}), regime=0)
+            self.store.complete(key, Analysis(embedding=point, novelty_p=None, arrays=arrays or {}), regime=0)
         return key
 
-    def state(self, agent, **changes):
-        health = {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0}
-        units = {"x": "m", "y": "m"}
-        state = {"bounds": BOUNDS, "units": units, "alpha": 0.05, "technique": "other", "health": health}
+    def state(self, agent="one", closed=False, **changes):
+        """Write the state of an agent, as it does after each change."""
+        self.states += 1
+        health = {"every_s": 5.0, "closed": closed, "worker": "alive", "backlog": 0, "heard": time.time()}
+        state = {"bounds": BOUNDS, "units": {"x": "m", "y": "m"}, "alpha": 0.05, "technique": "other", "health": health}
+        state["counters"] = {**self.store.counters, "state": self.states}
         AgentNode(self.ainerd, agent).write_state(state | changes)
 
 
@@ -61,14 +68,15 @@ class Night:
 def night(server, chromium):
     night = Night(server, chromium)
     yield night
-    night.page.context.close()
+    for context in chromium.contexts:
+        context.close()
 
 
 def test_motors_in_metres_are_not_rounded_to_zero(night):
     night.browser.open()
     night.browser.until("1 to 3 of 3", "[data-ainerd=table]")
     cells = night.page.locator(f"tr[data-key='{night.keys[2]}'] td.number").all_inner_texts()
-    assert cells[:2] == ["0.00222", "0.00200"]
+    assert cells[:2] == ["0.00222", "0.00"]
     night.page.click("summary")
     night.browser.until("0.00123 m", ".terms")
     assert night.browser.wrong == []
@@ -79,126 +87,138 @@ def test_a_page_stays_with_one_of_two_agents_until_it_ends(night):
     night.browser.until("1 to 3 of 3", "[data-ainerd=table]")
     night.state("two")  # reports later, and is the newest
     night.store.log("a line of one")
+    night.state()
     night.browser.until("a line of one", "[data-ainerd=log]")
     assert night.page.get_by_label("agent", exact=True).input_value() == "one"
-    night.state("one", health={"every_s": 5.0, "closed": True})
+    night.state(closed=True)
     night.state("two")
     night.page.wait_for_function("() => document.querySelector('select[aria-label=agent]').value === 'two'")
-    assert night.browser.wrong == []
-
-
-def test_a_suggestion_of_the_agent_that_did_not_report_last_can_be_taken(night):
-    night.state("two")
-    night.browser.open("suggestions", night.suggestion)
-    night.page.wait_for_selector("[data-ainerd=take]")
+    night.browser.open("suggestions", night.suggestion)  # of the agent that did not report last
     night.browser.until("unexplored", ".reason")
-
-
-def test_who_may_write_is_asked_again_if_the_server_was_away_at_first(night):
-    night.page.route("**/ainerd/session/**", lambda route: route.abort(), times=1)
-    night.browser.open()
-    night.page.wait_for_selector("[data-ainerd=hold]")
+    assert night.browser.wrong == []
 
 
 def test_a_connection_that_was_lost_in_silence_is_noticed(night):
     night.page.clock.install()
     night.browser.open()
     night.browser.until("connected", "[data-ainerd=feed]")
-    campaign, held = "**/custom/ainerd/campaign/**", []
-    night.page.route(campaign, lambda route: held.append(route))  # an answer never comes
+    questions, held = "**/api/v1/search/**", []
+    night.page.route(questions, lambda route: held.append(route))  # an answer never comes
     while not held:
+        night.page.clock.fast_forward(2_000)
         night.page.wait_for_timeout(50)
     night.page.clock.fast_forward(31_000)
     night.browser.until("the server does not answer: no answer within 30 s", "[data-ainerd=feed]")
-    night.page.unroute(campaign)
+    night.page.unroute(questions)
     night.page.clock.fast_forward(5_000)
     night.browser.until("connected", "[data-ainerd=feed]")
 
 
-def test_the_table_shows_that_a_run_failed(night):
-    key = night.result(7, is_done=False)
+def test_a_run_that_fails_is_shown_in_the_table_and_on_its_page(night):
+    key, other = night.result(7, is_done=False), night.another()
+    night.state()
     night.browser.open()
     night.browser.until("computing", f"tr[data-key='{key}']")
+    other.open("results", key)
+    other.until("computing", "header")
     night.store.fail(key, "the beam was lost")
+    night.state()
     night.browser.until("the beam was lost", f"tr[data-key='{key}']")
-
-
-def test_the_page_of_a_result_waits_for_it_after_a_lost_connection(night):
-    key, result = night.result(7, is_done=False), "**/custom/ainerd/result/**"
-    night.browser.open("results", key)
-    night.browser.until("computing", "header")
-    with night.page.expect_event("requestfailed"):
-        night.page.route(result, lambda route: route.abort())
-    night.page.unroute(result)
-    night.store.fail(key, "the beam was lost")
-    night.browser.until("failed", "header")
-
-
-def test_pictures_of_a_growing_result_are_read_again(night):
-    maps = {"c2": np.ones((2, 8, 8), np.float32)}
-    key, n = night.result(7, technique="rheo_xpcs", arrays=maps), iter(range(100, 1000))
-
-    def grow(route):
-        answer = route.fetch()
-        metadata = {**answer.json()["metadata"], "status": "growing", "n_frames": next(n)}
-        route.fulfill(response=answer, json={**answer.json(), "metadata": metadata})
-
-    night.page.route("**/custom/ainerd/result/**", grow)
-    with night.page.expect_response(f"**/ainerd/mean/**/{key}/c2**"):
-        night.browser.open("results", key)
-    with night.page.expect_response(f"**/ainerd/mean/**/{key}/c2**"):
-        pass
-
-
-def test_only_a_person_who_was_first_is_named(night):
-    night.browser.open()
-    night.page.fill("[data-ainerd=who]", "Ann")
-    reason = ""
-    night.page.route(
-        "**/ainerd/command/**", lambda route: route.fulfill(status=409, json={"detail": {"reason": reason}})
-    )
-    for reason in ("the suggestion is superseded at 03:14:15", "Bob took it at 03:14:15"):
-        night.page.click("[data-ainerd=take]")
-        night.browser.until(reason, "[data-ainerd=answer]")
-        answer = night.page.inner_text("[data-ainerd=answer]")
-        assert answer == (f"Another person was first: {reason}" if "Bob" in reason else reason)
-
-
-def test_a_note_is_sent_once(night):
-    night.browser.open("results", night.keys[0])
-    night.page.click("text=add a note")
-    night.page.fill("form input", "a bubble")
-    night.page.get_by_role("button", name="note it").dblclick()
-    night.browser.until("note: a bubble", "form em")
-    assert [note["note"] for note in night.store.notes()].count("a bubble") == 1
+    other.until("The analysis failed: the beam was lost", "[data-ainerd=explain]")
 
 
 def test_a_map_that_cannot_be_read_is_not_said_to_be_missing(night):
-    night.state("one", technique="rheo_xpcs")
-    night.result(7, technique="rheo_xpcs")
+    night.state(technique="rheo_xpcs")
+    night.result(99, technique="rheo_xpcs")
     night.browser.open()
     night.browser.until("the run has no map", "[data-ainerd=gallery]")
-    night.page.route("**/ainerd/mean/**", lambda route: route.abort())
+    night.page.route("**/c2**", lambda route: route.abort())
     night.page.reload()
     night.browser.until("The maps cannot be read", "[data-ainerd=gallery]")
 
 
-def test_older_runs_along_one_motor_are_round(night):
-    night.state("one", bounds={"x": BOUNDS["x"]})
+def test_results_are_read_from_the_newest_back_and_can_be_chosen(night):
+    for i in range(10, 32):
+        night.result(i, start={"sample": "wax" if i == 30 else "gel"})
+    night.state()
 
-    def many(route):
-        """Answer with each result 200 times: all but the newest 500 are dots of one image."""
-        answer = route.fetch()
-        state = answer.json() if answer.status == 200 else {}
-        results = state.get("results", {})
-        columns = {name: 200 * column for name, column in results.items() if isinstance(column, list)}
-        columns["key"] = [str(k) for k in range(200 * len(results.get("key", [])))]
-        regimes = {**state.get("regimes", {}), "label": 200 * state.get("regimes", {}).get("label", [])}
-        route.fulfill(response=answer, json={**state, "results": {**results, **columns}, "regimes": regimes})
+    def few(route):  # as if there were thousands
+        script = route.fetch().text().replace("FIRST = 1000;", "FIRST = 22;").replace("PAGE = 300;", "PAGE = 9;")
+        route.fulfill(body=script, content_type="text/javascript")
 
-    night.page.route("**/custom/ainerd/campaign/**", lambda route: None)  # later answers never come
-    night.page.route("**/custom/ainerd/campaign/**", many, times=1)
+    night.page.route("**/views.js", few)
     night.browser.open()
-    night.browser.drawn("map")
-    high = night.page.evaluate("document.querySelector('[data-ainerd=map]').layout.images.at(-1).sizey")
-    assert high == 2  # as the axis, which runs from -1 to 1
+    for name in ("map", "latent", "timeline"):
+        night.browser.drawn(name)
+    night.browser.until("22 results of 25", "[data-ainerd=found]")
+    night.page.get_by_role("button", name="read older results: 3 more").click()
+    night.browser.until("25 results", "[data-ainerd=found]")
+    night.browser.until("1 to 20 of 25", "[data-ainerd=table]")
+    night.page.mouse.click(*night.browser.at("map", 0.00111 * (30 % 9), 0.0005 * (30 // 9)))
+    night.browser.until("scan 30", "[data-ainerd=gallery]")
+    night.page.get_by_role("button", name="the next rows").click()
+    night.browser.until("21 to 25 of 25", "[data-ainerd=table]")
+    night.page.locator("input[type=search]").fill("wax")
+    night.browser.until("1 to 1 of 1 (of 25)", "[data-ainerd=table]")
+    assert night.browser.wrong == []
+
+
+def test_a_page_that_is_open_for_hours_stays_live_and_does_not_grow(night):
+    page = night.page
+    page.clock.install()
+    night.browser.open()
+    night.browser.drawn("timeline")
+    sizes, tools = [], page.context.new_cdp_session(page)
+    tools.send("Performance.enable")
+    for i in range(HOURS * 3600 // STEP_S):
+        night.store.log(f"line {i}")
+        night.state()
+        page.clock.fast_forward(STEP_S * 1000)
+        while f"line {i}" not in page.inner_text("[data-ainerd=log]"):  # the page looks by its own clock
+            page.clock.fast_forward(1000)
+            page.wait_for_timeout(20)
+        if i % 10 == 9:
+            tools.send("HeapProfiler.collectGarbage")
+            metrics = {each["name"]: each["value"] for each in tools.send("Performance.getMetrics")["metrics"]}
+            sizes.append((metrics["Nodes"], metrics["JSHeapUsedSize"]))
+    (nodes, heap), (last_nodes, last_heap) = sizes[0], sizes[-1]
+    print(f"nodes {nodes} and {last_nodes}, heap {heap / 1e6:.1f} and {last_heap / 1e6:.1f} MB")
+    assert last_nodes < 1.3 * nodes and last_heap < 1.3 * heap
+    assert night.browser.wrong == []
+
+
+def test_the_first_of_two_browsers_that_disagree_counts(night):
+    ann, bob = night.browser, night.another()
+    for each, who in ((ann, "Ann"), (bob, "Bob")):
+        each.open()
+        each.page.wait_for_selector("[data-ainerd=take]:enabled")
+        each.page.fill("[data-ainerd=who]", who)
+    bob.page.click("[data-ainerd=reject]")
+    bob.page.fill("[data-ainerd=why]", "a bubble")
+    ann.page.click("[data-ainerd=take]")
+    ann.until("Ann: take (not answered yet)", "[data-ainerd=pending]")
+    bob.page.click("[data-ainerd=reject]")
+    bob.until("Ann: take (not answered yet)", "[data-ainerd=pending]")
+    bob.until("Somebody was first", "[data-ainerd=answer]")
+    node = night.ainerd["agents"].values().first()["commands", f"verdict-{night.suggestion}"]
+    assert (node.metadata["do"], node.metadata["by"]) == ("take", "Ann")
+
+
+def test_raw_runs_have_scan_numbers_and_samples(night):
+    raw = night.client["raw"]
+    for i in range(35):
+        start = {"uid": str(uuid.UUID(int=i)), "scan_id": 500 + i, "time": 1e9 + 60 * i, "plan_name": "count"}
+        start["sample"] = {"name": "gel <b>3</b>"} if i == 34 else f"gel {i}"
+        stop = {"time": start["time"] + 42, "exit_status": "fail", "reason": "spoilt"} if i % 2 else {}
+        raw.create_container(start["uid"], metadata={"start": start, **({"stop": stop} if stop else {})})
+    night.browser.open()
+    night.page.goto(f"{night.browser.root}/ui/browse/{night.browser.path.rpartition('/')[0]}/raw")
+    night.browser.until("1 to 30 of 35 runs")
+    first, second = (night.page.locator("tbody tr").nth(k).inner_text() for k in (0, 1))
+    assert all(text in first for text in ("534", "gel <b>3</b>", "count", "in progress"))
+    assert "533" in second and "42 s" in second and "fail: spoilt" in second
+    night.page.get_by_role("button", name="older").click()
+    night.browser.until("31 to 35 of 35 runs")
+    night.page.get_by_role("link", name="500").click()
+    night.page.wait_for_url(f"**/raw/{uuid.UUID(int=0)}")
+    assert night.browser.wrong == []

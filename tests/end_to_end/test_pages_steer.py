@@ -4,7 +4,6 @@ import threading
 import uuid
 from types import SimpleNamespace
 
-import httpx
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
@@ -13,6 +12,7 @@ from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import parse_command
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
@@ -24,33 +24,31 @@ ENDED = 4_194_303  # a process id that no process has
 class Person:
     """A person at the page of a campaign, not at the prompt."""
 
-    def __init__(self, http, server, ainerd):
-        self._http, self._base, self._path = http, server.uri.removesuffix("/api/v1"), "/".join(ainerd.path_parts)
+    def __init__(self, ainerd, agent):
+        self._node, self._store = AgentNode(ainerd, agent), ResultStore(ainerd, agent=agent)
 
     def sees(self):
-        answer = self._http.get(f"{self._base}/custom/ainerd/campaign/{self._path}")
-        assert answer.is_success, answer.text
-        return answer.json()
+        """Return the state of the agent, with the next suggestion."""
+        state = self._node.state()
+        first = next(iter(state.get("queue") or ()), None)
+        return state | {"next": first and self._store.suggestion(first)}
+
+    def command(self, do, **more):
+        if "suggestion" in more:
+            shown, about = self.sees()["seen"], self._store.suggestion(more["suggestion"])
+            seen = {"seen": shown[more["suggestion"]]}
+            more |= {"position": about.positions, "reason": about.reason, "terms": about.terms, **seen}
+        return parse_command({"do": do, "by": "Ann", **more})
+
+    def sends(self, do, **more):
+        self._node.send(self.command(do, **more))
 
     def presses(self, do, **more):
-        if "suggestion" in more:
-            shown = {each["id"]: each["seen"] for each in self.sees()["suggestions"]}
-            more = {"seen": shown[more["suggestion"]], **more}
-        body = {"do": do, "agent": self.waits_for(lambda state: state["agent"]), "who": "Ann", **more}
-        answer = self._http.post(f"{self._base}/custom/ainerd/command/{self._path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json()["id"]
+        """Send a command and return it with the answer of the agent."""
+        return self._node.ask(self.command(do, **more), SOON_S)
 
     def waits_for(self, condition):
         return until(lambda: condition(self.sees()), patience_s=SOON_S)
-
-    def answer_to(self, command):
-        """Return a command once the agent has answered it."""
-
-        def answered(state):
-            return [each for each in state["commands"] if each["id"] == command and each["status"] != "asked"]
-
-        return self.waits_for(answered)[0]
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +64,8 @@ def reviewed(server, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def http(server):
-    with httpx.Client(trust_env=False, timeout=60, headers={"Authorization": f"Apikey {server.api_key}"}) as http:
-        yield http
-
-
-@pytest.fixture(scope="module")
-def person(reviewed, server, http):
-    return Person(http, server, reviewed.client["ainerd"])
+def person(reviewed):
+    return Person(reviewed.client["ainerd"], reviewed.settings.name)
 
 
 @pytest.fixture
@@ -102,35 +94,30 @@ def test_a_plan_follows_a_person_who_rejects_and_takes(reviewed, person, meanwhi
     seen = []
 
     def act():
-        seen.append(person.waits_for(lambda state: (state["health"] or {}).get("waits") and state["next"]))
-        rejected = person.presses("reject", suggestion=seen[0]["id"], why="too near the wall")
-        assert person.answer_to(rejected)["status"] == "done"
-        assert person.answer_to(person.presses("hold", why="tea"))["status"] == "done"
-        seen.append(
-            person.waits_for(lambda state: state["next"] and state["next"]["id"] != seen[0]["id"] and state["next"])
-        )
-        person.presses("take", suggestion=seen[1]["id"])
-        assert (
-            person.waits_for(lambda state: state["held"] and not state["held"]["pending"] and state["held"])["why"]
-            == "tea"
-        )
-        person.presses("release")
+        seen.append(person.waits_for(lambda state: state["health"].get("waits") and state["next"]))
+        rejected = person.presses("reject", suggestion=seen[0].id, why="too near the wall")
+        assert rejected["status"] == "done", rejected
+        assert person.presses("hold", why="tea")["status"] == "done"
+        seen.append(person.waits_for(lambda state: state["next"] and state["next"].id != seen[0].id and state["next"]))
+        person.sends("take", suggestion=seen[1].id)
+        assert person.waits_for(lambda state: state.get("held"))["why"] == "tea"
+        person.sends("release")
 
     meanwhile(act)
     reviewed.RE(reviewed.agent.explore(1))
     row, suggestions = reviewed.table().iloc[-1], reviewed.agent.results.suggestions()
-    (first, second) = (each["id"] for each in seen)
+    (first, second) = (each.id for each in seen)
     assert suggestions.loc[[first, second], "status"].tolist() == ["rejected", "measured"]
     assert suggestions.loc[first, ["status_by", "status_reason"]].tolist() == ["Ann", "too near the wall"]
     assert row["suggestion_id"] == second
-    place = [seen[1]["position"][name] for name in ("sample_x", "sample_y")]
+    place = [seen[1].positions[name] for name in ("sample_x", "sample_y")]
     np.testing.assert_allclose(row[["sample_x", "sample_y"]].astype(float), place, atol=0.003)
     log = "\n".join(reviewed.agent.log()["text"])
     assert "Ann rejected" in log and "too near the wall" in log and "Ann took" in log
 
 
 def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person, monkeypatch):
-    person.waits_for(lambda shown: shown["agent"])  # the first state is written
+    person.waits_for(lambda shown: shown.get("agent"))  # the first state is written
     write, update, held = AgentNode.write_state, AgentNode.update_state, []
     begun, go = threading.Event(), threading.Event()
 
@@ -148,12 +135,11 @@ def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person,
     monkeypatch.setattr(AgentNode, "update_state", at_once)
     reviewed.agent._state.changed()
     assert begun.wait(SOON_S)
-    id = person.presses("hold", why="the sample slips")
+    person.sends("hold", why="the sample slips")
     go.set()
-    person.answer_to(id)
-    person.waits_for(lambda shown: len(held) > 1)
+    until(lambda: len(held) > 1)
     assert held[0] is None and held[1]["why"] == "the sample slips"
-    person.answer_to(person.presses("release"))
+    person.presses("release")
 
 
 @pytest.mark.fault("A person presses Ctrl-C while the campaign is held", "The plan ends as usual")
@@ -161,14 +147,14 @@ def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())
 
     def act():
-        person.waits_for(lambda state: (state["health"] or {}).get("waits"))
+        person.waits_for(lambda state: state["health"].get("waits"))
         reviewed.RE.request_pause()
 
     meanwhile(act)
     with pytest.raises(RunEngineInterrupted):
         reviewed.RE(reviewed.agent.explore(1))
     reviewed.RE.stop()
-    assert len(reviewed.table()) == before and person.waits_for(lambda state: state["health"]["waits"] is None)
+    assert len(reviewed.table()) == before and person.waits_for(lambda state: not state["health"].get("waits"))
 
 
 def test_review_ends_after_its_timeout(reviewed, monkeypatch):
@@ -179,21 +165,17 @@ def test_review_ends_after_its_timeout(reviewed, monkeypatch):
 
 def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile, monkeypatch):
     agent = reviewed.agent
-    done = person.answer_to(person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack"))
-    assert (
-        done["status"] == "done" and agent.excluded == [{"sample_x": (0.0, 4.0)}] and agent.suggest()["sample_x"] >= 4
-    )
-    assert person.answer_to(person.presses("name", regime=0, name="gel"))["status"] == "done"
-    assert person.waits_for(lambda state: state["regimes"]["names"]) == {"0": "gel"}
-    refused = person.answer_to(person.presses("name", regime=77, name="gas"))
+    assert person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack")["status"] == "done"
+    assert agent.excluded == [{"sample_x": (0.0, 4.0)}] and agent.suggest()["sample_x"] >= 4
+    assert person.presses("name", regime=0, name="gel")["status"] == "done"
+    assert person.waits_for(lambda state: state.get("names")) == {"0": "gel"}
+    refused = person.presses("name", regime=77, name="gas")
     assert (refused["status"], refused["answer"]) == ("refused", "there is no regime 77")
-    inside = person.answer_to(person.presses("add", position={"sample_x": 1, "sample_y": 1}))
+    inside = person.presses("add", position={"sample_x": 1, "sample_y": 1})
     assert inside["status"] == "refused" and "excluded" in inside["answer"]
-    assert person.answer_to(person.presses("add", position={"sample_x": 8, "sample_y": 1}))["status"] == "done"
-    added = person.waits_for(
-        lambda state: state["next"] and state["next"]["position"]["sample_x"] == 8 and state["next"]
-    )
-    meanwhile(lambda: person.presses("take", suggestion=added["id"]))
+    assert person.presses("add", position={"sample_x": 8, "sample_y": 1})["status"] == "done"
+    added = person.waits_for(lambda state: state["next"] and state["next"].positions["sample_x"] == 8 and state["next"])
+    meanwhile(lambda: person.sends("take", suggestion=added.id))
     reviewed.RE(agent.explore(1))
     np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
     again = reviewed.start_agent()
@@ -202,7 +184,7 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     monkeypatch.setattr(again._state, "_write", lambda **what: write(**what) if what.get("closed") else None)
     again.name_regime(0, "sol")
     again.close()  # before the name was written
-    person.waits_for(lambda state: state["health"]["closed"] and state["regimes"]["names"] == {"0": "sol"})
+    person.waits_for(lambda state: state["health"]["closed"] and state["names"] == {"0": "sol"})
 
 
 def test_axes_of_the_latent_space_do_not_change(server):

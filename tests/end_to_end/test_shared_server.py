@@ -23,7 +23,6 @@ from tiled.utils import path_from_uri
 from ainerd.agent import build_observer
 from ainerd.results import Away, ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
-from ainerd.server.pages import write_ui_settings
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
@@ -107,13 +106,12 @@ def tiled(config, environment):
 
 
 def configured(folder):
-    """Configuration of the page, with the route that takes results as files."""
-    config, more = (yaml.safe_load((FILES / name).read_text()) for name in ("config.yml", "files.yml"))
-    config["catalog"] |= more.pop("catalog")
+    """Configuration of the page."""
+    config = yaml.safe_load((FILES / "config.yml").read_text())
     config["authentication"]["providers"][0]["args"]["users_to_passwords"]["deputy"] = "${DEPUTY_PASSWORD}"
     config["access_control"]["args"]["may_steer"].append("deputy")
     shutil.copy(FILES / "services_write.py", folder)
-    (folder / "private.yml").write_text(yaml.safe_dump(config | more))
+    (folder / "private.yml").write_text(yaml.safe_dump(config))
     return folder / "private.yml"
 
 
@@ -173,7 +171,6 @@ def servers(folder, database):
         (folder / "pgpass").chmod(0o600)
         environment = os.environ | {name: value for name, value in database.items() if name != "PGPASSWORD"} | {
             "PGPASSFILE": str(folder / "pgpass"),
-            "TILED_UI_SETTINGS": str(write_ui_settings(folder / "ui.yml")),
         }  # fmt: skip
         addresses = [stack.enter_context(tiled(config, environment))]
         if shared:  # it need not start an interpreter for each database, to look whether that has its tables
@@ -366,124 +363,6 @@ def token(server):
         return f"Bearer {answer.json()['access_token']}"
 
     return of
-
-
-@pytest.mark.fault("A read-only user presses a button of a page, or writes as the agent", "The server refuses")
-def test_pages_accept_commands_only_with_write_access(other, page, token, explored):
-    session, table = explored
-    ours = f"{other}/custom/ainerd"
-    keys = {"reader": f"Apikey {page['reader']}", "engine": f"Apikey {page['engine']}"}
-    people = keys | {name: token(name) for name in PASSWORDS}
-    with httpx.Client(trust_env=False, timeout=30) as http:
-
-        def get(route, who):
-            return http.get(f"{ours}/{route}/ainerd", headers={"Authorization": people[who]}).json()
-
-        def presses(who, do, **headers):
-            id = state["next"]["id"]
-            seen = next(each["seen"] for each in state["suggestions"] if each["id"] == id)
-            body = {"do": do, "agent": state["agent"], "suggestion": id, "seen": seen, "who": "Mallory", "why": "no"}
-            headers |= {"Authorization": people[who]}
-            answer = http.post(f"{ours}/command/ainerd", json=body, headers=headers)
-            return answer.status_code, answer.json()
-
-        assert http.get(f"{ours}/campaign/ainerd").status_code == 401
-        assert {who: get("session", who)["may_write"] for who in people} == {
-            "reader": False, "engine": True, "operator": True, "deputy": True, "analyst": False
-        }  # fmt: skip
-        assert get("session", "operator") | {"csrf": None} == {"csrf": None, "who": "operator", "may_write": True}
-        state = get("campaign", "reader")
-        assert state["results"]["key"] == list(table.index) and state["next"]["id"] == session.agent.suggest()["_id"]
-        assert presses("reader", "reject")[0] in (401, 403) and presses("analyst", "take")[0] == 403
-        assert presses("operator", "take", Origin="http://evil.example")[0] == 403
-        status, answer = presses("operator", "take")
-        assert status == 200 and answer["by"] == "operator"
-        assert presses("operator", "reject")[0] == 409
-        until(lambda: get("campaign", "reader")["commands"][-1]["status"] == "done")
-        taken = session.store.suggestions().loc[state["next"]["id"]]
-        assert (taken["status"], taken["status_by"]) == ("accepted", "operator")
-        assert session.agent.suggest()["_id"] == state["next"]["id"]
-        views = http.get(f"{other}/tiled-ui-settings").json()["spec_views"]
-        assert http.get(other + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
-
-
-@pytest.fixture(scope="module")
-def asks(other, page, token):
-    """Sends a request to a route of the pages as a person or a service; returns status and answer."""
-    services = {name: f"Apikey {page[name]}" for name in ("reader", "engine", "agent")}
-    with httpx.Client(trust_env=False, timeout=30) as http:
-
-        def ask(who, method, route, **options):
-            headers = {"Authorization": services[who] if who in services else token(who)}
-            if "suggestion" in (body := options.get("json", {})):  # a verdict is on the shown suggestion
-                params = {"agent": body["agent"]}
-                page = http.get(f"{other}/custom/ainerd/campaign/ainerd", params=params, headers=headers).json()
-                shown = {each["id"]: each["seen"] for each in page["suggestions"]}
-                options["json"] = {"seen": shown.get(body["suggestion"], ""), **body}
-            answer = http.request(method, f"{other}/custom/ainerd/{route}", headers=headers, **options)
-            return answer.status_code, answer.json()
-
-        yield ask
-
-
-@pytest.fixture(scope="module")
-def reviewed(explored):
-    """That session with another agent, in review; its store has the key of the RunEngine."""
-    session, _ = explored
-    session.settings.name, session.settings.steering.review = "reviewed", True
-    session.start_agent()
-    return session
-
-
-@pytest.mark.fault("A reader writes a note, or a person who steers writes past the pages", "The server refuses")
-def test_people_write_only_by_the_pages(explored, reviewed, other, asks):
-    _, table = explored
-    note = {"key": table.index[0], "text": "a bubble", "who": "Mallory"}
-    assert {asks(who, "POST", "note/ainerd", json=note)[0] for who in ("analyst", "reader")} == {403}
-    assert asks("deputy", "POST", "note/ainerd", json=note) == (200, {"by": "deputy"})
-    line = reviewed.store.logbook().iloc[-1]
-    assert line["by"] == "deputy" and line["text"].endswith("a bubble") and "Mallory" not in line["text"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TILED_FORCE_PROMPT", "1")
-        patch.setattr("builtins.input", lambda prompt: "deputy")
-        patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["deputy"])
-        root = from_uri(other, remember_me=False)
-    mine = reviewed.agent.suggest()["_id"]
-    until(lambda: mine in root["ainerd/suggestions"])
-    for node in (root["ainerd/suggestions", mine], root["ainerd/log"], root["ainerd/agents"].values().first()):
-        with pytest.raises(ClientError, match="403"):
-            node.update_metadata({"by": "operator", "review": False, "status": "accepted"})
-        with pytest.raises(ClientError, match="403"):
-            node.create_container("forged", metadata={"do": "take", "by": "operator"})
-    root.context.http_client.close()
-
-
-PRESS = """async (command) => {
-    const { csrf } = await (await fetch("/custom/ainerd/session/ainerd")).json();
-    const headers = { "Content-Type": "application/json", "x-csrf": csrf };
-    const body = JSON.stringify(command);
-    return (await fetch("/custom/ainerd/command/ainerd", { method: "POST", headers, body })).status;
-}"""
-
-
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: no browser can be driven")
-@pytest.mark.fault("A browser has a read-only key", "It shows no buttons, and the server refuses commands")
-def test_a_read_only_browser_has_no_buttons(other, page, explored):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    session, _ = explored
-    command = {"do": "hold", "agent": session.settings.name, "who": "Mallory"}
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--headless=new", "--no-sandbox"])
-
-        reader = chromium.new_page()
-        reader.set_default_timeout(90_000)
-        reader.goto(f"{other}/ui/browse/ainerd?api_key={page['reader']}")
-        reader.wait_for_selector("[data-ainerd=map][data-drawn=yes]")
-        reader.wait_for_selector("[data-ainerd=next]:has-text('You may read here, but not write')")
-        for name in ("take", "reject", "hold", "who"):
-            assert reader.locator(f"[data-ainerd={name}]").count() == 0
-        assert reader.evaluate(PRESS, command) in (401, 403)
-        chromium.close()
 
 
 @pytest.mark.fault("The agent's key is revoked", "It stops trying; results wait in memory")

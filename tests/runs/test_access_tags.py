@@ -19,7 +19,7 @@ from tiled.commandline._catalog import init
 from tiled.server.settings import DatabaseSettings
 
 from ainerd.documents import documents_of
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import ResultStore
 from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
 from ainerd.sources._catalogue import tiled_documents
@@ -64,7 +64,6 @@ def served(tmp_path_factory):
         "database": {"uri": f"sqlite:///{folder}/people.db", "init_if_not_exists": True},
         "catalog": {"uri": catalog, "top_level_access_tags": ["beamline"],
                     "writable_storage": [f"file://localhost{folder}/data", f"duckdb:///{folder}/tables.duckdb"]},
-        "routers": ["ainerd.server.pages:router"],
     }  # fmt: skip
     with warnings.catch_warnings(action="ignore"):  # of alembic
         init(catalog)  # Tiled would start another interpreter for it
@@ -152,8 +151,8 @@ def analysed(worker, raw, documents):
     return worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
 
 
-def test_a_result_is_seen_by_those_who_see_its_run(served, client, toy, scanned, movies, worker_on, tmp_path):
-    (uri, api_keys), (raw, ainerd) = served, open_catalog(client("service"))
+def test_a_result_is_seen_by_those_who_see_its_run(client, toy, scanned, movies, worker_on, tmp_path):
+    raw, ainerd = open_catalog(client("service"))
     worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
     keys, uids = {}, {}
     for tag in ("pass-1", "pass-2"):
@@ -170,27 +169,6 @@ def test_a_result_is_seen_by_those_who_see_its_run(served, client, toy, scanned,
     assert store.array(keys["pass-1"], "sums").tolist() == [1, 2]
     with pytest.raises(KeyError):
         store.array(keys["pass-2"], "sums")
-    key, sample = keys["pass-1"], "sample of pass-1"
-    routes = ["campaign/ainerd", "table/ainerd"]
-    for route in [*routes, f"result/ainerd/results/{key}"]:
-        texts = {}
-        for person in ("ann", "bob"):
-            headers = {"Authorization": f"Apikey {api_keys[person]}"}
-            answer = httpx.get(f"{uri}/custom/ainerd/{route}", headers=headers, trust_env=False)
-            texts[person] = answer.text.replace(f"'{key}'", "")  # an error of Tiled repeats the address
-        assert any(text in texts["ann"] for text in (key, sample)), route
-        assert not any(text in texts["bob"] for text in (key, sample)), route
-
-
-def test_an_agent_sees_the_note_of_a_person(served, client):
-    (uri, api_keys), (_, ainerd) = served, open_catalog(client("service"))
-    key = ResultStore(ainerd).begin(
-        ResultRecord(raw_uid="one", technique="toy", agent="me", parameters={}, access_tags=["beamline"])
-    )
-    ask = {"headers": {"Authorization": f"Apikey {api_keys['carl']}"}, "trust_env": False}
-    answer = httpx.post(f"{uri}/custom/ainerd/note/ainerd", json={"key": key, "text": "a bubble"}, **ask)
-    assert answer.json() == {"by": "carl"}
-    assert [note["note"] for note in ResultStore(client("stranger")["ainerd"]).notes()] == ["a bubble"]
 
 
 def test_arrays_are_nodes_with_the_tags_if_the_key_may_not_register_files(

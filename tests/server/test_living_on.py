@@ -92,7 +92,7 @@ def test_serve_keeps_its_port_and_sessions_find_it(tmp_path):
         until(lambda: opened.exists() and opened.read_text())
         assert opened.read_text().strip() == page.as_uri() and f"page     {page}" in "".join(lines)
         assert page.stat().st_mode & 0o777 == 0o600
-        assert f"{uri.removesuffix('/api/v1')}/custom/ainerd/open/ainerd?api_key={key}" in page.read_text()
+        assert f"{uri.removesuffix('/api/v1')}/ainerd/open.html#key={key}" in page.read_text()
         with EmbeddedServer.start(tmp_path) as server:
             assert not server.owned
             serving.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from ainerd.campaign import Campaign
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import Document, RunReader, documents_of
 from ainerd.jobs import Jobs, waiting
-from ainerd.results import Away, LiveNode, ResultRecord, ResultStore, TiledError, digest, translated
+from ainerd.results import AgentNode, Away, ResultRecord, ResultStore, TiledError, digest, translated
 from ainerd.runs import RecordedKeys, Worker, Writer, write_backup, write_run
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Technique
@@ -81,7 +81,7 @@ class Analysis:
         self._raw, self._uri = client["raw"], str(client.context.api_uri)
         storage, self.jobs = settings.storage, Jobs("ainerd-analysis")
         self._backup = storage.unwritten
-        self.live = LivePicture(LiveNode(client["ainerd"], settings.name), self.jobs) if storage.live else None
+        self.live = LivePicture(AgentNode(client["ainerd"], settings.name), self.jobs) if storage.live else None
         self.writer = writer_of(technique, store, settings, self._raw, has_campaign=True)
         self.worker = Worker(
             self.jobs,

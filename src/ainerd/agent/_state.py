@@ -190,11 +190,10 @@ class State:
             self._write(everything=self._is_new)
             if self._has_partners:
                 self._campaign.tiled.submit(self._campaign.look_elsewhere)
-        if not self._store.seems_away:
-            self._send_picture()
+        if self._analysis.live is not None and not self._store.seems_away:
+            self._analysis.live.send()
 
     def _end(self) -> None:
-        self._send_picture()
         self._write(everything=self._is_new, closed=True)
 
     def _look_at_others(self) -> None:
@@ -236,10 +235,6 @@ class State:
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
 
-    def _send_picture(self) -> None:
-        if (live := self._analysis.live) is not None:
-            live.send(is_running=self._analysis.worker.progress is not None and not self._ends)
-
     def _health(self) -> dict[str, Any]:
         """Return the sign of life: the worker and the run in progress."""
         worker, current = self._analysis.worker.health(), self._analysis.worker.current
@@ -247,7 +242,11 @@ class State:
         if current is not None and (progress := current.progress) is not None:
             start = current.run.start_doc
             scan = scan_text(start.get("scan_id"), None, start.get("file"))
-            in_progress = {"uid": str(start["uid"]), "scan": scan, "read": progress[0], "of": progress[1]}
+            uid, live = str(start["uid"]), self._analysis.live
+            in_progress = {
+                "uid": uid, "scan": scan, "read": progress[0], "of": progress[1],
+                "frame_time_s": current.run.frame_time_s, "picture": live is not None and live.shown == uid,
+            }  # fmt: skip
         return {
             "every_s": EVERY_S,
             "heard": time.time(),
@@ -299,8 +298,7 @@ class State:
         axes, values = drawn
         if self._belief is None or not np.array_equal(self._belief[1], values):
             self._node.write_array("belief", values)
-            shown = {"regime": values[0].tolist(), "confidence": values[1].tolist()}  # until the page reads the array
-            self._belief = {**axes, **shown, "version": time.time_ns()}, values
+            self._belief = {**axes, "version": time.time_ns()}, values
         return self._belief[0]
 
     def _latent(self) -> dict[str, Any] | None:

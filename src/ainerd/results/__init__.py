@@ -5,7 +5,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 """
 
 from ainerd.results import commands
-from ainerd.results._agents import AgentNode, LiveNode
+from ainerd.results._agents import AgentNode
 from ainerd.results._conditions import matches
 from ainerd.results._errors import Away, Gone, Refused, TiledError, translated
 from ainerd.results._explain import explain
@@ -27,7 +27,7 @@ from ainerd.results._table import Columns
 from ainerd.results._tables import notes_by_key, regime_kinds, similar
 
 __all__ = [
-    "AgentNode", "AinerdResult", "AtlasRecord", "Away", "Columns", "ConfigurationRecord", "Gone", "LiveNode",
+    "AgentNode", "AinerdResult", "AtlasRecord", "Away", "Columns", "ConfigurationRecord", "Gone",
     "LoadedResult", "LogRecord", "Part", "Refused", "ResultRecord", "ResultStore", "Stream", "SuggestionRecord",
     "TiledError", "bundle", "commands", "decode_table", "digest", "explain", "export", "matches", "new_file",
     "notes_by_key", "put_attributes", "regime_kinds", "shared_tags", "similar", "since_exposure", "translated",

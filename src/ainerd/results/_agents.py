@@ -1,6 +1,5 @@
 """Nodes of agents in Tiled: their state, commands to them, the live picture, events and checkpoints."""
 
-import json
 import logging
 import re
 import time
@@ -10,13 +9,12 @@ from functools import partial
 from typing import Any
 
 import httpx
-import numpy as np
 from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import handle_error
 
 from ainerd.results._errors import Away, Gone, TiledError, translated
-from ainerd.results._nodes import KEYS, create_node, merge_metadata, our_route, read_children, tags_of
+from ainerd.results._nodes import KEYS, create_node, merge_metadata, read_children, tags_of
 from ainerd.results._records import digest, plain
 from ainerd.results._stream import Stream
 from ainerd.results.commands import COMMANDS, HOLDS, ID, Command, command_metadata, container_of
@@ -184,41 +182,6 @@ class AgentNode:
 
     def _container(self, name: str) -> Container:
         return self._ainerd["agents", self._key, name]
-
-
-class LiveNode:
-    """The picture of the run in progress, one for each agent, in the memory of a server that has our pages.
-
-    Errors of the server are raised.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container
-        ``client["ainerd"]``.
-    agent : str
-        Its name.
-    """
-
-    def __init__(self, ainerd: Container, agent: str) -> None:
-        self._ainerd = ainerd
-        self._url = f"{our_route(ainerd, 'live').rstrip('/')}/agents/{agent_key(agent)}"
-
-    def show(self, details: Mapping[str, Any], picture: NDArray[np.float32]) -> bool:
-        """Replace the picture (n, m) and its details, and return whether a page is watching."""
-        header = json.dumps({**details, "shape": list(picture.shape)})
-        return self._put(picture.tobytes(), {"x-picture": header})
-
-    def is_wanted(self) -> bool:
-        """Return whether a page is watching."""
-        return self._put(b"", {})
-
-    def forget(self) -> None:
-        """Remove the picture, as the run is over."""
-        _request(self._ainerd, "DELETE", self._url)
-
-    def _put(self, body: bytes, headers: dict[str, str]) -> bool:
-        headers = {"content-type": "application/octet-stream", **headers}
-        return bool(_request(self._ainerd, "PUT", self._url, content=body, headers=headers).json()["wanted"])
 
 
 def agent_key(agent: str) -> str:

@@ -1,5 +1,6 @@
 """Tiled's own app for the directory of an embedded server, and its log."""
 
+import json
 import logging
 import os
 from logging.handlers import RotatingFileHandler
@@ -7,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
 from tiled.server.app import build_app_from_config
 
-from ainerd.server import pages
+from ainerd.page import ui_settings, write_page
 from ainerd.server._key import KeyRequired
 
 WAIT_S = 30  # of a write to the catalogue for another one
@@ -22,7 +24,9 @@ def app_of(directory: Path, key: str, readable: list[str]) -> Any:
     catalog = directory / "catalog.db"
     # A table is in SQLite, and one request at a time uses its connection: the writes of several end with an error.
     os.environ |= {"TILED_STORAGE_POOL_SIZE": "1", "TILED_STORAGE_MAX_OVERFLOW": "0"}
-    os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
+    write_page(directory / "page")
+    (directory / "ui.yml").write_text(json.dumps(ui_settings("/ainerd/views.js")))  # JSON is YAML
+    os.environ["TILED_UI_SETTINGS"] = str(directory / "ui.yml")
     app = build_app_from_config(
         {
             "authentication": {"single_user_api_key": key, "allow_anonymous_access": False},
@@ -32,10 +36,10 @@ def app_of(directory: Path, key: str, readable: list[str]) -> Any:
                 "readable_storage": [str(directory / "results"), *readable],
                 "init_if_not_exists": not catalog.exists(),  # it starts another interpreter
             },
-            "routers": ["ainerd.server.pages:router"],
             "streaming_cache": {"uri": "memory"},
         }
     )
+    app.mount("/ainerd", StaticFiles(directory=directory / "page"))
     app.add_middleware(KeyRequired, key=key)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"], www_redirect=False)
     return app

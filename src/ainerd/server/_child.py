@@ -64,10 +64,10 @@ def _attend(server: Any, listening: socket.socket, directory: Path, readable: li
 def _write_page(directory: Path, port: int) -> None:
     """Write a file that redirects a browser to the campaign, so that the key is on no screen and no command line.
 
-    The route ``open`` puts the key into a cookie and redirects once more, so that the address bar does not show it.
+    The key is in the fragment of the address, which no server sees; ``open.html`` takes it out of the address.
     """
     key = (directory / "api_key").read_text().strip()
-    address = f"http://127.0.0.1:{port}/custom/ainerd/open/ainerd?api_key={key}"
+    address = f"http://127.0.0.1:{port}/ainerd/open.html#key={key}"
     part = directory / "page.part"
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(

@@ -8,9 +8,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 
 # Files without data, and what Tiled's clients and pages ask before they send a key.
-OPEN = re.compile(
-    r"/|/healthz|/favicon\.ico|/tiled-ui-settings|/api/v1/?|/(ui|static|custom/ainerd/(static|technique))(/.*)?"
-)
+OPEN = re.compile(r"/|/healthz|/favicon\.ico|/tiled-ui-settings|/api/v1/?|/(ui|static|ainerd)(/.*)?")
 OUTSIDE = re.compile(r"/ui/(.*/)?(/|\.\.(/|$)|.*\0).*")  # Tiled opens any file at such a path
 STREAM = "/api/v1/stream/single/"  # Tiled itself checks the key in the first message
 

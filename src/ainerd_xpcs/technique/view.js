@@ -1,6 +1,6 @@
 // The pictures of a rheo-XPCS result: its two-time maps, g2 with its fit, and the mean frame. They are drawn inside the
 // views of ainerd, with their colors and their Plotly.
-const { API, SCALE, Plot, axis, encoded, escaped, get, h, mean, nothing, number, numbers } = window.__AINERD__;
+const { SCALE, Plot, axis, escaped, h, mean, nothing, number, numbers, readTable } = window.__AINERD__;
 const { useAsync, useMemo, useState, useTheme, withError } = window.__AINERD__;
 
 const NARROW = window.innerWidth < 640; // a phone
@@ -107,10 +107,10 @@ const numberOf = (bins, k) => bins[k]?.bin ?? k + 1;
 /** A map of a result: that of bin k, or the mean over azimuths if k is null. */
 async function readMap(path, name, k) {
   if (k === null) {
-    const image = await mean(`${path}/${name}`, name === "c2" ? 2 : 1);
-    if (image) return { values: image.values, n: image.shape[1] };
+    const image = await mean(`${path}/${name}`);
+    return { values: image.values, n: image.shape[1] };
   }
-  const values = await numbers(`${path}/${name}`, "float32", `${k ?? 0}`);
+  const values = await numbers(`${path}/${name}`, String(k));
   return { values, n: Math.round(Math.sqrt(values.length)) };
 }
 
@@ -171,23 +171,15 @@ function View({ path, result }) {
         ),
       ),
     has("g2") && has("tau") && panel("g2", "", h(G2, { path, result, bin, bins })),
-    has("echo") && panel("Echoes", "", echoes(path, result.arrays)),
+    has("echo") && panel("Echoes", "", echoes(path)),
     has("echo") && panel("Cycles", "", cycles(path)),
     has("echo_c2") &&
       panel("Cycle with cycle", "", h("div", { className: "fill", style: { height: "22em" } }, h(MapOfCycles, { path }))),
     has("mean_frame") &&
-      panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1], result.arrays.mean_frame.dtype)),
-    has("intensity") && panel("Intensity over time", "", intensity(path, bin, result.arrays)),
-    has("saxs") && panel("I(q)", "", saxs(path, result.arrays)),
+      panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1])),
+    has("intensity") && panel("Intensity over time", "", intensity(path, bin)),
+    has("saxs") && panel("I(q)", "", saxs(path)),
     ...Object.keys(result.series ?? {}).map((name) => panel(name, "", series(path, name, metadata))),
-  );
-}
-
-async function readTable(path) {
-  const table = await (await get(`${API}/table/full/${encoded(path)}?format=application/json`)).json();
-  const names = Object.keys(table);
-  return Array.from({ length: table[names[0]]?.length ?? 0 }, (_, k) =>
-    Object.fromEntries(names.map((name) => [name, table[name][k]])),
   );
 }
 
@@ -256,7 +248,7 @@ function G2({ path, result, bin, bins }) {
   const metadata = result.metadata;
   const { value: read, error } = useAsync(async () => {
     const names = ["tau", "g2", "g2_err"].filter((name) => name in result.arrays);
-    const [tau, g2, err] = await readArrays(path, result.arrays, names);
+    const [tau, g2, err] = await readArrays(path, names);
     return { tau: [...tau], g2: rows(g2, tau.length), err: err ? rows(err, tau.length) : null };
   }, [path]);
   const fit = bin === null ? metadata : { ...bins[bin] };
@@ -382,7 +374,7 @@ function line(theme, x, y, size, more) {
   return { type: "scatter", mode: "lines+markers", x, y, ...look, ...more };
 }
 
-function meanFrame(path, width, dtype) {
+function meanFrame(path, width) {
   const draw = (image, theme) => {
     const seen = [...image].filter((x) => x > 0).sort((a, b) => a - b);
     const quantile = (share, otherwise) => seen[Math.floor(share * (seen.length - 1))] ?? otherwise;
@@ -408,15 +400,15 @@ function meanFrame(path, width, dtype) {
     return { traces: [{ type: "heatmap", z, hoverinfo: "skip", ...range }], layout };
   };
   const label = "Mean frame of the detector, photons per pixel and frame, masked pixels empty";
-  return h(Chart, { path, read: () => numbers(`${path}/mean_frame`, dtype), draw, name: "frame", label });
+  return h(Chart, { path, read: () => numbers(`${path}/mean_frame`), draw, name: "frame", label });
 }
 
 /** Read some arrays of a result. */
-function readArrays(path, arrays, names) {
-  return Promise.all(names.map((name) => numbers(`${path}/${name}`, arrays[name].dtype)));
+function readArrays(path, names) {
+  return Promise.all(names.map((name) => numbers(`${path}/${name}`)));
 }
 
-function intensity(path, bin, arrays) {
+function intensity(path, bin) {
   const draw = ([time, total, each], theme) => {
     const curve = (y, color, width) => ({
       type: "scatter",
@@ -433,12 +425,12 @@ function intensity(path, bin, arrays) {
     };
     return { traces: [...ofBin, curve(total, theme.ink, 1.3)], layout };
   };
-  const read = () => readArrays(path, arrays, ["intensity_time", "intensity_total", "intensity"]);
+  const read = () => readArrays(path, ["intensity_time", "intensity_total", "intensity"]);
   const label = "Intensity over time, photons per pixel and frame";
   return h(Chart, { path, read, draw, bin, name: "intensity", label });
 }
 
-function saxs(path, arrays) {
+function saxs(path) {
   const draw = ([q, values], theme) => {
     const seen = [...q.keys()].filter((k) => values[k] > 0); // not behind the beamstop
     const [x, y] = [q, values].map((array) => seen.map((k) => array[k]));
@@ -450,12 +442,12 @@ function saxs(path, arrays) {
     const hovertemplate = "I = %{y:.3g} at q = %{x:.3g} 1/nm<extra></extra>";
     return { traces: [line(theme, x, y, 3, { hovertemplate })], layout };
   };
-  const read = () => readArrays(path, arrays, ["saxs_q", "saxs"]);
+  const read = () => readArrays(path, ["saxs_q", "saxs"]);
   return h(Chart, { path, read, draw, name: "saxs", label: "I(q) of the mean frame" });
 }
 
 /** Echo heights over the number of cycles: those of the bins, and their mean. */
-function echoes(path, arrays) {
+function echoes(path) {
   const draw = ([lag, values, errors], theme) => {
     const [x, each, err] = [[...lag], rows(values, lag.length), rows(errors, lag.length)];
     const bins = each.map((y) => ({
@@ -475,7 +467,7 @@ function echoes(path, arrays) {
     };
     return { traces: [...bins, line(theme, x, y, 5, { error_y: bars, hovertemplate })], layout };
   };
-  const read = () => readArrays(path, arrays, ["echo_lag", "echo", "echo_err"]);
+  const read = () => readArrays(path, ["echo_lag", "echo", "echo_err"]);
   return h(Chart, { path, read, draw, name: "echoes", label: "Echo heights over the number of cycles" });
 }
 

@@ -17,10 +17,9 @@ function textOf(value) {
 function Runs({ segments }) {
   const path = segments.join("/");
   const [offset, setOffset] = useState(0);
-  const query = { "page[offset]": offset, "page[limit]": RUNS, sort: "-start.time", select_metadata: OF_RUN };
-  const fields = "fields=metadata&fields=count";
   const read = async () => {
-    const response = await get(`${API}/search/${encoded(path)}?${new URLSearchParams(query)}&${fields}`);
+    const query = { "page[offset]": offset, "page[limit]": RUNS, sort: "-start.time", select_metadata: OF_RUN };
+    const response = await get(address("search", path, { ...query, fields: ["metadata", "count"] }));
     return { from: offset, ...(await response.json()) };
   };
   const { value: answer, error } = useAsync(read, [path, offset]);

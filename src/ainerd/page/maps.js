@@ -99,7 +99,7 @@ function path(runs, x, y, theme) {
 /** An image of the believed regimes in their colors, paler where they are less certain; none without a belief. */
 function beliefImages({ belief, bounds, motors }) {
   if (!belief?.regime?.length) return [];
-  const [regimes, confidence] = [belief.regime.flat(), belief.confidence.flat()];
+  const { regime: regimes, confidence } = belief;
   const canvas = pixelCanvas(belief.x.length, regimes.length / belief.x.length, (k) => {
     const opacity = regimes[k] >= 0 ? OPACITY * Math.min(1, Math.max(0, confidence[k] ?? 0)) : 0;
     return [...rgb(regimeColor(regimes[k])), 255 * opacity];
@@ -265,7 +265,7 @@ function Card({ scene, root, picture, pointed }) {
   return h(
     "div",
     { className: "card", style: { top: Math.max(0, pointed.top - 40), ...side } },
-    picture && h("img", { src: thumbnail(root, run.key, picture), alt: "", width: 96, height: 96 }),
+    picture && h(Picture, { address: thumbnail(root, run.key, picture), alt: "", width: 96, height: 96 }),
     h("strong", null, runName(run.scan)),
     h("span", null, regimeName(run.regime, scene.regimes)),
     h("span", null, run.p === null ? "no p-value" : `p = ${number(run.p)}${run.novel ? ", novel" : ""}`),

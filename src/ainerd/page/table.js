@@ -1,39 +1,52 @@
-// The results as a table, sorted and filtered by the server: it has all that the pictures show, by keyboard.
+// The results as a table, sorted and filtered: it has all that the pictures show, by keyboard.
 const ROWS = 20;
 const PICTURES_MS = 1500; // small pictures wait until the large ones are drawn
-const MOST_KEYS = 2000;
-const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel: false, regime: "", status: "" };
+const MOST_COLUMNS = 40; // numbers of a technique
+const MOST_SIMILAR = 50;
+const WANTED = { sort: "t", down: true, offset: 0, filter: "", novel: false, regime: "", status: "" };
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
+const OWN_P = "own p: chance that an exposure of the nearest regime of this session lies at least this far from the others";
 
 /** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
-function Results({ scene, root, pictures, agent, fresh, changed, keys, ordered, selected, only, until, onRows, onPick, ...lasso }) {
+function Results({ scene, root, keys, ordered, selected, only, more, onRows, onPick, ...lasso }) {
   const [withPictures, showPictures] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => showPictures(true), PICTURES_MS);
     return () => clearTimeout(timer);
   }, []);
-  const [wanted, want] = useState(FIRST);
-  const change = (more) => want((old) => ({ ...old, offset: 0, ...more }));
+  const [wanted, want] = useState(WANTED);
+  const change = (changes) => want((old) => ({ ...old, offset: 0, ...changes }));
   useEffect(() => change({ regime: only ?? "" }), [only]);
-  useEffect(() => change({}), [keys]);
-  const some = ordered ? keys.slice(0, 50) : keys;
-  const limits = ordered ? { offset: 0, limit: 50 } : {};
-  const query = { ...wanted, ...limits, agent, until, down: wanted.down ? 1 : 0, novel: wanted.novel ? 1 : undefined };
-  const read = () => {
-    if (!some) return ask("table", root, query);
-    return tell("table", root, { ...Object.fromEntries(given(query)), keys: some.slice(0, MOST_KEYS) });
-  };
-  const { value: answer, error } = useAsync(read, [root, JSON.stringify([query, some]), fresh, changed]);
-  useEffect(() => void ((answer || error) && onRows?.()), [answer, error]);
-  const order = ordered ? keys : null;
-  const rows = { answer, wanted, change, scene, root, selected, onPick, order, pictures: withPictures ? pictures : {} };
+  useEffect(() => change({}), [keys && [...keys].join()]);
+  useEffect(() => void onRows?.(), []);
+  const found = useMemo(() => tableRows(scene, wanted, keys, ordered), [scene, wanted, keys, ordered]);
+  const shown = { found, wanted, change, scene, root, selected, onPick, ordered, withPictures, more };
   return h(
     "section",
     { className: "panel results", "aria-label": "results", "data-ainerd": "table" },
     h(Filters, { wanted, change, scene, ...lasso }),
-    error && h("p", { className: "bad", role: "alert" }, `The table cannot be read: ${error.message}`),
-    answer ? h(ResultTable, rows) : !error && nothing("reading the table…"),
+    h(ResultTable, shown),
   );
+}
+
+/** The rows that a person asks for, in order. */
+function tableRows(scene, wanted, keys, ordered) {
+  const some = keys && new Set(ordered ? keys.slice(0, MOST_SIMILAR) : keys);
+  const words = wanted.filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const texts = (row) => [row.sample, row.status, row.reason, row.note, row.scan, row.key].join(" ").toLowerCase();
+  const isWanted = (row) =>
+    (!some || some.has(row.key)) &&
+    (!wanted.novel || row.novel) &&
+    (wanted.regime === "" || row.regime === Number(wanted.regime)) &&
+    (!wanted.status || row.status === wanted.status) &&
+    words.every((word) => texts(row).includes(word));
+  const rows = scene.rows.filter(isWanted);
+  if (ordered) return rows.sort((a, b) => keys.indexOf(a.key) - keys.indexOf(b.key));
+  const value = (row) => (wanted.sort === "scan" ? (row.scan_id ?? null) : (valueOf(row, wanted.sort) ?? null));
+  const [empty, full] = [rows.filter((row) => value(row) === null), rows.filter((row) => value(row) !== null)];
+  const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  full.sort((a, b) => order(value(a), value(b)));
+  return [...(wanted.down ? full.reverse() : full), ...empty];
 }
 
 function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) {
@@ -66,41 +79,38 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
   );
 }
 
-const valueOf = (row, name) => (name in row && name !== "of" ? row[name] : row.of?.[name]);
+const valueOf = (row, name) => (name === "own p" ? row.own : name in row.place ? row.place[name] : name in row.of ? row.of[name] : row[name]);
 
-function ResultTable({ answer, wanted, change, scene, root, pictures, selected, onPick, order }) {
-  const { found, offset } = answer;
-  // A column without a value in any row is left out.
-  const isShown = ({ name }) =>
-    ["scan", "t", "regime", "p", "own p", "status"].includes(name) ||
-    (!["novel", "note"].includes(name) &&
-      answer.rows.some((row) => ![null, undefined, "", false].includes(valueOf(row, name))));
-  const isNumeric = ({ name }) =>
-    !["t", "regime"].includes(name) && answer.rows.some((row) => typeof valueOf(row, name) === "number");
-  const styled = (each) => ({ ...each, className: isNumeric(each) ? "number" : undefined });
-  const FRONT = ["scan", "t", "status"]; // the status has reason and note, which must be in view
-  const rank = ({ name }) => (FRONT.indexOf(name) + FRONT.length + 1) % (FRONT.length + 1);
-  const columns = answer.columns.filter(isShown).map(styled).toSorted((a, b) => rank(a) - rank(b));
-  const rows = order ? answer.rows.toSorted((a, b) => order.indexOf(a.key) - order.indexOf(b.key)) : answer.rows;
-  const last = Math.min(offset + rows.length, found);
-  const cell = ({ name, title, unit, about, className }) => {
-    const isSorted = !order && wanted.sort === name;
-    const words = name === "t" ? "time" : name in (rows[0]?.of ?? {}) ? short(name) : (title ?? name);
+function ResultTable({ found, wanted, change, scene, root, selected, onPick, ordered, withPictures, more }) {
+  const { offset } = wanted;
+  const rows = ordered ? found : found.slice(offset, offset + ROWS);
+  // The status has reason and note, which must be in view. A column without a value in any row is left out.
+  const always = ["scan", "t", "status", "regime", "p", "own p"];
+  const names = ["scan", "t", "status", "sample", ...scene.motors, "regime", "p", "own p", ...scene.quantities.slice(0, MOST_COLUMNS)];
+  const isShown = (name) => always.includes(name) || rows.some((row) => ![null, undefined, ""].includes(valueOf(row, name)));
+  const isNumeric = (name) => !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
+  const columns = names.filter(isShown).map((name) => ({ name, className: isNumeric(name) ? "number" : undefined }));
+  const last = Math.min(offset + rows.length, found.length);
+  const cell = ({ name, className }) => {
+    const isSorted = !ordered && wanted.sort === name;
+    const words = name === "t" ? "time" : scene.quantities.includes(name) ? short(name) : name;
     const arrow = isSorted ? (wanted.down ? " ↓" : " ↑") : "";
-    const text = [labelled(words, unit), h("span", { key: "arrow", "aria-hidden": true }, arrow)];
+    const text = [labelled(words, scene.units[name]), h("span", { key: "arrow", "aria-hidden": true }, arrow)];
     const sort = () => change({ sort: name, down: wanted.sort === name ? !wanted.down : name !== "scan" });
     const direction = isSorted ? (wanted.down ? "descending" : "ascending") : undefined;
-    return { name, text: button(text, sort, { className: "text", title: about || undefined }), "aria-sort": direction, className };
+    const title = name === "own p" ? OWN_P : undefined;
+    return { name, text: button(text, sort, { className: "text", title }), "aria-sort": direction, className };
   };
   const cells = [{ name: "picture", unseen: true }, { name: "page", unseen: true }, ...columns.map(cell)];
   const row = (row) => {
-    const array = ["failed", "computing"].includes(row.status) ? undefined : pictures?.[row.technique];
+    const array = withPictures && row.done ? TECHNIQUES[row.technique]?.thumbnail : undefined;
     const picture = thumbnail(root, row.key, array);
     return h(Row, { key: row.key, row, columns, scene, root, picture, isSelected: row.key === selected, onPick });
   };
   const turn = (text, offset, disabled) =>
     button(text, () => change({ offset: Math.max(0, offset) }), { key: text, disabled });
-  const range = found ? `${offset + 1} to ${last} of ${found}${found < answer.n ? ` (of ${answer.n})` : ""}` : "none";
+  const n = scene.rows.length;
+  const range = found.length ? `${offset + 1} to ${last} of ${found.length}${found.length < n ? ` (of ${n})` : ""}` : "none";
   const scroll = { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of results" };
   return h(
     "div",
@@ -110,21 +120,22 @@ function ResultTable({ answer, wanted, change, scene, root, pictures, selected, 
       "p",
       { className: "row pager" },
       h("span", { role: "status" }, range),
-      !order &&
-        found > ROWS && [
+      !ordered &&
+        found.length > ROWS && [
           turn("the rows before", offset - ROWS, offset === 0),
-          turn("the next rows", offset + ROWS, last >= found),
+          turn("the next rows", offset + ROWS, last >= found.length),
         ],
+      more && button(`read older results: ${scene.count - scene.read} more are in Tiled`, more),
     ),
   );
 }
 
 function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
-  const name = () => regimeName(row.regime ?? -1, scene.regimes);
+  const name = () => regimeName(row.regime, scene.regimes);
   const known = scene.regimes.find((each) => each.id === row.regime);
   const content = {
     t: () => clock(row.t),
-    regime: () => row.regime !== null && row.status !== "failed" && h("span", null, dot(known?.color), name()),
+    regime: () => row.done && h("span", null, dot(known?.color), name()),
     p: () => (row.novel ? h("strong", null, `${number(row.p, 2)} novel`) : number(row.p, 2)),
     status: () => [row.status, row.reason, row.note && `note: ${row.note}`].filter(Boolean).join(": "),
   };
@@ -140,11 +151,10 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
     const attributes = { className: "text", "aria-pressed": isSelected };
     return h("th", { key: name, scope: "row" }, button(row.scan, () => onPick(row.key), attributes));
   };
-  const image = { src: picture, alt: "", width: 28, height: 28, loading: "lazy" };
   return h(
     "tr",
     { className: isSelected ? "picked" : undefined, "data-key": row.key },
-    h("td", { className: "picture" }, picture ? h("img", image) : null),
+    h("td", { className: "picture" }, picture ? h(Picture, { address: picture, alt: "", width: 28, height: 28 }) : null),
     h("td", null, link(`${root}/results/${row.key}`, "open", { "aria-label": `page of ${runName(row.scan)}` })),
     columns.map(cell),
   );

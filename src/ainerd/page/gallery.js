@@ -1,22 +1,18 @@
 // The selected run: the picture of a run in progress, and the charts of its technique for it and for similar runs.
-const PICTURE_MS = 1000;
+const PICTURE_MS = 2000;
 const PICTURE_SIDE = 260; // pixels of a whole run
 
-/** The picture of an agent's run in progress while `wanted`: `{header, values}`; null while there is none. */
+/** The picture of an agent's run in progress while `wanted`: `{values, shape}`; null while there is none. */
 function useProgress(path, wanted) {
   const [picture, setPicture] = useState(null);
   useEffect(() => {
     setPicture(null);
     if (!wanted) return;
-    let [n, stopped, timer] = [-1, false, undefined];
+    let [stopped, timer] = [false, undefined];
     const once = async () => {
       try {
-        const answer = document.hidden ? null : await get(`${OURS}/live/${encoded(path)}?n=${n}`);
-        n = answer ? Number(answer.headers.get("x-n")) : n;
-        const bytes = answer && answer.status !== 204 ? await answer.arrayBuffer() : null;
-        if (stopped) return;
-        if (bytes) setPicture({ header: JSON.parse(answer.headers.get("x-picture")), values: new Float32Array(bytes) });
-        else if (n < 0) setPicture(null);
+        const read = document.hidden ? null : await array(`${path}/picture`);
+        if (!stopped && read) setPicture(read);
       } catch {} // the first line of the page shows that the server is away
       if (!stopped) timer = setTimeout(once, PICTURE_MS);
     };
@@ -38,8 +34,7 @@ function limits(values, width) {
 }
 
 /** Draw a picture in the lower left corner, as large as the `share` of the run that was read. */
-function paint(canvas, { header, values }, share) {
-  const [height, width] = header.shape;
+function paint(canvas, { values, shape: [height, width] }, share) {
   const [low, high] = limits(values, width);
   const small = pixelCanvas(width, height, (k) => {
     const level = 255 * (1 - Math.min(1, Math.max(0, (values[k] - low) / (high - low || 1))));
@@ -52,14 +47,14 @@ function paint(canvas, { header, values }, share) {
   pen.drawImage(small, 0, PICTURE_SIDE - side, side, side);
 }
 
-/** The run in progress of the agent whose node is at `agentPath`. */
-function Progress({ agentPath, wanted }) {
-  const picture = useProgress(agentPath, wanted);
+/** The `run` in progress of the agent whose node is at `agentPath`. */
+function Progress({ agentPath, run }) {
+  const picture = useProgress(agentPath, Boolean(run?.picture));
   const canvas = useRef(null);
-  const { scan, read, of, frame_time_s } = picture?.header ?? {};
+  const { scan, read, of, frame_time_s } = run ?? {};
   const share = of ? Math.min(1, read / of) : 1;
   useEffect(() => void (picture && canvas.current && paint(canvas.current, picture, share)), [picture]);
-  if (!picture) return null;
+  if (!picture || !run) return null;
   const time = frame_time_s ? `, ${span(read * frame_time_s)}` : "";
   const text = `${runName(scan)} in progress: ${read}${of ? ` of ${of}` : ""} frames${time}`;
   return h(
@@ -71,43 +66,31 @@ function Progress({ agentPath, wanted }) {
 }
 
 /** The component of a technique: undefined until it is loaded, null if there is none. */
-function useTechnique(name, address) {
-  const load = () => techniqueView(name, address).catch(() => null);
-  const { value } = useAsync(() => load().then((view) => ({ address, view })), [name, address]);
-  return value && value.address === address ? value.view : undefined;
-}
-
-/** The earlier run that is most similar to one, by all components: undefined until known, null if there is none. */
-function useNearest(scene, root, run, newest) {
-  const isNewest = newest?.key === run?.key;
-  const read = () => {
-    if (!run || run.failed || isNewest) return null;
-    const answer = ask("result", `${root}/results/${run.key}`).catch(() => ({ nearest: [] }));
-    return answer.then(({ nearest }) => ({ key: run.key, keys: nearest.map((each) => each.key) }));
-  };
-  const { value } = useAsync(read, [root, run?.key, newest?.key]);
-  const known = isNewest ? { key: run?.key, keys: newest?.nearest ?? [] } : value;
-  if (!known || known.key !== run?.key) return undefined;
-  return known.keys.map((key) => scene.byKey.get(key)).find((other) => other && other.number < run.number) ?? null;
+function useTechnique(name) {
+  const load = () => techniqueView(name).catch(() => null);
+  const { value } = useAsync(() => load().then((view) => ({ name, view })), [name]);
+  return value && value.name === name ? value.view : undefined;
 }
 
 /** The verdict on a run and the technique's pictures of it. */
-function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick, onFollow }) {
-  const view = useTechnique(state.technique, state.views?.[state.technique]);
-  const nearest = useNearest(scene, root, run, state.newest);
-  const isReady = view !== undefined && nearest !== undefined;
+function Gallery({ scene, root, state, run, follows, onAsked, onPick, onFollow }) {
+  const { technique } = scene;
+  const view = useTechnique(technique);
+  const isBefore = ({ key }) => scene.byKey.get(key).number < run.number;
+  const similar = useMemo(() => run && similarTo(scene.runs, run).find(isBefore), [scene, run]);
+  const nearest = similar ? scene.byKey.get(similar.key) : null;
+  const isReady = view !== undefined;
   const isAsked = !run || run.failed || isReady;
   useEffect(() => void (isAsked && onAsked?.()), [isAsked]); // after the technique's own effects
-  const { health, computing } = state;
-  const inProgress = follows && !replaying && (computing?.length > 0 || health?.run) && !health?.closed;
-  const wanted = Boolean(state.agent_key && inProgress);
-  const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, wanted });
+  const { health } = state;
+  const inProgress = follows && !health?.closed ? health?.run : null;
+  const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, run: inProgress });
   if (!run) return h("div", { className: "gallery" }, progress, nothing("no complete run yet"));
   const step = (by, symbol, label) => {
     const other = scene.runs[run.number - 1 + by];
     return button(symbol, () => onPick(other.key), { disabled: !other, "aria-label": label });
   };
-  const array = state.thumbnail?.[state.technique];
+  const { thumbnail: array } = TECHNIQUES[technique] ?? {};
   const pictures = () => {
     if (run.failed) return nothing(`This run could not be analysed: ${run.reason ?? "no reason is given"}.`);
     if (!isReady) return nothing("reading…");
@@ -116,7 +99,7 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
       return h(Safe, { what: "the technique's gallery", key: `${run.key} ${run.status} ${run.u} ${run.v}` }, own);
     }
     if (!array) return nothing("the technique has no picture");
-    return h("img", { className: "large", src: thumbnail(root, run.key, array), alt: `picture of ${runName(run.scan)}` });
+    return h(Picture, { className: "large", address: thumbnail(root, run.key, array), alt: `picture of ${runName(run.scan)}` });
   };
   const title = [
     step(-1, "‹", "the run before"),

@@ -54,7 +54,7 @@ function useDarkSystem() {
 }
 
 const sheet = document.createElement("link");
-Object.assign(sheet, { rel: "stylesheet", href: `${OURS}/static/ainerd.css` });
+Object.assign(sheet, { rel: "stylesheet", href: `${FILES}ainerd.css` });
 document.head.append(sheet);
 
 /**

@@ -9,43 +9,22 @@ function Campaign({ root }) {
     plotlyAfter(Promise.all(both)); // after the gallery has sent its requests and the table is drawn
     return done;
   }, []);
-  const { state, feed, again } = useCampaign(root, agent);
-  const asking = useAsking(root, state?.agent, again, state?.commands);
-  const replay = useReplay(root, state, state?.agent);
-  const { playing, shown } = replay;
-  const health = useMemo(() => state?.health && { ...state.health, came: Date.now() / 1000 }, [state?.health]);
-  const agents = state?.agents?.map((name) => [name, name]);
+  const { state, feed, again, more } = useCampaign(root, agent);
+  const asking = useAsking(root, state, again);
+  const agents = state?.agents.map((name) => [name, name]);
   const head = [
-    h(Feed, { key: "feed", feed, replaying: playing }),
+    h(Feed, { key: "feed", feed }),
     agents?.length > 1 &&
       h(Select, { key: "agent", label: "agent", value: state.agent ?? "", options: agents, onValue: setAgent }),
-    state && h(Replay, { key: "replay", replay, empty: !state.results.n }),
-    state && !playing && h(Health, { key: "health", health, alarm: state.novelty?.alarm, computing: state.computing }),
+    state && h(Health, { key: "health", health: state.health, alarm: state.scene.novelty.alarm, computing: state.computing }),
   ];
   const why = feed.kind === "starting" ? "reading the campaign…" : `The campaign cannot be read: ${feed.why ?? ""}`;
-  const mayAsk = playing || health?.closed ? { ...asking, may: false } : asking;
-  const screen = () => h(Screen, { root, onAsked, onRows, state: shown, asking: mayAsk, replaying: playing });
-  return h(Frame, { label: "campaign", head, fills: true }, shown ? screen() : nothing(why, "status"));
-}
-
-function Replay({ replay, empty }) {
-  const { playing, paused, pause, length, played, seek, time, start, stop } = replay;
-  if (!playing)
-    return button(`replay × ${REPLAY_SPEED}`, start, { className: "quiet", disabled: empty, "data-ainerd": "replay" });
-  const range = { type: "range", min: 0, max: Math.max(1, length), step: 1, value: played };
-  const label = { "aria-label": "moment of the night", "aria-valuetext": clock(time, true) };
-  return h(
-    "span",
-    { className: "replay row" },
-    button(paused ? "play" : "pause", () => pause(!paused)),
-    h("input", { ...range, ...label, onChange: (e) => seek(Number(e.target.value)) }),
-    h("time", null, clock(time, true)),
-    button("back to now", stop, { className: "main" }),
-  );
+  const screen = () => h(Screen, { root, onAsked, onRows, state, asking, more });
+  return h(Frame, { label: "campaign", head, fills: true }, state ? screen() : nothing(why, "status"));
 }
 
 /** Everything below the head, as a function of a state of the campaign. */
-function Screen({ root, state, asking, replaying, onAsked, onRows }) {
+function Screen({ root, state, asking, more, onAsked, onRows }) {
   const [picked, pick] = useState(null); // null: the newest
   const [chosen, setChosen] = useState(null); // keys in a lasso
   const [showsSimilar, showSimilar] = useState(false);
@@ -53,8 +32,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const [naming, name] = useState(null);
   const [mode, setMode] = useState(null);
   const [at, setAt] = useState(null);
-  const { results, regimes, sample, latent, next, novelty, thumbnail: pictures } = state;
-  const scene = useMemo(() => makeScene(state), [results, regimes, sample, latent, next, novelty]);
+  const { scene } = state;
   const newest = scene.runs.findLast((run) => run.done) ?? scene.runs.at(-1);
   const run = (picked && scene.byKey.get(picked)) || newest;
   const follows = run === newest;
@@ -75,25 +53,20 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     const content = h(Safe, { what }, h(view, props));
     return h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), content);
   };
-  const withoutShading = replaying ? ", without shading: it is not stored" : "";
-  const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : withoutShading;
+  const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : "";
   const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
   const onPlace = mode ? setAt : () => {};
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };
-  const points = { ...common, picture: pictures?.[state.technique], onChoose: choose };
+  const points = { ...common, picture: TECHNIQUES[scene.technique]?.thumbnail, onChoose: choose };
   const point = { scene, state, asking, mode, setMode: startMode, at };
-  const gallery = { scene, root, state, run, follows, replaying, onAsked, onFollow: () => pick(null), onPick: pick };
+  const gallery = { scene, root, state, run, follows, onAsked, onFollow: () => pick(null), onPick: pick };
   const similarText = `most similar to the ${chosen?.size} chosen, nearest first `;
   const table = {
     ...common,
-    pictures,
     only,
     onRows,
-    agent: state.agent,
-    fresh: `${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
-    changed: results,
-    until: state.until,
+    more: scene.read < scene.count ? more : null,
     keys: similar || (chosen && [...chosen]),
     ordered: Boolean(similar),
     chosen: chosen && {
@@ -105,7 +78,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     onAlike: () => showSimilar(true),
     onNameOf: name,
   };
-  const log = { ...state.log, agents: state.agents?.length, onPick: (key) => scene.byKey.has(key) && pick(key) };
+  const log = { ...state.log, agents: state.agents.length, onPick: (key) => scene.byKey.has(key) && pick(key) };
   const form = () => h(Naming, { asking, regime: naming, onDone: () => name(null) });
   return h(
     "div",
@@ -161,6 +134,6 @@ for (const [spec, [view, below]] of Object.entries(VIEWS))
 // The names that the scripts of techniques may use.
 window.__AINERD__ = {
   // prettier-ignore
-  API, SCALE, Plot, axis, encoded, escaped, get, h, mean, nothing, number, numbers, regimeColor, useAsync, useEffect,
+  API, SCALE, Plot, axis, escaped, get, h, mean, nothing, number, numbers, readTable, regimeColor, useAsync, useEffect,
   useMemo, useState, useTheme, withError,
 };

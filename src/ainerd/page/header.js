@@ -11,15 +11,14 @@ function useNow() {
 }
 
 /** The state of the connection. */
-function Feed({ feed, replaying }) {
+function Feed({ feed }) {
   const [kind, text] = {
-    replay: ["replay", "replay"],
     starting: ["soft", "starting"],
     live: ["good", "connected"],
     hidden: ["soft", "paused: this page is not visible"],
     away: ["bad", `the server does not answer: ${feed.why}; next attempt after ${span((feed.wait ?? 0) / 1000)}`],
     refused: ["bad", `the server refuses: ${feed.why}`],
-  }[replaying ? "replay" : feed.kind];
+  }[feed.kind];
   const attributes = { className: `feed ${kind}`, role: "status", "data-ainerd": "feed" };
   return h("span", attributes, h("i", { "aria-hidden": true }), text);
 }
@@ -31,10 +30,10 @@ function Found({ scene }) {
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const [fewest, most] = supported?.length === 2 ? supported : [];
   const range = fewest === undefined || fewest === most ? "" : ` (it may be ${fewest} to ${most})`;
-  const { claims, flagged, expected_false: expected } = novelty;
+  const { claims, flagged, expected } = novelty;
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const parts = [
-    counted(runs.length, "result") + (failed ? `, ${failed} failed` : ""),
+    counted(runs.length, "result") + (scene.read < scene.count ? ` of ${scene.count}` : "") + (failed ? `, ${failed} failed` : ""),
     counted(regimes, "regime") + range,
     ...(scene.sentences ?? []),
     claims ? `${flagged} novel${expected ? ` (chance alone gives about ${number(expected, 2)})` : ""}` : "no p-values",

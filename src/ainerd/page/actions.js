@@ -7,10 +7,10 @@ const ANSWER_MS = 10_000; // for which an answer is shown
 /**
  * How a person sends commands: `{may, session, who, setWho, ask, busy, answer, commands}`; `commands` are the newest.
  *
- * `answer` is `{good, text}`, the outcome of the last command, with the name of another person who was first.
+ * A command is a node, which the agent answers. `answer` is `{good, text}`, the outcome of the last one.
  */
-function useAsking(root, agent, again, commands) {
-  const session = useSession(root);
+function useAsking(root, state, again) {
+  const session = useSession(root, state?.agent_key);
   const [who, setWho] = useStored("ainerd-who", "");
   const [busy, setBusy] = useState(false);
   const [answer, setAnswer] = useState(null);
@@ -23,20 +23,28 @@ function useAsking(root, agent, again, commands) {
     setBusy(true);
     setAnswer(null);
     try {
-      const sent = await tell("command", root, { ...command, agent, ...(session.who ? {} : { who: who.trim() }) });
-      setAnswer({ good: true, text: `${done}: sent to the agent, not answered yet.`, id: sent.id, done });
+      const verdict = ["take", "reject"].includes(command.do) ? "verdict" : command.do === "take_back" && "back";
+      const id = verdict ? `${verdict}-${command.suggestion}` : newId(); // of two verdicts the first counts
+      const by = session.who ?? oneLine(who);
+      const sent = { ...command, by, created: new Date().toISOString(), agent: state.agent, status: "asked" };
+      const queue = ["hold", "release"].includes(command.do) ? "holds" : "commands";
+      await create(`${root}/agents/${state.agent_key}/${queue}`, id, sent, "AinerdCommand");
+      setAnswer({ good: true, text: `${done}: sent to the agent, not answered yet.`, id, done });
       return true;
     } catch (error) {
-      const isLate = error.status === 409 && / (took|rejected) it/.test(error.message);
-      setAnswer({ good: false, text: isLate ? `Another person was first: ${error.message}` : error.message });
+      setAnswer({ good: false, text: error.status === 409 ? "Somebody was first: see below." : error.message });
       return false;
     } finally {
       setBusy(false);
       again?.();
     }
   }
-  return { may: Boolean(session?.may_write && agent), session, who, setWho, ask, busy, answer, commands };
+  const may = Boolean(session?.may_write && !state?.health?.closed);
+  return { may, session, who, setWho, ask, busy, answer, commands: state?.commands };
 }
+
+/** A text without line breaks and characters that no keyboard types. */
+const oneLine = (text) => text.replace(/\s+/g, " ").replace(/\p{C}/gu, "").trim();
 
 /** Who asks: the account, or the name that the person types. */
 function Who({ asking }) {
@@ -79,11 +87,13 @@ function Verdict({ asking, next }) {
     return h("p", { className: "soft", "data-ainerd": "pending" }, text);
   }
   const asks = why !== null;
-  const take = () => asking.ask({ do: "take", suggestion: next.id, seen: next.seen }, "Taken");
+  const { id: suggestion, position, terms = {}, reason = "", seen } = next;
+  const subject = { suggestion, position, terms, reason, ...(seen && { seen }) };
+  const take = () => asking.ask({ do: "take", ...subject }, "Taken");
   const reject = async (event) => {
     event.preventDefault();
     if (!asks) return setWhy("");
-    const command = { do: "reject", suggestion: next.id, seen: next.seen, why: why.trim() };
+    const command = { do: "reject", ...subject, why: oneLine(why) };
     if (await asking.ask(command, "Not this")) setWhy(null);
   };
   const field = { label: "Why not?", value: why, onText: setWhy, placeholder: "such as: a bubble there" };
@@ -134,7 +144,7 @@ function Wanted({ asking, scene, at, kind, onDone }) {
     event.preventDefault();
     const limits = texts.map((each) => each.map(Number).toSorted((a, b) => a - b));
     const values = Object.fromEntries(limited.map((k) => [names[k], isPoint ? limits[k][0] : limits[k]]));
-    const command = { do: kind, [isPoint ? "position" : "region"]: values, why: why.trim() || undefined };
+    const command = { do: kind, [isPoint ? "position" : "region"]: values, why: oneLine(why) };
     if (await asking.ask(command, isPoint ? "Added" : "Excluded")) onDone();
   };
   const input = (k, j) =>
@@ -181,7 +191,7 @@ function Naming({ asking, regime, onDone }) {
   const [name, setName] = useState(regime.name ?? "");
   const send = async (event) => {
     event.preventDefault();
-    const text = name.trim();
+    const text = oneLine(name);
     const done = `Regime ${regime.id} ${text ? `is called ${text}` : "has no name"}`;
     if (await asking.ask({ do: "name", regime: regime.id, name: text }, done)) onDone();
   };

@@ -1,58 +1,75 @@
 // One result: the verdict and its reasons, the technique's pictures, and the numbers.
 
 /** The view of a result; `root` is the path of `ainerd`. */
-function Result({ root, segments }) {
+function Result({ root, segments, item }) {
   const path = segments.join("/");
   const [fresh, setFresh] = useState(0);
   const again = () => setFresh((n) => n + 1);
-  const { value: result, error } = useAsync(() => ask("result", path), [path, fresh]);
+  const { value = item?.data?.attributes?.metadata, error } = useAsync(async () => (await node(path)).metadata, [path, fresh]);
+  const { state, again: look } = useCampaign(root, value?.agent);
   useEffect(() => {
-    if (!["computing", "growing"].includes(result?.metadata.status)) return;
-    const timer = setTimeout(again, 2000);
+    if (!UNFINISHED.includes(value?.status)) return;
+    const timer = setTimeout(again, EVERY_MS);
     return () => clearTimeout(timer);
-  }, [result, error]); // again after an error too
-  if (result) return h(ResultPage, { root, path, result, again });
+  }, [value, error]); // again after an error too
+  if (value?.status) return h(ResultPage, { root, path, metadata: value, state, again: look });
   const text = error ? `The result cannot be read: ${error.message}` : "reading the result…";
   return h(Frame, { label: "result", head: null }, nothing(text, error ? "alert" : "status"));
 }
 
-function ResultPage({ root, path, result, again }) {
-  const { metadata, superseded_by, nearest = [] } = result;
-  const { units = {}, positions = [], sample, status } = metadata;
+/** The verdict on a result in words. */
+function verdictOn({ status, embedding, reason, novelty_p: p, novel, no_claim, nearest_known, own_p, own_regimes }) {
+  if (!embedding) return status === "failed" ? `The analysis failed: ${reason ?? "no reason is given"}.` : "There is no verdict yet.";
+  if (p === undefined) return `There is no p-value: ${no_claim ?? "nothing to compare it with"}.`;
+  const odds = (p) => (p >= 0.1 ? `${Math.round(100 * p)} in 100 exposures` : `1 in ${Math.round(1 / Math.max(p, 1e-9))} exposures`);
+  const kind = nearest_known ? `; ${novel ? "the nearest known kind is" : "most like"} ${nearest_known}` : "";
+  const text = `${novel ? "Novel" : "Not novel"}: ${odds(p)} of known behaviour would look as strange${kind}.`;
+  if (own_p === undefined || !own_regimes?.length) return text;
+  const regimes = `regime${own_regimes.length > 1 ? "s" : ""} ${own_regimes.join(" and ")}`;
+  return `${text} Compared with earlier exposures of this session, of ${regimes}: ${odds(own_p)} of that kind would lie as far from them.`;
+}
+
+function ResultPage({ root, path, metadata, state, again }) {
+  const { units = {}, positions = [], sample, status, sentences = [] } = metadata;
+  const key = path.split("/").at(-1);
+  const { scene } = state ?? {};
+  const run = scene?.byKey.get(key);
   const where = place(Object.fromEntries(positions.map((name) => [name, metadata[name]])), units);
   const facts = [
     where && `at ${where}`,
     clock(metadata.event_time ?? metadata.run_time, true),
     typeof sample === "string" && sample,
   ];
-  const event = metadata.event > 1 ? `.${metadata.event}` : "";
-  const scan = runName(metadata.scan_id === undefined ? (metadata.file ?? "?") : `${metadata.scan_id}${event}`);
+  const scan = runName(scanText(metadata));
   const head = [
-    h("strong", { key: "scan" }, scan),
+    h("h1", { key: "scan" }, scan),
     h("span", { key: "where", className: "soft" }, facts.filter(Boolean).join(", ")),
+    run?.done && h("span", { key: "regime" }, dot(run.color), regimeName(run.regime, scene.regimes)),
     h("span", { key: "status", className: status === "failed" ? "bad" : "soft" }, String(status)),
     metadata.novel && h("strong", { key: "novel", className: "novel" }, "NOVEL"),
     link(root, "the campaign"),
   ];
   const other = (key, text) => link(`${root}/results/${key}`, text);
-  const similar = nearest
-    .slice(0, 6)
-    .map(({ key, scan, distance }) => other(key, `${runName(scan)} (${number(distance, 2)} away)`));
-  const newer = () => ["There is a newer result of the same run: ", other(superseded_by, "open it")];
+  const nearest = useMemo(() => (run ? similarTo(scene.runs, run).slice(0, 6) : []), [scene, run]);
+  const similar = nearest.map(({ key, scan, distance }) => other(key, `${runName(scan)} (${number(distance, 2)} away)`));
+  const newer = scene?.runs.find((each) => each.supersedes === key);
+  const arrays = Object.fromEntries(Object.entries(metadata.arrays ?? {}).map(([name, shape]) => [name, { shape }]));
+  const { parameters, series, tables } = metadata;
+  const result = { key, metadata, parameters, series, tables, arrays, nearest };
   return h(
     Frame,
-    { label: `result of ${scan}`, head },
-    h("p", { className: "explained", "data-ainerd": "explain" }, result.explain),
-    superseded_by && h("p", { className: "warn" }, newer()),
+    { label: `result of ${scan}`, head, fills: true },
+    h("p", { className: "explained", "data-ainerd": "explain" }, [verdictOn(metadata), ...sentences].join(" ")),
+    newer && h("p", { className: "warn" }, "There is a newer result of the same run: ", other(newer.key, "open it")),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
-    h(Note, { root, result, again }),
+    h(Note, { root, scan: scanText(metadata), result, note: run?.note, state, again }),
     h(Pictures, { path, result }),
     h(Facts, { path, result }),
   );
 }
 
 function Pictures({ path, result }) {
-  const view = useTechnique(result.metadata.technique, result.views);
+  const view = useTechnique(result.metadata.technique);
   const { value: lib } = useAsync(plotly, []);
   if (!Object.keys(result.arrays ?? {}).length) return nothing("no arrays: there is nothing to draw");
   if (view === undefined || !lib) return nothing("drawing…");
@@ -81,8 +98,8 @@ function Facts({ path, result: { metadata, arrays } }) {
   return h("div", { className: "page" }, list("Numbers", numbers), list("Arrays", shapes));
 }
 
-function Note({ root, result, again }) {
-  const session = useSession(root);
+function Note({ root, scan, result, note, state, again }) {
+  const session = useSession(root, state?.agent_key);
   const [text, setText] = useState(null); // null: no note is being written
   const [outcome, setOutcome] = useState("");
   const [busy, setBusy] = useState(false);
@@ -90,9 +107,12 @@ function Note({ root, result, again }) {
     event.preventDefault();
     if (busy) return;
     setBusy(true);
-    const who = session.who ? {} : { who: readStored("ainerd-who") || "somebody" };
+    const by = session.who ?? readStored("ainerd-who") ?? "person";
+    const noted = { kind: "note", note: oneLine(text), raw_uid: result.metadata.raw_uid, result: result.key };
+    const line = `${by === "person" ? "a person" : by} noted on scan ${scan}: ${noted.note}`;
+    const metadata = { created: new Date().toISOString(), text: line, by, ...noted, ids: Object.keys(noted) };
     try {
-      await tell("note", root, { key: result.key, text: text.trim(), ...who });
+      await create(`${root}/log`, newId(), metadata, "AinerdLog");
       setText(null);
       setOutcome("noted");
       again();
@@ -110,7 +130,7 @@ function Note({ root, result, again }) {
   return h(
     "form",
     { className: "row", onSubmit: send },
-    result.note && h("em", null, `note: ${result.note}`),
+    note && h("em", null, `note: ${note}`),
     session?.may_write && (text === null ? start : form()),
     h("span", { role: "status", className: "soft" }, outcome),
   );

@@ -24,8 +24,8 @@ function Terms({ terms = {}, unit = "" }) {
 
 /** `mode` is "add" or "exclude" while a person selects a place, and `at` is the place that was clicked. */
 function NextPoint({ scene, state, asking, mode, setMode, at }) {
-  const { next, queue, units } = scene;
-  const { held, health, measuring } = state;
+  const { next, queue, units, measuring } = scene;
+  const { held, health } = state;
   const heldText = () => {
     const why = held.why ? `: ${held.why}` : "";
     const pending = held.pending ? " (not yet acted on)" : "";
@@ -111,13 +111,12 @@ function Suggestion({ root, item, segments }) {
   const metadata = item?.data?.attributes?.metadata ?? {};
   const { state, feed, again } = useCampaign(root, metadata.agent);
   const id = segments.at(-1);
-  const now = state?.next?.id === id ? state.next : state?.suggestions?.find((each) => each.id === id);
-  const asking = useAsking(root, metadata.agent ?? state?.agent, again, state?.commands);
-  const units = state?.sample?.units ?? {};
+  const { queue = [], suggestions = [], units = {} } = state?.scene ?? {};
+  const now = [...queue, ...suggestions].find((each) => each.id === id);
+  const asking = useAsking(root, state, again);
   const names = Array.isArray(metadata.positions) ? metadata.positions : [];
-  // the subject of a verdict; an old suggestion is not among the newest
-  const shown = now ?? { ...metadata, position: Object.fromEntries(names.map((name) => [name, metadata[name]])) };
-  const { status, status_by: by, status_reason: reason } = { ...metadata, ...now };
+  const shown = now ?? suggestionOf(id, metadata); // an old suggestion is not among the newest
+  const { status, status_by: by, status_reason: reason } = shown;
   const when = clock(now?.status_time ?? seconds(metadata.status_time), true);
   const history = [
     `proposed by ${metadata.agent ?? "an unknown agent"}, ${clock(seconds(metadata.created), true)}; ${status}`,
@@ -151,13 +150,13 @@ function Suggestion({ root, item, segments }) {
 /** The view of the container `suggestions`: the newest, with their status. */
 function Suggestions({ root }) {
   const { state, feed } = useCampaign(root);
-  const newest = (state?.suggestions ?? []).toSorted((a, b) => (b.status_time ?? 0) - (a.status_time ?? 0));
+  const newest = (state?.scene.suggestions ?? []).toSorted((a, b) => (b.status_time ?? 0) - (a.status_time ?? 0));
   const cells = ["position", "why", "status", "by", "when"].map((name) => ({ name }));
   const row = (each) =>
     h(
       "tr",
       { key: each.id },
-      h("td", null, place(each.position, state.sample?.units)),
+      h("td", null, place(each.position, state.scene.units)),
       h("td", { className: "wide" }, each.reason),
       h("td", null, [each.status, each.status_reason].filter(Boolean).join(": ")),
       h("td", null, each.status_by ?? ""),

@@ -1,0 +1,316 @@
+"""The page on a Tiled server of other people: in an environment without ainerd, with accounts, and two of them."""
+
+import fcntl
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+from tiled.client import from_uri
+
+from ainerd.results import AgentNode, AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+from tests.end_to_end.browsers import Browser, launched
+from tests.waiting import until
+
+pytestmark = pytest.mark.timeout(900)  # the environment is made once
+ROOT = Path(__file__).resolve().parents[2]
+PEOPLE = {"ann": "blende", "bob": "lupe"}  # bob only reads
+POLICY = """
+from tiled.access_control.access_policies import DummyAccessPolicy
+from tiled.access_control.scopes import ALL_SCOPES, NO_SCOPES, PUBLIC_SCOPES
+
+class OneWrites(DummyAccessPolicy):
+    async def allowed_scopes(self, node, principal, authn_access_tags, authn_scopes):
+        if principal is None:
+            return NO_SCOPES
+        writes = any(identity.id == "ann" for identity in principal.identities)
+        return (ALL_SCOPES if writes else PUBLIC_SCOPES) & {*authn_scopes}
+"""
+GROUP, RESULTS = 7, 20  # results on the left of the latent space, and all
+
+
+@pytest.fixture(scope="module")
+def python():
+    """The interpreter of an environment with Tiled's server alone, which is made if it is not there."""
+    folder = ROOT / ".venv-tiled"
+    with open(ROOT / ".venv-tiled.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / ".ready").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
+            subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", "tiled[server]"], check=True)
+            (folder / ".ready").touch()
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def server(python, tmp_path_factory):
+    """A Tiled server with accounts, a stream of changes and the page's files, which has never heard of ainerd."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    share = subprocess.check_output(
+        [python, "-c", "from tiled.utils import SHARE_TILED_PATH as p; print(p)"], text=True
+    )
+    files = Path(share.strip()) / "ui" / "ainerd"
+    command = [sys.executable, "-m", "ainerd.page", files]
+    lines = subprocess.check_output(command, text=True)
+    settings = yaml.safe_load((files.parents[1] / "static" / "default_ui_settings.yml").read_text())
+    (folder / "ui.yml").write_text(yaml.safe_dump({**settings, **yaml.safe_load(lines)}))
+    (folder / "one_writes.py").write_text(POLICY)
+    provider = {
+        "provider": "lab",
+        "authenticator": "tiled.authenticators:DictionaryAuthenticator",
+        "args": {"users_to_passwords": PEOPLE},
+    }
+    config = {
+        "authentication": {"providers": [provider], "secret_keys": ["secret"], "allow_anonymous_access": False},
+        "access_control": {"access_policy": "one_writes:OneWrites", "args": {}},
+        "database": {"uri": f"sqlite:///{folder}/people.db", "init_if_not_exists": True},
+        "catalog": {
+            "uri": f"sqlite:///{folder}/catalog.db",
+            "init_if_not_exists": True,
+            "writable_storage": [f"file://localhost{folder}/data", f"sqlite:///{folder}/tables.db"],
+        },
+        "streaming_cache": {"uri": "memory"},
+        "uvicorn": {"host": "127.0.0.1", "port": port},
+    }
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TILED_UI_SETTINGS": str(folder / "ui.yml")}
+    uri = f"http://127.0.0.1:{port}"
+    with open(folder / "log", "w") as log:
+        command = [python, "-m", "tiled", "serve", "config", folder / "config.yml"]
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            until(lambda: process.poll() is not None or answers(uri), patience_s=300)
+            assert process.poll() is None, (folder / "log").read_text()[-3000:]
+            yield SimpleNamespace(uri=f"{uri}/api/v1", api_key=None)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def answers(uri):
+    try:
+        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def campaign(server):
+    """What an agent has written: results in two groups, a suggestion, and its state."""
+    with httpx.Client(base_url=server.uri, trust_env=False) as http:
+        form = {"username": "ann", "password": PEOPLE["ann"]}
+        token = http.post("/auth/provider/lab/token", data=form).json()["access_token"]
+        asked = {"expires_in": 3600, "scopes": ["inherit"]}
+        key = http.post("/auth/apikey", json=asked, headers={"Authorization": f"Bearer {token}"}).json()["secret"]
+    client = from_uri(server.uri, api_key=key)
+    _, ainerd = open_catalog(client)
+    store, node, rng = ResultStore(ainerd, agent="toy"), AgentNode(ainerd, "toy"), np.random.default_rng(0)
+    keys = []
+    for i in range(RESULTS):
+        record = ResultRecord(
+            raw_uid=str(uuid.UUID(int=i)), technique="other", agent="toy", parameters={}, scan_id=100 + i,
+            run_time=time.time() - 60 * (RESULTS - i), positions={"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)},
+            units={"x": "mm", "y": "mm"}, n_frames=100, frame_time_s=0.5,
+        )  # fmt: skip
+        keys.append(store.begin(record))
+        point = np.float32([-8 if i < GROUP else 8, *rng.normal(size=3)])
+        store.complete(
+            keys[-1],
+            Analysis(embedding=point, novelty_p=0.001 if i == 5 else 0.5, arrays={}, calibration={"alpha": 0.05}),
+        )
+    labels = {key: int(i >= GROUP) for i, key in enumerate(keys)}
+    store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels=labels))
+    made = SimpleNamespace(client=client, ainerd=ainerd, store=store, node=node, keys=keys, states=0)
+    made.first, made.second = (propose(made, x) for x in (3.0, 9.0))
+    node.open()
+    report(made)
+    yield made
+    client.context.http_client.close()
+
+
+def propose(campaign, x):
+    record = SuggestionRecord(agent="toy", positions={"x": x, "y": 4.0}, reason="unexplored", terms={"empty_radius": 2})
+    return campaign.store.add_suggestion(record)
+
+
+def report(campaign, **changes):
+    """Write the state of the agent, as it does after each change."""
+    campaign.states += 1
+    state = {
+        "bounds": {"x": [0.0, 10.0], "y": [0.0, 10.0]}, "units": {"x": "mm", "y": "mm"}, "alpha": 0.05,
+        "technique": "other", "queue": [campaign.second, campaign.first], "at": {"session": "one"},
+        "seen": {campaign.first: "digest", campaign.second: "other"},
+        "health": {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0, "heard": time.time()},
+        "counters": {**campaign.store.counters, "state": campaign.states},
+    }  # fmt: skip
+    campaign.node.write_state(state | changes)
+
+
+@pytest.fixture(scope="module")
+def people(campaign, server):
+    """The browsers of both, who log in on Tiled's own page."""
+    with launched() as chromium:
+        browsers = {}
+        for name, password in PEOPLE.items():
+            page = chromium.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+            browsers[name] = Browser(page, campaign.client, server)
+            page.goto(f"{server.uri.removesuffix('/api/v1')}/ui/login")
+            page.locator("input[type=text], input[name=username]").first.fill(name)
+            page.locator("input[type=password]").fill(password)
+            page.get_by_role("button", name=re.compile("log ?in|sign ?in", re.IGNORECASE)).first.click()
+            page.wait_for_function("window.__TILED_ACCESS_TOKEN__")
+            browsers[name].open()
+            browsers[name].drawn("map")
+        yield SimpleNamespace(**browsers)
+
+
+def sent(campaign, queue="commands"):
+    """The commands that wait, the newest last."""
+    node = campaign.ainerd["agents"].values().first()[queue]
+    return [{"id": key, **child.metadata} for key, child in node.items() if child.metadata["status"] == "asked"]
+
+
+def answer(campaign, command, status="done", text="as you wish"):
+    """Answer as the agent does: the command first, then the state."""
+    queue = "holds" if command["do"] in ("hold", "release") else "commands"
+    node = campaign.ainerd["agents"].values().first()[queue, command["id"]]
+    node.update_metadata({"status": status, "answer": text})
+
+
+def test_the_environment_knows_no_ainerd(python):
+    assert subprocess.run([python, "-I", "-c", "import ainerd"], capture_output=True).returncode == 1
+
+
+def test_whoever_may_only_read_sees_everything_and_no_button(people):
+    people.bob.until("You may read here, but not write", "[data-ainerd=next]")
+    people.bob.until(f"{RESULTS} results", "[data-ainerd=found]")
+    for name in ("take", "hold", "reject"):
+        assert people.bob.page.locator(f"[data-ainerd={name}]").count() == 0
+    assert people.ann.page.locator("[data-ainerd=hold]").count() == 1
+
+
+def test_decisions_of_a_person_are_nodes_with_the_name_of_the_account(people, campaign):
+    page = people.ann.page
+    page.wait_for_selector("[data-ainerd=take]:enabled")
+    page.locator("[data-ainerd=take]").first.click()
+    people.ann.until("ann: take (not answered yet)", "[data-ainerd=next]")
+    page.locator("[data-ainerd=reject]").first.click()
+    page.fill("[data-ainerd=why]", "a bubble")
+    page.locator("[data-ainerd=reject]").first.click()
+    people.ann.until("ann: not this", "[data-ainerd=queue]")
+    add(people.ann, 5.0, 5.0)
+    page.get_by_role("button", name="exclude a box").click()
+    for label, value in (("x, from", "1"), ("x, to", "2")):
+        page.get_by_label(label).fill(value)
+    page.click("[data-ainerd=exclude]:enabled")
+    page.wait_for_selector("form.wanted", state="detached")
+    page.get_by_role("button", name="regime 1").first.click()
+    page.get_by_role("button", name="name it").click()
+    page.fill("[data-ainerd=name]", "gel")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".naming", state="detached")
+    commands = {each["do"]: each for each in sent(campaign)}
+    assert {each["by"] for each in commands.values()} == {"ann"}
+    assert (commands["take"]["suggestion"], commands["take"]["seen"]) == (campaign.second, "other")
+    assert commands["take"]["position"] == {"x": 9.0, "y": 4.0} and commands["take"]["terms"] == {"empty_radius": 2.0}
+    assert (commands["reject"]["suggestion"], commands["reject"]["why"]) == (campaign.first, "a bubble")
+    assert commands["add"]["position"] == pytest.approx({"x": 5.0, "y": 5.0}, abs=0.2)
+    assert commands["exclude"]["region"] == {"x": [1.0, 2.0]}
+    assert (commands["name"]["regime"], commands["name"]["name"]) == (1, "gel")
+
+
+def add(browser, x, y):
+    """Add a point with a click on the map."""
+    page = browser.page
+    page.get_by_role("button", name="add a point").click()
+    page.wait_for_selector("form.wanted")
+
+    def shown():
+        page.mouse.click(*browser.at("map", x, y))
+        page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
+        return page.evaluate(
+            "[...document.querySelectorAll('form.wanted input')].slice(0, 2).map((each) => +each.value)"
+        )
+
+    until(lambda: shown() == pytest.approx([x, y], abs=0.2))  # the layout may change meanwhile
+    page.click("[data-ainerd=add]:enabled")
+    page.wait_for_selector("form.wanted", state="detached")
+
+
+def test_a_hold_and_its_answer_are_on_both_pages_at_once(people, campaign):
+    people.ann.page.click("[data-ainerd=hold]")
+    (hold,) = until(lambda: sent(campaign, "holds"))
+    began = time.monotonic()
+    answer(campaign, hold)
+    report(campaign, held={"by": "ann", "why": "tea", "t": time.time()}, names={"1": "gel"})
+    for browser in (people.ann, people.bob):
+        browser.until("Held by ann: tea", "[data-ainerd=next]")
+    assert time.monotonic() - began < 2 + 3  # and less on an idle machine
+    people.ann.until("as you wish", "[data-ainerd=answer]")
+    people.bob.until("regime 1 (gel)", ".legend")
+
+
+def test_a_new_result_is_on_the_page_by_the_stream(people, campaign):
+    run = ResultRecord(
+        raw_uid=str(uuid.uuid4()), technique="other", agent="toy", parameters={}, scan_id=777, run_time=time.time(),
+        positions={"x": 1.0, "y": 9.5},
+    )  # fmt: skip
+    key = campaign.store.begin(run)
+    campaign.store.complete(key, Analysis(embedding=np.ones(4, np.float32), novelty_p=None, arrays={}), regime=1)
+    report(campaign)
+    people.bob.until(f"{RESULTS + 1} results", "[data-ainerd=found]")
+    assert any(url.startswith("ws:") for url in people.bob.asked)
+
+
+def test_a_lasso_filters_the_table(people):
+    browser, page = people.bob, people.bob.page
+    (left, right), (low, high) = page.evaluate(
+        """() => {
+            const {xaxis, yaxis} = document.querySelector("[data-ainerd=latent]")._fullLayout;
+            return [xaxis.range, yaxis.range];
+        }"""
+    )
+    inset = 0.01 * (right - left), 0.01 * (high - low)
+    left, low, high, middle = left + inset[0], low + inset[1], high - inset[1], (left + right) / 2
+    corners = [(left, low), (left, high), (middle, high), (middle, low), (left, low)]
+    page.mouse.move(*browser.at("latent", *corners[0]))
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*browser.at("latent", *corner), steps=4)
+    page.mouse.up()
+    browser.until(f"{GROUP} chosen with the lasso", "[data-ainerd=chosen]")
+    browser.until(f"1 to {GROUP} of {GROUP}", "[data-ainerd=table]")
+    page.get_by_role("button", name="others like these").click()
+    browser.until("nearest first", "[data-ainerd=chosen]")
+    browser.until(f"1 to {RESULTS + 1 - GROUP} of", "[data-ainerd=table]")
+    page.get_by_role("button", name="show all").click()
+
+
+def test_a_result_has_a_page_and_gets_notes_of_people(people, campaign):
+    for browser in (people.ann, people.bob):
+        browser.open("results", campaign.keys[5])
+        browser.until("scan 105", "h1")
+        browser.until("Novel: 1 in 1000 exposures of known behaviour would look as strange", "[data-ainerd=explain]")
+    people.ann.page.click("text=add a note")
+    people.ann.page.fill("form input", "a bubble")
+    people.ann.page.get_by_role("button", name="note it").dblclick()
+    people.ann.until("note: a bubble", "form em")
+    assert [note["note"] for note in campaign.store.notes()] == ["a bubble"]
+    assert "ann noted on scan 105: a bubble" in campaign.store.logbook()["text"].to_list()
+    assert people.bob.page.locator("text=add a note").count() == 0
+    assert people.ann.wrong == [] and [each for each in people.bob.wrong if not re.match("40[134] ", each)] == []
