@@ -387,11 +387,6 @@ def moment(created: str) -> datetime:
     return datetime.fromisoformat(created).astimezone(UTC)
 
 
-def age_s(created: str) -> float:
-    """Return the seconds since a time in ISO 8601."""
-    return (datetime.now(UTC) - moment(created)).total_seconds()
-
-
 def is_position(values: Mapping[str, Any], names: Iterable[str]) -> bool:
     """Return whether all names have a finite number."""
     return all(isinstance(x := values.get(name), int | float) and math.isfinite(x) for name in names)

@@ -1,4 +1,4 @@
-"""The moments of a campaign: each event with the state before and after it."""
+"""The moments of a campaign: each event with the state after it."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,11 +12,10 @@ logger = logging.getLogger(__name__)
 
 
 class Moment(NamedTuple):
-    """An event, its number in the order, the state before and after it, and its effects."""
+    """An event, its number in the order, the state after it, and its effects."""
 
     number: int
     event: Written
-    before: State
     after: State
     effects: tuple[Effect, ...]
 
@@ -42,9 +41,9 @@ def moments(
 
 def _moment(number: int, event: Written, state: State, rules: Rules) -> Moment:
     """Fold an event, after the results that its session had learned; various errors if another program wrote it."""
-    before, effects = state, list[Effect]()
+    effects = list[Effect]()
     for result in event.learned:
-        before, following = reduce(before, result, rules)
+        state, following = reduce(state, result, rules)
         effects += following
-    after, following = reduce(before, event, rules)
-    return Moment(number, event, before, after, (*effects, *following))
+    after, following = reduce(state, event, rules)
+    return Moment(number, event, after, (*effects, *following))

@@ -142,11 +142,6 @@ def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], time
     handle_error(parent.context.http_client.patch(url, json=body, **options))
 
 
-def our_route(container: Container, name: str) -> str:
-    """Return the address of a route of ours for a container."""
-    return str(container.item["links"]["self"]).replace("/api/v1/metadata", f"/custom/ainerd/{name}", 1)
-
-
 @translated()
 def get(container: Container, url: str, params: Mapping[str, Any]) -> httpx.Response:
     """Return the answer of the server of a container, after some attempts."""
