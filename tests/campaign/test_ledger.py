@@ -5,7 +5,8 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign._ledger import Ledger
-from ainerd.decisions import limits_text, terms_of
+from ainerd.decisions import terms_of
+from ainerd.decisions._state import limits_text
 from ainerd.results import Away
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
