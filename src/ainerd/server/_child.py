@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from ainerd.server._embedded import wait_until_unused
+from ainerd.server._embedded import private, wait_until_unused
 
 STOP_TIMEOUT_S = 3  # a client in the middle of a request must not keep the process
 
@@ -68,14 +68,11 @@ def _write_page(directory: Path, port: int) -> None:
     """
     key = (directory / "api_key").read_text().strip()
     address = f"http://127.0.0.1:{port}/ainerd/open.html#key={key}"
-    part = directory / "page.part"
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with open(directory / "page.html", "w", opener=private) as file:
         file.write(
-            '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
-            f'<meta http-equiv="refresh" content="0; url={address}"><title>ainerd</title>'
-            f'<a href="{address}">The campaign</a>\n'
+            '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>ainerd</title>'
+            f'<meta http-equiv="refresh" content="0; url={address}"><a href="{address}">The campaign</a>\n'
         )
-    part.replace(directory / "page.html")
 
 
 def _listen(file: Path) -> socket.socket:

@@ -225,7 +225,7 @@ class _Service:
 
     def _starts(self) -> bool:
         """Start the server unless it runs or another process starts it; return whether it was started."""
-        with open(self._directory / "lock", "a", opener=_private) as lock:
+        with open(self._directory / "lock", "a", opener=private) as lock:
             if not lock_file(lock):
                 return False
             (self._directory / "server.json").unlink(missing_ok=True)
@@ -245,24 +245,25 @@ class _Service:
                 self._stop.wait(RETRY_S)
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read, if it is new."""
     return os.open(path, flags, 0o600)
 
 
 def _open(path: Path) -> int:
-    return _private(str(path), os.O_RDWR | os.O_CREAT)
+    return private(str(path), os.O_RDWR | os.O_CREAT)
 
 
 def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
     """Start a server in a process of its own, and wait as long as that lives; ServerError if it does not serve."""
     key, log_path = directory / "api_key", directory / "server.log"
     if not key.exists():
-        with open(key, "x", opener=_private) as file:
+        with open(key, "x", opener=private) as file:
             file.write(secrets.token_hex(32))
     if not key.read_text().strip():
         raise ServerError(f"{key} is empty: remove it, and a new key is created")
     _relocate(directory)
-    with open(log_path, "ab", opener=_private) as log:  # the end of the log of a server that died stays
+    with open(log_path, "ab", opener=private) as log:  # the end of the log of a server that died stays
         begin = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "ainerd.server._child", str(directory), json.dumps(readable)],
