@@ -1,9 +1,10 @@
 """Growth with the number of results, and the time that a person waits for answers and frames take to maps.
 
+table    All results of an embedded server, read in a new session. The bars are those of 10,000 results.
 many     100,000 results in PostgreSQL, each with a run, a suggestion and log lines like those of a run that an agent
          took. Table, start and runs are measured in processes of their own. A run is concluded when everything is
          written after its last frame.
-query    Questions to `ResultStore` and to Tiled alone: "first" is the first table of a new session, "again" one more.
+query    Questions to `ResultStore` and to Tiled alone.
          Then each question of docs/how-to/twenty-questions.md.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
 """
@@ -29,7 +30,7 @@ from tiled.queries import Key
 from ainerd.agent import build_observer, build_technique
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
-from studies._catalogue import REGIMES, add_cases, add_with_maps, own_records, seed
+from studies._catalogue import REGIMES, add_cases, add_with_maps, fill, own_records, record, seed
 from studies._movies import read
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
 from studies._session import Session, settings_in
@@ -59,8 +60,7 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
             run_sql("catalog", "indexes.sql")
             catalogue["filled in (s)"] = time.perf_counter() - began
             print(catalogue, flush=True)
-            rows = in_process(read_table, uri, "table, no snapshot yet (once)")
-            rows += in_process(read_table, uri, "table from its snapshot", runs)
+            rows = in_process(read_table, uri, KEY, "table, first and again", runs)
             atlas = atlas_of(store.table()["regime_then"])
             rows.append(timed("atlas of all, written", lambda: store.add_atlas(atlas)))
             rows += in_process(start_agent, uri, folder)
@@ -74,6 +74,16 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
                 results=results,
                 **catalogue,
             )
+
+
+@study.part
+def table(results: int = 10_000) -> None:
+    """Read the table of `results` from an embedded server, first and again."""
+    with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
+        _, ainerd = open_catalog(server.client())
+        fill(server, ainerd, map(record, range(results)), results)
+        rows = in_process(read_table, server.uri, server.api_key, "table, first and again", 3)
+        report("table", rows, most={"clock (s)": 10.0, "memory (MB)": 1200.0}, results=results)
 
 
 @study.part
@@ -98,8 +108,7 @@ def reading(frames: int = 1000, level: float = 0.05, rounds: int = 3) -> None:
 
 def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the questions; `key` is of any complete result."""
-    other, store = ResultStore(ainerd), ResultStore(ainerd)
-    yield "table, no snapshot yet (once)", lambda: (other.refresh(), other.table())
+    store = ResultStore(ainerd)
     yield "table, new session", lambda: ResultStore(ainerd).table()
     store.table()
     yield "table, again", store.table
@@ -114,7 +123,7 @@ def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], A
 def measured(name: str, ask: Callable[[], Any], rounds: int) -> Row:
     """Return the times of the rounds."""
     took: list[float] = []
-    for _ in range(1 if "(once)" in name else rounds):
+    for _ in range(rounds):
         if sum(took) <= LONGEST_S:
             took.append(seconds(ask))
     median, p95 = np.quantile(took, [0.5, 0.95])
@@ -183,10 +192,10 @@ def timed(what: str, do: Callable[[], Any], conclude: Callable[[], Any] | None =
     }
 
 
-def read_table(uri: str, what: str, times: int = 1) -> list[Row]:
-    """Read the table in new sessions."""
-    ainerd = connect(uri, KEY)["ainerd"]
-    return [timed(what, lambda: ResultStore(ainerd).table()) for _ in range(times)]
+def read_table(uri: str, key: str, what: str, times: int) -> list[Row]:
+    """Read the table in a new session, some times."""
+    store = ResultStore(connect(uri, key)["ainerd"])
+    return [timed(what, store.table) for _ in range(times)]
 
 
 def start_agent(uri: str, folder: Path) -> list[Row]:
