@@ -26,17 +26,14 @@ function kept(metadata) {
 class Reader {
   constructor(root, agent) {
     Object.assign(this, { root, wanted: agent, results: new Map(), lines: [], notes: [], labels: {}, commands: [] });
-    Object.assign(this, { suggestions: new Map(), known: {}, wholeAt: 0, count: 0, offset: 0, agents: [], state: {} });
+    Object.assign(this, { suggestions: new Map(), known: {}, wholeAt: 0, count: 0, agents: [], state: {} });
   }
 
   /** Read what has changed; returns the names of the parts, empty if nothing has. */
   async look() {
-    const parts = await children(this.root, { fields: "", limit: 20 });
-    this.parts ??= new Set();
-    for (const { key } of parts.nodes) this.parts.add(key);
-    await this.lookAtAgents(parts.now);
+    await this.lookAtAgents();
     const whole = this.now - this.wholeAt > WHOLE_S || this.shown !== this.key;
-    if (this.shown !== this.key) Object.assign(this, { state: {}, commands: [], belief: null, below: null, known: {} });
+    if (this.shown !== this.key) Object.assign(this, { state: {}, commands: [], belief: null, known: {} });
     const { counters, session } = this.agents.find((each) => each.key === this.key) ?? {};
     const stamp = (name) => `${session} ${counters?.[name]}`;
     const names = ["results", "suggestions", "atlas", "log", "state"];
@@ -51,16 +48,20 @@ class Reader {
   }
 
   /** Read the names, counters and signs of life of the agents, and select one. */
-  async lookAtAgents(now) {
-    this.now = now;
-    if (this.parts.has("agents")) {
-      const { nodes } = await children(`${this.root}/agents`, { select: OF_AGENT, limit: 100 });
+  async lookAtAgents() {
+    if (!this.hasAgents) {
+      const { nodes, now } = await children(this.root, { fields: "", keys: ["agents"] });
+      Object.assign(this, { now, hasAgents: nodes.length > 0 });
+    }
+    if (this.hasAgents) {
+      const { nodes, now } = await children(`${this.root}/agents`, { select: OF_AGENT, limit: 100 });
+      this.now = now;
       const agents = nodes.map(({ key, metadata }) => ({ key, ...metadata })).filter(({ agent }) => agent);
       this.agents = agents.toSorted((a, b) => (b.health?.heard ?? 0) - (a.health?.heard ?? 0));
     }
     const same = this.agents.find(({ key }) => key === this.key); // of several agents the same one, while it reports
     const named = this.agents.find(({ agent }) => agent === this.wanted);
-    const chosen = this.wanted ? named : isHere(same?.health, now) ? same : this.agents[0];
+    const chosen = this.wanted ? named : isHere(same?.health, this.now) ? same : this.agents[0];
     this.key = chosen?.key ?? "";
     this.agent = chosen?.agent ?? this.wanted ?? "";
   }
@@ -73,7 +74,7 @@ class Reader {
       const { nodes, count } = await children(path, { limit: RECENT, offset, count: true });
       this.count = count ?? this.count;
       n = nodes.some(({ key }) => this.results.has(key)) ? 0 : nodes.length;
-      this.take(nodes, offset);
+      this.take(nodes);
     }
     const isOpen = ([, { status, awaits_regime, retake }]) => UNFINISHED.includes(status) || awaits_regime || retake;
     const keys = [...this.results].filter(isOpen).map(([key]) => key).slice(-RECENT);
@@ -167,7 +168,7 @@ function useCampaign(root, agent) {
       timer = setTimeout(once, ms);
     };
     const subscribe = () => {
-      if (isOver || stream || !reader.parts.has("agents")) return;
+      if (isOver || stream || !reader.hasAgents) return;
       const ended = () => setTimeout(() => ((stream = null), subscribe()), AGAIN_MS);
       stream = { stop: () => {} };
       stream.stop = subscribed(`${root}/agents`, () => ((stream.hears = true), soon()), () => ((stream.hears = false), ended()));

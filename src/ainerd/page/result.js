@@ -30,7 +30,7 @@ function verdictOn({ status, embedding, reason, novelty_p: p, novel, no_claim, n
 }
 
 function ResultPage({ root, path, metadata, state, again }) {
-  const { units = {}, positions = [], sample, status, sentences = [] } = metadata;
+  const { units = {}, positions = [], sample, status } = metadata;
   const key = path.split("/").at(-1);
   const { scene } = state ?? {};
   const run = scene?.byKey.get(key);
@@ -59,7 +59,7 @@ function ResultPage({ root, path, metadata, state, again }) {
   return h(
     Frame,
     { label: `result of ${scan}`, head, fills: true },
-    h("p", { className: "explained", "data-ainerd": "explain" }, [verdictOn(metadata), ...sentences].join(" ")),
+    h("p", { className: "explained", "data-ainerd": "explain" }, verdictOn(metadata)),
     newer && h("p", { className: "warn" }, "There is a newer result of the same run: ", other(newer.key, "open it")),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
     h(Note, { root, scan: scanText(metadata), result, note: run?.note, state, again }),
