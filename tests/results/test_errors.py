@@ -11,7 +11,7 @@ HTML, TILED = "<html>no such page</html>", "{\"detail\":\"No such entry: ['resul
 @pytest.mark.parametrize(
     ("status", "text", "kind"),
     [(status, HTML, Away) for status in (400, 401, 403, 404, 405, 410, 429, 500, 502, 503, 504)]
-    + [(status, TILED, Refused) for status in (409, 413, 422)]
+    + [(status, TILED, Refused) for status in (409, 413, 415, 422)]
     + [(404, TILED, Gone), (404, '{"detail":"Not Found"}', Away)],
 )
 def test_only_an_answer_about_the_request_is_a_refusal(status, text, kind):

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 import httpx
 
-REFUSALS = (httpx.codes.CONFLICT, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY)
+REFUSALS = (  # 409, 413, 415 and 422
+    httpx.codes.CONFLICT, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNSUPPORTED_MEDIA_TYPE,
+    httpx.codes.UNPROCESSABLE_ENTITY,
+)  # fmt: skip
 NO_NODE = "No such entry"  # in an answer 404 of Tiled, not in that of a proxy
 CLOSED = "client has been closed"
 
