@@ -29,8 +29,11 @@ function verdictOn({ status, embedding, reason, novelty_p: p, novel, no_claim, n
   return `${text} Compared with earlier exposures of this session, of ${regimes}: ${odds(own_p)} of that kind would lie as far from them.`;
 }
 
+/** A sentence with a capital letter and an end. */
+const ended = (text) => text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
+
 function ResultPage({ root, path, metadata, state, again }) {
-  const { units = {}, positions = [], sample, status } = metadata;
+  const { units = {}, positions = [], sentences = [], sample, status } = metadata;
   const key = path.split("/").at(-1);
   const { scene } = state ?? {};
   const run = scene?.byKey.get(key);
@@ -59,7 +62,7 @@ function ResultPage({ root, path, metadata, state, again }) {
   return h(
     Frame,
     { label: `result of ${scan}`, head, fills: true },
-    h("p", { className: "explained", "data-ainerd": "explain" }, verdictOn(metadata)),
+    h("p", { className: "explained", "data-ainerd": "explain" }, [verdictOn(metadata), ...sentences.map(ended)].join(" ")),
     newer && h("p", { className: "warn" }, "There is a newer result of the same run: ", other(newer.key, "open it")),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
     h(Note, { root, scan: scanText(metadata), result, note: run?.note, state, again }),

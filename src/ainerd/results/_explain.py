@@ -11,16 +11,16 @@ def explain(record: ResultRecord, *, details: bool = False) -> str:
 
     With `details`, add the statistics behind the verdict and the numbers.
     """
-    technique, known = panels(record.technique), record.embedding is not None
-    wanted = ["sentences", "details"] if details else ["sentences"]
-    tell = [function for name in wanted if known and (function := getattr(technique, name, None)) is not None]
-    parts = [
-        _verdict(record),
-        *(_statistics_of(record) if details else []),
-        *(x for f in tell for x in f(record.summary)),
-    ]
+    parts = [_verdict(record), *(_statistics_of(record) if details else []), *sentences_on(record, details=details)]
     sentences = [parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]
     return " ".join(each if each.endswith(("?", "!", ".")) else f"{each}." for each in sentences)
+
+
+def sentences_on(record: ResultRecord, *, details: bool = False) -> list[str]:
+    """Return the technique's sentences on the numbers of a result; with `details` also those with statistics."""
+    technique, names = panels(record.technique), ("sentences", "details") if details else ("sentences",)
+    functions = [getattr(technique, name, None) for name in names if record.embedding is not None]
+    return [sentence for function in functions if function is not None for sentence in function(record.summary)]
 
 
 def _verdict(record: ResultRecord) -> str:

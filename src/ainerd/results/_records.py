@@ -260,6 +260,8 @@ class ResultRecord(_OfParameters):
         Units of positions, summary and arrays; "1" is a number without a unit.
     arrays : dict of str to list of int
         Shapes of the arrays in a complete result.
+    sentences : list of str
+        The technique's sentences on the numbers, for pages.
     series, tables : dict of str to int
         Number of rows of each series and of each of the technique's tables in a complete result.
 
@@ -318,6 +320,7 @@ class ResultRecord(_OfParameters):
     awaits_regime: Stamp | None = None
     summary: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
+    sentences: list[str] | None = None
     arrays: dict[str, list[int]] = Field(default_factory=dict)
     series: dict[str, int] = Field(default_factory=dict)
     tables: dict[str, int] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._errors import Away, translated
+from ainerd.results._explain import sentences_on
 from ainerd.results._files import Part
 from ainerd.results._nodes import create_node, is_conflict, merge_metadata, result_node, tags_of
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
@@ -283,7 +284,7 @@ def _completed(
         units |= {"time": "s"} | (dict.fromkeys(numbers, unit) if unit else {})
         summary |= numbers
     try:
-        return _added(
+        completed = _added(
             record,
             status=status,
             reason=None,
@@ -300,9 +301,18 @@ def _completed(
             series={name: len(table) for name, table in tables.items()},
             tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
         )
+        return completed.changed(sentences=_sentences(completed))
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
         raise ValueError("; ".join(problems)) from None
+
+
+def _sentences(record: ResultRecord) -> list[str] | None:
+    try:
+        return sentences_on(record) or None
+    except Exception as error:  # the technique may come from anybody
+        logger.warning("result %s has no sentences: %s: %s", record.key, type(error).__name__, error)
+        return None
 
 
 def _added(record: ResultRecord, **changes: Any) -> ResultRecord:
