@@ -110,7 +110,7 @@ def report(agent: Agent, output: Path) -> None:
         console.print(text)
     whole = table[table["status"] == "complete"]
     if len(whole):
-        figure = panels.sweep([agent.results[key] for key in whole.index], [*whole["strain_amplitude"]])
+        figure = panels.sweep(agent.results.load([*whole.index]), [*whole["strain_amplitude"]])
         figure.savefig(output / "sweep.png", dpi=110)
         agent.results[whole.index[-1]].plot().savefig(output / "largest.png", dpi=110)
         console.print(f"figures: {output}/sweep.png, largest.png")

@@ -280,7 +280,7 @@ class ResultStore(ResultRecords):
     def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
         """Yield results in memory, with all their arrays and tables or those with these names; see `LoadedResult`.
 
-        Our server sends many at once. Raises KeyError if a result does not exist.
+        Raises KeyError if a result does not exist.
         """
         return load(self.container, keys, names)
 

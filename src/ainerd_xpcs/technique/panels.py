@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
+from ainerd.results import AinerdResult, LoadedResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import coordinate, rounded
 from ainerd_xpcs._draw_sweep import draw_sweep
@@ -70,8 +70,11 @@ def plot(result: AinerdResult, figure: Any) -> None:
     draw_exposure(figure, present, series, duration_s=duration_s, names=names, half_s=half_s)
 
 
-def sweep(results: Sequence[AinerdResult], amplitudes: Sequence[float]) -> Figure:
-    """Return a figure of results of runs that oscillate: the echoes of each amplitude, and 1/(qτ) over tan δ."""
+def sweep(results: Iterable[LoadedResult], amplitudes: Sequence[float]) -> Figure:
+    """Return a figure of results of runs that oscillate: the echoes of each amplitude, and 1/(qτ) over tan δ.
+
+    `results` come from `ainerd.results.ResultStore.load`.
+    """
     figure, echoes = new_figure(10, 4.5), [_echoes(result) for result in results]
     draw_sweep(figure, amplitudes, echoes, echoes)
     return figure
