@@ -251,7 +251,7 @@ def settings_of(folder: Path, storage: Path, detector: str) -> Settings:
         "name": f"numbers of {detector}",
         "technique": "numbered",
         "detector": {"image": f"{detector}_image"} | ({"n_frames": "stack_n_frames"} if detector == "stack" else {}),
-        "steering": {"bounds": {"sample_x": [0.0, 10.0]}},
+        "steering": {"bounds": {"sample_x": [0.0, 10.0]}, "beam_size": 0.01},  # room for many exposures
         "storage": {
             "directory": str(storage),
             "frames": [str(folder / "frames")],
