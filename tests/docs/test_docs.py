@@ -305,8 +305,9 @@ def test_numbers_and_arrays_of_a_result(session):
     tables = set(rows(section(page, "### Tables")))
     assert set(store.record(key).tables) <= tables
     assert set(arrays) == set(node) - tables - {f"{name}{end}" for name in beside.series for end in ("", "_time")}
+    (loaded,) = store.load([key])
     for name, dims in arrays.items():
-        assert tuple(dims.strip("`").split(", ")) == node[name].dims
+        assert tuple(dims.strip("`").split(", ")) == loaded[name].dims
 
 
 def test_keys_of_the_settings():
