@@ -146,8 +146,8 @@ def gaps(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
 
 def writing(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
     """Yield the time of TiledWriter in the RunEngine's thread, by document and by run, direct and buffered."""
-    writer = TiledWriter(bench.client["raw"], batch_size=BATCH)
-    buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=BATCH))
+    writer = TiledWriter(bench.client["raw"], batch_size=BATCH, max_array_size=0)
+    buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=BATCH, max_array_size=0))
     for name, target in (("nothing", lambda kind, doc: None), ("direct", writer), ("buffered", buffered)):
         taken = list[list[float]]()
         longest = list[float]()
@@ -225,7 +225,7 @@ def subscribed(bench: Bench, name: str) -> Iterator[None]:
     if name == "nothing":
         yield
         return
-    buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=BATCH))
+    buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=BATCH, max_array_size=0))
     token = bench.RE.subscribe(buffered)
     if name.startswith("agent"):
         bench.agent.attach(bench.RE)

@@ -32,11 +32,12 @@ class Camera(Device):
 class Beamline:
     """Objects of a session: devices, a RunEngine, a Tiled client, and the agent of a TOML file.
 
-    `changes` are made in the text of the TOML.
+    `changes` are made in the text of the TOML. The server at `uri` reads the folder `results`.
     """
 
-    def __init__(self, folder, uri, *, toml=TOY / "toy.toml", **changes):
-        text = toml.read_text().replace('directory = "tiled"', f'directory = "tiled"\nuri = "{uri}"')
+    def __init__(self, folder, uri, *, toml=TOY / "toy.toml", results=None, **changes):
+        storage = f'directory = "tiled"\nuri = "{uri}"' + (f'\nresults = "{results}"' if results else "")
+        text = toml.read_text().replace('directory = "tiled"', storage)
         for name, value in changes.items():
             before = next(line for line in text.splitlines() if line.startswith(f"{name} ="))
             text = text.replace(before, f"{name} = {value}")
@@ -48,7 +49,12 @@ class Beamline:
         self.camera = Camera(self.x, name="camera")
         self.RE = RunEngine({}, context_managers=[])
         self.RE.subscribe(
-            TiledWriter(open_catalog(self.client)[0], batch_size=1, backup_directory=folder / "tiled/unwritten")
+            TiledWriter(
+                open_catalog(self.client)[0],
+                batch_size=1,
+                max_array_size=0,
+                backup_directory=folder / "tiled/unwritten",
+            )
         )
         self.agent = None
 

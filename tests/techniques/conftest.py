@@ -20,7 +20,7 @@ def beamline(server, tmp_path, monkeypatch):
 
     def make(*, agent=None, **options):
         place = server.client().create_container(tmp_path.name)
-        made.append(Beamline(tmp_path, place.uri, **options))
+        made.append(Beamline(tmp_path, place.uri, results=server.directory / "results", **options))
         made[-1].start_agent(**(agent or {}))
         return made[-1]
 

@@ -49,13 +49,16 @@ def test_a_result_costs_few_requests(beamline):
     assert state.get("PUT ainerd/agents/*", 0) <= 3 * N + by_clock
     for look in ("GET ainerd", "GET ainerd/events/*"):  # whether another session steers: by the clock
         counted.pop(look, None)
+    assert counted.pop("GET ainerd/results", 0) <= 1  # the axes of the latent space, once there are enough results
     claims = counted["POST ainerd/log"] - N  # a line for each, and an event for all
     counted["POST ainerd/log"] = N
     assert 0 <= claims <= 2
     n_replaced = counted.pop("GET ainerd/suggestions/*", 0)  # whether a person decided on the one that is replaced
     assert n_replaced <= N  # if the result changes the choice
     assert counted == {
-        "PUT ainerd/results": 2 * N,  # computing, complete
+        "POST ainerd/results": N,  # computing
+        "GET ainerd/results/*": N,  # whether it is complete already
+        "PUT ainerd/results/*": N,  # complete
         "PATCH ainerd/results/*": N,  # its regime
         "POST ainerd/suggestions": N + n_replaced,  # proposed when the exposure begins, or anew with its result
         "POST ainerd/events/*": 2 * N + n_replaced + min(claims, 1),  # proposed, handed out; claimed
