@@ -12,13 +12,15 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tiled.client.container import Container
 
 from ainerd.agent import build_technique
-from ainerd.results import ResultStore
+from ainerd.results import AgentNode, ResultStore
 from ainerd.server import EmbeddedServer, embedded_server, open_catalog
 from studies._catalogue import add_new, fill, own_records
 from studies._session import settings_in
@@ -72,6 +74,7 @@ def measured(server: EmbeddedServer, browser: Browser, sizes: list[int], rounds:
     agent = settings_in(server.directory).name
     _, ainerd = open_catalog(server.client())
     technique, there = build_technique(settings_in(server.directory), ResultStore(ainerd)), 0
+    AgentNode(ainerd, agent).write_state({"counters": {}})
     for n in sizes:
         if (plain := n - WITH_MAPS - there) > 0:
             fill(server, ainerd, own_records(technique, agent, there, there + plain), plain)
@@ -81,7 +84,7 @@ def measured(server: EmbeddedServer, browser: Browser, sizes: list[int], rounds:
         bare, ours, plotly = (
             {name: float(np.median([turn[what][name] for turn in turns])) for name in turns[0][what]} for what in READY
         )
-        lags = lag(browser, server, lambda i: add_new(ainerd, i, technique, agent), range(n, n + live))
+        lags = lag(browser, server, partial(add_and_count, ainerd, technique, agent), range(n, n + live))
         there = n + live
         yield {
             "results": n,
@@ -95,6 +98,12 @@ def measured(server: EmbeddedServer, browser: Browser, sizes: list[int], rounds:
             "ours, busy (s)": ours["busy (s)"],
             "plotly.js alone, busy (s)": plotly["busy (s)"],
         }
+
+
+def add_and_count(ainerd: Container, technique: Any, agent: str, i: int) -> None:
+    """Write a result, and count it in the node of its agent, as the agent does."""
+    add_new(ainerd, i, technique, agent)
+    AgentNode(ainerd, agent).update_state({"counters": {"results": i}})
 
 
 def new_page(browser: Browser) -> tuple[BrowserContext, Page]:
@@ -160,7 +169,9 @@ def lag(browser: Browser, server: EmbeddedServer, write: Callable[[int], Any], n
         write(i)
         written = time.perf_counter()
         page.wait_for_function(
-            "n => parseInt(document.querySelector('[data-ainerd=found]').innerText) === n", arg=i + 1, polling=20
+            "n => document.querySelector('[data-ainerd=found]').innerText.match(/\\d+/g).map(Number).includes(n)",
+            arg=i + 1,
+            polling=20,
         )
         lags.append(time.perf_counter() - written)
     context.close()
