@@ -1,4 +1,4 @@
-"""What an agent knew when a position was chosen, in words that stay with the suggestion."""
+"""The knowledge of an agent when it chose a position, in words that stay with the suggestion."""
 
 from ainerd.decisions._state import Rules, State, limits_text
 from ainerd.words import number_of, sender

@@ -1,6 +1,6 @@
 """The page of a campaign in Tiled's web interface: scripts for a browser, without a part in the server.
 
-Any static server may give the files away, such as Tiled's own; they hold no data. Our scripts are the parts of one
+Any web server can serve the files, also Tiled's own. They hold no data. Our scripts are the parts of one
 function, concatenated in the order of `PARTS`. A name is therefore the same in all of them, and a part uses constants
 only of the parts before it. Scripts of techniques find the names that they may use in ``window.__AINERD__``.
 """

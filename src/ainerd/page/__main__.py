@@ -1,6 +1,6 @@
 """Write the files of the page to a folder: ``python -m ainerd.page FOLDER [URL]``, and print the lines for Tiled.
 
-URL is the address at which a server gives the folder away, such as ``/ui/ainerd``.
+URL is the address of the folder on the server, such as ``/ui/ainerd``.
 """
 
 import json

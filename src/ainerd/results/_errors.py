@@ -1,4 +1,4 @@
-"""What an answer of Tiled means: Tiled is away, it refuses the request, or the node does not exist.
+"""The three errors of Tiled: it is away, it refuses the request, or the node does not exist.
 
 This is decided here and nowhere else. Only an answer about the content of a request is a refusal. A proxy whose server
 restarts may send any other answer, and a key may get its rights back.

@@ -8,7 +8,7 @@ from ainerd.words import labelled, place, rendered, run_text
 
 
 def why(record: ResultRecord, suggestion: SuggestionRecord) -> str:
-    """Return the reason for the position of a result, and what the agent knew then; a line for each."""
+    """Return the reason for the position of a result, and the knowledge of the agent at that time, line by line."""
     return rendered(labelled((label, text, "") for label, text in _lines(record, suggestion) if text))
 
 
