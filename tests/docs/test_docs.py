@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -31,6 +32,7 @@ from ainerd.steering import Explorer
 from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
 from ainerd_xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -47,10 +49,10 @@ SHORT = (
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run_page(name, namespace, shown=None):
+def run_page(name, namespace, shown=None, raw=None):
     """Run the marked blocks of a page, in order, and return its names; `ainerd` runs in this process.
 
-    The output of each block in IPython goes into the list `shown`.
+    The output of each block in IPython goes into the list `shown`. With `raw`, each block waits for its runs there.
     """
     path = DOCS / name
     text = path.read_text()
@@ -68,11 +70,19 @@ def run_page(name, namespace, shown=None):
         ast.increment_lineno(tree, text.count("\n", 0, block.start(2)))
         with contextlib.redirect_stdout(io.StringIO()) as output:
             exec(compile(ast.Interactive(tree.body), str(path), "single"), namespace)
+            if raw is not None:
+                until(partial(is_written, namespace["RE"], raw), "the last run in Tiled")
             if shown is not None:
                 namespace["agent"].drain()
         if shown is not None:
             shown.append((code, output.getvalue()))
     return namespace
+
+
+def is_written(RE, raw):
+    """Return whether the last run is in Tiled, to its stop document: its writer has a thread of its own."""
+    last = raw.values().last().metadata
+    return "stop" in last and last["start"]["scan_id"] == RE.md["scan_id"]
 
 
 def form(shown):
@@ -211,7 +221,7 @@ def test_settings_can_be_copied(session):
 def test_shear_and_beam(session):
     clock = session["rheometer"].clock
     began = clock.now()
-    page = run_page("how-to/shear-and-beam.md", session)
+    page = run_page("how-to/shear-and-beam.md", session, raw=session["client"]["raw"])
     assert (
         0 < page["age"] < clock.now() - began - 199
     )  # of which 200 s are shear; the session has been going on for longer
