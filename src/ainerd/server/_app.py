@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
+from tiled.commandline.main import cli_app
 from tiled.server.app import build_app_from_config
 
 from ainerd.page import ui_settings, write_page
@@ -21,7 +22,9 @@ MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in serv
 def app_of(directory: Path, key: str, readable: list[str]) -> Any:
     """Return Tiled's app for a directory, which asks for the key everywhere but on files without data."""
     (directory / "data").mkdir(exist_ok=True)
-    catalog = directory / "catalog.db"
+    catalog = f"sqlite:///{directory / 'catalog.db'}"
+    # `init_if_not_exists` does the same in another interpreter, which takes 4 s.
+    cli_app(["catalog", "init", "--if-not-exists", catalog], standalone_mode=False)
     # A table is in SQLite, and one request at a time uses its connection: the writes of several end with an error.
     os.environ |= {"TILED_STORAGE_POOL_SIZE": "1", "TILED_STORAGE_MAX_OVERFLOW": "0"}
     write_page(directory / "page")
@@ -31,10 +34,9 @@ def app_of(directory: Path, key: str, readable: list[str]) -> Any:
         {
             "authentication": {"single_user_api_key": key, "allow_anonymous_access": False},
             "catalog": {
-                "uri": f"sqlite:///{catalog}?timeout={WAIT_S}",
+                "uri": f"{catalog}?timeout={WAIT_S}",
                 "writable_storage": [str(directory / "data"), f"sqlite:///{directory / 'tables.db'}"],
                 "readable_storage": [str(directory / "results"), *readable],
-                "init_if_not_exists": not catalog.exists(),  # it starts another interpreter
             },
             "streaming_cache": {"uri": "memory"},
         }

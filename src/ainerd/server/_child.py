@@ -4,7 +4,6 @@ import gc
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -26,15 +25,10 @@ def main() -> None:
     os.umask(0o777 & ~(directory.stat().st_mode & 0o755))  # only the owner writes; who may read the folder reads
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    catalog = directory / "catalog.db"
-    create = [sys.executable, "-m", "tiled", "catalog", "init", "--if-not-exists", f"sqlite:///{catalog}"]
-    creating = None if catalog.exists() else subprocess.Popen(create)  # meanwhile this process imports
     import uvicorn
 
     from ainerd.server._app import app_of, log_to
 
-    if creating is not None:
-        creating.wait()
     key, listening = (directory / "api_key").read_text().strip(), _listen(directory / "port")
     log_to(directory / "server.log")
     app = app_of(directory, key, readable)
