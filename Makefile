@@ -58,8 +58,8 @@ soak: $(READY) ## 500 runs with faults in between, runs back to back at 2 kHz, f
 	$(BIN)/python -m studies.sustained
 	$(BIN)/python -m studies.prompt leaving
 
-faults: $(READY) ## the faults that tests try, as the table in docs/explanation
-	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=docs/explanation/faults.md
+faults: $(READY) ## the faults that tests try, as the table in tests/faults.md
+	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=tests/faults.md
 
 serve: $(READY) ## the Tiled server of the session alone, until Ctrl-C; sessions find it
 	$(BIN)/ainerd serve --config profiles/rheo_xpcs/agent.toml

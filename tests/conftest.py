@@ -11,7 +11,6 @@ import socket
 import subprocess
 from collections import Counter
 from contextlib import suppress
-from itertools import starmap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,7 +51,11 @@ httpx_transport.create_ssl_context = functools.cache(httpx_transport.create_ssl_
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
-HEADER = "<!-- written by `make faults` from the tests marked as faults; not by hand -->\n\n"
+HEADER = """<!-- written by `make faults` from the tests marked as faults; not by hand -->
+
+| Fault | What happens | Lost | Tried by | |
+| --- | --- | --- | --- | --- |
+"""
 
 
 # The files of these folders take longest. They come first, so that no worker starts one when the others have finished.
@@ -73,13 +76,8 @@ class FaultTable:
 
     def pytest_sessionfinish(self):
         if self._rows:
-            self._path.write_text(HEADER + "".join(starmap(line_of_fault, sorted(self._rows))))
-
-
-def line_of_fault(what, happens, lost, test, held):
-    """Return the line of a list; it names what was lost, and whether the test did not hold."""
-    loss = "" if lost == "nothing" else f" Lost: {lost}."
-    return f"- **{what}.** {happens}.{loss} `{test}`{'' if held == 'held' else f' {held}'}\n"
+            lines = [f"| {w} | {h} | {lost} | `{test}` | {held} |\n" for w, h, lost, test, held in sorted(self._rows)]
+            self._path.write_text(HEADER + "".join(lines))
 
 
 def pytest_addoption(parser):
