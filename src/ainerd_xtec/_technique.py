@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import read_map, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Question, Regimes, RunInfo, Series, Technique, Unit
+from ainerd.technique import Question, Regimes, RunInfo, Series, Technique
 from ainerd.threads import one_thread
 from ainerd_xtec._pixels import cut
 from ainerd_xtec._ramp import QUANTILES, Ramp
@@ -58,7 +58,7 @@ class XTEC(Technique):
         self.settings = settings or XTECSettings(**options)
         self.mask, self.dark = mask, dark
         self.known: Trajectories | None = None
-        self.unit: Unit = Series(self.settings.series)
+        self.unit = Series(self.settings.series)
         self.alpha, self.regime_width = self.settings.alpha, self.settings.alike
 
     @classmethod

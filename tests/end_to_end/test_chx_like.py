@@ -24,7 +24,6 @@ from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.documents import MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
-from ainerd.runs import Subject
 from ainerd.technique import RunInfo
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
@@ -194,7 +193,7 @@ def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):
     run("stream_resource", stream)
     run("stream_datum", datum({"start": 0, "stop": 1}, descriptor=detector.descriptor_doc))
     run("stop", bundle.compose_stop())
-    subject = Subject.of_run(agent._analysis.writer, run, 1)
+    subject = agent._analysis.writer.unit(run, 1)
     subject.begin(agent.technique)
     for block in run.blocks(subject.analysis.pixels):
         subject.push(block)

@@ -20,7 +20,7 @@ from ainerd.config import Settings
 from ainerd.documents import Run, Whole, documents_of
 from ainerd.plans import expose
 from ainerd.results import ResultStore
-from ainerd.runs import Subject, _worker
+from ainerd.runs import _worker
 from ainerd_xpcs.technique._exposure import ExposureAnalysis
 from sim_devices._rigaku import RigakuFile
 
@@ -52,7 +52,7 @@ class Beamline:
         run = Run(self.settings.detector, self.settings.storage.frames)
         for name, doc in documents:
             run(name, doc)
-        subject = Subject.of_run(self.agent._analysis.writer, run, event)
+        subject = self.agent._analysis.writer.unit(run, event)
         subject.begin(self.agent.technique)
         run.skip(subject.first)
         whole, until = Whole(subject.analysis, subject.first), event * run.n_event

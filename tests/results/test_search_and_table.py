@@ -12,7 +12,7 @@ from ainerd.results._conditions import checked, matches
 from ainerd.results._store import OF_THE_START
 from ainerd.results._table import Columns
 from ainerd.results._tables import find_key, times_of
-from ainerd.runs._writer import USUAL
+from ainerd.runs._recorded import USUAL
 from ainerd.words import scan_text
 
 NUMBERS = [

@@ -1,16 +1,17 @@
-"""A writer without Tiled, for the states of runs."""
+"""A writer without Tiled, for runs in progress."""
 
 from dataclasses import replace
 
 from ainerd.config import Detector
 from ainerd.documents import Run
-from ainerd.runs import RecordedKeys, RunState
+from ainerd.runs import RecordedKeys, RunInProgress, Writer
 from ainerd.runs._patience import Patience
-from ainerd.technique import Outcome
 
 
 class Sink:
-    """A writer that keeps its arguments; `there` are outcomes of events that have results."""
+    """A writer that keeps its arguments; `there` are results of events."""
+
+    unit, result, _positions = Writer.unit, Writer.result, Writer._positions
 
     def __init__(self, technique, keys=None, roots=(), there=(), positions=()):
         self.recorded = RecordedKeys(positions=positions)
@@ -22,31 +23,23 @@ class Sink:
     def new_run(self):
         return Run(self._keys, self._roots)
 
-    def begin(self, subject):
-        self.begun.append(subject)
-        return self.there.get(subject.event, subject)
+    def begin(self, unit):
+        self.begun.append(unit)
+        unit.known = self.there.get(unit.event)
+        return unit
 
-    def outcome(self, run, key, event=None):
-        readings = {name: run.reading(name, event) for name in self.recorded.positions}
-        positions = {name: x for name, x in readings.items() if x is not None}
-        return Outcome(raw_uid=run.uid, key=key, trial_id="", status="complete", positions=positions)
+    def write(self, unit, analysis, *, closes):
+        self.ended.append((unit, analysis, closes))
+        return replace(self.result(unit), status="failed" if analysis is None else analysis.status)
 
-    def complete(self, subject, outcome, analysis, *, closes):
-        self.ended.append((subject, analysis, closes))
-        return replace(outcome, status=analysis.status)
-
-    def fail(self, subject, outcome, *, closes):
-        self.ended.append((subject, None, closes))
-        return replace(outcome, status="failed")
-
-    def remember(self, subject, *, closes):
+    def forget(self):
         pass
 
 
-def fed(technique, documents, sink=None, on_begun=lambda outcome: None, **options):
-    """Return the state after the documents, and its sink."""
+def fed(technique, documents, sink=None, on_begun=lambda result: None, **options):
+    """Return the run after the documents, and its sink."""
     sink = sink or Sink(technique, **options)
-    state = RunState(sink, on_begun=on_begun)
+    run = RunInProgress(sink, on_begun=on_begun)
     for name, doc in documents:
-        state(name, doc)
-    return state, sink
+        run(name, doc)
+    return run, sink

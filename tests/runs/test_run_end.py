@@ -4,7 +4,7 @@ import pytest
 from run_sinks import Sink, fed
 
 from ainerd.config import Detector
-from ainerd.runs import RunState
+from ainerd.runs import RunInProgress
 
 
 @pytest.mark.parametrize(("unit", "seen"), [
@@ -13,15 +13,15 @@ from ainerd.runs import RunState
 def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
     technique = toy(unit=unit)
     sink, progress, events = Sink(technique), [], []
-    state = RunState(sink)
+    run = RunInProgress(sink)
     for name, doc in scanned(movies(1, 2, 3), num_points=3):
-        before = state.progress
-        state(name, doc)
+        before = run.progress
+        run(name, doc)
         if name == "start":
-            assert before is None and state.progress is None
+            assert before is None and run.progress is None
         else:
-            progress.append(state.progress)
-            events.append(state.event)
+            progress.append(run.progress)
+            events.append(run.event)
     assert progress[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
 
 
@@ -29,12 +29,12 @@ def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
 def test_at_the_end_of_a_run_late_frames_are_waited_for(toy, scanned, movies, monkeypatch, late_s, ended_s, expected):
     technique, waits = toy(), []
     sink = Sink(technique)
-    state = RunState(sink, late_s=late_s)
+    run = RunInProgress(sink, late_s=late_s)
     monkeypatch.setattr("ainerd.runs._run.time.time", lambda: 5000.0)
-    advance = state._advance
-    monkeypatch.setattr(state, "_advance", lambda wait_s=None: waits.append(wait_s) or advance(0.0))
+    advance = run._advance
+    monkeypatch.setattr(run, "_advance", lambda wait_s=None: waits.append(wait_s) or advance(0.0))
     for name, doc in scanned(movies(1)):
-        state(name, {**doc, "time": 5000.0 - ended_s} if name == "stop" else doc)
+        run(name, {**doc, "time": 5000.0 - ended_s} if name == "stop" else doc)
     assert waits == [None, None, expected] and len(sink.ended) == 1
 
 
@@ -48,8 +48,8 @@ def test_a_run_that_its_plan_calls_spoilt_has_no_analysis(toy, scanned, movies, 
         for name, doc in scanned(movies(1, 2), status=status, num_points=2)
     ]
     _, sink = fed(toy(), documents)
-    ((subject, analysis, _),) = sink.ended
-    assert subject.problem == problem and (analysis is None) == (problem is not None)
+    ((unit, analysis, _),) = sink.ended
+    assert unit.problem == problem and (analysis is None) == (problem is not None)
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])

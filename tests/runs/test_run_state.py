@@ -11,17 +11,16 @@ from event_model import compose_run, compose_stream_resource
 from run_sinks import fed
 
 from ainerd.config import Detector
-from ainerd.results import Away
 from ainerd.technique import AnalysisError, Outcome, Series
 
 
 def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
     technique = toy()
-    state, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
-    ((subject, analysis, closes),) = sink.ended
+    run, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
+    ((unit, analysis, closes),) = sink.ended
     assert analysis.arrays["sums"].tolist() == [1, 2, 3] and analysis.status == "complete" and closes
     assert analysis.arrays["temperature"].tolist() == [300, 301, 302]
-    assert subject.event is None and [x.status for x in state.outcomes] == ["complete"] and state.progress is None
+    assert unit.event is None and [x.status for x in run.results] == ["complete"] and run.progress is None
     (made,) = technique.made
     assert made.info.n_frames == 3 and made.info.start["scan_id"] == 1 and made.info.frame_time_s is None
     assert made.seen == [1, 2, 3]  # readings are there while frames come
@@ -36,15 +35,15 @@ def test_the_number_of_frames_is_counted_if_it_is_not_announced(toy, scanned, mo
 
 def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
     technique = toy(unit="event")
-    state, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
-    assert [subject.event for subject, _, _ in sink.ended] == [1, 2, 3]
+    run, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
+    assert [unit.event for unit, _, _ in sink.ended] == [1, 2, 3]
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [2], [3]]
     assert [analysis.arrays["temperature"].tolist() for _, analysis, _ in sink.ended] == [[300], [301], [302]]
     assert [made.info.readings.value("x") for made in technique.made] == [10, 11, 12]
     assert [made.info.readings.series("x").tolist() for made in technique.made] == [
         [[100 + i], [10 + i]] for i in range(3)
     ]
-    assert len({subject.key for subject, _, _ in sink.ended}) == 3 and len(state.outcomes) == 3
+    assert len({unit.key for unit, _, _ in sink.ended}) == 3 and len(run.results) == 3
 
 
 def test_each_unit_is_passed_on_once_when_its_position_is_known(toy, scanned, movies):
@@ -53,7 +52,7 @@ def test_each_unit_is_passed_on_once_when_its_position_is_known(toy, scanned, mo
     documents = scanned(movies(1, 2, 3), num_points=3)
     _, sink = fed(technique, documents, on_begun=begun.append, there=there, positions=("x",))
     assert [unit.positions for unit in begun] == [{"x": 10}, {"x": 12}]
-    assert [unit.key for unit in begun] == [subject.key for subject, _, _ in sink.ended]
+    assert [unit.key for unit in begun] == [unit.key for unit, _, _ in sink.ended]
 
 
 def test_an_event_that_fails_is_alone(toy, scanned, movies):
@@ -106,10 +105,8 @@ def fed_flown(technique, documents, folder, **keys):
 def test_a_detector_that_flies_once_has_one_result_and_need_not_say_how_long(toy, tmp_path):
     technique = toy(unit="event")
     for keys in ({}, {"n_frames": "num"}):
-        ((subject, analysis, _),) = fed_flown(
-            technique, flown(tmp_path, [1, 2, 3], exposures=1, num=3), tmp_path, **keys
-        )
-        assert analysis.arrays["sums"].tolist() == [1, 2, 3] and subject.event == 1
+        ((unit, analysis, _),) = fed_flown(technique, flown(tmp_path, [1, 2, 3], exposures=1, num=3), tmp_path, **keys)
+        assert analysis.arrays["sums"].tolist() == [1, 2, 3] and unit.event == 1
         assert technique.made[-1].info.n_frames == (3 if keys else None)
 
 
@@ -117,9 +114,9 @@ def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
     technique = toy(unit="event")
     ended = fed_flown(technique, flown(tmp_path, [1, 2, 3, 4], exposures=2, num=2), tmp_path, n_frames="num")
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2], [3, 4]]
-    assert [subject.value("x") for subject, _, _ in ended] == [10, 11]
-    assert [subject.run.event_time(subject.event) for subject, _, _ in ended] == [100, 101]
-    assert [subject.run.exposure_time(subject.event) for subject, _, _ in ended] == [100, 101]  # readings come before
+    assert [unit.value("x") for unit, _, _ in ended] == [10, 11]
+    assert [unit.run.event_time(unit.event) for unit, _, _ in ended] == [100, 101]
+    assert [unit.run.exposure_time(unit.event) for unit, _, _ in ended] == [100, 101]  # readings come before
 
 
 def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_path):
@@ -129,12 +126,12 @@ def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_pat
     technique = toy(unit="event")
     ended = fed_flown(technique, documents, tmp_path, n_frames="num", ticks="/times")
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2, 3], [4, 5, 6]]
-    assert [(analysis.status, subject.n_read, subject.n_passed) for subject, analysis, _ in ended] == [
+    assert [(analysis.status, unit.n_read, unit.n_passed) for unit, analysis, _ in ended] == [
         ("complete", 3, 8996), ("complete", 3, 8)
     ]  # fmt: skip
     assert [(made.info.n_frames, made.info.has_ticks) for made in technique.made] == [(None, True)] * 2
     ended = fed_flown(toy(unit="event"), documents[:-3] + documents[-1:], tmp_path, n_frames="num", ticks="/times")
-    assert [(analysis.status, subject.n_read) for subject, analysis, _ in ended] == [("complete", 3), ("partial", 1)]
+    assert [(analysis.status, unit.n_read) for unit, analysis, _ in ended] == [("complete", 3), ("partial", 1)]
 
 
 def test_a_detector_that_flies_is_cut_short_in_its_second_exposure(toy, tmp_path):
@@ -195,13 +192,13 @@ def test_an_analysis_hears_how_many_frames_never_came_of_a_run_that_ended_well(
 
 def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
     _, sink = fed(toy(), scanned(movies(), num_points=5, status="abort"))
-    subject, analysis, _ = sink.ended[0]
-    assert analysis is None and subject.problem == "the run ended (abort) with 0 of 5 frames: no frames"
+    unit, analysis, _ = sink.ended[0]
+    assert analysis is None and unit.problem == "the run ended (abort) with 0 of 5 frames: no frames"
 
 
 def test_a_run_without_the_detector_has_no_outcome(toy, scanned, movies):
-    state, sink = fed(toy(), scanned(movies(1)), keys=Detector(image="another"))
-    assert not state.outcomes and not sink.begun
+    run, sink = fed(toy(), scanned(movies(1)), keys=Detector(image="another"))
+    assert not run.results and not sink.begun
 
 
 def test_frames_of_another_shape_are_a_reason(toy, scanned):
@@ -235,11 +232,12 @@ def test_a_mistake_in_a_technique_names_its_kind(toy, scanned, movies, monkeypat
     assert "KeyError: 'nothing'" in sink.ended[0][0].problem and "error in the analysis of run" in caplog.text
 
 
-def test_errors_of_tiled_are_raised(toy, scanned, movies, monkeypatch):
+def test_a_run_whose_technique_cannot_reach_tiled_is_left(toy, scanned, movies, monkeypatch):
     technique = toy()
     monkeypatch.setattr(technique.analysis, "push", Mock(side_effect=httpx.ConnectError("away")))
-    with pytest.raises(Away):
-        fed(technique, scanned(movies(1), num_points=1))
+    run, sink = fed(technique, scanned(movies(1), num_points=1))
+    ((result,), ended) = run.results, sink.ended
+    assert run.is_left and not ended and (result.status, result.is_in_tiled) == ("failed", False)
 
 
 def test_a_series_is_closed_by_its_plan(toy, scanned, movies):
@@ -274,7 +272,7 @@ def test_missing_frames_keep_their_place_in_their_exposure(toy, tmp_path):
     ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2, 4], [5, 7, 8], [9, 10]]
     assert [analysis.status for _, analysis, _ in ended] == ["partial"] * 3
-    assert [(subject.n_read, subject.n_passed) for subject, _, _ in ended] == [(3, 4), (3, 4), (2, 2)]
+    assert [(unit.n_read, unit.n_passed) for unit, _, _ in ended] == [(3, 4), (3, 4), (2, 2)]
 
 
 def test_an_exposure_without_a_frame_has_a_reason(toy, tmp_path):
@@ -299,10 +297,10 @@ def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
             uid = doc["uid"]
     documents = [(n, {**doc, "descriptor": uid} if n == "event" else doc) for n, doc in documents]
     ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
-    assert [subject.problem for subject, _, _ in ended] == [
+    assert [unit.problem for unit, _, _ in ended] == [
         None, *["the run ended (success) with 0 of 1 frames: no frames"] * 2,
     ]  # fmt: skip
-    assert [subject.run.reading("x", subject.event) for subject, _, _ in ended] == [10.0, 11.0, 12.0]
+    assert [unit.run.reading("x", unit.event) for unit, _, _ in ended] == [10.0, 11.0, 12.0]
 
 
 def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_path):
@@ -310,7 +308,7 @@ def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_pat
     documents = announced(documents, [(0, 3), (1, 4), (4, 8), (4, 8), (8, 12)])
     ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
     assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [None, [5, 6, 7, 8], None]
-    assert [subject.problem for subject, _, _ in ended] == [
+    assert [unit.problem for unit, _, _ in ended] == [
         "frames 1-2 were announced before", None, "frames 4-7 were announced before",
     ]  # fmt: skip
 
@@ -349,9 +347,9 @@ def test_each_exposure_has_its_frames_bit_for_bit_or_a_reason(toy, tmp_path, kin
     others = [document for document in docs if document[0] != "stream_datum"]
     ended = fed_flown(toy(unit="event"), [*others[:-1], *datums, others[-1]], tmp_path, n_frames="num")
     assert len(ended) == len(wanted)
-    for (subject, analysis, _), expected in zip(ended, wanted, strict=True):
+    for (unit, analysis, _), expected in zip(ended, wanted, strict=True):
         if isinstance(expected, str):
-            assert analysis is None and expected in subject.problem
+            assert analysis is None and expected in unit.problem
         else:
             assert analysis.arrays["sums"].tolist() == sums[list(expected)].tolist()
             assert analysis.status == ("complete" if len(expected) == 4 else "partial")

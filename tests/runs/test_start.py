@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from ainerd.config import Detector
-from ainerd.runs import RecordedKeys, start_metadata
-from ainerd.runs._writer import _access_tags, _typed, parameters_of, time_of
+from ainerd.runs import RecordedKeys, parameters_of, start_metadata
+from ainerd.runs._recorded import access_tags, time_of, typed
 
 
 def test_usual_and_configured_metadata_are_kept():
@@ -58,9 +58,9 @@ def test_any_value_of_the_metadata_becomes_a_number_a_text_or_nothing():
 
 
 def test_metadata_of_another_type_than_expected_are_none():
-    assert [_typed(x, int, float) for x in (1, 2.5, True, "1", None)] == [1, 2.5, None, None, None]
+    assert [typed(x, int, float) for x in (1, 2.5, True, "1", None, 2**63)] == [1, 2.5, None, None, None, None]
     assert [time_of(x) for x in (5, -9.2e9, 9.2e9, 9.3e9, "noon", True)] == [5.0, -9.2e9, 9.2e9, None, None, None]
-    assert [_access_tags(x) for x in (None, ["a", 2], ("b",), "c", 5)] == [None, ["a", "2"], ["b"], ["c"], ["5"]]
+    assert [access_tags(x) for x in (None, ["a", 2], ("b",), "c", 5)] == [None, ["a", "2"], ["b"], ["c"], ["5"]]
 
 
 def test_the_parameters_of_a_result_are_those_of_the_technique_and_of_the_numbers_of_its_frames():

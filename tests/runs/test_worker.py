@@ -17,18 +17,18 @@ class Store:
     """Has no results and accepts all."""
 
     def __init__(self):
-        self.done = []
+        self.begun, self.done = {}, []
 
     def take(self, record):
-        return None
+        self.begun[record.key] = record
 
     def fail(self, key, reason, **about):
         self.done.append(key)
-        return True
+        return self.begun[key].changed(status="failed", reason=reason)
 
     def complete(self, key, analysis, **about):
         self.done.append(key)
-        return True
+        return self.begun[key].changed(status="complete")
 
     def answers(self):
         return True

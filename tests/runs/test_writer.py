@@ -9,7 +9,7 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.results import Away, Gone, Refused, ResultRecord, ResultStore
-from ainerd.runs import RecordedKeys, RunState, Subject, Writer
+from ainerd.runs import RecordedKeys, RunInProgress, Writer
 from ainerd.technique import Series
 from tests.waiting import until
 
@@ -34,14 +34,15 @@ def store():
         return None
 
     def complete(key, analysis, *, status, series, **about):
-        records[key] = records[key].changed(status=status, embedding=analysis.embedding.tolist(), **about)
-        return True
+        about |= {"novelty_p": analysis.novelty_p, "novel": analysis.novel}
+        records[key] = records[key].changed(status=status, embedding=analysis.embedding.tolist(), reason=None, **about)
+        return records[key]
 
     def fail(key, reason, *, status="failed", **about):
         if key not in records:
             raise Gone(key)
-        records[key] = records[key].changed(status=status, reason=reason)
-        return True
+        records[key] = records[key].changed(status=status, reason=reason, **about)
+        return records[key]
 
     def close(key):
         records[key] = records[key].changed(status="complete")
@@ -91,10 +92,10 @@ def test_the_length_of_an_exposure_is_that_of_its_frames(toy, scanned, movies, s
     documents = list(scanned(movies(1, 2, 3)))
     documents[1][1]["configuration"] = {"det": {"data": {"dt": 0.5}, "timestamps": {}, "data_keys": {}}}
     documents[1][1]["object_keys"] = {"det": ["det"]}
-    state = RunState(writer)
+    run = RunInProgress(writer)
     for name, doc in documents:
-        state(name, doc)
-    assert [outcome.exposure_s for outcome in state.outcomes] == [1.5]
+        run(name, doc)
+    assert [result.exposure_s for result in run.results] == [1.5]
     (record,) = store.records.values()
     assert record.frame_time_s == 0.5 and record.n_frames == 3
 
@@ -103,18 +104,18 @@ def test_the_length_of_an_exposure_is_that_of_its_frames(toy, scanned, movies, s
 def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare):
     run = SimpleNamespace(uid="a", start_doc={})
     writer = Writer(toy(), store, keys, WANTED, (), "me")
-    subject = Subject.of_run(writer, run, None)
+    unit = writer.unit(run, None)
     about = {} if is_bare else {
         "suggestion_id": "s", "scan_id": 5, "embedding": [1.0, 2.0], "novelty_p": 0.2, "novel": False, "own_p": 0.3,
         "regime": 4, "summary": {"age": 7, "tau": 3.0}, "positions": {"x": 1.5},
     }  # fmt: skip
-    store.records[subject.key] = ResultRecord(
+    store.records[unit.key] = ResultRecord(
         raw_uid="a", technique="toy", agent="me", parameters=writer.parameters, status="partial", **about
     )
-    result = writer.begin(subject)
-    assert (result.raw_uid, result.key, result.status, result.is_recalled) == ("a", subject.key, "partial", True)
+    result = writer.begin(unit).known
+    assert (result.raw_uid, result.key, result.status, result.is_recalled) == ("a", unit.key, "partial", True)
     if is_bare:
-        assert (result.trial_id, result.embedding, result.regime) == (subject.key, None, -1)
+        assert (result.trial_id, result.embedding, result.regime) == (unit.key, None, -1)
     else:
         assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
         assert (result.own_p, result.regime, result.positions) == (0.3, 4, {"x": 1.5})
@@ -144,9 +145,7 @@ def test_other_flags_of_the_detector_give_another_result(toy, keys, store):
     technique = toy()
     run = SimpleNamespace(uid="a", start_doc={})
     keys_of = {
-        name: Subject.of_run(
-            Writer(technique, store, keys.model_copy(update={"flags": flags}), WANTED, (), "me"), run, None
-        ).key
+        name: Writer(technique, store, keys.model_copy(update={"flags": flags}), WANTED, (), "me").unit(run, None).key
         for name, flags in {"none": {}, "bad": {"bad_frames": 0.0}, "many": {"bad_frames": 5.0}}.items()
     }
     assert len(set(keys_of.values())) == 3 and keys_of["none"] == ResultRecord.key_of(technique.parameters, "a")
@@ -269,12 +268,12 @@ def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, sto
     found = {}
     for content in ("", "one", "two"):
         technique.files_digest = lambda start, content=content: content
-        found[content] = Subject.of_run(writer, run, None)
+        found[content] = writer.unit(run, None)
         done = {ResultRecord.identity_of("a", files_digest=content): 1}
         assert [writer.has_all(run, done), writer.has_all(run, {"a:three": 1})] == [True, False]
         assert writer._record(found[content]).key == found[content].key
     assert found[""].key == ResultRecord.key_of(technique.parameters, "a")
-    assert len({subject.key for subject in found.values()}) == 3
+    assert len({unit.key for unit in found.values()}) == 3
 
 
 @pytest.mark.fault("Tiled does not answer when a result is written", "The result waits in memory until it does")

@@ -92,7 +92,7 @@ class Analysis:
             pass_on=campaign.own.submit,
             after_writes=campaign.tiled.write,
             late_s=storage.late_s,
-            on_block=self.live.on_block if self.live is not None else lambda subject: None,
+            on_block=self.live.on_block if self.live is not None else lambda unit: None,
         )
 
     def follow(

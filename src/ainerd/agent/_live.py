@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, TiledError
-from ainerd.runs import Subject
+from ainerd.runs import Unit
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +41,16 @@ class LivePicture:
         self._made: tuple[str, NDArray[np.float32]] | None = None  # run and picture that is not sent yet
         self._next = 0.0
 
-    def on_block(self, subject: Subject) -> None:
+    def on_block(self, unit: Unit) -> None:
         """Make a picture of the unit in progress, if one is due. Called in the worker's thread."""
         now = time.monotonic()
         if now < self._next or self._made is not None or self._jobs.backlog > BUSY:
             return
         try:
-            if subject.analysis is None or (whole := subject.analysis.so_far()) is None:
+            if unit.analysis is None or (whole := unit.analysis.so_far()) is None:
                 return
             rows, columns = (np.linspace(0, n - 1, SIDE).astype(int) for n in whole.shape)
-            self._made = str(subject.run.start_doc["uid"]), np.ascontiguousarray(whole[np.ix_(rows, columns)], "<f4")
+            self._made = str(unit.run.start_doc["uid"]), np.ascontiguousarray(whole[np.ix_(rows, columns)], "<f4")
         except Exception:  # a picture must not cost a run
             logger.exception("no picture of the run in progress")
             self._next = now + REST_S

@@ -129,7 +129,7 @@ class ResultRecords(CampaignRecords):
         status: str | None = None,
         series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
         **changes: Any,
-    ) -> bool:
+    ) -> ResultRecord | None:
         """Write the analysis of a run that was begun.
 
         Parameters
@@ -148,8 +148,8 @@ class ResultRecords(CampaignRecords):
 
         Returns
         -------
-        bool
-            False if the result was complete already and nothing was written.
+        ResultRecord or None
+            None if the result was complete already and nothing was written.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class ResultRecords(CampaignRecords):
         """
         record = self._last_record(key)
         if record.status in FINAL:
-            return False
+            return None
         tables = {
             name: pd.DataFrame({"time": np.asarray(times, float), name: np.asarray(values, float)})
             for name, (times, values) in (series or {}).items()
@@ -171,18 +171,18 @@ class ResultRecords(CampaignRecords):
         answer = self._write(record, parts | {name: Part(table) for name, table in tables.items()})
         if record.status == "growing":
             self._begun[key] = record
-        return answer.written
+        return record if answer.written else None
 
-    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
+    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> ResultRecord | None:
         """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
 
-        Returns False if there is a complete result, which stays.
+        Returns None if there is a complete result, which stays.
         """
         record = self._last_record(key)
         if record.status in FINAL:
-            return False
+            return None
         record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
-        return self._write(record).written
+        return record if self._write(record).written else None
 
     def label(self, key: str, **label: Any) -> None:
         """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""

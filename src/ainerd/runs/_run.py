@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,9 @@ import numpy as np
 
 from ainerd.documents import FrameError, Whole
 from ainerd.results import Away, Refused, translated
-from ainerd.runs._writer import Subject, Writer, time_of
+from ainerd.runs._recorded import time_of
+from ainerd.runs._unit import Unit
+from ainerd.runs._writer import Writer
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, Series
 
 logger = logging.getLogger(__name__)
@@ -20,8 +22,10 @@ logger = logging.getLogger(__name__)
 MOST_MISSING = 100  # exposures in a row without a frame; each gets a failed result, and more end the run
 
 
-class RunState:
+class RunInProgress:
     """Feeds the frames of one run to its technique and writes a result for each unit.
+
+    An error of the analysis gives the run a failed result.
 
     Parameters
     ----------
@@ -35,8 +39,11 @@ class RunState:
 
     Attributes
     ----------
-    outcomes : list of Outcome
+    run : Run
+    results : list of Outcome
         One for each unit that has ended; empty for a run without frames.
+    is_left : bool
+        Whether Tiled did not take a result.
     """
 
     def __init__(
@@ -44,21 +51,53 @@ class RunState:
         writer: Writer,
         *,
         late_s: float = 0.0,
-        on_block: Callable[[Subject], None] = lambda subject: None,
-        on_begun: Callable[[Outcome], object] = lambda outcome: None,
+        on_block: Callable[[Unit], None] = lambda unit: None,
+        on_begun: Callable[[Outcome], object] = lambda result: None,
     ) -> None:
         self._technique, self._writer, self._late_s = writer.technique, writer, late_s
         self._on_block, self._on_begun = on_block, on_begun
         self.run = writer.new_run()
-        self._subject: Subject | None = None
+        self._unit: Unit | None = None
         self._until: int | None = None  # frames of the run after which the unit ends; None: with the run
-        self._recalled: Outcome | None = None  # of a unit that has its result: its frames are skipped
         self._placed = ""  # key of the newest unit whose position is known
         self._is_unreadable = False  # no more frames can be read
-        self.outcomes: list[Outcome] = []
+        self._failure: str | None = None  # why the analysis of the run ended early
+        self.results: list[Outcome] = []
+        self.is_left = False
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document; an error of Tiled is raised if waiting does not help."""
+        """Take a document."""
+        if self._failure is not None:
+            with suppress(Exception):  # only the end of the run matters now
+                self.run(name, doc)
+        else:
+            try:
+                with translated():
+                    self._follow(name, doc)
+            except BaseException as error:
+                self._writer.forget()
+                self._give_up(error)
+        if name == "stop":
+            self.run.close()
+            if self._failure is not None and self.run.has_frames:
+                self.results.append(self._failed(self._failure))
+
+    @property
+    def progress(self) -> tuple[int, int | None] | None:
+        """Number of frames so far, with missing ones, and of all; None before the first, and for a known result."""
+        unit = self._unit  # which the thread of the analysis may change
+        has_begun = bool(self.results and self.event is not None) if unit is None else unit.known is None
+        if not has_begun:
+            return None
+        return self.run.n_read if self.run.has_ticks else self.run.n_passed, self.run.n_frames
+
+    @property
+    def event(self) -> int | None:
+        """Number of the event in progress, or of the next one; None if the unit is not the event."""
+        return len(self.results) + 1 if self._technique.unit == "event" else None
+
+    def _follow(self, name: str, doc: dict[str, Any]) -> None:
+        """Analyse what a document brings; an error of Tiled is raised if waiting does not help."""
         self.run(name, doc)
         if not self.run.has_frames:
             return
@@ -66,147 +105,103 @@ class RunState:
             late = (time_of(doc.get("time")) or 0.0) + self._late_s - time.time()
             self._advance(wait_s=min(max(late, 0.0), self._late_s))
             self.run.close()
-            if self._subject is not None:
-                self._subject.problem = self.run.spoilt or self._subject.problem
-                self._end()
+            if self._unit is not None:
+                self._unit.problem = self.run.spoilt or self._unit.problem
+                self._end(self._unit)
         elif name in ("descriptor", "event", "event_page", "stream_datum"):
             self._advance()
-
-    @property
-    def progress(self) -> tuple[int, int | None] | None:
-        """Number of frames so far, with missing ones, and of all; None before the first, and for a known result."""
-        has_begun = self._subject is not None or (self.outcomes and self.event is not None)
-        n_passed = self.run.n_read if self.run.has_ticks else self.run.n_passed
-        return (n_passed, self.run.n_frames) if has_begun and self._recalled is None else None
-
-    @property
-    def event(self) -> int | None:
-        """Number of the event in progress, or of the next one; None if the unit is not the event."""
-        return len(self.outcomes) + 1 if self._technique.unit == "event" else None
-
-    def conclude(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
-        """Write the result of a unit. It has no regime yet.
-
-        After any other error the unit gets a failed result; only errors of Tiled are raised.
-        """
-        before = self._writer.outcome(subject.run, subject.key, subject.event)
-        try:
-            if analysis is None:
-                write = partial(self._writer.fail, subject, before, closes=closes)
-            else:
-                write = partial(self._writer.complete, subject, before, analysis, closes=closes)
-            outcome = self._writer.patience(write)
-        except Exception as error:
-            if isinstance(error, Away):
-                raise
-            logger.exception("the result of run %s is not written", subject.run.uid)
-            first = subject.problem if analysis is None else None  # of a run that could not even begin
-            reason = first or f"{type(error).__name__}: {error}"
-            outcome = replace(before, status="failed", reason=reason, is_in_tiled=False)
-            self._writer.give_up(subject, outcome.reason)
-        self._writer.remember(subject, closes=closes)
-        return outcome
 
     def _advance(self, wait_s: float | None = None) -> None:
         """Take the available frames, and wait at most `wait_s` in total for the missing ones."""
         end = time.monotonic() + (wait_s or 0.0)
         while not self._is_unreadable:
-            if self._subject is None and not self._begin():
+            unit = self._unit or self._begin()
+            if unit is None:
                 return
-            assert self._subject is not None
-            if self.run.problem and self._recalled is None:  # of all frames that have not been read
-                self._subject.problem, self._is_unreadable = self.run.problem, True
+            if self.run.problem and unit.known is None:  # of all frames that have not been read
+                unit.problem, self._is_unreadable = self.run.problem, True
                 return
-            self._place(self._subject)
-            self._take(self._subject, None if wait_s is None else max(end - time.monotonic(), 0.0))
+            self._place(unit)
+            self._take(unit, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return
             if self.run.flies and self.run.n_ready == self.run.n_passed:
                 return  # readings may follow the last frames: the unit ends with the next frames, or with the run
-            self._end()
+            self._end(unit)
 
-    def _begin(self) -> bool:
-        """Begin the next unit; return False if the run has no further unit yet.
+    def _begin(self) -> Unit | None:
+        """Begin the next unit; return None if the run has no further unit yet.
 
         The first unit begins before its frames arrive, so that people see that it is being analysed.
         """
         event = self.event
-        if self.outcomes and (event is None or self.run.n_ready <= self.run.n_passed):
-            return False
-        subject = Subject.of_run(self._writer, self.run, event)
-        self._until = None
-        if event is not None and self.run.n_event is not None:
-            self._until = event * self.run.n_event
-        begun = self._writer.patience(partial(self._writer.begin, subject))
-        if isinstance(begun, Outcome):
-            self._recalled, self._subject = begun, subject
-            return True
-        self._subject = begun
-        if self.run.problem:
-            return True
-        if self._until is not None and self.run.n_missing > MOST_MISSING * (self._until - begun.first):
-            begun.problem = (
-                f"{self.run.n_missing} frames from {begun.first} on are missing: more than {MOST_MISSING} events"
+        if self.results and (event is None or self.run.n_ready <= self.run.n_passed):
+            return None
+        self._until = event * self.run.n_event if event is not None and self.run.n_event is not None else None
+        unit = self._writer.unit(self.run, event)
+        unit = self._unit = self._writer.patience(partial(self._writer.begin, unit))
+        if unit.known is not None or self.run.problem:
+            return unit
+        if self._until is not None and self.run.n_missing > MOST_MISSING * (self._until - unit.first):
+            unit.problem = (
+                f"{self.run.n_missing} frames from {unit.first} on are missing: more than {MOST_MISSING} events"
             )
             self._is_unreadable = True
-            return True
-        with _problems_of(begun):
-            begun.begin(self._technique)
-        return True
+        else:
+            with _problems_of(unit):
+                unit.begin(self._technique)
+        return unit
 
-    def _place(self, subject: Subject) -> None:
+    def _place(self, unit: Unit) -> None:
         """Pass a unit on, once, if it has no result yet and its position is known."""
-        if self._recalled is not None or subject.key == self._placed:
+        if unit.known is not None or unit.key == self._placed:
             return
-        outcome = self._writer.outcome(self.run, subject.key, subject.event)
-        if outcome.positions and len(outcome.positions) == len(self._writer.recorded.positions):
-            self._placed = subject.key
-            self._on_begun(outcome)
+        result = self._writer.result(unit)
+        if result.positions and len(result.positions) == len(self._writer.recorded.positions):
+            self._placed = unit.key
+            self._on_begun(result)
 
-    def _take(self, subject: Subject, wait_s: float | None) -> None:
+    def _take(self, unit: Unit, wait_s: float | None) -> None:
         """Push the unit's frames to its analysis, or skip them."""
-        if self._recalled is None and subject.problem is None and subject.analysis is not None:
-            with _problems_of(subject):
+        if unit.known is None and unit.problem is None and unit.analysis is not None:
+            with _problems_of(unit):
                 try:
-                    self._push(subject, subject.analysis, wait_s)
+                    self._push(unit, unit.analysis, wait_s)
                 except FrameError:
                     self._is_unreadable = self._until is None  # the next event may have another file
                     raise
-        if self._until is not None and (self._recalled is not None or subject.problem is not None):
+        if self._until is not None and (unit.known is not None or unit.problem is not None):
             self.run.skip(self._until)
 
-    def _push(self, subject: Subject, analysis: RunAnalysis, wait_s: float | None) -> None:
-        whole = Whole(analysis, subject.first)
+    def _push(self, unit: Unit, analysis: RunAnalysis, wait_s: float | None) -> None:
+        whole = Whole(analysis, unit.first)
         for block in self.run.blocks(analysis.pixels, until=self._until, wait_s=wait_s, whole=whole):
-            subject.push(block)
-            self._on_block(subject)
+            unit.push(block)
+            self._on_block(unit)
 
-    def _end(self) -> None:
+    def _end(self, unit: Unit) -> None:
         """Finish the analysis of the unit and write its result."""
-        subject, self._subject = self._subject, None
-        assert subject is not None
-        if self._recalled is not None:
-            self.outcomes.append(self._recalled)
-            self._recalled = None
+        self._unit = None
+        if unit.known is not None:
+            self.results.append(unit.known)
             return
         analysis = None
-        subject.problem = subject.problem or self.run.lost(subject.event)
-        if subject.analysis is not None and (subject.problem is None or subject.series_id):
-            with _problems_of(subject):
-                if not subject.series_id and self._ended_well:
-                    subject.analysis.lost(max((subject.n_frames or 0) - subject.n_passed, 0))
-                analysis = self._checked(subject, subject.analysis.finish())
-            if analysis is None and _is_short(subject):
+        unit.problem = unit.problem or self.run.lost(unit.event)
+        if unit.analysis is not None and (unit.problem is None or unit.series_id):
+            with _problems_of(unit):
+                if not unit.series_id and self._ended_well:
+                    unit.analysis.lost(max((unit.n_frames or 0) - unit.n_passed, 0))
+                analysis = self._checked(unit, unit.analysis.finish())
+            if analysis is None and unit.is_short:
                 status = self.run.stop_doc.get("exit_status", "unknown")
-                came = f"the run ended ({status}) with {subject.n_read} of {subject.n_own} frames"
-                subject.problem = f"{came}: {subject.problem}"
-        if analysis is None and (fault := self.run.flagged(subject.event)):
-            subject.problem = f"{fault}; {subject.problem}"
-        unit = self._technique.unit
-        closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
-        self.outcomes.append(self.conclude(subject, analysis, closes=closes))
+                unit.problem = f"the run ended ({status}) with {unit.n_read} of {unit.n_own} frames: {unit.problem}"
+        if analysis is None and (fault := self.run.flagged(unit.event)):
+            unit.problem = f"{fault}; {unit.problem}"
+        kind = self._technique.unit
+        closes = not unit.series_id or bool(isinstance(kind, Series) and self.run.start_doc.get(f"{kind.key}_ends"))
+        self.results.append(self._written(unit, analysis, closes=closes))
 
-    def _checked(self, subject: Subject, analysis: Analysis) -> Analysis:
+    def _checked(self, unit: Unit, analysis: Analysis) -> Analysis:
         """Return a valid analysis, partial if frames are missing; AnalysisError if it breaks the technique's word."""
         embedding, wanted, p = np.asarray(analysis.embedding), (self._technique.embedding_size,), analysis.novelty_p
         who = f"technique {self._technique.name} gave"
@@ -217,25 +212,54 @@ class RunState:
         if p is not None and not 0 <= p <= 1:
             raise AnalysisError(f"{who} novelty_p = {p}, which is not a probability")
         analysis.novel  # noqa: B018  (raises without an alpha)
-        faults = (run.flagged(subject.event) for run in subject.runs)
+        faults = (run.flagged(unit.event) for run in unit.runs)
         if fault := next(filter(None, faults), None):
             analysis = replace(analysis, novelty_p=None, summary={**analysis.summary, "no_claim": fault})
-        is_cut = subject.n_own is None and not subject.series_id and not self._ended_well  # nobody announced a number
-        return replace(analysis, status="partial") if is_cut or _is_short(subject) else analysis
+        is_cut = unit.n_own is None and not unit.series_id and not self._ended_well  # nobody announced a number
+        return replace(analysis, status="partial") if is_cut or unit.is_short else analysis
 
     @property
     def _ended_well(self) -> bool:
         return bool(self.run.stop_doc.get("exit_status") == "success")
 
+    def _written(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Outcome:
+        """Write the result of a unit. Raises only `Away`; after any other error the result has failed."""
+        try:
+            return self._writer.patience(partial(self._writer.write, unit, analysis, closes=closes))
+        except Away:
+            raise
+        except Exception as error:
+            logger.exception("the result of run %s is not written", self.run.uid)
+            first = unit.problem if analysis is None else None  # of a run that could not even begin
+            unit.problem = first or f"{type(error).__name__}: {error}"
+            return self._writer.lose(unit)
 
-def _is_short(subject: Subject) -> bool:
-    """Return whether frames are missing, as far as their number is known."""
-    expected = None if subject.series_id else subject.n_own
-    return expected is not None and subject.n_read < expected
+    def _give_up(self, error: BaseException) -> None:
+        """Note why the analysis of the run ends early."""
+        if isinstance(error, Away):
+            self.is_left, self._failure = True, f"Tiled does not take its result: {error}"
+            logger.warning("run %s: %s", self.run.uid, self._failure)
+        else:  # a bug of ours, or of the technique, must not cost the run's record
+            self._failure = f"{type(error).__name__}: {error}"
+            logger.exception("error in the analysis of run %s", self.run.uid)
+
+    def _failed(self, problem: str) -> Outcome:
+        """Write a failed result, unless Tiled takes none, and return it."""
+        try:
+            if not self.is_left:
+                unit = self._writer.unit(self.run, self.event)
+                unit.problem, unit.retake = problem, True
+                return self._written(unit, None, closes=True)
+        except Away:
+            self.is_left = True
+        except Exception:  # such as an error in the technique's parameters, without which a result has no key
+            logger.exception("run %s has no result", self.run.uid)
+        unit = Unit(self.run.uid, [self.run])
+        return replace(self._writer.result(unit), status="failed", reason=problem, is_in_tiled=False)
 
 
 @contextmanager
-def _problems_of(subject: Subject) -> Iterator[None]:
+def _problems_of(unit: Unit) -> Iterator[None]:
     """Turn errors of a run into the problem of its unit; raise those of Tiled."""
     try:
         with translated():
@@ -243,7 +267,7 @@ def _problems_of(subject: Subject) -> Iterator[None]:
     except (Away, Refused):
         raise
     except (AnalysisError, FrameError, ValueError) as error:
-        subject.problem = str(error)
+        unit.problem = str(error)
     except Exception as error:  # a bug in the technique must not cost the run's record
-        logger.exception("error in the analysis of run %s", subject.run.uid)
-        subject.problem, subject.retake = f"{type(error).__name__}: {error}", True
+        logger.exception("error in the analysis of run %s", unit.run.uid)
+        unit.problem, unit.retake = f"{type(error).__name__}: {error}", True

@@ -6,17 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ainerd.documents import checked
 from ainerd.jobs import Job, Jobs, activity
 from ainerd.processes import release_memory
-from ainerd.results import Away, translated
 from ainerd.runs._routes import REFERS, Routes
-from ainerd.runs._run import RunState
-from ainerd.runs._writer import Subject, Writer
+from ainerd.runs._run import RunInProgress
+from ainerd.runs._unit import Unit
+from ainerd.runs._writer import Writer
 from ainerd.technique import Outcome, Series
 from ainerd.words import number_of
 
@@ -53,7 +52,7 @@ class Worker:
         Number of runs that got a result.
     n_left : int
         Number of runs whose results Tiled did not take.
-    current : RunState or None
+    current : RunInProgress or None
         The run in progress; None between runs.
     """
 
@@ -68,20 +67,20 @@ class Worker:
         pass_on: Callable[[Job], object] = lambda job: job(),
         after_writes: Callable[[Job], object] = lambda job: job(),
         late_s: float = 0.0,
-        on_block: Callable[[Subject], None] = lambda subject: None,
+        on_block: Callable[[Unit], None] = lambda unit: None,
     ) -> None:
         self._jobs, self._writer = jobs, writer
         self._answer, self._pass_on, self._after_writes, self._steers = answer, pass_on, after_writes, steers
-        self._new_state = partial(
-            RunState, writer, late_s=late_s, on_block=on_block,
+        self._new_run = partial(
+            RunInProgress, writer, late_s=late_s, on_block=on_block,
             on_begun=lambda outcome: pass_on(partial(begun, outcome)),
         )  # fmt: skip
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
-        self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
+        self._open_runs: dict[str, RunInProgress] = {}  # by uid of the start document
         self._routes = Routes()
         self._ended = set[str]()  # uids of the runs that `backlog` counts
-        self.current: RunState | None = None
+        self.current: RunInProgress | None = None
         self._since: float | None = None  # when the document in hand came
         self._is_behind = False
         self.concluded = 0
@@ -167,8 +166,8 @@ class Worker:
 
     def _close_runs(self) -> None:
         """Close the runs in progress: the next session, or another agent, analyses them."""
-        for delivery in self._open_runs.values():
-            delivery.state.run.close()
+        for run in self._open_runs.values():
+            run.run.close()
         self._open_runs.clear()
 
     def _leave_runs(self) -> None:
@@ -189,15 +188,15 @@ class Worker:
         try:
             self._since = since
             self._warn_if_behind(time.monotonic() - since)
-            for delivery in self._runs_of(name, doc):
-                self._deliver(delivery, name, doc)
+            for run in self._runs_of(name, doc):
+                self._deliver(run, name, doc)
         except BaseException as error:
             with suppress(Exception):  # the log message shows parts of the document
                 _log_error(name, doc, error)
         finally:
             self._since = None
 
-    def _runs_of(self, name: str, doc: Mapping[str, Any]) -> "list[Delivery]":
+    def _runs_of(self, name: str, doc: Mapping[str, Any]) -> list[RunInProgress]:
         """Return the runs that a document belongs to. Raises KeyError if it names a document that has not arrived."""
         if name == "start" and doc["uid"] in self._open_runs:
             raise ValueError(f"the start document of run {doc['uid']} came twice")
@@ -205,52 +204,47 @@ class Worker:
         if not starts:
             raise KeyError(doc.get(REFERS.get(name, "uid")))
         if name == "start":
-            self._open_runs[doc["uid"]] = self._begin()
+            self.current = self._open_runs[doc["uid"]] = self._new_run()
         return [self._open_runs[start] for start in starts if start in self._open_runs]
 
-    def _begin(self) -> "Delivery":
-        self.current = self._new_state()
-        return Delivery(self._writer, self.current)
-
-    def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
-        """Pass a document to its run, and new outcomes to the campaign, the listeners and the futures."""
-        n_before = len(delivery.state.outcomes)
+    def _deliver(self, run: RunInProgress, name: str, doc: dict[str, Any]) -> None:
+        """Pass a document to its run, and new results to the campaign, the listeners and the futures."""
+        n_before = len(run.results)
         try:
-            delivery(name, doc)
-        finally:  # a plan may wait for the outcomes, whatever went wrong
+            run(name, doc)
+        finally:  # a plan may wait for the results, whatever went wrong
             if name == "stop":
                 self.current = None
-                self._open_runs.pop(delivery.state.run.uid, None)
-                self.n_left += delivery.is_left
-            if new := delivery.state.outcomes[n_before:]:
-                self._pass_on(partial(self._conclude, delivery.answered, new))
+                self._open_runs.pop(run.run.uid, None)
+                self.n_left += run.is_left
+            for at in range(n_before, len(run.results)):
+                self._pass_on(partial(self._conclude, run.results, at))
             if name == "stop":
-                resolve = partial(self._resolve, delivery.state.run.uid, delivery.answered)
+                resolve = partial(self._resolve, run.run.uid, run.results)
                 self._pass_on(partial(self._after_writes, resolve))
 
-    def _conclude(self, answered: list[Outcome], new: list[Outcome]) -> None:
-        """Let the campaign answer new outcomes, and pass them to the listeners. In the thread of the campaign."""
-        for outcome in new:
+    def _conclude(self, results: list[Outcome], at: int) -> None:
+        """Let the campaign answer a result, in its thread, and pass it to the listeners with its regime."""
+        try:
+            if results[at].is_in_tiled:
+                results[at] = self._answer(results[at])
+        except Exception:  # the next start answers it
+            logger.exception("the result of run %s has no regime", results[at].raw_uid)
+        for listener in self._on_outcome:
             try:
-                answered.append(self._answer(outcome) if outcome.is_in_tiled else outcome)
-            except Exception:  # the next start answers it
-                logger.exception("the result of run %s has no regime", outcome.raw_uid)
-                answered.append(outcome)
-            for listener in self._on_outcome:
-                try:
-                    listener(answered[-1])
-                except Exception:  # a display must not cost a run
-                    logger.exception("error in a listener to run %s", outcome.raw_uid)
+                listener(results[at])
+            except Exception:  # a display must not cost a run
+                logger.exception("error in a listener to run %s", results[at].raw_uid)
 
-    def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
+    def _resolve(self, raw_uid: str, results: list[Outcome]) -> None:
         self._ended.discard(raw_uid)
-        if outcomes:
+        if results:
             self.concluded, self._last_run = self.concluded + 1, raw_uid
             if self.concluded % RELEASE_EVERY == 0:
                 release_memory()
         future = self._futures.get(raw_uid)
         if future is not None and not future.done():
-            future.set_result(outcomes)
+            future.set_result(results)
 
     def _warn_if_behind(self, lag_s: float) -> None:
         """Log once when the analysis falls behind the runs, and once when it has caught up."""
@@ -261,56 +255,6 @@ class Worker:
         elif lag_s < BEHIND_S / 10 and self._is_behind:
             logger.info("the analysis has caught up with the runs")
             self._is_behind = False
-
-
-class Delivery:
-    """One run from its first document to its last. An error of its analysis gives it a failed result."""
-
-    def __init__(self, writer: Writer, state: RunState) -> None:
-        self._writer, self.state = writer, state
-        self.answered: list[Outcome] = []  # by the campaign
-        self.is_left = False  # whether Tiled did not take a result
-        self._problem: str | None = None  # why the analysis ended early
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document."""
-        run = self.state.run
-        if self._problem is not None:
-            with suppress(Exception):  # only the end of the run matters now
-                run(name, doc)
-        else:
-            try:
-                with translated():
-                    self.state(name, doc)
-            except BaseException as error:
-                self._writer.forget()
-                self._give_up(error)
-        if name == "stop":
-            run.close()
-            if self._problem is not None and run.has_frames:
-                self.state.outcomes.append(self._failed(self._problem))
-
-    def _give_up(self, error: BaseException) -> None:
-        if isinstance(error, Away):
-            self.is_left, self._problem = True, f"Tiled does not take its result: {error}"
-            logger.warning("run %s: %s", self.state.run.uid, self._problem)
-        else:  # a bug of ours, or of the technique, must not cost the run's record
-            self._problem = f"{type(error).__name__}: {error}"
-            logger.exception("error in the analysis of run %s", self.state.run.uid)
-
-    def _failed(self, problem: str) -> Outcome:
-        """Write a failed result, unless Tiled takes none, and return its outcome."""
-        run = self.state.run
-        try:
-            if not self.is_left:
-                subject = Subject.of_run(self._writer, run, self.state.event)
-                subject.problem, subject.retake = problem, True
-                return self.state.conclude(subject, None, closes=True)
-        except Away:
-            self.is_left = True
-        except Exception:  # such as an error in the technique's parameters, without which a result has no key
-            logger.exception("run %s has no result", run.uid)
-        return replace(self._writer.outcome(run, run.uid), status="failed", reason=problem, is_in_tiled=False)
 
 
 def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:

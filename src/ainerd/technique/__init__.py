@@ -25,7 +25,6 @@ from ainerd.technique._records import (
     Regimes,
     RunInfo,
     Series,
-    Unit,
 )
 from ainerd.technique._technique import (
     Analysis,
@@ -41,5 +40,5 @@ from ainerd.technique._technique import (
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
     "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
-    "TechniqueError", "Unit", "begin", "is_novel", "load", "names", "panels", "provides",
+    "TechniqueError", "begin", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

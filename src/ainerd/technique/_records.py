@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,6 @@ class Series:
     """
 
     key: str
-
-
-Unit = Literal["event", "run"] | Series
 
 
 class Readings(Protocol):

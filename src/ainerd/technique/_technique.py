@@ -16,7 +16,7 @@ from ainerd.technique._records import (
     Question,
     Regimes,
     RunInfo,
-    Unit,
+    Series,
 )
 
 
@@ -284,7 +284,7 @@ class Technique:
     """
 
     name: str
-    unit: Unit
+    unit: Literal["event", "run"] | Series
     alpha: float
     embedding_size: int
     regime_width: float | None
