@@ -256,7 +256,6 @@ def settings_of(folder: Path, storage: Path, detector: str) -> Settings:
             "directory": str(storage),
             "frames": [str(folder / "frames")],
             "late_s": 1.0,
-            "live": False,
         },
     }
     return Settings.of(described, folder)

@@ -18,11 +18,6 @@ def test_the_noise_of_a_reading_is_no_change():
     assert T.objection(310.09, 310.0) is None and T.objection(310.2, 310.0) is not None
 
 
-def test_a_table_of_times_is_interpolated_and_goes_on_in_proportion():
-    oven = Knob(range=(0, 100), table=((10, 50), (20, 200)), settle_s=5)
-    assert oven.seconds(0.0, np.array([5.0, 10.0, 15.0, 20.0, 40.0])).tolist() == [30, 55, 130, 205, 405]
-
-
 @pytest.mark.parametrize(
     ("now", "then", "words"),
     [
@@ -49,8 +44,6 @@ def test_a_knob_takes_only_its_values():
         ({"values": (3, 1)}, "values must increase"),
         ({"range": (0, 2), "values": (1, 3)}, "must lie in the range"),
         ({"range": (0, 1), "apart": True}, "apart needs values"),
-        ({"range": (0, 1), "speed": 1, "table": ((1, 1),)}, "speed and table are given"),
-        ({"range": (0, 1), "table": ((2, 1), (1, 2))}, "must increase"),
         ({"range": (0, float("nan"))}, "finite"),
         ({"range": (0, 1), "speed": 0}, "greater than 0"),
         ({"range": (0, 1), "direction": "left"}, "'any', 'up' or 'down'"),

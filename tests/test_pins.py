@@ -40,11 +40,11 @@ def test_digest_and_keys_of_rheo_xpcs():
 
 
 def test_digest_and_keys_of_xtec(tmp_path):
-    section = {"clusters": 3, "smooth": "cells", "cell": [7, 9.5], "length": 2}
+    section = {"clusters": 3, "smooth": [7, 9.5]}
     parameters = XTEC.from_settings(section, tmp_path).parameters
-    assert digest(XTEC.from_settings({}, tmp_path).parameters) == "e09d2d2c66b150da"
-    assert digest(parameters) == "fa0ab641129710e2"
-    assert ResultRecord.key_of(parameters, series_id="ramp=cooling 1") == "6a1056a3-9ded-549c-a2c4-3ae82d59ecca"
+    assert digest(XTEC.from_settings({}, tmp_path).parameters) == "918bcf2a4c45fe07"
+    assert digest(parameters) == "72036f48e7c9d242"
+    assert ResultRecord.key_of(parameters, series_id="ramp=cooling 1") == "c1676647-9de0-5bbe-847a-38a56847b39e"
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,6 @@ class Knob(BaseModel):
         Change per second.
     settle_s : float
         Time to wait after a change.
-    table : tuple of (float, float)
-        Pairs of a change and its seconds, in place of `speed`; between them the time is interpolated.
     direction : str
         ``up`` or ``down`` for a knob that must not be turned back, else ``any``.
     values : tuple of float
@@ -51,7 +49,6 @@ class Knob(BaseModel):
     length: Positive | None = None
     speed: Positive | None = None
     settle_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    table: tuple[tuple[Positive, Positive], ...] = ()
     direction: Literal["any", "up", "down"] = "any"
     values: tuple[FiniteFloat, ...] = ()
     apart: bool = False
@@ -77,10 +74,6 @@ class Knob(BaseModel):
             raise ValueError(f"values must lie in the range, got {list(self.values)}")
         if self.apart and not self.values:
             raise ValueError("apart needs values: the samples of a holder, such as [1, 2, 3]")
-        if self.speed and self.table:
-            raise ValueError("speed and table are given: leave one of them out")
-        if [step for step, _ in self.table] != sorted({step for step, _ in self.table}):
-            raise ValueError("the changes in table must increase")
         return self
 
     @property
@@ -91,15 +84,12 @@ class Knob(BaseModel):
     @property
     def costs(self) -> bool:
         """Whether a change takes time that is known here."""
-        return bool(self.speed or self.table or self.settle_s)
+        return bool(self.speed or self.settle_s)
 
     def seconds(self, now: float, then: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the time of a change from `now` to each of `then`, (n,), with the time to settle."""
         change = np.abs(then - now)
         moving = change / self.speed if self.speed else np.zeros(len(change))
-        if self.table:
-            steps, times = np.array(self.table).T
-            moving = np.interp(change, [0.0, *steps], [0.0, *times]) * np.maximum(change / steps[-1], 1.0)
         return np.asarray(np.where(change > self.slack, moving + self.settle_s, 0.0))
 
     def objection(self, now: float, then: float) -> str | None:

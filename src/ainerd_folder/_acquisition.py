@@ -41,6 +41,9 @@ from ainerd.documents import (
 logger = logging.getLogger(__name__)
 
 LATEST_S = 9.2e9  # of a time, in s since 1970: the last year that pandas counts
+DATASET = "/entry/data/data"  # of the frames in NAME.h5
+N_FRAMES = "/entry/instrument/bluesky/num_images"  # in the metadata file of 8-ID: the number of frames
+BEGAN = "/entry/start_time"  # and the time of the first one
 EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more are not missing by chance
 
 
@@ -52,6 +55,8 @@ class AcquisitionFiles:
     ----------
     folder : Path
     keys : ainerd.config.Acquisition
+    units : mapping of str to str
+        By data key; readings are converted to them.
     detector : ainerd.config.Detector
     roots : tuple of Path
         Folders from which files may be read, with links resolved.
@@ -61,6 +66,7 @@ class AcquisitionFiles:
 
     folder: Path
     keys: config.Acquisition
+    units: Mapping[str, str]
     detector: config.Detector
     roots: tuple[Path, ...]
     growing: bool = False
@@ -92,7 +98,7 @@ class AcquisitionFiles:
     @cached_property
     def uid(self) -> str:
         """Uid of the run: the same for the same file that began at the same time."""
-        return str(uuid5(NAMESPACE_URL, f"{self.data.resolve().as_uri()}#{self._values.value(self.keys.began) or ''}"))
+        return str(uuid5(NAMESPACE_URL, f"{self.data.resolve().as_uri()}#{self._values.value(BEGAN) or ''}"))
 
     @cached_property
     def n_frames(self) -> int:
@@ -140,7 +146,7 @@ class AcquisitionFiles:
         frames = self._describe(run, "primary", {self.detector.image: self._image}, began, self._configuration())
         yield "descriptor", dict(frames.descriptor_doc)
         yield from self._rows(run, began, began + self.n_frames * (frame_time_s or 0.0))
-        of_hdf5 = {"dataset": self.keys.dataset, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]}
+        of_hdf5 = {"dataset": DATASET, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]}
         is_hdf5 = self.data.suffix == ".h5"
         resource = run.compose_stream_resource(
             mimetype="application/x-hdf5" if is_hdf5 else Run.mimetypes["RIGAKU"],
@@ -182,7 +188,8 @@ class AcquisitionFiles:
         if self.record is None or not self.keys.columns:
             return
         path = allowed_file(self.record, self.roots)
-        wanted = [self.keys.record_time, *self.keys.columns.values()]
+        columns = {"time": "time_s", **self.keys.columns}
+        wanted = [*columns.values()]
         try:
             # as long as the file; without index_col a comma at the end of each row moves the values by a column
             table = pd.read_csv(path, usecols=lambda name: name in wanted, compression=None, index_col=False)
@@ -190,19 +197,20 @@ class AcquisitionFiles:
             raise FrameError(f"{path} is not a table: {error}") from error
         if missing := [name for name in wanted if name not in table]:
             raise FrameError(f"{path} has no column {missing[0]!r}")
-        clock = _seconds(table[self.keys.record_time], path)
-        own, of_record = self._values.value(self.keys.began), table[self.keys.record_time].iloc[:1].tolist()
+        times_of = columns.pop("time")
+        clock = _seconds(table[times_of], path)
+        own, of_record = self._values.value(BEGAN), table[times_of].iloc[:1].tolist()
         zones = [_has_zone(text) for text in (own, *of_record) if isinstance(text, str)]
         if not self.keys.record_zero and len({*zones}) > 1:
             raise FrameError(
-                f"{path}: {self.keys.record_time!r} and {self.keys.began} of {self.metadata.name} cannot be compared: "
+                f"{path}: {times_of!r} and {BEGAN} of {self.metadata.name} cannot be compared: "
                 "one of them has a time zone and the other has none"
             )
         zero = self._values.number(self.keys.record_zero)
         if self.keys.record_zero and not (zero is not None and np.isfinite(zero)):
             raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: the time at which the record began")
-        times = clock - self.keys.record_ahead_s + (0.0 if zero is None else began - zero)
-        values = {key: pd.to_numeric(table[name], errors="coerce") for key, name in self.keys.columns.items()}
+        times = clock + (0.0 if zero is None else began - zero)
+        values = {key: pd.to_numeric(table[name], errors="coerce") for key, name in columns.items()}
         rows = pd.DataFrame(values)[(times >= began) & (times <= ended)]
         if rows.empty:
             logger.warning("%s has no row during the exposure: is the offset of its clock right?", path)
@@ -216,7 +224,7 @@ class AcquisitionFiles:
         """Return the readings that the metadata have; several values of one count as their mean."""
         readings = {}
         for key, name in self.keys.readings.items():
-            value = self._values.number(name, self.keys.units.get(key))
+            value = self._values.number(name, self.units.get(key))
             if value is None or not np.isfinite(value):
                 logger.warning("%s: %s, the path of %r, holds no number", self.metadata, name, key)
             else:
@@ -228,7 +236,7 @@ class AcquisitionFiles:
         return {key: value for key, value in values.items() if value is not None}
 
     def _began(self, otherwise: float) -> float:
-        value = self._values.value(self.keys.began)
+        value = self._values.value(BEGAN)
         if value is None:
             return otherwise
         try:
@@ -236,13 +244,13 @@ class AcquisitionFiles:
         except (ValueError, OverflowError):
             began = np.nan
         if not abs(began) <= LATEST_S:
-            raise FrameError(f"{self.metadata}: {self.keys.began} is not a time: {short(value)}")
+            raise FrameError(f"{self.metadata}: {BEGAN} is not a time: {short(value)}")
         return began
 
     @cached_property
     def _n_announced(self) -> int | None:
         """Number of frames by the metadata; None without one, and for 0 or -1, which mean "without limit"."""
-        n = self._values.whole_number(self.keys.n_frames) or 0
+        n = self._values.whole_number(N_FRAMES) or 0
         return n if n > 0 else None
 
     @property
@@ -261,7 +269,7 @@ class AcquisitionFiles:
         return {self.detector.image: {"data": data, "timestamps": times, "data_keys": keys}} if data else None
 
     def _key(self, name: str, source: Path) -> dict[str, Any]:
-        unit = {"units": self.keys.units[name]} if name in self.keys.units else {}
+        unit = {"units": self.units[name]} if name in self.units else {}
         return {"source": str(source), "dtype": "number", "shape": [], **unit}
 
     @property
@@ -278,10 +286,10 @@ class AcquisitionFiles:
         if self.data.suffix != ".h5":
             EventFrames.files(self.data, self._shape, self.roots)
             return (count_frames(self.data, self._shape), *self._shape), "<u2"
-        with open_item(self.data, self.keys.dataset, self.roots, is_complete=not self.growing) as dataset:
+        with open_item(self.data, DATASET, self.roots, is_complete=not self.growing) as dataset:
             if not isinstance(dataset, h5py.Dataset) or len(dataset.shape) != 3:
                 has = f"shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "no such dataset"
-                raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, expected (frames, rows, columns)")
+                raise FrameError(f"{self.data}, {DATASET!r}: {has}, expected (frames, rows, columns)")
             return dataset.shape, dataset.dtype.str
 
     @property
@@ -296,7 +304,7 @@ class AcquisitionFiles:
     def _values(self) -> Metadata:
         """The values of the metadata file that the keys name."""
         keys = self.keys
-        single = (keys.frame_time_s, keys.n_frames, keys.began, keys.record_zero)
+        single = (keys.frame_time_s, N_FRAMES, BEGAN, keys.record_zero)
         return Metadata(self.metadata, (*single, *keys.readings.values(), *keys.start.values()), self.roots)
 
 

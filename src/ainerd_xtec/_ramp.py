@@ -25,6 +25,9 @@ FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
 QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
 MOST_NAMED = 4  # transitions in the summary
+MOST_CLUSTERS = 8  # that are tried
+NEIGHBOURS, IN_CELL = 1.0, 0.2  # lengths of `smoothing`: in pixels, and within a zone
+MEMORY = 4e9  # bytes for frames and trajectories; the rest goes to temporary files
 BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
 
 
@@ -46,17 +49,15 @@ class Ramp(RunAnalysis):
 
     def __init__(self, technique: "XTEC", run: RunInfo) -> None:
         self._technique, self._settings, self._shape = technique, technique.settings, tuple(run.frame_shape)
-        mask, dark = technique.mask, technique.dark
-        for name, array in (("mask", mask), ("dark", dark)):
-            if array is not None and array.shape != self._shape:
-                raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.{name} is of {_by(array.shape)}")
+        mask = technique.mask
+        if mask is not None and mask.shape != self._shape:
+            raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.mask is of {_by(mask.shape)}")
         self.pixels: NDArray[np.int64] = np.flatnonzero(np.ones(self._shape, bool) if mask is None else ~mask)
         if not self.pixels.size:
             raise AnalysisError("xtec.mask leaves no pixel")
-        self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
         self._frames: list[NDArray[Any]] = []
         self._numbers: list[int] = []  # of each frame in its run
-        self._memory = self._settings.memory_gb * 1e9  # bytes that are left
+        self._memory = MEMORY  # bytes that are left
         self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
 
     def next_run(self, run: RunInfo) -> None:
@@ -85,7 +86,7 @@ class Ramp(RunAnalysis):
             at = ", ".join(f"{g.temperature:g}" for g in groups)
             frames = f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit})"
             raise AnalysisError(f"{frames}: trajectories need at least {FEWEST_TEMPERATURES}")
-        moves = followed(self._images(groups, None)) if settings.follow else None
+        moves = followed(self._images(groups, None))
         applied = moves if moves is not None and moves.farthest_px > MOVED_PX else None
         mean = sum(self._images(groups, applied), np.zeros(self._shape)) / len(groups)
         try:
@@ -111,7 +112,7 @@ class Ramp(RunAnalysis):
             time[first:end] = run.start.get("time", i) + np.array(self._numbers[first:end]) * (run.frame_time_s or 1e-3)
             if end - first > 1 and not np.ptp(temperature[first:end]):
                 temperature[first:end] = self._flown(run, temperature[first:end])
-        for key in filter(None, (settings.monitor, settings.exposure)):
+        for key in settings.monitor:
             exposure *= self._read(key, "frames cannot be divided by it")
         return grouped(temperature, exposure, time, settings)
 
@@ -130,7 +131,7 @@ class Ramp(RunAnalysis):
         time, value = run.readings.series(settings.temperature)
         within = (time >= began) & (time < ends)
         time, value = time[within], value[within]
-        enough = settings.merge if settings.merge is not None else 1e-3 * float(np.abs(once[0]))
+        enough = 1e-3 * float(np.abs(once[0]))
         if value.size < 2 or np.ptp(value) <= enough:
             return once
         if run.frame_time_s is None:
@@ -140,7 +141,7 @@ class Ramp(RunAnalysis):
         return np.asarray(np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value))
 
     def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[Floats]:
-        """Yield counts at each temperature, without dark counts, for the mean exposure, (ny, nx).
+        """Yield counts at each temperature, for the mean exposure, (ny, nx).
 
         Pixels that the detector marks in any frame are NaN: negative, the highest integer, or not finite.
         """
@@ -154,7 +155,7 @@ class Ramp(RunAnalysis):
             for number in group.frames:
                 counts += self._frames[number]
             image = np.full(self._shape, np.nan)
-            image.ravel()[self.pixels] = np.where(bad, np.nan, counts - len(group.frames) * self._dark) / group.exposure
+            image.ravel()[self.pixels] = np.where(bad, np.nan, counts) / group.exposure
             yield image if moves is None else moves.undone(image, step)
 
 
@@ -174,15 +175,15 @@ def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECS
     """Group frames by ascending temperature; frames with NaN or without exposure are left out; arguments are (n,).
 
     The direction ("heating", "cooling", "both") of a frame is that of the ramp at its time; a ramp has turned when the
-    temperature is more than `merge` away from its extreme. Temperatures that differ by at most `merge` are merged;
-    None: by a 300th of their range.
+    temperature is more than a 300th of their range away from its extreme. Temperatures that differ by at most this are
+    merged.
     """
     order = np.lexsort((temperature, time))
     order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
     if not order.size:
         return []
     t = temperature[order]
-    merge = np.ptp(t) / 300 if settings.merge is None else settings.merge
+    merge = np.ptp(t) / 300
     if settings.direction != "both":
         order = order[_ways(t, merge) == (1 if settings.direction == "heating" else -1)]
     order = order[np.lexsort((order, time[order], temperature[order]))]
@@ -253,7 +254,7 @@ def analyze(
         "frames_left_out": left_out,
         "transitions": len(shared),
         "noise_clusters": int(np.sum(~clusters.significant)),
-        **_motion(settings.follow, moves),
+        **_motion(moves),
         "odd_patches": int(np.sum(is_novel(odd * compared, settings.alpha))),
         "oddest_row": oddest[0],
         "oddest_column": oddest[1],
@@ -285,13 +286,14 @@ def _clusters(
     settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64], keep: NDArray[np.bool_]
 ) -> Clusters:
     """Cluster the trajectories `x` of pixels, smoothed as the settings ask, or those of patches."""
-    find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
+    find = partial(find_clusters, k=settings.clusters, most=MOST_CLUSTERS)
     if settings.smooth == "patches":
         clusters = find(of_patches)
         return replace(clusters, labels=clusters.labels[patch])
-    cell = settings.cell if settings.smooth == "cells" else None
-    smooth = None if settings.smooth == "none" else smoothing(np.argwhere(keep), settings.length, cell)
-    return find(x, smooth=smooth)
+    if settings.smooth == "none":
+        return find(x)
+    cell = settings.smooth if isinstance(settings.smooth, tuple) else None
+    return find(x, smooth=smoothing(np.argwhere(keep), IN_CELL if cell else NEIGHBOURS, cell))
 
 
 def _trajectories(
@@ -338,9 +340,9 @@ def _units(summary: Mapping[str, Any], unit: str) -> dict[str, str]:
     return units | {"temperature": unit, "transition": unit, "trajectories": "1", "counts": "1"}
 
 
-def _motion(asked: bool, moves: Moves | None) -> dict[str, Any]:
+def _motion(moves: Moves | None) -> dict[str, Any]:
     if moves is None:
-        return {"followed": "no: too few peaks could be followed" if asked else "not asked for"}
+        return {"followed": "no: too few peaks could be followed"}
     far = moves.farthest_px
     return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
 

@@ -1,9 +1,9 @@
 """The technique's section of the TOML."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 
 from ainerd.config import Section
 
@@ -13,28 +13,12 @@ class XTECSettings(Section):
 
     temperature: str = "temperature"  #: data key of the ramped quantity: temperature, strain, field or time
     unit: str = "K"  #: of this quantity
-    series: str = "series_id"  #: key of the start document that runs of one ramp share
-    monitor: str = ""  #: data key of the beam intensity at each frame, by which frames are divided; empty: no division
-    exposure: str = ""  #: data key of the exposure time of each frame, likewise
+    monitor: tuple[str, ...] = ()  #: data keys of readings at each frame by which frames are divided
     direction: Literal["both", "heating", "cooling"] = "both"  #: which frames of a ramp that turns are used
-    merge: float | None = Field(default=None, ge=0)  #: temperatures that differ by at most this are merged
     mask: Path | None = None  #: a .npy of booleans (ny, nx), True where a pixel must not be used
-    dark: Path | None = None  #: a .npy (ny, nx): counts of a frame without beam
     cut: Literal["kl", "simple", "none"] | PositiveFloat = "kl"  #: which pixels are bright enough; a number: counts
     scale: Literal["mean", "zscore", "log"] = "mean"  #: of each trajectory
     clusters: int | None = Field(default=None, ge=1, le=50)  #: number of clusters; without it, as many as are stable
-    most_clusters: int = Field(default=8, ge=2, le=50)  #: largest number tried
-    smooth: Literal["none", "neighbours", "cells", "patches"] = "none"  #: X-TEC-s
-    length: PositiveFloat = 1.0  #: of neighbours, in pixels; of cells, as in `ainerd_xtec.smoothing`
-    cell: tuple[PositiveFloat, PositiveFloat] | None = None  #: rows and columns of a zone, for cells
-    follow: bool = True  #: whether to follow peaks that expansion moves by more than a pixel
-    memory_gb: PositiveFloat = 4.0  #: for frames and trajectories; the rest goes to temporary files
-    alike: PositiveFloat = 5.0  #: largest difference of two series of one regime, in `unit`
+    #: X-TEC-s: over neighbours, over the same place in zones of (rows, columns), or one trajectory for each patch
+    smooth: Literal["none", "neighbours", "patches"] | tuple[PositiveFloat, PositiveFloat] = "none"
     alpha: float = Field(default=0.05, gt=0, lt=1)  #: a series is novel if its p-value is at most this
-    seed: int = 0  #: of starts and resampling
-
-    @model_validator(mode="after")
-    def _has_cell(self) -> Self:
-        if self.smooth == "cells" and self.cell is None:
-            raise ValueError('smooth = "cells" needs cell: rows and columns from a zone to the next')
-        return self

@@ -18,7 +18,9 @@ from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import STEPS, Trajectories, information
 
 VERSION = 5  # of the formulas
-NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}  # settings that do not change numbers
+SERIES = "series_id"  # key of the start document that runs of one ramp share
+NOT_NUMBERS = {"mask", "alpha", "unit"}  # settings that do not change numbers
+ALIKE = 5.0  # largest difference of two series of one regime, in the unit of the temperature
 EVEN = 4  # first temperatures, evenly spread, including both ends
 CURIOUS = 0.02  # nats for a gap as wide as the range, used if no trajectory shows where to measure
 
@@ -33,8 +35,6 @@ class XTEC(Technique):
     settings : XTECSettings, optional
     mask : ndarray of bool, shape (ny, nx), optional
         True where a pixel must not be used.
-    dark : ndarray, shape (ny, nx), optional
-        Counts of a frame without beam.
     **options
         Settings, by name.
 
@@ -52,35 +52,30 @@ class XTEC(Technique):
         settings: XTECSettings | None = None,
         *,
         mask: NDArray[np.bool_] | None = None,
-        dark: NDArray[np.float64] | None = None,
         **options: Any,
     ) -> None:
         self.settings = settings or XTECSettings(**options)
-        self.mask, self.dark = mask, dark
+        self.mask = mask
         self.known: Trajectories | None = None
-        self.unit = Series(self.settings.series)
-        self.alpha, self.regime_width = self.settings.alpha, self.settings.alike
+        self.unit = Series(SERIES)
+        self.alpha, self.regime_width = self.settings.alpha, ALIKE
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
         """Build it from ``[xtec]``; see `XTECSettings`."""
         settings = read_section(XTECSettings, section, cls.name)
         mask = None if settings.mask is None else read_map(folder / settings.mask, "xtec.mask").astype(bool)
-        dark = None if settings.dark is None else read_map(folder / settings.dark, "xtec.dark")
-        return cls(settings, mask=mask, dark=dark)
+        return cls(settings, mask=mask)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """Settings and arrays that change the numbers."""
+        """Settings and the mask, which change the numbers."""
         settings = self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)
-        parameters = {"technique": self.name, "version": VERSION, **settings}
-        for name, array in (("mask", self.mask), ("dark", self.dark)):
-            if array is not None:
-                parameters[name] = hashlib.sha256(array.tobytes()).hexdigest()
-        return parameters
+        mask = {} if self.mask is None else {"mask": hashlib.sha256(self.mask.tobytes()).hexdigest()}
+        return {"technique": self.name, "version": VERSION, **settings, **mask}
 
     def begin(self, run: RunInfo) -> Ramp:
-        """Prepare for a series; raise AnalysisError if its frames do not fit mask or dark."""
+        """Prepare for a series; raise AnalysisError if its frames do not fit the mask."""
         return Ramp(self, run)
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
@@ -97,8 +92,6 @@ class XTEC(Technique):
         ramped = "data key of the ramped quantity, read with each frame"
         yield Question(key="temperature", text=ramped, default="temperature")
         yield Question(key="unit", text="its unit", default="K")
-        shared = "key of the start document that runs of one ramp share"
-        yield Question(key="series", text=shared, default="series_id")
         yield Question(key="monitor", text="data key of the beam's intensity at each frame", example="i0")
         if frame is not None and not np.isfinite(frame).all():
             unused = "a .npy of booleans, True where a pixel must not be used"
@@ -108,17 +101,16 @@ class XTEC(Technique):
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw the kept pixels on a mean frame, and the histogram with the cut.
 
-        Raise ValueError if the mask or the dark frame does not fit, or there is nothing to cut.
+        Raise ValueError if the mask does not fit, or there is nothing to cut.
         """
         image, logs = figure.subplots(1, 2)
         if frame is None:
             image.set_title("no frame: pixels are kept by their counts")
             return
-        for name, array in (("mask", self.mask), ("dark", self.dark)):
-            if array is not None and array.shape != frame.shape:
-                raise ValueError(f"the frame has {frame.shape} pixels, xtec.{name} is of {array.shape}")
+        if self.mask is not None and self.mask.shape != frame.shape:
+            raise ValueError(f"the frame has {frame.shape} pixels, xtec.mask is of {self.mask.shape}")
         used = np.isfinite(frame) & (True if self.mask is None else ~self.mask)
-        mean = np.where(used, frame - (0.0 if self.dark is None else self.dark), 0.0)
+        mean = np.where(used, frame, 0.0)
         bright = cut(mean.ravel(), self.settings.cut)
         image.imshow(np.log(np.maximum(mean, 1e-3)), cmap="gray")
         image.imshow(np.where(bright.keep.reshape(mean.shape), 1.0, np.nan), cmap="autumn", alpha=0.6)

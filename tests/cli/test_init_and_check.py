@@ -91,13 +91,13 @@ def test_every_question_can_be_answered_in_advance(pebble):
         "steering.bounds": "{ x = [-1.0, 1.0] }",
         "pebble.width": "120",
         "pebble.note": "it's round",
-        "steering.seed": "4",
+        "steering.dose_limit": "4",
     }
     done = init("--yes", *(x for key, value in answers.items() for x in ("--set", f"{key}={value}")))
     assert done.exit_code == 0, done.output
     settings = Settings.load("here/agent.toml")
     assert settings.section == {"width": 120, "size": {"inner": 2.5}, "note": "it's round"}
-    assert (settings.name, settings.steering.seed, settings.steering.bounds) == ("P1", 4, {"x": (-1.0, 1.0)})
+    assert (settings.name, settings.steering.dose_limit, settings.steering.bounds) == ("P1", 4, {"x": (-1.0, 1.0)})
     assert (settings.detector.n_frames, settings.detector.frame_time_s) == ("", "eiger_cam_acquire_period")
 
 

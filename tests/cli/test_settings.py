@@ -36,11 +36,16 @@ def test_another_technique_has_its_own_section(marble):
 
 def test_the_environment_overrides_any_section(marble, monkeypatch):
     marble.write_text(marble.read_text().replace("width = 3", 'width = 3\nnameLong = "x"'))
-    variables = {"MARBLE__WIDTH": "5", "MARBLE__NAMELONG": "5 m", "MARBLE__SIZE__INNER": "2.5", "STEERING__SEED": "4"}
+    variables = {
+        "MARBLE__WIDTH": "5",
+        "MARBLE__NAMELONG": "5 m",
+        "MARBLE__SIZE__INNER": "2.5",
+        "STEERING__DOSE_LIMIT": "4",
+    }
     for name, text in variables.items():
         monkeypatch.setenv(f"AINERD_{name}", text)
     settings = Settings.load(marble)
-    assert settings.steering.seed == 4
+    assert settings.steering.dose_limit == 4
     assert settings.section == {"width": 5, "nameLong": "5 m", "size": {"inner": 2.5}}
     monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")  # of another technique that is installed
     assert Settings.load(marble).section["width"] == 5
@@ -122,7 +127,11 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
             f"sample_x = [0, {10**400}]",
             "steering.bounds: sample_x needs two numbers",
         ),
-        ("beam_size = 0.1", f"beam_size = 0.1\nseed = {10**400}", "steering.seed: the integer has more than 308 dig"),
+        (
+            "beam_size = 0.1",
+            f"beam_size = 0.1\ndose_limit = {10**400}",
+            "steering.dose_limit: the integer has more than",
+        ),
         ("alpha = 0.05", f"alpha = {10**400}", "rheo_xpcs.alpha: the integer has more than 308 digits"),
         ('frames = ["', r'frames = ["\u0000', "storage.frames: has NUL, or half of a surrogate pair"),
         ('encoder = "run"', r'encoder = "run"' + "\n" + r'bank = "\u0000"', "rheo_xpcs.bank: has NUL, or half of a"),

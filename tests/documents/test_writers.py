@@ -108,7 +108,7 @@ def attached(server, tmp_path_factory):
         "technique": "copies",
         "detector": {"image": "det_image"},
         "steering": {"bounds": {"x": [0.0, 10.0]}},
-        "storage": {"directory": str(folder / "tiled"), "frames": [str(folder)], "late_s": 5.0, "live": False},
+        "storage": {"directory": str(folder / "tiled"), "frames": [str(folder)], "late_s": 5.0},
     }
     client, x = server.client().create_container(folder.name), SynAxis(name="x")
     open_catalog(client)

@@ -243,7 +243,7 @@ def test_names_that_do_not_match_are_named(session):
             settings=settings,
         )
     settings = session.settings.model_copy(deep=True)
-    settings.section["preshear"] = [{"rate": 30, "duration_s": 190}]
+    settings.section["preshear"] = [[30, 190]]
     with pytest.raises(ValueError, match=r"rheo_xpcs\.preshear needs a rheometer"):
         build_agent(
             session.client,

@@ -231,7 +231,7 @@ def test_explore_refuses_bad_options_in_one_line(explored):
 
 def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     old = explored.table()["time_since_shear"].max()
-    monkeypatch.setitem(explored.settings.section, "preshear", [{"rate": 100, "duration_s": 20}])
+    monkeypatch.setitem(explored.settings.section, "preshear", [[100, 20]])
     agent = explored.start_agent()
     explored.RE(agent.explore(2))
     assert (explored.table()["time_since_shear"].iloc[-2:] < old / 3).all()

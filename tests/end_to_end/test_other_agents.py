@@ -187,11 +187,11 @@ def inside_a_file():
 )
 def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     _, store, agent = beside
-    agent(denoiser="none").close()  # the first session writes arrays of its own
+    agent(contrast=0.3).close()  # the first session writes arrays of its own
 
     def works(breaks):
         breaks()
-        child = agent(denoiser="none")
+        child = agent(contrast=0.3)
         for name, doc in recorded[0]:
             child(name, doc)
         child.drain(120)
@@ -199,7 +199,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     for breaks in (between_two_arrays, inside_a_file):
         killed(partial(works, breaks))
         assert store.table()["status"].tolist() == ["computing"]
-    observer = agent(denoiser="none")
+    observer = agent(contrast=0.3)
     for name, doc in recorded[0]:
         observer(name, doc)
     assert observer.drain(120)
@@ -216,7 +216,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
 @pytest.mark.fault("Two agents with different parameters use one catalog", "Each run has one result of each, unmixed")
 def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
     _, store, agent = beside
-    agents = [agent(), agent("other", denoiser="none")]
+    agents = [agent(), agent("other", contrast=0.3)]
     send_both(agents, recorded[:1])
     assert all(observer.drain(120) for observer in agents)
     table = store.table()

@@ -158,7 +158,7 @@ def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
 
 
 def test_review_ends_after_its_timeout(reviewed, monkeypatch):
-    monkeypatch.setattr(reviewed.agent._settings.steering, "review_timeout_s", 0.0)
+    monkeypatch.setattr("ainerd.agent._agent.PATIENCE_S", 0.0)
     with pytest.raises(RuntimeError, match="nobody took the suggestion in 0 s"):
         reviewed.RE(reviewed.agent.explore(1))
 

@@ -72,11 +72,10 @@ def test_only_the_owner_can_read_the_key(server):
     assert server.api_key.encode() not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
 
 
-@pytest.mark.parametrize(("group_reads", "mode"), [(False, 0o700), (True, 0o750)])
-def test_a_new_folder_is_for_its_owner_or_also_for_its_group(tmp_path, group_reads, mode):
-    storage = Storage(directory=tmp_path / "new" / "tiled", frames=[], group_reads=group_reads)
+def test_a_new_folder_is_for_its_owner(tmp_path):
+    storage = Storage(directory=tmp_path / "new" / "tiled", frames=[])
     storage.create_directory()
-    assert storage.directory.stat().st_mode & 0o777 == mode
+    assert storage.directory.stat().st_mode & 0o777 == 0o700
     storage.directory.chmod(0o711)  # by a person
     storage.create_directory()
     assert storage.directory.stat().st_mode & 0o777 == 0o711

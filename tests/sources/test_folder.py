@@ -27,7 +27,7 @@ TIME = "2026-08-03T10:00:00+00:00"
 BEGAN = datetime.fromisoformat(TIME).timestamp()
 FRAMES = np.random.default_rng(0).poisson(2.0, (20, 6, 8)).astype("<u2")
 RECORD = "time_s,stress_Pa\n" + "".join(f"{500 + i},{80 + i}\n" for i in range(40))
-N_IMAGES, FRAME_TIME = "instrument/detector_1/num_images", "instrument/detector_1/frame_time"
+N_IMAGES, FRAME_TIME = "instrument/bluesky/num_images", "instrument/detector_1/frame_time"
 METADATA = {
     "start_time": TIME,
     "sample/position_x": (2500.0, "um"),
@@ -37,18 +37,16 @@ METADATA = {
     "rheometer/clock": (510.0, "s"),
     "instrument/detector_1/frame_time": (500.0, "ms"),
     "instrument/detector_1/qmap_file": "qmap.hdf",
-    "instrument/detector_1/num_images": 20,
+    "instrument/bluesky/num_images": 20,
 }
 
 
 def keys(**more):
     given = {
-        "n_frames": "/entry/instrument/detector_1/num_images",
         "readings": {
             "sample_x": "/entry/sample/position_x", "sample_y": "/entry/sample/position_y", "i0": "/entry/monitor"
         },
         "start": {"sample": "/entry/sample/name", "qmap_file": "/entry/instrument/detector_1/qmap_file"},
-        "units": {"sample_x": "mm", "sample_y": "mm"},
         "record": "*_rheo.csv", "record_zero": "/entry/rheometer/clock", "columns": {"stress": "stress_Pa"},
     }  # fmt: skip
     return config.Acquisition(**given | more)
@@ -67,7 +65,7 @@ def write(root, name="A001", *, frames=FRAMES, metadata=METADATA, record=RECORD)
 
 
 def acquisition(folder, root, **more):
-    return AcquisitionFiles(folder, keys(**more), DETECTOR, (root.resolve(),))
+    return AcquisitionFiles(folder, keys(**more), {"sample_x": "mm", "sample_y": "mm"}, DETECTOR, (root.resolve(),))
 
 
 def read(documents, root):
@@ -117,10 +115,7 @@ def test_a_name_may_hold_signs_of_an_address(tmp_path):
     assert np.array_equal(frames, FRAMES.reshape(20, 48))
 
 
-def test_a_clock_that_is_ahead(tmp_path):
-    folder = write(tmp_path)
-    run = read(acquisition(folder, tmp_path, record_ahead_s=4.0).documents(nothing), tmp_path)
-    assert np.array_equal(run.series("stress")[1], 94.0 + np.arange(11))
+def test_a_record_with_dates(tmp_path):
     dates = "time_s,stress_Pa\n2026-08-03T12:00:01+02:00,5\n2026-08-03T12:01:00+02:00,6\n"
     other = write(tmp_path, "A002", record=dates)
     run = read(acquisition(other, tmp_path, record_zero="").documents(nothing), tmp_path)
@@ -170,11 +165,11 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ({"metadata": {k: x for k, x in METADATA.items() if k != "rheometer/clock"}}, "has no /entry/rheometer/clock"),
         ({"metadata": METADATA | {"rheometer/clock": np.nan}}, "has no /entry/rheometer/clock"),
         (
-            {"metadata": METADATA | {"instrument/detector_1/num_images": np.inf}},
+            {"metadata": METADATA | {"instrument/bluesky/num_images": np.inf}},
             "num_images is inf, expected a whole number",
         ),
         (
-            {"metadata": METADATA | {"instrument/detector_1/num_images": "20"}},
+            {"metadata": METADATA | {"instrument/bluesky/num_images": "20"}},
             "num_images is '20', expected a whole number",
         ),
         (

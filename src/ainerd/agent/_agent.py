@@ -32,6 +32,7 @@ from ainerd.words import printable, sender
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
+PATIENCE_S = 3600.0  # longest wait of a plan for a person who takes a suggestion
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.
@@ -249,11 +250,10 @@ class Agent(Observer):
                     self._state.waits = waits
                     say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
                     self._state.changed()
-                timeout_s = self._settings.steering.review_timeout_s
                 if waits != FOR_A_PERSON:
                     begun = time.monotonic()
-                elif time.monotonic() - begun > timeout_s:
-                    raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
+                elif time.monotonic() - begun > PATIENCE_S:
+                    raise RuntimeError(f"nobody took the suggestion in {PATIENCE_S:g} s: the plan ends")
                 yield from bps.sleep(LOOK_S)
         finally:
             self._state.waits = None

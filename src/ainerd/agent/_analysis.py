@@ -66,7 +66,7 @@ class Analysis:
     jobs : Jobs
     writer : Writer
     worker : Worker
-    live : LivePicture or None
+    live : LivePicture
     """
 
     def __init__(
@@ -79,9 +79,8 @@ class Analysis:
     ) -> None:
         self._store, self._settings, self._campaign = store, settings, campaign
         self._raw, self._uri = client["raw"], str(client.context.api_uri)
-        storage, self.jobs = settings.storage, Jobs("ainerd-analysis")
-        self._backup = storage.unwritten
-        self.live = LivePicture(AgentNode(client["ainerd"], settings.name), self.jobs) if storage.live else None
+        self.jobs, self._backup = Jobs("ainerd-analysis"), settings.storage.unwritten
+        self.live = LivePicture(AgentNode(client["ainerd"], settings.name), self.jobs)
         self.writer = writer_of(technique, store, settings, self._raw, has_campaign=True)
         self.worker = Worker(
             self.jobs,
@@ -91,8 +90,8 @@ class Analysis:
             steers=lambda: campaign.steers,
             pass_on=campaign.own.submit,
             after_writes=campaign.tiled.write,
-            late_s=storage.late_s,
-            on_block=self.live.on_block if self.live is not None else lambda unit: None,
+            late_s=settings.storage.late_s,
+            on_block=self.live.on_block,
         )
 
     def follow(

@@ -190,7 +190,7 @@ class State:
             self._write(everything=self._is_new)
             if self._has_partners:
                 self._campaign.tiled.submit(self._campaign.look_elsewhere)
-        if self._analysis.live is not None and not self._store.seems_away:
+        if not self._store.seems_away:
             self._analysis.live.send()
 
     def _end(self) -> None:
@@ -245,7 +245,7 @@ class State:
             uid, live = str(start["uid"]), self._analysis.live
             in_progress = {
                 "uid": uid, "scan": scan, "read": progress[0], "of": progress[1],
-                "frame_time_s": current.run.frame_time_s, "picture": live is not None and live.shown == uid,
+                "frame_time_s": current.run.frame_time_s, "picture": live.shown == uid,
             }  # fmt: skip
         return {
             "every_s": EVERY_S,

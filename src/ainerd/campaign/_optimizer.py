@@ -45,11 +45,9 @@ def optimizer_of(
         travel_time=travel_time,
         exposure_s=exposure_s,
         smallest_feature=steering.smallest_feature,
-        elongation=steering.elongation,
         beam_size=steering.beam_size,
         dose_limit=steering.dose_limit,
         alpha=technique.alpha,
-        seed=steering.seed,
         unit=unit,
     )
 

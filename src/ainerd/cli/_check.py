@@ -27,7 +27,7 @@ Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without 
 
 HEAD = """\
 # Settings of an instrument for ainerd. Relative paths start at the folder of this file; the environment overrides any
-# key, e.g. AINERD_STEERING__SEED=1. To check the file: ainerd check {name} --draw picture.png
+# key, e.g. AINERD_STEERING__DOSE_LIMIT=2. To check the file: ainerd check {name} --draw picture.png
 """
 
 

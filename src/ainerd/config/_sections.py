@@ -105,13 +105,10 @@ class Steering(Section):
     knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
     policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
-    elongation: float = Field(default=1.0, ge=1)  #: how many times as long as wide such a region may be
     beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
-    seed: int = 0
     partners: list[str] = []  #: agents of other techniques on this sample: their novel positions are measured here, too
     review: bool = False  #: whether plans measure only suggestions that a person took on a page
-    review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
 
     @model_validator(mode="before")
     @classmethod
@@ -207,25 +204,17 @@ class Acquisition(Section):
     ainerd.config._problems.SettingsError: acquisition: columns need record, the pattern of the CSV, such as ...
     """
 
-    dataset: str = "/entry/data/data"  #: of the frames in NAME.h5
     frame_time_s: str = "/entry/instrument/detector_1/frame_time"  #: path of the time from frame to frame
-    n_frames: str = ""  #: path of the number of frames; empty if those in the file are all
-    began: str = "/entry/start_time"  #: path of the time of the first frame
     readings: dict[str, str] = {}  #: paths of numbers, by data key
     start: dict[str, str] = {"qmap_file": "/entry/instrument/detector_1/qmap_file"}  #: by key of the start document
-    units: dict[str, str] = {}  #: of readings, which are converted
     record: str = ""  #: pattern of the CSV beside the frames; empty if there is none
-    record_time: str = "time_s"  #: its column of times
     record_zero: str = ""  #: path of its clock's time at the first frame; empty if it shows dates, or epoch seconds
-    record_ahead_s: float = 0.0  #: how far its clock is ahead of that of the frames
-    columns: dict[str, str] = {}  #: of the CSV, by data key
+    columns: dict[str, str] = {}  #: of the CSV, by data key; that of ``time`` has the times, by default ``time_s``
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         if both := [name for name in self.readings if name in self.columns]:
             raise ValueError(f"readings.{both[0]} is also in columns, give one of them another data key")
-        if unknown := [name for name in self.units if name not in {*self.readings, *self.columns}]:
-            raise ValueError(f"units.{unknown[0]}: no reading or column has that data key")
         if self.columns and not self.record:
             raise ValueError('columns need record, the pattern of the CSV, such as "*rheo*.csv"')
         return self
@@ -246,10 +235,8 @@ class Storage(Section):
     api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file
     directory: Path  #: for the embedded server, and for raw runs that Tiled did not take
     frames: list[Path]  #: folders that frames may be read from
-    results: Path | None = None  #: folder for the files of results, which the server at `uri` reads by the same path
     late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
-    live: bool = True  #: whether open pages show the run in progress
-    group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
+    results: Path | None = None  #: folder for the files of results, which the server at `uri` reads by the same path
 
     @property
     def unwritten(self) -> Path:
@@ -263,18 +250,14 @@ class Storage(Section):
         return self.results if self.uri else self.directory.resolve() / "results"
 
     def create_directory(self) -> None:
-        """Create `directory` for its owner, or also for its group to read; one that exists keeps its permissions.
+        """Create `directory` for its owner alone; one that exists keeps its permissions.
 
-        The backup below it is for the owner alone. No folder can be written by others, whatever the umask.
-        SettingsError if one cannot be created.
+        No folder can be written by others, whatever the umask. SettingsError if one cannot be created.
         """
         try:
             for parent in [each for each in self.directory.parents if not each.exists()][::-1]:
                 parent.mkdir(0o755, exist_ok=True)
-            is_new = not self.directory.exists()
             self.directory.mkdir(0o700, exist_ok=True)
-            if is_new:
-                self.directory.chmod(0o750 if self.group_reads else 0o700)
             (self.directory / "unwritten").mkdir(0o700, exist_ok=True)
             self.unwritten.mkdir(0o700, exist_ok=True)
         except OSError as error:

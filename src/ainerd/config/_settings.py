@@ -40,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 class Settings(BaseSettings):
     """All settings of an instrument, for `ainerd.agent.build_agent`.
 
-    The environment overrides the file: ``AINERD_STEERING__SEED=1``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
+    The environment overrides the file: ``AINERD_STEERING__DOSE_LIMIT=2``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
 
     Attributes
     ----------
@@ -100,6 +100,13 @@ class Settings(BaseSettings):
         """Unit that all actuators share; empty if they have several."""
         units = {self.units.get(name, "") for name in self.steering.bounds}
         return units.pop() if len(units) == 1 else ""
+
+    @property
+    def units_of_keys(self) -> dict[str, str]:
+        """Units of the positions and recorded readings, by data key, where they are given."""
+        keys = {**dict(zip(self.steering.bounds, self.steering.bounds, strict=True)), **self.recorded.series}
+        units = self.recorded.units | self.units
+        return {key: units[name] for name, key in (keys | self.recorded.readings).items() if name in units}
 
     @field_validator("webhook")
     @classmethod

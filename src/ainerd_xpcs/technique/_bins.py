@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.config import read_map
 from ainerd.technique import Finding
 from ainerd_xpcs.numerics import Annulus, Partition, named_detector, pyfai_detectors
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
@@ -35,13 +34,9 @@ def build_partition(settings: PartitionSettings) -> Partition:
         if settings.file is not None and not settings.file.is_file():
             raise ValueError(f"file: there is no {settings.file}")
         mask = read_mask(settings)
-        if settings.file is not None:
-            partition = Partition.load(settings.file)
-        elif settings.roi_map is not None:
-            labels = read_map(settings.roi_map, "roi_map")
-            partition = Partition.from_roi_map(labels, settings.q_inv_nm, settings.phi_deg)
-        else:
-            return Partition.annular(**_geometry(settings), beamstop_px=settings.beamstop_px, mask=mask)
+        if settings.file is None:
+            return Partition.annular(**_geometry(settings), mask=mask)
+        partition = Partition.load(settings.file)
         return partition if mask is None else partition.without(mask)
     except ValueError as error:
         raise ValueError(f"partition: {error}") from None
@@ -114,12 +109,12 @@ def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, fl
 
 
 def _geometry(settings: PartitionSettings) -> dict[str, Any]:
-    names = {"beam_center_px", "distance_m", "energy_keV", "q_range_inv_nm", "q_edges_inv_nm", "n_phi"}
-    if settings.q_edges_inv_nm is None or "n_q" in settings.model_fields_set:
-        names.add("n_q")
+    names = {"beam_center_px", "distance_m", "energy_keV", "n_phi"}
     if settings.phi_range_deg is not None:
         names.add("phi_range_deg")
-    return {"detector": sensor(settings), **settings.model_dump(include=names)}
+    limits = settings.q_range_inv_nm or []
+    rings = {"q_range_inv_nm": limits, "n_q": settings.n_q} if len(limits) == 2 else {"q_edges_inv_nm": limits}
+    return {"detector": sensor(settings), **settings.model_dump(include=names), **rings}
 
 
 def _by_q(centres: NDArray[np.float64]) -> list[tuple[float, NDArray[np.float64]]]:
@@ -147,11 +142,8 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
     """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
     bins = "HDF5 file with the bins, masks of NXxpcs or a q map of APS; empty for rings in a geometry"
     file = yield Question(key="partition.file", text=bins, example="qmap.h5")
-    labels = poni = None
+    poni = None
     if not file:
-        text = ".npy of the bin of each pixel, 0 unused; empty for rings in a geometry"
-        labels = yield Question(key="partition.roi_map", text=text, example="bins.npy")
-    if not file and not labels:
         text = ".poni file of pyFAI; empty if you enter the geometry"
         poni = yield Question(key="partition.poni", text=text, example="rings.poni")
     if poni:
@@ -159,7 +151,7 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
         yield Question(key="partition.q_range_inv_nm", text=limits, example=[0.02, 0.03])
         yield Question(key="partition.n_q", text="rings between these limits", default=1)
         yield Question(key="partition.n_phi", text="equal sectors of them; 1 for none", default=1)
-    elif not file and not labels:
+    elif not file:
         yield from _ask_geometry(frame)
     beta = "speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found"
     yield Question(key="contrast", text=beta, example=0.2)
@@ -200,7 +192,7 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
     except (TypeError, ValueError, IndexError):
         wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
         raise ValueError(f"{wrong}: numbers are expected") from None
-    text = "inner and outer limit of the rings, in 1/nm; or q_edges_inv_nm = [0.01, 0.02, 0.04]"
+    text = "inner and outer limit of the rings, in 1/nm; or the edges of all, [0.01, 0.02, 0.04]"
     limits = yield Question(key="partition.q_range_inv_nm", text=text, default=_ring(annulus, usable))
     yield Question(key="partition.n_q", text="rings between these limits", default=1)
     sectors, n_phi = _sectors(annulus, usable, (float(limits[0]), float(limits[1])))

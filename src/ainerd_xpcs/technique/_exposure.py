@@ -233,11 +233,11 @@ class ExposureAnalysis(RunAnalysis):
 
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
-        monitor = self._technique.incident[0]
-        if not monitor or isinstance(self._screen, numerics.EventScreen):  # events have numbers of their own
+        keys = self._technique.incident
+        if not keys or isinstance(self._screen, numerics.EventScreen):  # events have numbers of their own
             return None
         photons = self._reducer.photons_between(np.arange(self._reducer.n_pushed + 1)).sum(1)
-        return numerics.behind(photons, self._readings.of_frames(monitor))
+        return numerics.behind(photons, self._readings.of_frames(keys[0]))
 
     def _photons(self) -> NDArray[np.float64]:
         """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""

@@ -1,5 +1,6 @@
 """The image of the beam: mean frame and I(q) from a few whole frames, I(t) of every bin from all frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba as nb
@@ -149,13 +150,10 @@ class Picture:
         }
 
 
-def incident(readings: Readings, keys: tuple[str, str]) -> tuple[float, str]:
-    """Return the product of the mean readings of an exposure, and their names; 1 and "" without positive ones.
-
-    `keys` are data keys of monitor and transmission, or empty.
-    """
+def incident(readings: Readings, keys: Sequence[str]) -> tuple[float, str]:
+    """Return the product of the mean readings of an exposure, and their names; 1 and "" without positive ones."""
     product, names = 1.0, list[str]()
-    for key in filter(None, keys):
+    for key in keys:
         values = readings.of_frames(key)
         known = values[np.isfinite(values)]
         if known.size and known.mean() > 0:

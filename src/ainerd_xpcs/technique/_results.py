@@ -130,7 +130,7 @@ class ResultFile:
         run = compose_run(uid=self.uid, time=began, metadata=start)
         assert run.compose_stream_resource is not None
         yield "start", dict(run.start_doc)
-        units = self.settings.acquisition.units
+        units = self.settings.units_of_keys
         if readings:
             keys = {name: self._key([], **({"units": units[name]} if name in units else {})) for name in readings}
             stream = run.compose_descriptor(name="baseline", data_keys=keys, time=began, uid=self._uid("baseline"))
@@ -172,11 +172,11 @@ class ResultFile:
 
     def _metadata(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Return readings and metadata that the file has at the paths in the settings."""
-        keys = self.settings.acquisition
+        keys, units = self.settings.acquisition, self.settings.units_of_keys
         if self.path.suffix == ".npy":
             return {}, {}
         values = Metadata(self.path, (*keys.readings.values(), *keys.start.values()), self._roots)
-        numbers = {key: values.number(name, keys.units.get(key)) for key, name in keys.readings.items()}
+        numbers = {key: values.number(name, units.get(key)) for key, name in keys.readings.items()}
         readings = {key: x for key, x in numbers.items() if x is not None and np.isfinite(x)}
         if missing := numbers.keys() - readings.keys():
             logger.warning("%s has no number for %s", self.path, ", ".join(sorted(missing)))

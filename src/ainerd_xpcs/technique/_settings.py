@@ -65,36 +65,33 @@ Q = Annotated[float, Field(ge=0, le=500)]
 Angle = Annotated[float, Field(ge=-360, le=720)]
 MOST_PIXELS = 10**9
 GEOMETRY = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
-RINGS = ("q_range_inv_nm", "n_q", "q_edges_inv_nm", "n_phi", "phi_range_deg", "beamstop_px")
+RINGS = ("q_range_inv_nm", "n_q", "n_phi", "phi_range_deg")
 # Ways to give the bins, and the keys that are allowed beside each; without a way, by a geometry.
 BESIDE: dict[str, tuple[str, ...]] = {
     "file": (),
-    "roi_map": ("q_inv_nm", "phi_deg"),
     "poni": RINGS,
     "": (*GEOMETRY, *RINGS),
 }
 
 
 class PartitionSettings(Section):
-    """The bins, given by a geometry (`ainerd_xpcs.numerics.Partition.annular`), by labels, or by a file.
+    """The bins, given by a geometry (`ainerd_xpcs.numerics.Partition.annular`) or by a file.
 
     Attributes
     ----------
     detector : str
         Name in pyFAI, or empty for a plain detector of `shape` and `pixel_um`.
-    q_edges_inv_nm : list of float or None
-        Replaces `q_range_inv_nm` and `n_q`.
+    q_range_inv_nm : list of float
+        Inner and outer limit of `n_q` rings of equal width, or the edges of all rings, without `n_q`.
     poni : Path or None
         Replaces detector, beam centre, distance and energy: a ``.poni`` file of pyFAI.
-    roi_map : Path or None
-        Replaces the geometry: a .npy of labels, 0 unused, with `q_inv_nm` and `phi_deg` of bins 1, 2, ….
     file : Path or None
         Replaces the geometry: an HDF5 file that `ainerd_xpcs.numerics.Partition.load` reads.
     mask : Path or None
         A .npy of booleans, True where a pixel must not be used, or HDF5 with a ``pixel_mask`` of NeXus; allowed with
-        all three.
+        both.
     flat_field : Path or None
-        A .npy of factors that counts are multiplied by, or HDF5 with a ``flatfield`` of NeXus; allowed with all three.
+        A .npy of factors that counts are multiplied by, or HDF5 with a ``flatfield`` of NeXus; allowed with both.
     """
 
     detector: str = ""
@@ -103,24 +100,19 @@ class PartitionSettings(Section):
     beam_center_px: tuple[PixelPosition, PixelPosition] | None = None
     distance_m: float | None = Field(default=None, ge=0.05, le=200)
     energy_keV: float | None = Field(default=None, ge=0.1, le=300)
-    q_range_inv_nm: tuple[Q, Q] | None = None
+    q_range_inv_nm: list[Q] | None = Field(default=None, min_length=2)
     n_q: int = Field(default=1, ge=1, le=1000)
-    q_edges_inv_nm: list[Q] | None = None
     n_phi: int = Field(default=18, ge=1, le=3600)
     phi_range_deg: tuple[Angle, Angle] | None = None
-    beamstop_px: float = Field(default=0.0, ge=0, le=1e5)
     poni: Path | None = None
-    roi_map: Path | None = None
-    q_inv_nm: list[Q] | None = None
-    phi_deg: list[Angle] | None = None
     file: Path | None = None
     mask: Path | None = None
     flat_field: Path | None = None
 
     @property
     def by_geometry(self) -> bool:
-        """Whether the bins are rings of a geometry, not labels in a file."""
-        return self.roi_map is None and self.file is None
+        """Whether the bins are rings of a geometry, not those of a file."""
+        return self.file is None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -128,14 +120,13 @@ class PartitionSettings(Section):
         way = next((name for name in BESIDE if name in given), "")
         if more := [name for name in given if name not in {way, *BESIDE[way]}]:
             names, brings = ", ".join(more), "geometry" if way == "poni" else "bins"
-            brought = f"{way} brings the {brings}, remove {names}; or remove {way}"
-            raise ValueError(brought if way else f"{names} only with roi_map")
-        if way in ("file", "roi_map"):
+            raise ValueError(f"{way} brings the {brings}, remove {names}; or remove {way}")
+        if way == "file":
             return self
         if not way and not self.detector and self.shape is None:
             raise ValueError(
                 "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
-                "or file, HDF5 with bins, or roi_map, a .npy of labels"
+                "or file, HDF5 with bins"
             )
         if self.shape and math.prod(self.shape) > MOST_PIXELS:
             raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
@@ -143,25 +134,21 @@ class PartitionSettings(Section):
             raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
         if missing := [name for name in GEOMETRY[-3:] if not way and name not in given]:
             raise ValueError(f"{', '.join(missing)} missing")
-        if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
-            raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+        if self.q_range_inv_nm is None:
+            raise ValueError("q_range_inv_nm missing: limits of n_q rings, or the edges of all")
+        if len(self.q_range_inv_nm) > 2 and "n_q" in given:
+            raise ValueError("q_range_inv_nm has the edges of all rings, remove n_q")
         return self
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""
-        update: dict[str, Any] = _anchored(self, ("roi_map", "file", "mask", "flat_field"), folder)
+        update: dict[str, Any] = _anchored(self, ("file", "mask", "flat_field"), folder)
         if self.poni is not None:
             update |= {"poni": None, **read_poni((folder / self.poni).resolve())}
         return self.model_copy(update=update)
 
 
-class Shear(Section):
-    """One step of a pre-shear: shear rate in 1/s, duration in s."""
-
-    rate: float = Field(ge=-1e6, le=1e6)
-    duration_s: float = Field(gt=0, le=1e5)
-
-
+ShearRate, Duration = Annotated[float, Field(ge=-1e6, le=1e6)], Annotated[float, Field(gt=0, le=1e5)]
 Phase = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -213,36 +200,32 @@ class RheoXPCSSettings(Section):
         Speckle contrast beta of the instrument, measured on a static sample; it is pooled with that of each run.
     encoder : str
         "run", "pca", "ours", or the path of a weight file.
-    denoiser : str
-        Encoder that removes the noise of the stored maps, as `encoder`, or "none" to store measured maps alone.
     bank : Path or None
         Calibration bank, a file of ``ainerd calibrate``; the shipped bank by default.
     alpha : float
         An exposure is called novel if its p-value is at most this.
-    monitor, transmission : str
-        Data keys of readings by which I(q) and I(t) are divided; empty: they are not.
-    preshear : list of Shear
-        Steps of shear at each new position; empty: the sample is not sheared.
+    monitor : tuple of str
+        Data keys of readings by whose product I(q) and I(t) are divided: the monitor, and further ones such as the
+        transmission.
+    preshear : list of (float, float)
+        Steps of shear at each new position, rate in 1/s and duration in s; empty: the sample is not sheared.
     cycles : CyclesSettings
     """
 
     partition: PartitionSettings
     contrast: float | None = Field(default=None, gt=0, le=1)
     encoder: str = "run"
-    denoiser: str = "ours"
     bank: Path | None = None
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    monitor: str = ""
-    transmission: str = ""
-    preshear: list[Shear] = []
+    monitor: tuple[str, ...] = ()
+    preshear: list[tuple[ShearRate, Duration]] = []
     cycles: CyclesSettings = CyclesSettings()
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""
-        models = {name: getattr(self, name) for name in ("encoder", "denoiser")}
-        files = {name: str((folder / model).resolve()) for name, model in models.items() if Path(model).suffix}
-        partition = self.partition.anchored(folder)
-        return self.model_copy(update={"partition": partition, **files, **_anchored(self, ("bank",), folder)})
+        encoder = str((folder / self.encoder).resolve()) if Path(self.encoder).suffix else self.encoder
+        update = {"partition": self.partition.anchored(folder), "encoder": encoder}
+        return self.model_copy(update={**update, **_anchored(self, ("bank",), folder)})
 
 
 def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:

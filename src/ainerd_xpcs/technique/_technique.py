@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -89,8 +89,8 @@ class RheoXPCS(Technique):
         An exposure is called novel if its p-value is at most alpha.
     flat : ndarray, shape (ny, nx), optional
         Factors above 0 by which counts are multiplied. They are divided by their mean over the pixels of the bins.
-    monitor, transmission : str
-        Data keys of the beam's intensity and of the share that reaches the sample; intensities are divided by both.
+    monitor : sequence of str
+        Data keys of the beam's intensity and of further readings, by whose product intensities are divided.
     denoiser : Encoder, optional
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     of_maps : bool
@@ -113,8 +113,7 @@ class RheoXPCS(Technique):
         alpha: float = 0.05,
         denoiser: Encoder | None = None,
         flat: NDArray[np.floating[Any]] | None = None,
-        monitor: str = "",
-        transmission: str = "",
+        monitor: Sequence[str] = (),
         of_maps: bool = False,
         cycles: CyclesSettings | None = None,
     ) -> None:
@@ -125,7 +124,7 @@ class RheoXPCS(Technique):
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
-        self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
+        self.flat_field, self.incident = "" if flat is None else "flat field", tuple(monitor)
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
         self.cycles = CyclesSettings() if cycles is None else cycles
         self.regime_width = 3.0 * encoder.scatter  # two exposures of one regime are rarely farther apart
@@ -141,9 +140,8 @@ class RheoXPCS(Technique):
         """Build the technique from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
         settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
-        denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
-        options = settings.model_dump(include={"contrast", "alpha", "monitor", "transmission"})
-        options |= {"denoiser": denoiser, "cycles": settings.cycles}
+        options = settings.model_dump(include={"contrast", "alpha", "monitor"})
+        options |= {"denoiser": Encoder.load("ours"), "cycles": settings.cycles}
         return cls._of_bins(settings.partition, *models, **options)
 
     @classmethod
@@ -179,7 +177,7 @@ class RheoXPCS(Technique):
             "bank": self.bank.id,
             "contrast": self.contrast,
             **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
-            **({"incident": self.incident} if any(self.incident) else {}),
+            **({"incident": self.incident} if self.incident else {}),
             **({"cycles": self.cycles.model_dump() | {"version": CYCLES}} if self.cycles.strain else {}),
             "formulas": VERSIONS,
         }

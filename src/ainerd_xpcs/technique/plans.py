@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -48,7 +49,7 @@ def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator
     steps = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").preshear
     if steps and rheometer is None:
         raise ValueError("rheo_xpcs.preshear needs a rheometer")
-    return partial(preshear, rheometer, *(x for step in steps for x in (step.rate, step.duration_s))) if steps else None
+    return partial(preshear, rheometer, *chain.from_iterable(steps)) if steps else None
 
 
 def with_record(plan: MsgGenerator[str], rheometer: Any) -> MsgGenerator[str]:

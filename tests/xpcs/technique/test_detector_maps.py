@@ -61,7 +61,7 @@ class Beam:
 
 
 def technique(partition, **options):
-    section = {"partition": {"n_phi": 2} | RING | partition, "encoder": "pca", "denoiser": "none", **options}
+    section = {"partition": {"n_phi": 2} | RING | partition, "encoder": "pca", **options}
     return RheoXPCS.from_settings(RheoXPCSSettings.model_validate(section).model_dump(exclude_unset=True), Path("/"))
 
 
@@ -134,7 +134,7 @@ def test_a_flat_field_gives_the_contrast_of_the_light(tmp_path, frames):
 
 
 def test_monitor_and_transmission_divide_intensities_and_leave_c2_bit_for_bit(frames):
-    plain, both = technique({}), technique({}, monitor="i0", transmission="foil")
+    plain, both = technique({}), technique({}, monitor=["i0", "foil"])
     before, after = analysed(plain, frames), analysed(both, frames)
     assert after.summary["incident"] == pytest.approx(2e5 * 0.25) and after.summary["incident_of"] == "i0 × foil"
     for name in ("saxs", "saxs_segments", "intensity", "intensity_total"):
@@ -148,9 +148,9 @@ def test_monitor_and_transmission_divide_intensities_and_leave_c2_bit_for_bit(fr
 
 
 def test_a_reading_that_is_missing_divides_nothing(frames):
-    analysis = analysed(technique({}, monitor="nowhere", transmission="foil"), frames)
+    analysis = analysed(technique({}, monitor=["nowhere", "foil"]), frames)
     assert analysis.summary["incident"] == 0.25 and analysis.summary["incident_of"] == "foil"
-    nothing = analysed(technique({}, monitor="nowhere"), frames)
+    nothing = analysed(technique({}, monitor=["nowhere"]), frames)
     assert "incident" not in nothing.summary and nothing.units["saxs"] == "photons/pixel/frame"
 
 
@@ -163,7 +163,7 @@ def test_frames_that_fall_behind_the_monitor_have_no_verdict():
     class Flickering(Beam):
         of_frames = staticmethod(lambda key: beam[:n])
 
-    subject = technique({}, monitor="i0")
+    subject = technique({}, monitor=["i0"])
     spoilt = analysed(subject, np.delete(counts, slice(n // 2, n // 2 + lost), 0), Flickering())
     assert spoilt.summary["no_claim"].startswith("by the monitor, 9 frames are lost before ")
     assert spoilt.arrays["c2"].size and spoilt.summary["tau_s"] is None
@@ -195,9 +195,8 @@ def test_files_that_cannot_be_meant_have_a_reason(tmp_path, write, why):
 def test_labels_take_a_flat_field_too(tmp_path):
     labels, factor = np.ones(SHAPE, np.int64), FLAT.copy()
     factor[:5] = 0
-    settings = PartitionSettings(
-        roi_map=npy(tmp_path / "bins.npy", labels), flat_field=npy(tmp_path / "flat.npy", factor)
-    )
+    Partition.from_roi_map(labels).save(tmp_path / "bins.h5")
+    settings = PartitionSettings(file=tmp_path / "bins.h5", flat_field=npy(tmp_path / "flat.npy", factor))
     wanted = Partition.from_roi_map(np.where(factor > 0, 1, 0))
     np.testing.assert_array_equal(build_partition(settings).roi_map, wanted.roi_map)
 

@@ -60,7 +60,7 @@ def test_events_are_not_compared_with_the_monitor_frame_by_frame(technique, fram
     """They have numbers of their own, and a run has too many frames for a sum of each."""
     compared = []
     monkeypatch.setattr("ainerd_xpcs.numerics.behind", lambda *sums: compared.append(sums))
-    subject = RheoXPCS(technique.partition, technique.encoder, technique.bank, monitor="i0")
+    subject = RheoXPCS(technique.partition, technique.encoder, technique.bank, monitor=["i0"])
     assert result(subject, frames, True, readings=OfEach()).summary["incident"] == 1.0
     assert not compared
 

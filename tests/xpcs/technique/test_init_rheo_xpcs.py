@@ -88,7 +88,7 @@ def test_a_frame_becomes_settings_that_pass_and_a_picture(written, beam, tmp_pat
 def test_a_known_detector_is_known_by_its_shape_and_a_file_is_asked_nothing_more():
     asked = questions(np.ones((514, 1030)) + np.arange(1030) % 7)
     assert asked.send(None).key == "partition.file"
-    assert [asked.send(None).key for _ in range(2)] == ["partition.roi_map", "partition.poni"]
+    assert asked.send(None).key == "partition.poni"
     assert asked.send(None).default == "eiger500k"
     assert [q.key for q in _rest(questions(None), "bins.h5")] == ["partition.file", "contrast", "alpha"]
 
@@ -129,15 +129,15 @@ def test_some_of_many_bins_have_numbers():
     assert len(figure.axes[1].texts) == 50 and "one in 2" in figure.axes[1].get_title(loc="left")
 
 
-@pytest.mark.parametrize("way", ["poni", "roi_map"])
+@pytest.mark.parametrize("way", ["poni", "file"])
 def test_init_with_another_way_to_the_bins_writes_settings_that_load(way, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     geometry = Geometry(8.0, 0.03, 0.04, detector=detector_factory("eiger500k"), wavelength=1.13e-10)
     geometry.save("rings.poni")
-    np.save("bins.npy", np.repeat([2, 5], 2000).reshape(50, 80))
-    answers = {"poni": ["poni=rings.poni", "q_range_inv_nm=[0.02, 0.03]", "n_phi=4"], "roi_map": ["roi_map=bins.npy"]}
+    Partition.from_roi_map(np.repeat([2, 5], 2000).reshape(50, 80)).save(tmp_path / "bins.h5")
+    answers = {"poni": ["poni=rings.poni", "q_range_inv_nm=[0.02, 0.03]", "n_phi=4"], "file": ["file=bins.h5"]}
     given = [x for answer in answers[way] for x in ("--set", f"rheo_xpcs.partition.{answer}")]
     done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml", "--yes", *given])
     settings = read_section(RheoXPCSSettings, Settings.load("agent.toml").section, "rheo_xpcs").anchored(tmp_path)
-    assert build_partition(settings.partition).numbers.tolist() == {"poni": [1, 2, 3, 4], "roi_map": [2, 5]}[way]
+    assert build_partition(settings.partition).numbers.tolist() == {"poni": [1, 2, 3, 4], "file": [2, 5]}[way]
     assert "partition: 4 bins" in done.output or "partition: 2 bins" in done.output

@@ -19,7 +19,7 @@ def frames():
 
 
 def technique(file, **partition):
-    section = {"partition": {"file": file, **partition}, "encoder": "pca", "denoiser": "none"}
+    section = {"partition": {"file": file, **partition}, "encoder": "pca"}
     return RheoXPCS.from_settings(section, Path("/"))
 
 

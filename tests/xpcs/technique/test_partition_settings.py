@@ -94,7 +94,7 @@ def test_several_rings_of_part_of_a_circle(of):
 
 
 def test_ring_edges_and_no_sectors(of):
-    text = RING.replace("q_range_inv_nm = [0.019, 0.029]", "q_edges_inv_nm = [0.012, 0.015, 0.02, 0.03]")
+    text = RING.replace("[0.019, 0.029]", "[0.012, 0.015, 0.02, 0.03]")
     bins = build_partition(of(f"{text}\nn_phi = 1"))
     assert bins.n_roi == 3 and np.allclose(bins.q, [0.0135, 0.0175, 0.025])
 
@@ -119,24 +119,23 @@ def test_a_tiny_ring_is_asked_about(of):
 def test_labels_of_ones_own(of, tmp_path):
     labels = np.zeros((20, 30), int)
     labels[2:10, 3:25], labels[12:18, 5:9] = 1, 3
-    np.save(tmp_path / "labels.npy", labels)
+    Partition.from_roi_map(labels, [0.1, 0.2, 0.3], [0, 90, 180]).save(tmp_path / "labels.h5")
     np.save(tmp_path / "bad.npy", np.arange(600).reshape(20, 30) % 7 == 0)
-    settings = of('roi_map = "labels.npy"\nq_inv_nm = [0.1, 0.2, 0.3]\nphi_deg = [0, 90, 180]\nmask = "bad.npy"')
+    settings = of('file = "labels.h5"\nmask = "bad.npy"')
     bins = build_partition(settings)
     assert bins.q.tolist() == [0.1, 0.3] and bins.phi.tolist() == [0, 180]
     good = np.arange(600).reshape(20, 30) % 7 != 0
     assert np.array_equal(bins.roi_map, np.where(good, np.where(labels == 3, 2, labels), 0))
     findings = findings_of(bins, settings)
-    assert findings["left out"].state.startswith("1 of 3 bins") and "mask" in findings and "geometry" not in findings
-    assert np.isnan(build_partition(of('roi_map = "labels.npy"')).q).all()
+    assert "mask" in findings and "geometry" not in findings
 
 
 def test_files_of_models_are_in_the_folder_of_the_settings(tmp_path):
     shutil.copy(SHIPPED / "pca.safetensors", tmp_path / "mine.safetensors")
-    section = f'[rheo_xpcs]\nencoder = "mine.safetensors"\ndenoiser = "mine.safetensors"\n[rheo_xpcs.partition]{RING}'
+    section = f'[rheo_xpcs]\nencoder = "mine.safetensors"\n[rheo_xpcs.partition]{RING}'
     (tmp_path / "agent.toml").write_text(AROUND + section)
     technique = build_technique(Settings.load(tmp_path / "agent.toml"))
-    assert technique.encoder.sha256 == technique.denoiser.sha256 == Encoder.load("pca").sha256
+    assert technique.encoder.sha256 == Encoder.load("pca").sha256
 
 
 def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
@@ -167,13 +166,10 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         ("beam_center_px = [1, 2]", "must have a geometry (detector or shape, beam_center_px, "),
         ('detector = "lambda750k"\nbeam_center_px = [1, 2]', "distance_m, energy_keV missing"),
         (f'{RING}\nfile = "x.h5"', "file brings the bins, remove shape, beam_center_px, distance_m, energy_keV, q"),
-        ('file = "x.h5"\nroi_map = "x.npy"', "file brings the bins, remove roi_map; or remove file"),
-        ('roi_map = "x.npy"\nn_phi = 3', "roi_map brings the bins, remove n_phi; or remove roi_map"),
-        (f"{RING}\nphi_deg = [1.0]", "phi_deg only with roi_map"),
+        ('file = "x.h5"\nn_phi = 3', "file brings the bins, remove n_phi; or remove file"),
         (f'{RING}\ndetector = "lambda750k"', "detector 'lambda750k' has a shape and pixels of its own, remove shape"),
-        (f"{RING}\nq_edges_inv_nm = [0.1, 0.2]", "q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two"),
+        (RING.replace("0.029]", "0.029, 0.04]\nn_q = 2"), "q_range_inv_nm has the edges of all rings, remove n_q"),
         ('file = "x.h5"', "partition: file: there is no "),
-        ('roi_map = "agent.toml"', "partition: roi_map: "),
         (f'{RING}\nmask = "no.npy"', "partition: mask: there is no "),
         (RING.replace("6.0", "6000.0"), "distance_m: Input should be less than or equal to 200, got 6000"),
         (RING.replace("11.0", "11000.0"), "energy_keV: Input should be less than or equal to 300, got 11000"),
@@ -183,7 +179,6 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be (low, high)"),
         (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings: q runs 0.0"),
         (f"{RING}\nphi_range_deg = [40, -40]", "partition: phi_range_deg must be (begin, end)"),
-        (f"{RING}\nbeamstop_px = -3", "partition.beamstop_px: "),
     ],
 )  # fmt: skip
 def test_a_fault_of_bins_is_one_line(refused, partition, message):
@@ -198,12 +193,12 @@ def test_a_fault_of_bins_is_one_line(refused, partition, message):
         ("alpha = 5", "rheo_xpcs.alpha: Input should be less than 1, got 5"),
         ("alpha = 1.0", "rheo_xpcs.alpha: Input should be less than 1, got 1"),
         (
-            "preshear = [{ rate = 30, duration_s = 0 }]",
-            "rheo_xpcs.preshear.0.duration_s: Input should be greater",
+            "preshear = [[30, 0]]",
+            "rheo_xpcs.preshear.0.1: Input should be greater",
         ),
         (
-            "preshear = [{ rate = inf, duration_s = 1 }]",
-            "rheo_xpcs.preshear.0.rate: Input should be a finite number, got inf",
+            "preshear = [[inf, 1]]",
+            "rheo_xpcs.preshear.0.0: Input should be a finite number, got inf",
         ),
     ],
 )

@@ -63,7 +63,7 @@ class Pipeline:
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [self.data]
         self.settings.storage.late_s = LATE_S
         self.settings.acquisition.readings = READINGS
-        self.settings.acquisition.units = {"sample_x": "mm", "sample_y": "mm"}
+        self.settings.recorded.units = {"sample_x": "mm", "sample_y": "mm"}
         self.store = ResultStore(ainerd, agent=self.settings.name)
         self._close = []
 
