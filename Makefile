@@ -53,8 +53,8 @@ figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in outp
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-soak: $(READY) ## 500 runs with faults in between, runs back to back at 2 kHz, forty sessions left at any moment
-	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m studies.soak
+soak: $(READY) ## 100 kills while a campaign measures, runs back to back at 2 kHz, forty sessions left at any moment
+	$(BIN)/python -m studies.chaos --kills 100 --minutes 30
 	$(BIN)/python -m studies.sustained
 	$(BIN)/python -m studies.prompt leaving
 

@@ -21,7 +21,6 @@ from ainerd.novelty import find_regimes
 from ainerd.steering import Explorer
 from studies import _ablation as terms
 from studies import _hidden_maps as square
-from studies import _hidden_phases as phases
 from studies import _rivals as peers
 from studies import _stopping as ends
 from studies._hidden_maps import OURS, HiddenMap
@@ -46,18 +45,6 @@ def ablation(each: int = 500, seed: int = TEST_SEED, workers: int = 1) -> None:
     report("discovery_ablation", policies, each=each, seed=seed)
     whole, bar = [row for row in policies if row["policy"] == "whole"], {"exposures": 0.9, "beam time": 0.7}
     report("discovery_ablation_whole", whole, most=bar, each=each, seed=seed)
-
-
-@study.part
-def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1) -> None:
-    """Heat samples whose regions change with temperature; compare beam times with those of every grid."""
-    sources = Path(ainerd.steering.__file__).parent, Path(phases.__file__), Path(square.__file__)
-    run = {"run": digest_of(*sources), "seed": seed}
-    cases = [("phases", i) for i in range(samples)]
-    rows = resumed("knobs", run, cases, partial(phases.on_sample, seed), workers)
-    ways = list(phases.by_way(rows))
-    report("discovery_knobs", ways, samples=samples, seed=seed)
-    report("discovery_levels", ways[:1], most={"over the best grid": 1.0})
 
 
 @study.part

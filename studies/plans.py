@@ -1,23 +1,16 @@
-"""Compare each result with the frames that it names: after every plan of bluesky, and after random ones.
+"""Compare each result with the frames that it names, after every plan of bluesky.
 
-bluesky  each plan of `bluesky.plans`, with ophyd's simulated motors (`ophyd.sim`) and with those of ophyd-async.
-random   plans of a grammar: stages, triggers, events that are dropped, several streams, flights, monitors, interleaved
-         and nested runs, pauses, suspenders, exceptions, and abort, stop or halt, each at any message.
-
+Each plan of `bluesky.plans` runs with ophyd's simulated motors (`ophyd.sim`) and with those of ophyd-async.
 Two agents follow the RunEngine: one of a detector with frames in its events, and one of a detector with frames in a
 file. Each frame carries its number and the position of the motor. A complete result must hold consecutive frames of
 one position, which is its own; no frame may be in two results; and each event with frames needs a result, which may be
-failed with a reason. An event that is taken again after a pause has the sequence number of the first time, and is one
-event. The exit code is 1 otherwise.
+failed with a reason. The exit code is 1 otherwise.
 """
 
-import itertools
 import logging
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -25,10 +18,7 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import numpy as np
 from bluesky.run_engine import call_in_bluesky_event_loop
-from bluesky.suspenders import SuspendBoolHigh
-from bluesky.utils import Msg, RunEngineInterrupted
 from cycler import cycler
-from ophyd import Signal
 from ophyd.sim import SynGauss
 from rich.progress import track
 
@@ -37,11 +27,8 @@ from studies._tools import Row, Study, report
 
 NOT_TAKEN = {"tweak": "it asks a person", "fly": "its flyers have no frames in files"}
 IMAGES = ("camera_image", "stack_image")
-FLOWN = 3  # frames of a flight
 STATUSES = ("complete", "partial", "failed")
 PATIENCE_S = 1800.0  # on a busy machine
-STEPS = ("move", "event", "event", "event", "drop", "checkpoint", "rest", "fly", "inner", "apart")
-ENDS = ("none", "exception", "abort", "stop", "halt", "pause and resume", "suspender")
 
 study = Study(__doc__)
 for noisy in ("bluesky", "ophyd", "ainerd.documents"):  # many plans fail on purpose, or take frames in two streams
@@ -49,26 +36,14 @@ for noisy in ("bluesky", "ophyd", "ainerd.documents"):  # many plans fail on pur
 
 
 @study.part
-def bluesky(seed: int = 0) -> None:
+def bluesky() -> None:
     """Run every plan of `bluesky.plans`, with motors of ophyd and of ophyd-async."""
     with beamline("camera", "stack") as (line, _):
         runs = []
         for kind, motors in {"ophyd": lambda: (line.x, line.y), "ophyd-async": lambda: async_motors(line)}.items():
             for name, plan in track(plans_of(line, *motors()).items(), f"plans, {kind}"):
-                runs.append((name, taken(line, plan(), may_fail=False)))
-        finish("bluesky", line, runs, seed)
-
-
-@study.part
-def random(plans: int = 200, seed: int = 0) -> None:
-    """Run plans of the grammar."""
-    rng = np.random.default_rng(seed)
-    with beamline("camera", "stack") as (line, _):
-        grammar, runs = Grammar(line, rng), []
-        for _ in track(range(plans), "plans"):
-            end = str(rng.choice(ENDS))
-            runs.append((end, taken(line, grammar.plan(), end, int(rng.integers(1, 60)))))
-        finish("random", line, runs, seed)
+                runs.append((name, taken(line, plan())))
+        finish(line, runs)
 
 
 def async_motors(line: Beamline) -> tuple[Any, Any]:
@@ -132,137 +107,27 @@ def plans_of(line: Beamline, x: Any, y: Any) -> dict[str, Callable[[], Any]]:
     return made
 
 
-class Grammar:
-    """Random plans."""
-
-    def __init__(self, line: Beamline, rng: np.random.Generator) -> None:
-        self._line, self._rng, self._keys = line, rng, itertools.count()
-
-    def plan(self) -> Any:
-        """Yield the messages of a plan: one or two runs, one after the other, with others nested or interleaved.
-
-        A detector in a file names the file once for each staging, and either flies in it or is triggered.
-        """
-        for _ in range(int(self._rng.integers(1, 3))):
-            self._flies = bool(self._rng.random() < 0.3)
-            staged = [device for device in (self._line.camera, self._line.stack) if self._rng.random() < 0.95]
-            yield from bpp.stage_wrapper(self._run(0), staged)
-
-    def _run(self, depth: int) -> Any:
-        key = f"run {next(self._keys)}"
-        yield from bpp.set_run_key_wrapper(self._one(depth), key)
-
-    def _one(self, depth: int) -> Any:
-        rng, line, devices = self._rng, self._line, self._devices(depth)  # one stream has the same devices
-        yield from bps.open_run({"depth": depth})
-        is_monitored = rng.random() < 0.2
-        if is_monitored:
-            yield from bps.monitor(line.x.readback, name=f"x of {depth}")
-        steps = [step for step in STEPS if step != ("event" if self._flies else "fly")]
-        for _ in range(int(rng.integers(1, 7))):
-            match str(rng.choice(steps)):
-                case "move":
-                    yield from bps.mv(line.x, float(rng.uniform(0, 10)))
-                case "event":
-                    yield from bps.trigger_and_read(devices, name="primary")
-                case "apart":
-                    yield from bps.trigger_and_read([line.x, line.camera], name="second")
-                case "drop":
-                    yield from bps.create("primary")
-                    yield from bps.read(line.x)
-                    yield from bps.drop()
-                case "checkpoint":
-                    yield from bps.checkpoint()
-                case "rest":
-                    yield from bps.sleep(0.01)
-                case "fly":
-                    yield from self._fly(depth)
-                case "inner" if depth < 2:
-                    yield from self._run(depth + 1)
-        if is_monitored:
-            yield from bps.unmonitor(line.x.readback)
-        yield from bps.close_run(*rng.choice([["success"], ["fail"]], p=[0.9, 0.1]))
-
-    def _devices(self, depth: int) -> list[Any]:
-        line, some = self._line, [self._line.x]
-        some += [line.camera] if self._rng.random() < 0.8 else []
-        return some + ([line.stack] if self._rng.random() < (0.1 if depth else 0.8) else [])
-
-    def _fly(self, depth: int) -> Any:
-        stack = self._line.stack
-        yield from bps.trigger_and_read([self._line.x], name="primary")
-        yield from bps.declare_stream(stack, name=f"flown {depth}", collect=True)
-        yield from bps.kickoff(stack, wait=True)
-        yield from bps.complete(stack, wait=True)
-        yield from bps.collect(stack, name=f"flown {depth}")
-
-
-def taken(
-    line: Beamline, plan: Any, end: str = "none", at: int = 0, *, may_fail: bool = True
-) -> dict[str, Counter[str]]:
-    """Run a plan, end it in this way at message `at`, and return the events with frames of each detector by run.
-
-    An error of the plan is raised unless it `may_fail`.
-    """
+def taken(line: Beamline, plan: Any) -> dict[str, Counter[str]]:
+    """Run a plan, and return the number of events with frames of each detector by run."""
     events: dict[str, dict[str, set[int]]] = {}  # sequence numbers by run and data key
-    of: dict[str, tuple[str, str, Mapping[str, Any]]] = {}
-    first: dict[tuple[str, str], str] = {}  # stream with frames, by run and data key
+    of: dict[str, tuple[str, Mapping[str, Any]]] = {}
 
     def note(name: str, doc: Mapping[str, Any]) -> None:
         if name == "start":
             events[doc["uid"]] = {key: set() for key in IMAGES}
         elif name == "descriptor":
-            of[doc["uid"]] = doc["run_start"], doc["name"], doc["data_keys"]
-        elif name == "stream_datum":
-            uid, stream, _ = of[doc["descriptor"]]
-            if stream.startswith("flown") and first.setdefault((uid, "stack_image"), stream) == stream:
-                events[uid]["stack_image"].update(range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"], FLOWN))
+            of[doc["uid"]] = doc["run_start"], doc["data_keys"]
         elif name in ("event", "event_page"):
-            uid, stream, keys = of[doc["descriptor"]]
-            for key in IMAGES:  # those in a second stream are left out, with a line in the log
-                if key in keys and first.setdefault((uid, key), stream) == stream:
+            uid, keys = of[doc["descriptor"]]
+            for key in IMAGES:
+                if key in keys:
                     events[uid][key].add(doc["seq_num"])
 
-    engine, suspended = line.RE, Signal(name="suspended", value=0)
-    suspender = SuspendBoolHigh(suspended, sleep=0)
-    engine.install_suspender(suspender)
-    try:
-        engine(ended(plan, end, at, suspended), note)
-    except RunEngineInterrupted:
-        with suppress(Exception):  # of the plan, which goes on
-            getattr(engine, end if end in ("abort", "stop", "halt") else "resume")()
-        if engine.state == "paused":
-            engine.abort()
-    except Exception:
-        if not may_fail:
-            raise
-    finally:
-        engine.remove_suspender(suspender)
-        for device in (line.camera, line.stack):  # after a halt they are still staged
-            with suppress(Exception):
-                device.unstage()
+    line.RE(plan, note)
     return {uid: Counter({key: len(numbers) for key, numbers in seen.items()}) for uid, seen in events.items()}
 
 
-def ended(plan: Any, end: str, at: int, suspended: Signal) -> Any:
-    """Let something happen at a message of a plan."""
-    numbers = itertools.count()
-
-    def change(message: Msg) -> Any:
-        if next(numbers) != at or end == "none":
-            return None, None
-        if end == "exception":
-            raise RuntimeError("the plan breaks off")
-        if end == "suspender":
-            for after_s, value in ((0.0, 1), (0.05, 0)):  # in other threads: the RunEngine's would wait for itself
-                threading.Timer(after_s, suspended.put, [value]).start()
-            return None, bps.sleep(0.02)
-        return None, bps.pause()
-
-    yield from bpp.plan_mutator(plan, change)
-
-
-def finish(part: str, line: Beamline, runs: list[tuple[str, dict[str, Counter[str]]]], seed: int) -> None:
+def finish(line: Beamline, runs: list[tuple[str, dict[str, Counter[str]]]]) -> None:
     """Judge the results; end the process with 1 if any is wrong."""
     wrong, rows = list[str](), list[Row]()
     results: dict[str, dict[str, Counter[str]]] = {}
@@ -286,7 +151,7 @@ def finish(part: str, line: Beamline, runs: list[tuple[str, dict[str, Counter[st
                 if sum(got[status] for status in STATUSES) < events[key]:
                     wrong.append(f"{what}: run {uid} has {dict(got)} of {events[key]} events of {key}")
         rows.append({"plan": what, **{name: counts[name] for name in ("runs", "events", *STATUSES, "no position")}})
-    report(f"plans_{part}", rows, seed=seed, wrong=wrong)
+    report("plans", rows, wrong=wrong)
 
 
 def judged(store: Any) -> tuple[dict[str, Counter[str]], list[str]]:
