@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ainerd_xpcs import Echoes, Partition, cycle_moduli, draw_sweep, phase_of_record
+from ainerd_shear import Echoes, cycle_moduli, draw_sweep, phase_of_record
+from ainerd_xpcs import Partition
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 
 PICTURE = Path(__file__).resolve().parent / "images" / "cyclic-shear.png"

@@ -29,21 +29,19 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ainerd.config import Settings
-from ainerd_xpcs import (
+from ainerd_shear import (
     EchoCurves,
     Echoes,
-    Partition,
     change_together,
     clock_offset,
     cycle_moduli,
-    fit_relaxation,
     fit_training,
     phase_of_record,
     strain_seen,
-    two_time,
 )
+from ainerd_shear.part import judge_cycles
+from ainerd_xpcs import Partition, fit_relaxation, two_time
 from ainerd_xpcs.technique import RheoXPCS
-from ainerd_xpcs.technique._cycle_results import judge_cycles
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 from studies._tools import Row, Study, interval, report, seconds
 

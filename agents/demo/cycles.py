@@ -18,7 +18,8 @@ from agents.rheo_xpcs import TOML as RHEO_XPCS
 from agents.session import raw_writer
 from ainerd.agent import Agent
 from ainerd.config import Settings
-from ainerd_xpcs.technique import acquire_with_record, panels
+from ainerd_shear import panels
+from ainerd_xpcs.technique import acquire_with_record
 from sim_devices import CyclingInstrument, read_hardware
 
 TOML = RHEO_XPCS.parents[1] / "cycles" / "agent.toml"

@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError
-from ainerd_xpcs.technique import RheoXPCSSettings
+from ainerd_xpcs.technique import RheoXPCSSettings, settings_with_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*/*.toml") if ".instrument" not in path.suffixes)
@@ -25,7 +25,7 @@ def refused(path):
 def test_the_settings_of_each_profile_are_read(path):
     settings = Settings.load(path)
     assert settings.technique == "rheo_xpcs" and settings.folder == path.parent
-    assert RheoXPCSSettings(**settings.section).partition.n_phi in (6, 8, 12, 18)
+    assert settings_with_parts()(**settings.section).partition.n_phi in (6, 8, 12, 18)
 
 
 def test_another_technique_has_its_own_section(marble):

@@ -29,6 +29,7 @@ from ainerd.documents import Run
 from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import Explorer
+from ainerd_shear.part import CyclesSettings
 from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
 from ainerd_xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
@@ -323,7 +324,13 @@ def test_numbers_and_arrays_of_a_result(session):
 def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
-    sections = {"": Settings, "rheo_xpcs.": RheoXPCSSettings, "xtec.": XTECSettings, "steering.knobs.NAME.": Knob}
+    sections = {
+        "": Settings,
+        "rheo_xpcs.": RheoXPCSSettings,
+        "rheo_xpcs.cycles.": CyclesSettings,
+        "xtec.": XTECSettings,
+        "steering.knobs.NAME.": Knob,
+    }
     assert rows(text) == {name: x for prefix, model in sections.items() for name, x in keys(model, prefix)}
 
 

@@ -1,14 +1,9 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
-from ainerd_xpcs._draw_sweep import draw_sweep
-from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
+from ainerd_xpcs.numerics._ageing import SURE_P, AgeingFit, fit_ageing, middle_age
 from ainerd_xpcs.numerics._choice import LEFT_OVER
-from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
-from ainerd_xpcs.numerics._counts import per_bin
-from ainerd_xpcs.numerics._cycle_moduli import CycleModuli, change_together, cycle_moduli
-from ainerd_xpcs.numerics._cycle_phase import CyclePhase, StillError, phase_of_record, phase_of_triggers
+from ainerd_xpcs.numerics._counts import check_counts, check_valid, per_bin
 from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
-from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
 from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
@@ -24,11 +19,10 @@ from ainerd_xpcs.numerics._reductions import reduction_operator
 from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
 from ainerd_xpcs.numerics._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
+from ainerd_xpcs.numerics._scatter import student_factor
 from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd_xpcs.numerics._screen_between import behind, disorder, shifted
 from ainerd_xpcs.numerics._screen_faults import no_light
-from ainerd_xpcs.numerics._strain_seen import StrainSeen, strain_seen
-from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [
@@ -37,13 +31,9 @@ __all__ = [
     "LOG_TAU_KNOWN",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
+    "SURE_P",
     "AgeingFit",
     "Annulus",
-    "ClockOffset",
-    "CycleModuli",
-    "CyclePhase",
-    "EchoCurves",
-    "Echoes",
     "EventFileError",
     "EventScreen",
     "Events",
@@ -62,25 +52,20 @@ __all__ = [
     "Screen",
     "Screened",
     "SpoiltRunError",
-    "StillError",
-    "StrainSeen",
     "Trend",
     "TwoTimeReducer",
     "average_repeats",
     "behind",
-    "change_together",
-    "clock_offset",
-    "cycle_moduli",
+    "check_counts",
+    "check_valid",
     "diagonal_errors",
     "diagonal_means",
     "disorder",
-    "draw_sweep",
     "fit_ageing",
     "fit_curves",
     "fit_flow",
     "fit_power",
     "fit_relaxation",
-    "fit_training",
     "g2_by_age",
     "g2_from_two_time",
     "guess_beam_center",
@@ -91,13 +76,11 @@ __all__ = [
     "no_light",
     "per_bin",
     "named_detector",
-    "phase_of_record",
-    "phase_of_triggers",
     "pyfai_detectors",
     "read_rigaku",
     "reduction_operator",
     "rigaku_gaps",
     "shifted",
-    "strain_seen",
+    "student_factor",
     "two_time",
 ]

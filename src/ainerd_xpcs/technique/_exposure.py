@@ -1,4 +1,4 @@
-"""Analysis of one exposure while its frames arrive."""
+"""Analysis of one exposure while its frames arrive, from parts that are merged at its end."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +11,13 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
 from ainerd.words import number_of
 from ainerd_xpcs import numerics
-from ainerd_xpcs.technique import _cycle_results, _numbers, _picture
+from ainerd_xpcs.technique import _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
-from ainerd_xpcs.technique._cycles import Cycles
-from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
-from ainerd_xpcs.technique._verdict import (
-    SPECKLE_PIXELS,
-    Judgement,
-    filled,
-    holes,
-    judge,
-    pooled_contrast,
-    prepare,
-    speckle_px,
-)
+from ainerd_xpcs.technique._checks import Doubts
+from ainerd_xpcs.technique._correlated import Correlated
+from ainerd_xpcs.technique._field import COUNTS
+from ainerd_xpcs.technique._parts import Share, installed, merged
+from ainerd_xpcs.technique._verdict import Judgement, judge, pooled_contrast, prepare
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -41,7 +34,6 @@ DIMS = {
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
     **_picture.DIMS,
-    **_cycle_results.DIMS,
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
@@ -62,18 +54,12 @@ class ExposureAnalysis(RunAnalysis):
     """
 
     def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
-        assert run.frame_time_s is not None  # checked by `begin`
-        self._technique = technique
-        self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
-        partition = technique.partition
+        self._technique, self._run = technique, run
         self._screen: numerics.Screen | None = None  # made with the first frames, for dense ones or events
-        flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
-        self._reducer = numerics.TwoTimeReducer(partition, run.n_frames, flat=flat)
-        self._correlator = numerics.MultiTau(partition, flat)
-        self._cycles = Cycles(technique.cycles, partition, run.readings, run.frame_time_s, flat)
-        self._has_ticks = run.has_ticks
+        self._reducer = numerics.TwoTimeReducer(technique.partition, run.n_frames, flat=technique.flat_of_pixels)
+        self._correlator = numerics.MultiTau(technique.partition, technique.flat_of_pixels)
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
-        self._readings = run.readings
+        self._parts = [installed()[name](settings, technique, run) for name, settings in technique.parts.items()]
         self._prepared = False  # whether the calibration was requested
         self._n_lost = 0  # frames that never came
 
@@ -99,22 +85,24 @@ class ExposureAnalysis(RunAnalysis):
         """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
         if self._screen is None:
             kind = numerics.EventScreen if isinstance(block, numerics.Events) else numerics.Screen
-            self._screen = kind(self._technique.partition, self._n_frames)
+            self._screen = kind(self._technique.partition, self._run.n_frames)
         frames, start = (block.moved(first), None) if isinstance(block, numerics.Events) else (block, first)
         try:
-            for screened in self._screen.push(frames, first=start):
-                self._correlate(screened)
+            self._correlate(self._screen.push(frames, first=start))
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
-        if self._n_frames is None or self._prepared or (start or 0) + len(frames) >= self._n_frames:
+        n_frames = self._run.n_frames
+        if n_frames is None or self._prepared or (start or 0) + len(frames) >= n_frames:
             return  # after the last frame `finish` calibrates
-        if self._reducer.n_pushed >= self._n_frames / 2:
+        if self._reducer.n_pushed >= n_frames / 2:
             self._prepared = True
-            self._prepare(self._n_frames / self._reducer.n_pushed)
+            self._prepare(self._correlated(), n_frames)
 
-    def _correlate(self, screened: numerics.Screened) -> None:
-        screened.to(self._reducer, self._correlator)
-        self._cycles.push(screened)
+    def _correlate(self, screened: list[numerics.Screened]) -> None:
+        for block in screened:
+            block.to(self._reducer, self._correlator)
+            for part in self._parts:
+                part.push(block)
 
     def lost(self, n_frames: int) -> None:
         """Widen the errors of relaxation times: these frames may be missing between the others."""
@@ -132,167 +120,111 @@ class ExposureAnalysis(RunAnalysis):
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(valid, maps, 0).sum(0) / valid.sum(0))
 
-    def _disorder(self, mean: NDArray[Any]) -> str | None:
-        """Return why the frames are not in the order in which they were taken."""
-        assert self._screen is not None
-        return self._screen.swapped or numerics.disorder(mean) or numerics.shifted(mean, self._reducer)
+    def _correlated(self) -> Correlated:
+        assert self._screen is not None  # it has passed frames on
+        return Correlated(self._technique, self._run, self._screen, self._reducer, self._correlator, self._n_lost)
 
-    def _prepare(self, share: float) -> None:
+    def _prepare(self, so_far: Correlated, n_frames: int) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
-        technique, size, n = self._technique, self._speckle_px(), round(share * self._reducer.n_pushed)
-        if self._cycles.oscillates:
-            curves, n_cycles = self._cycles.so_far(), self._cycles.n_cycles(n)
-            if curves is not None and n_cycles >= _cycle_results.FEWEST:
-                prepare(technique.of_cycles, *_cycle_results.seen(curves, technique.rings, n_cycles), size)
+        if any(part.prepare(so_far, n_frames) for part in self._parts) or not so_far.photons.any():
             return
-        if not (photons := self._photons()).any():
-            return
-        g2 = self._correlator.result()
-        contrasts = [_numbers.contrast_within(ring, g2) for ring in technique.rings]
+        technique, share = self._technique, n_frames / so_far.n_frames
+        contrasts = [_numbers.contrast_within(ring, so_far.g2) for ring in technique.rings]
         pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]
-        prepare(technique, share * photons, pooled, Cells.of_whole(n), size)
+        prepare(technique, share * so_far.photons, pooled, Cells.of_whole(n_frames), so_far.speckle_px)
 
     @one_thread
     def finish(self) -> Analysis:
         """Return the result of the frames that arrived."""
+        frames = self._all_frames()
+        doubts = Doubts.of(frames)
+        fitted = _numbers.of_frames(frames, doubts)
+        others = [part.finish(frames, doubts.frames) for part in self._parts]
+        doubt = doubts.frames or doubts.maps or next((each.doubt for each in others if each.doubt), None)
+        judgement = next((each.judgement for each in others if each.judgement), None)
+        judgement = judgement or self._judged(frames, fitted, doubt)
+        shares = [
+            Share({"c2": frames.maps, "latent": judgement.latent}, summary=judgement.summary),
+            fitted.share(judgement.p_of_ring),
+            _denoised(frames),
+            self._picture.share(frames),
+            _left_out(frames),
+            _bins_of(self._technique),
+            *others,
+        ]
+        analysis = analysis_of(self._technique, judgement, merged(shares))
+        return analysis if self._run.n_frames in (None, frames.n_frames) else replace(analysis, status="partial")
+
+    def _all_frames(self) -> Correlated:
+        """Correlate the last frames; raise AnalysisError if no maps or no g2 can be computed from all of them."""
         try:
-            for screened in [] if self._screen is None else self._screen.flush():
-                self._correlate(screened)
+            self._correlate([] if self._screen is None else self._screen.flush())
         except ValueError as error:
             raise AnalysisError(str(error)) from error
-        technique, n_frames = self._technique, self._reducer.n_pushed
-        if n_frames < FEWEST_FRAMES:
-            raise AnalysisError(f"{number_of(n_frames, 'frame')}: a map needs at least {FEWEST_FRAMES}")
-        assert self._screen is not None  # it passed these frames on
-        left_out, photons = self._screen.left_out, self._photons()
-        if not photons.any():
+        if self._reducer.n_pushed < FEWEST_FRAMES:
+            n_frames = number_of(self._reducer.n_pushed, "frame")
+            raise AnalysisError(f"{n_frames}: a map needs at least {FEWEST_FRAMES}")
+        frames = self._correlated()
+        if not frames.photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
-        maps = self._reducer.maps(partial=True)
-        whole, _ = filled(maps)
-        g2, by_age = self._correlator.result(), self._correlator.by_age()
-        if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:
-            raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
-        fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
-        mean, no_contrast = whole.mean(0), self._screen.no_contrast
-        if sparse := holes(maps, technique.partition.numbers):
-            sparse += _why(left_out)
-        n_came = n_frames - left_out.n_missing
-        if self._has_ticks and 2 * n_came < n_frames:
-            sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
-        doubt = self._screen.no_relaxation or (None if sparse else self._disorder(mean))
-        doubt = doubt or (None if left_out.n_missing else self._behind())
-        n_pixels = numerics.per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
-        per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
-        if not no_contrast:  # other counts have another contrast anyway
-            doubt = doubt or numerics.no_light(g2, per_frame)
-        fitted = fitted.with_lost(self._n_lost / n_frames)
-        if no_contrast or doubt:
-            fitted = fitted.without_fits() if doubt else fitted.without_contrast()
+        if np.average(np.isfinite(frames.g2.parts0), weights=frames.g2.part_weight) < 0.5:
+            n_bad = frames.left_out.n_pixels
+            raise AnalysisError(f"{n_bad} pixels are bad, and most of them were found late: mask them")
+        return frames
+
+    def _judged(self, frames: Correlated, fitted: _numbers.Numbers, doubt: str | None) -> Judgement:
+        """Judge the maps of the frames."""
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
-        pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        cycle_result = self._cycles.finish()
-        doubt = no_contrast or doubt
-        if cycle_result is not None:
-            cycles = _cycle_results.cycle_numbers(cycle_result, technique.partition, technique.rings)
-            judgement = _cycle_results.judge_cycles(technique, cycle_result.curves, self._speckle_px(), doubt)
-        else:
-            reason = self._cycles.reason
-            cycles = _cycle_results.CycleNumbers({}, {}, {"no_echoes": reason} if reason else {})
-            unknown = f"it may oscillate: {reason}" if reason else None
-            cells = None if n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
-            doubt = doubt or sparse or unknown
-            judgement = judge(technique, whole, photons, pooled, self._speckle_px(), doubt, cells)
-        denoised, denoised_summary = self._denoised(whole)
-        edges = _picture.time_edges(n_frames, technique.partition.n_roi)
-        counts = numerics.per_bin(self._reducer.photons_between(edges), technique.partition)
-        bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
-        pictures, picture_summary = self._picture.finish(bad)
-        pictures |= _picture.intensities(counts, n_pixels, self._frame_time_s, edges, left_out.missing)
-        incident, incident_of = _picture.incident(self._readings, technique.incident)
-        pictures |= {name: pictures[name] / np.float32(incident) for name in INTENSITIES if name in pictures}
-        summary = {
-            "counts_per_pixel": per_frame,
-            **judgement.summary,
-            **fitted.summary,
-            **denoised_summary,
-            **picture_summary,
-            "pixels_left_out": left_out.n_pixels,
-            "frames_left_out": left_out.n_frames,
-            **({"incident": incident, "incident_of": incident_of} if incident_of else {}),
-            **({"flat_field": technique.flat_field} if technique.flat_field else {}),
-            **({"bins_of": of, "bins_sha256": technique.parameters["partition"]} if (of := technique.bins_of) else {}),
-            "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
-            **cycles.summary,
-        }
-        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures, **cycles.arrays}
-        per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
-        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out) | cycles.tables
-        units = _numbers.UNITS | per | _cycle_results.UNITS
-        analysis = analysis_of(technique, judgement, arrays, tables, summary, units)
-        return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
-
-    def _behind(self) -> str | None:
-        """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
-        keys = self._technique.incident
-        if not keys or isinstance(self._screen, numerics.EventScreen):  # events have numbers of their own
-            return None
-        photons = self._reducer.photons_between(np.arange(self._reducer.n_pushed + 1)).sum(1)
-        return numerics.behind(photons, self._readings.of_frames(keys[0]))
-
-    def _photons(self) -> NDArray[np.float64]:
-        """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
-        partition, pixels = self._technique.partition, self._reducer.sums.pixels[-1:]
-        counts, n_pixels = (numerics.per_bin(x, partition)[0] for x in (self._reducer.photons()[None], pixels))
-        return np.asarray(counts / np.maximum(n_pixels, 1))
-
-    def _speckle_px(self) -> float:
-        """Return the number of pixels that see the same speckle, from the frames so far."""
-        partition = self._technique.partition
-        sizes = np.diff(partition.static_edges)  # within a sub-bin the profile of the scattering is nearly flat
-        bins = np.repeat(np.arange(sizes.size), sizes)
-        return speckle_px(self._reducer.means(SPECKLE_PIXELS), partition.shape, partition.pixels, bins)
-
-    def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
-        """Return denoised maps, g2 along their diagonals, and the relaxation time of its mean over the bins."""
-        if self._technique.denoiser is None:
-            return {}, {}
-        denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
-        g2 = numerics.g2_from_two_time(denoised)
-        tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
-        fit = numerics.fit_curves(tau, g2.mean(0), left_over=numerics.LEFT_OVER)
-        arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
-        return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
+        pooled = [None if speckle == "no" else pooled_contrast(of, self._technique.contrast) for of, speckle in pairs]
+        cells = None if frames.n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
+        return judge(self._technique, frames.whole, frames.photons, pooled, frames.speckle_px, doubt, cells)
 
 
-def analysis_of(
-    technique: "RheoXPCS",
-    judgement: Judgement,
-    arrays: dict[str, NDArray[Any]],
-    tables: dict[str, dict[str, NDArray[Any]]],
-    summary: dict[str, Any],
-    units: dict[str, str],
-) -> Analysis:
-    """Return the result of frames, or of maps; `units` are those of names that are not in `UNITS`."""
-    names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
-    units = UNITS | {name: "1" for name in summary if name.startswith("strangeness_")} | units
+def _denoised(frames: Correlated) -> Share:
+    """Return denoised maps, g2 along their diagonals, and the relaxation time of its mean over the bins."""
+    if frames.technique.denoiser is None or frames.run.frame_time_s is None:
+        return Share()
+    denoised = frames.technique.denoiser.denoise(frames.whole, size=DENOISED)
+    g2 = numerics.g2_from_two_time(denoised)
+    tau = np.arange(1, DENOISED) * frames.n_frames / DENOISED * frames.run.frame_time_s
+    fit = numerics.fit_curves(tau, g2.mean(0), left_over=numerics.LEFT_OVER)
+    arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
+    return Share(arrays, summary={"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None})
+
+
+def _bins_of(technique: "RheoXPCS") -> Share:
+    """Name the flat field, and the bins of a q map that the run names."""
+    summary = {"flat_field": technique.flat_field} if technique.flat_field else {}
+    if technique.bins_of:
+        summary |= {"bins_of": technique.bins_of, "bins_sha256": technique.parameters["partition"]}
+    return Share(summary=summary)
+
+
+def _left_out(frames: Correlated) -> Share:
+    """Return how many pixels and frames are left out, their table, and when the pattern changed for good."""
+    left_out, moved_s = frames.left_out, None
+    if left_out.moved.size and frames.run.frame_time_s is not None:
+        moved_s = float(left_out.moved[0] * frames.run.frame_time_s)
+    n_left_out = {"pixels_left_out": left_out.n_pixels, "frames_left_out": left_out.n_frames}
+    return Share(tables=_left_out_table(left_out), summary={**n_left_out, "moved_s": moved_s})
+
+
+def analysis_of(technique: "RheoXPCS", judgement: Judgement, share: Share) -> Analysis:
+    """Return the result of frames, or of maps; the dimensions and units of a share come before `DIMS` and `UNITS`."""
+    names = {*share.arrays, *share.summary, *(column for table in share.tables.values() for column in table)}
+    strange = {name: "1" for name in share.summary if name.startswith("strangeness_")}
+    units, dims = UNITS | _numbers.UNITS | strange | dict(share.units), DIMS | dict(share.dims)
     return Analysis(
         embedding=judgement.embedding,
         novelty_p=judgement.p,
-        arrays=arrays,
-        dims={name: DIMS[name] for name in arrays},
-        tables=tables,
-        summary=summary,
+        arrays=share.arrays,
+        dims={name: dims[name] for name in share.arrays},
+        tables=share.tables,
+        summary=share.summary,
         units={name: unit for name, unit in units.items() if name in names},
         model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
         calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
     )
-
-
-def _why(left_out: numerics.LeftOut) -> str:
-    """Return why rows are missing: the end of a sentence, "" if no frame is left out."""
-    numbers = {"missing": left_out.n_missing} | {why: len(frames) for why, frames in left_out.frames.items()}
-    why = ", ".join(f"{n} {reason}" for reason, n in numbers.items() if n)
-    return f"; left out are frames: {why}" if why else ""
 
 
 def _left_out_table(left_out: numerics.LeftOut) -> dict[str, dict[str, NDArray[Any]]]:

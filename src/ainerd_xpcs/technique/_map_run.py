@@ -30,6 +30,7 @@ from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._maps import MapFile
+from ainerd_xpcs.technique._parts import Share
 from ainerd_xpcs.technique._verdict import filled, holes, judge, opposite_pairs, pooled_contrast
 
 if TYPE_CHECKING:
@@ -96,15 +97,14 @@ def analyse(
         known["counts_per_pixel"] = float(np.average(file.counts, weights=partition.n_pixels))
         summary["counts_per_pixel"] = known["counts_per_pixel"]
     arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays}
-    tables = fitted.tables(judgement.p_of_ring)
+    tables = fitted.share(judgement.p_of_ring).tables
     of_bins = {"bin": partition.numbers, "q": partition.q, "phi": partition.phi}
     tables["bins"] = of_bins | {"n_pixels": partition.n_pixels} | noises.columns | fitted.bins
     for name in ("contrast", "contrast_err"):  # without a fit that of the ring, by the noise
         tables["bins"][name] = np.where(np.isnan(fitted.bins["contrast"]), noises.columns[name], fitted.bins[name])
     if "rings" in tables:
         tables["rings"]["no_claim"] = np.array([reason or "" for reason in noises.reasons])
-    units = _numbers.UNITS | dict.fromkeys(NOISE, "1")
-    return analysis_of(technique, judgement, arrays, tables, summary, units), known
+    return analysis_of(technique, judgement, Share(arrays, tables, summary, units=dict.fromkeys(NOISE, "1"))), known
 
 
 class Noises:

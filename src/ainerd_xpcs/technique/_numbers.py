@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from ainerd_xpcs import numerics
 from ainerd_xpcs.numerics import G2, G2ByAge, Partition
 from ainerd_xpcs.technique._features import Ring
+from ainerd_xpcs.technique._parts import Share
+
+if TYPE_CHECKING:
+    from ainerd_xpcs.technique._checks import Doubts
+    from ainerd_xpcs.technique._correlated import Correlated
 
 # Fields of `FlowFit`: names in results, and units.
 FLOW = {
@@ -144,10 +149,10 @@ class Numbers(NamedTuple):
     bins: dict[str, NDArray[Any]]
     contrasts: list[tuple[float, float] | None]
 
-    def tables(self, p_of_ring: NDArray[np.float64]) -> dict[str, dict[str, NDArray[Any]]]:
-        """Return the tables of a result: bins, and rings if there are several."""
+    def share(self, p_of_ring: NDArray[np.float64]) -> Share:
+        """Return arrays, numbers and the tables of a result: bins, and rings if there are several."""
         rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
-        return {"bins": self.bins, **rings}
+        return Share(self.arrays, {"bins": self.bins, **rings}, self.summary)
 
     def with_lost(self, share: float) -> Self:
         """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
@@ -212,6 +217,17 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
     of_rings = {"q": np.array([ring.q for ring in rings]), **together}
     return Numbers(arrays, of_run(rings, together), of_rings, bins, contrasts)
+
+
+def of_frames(frames: "Correlated", doubts: "Doubts") -> Numbers:
+    """Fit the g2 of an exposure, and leave out the numbers of which there are doubts."""
+    technique, frame_time_s = frames.technique, frames.run.frame_time_s
+    assert frame_time_s is not None  # checked by `begin`
+    fitted = numbers(frames.g2, frames.by_age, technique.partition, technique.rings, frame_time_s)
+    fitted = fitted.with_lost(frames.n_lost / frames.n_frames)
+    if doubts.fits:
+        return fitted.without_fits()
+    return fitted.without_contrast() if doubts.contrast else fitted
 
 
 def of_run(rings: Sequence[Ring], together: dict[str, NDArray[Any]]) -> dict[str, float | str | None]:

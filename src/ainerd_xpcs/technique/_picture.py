@@ -1,7 +1,7 @@
 """The image of the beam: mean frame and I(q) from a few whole frames, I(t) of every bin from all frames."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
@@ -9,10 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation, uniform_filter
 
 from ainerd.technique import Readings
+from ainerd_xpcs.numerics import per_bin
 from ainerd_xpcs.technique._bins import instrument, sensor
 from ainerd_xpcs.technique._detector_maps import read_mask
-from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, Field, q_of_pixels
+from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, Field, q_of_pixels, unit_of
+from ainerd_xpcs.technique._parts import Share
 from ainerd_xpcs.technique._settings import PartitionSettings
+
+if TYPE_CHECKING:
+    from ainerd_xpcs.technique._correlated import Correlated
 
 FEWEST, MOST = 50, 200  # whole frames of a run
 SHARE = 100  # one whole frame of so many, between these limits
@@ -101,6 +106,20 @@ class Picture:
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sum values over the pixels of each ring."""
         return np.asarray(_sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:])
+
+    def share(self, frames: "Correlated") -> Share:
+        """Return `finish` and I(t) of the frames of an exposure, divided by monitor and transmission."""
+        left_out, technique, frame_time_s = frames.left_out, frames.technique, frames.run.frame_time_s
+        assert frame_time_s is not None  # checked by `begin`
+        arrays, summary = self.finish(np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)]))
+        edges = time_edges(frames.n_frames, technique.partition.n_roi)
+        counts = per_bin(frames.reducer.photons_between(edges), technique.partition)
+        arrays |= intensities(counts, frames.n_pixels, frame_time_s, edges, left_out.missing)
+        product, of = incident(frames.run.readings, technique.incident)
+        arrays |= {name: arrays[name] / np.float32(product) for name in INTENSITIES if name in arrays}
+        numbers = {"counts_per_pixel": frames.counts_per_pixel, **summary}
+        numbers |= {"incident": product, "incident_of": of} if of else {}
+        return Share(arrays, summary=numbers, units=dict.fromkeys(INTENSITIES, unit_of(of)))
 
     def finish(self, bad: ArrayLike) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
         """Return arrays, with `DIMS` and `UNITS`, and numbers for the summary.

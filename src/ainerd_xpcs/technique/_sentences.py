@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ainerd.words import number_of, rounded
+from ainerd_xpcs.technique._parts import part_panels
 
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
@@ -12,7 +13,8 @@ DIFFER_P = 1e-3  # below it the bins differ
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
     """Describe the summary of a result in plain sentences."""
-    return [*_relaxation(values), *_motion(values), *_cycles(values), *_left_out(values)]
+    of_parts = [sentence for panels in part_panels() for sentence in panels.sentences(values)]
+    return [*_relaxation(values), *_motion(values), *of_parts, *_left_out(values)]
 
 
 def details(values: Mapping[str, Any]) -> list[str]:
@@ -28,7 +30,7 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     known = {name: value for name, value in row.items() if value == value and str(value)}
     if known["speckle"] == "no":
         known.pop("contrast", None)
-    contrast, exponent = (_with_error(known, x) if x in known else "" for x in ("contrast", "kww_exponent"))
+    contrast, exponent = (with_error(known, x) if x in known else "" for x in ("contrast", "kww_exponent"))
     return str(known["speckle"]), contrast, tau_cell(known), exponent
 
 
@@ -38,7 +40,7 @@ def tau_cell(values: Mapping[str, Any]) -> str:
     Without one, give its limits or the reason, and when g2 - 1 has fallen to a half.
     """
     if "tau_s" in values:
-        return " or ".join(_with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
+        return " or ".join(with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
     limits, half = _limits(values, "tau_s"), half_cell(values)
     text = limits or str(values.get("no_tau", ""))
     return f"{text}; {half}" if half and ("tau_half_s" in values or not limits) else text
@@ -46,13 +48,13 @@ def tau_cell(values: Mapping[str, Any]) -> str:
 
 def half_cell(values: Mapping[str, Any]) -> str:
     """Format when g2 - 1 has fallen to a half of its value at the first lags, or the limits; empty if unknown."""
-    half = _with_error(values, "tau_half_s") if "tau_half_s" in values else _limits(values, "tau_half_s")
+    half = with_error(values, "tau_half_s") if "tau_half_s" in values else _limits(values, "tau_half_s")
     return half and f"half at {half}"
 
 
 def value_cell(values: Mapping[str, Any], name: str) -> str:
     """Format a number with its error; empty if it is unknown."""
-    return _with_error({x: value for x, value in values.items() if value == value}, name) if name in values else ""
+    return with_error({x: value for x, value in values.items() if value == value}, name) if name in values else ""
 
 
 def _limits(values: Mapping[str, Any], name: str) -> str:
@@ -65,8 +67,8 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield "no speckle is seen: the contrast is no larger than its error"
         return
     if "tau_s" in values:
-        other = f", or {_with_error(values, 'tau_s_or', 's')}: both fit as well" if "tau_s_or" in values else ""
-        yield f"the relaxation time is {_with_error(values, 'tau_s', 's')}{other}"
+        other = f", or {with_error(values, 'tau_s_or', 's')}: both fit as well" if "tau_s_or" in values else ""
+        yield f"the relaxation time is {with_error(values, 'tau_s', 's')}{other}"
     elif "tau_s_above" in values and "tau_s_below" in values:
         low, high = rounded(values["tau_s_above"]), rounded(values["tau_s_below"])
         yield f"the relaxation time lies between {low} and {high} s"
@@ -79,11 +81,11 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"no relaxation time is given: {values['no_tau']}"
     yield from _without_model(values)
     if "tau2_s" in values:
-        yield f"a second relaxation time is {_with_error(values, 'tau2_s', 's')}"
+        yield f"a second relaxation time is {with_error(values, 'tau2_s', 's')}"
     elif "tau2_s_above" in values:
         yield f"a second relaxation time is above {rounded(values['tau2_s_above'])} s"
     if "contrast" in values:
-        yield f"the contrast is {_with_error(values, 'contrast')}"
+        yield f"the contrast is {with_error(values, 'contrast')}"
     if values.get("plateau"):
         yield f"{100 * values['plateau']:.0f} % of the contrast does not decay"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
@@ -97,12 +99,12 @@ def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
     if falls:
         yield f"the correlation g2 - 1 falls {', '.join(falls)}"
     if "g2_left" in values:
-        yield f"at the last lags {_with_error(values, 'g2_left')} of its first value is left"
+        yield f"at the last lags {with_error(values, 'g2_left')} of its first value is left"
 
 
 def _when(values: Mapping[str, Any], name: str) -> str:
     if name in values:
-        return f"at {_with_error(values, name, 's')}"
+        return f"at {with_error(values, name, 's')}"
     above, below = (rounded(values[limit]) if limit in values else "" for limit in (f"{name}_above", f"{name}_below"))
     if above and below:
         return f"between {above} and {below} s"
@@ -113,49 +115,26 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
     flows = "all directions together fit a flow of" if "no_tau" in values else "the sample flows at"
     for name, label in (("velocity_nm_s", flows), ("velocity_spread_nm_s", "velocities in the sample differ by")):
         if name in values:
-            direction = f", along {_with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
-            yield f"{label} {_with_error(values, name, 'nm/s')}{direction}"
+            direction = f", along {with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
+            yield f"{label} {with_error(values, name, 'nm/s')}{direction}"
     if "anisotropy" in values:
-        yield f"the sample relaxes fastest along {_with_error(values, 'anisotropy_direction_deg', 'degrees')}"
+        yield f"the sample relaxes fastest along {with_error(values, 'anisotropy_direction_deg', 'degrees')}"
     if "ageing_exponent" in values:
         yield f"the sample becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
     if "q_exponent" in values:
         yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
 
-def _cycles(values: Mapping[str, Any]) -> Iterator[str]:
-    """Describe the echoes of a sample that oscillates, and its moduli."""
-    if "no_echoes" in values:
-        yield f"the strain changes, and there are no echoes: {values['no_echoes']}"
-    if "echo_height" in values:
-        yield f"the echo after a cycle is {_with_error(values, 'echo_height')}"
-    if "tau_cycles" in values:
-        yield f"echoes decay in {_with_error(values, 'tau_cycles', 'cycles')}"
-    elif "tau_cycles_above" in values:
-        yield f"echoes decay in more than {rounded(values['tau_cycles_above'])} cycles"
-    elif "tau_cycles_below" in values:
-        yield f"echoes decay in less than {rounded(values['tau_cycles_below'])} cycles"
-    elif "no_tau_cycles" in values:
-        yield f"no decay of the echoes is given: {values['no_tau_cycles']}"
-    if "training_exponent" in values:
-        yield f"echoes decay {'more slowly' if values['training_exponent'] > 0 else 'faster'} from cycle to cycle"
-    if "storage_pa" in values:
-        moduli = (_with_error(values, name, "Pa") for name in ("storage_pa", "loss_pa"))
-        yield "G' is {}, G'' is {}".format(*moduli)
-    if "cycles_changed" in values:
-        yield str(values["cycles_changed"])
-
-
 def _models(values: Mapping[str, Any]) -> Iterator[str]:
     """Name the model of g2, its parameters, and how sure limits are."""
     if "tau_s" in values:
-        shape = f", exponent {_with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
+        shape = f", exponent {with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
         other = f", or as well {values['g2_model_or']}" if values.get("g2_model_or") else ""
         yield f"model of g2: {values.get('g2_model', 'stretched')}{shape}{other}"
     elif {"tau_s_above", "tau_s_below"} & {*values}:
         yield f"limits of the relaxation time hold with {SURE:.0%}"
     if values.get("plateau"):
-        yield f"static share {_with_error(values, 'plateau')}"
+        yield f"static share {with_error(values, 'plateau')}"
 
 
 def _tests(values: Mapping[str, Any]) -> Iterator[str]:
@@ -163,15 +142,15 @@ def _tests(values: Mapping[str, Any]) -> Iterator[str]:
     if "no_tau" in values and values.get("misfit_p", 1.0) < MISFIT_P:
         yield f"misfit of g2: p = {values['misfit_p']:.1g}"
     if "g2_slope" in values:
-        yield f"slope of g2 - 1: {_with_error(values, 'g2_slope')} of its value at the first lags in a decade of lags"
+        yield f"slope of g2 - 1: {with_error(values, 'g2_slope')} of its value at the first lags in a decade of lags"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
         yield f"the bins differ: p = {values['bins_alike_p']:.1g}"
     if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:
         yield f"flow: p = {values['flow_p']:.1g}"
     if "anisotropy" in values:
-        yield f"anisotropy of log tau: {_with_error(values, 'anisotropy')}"
+        yield f"anisotropy of log tau: {with_error(values, 'anisotropy')}"
     if "ageing_exponent" in values:
-        power = _with_error(values, "ageing_exponent")
+        power = with_error(values, "ageing_exponent")
         yield f"tau goes with age to the power of {power}, p = {values['ageing_p']:.1g}"
 
 
@@ -179,12 +158,12 @@ def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:
     """Describe a power law of tau over q."""
     known = {name: value for name, value in values.items() if value is not None}
     if "q_exponent" in known:
-        yield f"tau goes with q to the power of -{_with_error(known, 'q_exponent')}"
+        yield f"tau goes with q to the power of -{with_error(known, 'q_exponent')}"
     elif "no_q_exponent" in known:
         p = f" (p = {known['q_exponent_p']:.1g})" if "q_exponent_p" in known else ""
         yield f"no exponent of tau over q is given: {known['no_q_exponent']}{p}"
     if "diffusion_nm2_s" in known:
-        yield f"diffusion: D = {_with_error(known, 'diffusion_nm2_s', 'nm²/s')}"
+        yield f"diffusion: D = {with_error(known, 'diffusion_nm2_s', 'nm²/s')}"
 
 
 def _left_out(values: Mapping[str, Any]) -> Iterator[str]:
@@ -196,6 +175,7 @@ def _left_out(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"the picture changed for good {when}: did the beam or the sample move?"
 
 
-def _with_error(values: Mapping[str, Any], name: str, unit: str = "") -> str:
+def with_error(values: Mapping[str, Any], name: str, unit: str = "") -> str:
+    """Format a number of a result with its error and its unit."""
     error = values.get(f"{name}_err")
     return f"{rounded(values[name])}{'' if error is None else f' ± {rounded(error, 2)}'} {unit}".rstrip()

@@ -1,16 +1,17 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
 import math
-from itertools import pairwise
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 from scipy.constants import c, e, h
 
 from ainerd.config import Section
 from ainerd_xpcs.numerics import Annulus, pyfai_detectors
+from ainerd_xpcs.technique._parts import installed
 
 LONGEST = 80  # characters of an error of pyFAI, which may list all detectors
 MOST_OFF = 1e-3  # relative error of q that a tilt of the detector may make
@@ -149,45 +150,6 @@ class PartitionSettings(Section):
 
 
 ShearRate, Duration = Annotated[float, Field(ge=-1e6, le=1e6)], Annotated[float, Field(gt=0, le=1e5)]
-Phase = Annotated[float, Field(ge=0, lt=1)]
-
-
-class CyclesSettings(Section):
-    """The section ``[rheo_xpcs.cycles]``: the rheometer's record of a sample that oscillates, and the echoes.
-
-    Attributes
-    ----------
-    strain : str
-        Data key of the strain; empty: no run is taken for one that oscillates.
-    stress : str
-        Data key of the stress in Pa; empty: there are no moduli.
-    time : str
-        Data key of the time of each point of the record, in s; empty: the time stamps of the strain.
-    first_frame : str
-        Data key of a reading at the first frame: its value is the time on the clock of `time`, or without `time` its
-        time stamp is.
-    phases, within : list of float, float
-        See `ainerd_xpcs.Echoes`.
-    """
-
-    strain: str = ""
-    stress: str = ""
-    time: str = ""
-    first_frame: str = ""
-    phases: list[Phase] = [0.25, 0.75]
-    within: float = Field(default=0.02, gt=0, lt=0.5)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.strain and not self.first_frame:
-            raise ValueError("strain needs first_frame: without it the frames have no time on the rheometer's clock")
-        if not self.strain and (self.first_frame or self.time or self.stress):
-            raise ValueError("strain is missing: give the data key of the strain, or leave out the other keys")
-        middles = sorted(self.phases)
-        gaps = [b - a for a, b in pairwise([*middles, *(x + 1 for x in middles[:1])])]
-        if not middles or min(gaps) <= 2 * self.within:
-            raise ValueError(f"phases = {self.phases} ± {self.within} must be windows that do not overlap")
-        return self
 
 
 class RheoXPCSSettings(Section):
@@ -209,7 +171,6 @@ class RheoXPCSSettings(Section):
         transmission.
     preshear : list of (float, float)
         Steps of shear at each new position, rate in 1/s and duration in s; empty: the sample is not sheared.
-    cycles : CyclesSettings
     """
 
     partition: PartitionSettings
@@ -219,13 +180,19 @@ class RheoXPCSSettings(Section):
     alpha: float = Field(default=0.05, gt=0, lt=1)
     monitor: tuple[str, ...] = ()
     preshear: list[tuple[ShearRate, Duration]] = []
-    cycles: CyclesSettings = CyclesSettings()
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""
         encoder = str((folder / self.encoder).resolve()) if Path(self.encoder).suffix else self.encoder
         update = {"partition": self.partition.anchored(folder), "encoder": encoder}
         return self.model_copy(update={**update, **_anchored(self, ("bank",), folder)})
+
+
+@cache
+def settings_with_parts() -> type[RheoXPCSSettings]:
+    """Return the model of ``[rheo_xpcs]`` with a section for each installed part, None by default."""
+    parts: dict[str, Any] = {name: (part.Settings | None, None) for name, part in installed().items()}
+    return create_model("RheoXPCSSettings", __base__=RheoXPCSSettings, **parts)
 
 
 def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:

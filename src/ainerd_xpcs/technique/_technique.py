@@ -6,13 +6,14 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
 from numba.core.event import Listener, register
 from numpy.typing import NDArray
 
-from ainerd.config import read_section
+from ainerd.config import Section, read_section
 from ainerd.jobs import doing
 from ainerd.novelty import NoveltyScorer, find_regimes
 from ainerd.technique import (
@@ -33,14 +34,14 @@ from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
-from ainerd_xpcs.technique._cycle_results import with_cycles
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._field import Field
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
+from ainerd_xpcs.technique._parts import installed
 from ainerd_xpcs.technique._picture import field_of
-from ainerd_xpcs.technique._settings import CyclesSettings, PartitionSettings, RheoXPCSSettings
+from ainerd_xpcs.technique._settings import PartitionSettings, settings_with_parts
 from ainerd_xpcs.technique._sketch import draw_bins
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
@@ -52,7 +53,6 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-CYCLES = 5  # version of the numbers of cycles
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
@@ -95,8 +95,8 @@ class RheoXPCS(Technique):
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     of_maps : bool
         Whether it analyses two-time maps of other programs, not frames.
-    cycles : CyclesSettings, optional
-        Keys of the rheometer's record, for runs that oscillate.
+    parts : mapping of str to settings
+        Settings of the installed parts that analyse exposures too, by name.
     """
 
     name = "rheo_xpcs"
@@ -115,7 +115,7 @@ class RheoXPCS(Technique):
         flat: NDArray[np.floating[Any]] | None = None,
         monitor: Sequence[str] = (),
         of_maps: bool = False,
-        cycles: CyclesSettings | None = None,
+        parts: Mapping[str, Section] = MappingProxyType({}),
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
@@ -126,7 +126,7 @@ class RheoXPCS(Technique):
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
         self.flat_field, self.incident = "" if flat is None else "flat field", tuple(monitor)
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
-        self.cycles = CyclesSettings() if cycles is None else cycles
+        self.parts = parts
         self.regime_width = 3.0 * encoder.scatter  # two exposures of one regime are rarely farther apart
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
@@ -138,10 +138,11 @@ class RheoXPCS(Technique):
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
         """Build the technique from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
-        settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
+        settings = read_section(settings_with_parts(), section, cls.name).anchored(folder)
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         options = settings.model_dump(include={"contrast", "alpha", "monitor"})
-        options |= {"denoiser": Encoder.load("ours"), "cycles": settings.cycles}
+        parts = {name: part for name in installed() if (part := getattr(settings, name)) is not None}
+        options |= {"denoiser": Encoder.load("ours"), "parts": parts}
         return cls._of_bins(settings.partition, *models, **options)
 
     @classmethod
@@ -155,6 +156,11 @@ class RheoXPCS(Technique):
         if flat is not None:
             technique.flat_field = flat.name
         return technique
+
+    @property
+    def flat_of_pixels(self) -> NDArray[np.floating[Any]] | None:
+        """The flat field of the pixels of the bins, (n_pixels,)."""
+        return None if self.flat is None else self.flat.ravel()[self.partition.pixels]
 
     @cached_property
     def field(self) -> Field:
@@ -178,7 +184,10 @@ class RheoXPCS(Technique):
             "contrast": self.contrast,
             **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
             **({"incident": self.incident} if self.incident else {}),
-            **({"cycles": self.cycles.model_dump() | {"version": CYCLES}} if self.cycles.strain else {}),
+            **{
+                name: settings.model_dump() | {"version": installed()[name].version}
+                for name, settings in self.parts.items()
+            },
             "formulas": VERSIONS,
         }
 
@@ -313,11 +322,10 @@ class RheoXPCS(Technique):
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
 
-    @cached_property
-    def of_cycles(self) -> Self:
-        """The same technique with the bank of runs that oscillate."""
+    def with_bank(self, bank: Bank) -> Self:
+        """Return the same technique with another bank."""
         other = copy(self)
-        other.bank = with_cycles(self.bank)
+        other.bank = bank
         return other
 
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:

@@ -1,38 +1,40 @@
 """Pictures, sentences and exports of results; they need numpy, h5py and matplotlib only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, LoadedResult, ResultRecord, ResultStore, new_file, since_exposure
+from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import coordinate, rounded
-from ainerd_xpcs._draw_sweep import draw_sweep
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
-from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell
+from ainerd_xpcs.technique._parts import part_panels
+from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
-    "arrays", "columns", "coordinates", "details", "export", "gallery", "image", "plot", "quantities", "sentences",
-    "strip", "sweep", "thumbnail", "view",
+    "C2_MAP", "arrays", "columns", "coordinates", "details", "export", "gallery", "highest", "image", "new_figure",
+    "plot", "sentences", "strip", "thumbnail", "view", "with_error",
 ]  # fmt: skip
 
-of_cycles = ("echo_height", "tau_cycles", "tan_delta")
-quantities = (*of_cycles, "tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
+OF_FRAMES = ("tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
-Floats = NDArray[np.float64]
-OF_CYCLES = ("echo", "echo_err", "echo_lag", "echo_c2")
-MODULI = {"storage_pa": ("G'", "#0072B2"), "loss_pa": ("G''", "#D55E00")}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "quantities":  # the panels of parts import this module
+        return (*(quantity for each in part_panels() for quantity in each.quantities), *OF_FRAMES)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def image(result: AinerdResult) -> NDArray[np.uint8]:
@@ -43,10 +45,11 @@ def image(result: AinerdResult) -> NDArray[np.uint8]:
 def plot(result: AinerdResult, figure: Any) -> None:
     """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q.
 
-    Below them are the echoes and moduli of a run that oscillates.
+    Below them are the drawings of the installed parts.
     """
     metadata = result.metadata
-    wanted = {"c2", "g2", "tau", *OF_CYCLES}.union(*BEAM.values())
+    drawings = [each for each in part_panels() if each.arrays[0] in metadata["arrays"]]
+    wanted = {"c2", "g2", "tau"}.union(*BEAM.values(), *(each.arrays for each in drawings))
     parts = dict(result.items())  # in one request
     present = {name: parts[name].read() for name in metadata["arrays"] if name in wanted}
     series = {}
@@ -59,102 +62,15 @@ def plot(result: AinerdResult, figure: Any) -> None:
         names = [f"{k:.0f}" for k in parts["bins"].read()["bin"]]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
-    if "echo" in present:
+    for drawing in drawings:
         figure.set_size_inches(13, 12)
         figure, below = figure.subfigures(2, 1, height_ratios=(5, 6))
-        _draw_cycles(below, present, parts["cycles"].read())
+        drawing.plot(below, present, parts[drawing.table].read())
     if "rings" in metadata["tables"]:
         figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
         draw_over_q(right, *_over_q(parts["rings"].read()), metadata)
     half_s = metadata.get("tau_half_s")
     draw_exposure(figure, present, series, duration_s=duration_s, names=names, half_s=half_s)
-
-
-def sweep(results: Iterable[LoadedResult], amplitudes: Sequence[float]) -> Figure:
-    """Return a figure of results of runs that oscillate: the echoes of each amplitude, and 1/(qτ) over tan δ.
-
-    `results` come from `ainerd.results.ResultStore.load`.
-    """
-    figure, echoes = new_figure(10, 4.5), [_echoes(result) for result in results]
-    draw_sweep(figure, amplitudes, echoes, echoes)
-    return figure
-
-
-class _Echoes(NamedTuple):
-    """The arrays of a result that `draw_sweep` draws, with the names of `EchoCurves` and `CycleModuli`."""
-
-    lag: Floats
-    height: Floats
-    height_err: Floats
-    velocity: Floats
-    velocity_err: Floats
-    velocity_below: Floats
-    q: Floats
-    tan_delta: Floats
-
-
-def _draw_cycles(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.DataFrame) -> None:
-    """Draw echo heights over the number of cycles, the map of cycles, and echoes and moduli of each cycle.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.SubFigure
-    arrays : mapping
-        `OF_CYCLES` of a result.
-    cycles : DataFrame
-        Its table ``cycles``.
-    """
-    axes = figure.subplot_mosaic([["height", "each"], ["map", "moduli"]])
-    height, lag = arrays["echo"], arrays["echo_lag"]
-    axes["height"].semilogx(lag, height.T, "-", lw=0.6, alpha=0.5, color="0.6")
-    axes["height"].errorbar(lag, *_mean_of_bins(height, arrays["echo_err"]), fmt="o-", ms=3, lw=1, color="0.1")
-    axes["height"].axhline(0, lw=0.8, color="0.7")
-    axes["height"].set(xlabel="number of cycles", ylabel="echo height", title="bins grey, their mean black")
-    each, _ = _mean_of_bins(arrays["echo_c2"], arrays["echo_c2"])
-    first, last = float(cycles["cycle"].iloc[0]), float(cycles["cycle"].iloc[-1] + cycles["cycle"].diff().iloc[-1])
-    box: dict[str, Any] = {"extent": (first, last, first, last), "origin": "lower", "cmap": C2_MAP}
-    drawn = axes["map"].imshow(each, vmin=1.0, vmax=max(highest([each]), 1.001), **box)
-    axes["map"].set(xlabel="cycle", ylabel="cycle", title="$C_2$ of cycle with cycle")
-    figure.colorbar(drawn, ax=axes["map"], shrink=0.9)
-    style: dict[str, Any] = {"fmt": ".-", "ms": 3, "lw": 0.7}
-    axes["each"].errorbar(cycles["cycle"], cycles["echo"], cycles["echo_err"], color="0.1", **style)
-    axes["each"].set(ylabel="echo height", title="each cycle with the one before")
-    axes["moduli"].sharex(axes["each"])
-    axes["moduli"].set(xlabel="cycle", ylabel="modulus (Pa)")
-    if not MODULI.keys() <= set(cycles):
-        return
-    for name, (label, colour) in MODULI.items():
-        values = cycles["cycle"], cycles[name], cycles[f"{name}_err"]
-        axes["moduli"].errorbar(*values, color=colour, label=label, **style)
-    right = axes["moduli"].twinx()
-    right.errorbar(cycles["cycle"], cycles["tan_delta"], cycles["tan_delta_err"], color="0.5", label="tan δ", **style)
-    right.set_ylabel("tan δ")
-    if (highest_tan := cycles["tan_delta"].max()) > 0:
-        right.set_ylim(0, 1.5 * highest_tan)
-    axes["moduli"].set_ylim(0, None)
-    lines = [*axes["moduli"].get_legend_handles_labels(), *right.get_legend_handles_labels()]
-    axes["moduli"].legend(lines[0] + lines[2], lines[1] + lines[3], fontsize=8, loc="best")
-
-
-def _mean_of_bins(values: Floats, errors: Floats) -> tuple[Floats, Floats]:
-    """Return the mean over the bins, the first axis, that have light, and its error; NaN without such a bin."""
-    n = np.isfinite(values).sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nansum(values, axis=0) / n, np.sqrt(np.nansum(np.square(errors), axis=0)) / n
-
-
-def _echoes(result: Any) -> _Echoes:
-    """Return the mean echo of the ring to which the numbers of a result belong, its velocity, and tan δ by cycle."""
-    q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
-    ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
-    lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
-    mean, of_mean = _mean_of_bins(height[ring], error[ring])
-    tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
-    at, cycles = float(q[ring].mean()), result["cycles"].read()
-    velocity = 1 / (at * tau)
-    of_ring = [np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at)]
-    tan_delta = np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float)
-    return _Echoes._make([lag, mean[None], of_mean[None], *of_ring, tan_delta])
 
 
 def _over_q(table: pd.DataFrame) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:

@@ -11,7 +11,7 @@ from bluesky.utils import Msg, MsgGenerator
 
 from ainerd.config import Settings, read_section
 from ainerd.plans import expose
-from ainerd_xpcs.technique._settings import RheoXPCSSettings
+from ainerd_xpcs.technique._settings import settings_with_parts
 
 
 def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
@@ -46,7 +46,7 @@ def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator
 
     ValueError if the settings have a preshear and there is no rheometer.
     """
-    steps = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").preshear
+    steps = read_section(settings_with_parts(), settings.section, "rheo_xpcs").preshear
     if steps and rheometer is None:
         raise ValueError("rheo_xpcs.preshear needs a rheometer")
     return partial(preshear, rheometer, *chain.from_iterable(steps)) if steps else None

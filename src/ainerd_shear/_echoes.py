@@ -7,19 +7,24 @@ and their map that of `TwoTimeReducer`. Memory grows with the squared logarithm 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._counts import check_counts, check_valid
-from ainerd_xpcs.numerics._fit_parts import fit_relaxation
-from ainerd_xpcs.numerics._g2 import G2
-from ainerd_xpcs.numerics._multitau import MultiTau
-from ainerd_xpcs.numerics._partition import Array, Partition
-from ainerd_xpcs.numerics._relaxation import Relaxation
-from ainerd_xpcs.numerics._scatter import student_factor
-from ainerd_xpcs.numerics._two_time import TwoTimeReducer
+from ainerd_xpcs.numerics import (
+    G2,
+    MultiTau,
+    Partition,
+    Relaxation,
+    TwoTimeReducer,
+    check_counts,
+    check_valid,
+    fit_relaxation,
+    student_factor,
+)
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
 KNOWN = 3.0  # errors by which a contrast exceeds zero, if heights are measured in it
 HALVES = 15  # lags in half cycles, which are not averaged
@@ -54,6 +59,7 @@ class EchoCurves:
 
     Examples
     --------
+    >>> from ainerd_xpcs import Partition
     >>> echoes = Echoes(Partition.from_roi_map(np.ones((40, 40), int)))
     >>> echoes.push(movie, np.arange(256))
     >>> found = echoes.result()
@@ -135,6 +141,7 @@ class Echoes:
 
     Examples
     --------
+    >>> from ainerd_xpcs import Partition
     >>> echoes = Echoes(Partition.from_roi_map(np.ones((40, 40), int), q=[0.05]))
     >>> echoes.push(movie, np.arange(256))  # a frame in each cycle
     >>> echoes.end()

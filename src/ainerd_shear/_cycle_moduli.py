@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from ainerd_xpcs.numerics._cycle_phase import SEEN, CyclePhase, checked_record
+from ainerd_shear._cycle_phase import SEEN, CyclePhase, checked_record
 
 Floats = NDArray[np.float64]
 HARMONICS = (1, 3, 5)  # of a stress that is odd in the strain

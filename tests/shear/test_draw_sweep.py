@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ainerd_xpcs import Echoes, Partition, cycle_moduli, draw_sweep, phase_of_record
+from ainerd_shear import Echoes, cycle_moduli, draw_sweep, phase_of_record
+from ainerd_xpcs import Partition
 from sim_devices import Oscillation, SoftSolid, write_oscillation
 
 AMPLITUDES = (0.02, 0.2)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs import Partition, clock_offset, phase_of_record, phase_of_triggers, two_time
+from ainerd_shear import clock_offset, phase_of_record, phase_of_triggers
+from ainerd_xpcs import Partition, two_time
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 
 FREQUENCY = 0.37

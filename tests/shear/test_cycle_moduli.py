@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs import change_together, cycle_moduli, phase_of_record
+from ainerd_shear import change_together, cycle_moduli, phase_of_record
 
 FREQUENCY = 0.5
 TIME = np.arange(0, 80, 0.04)

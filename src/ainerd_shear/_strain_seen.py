@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from ainerd_xpcs.numerics._partition import Partition
+from ainerd_xpcs.numerics import Partition
 
 Floats = NDArray[np.float64]
 FEWEST_BINS = 6
@@ -67,6 +67,7 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
 
     Examples
     --------
+    >>> from ainerd_xpcs import Partition
     >>> y, x = np.mgrid[-20:20, -20:20] + 0.5
     >>> bins = Partition.from_roi_map(((np.degrees(np.arctan2(y, x)) + 195) % 360 // 30 + 1).astype(int))
     >>> strain = 0.1 * np.sin(2 * np.pi * np.arange(32) / 16)

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from ainerd_shear import Echoes, _verdict
+from ainerd_shear._verdict import EXPOSURES, cyclic
+from ainerd_shear.part import judge_cycles, with_cycles
 from ainerd_xpcs.dynamics import clock
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.numerics import Echoes, Partition
-from ainerd_xpcs.technique import RheoXPCS, _cycle_results
-from ainerd_xpcs.technique._cycle_results import EXPOSURES, cyclic, judge_cycles, with_cycles
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 from tests.small_bank import some_of_bank
 
@@ -18,7 +20,8 @@ PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Fewer exposures, which are calibrated in less time."""
-    monkeypatch.setattr(_cycle_results, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
+    monkeypatch.setattr(_verdict, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
+    with_cycles.cache_clear()
 
 
 def rates(kind, seed):
@@ -52,14 +55,14 @@ def test_a_rate_that_trains_is_a_power_law_from_the_first_cycles_on(seed):
 def test_the_bank_of_all_runs_is_a_part_of_it_and_stays(monkeypatch):
     bank = some_of_bank()
     kept = [*bank.families]
-    more, again = with_cycles(bank), with_cycles(bank)
+    more, again = with_cycles(bank), with_cycles.__wrapped__(bank)
     assert more.families == kept + ["training"] * 60 + ["yielding"] * 60
     assert all(a is b for a, b in zip(more.clean, bank.clean, strict=False))
     assert all(np.array_equal(a.steps, b.steps) for a, b in zip(more.clean, again.clean, strict=True))
     assert more.id == again.id != bank.id == "small"
     assert bank.families == kept
-    monkeypatch.setitem(_cycle_results.EXPOSURES, "training", 59)
-    assert with_cycles(bank).id != more.id
+    monkeypatch.setitem(_verdict.EXPOSURES, "training", 59)
+    assert with_cycles.__wrapped__(bank).id != more.id
 
 
 def test_scatterers_that_yield_are_of_a_known_kind():

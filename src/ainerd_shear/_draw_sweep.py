@@ -49,6 +49,7 @@ def draw_sweep(
 
     Examples
     --------
+    >>> from ainerd_xpcs import Partition
     >>> from matplotlib.figure import Figure
     >>> time = np.arange(0, 256, 0.05)
     >>> strain, stress = 0.1 * np.sin(2 * np.pi * time), 40 * np.sin(2 * np.pi * time + 0.1)

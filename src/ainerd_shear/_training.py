@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from ainerd_xpcs.numerics._ageing import SURE_P, AgeingFit, fit_ageing
-from ainerd_xpcs.numerics._g2 import g2_by_age
+from ainerd_xpcs.numerics import SURE_P, AgeingFit, fit_ageing, g2_by_age
 
 FEWEST_BINS, FEWEST_STRIPS = 8, 5
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs import Partition, strain_seen, two_time
+from ainerd_shear import strain_seen
+from ainerd_xpcs import Partition, two_time
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Readings
-from ainerd_xpcs import numerics
-from ainerd_xpcs.technique._settings import CyclesSettings
+from ainerd_shear._clock_offset import ClockOffset, clock_offset
+from ainerd_shear._cycle_moduli import CycleModuli, cycle_moduli
+from ainerd_shear._cycle_phase import CyclePhase, StillError, phase_of_record
+from ainerd_shear._echoes import EchoCurves, Echoes
+from ainerd_shear._settings import WITHIN, CyclesSettings
+from ainerd_xpcs.numerics import Events, Partition, Screened, two_time
 
 Floats = NDArray[np.float64]
 BEFORE = 8  # cycles of the record before the next frames that are fitted with theirs
@@ -43,12 +47,12 @@ class CycleResult(NamedTuple):
         Between the clocks of detector and rheometer.
     """
 
-    curves: numerics.EchoCurves
+    curves: EchoCurves
     first: int
-    phase: numerics.CyclePhase
-    moduli: numerics.CycleModuli | None
+    phase: CyclePhase
+    moduli: CycleModuli | None
     no_moduli: str
-    offset: numerics.ClockOffset | None
+    offset: ClockOffset | None
 
 
 class Cycles:
@@ -75,38 +79,37 @@ class Cycles:
     def __init__(
         self,
         settings: CyclesSettings,
-        partition: numerics.Partition,
+        partition: Partition,
         readings: Readings,
         frame_time_s: float,
         flat: NDArray[np.floating[Any]] | None = None,
     ) -> None:
         self._settings, self._partition, self._frame_time_s, self._flat = settings, partition, frame_time_s, flat
         self._clock = CycleClock(settings, readings)
-        self._waiting: deque[numerics.Screened] = deque()
+        self._waiting: deque[Screened] = deque()
         self._n_waiting = self._n_frames = 0
         self._looked_for_offset = False
-        self._offset: numerics.ClockOffset | None = None
+        self._offset: ClockOffset | None = None
         self._shift = 0.0  # of the phases, by the offset
         self._begin: float | None = None  # phase of the first frame that has one
         self._newest = -np.inf
         self.oscillates, self.reason = False, ""
 
     @cached_property
-    def _echoes(self) -> numerics.Echoes:
+    def _echoes(self) -> Echoes:
         """Correlators, which only a run that oscillates needs."""
-        settings = self._settings
-        return numerics.Echoes(self._partition, settings.phases, within=settings.within, flat=self._flat)
+        return Echoes(self._partition, self._settings.phases, within=WITHIN, flat=self._flat)
 
-    def push(self, screened: numerics.Screened) -> None:
+    def push(self, screened: Screened) -> None:
         """Take the next frames."""
-        if self.reason or not self._settings.strain:
+        if self.reason:
             return
-        if isinstance(screened.frames, numerics.Events):
+        if isinstance(screened.frames, Events):
             self.reason = "the detector writes events, and echoes need frames"
             return
         self._waiting.append(screened)
         self._n_waiting += len(screened.valid)
-        size = sum(each.frames.nbytes for each in self._waiting if not isinstance(each.frames, numerics.Events))
+        size = sum(each.frames.nbytes for each in self._waiting if not isinstance(each.frames, Events))
         self._n_frames += len(screened.valid)
         if self._n_waiting < np.clip(self._n_frames // 4, FEWEST, HELD) and size < MOST_BYTES:
             return
@@ -132,7 +135,7 @@ class Cycles:
         time = begin + numbers * self._frame_time_s
         try:
             phase = self._clock.phases(time, record) if len(time) else time
-        except numerics.StillError:
+        except StillError:
             phase = np.full(len(time), np.nan)
         except ValueError as error:
             if is_end:
@@ -150,7 +153,7 @@ class Cycles:
             done = mine.stop
             self._correlate(each, phase[mine])
 
-    def _correlate(self, screened: numerics.Screened, phase: Floats) -> None:
+    def _correlate(self, screened: Screened, phase: Floats) -> None:
         if screened.leave_out.size:
             self._echoes.leave_out(screened.leave_out)
         known = np.isfinite(phase)
@@ -163,7 +166,7 @@ class Cycles:
         self._newest = float(seen[-1])
         self._echoes.push(np.asarray(screened.frames)[known], seen, screened.valid[known])
 
-    def _look_for_offset(self, phase: Floats, ready: list[numerics.Screened], is_end: bool) -> bool:
+    def _look_for_offset(self, phase: Floats, ready: list[Screened], is_end: bool) -> bool:
         """Compare the clocks by the first cycles; return False if more frames are needed for that."""
         known = np.flatnonzero(np.isfinite(phase))
         if not known.size:
@@ -178,7 +181,7 @@ class Cycles:
         some = known[phase[known] <= phase[known[0]] + OFFSET_CYCLES][:: max(int(a_cycle // OFFSET_FRAMES), 1)]
         frames = np.concatenate([np.asarray(each.frames) for each in ready])[some]
         try:
-            self._offset = numerics.clock_offset(numerics.two_time(frames, self._partition), phase[some])
+            self._offset = clock_offset(two_time(frames, self._partition), phase[some])
         except ValueError:  # the speckle does not tell
             return True
         if abs(self._offset.cycles) > SURE * self._offset.error:
@@ -189,7 +192,7 @@ class Cycles:
         """Return the number of cycles in so many frames."""
         return round(n_frames * self._frame_time_s * self._clock.frequency)
 
-    def so_far(self) -> numerics.EchoCurves | None:
+    def so_far(self) -> EchoCurves | None:
         """Return the echoes so far, or None before the first one."""
         try:
             return self._echoes.result()
@@ -198,13 +201,11 @@ class Cycles:
 
     def finish(self) -> CycleResult | None:
         """Return the echoes and moduli of the frames so far; None if the sample is at rest, or with a `reason`."""
-        if not self._settings.strain:
-            return None
         t, strain, stress = self._clock.record()
         try:
             if not strain.size or strain.min() == strain.max():
-                raise numerics.StillError
-            phase = numerics.phase_of_record(t, strain)
+                raise StillError
+            phase = phase_of_record(t, strain)
             self._advance(is_end=True)
             if self.reason:
                 return None
@@ -212,7 +213,7 @@ class Cycles:
                 raise ValueError(NO_FRAME if self._clock.first_frame is not None else NO_TIME)
             self._echoes.end()
             curves = self._echoes.result()
-        except numerics.StillError:
+        except StillError:
             self.reason = ""
             return None
         except ValueError as error:
@@ -222,7 +223,7 @@ class Cycles:
         if self._settings.stress:
             try:
                 mine = np.isfinite(inside(phase, t))  # the sample may have been at rest before and after
-                moduli = numerics.cycle_moduli(t[mine], strain[mine], stress[mine], phase)
+                moduli = cycle_moduli(t[mine], strain[mine], stress[mine], phase)
             except ValueError as error:
                 no_moduli = str(error)
         first = int(np.floor(self._begin)) - self._clock.whole(phase)
@@ -291,7 +292,7 @@ class CycleClock:
         t, strain, _ = record
         begin = time[0] - BEFORE / self.frequency if np.isfinite(self.frequency) else -np.inf
         mine = t >= begin
-        cycle_phase = numerics.phase_of_record(t[mine], strain[mine])
+        cycle_phase = phase_of_record(t[mine], strain[mine])
         self.frequency = cycle_phase.frequency
         out = inside(cycle_phase, time) + self.whole(cycle_phase)
         known = np.flatnonzero(np.isfinite(out))
@@ -299,7 +300,7 @@ class CycleClock:
             self._last = float(time[known[-1]]), float(out[known[-1]])
         return out
 
-    def whole(self, cycle_phase: numerics.CyclePhase) -> int:
+    def whole(self, cycle_phase: CyclePhase) -> int:
         """Return the cycles to add to the phases of a part of the record, or of all, so that they count on."""
         if self._last is None:
             return 0
@@ -308,7 +309,7 @@ class CycleClock:
         return round(phase - float(cycle_phase.at(nearest)) - cycle_phase.frequency * (since - nearest))
 
 
-def inside(cycle_phase: numerics.CyclePhase, time: Floats) -> Floats:
+def inside(cycle_phase: CyclePhase, time: Floats) -> Floats:
     """Return phases in cycles, NaN more than a cycle before the first one or after the last one."""
     reach = 1.499 / cycle_phase.frequency
     near = (time >= cycle_phase.time[0] - reach) & (time <= cycle_phase.time[-1] + reach)

@@ -1,0 +1,130 @@
+"""Drawings and sentences of runs that oscillate; they need numpy, pandas and matplotlib only."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ainerd.results import LoadedResult
+from ainerd.words import rounded
+from ainerd_shear._draw_sweep import draw_sweep
+from ainerd_xpcs.technique.panels import C2_MAP, highest, new_figure, with_error
+
+Floats = NDArray[np.float64]
+arrays = ("echo", "echo_err", "echo_lag", "echo_c2")
+table = "cycles"
+quantities = ("echo_height", "tau_cycles", "tan_delta")
+MODULI = {"storage_pa": ("G'", "#0072B2"), "loss_pa": ("G''", "#D55E00")}
+
+
+def sweep(results: Iterable[LoadedResult], amplitudes: Sequence[float]) -> Figure:
+    """Return a figure of results of runs that oscillate: the echoes of each amplitude, and 1/(qτ) over tan δ.
+
+    `results` come from `ainerd.results.ResultStore.load`.
+    """
+    figure, echoes = new_figure(10, 4.5), [_echoes(result) for result in results]
+    draw_sweep(figure, amplitudes, echoes, echoes)
+    return figure
+
+
+class _Echoes(NamedTuple):
+    """The arrays of a result that `draw_sweep` draws, with the names of `EchoCurves` and `CycleModuli`."""
+
+    lag: Floats
+    height: Floats
+    height_err: Floats
+    velocity: Floats
+    velocity_err: Floats
+    velocity_below: Floats
+    q: Floats
+    tan_delta: Floats
+
+
+def plot(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.DataFrame) -> None:
+    """Draw echo heights over the number of cycles, the map of cycles, and echoes and moduli of each cycle.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.SubFigure
+    arrays : mapping
+        Of a result, with the names in `arrays`.
+    cycles : DataFrame
+        Its table ``cycles``.
+    """
+    axes = figure.subplot_mosaic([["height", "each"], ["map", "moduli"]])
+    height, lag = arrays["echo"], arrays["echo_lag"]
+    axes["height"].semilogx(lag, height.T, "-", lw=0.6, alpha=0.5, color="0.6")
+    axes["height"].errorbar(lag, *_mean_of_bins(height, arrays["echo_err"]), fmt="o-", ms=3, lw=1, color="0.1")
+    axes["height"].axhline(0, lw=0.8, color="0.7")
+    axes["height"].set(xlabel="number of cycles", ylabel="echo height", title="bins grey, their mean black")
+    each, _ = _mean_of_bins(arrays["echo_c2"], arrays["echo_c2"])
+    first, last = float(cycles["cycle"].iloc[0]), float(cycles["cycle"].iloc[-1] + cycles["cycle"].diff().iloc[-1])
+    box: dict[str, Any] = {"extent": (first, last, first, last), "origin": "lower", "cmap": C2_MAP}
+    drawn = axes["map"].imshow(each, vmin=1.0, vmax=max(highest([each]), 1.001), **box)
+    axes["map"].set(xlabel="cycle", ylabel="cycle", title="$C_2$ of cycle with cycle")
+    figure.colorbar(drawn, ax=axes["map"], shrink=0.9)
+    style: dict[str, Any] = {"fmt": ".-", "ms": 3, "lw": 0.7}
+    axes["each"].errorbar(cycles["cycle"], cycles["echo"], cycles["echo_err"], color="0.1", **style)
+    axes["each"].set(ylabel="echo height", title="each cycle with the one before")
+    axes["moduli"].sharex(axes["each"])
+    axes["moduli"].set(xlabel="cycle", ylabel="modulus (Pa)")
+    if not MODULI.keys() <= set(cycles):
+        return
+    for name, (label, colour) in MODULI.items():
+        values = cycles["cycle"], cycles[name], cycles[f"{name}_err"]
+        axes["moduli"].errorbar(*values, color=colour, label=label, **style)
+    right = axes["moduli"].twinx()
+    right.errorbar(cycles["cycle"], cycles["tan_delta"], cycles["tan_delta_err"], color="0.5", label="tan δ", **style)
+    right.set_ylabel("tan δ")
+    if (highest_tan := cycles["tan_delta"].max()) > 0:
+        right.set_ylim(0, 1.5 * highest_tan)
+    axes["moduli"].set_ylim(0, None)
+    lines = [*axes["moduli"].get_legend_handles_labels(), *right.get_legend_handles_labels()]
+    axes["moduli"].legend(lines[0] + lines[2], lines[1] + lines[3], fontsize=8, loc="best")
+
+
+def _mean_of_bins(values: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """Return the mean over the bins, the first axis, that have light, and its error; NaN without such a bin."""
+    n = np.isfinite(values).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nansum(values, axis=0) / n, np.sqrt(np.nansum(np.square(errors), axis=0)) / n
+
+
+def _echoes(result: Any) -> _Echoes:
+    """Return the mean echo of the ring to which the numbers of a result belong, its velocity, and tan δ by cycle."""
+    q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
+    ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
+    lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
+    mean, of_mean = _mean_of_bins(height[ring], error[ring])
+    tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
+    at, cycles = float(q[ring].mean()), result["cycles"].read()
+    velocity = 1 / (at * tau)
+    of_ring = [np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at)]
+    tan_delta = np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float)
+    return _Echoes._make([lag, mean[None], of_mean[None], *of_ring, tan_delta])
+
+
+def sentences(values: Mapping[str, Any]) -> Iterator[str]:
+    """Describe the echoes of a sample that oscillates, and its moduli."""
+    if "no_echoes" in values:
+        yield f"the strain changes, and there are no echoes: {values['no_echoes']}"
+    if "echo_height" in values:
+        yield f"the echo after a cycle is {with_error(values, 'echo_height')}"
+    if "tau_cycles" in values:
+        yield f"echoes decay in {with_error(values, 'tau_cycles', 'cycles')}"
+    elif "tau_cycles_above" in values:
+        yield f"echoes decay in more than {rounded(values['tau_cycles_above'])} cycles"
+    elif "tau_cycles_below" in values:
+        yield f"echoes decay in less than {rounded(values['tau_cycles_below'])} cycles"
+    elif "no_tau_cycles" in values:
+        yield f"no decay of the echoes is given: {values['no_tau_cycles']}"
+    if "training_exponent" in values:
+        yield f"echoes decay {'more slowly' if values['training_exponent'] > 0 else 'faster'} from cycle to cycle"
+    if "storage_pa" in values:
+        moduli = (with_error(values, name, "Pa") for name in ("storage_pa", "loss_pa"))
+        yield "G' is {}, G'' is {}".format(*moduli)
+    if "cycles_changed" in values:
+        yield str(values["cycles_changed"])
