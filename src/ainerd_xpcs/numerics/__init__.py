@@ -6,6 +6,8 @@ from ainerd_xpcs.numerics._counts import check_counts, check_valid, per_bin
 from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
+from ainerd_xpcs.numerics._faults_of_counts import no_light
+from ainerd_xpcs.numerics._faults_of_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
@@ -21,8 +23,6 @@ from ainerd_xpcs.numerics._repeats import Repeats, Trend, average_repeats, log_t
 from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._scatter import student_factor
 from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
-from ainerd_xpcs.numerics._screen_between import behind, disorder, shifted
-from ainerd_xpcs.numerics._screen_faults import no_light
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [

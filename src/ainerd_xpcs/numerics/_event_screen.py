@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd_xpcs.numerics._events import Events, joined, labels
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen import WINDOW, LeftOut, Screen, Screened
-from ainerd_xpcs.numerics._screen_faults import HIGHEST
+from ainerd_xpcs.numerics._screen_areas import HIGHEST
 from ainerd_xpcs.numerics._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
 from ainerd_xpcs.numerics._screen_pixels import most_contrast
 

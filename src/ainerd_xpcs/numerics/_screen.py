@@ -9,10 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._counts import add_block, check_counts, check_valid, is_summed
 from ainerd_xpcs.numerics._events import Events
+from ainerd_xpcs.numerics._faults_of_counts import no_photons, no_relaxation
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._screen_between import NeighbourScreen
-from ainerd_xpcs.numerics._screen_faults import AreaScreen, CopyScreen, no_photons, no_relaxation
+from ainerd_xpcs.numerics._screen_areas import AreaScreen
+from ainerd_xpcs.numerics._screen_copies import CopyScreen
 from ainerd_xpcs.numerics._screen_frames import LAG, FrameScreen
+from ainerd_xpcs.numerics._screen_neighbours import NeighbourScreen
 from ainerd_xpcs.numerics._screen_pixels import PixelScreen
 
 if TYPE_CHECKING:

@@ -138,15 +138,12 @@ def _judge(
     moments: Floats, state: Array, origin: int, first: int, last: int, pattern: Floats, speckle: Floats,
     excess: Floats, sure: float, dark: float, numbers: Floats,
 ) -> None:  # fmt: skip
-    base = np.empty(5)
-    mean = np.empty(5)
-    away = np.empty(5)
-    counted = 0.0
+    """Write the states of frames first to last - 1; `numbers` are the usual counts and the latest displaced frame."""
+    base, mean, away, counted = np.empty(5), np.empty(5), np.empty(5), 0.0
     for t in range(first, last):
         if state[t] == INVALID:
             continue
-        total = moments[t, 5]
-        usual = numbers[0]
+        total, usual = moments[t, 5], numbers[0]
         if total < dark * usual and usual >= LIT:
             state[t] = NO_LIGHT
             continue
@@ -154,65 +151,84 @@ def _judge(
         if total <= 0 or sure == np.inf:
             continue
         if t % EVERY == 0 or counted == 0:
-            seen, counted, i = 0, 0.0, t - LAG
-            base[:] = 0
-            while i >= origin and seen < BEFORE:
-                if state[i] == GOOD or state[i] >= ACCEPTED:
-                    for k in range(5):
-                        base[k] += moments[i, k]
-                    counted += moments[i, 5]
-                    seen += 1
-                i -= 1
-            if seen < BEFORE // 2 or counted == 0:
-                for k in range(5):
-                    base[k] = pattern[k]
-                counted = BEFORE * usual
-            else:
-                for k in range(5):
-                    base[k] /= counted
+            counted = _reference(moments, state, origin, t, base)
+            if counted == 0:
+                base[:], counted = pattern, BEFORE * usual
         for w in range(3):
             if w == 2 and t % EVERY:
                 continue
-            here = 0.0
-            n = 0
-            mean[:] = 0
-            for i in range(max(t - WINDOWS[w] + 1, origin), t + 1):
-                s = state[i]
-                if s == GOOD or s >= DISPLACED + w:
-                    for k in range(5):
-                        mean[k] += moments[i, k]
-                    here += moments[i, 5]
-                    n += 1
+            here, n = _in_window(moments, state, max(t - WINDOWS[w] + 1, origin), t, w, mean)
             if state[t] != GOOD or n < WINDOWS[w] // 2 or min(here, counted) < LIT:
                 continue
-            chance = 1 / here + 1 / counted
-            chi = 0.0
+            chance, chi = 1 / here + 1 / counted, 0.0
             for k in range(5):
                 away[k] = (mean[k] / here - base[k]) ** 2
                 chi += away[k] / max(chance * excess[w, k], chance + speckle[k])
             if chi > sure:
-                # it may have started before the window; frames between two displaced ones are displaced too
-                begin = max(t - WINDOWS[w] + 1 - WINDOWS[w] // 2, origin)
-                for i in range(max(begin - GAP, origin), begin):
-                    if state[i] >= DISPLACED:
-                        begin = i
-                        break
-                for i in range(begin, t + 1):
-                    if state[i] == GOOD:
-                        state[i] = DISPLACED + w
+                _displace(state, origin, t, w)
+                _accept(state, origin, t)
                 numbers[1] = t
-                since = max(t - FOR_GOOD + 1, origin)
-                n = 0
-                for i in range(since, t + 1):
-                    n += DISPLACED <= state[i] < ACCEPTED
-                if n >= 0.9 * FOR_GOOD:
-                    # these frames become the reference for the next ones
-                    for i in range(since, t):
-                        if state[i] >= DISPLACED:
-                            state[i] = ACCEPTED
-                    state[t] = ACCEPTED + 1
                 break
             if t - numbers[1] > LAG:
                 for k in range(5):
-                    ratio = away[k] / chance
-                    excess[w, k] += (min(ratio, 9 * excess[w, k]) - excess[w, k]) / 128
+                    excess[w, k] += (min(away[k] / chance, 9 * excess[w, k]) - excess[w, k]) / 128
+
+
+@nb.njit(nogil=True, cache=True)
+def _reference(moments: Floats, state: Array, origin: int, t: int, base: Floats) -> float:
+    """Write the pattern of the frames before the last `LAG` to `base`; return their counts, 0 if they are too few."""
+    seen, counted, i = 0, 0.0, t - LAG
+    base[:] = 0
+    while i >= origin and seen < BEFORE:
+        if state[i] == GOOD or state[i] >= ACCEPTED:
+            for k in range(5):
+                base[k] += moments[i, k]
+            counted += moments[i, 5]
+            seen += 1
+        i -= 1
+    if seen < BEFORE // 2 or counted == 0:
+        return 0.0
+    for k in range(5):
+        base[k] /= counted
+    return counted
+
+
+@nb.njit(nogil=True, cache=True)
+def _in_window(moments: Floats, state: Array, first: int, t: int, w: int, mean: Floats) -> tuple[float, int]:
+    """Write the sums of frames first to t to `mean`; return their counts and their number."""
+    here, n = 0.0, 0
+    mean[:] = 0
+    for i in range(first, t + 1):
+        s = state[i]
+        if s == GOOD or s >= DISPLACED + w:
+            for k in range(5):
+                mean[k] += moments[i, k]
+            here += moments[i, 5]
+            n += 1
+    return here, n
+
+
+@nb.njit(nogil=True, cache=True)
+def _displace(state: Array, origin: int, t: int, w: int) -> None:
+    """Mark the frames of a window as displaced, and those before it that may be, up to an earlier displaced one."""
+    begin = max(t - WINDOWS[w] + 1 - WINDOWS[w] // 2, origin)
+    for i in range(max(begin - GAP, origin), begin):
+        if state[i] >= DISPLACED:
+            begin = i
+            break
+    for i in range(begin, t + 1):
+        if state[i] == GOOD:
+            state[i] = DISPLACED + w
+
+
+@nb.njit(nogil=True, cache=True)
+def _accept(state: Array, origin: int, t: int) -> None:
+    """If nearly all of the last frames are displaced, make them the reference for the next ones."""
+    since, n = max(t - FOR_GOOD + 1, origin), 0
+    for i in range(since, t + 1):
+        n += DISPLACED <= state[i] < ACCEPTED
+    if n >= 0.9 * FOR_GOOD:
+        for i in range(since, t):
+            if state[i] >= DISPLACED:
+                state[i] = ACCEPTED
+        state[t] = ACCEPTED + 1

@@ -6,7 +6,7 @@ Other packages add parts by entry points:
 group                  target of the entry, whose name is that of a section ``[rheo_xpcs.NAME]`` of the settings
 ====================== =============================================================================================
 ``ainerd_xpcs.parts``  the class, a `Part`
-``ainerd_xpcs.panels`` a module with its drawings and sentences, see `PartPanels`, for a light install too
+``ainerd_xpcs.panels`` a module with its drawings and sentences, see `_part_panels`
 ====================== =============================================================================================
 """
 
@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -99,27 +98,7 @@ class Part:
         raise NotImplementedError
 
 
-class PartPanels(Protocol):
-    """Drawings and sentences of a part; a module that needs numpy, pandas and matplotlib only."""
-
-    arrays: Sequence[str]  # of a result, for `plot`; a result without the first one has no such part
-    table: str  # of a result, for `plot`
-    quantities: Sequence[str]  # names of numbers, as in `ainerd.technique.Panels`
-
-    def plot(self, figure: Any, arrays: Mapping[str, NDArray[np.float64]], table: Any) -> None:
-        """Draw a result below its maps."""
-
-    def sentences(self, values: Mapping[str, Any]) -> Sequence[str]:
-        """Describe the summary of a result."""
-
-
 @cache
 def installed() -> dict[str, type[Part]]:
     """Return the installed parts by name."""
     return {entry.name: entry.load() for entry in entry_points(group="ainerd_xpcs.parts")}
-
-
-@cache
-def part_panels() -> list[PartPanels]:
-    """Return the drawings of the installed parts."""
-    return [entry.load() for entry in entry_points(group="ainerd_xpcs.panels")]

@@ -117,7 +117,7 @@ class Picture:
         arrays |= intensities(counts, frames.n_pixels, frame_time_s, edges, left_out.missing)
         product, of = incident(frames.run.readings, technique.incident)
         arrays |= {name: arrays[name] / np.float32(product) for name in INTENSITIES if name in arrays}
-        numbers = {"counts_per_pixel": frames.counts_per_pixel, **summary}
+        numbers: dict[str, Any] = {"counts_per_pixel": frames.counts_per_pixel, **summary}
         numbers |= {"incident": product, "incident_of": of} if of else {}
         return Share(arrays, summary=numbers, units=dict.fromkeys(INTENSITIES, unit_of(of)))
 

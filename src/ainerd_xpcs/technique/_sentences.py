@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ainerd.words import number_of, rounded
-from ainerd_xpcs.technique._parts import part_panels
+from ainerd_xpcs.technique._part_panels import part_panels
 
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2

@@ -16,7 +16,7 @@ from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, re
 from ainerd.words import coordinate, rounded
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
-from ainerd_xpcs.technique._parts import part_panels
+from ainerd_xpcs.technique._part_panels import part_panels
 from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}

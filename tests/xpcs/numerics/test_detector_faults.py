@@ -19,7 +19,7 @@ from ainerd_xpcs.numerics import (
     shifted,
     two_time,
 )
-from ainerd_xpcs.numerics._screen_faults import SAMPLED, AreaScreen
+from ainerd_xpcs.numerics._screen_areas import SAMPLED, AreaScreen
 
 SIDE, N = 48, 200
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2

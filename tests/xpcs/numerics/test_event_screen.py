@@ -234,7 +234,7 @@ def test_events_in_a_block_are_taken_out_exactly(rings):
 
 
 def test_copies_are_found_among_the_last_frames_however_many_came(rings, monkeypatch):
-    monkeypatch.setattr("ainerd_xpcs.numerics._screen_faults.LOOK_BACK", 500)
+    monkeypatch.setattr("ainerd_xpcs.numerics._screen_copies.LOOK_BACK", 500)
     frames = movie(60)
     frames[3000:3010] = frames[2510:2520]
     frames[3500:3510] = frames[1000:1010]  # too long ago

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import poisson
 
 from ainerd_xpcs.numerics import no_light
-from ainerd_xpcs.numerics._screen_faults import CopyScreen, _equal_before, _keys, no_photons, no_relaxation
+from ainerd_xpcs.numerics._faults_of_counts import no_photons, no_relaxation
+from ainerd_xpcs.numerics._screen_copies import CopyScreen, _equal_before, _keys
 
 
 def test_the_chance_of_an_equal_frame_is_bounded_pixel_by_pixel():
@@ -33,7 +34,7 @@ def test_the_chance_of_an_equal_frame_is_bounded_pixel_by_pixel():
 
 
 def test_only_a_sure_frame_is_a_copy_of_an_earlier_one(monkeypatch):
-    monkeypatch.setattr("ainerd_xpcs.numerics._screen_faults.LOOK_BACK", 3)
+    monkeypatch.setattr("ainerd_xpcs.numerics._screen_copies.LOOK_BACK", 3)
     screen, keys = CopyScreen(100), np.array([5, 6, 5, 5, 7], np.uint64)
     sure = np.array([True, True, False, True, True])
     assert screen._again(sure, keys).tolist() == [False, False, False, True, False]

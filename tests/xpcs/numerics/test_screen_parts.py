@@ -8,8 +8,8 @@ from scipy.stats import poisson, ttest_1samp
 
 from ainerd_xpcs.numerics import Events, Partition
 from ainerd_xpcs.numerics._counts import add_block, is_summed
-from ainerd_xpcs.numerics._screen_between import NeighbourScreen, _compare, _compare_events
-from ainerd_xpcs.numerics._screen_faults import Windows
+from ainerd_xpcs.numerics._screen_areas import Windows
+from ainerd_xpcs.numerics._screen_neighbours import NeighbourScreen, _compare, _compare_events
 from ainerd_xpcs.numerics._screen_pixels import _fit, _highest, _median, _quadratics
 
 RING = Partition.from_roi_map(1 + np.arange(4).repeat(300).reshape(40, 30))

@@ -1,4 +1,4 @@
-"""Find faults that show only between frames.
+"""Find faults that show only between neighbouring frames.
 
 Pixels that flicker or blink. The counts of a pixel vary more within its run than those of the other pixels of its bin:
 either more within a frame than from one frame to the next, x (x - 1) against x y, or more from one window to the next,
@@ -8,26 +8,16 @@ far above the usual one, five or six times the distance from the median to the 9
 pixels.
 
 Swapped frames. If neighbouring frames are exchanged, every second pair of neighbours is more alike than the others.
-
-Other faults are blocks of frames in another order, a picture that moves, and frames that fall behind a monitor.
 """
-
-from typing import TYPE_CHECKING
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.ndimage import uniform_filter1d
 
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._screen_faults import Windows
+from ainerd_xpcs.numerics._screen_areas import Windows
 
-if TYPE_CHECKING:
-    from ainerd_xpcs.numerics._two_time import TwoTimeReducer
-
-# of neighbours
 EVERY, LATER, EARLY = 4, 32, 512  # one frame in so many is compared: in the first frames, and later
 WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
 FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
@@ -36,18 +26,6 @@ OF_FRAMES, OF_WINDOWS = (6.0, 6.0), (5.0, 3.0)
 SHARE, FEW = 0.003, 6  # of the pixels that flicker: fewer change no number of the run
 STRIP = 1 << 16  # pixels that are compared at a time
 PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
-# of maps, pictures and monitors
-FEWEST = 128  # rows of a map
-JUMP, ALIKE = 0.3, 0.6  # of the usual correlation of a row with the next but one
-MOST_JUMPS = 24
-ROWS = 4  # of the pictures before and after a jump
-REACH = 16  # pixels
-PIXELS = 1 << 18  # of the rows, at most
-SURE = 10.0  # standard deviations of the correlation at other displacements
-SAME = 0.4  # of the correlation of two pictures before the jump
-SHORTEST, LONGEST = 64, 512  # frames whose intensities are compared with the monitor at a time
-SLOW = 32  # frames over which the beam is averaged, to see its flicker
-IN_STEP = 5.0  # standard deviations of the correlation at other delays
 
 
 class NeighbourScreen:
@@ -208,154 +186,3 @@ def _compare_events(
             before[pixel[e]] = 0
         for e in range(offsets[b + 1], offsets[b + 2]):
             after[pixel[e]] = 0
-
-
-def disorder(two_time: Floats) -> str | None:
-    """Return why a map (n, n) is not that of frames in their order; None if it can be.
-
-    Two neighbouring blocks of frames, A and B, came in the order B, A. Then the speckle jumps before B, between B and A
-    and after A, and yet the frame before B is like the first one of A, the last of A like the first of B, and the
-    last of B like the frame after A. A sample that is strained and released jumps twice and is alike only once.
-
-    Examples
-    --------
-    >>> c2 = two_time(movie, Partition.from_roi_map(np.ones((40, 40), int)))[0]
-    >>> disorder(c2) is None
-    True
-    >>> order = np.r_[:100, 160:200, 100:160, 200:256]  # a block of frames too early
-    >>> disorder(c2[np.ix_(order, order)])
-    'frames are out of order: 39% to 54% and 54% to 78% of the exposure are exchanged'
-    """
-    jumps, c, usual = _jumps(two_time)
-    if not 2 <= len(jumps) <= MOST_JUMPS:
-        return None
-    n = len(c)
-    for second in jumps:
-        for first in [0, *jumps[jumps < second - 2]]:
-            for third in [*jumps[jumps > second + 2], n]:
-                pairs = [(third - 1, first + (first > 0))]
-                pairs += [(first - 1, second + 1)] if first else []
-                pairs += [(second - 1, third + 1)] if third < n else []
-                if len(pairs) > 1 and all(j < n and c[i, j] > ALIKE * usual for i, j in pairs):
-                    which = f"{first / n:.0%} to {second / n:.0%} and {second / n:.0%} to {third / n:.0%}"
-                    return f"frames are out of order: {which} of the exposure are exchanged"
-    return None
-
-
-def shifted(two_time: Floats, reducer: "TwoTimeReducer") -> str | None:
-    """Return that the picture moved during the run; None if it did not.
-
-    Where the speckle jumps, the mean of a few rows before the jump is correlated with that of the rows after it, at all
-    displacements of up to 16 pixels. A sample that rearranges shows no peak.
-
-    Parameters
-    ----------
-    two_time : ndarray, shape (n, n)
-        Mean map over the bins.
-    reducer : TwoTimeReducer
-        With the rows of the map.
-
-    Examples
-    --------
-    >>> frames = movie.copy()
-    >>> frames[150:] = np.roll(frames[150:], 3, axis=1)  # the sample slips
-    >>> reducer = TwoTimeReducer(Partition.from_roi_map(np.ones((40, 40), int)), 256)
-    >>> reducer.push(frames)
-    >>> shifted(reducer.maps().mean(axis=0), reducer)
-    'the picture moved by 3 rows and 0 columns at 58% of the exposure'
-    """
-    jumps, _, _ = _jumps(two_time)
-    if not jumps.size:
-        return None
-    n, rows, partition = len(two_time), reducer.means(PIXELS), reducer.partition
-    for at in jumps[:ROWS]:
-        if at < 2 * ROWS + 1 or at > n - ROWS - 1:
-            continue
-        earlier, before, after = (_picture(rows[a : a + ROWS], partition) for a in (at - 2 * ROWS, at - ROWS, at + 1))
-        usual = _correlation(earlier, before)[REACH, REACH]
-        correlation = _correlation(before, after)
-        noise = 1.4826 * float(np.median(np.abs(correlation)))
-        y, x = divmod(int(np.argmax(correlation)), correlation.shape[1])
-        if (y, x) != (REACH, REACH) and correlation[y, x] > max(SURE * noise, SAME * usual):
-            return f"the picture moved by {y - REACH} rows and {x - REACH} columns at {at / n:.0%} of the exposure"
-    return None
-
-
-def behind(intensity: Floats, monitor: Floats) -> str | None:
-    """Return that the intensities fall behind the monitor during the run; None if not, or if this cannot be seen.
-
-    The flicker of both is correlated in spans of frames, at all delays of up to half a span. Frames that a detector
-    loses unnoticed change the delay from there on; a delay that stays the same does no harm.
-
-    Parameters
-    ----------
-    intensity, monitor : ndarray, shape (n,)
-        Photons of each frame, and the monitor's value at the frame of that number.
-
-    Examples
-    --------
-    >>> flicker = np.random.default_rng(0).normal(1, 0.05, 405)
-    >>> behind(flicker[:400], flicker[:400]) is None
-    True
-    >>> behind(np.delete(flicker, range(200, 205)), flicker[:400])  # the detector lost five frames
-    'by the monitor, 5 frames are lost before 88% of the exposure'
-    """
-    n = len(intensity)
-    span = min(n // 4, LONGEST)
-    if span < SHORTEST or len(monitor) != n or not np.isfinite(monitor).all():
-        return None
-    reach, usual = span // 2, None
-    ours, theirs = _flicker(intensity), _flicker(monitor)
-    for at in range(reach, n - span - reach + 1, span):
-        some, around = ours[at : at + span], theirs[at - reach : at + span + reach]
-        if not some.std() * around.std() > 0:
-            continue
-        correlation = np.correlate(around, some) / (span * some.std() * around.std())
-        best, noise = int(np.argmax(correlation)), max(1.4826 * float(np.median(np.abs(correlation))), span**-0.5)
-        if not correlation[best] > IN_STEP * noise:
-            continue
-        if usual is None:
-            usual = best
-        elif correlation[best] - correlation[usual] > IN_STEP * noise:
-            what = "lost" if best > usual else "repeated"
-            return f"by the monitor, {abs(best - usual)} frames are {what} before {(at + span) / n:.0%} of the exposure"
-    return None
-
-
-def _flicker(values: Floats) -> Floats:
-    """Return relative deviations from the mean of some frames; 0 where this is not positive."""
-    slow = uniform_filter1d(np.asarray(values, float), SLOW)
-    return np.asarray(np.divide(values, slow, out=np.ones(len(values)), where=slow > 0)) - 1
-
-
-def _jumps(two_time: Floats) -> tuple[NDArray[np.int64], Floats, float]:
-    """Return the rows at which the speckle jumps, the map less one, and the usual correlation of near rows."""
-    c, n = np.asarray(two_time, float) - 1, len(two_time)
-    none = np.empty(0, np.int64)
-    if n < FEWEST:
-        return none, c, 0.0
-    near = np.array([c[i - 1, i + 1] for i in range(1, n - 1)])
-    usual = float(np.median(near))
-    noise = float(np.median(np.abs(np.diff(near)))) / 0.95  # of the difference of two, which are independent
-    if not usual > 8 * noise:
-        return none, c, usual
-    rows = 1 + np.flatnonzero(near < JUMP * usual)
-    return rows[np.diff(rows, prepend=-9) > 1], c, usual  # a jump between two rows shows in both
-
-
-def _picture(rows: Array, partition: Partition) -> Floats:
-    """Return the deviations of pixels from the mean of their static sub-bin, on the detector; zero elsewhere."""
-    mean = rows.mean(0, dtype=float)
-    sub = np.repeat(np.arange(len(partition.static_roi)), np.diff(partition.static_edges))[: len(mean)]
-    seen = (np.bincount(sub, mean) / np.maximum(np.bincount(sub, mean > 0), 1))[sub]  # a pixel left out counts nothing
-    out = np.zeros(partition.shape)
-    out.flat[partition.pixels[: len(mean)]] = np.where(mean > 0, mean / np.where(seen > 0, seen, 1) - 1, 0)
-    return out
-
-
-def _correlation(one: Floats, other: Floats) -> Floats:
-    """Return the correlation at displacements of up to `REACH` pixels, (2 REACH + 1, 2 REACH + 1), per pixel in use."""
-    shape = [next_fast_len(n + REACH, real=True) for n in one.shape]
-    product = irfft2(rfft2(one, shape).conj() * rfft2(other, shape), shape)
-    near = np.roll(product, (REACH, REACH), (0, 1))[: 2 * REACH + 1, : 2 * REACH + 1]
-    return np.asarray(near / max(np.count_nonzero(one), 1))

@@ -1,30 +1,17 @@
-"""Find faults of a detector: copies of frames, areas that die or flicker, counts that cannot be photons.
+"""Find areas of a detector that die or flicker, and count the counts of its pixels.
 
-Copies. Photon counting hardly ever gives two equal frames. At any intensity, a pixel that counted k photons counts k
-again with a probability of at most k^k exp(-k) / k!. This bounds the chance of an equal frame without a model. Nearly
-empty frames are often equal by chance, and are kept. Neighbours are compared pixel by pixel, up to the first
-difference. Frames farther apart are compared by the sums of their sub-bins, to which the same bound applies.
-
-Areas. Rows, columns and tiles of the detector are summed in some of the frames. An area has died if it counts nothing,
-always or for some time. An area flickers if its share in the counts changes more from one of these frames to the next
-than photons and speckle allow. The other areas of its kind show how much these allow.
-
-Counts. At any intensities, the histogram p(k) of photons is a mixture of Poisson distributions. So k! p(k) are moments
-and log-convex: p(k)² ≤ (k + 1) / k p(k - 1) p(k + 1) (Cauchy and Schwarz). A ceiling, a pedestal, a gain or a lost
-digit violates this.
+Rows, columns and tiles are summed in some of the frames. An area has died if it counts nothing, always or for some
+time. It flickers if its share in the counts changes more from one of these frames to the next than photons and speckle
+allow. The other areas of its kind show how much these allow.
 """
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
 
-from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 
-CHANCE = 1e-6  # of finding a copy in a run without one
-LOOK_BACK = 50_000  # frames with which each is compared, or up to twice as many
-BRIGHT = 6.0  # mean intensity of pixels that have just counted, in units of the mean: an upper bound
+CHANCE = 1e-6  # of finding a dead area in a run without one
 SAMPLED, LATER = 4, 32  # one in so many frames is summed by areas: in the first frames, and later
 EARLY = 512  # frames
 WINDOWS = 64  # spans of time in which areas are compared; an even number
@@ -37,62 +24,6 @@ TIMES = 10.0  # the variance of other areas of its kind, with the same number of
 HIGHEST = 4096  # counts in the histogram
 QUARTILES = 1.0986  # standard deviations between the quartiles of exponential speckle; other speckle has more
 SLIGHT = 0.005  # relative variance of areas allowed on any detector
-TOLERANCE, SIGMAS = 0.15, 6.0  # of the inequality of the histogram, in its logarithm; dead times need a few percent
-# Share of the pairs of photons in a frame that a dead time may take: twice the dead time, in frames. The second number
-# is for one photon per pixel and frame; pixels that count more have a shorter dead time.
-LOST, LOST_OF_ONE = 0.03, 0.05
-OFFSET = "no pixel counts less than {}"
-END, CUT = "counts end at {}, as if they were cut off there", 0.15  # share of the counts at the end that changes g2
-
-
-class CopyScreen:
-    """Find frames that are copies of earlier ones; `n_frames` are to come, None if unknown."""
-
-    def __init__(self, n_frames: int | None) -> None:
-        self._n_frames = n_frames or 100_000
-        self._last: Array | None = None
-        self._seen, self._earlier = set[int](), set[int]()  # hashes of the sums or of the events, and earlier ones
-
-    def neighbours(self, block: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which frames (b, n_pixels) are equal to the one before in their good pixels, except by chance."""
-        if len(block) == 0:
-            return np.zeros(0, bool)
-        last = block[0] if self._last is None else self._last.astype(block.dtype, copy=False)
-        chance = _equal_before(block, last, good)
-        if self._last is None:
-            chance[0] = 0
-        self._last = block[-1].copy()
-        return np.asarray(chance < np.log(CHANCE / self._n_frames))
-
-    def repeated(self, counts: Floats) -> NDArray[np.bool_]:
-        """Return which frames have the sums over sub-bins (b, n_sub) of an earlier frame, except by chance."""
-        return self._again(*_keys(counts, counts.view(np.uint64), self._limit))
-
-    def repeated_events(self, keys: NDArray[np.uint64], counted: Floats, share: Floats) -> NDArray[np.bool_]:
-        """Return which frames are equal to an earlier one, except by chance.
-
-        Each has a hash of its events, and so many pixels that `counted`; `share` is the mean count of a pixel.
-        """
-        chance = counted * np.minimum(np.log(BRIGHT * share), -0.5 * np.log(2 * np.pi))
-        return self._again(chance < self._limit, keys)
-
-    @property
-    def _limit(self) -> float:
-        """Logarithm of the chance that two of the frames that are compared may be equal."""
-        return float(np.log(CHANCE / self._n_frames / min(self._n_frames, 2 * LOOK_BACK)))
-
-    def _again(self, sure: NDArray[np.bool_], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return which of the sure frames have the key of an earlier one."""
-        out, some = np.zeros(len(keys), bool), keys[sure].tolist()
-        new = set(some)
-        if len(new) < len(some) or not (new.isdisjoint(self._seen) and new.isdisjoint(self._earlier)):
-            for t, key in zip(np.flatnonzero(sure), some, strict=True):
-                out[t] = key in self._seen or key in self._earlier
-                self._seen.add(key)
-        self._seen |= new
-        if len(self._seen) > LOOK_BACK:
-            self._seen, self._earlier = set(), self._seen
-        return out
 
 
 class Windows:
@@ -250,124 +181,6 @@ class AreaScreen:
     def histogram(self) -> NDArray[np.int64]:
         """Number of pixels by their counts, (HIGHEST,); zeros if some counts are no whole numbers."""
         return np.asarray(self._histograms.sum(0) * self.whole)
-
-
-def no_relaxation(histogram: NDArray[np.int64]) -> str | None:
-    """Return that counts with this histogram have an offset, or end so low that g2 is another one; None otherwise."""
-    used, why = np.flatnonzero(histogram), no_photons(histogram)
-    if why is None:
-        return None
-    is_low = why == END.format(used[-1]) and histogram[used[-1]] >= CUT * histogram.sum()
-    return why if is_low or why == OFFSET.format(used[0]) else None
-
-
-def no_photons(histogram: NDArray[np.int64]) -> str | None:
-    """Return why counts with this histogram (n,) cannot be photons, whatever the intensities; None if they can be."""
-    h = np.append(histogram, 0)
-    used = np.flatnonzero(h)
-    if used.size == 0 or used[-1] < 1:
-        return None
-    top = int(used[-1])
-    step = int(np.gcd.reduce(used[used < len(histogram) - 1]))  # the last holds all higher ones
-    if step > 1:
-        return f"all counts are multiples of {step}"
-    k = np.arange(1, min(top, HIGHEST - 3) + 1)  # the last of the histogram holds all higher ones
-    before, here, after = (h[k + i].astype(float) for i in (-1, 0, 1))
-    # the least that the lower neighbour can be, if chance made the count low and the other neighbour high
-    low = np.maximum(here - SIGMAS * np.sqrt(here), 0)
-    high, other = np.maximum(before, after), np.minimum(before, after)
-    wanted = k / (k + 1) * low**2 / (high + SIGMAS * np.sqrt(high) + SIGMAS) * np.exp(-TOLERANCE)
-    wrong = (wanted > other) & (poisson.cdf(other, wanted) < 1e-9)
-    if not wrong.any():
-        return None
-    at = int(k[wrong][0])
-    if h[0] == 0:
-        return OFFSET.format(used[0])
-    if at == top:
-        return END.format(top)
-    return f"more pixels count {at} than photons allow"
-
-
-def no_light(g2: G2, counts: float) -> str | None:
-    """Return why g2 cannot come from light on a detector without faults; None if it can.
-
-    `counts` is the mean count per pixel and frame.
-
-    The contrast within a frame is at most 1. The contrast between neighbouring frames is at most that within a frame,
-    because the mean of I(t) I(t + 1) is at most that of I(t)² (Cauchy and Schwarz). Photons that are counted in two
-    frames raise the contrast between frames only. Lost photons, and other units, change the contrast within a frame.
-
-    Examples
-    --------
-    >>> partition = Partition.from_roi_map(np.ones((40, 40), int))
-    >>> of_light, of_noise = MultiTau(partition), MultiTau(partition)
-    >>> of_light.push(movie)
-    >>> no_light(of_light.result(), movie.sum()) is None
-    True
-    >>> noise = np.random.default_rng(0).normal(50, 0.1, movie.shape).round()  # of the electronics
-    >>> of_noise.push(noise)
-    >>> no_light(of_noise.result(), noise.sum())
-    'more contrast between frames than within one: afterglow, or lost photons'
-    """
-    use = np.isfinite(g2.parts0) & np.isfinite(g2.parts[:, 0]) & (g2.part_weight > 0)
-    if g2.lag[0] != 1 or use.sum() < FEWEST:
-        return None
-    weight = (g2.part_weight * g2.n_pixels[g2.part_roi])[use]
-    within, of_next = g2.parts0[use], (g2.parts[:, 0] - 1 - g2.bias[g2.part_roi, 0])[use]
-    for difference, limit, why in (
-        (within, 1.0, "a contrast above 1: hot or flickering pixels, or counts that are not photons"),
-        (of_next - within, 0.0, "more contrast between frames than within one: afterglow, or lost photons"),
-    ):
-        mean = np.average(difference, weights=weight)
-        error = np.sqrt(np.sum((weight * (difference - mean)) ** 2)) / weight.sum()
-        following = float(np.average(of_next, weights=weight))
-        allowed = limit + TOLERANCE * max(following, limit)
-        if limit == 0:
-            allowed += min(LOST, LOST_OF_ONE / counts) * (1 + max(following, 0.0))
-        if mean > allowed + SIGMAS * error:
-            return why
-    return None
-
-
-@nb.njit(nogil=True, cache=True)
-def _equal_before(block: Array, last: Array, good: Array) -> Floats:
-    """Return the logarithm of the chance that a frame equals the one before, (b,); 0 if it does not."""
-    out = np.zeros(block.shape[0])
-    for b in range(block.shape[0]):
-        x, y, p = block[b], last if b == 0 else block[b - 1], 0
-        while p < x.size and (x[p] == y[p] or not good[p]):
-            p += 1
-        if p < x.size:
-            continue
-        total = 0.0
-        for p in range(x.size):
-            if good[p]:
-                total += x[p]
-        least = np.log(BRIGHT * total / x.size) if total > 0 else 0.0
-        for p in range(x.size):
-            if good[p] and x[p] > 0:
-                k = max(np.float64(x[p]), 1.0)
-                # Stirling's lower bound of k!
-                out[b] += min(-0.5 * np.log(2 * np.pi * k), least)
-    return out
-
-
-@nb.njit(nogil=True, cache=True)
-def _keys(counts: Floats, bits: Array, limit: float) -> tuple[Array, Array]:
-    """Return in which frames, (b, n_sub), equal counts by chance are less likely than exp(limit), and hashes, (b,).
-
-    `bits` are those of the counts.
-    """
-    sure, keys = np.zeros(counts.shape[0], np.bool_), np.empty(counts.shape[0], np.uint64)
-    for t in range(counts.shape[0]):
-        chance, key = 0.0, np.uint64(0)
-        for j in range(counts.shape[1]):
-            if chance >= limit and counts[t, j] > 0:  # zero counts prove nothing; Stirling's lower bound of k!
-                chance -= 0.5 * np.log(2 * np.pi * max(counts[t, j], 1.0))
-            key = (key ^ bits[t, j]) * np.uint64(0x9E3779B97F4A7C15)
-            key ^= key >> np.uint64(32)
-        sure[t], keys[t] = chance < limit, key
-    return sure, keys
 
 
 @nb.njit(nogil=True, cache=True, inline="always")
