@@ -22,7 +22,8 @@ from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, 
 from ainerd_xpcs.numerics._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._scatter import student_factor
-from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
+from ainerd_xpcs.numerics._screen import Screen
+from ainerd_xpcs.numerics._screened import LeftOut, Screened, SpoiltRunError
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [

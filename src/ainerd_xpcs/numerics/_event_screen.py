@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._events import Events, joined, labels
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._screen import WINDOW, LeftOut, Screen, Screened
+from ainerd_xpcs.numerics._screen import WINDOW, Screen
 from ainerd_xpcs.numerics._screen_areas import HIGHEST
 from ainerd_xpcs.numerics._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
 from ainerd_xpcs.numerics._screen_pixels import most_contrast
+from ainerd_xpcs.numerics._screened import LeftOut, Screened
 
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated

@@ -1,8 +1,4 @@
-"""Fit motion across the azimuth of a ring: a velocity, a spread of velocities, an anisotropic relaxation, or none.
-
-The parameters of a fit are log tau, exponent, static part, two components each of u, the phase of the fringes, and of
-w, the spread, both in radians per lag, and of a, the second harmonic of log tau; then the contrast of each bin.
-"""
+"""Find motion across the azimuth of a ring: a velocity, a spread of velocities, an anisotropic relaxation, or none."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +9,8 @@ from scipy.stats import f as f_distribution
 
 from ainerd_xpcs.numerics._family import Curves, start_of
 from ainerd_xpcs.numerics._family import fit as fit_family
-from ainerd_xpcs.numerics._least_squares import NOTHING, levenberg_marquardt
+from ainerd_xpcs.numerics._flow_model import N, Ring, fit, search
+from ainerd_xpcs.numerics._least_squares import NOTHING
 from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RESOLVED
 from ainerd_xpcs.numerics._scatter import Scatter, differ, inverse_curvature, sandwich, scatter
 
@@ -28,49 +25,9 @@ SURE_P = 0.01
 SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
 ALIKE = 2.0  # smaller differences in BIC do not distinguish two kinds of flow
 KNOWN = 1 / 12  # largest relative error of a velocity that is reported: noise can raise it above a threshold
-N = 9  # parameters before the contrasts
 SHAPE = [0, 1, 2]  # log tau, exponent, static
 FREE = {"none": SHAPE, "velocity": [*SHAPE, 3, 4], "spread": [*SHAPE, 5, 6], "anisotropy": [*SHAPE, 7, 8]}
 Kind = Literal["none", "velocity", "spread", "anisotropy"]
-MOST_FRINGES = 30  # radians of phase within the relaxation time
-LATE = 3.0  # above this exponent z, too little is left of the field's exp(-z) to be seen
-_LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
-_HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
-_CONTRAST = (-0.5, 2.0)
-
-
-@dataclass(frozen=True)
-class Ring:
-    """The data of a ring: lags, azimuths, g2, and the operators that whiten its noise.
-
-    Attributes
-    ----------
-    lag : ndarray, shape (n_lag,)
-    angle : ndarray, shape (n_roi,)
-        Azimuth of each bin in radians.
-    reach : ndarray, shape (2, n_roi, n_lag)
-        q of the bin over the mean q of the ring, along the columns and the rows, times the lag.
-    value : ndarray, shape (n_roi, n_lag)
-    weight : ndarray, shape (n_roi, n_lag)
-        Zero where there is no value.
-    mix : ndarray, shape (n_lag, n_lag), or None
-        Applied to the weighted residuals of a bin if lags are correlated.
-    half : (float, float)
-        Half the width of a bin in azimuth, in radians, and in q, over the mean q; fringes are averaged over the bin.
-    """
-
-    lag: Floats
-    angle: Floats
-    reach: Floats
-    value: Floats
-    weight: Floats
-    mix: Floats | None
-    half: tuple[float, float] = (0.0, 0.0)
-
-    def whiten(self, x: Floats) -> Floats:
-        """Whiten residuals (..., n_roi, n_lag)."""
-        x = x * self.weight.astype(x.dtype)
-        return x if self.mix is None else x @ self.mix.T.astype(x.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,156 +311,3 @@ def _at(x: Floats, first: int, vectors: ArrayLike) -> Floats:
     out = np.tile(x, (len(np.asarray(vectors)), 1))
     out[:, first : first + 2] = vectors
     return out
-
-
-def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
-    """Return g2 (k, n_roi, n_lag), its derivatives by the `free` parameters, and by the contrast of each bin.
-
-    The parameters `x` are (k, 9 + n_roi), the derivatives (k, len(free), n_roi, n_lag) and (k, n_roi, n_lag).
-    """
-    log_tau, exponent, static, u1, u2, w1, w2, a1, a2 = x[:, :N].T[..., None, None]
-    contrast = x[:, N:, None]
-    c2, s2 = np.cos(2 * ring.angle)[:, None], np.sin(2 * ring.angle)[:, None]
-    r1, r2 = ring.reach
-    ratio = np.log(ring.lag) - log_tau + a1 * c2 + a2 * s2
-    z = np.exp(np.clip(exponent * ratio, -700, 6))
-    k = w1 * r1 + w2 * r2
-    g = np.exp(-z - k * k / 2)
-    lower = np.minimum(z, LATE)  # the part of z that lowers the mean q of the field that is still correlated
-    fringe, slopes, by_lower = _fringe(u1, u2, lower, ring)
-    moving = 1 - static
-    shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
-    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # derivative by log g
-    by_z = contrast * 2 * moving * static * g * by_lower * (z < LATE) - by_g
-    out = np.empty((len(x), len(free), *shape.shape[1:]))
-    for j, i in enumerate(free):
-        if i == 0:
-            out[:, j] = -by_z * exponent * z
-        elif i == 1:
-            out[:, j] = by_z * z * ratio
-        elif i == 2:
-            out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
-        elif i < 5:
-            out[:, j] = 2 * contrast * moving * static * g * slopes[i - 3]
-        elif i < 7:
-            out[:, j] = -by_g * k * (r1, r2)[i - 5]
-        else:
-            out[:, j] = by_z * exponent * z * (c2, s2)[i - 7]
-    return 1 + contrast * shape, out, shape
-
-
-def _fringe(u1: Floats, u2: Floats, z: Floats, ring: Ring) -> tuple[Floats, list[Floats], Floats]:
-    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1, u2, and the moving part's exponent z.
-
-    The phase varies along the azimuth, taken to second order, and in proportion to q. Relaxation is faster at larger q,
-    with z proportional to q² for diffusion, so the mean q of the field that is still correlated falls by
-    2 z half² / 3, to first order.
-    """
-    r1, r2 = ring.reach
-    c, s = np.cos(ring.angle)[:, None], np.sin(ring.angle)[:, None]
-    far = r1 * c + r2 * s
-    wide, deep = ring.half
-    fall = 2 * deep**2 / 3
-    shorter = (1 - wide**2 / 6) * (1 - fall * z)
-    whole = u1 * r1 + u2 * r2
-    phase = whole * shorter
-    across = (u2 * c - u1 * s) * far
-    a, a_slope = _sinc(wide * across)
-    b, b_slope = _sinc(deep * phase)
-    cosine, sine = np.cos(phase), np.sin(phase)
-    by_phase = a * (cosine * b_slope * deep - sine * b)
-    by_across = cosine * b * a_slope * wide * far
-    by_u = [by_phase * shorter * r1 - by_across * s, by_phase * shorter * r2 + by_across * c]
-    return cosine * a * b, by_u, -by_phase * whole * (1 - wide**2 / 6) * fall
-
-
-def _sinc(x: Floats) -> tuple[Floats, Floats]:
-    """Return sin(x) / x and its derivative."""
-    small = np.abs(x) < 1e-3
-    safe = np.where(small, 1.0, x)
-    sinc = np.where(small, 1 - x * x / 6, np.sin(safe) / safe)
-    return sinc, np.where(small, -x / 3, (np.cos(safe) - sinc) / safe)
-
-
-def fit(start: Floats, ring: Ring, free: list[int]) -> tuple[Floats, float, Floats]:
-    """Fit from several starts (k, 9 + n_roi); return the best parameters, their chi square, and its derivatives.
-
-    The derivatives by the free parameters and the contrasts are whitened, (len(free) + n_roi, n_roi, n_lag).
-    """
-    n_roi, n_free = len(ring.angle), len(free)
-    moved = [*free, *range(N, N + n_roi)]
-    low, high = (np.r_[limits[free], n_roi * [end]] for limits, end in zip((_LOW, _HIGH), _CONTRAST, strict=True))
-
-    def normal_equations(x: Floats, which: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-        whole = start[which]
-        whole[:, moved] = x
-        return _normal(whole, ring, free)
-
-    x, cost, _ = levenberg_marquardt(np.clip(start[:, moved], low, high), low, high, normal_equations)
-    best = int(cost.argmin())
-    parameters = start[best].copy()
-    parameters[moved] = x[best]
-    _, by_free, by_contrast = model(parameters[None], ring, free)
-    jacobian = np.zeros((n_free + n_roi, *ring.value.shape))
-    jacobian[:n_free] = ring.whiten(by_free[0])
-    jacobian[n_free + np.arange(n_roi), np.arange(n_roi)] = ring.whiten(by_contrast[0])
-    return parameters, float(cost[best]), jacobian
-
-
-def _normal(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
-    """Return chi square (k,), JᵀJ and Jᵀr of the whitened residuals; a contrast only affects its own bin."""
-    y, by_free, by_contrast = model(x, ring, free)
-    n, n_free = len(x), len(free)
-    residual, by_free, by_contrast = (ring.whiten(some) for some in (y - ring.value, by_free, by_contrast))
-    normal = np.zeros((n, n_free + y.shape[1], n_free + y.shape[1]))
-    flat = by_free.reshape(n, n_free, -1)
-    normal[:, :n_free, :n_free] = flat @ flat.transpose(0, 2, 1)
-    normal[:, :n_free, n_free:] = np.einsum("knbl,kbl->knb", by_free, by_contrast)
-    normal[:, n_free:, :n_free] = normal[:, :n_free, n_free:].transpose(0, 2, 1)
-    np.einsum("kii->ki", normal)[:, n_free:] = np.einsum("kbl,kbl->kb", by_contrast, by_contrast)
-    by_bin = np.einsum("kbl,kbl->kb", by_contrast, residual)
-    gradient = np.concatenate([(flat @ residual.reshape(n, -1, 1))[..., 0], by_bin], axis=1)
-    return np.einsum("kbl,kbl->k", residual, residual), normal, gradient
-
-
-def search(ring: Ring, plain: Floats, n_best: int = 6) -> Floats:
-    """Return starts for fits of fringes: the best trial velocities and relaxation times, with linear amplitudes."""
-    lag = ring.lag
-    radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)
-    u1, u2 = (x.ravel() for x in np.meshgrid(radius, radius[radius >= 0]))
-    inside = (np.hypot(u1, u2) <= MOST_FRINGES) & (np.hypot(u1, u2) > 0.5)
-    u = np.stack([u1[inside], u2[inside]], axis=1)
-    y = ring.whiten(ring.value - 1).ravel().astype(np.float32)
-    starts = []
-    for tau in np.geomspace(lag.min(), lag.max(), 9)[1:]:
-        trial = u / tau
-        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # faster fringes are not resolved by the lags
-        if len(trial) == 0:
-            continue
-        g = np.exp(-lag / tau)
-        fringe = np.cos(
-            np.tensordot(trial, ring.reach, 1).astype(np.float32)
-        )  # the approximation for narrow bins is sufficient
-        fringe *= g.astype(np.float32)
-        fringe = ring.whiten(fringe).reshape(len(trial), -1)
-        ones = np.ones_like(ring.value)
-        fixed = np.stack([ring.whiten(ones).ravel(), ring.whiten(ones * g * g).ravel()]).astype(np.float32)
-        normal = np.empty((len(trial), 3, 3))
-        normal[:, :2, :2] = fixed @ fixed.T
-        normal[:, 2, :2] = normal[:, :2, 2] = fringe @ fixed.T
-        normal[:, 2, 2] = np.einsum("kn,kn->k", fringe, fringe)
-        right = np.column_stack([np.tile(fixed @ y, (len(trial), 1)), fringe @ y]).astype(float)
-        normal += 1e-6 * np.einsum("kii->ki", normal)[:, :, None] * np.eye(3)
-        level, decay, beat = np.linalg.solve(normal, right[..., None])[..., 0].T
-        explained = level * right[:, 0] + decay * right[:, 1] + beat * right[:, 2]
-        explained[(decay <= 0) | (beat <= 0)] = -np.inf
-        for i in np.argsort(-explained)[:n_best]:
-            if np.isfinite(explained[i]):
-                static = beat[i] / (2 * decay[i] + beat[i])
-                contrast = decay[i] / (1 - static) ** 2
-                start = plain.copy()
-                start[:5] = np.log(tau), 1.0, static, *trial[i]
-                start[N:] = contrast
-                starts.append((explained[i], start))
-    starts.sort(key=lambda pair: -pair[0])
-    return np.array([start for _, start in starts[:n_best]])

@@ -6,7 +6,8 @@ from scipy.optimize import least_squares
 
 from ainerd_xpcs.dynamics import Dynamics, g1_squared
 from ainerd_xpcs.numerics import fit_flow
-from ainerd_xpcs.numerics._flow import FREE, Ring, _fringe, _normal, _sinc, model
+from ainerd_xpcs.numerics._flow import FREE
+from ainerd_xpcs.numerics._flow_model import Ring, _fringe, _normal, _sinc, model
 
 PHI = np.arange(10.0, 360, 20)
 LAGS = np.r_[np.arange(1, 16), np.concatenate([np.arange(8, 16) * 2**level for level in range(1, 7)])]
