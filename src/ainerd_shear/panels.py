@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ainerd.results import LoadedResult
-from ainerd.words import rounded
 from ainerd_shear._draw_sweep import draw_sweep
-from ainerd_xpcs.technique.panels import C2_MAP, highest, new_figure, with_error
+from ainerd_xpcs.technique.panels import C2_MAP, highest, new_figure, with_error, within
 
 Floats = NDArray[np.float64]
 arrays = ("echo", "echo_err", "echo_lag", "echo_c2")
@@ -113,12 +112,8 @@ def sentences(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"the strain changes, and there are no echoes: {values['no_echoes']}"
     if "echo_height" in values:
         yield f"the echo after a cycle is {with_error(values, 'echo_height')}"
-    if "tau_cycles" in values:
-        yield f"echoes decay in {with_error(values, 'tau_cycles', 'cycles')}"
-    elif "tau_cycles_above" in values:
-        yield f"echoes decay in more than {rounded(values['tau_cycles_above'])} cycles"
-    elif "tau_cycles_below" in values:
-        yield f"echoes decay in less than {rounded(values['tau_cycles_below'])} cycles"
+    if decay := within(values, "tau_cycles", "cycles"):
+        yield f"echoes decay in {decay}"
     elif "no_tau_cycles" in values:
         yield f"no decay of the echoes is given: {values['no_tau_cycles']}"
     if "training_exponent" in values:

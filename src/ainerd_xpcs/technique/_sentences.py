@@ -66,24 +66,14 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("speckle") == "no":
         yield "no speckle is seen: the contrast is no larger than its error"
         return
-    if "tau_s" in values:
+    if tau := within(values, "tau_s", "s"):
         other = f", or {with_error(values, 'tau_s_or', 's')}: both fit as well" if "tau_s_or" in values else ""
-        yield f"the relaxation time is {with_error(values, 'tau_s', 's')}{other}"
-    elif "tau_s_above" in values and "tau_s_below" in values:
-        low, high = rounded(values["tau_s_above"]), rounded(values["tau_s_below"])
-        yield f"the relaxation time lies between {low} and {high} s"
-    elif "tau_s_above" in values:
-        low = rounded(values["tau_s_above"])
-        yield f"the correlation does not decay fully within the exposure: the relaxation time is above {low} s"
-    elif "tau_s_below" in values:
-        yield f"the correlation decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
+        yield f"the relaxation time is {tau}{other}"
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
     yield from _without_model(values)
-    if "tau2_s" in values:
-        yield f"a second relaxation time is {with_error(values, 'tau2_s', 's')}"
-    elif "tau2_s_above" in values:
-        yield f"a second relaxation time is above {rounded(values['tau2_s_above'])} s"
+    if second := within(values, "tau2_s", "s"):
+        yield f"a second relaxation time is {second}"
     if "contrast" in values:
         yield f"the contrast is {with_error(values, 'contrast')}"
     if values.get("plateau"):
@@ -103,12 +93,10 @@ def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _when(values: Mapping[str, Any], name: str) -> str:
-    if name in values:
-        return f"at {with_error(values, name, 's')}"
-    above, below = (rounded(values[limit]) if limit in values else "" for limit in (f"{name}_above", f"{name}_below"))
-    if above and below:
-        return f"between {above} and {below} s"
-    return f"after more than {above} s" if above else below and f"before {below} s"
+    time = within(values, name, "s")
+    if not time or time.startswith("between"):
+        return time
+    return f"at {time}" if name in values else f"after {time}"
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
@@ -173,6 +161,16 @@ def _left_out(values: Mapping[str, Any]) -> Iterator[str]:
     if "moved_s" in values:
         when = f"{rounded(values['moved_s'])} s after the first frame"
         yield f"the picture changed for good {when}: did the beam or the sample move?"
+
+
+def within(values: Mapping[str, Any], name: str, unit: str) -> str:
+    """Format a number of a result with its error, or the limits between which it lies; empty if both are unknown."""
+    if name in values:
+        return with_error(values, name, unit)
+    above, below = (rounded(values[limit]) if limit in values else "" for limit in (f"{name}_above", f"{name}_below"))
+    if above and below:
+        return f"between {above} and {below} {unit}"
+    return f"more than {above} {unit}" if above else below and f"less than {below} {unit}"
 
 
 def with_error(values: Mapping[str, Any], name: str, unit: str = "") -> str:

@@ -17,12 +17,12 @@ from ainerd.words import coordinate, rounded
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._part_panels import part_panels
-from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error
+from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error, within
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
     "C2_MAP", "arrays", "columns", "coordinates", "details", "export", "gallery", "highest", "image", "new_figure",
-    "plot", "sentences", "strip", "thumbnail", "view", "with_error",
+    "plot", "sentences", "strip", "thumbnail", "view", "with_error", "within",
 ]  # fmt: skip
 
 OF_FRAMES = ("tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
