@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.novelty import Verdict
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.technique._bank import BASELINE
@@ -335,19 +336,11 @@ def judge(
     for number, (ring, contrast) in enumerate(zip(technique.rings, contrasts, strict=True)):
         phi = np.full(len(ring.bins), np.nan) if ring.phi_deg is None else ring.phi_deg
         embeddings.append(technique.encoder.point(latent[ring.bins], phi=phi, weights=ring.weights))
-        reason = doubt or ("no speckle was found in the run" if contrast is None else None)
-        if contrast is None or reason:
-            reasons.append(reason)
+        if doubt or contrast is None:
+            reasons.append(doubt or "no speckle was found in the run")
             continue
-        beta, of_photons = contrast[0], float(ring.weights @ photons[ring.bins])
-        of_ring = 1 + (block_mean(maps[ring.bins]) - 1) * np.float32(CONTRAST / beta)
-        noise = Noise.of(of_photons, beta, ring.pixels, speckle_px)
-        mean = np.tensordot(ring.weights, of_ring, 1).astype(np.float32)
-        instrument = {"flicker": flicker(mean, noise)}
-        if ring.phi_deg is not None:
-            instrument["baseline"] = baseline(of_ring, noise, ring.phi_deg)
-        given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells, q_spread=ring.q_spread)
-        verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, noise, ring, given)[None])[0])
+        noise = Noise.of(float(ring.weights @ photons[ring.bins]), contrast[0], ring.pixels, speckle_px)
+        verdicts.append(_of_ring(technique, ring, maps[ring.bins], noise, contrast, cells))
         p_of_ring[number] = verdicts[-1].p
         technique.expect(options_of_a_session(noise, contrast[1], ring, cells))
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
@@ -357,6 +350,18 @@ def judge(
         summary = {"no_claim": None, "nearest_known": least.nearest, "strangest_in": least.strangest_term}
         summary |= {f"strangeness_{term}": x for term, x in least.excess.items()}
     return Judgement(latent, np.mean(embeddings, axis=0, dtype=np.float32), p, p_of_ring, summary)
+
+
+def _of_ring(
+    technique: "RheoXPCS", ring: Ring, maps: Singles, noise: Noise, contrast: tuple[float, float], cells: Cells | None
+) -> Verdict:
+    """Return the verdict of the scorer on the maps (n, 256, 256) of a ring, of contrast beta and its relative error."""
+    scaled = 1 + (block_mean(maps) - 1) * np.float32(CONTRAST / contrast[0])
+    instrument = {"flicker": flicker(np.tensordot(ring.weights, scaled, 1).astype(np.float32), noise)}
+    if ring.phi_deg is not None:
+        instrument["baseline"] = baseline(scaled, noise, ring.phi_deg)
+    given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells, q_spread=ring.q_spread)
+    return technique.scorer(given).explain(_features_of(technique, scaled, noise, ring, given)[None])[0]
 
 
 def prepare(

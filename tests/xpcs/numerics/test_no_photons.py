@@ -8,50 +8,6 @@ from scipy.stats import poisson
 
 from ainerd_xpcs.numerics import no_light
 from ainerd_xpcs.numerics._faults_of_counts import no_photons, no_relaxation
-from ainerd_xpcs.numerics._screen_copies import CopyScreen, _equal_before, _keys
-
-
-def test_the_chance_of_an_equal_frame_is_bounded_pixel_by_pixel():
-    """By Stirling's bound of k^k exp(-k) / k!, or by six times the mean count, where that is less."""
-    last, good = np.array([3, 0, 5, 2], np.uint16), np.array([True, True, True, False])
-    block = np.array([[3, 0, 5, 7], [3, 0, 5, 1], [3, 1, 5, 1], [3, 1, 5, 1]], np.uint16)
-
-    def chance(*counts):
-        least = np.log(6.0 * sum(counts) / 4)
-        return sum(min(-0.5 * np.log(2 * np.pi * k), least) for k in counts)
-
-    assert _equal_before(block, last, good) == pytest.approx([chance(3, 5), chance(3, 5), 0, chance(3, 1, 5)])
-    dim, of_one = np.zeros((1, 1000), np.uint16), np.log(6.0 * 1 / 1000)
-    dim[0, 7] = 1
-    assert _equal_before(dim, dim[0], np.ones(1000, bool)) == pytest.approx([of_one])  # a pixel that hardly ever counts
-    assert not _equal_before(0 * dim, 0 * dim[0], np.ones(1000, bool))[0]
-    counts = np.array([[4.0, 0.0, 9.0], [4.0, 0.0, 9.0], [9.0, 0.0, 4.0], [0.0, 0.0, 0.5]])
-    limit = -0.5 * np.log(2 * np.pi * 4) - 0.5 * np.log(2 * np.pi * 9)
-    for more, expected in ((1e-9, [True] * 3 + [False]), (-1e-9, [False] * 4)):
-        sure, keys = _keys(counts, counts.view(np.uint64), limit + more)
-        assert sure.tolist() == expected
-    assert keys[0] == keys[1] != keys[2]
-
-
-def test_only_a_sure_frame_is_a_copy_of_an_earlier_one(monkeypatch):
-    monkeypatch.setattr("ainerd_xpcs.numerics._screen_copies.LOOK_BACK", 3)
-    screen, keys = CopyScreen(100), np.array([5, 6, 5, 5, 7], np.uint64)
-    sure = np.array([True, True, False, True, True])
-    assert screen._again(sure, keys).tolist() == [False, False, False, True, False]
-    assert screen._again(np.ones(2, bool), np.array([8, 5], np.uint64)).tolist() == [False, True]
-    assert screen._again(np.ones(3, bool), np.array([9, 10, 11], np.uint64)).tolist() == [False] * 3
-    assert screen._again(np.ones(1, bool), np.array([5], np.uint64)).tolist() == [True]  # up to twice as far back
-    for key in range(20, 28):
-        screen._again(np.ones(1, bool), np.array([key], np.uint64))
-    assert screen._again(np.ones(1, bool), np.array([5], np.uint64)).tolist() == [False]
-    assert CopyScreen(100)._limit == pytest.approx(np.log(1e-6 / 100 / 6))
-    share = np.array([0.01, 0.01, 0.5])  # each counted pixel is as likely as six times the mean, or Stirling's bound
-    limit = CopyScreen(1000)._limit
-    least = [limit / np.log(0.06), limit / np.log(0.06), limit / (-0.5 * np.log(2 * np.pi))]
-    counted = np.array(least) * [1.01, 0.99, 1.01]
-    screen = CopyScreen(1000)
-    screen.repeated_events(np.arange(3, dtype=np.uint64), np.full(3, 1e4), np.full(3, 0.01))
-    assert screen.repeated_events(np.arange(3, dtype=np.uint64), counted, share[0]).tolist()[:2] == [True, False]
 
 
 def photons(*means, n=10**6):
