@@ -149,7 +149,8 @@ class PartitionSettings(Section):
         return self.model_copy(update=update)
 
 
-ShearRate, Duration = Annotated[float, Field(ge=-1e6, le=1e6)], Annotated[float, Field(gt=0, le=1e5)]
+ShearRate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Duration = Annotated[float, Field(gt=0, le=1e5)]
 
 
 class RheoXPCSSettings(Section):
