@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
-from ainerd.documents._frame_numbers import Unnumbered, tiled_column, whole_numbers
+from ainerd.documents._frame_numbers import Unnumbered, numbers_in_tiled, whole_numbers
 
 PIXELS = np.array([1])
 UNIQUE = "/entry/instrument/NDAttributes/NDArrayUniqueId"
@@ -265,13 +265,13 @@ def test_numbers_from_tiled_are_those_of_the_rows(per_row):
     values = 10 * np.arange(24)
     node = Node(values if per_row == 1 else values.reshape(-1, per_row))
     for start, stop in ((0, 24), (5, 7), (4, 9), (23, 24)):
-        column = tiled_column(node, ("uid", "det", "number"), start, stop, "no file")
+        column = numbers_in_tiled(node, ("uid", "det", "number"), start, stop, "no file")
         assert column.tolist() == values[start:stop].tolist()
         assert node.asked[-1] == (start // per_row, -(-stop // per_row))  # and no more is asked for
     with pytest.raises(MissingFrames, match="no file, and Tiled holds 24 numbers of uid/det/number, 25 were announced"):
-        tiled_column(node, ("uid", "det", "number"), 20, 25, "no file")
+        numbers_in_tiled(node, ("uid", "det", "number"), 20, 25, "no file")
     with pytest.raises(MissingFrames, match="no file, and Tiled has no uid/other/number"):
-        tiled_column(node, ("uid", "other", "number"), 0, 1, "no file")
+        numbers_in_tiled(node, ("uid", "other", "number"), 0, 1, "no file")
 
 
 def test_numbers_of_frames_are_whole():

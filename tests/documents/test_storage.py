@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 
 import h5py
 import hdf5plugin
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameError, FrameReader, MissingFrames
-from ainerd.documents._storage import hdf5_lock
 
 SHAPE = (4, 5)
 PIXELS = np.array([7, 0, 19])
@@ -141,7 +139,7 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
     master = virtual(folder / "master.h5", 12, ("a.h5", "d", 0, 5), ("b.h5", "d", 5, 7))
     put(folder / "a.h5", movie[:5])
     assert np.array_equal(read(master, 5), expected(movie)[:5])
-    with pytest.raises(MissingFrames, match=r"b\.h5, which is not there"):
+    with pytest.raises(MissingFrames, match=r"no file .*b\.h5"):
         read(master, 6)
     put(folder / "b.h5", movie[5:10])
     assert np.array_equal(read(master, 10), expected(movie)[:10])
@@ -197,18 +195,6 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, monkeypatch):
     assert not isinstance(caught.value, MissingFrames)
 
 
-def test_a_virtual_dataset_of_itself_is_refused(folder):
-    path = virtual(folder / "m.h5", 12, (".", "d", 0, 12))
-    with pytest.raises(FrameError, match="virtual datasets one behind the other"):
-        read(path)
-
-
-def test_links_in_a_circle_are_refused(folder):
-    path = linked(folder / "m.h5", "d", h5py.ExternalLink("m.h5", "d"))
-    with pytest.raises(FrameError, match="links one behind the other"):
-        read(path)
-
-
 @pytest.mark.fault(
     "The writer locks the file of frames until it closes it", "The agent waits; the result does not fail"
 )
@@ -223,13 +209,3 @@ def test_a_locked_file_is_late(folder, movie):
     finally:
         writer.communicate()
     assert np.array_equal(read(path), expected(movie))
-
-
-def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
-    other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
-    with hdf5_lock:
-        other.start()
-        other.join(0.2)
-        assert other.is_alive()
-    other.join(10)
-    assert not other.is_alive()

@@ -84,21 +84,6 @@ def test_few_whole_frames_are_held():
     assert Whole(Sees(None)).block(50, 10 * WHOLE_BYTES) == 50
 
 
-def test_a_frame_damaged_beside_the_wanted_pixels_is_left_out(tmp_path):
-    frames = np.random.default_rng(0).poisson(3.0, (6, 64, 128)).astype(np.uint16)
-    with h5py.File(tmp_path / "m.h5", "w") as file:
-        data = file.create_dataset("d", data=frames, chunks=(1, 64, 128), **hdf5plugin.Bitshuffle(cname="lz4"))
-        where = data.id.get_chunk_info(3)
-    with open(tmp_path / "m.h5", "r+b") as file:
-        file.seek(where.byte_offset + where.size - 40)
-        file.write(b"\xff" * 40)
-    reader, sees = FrameReader(tmp_path / "m.h5", "d", np.arange(4), (64, 128)), Sees(1)
-    blocks = sees.take(reader.blocks(0, 6, whole=Whole(sees)))
-    reader.close()
-    np.testing.assert_array_equal(blocks, frames[:, 0, :4])
-    sees.require(frames, [0, 1, 2, 4, 5])
-
-
 @pytest.mark.parametrize("first", [0, 3, 100])
 @pytest.mark.parametrize("every", [1, 4, 7])
 def test_the_last_of_each_few_frames_is_whole(every, first):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._storage import DAMAGED, FrameError, MissingFrames, Storage, local_path
-from ainerd.documents._stored import StoredDataset
+from ainerd.documents._storage import FrameError, MissingFrames, Roots, local_path, open_item
+from ainerd.documents._virtual import Sources
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -67,9 +68,9 @@ class StoredNumbers:
     def __init__(
         self, key: str, resources: Mapping[str, dict[str, Any]], roots: Iterable[Path], raw: "Container | None"
     ) -> None:
-        self._key, self._resources, self._roots, self._raw = key, resources, tuple(roots), raw
+        self._key, self._resources, self._raw = key, resources, raw
+        self._roots = [root.resolve() for root in roots]
         self._announced: list[tuple[int, str, int, int]] = []  # row in the stream, resource, first index, number
-        self._open: tuple[tuple[str, str], Column] | None = None  # with uri and dataset
 
     def announce(self, resource: str, start: int, n: int) -> None:
         """Add the next rows of a stream of numbers."""
@@ -96,8 +97,10 @@ class StoredNumbers:
                 raise FrameError(f"{what} is not a number for each of its frames, of which it has {frames.n}")
             return frames.values
         if self._key.startswith("/"):
-            docs = [(self._resources[resource], start, n) for resource, start, n in frames.pieces]
-            parts = [self._read(doc, self._key, start + doc.get("before", 0), n) for doc, start, n in docs]
+            parts = []
+            for resource, start, n in frames.pieces:
+                doc = self._resources[resource]
+                parts.append(self._in_file(doc, self._key, start + doc.get("before", 0), n))
             return np.concatenate(parts)
         if "external" not in data_keys.get(self._key, {}):
             raise FrameError(f"the stream {address[1]!r} has no number for each frame in {self._key!r}")
@@ -111,79 +114,40 @@ class StoredNumbers:
             raise MissingFrames(f"{self._key!r} of frames {row}-{end - 1} is not announced")
         return np.concatenate(parts)
 
-    def close(self) -> None:
-        """Forget where the last numbers were read."""
-        self._open = None
-
     def _in_stream(
         self, doc: dict[str, Any], moved: int, row: int, stop: int, address: tuple[str, str]
     ) -> NDArray[Any]:
         """Return the numbers in rows `row` … `stop` - 1 of the stream, whose index in the file differs by `moved`."""
         try:
-            return self._read(doc, doc["parameters"].get("dataset", ""), row + moved, stop - row)
+            return self._in_file(doc, doc["parameters"].get("dataset", ""), row + moved, stop - row)
         except MissingFrames as error:
             if self._raw is None:
                 raise
-            return tiled_column(self._raw, (*address, self._key), row, stop, str(error))
+            return numbers_in_tiled(self._raw, (*address, self._key), row, stop, str(error))
 
-    def _read(self, doc: dict[str, Any], dataset: str, start: int, n: int) -> NDArray[Any]:
-        """Return the numbers of `n` frames from a dataset in the file of a resource."""
+    def _in_file(self, doc: dict[str, Any], dataset: str, start: int, n: int) -> NDArray[Any]:
         if doc["mimetype"] != "application/x-hdf5":
             raise MissingFrames(f"{dataset!r} in a file of type {doc['mimetype']!r} is not read")
-        source = doc["uri"], dataset
-        if self._open is None or self._open[0] != source:
-            self._open = source, Column(local_path(doc["uri"], self._roots), dataset, roots=self._roots)
-        return self._open[1].read(start, start + n)
+        return numbers_in_file(local_path(doc["uri"], self._roots), dataset, self._roots, start, start + n)
 
 
-class Column:
-    """Reads a dataset of one number for each frame from an HDF5 file, also while it is being written.
+def numbers_in_file(path: Path, dataset: str, roots: Roots, start: int, stop: int) -> NDArray[Any]:
+    """Return the numbers of frames start … stop - 1 from an HDF5 file, also while it is being written.
 
-    Parameters
-    ----------
-    path : Path
-    dataset : str
-        Name of the dataset in the file.
-    roots : iterable of Path
-        Folders to which links and virtual datasets may lead.
-
-    Raises
-    ------
-    FrameError
-        If there is no such dataset of numbers.
-    MissingFrames
-        If a link or source leads to a file that does not exist.
+    Raises FrameError if there is no such dataset of numbers, and MissingFrames if they are not in the file yet.
     """
-
-    def __init__(self, path: Path, dataset: str, *, roots: Iterable[Path]) -> None:
-        allowed, self._what = [Path(root).resolve() for root in roots], f"{path}, {dataset!r}"
-        self._stored = StoredDataset(path, dataset, allowed)
-        try:
-            with self._stored.opened() as numbers:
-                if numbers.dtype.kind not in "iuf" or not numbers.shape:
-                    raise FrameError(f"{self._what}: expected a dataset with a number for each frame")
-                self._per_row = math.prod(numbers.shape[1:])
-                self._storage = Storage(self._stored.path, numbers, allowed)
-        except DAMAGED as error:
-            raise FrameError(f"cannot open {self._what}: {error}") from error
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the numbers of frames start … stop - 1; raise MissingFrames if they are not in the file yet."""
-        first, last = start // self._per_row, -(-stop // self._per_row)
-        try:
-            self._storage.require(first, last)
-            with self._stored.opened() as dataset:
-                if last > len(dataset):
-                    n = len(dataset) * self._per_row
-                    raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
-                self._storage.check_open(dataset.file)
-                values = np.asarray(dataset[first:last])
-        except DAMAGED as error:
-            raise FrameError(f"{self._what} cannot be read: {error}") from error
-        return values.ravel()[start - first * self._per_row :][: stop - start]
+    what = f"{path}, {dataset!r}"
+    with open_item(path, dataset, roots) as numbers:
+        if not isinstance(numbers, h5py.Dataset) or numbers.dtype.kind not in "iuf" or not numbers.shape:
+            raise FrameError(f"{what}: expected a dataset with a number for each frame")
+        per_row = math.prod(numbers.shape[1:])
+        Sources(Path(numbers.file.filename), numbers, roots).require(start // per_row, -(-stop // per_row))
+        if (n := math.prod(numbers.shape)) < stop:
+            raise MissingFrames(f"{what} holds the numbers of {n} frames, {stop} were announced")
+        return _part(numbers, start, stop)
 
 
-def tiled_column(raw: "Container", path: tuple[str, str, str], start: int, stop: int, why: str) -> NDArray[Any]:
+def numbers_in_tiled(raw: "Container", path: tuple[str, str, str], start: int, stop: int, why: str) -> NDArray[Any]:
     """Return the numbers in rows start … stop - 1 of a stream from Tiled.
 
     `path` is the uid of the run, the name of the stream, and the data key; `why` says why no file is read. Raises
@@ -196,10 +160,14 @@ def tiled_column(raw: "Container", path: tuple[str, str, str], start: int, stop:
         raise MissingFrames(f"{why}, and Tiled has no {'/'.join(path)}") from None
     if (n := math.prod(node.shape)) < stop:
         raise MissingFrames(f"{why}, and Tiled holds {n} numbers of {'/'.join(path)}, {stop} were announced")
-    per_row = math.prod(node.shape[1:])
+    return _part(node, start, stop)
+
+
+def _part(numbers: Any, start: int, stop: int) -> NDArray[Any]:
+    """Return the numbers start … stop - 1 of an array, of which each row may have several."""
+    per_row = math.prod(numbers.shape[1:])
     first = start // per_row
-    values = np.asarray(node[first : -(-stop // per_row)])
-    return values.ravel()[start - first * per_row :][: stop - start]
+    return np.asarray(numbers[first : -(-stop // per_row)]).ravel()[start - first * per_row :][: stop - start]
 
 
 def whole_numbers(values: NDArray[Any], what: str) -> NDArray[np.int64]:

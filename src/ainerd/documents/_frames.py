@@ -1,7 +1,5 @@
 """Read frames from an HDF5 file, also while it is being written, or from the documents themselves."""
 
-import math
-import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
@@ -17,20 +15,19 @@ from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
 from ainerd.documents._storage import (
-    CHUNK_BYTES,
     DAMAGED,
     FrameError,
     MissingFrames,
-    Roots,
-    Storage,
+    find_item,
     is_growing,
-    is_written_here,
-)
-from ainerd.documents._stored import StoredDataset
+    opened,
+)  # fmt: skip
+from ainerd.documents._virtual import Sources
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
 Ints = NDArray[np.int64]
+Chunk = tuple[int, bytes]  # filters that were not used, one bit each, and the bytes in the file
 BLOCK = 50  # frames read at a time
 WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
 AHEAD = 2  # blocks to read while another is in use
@@ -147,45 +144,41 @@ class FrameReader:
         pixels = np.ascontiguousarray(pixels, np.int64)
         if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
-        allowed = [
-            Path(folder).resolve() for folder in ([path.parent, path.resolve().parent] if roots is None else roots)
-        ]
-        self._pixels, self._size = pixels, 0  # size of the file at the last check
-        self._stored = StoredDataset(path, dataset, allowed)
-        self.path = self._stored.path
+        self._roots = [Path(root).resolve() for root in ([path.parent] if roots is None else roots)]
+        self._pixels, self._shape = pixels, (ny, nx)
         try:
-            with self._stored.opened() as frames:
-                self._inspect(frames, frame_shape, allowed)
+            self.path, self._name = find_item(path, dataset, self._roots)
+            with opened(self.path, self._name, self._roots) as frames:
+                self._inspect(frames)
         except DAMAGED as error:
-            raise FrameError(f"cannot open {dataset!r} of {self.path}: {error}") from error
+            raise FrameError(f"cannot open {dataset!r} of {path}: {error}") from error
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         spare = n_cores() - 1  # one core is for the consumer of the blocks
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
-    def _inspect(self, dataset: h5py.Dataset, frame_shape: tuple[int, int], roots: Roots) -> None:
+    def _inspect(self, dataset: Any) -> None:
         """Check the dataset and choose how to read it."""
-        (ny, nx), shape = frame_shape, dataset.shape
-        if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
-            raise FrameError(f"{self.path}, {dataset.name!r}: shape {shape}, expected (frames, {ny}, {nx})")
+        what, (ny, nx) = f"{self.path}, {self._name!r}", self._shape
+        if not isinstance(dataset, h5py.Dataset):
+            raise FrameError(f"{what}: no such dataset")
+        if dataset.shape is None or len(dataset.shape) != 3 or dataset.shape[1:] != (ny, nx):
+            raise FrameError(f"{what}: shape {dataset.shape}, expected (frames, {ny}, {nx})")
+        stored = dataset.id.get_type()
         try:
-            self._type = type_of_counts(dataset.dtype, f"{self.path}, {dataset.name!r}")
+            self._type = type_of_counts(dataset.dtype, what)
         except TypeError:  # numpy has no such type
-            what = f"{self.path}, {dataset.name!r}: numbers of {dataset.id.get_type().get_size()} bytes"
-            raise FrameError(f"{what} are not read, only of 1, 2, 4 and 8") from None
-        if dataset.chunks and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > CHUNK_BYTES:
             raise FrameError(
-                f"{self.path}, {dataset.name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
-            )
-        self._dtype, self._frame_shape, self._frame_bytes = dataset.dtype, frame_shape, ny * nx * dataset.dtype.itemsize
-        self._layout, self._fill = (shape[1:], dataset.dtype, dataset.chunks), self._type.type(dataset.fillvalue)
-        self._storage = Storage(self.path, dataset, roots)
+                f"{what}: numbers of {stored.get_size()} bytes are not read, only of 1, 2, 4 and 8"
+            ) from None
+        self._sources = Sources(self.path, dataset, self._roots)
+        self._layout, self._dtype = (dataset.shape[1:], dataset.dtype, dataset.chunks), dataset.dtype
+        self._fill, self._frame_bytes = self._type.type(dataset.fillvalue), ny * nx * dataset.dtype.itemsize
         # chunks hold the numbers of numpy, unless the file has a type of its own, such as 12 of 16 bits
-        is_plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
+        is_plain = stored.equal(h5py.h5t.py_create(dataset.dtype, logical=True))
         fits = is_plain and BitshuffleLZ4.fits(dataset)
         self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if fits else None
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
-        self._by_chunk = is_plain and dataset.chunks == (1, ny, nx) and (is_raw or self._decoder is not None)
-        self._checks_size = is_raw and not self._storage.is_elsewhere
+        self._by_chunk = is_plain and dataset.chunks == (1, ny, nx) and (is_raw or fits)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return frames start … stop - 1, (stop - start, n_pixels); raise FrameError if they are damaged or absent."""
@@ -194,72 +187,74 @@ class FrameReader:
     def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray[Any], dict[int, NDArray[Any]]]:
         """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
         try:
-            self._storage.require(start, stop)
+            self._sources.require(start, stop)
         except DAMAGED as error:
             raise FrameError(f"{self.path}: {error}") from error
-        block, whole = np.empty((stop - start, self._pixels.size), self._type), {}
-        at = start
-        while at < stop:
-            for stored in self._fetch(at, stop, wanted):
-                out = block[at - start : at - start + stored.n]
-                if stored.frame is not None:
-                    whole[at] = stored.frame.astype(self._type, copy=False)
-                self._select(stored, at, out)
-                at += stored.n
+        block, whole, index = np.empty((stop - start, self._pixels.size), self._type), {}, start
+        while index < stop:
+            for frame in self._fetch(index, stop, wanted):
+                try:
+                    self._select(frame, block[index - start])
+                except ValueError as error:
+                    raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
+                if isinstance(frame, np.ndarray) and index in wanted:
+                    whole[index] = frame.astype(self._type, copy=False)
+                index += 1
         if self._fill != 0:  # frames that nobody wrote are dark, whatever HDF5 returns for them
             block[(block == self._fill).all(1) | (np.isnan(self._fill) & np.isnan(block).all(1))] = 0
         return block, whole
 
-    def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> "list[_Stored]":
+    def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> list[NDArray[Any] | Chunk]:
         """Read the first of these frames as they are stored, as many as there is time for while the file is open."""
-        began, index, stored, what = time.monotonic(), start, [], f"{self.path}"
+        began, stored, what = time.monotonic(), list[NDArray[Any] | Chunk](), f"{self.path}"
         try:
-            with self._stored.opened() as dataset:
+            with opened(self.path, self._name, self._roots) as dataset:
                 until = time.monotonic() + max(HOLD_S, 4 * (time.monotonic() - began))
+                if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
+                    raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")
                 if stop > len(dataset):
                     error = MissingFrames if is_growing(dataset.file) else FrameError
                     raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
-                if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
-                    raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")
-                self._storage.check_open(dataset.file)
-                while index < stop and (index == start or time.monotonic() < until):
+                for index in range(start, stop):
                     what = f"frame {index} of {self.path}"
-                    stored.append(self._stored_frames(dataset, index, stop, whole=index in wanted))
-                    index += stored[-1].n
+                    stored.append(self._stored(dataset, index, is_whole=index in wanted))
+                    if time.monotonic() > until:
+                        break
         except DAMAGED as error:
             raise FrameError(f"{what} cannot be read: {error}") from error
         return stored
 
-    def _stored_frames(self, dataset: h5py.Dataset, index: int, stop: int, *, whole: bool) -> "_Stored":
-        """Read a frame, or some of those in the same chunk, as they are stored."""
-        if self._checks_size or (dataset.chunks and not self._by_chunk and is_growing(dataset.file)):
-            self._check_size(dataset, index)
-        if whole and (frame := _whole_frame(dataset, index)) is not None:
-            return _Stored(frame=frame)
-        if self._by_chunk:
+    def _stored(self, dataset: h5py.Dataset, index: int, *, is_whole: bool) -> NDArray[Any] | Chunk:
+        """Read a frame as it is stored: whole, the rows with the selected pixels, or its chunk."""
+        if self._by_chunk and not is_whole:
             try:
-                return _Stored(*dataset.id.read_direct_chunk((index, 0, 0)))
+                return dataset.id.read_direct_chunk((index, 0, 0))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
-                self._check_written(dataset, index, [None])
-        return _Stored(rows=dataset[index : index + 1, self._rows])
+                pass
+        if dataset.chunks and is_growing(dataset.file):
+            place = (index // dataset.chunks[0] * dataset.chunks[0], 0, 0)
+            if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
+                raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
+        return np.asarray(dataset[index] if is_whole else dataset[index, self._rows])
 
-    def _select(self, stored: "_Stored", index: int, out: NDArray[Any]) -> None:
-        """Write the selected pixels of frames to `out`, (n, n_pixels)."""
-        if stored.frame is not None:
-            _take(stored.frame.reshape(1, -1), self._pixels, out)
-        elif stored.rows is not None:
-            pixels = self._pixels - self._rows.start * stored.rows.shape[2]
-            _take(stored.rows.reshape(stored.n, -1), pixels, out)
+    def _select(self, frame: NDArray[Any] | Chunk, out: NDArray[Any]) -> None:
+        """Write the selected pixels of a frame to `out`, (n_pixels,)."""
+        first = 0
+        if isinstance(frame, np.ndarray):
+            first = 0 if frame.shape == self._shape else self._rows.start * self._shape[1]
+            values = frame.ravel()
         else:
-            try:
-                if self._decoder is None or stored.skipped & 1:
-                    if len(stored.chunk) != self._frame_bytes:
-                        raise ValueError(f"its chunk has {len(stored.chunk)} bytes, expected {self._frame_bytes}")
-                    _take(np.frombuffer(stored.chunk, self._dtype)[None], self._pixels, out)
-                else:
-                    self._decoder.decode(stored.chunk, out[0])
-            except ValueError as error:
-                raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
+            skipped, chunk = frame
+            if self._decoder is not None and not skipped & 1:
+                self._decoder.decode(chunk, out)
+                return
+            if len(chunk) != self._frame_bytes:
+                raise ValueError(f"its chunk has {len(chunk)} bytes, expected {self._frame_bytes}")
+            values = np.frombuffer(chunk, self._dtype)
+        if values.dtype == out.dtype:
+            values.take(self._pixels - first, out=out, mode="clip")  # mode "raise" would write to a copy first
+        else:
+            out[:] = values[self._pixels - first]
 
     def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray[Any]]:
         """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.
@@ -286,40 +281,6 @@ class FrameReader:
         """End the threads of the reader, after the current read."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _check_size(self, dataset: h5py.Dataset, index: int) -> None:
-        """Raise ValueError if the file ends before the end of a frame: HDF5 reads zeros beyond the end of the file.
-
-        Raises MissingFrames if its writer may still write a part of it.
-        """
-        chunks, frames = dataset.chunks, dataset.id
-        if chunks is None:
-            end = (frames.get_offset() or 0) + (index + 1) * self._frame_bytes
-        else:
-            corners = np.ndindex(*(-(-n // c) for n, c in zip(self._frame_shape, chunks[1:], strict=True)))
-            infos = [
-                frames.get_chunk_info_by_coord(((index // chunks[0]) * chunks[0], y * chunks[1], x * chunks[2]))
-                for y, x in corners
-            ]
-            self._check_written(dataset, index, [info.byte_offset for info in infos])
-            end = max((info.byte_offset or 0) + info.size for info in infos)
-        if end > self._size:
-            self._size = os.stat(self.path).st_size
-        if end > self._size and not is_written_here(dataset.file):
-            raise ValueError(f"the file ends at byte {self._size}, the frame at {end}")
-
-    def _check_written(self, dataset: h5py.Dataset, index: int, offsets: Iterable[int | None]) -> None:
-        """Raise MissingFrames if chunks of a frame are not in the file, and its writer may still write them."""
-        if None in offsets and is_growing(dataset.file):
-            raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
-
-
-def _take(frames: NDArray[Any], pixels: Ints, out: NDArray[Any]) -> None:
-    """Write the `pixels` of flat frames to `out`, (n, n_pixels), converted to its type."""
-    if frames.dtype == out.dtype:
-        frames.take(pixels, axis=1, out=out, mode="clip")  # mode "raise" would write to a copy first
-    else:
-        out[:] = frames[:, pixels]
-
 
 def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
     """Return the type of this machine for frames of a type; FrameError, which names `what`, if it holds no counts.
@@ -336,28 +297,6 @@ def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
     if dtype.kind not in "iu":
         raise FrameError(f"{what} holds values of type {dtype}, which are no counts: integers or floats are read")
     return np.dtype(f"{dtype.kind}{dtype.itemsize}")
-
-
-@dataclass
-class _Stored:
-    """Frames as they are stored: the chunk of one, the rows of `n` with the selected pixels, or one whole frame."""
-
-    skipped: int = 0  # filters of the chunk that were not used, one bit each
-    chunk: bytes = b""
-    rows: NDArray[Any] | None = None
-    frame: NDArray[Any] | None = None
-
-    @property
-    def n(self) -> int:
-        return 1 if self.rows is None else len(self.rows)
-
-
-def _whole_frame(dataset: h5py.Dataset, index: int) -> NDArray[Any] | None:
-    """Return a frame, (ny, nx), or None if HDF5 cannot read it. This is fast enough for one frame in fifty."""
-    try:
-        return np.asarray(dataset[index])
-    except (OSError, RuntimeError):
-        return None  # the damage may lie outside the selected pixels
 
 
 class HeldFrames:

@@ -1,15 +1,13 @@
 """Numbers, with their units, and texts in a file of metadata, such as ``NAME_metadata.hdf`` of APS 8-ID."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from ainerd.documents._detector import whole_number
-from ainerd.documents._items import check_size, open_item
-from ainerd.documents._storage import FrameError, MissingDataset, Roots, allowed_file
+from ainerd.documents._storage import FrameError, Roots, allowed_file, check_size, open_item
 from ainerd.units import UnitError, converted, stated
 
 Value = int | float | str
@@ -73,7 +71,7 @@ class Metadata:
 
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
-    with suppress(MissingDataset), open_item(path, name, roots, is_complete=True) as item:
+    with open_item(path, name, roots, is_complete=True) as item:
         if not isinstance(item, h5py.Dataset) or not item.size:
             return None
         check_size(item, item.size, MOST_BYTES, "it")
@@ -84,4 +82,3 @@ def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
             return None
         values = np.ravel(item[()])
         return (values[0].item() if values.size == 1 else float(values.mean())), unit
-    return None

@@ -499,7 +499,6 @@ class Run(DocumentRouter):
                     return
                 if time.monotonic() >= end:
                     raise self._late
-                self._stored.close()  # the numbers may appear elsewhere
                 time.sleep(RETRY_S)
                 last = self._last(until)
                 continue
@@ -540,7 +539,6 @@ class Run(DocumentRouter):
 
     def close(self) -> None:
         """Close the files being read."""
-        self._stored.close()
         self._readers.close()
 
     def _advance(self, part: AnnouncedFrames, n: int) -> None:
