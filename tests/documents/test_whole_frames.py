@@ -6,6 +6,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from tiled.ndslice import NDSlice
 
 from ainerd.documents import FrameError, FrameReader, MissingFrames, Whole
 from ainerd.documents._tiled_frames import TiledFrames
@@ -98,19 +99,25 @@ def test_the_last_of_each_few_frames_is_whole(every, first):
     assert Whole().indices(0, 9) == [] and Whole().block(50, 1000) == 50
 
 
+class Catalog(dict):
+    """Runs by uid, with the attributes of a client of Tiled."""
+
+
 @pytest.mark.parametrize("shape", [(12, NY, NX), (4, 3, NY, NX), (12, 1, NY, NX)])
 @pytest.mark.parametrize("last", [1, 2, 12])
 def test_tiled_is_asked_for_the_window_of_the_pixels(movie, monkeypatch, shape, last):
     """The stream has two frames before the resource; an index may hold several frames, and a request only one index."""
     held, asked = np.arange(np.prod(shape)).reshape(shape), []
     node = SimpleNamespace(shape=shape, dtype=held.dtype, item={"links": {"full": "here"}})
-    raw = {"uid": {"det": SimpleNamespace(base={"image": node})}}
 
-    def read(self, wanted, expected):
-        asked.append(wanted)
-        return held[wanted].reshape(expected)
+    def get(link, *, params, headers):
+        asked.append(NDSlice.from_numpy_str(params["slice"]))
+        part = held[tuple(asked[-1])]
+        assert params["expected_shape"] == ",".join(map(str, part.shape))
+        return SimpleNamespace(status_code=200, is_error=False, read=part.tobytes)
 
-    monkeypatch.setattr(TiledFrames, "_read", read)
+    raw = Catalog({"uid": {"det": SimpleNamespace(base={"image": node})}})
+    raw.context = SimpleNamespace(http_client=SimpleNamespace(get=get))
     monkeypatch.setattr("ainerd.documents._tiled_frames.BLOCK", 4)
     about = {"offset": 2, "why": "no file"}
     frames = TiledFrames(raw, ("uid", "det", "image"), PIXELS, (NY, NX), **about)
@@ -127,6 +134,10 @@ def test_tiled_is_asked_for_the_window_of_the_pixels(movie, monkeypatch, shape, 
     with pytest.raises(MissingFrames, match="no file, and Tiled holds 12 frames of uid/det/image, 13 were announced"):
         list(frames.blocks(8, 11, whole=Whole()))
     with pytest.raises(MissingFrames, match="no file, and Tiled has no uid/other/image"):
-        list(TiledFrames({"uid": {}}, ("uid", "other", "image"), PIXELS, (NY, NX), **about).blocks(0, 1, whole=Whole()))
+        list(
+            TiledFrames(Catalog({"uid": {}}), ("uid", "other", "image"), PIXELS, (NY, NX), **about).blocks(
+                0, 1, whole=Whole()
+            )
+        )
     with pytest.raises(FrameError, match=r"of shape .*, expected frames of \(6, 5\)"):
         list(TiledFrames(raw, ("uid", "det", "image"), PIXELS, (NX, NY), **about).blocks(0, 1, whole=Whole()))

@@ -309,7 +309,7 @@ def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_pat
     ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
     assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [None, [5, 6, 7, 8], None]
     assert [unit.problem for unit, _, _ in ended] == [
-        "frames 1-2 were announced before", None, "frames 4-7 were announced before",
+        "frames 1-3 came again, or too late: frame 2 was announced before", None, "frames 4-7 came again, or too late: frame 7 was announced before",
     ]  # fmt: skip
 
 
@@ -330,9 +330,9 @@ SEQUENCES = {  # datums of three exposures of four frames each: the frames of ea
     "a gap from one to the next": ([(0, 2), (5, 12)], [range(2), (5, 6, 7), range(8, 12)]),
     "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "no frames", range(8, 12)]),
     "nearly all missing": ([(0, 1), (11, 12)], [range(1), "no frames", (11,)]),
-    "a repeat": ([(0, 6), (4, 6), (6, 12)], [range(4), "frames 4-5 were announced before", range(8, 12)]),
-    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "frame 5 was announced before", range(8, 12)]),
-    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), "frames 4-5 came after frame 7"]),
+    "a repeat": ([(0, 6), (4, 6), (6, 12)], [range(4), "frames 4-5 came again, or too late", range(8, 12)]),
+    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "frames 5-7 came again, or too late", range(8, 12)]),
+    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), "frames 4-5 came again, or too late"]),
     "the end is missing": ([(0, 4), (4, 6)], [range(4), (4, 5)]),
 }
 

@@ -257,22 +257,6 @@ def test_a_passing_fault_costs_no_run(raw, gathered, monkeypatch, what):
     assert names(got) == ["start", "descriptor", "event", "event", "stop"] and got[-1][1]["exit_status"] == "success"
 
 
-@pytest.mark.fault("A table of Tiled looks empty while another run is written to it", "It is read again")
-def test_events_that_tiled_does_not_show_at_once_are_read_again(raw, monkeypatch, caplog):
-    RE = RunEngine({})
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    (uid,) = RE(count([det], 2))
-    table = type(raw[uid]["primary"].base["internal"])
-    read, looks = table.read, []
-    monkeypatch.setattr(table, "read", lambda self: (looks.append(1), read(self).iloc[: 2 * (len(looks) > 1)])[1])
-    assert names(documents_of(raw[uid])) == ["start", "descriptor", "event", "event", "stop"] and len(looks) == 2
-    assert not caplog.records
-    monkeypatch.setattr("ainerd.documents._tiled_runs.PAUSES_S", (0.01,))
-    raw[uid].update_metadata({"stop": {"num_events": {"primary": 3}}})
-    assert names(documents_of(raw[uid])) == ["start", "descriptor", "event", "event", "stop"]
-    assert "2 of 3 events of stream primary" in caplog.text
-
-
 def test_a_finished_run_is_read_with_few_requests(raw):
     RE = RunEngine({})
     RE.subscribe(TiledWriter(raw, batch_size=1))

@@ -15,8 +15,8 @@ LARGEST = 2**20  # rows or columns of a frame
 # Ends of the keys of areaDetector that say whether a number of frames counts. If frames come until somebody stops the
 # detector ("Continuous" of the camera, "Stream" of the file), 1 is only the value that it had before.
 # Any other number counts: the driver of Pilatus begins in "Continuous", ignores the mode and takes NumImages frames.
-MODES = {"image_mode": "continuous", "file_write_mode": "stream"}
-UNTIL_STOPPED = 2  # number of both modes
+MODES = "image_mode", "file_write_mode"
+UNTIL_STOPPED = "2", "continuous", "stream"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Described:
         )
 
 
+UNDESCRIBED = Described(shape=(), n_frames=None, frame_time_s=None, flies=False)
+
+
 def unit_in(data_keys: Any, key: str) -> str:
     """Return the unit that a document states for a data key; an empty text without one."""
     about = data_keys.get(key) if isinstance(data_keys, Mapping) else None
@@ -84,31 +87,22 @@ def _n_frames(descriptor: Mapping[str, Any], keys: Detector) -> int | None:
         return None
     value, device, _ = _configured(descriptor, keys.n_frames, keys.image)
     n = whole_number(value, f"the configuration {keys.n_frames!r}", least=-1)
-    return None if n < 1 or (n == 1 and _until_stopped(device)) else n
-
-
-def _until_stopped(device: Mapping[str, Any]) -> bool:
-    """Return whether a detector takes frames until somebody stops it."""
-    return any(
-        value == UNTIL_STOPPED or (isinstance(value, str) and value.lower() == mode)
-        for key, value in device.items()
-        for end, mode in MODES.items()
-        if str(key).endswith(end) and isinstance(value, int | float | str)
-    )
+    modes = [str(value).lower() for key, value in device.items() if str(key).endswith(MODES)]
+    is_without_limit = any(mode in UNTIL_STOPPED for mode in modes)
+    return None if n < 1 or (n == 1 and is_without_limit) else n
 
 
 def _frame_time_s(descriptor: Mapping[str, Any], keys: Detector) -> float | None:
     if not keys.frame_time_s:
         return None
     value, _, unit = _configured(descriptor, keys.frame_time_s, keys.image)
-    seconds = number_in(value)
-    if seconds is not None:
-        try:
-            seconds = float(converted(seconds, unit, "s"))
-        except UnitError as error:
-            raise FrameError(f"the configuration {keys.frame_time_s!r}: {error}") from None
+    seconds, what = number_in(value), f"the configuration {keys.frame_time_s!r}"
+    try:
+        seconds = None if seconds is None else float(converted(seconds, unit, "s"))
+    except UnitError as error:
+        raise FrameError(f"{what}: {error}") from None
     if seconds is None or not 0 < seconds < np.inf:
-        raise FrameError(f"the configuration {keys.frame_time_s!r} is {short(value)}, expected a positive time in s")
+        raise FrameError(f"{what} is {short(value)}, expected a positive time in s")
     return seconds
 
 

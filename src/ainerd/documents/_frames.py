@@ -228,7 +228,7 @@ class FrameReader:
         """Read a frame as it is stored: whole, the rows with the selected pixels, or its chunk."""
         if self._by_chunk and not is_whole:
             try:
-                return dataset.id.read_direct_chunk((index, 0, 0))
+                return tuple(dataset.id.read_direct_chunk((index, 0, 0)))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
                 pass
         if dataset.chunks and is_growing(dataset.file):

@@ -1,9 +1,10 @@
 """The number of each frame in its run, from the documents that announce the frames."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,13 +88,13 @@ class _Resource:
         Number of a frame minus its index in the resource.
     row : int
         Rows of the stream in Tiled before this resource.
-    ranges : list of (int, int)
-        Announced indices, as first and last + 1, in order.
+    end : int
+        Index after the last announced one.
     """
 
     moved: int
     row: int
-    ranges: list[tuple[int, int]] = field(default_factory=list)
+    end: int
 
 
 @dataclass
@@ -108,14 +109,14 @@ class _NumberedExposure:
         Number of its first frame by the detector, or tick, or time in s.
     n : int
         Frames so far.
-    ranges : list of (int, int)
-        Numbers that came, as first and last + 1, in order.
+    end : int or float
+        Number after the last one that came.
     """
 
     first: int
     origin: float
     n: int = 0
-    ranges: list[tuple[int, int]] = field(default_factory=list)
+    end: float = -math.inf
 
 
 class Numbering:
@@ -163,8 +164,8 @@ class Numbering:
         if not 0 <= start <= stop:
             self.refuse(f"the announced frames {start} to {stop} are not a valid range")
         elif start < stop:
-            known = self._resources.setdefault(resource, _Resource(self.next - start, self.n_announced))
-            ranges, problem = known.ranges, _misplaced(known.ranges, start, stop)
+            known = self._resources.setdefault(resource, _Resource(self.next - start, self.n_announced, start))
+            problem, known.end = _misplaced(known.end, start, stop), max(known.end, stop)
             if row is not None and not problem:
                 start, problem = self._leave_out_again(known, start, stop, row, n_flight)
             if not problem and known.moved + start < self.next:
@@ -173,10 +174,6 @@ class Numbering:
                 start = stop - max(known.moved + stop - self.next, 0)
             first = max(known.moved + start, self.next)
             self._append(AnnouncedFrames(resource, start, stop, first, known.row + start, problem))
-            if not ranges or start > ranges[-1][1]:
-                ranges.append((start, stop))
-            else:
-                ranges[-1] = ranges[-1][0], max(stop, ranges[-1][1])
 
     def _leave_out_again(
         self, known: _Resource, start: int, stop: int, row: int, n_flight: int | None
@@ -309,12 +306,9 @@ class Numbering:
         assert exposure is not None
         for a, b in _between(np.flatnonzero(np.diff(numbers) != 1) + 1, len(numbers)):
             i, j = int(numbers[a]), int(numbers[b - 1]) + 1
-            problem = _misplaced(exposure.ranges, i, j, noun)
+            problem = _misplaced(exposure.end, i, j, noun)
             first = self.next if problem else exposure.first + i - origin
-            if not problem and exposure.ranges and exposure.ranges[-1][1] == i:
-                exposure.ranges[-1] = exposure.ranges[-1][0], j
-            elif not problem:
-                exposure.ranges.append((i, j))
+            exposure.end = exposure.end if problem else j
             after = exposure.first + MOST_NUMBER if is_last and b == len(numbers) else 0
             self._rows.append((first, self.n_announced))
             self._append(AnnouncedFrames(resource, start + a, start + b, first, self.n_announced, problem, after))
@@ -356,15 +350,11 @@ def _between(begins: NDArray[np.int64], n: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
 
 
-def _misplaced(ranges: list[tuple[int, int]], start: int, stop: int, noun: str = "frame") -> str:
-    """Return the reason if frames start … stop - 1 repeat earlier ones, or come too late; otherwise an empty string."""
-    if not ranges or start >= ranges[-1][1]:
+def _misplaced(end: float, start: int, stop: int, noun: str = "frame") -> str:
+    """Return the reason if frames start … stop - 1 begin before `end`, after which they should come; otherwise ""."""
+    if start >= end:
         return ""
-    for first, last in ranges:
-        if max(first, start) < min(last, stop):
-            begin, end = max(first, start), min(last, stop)
-            return f"{named(begin, end, noun)} {'was' if end == begin + 1 else 'were'} announced before"
-    return f"{named(start, stop, noun)} came after {noun} {ranges[-1][1] - 1}"
+    return f"{named(start, stop, noun)} came again, or too late: {noun} {end - 1:.0f} was announced before"
 
 
 def named(start: int, stop: int, noun: str = "frame") -> str:

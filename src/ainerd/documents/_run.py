@@ -1,38 +1,28 @@
-"""A run, assembled from its documents."""
+"""A run: its readings, and its frames in blocks."""
 
-import logging
 import math
 import time
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
-from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.config import Detector
-from ainerd.documents._classic import HDF5, MIMETYPES, ClassicFiles, uri_of
-from ainerd.documents._detector import Described, unit_in, whole_number
-from ainerd.documents._document import checked
-from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
-from ainerd.documents._frames import NOTHING, Ints, Whole
-from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block, Numbering
-from ainerd.documents._readers import Readers
-from ainerd.documents._readings import Flights, Readings
-from ainerd.documents._storage import FrameError, MissingFrames
-from ainerd.units import UnitError, converted
+from ainerd.documents._announced import RunDocuments
+from ainerd.documents._classic import HDF5
+from ainerd.documents._events import RESULT, RIGAKU, EventFrames
+from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
+from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block
+from ainerd.documents._storage import FrameError, MissingFrames, local_path
+from ainerd.documents._tiled_frames import TiledFrames
 
-logger = logging.getLogger(__name__)
-
-SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
-EXACT = 2**53  # a double holds all integers up to it
+Reader = FrameReader | EventFrames | HeldFrames | TiledFrames
 RETRY_S = 0.2  # between two attempts to read late frames
 
 
-class Run(DocumentRouter):
+class Run(RunDocuments):
     """Takes the documents of one run, in order, and returns its frames, readings and series.
 
     Frames in a local HDF5 file are read from the file, which a StreamResource or a Resource of classic ophyd names; so
@@ -76,8 +66,6 @@ class Run(DocumentRouter):
     ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
 
-    mimetypes: ClassVar = MIMETYPES
-
     def __init__(
         self,
         keys: Detector,
@@ -85,285 +73,16 @@ class Run(DocumentRouter):
         raw: Container | None = None,
         units: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
-        self._keys, self._roots, self._raw = keys, tuple(roots), raw
-        self.start_doc: dict[str, Any] = {}
-        self.stop_doc: dict[str, Any] = {}
-        self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
-        self._described: Described | None = None  # None if the descriptor cannot be used
-        self._resources: dict[str, dict[str, Any]] = {}
-        self._classic = ClassicFiles(self._resources)
-        self._streams: dict[str, str] = {}  # name, by uid of the descriptor
-        self._others: set[str] = set()  # streams whose frames are left out
-        self._n_events = 0  # in the stream of the frames
-        self._n_others = Counter[str]()  # events in each other stream
-        self._flights = Flights()
-        self._announced = Numbering()
-        self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
-        self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
-        self._late: MissingFrames | None = None  # why numbers cannot be read yet
-        self._readings = Readings(units or {})
-        self._readers = Readers(keys, self._resources, self._roots, raw)
+        self._roots, self._raw = tuple(roots), raw
+        super().__init__(keys, self._roots, raw, units)
+        self._open: tuple[str, Ints, Reader] | None = None  # resource and pixels of the reader
         self.n_passed = self.n_read = 0
-        self.problem = self.spoilt = ""
-
-    def __call__(self, name: str, doc: Any, validate: bool = False) -> tuple[str, Any]:
-        """Take a document. If it cannot be used, `problem` names it."""
-        try:
-            return super().__call__(name, doc, validate)
-        except FrameError as error:
-            self.problem = self.problem or str(error)
-        except MemoryError:
-            raise
-        except Exception as error:  # documents hold any values
-            self.problem = self.problem or _complaint(name, doc, error)
-            logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
-        return name, doc
-
-    def start(self, doc: Any) -> None:
-        """Take the start document."""
-        self.start_doc = dict(doc)
-
-    def descriptor(self, doc: Any) -> None:
-        """Take a descriptor. The first one with the detector describes the frames.
-
-        Frames in other streams are left out, and all in streams of dark frames, which `bluesky_darkframes` makes.
-        """
-        doc = {"name": "primary", **doc}  # the name is optional
-        name = self._streams[doc["uid"]] = doc["name"]
-        self._readings.describe(doc["data_keys"])
-        if self._keys.image not in doc["data_keys"]:
-            return
-        if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
-            self._image, self._described = doc, None
-            self._described = Described.of(doc, self._keys)
-        elif name not in self._others:
-            self._others.add(name)
-            logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
-
-    def event(self, doc: Any) -> Any:
-        """Keep the frames of an event, and all its scalar numbers with their times.
-
-        After a pause the RunEngine may take an event again, with its sequence number. Of events with frames the first
-        one counts, with its readings.
-        """
-        stream = self._streams[doc["descriptor"]]
-        has_frames = self._image is not None and stream == self._image["name"]
-        if has_frames:
-            number = whole_number(doc["seq_num"], "the seq_num of an event")
-            doc = {**doc, "seq_num": number}
-            self._n_events = max(self._n_events, number)
-        else:
-            self._n_others[stream] += 1
-            number = self._n_others[stream]
-        self._readings.take(stream, number, doc)
-        named = (doc.get("data") or {}).get(self._keys.image)
-        if has_frames and isinstance(named, str):
-            try:
-                pieces = self._classic.pieces(named, number, self._described, self.n_exposure or 1)
-            except FrameError as error:
-                self._announced.refuse(str(error))
-            else:
-                self._take_event(pieces, doc)
-        elif has_frames and isinstance(named, (list, np.ndarray)):
-            self._readers.held[doc["uid"]] = np.asarray(named)
-            self._take_event([(doc["uid"], 0, self._per_index)], doc)
-
-    def resource(self, doc: Any) -> None:
-        """Remember a file of classic ophyd. Its events name the datum of each frame."""
-        self._classic.resource(doc)
-
-    def datum(self, doc: Any) -> Any:
-        """Remember the frames of a datum."""
-        self._classic.datum(doc)
-
-    def datum_page(self, doc: Any) -> Any:
-        """Take a page of datums."""
-        for each in unpack_datum_page(doc):
-            self.datum(each)
-
-    def event_page(self, doc: Any) -> Any:
-        """Take a page of events."""
-        times = doc.get("time") or []
-        is_late = len(times) > 1 and len({*times}) == 1  # sent together, long after they were read
-        for each in unpack_event_page(doc):
-            self.event({**each, "time": None} if is_late else each)
-
-    def stream_resource(self, doc: Any) -> None:
-        """Remember a file of frames, also in the form that event-model had before 1.20.
-
-        That form has a spec, which begins with AD_HDF5 for files of HDF5, in place of a MIME type.
-        """
-        key = doc.get("data_key", self._keys.image)  # the oldest form has none
-        if key not in (self._keys.image, self._keys.number):
-            return
-        new = {"data_key": key, **doc, "parameters": dict(doc.get("parameters") or doc.get("resource_kwargs") or {})}
-        if "mimetype" not in doc:
-            spec = str(doc["spec"])
-            new |= {"mimetype": HDF5 if "HDF5" in spec.upper() else spec, "uri": uri_of(doc)}
-        if "path" in new["parameters"]:
-            new["parameters"].setdefault("dataset", new["parameters"]["path"])
-        self._resources[doc["uid"]] = new
-
-    def stream_datum(self, doc: Any) -> None:
-        """Remember the frames that have been written."""
-        if doc["stream_resource"] not in self._resources or self._streams.get(doc["descriptor"]) in self._others:
-            return
-        start, stop = (n * self._per_index for n in _ends(doc["indices"], "indices"))
-        resource = doc["stream_resource"]
-        if not self._keys.number:
-            first, last = _ends(doc.get("seq_nums") or {"start": 0, "stop": 0}, "seq_nums")
-            is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
-            n_flight = self.n_own if self.flies else 1
-            self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
-            self._flights.add(self._announced.next, self._n_others["primary"] if is_known else None)
-        elif not 0 <= start <= stop:
-            self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
-        elif self._resources[resource]["data_key"] == self._keys.image:
-            self._unnumbered.append(Unnumbered([(resource, start, stop - start)], self._n_rows))
-        else:
-            self._stored.announce(resource, start, stop - start)
-
-    def _take_event(self, pieces: list[tuple[str, int, int]], doc: Any) -> None:
-        """Take the frames of an event."""
-        if not self._keys.number:
-            self._announced.add_event(pieces, doc["seq_num"])
-            return
-        times = doc["timestamps"] if self._keys.number == self._keys.image else doc["data"]
-        value = times.get(self._keys.number)
-        values = None if value is None else np.atleast_1d(np.asarray(value)).ravel()
-        self._unnumbered.append(Unnumbered(pieces, self._n_rows, doc["seq_num"], values))
-
-    @property
-    def _n_rows(self) -> int:
-        """Rows of the stream that are announced."""
-        return self._announced.n_announced + sum(each.n for each in self._unnumbered)
-
-    def _number(self) -> None:
-        """Give the announced frames their numbers by the detector, as far as these can be read."""
-        self._late = None
-        while self._unnumbered and self._image is not None:
-            frames = self._unnumbered[0]
-            room = self._limit - frames.row
-            if room <= 0:
-                return
-            if room < frames.n:  # of a StreamDatum, whose events have not all come
-                self._unnumbered.insert(1, frames.cut(int(room)))
-            try:
-                values = self._stored.values(frames, self._image["data_keys"], self._address)
-                if self.has_ticks:
-                    if values.dtype.kind == "f":
-                        values = converted(values, unit_in(self._image["data_keys"], self._keys.number), "s")
-                    self._announced.add_ticks(frames.pieces, values, self.n_own, self.frame_time_s, frames.event)
-                else:
-                    numbers = whole_numbers(values, self._keys.number)
-                    self._announced.add_numbered(frames.pieces, numbers, self.n_event, frames.event)
-            except MissingFrames as error:
-                self._late = error
-                return
-            except (FrameError, UnitError) as error:
-                self._announced.refuse(str(error))
-                self._unnumbered.clear()
-                return
-            self._unnumbered.popleft()
-
-    def stop(self, doc: Any) -> None:
-        """Take the stop document. Frames of events that nothing has announced are missing."""
-        self.stop_doc = dict(doc)
-        if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
-            self.spoilt = str(doc["reason"])
-        if self._image is not None and not self._keys.number:
-            self._announced.end(self._n_events * self._per_index)
-
-    @property
-    def uid(self) -> str:
-        """Uid of the start document."""
-        return str(self.start_doc["uid"])
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether the detector is in this run; False before its descriptor arrives."""
-        return self._image is not None
-
-    @property
-    def _address(self) -> tuple[str, str]:
-        """Uid of the run, and name of the stream of the frames, as in Tiled."""
-        assert self._image is not None
-        return self.uid, self._image["name"]
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        """Shape of an index: (ny, nx), or (n, ny, nx). FrameError if the descriptor cannot be used."""
-        if self._described is None:
-            raise FrameError(self.problem or f"the run has no {self._keys.image!r}")
-        return self._described.shape
-
-    @property
-    def frame_shape(self) -> tuple[int, int]:
-        """(ny, nx). FrameError if the run has no detector, or its descriptor cannot be used."""
-        return self._shape[-2], self._shape[-1]
-
-    @property
-    def n_exposure(self) -> int | None:
-        """Frames of one exposure, from the detector's configuration; None if not configured, or without limit."""
-        return None if self._described is None else self._described.n_frames
-
-    @property
-    def n_event(self) -> int | None:
-        """Numbers of one event: the frames of an exposure, or of one index if the exposure is not configured.
-
-        None for a detector that flies, has one frame per index and no configured exposure: all frames are one event.
-        An event with ticks has `MOST_NUMBER` of them.
-        """
-        return MOST_NUMBER if self.has_ticks and self.n_own is not None else self.n_own
-
-    @property
-    def n_own(self) -> int | None:
-        """Frames of one event that come, as in `n_event`; None also with ticks if no number is configured."""
-        if self.n_exposure is None and self._per_index == 1 and (self.flies or self.has_ticks):
-            return None
-        return max(self.n_exposure or 1, self._per_index)
-
-    @property
-    def has_ticks(self) -> bool:
-        """Whether frames come at any times, so that numbers of frames are ticks."""
-        return bool(self._keys.ticks)
 
     @property
     def n_events(self) -> int:
         """Number of events in the frames announced so far, including an incomplete one."""
         n, n_ready = self.n_own, self._n_rows if self.has_ticks else self.n_ready
         return -(-n_ready // n) if n else int(n_ready > 0)
-
-    @property
-    def flies(self) -> bool:
-        """Whether the stream of the frames contains only frames, so that its events do not group them."""
-        return self._described is not None and self._described.flies
-
-    @property
-    def _has_flights(self) -> bool:
-        """Whether the detector flies, and its stream has no events."""
-        return self.flies and not self._n_events
-
-    @property
-    def n_frames(self) -> int | None:
-        """Expected number of frames in the whole run; None if unknown.
-
-        For a detector that flies the number is configured. A triggered detector takes one exposure at each of
-        ``num_points`` positions.
-        """
-        n_event = self.n_own
-        if n_event is None or n_event > self._per_index:
-            return self.n_exposure
-        n_points = self.start_doc.get("num_points")
-        if isinstance(n_points, int) and n_points > 0:
-            return n_points * self._per_index
-        return self.n_exposure if n_event > 1 or self.flies else None
-
-    @property
-    def frame_time_s(self) -> float | None:
-        """Time from frame to frame, in seconds; None if not configured."""
-        return None if self._described is None else self._described.frame_time_s
 
     def reading(self, key: str, event: int | None = None) -> float | None:
         """Return the first value of a scalar in the run, or its value in an event (from 1); None without a reading.
@@ -379,7 +98,12 @@ class Run(DocumentRouter):
         own = [x for x in own if x.stream == image] or own
         if not own and key in self._image["data_keys"]:
             return None
-        if not own and self._has_flights and len({x.value for x in values if x.stream == "primary"}) > 1:
+        if (
+            not own
+            and self.flies
+            and not self._n_events
+            and len({x.value for x in values if x.stream == "primary"}) > 1
+        ):
             return None
         since, until = self._span(event)
         recent = [x for x in values if since < x.time <= until] or [x for x in values if x.time <= since][-1:]
@@ -450,6 +174,33 @@ class Run(DocumentRouter):
         numbers = self._announced.rows_of(np.arange(first, last)) // self._per_index + 1
         return np.array([values.get(int(number), np.nan) for number in numbers])
 
+    def _numbers(self, event: int) -> set[tuple[str, int]]:
+        """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
+        assert self._image is not None
+        image, n = self._image["name"], self.n_own
+        n_indices = self._n_events if n is None else n // self._per_index
+        numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
+        if n_indices > len(self._readings.times):  # a document may name any number of frames
+            own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
+        else:
+            own = {(image, number) for number in numbers}
+        n_primary = self._n_others["primary"]
+        beside = event if n_primary == self.n_events else None
+        if self.flies and not self._n_events and self._flights.are_ordered:
+            beside = self._flights.event_of(event, n or MOST_NUMBER, n_primary)
+        return own if image == "primary" or beside is None else {*own, ("primary", beside)}
+
+    def _span(self, event: int) -> tuple[float, float]:
+        """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.
+
+        The readings of an event are taken after its frames. If the stream of the frames has no events, since the
+        detector flies, the event begins with its readings.
+        """
+        first = event - 1 if self._n_events else event
+        since = self.event_time(first) if event > 1 else None
+        until = self.event_time(first + 1)
+        return -np.inf if since is None else since, np.inf if until is None else until
+
     @property
     def n_missing(self) -> int:
         """Number of missing frames right before the next announced one."""
@@ -493,32 +244,64 @@ class Run(DocumentRouter):
             self._number()
             if refused := self.problem or self._announced.refused:
                 raise FrameError(refused)
-            part = self._next(last)
-            if part is None:
-                if self._late is None or wait_s is None or self._announced.next >= last:
-                    return
-                if time.monotonic() >= end:
-                    raise self._late
-                time.sleep(RETRY_S)
-                last = self._last(until)
-                continue
-            if part.problem:
+            part, late = self._next(last), self._late
+            if part is None and (late is None or self._announced.next >= last):
+                return
+            if part is not None and part.problem:
                 raise FrameError(part.problem)
-            stop = int(min(part.stop, part.start + last - part.first))
-            try:
-                reader = self._readers.open(part, pixels, whole, self._shape, self._address)
-                for block in reader.blocks(part.start, stop, whole=whole.moved(part.start - part.first)):
-                    first = part.first
-                    self._advance(part, len(block))
-                    yield Block(first, block)
-            except MissingFrames:
-                self._readers.look_elsewhere()
+            if part is not None:
+                try:
+                    yield from self._read(part, last, pixels, whole)
+                    late = None
+                except MissingFrames as error:
+                    late = error
+            if late is not None:
                 if wait_s is None:
                     return
                 if time.monotonic() >= end:
-                    raise
+                    raise late
                 time.sleep(RETRY_S)
             last = self._last(until)
+
+    def _read(self, part: AnnouncedFrames, last: float, pixels: Ints, whole: Whole) -> Iterator[Block]:
+        """Yield the next announced frames before frame `last`, in blocks."""
+        try:
+            reader, stop = self._reader_of(part, pixels, whole), int(min(part.stop, part.start + last - part.first))
+            for block in reader.blocks(part.start, stop, whole=whole.moved(part.start - part.first)):
+                first = part.first
+                self._advance(part, len(block))
+                yield Block(first, block)
+        except MissingFrames:
+            if self._open is not None and not isinstance(self._open[2], EventFrames):  # which notices new frames itself
+                self.close()  # the frames may appear elsewhere
+            raise
+
+    def _reader_of(self, part: AnnouncedFrames, pixels: Ints, whole: Whole) -> Reader:
+        """Return a reader of announced frames, which stays open until another one is needed."""
+        if self._open is None or self._open[0] != part.resource or not np.array_equal(self._open[1], pixels):
+            self.close()
+            self._open = part.resource, pixels, self._find_reader(part, pixels, whole)
+        return self._open[2]
+
+    def _find_reader(self, part: AnnouncedFrames, pixels: Ints, whole: Whole) -> Reader:
+        """Return a reader of frames: in an event, in a file of this machine, or in Tiled if there is no such file."""
+        if part.resource in self._held:
+            return HeldFrames(self._held[part.resource], pixels, self._shape)
+        doc = self._resources[part.resource]
+        options, dataset = doc["parameters"], doc["parameters"].get("dataset")
+        if doc["mimetype"] in (RIGAKU, RESULT):
+            file, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
+            return EventFrames.open(file, self.frame_shape, self._roots, order, whole.viewer, doc["mimetype"])
+        try:
+            if doc["mimetype"] != HDF5 or not dataset:
+                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
+            file = local_path(doc["uri"], self._roots)
+        except MissingFrames as error:
+            if self._raw is None:
+                raise
+            path, offset = (*self._address, self._keys.image), part.row - part.start
+            return TiledFrames(self._raw, path, pixels, self.frame_shape, offset=offset, why=str(error))
+        return FrameReader(file, dataset, pixels, self.frame_shape, roots=self._roots)
 
     def skip(self, until: int) -> None:
         """Skip the announced frames before frame `until` of the run."""
@@ -538,8 +321,10 @@ class Run(DocumentRouter):
         return part if part is not None and part.first < last else None
 
     def close(self) -> None:
-        """Close the files being read."""
-        self._readers.close()
+        """Close the file being read."""
+        if self._open is not None and isinstance(self._open[2], FrameReader | EventFrames):
+            self._open[2].close()
+        self._open = None
 
     def _advance(self, part: AnnouncedFrames, n: int) -> None:
         """Count `n` frames of the next announced ones as read, and remove them."""
@@ -549,61 +334,4 @@ class Run(DocumentRouter):
         self.n_passed = max(self.n_passed, part.after if is_over and part.after else part.first)
         if is_over:
             self._announced.parts.popleft()
-            self._readers.held.pop(part.resource, None)
-
-    @property
-    def _per_index(self) -> int:
-        """Frames per index of the data key."""
-        shape = () if self._described is None else self._described.shape
-        return shape[0] if len(shape) == 3 else self._classic.per_point
-
-    @property
-    def _limit(self) -> float:
-        """Rows that may be read: all, or the frames of the events that have arrived."""
-        if self.stop_doc or self.flies:
-            return np.inf
-        return self._n_events * self._per_index
-
-    def _numbers(self, event: int) -> set[tuple[str, int]]:
-        """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
-        assert self._image is not None
-        image, n = self._image["name"], self.n_own
-        n_indices = self._n_events if n is None else n // self._per_index
-        numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
-        if n_indices > len(self._readings.times):  # a document may name any number of frames
-            own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
-        else:
-            own = {(image, number) for number in numbers}
-        n_primary = self._n_others["primary"]
-        beside = event if n_primary == self.n_events else None
-        if self._has_flights and self._flights.are_ordered:
-            beside = self._flights.event_of(event, n or MOST_NUMBER, n_primary)
-        return own if image == "primary" or beside is None else {*own, ("primary", beside)}
-
-    def _span(self, event: int) -> tuple[float, float]:
-        """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.
-
-        The readings of an event are taken after its frames. If the stream of the frames has no events, since the
-        detector flies, the event begins with its readings.
-        """
-        first = event - 1 if self._n_events else event
-        since = self.event_time(first) if event > 1 else None
-        until = self.event_time(first + 1)
-        return -np.inf if since is None else since, np.inf if until is None else until
-
-
-def _ends(numbers: Mapping[str, Any], what: str) -> tuple[int, int]:
-    """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
-    start, stop = (
-        whole_number(numbers[end], f"the {end} of {what!r}", least=-EXACT, most=EXACT) for end in ("start", "stop")
-    )
-    return start, stop
-
-
-def _complaint(name: str, doc: Any, error: Exception) -> str:
-    """Return why a document cannot be used: by the schema, or else the error that it led to."""
-    try:
-        checked(name, doc)
-    except ValueError as invalid:
-        return str(invalid)
-    return f"{name} document: {type(error).__name__}: {error}"
+            self._held.pop(part.resource, None)

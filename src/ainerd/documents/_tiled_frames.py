@@ -66,24 +66,24 @@ class TiledFrames:
         httpx.HTTPError
             If Tiled cannot be reached.
         """
-        row, end = self._offset + start, self._offset + stop
-        if end > self._n_frames:
+        if self._offset + stop > self._n_frames:
             self._look_up()
-        if end > self._n_frames:
-            raise self._missing(f"Tiled holds {self._n_frames} frames of {self._name}, {end} were announced")
+        if self._offset + stop > self._n_frames:
+            raise self._missing(
+                f"Tiled holds {self._n_frames} frames of {self._name}, {self._offset + stop} were announced"
+            )
         height, width = (s.stop - s.start for s in self._window)
-        most = max(MOST_BYTES // (height * width * self._dtype.itemsize), 1)
+        most = min(BLOCK, max(MOST_BYTES // (height * width * self._dtype.itemsize), 1))
         frame_bytes = math.prod(self._frame_shape) * self._dtype.itemsize
-        while row < end:
-            n = whole.block(min(BLOCK, most, end - row), frame_bytes)
+        while start < stop:
+            n = whole.block(min(most, stop - start), frame_bytes)
             if self._per_index > 1:  # one request cannot span two indices
-                n = min(n, self._per_index - row % self._per_index)
-            window = self._read(self._slices(row, n, self._window), (n, height, width))
-            index = row - self._offset
-            frames = {i: self._whole_frame(window, i - index, row) for i in whole.indices(index, index + n)}
+                n = min(n, self._per_index - (self._offset + start) % self._per_index)
+            window = self._read(start, n, self._window)
+            frames = {i: self._whole_frame(window, i - start, i) for i in whole.indices(start, start + n)}
             yield window[:, *self._wanted]
             whole.give(frames)
-            row += n
+            start += n
 
     @property
     def _name(self) -> str:
@@ -99,39 +99,35 @@ class TiledFrames:
             node = self._raw[uid][stream].base[key]
         except KeyError:
             raise self._missing(f"Tiled has no {self._name}") from None
-        shape = node.shape
-        if len(shape) not in (3, 4) or shape[-2:] != self._frame_shape:
-            raise FrameError(f"Tiled has {self._name} of shape {shape}, expected frames of {self._frame_shape}")
+        if len(node.shape) not in (3, 4) or node.shape[-2:] != self._frame_shape:
+            raise FrameError(f"Tiled has {self._name} of shape {node.shape}, expected frames of {self._frame_shape}")
         self._link, self._dtype = node.item["links"]["full"], node.dtype
         self._type = type_of_counts(self._dtype, f"Tiled's {self._name}")
-        self._has_exposures = len(shape) == 4
-        self._per_index = shape[1] if self._has_exposures else 1
-        self._n_frames = shape[0] * self._per_index
+        self._has_exposures = len(node.shape) == 4
+        self._per_index = node.shape[1] if self._has_exposures else 1
+        self._n_frames = node.shape[0] * self._per_index
 
-    def _whole_frame(self, window: NDArray[Any], place: int, row: int) -> NDArray[Any]:
-        """Return frame `place` of a window that starts at frame `row`.
-
-        The frame is read again unless the window covers the whole frame.
-        """
+    def _whole_frame(self, window: NDArray[Any], place: int, index: int) -> NDArray[Any]:
+        """Return a frame, which is at a place of a window; read it again unless the window covers the whole frame."""
         if window.shape[1:] == self._frame_shape:
             return np.asarray(window[place])
-        everything = np.s_[: self._frame_shape[0], : self._frame_shape[1]]
-        return np.asarray(self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0])
+        ny, nx = self._frame_shape
+        return np.asarray(self._read(index, 1, np.s_[:ny, :nx])[0])
 
-    def _slices(self, row: int, n: int, window: tuple[slice, slice]) -> tuple[slice | int, ...]:
-        """Return the slices of Tiled's array that select `n` frames from `row` on, and the window in each frame."""
-        if self._per_index > 1:
-            index, within = divmod(row, self._per_index)
-            return index, slice(within, within + n), *window
-        return slice(row, row + n), *(0,) * self._has_exposures, *window
-
-    def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray[Any]:
+    def _read(self, index: int, n: int, window: tuple[slice, slice]) -> NDArray[Any]:
+        """Return a window of `n` frames of the resource, (n, height, width)."""
         from tiled.ndslice import NDSlice
 
+        row = self._offset + index
+        place: tuple[Any, ...] = slice(row, row + n), *(0,) * self._has_exposures
+        if self._per_index > 1:
+            exposure, first = divmod(row, self._per_index)
+            place = exposure, slice(first, first + n)
+        shape = n, *(len(range(*s.indices(size))) for s, size in zip(window, self._frame_shape, strict=True))
         # The array's client would repeat a request that the server cannot answer for most of a minute.
         response = self._raw.context.http_client.get(
             self._link,
-            params={"slice": NDSlice(*wanted).to_numpy_str(), "expected_shape": ",".join(map(str, shape))},
+            params={"slice": NDSlice(*place, *window).to_numpy_str(), "expected_shape": ",".join(map(str, shape))},
             headers={"Accept": "application/octet-stream"},
         )
         if response.status_code in AWAY:

@@ -1,8 +1,6 @@
 """The documents of runs in Tiled, rebuilt from their nodes, for finished runs and for growing runs."""
 
-import heapq
 import itertools
-import logging
 import math
 import time
 import uuid
@@ -10,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-import pandas as pd
 from event_model import unpack_datum_page, unpack_event_page
 from tiled.client.container import Container
 from tiled.queries import Key
@@ -18,9 +15,6 @@ from tiled.queries import Key
 from ainerd.documents._document import Document
 from ainerd.documents._storage import AWAY
 
-logger = logging.getLogger(__name__)
-
-PAUSES_S = (0.1, 0.5, 1.0)  # before a stream with fewer events than its run is read again
 LIVE_S = 86400.0  # age up to which a run of databroker without an end is read; later it counts as left behind
 LEAST_S, SHARE = 1.0, 0.1  # between two reads of such a run, and most of the time that reading may take
 LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
@@ -89,11 +83,11 @@ class RunReader:
         start, ended, began = run.metadata["start"], run.metadata.get("stop") is not None, time.monotonic()
         if not ended and (time.time() - start["time"] > LIVE_S or (began < self._due and not is_over)):
             return
-        for pause in (*PAUSES_S, 1.0, None):  # a server caches the values of a growing run for 2 s
+        for _ in range(4):
             documents = [*_singles((name, dict(doc)) for name, doc in run.documents(fill=False))]
-            if pause is None or not ended or documents[-1][0] == "stop":
+            if not ended or documents[-1][0] == "stop":
                 break
-            time.sleep(pause)
+            time.sleep(1.0)  # a server caches the values of a growing run for 2 s
         documents = [each for each in documents if each[0] != "stop"]
         self._uid, now = start["uid"], time.monotonic()
         self._due = now + max(LEAST_S, (now - began) / SHARE)
@@ -112,18 +106,16 @@ class RunReader:
         before = self._uid, dict(self._descriptors), dict(self._shown), set(self._seen)
         try:
             new = list(self.news(run, is_over=True))
-            events = _in_order(self._events(run))
+            events = {about["uid"]: self._events(name) for name, about in self._descriptors.items()}
         except BaseException:
             self._uid, self._descriptors, self._shown, self._seen = before
             raise
         yield from (document for document in new if not document[0].startswith("stream_"))
-        numbers: dict[str, list[int]] = defaultdict(list)
-        for event in events:
+        for event in itertools.chain.from_iterable(events.values()):
             yield "event", event
-            numbers[event["descriptor"]].append(event["seq_num"])
         for name, doc in new:
             if name == "stream_datum":
-                yield from _numbered(doc, numbers[doc["descriptor"]])
+                yield from _numbered(doc, [event["seq_num"] for event in events[doc["descriptor"]]])
             elif name == "stream_resource":
                 yield name, doc
 
@@ -166,8 +158,6 @@ class RunReader:
             keys = node.metadata.get("data_keys")
             if isinstance(keys, Mapping) and "uid" in node.metadata and hasattr(node, "base"):
                 yield name, node
-            elif name == "streams" and isinstance(node, Container):  # as older versions of the TiledWriter stored runs
-                yield from RunReader.streams_of(node)
 
     @staticmethod
     def runs_by_time(raw: Container, since: float | None = None) -> Container:
@@ -186,19 +176,18 @@ class RunReader:
         kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
         return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)
 
-    def _events(self, run: Container) -> Iterator[dict[str, Any]]:
-        """Yield all events, in any order. Tiled gets their tables in batches, so they are read at the end of a run."""
-        counts = (run.metadata.get("stop") or {}).get("num_events")
-        for name, about in self._descriptors.items():
-            n = counts.get(name) if isinstance(counts, Mapping) else None
-            wanted = n if isinstance(n, int) and _is_table(about) else 0
-            table = _whole_table(run, name, self._tables[name], wanted)
-            keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
-            for row in table.to_dict("records"):
-                event = {name: row[name] for name in ("seq_num", "time")}
-                event |= {"uid": str(uuid.uuid4()), "descriptor": about["uid"], "filled": {}}
-                data, times = {key: row[key] for key in keys}, {key: row[f"ts_{key}"] for key in keys}
-                yield event | {"data": data, "timestamps": times}
+    def _events(self, stream: str) -> list[dict[str, Any]]:
+        """Return the events of a stream. Tiled gets their tables in batches, so they are read at the end of a run."""
+        about, table = self._descriptors[stream], self._tables[stream]
+        rows = [] if table is None else table.read().to_dict("records")
+        keys = [key for key in about["data_keys"] if rows and key in rows[0] and f"ts_{key}" in rows[0]]
+        events = []
+        for row in rows:
+            event = {name: row[name] for name in ("seq_num", "time")}
+            event |= {"uid": str(uuid.uuid4()), "descriptor": about["uid"], "filled": {}}
+            data, times = {key: row[key] for key in keys}, {key: row[f"ts_{key}"] for key in keys}
+            events.append(event | {"data": data, "timestamps": times})
+        return _in_order(events)
 
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
         shape: list[Any] = self._descriptors[stream]["data_keys"][key].get("shape") or []
@@ -240,19 +229,18 @@ def _id(doc: Mapping[str, Any]) -> str:
 
 
 def _in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return events by their numbers, and those of different streams by their times.
+    """Return the events of each stream by their numbers. An event that a database gives twice counts once.
 
-    A database gives them in any order. After a pause the RunEngine takes its last events again, with their numbers;
-    then the times of the stream decide. An event that a database gives twice counts once.
+    After a pause the RunEngine takes its last events again, with their numbers; such events stay in their places.
     """
     streams: dict[str, dict[tuple[int, float], dict[str, Any]]] = defaultdict(dict)
     for event in events:
-        streams[event["descriptor"]][event["seq_num"], event["time"]] = event
-    ordered = []
+        streams[event["descriptor"]].setdefault((event["seq_num"], event["time"]), event)
+    ordered: list[dict[str, Any]] = []
     for stream in streams.values():
         is_repeated = len({number for number, _ in stream}) < len(stream)
-        ordered.append([stream[key] for key in sorted(stream, key=lambda key: key[::-1] if is_repeated else key)])
-    return list(heapq.merge(*ordered, key=lambda event: event["time"]))
+        ordered += stream.values() if is_repeated else (stream[key] for key in sorted(stream))
+    return ordered
 
 
 def _numbered(datum: dict[str, Any], numbers: list[int]) -> Iterator[Document]:
@@ -271,23 +259,6 @@ def _numbered(datum: dict[str, Any], numbers: list[int]) -> Iterator[Document]:
 def _is_table(described: Mapping[str, Any]) -> bool:
     """Return whether the events of a stream have readings, which are in a table."""
     return any("external" not in key for key in described["data_keys"].values())
-
-
-def _whole_table(run: Container, stream: str, node: Any, n: int) -> pd.DataFrame:
-    """Read the events of a stream from its `node`. Read them again while there are fewer than `n`.
-
-    All runs share one table of the server's database. Sometimes this table returned no rows of a run while the rows of
-    another run were being written.
-    """
-    for pause in (*PAUSES_S, None):
-        table = pd.DataFrame() if node is None else node.read()
-        if len(table) >= n or pause is None:
-            break
-        time.sleep(pause)
-        node = run[stream].base.get("internal")
-    if len(table) < n:
-        logger.warning("run %s: %d of %d events of stream %s are in Tiled", run.item["id"], len(table), n, stream)
-    return table
 
 
 class Quiet:

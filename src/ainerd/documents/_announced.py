@@ -1,0 +1,334 @@
+"""What the documents of a run say: its detector, its frames with their numbers, and its readings."""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
+from numpy.typing import NDArray
+from tiled.client.container import Container
+
+from ainerd.config import Detector
+from ainerd.documents._classic import HDF5, MIMETYPES, ClassicFiles, uri_of
+from ainerd.documents._detector import UNDESCRIBED, Described, unit_in, whole_number
+from ainerd.documents._document import checked
+from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
+from ainerd.documents._numbering import MOST_NUMBER, Numbering
+from ainerd.documents._readings import Flights, Readings
+from ainerd.documents._storage import FrameError, MissingFrames
+from ainerd.units import UnitError, converted
+
+logger = logging.getLogger(__name__)
+
+SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
+EXACT = 2**53  # a double holds all integers up to it
+
+
+class RunDocuments(DocumentRouter):
+    """Takes the documents of one run, in order; see `Run`."""
+
+    mimetypes: ClassVar = MIMETYPES
+
+    def __init__(
+        self,
+        keys: Detector,
+        roots: Iterable[Path],
+        raw: Container | None = None,
+        units: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self._keys = keys
+        self.start_doc: dict[str, Any] = {}
+        self.stop_doc: dict[str, Any] = {}
+        self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
+        self._described = UNDESCRIBED  # also if that descriptor cannot be used
+        self._resources: dict[str, dict[str, Any]] = {}
+        self._classic = ClassicFiles(self._resources)
+        self._streams: dict[str, str] = {}  # name, by uid of the descriptor
+        self._others: set[str] = set()  # streams whose frames are left out
+        self._n_events = 0  # in the stream of the frames
+        self._n_others = Counter[str]()  # events in each other stream
+        self._flights = Flights()
+        self._readings = Readings(units or {})
+        self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
+        self._announced = Numbering()
+        self._stored = StoredNumbers(keys.number, self._resources, roots, raw)
+        self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
+        self._late: MissingFrames | None = None  # why numbers cannot be read yet
+        self.problem = self.spoilt = ""
+
+    def __call__(self, name: str, doc: Any, validate: bool = False) -> tuple[str, Any]:
+        """Take a document. If it cannot be used, `problem` names it."""
+        try:
+            return super().__call__(name, doc, validate)
+        except FrameError as error:
+            self.problem = self.problem or str(error)
+        except MemoryError:
+            raise
+        except Exception as error:  # documents hold any values
+            self.problem = self.problem or _complaint(name, doc, error)
+            logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
+        return name, doc
+
+    def start(self, doc: Any) -> None:
+        """Take the start document."""
+        self.start_doc = dict(doc)
+
+    def descriptor(self, doc: Any) -> None:
+        """Take a descriptor. The first one with the detector describes the frames.
+
+        Frames in other streams are left out, and all in streams of dark frames, which `bluesky_darkframes` makes.
+        """
+        doc = {"name": "primary", **doc}  # the name is optional
+        name = self._streams[doc["uid"]] = doc["name"]
+        self._readings.describe(doc["data_keys"])
+        if self._keys.image not in doc["data_keys"]:
+            return
+        if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
+            self._image, self._described = doc, UNDESCRIBED
+            self._described = Described.of(doc, self._keys)
+        elif name not in self._others:
+            self._others.add(name)
+            logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
+
+    def event(self, doc: Any) -> Any:
+        """Keep the frames of an event, and all its scalar numbers with their times.
+
+        After a pause the RunEngine may take an event again, with its sequence number. Of events with frames the first
+        one counts, with its readings.
+        """
+        stream = self._streams[doc["descriptor"]]
+        if self._image is None or stream != self._image["name"]:
+            self._n_others[stream] += 1
+            self._readings.take(stream, self._n_others[stream], doc)
+            return
+        number = whole_number(doc["seq_num"], "the seq_num of an event")
+        self._n_events = max(self._n_events, number)
+        self._readings.take(stream, number, doc)
+        self._take_frames((doc.get("data") or {}).get(self._keys.image), number, doc)
+
+    def _take_frames(self, image: Any, event: int, doc: Any) -> None:
+        """Take the frames of an event: `image` is the id of their datum, or holds them."""
+        if isinstance(image, str):
+            try:
+                pieces = self._classic.pieces(image, event, self._described.shape, self.n_exposure or 1)
+            except FrameError as error:
+                self._announced.refuse(str(error))
+                return
+        elif isinstance(image, list | np.ndarray):
+            self._held[doc["uid"]] = np.asarray(image)
+            pieces = [(doc["uid"], 0, self._per_index)]
+        else:
+            return
+        if not self._keys.number:
+            self._announced.add_event(pieces, event)
+            return
+        value = doc["timestamps" if self._keys.number == self._keys.image else "data"].get(self._keys.number)
+        values = None if value is None else np.atleast_1d(np.asarray(value)).ravel()
+        self._unnumbered.append(Unnumbered(pieces, self._n_rows, event, values))
+
+    def resource(self, doc: Any) -> None:
+        """Remember a file of classic ophyd. Its events name the datum of each frame."""
+        self._classic.resource(doc)
+
+    def datum(self, doc: Any) -> Any:
+        """Remember the frames of a datum."""
+        self._classic.datum(doc)
+
+    def datum_page(self, doc: Any) -> Any:
+        """Take a page of datums."""
+        for each in unpack_datum_page(doc):
+            self.datum(each)
+
+    def event_page(self, doc: Any) -> Any:
+        """Take a page of events."""
+        times = doc.get("time") or []
+        is_late = len(times) > 1 and len({*times}) == 1  # sent together, long after they were read
+        for each in unpack_event_page(doc):
+            self.event({**each, "time": None} if is_late else each)
+
+    def stream_resource(self, doc: Any) -> None:
+        """Remember a file of frames, also in the form that event-model had before 1.20.
+
+        That form has a spec, which begins with AD_HDF5 for files of HDF5, in place of a MIME type.
+        """
+        key = doc.get("data_key", self._keys.image)  # the oldest form has none
+        if key not in (self._keys.image, self._keys.number):
+            return
+        new = {"data_key": key, **doc, "parameters": dict(doc.get("parameters") or doc.get("resource_kwargs") or {})}
+        if "mimetype" not in doc:
+            spec = str(doc["spec"])
+            new |= {"mimetype": HDF5 if "HDF5" in spec.upper() else spec, "uri": uri_of(doc)}
+        if "path" in new["parameters"]:
+            new["parameters"].setdefault("dataset", new["parameters"]["path"])
+        self._resources[doc["uid"]] = new
+
+    def stream_datum(self, doc: Any) -> None:
+        """Remember the frames that have been written."""
+        if doc["stream_resource"] not in self._resources or self._streams.get(doc["descriptor"]) in self._others:
+            return
+        start, stop = (n * self._per_index for n in _ends(doc["indices"], "indices"))
+        resource = doc["stream_resource"]
+        if not self._keys.number:
+            first, last = _ends(doc.get("seq_nums") or {"start": 0, "stop": 0}, "seq_nums")
+            is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
+            n_flight = self.n_own if self.flies else 1
+            self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
+            self._flights.add(self._announced.next, self._n_others["primary"] if is_known else None)
+        elif not 0 <= start <= stop:
+            self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
+        elif self._resources[resource]["data_key"] == self._keys.image:
+            self._unnumbered.append(Unnumbered([(resource, start, stop - start)], self._n_rows))
+        else:
+            self._stored.announce(resource, start, stop - start)
+
+    def stop(self, doc: Any) -> None:
+        """Take the stop document. Frames of events that nothing has announced are missing."""
+        self.stop_doc = dict(doc)
+        if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
+            self.spoilt = str(doc["reason"])
+        if self._image is not None and not self._keys.number:
+            self._announced.end(self._n_events * self._per_index)
+
+    @property
+    def _n_rows(self) -> int:
+        """Rows of the stream that are announced."""
+        return self._announced.n_announced + sum(each.n for each in self._unnumbered)
+
+    def _number(self) -> None:
+        """Give the announced frames their numbers by the detector, as far as these can be read."""
+        self._late = None
+        while self._unnumbered and self._image is not None:
+            frames = self._unnumbered[0]
+            room = self._limit - frames.row
+            if room <= 0:
+                return
+            if room < frames.n:  # of a StreamDatum, whose events have not all come
+                self._unnumbered.insert(1, frames.cut(int(room)))
+            try:
+                values = self._stored.values(frames, self._image["data_keys"], self._address)
+                if self.has_ticks:
+                    if values.dtype.kind == "f":
+                        values = converted(values, unit_in(self._image["data_keys"], self._keys.number), "s")
+                    self._announced.add_ticks(frames.pieces, values, self.n_own, self.frame_time_s, frames.event)
+                else:
+                    numbers = whole_numbers(values, self._keys.number)
+                    self._announced.add_numbered(frames.pieces, numbers, self.n_event, frames.event)
+            except MissingFrames as error:
+                self._late = error
+                return
+            except (FrameError, UnitError) as error:
+                self._announced.refuse(str(error))
+                self._unnumbered.clear()
+                return
+            self._unnumbered.popleft()
+
+    @property
+    def uid(self) -> str:
+        """Uid of the start document."""
+        return str(self.start_doc["uid"])
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the detector is in this run; False before its descriptor arrives."""
+        return self._image is not None
+
+    @property
+    def _address(self) -> tuple[str, str]:
+        """Uid of the run, and name of the stream of the frames, as in Tiled."""
+        assert self._image is not None
+        return self.uid, self._image["name"]
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """(ny, nx). FrameError if the run has no detector, or its descriptor cannot be used."""
+        return self._shape[-2], self._shape[-1]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Shape of an index: (ny, nx), or (n, ny, nx). FrameError if the descriptor cannot be used."""
+        if not self._described.shape:
+            raise FrameError(self.problem or f"the run has no {self._keys.image!r}")
+        return self._described.shape
+
+    @property
+    def _per_index(self) -> int:
+        """Frames per index of the data key."""
+        shape = self._described.shape
+        return shape[0] if len(shape) == 3 else self._classic.per_point
+
+    @property
+    def _limit(self) -> float:
+        """Rows that may be read: all, or the frames of the events that have arrived."""
+        return np.inf if self.stop_doc or self.flies else self._n_events * self._per_index
+
+    @property
+    def n_exposure(self) -> int | None:
+        """Frames of one exposure, from the detector's configuration; None if not configured, or without limit."""
+        return self._described.n_frames
+
+    @property
+    def frame_time_s(self) -> float | None:
+        """Time from frame to frame, in seconds; None if not configured."""
+        return self._described.frame_time_s
+
+    @property
+    def flies(self) -> bool:
+        """Whether the stream of the frames contains only frames, so that its events do not group them."""
+        return self._described.flies
+
+    @property
+    def n_event(self) -> int | None:
+        """Numbers of one event: the frames of an exposure, or of one index if the exposure is not configured.
+
+        None for a detector that flies, has one frame per index and no configured exposure: all frames are one event.
+        An event with ticks has `MOST_NUMBER` of them.
+        """
+        return MOST_NUMBER if self.has_ticks and self.n_own is not None else self.n_own
+
+    @property
+    def n_own(self) -> int | None:
+        """Frames of one event that come, as in `n_event`; None also with ticks if no number is configured."""
+        if self.n_exposure is None and self._per_index == 1 and (self.flies or self.has_ticks):
+            return None
+        return max(self.n_exposure or 1, self._per_index)
+
+    @property
+    def has_ticks(self) -> bool:
+        """Whether frames come at any times, so that numbers of frames are ticks."""
+        return bool(self._keys.ticks)
+
+    @property
+    def n_frames(self) -> int | None:
+        """Expected number of frames in the whole run; None if unknown.
+
+        For a detector that flies the number is configured. A triggered detector takes one exposure at each of
+        ``num_points`` positions.
+        """
+        n_event = self.n_own
+        if n_event is None or n_event > self._per_index:
+            return self.n_exposure
+        n_points = self.start_doc.get("num_points")
+        if isinstance(n_points, int) and n_points > 0:
+            return n_points * self._per_index
+        return self.n_exposure if n_event > 1 or self.flies else None
+
+
+def _ends(numbers: Mapping[str, Any], what: str) -> tuple[int, int]:
+    """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
+    start, stop = (
+        whole_number(numbers[end], f"the {end} of {what!r}", least=-EXACT, most=EXACT) for end in ("start", "stop")
+    )
+    return start, stop
+
+
+def _complaint(name: str, doc: Any, error: Exception) -> str:
+    """Return why a document cannot be used: by the schema, or else the error that it led to."""
+    try:
+        checked(name, doc)
+    except ValueError as invalid:
+        return str(invalid)
+    return f"{name} document: {type(error).__name__}: {error}"
