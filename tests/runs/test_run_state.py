@@ -309,8 +309,10 @@ def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_pat
     ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
     assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [None, [5, 6, 7, 8], None]
     assert [unit.problem for unit, _, _ in ended] == [
-        "frames 1-3 came again, or too late: frame 2 was announced before", None, "frames 4-7 came again, or too late: frame 7 was announced before",
-    ]  # fmt: skip
+        "frames 1-3 came again, or too late: frame 2 was announced before",
+        None,
+        "frames 4-7 came again, or too late: frame 7 was announced before",
+    ]
 
 
 def test_a_gap_of_a_billion_frames_is_one_result(toy, tmp_path):
