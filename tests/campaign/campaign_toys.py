@@ -97,12 +97,6 @@ class Store:
             self.saved[id] = record.changed(status=status, **about)
             self.given.setdefault(id, []).append(status)
 
-    def newest_key(self):
-        return next(reversed(self.rows), None)
-
-    def is_logged(self, result):
-        return any(ids.get("result") == result for _, ids in self.lines)
-
     def log(self, text, *, once=None, by=None, **ids):
         if once is None or once not in self.once:
             self.lines.append((text, ids))

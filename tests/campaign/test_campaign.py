@@ -238,7 +238,7 @@ def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, stor
     {"bounds": {"x": 5, "y": None}}, {"bounds": []}, {"excluded": [7]}, {"failed": 7}, {"configured": None},
 ])  # fmt: skip
 def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._order.SNAPSHOT_EVERY", 1)
+    monkeypatch.setattr("ainerd.campaign._catalogue.SAVE_EVERY", 1)
     make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
     store.checkpoints["toy"]["state"] |= changed
     again = make()

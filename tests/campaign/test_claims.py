@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._claims import ALARM, SAMPLE, Claims, _exposures, _some
 from ainerd.novelty import LOOKS, Border, Components
 from ainerd.technique import NullRegimes
@@ -222,12 +221,12 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
     assert [line for line in texts(store) if "steers" in line] == [
         "from now on p against this session steers, because this sample is claimed to be new"
     ]
-    assert campaign.reference.name == "session" and campaign.get_best_points() == []  # nothing differs from the session
+    assert campaign.points.reference == "session" and campaign.get_best_points() == []  # nothing differs from the session
     assert measure(campaign, 8, 3.0, 0.5) <= 0.01
     ((key, _, values),) = campaign.get_best_points()
     assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary
     again = make()
-    assert again.reference.name == "session" and again.claims.of_sample is not None
+    assert again.points.reference == "session" and again.claims.of_sample is not None
 
 
 def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):
@@ -267,14 +266,6 @@ def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     assert labels["far"] != labels["known 0"] == labels["near"]
     apart, close = [text for text in texts(store) if "p = 0.01" in text][:2]
     assert apart.endswith("(novel)") and close.endswith("(novel, but close to the others of its regime)")
-
-
-def test_the_number_of_a_dead_regime_is_not_given_again(technique, store):
-    atlas = Atlas(technique, store, ("x", "y"), [outcome("a", z=0.0, regime=0), outcome("b", z=3.0, regime=7)])
-    assert atlas.add(outcome("c", z=6.0)) == 8
-    alone = Atlas(technique, store, ("x", "y"), [outcome("a", z=0.0, regime=0)])
-    store.add_atlas(type("R", (), {"labels": {}, "changed": lambda self, **k: type("S", (), k)})())
-    assert alone.add(outcome("d", z=9.0)) == 1
 
 
 def test_founders_are_spread_evenly_and_exposures_are_counted_in_words():

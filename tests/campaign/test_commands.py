@@ -8,7 +8,7 @@ import pytest
 from campaign_toys import Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
-from ainerd.campaign._history import History
+from ainerd.campaign._catalogue import Catalogue
 from ainerd.decisions import reduce, terms_of
 from ainerd.decisions.events import Asked
 from ainerd.results import AgentNode, Away
@@ -249,7 +249,7 @@ def test_a_command_that_breaks_the_agent_is_refused(reader, monkeypatch, caplog)
             raise ZeroDivisionError("a fault of ours")
         return reduce(state, event, rules)
 
-    monkeypatch.setattr("ainerd.campaign._order.reduce", broken)
+    monkeypatch.setattr("ainerd.campaign._catalogue.reduce", broken)
     for key, command in {"broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
         node.add(key, command_metadata(command, "toy"))
     reading.look()
@@ -364,7 +364,7 @@ def kill(reader, monkeypatch):
             return inner
 
         with monkeypatch.context() as patch, suppress(Killed):
-            patch.setattr(History, "_write", counted(History._write))
+            patch.setattr(Catalogue, "_write", counted(Catalogue._write))
             patch.setattr(AgentNode, "append", counted(AgentNode.append))
             reading.look()
         return start()[0]
@@ -458,5 +458,5 @@ def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypa
     campaign.answer(outcome("a", x=0.5, y=0.5))
     node.add("1", command_metadata(Hold(), "toy"))
     reading.look()
-    assert answers(node) == ["done"] and store.shown["held"] and not campaign.order.due
+    assert answers(node) == ["done"] and store.shown["held"] and not campaign.catalogue._due
     assert "an effect is left out" in caplog.text

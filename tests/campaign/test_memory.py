@@ -20,8 +20,6 @@ def test_missing_fields_of_a_result_are_none(store):
     )
     assert (dark.status, dark.reason, dark.positions, dark.embedding) == ("failed", "too dark", {"x": 1.0}, None)
     assert (dark.raw_uid, first.reason) == ("dark", "")
-    some = remembered(store, ("x", "y"), but={"alone"})
-    assert [each.key for each in some] == ["first", "dark"]
 
 
 def test_without_results_nothing_is_remembered(store):

@@ -1,62 +1,41 @@
+"""Lines of the log for the operator: the sample is explored, a regime has changed, regimes belong together."""
+
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.novelty import Components
-from ainerd.steering import Window
-
-NONE = Components()
-
-WINDOW = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)})
-
-
-@pytest.fixture
-def atlas(technique, store):
-    return Atlas(technique, store, ("x", "y"))
-
-
-def at_once(write, *args, **kwargs):
-    write(*args, **kwargs)
-
-
-@pytest.fixture
-def notices(store):
-    return Notices(Ledger(store, ("x", "y")), at_once, NONE)
 
 
 def texts(store):
-    return [text for text, _ in store.lines]
+    return [text for text, _ in store.lines if not text.startswith("at (")]
 
 
-def test_explored_is_posted_once_until_it_changes(notices, store):
-    for explored in (False, True, True, False, True):
-        notices.post(outcome("a"), None, explored, "covered", NONE)
+def test_explored_is_posted_once_until_it_changes(make, store, monkeypatch):
+    campaign, explored = make(), iter((False, True, True, False, True))
+    monkeypatch.setattr(campaign.explorer, "should_stop", lambda: (next(explored), "covered"))
+    for i in range(5):
+        campaign.answer(outcome(f"{i}", x=float(i)))
     assert texts(store) == ["explored: covered"] * 2
 
 
-def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
+@pytest.mark.parametrize("beam_size", [None, 0.1])
+def test_a_change_of_regime_at_one_place_is_posted(make, store, beam_size):
+    campaign = make(beam_size=beam_size)
     for key, z, notice in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
-        run = outcome(key, z=z)
-        run = outcome(key, z=z, regime=atlas.add(run))
-        notices.post(run, atlas.regime_before(run, WINDOW, 0.1), False, "", NONE)
-        assert notice in notices.advice if notice else notices.advice is None
-    assert [ids["result"] for _, ids in store.lines] == ["b", "d"]
-    assert "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in store.lines[0][0]
+        campaign.answer(outcome(key, z=z))
+        assert notice in campaign.advice if notice and beam_size else campaign.advice is None
+    campaign.answer(outcome("e", z=None))
+    assert campaign.advice is None and len(texts(store)) == (2 if beam_size else 0)
+    assert not beam_size or "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in texts(store)[0]
 
 
-@pytest.mark.parametrize("beam_size, regime", [(None, 1), (0.1, -1), (0.1, 0)])
-def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size, regime):
-    atlas.add(outcome("a", z=0.0))
-    notices, run = Notices(Ledger(store, ("x", "y")), at_once, NONE), outcome("b", z=3.0, regime=regime)
-    notices.post(run, atlas.regime_before(run, WINDOW, beam_size), False, "", NONE)
-    assert notices.advice is None and store.lines == []
+def test_a_missing_gap_is_logged_once_and_taken_back(make, store, monkeypatch):
+    campaign, keys = make(), iter(range(9))
 
-
-def test_a_missing_gap_is_logged_once_and_taken_back(notices, store):
     def look(*groups):
-        before = len(store.lines)
-        notices.post(outcome("a"), None, False, "", Components(groups))
+        before = len(texts(store))
+        monkeypatch.setattr("ainerd.campaign._atlas.components", lambda *_: Components(groups))
+        campaign.answer(outcome(f"{next(keys)}"))
         return texts(store)[before:]
 
     assert look((0,), (1,), (2,)) == []

@@ -77,7 +77,7 @@ def test_what_people_decide_outlasts_a_proxy(through):
         until(lambda: store.answers() and (reader.look() or not sender.commands()), patience_s=30)
         boxes.append(box)
     assert sorted(map(str, campaign.window.excluded)) == sorted(map(str, boxes))
-    until(lambda: not (campaign.order.is_behind or campaign.order.due))
+    until(lambda: not (campaign.catalogue.is_behind or campaign.catalogue._due))
     again = Campaign(Toy(), ResultStore(direct, agent="toy"), Steering(bounds=BOUNDS), Jobs(), Jobs())
     assert again.window.excluded == campaign.window.excluded
     lines = ResultStore(direct).logbook()["text"].tolist()

@@ -142,9 +142,7 @@ def test_a_following_point_stays_if_the_result_does_not_change_the_choice(make, 
     (following,) = campaign.waiting
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
     assert campaign.waiting == [following] and store.saved[following["_id"]].status == "proposed"
-    assert made == [
-        ("add_suggestion", following["_id"]), ("set_status", measured["_id"]),
-    ]  # fmt: skip
+    assert made == [("add_suggestion", following["_id"]), ("set_status", measured["_id"])]
     assert campaign.suggest()[0]["_id"] == following["_id"]
     campaign.answer(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
     assert following["_id"] in trials_of(campaign.explorer)
@@ -160,7 +158,7 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
     campaign.answer(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
     (new,) = campaign.waiting
     assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
-    assert [id for _, id in made] == [following["_id"], new["_id"], measured["_id"]]
+    assert [id for _, id in made] == [measured["_id"], following["_id"], new["_id"]]
 
 
 def test_a_point_whose_exposure_was_not_finished_is_not_measured_any_more(make):

@@ -5,11 +5,10 @@ import pytest
 from campaign_toys import Jobs, Store, outcome
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._order import Order
+from ainerd.campaign._catalogue import Catalogue
 from ainerd.config import Steering
 from ainerd.decisions.events import parse_event
 from ainerd.results import commands
-from ainerd.results._agents import AgentNode
 
 STEERING = Steering(bounds={"x": (0.0, 10.0), "y": (0.0, 10.0)}, beam_size=0.1, smallest_feature=1.5)
 
@@ -90,12 +89,13 @@ def outcome_again(known, trial_id):
 
 def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
     campaign, recorded = make(smallest_feature=1.5), list(store.events)
-    node = AgentNode(None, "toy")
     for n in range(len(recorded) + 1):
         store.events = recorded[:n]
-        order = Order(node, campaign.rules, Jobs())
+        catalogue = Catalogue(store, campaign.rules, Jobs(), Jobs())
+        catalogue.read()
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
-        assert len(order.state.window.excluded) == done.count("exclude") and len(order.state.answers) == len(done)
+        assert len(catalogue.state.window.excluded) == done.count("exclude")
+        assert len(catalogue.state.answers) == len(done)
         handed_out = {record["suggestion"]["_id"] for record in recorded[:n] if record["kind"] == "handed out"}
-        assert {*order.state.handed_out} == handed_out
-    assert order.state.waiting == () and {*order.state.measured.values()} == {*night}
+        assert {*catalogue.state.handed_out} == handed_out
+    assert catalogue.state.waiting == () and {*catalogue.state.measured.values()} == {*night}

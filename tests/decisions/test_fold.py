@@ -25,6 +25,7 @@ from ainerd.decisions.events import (
     Unfinished,
     Withdrawn,
     parse_event,
+    record_of,
 )
 from ainerd.results import commands
 from ainerd.results._records import plain
@@ -33,7 +34,7 @@ from ainerd.words import utc_now
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 RULES = Rules(session="me", window=Window(BOUNDS, knobs={}), beam_size=0.1)
-START = State.first(RULES)
+START = State(window=RULES.window)
 T = time.time()
 NOW = utc_now()
 
@@ -86,12 +87,12 @@ def test_places_in_the_queue_and_in_review():
     adds = [commands.Add(position={"x": float(x), "y": 3.0}) for x in (1, 2, 3, 4)]
     events = [asked(add, x=add.position["x"]) for add in adds]
     state, _ = fold(*events)
-    texts = [state.answers[add.id][1].text for add in adds]
+    texts = [state.answers[add.id].text for add in adds]
     assert texts == ["it is measured next", *(f"it is number {n} in the queue" for n in (2, 3, 4))]
     taken = {"position": adds[1].position, "reason": "unexplored"}
     take = commands.Take(suggestion=adds[1].id, by="Ann", **taken)
     state, _ = fold(*(each.model_copy(update={"review": True}) for each in (*events, asked(take))))
-    texts = [state.answers[id][1].text for id in (adds[0].id, take.id)]
+    texts = [state.answers[id].text for id in (adds[0].id, take.id)]
     assert texts == ["it is measured next, once a person takes it", "it is measured next"]
     assert state.next(review=True).id == state.taken(review=True) == adds[1].id
 
@@ -119,7 +120,7 @@ def test_other_bounds_and_boxes_withdraw_positions_outside():
     )
     after, _ = fold(asked(wide), asked(unknown), state=state)
     assert after.window is state.window
-    assert {after.answers[x.id][1].status for x in (wide, unknown)} == {"refused"}
+    assert {after.answers[x.id].status for x in (wide, unknown)} == {"refused"}
 
 
 def test_bounds_of_people_count_until_those_of_the_settings_change():
@@ -199,7 +200,7 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
         assert not any(state.objection(each.suggestion) for each in state.waiting if each.created)
         written = event if isinstance(event, Measured) else parse_event(json.loads(json.dumps(plain(_record(event)))))
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
-    kept = State.of_plain(json.loads(json.dumps(plain(state.plain()))), rules)
+    kept = State.model_validate(json.loads(json.dumps(plain(state.saved()))), context=rules)
     for name in ("waiting", "failed", "held", "names", "fetched"):
         assert getattr(kept, name) == getattr(state, name), name
     assert known(kept)["window"] == known(state)["window"] and [*kept.answers] == [*state.answers]
@@ -211,7 +212,7 @@ def known(state):
 
 
 def _record(event):
-    return {**event.model_dump(), "kind": event.kind}
+    return record_of(event)
 
 
 def test_an_event_of_nonsense_is_refused_in_a_line():

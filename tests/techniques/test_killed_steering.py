@@ -10,7 +10,6 @@ from ophyd import Signal
 from ophyd.sim import SynAxis
 from tiled.queries import KeysFilter
 
-from ainerd.campaign._ledger import Ledger
 from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import Add
 from tests.killed import SLOW_S, killed
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("installed_toy")
 
 # the method that is replaced in the child, and whether the child dies before its call or after
 STEPS = {
-    "suggestion written": (Ledger, "suggested", False),
+    "suggestion written": (ResultStore, "add_suggestion", False),
     "motor moving": (SynAxis, "set", False),
-    "result told": (Ledger, "status", True),
+    "result told": (ResultStore, "set_status", True),
     "log": (ResultStore, "log", True),
 }
 

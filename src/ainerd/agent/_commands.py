@@ -139,13 +139,13 @@ class CommandReader:
             command = parse_command(metadata, str(self._store.agent))
             return self._campaign.apply(command, container=container, refused=refused)
         except ValueError as error:  # any program can write a node
-            return Answer("refused", str(error)[:300])
+            return Answer(status="refused", text=str(error)[:300])
         except Exception as error:
             logger.exception("command %s is refused", command.id)
             why = f"the agent cannot execute this: {type(error).__name__}: {error}"[:300]
             with suppress(Exception):  # an event, so that no session executes it again
                 return self._campaign.apply(command, container=container, refused=why)
-            return Answer("refused", why)
+            return Answer(status="refused", text=why)
         finally:
             self._busy_since.pop(doing, None)
 

@@ -150,7 +150,7 @@ class Display:
         """Print a line for the result and the advice of the campaign."""
         if self.quiet:
             return
-        following, advice = self._following(), self._campaign.notices.advice
+        following, advice = self._following(), self._campaign.advice
         names = self._campaign.state.names
         say(run_line(outcome, following, self._units, names), *([Text(printable(advice), "yellow")] if advice else []))
 

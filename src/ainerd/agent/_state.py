@@ -101,13 +101,15 @@ class State:
     def begin(self) -> None:
         """Steer, unless another session does. Called once, before `start`."""
         self._earlier = self._read() or {}
-        if (other := where_it_steers(self._earlier)) is None:
+        try:
             self.take_over()
-        else:
-            logger.warning("%s: %s", self.steered_by(other), READS)
+        except RuntimeError as error:
+            logger.warning("%s: %s", error, READS)
 
     def take_over(self) -> None:
-        """Steer from now on; see `Campaign.take_over`."""
+        """Steer from now on; see `Campaign.take_over`. Raises RuntimeError while another session steers."""
+        if (other := where_it_steers(self._read() or {})) is not None:
+            raise RuntimeError(self.steered_by(other))
         self._node.open()
         self._campaign.take_over()
         self._steered = True
@@ -149,7 +151,7 @@ class State:
                 "bound": claims.bound,
                 "discoveries": {str(k): p for k, p in claims.discoveries.items()},
                 "alarm": claims.alarm,
-                "reference": campaign.reference.name,
+                "reference": campaign.points.reference,
             },
             "held": state.held,
             "queue": [each[ID_KEY] for each in campaign.waiting],

@@ -1,8 +1,6 @@
 """The known results of one agent, and their regimes."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,18 +17,12 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def remembered(
-    store: ResultStore,
-    names: Sequence[str],
-    but: Collection[str] = (),
-) -> list[Outcome]:
+def remembered(store: ResultStore, names: Sequence[str]) -> list[Outcome]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
-    `names` are the actuators. Results with a key in `but` are left out.
+    `names` are the actuators.
     """
     embeddings, table = store.embeddings(), store.table()
-    if but:
-        embeddings, table = embeddings[~embeddings.index.isin(but)], table[~table.index.isin(but)]
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
     rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
@@ -42,23 +34,8 @@ def remembered(
     ]
 
 
-def keep(
-    atlas: "Atlas", store: ResultStore, ask: Callable[[Callable[[], Any]], Any]
-) -> tuple[int | None, dict[str, int]]:
-    """Write the newest refit to Tiled, and return its version and the labels of all results at that moment, by key.
-
-    `ask` does a job in the thread that owns the atlas.
-    """
-    record, version, regimes = ask(lambda: (atlas.unwritten(), atlas.version, atlas.by_key()))
-    if record is not None:
-        version = store.add_atlas(record).version
-        ask(partial(atlas.is_written, record, version))
-    return version, regimes
-
-
 MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second
 GROWTH = 1.02  # with more results, growth of their number that leads to a refit
-_NONE = np.iinfo(np.int64).min  # not the number of any regime
 
 
 class Atlas:
@@ -66,24 +43,25 @@ class Atlas:
 
     With at most `MANY` results, each new one leads to a refit. With more, a new result gets the label of its regime. A
     refit follows when a result belongs to no known regime, or when the number of results has grown by a few per cent.
-    `store` is the store of the agent, `names` are the actuators, and `known` are earlier results, by time.
+    `names` are the actuators.
     """
 
-    def __init__(
-        self, technique: Technique, store: ResultStore, names: Sequence[str], known: Sequence[Outcome] = ()
-    ) -> None:
+    def __init__(self, technique: Technique, names: Sequence[str]) -> None:
         self._technique, self._names = technique, tuple(names)
         self._null = technique.null_regimes()
+        self.begin([], {})
+
+    def begin(self, known: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+        """Begin with earlier results, by time. `labels` are those in the newest atlas in Tiled: no number is reused."""
         self.regimes: Regimes | None = None  # of the newest refit
         self.components = Components()  # of these regimes
         self._rows = RowsById()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
-        self.close_to_known: set[str] = set()  # novel results that share a regime with known ones
+        self.close_to_known = set[str]()  # novel results that share a regime with known ones
         self._n_fitted = 0  # number of results in the newest refit
-        self.version: int | None = None  # of the newest refit; None until it is in Tiled
+        self._is_written = True
         self._take([outcome for outcome in known if outcome.embedding is not None])
-        given = {*np.unique(self._rows["label"]).tolist(), *store.current_labels().values()}
-        self._highest = max(given, default=-1)  # highest number of a regime so far
+        self._highest = max({*self._rows["label"].tolist(), *labels.values()}, default=-1)  # highest number so far
         if len(self._rows):
             self._refit()
 
@@ -92,31 +70,22 @@ class Atlas:
         self._fit(outcome)
         return self.regime_of(outcome.key)
 
-    def unwritten(self) -> AtlasRecord | None:
-        """Return the newest refit if it is not in Tiled, else None."""
-        return self._record() if self.version is None else None
-
-    def is_written(self, record: AtlasRecord, version: int | None) -> None:
-        """Note the version of a refit in Tiled, if no newer refit was made meanwhile."""
-        if record.labels == self._record().labels:
-            self.version = version
-
-    def adopt(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
-        """Take in new results of the session that steers, and its labels; refit if anything has changed."""
-        n_before = len(self._rows)
-        self._take([outcome for outcome in outcomes if outcome.embedding is not None])
-        self._highest = max(self._highest, *labels.values(), -1)
-        if self._follow(labels) or len(self._rows) > n_before:
-            self._refit()
+    def refitted(self) -> AtlasRecord | None:
+        """Return the newest refit, once; None if there is no new one."""
+        if self._is_written or self.regimes is None:
+            return None
+        self._is_written = True
+        rows = zip(self._rows, self._rows["label"].tolist(), self._rows["is_other"].tolist(), strict=True)
+        return AtlasRecord(
+            n_regimes=self.regimes.n_regimes,
+            supported_range=self.regimes.supported_range,
+            labels={key: label for key, label, is_other in rows if not is_other},
+        )
 
     @property
     def labels(self) -> set[int]:
         """Regimes that have results."""
         return {label for label in np.unique(self._rows["label"]).tolist() if label >= 0}
-
-    def by_key(self) -> dict[str, int]:
-        """Return the label of each result by its key."""
-        return dict(zip(self._rows, self._rows["label"].tolist(), strict=True))
 
     def regime_of(self, key: str) -> int:
         """Return the label of a result."""
@@ -171,27 +140,6 @@ class Atlas:
         near = np.flatnonzero(apart <= within)
         return int(self._rows["label"][near[-1]]) if near.size else None
 
-    def _follow(self, current: Mapping[str, int]) -> bool:
-        """Adopt labels, and return whether any has changed."""
-        if not len(self._rows):
-            return False
-        label = self._rows["label"]
-        theirs = np.array([current.get(key, _NONE) for key in self._rows])
-        changed = (theirs != _NONE) & (theirs != label) & ~self._rows["is_other"]
-        if changed.any():
-            self._rows.give("label", np.where(changed, theirs, label))
-            self._n_fitted = 0
-        return bool(changed.any())
-
-    def _record(self) -> AtlasRecord:
-        assert self.regimes is not None
-        rows = zip(self._rows, self._rows["label"].tolist(), self._rows["is_other"].tolist(), strict=True)
-        return AtlasRecord(
-            n_regimes=self.regimes.n_regimes,
-            supported_range=self.regimes.supported_range,
-            labels={key: label for key, label, is_other in rows if not is_other},
-        )
-
     def _fit(self, outcome: Outcome) -> None:
         self._take([outcome])
         if self.regimes is not None and MANY < len(self._rows) <= GROWTH * self._n_fitted:
@@ -231,4 +179,4 @@ class Atlas:
         self._rows.give("label", self.regimes.labels)
         self.components = components(z, self.regimes.labels, width)
         self._highest = max(self._highest, int(self.regimes.labels.max()))
-        self._n_fitted, self.version = len(self._rows), None
+        self._n_fitted, self._is_written = len(self._rows), False

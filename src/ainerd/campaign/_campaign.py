@@ -1,6 +1,5 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
-import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,26 +9,24 @@ from typing import Any, TypeVar
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
+from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._history import History
-from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.campaign._points import Points
 from ainerd.campaign._proposals import Partners, Proposals
-from ainerd.campaign._reference import SteeringReference
-from ainerd.campaign._results import Results
-from ainerd.campaign._sentences import sentences
+from ainerd.campaign._sentences import changes, finding, position_text, sentences
 from ainerd.config import Steering
 from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
+from ainerd.novelty import Components
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
 from ainerd.words import storable
 
-logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
-READS = "this session only reads, agent.take_over() steers from here"
+READS = "this session only reads; agent.take_over() steers from here once that one has ended"
 
 
 def _owned(method: F) -> F:
@@ -70,13 +67,13 @@ class Campaign:
     ----------
     own, tiled : Jobs
         Jobs of the two threads.
-    order : Order
+    catalogue : Catalogue
     explorer : Explorer or OtherOptimizer
     atlas : Atlas
     claims : Claims
-    reference : SteeringReference
-    ledger : Ledger
-    notices : Notices
+    points : Points
+    advice : str or None
+        What to do about a change of regime in the latest run.
     """
 
     def __init__(
@@ -91,40 +88,32 @@ class Campaign:
         travel: Travel | None = None,
         announce: Callable[[str, str, Outcome], None] = lambda event, text, outcome: None,
     ) -> None:
-        names = tuple(steering.bounds)
-        self._remembered = partial(remembered, store, names)
-        remembered_ = self._remembered()
-        known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
-        self.own, self.tiled, self._steering = own, tiled, steering
+        rules = rules_of(steering, technique.name, unit)
+        self.own, self.tiled, self._store, self._steering = own, tiled, store, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        rules = rules_of(steering, technique.name, unit)
-        self._store, self.ledger = store, Ledger(store, names, unit)
-        self._history = History(store, self.ledger, rules, own, tiled)
-        self.order = self._history.order
-        self.atlas = Atlas(technique, store, names, known)
-        self.claims = Claims(technique)
-        self.notices = Notices(self.ledger, self._history.later, self.atlas.components)
+        self.catalogue = Catalogue(store, rules, own, tiled)
+        self.atlas, self.claims = Atlas(technique, rules.names), Claims(technique)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
-        self.reference = SteeringReference(self.claims, self.explorer)
-        self._partners = Partners(store, names, steering.partners)
-        self._proposals = Proposals(self._history, self.explorer, self._partners)
-        self._results = Results(
-            steering, self._history, self.atlas, self.explorer, self.reference, technique.embedding_size
-        )
+        smallest = steering.smallest_feature
+        self.points = Points(self.explorer, self.claims, rules, technique.embedding_size, smallest)
+        self._partners = Partners(store, rules.names, steering.partners)
+        self._proposals = Proposals(self.catalogue, self.explorer, self._partners)
         self._failures = 0  # exposures in a row without a result
-        self._known: dict[str, Outcome] = {}  # results, while another session steers
-        self._take_in(known)
+        self._was_explored = False
+        self._components = Components()  # that the log knows
+        self.advice: str | None = None
+        self._read()
 
     @property
     def state(self) -> State:
         """State of the campaign after the events so far."""
-        return self.order.state
+        return self.catalogue.state
 
     @property
     def rules(self) -> Rules:
         """The settings of this session."""
-        return self.order.rules
+        return self.catalogue.rules
 
     @property
     def window(self) -> Window:
@@ -134,27 +123,32 @@ class Campaign:
     @property
     def steers(self) -> bool:
         """Whether this session steers; otherwise it reads what another one does."""
-        return self.order.steers
+        return self.catalogue.steers
 
     def take_over(self) -> None:
-        """Steer from now on. The session that has steered until then reads.
+        """Steer from now on: the session that has steered until now has ended.
 
-        The points of people that it leaves are measured, and its results are answered. Raises `ainerd.results.Away` if
-        Tiled does not answer.
+        The points of people that it leaves are measured, and its results are answered. Raises RuntimeError if another
+        session begins to steer at this moment, and `ainerd.results.Away` if Tiled does not answer.
         """
-        unanswered = self.tiled.ask(self._read)
-        first = {outcome.trial_id: outcome for outcome in reversed([*self._known.values(), *unanswered])}
-        learned = tuple(self._measured(first[id]) for id in self.order.unfinished if id in first)
-        began = events.Began(session=self.rules.session, configured=self.rules.window.bounds, learned=learned)
-        self.tiled.ask(partial(self.order.begin, began))
-        self.own.ask(partial(self._begun, unanswered))
+        outcomes = self.tiled.ask(self._read)
+        first = {outcome.trial_id: outcome for outcome in reversed(outcomes)}
+        left = [first[id] for id in self.state.open if id in first]
+        began = events.Began(
+            session=self.rules.session,
+            configured=self.rules.window.bounds,
+            learned=tuple(map(self._measured, left)),
+        )
+        self.tiled.ask(partial(self.catalogue.begin, began))
+        self.own.ask(partial(self._begun, outcomes, left))
 
-    def _begun(self, unanswered: Sequence[Outcome]) -> None:
-        self._steer_as_decided()
-        for outcome in unanswered:
-            self.answer(outcome)
-        known, self._known = self._known | {outcome.key: outcome for outcome in unanswered}, {}
-        self._history.later(self.ledger.log_last, known)
+    def _begun(self, outcomes: Sequence[Outcome], left: Sequence[Outcome]) -> None:
+        self._follow_state()
+        for outcome in outcomes:
+            if outcome.awaits_regime:
+                self.answer(outcome)
+            elif outcome.status == "failed" and outcome in left:  # its session may have ended before its line
+                self.catalogue.write(self._line(finding(outcome, self.rules), outcome))
         self.checkpoint()
 
     def look(self) -> None:
@@ -162,40 +156,30 @@ class Campaign:
 
         Raises `ainerd.results.Away` if Tiled does not answer.
         """
-        if self.steers:
-            self.tiled.ask(self.order.look)
-        else:
-            self.tiled.ask(self._read)
+        self.tiled.ask(self.catalogue.look if self.steers else self._read)
 
     def _read(self) -> list[Outcome]:
-        """Read events and results of the session that steers; return the results that have no regime yet."""
-        self.order.read()
-        new = self._remembered(but=self._results.known)
-        known = [outcome for outcome in new if not outcome.awaits_regime]
-        self.own.ask(partial(self._adopt, known, self._store.current_labels()))
-        return [outcome for outcome in new if outcome.awaits_regime]
+        """Read the events and results of the session that steers, and return the results."""
+        self.catalogue.read()
+        outcomes, labels = remembered(self._store, self.rules.names), self._store.current_labels()
+        self.own.ask(partial(self._adopt, [each for each in outcomes if not each.awaits_regime], labels))
+        return outcomes
 
     def _adopt(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
-        self.atlas.adopt(outcomes, labels)
-        self._take_in(outcomes)
+        """Learn the results of the session that steers, or of an earlier one."""
+        measured = {each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion}
+        self.catalogue.know(measured)
+        self.atlas.begin(outcomes, labels)
+        self.points.ingest([each for each in outcomes if each.key not in self.points.known], self.state)
+        self._follow_state()
 
-    def _take_in(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn results of the session that steers, or of an earlier one."""
-        measured = dict[str, str]()
-        for outcome in outcomes:
-            if outcome.is_of_suggestion:
-                measured.setdefault(outcome.trial_id, outcome.key)
-        self.order.know(measured)
-        self._known |= {outcome.key: outcome for outcome in outcomes}
-        self.explorer.ingest(self._results.points(outcomes))
-        self._steer_as_decided()
-
-    def _steer_as_decided(self) -> None:
+    def _follow_state(self) -> None:
         """Follow the claims and decisions in the events."""
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.components)
-        self.reference.judge_all()
+        self._components = self.atlas.components
+        self.points.judge_all()
         self._proposals.expect()
 
     @_owned
@@ -203,7 +187,7 @@ class Campaign:
         """Withdraw the waiting suggestions, because the session ends."""
         self._proposals.is_over = True
         if self.steers and self.state.waiting:
-            self._history.happen(events.Withdrawn(why="the session ended", all=True))
+            self.catalogue.happen(events.Withdrawn(why="the session ended", all=True))
 
     # results
 
@@ -215,61 +199,92 @@ class Campaign:
         the log are written after that. A recalled result (the run came again, or another process was faster) is
         learned once, and not logged unless it has no regime yet.
         """
-        if not self.steers or (outcome.is_recalled and outcome.key in self._results.usable):
+        if not self.steers or (outcome.is_recalled and outcome.key in self.points.usable):
             return outcome
-        is_usable, is_new = outcome.status != "failed", not outcome.is_recalled or bool(outcome.awaits_regime)
-        if outcome.embedding is not None and is_new:
-            p, compared = self.atlas.own_p(outcome)
-            outcome = replace(outcome, regime=self.atlas.add(outcome), own_p=p, awaits_regime="")
-            self._results.label(outcome.key, p, compared)
-        if is_usable and not is_new:
+        is_new = not outcome.is_recalled or bool(outcome.awaits_regime)
+        if is_new:
+            outcome = self._labelled(outcome)
+        else:
             self.atlas.learn(outcome)
-        self._failures = 0 if is_usable else self._failures + 1
-        elsewhere = self._results.elsewhere(outcome)
+        self._failures = self._failures + 1 if outcome.status == "failed" else 0
+        elsewhere = self.points.elsewhere(outcome, self.state)
         self._proposals.running.pop(outcome.key, None)
-        self.explorer.ingest(self._results.points([outcome]))
+        self.points.ingest([outcome], self.state)
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         if outcome.is_of_suggestion:
-            self.order.happen(self._measured(outcome))
+            self._proposals.happen(self._measured(outcome))
         self._proposals.expect()
         self._proposals.renew()
-        self.checkpoint()
-        if is_usable and elsewhere is not None:
-            self._history.later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
+        if elsewhere is not None and outcome.status != "failed":
+            self.catalogue.write(self._line(elsewhere, outcome))
         if is_new:
             self._report(outcome)
         self._proposals.follow()
         return outcome
 
+    def _labelled(self, outcome: Outcome) -> Outcome:
+        """Return a new result with its regime and own p-value. Its line of the log and its regime are written."""
+        effects: list[events.Effect] = []
+        if outcome.embedding is not None:
+            p, compared = self.atlas.own_p(outcome)
+            outcome = replace(outcome, regime=self.atlas.add(outcome), own_p=p)
+            if (regimes := self.atlas.refitted()) is not None:
+                effects.append(events.Refit(regimes))
+            label = {"regime": outcome.regime, "own_p": p, "own_regimes": compared}
+            effects.append(events.Label(outcome.key, label))
+        text = finding(outcome, self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known)
+        self.catalogue.write(self._line(text, outcome), *effects)
+        return replace(outcome, awaits_regime="")
+
     def _measured(self, outcome: Outcome) -> events.Measured:
         """Return the event of the result of a suggestion."""
-        elsewhere = self._results.elsewhere(outcome)
+        elsewhere = self.points.elsewhere(outcome, self.state)
         why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
         failed = outcome.status == "failed" or elsewhere is not None
         return events.Measured(
             key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
         )
 
+    def _line(self, text: str, outcome: Outcome) -> events.Line:
+        """Return a line of the log on a result. The first line on a result without a regime is written once."""
+        awaits = outcome.awaits_regime
+        once = commands.log_key(awaits, outcome.key) if awaits else commands.new_id()
+        return events.Line(text, once, ids=_ids_of(outcome))
+
     def _report(self, outcome: Outcome) -> None:
-        """Log a new result, and the claims and notices that follow from it."""
-        finding = self.ledger.finding(outcome, differs_from_known=outcome.key not in self.atlas.close_to_known)
+        """Announce and log what follows from a new result: claims, another reference, changes of regimes."""
         had_alarm = bool(self.claims.alarm)
         lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
-        ids: dict[str, Any] = {"raw_uid": outcome.raw_uid, "result": outcome.key}
-        self._history.later(self.ledger.finding_once if outcome.is_recalled else self.ledger.note, finding, **ids)
         for line in lines:
-            self._history.later(self.ledger.note, line, **ids)
             is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
             self._announce("alarm" if is_alarm else "claim", line, outcome)
         if self._failures > 1:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
-        if lines:  # a claim is in the log before an event has it
-            self._history.happen(events.Claimed(claims=self.claims.state()))
-        self._steer_by()
-        before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
-        self.notices.post(outcome, before, *self.should_stop(), self.atlas.components)
+        if lines:
+            ids = _ids_of(outcome)
+            self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=tuple(lines), ids=ids))
+        if (reference := self.points.changed_reference()) is not None:
+            self.catalogue.write(events.Line(reference))
+            self._proposals.withdraw("another reference steers", "superseded")
+        for line in changes(self._components, self.atlas.components):
+            self.catalogue.write(self._line(line, outcome))
+        self._components = self.atlas.components
+        explored, why = self.should_stop()
+        if explored and not self._was_explored:
+            self.catalogue.write(events.Line(f"explored: {why}"))
+        self._was_explored = explored
+        self._advise(outcome)
+
+    def _advise(self, outcome: Outcome) -> None:
+        """Log a change of regime since the last exposure of the same spot."""
+        before = self.atlas.regime_before(outcome, self.window, self._steering.beam_size)
+        self.advice = None
+        if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
+            where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
+            self.advice = f"the regime at {where} was {before}, {now}: agent.stay(5) follows the change"
+            self.catalogue.write(self._line(self.advice, outcome))
 
     @_owned
     def begun(self, trial_id: str) -> None:
@@ -292,15 +307,17 @@ class Campaign:
                 self._proposals.renew("a run began that nobody suggested")
 
     def catch_up(self) -> None:
-        """Write the events, effects and regimes that Tiled does not have, if it answers. In the thread for Tiled."""
-        if self.steers:
-            self._history.catch_up()
-            self._results.write_labels()
+        """Write what Tiled does not have, if it answers. In the thread for Tiled."""
+        self.catalogue.catch_up()
+
+    def checkpoint(self) -> None:
+        """Let the thread for Tiled write what Tiled does not have."""
+        self.tiled.write(self.catalogue.catch_up)
 
     @property
     def results(self) -> set[str]:
         """Keys of the complete results that are known."""
-        return self._results.usable
+        return self.points.usable
 
     # people
 
@@ -314,26 +331,22 @@ class Campaign:
         not executed. Raises RuntimeError if another session steers.
         """
         self.require_steering()
-        if (known := self.state.answer(command.id)) is not None:
-            do, answer = known
-            return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
-        if command.id in self.order.refused:
-            return self.order.refused[command.id]
-        asked = self._asked(command, refused).model_copy(update={"container": container})
+        if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
+            is_same = answer.do in ("", command.do)
+            return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
         is_first = isinstance(command, commands.Next | commands.Hold | commands.Release)
-        _, answer = self._history.happen(asked, first=is_first).answers[command.id]
-        self._proposals.expect()
+        after = self._proposals.happen(self._asked(command, container, refused), first=is_first)
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
-        return self.order.refused.get(command.id, answer)
+        return self.catalogue.refused.get(command.id) or after.answers[command.id]
 
-    def _asked(self, command: commands.Command, refused: str) -> events.Asked:
+    def _asked(self, command: commands.Command, container: str, refused: str) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
-        if refused:
-            return events.Asked(command=command, refused=refused)
-        suggestion, objection = None, ""
+        suggestion, objection, rules = None, "", self.rules
         try:
             match command:
+                case _ if refused:
+                    pass
                 case commands.Next() | commands.Accept():
                     if isinstance(command, commands.Accept) or self.state.held is None:
                         self._proposals.ready()
@@ -349,10 +362,9 @@ class Campaign:
                     raise ValueError(f"there is no regime {command.regime}")
         except ValueError as error:
             objection = str(error)
-        rules = self.rules
         return events.Asked(
-            command=command, suggestion=suggestion, objection=objection,
-            settings=rules.settings, review=rules.review,
+            command=command, suggestion=suggestion, objection=objection, settings=rules.settings, review=rules.review,
+            container=container, refused=refused,
         )  # fmt: skip
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
@@ -449,7 +461,7 @@ class Campaign:
             added = dict(suggestion)
             if suggestion.get(ID_KEY) not in self.state.handed_out:
                 (added,) = self.explorer.register_suggestions([suggestion])
-                self._proposals.give(added, "person")
+                self._proposals.happen(events.HandedOut(suggestion=added, by="person"))
             registered.append(added)
         return registered
 
@@ -459,8 +471,7 @@ class Campaign:
         if not self.steers:
             return
         positions = {str(each[ID_KEY]): self.rules.position(each) for each in suggestions}
-        self._history.happen(events.Unfinished(positions=positions))
-        self._proposals.expect()
+        self._proposals.happen(events.Unfinished(positions=positions))
 
     @_owned
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
@@ -474,24 +485,18 @@ class Campaign:
             return True, f"the last {self._failures} exposures gave no result"
         return self.explorer.should_stop()
 
-    def checkpoint(self) -> None:
-        """Write the events and effects that are not in Tiled yet."""
-        self._history.later(self._history.catch_up)
-
     def look_elsewhere(self) -> None:
         """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
         if self.tiled.ask(self._partners.look):
             self.own.ask(self._choose_again)
 
     def _choose_again(self) -> None:
-        self._proposals.withdraw_own("an agent of another technique found something novel", "withdrawn")
+        self._proposals.withdraw("an agent of another technique found something novel", "withdrawn")
         self._proposals.follow()
 
-    def _steer_by(self) -> None:
-        """Steer by the reference, if it has changed, and log it."""
-        if (line := self.reference.change()) is not None:
-            self._history.later(self.ledger.note, line)
-            self._proposals.withdraw_own("another reference steers", "superseded")
+
+def _ids_of(outcome: Outcome) -> dict[str, str]:
+    return {"raw_uid": outcome.raw_uid, "result": outcome.key}
 
 
 def rules_of(steering: Steering, technique: str, unit: str) -> Rules:

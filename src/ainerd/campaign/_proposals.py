@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._history import History
+from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.decisions import UNTAKEN, events
+from ainerd.decisions import UNTAKEN, State, events
 from ainerd.decisions.events import Ready
 from ainerd.results import Away, ResultRecord, ResultStore
 from ainerd.steering import Candidate, Explorer
@@ -71,7 +71,7 @@ class Proposals:
 
     Parameters
     ----------
-    history : History
+    catalogue : Catalogue
     explorer : Explorer or OtherOptimizer
     partners : Partners
 
@@ -83,8 +83,8 @@ class Proposals:
         Whether the session has ended: its last results then cause no suggestion.
     """
 
-    def __init__(self, history: History, explorer: Explorer | OtherOptimizer, partners: Partners) -> None:
-        self._history, self._explorer, self._partners = history, explorer, partners
+    def __init__(self, catalogue: Catalogue, explorer: Explorer | OtherOptimizer, partners: Partners) -> None:
+        self._catalogue, self._explorer, self._partners = catalogue, explorer, partners
         self.running: dict[str, Mapping[str, float]] = {}
         self.is_over = False
 
@@ -93,20 +93,15 @@ class Proposals:
 
         Raises ValueError if no position is left.
         """
-        if self._history.first is None:
+        if self._first is None:
             if self.is_over:
                 raise ValueError("the session has ended")
-            if not self._history.order.steers:
+            if not self._catalogue.steers:
                 raise ValueError("the session that steers chooses the next position")
-            self._propose(self._chosen(1)[0])
-        if (first := self._history.first) is None:
+            self.happen(events.Proposed(suggestion=self._chosen(1)[0]))
+        if (first := self._first) is None:
             raise ValueError("the position that was chosen may not be measured")
         return first
-
-    def _propose(self, suggestion: dict[str, Any], why: str = "") -> None:
-        """Propose a suggestion; `why` it replaces the one that waits."""
-        self._history.happen(events.Proposed(suggestion=suggestion, why=why))
-        self.expect()
 
     def follow(self) -> None:
         """Prepare the next suggestion, if a position is left; otherwise the next caller of `ready` gets the error."""
@@ -115,59 +110,60 @@ class Proposals:
 
     def renew(self, why: str = "newer results") -> None:
         """Choose again, because of `why`. If the choice is the same, the suggestion that waits stays as it is."""
-        if (own := self._history.own) is None:
+        if (own := self._catalogue.state.own) is None:
             return
-        if not self._explorer.takes_back:
-            self.withdraw_own(why, "superseded")
-            return
-        self.expect(but=own.id)
         new: dict[str, Any] | None = None
-        with suppress(ValueError):  # no position is left: the next caller of `ready` gets the error
-            new = self._chosen(1)[0]
+        if self._explorer.takes_back:
+            self.expect(but=own.id)
+            with suppress(ValueError):  # no position is left: the next caller of `ready` gets the error
+                new = self._chosen(1)[0]
         if new is None:
-            self.withdraw_own(why, "superseded")
+            self.withdraw(why, "superseded")
         elif _choice(new) == _choice(own.suggestion):
             self.expect()
         else:
-            self._propose(new, why)
+            self.happen(events.Proposed(suggestion=new, why=why))
 
-    def withdraw_own(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
+    def withdraw(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
         """Withdraw the optimizer's suggestion, if it waits."""
-        if self._history.own is not None:
-            self._history.happen(events.Withdrawn(why=why, status=status))
-            self.expect()
+        if self._catalogue.state.own is not None:
+            self.happen(events.Withdrawn(why=why, status=status))
 
     def hand_out(self, n: int) -> list[dict[str, Any]]:
         """Hand out the next positions; ValueError if none is left, or, in review, if no person took one."""
-        if self._history.rules.review:
-            if self.ready().taken_by is None or n > 1:
-                raise ValueError(f"{UNTAKEN}: this campaign is in review")
+        if self._catalogue.rules.review and (self.ready().taken_by is None or n > 1):
+            raise ValueError(f"{UNTAKEN}: this campaign is in review")
         suggestions: list[dict[str, Any]] = []
-        while len(suggestions) < n and (first := self._history.first) is not None:
+        while len(suggestions) < n and (first := self._first) is not None:
             suggestions.append(first.suggestion)
-            self.give(first.suggestion)
+            self.happen(events.HandedOut(suggestion=first.suggestion))
         for suggestion in self._chosen(n - len(suggestions)) if n > len(suggestions) else []:
             suggestions.append(suggestion)
-            self.give(suggestion)
+            self.happen(events.HandedOut(suggestion=suggestion))
         return suggestions
 
-    def give(self, suggestion: dict[str, Any], by: str | None = None) -> None:
-        """Hand out a suggestion."""
-        self._history.happen(events.HandedOut(suggestion=suggestion, by=by))
+    def happen(self, event: events.Event, *, first: bool = False) -> State:
+        """Let an event happen, and tell the optimizer what follows from it; see `Catalogue.happen`."""
+        after = self._catalogue.happen(event, first=first)
         self.expect()
+        return after
+
+    def expect(self, but: str | None = None) -> None:
+        """Give the optimizer the window, the positions that will be measured, and those that failed."""
+        state = self._catalogue.state
+        self._explorer.window = state.window
+        expected = {id: each.suggestion for id, each in state.open.items() if id != but}
+        self._explorer.expect({**self.running, **expected}, state.failed)
+
+    @property
+    def _first(self) -> Ready | None:
+        """The suggestion that is measured next, if one waits."""
+        return self._catalogue.state.next(review=self._catalogue.rules.review)
 
     def _chosen(self, n: int) -> list[dict[str, Any]]:
         """Return new suggestions, which regard other techniques."""
         self._explorer.candidates = self._partners.candidates
         return self._explorer.suggest(n)
-
-    def expect(self, but: str | None = None) -> None:
-        """Give the optimizer the window, the positions that will be measured, and those that failed."""
-        state = self._history.state
-        each_open = (each for each in (*state.handed_out.values(), *state.waiting) if state.is_open(each.id))
-        self._explorer.window = state.window
-        expected = {each.id: each.suggestion for each in each_open if each.id != but}
-        self._explorer.expect({**self.running, **expected}, state.failed)
 
 
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:

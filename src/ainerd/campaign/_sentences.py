@@ -1,8 +1,40 @@
-"""Sentences about regimes without a gap between them."""
+"""Sentences about a result, and about regimes without a gap between them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from ainerd.decisions import Rules
 from ainerd.novelty import Components
+from ainerd.technique import Outcome
+from ainerd.words import named_place, place, run_text
+
+
+def position_text(position: Mapping[str, Any], rules: Rules, *, of_file: bool = False) -> str:
+    """Return a position in words, which a plan recorded, or the result file of a pipeline contains."""
+    known = {name: position[name] for name in rules.names if name in position}
+    units = dict.fromkeys(known, rules.unit)
+    if len(known) == len(rules.names):
+        return place(known, units)
+    missing = " and ".join(name for name in rules.names if name not in known)
+    them = "them" if len(known) + 1 < len(rules.names) else "it"
+    remedy = f"name {them} in [acquisition.readings]" if of_file else f"add {them} to the detectors of the plan"
+    return f"{named_place(known, units) or 'an unknown position'} ({missing} not recorded: {remedy})"
+
+
+def finding(outcome: Outcome, rules: Rules, *, differs_from_known: bool = True) -> str:
+    """Return a result in words.
+
+    `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
+    """
+    of_file = outcome.scan_id is None and bool(outcome.file)
+    names = outcome.scan_id, outcome.event, outcome.file
+    name = "" if outcome.scan_id is None and not of_file else f"{run_text(*names)} "
+    where = f"{name}at {position_text(outcome.positions, rules, of_file=of_file)}"
+    if outcome.status == "failed":
+        return f"{where}: no result, {outcome.reason}"
+    p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
+    close = "" if differs_from_known else ", but close to the others of its regime"
+    return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
 
 
 def sentences(components: Components) -> list[str]:

@@ -1,14 +1,23 @@
 """The state of a campaign: everything that its events have decided, without results and their regimes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    ValidationInfo,
+    model_validator,
+)
 
 from ainerd.decisions.events import Ready
-from ainerd.results import digest
 from ainerd.results.commands import check_position
 from ainerd.steering import Window
 from ainerd.words import place
@@ -16,8 +25,7 @@ from ainerd.words import place
 UNTAKEN = "nobody has taken a suggestion on a page"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(BaseModel):
     """The answer to a command.
 
     Attributes
@@ -26,20 +34,25 @@ class Answer:
         ``done`` or ``refused``; ``waits`` if it must be executed again later.
     text : str
         A sentence.
+    do : str
+        The verb of the command.
     suggestion : dict or None
-        The suggestion that comes first.
+        The suggestion that comes first. It is not saved.
     fetched : dict or None
         Id, position and reason of the suggestion, for the sender of a `Next`.
 
     Examples
     --------
-    >>> Answer("refused", "Position 3 has been measured.").status
+    >>> Answer(status="refused", text="Position 3 has been measured.").status
     'refused'
     """
 
+    model_config = ConfigDict(frozen=True)
+
     status: str
     text: str
-    suggestion: dict[str, Any] | None = None
+    do: str = ""
+    suggestion: dict[str, Any] | None = Field(default=None, exclude=True)
     fetched: dict[str, Any] | None = None
 
 
@@ -58,9 +71,9 @@ class Rules:
     review : bool
         Whether a person must take each suggestion.
     settings : str
-        Digest of the settings that people see with a suggestion.
+        Digest of the settings.
     beam_size : float or None
-        Size of a spot; without it two places are one if they differ by less than a thousandth of the window.
+        Of a spot.
     """
 
     session: str
@@ -92,9 +105,18 @@ class Rules:
         return bool(np.linalg.norm(apart) < (1 - 1e-6) * size)  # as `Survey.may_measure`
 
 
-@dataclass(frozen=True)
-class State:
+def _window_of(values: Any, info: ValidationInfo) -> Window:
+    """Return the window with these bounds and excluded boxes; the context has the rules of the session."""
+    if isinstance(values, Window):
+        return values
+    assert isinstance(info.context, Rules)
+    return info.context.window.changed(values["bounds"], values["excluded"])
+
+
+class State(BaseModel):
     """The state of a campaign after some events. It is never changed: `ainerd.decisions.reduce` returns another.
+
+    ``state.model_dump(mode="json")`` has plain values, and ``State.model_validate(values, context=rules)`` reads them.
 
     Attributes
     ----------
@@ -107,7 +129,7 @@ class State:
     handed_out : dict of str to Ready
         By id of the suggestion.
     measured : dict of str to str
-        Key of the first result of each suggestion.
+        Key of the first result of each suggestion. It is not saved, because the results have it.
     failed : dict of str to dict
         Positions that people rejected or whose exposure failed, by suggestion.
     held : dict or None
@@ -116,33 +138,44 @@ class State:
         Names of regimes, from people.
     fetched : tuple of str
         Suggestions that scripts fetched, the last one at the end.
-    answers : dict of str to (str, Answer)
-        Verb and answer of the newest commands, by id.
+    answers : dict of str to Answer
+        To the newest commands, by id.
     claims : dict
         See `Claims.state`.
     """
 
-    window: Window
-    configured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    window: Annotated[
+        Window,
+        BeforeValidator(_window_of),
+        PlainSerializer(lambda window: {"bounds": window.bounds, "excluded": window.excluded}),
+    ]
+    configured: dict[str, tuple[float, float]] = Field(default_factory=dict)
     waiting: tuple[Ready, ...] = ()
-    handed_out: Mapping[str, Ready] = field(default_factory=dict)
-    measured: Mapping[str, str] = field(default_factory=dict)
-    failed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    held: Mapping[str, Any] | None = None
-    names: Mapping[int, str] = field(default_factory=dict)
+    handed_out: dict[str, Ready] = Field(default_factory=dict)
+    measured: dict[str, str] = Field(default_factory=dict, exclude=True)
+    failed: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
+    held: dict[str, Any] | None = None
+    names: dict[int, str] = Field(default_factory=dict)
     fetched: tuple[str, ...] = ()
-    answers: Mapping[str, tuple[str, Answer]] = field(default_factory=dict)
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    answers: dict[str, Answer] = Field(default_factory=dict)
+    claims: dict[str, Any] = Field(default_factory=dict)
 
-    @classmethod
-    def first(cls, rules: Rules) -> Self:
-        """Return the state before the first event."""
-        return cls(window=rules.window)
+    @model_validator(mode="after")
+    def _is_within(self) -> Self:
+        within(self.window.bounds, self.configured)
+        return self
 
-    def answer(self, id: str) -> tuple[str, Answer] | None:
-        """Return verb and answer of a command; None if it is unknown or must be executed again."""
+    @property
+    def own(self) -> Ready | None:
+        """The suggestion of the optimizer, if it waits."""
+        return next((each for each in self.waiting if not each.created), None)
+
+    def answer(self, id: str) -> Answer | None:
+        """Return the answer to a command; None if it is unknown or must be executed again."""
         known = self.answers.get(id)
-        return None if known is None or known[1].status == "waits" else known
+        return None if known is None or known.status == "waits" else known
 
     def get(self, id: str) -> Ready | None:
         """Return the suggestion with this id, if it waits."""
@@ -167,48 +200,16 @@ class State:
         """Return whether a suggestion that was handed out has neither a result nor failed."""
         return id not in self.measured and id not in self.failed
 
-    def plain(self) -> dict[str, Any]:
-        """Return plain values for `of_plain`, without those in the results."""
-        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("window", "measured")}
-        return kept | {
-            "digest": digest({"names": list(self.window.names)}),
-            "bounds": self.window.bounds,
-            "excluded": self.window.excluded,
-            "waiting": [each.model_dump() for each in self.waiting],
-            "handed_out": [each.model_dump() for id, each in self.handed_out.items() if self.is_open(id)],
-            "names": {str(regime): name for regime, name in self.names.items()},
-            "answers": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self.answers.items()},
-        }
+    @property
+    def open(self) -> dict[str, Ready]:
+        """The suggestions that were handed out and have neither a result nor failed, and those that wait, by id."""
+        given = {id: each for id, each in self.handed_out.items() if self.is_open(id)}
+        return given | {each.id: each for each in self.waiting}
 
-    @classmethod
-    def of_plain(cls, values: Mapping[str, Any], rules: Rules) -> Self:
-        """Return the state of `plain`. Any program may have written it: it raises various errors."""
-        window = rules.window
-        if values["digest"] != digest({"names": list(window.names)}):
-            raise ValueError("it is of other actuators")
-        configured, boxes = _limits(values["configured"]), [_limits(box) for box in values["excluded"]]
-        held = values["held"]
-        if held is not None:
-            held = {"by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
-        return cls(
-            window=window.changed(within(_limits(values["bounds"]), configured), boxes),
-            configured=configured,
-            waiting=tuple(Ready(**each) for each in values["waiting"]),
-            handed_out={each.id: each for each in (Ready(**each) for each in values["handed_out"])},
-            failed={str(id): rules.position(position) for id, position in values["failed"].items()},
-            held=held,
-            names={int(regime): str(name) for regime, name in values["names"].items()},
-            fetched=tuple(map(str, values["fetched"])),
-            answers={
-                str(id): (str(do), Answer(str(status), str(text), None, fetched))
-                for id, (do, status, text, fetched) in values["answers"].items()
-            },
-            claims=dict(values["claims"]),
-        )
-
-
-def _limits(values: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
-    return {str(name): (float(low), float(high)) for name, (low, high) in values.items()}
+    def saved(self) -> dict[str, Any]:
+        """Return plain values, without the suggestions that are measured or failed."""
+        given = {id: each for id, each in self.handed_out.items() if self.is_open(id)}
+        return self.model_copy(update={"handed_out": given}).model_dump(mode="json")
 
 
 def within(

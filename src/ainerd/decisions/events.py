@@ -1,7 +1,8 @@
 """Events of a campaign and their effects, as data.
 
-Events are the changes of the state of a campaign. The session that steers writes them to Tiled in their order, and each
-session folds the same order; see `ainerd.decisions.reduce`. Effects are the nodes that it writes after them.
+Events are the changes of the state of a campaign. The session that steers writes them to Tiled in their order, and the
+next session folds them again; see `ainerd.decisions.reduce`. Effects are the nodes that it writes after them. An effect
+that is written twice changes nothing the second time.
 """
 
 import time
@@ -13,7 +14,8 @@ from typing import Annotated, Any, Literal
 from bluesky_adaptive.protocols import ID_KEY
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from ainerd.results import commands
+from ainerd.results import AtlasRecord, commands
+from ainerd.results.commands import new_id
 from ainerd.words import first_problem
 
 LONGEST = 4000
@@ -130,10 +132,12 @@ class Withdrawn(_Event):
 
 
 class Claimed(_Event):
-    """The claims about regimes have changed."""
+    """The claims about regimes have changed, with a line of the log for each change; `ids` are of the result."""
 
     kind: Literal["claimed"] = "claimed"
     claims: dict[str, Any]
+    lines: tuple[Text, ...] = ()
+    ids: dict[str, str] = Field(default_factory=dict)
 
 
 Written = Annotated[
@@ -141,6 +145,14 @@ Written = Annotated[
 ]
 Event = Written | Measured
 _EVENT: TypeAdapter[Written] = TypeAdapter(Written)
+
+
+def record_of(event: Written) -> dict[str, Any]:
+    """Return plain values for `parse_event`, without most defaults."""
+    record = {**event.model_dump(exclude_defaults=True), "kind": event.kind, "id": event.id, "t": event.t}
+    if isinstance(event, Asked):
+        record["command"] = event.command.model_dump(exclude_none=True)
+    return record
 
 
 def parse_event(record: Mapping[str, Any]) -> Written:
@@ -174,13 +186,28 @@ class SetStatus:
 
 
 @dataclass(frozen=True)
+class Refit:
+    """Write the regimes of all results of an agent."""
+
+    regimes: AtlasRecord
+
+
+@dataclass(frozen=True)
+class Label:
+    """Write the regime of a result, and how it compares with earlier ones of the session, as fields of its record."""
+
+    key: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Line:
-    """Write a line of the log."""
+    """Write a line of the log with this key; `ids` are related keys, and `by` took the decision in it."""
 
     text: str
-    once: str
+    once: str = field(default_factory=new_id)
     by: str | None = None
-    ids: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,4 +226,4 @@ class Reply:
     fetched: Mapping[str, Any] | None = None
 
 
-Effect = Suggest | SetStatus | Line | ShowHold | Reply
+Effect = Suggest | SetStatus | Refit | Label | Line | ShowHold | Reply

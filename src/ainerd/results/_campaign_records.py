@@ -112,7 +112,7 @@ class CampaignRecords:
         KeyError, ValueError
             If the suggestion or the status does not exist.
         """
-        node, record = self._written.pop(id, (None, None)) if instead_of is None else (None, None)
+        node, record = self._written.pop(id, (None, None))
         if node is None or record is None:
             try:
                 node = self._suggestions[id]
@@ -143,10 +143,6 @@ class CampaignRecords:
         frame = suggestions.frame.drop(columns="id", errors="ignore").rename_axis(index="id")
         terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
         return _with_leading(frame.join(terms), _SUGGESTION, "status_time").sort_values("created", kind="stable")
-
-    def is_logged(self, result: str) -> bool:
-        """Return whether the log has a line with this key of a result. One request."""
-        return newest_key(self._log, result=result) is not None
 
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """Return the newest suggestion that is still proposed, or None. One request.

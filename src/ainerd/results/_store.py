@@ -17,7 +17,7 @@ from ainerd.results._errors import TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
-from ainerd.results._nodes import newest_key, result_node
+from ainerd.results._nodes import result_node
 from ainerd.results._records import STATUSES, USABLE, ResultRecord
 from ainerd.results._table import Columns, Notes
 from ainerd.results._tables import (
@@ -439,10 +439,6 @@ class ResultStore(ResultRecords):
         """
         result: AinerdResult = self._results[self.key(run)]
         return result
-
-    def newest_key(self) -> str | None:
-        """Return the key of the result that was begun last, or None. One request."""
-        return newest_key(self._results, agent=self.agent)
 
     def export(self, path: str | Path) -> Path:
         """Write all results to a file: the table as ``.csv`` or ``.parquet``, everything as ``.h5``.

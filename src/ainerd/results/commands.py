@@ -60,6 +60,12 @@ def new_id() -> str:
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
 
 
+def log_key(created: str, id: str) -> str:
+    """Return an id that sorts by a time, in ISO 8601; the same time and name give the same id."""
+    ns = int(datetime.fromisoformat(created).timestamp() * 1e9)
+    return f"{ns:020d}-{uuid.uuid5(uuid.NAMESPACE_OID, id).hex[:8]}"
+
+
 def seen(
     position: Mapping[str, float | None], reason: str | None, terms: Mapping[str, float], settings: str | None = None
 ) -> str:
@@ -119,8 +125,7 @@ class _Command(BaseModel):
     @property
     def log_key(self) -> str:
         """Key of its log line: it sorts by time, and is the same if the command is applied again."""
-        created_ns = int(datetime.fromisoformat(self.created).timestamp() * 1e9)
-        return f"{created_ns:020d}-{uuid.uuid5(uuid.NAMESPACE_OID, self.id).hex[:8]}"
+        return log_key(self.created, self.id)
 
 
 class _Verdict(_Command):

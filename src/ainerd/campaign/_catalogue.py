@@ -1,0 +1,281 @@
+"""What a campaign writes to Tiled: its events, and what follows from them."""
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.decisions import Answer, Rules, State, events, moments, reduce, terms_of
+from ainerd.jobs import Jobs
+from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, SuggestionRecord
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY = 100  # events, after which the state is saved, so that the next session reads few events
+LONGEST = 200  # characters of an error in the log
+# By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
+# become failed, and a failed one may fail again in a later run.
+_INSTEAD_OF = {
+    "accepted": ["proposed", "superseded", "withdrawn", "accepted"],
+    "taken": ["proposed", "superseded", "withdrawn", "accepted"],
+    "withdrawn": ["proposed"],
+    "superseded": ["proposed", "taken"],
+    "failed": ["proposed", "accepted", "taken", "failed"],
+}
+
+
+class Ahead(NamedTuple):
+    """An event that Tiled does not have, if there is one; its effects; and the state before it."""
+
+    event: events.Event | None
+    effects: Sequence[events.Effect]
+    before: State
+
+
+class Due(NamedTuple):
+    """An effect that is to be written, and the number of its event."""
+
+    number: int
+    effect: events.Effect
+
+
+class Catalogue:
+    """Folds the events of a campaign, and writes them to Tiled, and then their effects.
+
+    One session steers and writes. Each of its events has the next number. If another session has taken that number,
+    this one only reads from then on.
+
+    Two threads use it. One owns the state (`happen`, `write`), and never waits for Tiled. The other one asks Tiled
+    (`read`, `begin`, `look`, `catch_up`). These raise `ainerd.results.Away` if it does not answer, except `catch_up`,
+    which goes on later.
+
+    Parameters
+    ----------
+    store : ResultStore
+        Store of the agent.
+    rules : Rules
+    own, tiled : Jobs
+        Of the thread that owns the state, and of the one that asks Tiled.
+
+    Attributes
+    ----------
+    state : State
+        Read it from any thread: it is never changed, but replaced.
+    steers : bool
+        Whether this session steers.
+    refused : dict of str to Answer
+        By id, the answers to commands whose events Tiled does not accept.
+    """
+
+    def __init__(self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs) -> None:
+        self._store, self.rules, self._own, self._tiled = store, rules, own, tiled
+        self._node = AgentNode(store.container, str(store.agent))
+        self.steers = False
+        self.refused: dict[str, Answer] = {}
+        self._ahead, self._due = deque[Ahead](), deque[Due]()
+        self._learned: list[events.Measured] = []  # results that the next event lists
+        self._atlas_version: int | None = None
+        self._is_away = False  # Tiled did not take the last event or effect
+        self.state, self._number = self._saved()  # the number of the newest event in Tiled
+        self._saved_at = self._number
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is not written yet."""
+        return bool(self._ahead or self._due)
+
+    # in the thread that owns the state
+
+    def happen(self, event: events.Event, *, first: bool = False) -> State:
+        """Fold an event of this session, which is written soon, with `first` before other jobs; return the state then.
+
+        A command that must wait is no event: it changes nothing.
+        """
+        after, effects = reduce(self.state, event, self.rules)
+        if isinstance(event, events.Asked) and after.answer(event.command.id) is None:
+            return after
+        self._ahead.append(Ahead(event, effects, self.state))
+        self.state = after
+        self._tiled.write(self.catch_up, first=first)
+        return after
+
+    def write(self, *effects: events.Effect) -> None:
+        """Let the thread for Tiled write effects that belong to no event, if this session steers."""
+        if self.steers:
+            self._ahead.append(Ahead(None, effects, self.state))
+            self._tiled.write(self.catch_up)
+
+    def know(self, measured: Mapping[str, str]) -> None:
+        """Learn the key of the first result of each suggestion. Those of open suggestions need an event."""
+        known = {id: key for id, key in measured.items() if id not in self.state.open}
+        self.state = self.state.model_copy(update={"measured": {**known, **self.state.measured}})
+
+    def _follow(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        for moment in moments(records, self.rules, self.state):
+            self.state = moment.after
+            left = [each for each in self._due if each.number > moment.event.written]
+            self._due = deque([*left, *(Due(moment.number, effect) for effect in moment.effects)])
+        self._number = records[-1][0] if records else self._number
+
+    def _begun(self, began: events.Began) -> None:
+        self._number += 1
+        learned: tuple[events.Event, ...] = (*began.learned, began)
+        for each in learned:
+            self.state, effects = reduce(self.state, each, self.rules)
+            self._due.extend(Due(self._number, effect) for effect in effects)
+        self.steers = True
+
+    def _stop(self) -> None:
+        """Only read from now on. What was not written is left to the session that steers."""
+        self.steers = False
+        self.state = self._ahead[0].before if self._ahead else self.state
+        for waiting in (self._ahead, self._due, self._learned):
+            waiting.clear()
+
+    def _leave_out(self, event: events.Written, why: str) -> None:
+        """Drop the next event, which Tiled will never accept, and fold those after it again."""
+        self.state, later = self._ahead.popleft().before, [*self._ahead]
+        self._ahead.clear()
+        for each in later:
+            before, effects = self.state, each.effects
+            if each.event is not None:
+                self.state, effects = reduce(self.state, each.event, self.rules)
+            self._ahead.append(Ahead(each.event, effects, before))
+        if isinstance(event, events.Asked):
+            text = f"Tiled does not accept this command: {why}"
+            self.refused[event.command.id] = Answer(status="refused", text=text)
+        logger.error("an event (%s) is left out, Tiled does not accept it: %s", event.kind, why)
+
+    # in the thread that asks Tiled
+
+    def read(self) -> None:
+        """Fold the new events of the session that steers."""
+        self._own.ask(partial(self._follow, self._node.events(self._number)))
+
+    def begin(self, began: events.Began) -> None:
+        """Become the session that steers: from then on no earlier session can write an event.
+
+        Raises RuntimeError if another session has just begun.
+        """
+        if not self._append(began):
+            raise RuntimeError("another session has just begun to steer")
+        self._own.ask(partial(self._begun, began))
+
+    def look(self) -> None:
+        """Stop steering if another session has written an event."""
+        if not self._ahead and self._node.events(self._number):
+            self._own.ask(self._stop)
+
+    def catch_up(self) -> None:
+        """Write the events that are not in Tiled, and then their effects, if it answers; otherwise later."""
+        if not self.steers or ((self._is_away or self._store.seems_away) and not self._store.answers()):
+            return
+        self._is_away = False
+        try:
+            while self._ahead or self._due:
+                if self._ahead:  # first, because somebody may hold the campaign
+                    self._write_event(*self._ahead[0])
+                else:
+                    self._write_effect(self._due[0].effect)
+            if self._number - self._saved_at >= SAVE_EVERY:
+                self._save()
+        except Away as error:
+            logger.warning("decisions of %s are not written yet: %s", self._store.agent, error)
+            self._is_away = True
+
+    def _write_event(self, event: events.Event | None, effects: Sequence[events.Effect], _: State) -> None:
+        if isinstance(event, events.Measured):
+            self._learned.append(event)
+        elif event is not None:
+            try:
+                is_next = self._append(event.model_copy(update={"learned": tuple(self._learned)}))
+            except Refused as error:
+                self._own.ask(partial(self._leave_out, event, str(error)[:LONGEST]))
+                return
+            if not is_next:
+                self._own.ask(self._stop)
+                return
+            self._number, self._learned = self._number + 1, []
+        number = self._number + (event is None or isinstance(event, events.Measured))
+        due = [Due(number, effect) for effect in effects]
+        if any(isinstance(effect, events.ShowHold) for effect in effects):  # people wait
+            self._due.extendleft(reversed(due))
+        else:
+            self._due.extend(due)
+        self._ahead.popleft()
+
+    def _append(self, event: events.Written) -> bool:
+        """Write the next event; return False if another session has written one under its number."""
+        written = min((each.number - 1 for each in self._due), default=self._number)
+        record = events.record_of(event.model_copy(update={"written": min(written, self._number)}))
+        there = self._node.append(self._number + 1, record)
+        return there is None or there.get("id") == event.id  # else Tiled's answer was lost
+
+    def _write_effect(self, effect: events.Effect) -> None:
+        """Write the next effect. One that Tiled will never accept is left out, with a line of the log."""
+        try:
+            self._write(effect)
+        except Away:
+            raise
+        except Gone as error:
+            logger.debug("%s: %s", error, effect)
+        except Exception:  # such as a node that another program has changed
+            logger.exception("an effect is left out: %s", effect)
+        self._due.popleft()
+
+    def _write(self, effect: events.Effect) -> None:
+        store = self._store
+        match effect:
+            case events.Suggest():
+                self._suggest(effect)
+            case events.SetStatus(suggestion=id, status=status, taken=taken):
+                instead_of = [*_INSTEAD_OF.get(status, ()), *["accepted"] * taken] or None
+                store.set_status(id, status, effect.why, effect.raw_uid, by=effect.by, instead_of=instead_of)
+            case events.Refit(regimes=regimes):
+                self._atlas_version = store.add_atlas(regimes).version
+            case events.Label(key=key, fields=fields):
+                store.label(key, **fields, atlas_version=self._atlas_version)
+            case events.Line(text=text, once=once, by=by, ids=ids):
+                store.log(text, once=once, by=by, **ids)
+            case events.ShowHold():
+                self._node.update_state({"held": self.state.held})
+            case events.Reply():
+                self._node.answer(effect.container, effect.id, effect.status, effect.text, effect.fetched)
+
+    def _suggest(self, effect: events.Suggest) -> None:
+        """Write a suggestion, or its new status."""
+        suggestion, status, by = effect.suggestion, effect.status, effect.by
+        if status != "proposed":
+            with suppress(Gone):  # it never was proposed
+                self._store.set_status(suggestion[ID_KEY], status, by=by, instead_of=_INSTEAD_OF[status])
+                return
+        record = SuggestionRecord(
+            id=suggestion[ID_KEY],
+            agent=str(self._store.agent),
+            positions={name: suggestion[name] for name in self.rules.names},
+            reason=suggestion["reason"],
+            terms=terms_of(suggestion, self.rules.names),
+            status_by=by or str(self._store.agent),
+            known=dict(effect.known),
+        )
+        self._store.add_suggestion(record.changed(status=status, status_time=record.created))
+
+    def _save(self) -> None:
+        state = self._own.ask(lambda: None if self._ahead else self.state)
+        if state is not None:
+            self._node.save_checkpoint({"number": self._number, "state": state.saved()})
+            self._saved_at = self._number
+
+    def _saved(self) -> tuple[State, int]:
+        """Return the state that was saved, and the number of its last event; the first state if it is invalid."""
+        first = State(window=self.rules.window)
+        saved = self._node.checkpoint() or {"state": first.saved(), "number": 0}
+        try:
+            return State.model_validate(saved["state"], context=self.rules), int(saved["number"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # another program wrote it
+            logger.warning("the saved state is left out, the events are read: %s: %s", type(error).__name__, error)
+            return first, 0

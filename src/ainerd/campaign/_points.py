@@ -1,0 +1,104 @@
+"""Results as points of the optimizer, with the verdict of the reference that steers."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.campaign._claims import Claims
+from ainerd.campaign._optimizer import OtherOptimizer
+from ainerd.decisions import Rules, State
+from ainerd.novelty import LEVEL
+from ainerd.steering import Explorer
+from ainerd.technique import Outcome, is_novel
+
+NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
+Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
+
+
+class Points:
+    """Gives results to the optimizer as points, judged by the bank, or by this session once its sample is new.
+
+    Parameters
+    ----------
+    explorer : Explorer or OtherOptimizer
+    claims : Claims
+    rules : Rules
+    size : int
+        Length of an embedding.
+    smallest : float or None
+        Radius of the smallest region. The motors may differ from a suggestion by half of it.
+
+    Attributes
+    ----------
+    known : set of str
+        Keys of all results that are known.
+    usable : set of str
+        Keys of those that did not fail.
+    """
+
+    def __init__(
+        self, explorer: Explorer | OtherOptimizer, claims: Claims, rules: Rules, size: int, smallest: float | None
+    ) -> None:
+        self._explorer, self._claims, self._rules, self._size = explorer, claims, rules, size
+        self._smallest = smallest
+        self.known, self.usable = set[str](), set[str]()
+        self._steers = "bank"
+        self._judged: dict[str, tuple[float | None, bool | None, float | None]] = {}  # p, verdict and own p by point
+
+    @property
+    def reference(self) -> str:
+        """The reference that steers: "bank" or "session"."""
+        return "bank" if self._claims.of_sample is None else "session"
+
+    def judge_all(self) -> None:
+        """Give the optimizer the verdicts of all points by the reference that steers now."""
+        self._steers = self.reference
+        self._explorer.judge({id: self._verdict(id) for id in self._judged})
+
+    def changed_reference(self) -> str | None:
+        """Judge all points anew if the reference has changed, and return the line about it; None if it has not."""
+        if self._steers == self.reference:
+            return None
+        self.judge_all()
+        new = self._steers == "session"
+        sample = "this sample is claimed to be new" if new else "no claim says that this sample is new"
+        return f"from now on {NAMES[self._steers]} steers, because {sample}"
+
+    def ingest(self, outcomes: Sequence[Outcome], state: State) -> None:
+        """Learn results. Those with a position become points of the optimizer: two of one suggestion are two points."""
+        points, first_results = [], dict[str, str]()
+        for outcome in outcomes:
+            self.known.add(outcome.key)
+            if outcome.status != "failed":
+                self.usable.add(outcome.key)
+            known = state.measured.get(outcome.trial_id) or outcome.key
+            first = first_results.setdefault(outcome.trial_id, known)
+            asked = state.handed_out.get(outcome.trial_id)
+            position = {**({} if asked is None else self._rules.position(asked.suggestion)), **outcome.positions}
+            if all(math.isfinite(position.get(name, math.nan)) for name in self._rules.names):
+                z = np.full(self._size, np.nan, np.float32) if outcome.embedding is None else outcome.embedding
+                id = outcome.trial_id if outcome.key == first else outcome.key
+                self._judged[id] = outcome.novelty_p, outcome.novel, outcome.own_p
+                p, novel = self._verdict(id)
+                points.append({**position, ID_KEY: id, "embedding": z, "novelty_p": p, "novel": novel})
+        self._explorer.ingest(points)
+
+    def elsewhere(self, outcome: Outcome, state: State) -> str | None:
+        """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
+
+        Without a smallest region the tolerance is a twentieth of the window. The result counts where the motors stood.
+        """
+        asked, window = state.handed_out.get(outcome.trial_id), state.window
+        if asked is None or not set(window.names) <= set(outcome.positions):
+            return None
+        off = window.position(np.array([outcome.positions[name] - asked.suggestion[name] for name in window.names]))
+        if np.linalg.norm(off[~window.is_apart]) <= (self._smallest or window.width / 10) / 2:
+            return None
+        there, here = (self._rules.text(position) for position in (asked.suggestion, outcome.positions))
+        return f"the motors stood at {here} when {there} was to be measured: do they move?"
+
+    def _verdict(self, id: str) -> Verdict:
+        p, novel, own = self._judged[id]
+        return (p, novel) if self._steers == "bank" else (own, own is not None and bool(is_novel(own, LEVEL)))

@@ -1,0 +1,109 @@
+"""One step of the fold of a campaign: the changes that events and commands make."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.decisions import events
+from ainerd.decisions._known import known
+from ainerd.decisions._state import Rules, State
+from ainerd.decisions.events import Ready
+from ainerd.results import commands
+
+Limits = Mapping[str, tuple[float, float]]
+MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
+
+
+class Step:
+    """The state so far in a step of the fold, and the effects so far.
+
+    Attributes
+    ----------
+    state : State
+    event : Event
+        The event of this step.
+    rules : Rules
+    effects : list of Effect
+    """
+
+    def __init__(self, state: State, event: events.Event, rules: Rules) -> None:
+        self.state, self.event, self.rules, self.effects = state, event, rules, list[events.Effect]()
+        self._before = state
+
+    def set(self, **changes: Any) -> None:
+        """Replace values of the state."""
+        self.state = self.state.model_copy(update=changes)
+
+    def put(self, ready: Ready) -> None:
+        """Add a suggestion at the end; one with the same id is replaced, and its place stays."""
+        waiting = [*self.state.waiting]
+        place = next((i for i, each in enumerate(waiting) if each.id == ready.id), len(waiting))
+        waiting[place : place + 1] = [ready]
+        self.set(waiting=tuple(waiting))
+
+    def put_last(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
+        """Put a person's point behind those of others; one that was added keeps its place when it is taken."""
+        if self.state.get(str(suggestion[ID_KEY])) is None:
+            self.withdraw(self.state.own, "a person's point comes first", "person")
+        self.put(Ready(suggestion=suggestion, created=created, taken_by=taken_by))
+
+    def remove(self, id: str) -> None:
+        """Let a suggestion wait no more."""
+        self.set(waiting=tuple(each for each in self.state.waiting if each.id != id))
+
+    def withdraw(self, stale: Ready | None, why: str, by: str | None = None, status: str = "withdrawn") -> None:
+        """Withdraw a suggestion, if it waits."""
+        if stale is not None:
+            self.remove(stale.id)
+            status = status if stale.taken_by is None else "failed"
+            self.effects.append(events.SetStatus(stale.id, status, why, by))
+
+    def change_window(self, bounds: Limits, excluded: Sequence[Limits], why: str) -> None:
+        """Change the window. Withdraw the optimizer's suggestion, and the points of people that lie outside."""
+        self.set(window=self.state.window.changed(bounds, excluded))
+        for each in self.state.waiting:
+            if not each.created or self.state.objection(each.suggestion):
+                self.withdraw(each, why, "person")
+
+    def fail(self, id: str, position: Mapping[str, Any], status: str, why: str, by: str | None = None) -> None:
+        """Let a position fail: it is not suggested again."""
+        self.set(failed={**self.state.failed, id: self.rules.position(position)})
+        self.effects.append(events.SetStatus(id, status, why, by))
+
+    def hand_out(self, suggestion: dict[str, Any], by: str | None, status: str = "accepted") -> None:
+        """Hand out a suggestion, to be measured now."""
+        id = str(suggestion[ID_KEY])
+        self.rules.position(suggestion)
+        waiting = self.state.get(id)
+        by = (None if waiting is None else waiting.taken_by) or by
+        self.remove(id)
+        handed_out = {**self.state.handed_out, id: Ready(suggestion=suggestion, taken_by=by)}
+        for old in [*handed_out][:-MOST_HANDED_OUT]:
+            if not self.state.is_open(old):
+                del handed_out[old]
+        self.set(handed_out=handed_out)
+        self.suggest(suggestion, status, by)
+
+    def suggest(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
+        """Write a suggestion, with what was known before this step."""
+        self.effects.append(events.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
+
+    def log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
+        """Log what the sender of a command did. The position of the suggestion replaces ``{}`` in the text."""
+        line, ids = f"{command.who} {text}", {}
+        if suggestion is not None:
+            line = line.replace("{}", self.rules.text(suggestion), 1)
+            ids = {"suggestion_id": str(suggestion[ID_KEY])}
+        self.line(command, line, ids)
+
+    def line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
+        """Write the line of the log that a command leads to."""
+        by = None if isinstance(command, commands.Next) else command.by  # a script that measures decides nothing
+        self.effects.append(events.Line(text, command.log_key, by, ids or {}))
+
+    def age_s(self, created: str) -> float:
+        """Return the time from a moment, in ISO 8601, to the event, in s."""
+        assert not isinstance(self.event, events.Measured)  # it has no time
+        return self.event.t - datetime.fromisoformat(created).astimezone(UTC).timestamp()

@@ -1,0 +1,227 @@
+"""The verbs of people: each changes the state of a campaign, and returns its answer."""
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import singledispatch
+from typing import Any
+
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.decisions import events
+from ainerd.decisions._state import UNTAKEN, Answer, limits_text, terms_of, within
+from ainerd.decisions._step import Step
+from ainerd.decisions.events import Ready
+from ainerd.results import commands
+
+TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
+FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
+MOST_FETCHED = 20  # positions of scripts that are remembered
+NO_REASON = "asked for by a person"
+NOT_LEFT = "no position is left"
+
+
+class NotYet(Exception):
+    """Raised if a command must wait; the message gives the reason."""
+
+
+@singledispatch
+def execute(command: commands.Command, step: Step) -> Answer:
+    """Execute a command in a step of the fold; raise ValueError if it is refused, and NotYet if it must wait."""
+    raise TypeError(f"{command!r} is not a command")
+
+
+def _done(text: str, suggestion: dict[str, Any] | None = None, fetched: dict[str, Any] | None = None) -> Answer:
+    return Answer(status="done", text=text, suggestion=suggestion, fetched=fetched)
+
+
+@execute.register
+def _hold(command: commands.Hold, step: Step) -> Answer:
+    step.set(held={"by": command.by, "why": command.why, "t": _asked(step).t})
+    step.effects.append(events.ShowHold())
+    step.log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
+    return _done("the agent takes no new suggestion until somebody releases it")
+
+
+@execute.register
+def _release(command: commands.Release, step: Step) -> Answer:
+    step.effects.append(events.ShowHold())
+    if step.state.held is not None:
+        step.set(held=None)
+        step.log(command, "released the campaign")
+    return _done("the plans continue")
+
+
+@execute.register
+def _accept(command: commands.Accept, step: Step) -> Answer:
+    suggestion = _first(step).suggestion
+    step.hand_out(suggestion, command.by)
+    step.log(command, "accepted {}", suggestion)
+    return _done("the plan has received this position", suggestion)
+
+
+@execute.register
+def _next(command: commands.Next, step: Step) -> Answer:
+    """Hand out the next position to a script."""
+    state, rules, review = step.state, step.rules, _asked(step).review
+    last = next(filter(state.is_open, state.fetched[-1:]), None)
+    if (old_s := step.age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
+        raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
+    if state.held is not None:
+        raise NotYet(f"{state.held['by']} holds the campaign")
+    if review and state.taken(review=True) is None:
+        raise NotYet(UNTAKEN)
+    if last is not None and command.wait_s:
+        raise NotYet(f"no result has come from {rules.text(state.handed_out[last].suggestion)}, fetched before")
+    suggestion = _first(step).suggestion
+    step.hand_out(suggestion, command.by, "taken")
+    if last is not None:
+        step.effects.append(events.SetStatus(last, "superseded", "another position was fetched", command.by))
+    id = str(suggestion[ID_KEY])
+    step.set(fetched=(*state.fetched, id)[-MOST_FETCHED:])
+    step.log(command, "fetched {}", suggestion)
+    fetched = {"suggestion": id, "position": rules.position(suggestion), "reason": suggestion["reason"]}
+    return _done(suggestion["reason"], suggestion, fetched)
+
+
+@execute.register
+def _take(command: commands.Take, step: Step) -> Answer:
+    id, state, asked = command.suggestion, step.state, _asked(step)
+    if id in state.handed_out or id in state.measured:
+        raise ValueError("it was measured already, or is being measured")
+    if (old_s := step.age_s(command.created)) > TAKEN_WITHIN_S:
+        raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
+    taken = _seen(command, step)
+    if state.get(id) is None:
+        if objection := asked.objection or state.objection(taken):
+            step.effects.append(events.SetStatus(id, "failed", objection))
+            raise ValueError(objection)
+        step.withdraw(state.own, f"{command.who} took another one", command.by)
+    step.put_last(taken, command.created, command.by)
+    step.suggest(taken, "accepted", command.by)
+    step.log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
+    return _done(_place(step, id), taken)
+
+
+@execute.register
+def _reject(command: commands.Reject, step: Step) -> Answer:
+    id, state = command.suggestion, step.state
+    if id in state.measured:
+        raise ValueError("it was measured already")
+    _seen(command, step)
+    step.remove(id)
+    if state.get(id) is None:  # another suggestion has replaced it, maybe at the same place
+        step.withdraw(state.own, "another suggestion was rejected", command.by)
+    why = command.why or NO_REASON
+    step.fail(id, command.position, "rejected", why, command.by)
+    step.log(command, f"rejected {{}}: {why}", {ID_KEY: id, **command.position})
+    return _done("the agent measures neither this position nor one close to it")
+
+
+@execute.register
+def _take_back(command: commands.TakeBack, step: Step) -> Answer:
+    """Withdraw a point of a person; its position may be suggested again."""
+    waiting = step.state.get(command.suggestion)
+    if waiting is None or not waiting.created:
+        raise ValueError("it does not wait any more: it is being measured, or it was withdrawn")
+    step.remove(waiting.id)
+    why = command.why or f"{command.who} took it back"
+    step.effects.append(events.SetStatus(waiting.id, "withdrawn", why, command.by, taken=True))
+    step.log(command, "took {} back", waiting.suggestion)
+    return _done("the agent chooses again")
+
+
+@execute.register
+def _add(command: commands.Add, step: Step) -> Answer:
+    asked = _asked(step)
+    if command.id in step.state.measured:  # by a session that was killed before it could answer
+        raise ValueError("it was measured already")
+    if asked.objection or asked.suggestion is None:
+        raise ValueError(asked.objection or NOT_LEFT)
+    if objection := step.state.objection(asked.suggestion):
+        raise ValueError(objection)
+    step.put_last(asked.suggestion, command.created)
+    step.suggest(asked.suggestion, by=command.by)
+    step.log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
+    return _done(_place(step, command.id), asked.suggestion)
+
+
+@execute.register
+def _exclude(command: commands.Exclude, step: Step) -> Answer:
+    window = step.state.window
+    step.change_window(window.bounds, [*window.excluded, command.region], "a region was excluded")
+    step.log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
+    return _done("the agent suggests no position in this region")
+
+
+@execute.register
+def _name(command: commands.Name, step: Step) -> Answer:
+    if objection := _asked(step).objection:
+        raise ValueError(objection)
+    regime, names = f"regime {command.regime}", {**step.state.names, command.regime: command.name}
+    step.set(names={number: name for number, name in names.items() if name})
+    step.log(command, f"calls {regime} {command.name!r}" if command.name else f"took the name of {regime} away")
+    return _done("the regime has this name now")
+
+
+@execute.register
+def _set_bounds(command: commands.SetBounds, step: Step) -> Answer:
+    bounds = within(command.bounds, step.state.configured)
+    step.change_window(bounds, step.state.window.excluded, "the bounds were changed")
+    text = f"bounds are now {limits_text(step.state.window.bounds)}"
+    step.line(command, text)
+    return _done(text)
+
+
+@execute.register
+def _set_excluded(command: commands.SetExcluded, step: Step) -> Answer:
+    step.change_window(step.state.window.bounds, command.regions, "the excluded regions were changed")
+    text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
+    step.line(command, text)
+    return _done(text)
+
+
+def _asked(step: Step) -> events.Asked:
+    assert isinstance(step.event, events.Asked)
+    return step.event
+
+
+def _first(step: Step) -> Ready:
+    """Return the suggestion that is measured next; ValueError if none waits."""
+    asked = _asked(step)
+    first = step.state.next(review=asked.review)
+    if asked.objection or first is None:
+        raise ValueError(asked.objection or NOT_LEFT)
+    return first
+
+
+def _seen(command: commands.Take | commands.Reject, step: Step) -> dict[str, Any]:
+    """Return the suggestion of a verdict.
+
+    Raises ValueError if it differs from the one that the sender saw, or the settings do.
+    """
+    rules, position = step.rules, step.rules.position(command.position)
+    waiting = step.state.get(command.suggestion)
+    unknown: dict[str, Any] = {**command.terms, **position, ID_KEY: command.suggestion, "reason": command.reason}
+    suggestion = unknown if waiting is None else waiting.suggestion
+    now = rules.position(suggestion)
+    shown = commands.seen(now, suggestion["reason"], terms_of(suggestion, rules.names), _asked(step).settings)
+    if now != position or command.seen not in ("", shown):
+        raise ValueError(
+            f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
+            "look again, and decide on that"
+        )
+    return {**suggestion, "reason": suggestion["reason"] or NO_REASON}
+
+
+def _place(step: Step, id: str) -> str:
+    """Return when a point is measured, in words."""
+    review = _asked(step).review
+    waiting = [each for each in step.state.waiting if not review or each.taken_by is not None or each.id == id]
+    before = next(i for i, each in enumerate(waiting) if each.id == id)
+    when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
+    return f"{when}, once a person takes it" if review and waiting[before].taken_by is None else when
+
+
+def is_position(values: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Return whether all names have a finite number."""
+    return all(isinstance(x := values.get(name), int | float) and math.isfinite(x) for name in names)
