@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign._atlas import Atlas

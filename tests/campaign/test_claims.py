@@ -221,7 +221,9 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
     assert [line for line in texts(store) if "steers" in line] == [
         "from now on p against this session steers, because this sample is claimed to be new"
     ]
-    assert campaign.points.reference == "session" and campaign.get_best_points() == []  # nothing differs from the session
+    assert (
+        campaign.points.reference == "session" and campaign.get_best_points() == []
+    )  # nothing differs from the session
     assert measure(campaign, 8, 3.0, 0.5) <= 0.01
     ((key, _, values),) = campaign.get_best_points()
     assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("installed_toy")
 STEPS = {
     "suggestion written": (ResultStore, "add_suggestion", False),
     "motor moving": (SynAxis, "set", False),
-    "result told": (ResultStore, "set_status", True),
+    "result told": (ResultStore, "label", True),
     "log": (ResultStore, "log", True),
 }
 

@@ -70,7 +70,7 @@ ACTIONS = {
         'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",
     },
     "Tidy up": {
-        "agent.take_over()": "steer from this session, if another one steers",
+        "agent.take_over()": "steer from this session, once the one that steered has ended",
         "agent.drain()": "wait until everything is analysed",
         "agent.catch_up()": "analyse runs in Tiled that have no result",
         'agent.results.export("results.csv")': "the table as a file; agent.results.to_xarray() for analysis",

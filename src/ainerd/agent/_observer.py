@@ -139,7 +139,10 @@ class Observer:
         return self._campaign.steers
 
     def take_over(self) -> None:
-        """Steer from this session. The session that has steered until now notices within seconds, and only reads."""
+        """Steer from this session, if the one that has steered has ended, or was silent for 30 s.
+
+        Raises RuntimeError, which names that session, if it has not.
+        """
         if not self.steers:
             self._state.take_over()
             self._display.say("this session steers from now on")

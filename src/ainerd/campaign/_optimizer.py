@@ -2,7 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
@@ -58,15 +59,14 @@ def policy_of(steering: Steering, *, runs: bool = True) -> Any:
     If not `runs`, no code of it runs, and only its entry point is returned. Raises ValueError if nothing has its name,
     or if it cannot be loaded or called.
     """
-    name = steering.policy
+    name, others = steering.policy, {each.name: each for each in entry_points(group=GROUP)}
     if name in POLICIES:
         return POLICIES[name]
-    others = {each.name: each for each in entry_points(group=GROUP)}
     if name not in others and ":" not in name:
         known = ", ".join([*POLICIES, *others])
         raise ValueError(f"steering.policy: {name!r} is not one of {known}, or module:function")
     entry = others.get(name, EntryPoint(name, name, GROUP))
-    package = entry.value.partition(":")[0].partition(".")[0]
+    package = entry.module.partition(".")[0]
     try:
         if find_spec(package) is None:  # of the package alone: to find a module in it imports the package
             raise ModuleNotFoundError(f"No module named {package!r}")
@@ -82,9 +82,8 @@ class OtherOptimizer(Windowed):
     """Wraps another bluesky-adaptive `Optimizer` in the interface of `ainerd.steering.Explorer`.
 
     A suggestion without id or reason gets one, and its numbers besides the position become terms. Positions outside the
-    bounds or in an excluded region are dropped. Failed exposures are passed to `register_failures`, if the optimizer
-    has this method. The optimizer itself must respect a dose limit. `whose` names it in messages. Raises ValueError if
-    the optimizer has no `suggest` or no `ingest`.
+    bounds or in an excluded region are dropped. The optimizer itself must respect a dose limit. `whose` names it in
+    messages. Raises ValueError if the optimizer has no `suggest` or no `ingest`.
     """
 
     def __init__(self, optimizer: Any, window: Window, whose: str) -> None:
@@ -98,13 +97,8 @@ class OtherOptimizer(Windowed):
         """Return the next positions; raise ValueError if the optimizer suggests no position that may be measured."""
         n, suggestions = num_points or 1, list[dict[str, Any]]()
         for _ in range(TRIES):
-            try:
-                reason = f"suggested by {self._whose}"
-                offered = [self._completed(each, reason) for each in self._optimizer.suggest(n)]
-            except Exception as error:
-                raise ValueError(
-                    f"{self._whose} failed to suggest a position: {type(error).__name__}: {error}"
-                ) from error
+            with self._failure("to suggest a position"):
+                offered = [self._completed(each) for each in self._optimizer.suggest(n)]
             suggestions += [each for each in offered if self._objection(each) is None]
             if len(suggestions) >= n:
                 return suggestions[:n]
@@ -116,9 +110,9 @@ class OtherOptimizer(Windowed):
         try:
             if measured:
                 self._optimizer.ingest(measured)
-            self.register_failures([point for point in points if not np.isfinite(point["embedding"]).all()])
         except Exception:
             logger.exception("%s did not accept the results", self._whose)
+        self.register_failures([point for point in points if not np.isfinite(point["embedding"]).all()])
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return points of a person as complete suggestions; raise ValueError if a point may not be measured."""
@@ -126,37 +120,35 @@ class OtherOptimizer(Windowed):
             if (objection := self._objection(suggestion)) is not None:
                 raise ValueError(objection)
         if isinstance(self._optimizer, CanRegisterSuggestions):
-            try:
+            with self._failure("to take a point"):
                 suggestions = self._optimizer.register_suggestions(suggestions)
-            except Exception as error:
-                raise ValueError(f"{self._whose} failed to take a point: {type(error).__name__}: {error}") from error
-        return [self._completed(suggestion, "asked for by a person") for suggestion in suggestions]
+        return [self._completed({"reason": "asked for by a person", **each}) for each in suggestions]
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
         """Report failed exposures, and log an error of the optimizer."""
-        if suggestions and isinstance(self._optimizer, TrialFaultAware):
-            try:
+        try:
+            if suggestions and isinstance(self._optimizer, TrialFaultAware):
                 self._optimizer.register_failures(suggestions)
-            except Exception:
-                logger.exception("%s did not accept the failures", self._whose)
+        except Exception:
+            logger.exception("%s did not accept the failures", self._whose)
 
     def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
         """Do nothing: the protocols of bluesky-adaptive have no verdicts that change."""
 
     def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
-        """Report positions that failed, by id, once. They have no method to withdraw a suggestion."""
-        new = [{**position, ID_KEY: id} for id, position in failed.items() if id not in self._failed]
+        """Report positions that failed, by id, once. The protocols have no method to withdraw a suggestion."""
+        self.register_failures([{**position, ID_KEY: id} for id, position in failed.items() if id not in self._failed])
         self._failed |= {*failed}
-        self.register_failures(new)
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether to stop, and the reason. An optimizer without such a method never stops."""
         if not isinstance(self._optimizer, SupportsStoppingCriteria):
             return False, f"{self._whose} does not say when to stop"
         try:
-            stop, why = self._optimizer.should_stop()
-        except Exception as error:
-            return False, f"{self._whose} fails to say when to stop: {type(error).__name__}: {error}"
+            with self._failure("to say when to stop"):
+                stop, why = self._optimizer.should_stop()
+        except ValueError as error:
+            return False, str(error)
         return bool(stop), why or f"{self._whose} says {'stop' if stop else 'go on'}"
 
     def get_best_points(self) -> list[Any]:
@@ -166,11 +158,19 @@ class OtherOptimizer(Windowed):
     def map(self) -> None:
         """Return None: this optimizer has no belief over position to draw."""
 
-    def _completed(self, suggestion: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    @contextmanager
+    def _failure(self, doing: str) -> Iterator[None]:
+        """Turn an error of the optimizer into a ValueError of one line."""
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(f"{self._whose} failed {doing}: {type(error).__name__}: {error}") from error
+
+    def _completed(self, suggestion: Mapping[str, Any]) -> dict[str, Any]:
         return {
             ID_KEY: str(suggestion.get(ID_KEY, uuid.uuid4().hex)),
             **self._position(suggestion),
-            "reason": str(suggestion.get("reason") or reason),
+            "reason": str(suggestion.get("reason") or f"suggested by {self._whose}"),
             **terms_of(suggestion, (*self.names, ID_KEY)),
         }
 
