@@ -44,7 +44,7 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
                 used.append(usage(server))
                 time.sleep(1.0)
         watching.join(120)
-        took, n, n_left = np.load(answers), len(used), agent.health()["backlog"]
+        took, n, n_left = np.load(answers), len(used), agent.status()["backlog"]
         gap = 1e3 * float(np.diff([at for at, _ in beats]).max() - BEAT_S)
         row = {
             "viewers": viewers,

@@ -44,7 +44,7 @@ def lags(bench: Bench, rate: float, frames: int, minutes: float) -> tuple[list[R
             time.sleep(max(0.0, began + i * duration + at - time.monotonic()))
             agent(name, doc)
         stops.append(time.monotonic())
-        worst = max(worst, agent.health()["lag_s"])
+        worst = max(worst, agent.status()["lag_s"])
     agent.drain(3600)
     pace = n * frames / (time.monotonic() - began)
     table = agent.results.table()

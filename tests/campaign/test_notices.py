@@ -26,7 +26,7 @@ def test_a_change_of_regime_at_one_place_is_posted(make, store, beam_size):
         assert notice in campaign.advice if notice and beam_size else campaign.advice is None
     campaign.answer(outcome("e", z=None))
     assert campaign.advice is None and len(texts(store)) == (2 if beam_size else 0)
-    assert not beam_size or "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in texts(store)[0]
+    assert not beam_size or "the regime at (5.00, 5.00) was 0, now it is 1: measure there again" in texts(store)[0]
 
 
 def test_a_missing_gap_is_logged_once_and_taken_back(make, store, monkeypatch):

@@ -65,15 +65,6 @@ def test_an_exposure_without_the_detector_of_the_settings_is_reported(started, c
     assert "correct detector.image in the settings" in caplog.text
 
 
-def test_stay_measures_one_place_repeatedly(started):
-    before = len(started.table())
-    started.RE(started.agent.stay(2))
-    rows = started.table().iloc[before:]
-    assert len(rows) == 2 and np.ptp(rows["sample_x"]) < 0.01 and np.ptp(rows["sample_y"]) < 0.01
-    with pytest.raises(ValueError, match="number of exposures"):
-        started.agent.stay(0)
-
-
 def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
     agent = started.agent
     with pytest.raises(ValueError, match="sample_z"):
@@ -152,9 +143,9 @@ def test_a_report_that_cannot_be_written_is_a_line_of_the_log(started, tmp_path,
     assert "no report is written: FileExistsError" in caplog.text
 
 
-def test_health_has_plain_values(started):
+def test_the_status_has_plain_values(started):
     assert started.agent.drain()
-    health = started.agent.health()
+    health = started.agent.status()
     assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
     assert health["peak_memory_mb"] > 50 and health["results"] == len(started.agent.results.table())
     assert threading.active_count() > 1
@@ -169,7 +160,6 @@ def test_mistakes_at_the_prompt_raise_clear_errors(started):
         "the wrong way round": lambda: agent.exclude(sample_x=(3, 2)),
         "explore needs a positive number of positions, got 0": lambda: agent.explore(0),
         "explore needs a positive number of positions, got '3'": lambda: agent.explore("3"),
-        "stay needs a positive number of exposures, got 0.5": lambda: agent.stay(0.5),
         "agent.detach() first": lambda: agent.attach(other),
         "no result 'x'": lambda: agent.explain("x"),
         "no run 'nothing' in Tiled": lambda: agent.analyse("nothing"),

@@ -129,7 +129,7 @@ def test_a_detector_with_an_unknown_number_of_frames(session):
     before = len(session.table())
     session.RE(expose(session.detector, shutter=session.shutter))
     table = session.table()
-    assert len(table) == before + 1 and agent.health()["worker"] == "alive"
+    assert len(table) == before + 1 and agent.status()["worker"] == "alive"
     assert (table["status"].iloc[-1], table["n_frames"].iloc[-1]) == ("complete", FRAMES)
     session.settings = whole
 

@@ -140,7 +140,7 @@ def test_no_job_ends_the_worker(session):
         raise SystemExit
 
     session.agent._analysis.jobs.submit(job)
-    assert session.agent.drain() and session.agent.health()["worker"] == "alive"
+    assert session.agent.drain() and session.agent.status()["worker"] == "alive"
 
 
 @pytest.mark.fault("The clock jumps by an hour, back and forth, during a run", "The result has the same bits")

@@ -160,12 +160,12 @@ def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, ca
         beamline.RE(expose(beamline.detector))
         assert beamline.documents[-1][0] == "stop" and done.empty()
         stops = [doc["indices"]["stop"] for name, doc in beamline.documents if name == "stream_datum"]
-        assert len(stops) > 1 and beamline.agent.health()["backlog"] == 1
+        assert len(stops) > 1 and beamline.agent.status()["backlog"] == 1
         for stop in stops:
             assert "complete" not in [*beamline.store.table().get("status", [])]
             may_go_on.release()
             assert done.get(timeout=60) == stop
-        assert beamline.agent.drain(120) and beamline.agent.health()["backlog"] == 0
+        assert beamline.agent.drain(120) and beamline.agent.status()["backlog"] == 0
     monkeypatch.undo()
     table = beamline.store.table()
     assert table["status"].tolist() == ["complete"] and table["n_frames"].tolist() == [N]

@@ -120,7 +120,7 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline, caplog):
     until(lambda: "which waits in memory" in caplog.text)
     room(RLIM_INFINITY)
     runs.append(take())
-    until(lambda: agent.drain() and not agent.health()["backlog"])
+    until(lambda: agent.drain() and not agent.status()["backlog"])
     table = agent.results.table().drop(before.index)
     assert sorted(table["raw_uid"]) == sorted(runs) and (table["status"] == "complete").all()
 
@@ -143,6 +143,6 @@ def test_a_result_does_not_wait_for_later_writes(beamline):
     try:
         (uid,) = RE(expose(instrument.detector, shutter=instrument.shutter))
         (outcome,) = agent._analysis.worker.outcomes(uid).result(60)
-        assert outcome.status == "complete" and not agent.health()["backlog"]
+        assert outcome.status == "complete" and not agent.status()["backlog"]
     finally:
         is_busy.clear()

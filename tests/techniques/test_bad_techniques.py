@@ -173,7 +173,7 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     b.RE(b.agent.explore(2))
     b.RE(bps.null())
     assert b.RE.state == "idle" and not b.agent.drain(0.1)
-    assert b.agent.health()["worker"] == "alive" and b.agent.health()["backlog"] > 0
+    assert b.agent.status()["worker"] == "alive" and b.agent.status()["backlog"] > 0
     b.agent.close()
     assert time.monotonic() - began < 30
     goes_on.set()

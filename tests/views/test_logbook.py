@@ -9,7 +9,7 @@ import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
-from ainerd.agent import WhileRunning, show_progress_of
+from ainerd.agent import WhileRunning
 from ainerd.jobs import activity, doing
 from ainerd.views import Logbook
 
@@ -59,7 +59,7 @@ def nobody_else_counts(monkeypatch):
 def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
     screen, agent = io.StringIO(), Counting()
     monkeypatch.setattr(during, "get_console", lambda: Console(file=screen, force_terminal=True, width=80))
-    show_progress_of(agent)
+    during.show_progress_of(agent)
     with during._progress_line():
         pass
     assert "50 of 200 frames" in screen.getvalue()
@@ -69,7 +69,7 @@ def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
 
 
 def test_the_progress_line_names_a_detector_that_sends_nothing(monkeypatch):
-    show_progress_of(agent := Counting())
+    during.show_progress_of(agent := Counting())
     clock = iter([0.0, 0.0, 45.0, 50.0])
     monkeypatch.setattr(during, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(during, "_still", during._Still())
@@ -82,7 +82,7 @@ def test_the_progress_line_names_a_detector_that_sends_nothing(monkeypatch):
 
 
 def test_the_progress_line_names_a_long_step(monkeypatch):
-    show_progress_of(agent := Counting())
+    during.show_progress_of(agent := Counting())
     with doing("calibrating"), doing("compiling"):
         pretty_line = io.StringIO()
         Console(file=pretty_line, width=120).print(during._progress())
@@ -104,7 +104,7 @@ def test_a_notebook_names_a_long_step_once(monkeypatch, capsys):
 def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):
     screen, agent = io.StringIO(), Counting()
     agent.quiet = True
-    show_progress_of(agent)
+    during.show_progress_of(agent)
     for terminal in (True, False):
         console = Console(file=screen, force_terminal=terminal)
         monkeypatch.setattr(during, "get_console", lambda console=console: console)

@@ -12,7 +12,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import bluesky.plan_stubs as bps
-import numpy as np
 from bluesky import RunEngine
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
@@ -20,11 +19,12 @@ from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
 from tiled.client.container import Container
 
-from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
+from ainerd.agent._display import AgentPlan, say, write_report
+from ainerd.agent._guide import GUIDE
 from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
 from ainerd.config import Settings
-from ainerd.plans import Devices, explore, reading, visit
+from ainerd.plans import Devices, explore, visit
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.words import printable, sender
@@ -186,16 +186,6 @@ class Agent(Observer):
             self._campaign.position({name: point[name] for name in self.bounds if name in point})
         return AgentPlan("agent.sample(…)", self._closed(sample_suggestions(self.problem, named)))
 
-    def stay(self, n: int) -> MsgGenerator[Any]:
-        """Plan: measure `n` times at the present position: ``RE(agent.stay(5))`` follows a regime that changes.
-
-        Raises the errors of `explore`.
-        """
-        self._require_attached()
-        if not isinstance(n, int) or n < 1:
-            raise ValueError(f"stay needs a positive number of exposures, got {n!r}")
-        return AgentPlan(f"agent.stay({n})", self._stay(n))
-
     def status(self) -> dict[str, Any]:
         """Return the state of the agent as plain values."""
         return {"attached": self._attached is not None, **super().status()}
@@ -210,19 +200,6 @@ class Agent(Observer):
         """Run a plan; the agent's thread writes the report after it, unless the plan ends early."""
         yield from plan
         self._analysis.jobs.submit(partial(write_report, self.results, self._settings.storage.directory, self.bounds))
-
-    def _stay(self, n: int) -> MsgGenerator[Any]:
-        here = yield from self._here()
-        return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
-
-    def _here(self) -> MsgGenerator[dict[str, float]]:
-        """Return the present position, within the bounds."""
-        here = {}
-        for actuator in self._devices.actuators:
-            low, high = self.bounds[actuator.name]
-            x = yield from reading(actuator)
-            here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop a few microns beyond its limit
-        return here
 
     def _ask(self) -> MsgGenerator[None]:
         """Execute commands, and wait while a person holds the campaign.

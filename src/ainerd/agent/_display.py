@@ -42,47 +42,6 @@ STILL_S = 30.0  # without a new frame, after which the line says so
 # Runs of these plans get a line for each result instead of a table.
 AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 
-# Calls, with a description of each.
-ACTIONS = {
-    "Look": {
-        "agent": "its state, the next position and why",
-        "agent.results": "the table of results; agent.results[12] is that of scan 12, with its arrays",
-        "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
-        "agent.log()": "results and decisions, a line each",
-        "agent.plot()": "a figure of the campaign; the page in a browser shows the same, live",
-        "agent.health()": "runs that wait, threads and memory",
-    },
-    "Measure": {
-        "RE(agent.explore(3))": "three positions, each chosen after the previous one is analysed",
-        "RE(agent.explore())": "until the sample is explored",
-        "RE(agent.sample((2.0, 3.5)))": "positions of your own, now",
-        "RE(agent.stay(5))": "five times where the sample is now",
-    },
-    "Steer": {
-        "agent.suggest()": "the next position as data, with the numbers behind it",
-        "agent.accept()": "take it, to measure it by hand",
-        'agent.reject("too near the wall")': "reject it; returns another",
-        'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
-        "agent.queue()": "the points that people asked for, in their order",
-        'agent.exclude("a crack", sample_x=(2, 3))': "never suggest a position in a box",
-        "agent.bounds = {'sample_x': (1, 9), …}": "narrower limits for all suggestions; agent.excluded can be set, too",
-        'agent.hold("the beam is weak")': "begin no exposure until agent.release()",
-        'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",
-    },
-    "Tidy up": {
-        "agent.take_over()": "steer from this session, once the one that steered has ended",
-        "agent.drain()": "wait until everything is analysed",
-        "agent.catch_up()": "analyse runs in Tiled that have no result",
-        'agent.results.export("results.csv")': "the table as a file; agent.results.to_xarray() for analysis",
-    },
-}
-
-_WIDTH = 2 + max(len(call) for calls in ACTIONS.values() for call in calls)
-GUIDE = "Commands of the agent.\n\n" + "\n\n".join(
-    f"{title}\n" + "\n".join(f"    {call:{_WIDTH}}{does}" for call, does in calls.items())
-    for title, calls in ACTIONS.items()
-)
-
 
 class Display:
     """Shows results and the campaign to a person.

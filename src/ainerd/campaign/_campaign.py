@@ -283,7 +283,7 @@ class Campaign:
         self.advice = None
         if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
             where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
-            self.advice = f"the regime at {where} was {before}, {now}: agent.stay(5) follows the change"
+            self.advice = f"the regime at {where} was {before}, {now}: measure there again to follow the change"
             self.catalogue.write(self._line(self.advice, outcome))
 
     @_owned

@@ -1,0 +1,328 @@
+"""What a person does at the prompt with an agent: look at the campaign, and steer it."""
+
+from __future__ import annotations  # so that IPython's ? shows the types as in this file
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from bluesky_adaptive.protocols import ID_KEY
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from tiled.client.container import Container
+from tiled.queries import Key
+
+from ainerd.agent._analysis import Analysis
+from ainerd.agent._display import Display, Sentences, Suggestion
+from ainerd.agent._guide import NAMES
+from ainerd.agent._state import State
+from ainerd.campaign import Campaign
+from ainerd.config import Settings
+from ainerd.jobs import activity, waiting
+from ainerd.results import ResultStore, commands
+from ainerd.views import Logbook, status_panel
+from ainerd.words import first_problem, rendered, scan_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SOON_S = 0.4  # so that `agent` answers within a second at the prompt
+AWAY = "does not answer: results wait in memory until it does"
+
+
+class Prompt:
+    """The commands of the prompt. `ainerd.agent.Observer` makes the parts that they use."""
+
+    name: str
+    results: ResultStore
+    _client: Container
+    _raw: Container
+    _settings: Settings
+    _uri: str
+    _campaign: Campaign
+    _analysis: Analysis
+    _state: State
+    _display: Display
+
+    @property
+    def steers(self) -> bool:
+        """Whether this session steers its agent. If not, another one does, and this one only reads."""
+        return self._campaign.steers
+
+    # steer
+
+    def suggest(self) -> dict[str, Any]:
+        """Return the next suggestion without taking it; raise ValueError if no position is left."""
+        return Suggestion(self._campaign.peek())
+
+    def accept(self) -> dict[str, Any]:
+        """Take the suggestion, to measure it by hand, and return its position, reason and ``_id``.
+
+        Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
+        """
+        return self._apply(commands.Accept)
+
+    def reject(self, reason: str = "") -> dict[str, Any]:
+        """Reject the suggestion and return the next one: ``agent.reject("too near the wall")``.
+
+        Raises ValueError without a reason.
+        """
+        if not reason.strip():
+            raise ValueError('give a reason: agent.reject("too near the wall")')
+        rejected = self._campaign.peek()
+        position = {name: rejected[name] for name in self._campaign.explorer.names}
+        self._apply(commands.Reject, suggestion=rejected[ID_KEY], position=position, why=reason)
+        return self.suggest()
+
+    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
+        """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
+
+        Points that people asked for before come first; see `queue`.
+
+        Raises
+        ------
+        ValueError
+            If the position is not one number for each actuator, or lies outside the bounds or in an excluded region.
+        """
+        if position and by_name:
+            raise ValueError(f"a position has {', '.join(self._campaign.explorer.names)}, got {position} and {by_name}")
+        return self._apply(commands.Add, position=self._campaign.position(by_name or position), why=reason)
+
+    def queue(self) -> pd.DataFrame:
+        """Return the points that people took or added, in the order in which they are measured, counted from 1.
+
+        ``by`` is who took or added the point; ``id`` is that of the suggestion.
+        """
+        names = [*self._campaign.explorer.names]
+        rows = [
+            {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or "a person",
+             "id": each[ID_KEY]} for each in self._campaign.waiting if each["is_asked"]
+        ]  # fmt: skip
+        columns = [*names, "reason", "by", "id"]
+        return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
+
+    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
+        """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
+
+        An actuator that is left out is not limited. Returns the next suggestion.
+
+        Raises
+        ------
+        ValueError
+            If a name is not the name of an actuator, or a limit is invalid.
+        """
+        self._apply(commands.Exclude, region=region, why=reason)
+        return self.suggest()
+
+    def hold(self, reason: str = "") -> None:
+        """Hold the campaign: ``agent.hold("the beam is weak")``.
+
+        Until `release`, plans get no new suggestion, and `explore` begins no exposure; the one in progress is finished.
+        """
+        self._apply(commands.Hold, why=reason)
+        self._display.say("held: plans wait until agent.release()")
+
+    def release(self) -> None:
+        """Release the campaign, whoever holds it, so that waiting plans continue."""
+        self._apply(commands.Release)
+        self._display.say("released: plans go on")
+
+    def regimes(self) -> list[str]:
+        """Return sentences about the regimes of this campaign."""
+        return self._display.regimes()
+
+    def name_regime(self, regime: int, name: str) -> None:
+        """Name a regime: ``agent.name_regime(1, "gel")``. An empty name removes the name.
+
+        The page, the figures, the report and the lines at the prompt show the name.
+
+        Raises ValueError if the regime does not exist.
+        """
+        self._apply(commands.Name, regime=int(regime), name=name)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of the actuators. They can be set; the agent keeps all results."""
+        return self._campaign.window.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._apply(commands.SetBounds, bounds=bounds)
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes in which no position is suggested. They can be set: ``agent.excluded = []`` removes all."""
+        return list(self._campaign.window.excluded)
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
+        self._apply(commands.SetExcluded, regions=list(regions))
+
+    def _apply(self, kind: Callable[..., commands.Command], **fields: Any) -> dict[str, Any]:
+        """Apply a command to the campaign now; raise ValueError if it is invalid, or if the campaign refuses it."""
+        try:
+            command = kind(**fields)
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
+        answer = self._campaign.apply(command)
+        if answer.status == "refused":
+            raise ValueError(answer.text)
+        self._state.changed()
+        return Suggestion(answer.suggestion or {})
+
+    # look
+
+    @property
+    def quiet(self) -> bool:
+        """Whether to print nothing about results; can be set."""
+        return self._display.quiet
+
+    @quiet.setter
+    def quiet(self, quiet: bool) -> None:
+        self._display.quiet = quiet
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of the agent as plain values.
+
+        ``free_gb`` is the free space of `storage.directory`. ``backlog`` counts the runs that have ended and have no
+        result yet, ``lag_s`` is how long the first of them waits. ``commands`` is ``alive``, ``dead``, or the work
+        that has kept the agent for more than 30 s from the next command.
+        """
+        directory = self._settings.storage.directory
+        disk = next(folder for folder in (directory, *directory.parents) if folder.exists())  # on a server elsewhere
+        return {
+            "tiled": self._uri,
+            "page": self.page,
+            "reads": "" if self.steers else self._state.steered_by(),
+            **self._display.status(),
+            **self._analysis.worker.health(),
+            "commands": self._state.commands.health(),
+            "free_gb": shutil.disk_usage(disk).free / 1e9,
+            "busy": activity(),
+        }
+
+    @property
+    def page(self) -> str:
+        """The page of the campaign for a browser: a file or an address; empty if the page does not exist."""
+        if self._settings.storage.uri:
+            base = self._uri.partition("/api/")[0]
+            return "/".join([base, "ui", "browse", *self._client.path_parts, "ainerd"])
+        page, here = self._settings.storage.directory / "page.html", Path.cwd()
+        if not page.exists():
+            return ""
+        return str(page.relative_to(here) if page.is_relative_to(here) else page)
+
+    def log(self) -> Logbook:
+        """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""
+        return Logbook(self.results.logbook())
+
+    def explain(self, run: str | float | None = None, *, details: bool = False) -> str:
+        """Explain why a run is novel or not: ``agent.explain(12)``, and ``agent.explain(12, details=True)``.
+
+        Parameters
+        ----------
+        run : int, float or str, optional
+            The number of a scan, or the first characters of a key. Default: the newest result.
+        details : bool
+            Whether to add the statistics: p-values, the model of g2, and so on.
+        """
+        ended = self.results.table().query("status != 'computing'").index
+        if run is None and not len(ended):
+            return "there is no result yet"
+        key = str(ended[-1]) if run is None else self.results.key(run)
+        return Sentences(self.results.explain(key, details=details))
+
+    def why(self, run: str | float) -> Sentences:
+        """Return the campaign as it was when the position of a run was chosen: ``agent.why(12)``.
+
+        `run` is as for `explain`. Raises ValueError if the run was taken by hand.
+        """
+        return Sentences(self.results.why(run))
+
+    def note(self, *what: str | float, scan: str | float | None = None) -> None:
+        """Write a note on a run: ``agent.note(12, "a bubble")`` or ``agent.note("a bubble", scan=12)``.
+
+        It appears with the result and in the log.
+
+        Parameters
+        ----------
+        *what
+            The run and the text, or the text alone.
+        scan : int, float or str, optional
+            The run if `what` is the text alone: the number of the scan; ``"12.2"`` for its second event; or the first
+            characters of a result's key. Without it, the run of the newest result.
+
+        Raises
+        ------
+        KeyError
+            If there is neither a result nor a run of this name.
+        ValueError
+            If there is no text.
+        """
+        self._campaign.require_steering()
+        *runs, text = what or ("",)
+        if len(runs) + (scan is not None) > 1 or not isinstance(text, str) or not text.strip():
+            raise ValueError('a note is a text on a run: agent.note(12, "a bubble") or agent.note("a bubble", scan=12)')
+        run = scan if scan is not None else next(iter(runs), None)
+        if run is None:
+            if (table := self.results.table()).empty:
+                raise KeyError("there is no result yet to write a note on")
+            run = str(table.index[-1])
+        if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
+            run = int(run)  # the whole run, with a result or without
+            uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(2)
+            if not uids:
+                raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
+            if len(uids) > 1:
+                raise KeyError(f"there are several scans {run}: give the first characters of a result's key")
+            self.results.note(text, raw_uid=uids[0], scan=str(run))
+            return
+        record = self.results.record(self.results.key(run))
+        scan = scan_text(record.scan_id, record.event, record.start.get("file"))
+        self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
+
+    def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
+        """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.
+
+        It shows the sample with the path, the regimes and the next point; the latent space; novelty and the readings
+        of each run; and the technique's pictures of the newest run and of all runs. A notebook shows it as an image.
+        The page of the campaign in a browser shows the same and follows the runs.
+
+        Parameters
+        ----------
+        truth : ndarray of int, shape (ny, nx), optional
+            Regions of a simulated sample over the first two actuators; their borders are drawn.
+        knobs : sequence of str
+            Actuators along x and y of the map of the sample, ``knobs=("sample_x", "temperature")``, and a third one
+            of which small maps are drawn. Default: the order of the settings. Of further ones the regimes are those
+            at the next position.
+        """
+        with waiting("drawing"):
+            return self._display.figure(truth, knobs)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} at {self._uri}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with the name that was probably meant."""
+            close = [] if name.startswith("_") else get_close_matches(name, NAMES, 1)  # IPython asks for many
+            hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
+    def __dir__(self) -> Iterable[str]:
+        return NAMES
+
+    def __rich__(self) -> Any:
+        if self.results.answers(SOON_S):
+            return status_panel(self.status())
+        backlog = self._analysis.worker.backlog
+        return status_panel({"tiled": self._uri, "away": AWAY, "backlog": backlog, "busy": activity()})
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(rendered(self).rstrip())
