@@ -111,7 +111,7 @@ lowest: ## the tests of what computes and of the store, with the lowest versions
 # The simulated instrument has about 250 photons per pixel in an exposure.
 scorers: $(READY) ## the calibrations of the simulated instrument that are shipped, after a change of what makes them
 	rm -rf $(SCORERS)
-	$(BIN)/ainerd rheo-xpcs prepare profiles/rheo_xpcs/agent.toml --photons 250 --out $(SCORERS)
+	$(BIN)/ainerd calibrate --config profiles/rheo_xpcs/agent.toml --photons 250 --out $(SCORERS)
 
 lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import datetime
 from types import SimpleNamespace
 
 import h5py
@@ -95,16 +94,6 @@ def run(catalogue, monkeypatch):
         return done
 
     return run
-
-
-def test_similar_results_are_listed_nearest_first(run, catalogue):
-    _, _, keys = catalogue
-    done = run("similar", keys[0], "-n", 2)
-    assert done.exit_code == 0, done.output
-    head, *lines = done.output.splitlines()
-    assert head.split()[:3] == ["distance", "scan", "time"]
-    assert [line.split()[-1] for line in lines] == [key[:8] for key in keys[1:3]]
-    assert f"{datetime.fromtimestamp(1.7e9):%d %b %H:%M}" in lines[0]  # local time, as everywhere
 
 
 def test_a_followed_log_has_each_line_once_also_of_a_clock_that_is_behind(run, catalogue, monkeypatch):
@@ -262,13 +251,9 @@ def test_check_reports_runs_that_wait_on_disk(run, catalogue, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["similar", "nothing"], "no result 'nothing': no result has such a key"),
-        (["similar", ""], "no result '': no result has such a key"),
         (["export", "12", "x.h5"], "no result '12': scan 12 has none"),
         (["export", "0" * 36, "x.h5"], f"no result '{'0' * 36}'"),
-        (["similar", "maps.npy"], "maps.npy is a file: give the key of a result"),
         (["export", "1", "s1.xyz"], "s1.xyz: give a name that ends in .nxs, .h5, .hdf5"),
-        (["similar", "1", "--tiled", "empty"], "there are no results in empty: no agent has written there yet"),
         (["export"], "give KEY and OUT, or --table alone"),
         (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
         (["status", "--config", "nowhere.toml"], "cannot read nowhere.toml"),

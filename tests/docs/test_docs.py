@@ -42,10 +42,8 @@ SHORT = (
     "analyze",
     "average",
     "over-q",
-    "encode",
     "calibrate",
-    "prepare",
-    *(f"train {name}" for name in ("pca", "ours", "run", "nights")),
+    "train",
 )
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -39,7 +39,7 @@ def test_the_state_at_the_moment_of_a_choice(beamline, tmp_path):
     agent.drain()
 
     def run(*arguments):
-        return CliRunner().invoke(build(), ["why", *map(str, arguments)])
+        return CliRunner().invoke(build(), ["log", *map(str, arguments)])
 
     done = run(explored[1], "--config", b.toml)
     assert done.exit_code == 0 and lines(done.stdout)["reason"] == "a scratch"

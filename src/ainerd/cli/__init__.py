@@ -20,12 +20,11 @@ from ainerd.cli._shared import (
     opened,
     results_at,
     show_file,
-    show_near,
 )
 
 __all__ = [
     "Config", "Documents", "Force", "Instrument", "Json", "On", "Tiled", "bars", "check_new", "check_out", "key_of",
-    "main", "mapping", "mean_frame", "observing", "opened", "results_at", "show_file", "show_near",
+    "main", "mapping", "mean_frame", "observing", "opened", "results_at", "show_file",
 ]  # fmt: skip
 
 

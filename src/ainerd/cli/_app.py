@@ -14,13 +14,11 @@ from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, init
-from ainerd.cli._results import export, replay, report, similar
+from ainerd.cli._results import export, replay, report
 from ainerd.cli._running import demo, fetch_next, serve, watch
-from ainerd.cli._status import log, status, why
+from ainerd.cli._status import log, status
 
-COMMANDS = (
-    watch, serve, status, log, why, replay, similar, export, report, init, check, demo,
-)  # fmt: skip
+COMMANDS = (watch, serve, status, log, replay, export, report, init, check, demo)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`ainerd replay`, `similar`, `export` and `report`: make results, compare them, and write them to files."""
+"""`ainerd replay`, `export` and `report`: make results, and write them to files."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,6 @@ from ainerd.cli._shared import (
     opened,
     results_at,
     show_file,
-    show_near,
 )
 
 if TYPE_CHECKING:
@@ -70,27 +69,6 @@ def replay(
     for name, reason in failed.items():
         console.print(f"run {name} failed: {reason}", markup=False, highlight=False)
     console.print(f"{len(outcomes)} analysed: {len(complete)} complete, {len(failed)} failed")
-
-
-def similar(
-    key: Annotated[str, typer.Argument(help=KEY_HELP)],
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
-    tiled: Tiled = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Print the results that are nearest to one in the latent space, nearest first.
-
-    Only results with the same analysis parameters are compared.
-    """
-    if Path(key).is_file():
-        raise ValueError(f"{key} is a file: give the key of a result")
-    with results_at(tiled, config) as store:
-        try:
-            near = store.similar(key_of(store, key), n)
-        except KeyError as error:
-            raise ValueError(error.args[0]) from None
-        show_near(near, as_json=json)
 
 
 def export(

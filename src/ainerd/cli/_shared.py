@@ -17,14 +17,12 @@ from ainerd.words import plain_address
 if TYPE_CHECKING:
     import threading
 
-    import pandas as pd
     from rich.progress import Progress, ProgressColumn
     from tiled.client.container import Container
 
     from ainerd.results import ResultStore
 
 KEY = "AINERD_STORAGE__API_KEY"
-SHOWN = 60  # results, which a table of results shows at most
 
 Tiled = Annotated[
     str | None,
@@ -216,20 +214,3 @@ def show_file(file: Path) -> None:
     /...result.h5  2.5 MB
     """
     print(f"{file}  {file.stat().st_size / 1e6:.3g} MB")
-
-
-def show_near(near: "pd.DataFrame", *, as_json: bool) -> None:
-    """Print the table of nearest results that `ResultStore.similar` returns.
-
-    Examples
-    --------
-    >>> show_near(store.similar(store.key(3), n=1)[["scan_id"]], as_json=True)
-    [{"key":"...","scan_id":4}]
-    """
-    if as_json:
-        print(near.reset_index().to_json(orient="records", date_format="iso"))
-        return
-    from rich.console import Console
-
-    for first in range(0, len(near), SHOWN):
-        Console().print(near[first : first + SHOWN])

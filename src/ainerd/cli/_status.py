@@ -1,4 +1,4 @@
-"""`ainerd status`, `log` and `why`: print the state and the log of an agent, and an earlier state of its campaign."""
+"""`ainerd status` and `log`: print the state and the log of an agent, and why a position was chosen."""
 
 import os
 import time
@@ -51,17 +51,26 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
 
 
 def log(
+    scan: Annotated[
+        str | None, typer.Argument(help="Number of a scan, or the first characters of the key of its result.")
+    ] = None,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many lines.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Also print new lines, until Ctrl-C.")] = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Print the log of the agents in local time, newest line last."""
+    """Print the log of the agents in local time, newest line last.
+
+    With SCAN, print why its position was chosen instead: the reason, and what the agent knew at that moment.
+    """
     from rich.console import Console
     from rich.text import Text
 
     console = Console(soft_wrap=True)
     with results_at(tiled, config) as store:
+        if scan is not None:
+            print(store.why(key_of(store, scan)))
+            return
         shown = set[str]()  # keys: a line of a slow machine, or of one whose clock is behind, comes before others
         with suppress(KeyboardInterrupt):
             while True:
@@ -75,16 +84,6 @@ def log(
                 time.sleep(POLL_S)
     if not shown:
         console.print("the log is empty")
-
-
-def why(
-    scan: Annotated[str, typer.Argument(help="Number of a scan, or the first characters of the key of its result.")],
-    config: Config = None,
-    tiled: Tiled = None,
-) -> None:
-    """Print why the position of a scan was chosen: the reason, and what the agent knew at that moment."""
-    with results_at(tiled, config) as store:
-        print(store.why(key_of(store, scan)))
 
 
 def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:

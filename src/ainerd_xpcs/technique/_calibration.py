@@ -1,7 +1,7 @@
 """Calibration of verdicts: scorers for runs of given statistics, and p-values of simulated regimes of known kinds.
 
 A scorer takes half a minute to fit, so it is cached in memory and on disk. Those of the simulated instrument are
-shipped; ``ainerd rheo-xpcs prepare`` makes those of another one before its first session.
+shipped; ``ainerd calibrate --photons`` makes those of another one before its first session.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also available without the name."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,17 +23,11 @@ if TYPE_CHECKING:
     Maps = NDArray[np.float32]
 
 CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 share a calibration
-SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
-CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
 Files = Annotated[list[Path], typer.Argument(help="Files with g2.")]
 FrameTime = Annotated[
     float | None, typer.Option(help="Seconds from one correlated frame to the next. Default: as the files say.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
-Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
-train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
-app.add_typer(train, name="train")
 app.command()(analyze)
 
 
@@ -98,70 +93,19 @@ def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
 
 
 @app.command()
-def encode(
-    file: Annotated[Path, typer.Argument(help="A C2 map, .npy, 256 × 256; of baseline 1, or scaled to [0, 1].")],
-    published: Annotated[Path | None, typer.Option(help="Published state dict (.pth), to compare.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Figure (.png). Default: FILE's name with _encoded, here.")] = None,
-) -> None:
-    """Encode a measured C2 map, and draw the map that each encoder reproduces."""
-    import numpy as np
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from ainerd_xpcs.latent import Encoder, from_unit
-    from ainerd_xpcs.technique._drawing import draw_map, new_figure
-
-    c2 = read_npy(file)
-    if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
-        raise ValueError(f"{file}: needs one real map of shape (256, 256), got {c2.dtype} {c2.shape}")
-    if not np.isfinite(c2).all():
-        raise ValueError(f"{file}: holds values that are not finite")
-    if c2.min() == c2.max():
-        raise ValueError(f"{file}: is constant, there is nothing to encode")
-    is_scaled = c2.min() >= 0 and c2.max() <= 1
-    c2, rule = (from_unit(c2), SCALED) if is_scaled else (c2.astype(np.float32), CORRELATION)
-    encoders = [Encoder.load()] + ([Encoder.load(published)] if published else [])
-    table = Table("encoder", "latent", "explained variance", "first numbers", title=escape(str(file)), caption=rule)
-    decoded: dict[str, Maps] = {}
-    for encoder in encoders:
-        z = encoder.encode(c2[None])
-        decoded[encoder.name] = encoder.decode(z)[0]
-        explained = 1 - (c2 - decoded[encoder.name]).var() / c2.var()
-        first = "  ".join(f"{x:.3g}" for x in z[0, :5])
-        table.add_row(encoder.name, str(encoder.n_latent), f"{explained:.3f}", first)
-    figure = new_figure(4.4 * (1 + len(decoded)), 4)
-    panels = figure.subplots(1, 1 + len(decoded))
-    for axes, (name, image) in zip(panels, {"measured": c2, **decoded}.items(), strict=True):
-        drawn = draw_map(axes, image, 1, c2.min(), c2.max(), "none")  # all on the color scale of the first
-        axes.set(title=name, xlabel="$t_1$ / exposure", ylabel="$t_2$ / exposure")
-    figure.colorbar(drawn, ax=list(panels), label="$C_2$")
-    out = out or Path(f"{file.stem}_encoded.png")
-    figure.savefig(out, dpi=120)
-    Console().print(table)
-    print(f"figure: {out}")
-
-
-def read_npy(file: Path) -> "NDArray[Any]":
-    """Read the array of numbers in a ``.npy`` file."""
-    import numpy as np
-
-    try:
-        with file.open("rb") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{file}: not a .npy file of numbers ({error})") from None
-
-
-@app.command()
 def calibrate(
-    out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
+    out: Annotated[
+        Path | None, typer.Option(help="The bank to write, bank.safetensors by default; with --photons a folder.")
+    ] = None,
     n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 7600,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     regime: Annotated[list[int] | None, typer.Option(help="Count measured runs of this regime as known.")] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(help="Count this result as known: number of its scan, or first characters of its key."),
+    ] = None,
+    photons: Annotated[
+        float | None, typer.Option(min=1e-3, help="Photons per pixel of an exposure: no bank, but its calibrations.")
     ] = None,
     on: On = None,
     tiled: Tiled = None,
@@ -172,7 +116,14 @@ def calibrate(
     Each regime is a known kind, and so are the results given by key together. Of a kind of fewer than 24 runs, four at
     least, each is taken several times, with its time stretched a little. The next session takes the bank by
     `rheo_xpcs.bank`; one that runs keeps its own.
+
+    With --photons, calibrate the p-values for exposures of the instrument of --config, so that its first session need
+    not: about a minute. The calibrations are kept in the user's cache, or written to the folder --out.
     """
+    if photons is not None:
+        _prepare(config, photons, out)
+        return
+    out = out or Path("bank.safetensors")
     from ainerd_xpcs.latent import Encoder
     from ainerd_xpcs.technique._bank import Bank, write_bank
     from ainerd_xpcs.technique._clean import FEWEST_SIMULATED, simulated_exposures
@@ -232,65 +183,49 @@ def _contrast(store: "ResultStore", key: str) -> float:
     return float(contrast)
 
 
-@train.command()
-def pca(
-    out: Annotated[Path, typer.Option(help="Folder for pca.safetensors and bank.safetensors.")] = Path("weights"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
-    exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
-    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 7600,
+class Kind(StrEnum):
+    """What is trained."""
+
+    pca = "pca"
+    ours = "ours"
+    run = "run"
+    nights = "nights"
+
+
+@app.command()
+def train(
+    kind: Annotated[Kind, typer.Argument(help="An encoder, or the nights from which new regimes are told.")],
+    out: Annotated[Path, typer.Option(help="Folder; training continues from the files in it.")] = Path("weights"),
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random draws; default: as shipped.")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", min=2, help="Simulated exposures, truths or regimes; default: as shipped.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of ours and run; default: as shipped.")] = None,
     on: On = None,
 ) -> None:
-    """Fit the principal components, and freeze the bank that novelty is calibrated on."""
-    from ainerd_xpcs.latent.training import train_pca
-    from ainerd_xpcs.technique._bank import write_bank
-    from ainerd_xpcs.technique._clean import simulated_exposures
+    """Train what is shipped, with simulated exposures of known dynamics.
 
-    with mapping(on) as over, bars() as progress:
-        advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
-        encoder_file = train_pca(out, seed=seed, exposures=exposures, advance=advance)
-        bank_file = out / "bank.safetensors"
-        write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance, over=over), seed=seed)
-    show_file(encoder_file)
-    show_file(bank_file)
-
-
-@train.command()
-def ours(
-    out: Folder = Path("weights"),
-    seed: Seed = 1,
-    truths: Annotated[int | None, typer.Option(min=100, help="Noise-free maps to draw; default: as shipped.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 160 of them; default: as shipped.")] = None,
-) -> None:
-    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores."""
-    from ainerd_xpcs.latent.training import train_ours
-
-    _train(train_ours, out, seed=seed, truths=truths, steps=steps)
-
-
-@train.command()
-def run(
-    out: Folder = Path("weights"),
-    seed: Seed = 1,
-    truths: Annotated[int | None, typer.Option(min=2, help="Truths to draw; default: as shipped.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 192 of them; default: as shipped.")] = None,
-) -> None:
-    """Train the run encoder, the default, to tell exposures of one regime from others: half an hour on two cores."""
-    from ainerd_xpcs.latent.training import train_run
-
-    _train(train_run, out, seed=seed, truths=truths, steps=steps)
-
-
-@train.command()
-def nights(
-    out: Annotated[Path, typer.Option(help="Folder for regimes.safetensors.")] = Path("weights"),
-    seed: Seed = 0,
-    regimes: Annotated[int, typer.Option(min=1000, help="Simulated regimes of known kinds.")] = 5000,
-    on: On = None,
-) -> None:
-    """Simulate nights of known regimes, from which the agent computes whether a regime is new: some minutes.
-
-    The file is valid for the shipped encoder and bank only.
+    pca: principal components. ours: the encoder of single maps, under an hour on two cores. run: the encoder of whole
+    exposures, the default, half an hour. nights: nights of known regimes, with which claims are calibrated, some
+    minutes; they are valid for the shipped encoder and bank.
     """
+    from ainerd_xpcs.latent import training
+
+    given = {name: value for name, value in {"seed": seed, "steps": steps}.items() if value is not None}
+    if steps is not None and kind not in (Kind.ours, Kind.run):
+        raise ValueError(f"train {kind} has no steps: leave --steps out")
+    if kind is Kind.nights:
+        _nights(out, seed or 0, n or 5000, on)
+    elif kind is Kind.pca:
+        with bars() as progress:
+            advance = partial(progress.advance, progress.add_task("simulating", total=n or 3000))
+            show_file(training.train_pca(out, seed=seed or 0, exposures=n or 3000, advance=advance))
+    else:
+        given |= {} if n is None else {"truths": n}
+        _train(training.train_ours if kind is Kind.ours else training.train_run, out, **given)
+
+
+def _nights(out: Path, seed: int, regimes: int, on: str | None) -> None:
     import numpy as np
 
     from ainerd.novelty import MOST
@@ -312,10 +247,7 @@ def nights(
 
 
 def _train(training: Callable[..., Path], out: Path, **options: Any) -> None:
-    """Run a training with a bar for each stage and the watched numbers beside it, and show the file that it writes.
-
-    Options of None are left to their defaults.
-    """
+    """Run a training with a bar for each stage and the watched numbers beside it, and show the file that it writes."""
     from rich.progress import TaskID, TextColumn
 
     with bars(TextColumn("{task.fields[watched]}")) as progress:
@@ -327,27 +259,19 @@ def _train(training: Callable[..., Path], out: Path, **options: Any) -> None:
             numbers = "  ".join(f"{name} {value:.4f}" for name, value in watched.items())
             progress.update(tasks[stage], completed=done, watched=numbers)
 
-        given = {name: value for name, value in options.items() if value is not None}
-        file = training(out, watch=watch, **given)
+        file = training(out, watch=watch, **options)
     show_file(file)
 
 
-@app.command()
-def prepare(
-    config: Annotated[Path, typer.Argument(help="Settings of the instrument (.toml).")],
-    photons: Annotated[float, typer.Option(min=1e-3, help="Photons per pixel of the bins in an exposure.")],
-    out: Annotated[Path | None, typer.Option(help="Also write the calibrations to this folder.")] = None,
-) -> None:
-    """Calibrate p-values for exposures of many frames, so that the first session need not: about a minute.
-
-    The calibrations are kept in the user's cache. A session finds them if its exposures have about as many photons and
-    the contrast of the settings.
-    """
+def _prepare(config: Path | None, photons: float, out: Path | None) -> None:
+    """Calibrate p-values for exposures with about these photons per pixel, and the contrast of the settings."""
     from ainerd.config import Settings
     from ainerd_xpcs.technique._calibration import calibrated, write_scorer
     from ainerd_xpcs.technique._technique import RheoXPCS
     from ainerd_xpcs.technique._verdict import Noise, options_of_a_session
 
+    if config is None:
+        raise ValueError("--photons needs the settings of an instrument: give --config")
     settings = Settings.load(config)
     if settings.technique != RheoXPCS.name:
         raise ValueError(f"{config}: its technique is {settings.technique}: only {RheoXPCS.name} has such calibrations")
