@@ -42,8 +42,9 @@ logger = logging.getLogger(__name__)
 
 LATEST_S = 9.2e9  # of a time, in s since 1970: the last year that pandas counts
 DATASET = "/entry/data/data"  # of the frames in NAME.h5
-N_FRAMES = "/entry/instrument/bluesky/num_images"  # in the metadata file of 8-ID: the number of frames
-BEGAN = "/entry/start_time"  # and the time of the first one
+FRAME_TIME = "/entry/instrument/detector_1/frame_time"  # in the metadata file of 8-ID
+N_FRAMES = "/entry/instrument/bluesky/num_images"
+BEGAN = "/entry/start_time"  # of the first frame
 EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more are not missing by chance
 
 
@@ -255,9 +256,9 @@ class AcquisitionFiles:
 
     @property
     def _frame_time_s(self) -> float | None:
-        value = self._values.number(self.keys.frame_time_s, "s")
+        value = self._values.number(FRAME_TIME, "s")
         if value is not None and not 0 < value < np.inf:
-            raise FrameError(f"{self.metadata}: {self.keys.frame_time_s} is {value:g}, expected a positive time")
+            raise FrameError(f"{self.metadata}: {FRAME_TIME} is {value:g}, expected a positive time")
         return value
 
     def _configuration(self) -> dict[str, Any] | None:
@@ -304,7 +305,7 @@ class AcquisitionFiles:
     def _values(self) -> Metadata:
         """The values of the metadata file that the keys name."""
         keys = self.keys
-        single = (keys.frame_time_s, N_FRAMES, BEGAN, keys.record_zero)
+        single = (FRAME_TIME, N_FRAMES, BEGAN, keys.record_zero)
         return Metadata(self.metadata, (*single, *keys.readings.values(), *keys.start.values()), self.roots)
 
 

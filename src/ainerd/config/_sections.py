@@ -204,7 +204,6 @@ class Acquisition(Section):
     ainerd.config._problems.SettingsError: acquisition: columns need record, the pattern of the CSV, such as ...
     """
 
-    frame_time_s: str = "/entry/instrument/detector_1/frame_time"  #: path of the time from frame to frame
     readings: dict[str, str] = {}  #: paths of numbers, by data key
     start: dict[str, str] = {"qmap_file": "/entry/instrument/detector_1/qmap_file"}  #: by key of the start document
     record: str = ""  #: pattern of the CSV beside the frames; empty if there is none
