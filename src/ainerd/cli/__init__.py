@@ -6,7 +6,7 @@ Commands import inside their functions, so that help is fast.
 from typing import Any
 
 from ainerd.cli._check import mean_frame
-from ainerd.cli._executors import On, mapping
+from ainerd.cli._dask import Dask, mapping
 from ainerd.cli._running import Documents, Instrument, observing
 from ainerd.cli._shared import (
     Config,
@@ -23,7 +23,7 @@ from ainerd.cli._shared import (
 )
 
 __all__ = [
-    "Config", "Documents", "Force", "Instrument", "Json", "On", "Tiled", "bars", "check_new", "check_out", "key_of",
+    "Config", "Dask", "Documents", "Force", "Instrument", "Json", "Tiled", "bars", "check_new", "check_out", "key_of",
     "main", "mapping", "mean_frame", "observing", "opened", "results_at", "show_file",
 ]  # fmt: skip
 

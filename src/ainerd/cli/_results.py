@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._executors import On
+from ainerd.cli._dask import Dask
 from ainerd.cli._shared import (
     Config,
     Force,
@@ -32,12 +32,12 @@ def replay(
         list[str] | None, typer.Argument(help="Numbers of scans, or uids of runs. Default: all without a result.")
     ] = None,
     all: Annotated[bool, typer.Option("--all", help="Include runs whose analysis failed.")] = False,
-    on: On = None,
+    dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on an executor.
+    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on Dask.
 
     Complete results with the same parameters are kept, so the same command continues after an interruption.
     With other parameters (another --config, or the environment) a run gets a second result beside the first.
@@ -54,7 +54,7 @@ def replay(
     settings = Settings.load(config)
     embedded = tiled is None and not settings.storage.uri
     with opened(tiled, config) as client:
-        outcomes = reanalyse(settings, client, uids or (), again=all, on=on, embedded=embedded, quiet=json)
+        outcomes = reanalyse(settings, client, uids or (), again=all, on=dask, embedded=embedded, quiet=json)
     complete, failed = {}, {}
     for outcome in outcomes:
         name = ResultRecord.identity_of(outcome.raw_uid, outcome.event)

@@ -1,4 +1,4 @@
-"""Analysis of runs that are in Tiled, in this process or on the workers of an executor.
+"""Analysis of runs that are in Tiled, in this process or on the workers of Dask.
 
 A worker analyses a run as this process would, and writes the result itself. The key of a result is made of the run and
 the parameters. So a run has one result even if two workers get it, because the first one died or seemed dead. Only the
@@ -6,13 +6,11 @@ uid of the run, the settings without the API key, and the outcomes travel betwee
 """
 
 import json
-import os
 import re
 import socket
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +21,7 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.agent import build_technique, writer_of
-from ainerd.cli._executors import executor, worker_died
+from ainerd.cli._dask import workers
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import RunReader, documents_of
@@ -91,52 +89,33 @@ class Workplace:
 
 
 def _analyse_on(
-    name: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
+    address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
-    """Analyse runs on an executor; raise ValueError if one cannot be analysed for another reason than the run.
+    """Analyse runs on Dask; raise ValueError if one cannot be analysed for another reason than the run.
 
-    The runs that a worker had in hand when it died are analysed one at a time in the end, because one of them may be
-    the reason. A pool of processes ends with each of its workers and is started again.
+    The runs that a worker had in hand when it died for the fourth time are analysed one at a time in the end, because
+    one of them may be the reason.
     """
-    if not uids:
-        with executor(name):  # a wrong name is refused all the same
-            return []
-    suspects, outcomes = deque[str](), list[Outcome]()
+    suspects, outcomes = list[str](), list[Outcome]()
     bar = progress.add_task("runs", total=len(uids))
-    for left, most in (deque(uids), 2 * (os.cpu_count() or 1) if name == "process" else AHEAD), (suspects, 1):
-        while left:
-            with executor(name) as pool, closing(_ended(pool, left, most, workplace)) as ended:
-                for future, uid in ended:
-                    died = worker_died(future.exception())
-                    if died and left is not suspects:
-                        suspects.append(uid)
-                        continue
-                    outcomes += _failed(uid, workplace, store) if died else _result(future, uid)
-                    progress.advance(bar)
+    with workers(address) as pool:
+        from distributed import KilledWorker
+
+        for runs, most in (uids, AHEAD), (suspects, 1):
+            for first in range(0, len(runs), most):
+                futures = {pool.submit(analyse, uid, workplace): uid for uid in runs[first : first + most]}
+                try:
+                    for future in as_completed(futures):
+                        uid, died = futures[future], isinstance(future.exception(), KilledWorker)
+                        if died and runs is not suspects:
+                            suspects.append(uid)
+                            continue
+                        outcomes += _failed(uid, workplace, store) if died else _result(future, uid)
+                        progress.advance(bar)
+                finally:
+                    for future in futures:
+                        future.cancel()
     return outcomes
-
-
-def _ended(
-    pool: Executor, waiting: deque[str], most: int, workplace: Workplace
-) -> Generator[tuple[Future[list[Outcome]], str]]:
-    """Take runs, `most` at a time, and yield the future and the uid of each as it ends.
-
-    A pool that is broken takes no further runs. An error of the caller, such as Ctrl-C, cancels those not begun.
-    """
-    futures: dict[Future[list[Outcome]], str] = {}
-    try:
-        while waiting or futures:
-            with suppress(BrokenExecutor):
-                while waiting and len(futures) < most:
-                    futures[pool.submit(analyse, waiting[0], workplace)] = waiting[0]
-                    waiting.popleft()
-            if not futures:
-                return
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                yield future, futures.pop(future)
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
@@ -222,7 +201,7 @@ def reanalyse(
     again : bool
         Whether to repeat failed analyses.
     on : str or None
-        Name of an executor, see `ainerd.cli._executors.executor`; None for this process.
+        ``local`` or the address of a Dask scheduler; None for this process.
     embedded : bool
         Whether the catalog is on the embedded server of `settings.storage.directory`.
     quiet : bool
@@ -232,7 +211,7 @@ def reanalyse(
     store = ResultStore(ainerd, folder=settings.storage.result_files)
     technique = build_technique(settings, store)
     if on is not None and isinstance(technique.unit, Series):
-        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --executor out")
+        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
     waiting = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
     with bars(disable=quiet or not waiting) as progress:
         if on is not None:

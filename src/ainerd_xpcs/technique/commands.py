@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Force, On, Tiled, bars, check_out, key_of, mapping, results_at, show_file
+from ainerd.cli import Config, Dask, Force, Tiled, bars, check_out, key_of, mapping, results_at, show_file
 from ainerd_xpcs.technique._analyze import Contrast, Share, analyze, shared
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def calibrate(
     photons: Annotated[
         float | None, typer.Option(min=1e-3, help="Photons per pixel of an exposure: no bank, but its calibrations.")
     ] = None,
-    on: On = None,
+    dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
@@ -142,7 +142,7 @@ def calibrate(
             measured = _measured_exposures(store, regime or [], key or [], Encoder.load())
     n_measured = len(measured[0])
     if n:
-        with mapping(on) as over, bars() as progress:
+        with mapping(dask) as over, bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n))
             simulated = simulated_exposures(n, seed=seed, advance=advance, over=over)
     exposures: list[Clean | Maps] = [*simulated[0], *measured[0]]
@@ -201,7 +201,7 @@ def train(
         int | None, typer.Option("--n", min=2, help="Simulated exposures, truths or regimes; default: as shipped.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of ours and run; default: as shipped.")] = None,
-    on: On = None,
+    dask: Dask = None,
 ) -> None:
     """Train what is shipped, with simulated exposures of known dynamics.
 
@@ -215,7 +215,7 @@ def train(
     if steps is not None and kind not in (Kind.ours, Kind.run):
         raise ValueError(f"train {kind} has no steps: leave --steps out")
     if kind is Kind.nights:
-        _nights(out, seed or 0, n or 5000, on)
+        _nights(out, seed or 0, n or 5000, dask)
     elif kind is Kind.pca:
         with bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n or 3000))
@@ -225,7 +225,7 @@ def train(
         _train(training.train_ours if kind is Kind.ours else training.train_run, out, **given)
 
 
-def _nights(out: Path, seed: int, regimes: int, on: str | None) -> None:
+def _nights(out: Path, seed: int, regimes: int, dask: str | None) -> None:
     import numpy as np
 
     from ainerd.novelty import MOST
@@ -236,7 +236,7 @@ def _nights(out: Path, seed: int, regimes: int, on: str | None) -> None:
 
     one = np.ones((8, 8), np.int32)
     technique = RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)))
-    with mapping(on) as over, bars() as progress:
+    with mapping(dask) as over, bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes + LONGER))
         clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance, over=over)
         simulated = views(technique, clean, seed=seed, advance=advance)

@@ -82,11 +82,6 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["calibrate", "--n", n, "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert len(Bank.load(out).families) == N_SIMULATED and set(Bank.load(out).families) == set(MECHANISMS)
-    other = tmp_path / "threads.safetensors"
-    arguments = ["--n", n, "--seed", "3", "--out", str(other), "--executor", "concurrent.futures:ThreadPoolExecutor"]
-    done = CliRunner().invoke(app, ["calibrate", *arguments])
-    assert done.exit_code == 0, done.output
-    assert Bank.load(other).id == Bank.load(out).id
 
 
 @pytest.mark.parametrize(

@@ -12,5 +12,5 @@ if __name__ == "__main__":
     jobs, options = int(sys.argv[1]), sys.argv[2:]
     with SLURMCluster(cores=1, processes=1, memory="2 GiB", walltime="02:00:00") as cluster:
         cluster.scale(jobs=jobs)
-        workers = f"dask:{cluster.scheduler_address}"
-        sys.exit(subprocess.run([sys.executable, "-m", "ainerd", "replay", "--executor", workers, *options]).returncode)
+        workers = cluster.scheduler_address
+        sys.exit(subprocess.run([sys.executable, "-m", "ainerd", "replay", "--dask", workers, *options]).returncode)

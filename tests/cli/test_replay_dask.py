@@ -1,4 +1,4 @@
-"""An archive reprocessed by other processes, with the same results as in one: a pool, a Dask cluster, SLURM."""
+"""An archive reprocessed by Dask, also on SLURM, with the same results as in one process."""
 
 import getpass
 import json
@@ -15,19 +15,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
-from distributed import Client, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
-from ainerd.cli import _executors, app, reanalysis
+from ainerd.cli import app, reanalysis
 from ainerd.cli.reanalysis import Workplace, analyse
 from ainerd.config import Settings
 from ainerd.plans import expose
@@ -156,15 +155,9 @@ def kill_at_work(archive, client, replay):
     raise AssertionError(f"no moment with a run in hand: {replay.result()}")
 
 
-def one_thread():
-    """An executor of a module, without the import of the agent in another process."""
-    return ThreadPoolExecutor(1)
-
-
-def test_an_executor_writes_the_results_of_one_process_bit_for_bit(archive, serial):
-    """One of a module; those of Dask, of SLURM and of processes are compared below."""
+def test_workers_of_dask_write_the_results_of_one_process_bit_for_bit(archive, address, serial):
     archive.forget()
-    output = archive.replay("--executor", f"{__name__}:one_thread")
+    output = archive.replay("--dask", address)
     assert output == serial[0]
     assert len(output["complete"]) == RUNS - 1 and "no file" in " ".join(output["failed"].values())
     assert archive.results() == serial[1]
@@ -176,7 +169,7 @@ def test_only_missing_results_are_made_and_again_after_a_killed_worker(archive, 
     created = archive.store.table()["created"]
     archive.forget(first)
     with ThreadPoolExecutor() as pool:
-        output = pool.submit(archive.replay, "--executor", f"dask:{address}")
+        output = pool.submit(archive.replay, "--dask", address)
         killed = kill_at_work(archive, cluster[1], output)
         output = output.result()
     assert list(output["complete"].values()) == [first] and not output["failed"]
@@ -220,32 +213,17 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
     np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
 
 
-@pytest.mark.parametrize(
-    "name, refusal",
-    [
-        ("dask:nowhere://1", "no Dask scheduler answers at 'nowhere://1'"),
-        ("processes", "no executor 'processes': give process, dask"),
-        ("no_such_module:Pool", "No module named 'no_such_module'"),
-        ("concurrent.futures:NoPool", "has no attribute 'NoPool'"),
-        ("builtins:dict", "dict() returns dict, not a concurrent.futures.Executor"),
-    ],
-)
-def test_a_name_without_an_executor_is_refused(archive, serial, name, refusal):
-    done = CliRunner().invoke(app, ["replay", "--executor", name])
-    assert isinstance(done.exception, ValueError) and refusal in str(done.exception)
+@pytest.mark.parametrize("address", ["nowhere://1", "processes"])
+def test_an_address_without_a_scheduler_is_refused(archive, serial, address):
+    done = CliRunner().invoke(app, ["replay", "--dask", address])
+    assert isinstance(done.exception, ValueError)
+    assert f"no Dask scheduler answers at '{address}'" in str(done.exception)
 
 
 def test_series_are_refused(archive, monkeypatch):
     monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
-    done = CliRunner().invoke(app, ["replay", "--executor", "process"])
-    assert isinstance(done.exception, ValueError) and "is of several runs: leave --executor out" in str(done.exception)
-
-
-def dies(uid, workplace):
-    """Analyse a run, but end the process over the one that the environment names."""
-    if os.environ["DEADLY_RUN"] == uid:
-        os._exit(1)
-    return analyse(uid, workplace)
+    done = CliRunner().invoke(app, ["replay", "--dask", "local"])
+    assert isinstance(done.exception, ValueError) and "is of several runs: leave --dask out" in str(done.exception)
 
 
 def test_a_run_that_kills_its_workers_has_failed_and_the_others_are_analysed(archive, serial, monkeypatch):
@@ -253,13 +231,17 @@ def test_a_run_that_kills_its_workers_has_failed_and_the_others_are_analysed(arc
     begun = archive.store.record(key).changed(status="computing", arrays={}, series={})
     archive.forget()
     archive.store.begin(begun)
-    monkeypatch.setenv("DEADLY_RUN", event.partition("/")[0])
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    fork = get_context("forkserver")  # each process that is spawned would import the agent
-    fork.set_forkserver_preload([__name__])
-    monkeypatch.setattr(_executors, "get_context", lambda method: fork)
-    monkeypatch.setattr(reanalysis, "analyse", dies)
-    output = archive.replay("--executor", "process")
+    deadly = event.partition("/")[0]
+
+    class Workers(ThreadPoolExecutor):
+        def submit(self, function, uid, workplace):
+            return super().submit(dies if uid == deadly else function, uid, workplace)
+
+    def dies(uid, workplace):
+        raise KilledWorker(uid, None, 4)
+
+    monkeypatch.setattr(reanalysis, "workers", lambda address: Workers(1))
+    output = archive.replay("--dask", "local")
     assert output["complete"] == {event: key for event, key in serial[0]["complete"].items() if key != begun.key}
     assert "its worker died over it" in archive.store.record(key).reason
     archive.forget(key)
