@@ -24,16 +24,8 @@ def check(config):
     ]
 
 
-def test_commands_of_a_technique_have_its_name(marble):
+def test_a_package_may_add_a_group_of_commands(marble):
     assert run("marble", "hello", "you").stdout == "hello you\n"
-    assert run("hello", "you").exit_code == 2  # only those of the default technique have short forms
-
-
-@pytest.mark.parametrize("command", ["analyze", "calibrate", "train"])
-def test_commands_of_the_default_technique_need_no_name(command):
-    short, full = run(command, "--help"), run("rheo-xpcs", command, "--help")
-    assert short.exit_code == full.exit_code == 0
-    assert len(short.stdout) > 300 and short.stdout.split() == full.stdout.replace(" rheo-xpcs", "").split()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +46,7 @@ def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, me
     assert line.count("\n") == 1 and line.startswith(f"ainerd: the commands of {name!r} are left out: ")
     assert message in line
     shown = CliRunner().invoke(app, ["--help"]).stdout
-    assert "watch" in shown and "rheo-xpcs" in shown and "broken" not in shown
+    assert "watch" in shown and "analyze" in shown and "broken" not in shown
 
 
 def test_a_package_may_add_one_command(site, monkeypatch):
@@ -70,8 +62,8 @@ def test_help_imports_no_technique_and_nothing_heavy(marble):
     script = """
 from typer.testing import CliRunner
 from ainerd.cli import app
-commands = [[c] for c in ("replay", "export", "check", "watch", "steer", "analyze", "marble", "rheo-xpcs")]
-for command in ([], *commands, ["rheo-xpcs", "train"]):
+commands = [[c] for c in ("replay", "export", "check", "watch", "steer", "analyze", "marble", "train")]
+for command in ([], *commands):
     done = CliRunner().invoke(app, [*command, "--help"])
     assert done.exit_code == 0 and len(done.output) > 200, done.output
 shown = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="ainerd")

@@ -38,13 +38,6 @@ from tests.waiting import until
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
-SHORT = (
-    "analyze",
-    "average",
-    "over-q",
-    "calibrate",
-    "train",
-)
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -353,10 +346,8 @@ def test_commands_and_options():
     page = (DOCS / "reference/command-line.md").read_text()
     common = rows(page.split("\n## ")[0])
     by_name = dict(commands(typer.main.get_command(app), "ainerd"))
-    short = {name for name in by_name if name.replace("ainerd ", "ainerd rheo-xpcs ") in by_name}
-    assert short == {f"ainerd {name}" for name in SHORT}
-    by_name = {name: command for name, command in by_name.items() if name not in short}
-    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(by_name)
+    assert sorted(re.findall(r"^## (.*)$", page, re.MULTILINE)) == sorted(by_name)
+    assert len(by_name) <= 18
     for name, command in by_name.items():
         text = section(page, f"## {name}")
         options = [p for p in command.params if p.param_type_name == "option"]

@@ -1,4 +1,4 @@
-"""Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also available without the name."""
+"""The commands of rheo-XPCS."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli import Config, Dask, Force, Tiled, bars, check_out, key_of, mapping, results_at, show_file
-from ainerd_xpcs.technique._analyze import Contrast, Share, analyze, shared
+from ainerd_xpcs.technique._analyze import Contrast, Share, shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +27,8 @@ Files = Annotated[list[Path], typer.Argument(help="Files with g2.")]
 FrameTime = Annotated[
     float | None, typer.Option(help="Seconds from one correlated frame to the next. Default: as the files say.")
 ]
-app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
-app.command()(analyze)
 
 
-@app.command()
 def average(
     repeats: Files,
     out: Annotated[Path, typer.Option(help="The average (.h5), a figure beside it.")] = Path("average.h5"),
@@ -58,7 +55,6 @@ def average(
     print(*mean.sentences(), f"average: {out}   figure: {out.with_suffix('.png')}", sep="\n")
 
 
-@app.command()
 def over_q(
     files: Files,
     out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
@@ -92,7 +88,6 @@ def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
     return [read_curves(file, frame_time_s=frame_time_s) for file in files]
 
 
-@app.command()
 def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="The bank to write, bank.safetensors by default; with --photons a folder.")
@@ -192,7 +187,6 @@ class Kind(StrEnum):
     nights = "nights"
 
 
-@app.command()
 def train(
     kind: Annotated[Kind, typer.Argument(help="An encoder, or the nights from which new regimes are told.")],
     out: Annotated[Path, typer.Option(help="Folder; training continues from the files in it.")] = Path("weights"),
