@@ -5,8 +5,8 @@ Commands import inside their functions, so that help is fast.
 
 from typing import Any
 
-from ainerd.cli._check import mean_frame
 from ainerd.cli._dask import Dask, mapping
+from ainerd.cli._mean_frame import mean_frame
 from ainerd.cli._running import Documents, Instrument, observing
 from ainerd.cli._shared import (
     Config,

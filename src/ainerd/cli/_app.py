@@ -11,7 +11,8 @@ import typer
 from typer.main import get_command, get_command_name
 
 from ainerd import __version__
-from ainerd.cli._check import check, init
+from ainerd.cli._check import check
+from ainerd.cli._init import init
 from ainerd.cli._results import export, replay, report
 from ainerd.cli._running import demo, fetch_next, serve, watch
 from ainerd.cli._status import log, status

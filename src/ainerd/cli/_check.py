@@ -1,34 +1,29 @@
-"""`ainerd init` and `check`: write settings, and check settings, technique and server."""
+"""`ainerd check`: check settings, technique and server. Each finding is a line; a problem comes with its remedy."""
 
-import json as as_json
-import math
-import tomllib
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import suppress
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from ainerd import DEFAULT_TECHNIQUE
-from ainerd.cli._shared import Force, Json, check_new
-from ainerd.cli._startup import Layout, startup_file
+from ainerd.cli._mean_frame import mean_frame
+from ainerd.cli._shared import Json, opened
+from ainerd.words import plain_address
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from tiled.client.container import Container
 
-    from ainerd.technique import Finding, Question
+    from ainerd.config import Settings
+    from ainerd.technique import Finding
 
-MOST, MOST_BYTES = 50, 2**30  # frames to average; bytes of one
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
-
-
-HEAD = """\
-# Settings of an instrument for ainerd. Relative paths start at the folder of this file; the environment overrides any
-# key, e.g. AINERD_STEERING__DOSE_LIMIT=2. To check the file: ainerd check {name} --draw picture.png
-"""
+FREE_GB = 5.0  # a night of exposures needs more
 
 
 def check(
@@ -40,12 +35,10 @@ def check(
     json: Json = False,
 ) -> None:
     """Check settings and technique, and show how to correct problems; exit code 1 if there are any."""
-    from ainerd.cli import _checks
-
     if frame is not None and draw is None:
         raise ValueError("--frame needs a picture: give --draw picture.png")
-    findings = _checks.settings(config) if draw is None else _checks.picture(config, draw, frame, dataset)
-    show(chain(findings, _checks.server(config) if server else ()), json=json)
+    findings = findings_of(config) if draw is None else _picture(config, draw, frame, dataset)
+    show(chain(findings, _server(config) if server else ()), json=json)
 
 
 def show(findings: Iterable["Finding"], *, json: bool = False) -> None:
@@ -68,237 +61,158 @@ def show(findings: Iterable["Finding"], *, json: bool = False) -> None:
     raise typer.Exit(0 if all(each["ok"] for each in shown) else 1)
 
 
-def init(
-    out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("agent.toml"),
-    technique: Annotated[str, typer.Option(help="How runs are analysed: an installed technique.")] = DEFAULT_TECHNIQUE,
-    frame: Annotated[Path | None, typer.Option(help="Frames (.npy, HDF5) from which values are guessed.")] = None,
-    dataset: Dataset = None,
-    answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: use defaults for keys without --set.")] = False,
-    startup: Annotated[Path | None, typer.Option(help="Folder for a startup file that builds the agent.")] = None,
-    layout: Annotated[
-        Layout, typer.Option(help="Kind of that folder: of IPython, or of a BITS package.")
-    ] = Layout.ophyd,
-    force: Force = False,
-) -> None:
-    """Ask a few questions, write the settings of an instrument with comments, and check them.
+def findings_of(config: Path) -> "Generator[Finding, None, Settings | None]":
+    """Yield the findings for a settings file, its folders and its technique; return the settings if they are valid.
 
-    With `--startup`, settings that exist are kept, and only the startup file is written.
+    No function that the file names is loaded: a file of somebody else may name any.
     """
-    import numpy as np
+    from ainerd.config import Settings, SettingsError
+    from ainerd.technique import Finding
 
-    from ainerd.cli import _checks
-    from ainerd.config import Settings
-    from ainerd.technique import load
-
-    if startup is not None and out.exists() and not (answers or force):
-        settings = Settings.load(out)
-        _write(_startup(layout, out, startup, settings.detector.image, settings.steering.bounds, force))
-        show(_checks.settings(out))
-        return
-    check_new(out, force)
-    given: dict[str, Any] = {}
-    for pair in answers or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--set needs KEY=VALUE, got {pair!r}")
-        given[key.strip()] = _read(value)
-    name = str(given.setdefault("technique", technique))
-    mean = None if frame is None else mean_frame(frame, dataset)
-    entries: list[tuple[str, Question, Any]] = []
-    for section, conversation in ("", _general_questions(name, frame)), (f"{name}.", load(name).questions(mean)):
-        answer: Any = None
-        with suppress(StopIteration):
-            while True:
-                question = conversation.send(answer)
-                key = f"{section}{question.key}"
-                answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
-                entries.append((key, question, answer))
-    text = HEAD.format(name=out.name) + _toml(entries, given)
     try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"the answers are not valid TOML, nothing is written: {error}") from None
-    files = {out: text}
-    if startup is not None:
-        answered = {key: value for key, _, value in entries}
-        image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
-        if not isinstance(bounds, Mapping):
-            raise ValueError(f"steering.bounds: --startup needs limits by the motors' names, got {bounds!r}")
-        files |= _startup(layout, out, startup, image, bounds, force)
-    arrays = {out.parent / str(answer): each.array for _, each, answer in entries if each.array is not None and answer}
-    for path in arrays:
-        check_new(path, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path, array in arrays.items():
-        np.save(path, array)
-        print(f"{path} is written")
-    _write(files)
-    show(_checks.settings(out))
-
-
-def _startup(
-    layout: Layout, toml: Path, folder: Path, image: str, bounds: Iterable[str], force: bool
-) -> dict[Path, str]:
-    """Return the text of a startup file by its path, which must be new."""
-    path, lines = startup_file(layout, toml, folder, image, [*bounds])
-    check_new(path, force)
-    folder.mkdir(parents=True, exist_ok=True)
-    return {path: lines}
-
-
-def _write(files: Mapping[Path, str]) -> None:
-    for path, lines in files.items():
-        path.write_text(lines, encoding="utf-8")
-        print(f"{path} is written")
-
-
-def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
-    from ainerd.technique import Question
-
-    yield Question(key="name", text="name of the agent, which stands in every result", default="my_beamline")
-    yield Question(key="technique", text="how runs are analysed", default=technique)
-    image = yield Question(key="detector.image", text="data key of the frames", default="detector_image")
-    stem = str(image).removesuffix("_image")
-    for key, of, what in (
-        ("n_frames", "num_images", "configuration key of the number of frames of an exposure"),
-        ("frame_time_s", "acquire_period", "configuration key of the time from frame to frame, in s"),
-    ):
-        text = f"{what}; empty if the detector does not say"
-        yield Question(key=f"detector.{key}", text=text, default=f"{stem}_cam_{of}")
-    bounds = {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]}
-    yield Question(key="steering.bounds", text="limits by the motors' names, in their unit", default=bounds)
-    smallest = "radius of the smallest region that must not be missed, in the motors' unit"
-    yield Question(key="steering.smallest_feature", text=smallest, example=1.0)
-    folder = "." if frame is None else str(frame.resolve().parent)
-    for key, what, place in (
-        ("uri", "address of a Tiled server; empty for one of its own", ""),
-        ("directory", "folder of that server, and of raw runs that Tiled did not take", "output/tiled"),
-        ("frames", "folders that frames may be read from", [folder]),
-    ):
-        yield Question(key=f"storage.{key}", text=what, default=place)
-
-
-def _ask(key: str, question: "Question") -> Any:
-    shown = "" if question.default is None else _value(question.default)
-    text = typer.prompt(f"{question.text}\n  {key}", default=shown, show_default=bool(shown))
-    return question.default if text == shown else _read(text)
-
-
-def _read(text: str) -> Any:
-    """Parse a TOML value. Return other text as it is, and None for empty text."""
-    text = text.strip()
-    if not text:
+        loaded = Settings.load(config)
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            yield Finding("settings", line, "correct the file, or the environment")
         return None
+    yield Finding("settings", f"{config}: instrument {loaded.name!r}")
+    yield from _storage(loaded)
+    if url := loaded.webhook.get_secret_value():  # its path may hold a token
+        yield Finding("webhook", f"messages go to {urlsplit(url).hostname}; nothing was sent")
+    yield from _technique(loaded)
+    return loaded
+
+
+def _picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -> "Iterator[Finding]":
+    """Yield the findings for a settings file, and draw the parts of a frame that its technique uses."""
+    from matplotlib.figure import Figure
+
+    from ainerd.agent import build_technique
+    from ainerd.technique import Finding
+
+    loaded = yield from findings_of(config)
+    if loaded is None:
+        return
+    figure = Figure()
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+        build_technique(loaded).sketch(figure, None if frame is None else mean_frame(frame, dataset))
+        if figure.axes or figure.subfigs:
+            figure.savefig(draw, dpi=150)
+            yield Finding("picture", str(draw))
+        else:
+            yield Finding("picture", f"technique {loaded.technique} draws none", "leave --draw out")
+    except (ValueError, OSError) as error:
+        yield Finding("picture", str(error), "correct it")
 
 
-def _toml(entries: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:
-    """Return the text of the TOML by section. The comment of each key is its question."""
-    lines: dict[str, list[str]] = {"": []}
-    for key, question, value in [*entries, *((key, None, value) for key, value in more.items())]:
-        section, _, name = key.rpartition(".")
-        shown = question.example if question is not None and value is None else value
-        if value is not None or shown is not None:
-            mark, comment = "# " * (value is None), "" if question is None else f"  # {question.text}"
-            lines.setdefault(section, []).append(f"{mark}{name} = {_value(shown)}{comment}")
-    return "\n".join("\n".join([f"\n[{section}]"] * bool(section) + of_it) for section, of_it in lines.items()) + "\n"
+def _server(config: Path) -> "Iterator[Finding]":
+    """Yield the findings for the Tiled server of a settings file."""
+    from ainerd.technique import Finding
 
-
-def _value(value: Any) -> str:
-    """Format a value as TOML."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{as_json.dumps(key)} = {_value(x)}" for key, x in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return as_json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
-
-
-def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
-    """Return the mean, (ny, nx), of at most 50 frames that are evenly spread over a .npy or HDF5 file.
-
-    Negative numbers and the largest one of the type are left out, because detectors mark gaps and bad pixels in this
-    way. A pixel without another number is NaN.
-
-    Parameters
-    ----------
-    path : Path
-    dataset : str, optional
-        Name of the dataset in an HDF5 file, with shape (frames, ny, nx) or (ny, nx); by default the largest one.
-
-    Raises
-    ------
-    ValueError
-        If the file or the frames in it cannot be read.
-
-    Examples
-    --------
-    >>> frames = np.full((200, 2, 2), 4, np.uint16)
-    >>> frames[:, 1, 1] = 65535  # the detector marks a gap
-    >>> np.save(folder / "frames.npy", frames)
-    >>> mean_frame(folder / "frames.npy")
-    array([[ 4.,  4.],
-           [ 4., nan]])
-    """
-    import h5py
-    import numpy as np
-
-    from ainerd.documents import FrameError, check_size, open_item
-
-    with suppress(ImportError):
-        import hdf5plugin  # noqa: F401  (registers the filters)
-
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
     try:
-        if path.suffix == ".npy":
-            return _mean(np.load(path, mmap_mode="r", allow_pickle=False))
-        with open_item(path, _largest(path) if dataset is None else dataset, [Path("/")]) as item:
-            if isinstance(item, h5py.Dataset):
-                check_size(item, math.prod(item.shape[-2:]), MOST_BYTES, "a frame of it")
-            return _mean(item)
-    except FrameError as error:  # it names the file
-        raise ValueError(str(error)) from None
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        with opened(None, config) as client:
+            yield Finding("server", f"{plain_address(str(client.context.api_uri))} answers, and accepts the key")
+            if "ainerd" in client and "raw" in client:
+                yield Finding("read", f"{len(client['raw'])} runs, {len(client['ainerd']['results'])} results")
+            else:
+                yield Finding("read", "no containers raw and ainerd yet: the first agent makes them")
+            yield _write(client["ainerd"] if "ainerd" in client else client)
+    except ValueError as error:
+        yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
 
 
-def _largest(path: Path) -> str:
-    """Return the name of the largest dataset, also behind links, as the frames of an Eiger's master file are."""
-    import h5py
+def _storage(settings: "Settings") -> "Iterator[Finding]":
+    """Check that the folders in the settings exist, are readable or writable, and have free space."""
+    from ainerd.processes import whereabouts
+    from ainerd.technique import Finding
 
-    from ainerd.documents import open_item
+    user = whereabouts()["user"]  # its number if it has no name, as in containers
+    for frames in settings.storage.frames:
+        there = _nearest(frames)
+        if there.is_dir() and not os.access(there, os.X_OK | (os.R_OK if there == frames else 0)):
+            state, remedy = f"cannot be read by {user}", "let that user read it, and enter the folders above it"
+        elif there != frames or not there.is_dir():
+            state, remedy = "is not a folder", "mount it or make it, or change storage.frames"
+        else:
+            state, remedy = "is readable", ""
+        yield Finding("storage.frames", f"{frames} {state}", remedy)
+    directory = settings.storage.directory
+    there = _nearest(directory)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield Finding("storage.directory", f"{there} cannot be written to by {user}", "change it, or its rights")
+    else:
+        yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
+    unwritten = settings.storage.unwritten
+    if n := len([*unwritten.glob("*.jsonl")]) if os.path.isdir(unwritten) else 0:
+        remedy = "start a session while Tiled answers: agent.catch_up() writes them"
+        yield Finding("unwritten raw runs", f"{n} in {unwritten}", remedy)
+    for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if os.path.exists(p)}.values():
+        free = shutil.disk_usage(path).free / 1e9
+        remedy = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
+        yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
 
-    sizes = dict[str, int]()
-    with open_item(path, "/", [Path("/")]) as group:
 
-        def add(name: str, _: object) -> None:
-            with suppress(OSError, KeyError):  # a link to a file that is not there
-                item = group[name]
-                if isinstance(item, h5py.Dataset) and item.ndim in (2, 3) and item.dtype.kind in "uif":
-                    sizes[name] = item.size
-
-        group.visititems_links(add)
-    if not sizes:
-        raise ValueError("no frames, of (ny, nx) or (frames, ny, nx)")
-    return max(sizes, key=lambda name: sizes[name])
+def _nearest(path: Path) -> Path:
+    """Return a path, or its nearest parent that can be seen: `Path.exists` raises where one may not be entered."""
+    return next(each for each in (path, *path.parents) if os.path.exists(each))
 
 
-def _mean(frames: Any) -> "NDArray[np.float64]":
-    import numpy as np
+def _technique(settings: "Settings") -> "Iterator[Finding]":
+    """Check that the technique accepts its section of the settings, and run the technique's own checks."""
+    from ainerd.config import SettingsError
+    from ainerd.technique import Finding
 
-    shape: tuple[int, ...] = getattr(frames, "shape", ())
-    if len(shape) not in (2, 3) or 0 in shape or np.dtype(frames.dtype).kind not in "buif":
-        got = f"{getattr(frames, 'dtype', type(frames).__name__)} of shape {shape}"
-        raise ValueError(f"frames must be of (ny, nx) or (frames, ny, nx), got {got}")
-    n = shape[0] if len(shape) == 3 else 1
-    top = np.iinfo(frames.dtype).max if np.dtype(frames.dtype).kind in "ui" else np.inf
-    total, n_good = np.zeros(()), np.zeros((), int)
-    for k in np.unique(np.linspace(0, n - 1, min(n, MOST)).astype(int)):
-        frame = np.asarray(frames[k] if len(shape) == 3 else frames[()])
-        good = (frame >= 0) & (frame < top)
-        total, n_good = total + np.where(good, frame, 0), n_good + good
-    return np.where(n_good > 0, total / np.maximum(n_good, 1), np.nan)
+    what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
+    try:
+        from ainerd.agent import build_technique, recorded_keys
+        from ainerd.results import digest
+        from ainerd.runs import parameters_of
+
+        built = build_technique(settings)
+        parameters = parameters_of(built, settings.detector)
+        yield Finding(what, f"accepts its section; digest of its results {digest(parameters)}")
+    except ModuleNotFoundError as error:
+        yield Finding(what, f"not checked: {error}")
+        return
+    except ValueError as error:
+        yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
+        return
+    try:
+        recorded_keys(settings)
+    except SettingsError as error:
+        yield Finding("settings", str(error), "correct the file")
+    try:
+        for finding in built.check():
+            yield Finding(finding.subject, finding.state, finding.remedy)
+    except Exception as error:  # code of a third party
+        yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
+    yield from _steering(settings)
+
+
+def _steering(settings: "Settings") -> "Iterator[Finding]":
+    """Report a policy that does not exist."""
+    from ainerd.campaign import policy_of
+    from ainerd.technique import Finding
+
+    try:
+        policy_of(settings.steering, runs=False)
+    except ValueError as error:
+        name, _, problem = str(error).partition(": ")
+        yield Finding(name, problem, "correct its name, or install its package")
+
+
+def _write(parent: "Container") -> "Finding":
+    """Write a small node and remove it."""
+    from ainerd.results import TiledError, translated
+    from ainerd.technique import Finding
+
+    key, begun = f"check-{uuid.uuid4()}", time.perf_counter()
+    try:
+        with translated():
+            node = parent.create_container(key, metadata={"written_by": "ainerd check"})
+            node.write_array([0.0, 1.0, 2.0], key="array")
+            parent.delete_contents(key, recursive=True, external_only=False)
+    except TiledError as error:
+        remedy = "give a key that may create, write and delete; a key that may only read is enough to see results"
+        return Finding("write", f"refused: {error}", remedy)
+    return Finding("write", f"a small node was written and removed ({1000 * (time.perf_counter() - begun):.0f} ms)")

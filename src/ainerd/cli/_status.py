@@ -140,10 +140,6 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     one = {"fields": "", "page[limit]": 1}
     if get(base, one | {"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
         return {"empty": "no agent has written there yet"}
-    ended = one | {"filter[keypresent][condition][key]": "stop.uid", "filter[keypresent][condition][exists]": "true"}
-    runs = get(f"{base}/raw", one)["meta"]["count"]
-    finished = get(f"{base}/raw", ended, HTTPStatus.BAD_REQUEST)  # a catalog of databroker counts none
-    unfinished = runs - finished["meta"]["count"] if finished else None
     by_status = f"{base}/ainerd/results".replace("/search/", "/distinct/", 1)
     counted = get(by_status, {"metadata": "status", "counts": True, **equal(agent=agent)})["metadata"]["status"] or []
     last = newest("ainerd/results", agent=agent)
@@ -161,8 +157,6 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
         at_work = None
     return {
         "at_work": at_work,
-        "runs": runs,
-        "runs_unfinished": unfinished,
         "results": {str(each["value"]): int(each["count"]) for each in counted},
         "last": {name: last[name] for name in LAST if last.get(name) is not None} or None,
         "next": following if ready else None,
@@ -181,9 +175,7 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if n := state.get("unwritten"):
         yield "runs here", f"{n} not in Tiled: agent.catch_up() writes them", "yellow"
     if "results" in state:
-        unfinished = f", {state['runs_unfinished']} without an end" if state["runs_unfinished"] else ""
         by_status = ", ".join(f"{n} {status}" for status, n in sorted(state["results"].items()))
-        yield "runs in Tiled", f"{state['runs']}{unfinished}", ""
         yield "results", by_status or "none yet", ""
         yield "last", _result(state["last"]) if state["last"] else "none yet", ""
         if state["next"] is None:

@@ -1,8 +1,7 @@
 """Problems of settings, as lines that name the key and the remedy."""
 
 import difflib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -73,23 +72,6 @@ def problems_of(
                 message += f"; a key of the technique goes to [{technique}]"
         problems.append(f"{dotted(where)}: {message}" if where else message)
     return problems
-
-
-def unusable_values(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
-    """Yield one line for each value that is invalid in any setting: text that a path cannot contain, or a huge integer.
-
-    An integer is too large if it does not fit into a float.
-    """
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from unusable_values(each, (*at, name))
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from unusable_values(each, at)
-    elif isinstance(value, str | Path) and any(x == "\0" or "\ud800" <= x <= "\udfff" for x in str(value)):
-        yield f"{dotted(at)}: has NUL, or half of a surrogate pair, in its text"
-    elif isinstance(value, int) and abs(value) > sys.float_info.max:
-        yield f"{dotted(at)}: the integer has more than {sys.float_info.max_10_exp} digits"
 
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.config._problems import SettingsError, alternatives, files_near, problems_of, short, unusable_values
+from ainerd.config._problems import SettingsError, alternatives, files_near, problems_of, short
 from ainerd.config._sections import Acquisition, Detector, Recorded, Steering, Storage
 from ainerd.technique import names
 
@@ -182,8 +182,6 @@ class Settings(BaseSettings):
         except ValueError as error:  # a variable is not JSON
             raise SettingsError(_not_json(error)) from None
         settings._section = _overridden(section, f"{PREFIX}{technique.upper()}__")
-        if problems := [*unusable_values({**settings.model_dump(), technique: settings._section})]:
-            raise SettingsError("\n".join(problems))
         settings._folder, settings._file = folder.resolve(), file
         storage = settings.storage
         storage.directory = (settings._folder / storage.directory).resolve()
