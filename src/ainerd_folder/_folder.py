@@ -2,9 +2,8 @@
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -46,10 +45,7 @@ class FolderOfAcquisitions:
         pattern = AcquisitionFiles(self._path, settings.acquisition, settings.units_of_keys, settings.detector, roots)
         folder = Folder(self._path, pattern, settings.storage.late_s)
         with only_here(self._path, intake.stop):
-            is_done, of = intake.analysed(), intake.suggestion_at
-            for documents in folder_documents(
-                folder, intake.stop, raw=intake.raw, skip=is_done, suggestion_of=of, once=intake.once
-            ):
+            for documents in folder_documents(folder, intake):
                 yield from documents
 
 
@@ -99,11 +95,6 @@ class Folder:
         self._pattern, self._late_s = pattern, late_s
         self._seen: dict[str, _Seen] = {}
         self._done: set[str] = set()
-        self._earlier = frozenset(self._names())
-
-    def is_new(self, acquisition: AcquisitionFiles) -> bool:
-        """Return whether the folder of an acquisition was not there at first: then no earlier process has seen it."""
-        return acquisition.folder.name not in self._earlier
 
     @property
     def is_growing(self) -> bool:
@@ -176,69 +167,45 @@ class Folder:
         return acquisition if n and (is_whole or quiet_s > self._late_s) else None
 
 
-def folder_documents(
-    folder: Folder,
-    stop: threading.Event,
-    *,
-    raw: Container,
-    skip: Callable[[Container], bool],
-    suggestion_of: Callable[[Mapping[str, float]], str | None],
-    once: bool = False,
-) -> Iterator[list[Document]]:
-    """Yield the documents of each acquisition, all in one list, until `stop` is set.
+def folder_documents(folder: Folder, intake: Intake) -> Iterator[list[Document]]:
+    """Yield the documents of each acquisition, all in one list, until the intake stops.
 
-    Acquisitions whose run is in the catalog, has ended there, and is accepted by `skip` are left out. Tiled is asked
-    only about those that were there when `folder` was made; if it does not answer, they wait.
-
-    Parameters
-    ----------
-    folder : Folder
-    stop : threading.Event
-    raw : tiled.client.container.Container
-        The raw runs.
-    skip : callable
-        Return whether to leave out a run of the catalog.
-    suggestion_of : callable
-        As for `AcquisitionFiles.documents`.
-    once : bool
-        Whether to end when no acquisition is being written.
+    Acquisitions whose run is in the catalog, has ended there, and has its results are left out. If Tiled does not
+    answer, they wait.
     """
-    while not stop.is_set():
+    is_done = intake.analysed()
+    while not intake.stop.is_set():
         acquisitions = folder.look()
         for first in range(0, len(acquisitions), BATCH):
-            some, known = acquisitions[first : first + BATCH], None
-            earlier = [acquisition for acquisition in some if not folder.is_new(acquisition)]
-            while known is None and not stop.is_set():
-                known = _known(raw, earlier, skip, stop) if earlier else set()
-            for acquisition in some if known is not None else ():
-                if stop.is_set():
+            some = acquisitions[first : first + BATCH]
+            known = _known(some, intake, is_done)
+            for acquisition in some:
+                if intake.stop.is_set():
                     return
-                if acquisition.uid in (known or ()):
+                if acquisition.uid in known:
                     continue
                 try:
                     with translated():
-                        documents = list(acquisition.documents(suggestion_of))
+                        documents = list(acquisition.documents(intake.suggestion_at))
                 except (Away, Refused):  # of the search for the suggestion
                     raise
                 except Exception as error:  # one acquisition must not stop those behind it
                     folder.refuse(acquisition, error)
                     continue
                 yield documents
-        if once and not folder.is_growing:
+        if intake.once and not folder.is_growing:
             return
-        stop.wait(LOOK_S)
+        intake.stop.wait(LOOK_S)
 
 
-def _known(
-    raw: Container, some: list[AcquisitionFiles], skip: Callable[[Container], bool], stop: threading.Event
-) -> set[str] | None:
-    """Return the uids of acquisitions that are done; None after a pause if Tiled does not answer."""
-    try:
-        uids = [acquisition.uid for acquisition in some]
-        with translated():
-            runs = raw.search(KeysFilter(uids)).items()
-            return {uid for uid, run in runs if run.metadata.get("stop") and skip(run)}
-    except TiledError as error:
-        logger.warning("Tiled does not answer: %s", error)
-        stop.wait(AWAY_S)
-        return None
+def _known(some: list[AcquisitionFiles], intake: Intake, is_done: Callable[[Container], bool]) -> set[str]:
+    """Return the uids of acquisitions that are done, as soon as Tiled answers."""
+    while not intake.stop.is_set():
+        try:
+            with translated():
+                runs = intake.raw.search(KeysFilter([acquisition.uid for acquisition in some])).items()
+                return {uid for uid, run in runs if run.metadata.get("stop") and is_done(run)}
+        except TiledError as error:
+            logger.warning("Tiled does not answer: %s", error)
+            intake.stop.wait(AWAY_S)
+    return set()

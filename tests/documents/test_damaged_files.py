@@ -55,18 +55,3 @@ def test_a_whole_file_of_any_version_is_read(tmp_path, movie, libver):
     path.write_bytes(whole[:-1])
     with pytest.raises(FrameError, match=f"truncated file: eof = {len(whole) - 1}, stored_eof = {len(whole)}"):
         read(path)
-
-
-@pytest.mark.fault("Bytes of a file of frames have changed", "The result is failed; every error of HDF5 is caught")
-def test_any_error_of_hdf5_becomes_a_frame_error(tmp_path, movie):
-    path = tmp_path / "frames.h5"
-    with h5py.File(path, "w") as file:
-        file["entry/data"] = movie
-    whole = path.read_bytes()
-    for damage in ({8: 128}, {13: 136}, dict.fromkeys(range(96, 101), 255)):  # a RuntimeError of h5py each
-        changed = bytearray(whole)
-        for at, byte in damage.items():
-            changed[at] = byte
-        path.write_bytes(changed)
-        with pytest.raises(FrameError, match="cannot open"):
-            FrameReader(path, "entry/data", np.arange(12), SHAPE).close()

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
-from ainerd.documents._frame_numbers import Unnumbered, numbers_in_tiled, whole_numbers
 
 PIXELS = np.array([1])
 UNIQUE = "/entry/instrument/NDAttributes/NDArrayUniqueId"
@@ -162,21 +161,6 @@ def test_numbers_that_come_late_are_waited_for(folder):
     run.close()
 
 
-def test_numbers_that_come_while_a_run_waits_are_read(folder, clock):
-    written(folder / "f.h5", np.arange(4))
-    with h5py.File(folder / "f.h5", "a") as file:
-        del file[UNIQUE]
-        file[UNIQUE] = np.arange(3)
-    run = Run(Detector(image="det", frame_number=FILE), [folder])
-    for name, doc in documents(folder, 4, key=FILE):
-        run(name, doc)
-    clock.then = lambda: written(folder / "f.h5", [0, 1, 3, 4])
-    assert [first for first, _ in run.blocks(PIXELS)] == [] and not clock.sleeps
-    blocks = [(first, len(frames)) for first, frames in run.blocks(PIXELS, wait_s=1.0)]
-    assert blocks == [(0, 2), (3, 2)] and clock.sleeps == [0.2] * 3
-    run.close()
-
-
 def test_a_key_that_is_not_there_is_named(folder):
     written(folder / "f.h5", np.arange(4))
     for key, reason in (("/elsewhere", "elsewhere': no such dataset"), ("id", "no number for each frame in 'id'")):
@@ -243,43 +227,3 @@ def test_events_may_give_numbers_and_times(folder, caplog):
     assert reason is None and rows == [(0, 0), (1, 1), (40, 3)] and "it came twice" in caplog.text
     rows, reason, _ = read(in_events(times, ["a", "b", "c", "d"]), folder, frame_number="id")
     assert "'id' of event 1 is not a number for each of its frames" in reason
-
-
-class Node:
-    """An array of Tiled in memory, and its streams: ``raw[uid][stream].base[key]``."""
-
-    def __init__(self, values):
-        self._values, self.shape, self.base, self.asked = values, values.shape, {"number": self}, []
-
-    def __getitem__(self, key):
-        if isinstance(key, slice):
-            self.asked.append((key.start, key.stop))
-            return self._values[key]
-        if key not in ("uid", "det"):
-            raise KeyError(key)
-        return self
-
-
-@pytest.mark.parametrize("per_row", [1, 4])
-def test_numbers_from_tiled_are_those_of_the_rows(per_row):
-    values = 10 * np.arange(24)
-    node = Node(values if per_row == 1 else values.reshape(-1, per_row))
-    for start, stop in ((0, 24), (5, 7), (4, 9), (23, 24)):
-        column = numbers_in_tiled(node, ("uid", "det", "number"), start, stop, "no file")
-        assert column.tolist() == values[start:stop].tolist()
-        assert node.asked[-1] == (start // per_row, -(-stop // per_row))  # and no more is asked for
-    with pytest.raises(MissingFrames, match="no file, and Tiled holds 24 numbers of uid/det/number, 25 were announced"):
-        numbers_in_tiled(node, ("uid", "det", "number"), 20, 25, "no file")
-    with pytest.raises(MissingFrames, match="no file, and Tiled has no uid/other/number"):
-        numbers_in_tiled(node, ("uid", "other", "number"), 0, 1, "no file")
-
-
-def test_numbers_of_frames_are_whole():
-    assert whole_numbers(np.array([1.0, 2.0]), "id").tolist() == [1, 2] and whole_numbers(np.array([]), "id").size == 0
-    for odd in ([1.5, 2.0], [np.nan, 1.0], [np.inf]):
-        with pytest.raises(FrameError, match="'id' holds numbers of frames that are not whole"):
-            whole_numbers(np.array(odd), "id")
-    frames = Unnumbered([("a", 3, 5)], row=7)
-    rest = frames.cut(2)
-    assert (frames.pieces, frames.row, frames.n) == ([("a", 3, 2)], 7, 2)
-    assert (rest.pieces, rest.row, rest.n) == ([("a", 5, 3)], 9, 3)

@@ -1,7 +1,4 @@
 import os
-import threading
-import time
-from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -82,42 +79,6 @@ def test_blocks_come_in_order_and_cover_all(written, movie):
     reader.close()
 
 
-def test_blocks_are_read_ahead_but_not_far(written, monkeypatch):
-    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
-    asked, read = [], reader._read
-    monkeypatch.setattr(reader, "_read", lambda start, *more: asked.append(start) or read(start, *more))
-    blocks = reader.blocks(0, 12, size=1)
-    next(blocks)
-    reader._pool.submit(lambda: None).result()
-    time.sleep(0.05)
-    assert sorted(asked) == [0, 1, 2]
-    blocks.close()
-    assert np.array_equal(reader.read(3, 4), next(reader.blocks(3, 4)))
-    reader.close()
-
-
-@pytest.mark.parametrize(("n_cores", "n_threads"), [(1, 1), (2, 1), (3, 2), (64, 2)])
-def test_all_cores_but_one_read(written, monkeypatch, n_cores, n_threads):
-    monkeypatch.setattr("ainerd.documents._frames.n_cores", lambda: n_cores)
-    before, meeting = set(threading.enumerate()), threading.Event()
-    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
-    waiting = [reader._pool.submit(meeting.wait) for _ in range(6)]  # more than there are threads
-    own = set(threading.enumerate()) - before
-    meeting.set()
-    assert len(own) == n_threads and all(each.result(30) for each in waiting)
-    reader.close()
-
-
-def test_a_closed_reader_leaves_no_thread(written):
-    before = set(threading.enumerate())
-    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
-    next(reader.blocks(0, 12, size=1))
-    own = set(threading.enumerate()) - before
-    assert own
-    reader.close()
-    assert not own & set(threading.enumerate())
-
-
 def test_missing_frames_are_named(written):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     with pytest.raises(FrameError, match="holds 12 frames, 20 were announced"):
@@ -139,46 +100,6 @@ def test_a_damaged_frame_is_named(written):
     with pytest.raises(FrameError, match="frame 5 of"):
         next(blocks)
     reader.close()
-
-
-def test_a_file_cut_short_is_named(written):
-    with h5py.File(written) as file:
-        where = file["entry/data/data"].id.get_chunk_info(11)
-    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
-    os.truncate(written, where.byte_offset + 10)
-    with pytest.raises(FrameError, match=r"frames\.h5 cannot be read: .*truncated file"):
-        reader.read(0, 12)
-    reader.close()
-
-
-@pytest.mark.fault(
-    "The file of frames is truncated while it is read", "It is refused in under a second, for any layout"
-)
-@pytest.mark.parametrize("layout", [{}, hdf5plugin.Bitshuffle(cname="lz4"), {"chunks": (5, 7, 11)}])
-def test_a_file_that_grew_and_was_cut_short_anywhere_is_refused_at_once(tmp_path, movie, layout):
-    path = tmp_path / "grown.h5"
-    with h5py.File(path, "w", libver="latest") as file:
-        data = file.create_dataset("d", (0, *SHAPE), "u2", maxshape=(None, *SHAPE), **{"chunks": (1, *SHAPE), **layout})
-        file.swmr_mode = True
-        for stop in (1, 5, 6, 12):  # so that metadata lies between the frames
-            first = len(data)
-            data.resize(stop, axis=0)
-            data[first:] = movie[first:stop]
-            data.flush()
-    whole = path.read_bytes()
-    with h5py.File(path) as file:
-        chunks = file["d"].id
-        end = max(i.byte_offset + i.size for i in map(chunks.get_chunk_info, range(chunks.get_num_chunks())))
-    for size in (*range(0, end, 400), end - 20):
-        path.write_bytes(whole[:size])
-        began = time.monotonic()
-        with pytest.raises(FrameError, match=r"grown\.h5"):
-            reader = FrameReader(path, "d", np.arange(600), SHAPE)
-            try:
-                reader.read(0, 12)
-            finally:
-                reader.close()
-        assert time.monotonic() - began < 30  # HDF5 by itself waits for ever
 
 
 @pytest.mark.fault("A small file unpacks to gigabytes", "The result is failed, with the reason; nothing is unpacked")
@@ -241,11 +162,6 @@ def test_other_uris_are_refused(tmp_path, uri):
         local_path(uri, [tmp_path])
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FrameError, match="no file .*gone.h5"):
-        local_path(f"file://localhost{tmp_path}/gone.h5", [tmp_path])
-
-
 @pytest.mark.parametrize("fill", [0, 7, 65535])
 @pytest.mark.parametrize("dtype", ["u2", ">u2", "f4"])
 @pytest.mark.parametrize("is_virtual", [True, False])
@@ -264,20 +180,3 @@ def test_frames_that_nobody_wrote_are_dark(tmp_path, fill, dtype, is_virtual):
     reader.close()
     frames[4:8] = 0
     np.testing.assert_array_equal(got, frames.reshape(12, 6))
-
-
-@pytest.mark.parametrize("name", ["loop.h5", "a%00b.h5", "a" * 5000, "shut/a.h5"])
-def test_a_path_that_cannot_be_followed_is_named(tmp_path, name, monkeypatch):
-    (tmp_path / "loop.h5").symlink_to("loop.h5")
-    stat = Path.stat
-
-    def refused(path, **options):
-        if path.parent.name == "shut":
-            raise PermissionError(13, "Permission denied", str(path))
-        return stat(path, **options)
-
-    monkeypatch.setattr(Path, "stat", refused)
-    with pytest.raises(FrameError, match="cannot be opened: "):
-        local_path(f"file://localhost{tmp_path}/{name}", [tmp_path])
-    with pytest.raises(FrameError, match="Invalid IPv6"):
-        local_path("file://[/a.h5", [tmp_path])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
-from event_model import RunRouter, compose_run, pack_event_page
+from event_model import RunRouter, compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
@@ -96,15 +96,6 @@ def test_documents_from_the_agents_router_are_read_too(tmp_path, movie, lambda75
     run, frames = taken(docs, tmp_path)
     assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
     assert (run.frame_shape, run.n_event, run.n_events) == ((3, 4), N, POINTS)
-
-
-def test_pages_of_events_are_read(tmp_path, movie):
-    docs = list(documents(tmp_path, shape=[N, 3, 4]))
-    events = [doc for name, doc in docs if name == "event"]
-    others = [document for document in docs if document[0] != "event"]
-    run, frames = taken([*others[:-1], ("event_page", pack_event_page(*events)), others[-1]], tmp_path)
-    assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
-    assert run.reading("x", 2) == 11.0
 
 
 def series(tmp_path, spec, datums, shape, n=N):

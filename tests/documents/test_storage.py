@@ -151,29 +151,11 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
 
 @pytest.mark.fault("A file leads out of the allowed folders by an HDF5 link", "The result is failed; nothing is read")
 @pytest.mark.parametrize("own", [True, False], ids=["own folder", "roots given"])
-@pytest.mark.parametrize(
-    "way",
-    [
-        "link", "link to a link", "source", "source of a source", "numbered datasets", "numbered files",
-        "numbered files beside", "two percent",
-    ],
-)  # fmt: skip
-def test_nothing_leaves_the_roots(folder, movie, way, own, monkeypatch):
+@pytest.mark.parametrize("way", ["link", "link to a link", "source", "source of a source", "pattern"])
+def test_nothing_leaves_the_roots(folder, movie, way, own):
     secret = put(folder.parent / "out" / "secret.h5", movie)
     (folder / "shown.h5").symlink_to(secret)
-    monkeypatch.chdir(folder.parent / "out")
     path = folder / "m.h5"
-
-    def numbered(file, name):
-        pattern(path, 2, file, name)
-        put(folder / "s_0.h5", movie[:1])
-        put(folder / "s_%0.h5", movie[:1])
-        for into in ("s_1.h5", "s_%1.h5"):
-            (folder / into).symlink_to(secret)
-        with h5py.File(path, "a", libver="latest") as there:
-            there["s_0"] = movie[:1]
-            there["s_1"] = h5py.ExternalLink(str(secret), "d")
-
     make = {
         "link": lambda: linked(path, "d", h5py.ExternalLink("../out/secret.h5", "d")),
         "link to a link": lambda: linked(path, "d", h5py.ExternalLink("shown.h5", "d")),
@@ -182,10 +164,7 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, monkeypatch):
             linked(folder / "inner.h5", "d", h5py.ExternalLink(str(secret), "d")),
             virtual(path, 12, ("inner.h5", "d", 0, 12)),
         ),
-        "numbered datasets": lambda: numbered(".", "s_%b"),
-        "numbered files": lambda: numbered("s_%b.h5", "d"),
-        "numbered files beside": lambda: numbered("/nowhere/s_%b.h5", "d"),
-        "two percent": lambda: numbered("s_%%%b.h5", "d"),
+        "pattern": lambda: pattern(path, 2, "s_%b.h5", "d"),
     }
     make[way]()
     allowed = None if own else [folder.parent / "another", folder]

@@ -17,6 +17,7 @@ from event_model import DocumentNames, schema_validators
 from ainerd import config
 from ainerd.documents import FrameError, Run
 from ainerd.server import open_catalog
+from ainerd.sources import Intake
 from ainerd_folder import AcquisitionFiles, Folder, folder_documents
 from ainerd_folder import _folder as folder_module
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
@@ -78,6 +79,11 @@ def read(documents, root):
 
 def nothing(position):
     return None
+
+
+def intake(raw, stop):
+    """The parts of an agent that a folder uses, of which all runs have their results."""
+    return Intake(stop, raw, None, lambda: lambda run: True, nothing)
 
 
 def test_the_documents_have_the_contents_of_the_files(tmp_path):
@@ -216,7 +222,7 @@ def follow(place, tmp_path):
         got, folder = [], Folder(tmp_path, acquisition(tmp_path, tmp_path, **more), late_s)
 
         def watched():
-            for documents in folder_documents(folder, stop, raw=raw, skip=lambda run: True, suggestion_of=nothing):
+            for documents in folder_documents(folder, intake(raw, stop)):
                 got.append(documents)
 
         threads.append(threading.Thread(target=watched, daemon=True))
@@ -278,11 +284,10 @@ def test_between_two_looks_and_while_tiled_is_away_there_is_a_pause(tmp_path, mo
     folder, stop, looks = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5), Stop(), []
     raw = SimpleNamespace(search=Mock(side_effect=httpx.ConnectError("away")))
     acquisitions = [SimpleNamespace(uid="a")] if is_away else []
-    monkeypatch.setattr(folder, "is_new", lambda _: False)
     monkeypatch.setattr(
         folder, "look", lambda: looks.append(1) or (acquisitions if len(looks) < 9 else pytest.fail("no pause"))
     )
-    assert list(folder_documents(folder, stop, raw=raw, skip=lambda run: True, suggestion_of=nothing)) == []
+    assert list(folder_documents(folder, intake(raw, stop))) == []
     pause = folder_module.AWAY_S if is_away else folder_module.LOOK_S
     assert stop.waits[:2] == [pause] * 2 and len(looks) == (1 if is_away else 3)
     assert caplog.text.count("Tiled does not answer: away") == (3 if is_away else 0)
@@ -392,17 +397,6 @@ def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, pl
     got = follow()
     until(lambda: len(got) == 2)
     assert names(got) == ["A003", "A002"]
-
-
-def test_tiled_is_not_asked_about_an_acquisition_that_is_new(tmp_path):
-    folder, stop = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5), threading.Event()
-    write(tmp_path)
-    no_tiled = None  # any request would fail
-    came = folder_documents(folder, stop, raw=no_tiled, skip=lambda run: True, suggestion_of=nothing)
-    assert names([next(came)]) == ["A001"]
-    restarted = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5)
-    with pytest.raises(AttributeError, match="search"):
-        next(folder_documents(restarted, stop, raw=no_tiled, skip=lambda run: True, suggestion_of=nothing))
 
 
 def test_a_file_that_is_never_closed_is_read_at_last(tmp_path, monkeypatch):

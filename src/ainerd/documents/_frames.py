@@ -153,6 +153,7 @@ class FrameReader:
         except DAMAGED as error:
             raise FrameError(f"cannot open {dataset!r} of {path}: {error}") from error
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
+        self._in_rows = pixels - self._rows.start * nx
         spare = n_cores() - 1  # one core is for the consumer of the blocks
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
@@ -163,18 +164,12 @@ class FrameReader:
             raise FrameError(f"{what}: no such dataset")
         if dataset.shape is None or len(dataset.shape) != 3 or dataset.shape[1:] != (ny, nx):
             raise FrameError(f"{what}: shape {dataset.shape}, expected (frames, {ny}, {nx})")
-        stored = dataset.id.get_type()
-        try:
-            self._type = type_of_counts(dataset.dtype, what)
-        except TypeError:  # numpy has no such type
-            raise FrameError(
-                f"{what}: numbers of {stored.get_size()} bytes are not read, only of 1, 2, 4 and 8"
-            ) from None
+        self._type = type_of_counts(dataset.dtype, what)
         self._sources = Sources(self.path, dataset, self._roots)
         self._layout, self._dtype = (dataset.shape[1:], dataset.dtype, dataset.chunks), dataset.dtype
         self._fill, self._frame_bytes = self._type.type(dataset.fillvalue), ny * nx * dataset.dtype.itemsize
         # chunks hold the numbers of numpy, unless the file has a type of its own, such as 12 of 16 bits
-        is_plain = stored.equal(h5py.h5t.py_create(dataset.dtype, logical=True))
+        is_plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
         fits = is_plain and BitshuffleLZ4.fits(dataset)
         self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if fits else None
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
@@ -239,9 +234,9 @@ class FrameReader:
 
     def _select(self, frame: NDArray[Any] | Chunk, out: NDArray[Any]) -> None:
         """Write the selected pixels of a frame to `out`, (n_pixels,)."""
-        first = 0
+        pixels = self._pixels
         if isinstance(frame, np.ndarray):
-            first = 0 if frame.shape == self._shape else self._rows.start * self._shape[1]
+            pixels = pixels if frame.shape == self._shape else self._in_rows
             values = frame.ravel()
         else:
             skipped, chunk = frame
@@ -252,9 +247,9 @@ class FrameReader:
                 raise ValueError(f"its chunk has {len(chunk)} bytes, expected {self._frame_bytes}")
             values = np.frombuffer(chunk, self._dtype)
         if values.dtype == out.dtype:
-            values.take(self._pixels - first, out=out, mode="clip")  # mode "raise" would write to a copy first
+            values.take(pixels, out=out, mode="clip")  # mode "raise" would write to a copy first
         else:
-            out[:] = values[self._pixels - first]
+            out[:] = values[pixels]
 
     def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray[Any]]:
         """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.

@@ -98,12 +98,8 @@ class Run(RunDocuments):
         own = [x for x in own if x.stream == image] or own
         if not own and key in self._image["data_keys"]:
             return None
-        if (
-            not own
-            and self.flies
-            and not self._n_events
-            and len({x.value for x in values if x.stream == "primary"}) > 1
-        ):
+        in_primary = {x.value for x in values if x.stream == "primary"}
+        if not own and self.flies and not self._n_events and len(in_primary) > 1:
             return None
         since, until = self._span(event)
         recent = [x for x in values if since < x.time <= until] or [x for x in values if x.time <= since][-1:]
@@ -147,8 +143,7 @@ class Run(RunDocuments):
         read = self.event_time(event)
         if read is None or self.flies:
             return read
-        frame_time_s, n_frames = self.frame_time_s, self.n_own
-        return None if frame_time_s is None or n_frames is None else read - n_frames * frame_time_s
+        return None if self.frame_time_s is None or self.n_own is None else read - self.n_own * self.frame_time_s
 
     def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
         """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
@@ -180,10 +175,7 @@ class Run(RunDocuments):
         image, n = self._image["name"], self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
-        if n_indices > len(self._readings.times):  # a document may name any number of frames
-            own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
-        else:
-            own = {(image, number) for number in numbers}
+        own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
         n_primary = self._n_others["primary"]
         beside = event if n_primary == self.n_events else None
         if self.flies and not self._n_events and self._flights.are_ordered:

@@ -91,14 +91,9 @@ def allowed_file(path: Path, roots: Iterable[Path]) -> Path:
         raise FrameError(f"{str(path)[:200]!r} cannot be opened: {str(error)[:200]}") from None
     if not is_there:
         raise MissingFrames(f"no file {path}")
-    if not may_read(resolved, roots):
+    if not any(map(resolved.is_relative_to, roots)):
         raise FrameError(f"{resolved} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
     return resolved
-
-
-def may_read(path: Path, roots: Iterable[Path]) -> bool:
-    """Return whether a path with links resolved lies below one of these folders."""
-    return any(map(path.is_relative_to, roots))
 
 
 def linked_file(path: Path, name: str, roots: Roots) -> Path:

@@ -1,6 +1,7 @@
 """Documents of the runs in a catalog, rebuilt from their nodes, while other programs write them."""
 
 import logging
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,7 +49,6 @@ class _Finder:
     def __init__(self, raw: Container, since: float) -> None:
         self._raw, self._since = raw, since
         self._n, self._last = 0, ""  # number of nodes up to the last known one, and its key
-        self._without_start: set[str] = set()  # nodes that may become runs
         self._is_ordered = not RunReader.is_of_databroker(raw)
 
     def look(self, growing: Iterable[str]) -> Iterator[tuple[str, Container]]:
@@ -58,25 +58,19 @@ class _Finder:
             n = len(self._raw.keys())
             new = list(self._raw.items()[n - 1 : n]) if n else []
             yield from RunReader.runs_by_time(self._raw, self._since).items()
-            self._without_start.clear()
         else:
             n = self._n + len(new) - 1
-            again = [*{*growing, *self._without_start}]
+            again = [*growing]
             for first in range(0, len(again), KEYS):
-                for uid, run in self._raw.search(KeysFilter(again[first : first + KEYS])).items():
-                    yield from self._started(uid, run)
-            for uid, run in new[1:]:
-                yield from self._started(uid, run)
+                yield from self._raw.search(KeysFilter(again[first : first + KEYS])).items()
+            yield from ((uid, run) for uid, run in new[1:] if _began(run) > self._since)
         self._n, self._last = n, new[-1][0] if new else ""
 
-    def _started(self, uid: str, run: Container) -> Iterator[tuple[str, Container]]:
-        self._without_start.discard(uid)
-        start = run.metadata.get("start")
-        began = start.get("time") if isinstance(start, Mapping) else None
-        if not isinstance(began, int | float):
-            self._without_start.add(uid)
-        elif began > self._since:
-            yield uid, run
+
+def _began(run: Container) -> float:
+    start = run.metadata.get("start")
+    began = start.get("time") if isinstance(start, Mapping) else None
+    return began if isinstance(began, int | float) else -math.inf
 
 
 def tiled_documents(
