@@ -6,4 +6,4 @@ try:
     __version__ = version("ainerd")
 except PackageNotFoundError:  # a source folder on the path, not installed
     __version__ = "0+unknown"
-DEFAULT_TECHNIQUE = "rheo_xpcs"  # where the settings name none, and whose commands have short forms
+DEFAULT_TECHNIQUE = "rheo_xpcs"  # where the settings name none

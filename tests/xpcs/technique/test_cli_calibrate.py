@@ -14,7 +14,7 @@ from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, run_embedding
 from ainerd_xpcs.technique import TERMS, Bank, run_features
-from ainerd_xpcs.technique.commands import calibrate, prepare
+from ainerd_xpcs.technique.commands import calibrate
 from tests.noisy_runs import noisy_runs
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,4 +100,4 @@ def test_impossible_requests_have_a_message(run, arguments, message):
 
 def test_only_settings_of_rheo_xpcs_are_prepared():
     with pytest.raises(ValueError, match="its technique is xtec: only rheo_xpcs has such calibrations"):
-        prepare(ROOT / "agents" / "xtec.toml", photons=100.0)
+        calibrate(config=ROOT / "agents" / "xtec.toml", photons=100.0)
