@@ -51,33 +51,23 @@ class Annulus:
     beam_center_px: tuple[float, float]
     distance_m: float
     energy_keV: float
-    q_range_inv_nm: tuple[float, float] | None = None
+    q_range_inv_nm: ArrayLike
     n_q: int | None = None
-    q_edges_inv_nm: ArrayLike | None = None
     n_phi: int = 18
     phi_range_deg: tuple[float, float] = (0.0, 360.0)
     n_static: int = 4
     edges: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        if (self.q_range_inv_nm is None) == (self.q_edges_inv_nm is None):
-            raise ValueError("give q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
-        if self.q_edges_inv_nm is not None and self.n_q is not None:
-            raise ValueError("n_q goes with q_range_inv_nm: q_edges_inv_nm already sets the number of rings")
-        n_q = 1 if self.n_q is None else self.n_q
+        edges = np.asarray(self.q_range_inv_nm, dtype=float)
+        if edges.ndim != 1 or edges.size < 2 or not edges[0] >= 0 or not np.all(np.diff(edges) > 0):
+            raise ValueError(f"q_range_inv_nm must be two or more growing numbers from 0 on, got {self.q_range_inv_nm}")
+        if edges.size > 2 and self.n_q is not None:
+            raise ValueError("n_q goes with two limits: q_range_inv_nm has the edges of all rings")
+        n_q = edges.size - 1 if self.n_q is None else self.n_q
         if min(n_q, self.n_phi, self.n_static) < 1:
             raise ValueError(f"n_q, n_phi, n_static must be at least 1, got {n_q}, {self.n_phi}, {self.n_static}")
-        if self.q_range_inv_nm is not None:
-            low, high = self.q_range_inv_nm
-            if not 0 <= low < high:
-                raise ValueError(f"q_range_inv_nm must be (low, high) with 0 <= low < high, got {self.q_range_inv_nm}")
-            edges = np.linspace(low, high, n_q + 1)
-        else:
-            edges = np.asarray(self.q_edges_inv_nm, dtype=float)
-            if edges.ndim != 1 or edges.size < 2 or not edges[0] >= 0 or not np.all(np.diff(edges) > 0):
-                raise ValueError(
-                    f"q_edges_inv_nm must be two or more growing numbers from 0 on, got {self.q_edges_inv_nm!r}"
-                )
+        edges = np.linspace(*edges, n_q + 1) if edges.size == 2 else edges
         begin, end = self.phi_range_deg
         if not 0 < end - begin <= 360:
             raise ValueError(
@@ -133,7 +123,7 @@ class Annulus:
         phi = (begin + (np.arange(self.n_phi) + 0.5) * (end - begin) / self.n_phi) % 360
         return np.repeat((edges[:-1] + edges[1:]) / 2, self.n_phi), np.tile(phi, n_q), fine
 
-    def masked(self, mask: ArrayLike | None, beamstop_px: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def masked(self, mask: ArrayLike | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return `labels` with 0 for masked bins; raise ValueError, with a hint, if no pixel is left."""
         roi, static = self.labels()
         if not roi.any():
@@ -141,7 +131,6 @@ class Annulus:
         gaps = np.zeros(self.sensor.shape, bool) if self.sensor.mask is None else np.asarray(self.sensor.mask, bool)
         masks = {
             "the gaps of the detector": binary_dilation(gaps, np.ones((3, 3), bool)),
-            f"beamstop_px = {beamstop_px:g}": np.hypot(*self.from_beam()) < beamstop_px,
             **({} if mask is None else {"mask": checked_mask(mask, roi > 0)}),
         }
         for name, out in masks.items():

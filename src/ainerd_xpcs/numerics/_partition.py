@@ -83,14 +83,12 @@ class Partition:
         beam_center_px: tuple[float, float],
         distance_m: float,
         energy_keV: float,
-        q_range_inv_nm: tuple[float, float] | None = None,
+        q_range_inv_nm: ArrayLike,
         n_q: int | None = None,
-        q_edges_inv_nm: ArrayLike | None = None,
         n_phi: int = 18,
         phi_range_deg: tuple[float, float] = (0.0, 360.0),
         n_static: int = 4,
         mask: ArrayLike | None = None,
-        beamstop_px: float = 0.0,
     ) -> "Partition":
         """Make rings around the beam, cut into equal sectors.
 
@@ -108,12 +106,10 @@ class Partition:
             Sample to detector, in metres.
         energy_keV : float
             Photon energy, in keV.
-        q_range_inv_nm : (float, float), optional
-            Inner and outer limit, in 1/nm, of `n_q` rings of equal width.
+        q_range_inv_nm : array_like
+            Inner and outer limit of `n_q` rings of equal width, or the borders of all rings, in 1/nm.
         n_q : int, optional
-            Number of rings; 1 by default.
-        q_edges_inv_nm : array_like, shape (n_q + 1,), optional
-            Borders of the rings in 1/nm, in place of these two.
+            Number of rings between two limits; 1 by default.
         n_phi, n_static : int
             Sectors, and static rings in each ring.
         phi_range_deg : (float, float)
@@ -121,8 +117,6 @@ class Partition:
         mask : array_like of bool, shape (ny, nx), optional
             True where a pixel must not be used. Pixels beside a gap of the detector are always masked: they are larger
             and count differently.
-        beamstop_px : float
-            Radius around the beam center that is masked, in pixels.
 
         Raises
         ------
@@ -137,12 +131,11 @@ class Partition:
             energy_keV=energy_keV,
             q_range_inv_nm=q_range_inv_nm,
             n_q=n_q,
-            q_edges_inv_nm=q_edges_inv_nm,
             n_phi=n_phi,
             phi_range_deg=phi_range_deg,
             n_static=n_static,
         )
-        labels = rings.masked(mask, beamstop_px)
+        labels = rings.masked(mask)
         return cls._renumbered(*labels, *rings.centers())
 
     @classmethod

@@ -109,12 +109,10 @@ def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, fl
 
 
 def _geometry(settings: PartitionSettings) -> dict[str, Any]:
-    names = {"beam_center_px", "distance_m", "energy_keV", "n_phi"}
-    if settings.phi_range_deg is not None:
-        names.add("phi_range_deg")
-    limits = settings.q_range_inv_nm or []
-    rings = {"q_range_inv_nm": limits, "n_q": settings.n_q} if len(limits) == 2 else {"q_edges_inv_nm": limits}
-    return {"detector": sensor(settings), **settings.model_dump(include=names), **rings}
+    names = {"beam_center_px", "distance_m", "energy_keV", "q_range_inv_nm", "n_phi"}
+    names |= {"phi_range_deg"} if settings.phi_range_deg is not None else set()
+    names |= {"n_q"} if len(settings.q_range_inv_nm or ()) == 2 else set()
+    return {"detector": sensor(settings), **settings.model_dump(include=names)}
 
 
 def _by_q(centres: NDArray[np.float64]) -> list[tuple[float, NDArray[np.float64]]]:
@@ -187,7 +185,7 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
     energy = yield Question(key="partition.energy_keV", text="photon energy, in keV", default=11.0)
     try:
         place: dict[str, Any] = {"beam_center_px": (float(beam[0]), float(beam[1])), "distance_m": float(distance)}
-        place |= {"energy_keV": float(energy), "q_edges_inv_nm": [0.0, 1.0], "n_phi": 1, "n_static": 1}
+        place |= {"energy_keV": float(energy), "q_range_inv_nm": [0.0, 1.0], "n_phi": 1, "n_static": 1}
         annulus = Annulus(detector=detector, **place)
     except (TypeError, ValueError, IndexError):
         wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"

@@ -72,7 +72,7 @@ def test_the_variance_is_that_within_rings():
 def test_rings_and_sectors_have_their_middles():
     about = {"beam_center_px": (50.0, 60.0), "distance_m": 5.0, "energy_keV": 10.0}
     annulus = Annulus(
-        detector="Eiger500k", q_edges_inv_nm=[0.1, 0.2, 0.4], n_phi=4, phi_range_deg=(-40, 40), n_static=2, **about
+        detector="Eiger500k", q_range_inv_nm=[0.1, 0.2, 0.4], n_phi=4, phi_range_deg=(-40, 40), n_static=2, **about
     )
     q, phi, fine = annulus.centers()
     assert q == pytest.approx([0.15] * 4 + [0.3] * 4) and phi == pytest.approx([330, 350, 10, 30] * 2)

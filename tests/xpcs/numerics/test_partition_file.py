@@ -146,26 +146,6 @@ def test_invalid_files_are_named(tmp_path):
         Partition.load(path)
 
 
-def test_any_detector_of_pyfai_with_a_beamstop():
-    arguments = {
-        "detector": "eiger4m",
-        "beam_center_px": (1080.0, 1030.0),
-        "distance_m": 10.0,
-        "energy_keV": 9.0,
-        "q_range_inv_nm": (0.0, 0.1),
-        "n_q": 3,
-        "n_phi": 8,
-    }
-    plain, stopped = Partition.annular(**arguments), Partition.annular(**arguments, beamstop_px=40.0)
-    assert plain.shape == (2167, 2070) and plain.n_roi == 24
-    row, col = np.divmod(stopped.pixels, 2070)
-    distance = np.hypot(row + 0.5 - 1080, col + 0.5 - 1030)
-    assert 40 <= distance.min() < 41
-    gone = np.setdiff1d(plain.pixels, stopped.pixels)
-    assert np.hypot(gone // 2070 + 0.5 - 1080, gone % 2070 + 0.5 - 1030).max() < 40
-    assert len(gone) + len(stopped.pixels) == len(plain.pixels)
-
-
 def test_a_map_that_unpacks_to_gigabytes_is_refused(tmp_path):
     with h5py.File(tmp_path / "bins.h5", "w") as file:
         file.create_dataset("qmap/dynamicMap", (100_000, 100_000), "u2", chunks=(1000, 1000), compression="gzip")
