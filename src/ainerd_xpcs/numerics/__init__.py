@@ -11,10 +11,10 @@ from ainerd_xpcs.numerics._faults_of_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
-from ainerd_xpcs.numerics._g2 import G2, g2_by_age, g2_from_two_time
+from ainerd_xpcs.numerics._g2 import G2, G2ByAge, g2_by_age, g2_from_two_time
 from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
 from ainerd_xpcs.numerics._map_noise import MapNoise, Neighbours
-from ainerd_xpcs.numerics._multitau import G2ByAge, MultiTau
+from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Partition
 from ainerd_xpcs.numerics._power import PowerFit, fit_power
 from ainerd_xpcs.numerics._reductions import reduction_operator

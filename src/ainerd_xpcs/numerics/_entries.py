@@ -13,6 +13,18 @@ CHANNELS = 16
 WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 
 
+class SumsOfAge:
+    """Sums over the pairs whose later frame has one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
+
+    Channel 0 of level 0 is a frame with itself, without shot noise. `pairs` are sums of w w', and `lost` those of them
+    that a part has no products of, because it was restarted.
+    """
+
+    def __init__(self, levels: int, n_part: int, n_roi: int) -> None:
+        self.products, self.ends, self.lost = np.zeros((3, levels, CHANNELS, n_part))
+        self.pairs = np.zeros((levels, CHANNELS, n_roi))
+
+
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def add_products(ring: Array, first: int, n: int, least: int, edges: Array, strips: Array, products: Array) -> None:
     """Add the products of entries of a ring with the entries c before, part by part, for c from `least` on.

@@ -1,16 +1,15 @@
 """The one-time correlation g2(tau) while frames arrive, by lag and by age."""
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ainerd_xpcs.numerics._counts import check_counts, check_flat, check_valid, dimmed
-from ainerd_xpcs.numerics._entries import CHANNELS, add_ends, add_few, add_products, halve, take
+from ainerd_xpcs.numerics._entries import CHANNELS, SumsOfAge, add_ends, add_few, add_products, halve, take
 from ainerd_xpcs.numerics._event_pairs import PairsOfEvents
 from ainerd_xpcs.numerics._events import Events, joined
-from ainerd_xpcs.numerics._g2 import G2, from_parts
+from ainerd_xpcs.numerics._g2 import G2, G2ByAge, from_parts
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Parts
 
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
@@ -19,55 +18,6 @@ UPPER = 8  # the same of events, of all levels but the lowest: they come from wh
 LOWEST = 2 * UPPER  # of the lowest level, whose means must have room in the next one
 SPARSE = 4  # pairs of entries, fewer than one of which hold frames, are added one by one
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
-
-
-@dataclass(frozen=True, kw_only=True)
-class G2ByAge:
-    """g2 by the age of the sample and the lag, both on logarithmic scales.
-
-    Attributes
-    ----------
-    edges : ndarray, shape (n_age + 1,)
-        A pair of frames has age a if the number (from 0) of the later one is from ``edges[a]`` to
-        ``edges[a + 1] - 1``.
-    lag : ndarray, shape (n,)
-        In frames.
-    value, error : ndarray, shape (n_roi, n_age, n)
-        g2 and its standard error; NaN where there is no pair.
-    parts : ndarray, shape (n_part, n_age, n)
-        g2 of the parts that `part_roi` and `part_weight` of `G2` describe.
-
-    Examples
-    --------
-    >>> rng, field, frames = np.random.default_rng(0), 0, np.empty((512, 30, 30))
-    >>> for age in range(512):  # speckle that forgets ever more slowly
-    ...     kept = np.exp(-1 / (1 + age / 16))
-    ...     field = kept * field + np.sqrt(1 - kept**2) * rng.normal(size=(2, 30, 30))
-    ...     frames[age] = rng.poisson(10 * np.square(field).sum(0))
-    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((30, 30), int)))
-    >>> correlator.push(frames)
-    >>> by_age = correlator.by_age()
-    >>> by_age.edges, by_age.value[0, :, 7].round(1)
-    (array([  0,  32,  64, 128, 256, 512]), array([1. , 1. , 1.1, 1.3, 1.5]))
-    """
-
-    edges: NDArray[np.int64]
-    lag: Floats
-    value: Floats
-    error: Floats
-    parts: Floats
-
-
-class _Age:
-    """Sums over the pairs whose later frame has one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
-
-    Channel 0 of level 0 is a frame with itself, without shot noise. `pairs` are sums of w w', and `lost` those of them
-    that a part has no products of, because it was restarted.
-    """
-
-    def __init__(self, levels: int, n_part: int, n_roi: int) -> None:
-        self.products, self.ends, self.lost = np.zeros((3, levels, CHANNELS, n_part))
-        self.pairs = np.zeros((levels, CHANNELS, n_roi))
 
 
 class MultiTau:
@@ -110,7 +60,7 @@ class MultiTau:
         self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
         self._sums = [np.zeros((CHANNELS + FRAMES, n_part), np.float32)]
         self._seen, self._done = [0], [0]  # entries of each level so far, and those already correlated
-        self._ages: list[_Age] = []
+        self._ages: list[SumsOfAge] = []
         self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames
         self._counts = np.zeros(n_pixels)
         self._usual = np.zeros((partition.n_roi, 2))  # see `weigh`
@@ -249,9 +199,9 @@ class MultiTau:
                 self._ring[-1][:n], self._sums[-1][:n], self._first = *self._first, None
             self._seen.append(self._begin >> level)
             self._done.append(self._begin >> level)
-            self._ages.append(_Age(level + 1, len(self._parts.roi), self.partition.n_roi))
+            self._ages.append(SumsOfAge(level + 1, len(self._parts.roi), self.partition.n_roi))
 
-    def _add_events(self, end: int, ages: "list[_Age] | None" = None) -> None:
+    def _add_events(self, end: int, ages: "list[SumsOfAge] | None" = None) -> None:
         """Add the pairs of events whose later frame is below `end`: to `ages`, copies for one result, or for good."""
         assert self._pairs is not None
         pairs, begin, level = self._pairs, self._begin, self._lowest
@@ -328,7 +278,7 @@ class MultiTau:
         halve(self._ring[-2], self._sums[-2], 0, first, self._ring[-1], self._sums[-1])
         self._seen.append(first)
         self._done.append(first)
-        self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
+        self._ages.append(SumsOfAge(len(self._seen), len(self._parts.roi), self.partition.n_roi))
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out from the next frame on, as if masked, and correct g2 for their effect so far.
@@ -404,7 +354,7 @@ class MultiTau:
         arrays = {name: np.stack([getattr(x, name) for x in curves], 1) for name in ("value", "error", "parts")}
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
-    def _settled_frames(self) -> tuple[int, list[_Age]]:
+    def _settled_frames(self) -> tuple[int, list[SumsOfAge]]:
         """Correlate all frames and return their number and the ages; raise ValueError for fewer than two."""
         n_frames = int(self._seen[0])
         if n_frames < 2:
