@@ -154,8 +154,8 @@ class Screen:
     def _look_at_run(self, n_frames: int) -> None:
         """Find the pixels that only the whole run shows bad; raise SpoiltRunError if too many frames are spoilt."""
         self._look()
-        self._drop("died", self._areas.died(self._pixels.good))
-        self._drop("flickering", self._areas.flickering(self._pixels.good))
+        for reason, rule in (("died", self._areas.died), ("flickering", self._areas.flickering)):
+            self._drop(reason, rule(self._pixels.good))
         self._refuse_overflow()
         copies = sum(map(len, self._spoilt["copy"]))
         if copies > MOST_COPIES * n_frames:

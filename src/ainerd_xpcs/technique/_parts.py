@@ -51,15 +51,9 @@ class Share:
 
 
 def merged(shares: Sequence[Share]) -> Share:
-    """Return all shares as one; columns of tables of one name become one table."""
-    out = Share(dims={}, units={})
-    for share in shares:
-        out.arrays.update(share.arrays)
-        out.summary.update(share.summary)
-        for name, columns in share.tables.items():
-            out.tables.setdefault(name, {}).update(columns)
-    dims, units = ({k: v for x in shares for k, v in getattr(x, name).items()} for name in ("dims", "units"))
-    return Share(out.arrays, out.tables, out.summary, dims, units)
+    """Return all shares as one, without judgement and doubt."""
+    names = ("arrays", "tables", "summary", "dims", "units")
+    return Share(**{name: {key: x for share in shares for key, x in getattr(share, name).items()} for name in names})
 
 
 class Part:
