@@ -61,13 +61,13 @@ class Annulus:
     def __post_init__(self) -> None:
         edges = np.asarray(self.q_range_inv_nm, dtype=float)
         if edges.ndim != 1 or edges.size < 2 or not edges[0] >= 0 or not np.all(np.diff(edges) > 0):
-            raise ValueError(f"q_range_inv_nm must be two or more growing numbers from 0 on, got {self.q_range_inv_nm}")
+            raise ValueError(f"q_range_inv_nm must be two or more growing numbers from 0 on, got {edges}")
         if edges.size > 2 and self.n_q is not None:
             raise ValueError("n_q goes with two limits: q_range_inv_nm has the edges of all rings")
         n_q = edges.size - 1 if self.n_q is None else self.n_q
         if min(n_q, self.n_phi, self.n_static) < 1:
             raise ValueError(f"n_q, n_phi, n_static must be at least 1, got {n_q}, {self.n_phi}, {self.n_static}")
-        edges = np.linspace(*edges, n_q + 1) if edges.size == 2 else edges
+        edges = np.linspace(edges[0], edges[1], n_q + 1) if edges.size == 2 else edges
         begin, end = self.phi_range_deg
         if not 0 < end - begin <= 360:
             raise ValueError(

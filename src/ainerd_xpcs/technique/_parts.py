@@ -52,8 +52,11 @@ class Share:
 
 def merged(shares: Sequence[Share]) -> Share:
     """Return all shares as one, without judgement and doubt."""
-    names = ("arrays", "tables", "summary", "dims", "units")
-    return Share(**{name: {key: x for share in shares for key, x in getattr(share, name).items()} for name in names})
+    arrays, tables, summary, dims, units = (
+        {key: x for share in shares for key, x in getattr(share, name).items()}
+        for name in ("arrays", "tables", "summary", "dims", "units")
+    )
+    return Share(arrays, tables, summary, dims, units)
 
 
 class Part:
