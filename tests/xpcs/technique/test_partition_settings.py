@@ -176,7 +176,7 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         (re.sub(r"(beam_center_px = )\[.*\]", r"\1[258.0]", RING), "beam_center_px: has too few values, got [258.0]"),
         (f"{RING}\npixel_um = 55e-6", "pixel_um: Input should be greater than or equal to 0.5, got 5.5e-05"),
         (RING.replace("0.019", "nan"), "partition.q_range_inv_nm.0: Input should be a finite number, got nan"),
-        (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be (low, high)"),
+        (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be two or more growing numbers"),
         (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings: q runs 0.0"),
         (f"{RING}\nphi_range_deg = [40, -40]", "partition: phi_range_deg must be (begin, end)"),
     ],
