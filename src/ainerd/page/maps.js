@@ -1,4 +1,5 @@
 // The map of the sample and the map of the latent space.
+const MOST_STEPS = 500; // of the path
 const MOST_ARROWS = 30; // steps of the path with an arrowhead
 const OPACITY = 0.45; // of a regime that is certain
 
@@ -16,11 +17,10 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const [xName, yName] = [...wanted, ...scene.motors.filter((name) => !wanted.includes(name))];
   const [x, y] = [(run) => run.place[xName], (run) => (yName ? run.place[yName] : 0)];
   const bounds = [scene.bounds[xName], yName ? scene.bounds[yName] : [-1, 1]];
-  const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen, `${xName} ${yName}`);
   const { traces, layout } = useMemo(() => {
-    const runs = placed(marks, x, y);
+    const runs = placed(scene.runs, x, y);
     const traces = discs(runs, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
-    if (!images.length) traces.unshift(path(runs, x, y, theme));
+    traces.unshift(path(runs.slice(-MOST_STEPS), x, y, theme));
     const next = scene.next?.position;
     if (next && Number.isFinite(next[xName]))
       traces.push(
@@ -50,13 +50,13 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
       yaxis: yName
         ? axis(theme, labelled(yName, scene.units[yName]), { range: yRange, ...anchored, ...fitted })
         : axis(theme, "", { range: bounds[1], showgrid: false, showticklabels: false }),
-      images: [...beliefImages(scene), ...images],
+      images: beliefImages(scene),
       shapes: scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme)),
       dragmode: "pan",
       margin: { r: 10, t: 8 },
     };
     return { traces, layout };
-  }, [scene, marks, images, selected, chosen, xName, yName, theme.dark, theme.size]);
+  }, [scene, selected, chosen, xName, yName, theme.dark, theme.size]);
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const next = scene.next ? `; next point at ${place(scene.next.position, scene.units)}` : "";
   const content = `${scene.runs.length} runs in ${regimes} regimes${next}`;
@@ -138,40 +138,27 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
   const [pointed, point] = useState(null);
   const [x, y] = [(run) => run.u, (run) => run.v];
   const runs = useMemo(() => scene.runs.filter((run) => run.done && Number.isFinite(run.u)), [scene.runs]);
-  const [marks, images] = useMarks(runs, x, y, null, chosen);
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
-    const size = 1.5 * theme.size;
-    const pixels = latentPixels(runs, landmarks, x, y);
-    const at = runs.length > MOST_NUMBERED ? runs.map((run) => [x(run), y(run)]) : apart(runs, x, y, pixels, size);
-    const moved = new Map(runs.map((run, k) => [run.key, at[k]]));
-    const [xMoved, yMoved] = [0, 1].map((k) => (run) => (moved.get(run.key) ?? [run.u, run.v])[k]);
-    const traces = discs(marks, scene, theme, { x: xMoved, y: yMoved, size, selected, chosen });
+    const traces = discs(runs, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
     const marker = { size: 0.23 * theme.size, color: theme.line };
     if (landmarks?.u?.length)
       traces.unshift(trace("landmarks", landmarks.u, (u) => u, (_, k) => landmarks.v[k], { marker }));
     const spreadOf = ` of the variation among ${of === "landmarks" ? "known kinds" : "the runs"}`;
     const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
-    const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});
     const layout = {
-      xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false, ...range(x) }),
-      yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false, ...range(y) }),
-      images,
-      annotations: landmarkNames(landmarks, theme, pixels, at, size),
+      xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false }),
+      yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false }),
+      annotations: landmarkNames(landmarks, theme),
       dragmode: "lasso",
       margin: { r: 10, t: 8 },
       selections: chosen?.size ? undefined : [],
     };
     return { traces, layout };
-  }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
-  const isInside = ({ x, y }) => (run) => isWithin(run.u, run.v, x, y);
+  }, [scene, selected, chosen, theme.dark, theme.size]);
   const on = {
     click: (event) => keysOf(event)[0] && onPick(keysOf(event)[0]),
-    selected: (event) => {
-      if (!event) return;
-      const drawn = images.length && event.lassoPoints && runs.filter(isInside(event.lassoPoints));
-      onChoose(new Set(drawn ? drawn.map((run) => run.key) : keysOf(event)));
-    },
+    selected: (event) => event && onChoose(new Set(keysOf(event))),
     deselect: () => onChoose(new Set()),
     hover: (event, element) => {
       const key = keysOf(event)[0];
@@ -192,68 +179,17 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
   );
 }
 
-/** Whether a point is within a polygon with these corners. */
-function isWithin(x, y, xs, ys) {
-  let inside = false;
-  for (let k = 0, j = xs.length - 1; k < xs.length; j = k++) {
-    if (ys[k] > y !== ys[j] > y && x < ((xs[j] - xs[k]) * (y - ys[k])) / (ys[j] - ys[k]) + xs[k]) inside = !inside;
-  }
-  return inside;
-}
-
-/** About how many pixels a unit of each axis of the latent space is; the panel is laid out only later. */
-function latentPixels(runs, landmarks, x, y) {
-  const [wide, high] = window.innerWidth < 1000 ? [0.75, 0.3] : [0.39, 0.33]; // of the window
-  const length = (values) => Math.max(...values) - Math.min(...values) || 1;
-  return [
-    (wide * window.innerWidth) / length([...runs.map(x), ...(landmarks?.u ?? [])]),
-    (high * window.innerHeight) / length([...runs.map(y), ...(landmarks?.v ?? [])]),
-  ];
-}
-
-/** The places [x, y] of runs, pushed from each other until their discs, `size` pixels wide, do not overlap. */
-function apart(runs, x, y, [wide, high], size) {
-  const true_ = runs.map((run) => [x(run) * wide, y(run) * high]);
-  const at = true_.map(([u, v], k) => [u + 0.01 * Math.cos(k), v + 0.01 * Math.sin(k)]); // not at the very same place
-  for (let round = 0; round < 60; round++)
-    at.forEach((one, k) =>
-      at.slice(0, k).forEach((other) => {
-        const [u, v] = [one[0] - other[0], one[1] - other[1]];
-        const lack = size / Math.hypot(u, v) - 1;
-        if (lack < 0.02) return;
-        [one, other].forEach((each, j) => {
-          each[0] += (0.5 - j) * lack * u;
-          each[1] += (0.5 - j) * lack * v;
-        });
-      }),
-    );
-  return at.map(([u, v], k) => (Math.hypot(u - true_[k][0], v - true_[k][1]) < 1 ? true_[k] : [u, v])).map(
-    ([u, v]) => [u / wide, v / high],
-  );
-}
-
-/** The name of each group of landmarks near its middle, off the discs `at` and other names; none without a free place. */
-function landmarkNames(landmarks, theme, [wide, high], at, size) {
-  const groups = new Map();
-  landmarks?.name?.forEach((name, k) => groups.set(name, [...(groups.get(name) ?? []), k]));
+/** The name of each group of landmarks above its middle. */
+function landmarkNames(landmarks, theme) {
+  const groups = Map.groupBy(landmarks?.name?.keys() ?? [], (k) => landmarks.name[k]);
   const quantile = (column, members, q) => {
     const values = members.map((k) => column[k]).sort((a, b) => a - b);
     return values[Math.floor(q * (values.length - 1))];
   };
-  const letter = 0.86 * theme.size;
-  const taken = at.map(([u, v]) => ({ u: u * wide, v: v * high, w: size, h: size }));
-  const meets = (one) => (other) =>
-    2 * Math.abs(one.u - other.u) < one.w + other.w && 2 * Math.abs(one.v - other.v) < one.h + other.h;
-  return [...groups].flatMap(([name, members]) => {
-    const [u, v] = [quantile(landmarks.u, members, 0.5) * wide, quantile(landmarks.v, members, 0.75) * high + 9];
-    const [w, h] = [0.6 * letter * name.length, 1.3 * letter];
-    const steps = [0, 1, -1, 2, -2, 3, -3].flatMap((j) => [0, 1, -1, 2, -2].map((i) => [0.4 * i * w, 0.7 * j * h]));
-    const nearest = steps.toSorted((a, b) => Math.hypot(...a) - Math.hypot(...b));
-    const box = nearest.map(([du, dv]) => ({ u: u + du, v: v + dv, w, h })).find((each) => !taken.some(meets(each)));
-    if (!box) return [];
-    taken.push(box);
-    const font = { size: letter, color: theme.soft };
-    return { x: box.u / wide, y: box.v / high, text: escaped(name), showarrow: false, font, captureevents: false };
+  const look = { showarrow: false, yshift: 9, font: { size: 0.86 * theme.size, color: theme.soft }, captureevents: false };
+  return [...groups].map(([name, members]) => {
+    const [x, y] = [quantile(landmarks.u, members, 0.5), quantile(landmarks.v, members, 0.75)];
+    return { x, y, text: escaped(name), ...look };
   });
 }
 

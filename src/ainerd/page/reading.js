@@ -222,14 +222,18 @@ function useSession(root, key) {
 
 const sessions = {};
 
-/** Ask the server once: it refuses a command's container that exists with 409, and to whoever may not write with 403. */
+/**
+ * Ask the server once. One without accounts takes all from whoever has its key. Another has a policy, which it states only
+ * by an answer: a command's container that exists is refused with 409, or with 403 to whoever may not write.
+ */
 function session(root, key) {
   const path = `${root}/agents/${key}`;
   const ask = async () => {
     const { authentication } = await (await get(`${API}/`)).json();
-    const me = authentication.providers.length ? await (await get(`${API}/auth/whoami`)).json() : null;
+    if (!authentication.providers.length) return { may_write: credentials() !== null };
+    const me = await (await get(`${API}/auth/whoami`)).json();
     const { status } = await create(path, "commands", {}, "AinerdCommands").catch((error) => error);
-    return { who: me?.identities?.[0]?.id, may_write: status === 200 || status === 409 };
+    return { who: me.identities?.[0]?.id, may_write: status === 200 || status === 409 };
   };
   return (sessions[path] ||= ask().catch((error) => {
     delete sessions[path];

@@ -32,6 +32,8 @@ function Maps({ maps, high }) {
     const uirevision = maps.map((each) => each.title).join();
     const layout = { margin: { r: 4, t: 3.1 * theme.size }, annotations: [], dragmode: "zoom", uirevision };
     const [traces, wide, gap] = [[], 0.93, 0.035];
+    const ticks = { nticks: 5, tickfont: { size: theme.size * 0.85 } };
+    const colorbar = { thickness: 9, x: wide + 0.025, xpad: 0, outlinewidth: 0, title: { text: "C<sub>2</sub>" }, len: 0.8, ...ticks };
     const share = (wide - gap * (maps.length - 1)) / maps.length;
     maps.forEach(({ title, values, n, duration, frame, unit: own }, k) => {
       const tail = k ? String(k + 1) : "";
@@ -39,61 +41,20 @@ function Maps({ maps, high }) {
       const unit = own ?? (duration ? "s" : "cells");
       const left = k * (share + gap);
       traces.push({
-        type: "heatmap",
-        z: rows(values, n),
-        x0: each / 2,
-        dx: each,
-        y0: each / 2,
-        dy: each,
-        xaxis: `x${tail}`,
-        yaxis: `y${tail}`,
-        zmin: 1,
-        zmax: high,
-        colorscale: SCALE,
+        ...{ type: "heatmap", z: rows(values, n), zmin: 1, zmax: high, colorscale: SCALE },
+        ...{ x0: each / 2, dx: each, y0: each / 2, dy: each, xaxis: `x${tail}`, yaxis: `y${tail}` },
         showscale: k === maps.length - 1,
-        colorbar: {
-          thickness: 9,
-          x: wide + 0.025,
-          xpad: 0,
-          outlinewidth: 0,
-          title: { text: "C<sub>2</sub>" },
-          len: 0.8,
-          nticks: 5,
-          tickfont: { size: theme.size * 0.85 },
-        },
+        colorbar,
         hovertemplate: `t1 = %{x:.2f} ${unit}, t2 = %{y:.2f} ${unit}<br>C2 = %{z:.4f}<extra></extra>`,
       });
-      const framed = {
-        range: [0, duration ?? n],
-        linecolor: frame ?? theme.line,
-        linewidth: frame ? 2.5 : 1,
-        mirror: true,
-        showgrid: false,
-        nticks: NARROW ? 3 : 6,
-        constrain: "domain",
-      };
-      layout[`xaxis${tail}`] = axis(theme, `t1 (${unit})`, {
-        domain: [left, left + share],
-        anchor: `y${tail}`,
-        ...framed,
-      });
-      layout[`yaxis${tail}`] = axis(theme, k ? "" : `t2 (${unit})`, {
-        anchor: `x${tail}`,
-        scaleanchor: `x${tail}`,
-        showticklabels: !k,
-        ...framed,
-      });
-      layout.annotations.push({
-        text: title.map(escaped).join("<br>"),
-        showarrow: false,
-        xref: `x${tail} domain`,
-        yref: `y${tail} domain`,
-        x: 0.5,
-        y: 1,
-        yanchor: "bottom",
-        yshift: 3,
-        font: { size: theme.size * 0.9 },
-      });
+      const border = { linecolor: frame ?? theme.line, linewidth: frame ? 2.5 : 1, mirror: true };
+      const framed = { range: [0, duration ?? n], ...border, showgrid: false, nticks: NARROW ? 3 : 6, constrain: "domain" };
+      const [across, up] = [{ anchor: `y${tail}` }, { anchor: `x${tail}`, scaleanchor: `x${tail}`, showticklabels: !k }];
+      layout[`xaxis${tail}`] = axis(theme, `t1 (${unit})`, { domain: [left, left + share], ...across, ...framed });
+      layout[`yaxis${tail}`] = axis(theme, k ? "" : `t2 (${unit})`, { ...up, ...framed });
+      const above = { xref: `x${tail} domain`, yref: `y${tail} domain`, x: 0.5, y: 1, yanchor: "bottom", yshift: 3 };
+      const text = title.map(escaped).join("<br>");
+      layout.annotations.push({ text, showarrow: false, font: { size: theme.size * 0.9 }, ...above });
     });
     return { traces, layout };
   }, [maps, high, theme.dark, theme.size]);
@@ -156,27 +117,19 @@ function View({ path, result }) {
   const panel = (title, className, child) =>
     h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), child);
   const duration = metadata.n_frames && metadata.frame_time_s ? metadata.n_frames * metadata.frame_time_s : null;
+  const sliders = () => h(Bins, { bins, bin, setBin, n: shape("c2")[0] });
+  const maps = () => h(MapsOfBin, { path, result, bin, duration });
+  const flat = { style: { height: "27em", display: "flex" } };
   return h(
     "div",
     { className: "page" },
-    has("c2") &&
-      panel(
-        "Two-time correlation",
-        "wide",
-        h(
-          "div",
-          null,
-          h(Bins, { bins, bin, setBin, n: shape("c2")[0] }),
-          h("div", { style: { height: "27em", display: "flex" } }, h(MapsOfBin, { path, result, bin, duration })),
-        ),
-      ),
+    has("c2") && panel("Two-time correlation", "wide", h("div", null, sliders(), h("div", flat, maps()))),
     has("g2") && has("tau") && panel("g2", "", h(G2, { path, result, bin, bins })),
     has("echo") && panel("Echoes", "", echoes(path)),
     has("echo") && panel("Cycles", "", cycles(path)),
     has("echo_c2") &&
       panel("Cycle with cycle", "", h("div", { className: "fill", style: { height: "22em" } }, h(MapOfCycles, { path }))),
-    has("mean_frame") &&
-      panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1])),
+    has("mean_frame") && panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1])),
     has("intensity") && panel("Intensity over time", "", intensity(path, bin)),
     has("saxs") && panel("I(q)", "", saxs(path)),
     ...Object.keys(result.series ?? {}).map((name) => panel(name, "", series(path, name, metadata))),
@@ -242,65 +195,41 @@ function MapsOfBin({ path, result, bin, duration }) {
   return h(ReadMaps, { wanted, bin, failed: unread("the result has no map") });
 }
 
+/** A line that nobody points at; `more` are Plotly's properties. */
+const curve = (x, y, color, more) => {
+  return { type: "scatter", mode: "lines", x: [...x], y: [...y], hoverinfo: "skip", line: { width: 1, color }, ...more };
+};
+
+/** Error bars of one color. */
+const bars = (errors, color) => ({ type: "data", array: [...errors], width: 0, thickness: 1, color });
+
 /** g2 of a bin with its errors and the fit from the table of bins; without a bin, the mean of all. */
 function G2({ path, result, bin, bins }) {
-  const theme = useTheme();
-  const metadata = result.metadata;
-  const { value: read, error } = useAsync(async () => {
-    const names = ["tau", "g2", "g2_err"].filter((name) => name in result.arrays);
-    const [tau, g2, err] = await readArrays(path, names);
-    return { tau: [...tau], g2: rows(g2, tau.length), err: err ? rows(err, tau.length) : null };
-  }, [path]);
-  const fit = bin === null ? metadata : { ...bins[bin] };
-  const drawn = useMemo(() => {
-    if (!read) return null;
-    const { tau, g2, err } = read;
-    const faint = g2.map((values, k) => ({
-      type: "scatter",
-      mode: "lines",
-      x: tau,
-      y: [...values],
-      hoverinfo: "skip",
-      line: { color: theme.line, width: 1 },
-      visible: k !== bin,
-    }));
-    const all = bin === null ? average(g2, err) : { y: [...g2[bin]], e: err && [...err[bin]] };
-    const points = {
-      type: "scatter",
-      mode: "markers",
-      x: tau,
-      y: all.y,
-      error_y: all.e ? { type: "data", array: all.e, width: 0, thickness: 1, color: theme.soft } : undefined,
-      marker: { size: 5, color: "#0072B2" },
-      hovertemplate: "tau = %{x:.3g} s<br>g2 = %{y:.4f}<extra></extra>",
-    };
-    const curve = fitted(tau, fit);
-    const traces = [...faint, points];
-    if (curve)
-      traces.push({ type: "scatter", mode: "lines", ...curve, line: { color: "#D55E00", width: 2 }, hoverinfo: "skip" });
-    if (Number.isFinite(fit.tau_half_s)) {
-      const [x, y] = [[fit.tau_half_s, fit.tau_half_s], [Math.min(...all.y), Math.max(...all.y)]];
-      traces.push({ type: "scatter", mode: "lines", x, y, line: { color: "#D55E00", dash: "dot" }, hoverinfo: "skip" });
-    }
+  const fit = bin === null ? result.metadata : { ...bins[bin] };
+  const names = ["tau", "g2", "g2_err"].filter((name) => name in result.arrays);
+  const draw = ([tau, values, errors], theme) => {
+    const [g2, err] = [values, errors].map((each) => each && rows(each, tau.length));
+    const faint = g2.map((each, k) => curve(tau, each, theme.line, { visible: k !== bin }));
+    const { y, e } = bin === null ? average(g2, err) : { y: [...g2[bin]], e: err?.[bin] };
+    const hovertemplate = "tau = %{x:.3g} s<br>g2 = %{y:.4f}<extra></extra>";
+    const points = { mode: "markers", marker: { size: 5, color: "#0072B2" }, error_y: e && bars(e, theme.soft), hovertemplate };
+    const traces = [...faint, curve(tau, y, undefined, { ...points, hoverinfo: undefined })];
+    const model = fitted(tau, fit);
+    if (model) traces.push(curve(model.x, model.y, "#D55E00", { line: { color: "#D55E00", width: 2 } }));
+    const half = [fit.tau_half_s, fit.tau_half_s];
+    const dotted = { line: { color: "#D55E00", dash: "dot" } };
+    if (Number.isFinite(half[0])) traces.push(curve(half, [Math.min(...y), Math.max(...y)], "#D55E00", dotted));
     const layout = {
       xaxis: axis(theme, "tau (s)", { type: "log", exponentformat: "power", dtick: 1 }),
       yaxis: axis(theme, "g2", { nticks: 6 }),
     };
     return { traces, layout };
-  }, [read, bin, bins, theme.dark, theme.size]);
-  if (error) return nothing(`g2 cannot be read: ${error.message}`, "alert");
-  if (!drawn) return nothing("reading g2…");
+  };
   const text = sentence(fit);
-  return h(
-    "div",
-    { className: "fill", style: { flexDirection: "column", height: "22em" } },
-    h(
-      "p",
-      { className: "soft" },
-      `${bin === null ? "mean of all bins, one fit to all" : `bin ${numberOf(bins, bin)}, all others faint`}: ${text}`,
-    ),
-    h(Plot, { ...drawn, label: `g2 over tau. ${text}`, name: "g2" }),
-  );
+  const what = bin === null ? "mean of all bins, one fit to all" : `bin ${numberOf(bins, bin)}, all others faint`;
+  const read = () => readArrays(path, names);
+  const chart = { path, read, draw, bin: `${bin} ${bins.length}`, name: "g2", label: `g2 over tau. ${text}` };
+  return h("div", null, h("p", { className: "soft" }, `${what}: ${text}`), h(Chart, chart));
 }
 
 function average(g2, err) {
@@ -326,33 +255,21 @@ function fitted(tau, fit) {
   return { x, y: x.map((t) => 1 + base + (contrast - base) * (still + (1 - still) * moving(t)) ** 2) };
 }
 
+/** The relaxation time of a fit, or its limits, and when g2 - 1 falls to a half of its value at the first lags. */
 function sentence(fit) {
-  if (Number.isFinite(fit.tau_s)) {
-    const exponent = Number.isFinite(fit.kww_exponent)
-      ? `, exponent ${withError(fit.kww_exponent, fit.kww_exponent_err)}`
-      : "";
-    const other = Number.isFinite(fit.tau_s_or) ? ` with tau = ${withError(fit.tau_s_or, fit.tau_s_or_err, "s")}` : "";
-    const or = fit.g2_model_or ? `, or as well ${fit.g2_model_or}${other}` : "";
-    const model = or || (fit.g2_model && fit.g2_model !== "stretched") ? ` (${fit.g2_model}${or})` : "";
-    return `tau = ${withError(fit.tau_s, fit.tau_s_err, "s")}${exponent}, contrast ${withError(fit.contrast, fit.contrast_err)}${model}`;
-  }
-  const [above, below] = limits(fit, "tau_s");
-  const half = withoutModel(fit);
-  if (above && below) return `the relaxation time lies between ${above} and ${below}${half}`;
-  if (above) return `the correlation does not decay fully within the exposure: the relaxation time is above ${above}${half}`;
-  if (below) return `the correlation decays within a frame: the relaxation time is below ${below}${half}`;
-  return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}${half}`;
+  const tau = value(fit, "tau_s");
+  const half = value(fit, "tau_half_s");
+  const or = fit.g2_model_or ? `, or as well ${fit.g2_model_or}: ${value(fit, "tau_s_or") ?? "no tau"}` : "";
+  const shape = Number.isFinite(fit.tau_s) ? `, contrast ${withError(fit.contrast, fit.contrast_err)}${or}` : "";
+  const unknown = `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
+  return `${tau ? `tau ${tau}` : unknown}${shape}${half ? `; g2 - 1 falls to half at ${half}` : ""}`;
 }
 
-const limits = (fit, name) =>
-  ["above", "below"].map((side) => Number.isFinite(fit[`${name}_${side}`]) && `${number(fit[`${name}_${side}`])} s`);
-
-/** When g2 - 1 falls to a half of its value at the first lags, by no model; "" if unknown. */
-function withoutModel(fit) {
-  const [above, below] = limits(fit, "tau_half_s");
-  const known = Number.isFinite(fit.tau_half_s) && `at ${withError(fit.tau_half_s, fit.tau_half_s_err, "s")}`;
-  const when = known || (above && below && `between ${above} and ${below}`) || (above && `after more than ${above}`);
-  return when || below ? `; g2 - 1 falls to half ${when || `before ${below}`}` : "";
+/** A time with its error, or its limits; null if unknown. */
+function value(fit, name) {
+  if (Number.isFinite(fit[name])) return `= ${withError(fit[name], fit[`${name}_err`], "s")}`;
+  const limits = [["above", ">"], ["below", "<"]].filter(([side]) => Number.isFinite(fit[`${name}_${side}`]));
+  return limits.map(([side, sign]) => `${sign} ${number(fit[`${name}_${side}`])} s`).join(" and ") || null;
 }
 
 /** A chart of the values that `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */
@@ -410,20 +327,13 @@ function readArrays(path, names) {
 
 function intensity(path, bin) {
   const draw = ([time, total, each], theme) => {
-    const curve = (y, color, width) => ({
-      type: "scatter",
-      mode: "lines",
-      x: [...time],
-      y: [...y],
-      line: { color, width },
-      hovertemplate: "%{y:.3g} at %{x:.3g} s<extra></extra>",
-    });
-    const ofBin = bin === null ? [] : [curve(rows(each, time.length)[bin], "#56B4E9", 1)];
+    const pointed = { hoverinfo: undefined, hovertemplate: "%{y:.3g} at %{x:.3g} s<extra></extra>" };
+    const ofBin = bin === null ? [] : [curve(time, rows(each, time.length)[bin], "#56B4E9", pointed)];
     const layout = {
       xaxis: axis(theme, SINCE),
       yaxis: axis(theme, "photons/px/frame", { rangemode: "tozero", nticks: 5 }),
     };
-    return { traces: [...ofBin, curve(total, theme.ink, 1.3)], layout };
+    return { traces: [...ofBin, curve(time, total, theme.ink, pointed)], layout };
   };
   const read = () => readArrays(path, ["intensity_time", "intensity_total", "intensity"]);
   const label = "Intensity over time, photons per pixel and frame";
@@ -450,22 +360,14 @@ function saxs(path) {
 function echoes(path) {
   const draw = ([lag, values, errors], theme) => {
     const [x, each, err] = [[...lag], rows(values, lag.length), rows(errors, lag.length)];
-    const bins = each.map((y) => ({
-      type: "scatter",
-      mode: "lines",
-      x,
-      y: [...y],
-      hoverinfo: "skip",
-      line: { color: theme.line, width: 1 },
-    }));
+    const bins = each.map((y) => curve(x, y, theme.line));
     const { y, e } = average(each, err);
-    const bars = { type: "data", array: e, width: 0, thickness: 1, color: theme.soft };
     const hovertemplate = "%{y:.3f} after %{x:.0f} cycles<extra></extra>";
     const layout = {
       xaxis: axis(theme, "number of cycles", { type: "log" }),
       yaxis: axis(theme, "echo height", { nticks: 6 }),
     };
-    return { traces: [...bins, line(theme, x, y, 5, { error_y: bars, hovertemplate })], layout };
+    return { traces: [...bins, line(theme, x, y, 5, { error_y: bars(e, theme.soft), hovertemplate })], layout };
   };
   const read = () => readArrays(path, ["echo_lag", "echo", "echo_err"]);
   return h(Chart, { path, read, draw, name: "echoes", label: "Echo heights over the number of cycles" });
@@ -475,19 +377,14 @@ function echoes(path) {
 function cycles(path) {
   const draw = (table, theme) => {
     const x = table.map((row) => row.cycle);
-    const curve = (name, label, color, yaxis) => ({
-      type: "scatter",
-      mode: "lines+markers",
-      x,
-      y: table.map((row) => row[name]),
-      name: label,
-      yaxis,
-      marker: { size: 3, color },
-      line: { width: 1, color },
-      error_y: { type: "data", array: table.map((row) => row[`${name}_err`]), width: 0, thickness: 0.7, color },
-      hovertemplate: `${label} = %{y:.4g} in cycle %{x}<extra></extra>`,
-    });
-    const traces = [curve("echo", "echo", theme.ink, "y")];
+    const column = (name) => table.map((row) => row[name]);
+    const quantity = (name, label, color, yaxis) =>
+      curve(x, column(name), color, {
+        ...{ mode: "lines+markers", name: label, yaxis, marker: { size: 3, color }, hoverinfo: undefined },
+        error_y: bars(column(`${name}_err`), color),
+        hovertemplate: `${label} = %{y:.4g} in cycle %{x}<extra></extra>`,
+      });
+    const traces = [quantity("echo", "echo", theme.ink, "y")];
     const layout = {
       showlegend: true,
       legend: { orientation: "h", y: 1.12 },
@@ -495,8 +392,8 @@ function cycles(path) {
       yaxis: axis(theme, "echo height", { domain: [0.55, 1], nticks: 4 }),
     };
     if (table.length && "storage_pa" in table[0]) {
-      traces.push(curve("storage_pa", "G'", "#0072B2", "y2"), curve("loss_pa", "G''", "#D55E00", "y2"));
-      traces.push(curve("tan_delta", "tan δ", "#009E73", "y3"));
+      traces.push(quantity("storage_pa", "G'", "#0072B2", "y2"), quantity("loss_pa", "G''", "#D55E00", "y2"));
+      traces.push(quantity("tan_delta", "tan δ", "#009E73", "y3"));
       layout.yaxis2 = axis(theme, "Pa", { domain: [0, 0.45], rangemode: "tozero", nticks: 4 });
       const right = { domain: [0, 0.45], overlaying: "y2", side: "right", rangemode: "tozero", nticks: 4, showgrid: false };
       layout.yaxis3 = axis(theme, "tan δ", right);
