@@ -3,7 +3,6 @@
 import fcntl
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from ainerd.results import AgentNode, AtlasRecord, ResultRecord, ResultStore, Su
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from tests.end_to_end.browsers import Browser, launched
+from tests.tiled_servers import logged_in, tiled, written
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # the environment is made once
@@ -58,9 +58,6 @@ def python():
 def server(python, tmp_path_factory):
     """A Tiled server with accounts, a stream of changes and the page's files, which has never heard of ainerd."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     share = subprocess.check_output(
         [python, "-c", "from tiled.utils import SHARE_TILED_PATH as p; print(p)"], text=True
     )
@@ -70,53 +67,19 @@ def server(python, tmp_path_factory):
     settings = yaml.safe_load((files.parents[1] / "static" / "default_ui_settings.yml").read_text())
     (folder / "ui.yml").write_text(yaml.safe_dump({**settings, **yaml.safe_load(lines)}))
     (folder / "one_writes.py").write_text(POLICY)
-    provider = {
-        "provider": "lab",
-        "authenticator": "tiled.authenticators:DictionaryAuthenticator",
-        "args": {"users_to_passwords": PEOPLE},
-    }
-    config = {
-        "authentication": {"providers": [provider], "secret_keys": ["secret"], "allow_anonymous_access": False},
-        "access_control": {"access_policy": "one_writes:OneWrites", "args": {}},
-        "database": {"uri": f"sqlite:///{folder}/people.db", "init_if_not_exists": True},
-        "catalog": {
-            "uri": f"sqlite:///{folder}/catalog.db",
-            "init_if_not_exists": True,
-            "writable_storage": [f"file://localhost{folder}/data", f"sqlite:///{folder}/tables.db"],
-        },
-        "streaming_cache": {"uri": "memory"},
-        "uvicorn": {"host": "127.0.0.1", "port": port},
-    }
-    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    access = {"access_policy": "one_writes:OneWrites", "args": {}}
+    config = written(folder, "lab", PEOPLE, access_control=access, streaming_cache={"uri": "memory"})
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TILED_UI_SETTINGS": str(folder / "ui.yml")}
-    uri = f"http://127.0.0.1:{port}"
-    with open(folder / "log", "w") as log:
-        command = [python, "-m", "tiled", "serve", "config", folder / "config.yml"]
-        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-        try:
-            until(lambda: process.poll() is not None or answers(uri), patience_s=300)
-            assert process.poll() is None, (folder / "log").read_text()[-3000:]
-            yield SimpleNamespace(uri=f"{uri}/api/v1", api_key=None)
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def answers(uri):
-    try:
-        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+    with tiled(config, python=python, environment=environment) as uri:
+        yield SimpleNamespace(uri=f"{uri}/api/v1", api_key=None)
 
 
 @pytest.fixture(scope="module")
 def campaign(server):
     """What an agent has written: results in two groups, a suggestion, and its state."""
     with httpx.Client(base_url=server.uri, trust_env=False) as http:
-        form = {"username": "ann", "password": PEOPLE["ann"]}
-        token = http.post("/auth/provider/lab/token", data=form).json()["access_token"]
-        asked = {"expires_in": 3600, "scopes": ["inherit"]}
-        key = http.post("/auth/apikey", json=asked, headers={"Authorization": f"Bearer {token}"}).json()["secret"]
+        asked, ann = {"expires_in": 3600, "scopes": ["inherit"]}, logged_in(http, "lab", "ann", PEOPLE["ann"])
+        key = http.post("/auth/apikey", json=asked, headers=ann).json()["secret"]
     client = from_uri(server.uri, api_key=key)
     _, ainerd = open_catalog(client)
     store, node, rng = ResultStore(ainerd, agent="toy"), AgentNode(ainerd, "toy"), np.random.default_rng(0)

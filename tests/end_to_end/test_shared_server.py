@@ -4,9 +4,7 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -23,6 +21,7 @@ from ainerd.agent import build_observer
 from ainerd.results import Away, ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from tests.end_to_end.sessions import Session
+from tests.tiled_servers import free_port, tiled
 from tests.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
@@ -87,23 +86,6 @@ def redis():
             server.terminate()
 
 
-@contextmanager
-def tiled(config, environment):
-    """A process of Tiled, and its address."""
-    port, log = free_port(), config.with_name("tiled.log")
-    command = [sys.executable, "-m", "tiled", "serve", "config", config, "--port", str(port)]
-    with open(log, "ab") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
-    try:
-        uri = f"http://127.0.0.1:{port}"
-        until(lambda: answers(uri) or process.poll() is not None, patience_s=600)
-        assert process.poll() is None, log.read_text()[-3000:]
-        yield uri
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def configured(folder):
     """Configuration of the page."""
     config = yaml.safe_load((FILES / "config.yml").read_text())
@@ -121,19 +103,6 @@ def without_postgres(path):
     config["catalog"]["uri"] = f"sqlite:///{folder}/catalog.db"
     config["catalog"]["writable_storage"][1] = f"duckdb:///{folder}/tables.duckdb"
     path.write_text(yaml.safe_dump(config))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(uri):
-    try:
-        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +140,10 @@ def servers(folder, database):
         environment = os.environ | {name: value for name, value in database.items() if name != "PGPASSWORD"} | {
             "PGPASSFILE": str(folder / "pgpass"),
         }  # fmt: skip
-        addresses = [stack.enter_context(tiled(config, environment))]
+        addresses = [stack.enter_context(tiled(config, environment=environment))]
         if shared:  # it need not start an interpreter for each database, to look whether that has its tables
             config.write_text(config.read_text().replace("init_if_not_exists: true", "init_if_not_exists: false"))
-            addresses.append(stack.enter_context(tiled(config, environment)))
+            addresses.append(stack.enter_context(tiled(config, environment=environment)))
         yield addresses
 
 

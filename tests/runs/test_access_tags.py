@@ -1,9 +1,6 @@
 """Tiled with tags of access: who sees a run sees its result, and nobody else."""
 
 import asyncio
-import socket
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -11,7 +8,6 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-import yaml
 from bluesky_tiled_plugins import TiledWriter
 from tiled.access_control.access_tags import AccessTagsCompiler
 from tiled.access_control.scopes import ALL_SCOPES
@@ -23,6 +19,7 @@ from ainerd.results import ResultStore
 from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
 from ainerd.sources._catalogue import tiled_documents
+from tests.tiled_servers import logged_in, tiled, written
 
 READ = ["read:metadata", "read:data"]
 PEOPLE = {"operator": "spiegel", "ann": "lupe", "bob": "linse", "carl": "prisma"}
@@ -51,45 +48,18 @@ def served(tmp_path_factory):
     """Address of a Tiled server with Tiled's own policy of tags, and keys of people and services."""
     folder = tmp_path_factory.mktemp("tags")
     catalog = f"sqlite:///{folder}/catalog.db"
-    tags = "tiled.access_control.access_tags:AccessTagsParser"
-    config = {
-        "authentication": {
-            "providers": [{"provider": "beamline", "authenticator": "tiled.authenticators:DictionaryAuthenticator",
-                           "args": {"users_to_passwords": PEOPLE}}],
-            "tiled_admins": [{"provider": "beamline", "id": "operator"}],
-            "secret_keys": ["neither here nor there"],
-        },
-        "access_control": {"access_policy": "tiled.access_control.access_policies:TagBasedAccessPolicy",
-                           "args": {"provider": "beamline", "access_tags_parser": tags}},
-        "database": {"uri": f"sqlite:///{folder}/people.db", "init_if_not_exists": True},
-        "catalog": {"uri": catalog, "top_level_access_tags": ["beamline"],
-                    "writable_storage": [f"file://localhost{folder}/data", f"duckdb:///{folder}/tables.duckdb"]},
-    }  # fmt: skip
+    parser = "tiled.access_control.access_tags:AccessTagsParser"
+    policy = "tiled.access_control.access_policies:TagBasedAccessPolicy"
+    config = written(
+        folder, "beamline", PEOPLE,
+        authentication={"tiled_admins": [{"provider": "beamline", "id": "operator"}]},
+        access_control={"access_policy": policy, "args": {"provider": "beamline", "access_tags_parser": parser}},
+        catalog={"top_level_access_tags": ["beamline"]},
+    )  # fmt: skip
     with warnings.catch_warnings(action="ignore"):  # of alembic
         init(catalog)  # Tiled would start another interpreter for it
-    (folder / "config.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tiled", "serve", "config", folder / "config.yml", "--port", str(port)]
-    with open(folder / "tiled.log", "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        while not answers(uri):
-            assert server.poll() is None, (folder / "tiled.log").read_text()[-3000:]
-            time.sleep(0.1)
+    with tiled(config) as uri:
         yield uri, made_keys(f"{uri}/api/v1", catalog)
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def answers(uri):
-    try:
-        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def made_keys(api, catalog):
@@ -97,9 +67,7 @@ def made_keys(api, catalog):
     with httpx.Client(base_url=api, trust_env=False) as http:
 
         def token(name):
-            login = {"grant_type": "password", "username": name, "password": PEOPLE[name]}
-            answer = http.post("/auth/provider/beamline/token", data=login)
-            return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+            return logged_in(http, "beamline", name, PEOPLE[name])
 
         def key(path, name, scopes=READ):
             return http.post(path, json={"scopes": scopes, "expires_in": None}, headers=token(name)).json()["secret"]
