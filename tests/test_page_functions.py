@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ainerd.page import HERE, PLOTLY_SHA256
-from ainerd.results import regime_kinds
+from ainerd.views import regime_kinds
 from tests.end_to_end.browsers import launched
 
 

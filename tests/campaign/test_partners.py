@@ -155,16 +155,16 @@ def test_the_newest_of_several_analyses_counts_and_only_positions_that_are_novel
         names = ["agent", "x", "y", "novel", "novelty_p", "supersedes", "status"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
-    answer = SimpleNamespace(frame=table())
-    partners = Partners(SimpleNamespace(of_everybody=lambda: answer), ("x", "y"), ["slow"])
+    answer = SimpleNamespace(results=table())
+    partners = Partners(SimpleNamespace(of_everybody=lambda: answer.results), ("x", "y"), ["slow"])
     assert partners.look() and not partners.look()
     assert [(each.position, each.p, each.agent) for each in partners.candidates] == [
         ({"x": x, "y": 2.0}, p, "slow") for x, p in ((1.0, 0.01), (3.1, 0.03), (1.1, 0.04))
     ]  # fmt: skip
-    answer.frame = table(e=("slow", 5.0, 2.0, False, 0.6, None, "complete"))
+    answer.results = table(e=("slow", 5.0, 2.0, False, 0.6, None, "complete"))
     assert not partners.look()  # another result, and the same candidates
-    answer.frame = table(e=("slow", 5.0, 2.0, True, 0.6, None, "complete")).drop(columns="supersedes")
-    assert partners.look() and len(partners.candidates) == 5
-    answer.frame = table().drop(columns="novel")
-    assert not partners.look() and len(partners.candidates) == 5
+    answer.results = table(e=("slow", 5.0, 2.0, True, 0.6, None, "complete"))
+    assert partners.look() and len(partners.candidates) == 4
+    answer.results = table().drop(columns="novel")
+    assert not partners.look() and len(partners.candidates) == 4
     assert not Partners(None, ("x", "y"), []).look()

@@ -252,7 +252,7 @@ def test_check_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
         (["export", "0" * 36, "x.h5"], f"no result '{'0' * 36}'"),
         (["export", "1", "s1.xyz"], "s1.xyz: give a name that ends in .nxs, .h5, .hdf5"),
         (["export"], "give KEY and OUT, or --table alone"),
-        (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
+        (["export", "--table", "table.txt"], "give a name that ends in .csv, .parquet or .xlsx"),
         (["status", "--config", "nowhere.toml"], "cannot read nowhere.toml"),
         (["serve"], "which server? give its FOLDER, or --config"),
         (["serve", "nowhere"], "nowhere is not a folder"),

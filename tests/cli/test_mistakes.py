@@ -128,7 +128,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
         ("log --tiled http://me:secret@localhost:9", "no server answers at http://localhost:9 (ConnectError)"),
         ("log --tiled .", ". is not the folder of an embedded server: it has no catalog.db"),
         ("serve .", ". is not the folder of an embedded server: it has no catalog.db, and is not empty"),
-        ("export --table out.xlsx --tiled .", "out.xlsx: give a name that ends in .csv or .parquet"),
+        ("export --table out.txt --tiled .", "out.txt: give a name that ends in .csv, .parquet or .xlsx"),
         ("similar 1234 --n ten", "Invalid value for '--n' / '-n'"),
         ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
     ],

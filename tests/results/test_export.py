@@ -153,8 +153,11 @@ def test_the_table_as_a_file(night, tmp_path):
     csv = pd.read_csv(store.export(tmp_path / "results.csv"), index_col="key")
     assert list(csv.index) == list(table.index)
     np.testing.assert_array_equal(csv["stress_min [Pa]"], table["stress_min"])
-    with pytest.raises(ValueError, match="csv, .parquet or .h5"):
-        store.export(tmp_path / "results.xlsx")
+    excel = pd.read_excel(store.export(tmp_path / "results.xlsx"), index_col="key")
+    np.testing.assert_array_equal(excel["stress_min [Pa]"], table["stress_min"])
+    assert list(excel.index) == list(table.index) and excel["run_time"].iloc[0].hour == table["run_time"].iloc[0].hour
+    with pytest.raises(ValueError, match="csv, .parquet, .xlsx, .h5 or .nc"):
+        store.export(tmp_path / "results.txt")
 
 
 def test_an_interrupted_export_leaves_no_file(night, tmp_path, monkeypatch):
@@ -181,12 +184,15 @@ def test_a_result_and_a_store_export_themselves(night, tmp_path):
     assert row["key"] == keys[2] and row["sample_x [mm]"] == 2.5
     store[2].export(str(tmp_path / "scan_2.json"))  # by the server
     assert keys[2] not in (tmp_path / "scan_2.json").read_text() and "two_time" not in store[2].metadata
-    with h5py.File(store.export(tmp_path / "all.h5")) as opened:
+    with xr.open_datatree(store.export(tmp_path / "all.h5"), engine="h5netcdf") as opened:
         assert set(opened) == {keys[i] for i in (0, 1, 2, 3, 4, 7, 8)}
-        np.testing.assert_array_equal(opened[keys[2]]["c2"], store.array(keys[2], "c2"))
-        assert opened[keys[2]].attrs["scan_id"] == 2 and opened[keys[2]]["stress/stress"].attrs["units"] == "Pa"
+        assert opened[keys[2]].dataset.equals(store[2].to_xarray())
+        assert opened[keys[2]].attrs["scan_id"] == 2 and opened[keys[2]]["stress"].attrs["units"] == "Pa"
     assert len(pd.read_parquet(store.export(tmp_path / "all.parquet"))) == 9
-    for path, message in (("all.h5", "exists already"), ("all.nxs", "csv, .parquet or .h5; .nxs holds one")):
+    for path, message in (
+        ("all.h5", "exists already"),
+        ("all.nxs", ".h5 or .nc; .nxs holds one"),
+    ):
         with pytest.raises(ValueError, match=message):
             store.export(tmp_path / path)
 

@@ -1,19 +1,15 @@
 """A store reads the metadata of many results exactly, whoever writes, and with few requests."""
 
-import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from sqlalchemy.dialects import postgresql
 from tiled.catalog import orm
 from tiled.queries import Key
 
 from ainerd.results import AtlasRecord, ResultStore, _table, digest
-from ainerd.results._table import Columns, parse_json
 
 
 @pytest.fixture
@@ -51,14 +47,23 @@ def truth(ainerd):
 
 
 def test_only_results_that_may_have_changed_are_read_again(store, ainerd, put, asked):
-    first, failed, last = put(), put(status="failed", reason="dark"), put()
+    put(status="failed", reason="dark")
+    retaken, last = put(status="failed", reason="full", retake=True), put()
     assert store.table()["status"].to_dict() == truth(ainerd)
     asked.clear()
-    assert len(store.table()) == 3 and asked == [last, failed]
+    assert len(store.table()) == 3 and asked == [last, retaken]
     new = put()
     asked.clear()
-    assert store.table()["status"].to_dict() == truth(ainerd) and asked == [last, new, failed]
-    assert first not in asked
+    assert store.table()["status"].to_dict() == truth(ainerd) and asked == [last, new, retaken]
+
+
+def test_a_failed_result_that_is_analysed_again_is_seen(store, record, analysis):
+    begun = record()
+    store.fail(store.begin(begun), "dark")
+    store.begin(record())
+    assert store.table().loc[begun.key, "status"] == "failed"
+    store.complete(store.begin(begun), analysis(only=["tau"]))
+    assert store.table().loc[begun.key, "status"] == "complete"
 
 
 def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
@@ -75,15 +80,15 @@ def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
     assert store.table().loc[begun.key, "beta"] == 0.25
 
 
-def test_a_long_reading_is_in_parts(ainerd, put, monkeypatch):
-    monkeypatch.setattr(_table, "_AT_ONCE", 2)
+def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
-    keys = [put(run_time=1.7e9 + i, status="failed" if i == 1 else "complete") for i in range(5)]
+    keys = [put(run_time=1.7e9 + i, status="computing" if i == 1 else "complete", embedding=[0.5, i]) for i in range(5)]
     store = ResultStore(ainerd)
     assert list(store.table().index) == keys
     ainerd["results"][keys[1]].update_metadata({"status": "complete"})
     table = store.table()
     assert list(table.index) == keys and set(table["status"]) == {"complete"}
+    assert store.embeddings().to_numpy().tolist() == [[0.5, i] for i in range(5)]
 
 
 @pytest.mark.parametrize("removed, added", [(0, 1), (1, 2), (2, 0), (2, 1), (2, 2)])
@@ -161,38 +166,6 @@ def test_a_superseded_result_is_looked_for_only_if_there_can_be_one(server, aine
     assert store.record(other.key).supersedes == first.key and store.record(same.key).supersedes is None
 
 
-SAID = {
-    "a": {"n": 1, "x": 1.5, "flag": True, "text": "ä\n", "units": {"x": "mm"}, "embedding": [0.5, -0.0, 2.0**100]},
-    "b": {"n": 2**40, "mixed": "one", "units": {"x": "mm"}, "names": ["x", None], "embedding": [0.1], "none": None},
-    "c": {"mixed": 2, "x": -1, "flag": False, "units": {}, "embedding": None},
-    "d": {},
-}
-
-
-def test_joined_columns_equal_those_of_all_nodes():
-    keys = [*SAID]
-    for cut in range(5):
-        parts = [Columns.of({key: SAID[key] for key in some}) for some in (keys[:cut], keys[cut:])]
-        joined = Columns.joined(parts)
-        assert same(joined, Columns.of(SAID), numbered=False)
-        mask = np.array([key in "ac" for key in keys])
-        assert same(joined.at(mask), Columns.of({key: SAID[key] for key in "ac"}), numbered=False)
-    assert math.isnan(parse_json('["a", NaN]')[1])
-
-
-def same(a, b, numbered=True):
-    """Return whether two columns are equal."""
-    names = {*a.frame, *b.frame}
-    frames = [
-        one.frame.reindex(columns=sorted(names)).astype(object).where(lambda x: x.notna(), None) for one in (a, b)
-    ]
-    pd.testing.assert_frame_equal(*frames)
-    assert all(a.values(name) == b.values(name) for name in {*a.nested, *b.nested})
-    np.testing.assert_array_equal(a.points, b.points)
-    np.testing.assert_array_equal(a.sizes, b.sizes)
-    return not numbered or a.number.tolist() == b.number.tolist()
-
-
 INDEXES = Path(__file__).resolve().parents[2] / "docs/how-to/files/tiled/indexes.sql"
 
 
@@ -214,7 +187,7 @@ def requests(ainerd):
 def written(ainerd, record):
     """Some results of two agents, one failed, and a note, by another process."""
     made = [record(status="complete", run_time=1.7e9 + i, scan_id=i, agent="ab"[i % 2]) for i in range(4)]
-    made[1] = made[1].changed(status="failed", reason="dark")
+    made[1] = made[1].changed(status="failed", reason="dark", retake=True)
     for one in made:
         ainerd["results"].create_container(one.key, metadata=one.metadata(), specs=["AinerdResult"])
     other = ResultStore(ainerd, agent="a", digest=made[0].digest)
@@ -235,7 +208,7 @@ def test_a_known_table_takes_few_requests(ainerd, written, record, requests, sco
         assert {method for method, _ in requests} == {"GET"} and len(requests) <= 5
     later = record(status="complete", run_time=1.8e9, scan_id=9, agent=scope.get("agent", "a"))
     ainerd["results"].create_container(later.key, metadata=later.metadata(), specs=["AinerdResult"])
-    ainerd["results"][written[1].key].update_metadata({"status": "complete"})
+    ainerd["results"][written[1].key].update_metadata({"status": "complete", "retake": False})
     ResultStore(ainerd).note("dust", raw_uid=later.raw_uid, scan="9")
     ResultStore(ainerd, **scope).add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={later.key: 5}))
     table = store.table()

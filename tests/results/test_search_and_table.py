@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import regime_kinds
-from ainerd.results._conditions import checked, matches
-from ainerd.results._store import OF_THE_START
-from ainerd.results._table import Columns
+from ainerd.results._conditions import OF_THE_START, checked, matches
+from ainerd.results._table import frame_of
 from ainerd.results._tables import find_key, times_of
 from ainerd.runs._recorded import USUAL
 from ainerd.words import scan_text
@@ -125,7 +123,7 @@ def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
 )
 def test_values_and_ranges_match(where, fits):
     metadata = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
-    assert matches(Columns.of({"key": metadata}), where).tolist() == [fits]
+    assert matches(frame_of({"key": metadata}), where).tolist() == [fits]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ def test_values_and_ranges_match(where, fits):
     ],
 )
 def test_limits_may_be_times(limits, fits):
-    results = Columns.of({"key": {"time": 100}})
+    results = frame_of({"key": {"time": 100}})
     assert matches(results, checked(results, {"time": limits})).tolist() == [fits]
 
 
@@ -148,9 +146,9 @@ def test_words_match_only_in_texts():
         "positions": ["sample_x"],
     }
     for text in ("shutter closed", "CLOSED", "frames, shutter", "pca sample_x"):
-        assert matches(Columns.of({"key": metadata}), {}, text).all()
+        assert matches(frame_of({"key": metadata}), {}, text).all()
     for text in ("reason", "7", "n_frames", "open"):
-        assert not matches(Columns.of({"key": metadata}), {}, text).any()
+        assert not matches(frame_of({"key": metadata}), {}, text).any()
 
 
 @pytest.fixture
@@ -232,21 +230,15 @@ def test_a_person_chooses_between_two_scans_with_one_number():
         key: {"scan_id": 3, "run_time": time, "status": status, "raw_uid": uid}
         for key, (time, status, uid) in metadata.items()
     }
-    assert find_key(Columns.of(results), 3) == "b"  # not the failed one of another agent
+    assert find_key(frame_of(results, ["event"]), 3) == "b"  # not the failed one of another agent
     results["d"] = {**results["b"], "raw_uid": "z"}
     with pytest.raises(KeyError, match=r"scan 3 was taken 2 times: give one by its key, b \(.*\), d \("):
-        find_key(Columns.of(results), 3)
+        find_key(frame_of(results, ["event"]), 3)
     with pytest.raises(KeyError, match="2 results have keys"):
-        find_key(Columns.of({"ab1": {}, "ab2": {}}), "ab")
+        find_key(frame_of({"ab1": {}, "ab2": {}}), "ab")
     assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [
         *("7", "7", "7.2", "7", "?")
     ]
-
-
-def test_the_name_of_a_regime_does_not_contradict_its_exposures():
-    regimes, novel = [0] * 8 + [1, 1], [False] * 8 + [True, True]
-    kinds = regime_kinds(regimes, ["stationary"] * 10, novel, (), [[0, 1]])  # no gap between them
-    assert kinds == {0: "like stationary"}  # regime 1 is not claimed, and its exposures are novel
 
 
 def test_the_repr_without_a_server(store, monkeypatch):
@@ -264,29 +256,3 @@ def test_missing_times_in_a_table():
     assert (times.isna() == np.isnan(seconds)).all() and str(times.tz) == "UTC"
     there = ~np.isnan(seconds)
     np.testing.assert_allclose(times[there].astype("int64") / 1e9, seconds[there], rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("nearest", "novel", "new", "name"),
-    [
-        ("aab", [0, 0, 0], (), "like a"),
-        ("aabb", [0, 0, 0, 0], (), None),  # three in five are needed
-        ("a", [0], (), None),  # and two results
-        ("aab", [1, 1, 0], (7,), "new (nearest kind: a)"),
-        ("aab", [1, 1, 0], (), None),  # an echo is not called stationary, nor new before it is claimed
-        ("aab", [0, 0, 0], (7,), "like a"),
-        ("aab", [np.nan] * 3, (7,), None),  # without verdicts nothing is said
-    ],
-)
-def test_the_name_of_a_regime_never_contradicts_its_verdict(nearest, novel, new, name):
-    regimes = [7] * len(nearest)
-    kinds = regime_kinds([*regimes, -1, None], [*nearest, "b", "b"], [*novel, 0, 0], new)
-    assert kinds == ({} if name is None else {7: name})
-
-
-def test_regimes_without_a_gap_have_one_name():
-    kinds = regime_kinds([0, 1, 1, 2, 2, 3], list("abbbbc"), [0, 0, 0, 1, 1, 0], new=[2], components=[[0, 1], [2], [3]])
-    assert kinds == {0: "like b", 1: "like b", 2: "new (nearest kind: b)"}
-    assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys(
-        (0, 1), "new (nearest kind: a)"
-    )

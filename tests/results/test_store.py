@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord, _registered, _writing
+from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord, _nodes, _registered, _writing
 
 
 def assert_holds(node, analysis):
@@ -367,7 +367,7 @@ def test_a_result_is_sent_again_after_an_error_of_the_server(store, ainerd, reco
         return error if method == "POST" and len(attempts) == 1 else request(method, url, **options)
 
     monkeypatch.setattr(http, "request", at_first_an_error)
-    monkeypatch.setattr(_registered, "PAUSE_S", 0.01)
+    monkeypatch.setattr(_nodes, "PAUSE_S", 0.01)
     wanted = record()
     assert store.take(wanted) is None and len(attempts) == 2
     assert store.status(wanted.key) == "computing"
@@ -391,7 +391,7 @@ def test_a_server_that_does_not_answer_is_noticed_quickly(store, ainerd, record,
         return request(method, httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
 
     monkeypatch.setattr(http, "request", elsewhere)
-    monkeypatch.setattr(_registered, "PAUSE_S", 0.01)
+    monkeypatch.setattr(_nodes, "PAUSE_S", 0.01)
     monkeypatch.setattr(_registered, "QUICK_S", 0.2)
     with pytest.raises(Away):
         store.take(record())

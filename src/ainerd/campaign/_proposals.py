@@ -48,7 +48,7 @@ class Partners:
         if not self._agents:
             return False
         try:
-            results = self._store.of_everybody().frame
+            results = self._store.of_everybody()
         except Away as error:
             logger.debug("results of other agents are not read: %s", error)
             return False
@@ -56,8 +56,8 @@ class Partners:
             return False
         self._seen, before = results, self.candidates
         novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
-        if "supersedes" in results:  # of a run that was analysed again only the newest result counts
-            novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(ResultRecord.final)])]
+        # of a run that was analysed again only the newest result counts
+        novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(ResultRecord.final)])]
         novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
         self.candidates = tuple(
             Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)

@@ -74,15 +74,15 @@ def replay(
 def export(
     key: Annotated[str | None, typer.Argument(help=KEY_HELP)] = None,
     out: Annotated[Path | None, typer.Argument(help="File to write, which must not exist.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Table of all results instead, .csv or .parquet.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table of all results instead, .csv, .parquet or .xlsx.")] = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write one result to a file in the format of its technique, or the table of all results to CSV or Parquet."""
+    """Write one result to a file in the format of its technique, or the table of all to CSV, Parquet or Excel."""
     import ainerd.results
 
-    if table is not None and table.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"{table}: give a name that ends in .csv or .parquet")
+    if table is not None and table.suffix not in (".csv", ".parquet", ".xlsx"):
+        raise ValueError(f"{table}: give a name that ends in .csv, .parquet or .xlsx")
     if (table is None) == (key is None) or (key is None) != (out is None):
         raise ValueError("give KEY and OUT, or --table alone")
     with results_at(tiled, config) as store:

@@ -8,13 +8,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import httpx
 from numpy.typing import NDArray
 from tiled.client.container import Container
-from tiled.client.utils import handle_error
 
 from ainerd.results._errors import Away, Gone, TiledError, translated
-from ainerd.results._nodes import KEYS, create_node, merge_metadata, read_children, tags_of
+from ainerd.results._nodes import KEYS, create_node, merge_metadata, read_children, request, tags_of
 from ainerd.results._records import digest, plain
 from ainerd.results._stream import Stream
 from ainerd.results.commands import COMMANDS, HOLDS, ID, Command, command_metadata, container_of
@@ -193,13 +191,6 @@ def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spe
     """Replace the metadata of a node, or create it; its parent too."""
     try:
         url = f"{ainerd.uri.rstrip('/')}/{parent}/{key}"
-        _request(ainerd, "PUT", url, json={"metadata": metadata}, params={"drop_revision": True})
+        request(ainerd, "PUT", url, {"metadata": metadata}, params={"drop_revision": True}, timeout=SOON_S)
     except Gone:
         create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
-
-
-@translated()
-def _request(ainerd: Container, method: str, url: str, **options: Any) -> httpx.Response:
-    response: httpx.Response = ainerd.context.http_client.request(method, url, timeout=SOON_S, **options)
-    handle_error(response)
-    return response

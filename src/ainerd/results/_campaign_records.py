@@ -21,7 +21,7 @@ from ainerd.results._nodes import (
     read_nodes,
 )
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
-from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
+from ainerd.results._table import NodeFilter, NodeTable, Notes, frame_of
 from ainerd.results.commands import Note, new_id
 from ainerd.words import utc_now
 
@@ -62,7 +62,7 @@ class CampaignRecords:
         self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
         self._valid_lines = NodeFilter("log line", LogRecord.problem)
         self._valid_suggestions = NodeFilter("suggestion", SuggestionRecord.problem)
-        self._lines = NodeTable(self._log, self._valid_lines)
+        self._lines = NodeTable(self._log, self._valid_lines, [*LogRecord.model_fields])
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         # newest atlas that was read or written: of all (False), of the scope (True)
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
@@ -139,9 +139,11 @@ class CampaignRecords:
     def suggestions(self, status: str | None = None) -> pd.DataFrame:
         """Return the suggestions by time, or those with a status; index ``id``, terms in columns ``terms.<name>``."""
         nodes = dict(read_nodes(self._suggestions, agent=self.agent, status=status))
-        suggestions = Columns.of(self._valid_suggestions(nodes))
-        frame = suggestions.frame.drop(columns="id", errors="ignore").rename_axis(index="id")
-        terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
+        frame = frame_of(self._valid_suggestions(nodes), ["terms"]).drop(
+            columns=["id", "known", "positions"], errors="ignore"
+        )
+        frame = frame.infer_objects().rename_axis(index="id")
+        terms = pd.DataFrame([*frame.pop("terms")], index=frame.index).add_prefix("terms.")
         return _with_leading(frame.join(terms), _SUGGESTION, "status_time").sort_values("created", kind="stable")
 
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
@@ -204,10 +206,10 @@ class CampaignRecords:
         if raw_uid is None:
             lines = self._lines.read()
         else:
-            lines = Columns.of(self._valid_lines(dict(read_nodes(self._log, raw_uid=raw_uid))))
-        agent = lines.column("agent")
-        ours = lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines
-        return _with_leading(ours.frame, ["created", "text"]).sort_index()
+            nodes = self._valid_lines(dict(read_nodes(self._log, raw_uid=raw_uid)))
+            lines = frame_of(nodes, [*LogRecord.model_fields]).infer_objects()
+        lines = lines[lines["agent"].isin([self.agent]) | lines["agent"].isna()] if self.agent else lines
+        return _with_leading(lines.drop(columns="ids"), ["created", "text"]).sort_index()
 
     def current_labels(self) -> Mapping[str, int]:
         """Return the regime of each result by its key in the newest atlas; the same object while that is the newest."""

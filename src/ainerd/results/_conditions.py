@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 
-from ainerd.results._table import Columns
+from ainerd.results._records import ResultRecord
+from ainerd.results._table import POINT
 
 TIMES = ("run_time", "event_time", "exposure_time")  # seconds since 1970, which tables show as times
+# Metadata that results copy from the start documents that have them.
+OF_THE_START = ("sample", "user", "proposal", "data_session", "cycle", "plan", "file")
 _A_NUMBER, _A_TEXT, _A_TRUTH = "a number", "a text", "True or False"
 _KINDS = {
     **dict.fromkeys(("integer", "floating", "mixed-integer-float"), _A_NUMBER),
@@ -21,7 +25,7 @@ _KINDS = {
 }
 
 
-def checked(results: Columns, where: Mapping[str, Any]) -> dict[str, Any]:
+def checked(results: pd.DataFrame, where: Mapping[str, Any]) -> dict[str, Any]:
     """Return conditions with times as seconds since 1970.
 
     Raises
@@ -32,7 +36,7 @@ def checked(results: Columns, where: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> results = Columns.of({"a": {"sample_x": 2.5, "run_time": 0.0}})
+    >>> results = pd.DataFrame({"sample_x": [2.5], "run_time": [0.0]}, ["a"])
     >>> checked(results, {"run_time": ("2026-11-19 18:00Z", None)})
     {'run_time': (1795111200.0, None)}
     >>> checked(results, {"sample_x": (None, "2 mm")})
@@ -43,15 +47,14 @@ def checked(results: Columns, where: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _checked(results, name, wanted) for name, wanted in where.items()}
 
 
-def _checked(results: Columns, name: str, wanted: Any) -> Any:
+def _checked(results: pd.DataFrame, name: str, wanted: Any) -> Any:
     is_range = isinstance(wanted, tuple)
     if is_range and len(wanted) != 2:
         raise ValueError(f"{name}={wanted!r} is not a range: give (low, high), None for an open end")
     values = [_seconds(name, value) for value in (wanted if is_range else (wanted,))]
-    kind = _kind_of(results, name)
+    kind = _KINDS.get(infer_dtype(results[name].dropna())) if name in results else None
     for value in values:
-        is_text = isinstance(value, str)
-        if value is not None and kind is not None and is_text != (kind == _A_TEXT):
+        if value is not None and kind is not None and isinstance(value, str) != (kind == _A_TEXT):
             raise ValueError(f"{name} is {kind}, got {value!r}")
     if not is_range:
         return values[0]
@@ -75,16 +78,35 @@ def _seconds(name: str, value: Any) -> Any:
     return value.timestamp()
 
 
-def _kind_of(results: Columns, name: str) -> str | None:
-    """Return the kind of all scalars of a name; None if there are none, or if they are of several kinds."""
-    if name not in results.frame or name in results.nested:
-        return None
-    values = results.frame[name].dropna()
-    return _KINDS.get(infer_dtype(values)) if len(values) else None
+def known_names(results: pd.DataFrame) -> set[str]:
+    """Return the names of metadata that a result has or may have."""
+    return {*map(str, results), *ResultRecord.model_fields, *OF_THE_START}
+
+
+def refuse(name: str, results: pd.DataFrame, tables: Mapping[str, pd.DataFrame], *, is_text: bool) -> None:
+    """Raise ValueError if no result has metadata of this name, with the table that has it or with similar names.
+
+    A text may be one that other results have. `tables` are those of a result.
+    """
+    for table, rows in tables.items():
+        if name in rows:
+            raise ValueError(
+                f"{name} is in the table {table!r} of each result: results.tables({table!r}) reads all rows"
+            )
+    known = known_names(results).union(*distinct(results["units"]))
+    close = get_close_matches(name, known)
+    if name not in known and not (is_text and not close):
+        hint = f"did you mean {', '.join(close)}?" if close else "results.table().columns has all names"
+        raise ValueError(f"no result has {name!r}: {hint}")
+
+
+def distinct(column: "pd.Series[Any]") -> list[Any]:
+    """Return the distinct nested values of a column, in its order."""
+    return [*{id(value): value for value in column if isinstance(value, dict | list)}.values()]
 
 
 def matches(
-    results: Columns,
+    results: pd.DataFrame,
     where: Mapping[str, Any],
     text: str | None = None,
     notes: Mapping[str, Sequence[str]] | None = None,
@@ -96,18 +118,12 @@ def matches(
     """
     selected = np.ones(len(results), bool)
     for name, wanted in where.items():
-        selected &= _name_matches(results, name, wanted)
+        first, *rest = name.split(".")
+        values = results[first].tolist() if first in results else [None] * len(results)
+        selected &= np.array([_value_matches(_inner(value, rest), wanted) for value in values], bool)
     if text and selected.any():
-        selected[selected] = _words_match(results.at(selected), text, notes or {})
+        selected[selected] = _words_match(results[selected], text, notes or {})
     return selected
-
-
-def _name_matches(results: Columns, name: str, wanted: Any) -> NDArray[np.bool_]:
-    selected = np.zeros(len(results), bool)
-    if name in results.frame:
-        selected |= np.array([_value_matches(value, wanted) for value in results.column(name).tolist()], bool)
-    first, *rest = name.split(".")
-    return selected | results.where(first, lambda value: _value_matches(_inner(value, rest), wanted))
 
 
 def _inner(value: Any, names: Sequence[str]) -> Any:
@@ -126,16 +142,15 @@ def _value_matches(value: Any, wanted: Any) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
 
 
-def _words_match(results: Columns, text: str, notes: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
+def _words_match(results: pd.DataFrame, text: str, notes: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
     """Select the results that have every word in one of their texts, nested texts or notes."""
-    words = re.findall(r"\w+", text.lower())
-    columns = [results.frame[name] for name in results.frame if results.frame[name].dtype == object]
-    parts = [[x if isinstance(x, str) else "" for x in column.tolist()] for column in columns]
-    for name in map(str, results.nested):
-        texts = {id(value): " ".join(_all_texts(value)) for value in results.distinct(name)}  # many share a value
-        parts.append([texts.get(id(value), "") for value in results.values(name)])
-    parts.append([" ".join(notes.get(key, ())) for key in results.frame.index])
-    lines = (" ".join(some).lower() for some in zip(*parts, strict=True))
+    words, known = re.findall(r"\w+", text.lower()), dict[int, str]()  # many results share a nested value
+    lines = [" ".join(notes.get(key, ())) for key in results.index]
+    for name in (name for name in results if results[name].dtype == object and name != POINT):
+        for i, value in enumerate(results[name].tolist()):
+            if id(value) not in known:
+                known[id(value)] = " ".join(_all_texts(value)).lower()
+            lines[i] += f" {known[id(value)]}"
     return np.array([all(word in line for word in words) for line in lines], bool)
 
 

@@ -1,4 +1,4 @@
-"""Results as files and as xarray datasets: one as its technique writes it, all as a table or as plain HDF5."""
+"""Results as files and as xarray datasets: one as its technique writes it, all as a table or as netCDF."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ainerd.jobs import counted
-from ainerd.results._files import LoadedResult, put_attributes
+from ainerd.results._files import LoadedResult
 from ainerd.results._records import USABLE
 from ainerd.technique import panels
 from ainerd.words import escape_table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ainerd.results._store import ResultStore
 
-NEXUS, TABLES = (".nxs", ".h5", ".hdf5"), (".csv", ".parquet")
+NEXUS, NETCDF, TABLES = ".nxs", (".h5", ".hdf5", ".nc"), (".csv", ".parquet", ".xlsx")
 _OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")  # variables instead of attributes
 
 
@@ -33,8 +33,8 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     key : str
         As for `ainerd.results.ResultStore.key`.
     path : path
-        A file that does not exist yet. A name in .csv or .parquet is for the row of the table. If the technique writes
-        no files, it is plain HDF5, and ends in .h5 or .hdf5.
+        A file that does not exist yet. A name in .csv, .parquet or .xlsx is for the row of the table. If the technique
+        writes no files, it is netCDF, and ends in .h5, .hdf5 or .nc.
 
     Raises
     ------
@@ -45,11 +45,11 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
 
     Examples
     --------
-    >>> import h5py
+    >>> import xarray as xr
     >>> key = store.key(3)
-    >>> with h5py.File(export(store, key, folder / "scan_3.h5")) as file:
-    ...     print(sorted(file[key]), file[key]["g2"].shape)
-    ['g2', 'load', 'tau'] (1, 31)
+    >>> with xr.open_dataset(export(store, key, folder / "scan_3.h5"), group=key) as result:
+    ...     print(result.g2.dims, result.g2.shape, result.attrs["scan_id"])
+    ('roi', 'tau') (1, 31) 3
     """
     key, path = store.key(key), Path(path)
     _check_new(path)
@@ -61,8 +61,8 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     write = getattr(panels(record.technique), "export", None)
     if write is not None:
         return Path(write(store, key, path))
-    if path.suffix in NEXUS[1:]:
-        return _write_plain(store, [key], path)
+    if path.suffix in NETCDF:
+        return _write_netcdf(store, [key], path)
     raise ValueError(
         f"nothing that is installed writes a result of technique {record.technique!r} to {path.suffix or path}: "
         f"give a name that ends in .h5, or read its arrays by store.array({key!r}, name)"
@@ -70,24 +70,24 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
 
 
 def export_all(store: "ResultStore", path: str | Path) -> Path:
-    """Write all results: the table as ``.csv`` or ``.parquet``, or everything as ``.h5``, with a group for each.
+    """Write all results: the table as ``.csv``, ``.parquet`` or ``.xlsx``; everything as ``.h5`` or ``.nc``.
 
-    A CSV file has units in brackets in its header, and a ' before texts that a spreadsheet would take for a formula. A
-    Parquet file has the attributes of the table.
+    A CSV or Excel file has units in brackets in its header, and a CSV file a ' before texts that a spreadsheet would
+    take for a formula. A Parquet file has the attributes of the table. A netCDF file (``.h5`` too) has a group for each
+    result, as ``to_xarray`` returns it.
 
     Raises
     ------
     ValueError
-        If the path ends otherwise, or the HDF5 file exists.
+        If the path ends otherwise, or the netCDF file exists.
     """
-    path = Path(path)
+    path, table = Path(path), store.table()
     if path.suffix in TABLES:
-        return write_table(store.table(), path)
-    if path.suffix not in NEXUS[1:]:
-        raise ValueError(f"{path}: give a name that ends in .csv, .parquet or .h5; .nxs holds one result")
+        return write_table(table, path)
+    if path.suffix not in NETCDF:
+        raise ValueError(f"{path}: give a name that ends in .csv, .parquet, .xlsx, .h5 or .nc; .nxs holds one result")
     _check_new(path)
-    table = store.table()
-    return _write_plain(store, [str(key) for key in table.index[table["status"].isin(USABLE)]], path)
+    return _write_netcdf(store, [str(key) for key in table.index[table["status"].isin(USABLE)]], path)
 
 
 @contextmanager
@@ -123,29 +123,27 @@ def _check_new(path: Path) -> None:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table of results as CSV or Parquet."""
+    """Write a table of results as CSV, Parquet or Excel."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    units, plain = table.attrs["units"], pd.DataFrame(table)
+    plain.attrs = table.attrs
+    named = plain.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
     if path.suffix == ".csv":
-        units = table.attrs["units"]
-        named = table.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
         escape_table(named).to_csv(path)
+    elif path.suffix == ".xlsx":
+        times = named.select_dtypes("datetimetz")
+        named.assign(**{str(name): times[name].dt.tz_convert(None) for name in times}).to_excel(
+            path
+        )  # has no time zones
     else:
-        plain = pd.DataFrame(table)
-        plain.attrs = table.attrs
         plain.to_parquet(path)
     return path
 
 
-def _write_plain(store: "ResultStore", keys: list[str], path: Path) -> Path:
-    """Write results as HDF5, a group for each: metadata as attributes, arrays as datasets, tables as groups."""
-    import h5py
-
-    with new_file(path) as part, h5py.File(part, "w", libver="latest", track_order=True) as file:
+def _write_netcdf(store: "ResultStore", keys: list[str], path: Path) -> Path:
+    with new_file(path) as part:
         for result in counted(store.load(keys), f"writing {path.name}", len(keys)):
-            group = file.create_group(result.key, track_order=True)
-            put_attributes(group, result.metadata)
-            for name, values in result.items():
-                values.write(group, name, result.metadata["units"])
+            dataset(result).to_netcdf(part, mode="a", group=result.key, engine="h5netcdf")
     return path
 
 

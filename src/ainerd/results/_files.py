@@ -15,7 +15,7 @@ from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
 from ainerd.results._errors import TiledError
-from ainerd.results._nodes import get, result_node
+from ainerd.results._nodes import PATIENT, request, result_node
 
 if TYPE_CHECKING:
     import h5py  # not needed by a client that reads through a server
@@ -164,10 +164,9 @@ def _fetch(node: Container) -> bytes | None:
     assets = [asset for source in node.data_sources() or () for asset in source.assets]
     if not assets:
         return None
-    params = {"id": assets[0].id}
     url = node.uri.replace("/metadata/", "/asset/bytes/", 1)
     try:
-        return get(node, url, params).read()
+        return request(node, "GET", url, attempts=PATIENT, params={"id": assets[0].id}).read()
     except TiledError as error:
         if error.status not in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND):
             raise

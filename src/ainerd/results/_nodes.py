@@ -1,6 +1,7 @@
 """Nodes of Tiled: created so that a second attempt finds the first, and read many at a time."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,8 +10,9 @@ import httpx
 from packaging.version import Version
 from tiled.client.base import BaseClient
 from tiled.client.container import Container
-from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, retry_context
+from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error
 from tiled.structures.core import Spec
+from tiled.utils import safe_json_dump
 
 from ainerd import __version__
 from ainerd.results._errors import translated
@@ -19,6 +21,7 @@ SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
 CAMPAIGN = "AinerdCampaign"  # spec of the container with all of them
 PAGE = 300  # the most nodes that a Tiled server returns at once
 KEYS = 100  # in one request: an address of 4 kB
+PATIENT, PAUSE_S = 20, 0.5  # attempts to read, and the pause between two: a server may be starting again
 
 Node = tuple[str, Mapping[str, Any]]
 
@@ -92,10 +95,10 @@ def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> It
     are requested: for the other fields, which `container.items()` requests, the server opens each child, which takes
     four times as long.
     """
-    return _pages(container, {"page[offset]": offset, **_conditions(equal)})
+    params = {"page[offset]": offset, **_conditions(equal)}
+    return _pages(container, params, container.item["links"]["search"], attempts=PATIENT)
 
 
-@translated()
 def read_children(
     container: Container, path: str, timeout_s: float, keys: Sequence[str] | None = None, **equal: str
 ) -> list[Node]:
@@ -103,30 +106,23 @@ def read_children(
 
     One request for each `PAGE` of them, without retries. Raises `Gone` if the path does not exist.
     """
-    params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
-    if keys is not None:
-        params |= _named(keys)
-    url: str | None = f"{container.item['links']['search'].rstrip('/')}/{path}"
-    headers, found = {"Accept": MSGPACK_MIME_TYPE}, list[Node]()
-    while url:
-        response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
-        page = handle_error(response).json()
-        found += _nodes(page)
-        if url := page["links"]["next"]:
-            params |= parse_qs(urlsplit(url).query)
-    return found
+    params = _conditions(equal) | ({} if keys is None else _named(keys))
+    url = f"{container.item['links']['search'].rstrip('/')}/{path}"
+    return [*_pages(container, params, url, timeout=timeout_s)]
 
 
 def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
     """Yield key and metadata of the children with these keys, as far as they exist."""
     for start in range(0, len(keys), KEYS):
-        yield from _pages(container, _named(keys[start : start + KEYS]))
+        named = _named(keys[start : start + KEYS])
+        yield from _pages(container, named, container.item["links"]["search"], attempts=PATIENT)
 
 
 def newest_nodes(container: Container, limit: int, fields: str = "metadata", **equal: str | None) -> list[Node]:
     """Read key and metadata of the children with these metadata that were created last, newest first. One request."""
     params = {"fields": fields, "omit_links": True, "sort": "-", "page[limit]": limit, **_conditions(equal)}
-    return _nodes(get(container, container.item["links"]["search"], params).json())
+    page = request(container, "GET", container.item["links"]["search"], attempts=PATIENT, params=params).json()
+    return _nodes(page)
 
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
@@ -134,27 +130,38 @@ def newest_key(container: Container, **equal: str | None) -> str | None:
     return next((key for key, _ in newest_nodes(container, 1, "", **equal)), None)
 
 
-@translated()
 def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], timeout_s: float) -> None:
     """Replace these values in the metadata of the child at a path; None removes one. One request, not repeated."""
     body = {"content-type": "application/merge-patch+json", "metadata": values, "specs": None, "access_tags": None}
-    url, options = f"{parent.uri.rstrip('/')}/{path}", {"params": {"drop_revision": True}, "timeout": timeout_s}
-    handle_error(parent.context.http_client.patch(url, json=body, **options))
+    url = f"{parent.uri.rstrip('/')}/{path}"
+    request(parent, "PATCH", url, body, params={"drop_revision": True}, timeout=timeout_s)
 
 
 @translated()
-def get(container: Container, url: str, params: Mapping[str, Any]) -> httpx.Response:
-    """Return the answer of the server of a container, after some attempts."""
-    headers = {"Accept": MSGPACK_MIME_TYPE}
-    for attempt in retry_context():
-        with attempt:
-            response: httpx.Response = container.context.http_client.get(url, params=params, headers=headers)
-            handle_error(response)
-            return response
-    raise AssertionError("retry_context gives up by raising")
+def request(
+    container: Container, method: str, url: str, body: Any = None, *, attempts: int = 1, **options: Any
+) -> httpx.Response:
+    """Return the answer of the server of a container.
+
+    It is tried again, up to `attempts` times, if the server has an error of its own or no answer comes, such as over an
+    idle connection that was closed.
+    """
+    http, content = container.context.http_client, None if body is None else safe_json_dump(body)
+    options["headers"] = {"Accept": MSGPACK_MIME_TYPE, "Content-Type": "application/json"}
+    for is_last in [False] * (attempts - 1) + [True]:
+        try:
+            response: httpx.Response = http.request(method, url, content=content, **options)
+            if is_last or not response.is_server_error:
+                handle_error(response)
+                return response
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
+            if is_last:
+                raise
+        time.sleep(PAUSE_S)
+    raise AssertionError("the last attempt raises or returns")
 
 
-def _conditions(equal: Mapping[str, str | None]) -> dict[str, list[str]]:
+def _conditions(equal: Mapping[str, str | None]) -> dict[str, Any]:
     given = {key: json.dumps(value) for key, value in equal.items() if value is not None}
     return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
 
@@ -167,11 +174,10 @@ def _named(keys: Sequence[str]) -> dict[str, str]:
     return {"filter[keys_filter][condition][keys]": json.dumps(keys)}
 
 
-def _pages(container: Container, params: dict[str, Any]) -> Iterator[Node]:
-    url: str | None = container.item["links"]["search"]
+def _pages(container: Container, params: dict[str, Any], url: str | None, **options: Any) -> Iterator[Node]:
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE, **params}
     while url:
-        page = get(container, url, params).json()
+        page = request(container, "GET", url, params=params, **options).json()
         yield from _nodes(page)
         if url := page["links"]["next"]:
             params = {name: x for name, x in params.items() if name != "page[offset]"} | parse_qs(urlsplit(url).query)

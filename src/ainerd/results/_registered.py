@@ -5,7 +5,6 @@ never written in place: a reader sees the former or the new one, whole.
 """
 
 import os
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,17 +15,15 @@ from urllib.parse import quote
 
 import httpx
 from tiled.client.container import Container
-from tiled.client.utils import handle_error
-from tiled.utils import ensure_uri, safe_json_dump
+from tiled.utils import ensure_uri
 
-from ainerd.results._errors import Gone, TiledError, translated
+from ainerd.results._errors import Gone, TiledError
 from ainerd.results._files import Part, bundle
-from ainerd.results._nodes import SPEC_VERSION, shared_tags
+from ainerd.results._nodes import SPEC_VERSION, request, shared_tags
 from ainerd.results._records import ResultRecord
 
 HDF5 = "application/x-hdf5"
-ATTEMPTS, PAUSE_S = 2, 0.5
-QUICK_S = 10.0  # time limit of a request
+ATTEMPTS, QUICK_S = 2, 10.0  # of a request, and its time limit
 REGISTERS_NOTHING = (401, 403, 404, 405, 415)  # answers of a server to a key without the scope, or without the route
 SPECS = [{"name": "AinerdResult", "version": SPEC_VERSION}]
 
@@ -144,27 +141,8 @@ class ResultFiles:
     def _url(self, kind: str, *keys: str) -> str:
         return "/".join((self._results.uri.replace("/metadata/", f"/{kind}/", 1).rstrip("/"), *keys))
 
-    @translated()
     def _request(self, method: str, url: str, body: Any = None, **options: Any) -> httpx.Response:
-        """Return the answer of the server, after `ATTEMPTS` if it has an error of its own or none comes."""
-        http = self._results.context.http_client
-        content = None if body is None else safe_json_dump(body)
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        for attempt in range(ATTEMPTS):
-            is_last = attempt + 1 == ATTEMPTS
-            try:
-                response: httpx.Response = http.request(
-                    method, url, content=content, headers=headers, timeout=QUICK_S, **options
-                )
-            except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that was closed
-                if is_last:
-                    raise
-            else:
-                if is_last or not response.is_server_error:
-                    handle_error(response)
-                    return response
-            time.sleep(PAUSE_S)
-        raise AssertionError("the last attempt raises or returns")
+        return request(self._results, method, url, body, attempts=ATTEMPTS, timeout=QUICK_S, **options)
 
 
 @cache

@@ -12,7 +12,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import read_notes
 from ainerd.results._explain import explain
-from ainerd.results._export import NEXUS, TABLES, dataset, export
+from ainerd.results._export import NETCDF, NEXUS, TABLES, dataset, export
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
@@ -94,7 +94,8 @@ class AinerdResult(Container):  # type: ignore[misc]
         Parameters
         ----------
         filepath : path or writable buffer
-            ``.nxs`` or ``.h5``: everything, as the technique writes it. ``.csv`` or ``.parquet``: its row of the table.
+            ``.nxs`` or ``.h5``: everything, as the technique writes it. ``.csv``, ``.parquet`` or ``.xlsx``: its row of
+            the table.
         fields, format
             With these, or another ending, Tiled's server packs it; see `tiled.client.container.Container.export`.
 
@@ -104,7 +105,7 @@ class AinerdResult(Container):  # type: ignore[misc]
             If the result has no contents yet, or the file exists.
         """
         suffix = "" if hasattr(filepath, "write") else Path(filepath).suffix
-        if fields is not None or format is not None or suffix not in (*NEXUS, *TABLES):
+        if fields is not None or format is not None or suffix not in (NEXUS, *NETCDF, *TABLES):
             return super().export(filepath, fields, format=format)
         store, key = ResultStore(self._campaign), str(self.path_parts[-1])
         return export(store, key, filepath)

@@ -1,36 +1,25 @@
 """The store of everything that agents keep in Tiled."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.jobs import counted
-from ainerd.results._conditions import checked, matches
+from ainerd.results._conditions import checked, known_names, matches, refuse
 from ainerd.results._errors import TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
 from ainerd.results._nodes import result_node
-from ainerd.results._records import STATUSES, USABLE, ResultRecord
-from ainerd.results._table import Columns, Notes
-from ainerd.results._tables import (
-    KEY_LENGTH,
-    ResultTable,
-    embedding_table,
-    find_key,
-    has_common_size,
-    newest_scope,
-    notes_by_key,
-    result_table,
-    similar,
-)
+from ainerd.results._records import FINAL, STATUSES, USABLE, ResultRecord
+from ainerd.results._similar import embedding_table, similar
+from ainerd.results._table import Notes
+from ainerd.results._tables import KEY_LENGTH, ResultTable, find_key, notes_by_key, result_table
 from ainerd.results._why import why
 from ainerd.results._writing import ResultRecords
 from ainerd.words import number_of, plain_address, run_text
@@ -41,18 +30,22 @@ if TYPE_CHECKING:
     from ainerd.results._result import AinerdResult
 
 QUICK_S = 2.0
-# Metadata that results copy from the start documents that have them.
-OF_THE_START = ("sample", "user", "proposal", "data_session", "cycle", "plan", "file")
 
 
-class _CurrentTable(NamedTuple):
-    """A table and its sources."""
+class _Read(NamedTuple):
+    """Results of the scope by time of the run, and what they were made from."""
 
-    results: Columns
+    everybody: pd.DataFrame
+    results: pd.DataFrame
+
+
+class _Current(NamedTuple):
+    """The table of results, in their order, and what it was made from."""
+
+    results: pd.DataFrame
     labels: Mapping[str, int]
     notes: Notes
-    table: pd.DataFrame
-    order: NDArray[np.intp]  # index in `results` of each row
+    table: ResultTable
 
 
 class ResultStore(ResultRecords):
@@ -100,21 +93,12 @@ class ResultStore(ResultRecords):
     (1, 31)
     """
 
-    def __init__(
-        self,
-        ainerd: Container,
-        *,
-        agent: str | None = None,
-        digest: str | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        super().__init__(ainerd, agent=agent, digest=digest, folder=folder)
-        self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
-        self._table: _CurrentTable | None = None  # the last one
+    _last_read: _Read | None = None
+    _last_table: _Current | None = None
 
     def __len__(self) -> int:
         """Return the number of results that are complete or failed."""
-        return int(np.isin(self._read().column("status").astype(object), (*USABLE, "failed")).sum())
+        return int(self._read()["status"].isin((*USABLE, "failed")).sum())
 
     def table(self, status: str | None = None, *, columns: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Return all results, one in a row, by time of the run.
@@ -198,43 +182,26 @@ class ResultStore(ResultRecords):
         if isinstance(regime, str):
             raise ValueError(f"regime is a number, got {regime!r}")
         current = self._current_table()
+        results, table = current.results, current.table
         conditions = {"novel": novel, "status": status, **where}
-        given = {name: value for name, value in conditions.items() if value is not None}
-        wanted = checked(current.results, given)
-        table = current.table
-        if unknown := [name for name in where if not current.results.has(name)]:
-            self._refuse(unknown[0], table, is_text=isinstance(where[unknown[0]], str))
+        wanted = checked(results, {name: value for name, value in conditions.items() if value is not None})
+        for name in where:
+            if name.partition(".")[0] not in known_names(results):
+                refuse(name, results, self._newest_tables(results), is_text=isinstance(where[name], str))
         if wanted or text:
-            notes = notes_by_key(current.results, current.notes) if text else {}
-            table = table[matches(current.results, wanted, text, notes)[current.order]]
+            notes = notes_by_key(results, current.notes) if text else {}
+            table = table[matches(results, wanted, text, notes)]
         if regime is not None:
             table = table[table["regime"].eq(regime).fillna(False)]
-        selected = ResultTable(table.copy() if table is current.table else table)
-        selected.attrs = dict(current.table.attrs)
-        return selected
+        return table.copy()
 
-    def _refuse(self, name: str, table: pd.DataFrame, *, is_text: bool) -> None:
-        """Raise ValueError if no result can have metadata of this name, with the table that has it or similar names.
-
-        A text may be one that other results have.
-        """
-        usable = table.index[table["status"].isin(USABLE)]
-        known = [*dict.fromkeys([*map(str, table), *ResultRecord.model_fields, *OF_THE_START])]
-        if usable.empty or name in known:
-            return
-        record = self.record(usable[-1])
-        if name in record.units and name not in record.arrays:  # another result may have it
-            known.append(name)
-        (newest,) = self.load([record.key], record.tables)
-        for part, rows in newest.tables.items():
-            if name in rows and part in record.tables:
-                raise ValueError(
-                    f"{name} is in the table {part!r} of each result: results.tables({part!r}) reads all rows"
-                )
-        close = get_close_matches(name, known)
-        if name not in known and not (is_text and not close):
-            hint = f"did you mean {', '.join(close)}?" if close else "results.table().columns has all names"
-            raise ValueError(f"no result has {name!r}: {hint}")
+    def _newest_tables(self, results: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+        """Read the tables of the newest result."""
+        usable = results[results["status"].isin(USABLE)]
+        for key, names in usable["tables"].iloc[-1:].dropna().items():
+            (newest,) = self.load([str(key)], names)
+            return {name: table for name, table in newest.tables.items() if name in names}
+        return {}
 
     def embeddings(self, digest: str | None = None) -> pd.DataFrame:
         """Return points of the latent space, by time of the run.
@@ -250,9 +217,7 @@ class ResultStore(ResultRecords):
         pandas.DataFrame, shape (n, d)
             Index ``key``, float32.
         """
-        results = self._read()
-        results = results.at(has_common_size(results))
-        return embedding_table(results, newest_scope(results) if digest is None else {"digest": digest})
+        return embedding_table(self._read(), None if digest is None else {"digest": digest})
 
     def similar(self, like: str | int | float | ArrayLike, n: int = 10) -> ResultTable:
         """Return the `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
@@ -273,9 +238,7 @@ class ResultStore(ResultRecords):
         """
         current = self._current_table()
         distance = similar(current.results, like, n)
-        near = ResultTable(current.table.loc[distance.index].assign(distance=distance))
-        near.attrs = dict(current.table.attrs)
-        return near
+        return current.table.loc[distance.index].assign(distance=distance)
 
     def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
         """Yield results in memory, with all their arrays and tables or those with these names; see `LoadedResult`.
@@ -381,42 +344,46 @@ class ResultStore(ResultRecords):
             Whether failed results are not counted either.
         """
         finished = USABLE if again else (*USABLE, "failed")
-        counts: dict[str, int] = {}
         results = self._rows.read()
-        is_done = np.isin(results.column("status").astype(object), finished) & (results.column("retake") != True)  # noqa: E712
-        done = results.at(is_done & (results.column("digest") == digest))
-        files = [None if pd.isna(one) else one for one in done.column("files_digest")]
-        for uid, uids, of in zip(done.column("raw_uid"), done.values("raw_uids"), files, strict=True):
-            for one in uids or [ResultRecord.identity_of(uid, files_digest=of)]:
+        is_done = results["status"].isin(finished) & results["retake"].ne(True) & results["digest"].eq(digest)
+        counts: dict[str, int] = {}
+        for uid, uids, of in results.loc[is_done, ["raw_uid", "raw_uids", "files_digest"]].itertuples(index=False):
+            files = None if pd.isna(of) else of
+            for one in uids if isinstance(uids, list) else [ResultRecord.identity_of(uid, files_digest=files)]:
                 counts[one] = counts.get(one, 0) + 1
         return counts
 
     def refresh(self) -> None:
-        """Read all results again. This is needed only after a complete result was changed by hand."""
+        """Read all results again.
+
+        This is needed only after a complete result was changed by hand, or another process analysed a failed one again.
+        """
         self._rows.forget()
 
-    def of_everybody(self) -> Columns:
-        """Return the results of all agents; the same object as long as nothing changes. One request."""
-        return self._read_all()[0]
+    def of_everybody(self) -> pd.DataFrame:
+        """Return the metadata of the results of all agents; the same object as long as nothing changes. One request."""
+        return self._rows.read()
 
-    def _read(self) -> Columns:
-        """Return the results of the scope; the same object as long as nothing changes."""
-        return self._read_all()[1]
+    def _read(self) -> pd.DataFrame:
+        """Return the metadata of the results of the scope, by time of the run and number of the event.
 
-    def _read_all(self) -> tuple[Columns, Columns]:
-        """Return all results, and the results of the scope."""
-        everybody = self._rows.read()
-        if self._read_last is None or self._read_last[0] is not everybody:
-            is_ours = [everybody.column(name) == value for name, value in self._scope.items()]
-            self._read_last = everybody, everybody.at(np.logical_and.reduce(is_ours)) if is_ours else everybody
-        return self._read_last
+        It is the same object as long as nothing changes.
+        """
+        everybody, last = self._rows.read(), self._last_read
+        if last is None or last.everybody is not everybody:
+            new = everybody.loc[everybody["status"].isin(FINAL), "supersedes"].dropna()
+            old = dict(zip(new, new.index, strict=True))
+            results = everybody.assign(superseded_by=everybody.index.map(old))
+            for name, value in self._scope.items():
+                results = results[results[name] == value]
+            last = self._last_read = _Read(everybody, results.sort_values(["run_time", "event"], kind="stable"))
+        return last.results
 
-    def _current_table(self) -> _CurrentTable:
-        (everybody, results), last = self._read_all(), self._table
+    def _current_table(self) -> _Current:
+        results, last = self._read(), self._last_table
         labels, notes = self.current_labels(), self.notes()
         if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
-            table, order = result_table(results, pd.Series(labels, dtype=np.float64), everybody, notes)
-            last = self._table = _CurrentTable(results, labels, notes, table, order)
+            last = self._last_table = _Current(results, labels, notes, result_table(results, labels, notes))
         return last
 
     def _loaded(self, key: str, name: str) -> LoadedResult:
@@ -441,14 +408,14 @@ class ResultStore(ResultRecords):
         return result
 
     def export(self, path: str | Path) -> Path:
-        """Write all results to a file: the table as ``.csv`` or ``.parquet``, everything as ``.h5``.
+        """Write all results to a file: the table as ``.csv``, ``.parquet`` or ``.xlsx``, all as ``.h5`` (netCDF).
 
         One result is written as its technique does by ``results[12].export("scan_12.nxs")``.
 
         Raises
         ------
         ValueError
-            If the path ends otherwise, or the HDF5 file exists.
+            If the path ends otherwise, or the netCDF file exists.
         """
         return export_all(self, path)
 

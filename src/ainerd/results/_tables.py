@@ -1,18 +1,18 @@
-"""Results as a table: how it shows itself, and which results it has by number, key, values, words and notes."""
+"""Results as people see them: one table, how it shows itself, and which result a scan number or a key means."""
 
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ainerd.results._conditions import TIMES
-from ainerd.results._records import FINAL, ResultRecord
-from ainerd.results._table import Columns, Notes
+from ainerd.results._conditions import TIMES, distinct
+from ainerd.results._records import ResultRecord
+from ainerd.results._table import Notes
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered, scan_text
 
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
-_RESULT = [
+FIRST = [  # columns of a table of results
     "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
     "raw_uid", "superseded_by", "note",
 ]  # fmt: skip
-_TEXTS = ("reason", "superseded_by", "note")  # columns of texts, even if no result has one
 _DTYPES: Mapping[str, Any] = {
     **dict.fromkeys(("scan_id", "event", "n_frames", "regime", "regime_then"), "Int64"),
+    **dict.fromkeys(("reason", "superseded_by", "note"), object),
     "novel": "boolean",
     **dict.fromkeys(("novelty_p", "own_p"), "float64"),
 }
@@ -37,7 +37,6 @@ _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
 _WORDS, NARROW = ("sample", "note", "status"), 10  # columns that may wrap, down to so many characters
 KEY_LENGTH = 36
-MOST_ALIKE = 0.6  # share of the results of a regime that name it
 SHORT_KEY = 8  # characters of a key that tables show
 
 
@@ -68,46 +67,43 @@ class ResultTable(pd.DataFrame):
         return self.text().to_html(index=False, border=0)
 
     def text(self, n: int = LINES) -> pd.DataFrame:
-        """Return the newest `n` results as text, in the columns that are shown."""
-        return text_table(self, n)
+        """Return the newest `n` results as text: scan, time, sample, position, regime, p, the technique's columns, etc.
+
+        The p of a novel result has a ●. A column that would be empty is left out.
+        """
+        newest = self.iloc[-n:]
+        rows = [
+            _cells(str(key), row, self.attrs) for key, row in zip(newest.index, newest.to_dict("records"), strict=True)
+        ]
+        columns = dict.fromkeys(name for row in rows for name in row)  # each technique has its own
+        order = [name for name in columns if name not in _LAST] + [name for name in _LAST if name in columns]
+        text = pd.DataFrame(rows, columns=order).fillna("")
+        return text.loc[:, [name for name in order if name in _ALWAYS or text[name].ne("").any()]]
 
 
-def result_table(
-    results: Columns, labels: "pd.Series[float]", others: Columns, notes: Notes = ()
-) -> tuple[pd.DataFrame, NDArray[np.intp]]:
-    """Return the results by time of the run and number of the event, and the index in `results` of each row.
+def result_table(results: pd.DataFrame, labels: Mapping[str, int], notes: Notes = ()) -> ResultTable:
+    """Return results as a table without their nested metadata, in the same order.
 
-    `labels` are those of the newest atlas, by key. `others` may supersede the results.
+    `results` are metadata by key; `labels` are those of the newest atlas, by key.
     """
-    order = np.lexsort([results.number, *(results.column(name) for name in ("event", "run_time"))])
-    keys = results.frame.index[order]
-    names = dict.fromkeys([*_RESULT, *results.frame])
-    columns: dict[Any, Any] = {name: results.column(name)[order] for name in names}  # faster than copies of a frame
-    columns |= {name: np.full(len(keys), np.nan, object) for name in _TEXTS if name not in results.frame}
-    then = columns["regime_then"] = columns["regime"]
-    if len(labels):
-        now = labels.reindex(keys).to_numpy()
-        columns["regime"] = np.where(np.isnan(now), then, now)
-    if noted := notes_by_key(results, notes):
-        columns["note"] = _texts({key: "; ".join(some) for key, some in noted.items()}, keys)
-    if "supersedes" in others.frame:
-        new = others.frame["supersedes"][others.frame["status"].isin(FINAL)].dropna()
-        columns["superseded_by"] = _texts(dict(zip(new.to_list(), new.index, strict=True)), keys)
-    for name in {*TIMES} & columns.keys():
-        columns[name] = times_of(columns[name])
-    if "created" in columns:
-        columns["created"] = pd.to_datetime(columns["created"], utc=True, format="ISO8601")
-    columns |= {
-        name: pd.Series(columns[name]).astype(dtype).array for name, dtype in _DTYPES.items() if name in columns
-    }
-    table = pd.DataFrame(columns, index=keys, copy=False)
-    units = {"frame_time_s": "s"} if "frame_time_s" in columns else {}
-    for some in results.distinct("units"):
-        units.update(some)
-    table.attrs = {"units": units}
+    nested = [name for name in results if any(isinstance(x, dict | list) for x in results[name])]
+    table = results.drop(columns=nested).assign(regime_then=results["regime"])
+    if labels:
+        now = pd.Series(labels, dtype=float).reindex(table.index)
+        table["regime"] = now.where(now.notna(), table["regime"])
+    noted = {key: "; ".join(some) for key, some in notes_by_key(results, notes).items()}
+    table["note"] = [noted.get(key, np.nan) for key in table.index]
+    for name in {*TIMES} & {*table}:
+        table[name] = times_of(table[name])
+    table["created"] = pd.to_datetime(table["created"], utc=True, format="ISO8601")
+    known = [name for name in table if table[name].notna().any()]
+    table = ResultTable(table[[*dict.fromkeys([*FIRST, *known])]])
+    table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
+    units = {name: unit for some in distinct(results["units"]) for name, unit in some.items()}
+    table.attrs["units"] = ({"frame_time_s": "s"} if "frame_time_s" in table else {}) | units
     for kind in ("positions", "series"):
-        table.attrs[kind] = list(dict.fromkeys(name for some in results.distinct(kind) for name in some))
-    return table, order
+        table.attrs[kind] = list(dict.fromkeys(name for some in distinct(results[kind]) for name in some))
+    return table
 
 
 def times_of(seconds: ArrayLike) -> "pd.Index[Any]":
@@ -117,127 +113,11 @@ def times_of(seconds: ArrayLike) -> "pd.Index[Any]":
     return pd.to_datetime(np.where(known, values, 0.0), unit="s", utc=True).where(known)
 
 
-def newest_scope(results: Columns) -> dict[str, str]:
-    """Return agent and digest of the newest usable result: only embeddings of the same scope can be compared."""
-    done = results.at(results.sizes > 0)
-    if not len(done):
-        return {}
-    newest = int(np.nan_to_num(done.column("run_time"), nan=np.inf).argmax())
-    scope = {name: done.column(name)[newest] for name in ("agent", "digest")}
-    return {name: value for name, value in scope.items() if isinstance(value, str)}
-
-
-def embedding_table(results: Columns, scope: Mapping[str, str]) -> pd.DataFrame:
-    """Return the embeddings of the results in the scope, by time of the run."""
-    wanted = [results.sizes > 0, *(results.column(name) == value for name, value in scope.items())]
-    done = results.at(np.logical_and.reduce(wanted))
-    when, event = done.column("run_time"), done.column("event")
-    when = np.where(np.isnan(when), np.inf, when)
-    order = np.lexsort([done.number, np.where(np.isnan(event), 0, event), when])
-    points = done.points.reshape(len(done), -1) if len(done) else np.zeros((0, 0), np.float32)
-    return pd.DataFrame(points[order], index=done.frame.index[order])
-
-
-def has_common_size(results: Columns) -> NDArray[np.bool_]:
-    """Select all results but those whose embedding has another size than most of the same agent and parameters."""
-    sizes = pd.Series(results.sizes).where(results.sizes > 0)
-    if sizes.nunique() < 2:
-        return np.ones(len(results), bool)
-    of_scope = sizes.groupby([results.column("agent"), results.column("digest")], dropna=False)
-    common = of_scope.transform(  # the older one of equally many
-        lambda some: some.value_counts(sort=False).idxmax() if some.notna().any() else np.nan
-    )
-    return (sizes.isna() | sizes.eq(common)).to_numpy()
-
-
-def similar(results: Columns, like: str | int | float | ArrayLike, n: int) -> "pd.Series[float]":
-    """Return the distances of the `n` results nearest in the latent space, by key; see `ResultStore.similar`."""
-    fitting = results.at(has_common_size(results))
-    if isinstance(like, str | int | float):
-        key = like if isinstance(like, str) and len(like) == KEY_LENGTH else find_key(results, like)
-        is_it = (fitting.frame.index == key) & (fitting.sizes > 0)
-        if not is_it.any():
-            raise KeyError(f"no complete result {key!r}: see store.table('complete')")
-        points = embedding_table(fitting, {name: fitting.column(name)[is_it][0] for name in ("agent", "digest")})
-        point, points = points.loc[key].to_numpy(), points.drop(key)
-    else:
-        point, points = np.asarray(like, np.float32), embedding_table(fitting, newest_scope(fitting))
-    if points.empty:
-        return pd.Series([], points.index[:0], float)
-    if point.shape != points.shape[1:]:
-        raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
-    away = points.to_numpy() - point
-    distance = np.sqrt(np.einsum("ij,ij->i", away, away))
-    order = np.argsort(distance, kind="stable")[:n]
-    return pd.Series(distance[order], points.index[order])
-
-
-def regime_kinds(
-    regimes: ArrayLike,
-    nearest: "Sequence[Any] | pd.Series[Any]",
-    novel: ArrayLike,
-    new: Collection[int] = (),
-    components: Sequence[Sequence[int]] = (),
-) -> dict[int, str]:
-    """Return the kind that each regime resembles, by number: "like stationary", or "new (nearest kind: stationary)".
-
-    A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
-    new; otherwise it has no name. Another regime is like a known kind if at least two of its results, and three in
-    five, are nearest to that kind.
-
-    Parameters
-    ----------
-    regimes : array_like, shape (n,)
-        Regime of each result; missing or negative for none.
-    nearest : sequence of str or None, length n
-        Known kind under which each result is most likely.
-    novel : array_like, shape (n,)
-        1 for novel, 0 for not novel, missing without a verdict.
-    new : collection of int
-        Regimes that are claimed to be new.
-    components : sequence of sequence of int
-        Regimes without a gap between them, which get one name.
-
-    Examples
-    --------
-    >>> regime_kinds([0, 0, 1], ["ageing", "ageing", "flow"], [False, False, True], new=[1])
-    {0: 'like ageing', 1: 'new (nearest kind: flow)'}
-    """
-    of = {regime: group[0] for group in components for regime in group}
-    new = {of.get(regime, regime) for regime in new}
-    known = pd.DataFrame({"regime": regimes, "kind": nearest, "novel": np.asarray(novel, float)}).dropna()
-    known, kinds = known[known["regime"] >= 0].astype({"regime": int}), dict[int, str]()
-    for number, group in known.groupby(known["regime"].replace(of)):
-        counts = group["kind"].value_counts()
-        alike = f"like {counts.index[0]}" if counts.iloc[0] >= max(2, MOST_ALIKE * len(group)) else None
-        for regime, of_regime in group.groupby("regime"):
-            if of_regime["novel"].mean() > 0.5:
-                kinds |= {int(str(regime)): f"new (nearest kind: {counts.index[0]})"} if number in new else {}
-            elif alike is not None:
-                kinds[int(str(regime))] = alike
-    return kinds
-
-
-def text_table(table: pd.DataFrame, n: int = LINES) -> pd.DataFrame:
-    """Return the newest results as text: scan, time, sample, position, regime, p, own p, the technique's columns, etc.
-
-    The p of a novel result has a ●. A column that would be empty is left out.
-    """
-    newest = table.iloc[-n:]
-    rows = [
-        _cells(str(key), row, table.attrs) for key, row in zip(newest.index, newest.to_dict("records"), strict=True)
-    ]
-    columns = dict.fromkeys(name for row in rows for name in row)  # each technique has its own
-    order = [name for name in columns if name not in _LAST] + [name for name in _LAST if name in columns]
-    text = pd.DataFrame([{name: row.get(name, "") for name in order} for row in rows], columns=order)
-    return text.loc[:, [name for name in order if name in _ALWAYS or text[name].ne("").any()]]
-
-
 class _Shown:
     """Results for a terminal. If it is too narrow, the least important columns are left out, and named below."""
 
-    def __init__(self, table: pd.DataFrame) -> None:
-        self._text = text_table(table)
+    def __init__(self, table: ResultTable) -> None:
+        self._text = table.text()
         self._above = [f"and {len(table) - LINES} before"] if len(table) > LINES else []
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
@@ -313,9 +193,9 @@ def _technique_cells(known: Mapping[Any, Any], units: Mapping[str, str]) -> Mapp
 
 def _position_heading(names: Sequence[str], units: Mapping[str, str]) -> str:
     """Return the names of the motors, with the unit once if they share it."""
-    distinct = {units.get(name, "") for name in names}
-    if len(distinct) == 1:
-        (unit,) = distinct
+    distinct_units = {units.get(name, "") for name in names}
+    if len(distinct_units) == 1:
+        (unit,) = distinct_units
         return ", ".join(names) + (f" ({unit})" if unit else "")
     return ", ".join(f"{name} ({units[name]})" if name in units else name for name in names) or "position"
 
@@ -328,17 +208,13 @@ def _local(when: Any) -> str:
     return f"{time:%H:%M:%S}" if time.date() == datetime.now().date() else f"{time:%d %b %H:%M:%S}"
 
 
-def _texts(values: Mapping[str, str], keys: "pd.Index[Any]") -> NDArray[Any]:
-    """Return a column of texts, NaN for a missing one."""
-    return np.array([*(values.get(key, np.nan) for key in keys), None], object)[:-1]
-
-
-def find_key(results: Columns, run: str | int | float) -> str:
+def find_key(results: pd.DataFrame, run: str | int | float) -> str:
     """Return the key of the result that a person means.
 
     Parameters
     ----------
-    results : Columns
+    results : pandas.DataFrame
+        Metadata by key, by time of the run.
     run : int, float or str
         The number of a scan, ``12`` (its first result); ``"12.2"`` or ``12.2`` for its second event; or the first
         characters of a key.
@@ -351,31 +227,31 @@ def find_key(results: Columns, run: str | int | float) -> str:
     text = str(run).removesuffix(".0")  # pandas makes floats of integers where one is missing
     number = re.fullmatch(r"(\d{1,7})(?:\.(\d+))?", text)
     if number is None:
-        keys = [str(key) for key in results.frame.index if key.startswith(text)] if text else []
+        keys = [str(key) for key in results.index if key.startswith(text)] if text else []
         if len(keys) != 1:
             reason = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"
             raise KeyError(f"no result {text!r}: {reason}; see the table of results")
         return keys[0]
     scan, event = int(number[1]), int(number[2] or 1)
-    of_scan = results.at(results.column("scan_id") == scan)
-    if not len(of_scan):
+    of_scan = results[results["scan_id"] == scan]
+    if of_scan.empty:
         raise KeyError(f"no result {text!r}: scan {scan} has none; see the table of results")
-    usable = ~np.isin(of_scan.column("status").astype(object), ("computing", "failed"))
-    of_run = of_scan.at(usable) if usable.any() else of_scan
-    first = pd.DataFrame({"run": of_run.column("raw_uid"), "time": of_run.column("run_time")}, of_run.frame.index)
-    first = first.sort_values("time").drop_duplicates("run")
-    if len(first) > 1:
-        which = ", ".join(f"{str(key)[:8]} ({_when(time)})" for key, time in first["time"].items())
-        raise KeyError(f"scan {scan} was taken {len(first)} times: give one by its key, {which}")
-    of_run = of_scan.at(of_scan.column("raw_uid") == first["run"].iloc[0])
-    events = of_run.column("event")
-    of_event = of_run.at(np.where(np.isnan(events), 1, events) == event)
-    if not len(of_event):
-        known = ", ".join(scan_text(scan, one) for one in np.sort(np.where(np.isnan(events), 1, events)))
+    runs = _usable(of_scan).drop_duplicates("raw_uid")
+    if len(runs) > 1:
+        which = ", ".join(f"{str(key)[:8]} ({_when(time)})" for key, time in runs["run_time"].items())
+        raise KeyError(f"scan {scan} was taken {len(runs)} times: give one by its key, {which}")
+    of_run = of_scan[of_scan["raw_uid"].isin(runs["raw_uid"])]
+    events = of_run["event"].fillna(1)
+    if not events.eq(event).any():
+        known = ", ".join(scan_text(scan, one) for one in events.sort_values())
         raise KeyError(f"no result {text!r}: scan {scan} has {'only ' * (len(events) == 1)}{known}")
-    done = of_event.at(~np.isin(of_event.column("status").astype(object), ("computing", "failed")))
-    candidates = done if len(done) else of_event
-    return str(candidates.frame.index[int(candidates.number.argmax())])  # the last made has the newest parameters
+    return str(_usable(of_run[events == event]).index[-1])  # the last made has the newest parameters
+
+
+def _usable(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the results with numbers; all if none has."""
+    usable = results[~results["status"].isin(("computing", "failed"))]
+    return results if usable.empty else usable
 
 
 def _when(time: float) -> str:
@@ -384,7 +260,8 @@ def _when(time: float) -> str:
 
 def notes_on(key: str, metadata: Mapping[str, Any], notes: Notes) -> list[str]:
     """Return the notes on a result or on its whole run, given the key and the metadata of the result."""
-    runs = {metadata.get("raw_uid"), *(metadata.get("raw_uids") or ())}
+    uids = metadata.get("raw_uids")
+    runs = {metadata.get("raw_uid"), *(uids if isinstance(uids, list) else ())}
     return [
         str(note["note"])
         for note in notes
@@ -392,14 +269,15 @@ def notes_on(key: str, metadata: Mapping[str, Any], notes: Notes) -> list[str]:
     ]
 
 
-def notes_by_key(results: Columns, notes: Notes) -> dict[str, list[str]]:
+def notes_by_key(results: pd.DataFrame, notes: Notes) -> dict[str, list[str]]:
     """Return the notes on each result that has any, by key."""
     if not notes:
         return {}
-    keys, runs = ({str(note.get(name)) for note in notes} for name in ("result", "raw_uid"))
-    may_match = results.frame.index.isin([*keys]) | np.isin(results.column("raw_uid").astype(object), [*runs])
-    may_match |= results.where("raw_uids", lambda uids: bool(runs & {*uids}))
-    some = results.at(np.asarray(may_match, bool))
-    rows = zip(some.frame.index, some.column("raw_uid"), some.values("raw_uids"), strict=True)
-    texts = {key: notes_on(key, {"raw_uid": uid, "raw_uids": uids}, notes) for key, uid, uids in rows}
-    return {key: each for key, each in texts.items() if each}
+    keys, runs = ({note.get(name) for note in notes} for name in ("result", "raw_uid"))
+    rows = zip(results.index, results["raw_uid"], results["raw_uids"], strict=True)
+    noted = {
+        key: notes_on(key, {"raw_uid": uid, "raw_uids": uids}, notes)
+        for key, uid, uids in rows
+        if key in keys or uid in runs or isinstance(uids, list)
+    }
+    return {key: some for key, some in noted.items() if some}

@@ -92,7 +92,8 @@ class ResultRecords(CampaignRecords):
         folder: Path | None = None,
     ) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
-        self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL)
+        valid = NodeFilter("result", ResultRecord.problem)
+        self._rows = NodeTable(self._results, valid, [*ResultRecord.model_fields, "digest"], (*FINAL, "failed"))
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self.seems_away = False
         self._files = None if folder is None else ResultFiles(self._results, folder)
@@ -234,6 +235,8 @@ class ResultRecords(CampaignRecords):
             raise
         self.seems_away = False
         self.counters["results"] += answer.written
+        if answer.former == "failed":
+            self._rows.may_change(record.key)
         return answer
 
     def _write_file(
@@ -260,17 +263,15 @@ class ResultRecords(CampaignRecords):
         This takes a request only if there can be one.
         """
         known = self._rows.known
-        is_alone = known is not None and {*known.column("digest"), *self._digests} <= {record.digest}
+        is_alone = known is not None and {*known["digest"], *self._digests} <= {record.digest}
         if is_alone and not record.files_digest:
             return None
         known = self._rows.read()
-        events = known.column("event")
-        same = pd.isna(events) if record.event is None else events == record.event
-        same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)
+        same = known["event"].isna() if record.event is None else known["event"].eq(record.event)
+        same &= known["status"].isin(FINAL) & (known.index != record.key)
         for name in ("raw_uid", "agent"):
-            same &= known.column(name) == getattr(record, name)
-        others = known.at(same)
-        return max(zip(map(str, others.column("created")), others.frame.index, strict=True), default=("", None))[1]
+            same &= known[name].eq(getattr(record, name))
+        return None if not same.any() else str(known.loc[same, "created"].astype(str).sort_values().index[-1])
 
 
 def _completed(

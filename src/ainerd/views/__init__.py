@@ -6,6 +6,7 @@ Functions that draw are imported when they are first used, because matplotlib ta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ainerd.views._kinds import regime_kinds
 from ainerd.views._scene import (
     Next,
     Scene,
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Logbook", "Next", "Scene", "SceneReader", "campaign_figure", "empty_panel", "kinds_of", "newest_and_nearest",
-    "panel_title", "principal_axes", "regime_colour", "reordered", "report_html", "run_line", "status_panel",
+    "panel_title", "principal_axes", "regime_colour", "regime_kinds", "reordered", "report_html", "run_line",
+    "status_panel",
 ]  # fmt: skip
 
 _MODULE_OF = {

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import ResultStore, regime_kinds
+from ainerd.results import ResultStore
 from ainerd.technique import Landmarks, Panels, Technique, panels
+from ainerd.views._kinds import regime_kinds
 from ainerd.words import scan_text
 
 if TYPE_CHECKING:

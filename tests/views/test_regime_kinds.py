@@ -1,0 +1,38 @@
+"""The known kind that each regime resembles."""
+
+import numpy as np
+import pytest
+
+from ainerd.views import regime_kinds
+
+
+def test_the_name_of_a_regime_does_not_contradict_its_exposures():
+    regimes, novel = [0] * 8 + [1, 1], [False] * 8 + [True, True]
+    kinds = regime_kinds(regimes, ["stationary"] * 10, novel, (), [[0, 1]])  # no gap between them
+    assert kinds == {0: "like stationary"}  # regime 1 is not claimed, and its exposures are novel
+
+
+@pytest.mark.parametrize(
+    ("nearest", "novel", "new", "name"),
+    [
+        ("aab", [0, 0, 0], (), "like a"),
+        ("aabb", [0, 0, 0, 0], (), None),  # three in five are needed
+        ("a", [0], (), None),  # and two results
+        ("aab", [1, 1, 0], (7,), "new (nearest kind: a)"),
+        ("aab", [1, 1, 0], (), None),  # an echo is not called stationary, nor new before it is claimed
+        ("aab", [0, 0, 0], (7,), "like a"),
+        ("aab", [np.nan] * 3, (7,), None),  # without verdicts nothing is said
+    ],
+)
+def test_the_name_of_a_regime_never_contradicts_its_verdict(nearest, novel, new, name):
+    regimes = [7] * len(nearest)
+    kinds = regime_kinds([*regimes, -1, None], [*nearest, "b", "b"], [*novel, 0, 0], new)
+    assert kinds == ({} if name is None else {7: name})
+
+
+def test_regimes_without_a_gap_have_one_name():
+    kinds = regime_kinds([0, 1, 1, 2, 2, 3], list("abbbbc"), [0, 0, 0, 1, 1, 0], new=[2], components=[[0, 1], [2], [3]])
+    assert kinds == {0: "like b", 1: "like b", 2: "new (nearest kind: b)"}
+    assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys(
+        (0, 1), "new (nearest kind: a)"
+    )
