@@ -48,15 +48,6 @@ def test_an_analyst_compares_only_results_of_one_agent_and_digest(both, store):
     assert store.similar(keys["a"]).empty and list(store.similar([0.0, 0.0]).index) == [keys["c"]]
 
 
-def test_another_process_sees_writes_of_this_one(both, record, analysis):
-    stores, _ = both
-    key = stores["a"].begin(record(agent="a", parameters=FINE))
-    assert stores["a"].table()["status"].tolist().count("computing") == 1
-    stores["a"].complete(key, analysis(only=["tau"]))
-    again = ResultStore(stores["a"].container, agent="a", digest=digest(FINE))
-    assert set(again.table("complete").index) == set(stores["a"].table("complete").index) and len(again) == 2
-
-
 def test_a_result_belongs_to_the_agent_that_completes_it(both, record, analysis):
     stores, _ = both
     run = record(parameters=FINE)
