@@ -1,7 +1,6 @@
 """Contents of results, as HDF5 files or in memory; many are read at once."""
 
 import io
-import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -44,28 +43,27 @@ class Part:
         """Return the array, or the table."""
         return self.values
 
-    def write(
-        self, group: "h5py.Group", name: str, units: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
-    ) -> None:
+    def write(self, group: "h5py.Group", name: str, units: Mapping[str, str]) -> None:
         """Write an array of numbers, texts or times as a dataset, or a table as a group of its columns.
 
         The name of the array, and those of the columns, select their unit.
         """
-        name_there = name.replace("/", "_")
+        place = name.replace("/", "_")
         if isinstance(self.values, pd.DataFrame):
-            place = group.create_group(name_there, track_order=True)
+            columns = group.create_group(place, track_order=True)
             for column in self.values:
-                Part(self.values[column].to_numpy()).write(place, str(column), units)
-            put_attributes(place, attributes or {})
+                Part(self.values[column].to_numpy()).write(columns, str(column), units)
             return
         array = np.asarray(self.values)
         if array.dtype.kind == "M":
             array = np.datetime_as_string(array)
         if array.dtype.kind not in "biufcSV":
             array = np.char.encode(array.astype(str), "utf-8")
-        dataset = group.create_dataset(name_there, data=array)
-        put_attributes(dataset, attributes or {})
-        put_attributes(dataset, {"dims": ",".join(self.dims or ()) or None, "units": units.get(name)})
+        dataset = group.create_dataset(place, data=array)
+        if self.dims:
+            dataset.attrs["dims"] = ",".join(self.dims)
+        if name in units:
+            dataset.attrs["units"] = units[name]
 
     def __getitem__(self, index: Any) -> Any:
         return self.values[index]
@@ -218,22 +216,21 @@ def dims_of(array: Any) -> tuple[str, ...]:
     return tuple(getattr(array, "dims", None) or ()) or tuple(text.split(",") if isinstance(text, str) else ())
 
 
-def bundle(parts: Mapping[str, Part], units: Mapping[str, str], metadata: Mapping[str, Any] | None = None) -> bytes:
-    """Return an HDF5 file with a dataset for each array, a group of columns for each table, and metadata as attributes.
+def bundle(parts: Mapping[str, Part], units: Mapping[str, str]) -> bytes:
+    """Return an HDF5 file with a dataset for each array, and a group of columns for each table.
 
     Examples
     --------
     >>> import io
     >>> import h5py
-    >>> file = h5py.File(io.BytesIO(bundle({"tau": Part(np.array([0.1, 0.2]))}, {"tau": "s"}, {"scan_id": 4})))
-    >>> file["tau"][:], file["tau"].attrs["units"], file.attrs["scan_id"]
-    (array([0.1, 0.2]), 's', np.int64(4))
+    >>> file = h5py.File(io.BytesIO(bundle({"tau": Part(np.array([0.1, 0.2]))}, {"tau": "s"})))
+    >>> file["tau"][:], file["tau"].attrs["units"]
+    (array([0.1, 0.2]), 's')
     """
     import h5py
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
-        put_attributes(file, metadata or {})
         for name, part in parts.items():
             part.write(file, name, units)
     return buffer.getvalue()
@@ -262,23 +259,3 @@ def decode_table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
 def decode_text(values: NDArray[Any]) -> NDArray[Any]:
     """Return an array read from HDF5, with texts instead of bytes."""
     return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
-
-
-def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, Any]) -> None:
-    """Write metadata as attributes: nested values as JSON, without None.
-
-    Examples
-    --------
-    >>> import h5py
-    >>> file = h5py.File(folder / "result.h5", "w")
-    >>> put_attributes(file, {"scan_id": 4, "reason": None, "ids": {"proposal": 7}})
-    >>> dict(file.attrs)
-    {'ids': '{"proposal": 7}', 'scan_id': np.int64(4)}
-    """
-    for name, value in metadata.items():
-        if isinstance(value, np.generic | np.ndarray):
-            value = value.tolist()
-        if isinstance(value, Mapping | list | tuple):
-            value = json.dumps(value, default=str)
-        if value is not None and str(name):
-            place.attrs[str(name)] = value if isinstance(value, bool | int | float) else str(value)
