@@ -21,8 +21,8 @@ PAGE = DOCS / "explanation" / "architecture.md"
 PICTURE = DOCS / "images" / "structure.svg"
 BLOCK = re.compile(r"(<!-- written by `make structure` -->\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 PACKAGES = (
-    "ainerd", "ainerd_folder", "ainerd_mcp", "ainerd_queueserver", "ainerd_shear", "ainerd_streams", "ainerd_xpcs",
-    "ainerd_xtec",
+    "ainerd", "ainerd_files", "ainerd_folder", "ainerd_mcp", "ainerd_queueserver", "ainerd_shear", "ainerd_streams",
+    "ainerd_xpcs", "ainerd_xtec",
 )  # fmt: skip
 COLOR = "#33526e"
 WIDTH, TRIES = 1.7, 12000  # of a folder; places that are tried

@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis
+from ainerd_files import MapFile, Noises, analyse_maps, map_numbers, technique_of
 from ainerd_xpcs import Partition
-from ainerd_xpcs.technique import MapFile, analyse_maps, technique_of
-from ainerd_xpcs.technique._map_run import Noises, map_numbers
-from ainerd_xpcs.technique._numbers import Numbers
-from ainerd_xpcs.technique._verdict import filled
+from ainerd_xpcs.technique import Numbers, filled
 
 STATIC = 150  # pixels of a static bin of boost_corr
 FRAME_S = 0.01

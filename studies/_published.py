@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ainerd_xpcs.technique import read_curves
+from ainerd_files import read_curves
 from studies._tools import Row
 
 Floats = NDArray[np.float64]

@@ -7,9 +7,9 @@ import pytest
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
+from ainerd_files.exports import along_diagonals, resampled, unbinned
 from ainerd_xpcs.numerics import g2_from_two_time
 from ainerd_xpcs.technique import Field, Picture, q_of_pixels
-from ainerd_xpcs.technique._export import along_diagonals, resampled, unbinned
 from ainerd_xpcs.technique._picture import DIMS, UNITS, intensities, time_edges
 from tests.results.conftest import add_partition, make_analysis, make_record
 

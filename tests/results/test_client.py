@@ -119,7 +119,9 @@ def toy_panels(tmp_path, monkeypatch):
     info = tmp_path / "toy-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ainerd.panels]\ntoy = toy_panels\n")
+    (info / "entry_points.txt").write_text(
+        "[ainerd.panels]\ntoy = toy_panels\n[ainerd.exports]\ntoy = toy_panels:export\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     panels.cache_clear()
     yield

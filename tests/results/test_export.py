@@ -12,8 +12,8 @@ import xarray as xr
 from ainerd.results import ConfigurationRecord, ResultStore, export
 from ainerd.technique import Analysis
 from ainerd.words import escape_table
+from ainerd_files import MapFile, read_curves
 from ainerd_xpcs.numerics import Partition, g2_from_two_time
-from ainerd_xpcs.technique import MapFile, read_curves
 
 # Read from every file by pyxpcsviewer.core.file_io of xpcs-viewer 1.2.2.
 VIEWER_READS = {

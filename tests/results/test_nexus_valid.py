@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ainerd.results import export
-from ainerd_xpcs.technique import read_curves
+from ainerd_files import read_curves
 
 
 @pytest.fixture(scope="module")

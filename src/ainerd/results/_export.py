@@ -12,7 +12,7 @@ import pandas as pd
 from ainerd.jobs import counted
 from ainerd.results._files import LoadedResult
 from ainerd.results._records import USABLE
-from ainerd.technique import panels
+from ainerd.technique import exporter, panels
 from ainerd.words import escape_table
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     record = store.record(key)
     if record.status in ("computing", "failed"):
         raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")
-    write = getattr(panels(record.technique), "export", None)
-    if write is not None:
+    if (write := exporter(record.technique)) is not None:
         return Path(write(store, key, path))
     if path.suffix in NETCDF:
         return _write_netcdf(store, [key], path)

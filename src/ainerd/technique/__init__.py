@@ -8,11 +8,12 @@ group                 target of the entry, which has the name of the technique
 ===================== ==============================================================================================
 ``ainerd.techniques`` the class, a `Technique`
 ``ainerd.panels``     a module of drawing functions, see `Panels`; a light install must be able to import it
+``ainerd.exports``    a function of store, key and path, which writes a result: ``ainerd export KEY FILE``
 ``ainerd.commands``   a `typer.Typer`, which becomes ``ainerd <name> …``
 ===================== ==============================================================================================
 """
 
-from ainerd.technique._installed import Panels, TechniqueError, load, names, panels
+from ainerd.technique._installed import Panels, TechniqueError, exporter, load, names, panels
 from ainerd.technique._records import (
     Common,
     Finding,
@@ -40,5 +41,5 @@ from ainerd.technique._technique import (
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
     "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
-    "TechniqueError", "begin", "is_novel", "load", "names", "panels", "provides",
+    "TechniqueError", "begin", "exporter", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
-"""Installed techniques and their panels, found by entry points."""
+"""Installed techniques, their panels and their exports, found by entry points."""
 
 import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -60,9 +60,6 @@ class Panels(Protocol):
 
     def coordinates(self, result: Any, sizes: Mapping[str, int]) -> Mapping[str, tuple[str, NDArray[Any], str]]:
         """Return coordinates by name: each has its dimension, values and unit. `sizes` gives the size by dimension."""
-
-    def export(self, store: Any, key: str, path: Path) -> Path:
-        """Write a result to a file in the usual format of the field: ``ainerd export KEY FILE``."""
 
 
 class TechniqueError(ValueError):
@@ -132,6 +129,12 @@ def panels(name: str) -> Panels | None:
         logger.warning("the panels of technique %r (%s) cannot be imported: %s", name, entry.value, error)
         return None
     return loaded
+
+
+def exporter(name: str) -> Callable[[Any, str, Path], Path] | None:
+    """Return the function that writes a result of a technique to a file in the format of its field, or None."""
+    entry = _entry("ainerd.exports", name)
+    return None if entry is None else entry.load()
 
 
 def _entry(group: str, name: str) -> EntryPoint | None:

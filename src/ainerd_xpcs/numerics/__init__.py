@@ -13,13 +13,11 @@ from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
 from ainerd_xpcs.numerics._g2 import G2, G2ByAge, g2_by_age, g2_from_two_time
 from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
-from ainerd_xpcs.numerics._map_noise import MapNoise, Neighbours
 from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Partition
 from ainerd_xpcs.numerics._power import PowerFit, fit_power
 from ainerd_xpcs.numerics._reductions import reduction_operator
 from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
-from ainerd_xpcs.numerics._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._scatter import student_factor
 from ainerd_xpcs.numerics._screen import Screen
@@ -28,11 +26,11 @@ from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [
     "G2", "LEFT_OVER", "LOG_TAU_KNOWN", "RELAXATION_COLUMNS", "RELAXATION_TEXTS", "SURE_P", "AgeingFit", "Annulus",
-    "CurveFit", "EventFileError", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MapNoise", "MultiTau",
-    "Neighbours", "Partition", "PowerFit", "Relaxation", "Repeats", "RigakuReader", "Screen", "Screened",
-    "SpoiltRunError", "Trend", "TwoTimeReducer", "average_repeats", "behind", "check_counts", "check_valid",
+    "CurveFit", "EventFileError", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau",
+    "Partition", "PowerFit", "Relaxation", "RigakuReader", "Screen", "Screened",
+    "SpoiltRunError", "TwoTimeReducer", "behind", "check_counts", "check_valid",
     "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_curves", "fit_flow", "fit_power",
-    "fit_relaxation", "g2_by_age", "g2_from_two_time", "guess_beam_center", "lags_of_map", "log_tau_shifts",
+    "fit_relaxation", "g2_by_age", "g2_from_two_time", "guess_beam_center", "lags_of_map",
     "mean_over_bins", "middle_age", "named_detector", "no_light", "per_bin", "pyfai_detectors", "read_rigaku",
     "reduction_operator", "rigaku_gaps", "shifted", "student_factor", "two_time",
 ]  # fmt: skip

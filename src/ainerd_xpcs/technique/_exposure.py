@@ -15,9 +15,9 @@ from ainerd_xpcs.technique import _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._checks import Doubts
 from ainerd_xpcs.technique._correlated import Correlated
-from ainerd_xpcs.technique._field import COUNTS
 from ainerd_xpcs.technique._parts import Share, installed, merged
 from ainerd_xpcs.technique._verdict import Judgement, judge, pooled_contrast, prepare
+from ainerd_xpcs.technique.field import COUNTS
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS

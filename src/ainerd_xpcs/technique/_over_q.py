@@ -1,14 +1,11 @@
-"""Relaxation times and exponents over q, of one exposure with its power law, or of many."""
+"""Relaxation times and exponents over q, with their power law."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
@@ -16,7 +13,7 @@ OVER_Q = (
     "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
     "tau_half_s", "tau_half_s_err", "tau2_s_above", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
-LAW, SLOW_LAW, LIMIT = "#D55E00", "#0072B2", "#999999"
+LAW_COLOUR, SLOW_COLOUR, LIMIT_COLOUR = "#D55E00", "#0072B2", "#999999"
 MARKS = {  # by column: the marker, the label for one exposure, and that for many
     "tau_s_or": ("D", "τ of a model that fits as well", "◇ of a model that fits as well"),
     "tau_half_s": ("X", "no τ: falls to a half", "crosses: falls to a half"),
@@ -48,7 +45,7 @@ def draw_over_q(
             style = {"ms": 4, "mfc": "white", "color": "black", "label": label}
             times.errorbar(q, columns[name], columns[f"{name}_err"], fmt=marker, **style)
         else:
-            times.plot(q, columns[name], marker, ms=6, color=LIMIT, label=label)
+            times.plot(q, columns[name], marker, ms=6, color=LIMIT_COLOUR, label=label)
     known = np.isfinite(q) & (q > 0)
     if known.any():
         ends = np.array([q[known].min(), q[known].max()]) * (0.95, 1.05)
@@ -56,16 +53,16 @@ def draw_over_q(
         if seen.any():
             weight = (tau[seen] / error[seen]) ** 2
             middle = [np.exp(np.average(np.log(x[seen]), weights=weight)) for x in (q, tau)]
-            _draw_law(times, ends, middle, law, LAW)
+            _draw_law(times, ends, middle, law, LAW_COLOUR)
             both = known & np.isfinite(columns["tau2_s"])
             if slow is not None and both.any():
                 of_slow = [float(np.exp(np.log(x[both]).mean())) for x in (q, columns["tau2_s"])]
-                _draw_law(times, ends, of_slow, slow, SLOW_LAW)
+                _draw_law(times, ends, of_slow, slow, SLOW_COLOUR)
             if law.get("no_q_exponent"):
                 label = textwrap.fill(f"no exponent: {law['no_q_exponent']}", 28)
                 times.plot([], [], " ", label=label)
-            _draw_guides(times, ends, *middle)
-    if _make_logarithmic(times, q, [columns]):
+            draw_guides(times, ends, *middle)
+    if log_axes(times, q, [columns]):
         times.legend(fontsize=7)
     shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=4, color="black")
     shapes.axhline(1, lw=1, color="0.7")
@@ -74,49 +71,8 @@ def draw_over_q(
     return [times, shapes]
 
 
-def draw_many_over_q(
-    figure: Figure,
-    series: Sequence[tuple[NDArray[Any], Mapping[str, NDArray[Any]]]],
-    values: Sequence[float],
-    name: str,
-) -> list[Axes]:
-    """Draw the same for many exposures, each given by its q and its columns, coloured by a number of each.
-
-    Guides go through the middle of all relaxation times. `name` is that of the number, on the colour bar.
-    """
-    times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    finite = [x for x in values if np.isfinite(x)] or [0.0]
-    norm, colours = Normalize(min(finite), max(finite)), colormaps["viridis"]
-    points = []
-    for (q, columns), value in zip(series, values, strict=True):
-        style: dict[str, Any] = {"color": colours(norm(value)) if np.isfinite(value) else LIMIT, "alpha": 0.8}
-        tau = columns["tau_s"]
-        order = np.argsort(q)
-        times.plot(q[order], tau[order], lw=0.6, **style)
-        times.errorbar(q, tau, columns["tau_s_err"], fmt="o", ms=3, lw=0.8, **style)
-        for other, (marker, *_) in MARKS.items():
-            times.plot(q, columns[other], marker, ms=5, mfc="none", **style)
-        shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=3, lw=0.8, **style)
-        points += [(x, y) for x, y in zip(q, tau, strict=True) if x > 0 and np.isfinite(y)]
-    if points:
-        all_q, all_tau = np.array(points).T
-        middle = np.exp(np.median(np.log(all_q))), np.exp(np.median(np.log(all_tau)))
-        _draw_guides(times, np.array([all_q.min(), all_q.max()]) * (0.95, 1.05), *middle)
-        times.legend(fontsize=7)
-    shapes.axhline(1, lw=1, color="0.7")
-    marks = [
-        text for other, (*_, text) in MARKS.items() if any(np.isfinite(columns[other]).any() for _, columns in series)
-    ]
-    title = f"{len(series)} exposures" + (f"; {', '.join(marks)}" if marks else "")
-    _make_logarithmic(times, np.concatenate([q for q, _ in series]), [columns for _, columns in series])
-    times.set(ylabel="τ (s)", title=textwrap.fill(title, 60))
-    shapes.set(xlabel="q (1/nm)", ylabel="exponent")
-    figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)
-    return [times, shapes]
-
-
-def _make_logarithmic(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str, NDArray[Any]]]) -> bool:
-    """Make the axes logarithmic, and return True, if there is a time; q of less than a factor of two stays linear."""
+def log_axes(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str, NDArray[Any]]]) -> bool:
+    """Make the axes logarithmic, and return True, if there is a time; q within a factor of two stays linear."""
     if not any(np.isfinite(of[name]).any() for of in columns for name in ("tau_s", *MARKS)):
         return False
     known = q[np.isfinite(q) & (q > 0)]
@@ -131,7 +87,7 @@ def _draw_law(axes: Axes, ends: NDArray[Any], middle: Sequence[float], law: Mapp
         axes.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=colour, label=label)
 
 
-def _draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:
+def draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:
     """Draw the slopes of diffusion and of ballistic motion through a point."""
     for slope, style in ((2, "--"), (1, ":")):
         axes.plot(ends, tau * (ends / q) ** -slope, style, lw=1, color="0.7", label=f"$q^{{-{slope}}}$")

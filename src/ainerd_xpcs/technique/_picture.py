@@ -12,9 +12,9 @@ from ainerd.technique import Readings
 from ainerd_xpcs.numerics import per_bin
 from ainerd_xpcs.technique._bins import instrument, sensor
 from ainerd_xpcs.technique._detector_maps import read_mask
-from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, Field, q_of_pixels, unit_of
 from ainerd_xpcs.technique._parts import Share
 from ainerd_xpcs.technique._settings import PartitionSettings
+from ainerd_xpcs.technique.field import COUNTS, INTENSITIES, Field, q_of_pixels, unit_of
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._correlated import Correlated

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -37,12 +38,12 @@ from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._field import Field
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
 from ainerd_xpcs.technique._parts import installed
 from ainerd_xpcs.technique._picture import field_of
 from ainerd_xpcs.technique._settings import PartitionSettings, settings_with_parts
 from ainerd_xpcs.technique._sketch import draw_bins
+from ainerd_xpcs.technique.field import Field
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
@@ -73,6 +74,21 @@ class _Compiling(Listener):
 
 
 register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
+
+
+Made = Callable[["RheoXPCS", Mapping[str, Any]], RunAnalysis]
+
+
+def _analysis_of_run(start: Mapping[str, Any]) -> Made | None:
+    """Return the analysis of a run that a source made of something else than frames, or None.
+
+    An entry point of the group ``ainerd_xpcs.runs`` has the name of the key of such start documents.
+    """
+    for entry in entry_points(group="ainerd_xpcs.runs"):
+        if entry.name in start:
+            made: Made = entry.load()
+            return made
+    return None
 
 
 class RheoXPCS(Technique):
@@ -192,7 +208,7 @@ class RheoXPCS(Technique):
         }
 
     def begin(self, run: RunInfo) -> RunAnalysis:
-        """Start an exposure, or the maps of a result file.
+        """Start an exposure, or what a source made the run of, such as the maps of a result file.
 
         Raises
         ------
@@ -200,10 +216,8 @@ class RheoXPCS(Technique):
             If its frames do not fit the partition, if the q map that it names cannot be read, if it was taken for
             another mask or flat field, or if too few are announced.
         """
-        if isinstance(about := run.start.get("result_file"), Mapping):
-            from ainerd_xpcs.technique._map_run import MapRun  # it imports this module
-
-            return MapRun(self, about)
+        if (made := _analysis_of_run(run.start)) is not None:
+            return made(self, run.start)
         if (qmap := self._other_qmap(run.start)) is not None:
             return self._with_qmap(qmap).begin(run)
         self._check_run(run)
@@ -211,7 +225,7 @@ class RheoXPCS(Technique):
 
     def files_digest(self, start: Mapping[str, Any]) -> str:
         """Return a digest of the bins, their q and the flat field of the q map that a run names, or ""."""
-        if isinstance(start.get("result_file"), Mapping) or (qmap := self._other_qmap(start)) is None:
+        if _analysis_of_run(start) is not None or (qmap := self._other_qmap(start)) is None:
             return ""
         try:
             other = self._with_qmap(qmap)

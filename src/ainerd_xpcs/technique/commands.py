@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Dask, Force, Tiled, bars, check_out, key_of, mapping, results_at, show_file
-from ainerd_xpcs.technique._analyze import Contrast, Share, shared
+from ainerd.cli import Config, Dask, Tiled, bars, check_out, key_of, mapping, results_at, show_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,74 +17,10 @@ if TYPE_CHECKING:
     from ainerd.results import ResultStore
     from ainerd_xpcs.latent import Encoder
     from ainerd_xpcs.technique._clean import Clean
-    from ainerd_xpcs.technique._curves_of_bins import Curves
 
     Maps = NDArray[np.float32]
 
 CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 share a calibration
-Files = Annotated[list[Path], typer.Argument(help="Files with g2.")]
-FrameTime = Annotated[
-    float | None, typer.Option(help="Seconds from one correlated frame to the next. Default: as the files say.")
-]
-
-
-def average(
-    repeats: Files,
-    out: Annotated[Path, typer.Option(help="The average (.h5), a figure beside it.")] = Path("average.h5"),
-    force: Force = False,
-    frame_time: FrameTime = None,
-    contrast: Contrast = None,
-    share: Share = None,
-) -> None:
-    """Average repeats of g2, leave out those far from the median, test for damage by the beam, and fit the mean."""
-    from rich.console import Console
-
-    from ainerd_xpcs.technique._average import Average
-
-    if len(repeats) < 2:
-        raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
-    if out.suffix == ".png":
-        raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
-    check_out(out, force)
-    options: dict[str, Any] = {"contrast": contrast, "share": shared(share)}
-    mean = Average.of(_read(repeats, frame_time), [each.name for each in repeats], **options)
-    mean.write(out)
-    mean.plot().savefig(out.with_suffix(".png"), dpi=120)
-    Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
-    print(*mean.sentences(), f"average: {out}   figure: {out.with_suffix('.png')}", sep="\n")
-
-
-def over_q(
-    files: Files,
-    out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
-    force: Force = False,
-    frame_time: FrameTime = None,
-    contrast: Contrast = None,
-    share: Share = None,
-) -> None:
-    """Draw relaxation times and exponents over q of many files in one figure."""
-    from ainerd_xpcs.technique._drawing import new_figure
-    from ainerd_xpcs.technique._fitted import FittedCurves
-    from ainerd_xpcs.technique._over_q import draw_many_over_q
-
-    if out.suffix not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
-    check_out(out, force)
-    options = {"contrast": contrast, "share": shared(share)}
-    fitted = [FittedCurves.of(each, **options) for each in _read(files, frame_time)]
-    figure, numbers = new_figure(7, 6), [float(k + 1) for k in range(len(fitted))]
-    draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
-    figure.savefig(out, dpi=150)
-    print(f"figure: {out}")
-
-
-def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
-    """Read the curves of files; ValueError for a file that does not exist, before any is read."""
-    from ainerd_xpcs.technique._curves import read_curves
-
-    if absent := [file for file in files if not file.is_file()]:
-        raise ValueError(f"no file {absent[0]}")
-    return [read_curves(file, frame_time_s=frame_time_s) for file in files]
 
 
 def calibrate(

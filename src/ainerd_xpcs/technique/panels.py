@@ -1,4 +1,4 @@
-"""Pictures, sentences and exports of results; they need numpy, h5py and matplotlib only."""
+"""Pictures and sentences of results; they need numpy, h5py and matplotlib only."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
+from ainerd.results import AinerdResult, since_exposure
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import coordinate, rounded
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
@@ -21,12 +21,11 @@ from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
-    "C2_MAP", "arrays", "columns", "coordinates", "details", "export", "gallery", "highest", "image", "new_figure",
-    "plot", "sentences", "strip", "thumbnail", "view", "with_error", "within",
+    "C2_MAP", "arrays", "columns", "coordinates", "details", "gallery", "highest", "image", "new_figure", "plot",
+    "sentences", "strip", "thumbnail", "view", "with_error", "within",
 ]  # fmt: skip
 
 OF_FRAMES = ("tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
-endings = (".nxs", ".h5", ".hdf5")  # of exported files
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
 
@@ -130,33 +129,6 @@ def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.in
     centres = means.groupby(known).mean()
     regimes, middle = centres.index.to_numpy(), centres.to_numpy()
     return {key: regimes[np.linalg.norm(z[:, None] - middle, axis=2).argmin(axis=1)] for key, z in latents.items()}
-
-
-def export(store: ResultStore, key: str, path: Path) -> Path:
-    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
-
-    Raises ValueError if there is one, or if its name ends otherwise than such files.
-
-    The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
-    result, which contains the pixels of each map, and the bins are those of the settings.
-    """
-    import h5py
-
-    from ainerd_xpcs.technique._export import MASKS, write_nexus, write_viewer
-
-    if path.suffix not in endings:
-        raise ValueError(f"{path}: give a name that ends in {', '.join(endings)}")
-    (result,) = store.load([store.key(key)])
-    record = ResultRecord.from_metadata(result.metadata)
-    present = result.arrays
-    series = {name: result.tables[name] for name in record.series}
-    tables = {name: result.tables[name] for name in record.tables}
-    configuration = None if "bins_of" in record.summary else store.configuration(record.digest)
-    with new_file(path) as part, h5py.File(part, "w") as file:
-        write_nexus(file, record, present, series, tables, configuration)
-        if configuration is not None and {"c2", "g2", "tau"} <= set(present) and MASKS <= set(configuration.arrays):
-            write_viewer(file, record, present, configuration)
-    return path
 
 
 def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, NDArray[Any], str]]:

@@ -6,10 +6,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
+from ainerd_xpcs.technique import OVER_Q, Numbers, draw_over_q
 from ainerd_xpcs.technique._drawing import draw_exposure
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, contrast_within, named, numbers, of_run, opposite
-from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
+from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, contrast_within, named, numbers, of_run, opposite
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
 from ainerd_xpcs.technique.panels import columns
 

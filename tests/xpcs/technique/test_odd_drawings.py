@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ainerd_xpcs.technique._analyze import _names
-from ainerd_xpcs.technique._drawing import new_figure
-from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
+from ainerd_files import draw_many_over_q
+from ainerd_files._analyze import names_of
+from ainerd_xpcs.technique import OVER_Q, draw_over_q, new_figure
 
 Q = np.linspace(0.01, 0.05, 5)
 NONE = {name: np.full(5, np.nan) for name in OVER_Q}
@@ -24,7 +24,7 @@ TIMES = NONE | {"tau_s": 1 / Q, "tau_s_err": 0.1 / Q}
     ],
 )
 def test_bins_of_several_rings_have_different_names(phi, names):
-    assert _names(SimpleNamespace(numbers=np.arange(4, 4 + len(phi)), phi=np.array(phi))) == names
+    assert names_of(SimpleNamespace(numbers=np.arange(4, 4 + len(phi)), phi=np.array(phi))) == names
 
 
 def test_exposures_without_any_relaxation_time_are_drawn():

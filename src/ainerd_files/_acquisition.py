@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import h5py
 
 from ainerd.documents import FrameError, Metadata, count_frames
-from ainerd_xpcs.numerics import Events, Partition, rigaku_gaps
-
-if TYPE_CHECKING:
-    from ainerd_xpcs.technique._exposure import ExposureAnalysis
+from ainerd.technique import RunAnalysis
+from ainerd_xpcs.numerics import Events, Partition, RigakuReader, rigaku_gaps
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.bin(\.\d{3})?$")
@@ -116,9 +114,9 @@ class EventMovie:
         """(ny, nx) of the frames."""
         return self.partition.shape
 
-    def blocks(self, analysis: "ExposureAnalysis") -> Iterator[tuple[int, Events]]:
-        """Yield blocks of frames, which count from a first one, and it; give whole frames to the analysis."""
-        with closing(analysis.open_events(self.file, self.order)) as reader:
+    def blocks(self, analysis: RunAnalysis) -> Iterator[tuple[int, Events]]:
+        """Yield the number of the first frame of each block, and its events; the analysis gets whole frames."""
+        with closing(RigakuReader(self.file, self.partition, order=self.order)) as reader:
             first = 0
             for events in reader.blocks(0, self.n_frames, analysis, 0):
                 yield first, events

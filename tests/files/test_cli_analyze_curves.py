@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from ainerd.cli import app
-from ainerd_xpcs.technique import read_curves
-from ainerd_xpcs.technique._fitted import FittedCurves
+from ainerd_files import FittedCurves, read_curves
 
 LAGS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
 FRAME_S, TAU_S, Q = 0.02, np.array([0.6, 0.3, 0.15]), np.array([0.02, 0.04, 0.06])

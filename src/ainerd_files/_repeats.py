@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kendalltau, t, theilslopes
 
-from ainerd_xpcs.numerics._relaxation import Relaxation
+from ainerd_xpcs.numerics import Relaxation
 
 Floats = NDArray[np.float64]
 BANDS = 4  # of neighbouring lags, whose means are compared
@@ -270,6 +270,7 @@ def log_tau_shifts(lag: ArrayLike, g2: ArrayLike, fit: Relaxation, weight: Array
     >>> lag = np.geomspace(0.01, 1, 20)
     >>> slower = np.array([0.1, 0.1, 0.11])[:, None, None]
     >>> curves = 1 + 0.2 * np.exp(-2 * lag / slower)
+    >>> from ainerd_xpcs import fit_curves
     >>> log_tau_shifts(lag, curves, fit_curves(lag, curves.mean(axis=0))).round(2)
     array([-0.03, -0.03,  0.06])
     """

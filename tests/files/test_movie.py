@@ -8,15 +8,15 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, Whole
-from ainerd_xpcs.technique import find_movie
+from ainerd.documents import FrameError
+from ainerd_files import find_movie
 
 FRAMES = np.random.default_rng(0).poisson(0.4, (130, 6, 8)).astype(np.uint32)
 PIXELS = np.array([3, 9, 47])
 
 
 class Sees:
-    every = 20
+    every, pixels = 20, PIXELS
 
     def __init__(self):
         self.seen = {}
@@ -39,9 +39,8 @@ def master(tmp_path):
     return tmp_path / "scan_master.h5"
 
 
-def read(movie, whole=None):
-    whole = whole or Whole()
-    return np.concatenate([frames for _, frames in movie.blocks(PIXELS, whole)])
+def read(movie, analysis=None):
+    return np.concatenate([frames for _, frames in movie.blocks(analysis or Sees())])
 
 
 @pytest.mark.parametrize("dataset", ["entry/data/data", "entry/data"])
@@ -49,7 +48,7 @@ def test_a_master_file_is_read_through(master, dataset):
     movie = find_movie(master, dataset)
     assert (movie.n_frames, movie.shape, len(movie.parts)) == (130, (6, 8), 3)
     viewer = Sees()
-    assert np.array_equal(read(movie, Whole(viewer)), FRAMES.reshape(130, -1)[:, PIXELS])
+    assert np.array_equal(read(movie, viewer), FRAMES.reshape(130, -1)[:, PIXELS])
     assert sorted(viewer.seen) == [19, 39, 59, 79, 99, 119]
     assert all(np.array_equal(frame, FRAMES[number]) for number, frame in viewer.seen.items())
 

@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import linregress
 from scipy.stats import t as student
 
-from ainerd_xpcs.numerics import Trend, average_repeats, fit_curves, log_tau_shifts
-from ainerd_xpcs.numerics._repeats import _smoothed
+from ainerd_files import Trend, average_repeats, log_tau_shifts
+from ainerd_files._repeats import _smoothed
+from ainerd_xpcs.numerics import fit_curves
 
 LAG = np.geomspace(1, 1000, 40)
 NOISE = 0.005

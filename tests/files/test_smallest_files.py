@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd_xpcs.technique import MapFile, read_curves
+from ainerd_files import MapFile, read_curves
 from ainerd_xpcs.technique._features import rings
-from tests.xpcs.technique.map_files import FRAME_S, MAP, Q, T, correlations, movie
+from tests.files.map_files import FRAME_S, MAP, Q, T, correlations, movie
 
-PAGE = Path(__file__).parents[3] / "docs/how-to/behind-a-pipeline.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/behind-a-pipeline.md"
 NUMBERS = np.array([0, 1, 3, 4, 6])  # of the unused pixels and of four bins
 BINS = NUMBERS[MAP]
 LAGS = np.arange(1, 13)

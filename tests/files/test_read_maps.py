@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ainerd.cli import app
+from ainerd_files import MapFile
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique import MapFile
-from tests.xpcs.technique import map_files
-from tests.xpcs.technique.map_files import DEAD, FRAME_S, MAP, PROCESSED, Q, T, write
+from tests.files import map_files
+from tests.files.map_files import DEAD, FRAME_S, MAP, PROCESSED, Q, T, write
 
 SIZE = 16
 
@@ -269,7 +269,7 @@ def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monk
         return SimpleNamespace(ttcf=np.where(np.triu(np.ones((T, T), bool)), maps, np.nan))
 
     monkeypatch.setitem(sys.modules, "xpcscorr", SimpleNamespace(correlator_dense_chunked=correlate))
-    script = Path(__file__).parents[3] / "docs" / "how-to" / "files" / "facilities" / "esrf.py"
+    script = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "facilities" / "esrf.py"
     arguments = ["run.h5", "entry_0000/measurement/data", "bins.npz", "out.h5"]
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script))["main"](*arguments, str(FRAME_S))

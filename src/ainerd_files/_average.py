@@ -12,10 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.words import rounded
-from ainerd_xpcs.numerics import LEFT_OVER, Repeats, Trend, average_repeats, log_tau_shifts
-from ainerd_xpcs.technique._curves_of_bins import Curves
-from ainerd_xpcs.technique._drawing import new_figure
-from ainerd_xpcs.technique._fitted import FittedCurves
+from ainerd_files._curves_of_bins import Curves
+from ainerd_files._fitted import FittedCurves
+from ainerd_files._repeats import Repeats, Trend, average_repeats, log_tau_shifts
+from ainerd_xpcs.numerics import LEFT_OVER
+from ainerd_xpcs.technique import new_figure
 
 Floats = NDArray[np.float64]
 SHOWN = 6  # bins in a figure, at most
@@ -43,6 +44,15 @@ class Average:
         Logarithm of tau of each repeat over that of the mean; NaN without one.
     counts : ndarray, shape (m, n_roi)
         Photons per pixel and frame; NaN where unknown.
+
+    Examples
+    --------
+    >>> lag, one = np.geomspace(0.01, 1, 20), np.ones(1)
+    >>> several = 1 + 0.2 * np.exp(-2 * lag / 0.1) + np.random.default_rng(0).normal(0, 0.001, (2, 1, 20))
+    >>> about = {"q": one, "phi": one, "numbers": np.array([1]), "n_pixels": one, "mean_counts": one}
+    >>> curves = [Curves("simulated", lag, g2, np.full_like(g2, 0.001), **about) for g2 in several]
+    >>> Average.of(curves, ["first", "second"]).sentences()[0]
+    '2 of 2 repeats are averaged'
     """
 
     fitted: FittedCurves

@@ -8,9 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd_xpcs.technique._drawing import new_figure
-from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q
-from ainerd_xpcs.technique.commands import average, over_q
+from ainerd_files import draw_many_over_q
+from ainerd_files.commands import average, over_q
+from ainerd_xpcs.technique import OVER_Q, new_figure
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])

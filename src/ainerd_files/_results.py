@@ -29,10 +29,10 @@ from ainerd.documents import Document, FrameError, Metadata, MissingFrames, Run,
 from ainerd.processes import only_here
 from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
-from ainerd_xpcs.technique._curves import has_curves
-from ainerd_xpcs.technique._map_run import ABOUT
-from ainerd_xpcs.technique._maps import MapFile
-from ainerd_xpcs.technique._technique import RheoXPCS
+from ainerd_files._curves import has_curves
+from ainerd_files._map_run import ABOUT
+from ainerd_files._maps import MapFile
+from ainerd_xpcs.technique import RheoXPCS
 
 ONLY_G2 = "it holds g2 and no two-time map: a point and a regime are computed from C2"
 

@@ -21,9 +21,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd_files._curves_of_bins import Curve, Curves
+from ainerd_files._fields import dataset, frame_time, is_there, number, numbers, opened, positive
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique._curves_of_bins import Curve, Curves
-from ainerd_xpcs.technique._fields import dataset, frame_time, is_there, number, numbers, opened, positive
 
 LARGEST = 1e30  # g2, in magnitude: the squares of larger numbers overflow in a fit
 _NO_BINS = np.empty(0, np.int64)
@@ -42,6 +42,16 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
     ------
     ValueError
         If the file has no g2 in a known layout, or its datasets are inconsistent; the message names the dataset.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File(folder / "result.hdf", "w") as file:
+    ...     file["entry/data/g2"], file["entry/data/delay_difference"] = np.full((12, 3), 1.1), np.arange(1, 13)
+    ...     file["entry/instrument/detector/frame_time"] = 0.1
+    >>> curves = read_curves(folder / "result.hdf")
+    >>> curves.layout, curves.g2.shape, float(curves.tau_s[0])
+    ('NXxpcs', (3, 12), 0.1)
     """
     with opened(path) as file:
         name = next((name for name in _LAYOUTS if is_there(file, name)), None)

@@ -21,11 +21,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import Neighbours, Partition, diagonal_means, reduction_operator
-from ainerd_xpcs.technique._curves import bins_of, has_curves, labels_of, mean_counts, read_curves
-from ainerd_xpcs.technique._curves_of_bins import Curves
-from ainerd_xpcs.technique._fields import opened
-from ainerd_xpcs.technique._map_layouts import began, npy_maps, stored_maps
+from ainerd_files._curves import bins_of, has_curves, labels_of, mean_counts, read_curves
+from ainerd_files._curves_of_bins import Curves
+from ainerd_files._fields import opened
+from ainerd_files._map_layouts import began, npy_maps, stored_maps
+from ainerd_files._map_noise import Neighbours
+from ainerd_xpcs.numerics import Partition, diagonal_means, reduction_operator
 
 logger = logging.getLogger(__name__)
 

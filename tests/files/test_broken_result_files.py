@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from ainerd.hdf5_files import why_not_opened
-from ainerd_xpcs.technique import read_curves
-from ainerd_xpcs.technique._files import find_movie
-from ainerd_xpcs.technique._maps import put_right
+from ainerd_files import find_movie, put_right, read_curves
 
 
 def with_g2(path, g2):

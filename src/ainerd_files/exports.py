@@ -7,6 +7,7 @@ and photons without a unit.
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,8 +15,33 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import LoadedResult, ResultRecord
-from ainerd_xpcs.technique._field import q_of_pixels, unit_of
+from ainerd.results import LoadedResult, ResultRecord, ResultStore, new_file
+from ainerd_xpcs.technique.field import q_of_pixels
+
+ENDINGS = (".nxs", ".h5", ".hdf5")
+
+
+def export(store: ResultStore, key: str, path: Path) -> Path:
+    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
+
+    Raises ValueError if there is one, or if its name ends otherwise than such files.
+
+    The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
+    result, which contains the pixels of each map, and the bins are those of the settings.
+    """
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"{path}: give a name that ends in {', '.join(ENDINGS)}")
+    (result,) = store.load([store.key(key)])
+    record = ResultRecord.from_metadata(result.metadata)
+    present = result.arrays
+    series = {name: result.tables[name] for name in record.series}
+    tables = {name: result.tables[name] for name in record.tables}
+    configuration = None if "bins_of" in record.summary else store.configuration(record.digest)
+    with new_file(path) as part, h5py.File(part, "w") as file:
+        write_nexus(file, record, present, series, tables, configuration)
+        if configuration is not None and {"c2", "g2", "tau"} <= set(present) and MASKS <= set(configuration.arrays):
+            write_viewer(file, record, present, configuration)
+    return path
 
 
 def unbinned(mean_frame: NDArray[np.float32], factor: int, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -125,17 +151,16 @@ def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration
         data = entry["data"] if "data" in entry else _group(entry, "data", "NXdata")
         image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), roi_map.shape)
         _put(data, "frame_average", image, units="")
-    per = unit_of(record.summary.get("incident_of"))
     if set(SAXS) <= set(arrays):
         saxs = _group(entry, "saxs", "NXdata", signal="I", axes="Q")
         _put(saxs, "Q", arrays["saxs_q"], "1/nm")
-        _put(saxs, "I", arrays["saxs"], per)
-        _put(saxs, "I_segments", arrays["saxs_segments"], per)
+        _put(saxs, "I", arrays["saxs"], record.units.get("saxs", ""))
+        _put(saxs, "I_segments", arrays["saxs_segments"], record.units.get("saxs_segments", ""))
     if set(INTENSITY) <= set(arrays):
         intensity = _group(entry, "intensity", "NXdata", signal="total", axes="time")
         _put(intensity, "time", arrays["intensity_time"], "s")
-        _put(intensity, "total", arrays["intensity_total"], per)
-        _put(intensity, "bins", arrays["intensity"], per)
+        _put(intensity, "total", arrays["intensity_total"], record.units.get("intensity_total", ""))
+        _put(intensity, "bins", arrays["intensity"], record.units.get("intensity", ""))
 
 
 def _instrument(

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
-from numpy.typing import NDArray
 
+from ainerd.documents import Block, FrameError, FrameReader, Whole, open_hdf5
 from ainerd.hdf5_files import why_not_opened
-
-if TYPE_CHECKING:
-    from ainerd.documents import Block, Whole
+from ainerd.technique import RunAnalysis
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,12 @@ class Movie:
         """Number of frames of all parts."""
         return sum(n for _, n in self.parts)
 
-    def blocks(self, pixels: NDArray[Any], whole: "Whole") -> Iterator["Block"]:
-        """Yield these pixels of all frames, in blocks; FrameError if they cannot be read."""
-        from ainerd.documents import Block, FrameReader
-
+    def blocks(self, analysis: RunAnalysis) -> Iterator[Block]:
+        """Yield the pixels of the analysis in all frames; FrameError if they cannot be read. It gets whole frames."""
         before = first = 0
         for dataset, n in self.parts:
-            with closing(FrameReader(self.file, dataset, pixels, self.shape)) as reader:
-                for frames in reader.blocks(0, n, whole=whole.moved(-before)):
+            with closing(FrameReader(self.file, dataset, analysis.pixels, self.shape)) as reader:
+                for frames in reader.blocks(0, n, whole=Whole(analysis, -before)):
                     yield Block(first, frames)
                     first += len(frames)
             before += n
@@ -51,8 +47,6 @@ def find_movie(file: Path, dataset: str) -> Movie:
     the frames (Dectris, File writer, 2.x); it is found by default. If there are no frames, the ValueError lists the
     movies in the file.
     """
-    from ainerd.documents import FrameError, open_hdf5
-
     try:
         with open_hdf5(file) as opened:
             node = _at(opened, dataset, file)

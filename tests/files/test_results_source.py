@@ -24,14 +24,12 @@ from ainerd.documents import Run, documents_of
 from ainerd.results import ResultStore, explain, export
 from ainerd.server import open_catalog
 from ainerd.views import report_html
-from ainerd_xpcs.technique import MapFile, _results, read_curves
-from ainerd_xpcs.technique._fitted import FittedCurves
-from ainerd_xpcs.technique._results import ResultFile, ResultFiles
+from ainerd_files import FittedCurves, MapFile, ResultFile, ResultFiles, _results, read_curves
 from tests.containers import new_container
+from tests.files import map_files
+from tests.files.map_files import FRAME_S, T
 from tests.killed import killed
 from tests.waiting import until
-from tests.xpcs.technique import map_files
-from tests.xpcs.technique.map_files import FRAME_S, T
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")
 
@@ -317,9 +315,7 @@ def test_the_script_for_8_id_gives_the_paths_as_lines(pipeline):
     installed = pipeline.folder / "site" / "results-1.0.dist-info"
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: results\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text(
-        "[ainerd.sources]\nresults = ainerd_xpcs.technique._results:ResultFiles\n"
-    )
+    (installed / "entry_points.txt").write_text("[ainerd.sources]\nresults = ainerd_files:ResultFiles\n")
     storage = pipeline.settings.storage
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

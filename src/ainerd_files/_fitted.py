@@ -14,12 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from ainerd.words import number_of, rounded
+from ainerd_files._curves_of_bins import Curves
 from ainerd_xpcs.numerics import CurveFit, PowerFit, fit_power
-from ainerd_xpcs.technique._curves_of_bins import Curves
-from ainerd_xpcs.technique._drawing import draw_half
-from ainerd_xpcs.technique._numbers import TEXTS, named, of_law
-from ainerd_xpcs.technique._over_q import LAW, draw_over_q
-from ainerd_xpcs.technique._sentences import half_cell, power_sentences, value_cell
+from ainerd_xpcs.technique import (
+    LAW_COLOUR,
+    TEXTS,
+    draw_half,
+    draw_over_q,
+    half_cell,
+    named,
+    of_law,
+    power_sentences,
+    value_cell,
+)
 
 SHOWN = 4  # bins in the picture of a file, at most
 _BANDS, _MARGIN = 8, 0.25  # of the lags, whose means set the range of a picture, and room beyond it
@@ -182,7 +189,9 @@ class FittedCurves:
         seen = np.isfinite(self.fit.tau[k]) or np.isfinite(self.fit.share[k])
         if seen:
             tau = f", τ = {rounded(self.fit.tau[k])} s" if np.isfinite(self.fit.tau[k]) else ""
-            axes.plot(curves.tau_s, self.fit.fitted[k], color=LAW, lw=1.2, zorder=4, label=self.fit.model[k] + tau)
+            axes.plot(
+                curves.tau_s, self.fit.fitted[k], color=LAW_COLOUR, lw=1.2, zorder=4, label=self.fit.model[k] + tau
+            )
         elif np.isfinite(self.fit.half[k]):
             draw_half(axes, self.fit.half[k], points.get_color())
         axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$")

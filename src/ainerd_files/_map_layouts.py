@@ -21,8 +21,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.technique._curves import stated_bins, unknown_layout
-from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
+from ainerd_files._curves import stated_bins, unknown_layout
+from ainerd_files._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
 
 _NEXUS = "entry/twotime/two_time_corr_func"
 _ROI_MAP = "entry/instrument/masks/dynamic_roi_map"

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ainerd_xpcs.numerics import MapNoise, Neighbours
+from ainerd_files import MapNoise, Neighbours
 
 T, BINS, PIXELS, MODES = 256, 4, 600, 5
 

@@ -1,6 +1,7 @@
 """Two-time maps of other programs: their analysis, and that of a run whose "frames" are the result file of one.
 
-The start document of such a run has `ABOUT`, by which `RheoXPCS.begin` knows it; see `ainerd_xpcs.technique._results`.
+The start document of such a run has `ABOUT`, which is also the name of the entry point by which `RheoXPCS.begin` finds
+`MapRun`.
 """
 
 import hashlib
@@ -8,50 +9,48 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis
 from ainerd.threads import one_thread
+from ainerd_files._curves_of_bins import Curves
+from ainerd_files._map_noise import MapNoise, Neighbours
+from ainerd_files._maps import MapFile
 from ainerd_xpcs.latent import SIZE, block_mean
-from ainerd_xpcs.numerics import (
-    LEFT_OVER,
-    MapNoise,
-    Neighbours,
-    Partition,
-    diagonal_errors,
-    lags_of_map,
-    mean_over_bins,
+from ainerd_xpcs.numerics import LEFT_OVER, Partition, diagonal_errors, lags_of_map, mean_over_bins
+from ainerd_xpcs.technique import (
+    Numbers,
+    RheoXPCS,
+    Ring,
+    Share,
+    across,
+    analysis_of,
+    filled,
+    holes,
+    judge,
+    named,
+    of_run,
+    opposite_pairs,
+    pooled_contrast,
 )
-from ainerd_xpcs.technique import _numbers
-from ainerd_xpcs.technique._curves_of_bins import Curves
-from ainerd_xpcs.technique._exposure import analysis_of
-from ainerd_xpcs.technique._features import Ring
-from ainerd_xpcs.technique._maps import MapFile
-from ainerd_xpcs.technique._parts import Share
-from ainerd_xpcs.technique._verdict import filled, holes, judge, opposite_pairs, pooled_contrast
-
-if TYPE_CHECKING:
-    from ainerd_xpcs.technique._technique import RheoXPCS
 
 NOISE = ("contrast", "contrast_err", "shot_noise", "noise_pixels", "speckle_px")  # columns of the table of bins
 ABOUT = "result_file"  # key of the start document: path, size, time of change, SHA-256, layout, row_s
 
 
-def technique_of(bins: Partition, like: "RheoXPCS | None" = None) -> "RheoXPCS":
+def technique_of(bins: Partition, like: RheoXPCS | None = None) -> RheoXPCS:
     """Return the technique of maps of other programs, with models, contrast and alpha of another technique."""
-    from ainerd_xpcs.technique._technique import RheoXPCS
-
     if like is None:
         return RheoXPCS(bins, of_maps=True)
     return RheoXPCS(bins, like.encoder, like.bank, contrast=like.contrast, alpha=like.alpha, of_maps=True)
 
 
 @one_thread
-def analyse(
-    file: MapFile, technique: "RheoXPCS", report: Callable[[int], None] = lambda n: None
+def analyse_maps(
+    file: MapFile, technique: RheoXPCS, report: Callable[[int], None] = lambda n: None
 ) -> tuple[Analysis, dict[str, float]]:
     """Read and reduce the maps of a file and place them in the latent space.
 
@@ -139,7 +138,7 @@ class Noises:
     """
 
     def __init__(
-        self, technique: "RheoXPCS", neighbours: Sequence[Neighbours], maps: NDArray[np.float32], *, has_pixels: bool
+        self, technique: RheoXPCS, neighbours: Sequence[Neighbours], maps: NDArray[np.float32], *, has_pixels: bool
     ) -> None:
         n = len(maps)
         self.maps, self.photons = maps.copy(), np.ones(n)
@@ -177,7 +176,7 @@ class Noises:
         return replace(ring, pixels=ring.pixels * noise.speckles / ring.pixels.mean())
 
 
-def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> _numbers.Numbers:
+def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> Numbers:
     """Fit the g2 of the bins of maps that were read, one by one and ring by ring.
 
     Without g2 in the file it is that along the diagonals. A ring whose noise is unknown then has no numbers but the
@@ -197,12 +196,12 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> _numbers.Nu
     why = np.full(len(whole.g2), "", dtype=object)
     for ring, own, reason in zip(rings, of_ring, reasons, strict=True):
         why[ring.bins] = why[own] = reason
-    columns = _numbers.named(replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2)).fit(**options))
+    columns = named(replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2)).fit(**options))
     columns["no_tau"] = np.where(why != "", why, columns["no_tau"]).astype(str)
     together = {name: column[of_ring] for name, column in columns.items()}
-    return _numbers.Numbers(
+    return Numbers(
         arrays={"g2": curves.g2, "g2_err": curves.error, "tau": curves.tau_s},
-        summary=_numbers.of_run(rings, together) | {"g2_of": "the diagonals of the maps" if options else "the file"},
+        summary=of_run(rings, together) | {"g2_of": "the diagonals of the maps" if options else "the file"},
         rings={"q": np.array([ring.q for ring in rings]), **together},
         bins={name: column[: len(curves.g2)] for name, column in columns.items()},
         contrasts=noises.contrasts,
@@ -226,7 +225,7 @@ def _of_diagonals(file: MapFile, noises: Noises) -> Curves:
 
 def _with_mean(curves: Curves, ring: Ring) -> Curves:
     """Return curves with the mean of the bins of a ring as another one."""
-    bins, facing = ring.bins, _numbers.across(ring)
+    bins, facing = ring.bins, across(ring)
     weight = np.where(np.isfinite(curves.n_pixels[bins]), curves.n_pixels[bins], ring.pixels)
     g2, error, twice = mean_over_bins(curves.tau_s, curves.g2[bins], curves.error[bins], weight, facing)
     counts = float(np.average(curves.mean_counts[bins], weights=weight))
@@ -257,8 +256,8 @@ class MapRun(RunAnalysis):
     The bins are those of the file. Without any they are those of the technique, if these are as many as the maps.
     """
 
-    def __init__(self, technique: "RheoXPCS", about: Mapping[str, Any]) -> None:
-        self._technique, self._about, self._path = technique, about, Path()
+    def __init__(self, technique: RheoXPCS, start: Mapping[str, Any]) -> None:
+        self._technique, self._about, self._path = technique, start[ABOUT], Path()
         self._read: ReadMaps | None = None
 
     @property
@@ -279,7 +278,7 @@ class MapRun(RunAnalysis):
         """Yield the maps, if the file is as it was when its run was made."""
         self._check()
         with MapFile(self._path, frame_time_s=self._about["row_s"], otherwise=self._technique.partition) as file:
-            analysis, known = analyse(file, technique_of(file.partition, self._technique))
+            analysis, known = analyse_maps(file, technique_of(file.partition, self._technique))
         self._check()
         yield ReadMaps(analysis, int(known["n_rows"]), not file.no_partition)
 

@@ -1,0 +1,213 @@
+"""The results of `ainerd analyze`: a file of results, a table and a figure of frames, events, maps or curves."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import h5py
+import numpy as np
+from matplotlib.figure import Figure
+from rich.markup import escape
+from rich.table import Table
+
+from ainerd.cli import bars
+from ainerd.config import read_section, read_toml
+from ainerd.documents import FrameError
+from ainerd.technique import Analysis, AnalysisError, RunInfo
+from ainerd.words import rounded
+from ainerd_files._acquisition import AcquisitionMetadata, EventMovie, is_events
+from ainerd_files._curves import read_curves
+from ainerd_files._fitted import FittedCurves
+from ainerd_files._map_run import analyse_maps, technique_of
+from ainerd_files._maps import MapFile
+from ainerd_files._movie import Movie, find_movie
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import (
+    PartitionSettings,
+    RheoXPCS,
+    bin_cells,
+    build_partition,
+    details,
+    draw_exposure,
+    new_figure,
+    sentences,
+)
+
+__all__ = ["Page", "analyze_curves", "analyze_events", "analyze_frames", "analyze_maps", "is_events"]
+
+
+class Page(NamedTuple):
+    """What is shown of a file of results."""
+
+    out: Path
+    table: Table
+    figure: Figure
+
+
+def analyze_frames(
+    file: Path, dataset: str, roi: Path, frame_time_s: float | None, contrast: float | None, out: Path
+) -> Page:
+    """Analyse frames in HDF5; ValueError without a time from frame to frame."""
+    movie, partition = find_movie(file, dataset), read_bins(roi)
+    if frame_time_s is None:
+        raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
+    return _analyze_movie(file, movie, partition, frame_time_s, contrast, out, {"dataset": dataset})
+
+
+def analyze_events(
+    file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
+    frame_time_s: float | None, n_frames: int | None, contrast: float | None, out: Path,
+) -> Page:  # fmt: skip
+    """Analyse a file of events. Values that are not given come from the metadata of APS."""
+    acquired = AcquisitionMetadata.read(metadata) if metadata else AcquisitionMetadata.beside(file)
+    source: dict[str, Any] = {}
+    if acquired is not None:
+        order, roi = order or "rows", roi or acquired.find_qmap()
+        frame_time_s = frame_time_s or acquired.frame_time_s
+        source = {"metadata": str(acquired.file), "detector": acquired.detector, "qmap": str(roi)}
+    if roi is None:
+        raise ValueError(
+            f"{file}: give the bins with --roi, or the metadata of APS with --metadata, which name a q map"
+        )
+    partition = read_bins(roi)
+    try:
+        movie = EventMovie.find(file, partition, order, n_frames)
+    except (FrameError, ValueError) as err:
+        raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
+    if frame_time_s is None:
+        where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
+        raise ValueError(f"{where}: give --frame-time, in seconds")
+    return _analyze_movie(file, movie, movie.partition, frame_time_s, contrast, out, source)
+
+
+def _analyze_movie(
+    file: Path, movie: Movie | EventMovie, partition: Partition, frame_time_s: float, contrast: float | None,
+    out: Path, about: Mapping[str, Any],
+) -> Page:  # fmt: skip
+    technique = RheoXPCS(partition, contrast=contrast)
+    run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time_s)
+    try:
+        exposure = technique.begin(run)
+        with bars() as progress:
+            task = progress.add_task("frames", total=movie.n_frames)
+            blocks: Iterable[tuple[int, Any]] = movie.blocks(exposure)
+            for first, block in blocks:
+                exposure.push(block, first)
+                progress.update(task, completed=first + len(block))
+        analysis = exposure.finish()
+    except (AnalysisError, FrameError) as err:
+        raise ValueError(f"{file}: {err}") from None
+    _write(out, analysis, {"source": str(file), **about})
+    summary = _known(analysis)
+    verdict, names = _verdict(analysis, technique), names_of(partition)
+    title = f"{file.name}: {movie.n_frames} frames; {verdict}"
+    figure = _draw(analysis, movie.n_frames * frame_time_s, names, title, summary.get("tau_half_s"))
+    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
+    counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
+    table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])
+    for k, name in enumerate(names):
+        table.add_row(name, str(partition.n_pixels[k]), *bin_cells(_row(analysis, k)))
+    return Page(out, table, figure)
+
+
+def analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: Path) -> Page:
+    """Reduce the two-time maps of a result file and place them in the latent space; ValueError without maps."""
+    bins = None if roi is None else read_bins(roi)
+    with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
+        task = progress.add_task("maps", total=maps.partition.n_roi)
+        technique = technique_of(maps.partition)
+        analysis, _ = analyse_maps(maps, technique, lambda n: progress.update(task, completed=n))
+    _write(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
+    names = names_of(maps.partition)
+    title = f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}"
+    figure = _draw(analysis, maps.n_rows * maps.row_s, names, title)
+    table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=escape(str(file)))
+    table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
+    table.caption += f"\ng2 of {analysis.summary['g2_of']}\n{_verdict(analysis, technique)}"
+    if maps.no_partition:
+        table.caption += f"\nNo q: {maps.no_partition}"
+    for k, (name, q, n) in enumerate(zip(names, maps.partition.q, maps.partition.n_pixels, strict=True)):
+        pixels = "–" if maps.no_partition else str(n)
+        table.add_row(name, f"{q:.4g}" if q == q else "–", pixels, *bin_cells(_row(analysis, k))[1:])
+    return Page(out, table, figure)
+
+
+def analyze_curves(
+    file: Path, frame_time_s: float | None, out: Path, *, contrast: float | None, share: Collection[str] | None
+) -> Page:
+    """Fit g2 of a result file and write an HDF5 file; ValueError without g2."""
+    fitted = FittedCurves.of(read_curves(file, frame_time_s=frame_time_s), contrast=contrast, share=share)
+    with h5py.File(out, "w") as results:
+        fitted.write(results)
+        results.attrs["source"] = str(file)
+    figure = new_figure(13, 6)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))  # type: ignore[misc]
+    fitted.draw(left)
+    left.suptitle(f"{file.name}: {len(fitted.chosen())} of {len(fitted.curves.g2)} bins", parse_math=False)
+    fitted.draw_over_q(right)
+    return Page(out, fitted.table(str(file)), figure)
+
+
+def read_bins(roi: Path) -> Partition:
+    """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file."""
+    if not roi.is_file():
+        raise ValueError(f"no file {roi}")
+    if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
+        return Partition.load(roi)
+    if roi.suffix not in (".npy", ".toml"):
+        known = "labels (.npy), bins in HDF5, or the settings of an instrument (.toml), which may name a .poni"
+        raise ValueError(f"{roi}: give {known}")
+    try:
+        if roi.suffix == ".npy":
+            return Partition.from_roi_map(np.load(roi, allow_pickle=False))
+        table = read_toml(roi).get("rheo_xpcs", {}).get("partition", {})
+        settings = read_section(PartitionSettings, table, "rheo_xpcs.partition")
+        return build_partition(settings.anchored(roi.resolve().parent))
+    except (ValueError, EOFError) as err:
+        why = "holds objects of Python, not an array of labels" if "allow_pickle" in str(err) else str(err)
+        raise ValueError(f"{roi}: {why}") from None
+
+
+def names_of(bins: Partition) -> list[str]:
+    """Return the azimuth of each bin, with its number if another ring has the same; without azimuth the number."""
+    azimuths = [f"φ = {x:.0f}°" if x == x else "" for x in bins.phi]
+    both = zip(bins.numbers, azimuths, strict=True)
+    return [f"bin {k}" if not at else at if azimuths.count(at) == 1 else f"{k}: {at}" for k, at in both]
+
+
+def _known(analysis: Analysis) -> dict[str, Any]:
+    return {name: value for name, value in analysis.summary.items() if value is not None}
+
+
+def _row(analysis: Analysis, k: int) -> dict[str, Any]:
+    return {column: values[k] for column, values in analysis.tables["bins"].items()}
+
+
+def _verdict(analysis: Analysis, technique: RheoXPCS) -> str:
+    if analysis.novelty_p is None:
+        return f"no p-value: {analysis.summary['no_claim']}"
+    called = "novel" if analysis.novel else "not called novel"
+    return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
+
+
+def _draw(analysis: Analysis, duration_s: float, names: list[str], title: str, half_s: float | None = None) -> Figure:
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names, half_s=half_s)
+    figure.suptitle(title, parse_math=False)
+    return figure
+
+
+def _write(out: Path, analysis: Analysis, about: Mapping[str, Any]) -> None:
+    """Write arrays and tables to an HDF5 file, and the summary and `about` as its attributes."""
+    with h5py.File(out, "w") as results:
+        for name, array in analysis.arrays.items():
+            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
+            results[name].attrs["dims"] = list(analysis.dims[name])
+        for name, columns in analysis.tables.items():
+            group = results.create_group(name)
+            for column, values in columns.items():
+                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
+        results["embedding"] = analysis.embedding
+        results.attrs.update({**_known(analysis), **about})
+        if analysis.novelty_p is not None:
+            results.attrs["novelty_p"] = analysis.novelty_p

@@ -1,0 +1,193 @@
+"""`ainerd analyze`, `ainerd average` and `ainerd over-q`: files, without Bluesky. Functions import what is heavy."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ainerd.cli import Force, check_out
+
+if TYPE_CHECKING:
+    from ainerd_files._analyze import Page
+    from ainerd_files._curves_of_bins import Curves
+
+Contrast = Annotated[
+    float | None, typer.Option(help="Speckle contrast; without it that of the run, or of each bin of a file of g2.")
+]
+Share = Annotated[
+    str | None,
+    typer.Option(
+        help="For g2 in files: parameters that bins share, of contrast, exponent and baseline, with commas, or none."
+        " Default: contrast,exponent where bins alone have no number."
+    ),
+]
+Dataset = Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")]
+MetadataFile = Annotated[
+    Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
+]
+Order = Annotated[
+    Literal["rows", "columns"] | None,
+    typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
+]
+NFrames = Annotated[
+    int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
+]
+Files = Annotated[list[Path], typer.Argument(help="Files with g2.")]
+FrameTime = Annotated[
+    float | None, typer.Option(help="Seconds from one correlated frame to the next. Default: as the files say.")
+]
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000).")],
+    roi: Annotated[
+        Path | None,
+        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
+    ] = None,
+    dataset: Dataset = "entry/data/data",
+    frame_time: Annotated[
+        float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
+    ] = None,
+    contrast: Contrast = None,
+    share: Share = None,
+    out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
+    force: Force = False,
+    metadata: MetadataFile = None,
+    order: Order = None,
+    frames: NFrames = None,
+) -> None:
+    """Two-time maps, g2, latent vectors and novelty of frames; without --roi, the maps or fits of g2 in a result file.
+
+    Result files are NXxpcs, or of boost_corr, 8-ID or pychx. Of a Rigaku detector of 3M, give the first of six files.
+    """
+    if frame_time is not None and not frame_time > 0:
+        raise ValueError(f"--frame-time must be positive, in s, got {frame_time:g}")
+    if contrast is not None and not 0 < contrast <= 1:
+        raise ValueError(f"--contrast must be above 0 and at most 1, got {contrast:g}")
+    if any(part.startswith(".tpx") for part in file.suffixes):
+        raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
+    from ainerd_files import _analyze
+
+    of_events = _analyze.is_events(file)
+    if share is not None and (of_events or roi is not None):
+        raise ValueError(f"{file}: --share is for a file with g2, without --roi")
+    if not of_events and any(x is not None for x in (metadata, order, frames)):
+        raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin")
+    _check_files([file])
+    _check_figure(out)
+    name = file.name.split(".bin")[0] if of_events else file.stem
+    to, force = out or Path(f"{name}_c2.h5"), force or out is None
+    if not of_events and (roi is None or file.suffix == ".npy"):
+        maps, curves = _results_of(file, out, name)
+        for path in filter(None, (maps, curves)):
+            check_out(path, force)
+        if maps is not None:
+            _show([_analyze.analyze_maps(file, frame_time, roi, maps)])
+        if curves is not None:
+            _show([_analyze.analyze_curves(file, frame_time, curves, contrast=contrast, share=_shared(share))])
+        return
+    check_out(to, force)
+    if of_events:
+        _show([_analyze.analyze_events(file, metadata, roi, order, frame_time, frames, contrast, to)])
+    elif roi is not None:
+        _show([_analyze.analyze_frames(file, dataset, roi, frame_time, contrast, to)])
+
+
+def average(
+    repeats: Files,
+    out: Annotated[Path, typer.Option(help="The average (.h5), a figure beside it.")] = Path("average.h5"),
+    force: Force = False,
+    frame_time: FrameTime = None,
+    contrast: Contrast = None,
+    share: Share = None,
+) -> None:
+    """Average repeats of g2, leave out those far from the median, test for damage by the beam, and fit the mean."""
+    from rich.console import Console
+
+    from ainerd_files._average import Average
+
+    if len(repeats) < 2:
+        raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
+    _check_figure(out)
+    check_out(out, force)
+    curves, names = _read(repeats, frame_time), [each.name for each in repeats]
+    mean = Average.of(curves, names, contrast=contrast, share=_shared(share))
+    mean.write(out)
+    mean.plot().savefig(out.with_suffix(".png"), dpi=120)
+    Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
+    print(*mean.sentences(), f"average: {out}   figure: {out.with_suffix('.png')}", sep="\n")
+
+
+def over_q(
+    files: Files,
+    out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
+    force: Force = False,
+    frame_time: FrameTime = None,
+    contrast: Contrast = None,
+    share: Share = None,
+) -> None:
+    """Draw relaxation times and exponents over q of many files in one figure."""
+    from ainerd_files._fitted import FittedCurves
+    from ainerd_files._over_q import draw_many_over_q
+    from ainerd_xpcs.technique import new_figure
+
+    if out.suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
+    check_out(out, force)
+    options: dict[str, Any] = {"contrast": contrast, "share": _shared(share)}
+    fitted = [FittedCurves.of(each, **options) for each in _read(files, frame_time)]
+    figure = new_figure(7, 6)
+    numbers = [float(k) for k in range(1, len(fitted) + 1)]
+    draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
+    figure.savefig(out, dpi=150)
+    print(f"figure: {out}")
+
+
+def _results_of(file: Path, out: Path | None, name: str) -> tuple[Path | None, Path | None]:
+    """Return where the results of the maps and of the g2 of a result file go; None for what it does not hold."""
+    from ainerd_files._curves import has_curves
+    from ainerd_files._map_layouts import has_maps
+
+    with_maps = has_maps(file)
+    with_curves = not with_maps or has_curves(file)
+    of_maps, of_curves = Path(f"{name}_maps.h5"), Path(f"{name}_g2.h5")
+    if out is not None:
+        of_maps, of_curves = out, out.with_stem(f"{out.stem}_g2") if with_maps else out
+    return of_maps if with_maps else None, of_curves if with_curves else None
+
+
+def _show(pages: "Iterable[Page]") -> None:
+    """Save the figures beside the results, and print the tables."""
+    from rich.console import Console
+
+    for page in pages:
+        figure = page.out.with_suffix(".png")
+        page.figure.savefig(figure, dpi=120)
+        Console().print(page.table)
+        print(f"results: {page.out}   figure: {figure}")
+
+
+def _shared(text: str | None) -> Collection[str] | None:
+    """Return the parameters that bins share as `fit_curves` takes them, from the text of an option."""
+    if text is None:
+        return None
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
+
+
+def _check_figure(out: Path | None) -> None:
+    if out is not None and out.suffix == ".png":
+        raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
+
+
+def _check_files(files: list[Path]) -> None:
+    if absent := [file for file in files if not file.is_file()]:
+        raise ValueError(f"no file {absent[0]}")
+
+
+def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
+    """Read the curves of files; ValueError for a file that does not exist, before any is read."""
+    from ainerd_files._curves import read_curves
+
+    _check_files(files)
+    return [read_curves(file, frame_time_s=frame_time_s) for file in files]
