@@ -18,7 +18,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultRecord
 from ainerd.technique import Analysis, AnalysisError, Regimes, Series, Technique, provides
 from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse, default_runs
-from ainerd.testing._parts import CheckFailed, Trial, is_finite, panels, require
+from ainerd.testing._parts import CheckFailed, Trial, is_finite, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 OF_GROUP = 20  # embeddings of a regime
@@ -69,7 +69,7 @@ class Check:
     --------
     >>> checks = {check.name: check for check in technique_checks(Toy())}
     >>> len(checks), "protocol" in checks
-    (11, True)
+    (10, True)
     >>> checks["protocol"]()
     """
 
@@ -161,7 +161,7 @@ def technique_checks(
     >>> for check in technique_checks(Toy()):
     ...     check()
     >>> print(check)  # the last one
-    panels
+    regimes
     """
     trial = Trial(technique, tuple(runs) or default_runs(), section, folder)
     return (Check(check.__name__, check, trial) for check in CHECKS)
@@ -461,6 +461,5 @@ def _check_regimes(grouping: Regimes, z: NDArray[np.float32]) -> None:
 
 
 CHECKS = (
-    *(protocol, example_runs, parameters, settings, pixels, block_sizes, interleaved_runs, series, odd_runs, regimes),
-    panels,
-)
+    protocol, example_runs, parameters, settings, pixels, block_sizes, interleaved_runs, series, odd_runs, regimes,
+)  # fmt: skip
