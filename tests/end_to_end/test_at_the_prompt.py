@@ -83,20 +83,20 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
 def test_a_note_names_a_result_by_its_scan_number(session):
     agent = session.agent
     scans = agent.results.table()["scan_id"]
-    agent.note(int(scans.iloc[-1]), "a bubble")
-    agent.note(f"{scans.iloc[-1]}.2", "and a scratch")
+    agent.note("a bubble", scan=int(scans.iloc[-1]))
+    agent.note("and a scratch", scan=f"{scans.iloc[-1]}.2")
     assert agent.results.table()["note"].tolist()[1:] == ["a bubble", "a bubble; and a scratch", "a bubble"]
-    agent.note(int(scans.iloc[-1]) + 1, "a run without a result")
+    agent.note("a run without a result", scan=int(scans.iloc[-1]) + 1)
     assert "a run without a result" in repr(agent.log()) and "a bubble" in repr(agent.results)
     agent.note("of the whole scan", scan=int(scans.iloc[-1]))
     agent.note("of the newest")
     notes = agent.results.table()["note"].tolist()
     assert all(note.endswith("of the whole scan") for note in notes[1:3]) and notes[3].endswith("; of the newest")
-    for wrong in ((), (3,), (3, " ")):
-        with pytest.raises(ValueError, match="a note is a text on a run"):
-            agent.note(*wrong)
+    for wrong in (3, " "):
+        with pytest.raises(ValueError, match="a note is a text"):
+            agent.note(wrong)
     with pytest.raises(KeyError, match="there is no scan 999"):
-        agent.note(999, "nothing")
+        agent.note("nothing", scan=999)
 
 
 def test_the_bins_of_all_results(session):

@@ -243,18 +243,15 @@ class Prompt:
         """
         return Sentences(self.results.why(run))
 
-    def note(self, *what: str | float, scan: str | float | None = None) -> None:
-        """Write a note on a run: ``agent.note(12, "a bubble")`` or ``agent.note("a bubble", scan=12)``.
-
-        It appears with the result and in the log.
+    def note(self, text: str, scan: str | float | None = None) -> None:
+        """Write a note on a run: ``agent.note("a bubble", scan=12)``. It appears with the result and in the log.
 
         Parameters
         ----------
-        *what
-            The run and the text, or the text alone.
+        text : str
         scan : int, float or str, optional
-            The run if `what` is the text alone: the number of the scan; ``"12.2"`` for its second event; or the first
-            characters of a result's key. Without it, the run of the newest result.
+            The number of the scan; ``"12.2"`` for its second event; or the first characters of a result's key. Without
+            it, the run of the newest result.
 
         Raises
         ------
@@ -264,26 +261,24 @@ class Prompt:
             If there is no text.
         """
         self._campaign.require_steering()
-        *runs, text = what or ("",)
-        if len(runs) + (scan is not None) > 1 or not isinstance(text, str) or not text.strip():
-            raise ValueError('a note is a text on a run: agent.note(12, "a bubble") or agent.note("a bubble", scan=12)')
-        run = scan if scan is not None else next(iter(runs), None)
-        if run is None:
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError('a note is a text: agent.note("a bubble", scan=12)')
+        if scan is None:
             if (table := self.results.table()).empty:
                 raise KeyError("there is no result yet to write a note on")
-            run = str(table.index[-1])
-        if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
-            run = int(run)  # the whole run, with a result or without
-            uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(2)
+            scan = str(table.index[-1])
+        if isinstance(scan, Integral) or (isinstance(scan, str) and scan.isdecimal() and len(scan) < 8):
+            scan = int(scan)  # the whole run, with a result or without
+            uids = self._raw.search(Key("start.scan_id") == scan).sort(("start.time", -1)).keys().head(2)
             if not uids:
-                raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
+                raise KeyError(f"there is no scan {scan} in Tiled at {self._uri}")
             if len(uids) > 1:
-                raise KeyError(f"there are several scans {run}: give the first characters of a result's key")
-            self.results.note(text, raw_uid=uids[0], scan=str(run))
+                raise KeyError(f"there are several scans {scan}: give the first characters of a result's key")
+            self.results.note(text, raw_uid=uids[0], scan=str(scan))
             return
-        record = self.results.record(self.results.key(run))
-        scan = scan_text(record.scan_id, record.event, record.start.get("file"))
-        self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
+        record = self.results.record(self.results.key(scan))
+        name = scan_text(record.scan_id, record.event, record.start.get("file"))
+        self.results.note(text, raw_uid=record.raw_uid, scan=name, result=record.key)
 
     def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
         """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.
