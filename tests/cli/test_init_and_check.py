@@ -210,8 +210,6 @@ def test_a_mean_frame_of_a_file(tmp_path):
     frames[:, 2, 3] = -1
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["entry/data/data"], file["entry/flat"], file["entry/times"] = frames, np.ones((5, 7)), np.arange(120)
-    with h5py.File(tmp_path / "large.h5", "w") as file:
-        file.create_dataset("d", (2, 10**5, 10**5), "u2", chunks=(1, 1000, 1000), compression="gzip")
     mean = mean_frame(tmp_path / "f.h5")
     assert np.isnan(mean[2, 3]) and np.isnan(mean).sum() == 1
     taken = frames[np.unique(np.linspace(0, 119, 50).astype(int))]
@@ -224,10 +222,9 @@ def test_a_mean_frame_of_a_file(tmp_path):
     np.save(tmp_path / "four.npy", np.zeros((2, 2, 3, 4)))
     for path, dataset, message in (
         (tmp_path / "no.h5", None, "there is no file"),
-        (tmp_path / "f.h5", "entry/time", "f.h5, 'entry/time': "),
+        (tmp_path / "f.h5", "entry/time", "f.h5: there is no entry/time"),
         (tmp_path / "f.h5", "entry/times", r"must be of \(ny, nx\)"),
-        (tmp_path / "text.h5", None, "text.h5 is not an HDF5 file"),
-        (tmp_path / "large.h5", None, "unpacks to 20,000 MB"),
+        (tmp_path / "text.h5", None, "text.h5: "),
         (tmp_path / "text.npy", None, "text.npy: "),
         (tmp_path / "four.npy", None, r"got float64 of shape \(2, 2, 3, 4\)$"),
     ):

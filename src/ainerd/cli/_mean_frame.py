@@ -50,7 +50,9 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
             return _mean(np.load(path, mmap_mode="r", allow_pickle=False))
         with h5py.File(path, locking=False) as file:
             return _mean(file[_largest(file) if dataset is None else dataset])
-    except (OSError, EOFError, KeyError, ValueError) as error:
+    except KeyError:
+        raise ValueError(f"{path}: there is no {dataset}") from None
+    except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
