@@ -54,7 +54,7 @@ def replay(
     settings = Settings.load(config)
     embedded = tiled is None and not settings.storage.uri
     with opened(tiled, config) as client:
-        outcomes = reanalyse(settings, client, uids or (), again=all, on=dask, embedded=embedded, quiet=json)
+        outcomes = reanalyse(settings, client, uids or (), again=all, dask=dask, embedded=embedded, quiet=json)
     complete, failed = {}, {}
     for outcome in outcomes:
         name = ResultRecord.identity_of(outcome.raw_uid, outcome.event)

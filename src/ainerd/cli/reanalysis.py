@@ -8,8 +8,8 @@ uid of the run, the settings without the API key, and the outcomes travel betwee
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, as_completed, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -32,7 +32,6 @@ from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 from ainerd.words import plain_address
 
-POLL_S = 0.1
 AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
 WORKER_DIED = "its worker died over it: too little memory?"
 
@@ -46,28 +45,14 @@ def _worker(technique: Technique, store: ResultStore, settings: Settings, raw: C
         yield worker
 
 
-def _analyse(
-    worker: Worker,
-    raw: Container,
-    uids: Sequence[str],
-    image: str,
-    report: Callable[[int, int | None], None] = lambda n, total: None,
-) -> Iterator[list[Outcome]]:
-    """Analyse finished runs and yield the outcomes of each; the list is empty if a run has no data key `image`.
-
-    During the analysis `report` is called with the number of frames read so far and the number of all frames.
-    """
-    for uid in uids:
-        documents = [*documents_of(raw[uid])]
-        if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
-            yield []
-            continue
-        for name, doc in documents:
-            worker(name, doc)
-        future = worker.outcomes(uid)
-        while not wait([future], POLL_S).done:
-            report(*(worker.progress or (0, None)))
-        yield future.result()
+def _analyse(worker: Worker, raw: Container, uid: str, image: str) -> list[Outcome]:
+    """Analyse a finished run and return its outcomes; none if it has no data key `image`."""
+    documents = [*documents_of(raw[uid])]
+    if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
+        return []
+    for name, doc in documents:
+        worker(name, doc)
+    return worker.outcomes(uid).result()
 
 
 @dataclass(frozen=True)
@@ -125,7 +110,7 @@ def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
     """
     settings, raw, store, technique = _prepare(workplace)
     with _worker(technique, store, settings, raw) as worker:
-        (outcomes,) = _analyse(worker, raw, [uid], settings.detector.image)
+        outcomes = _analyse(worker, raw, uid, settings.detector.image)
         if worker.n_left:
             raise ServerError(f"its results are not written: {outcomes[-1].reason}")
     return outcomes
@@ -185,7 +170,7 @@ def reanalyse(
     uids: Sequence[str],
     *,
     again: bool,
-    on: str | None,
+    dask: str | None,
     embedded: bool,
     quiet: bool,
 ) -> list[Outcome]:
@@ -200,7 +185,7 @@ def reanalyse(
         Numbers of scans, or first characters of uids; empty for all runs.
     again : bool
         Whether to repeat failed analyses.
-    on : str or None
+    dask : str or None
         ``local`` or the address of a Dask scheduler; None for this process.
     embedded : bool
         Whether the catalog is on the embedded server of `settings.storage.directory`.
@@ -210,24 +195,18 @@ def reanalyse(
     raw, ainerd = open_catalog(client)
     store = ResultStore(ainerd, folder=settings.storage.result_files)
     technique = build_technique(settings, store)
-    if on is not None and isinstance(technique.unit, Series):
+    if dask is not None and isinstance(technique.unit, Series):
         raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
     waiting = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
     with bars(disable=quiet or not waiting) as progress:
-        if on is not None:
+        if dask is not None:
             workplace = Workplace.of(settings, client, technique, embedded=embedded)
-            outcomes = _analyse_on(on, waiting, workplace, store, progress)
+            outcomes = _analyse_on(dask, waiting, workplace, store, progress)
         else:
             outcomes = []
-            done, frames = progress.add_task("runs", total=len(waiting)), progress.add_task("frames", total=None)
-
-            def report(n: int, total: int | None) -> None:
-                progress.update(frames, completed=n, total=total)
-
             with _worker(technique, store, settings, raw) as worker:
-                for some in _analyse(worker, raw, waiting, settings.detector.image, report):
-                    outcomes += some
-                    progress.advance(done)
+                for uid in progress.track(waiting, description="runs"):
+                    outcomes += _analyse(worker, raw, uid, settings.detector.image)
     parameters = parameters_of(technique, settings.detector)
     _label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes
