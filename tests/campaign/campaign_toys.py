@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from ainerd.results import Gone
+from ainerd.results import Gone, Result
 from ainerd.results._records import plain
-from ainerd.technique import Outcome, Regimes, Technique
+from ainerd.technique import Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 
@@ -117,7 +117,7 @@ def outcome(key, x=5.0, y=5.0, z=0.0, **about):
     failed = {"status": "failed", "reason": "too dark"} if z is None else {"status": "complete"}
     embedding = None if z is None else np.array([z, 0.0], np.float32)
     fields = {"raw_uid": f"run of {key}", "key": key, "trial_id": key, "positions": {"x": x, "y": y}}
-    return Outcome(**{**fields, **failed, "embedding": embedding, **about})
+    return Result(**{**fields, **failed, "embedding": embedding, **about})
 
 
 def on(verdict, suggestion, **about):

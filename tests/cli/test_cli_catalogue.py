@@ -148,7 +148,7 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     assert lines[0].startswith(f"agent ainerd: at work on {at['host']} (process {child.pid} of ")
     assert lines[2] == "runs here 1 not in Tiled: agent.catch_up() writes them"
     assert lines[3] == "results 4 complete"
-    assert lines[4].startswith("last scan 3 of ") and lines[4].endswith(": complete, p = 0.5")
+    assert lines[4].startswith("last scan 3 of ") and lines[4].endswith(": no regime, p = 0.5")
     assert lines[5] == "next no suggestion waits"
     status = json.loads(run("status", "--json", "--config", tmp_path / "agent.toml").output)
     assert status["at_work"] is None and status["results"] == {"complete": 4} and status["last"]["scan_id"] == 3

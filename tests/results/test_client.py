@@ -43,8 +43,8 @@ def test_missing_arrays_are_not_attributes(nodes):
 
 
 def test_the_repr_has_the_verdict(nodes):
-    assert repr(nodes[3]) == ("<AinerdResult of scan 3: complete, regime 1, p = 0.003 (novel); tau, bins, stress>")
-    assert "failed (zero photons in the bins" in repr(nodes[5]) and "computing; no arrays" in repr(nodes[6])
+    assert repr(nodes[3]) == ("<AinerdResult of scan 3: regime 1, p = 0.003 (novel); tau, bins, stress>")
+    assert "scan 5: no result, zero photons in the bins" in repr(nodes[5]) and "computing; no arrays" in repr(nodes[6])
 
 
 def test_a_result_leads_to_its_run_and_configuration(nodes, partition, store, record):
@@ -92,7 +92,7 @@ def test_times_of_a_figure_count_from_the_start_of_the_exposure(store, record, a
 def test_a_plot_without_maps(nodes):
     assert [axes.get_ylabel() for axes in nodes[3].plot().axes] == ["stress (Pa)"]
     for node in (nodes[5], nodes[6]):
-        with pytest.raises(ValueError, match="nothing to plot: scan [56], (failed|computing)"):
+        with pytest.raises(ValueError, match="nothing to plot: scan [56], (no result, zero|computing)"):
             node.plot()
 
 

@@ -11,7 +11,8 @@ from event_model import compose_run, compose_stream_resource
 from run_sinks import fed
 
 from ainerd.config import Detector
-from ainerd.technique import AnalysisError, Outcome, Series
+from ainerd.results import Result
+from ainerd.technique import AnalysisError, Series
 
 
 def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
@@ -48,7 +49,7 @@ def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
 
 def test_each_unit_is_passed_on_once_when_its_position_is_known(toy, scanned, movies):
     begun, technique = [], toy(unit="event")
-    there = {2: Outcome(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
+    there = {2: Result(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
     documents = scanned(movies(1, 2, 3), num_points=3)
     _, sink = fed(technique, documents, on_begun=begun.append, there=there, positions=("x",))
     assert [unit.positions for unit in begun] == [{"x": 10}, {"x": 12}]
@@ -62,7 +63,7 @@ def test_an_event_that_fails_is_alone(toy, scanned, movies):
 
 
 def test_an_event_that_has_its_result_is_left_out(toy, scanned, movies):
-    there = {2: Outcome(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
+    there = {2: Result(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
     technique = toy(unit="event")
     _, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3), there=there)
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [3]]

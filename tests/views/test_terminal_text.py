@@ -2,12 +2,13 @@
 
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from ainerd.agent._display import say
-from ainerd.technique import Outcome
+from ainerd.results import Result
 from ainerd.views import Logbook, Next, run_line, status_panel
 from ainerd.words import printable
 
@@ -82,20 +83,21 @@ def test_the_status_panel_leaves_out_unknown_values():
 
 
 def run(scan_id=4, **values):
-    return Outcome(raw_uid="", key="", trial_id="", positions={}, scan_id=scan_id, **{"status": "complete"} | values)
+    known = {"status": "complete", "embedding": np.zeros(2, np.float32)} | values
+    return Result(raw_uid="", key="", trial_id="", positions={}, scan_id=scan_id, **known)
 
 
 def test_a_line_after_a_run():
     following, nowhere = Next(position={"sample_x": 3.25, "sample_y": 1.0}, reason="edge [x]"), Next(position={})
     line = run_line(run(3, regime=2, novelty_p=0.0032, novel=True), following, UNITS)
-    expected = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
+    expected = "scan 3: regime 2, p = 0.0032 (novel) → next (3.25, 1.00) mm: edge [x]"
     assert shown(line).strip() == expected == line.plain
     named = run_line(run(3, regime=2), nowhere, UNITS, {2: "gel"}).plain
     assert named.startswith("scan 3: regime 2 (gel), ")
     failed = run_line(run(status="failed", reason="[/] no frames"), nowhere, UNITS)
-    assert failed.plain == "scan 4: failed, [/] no frames"
+    assert failed.plain == "scan 4: no result, [/] no frames"
     half = run_line(run(status="growing", reason="frames at 2 temperature(s)"), nowhere, UNITS)
-    assert half.plain == "scan 4: growing, frames at 2 temperature(s)" and "red" not in str(half.spans)
+    assert half.plain == "scan 4: growing, frames at 2 temperature(s)"
     grown = run_line(run(status="growing", regime=0, novelty_p=0.5), nowhere, UNITS)
     assert grown.plain == "scan 4: growing, regime 0, p = 0.5"
     assert run_line(run(5, event=2), nowhere, UNITS).plain == "scan 5.2: no regime, no p-value"

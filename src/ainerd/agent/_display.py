@@ -27,8 +27,8 @@ from ainerd.campaign import Campaign, named
 from ainerd.config import Settings
 from ainerd.decisions import terms_of
 from ainerd.jobs import activity, harmless
-from ainerd.results import ResultStore
-from ainerd.technique import Outcome, Technique
+from ainerd.results import Result, ResultStore
+from ainerd.technique import Technique
 from ainerd.views import Next, SceneReader, kinds_of, reordered, run_line
 from ainerd.words import number_of, printable, sender
 
@@ -105,7 +105,7 @@ class Display:
         if not self.quiet:
             say(text)
 
-    def on_outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Result) -> None:
         """Print a line for the result and the advice of the campaign."""
         if self.quiet:
             return

@@ -25,10 +25,10 @@ from ainerd.campaign import READS, Campaign, Travel
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
-from ainerd.results import ResultStore, digest
+from ainerd.results import Result, ResultStore, digest
 from ainerd.runs import parameters_of
 from ainerd.sources import Source
-from ainerd.technique import Outcome, Technique
+from ainerd.technique import Technique
 from ainerd.words import number_of, run_text, scan_text
 
 logger = logging.getLogger(__name__)
@@ -280,11 +280,11 @@ class Observer(Prompt):
 
     # inside
 
-    def _show(self, outcome: Outcome) -> None:
+    def _show(self, outcome: Result) -> None:
         """Print a line about a result, after what follows from it is written, and before later writes."""
         self._tiled.write(partial(self._display.on_outcome, outcome))
 
-    def _announce(self, event: str, text: str, outcome: Outcome) -> None:
+    def _announce(self, event: str, text: str, outcome: Result) -> None:
         if self._webhook is not None:
             names = outcome.scan_id, outcome.event, outcome.file
             of = {"scan": scan_text(*names), "run": outcome.raw_uid, "result": outcome.key}

@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.novelty import Components, components, grouped, own_p
-from ainerd.results import AtlasRecord, ResultStore
+from ainerd.results import AtlasRecord, Result, ResultStore
 from ainerd.steering import RowsById, Window
-from ainerd.technique import Outcome, Regimes, Technique
+from ainerd.technique import Regimes, Technique
 
 _COLUMNS = (
     "raw_uid", "scan_id", "event", "file", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason",
@@ -17,7 +17,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def remembered(store: ResultStore, names: Sequence[str]) -> list[Outcome]:
+def remembered(store: ResultStore, names: Sequence[str]) -> list[Result]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
     `names` are the actuators.
@@ -29,8 +29,7 @@ def remembered(store: ResultStore, names: Sequence[str]) -> list[Outcome]:
     columns = {str(name): column.tolist() for name, column in rows.where(rows.notna(), None).items()}
     each = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return [
-        Outcome.recalled(key, row, names, embedding=point, reason=row["reason"] or "")
-        for key, row, point in zip(rows.index, each, points, strict=True)
+        Result.of(key, row, names, embedding=point) for key, row, point in zip(rows.index, each, points, strict=True)
     ]
 
 
@@ -51,7 +50,7 @@ class Atlas:
         self._null = technique.null_regimes()
         self.begin([], {})
 
-    def begin(self, known: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+    def begin(self, known: Sequence[Result], labels: Mapping[str, int]) -> None:
         """Begin with earlier results, by time. `labels` are those in the newest atlas in Tiled: no number is reused."""
         self.regimes: Regimes | None = None  # of the newest refit
         self.components = Components()  # of these regimes
@@ -65,7 +64,7 @@ class Atlas:
         if len(self._rows):
             self._refit()
 
-    def add(self, outcome: Outcome) -> int:
+    def add(self, outcome: Result) -> int:
         """Add a result and return its label."""
         self._fit(outcome)
         return self.regime_of(outcome.key)
@@ -91,7 +90,7 @@ class Atlas:
         """Return the label of a result."""
         return int(self._rows.of(key, "label"))
 
-    def learn(self, outcome: Outcome) -> None:
+    def learn(self, outcome: Result) -> None:
         """Add a result that another process wrote, unless it is known.
 
         The atlas in Tiled contains no labels for results of another agent.
@@ -114,7 +113,7 @@ class Atlas:
         rows = zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True)
         return {key: (label, p) for key, label, p in rows if label >= 0 and not np.isnan(p)}
 
-    def own_p(self, outcome: Outcome) -> tuple[float | None, list[int] | None]:
+    def own_p(self, outcome: Result) -> tuple[float | None, list[int] | None]:
         """Return the p-value of a result against the components of the others, and the regimes of its component."""
         width = self._technique.regime_width
         if self._null is None or width is None or outcome.embedding is None:
@@ -127,7 +126,7 @@ class Atlas:
         nearest = own_p(outcome.embedding, groups, self._null.own, width)
         return (None, None) if nearest is None else (nearest[0], list(known[nearest[1]]))
 
-    def regime_before(self, outcome: Outcome, window: Window, within: float | None) -> int | None:
+    def regime_before(self, outcome: Result, window: Window, within: float | None) -> int | None:
         """Return the regime of the latest earlier result within a distance, in the lengths of the window, or None.
 
         Without a distance there is no such result.
@@ -140,7 +139,7 @@ class Atlas:
         near = np.flatnonzero(apart <= within)
         return int(self._rows["label"][near[-1]]) if near.size else None
 
-    def _fit(self, outcome: Outcome) -> None:
+    def _fit(self, outcome: Result) -> None:
         self._take([outcome])
         if self.regimes is not None and MANY < len(self._rows) <= GROWTH * self._n_fitted:
             (label,) = self.regimes.predict(np.asarray(outcome.embedding, np.float32)[None])
@@ -149,7 +148,7 @@ class Atlas:
                 return
         self._refit()
 
-    def _take(self, outcomes: Sequence[Outcome]) -> None:
+    def _take(self, outcomes: Sequence[Result]) -> None:
         """Add results. For known results replace all values except the labels."""
         if not outcomes:
             return
@@ -167,7 +166,7 @@ class Atlas:
             novel=[-1 if outcome.novel is None else int(outcome.novel) for outcome in outcomes],  # -1: no claim
         )
 
-    def _position(self, outcome: Outcome) -> NDArray[np.float64]:
+    def _position(self, outcome: Result) -> NDArray[np.float64]:
         """Return the position of a result, (d,); NaN where it is unknown."""
         return np.array([outcome.positions.get(name, np.nan) for name in self._names])
 

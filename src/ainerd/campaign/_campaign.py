@@ -19,9 +19,9 @@ from ainerd.config import Steering
 from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
 from ainerd.novelty import Components
-from ainerd.results import ResultStore, commands, digest
+from ainerd.results import Result, ResultStore, commands, digest
 from ainerd.steering import SampleMap, Window
-from ainerd.technique import Outcome, Technique
+from ainerd.technique import Technique
 from ainerd.words import storable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,7 +86,7 @@ class Campaign:
         *,
         unit: str = "",
         travel: Travel | None = None,
-        announce: Callable[[str, str, Outcome], None] = lambda event, text, outcome: None,
+        announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
     ) -> None:
         rules = rules_of(steering, technique.name, unit)
         self.own, self.tiled, self._store, self._steering = own, tiled, store, steering
@@ -142,7 +142,7 @@ class Campaign:
         self.tiled.ask(partial(self.catalogue.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
 
-    def _begun(self, outcomes: Sequence[Outcome], left: Sequence[Outcome]) -> None:
+    def _begun(self, outcomes: Sequence[Result], left: Sequence[Result]) -> None:
         self._follow_state()
         for outcome in outcomes:
             if outcome.awaits_regime:
@@ -158,14 +158,14 @@ class Campaign:
         """
         self.tiled.ask(self.catalogue.look if self.steers else self._read)
 
-    def _read(self) -> list[Outcome]:
+    def _read(self) -> list[Result]:
         """Read the events and results of the session that steers, and return the results."""
         self.catalogue.read()
         outcomes, labels = remembered(self._store, self.rules.names), self._store.current_labels()
         self.own.ask(partial(self._adopt, [each for each in outcomes if not each.awaits_regime], labels))
         return outcomes
 
-    def _adopt(self, outcomes: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+    def _adopt(self, outcomes: Sequence[Result], labels: Mapping[str, int]) -> None:
         """Learn the results of the session that steers, or of an earlier one."""
         measured = {each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion}
         self.catalogue.know(measured)
@@ -192,7 +192,7 @@ class Campaign:
     # results
 
     @_owned
-    def answer(self, outcome: Outcome) -> Outcome:
+    def answer(self, outcome: Result) -> Result:
         """Answer a result that is in Tiled, and return it with its regime and own p-value.
 
         The campaign learns the result and prepares the next suggestion. The regime, the status of its suggestion and
@@ -223,21 +223,23 @@ class Campaign:
         self._proposals.follow()
         return outcome
 
-    def _labelled(self, outcome: Outcome) -> Outcome:
+    def _labelled(self, outcome: Result) -> Result:
         """Return a new result with its regime and own p-value. Its line of the log and its regime are written."""
         effects: list[events.Effect] = []
         if outcome.embedding is not None:
             p, compared = self.atlas.own_p(outcome)
-            outcome = replace(outcome, regime=self.atlas.add(outcome), own_p=p)
+            outcome = replace(outcome, regime=self.atlas.add(outcome), own_p=p, own_regimes=compared)
             if (regimes := self.atlas.refitted()) is not None:
                 effects.append(events.Refit(regimes))
-            label = {"regime": outcome.regime, "own_p": p, "own_regimes": compared}
+            label: dict[str, Any] = {"regime": outcome.regime, "own_p": p, "own_regimes": compared}
+            if p is not None and outcome.sentences:  # the first one is the verdict
+                label["sentences"] = [outcome.sentence(), *outcome.sentences[1:]]
             effects.append(events.Label(outcome.key, label))
         text = finding(outcome, self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known)
         self.catalogue.write(self._line(text, outcome), *effects)
         return replace(outcome, awaits_regime="")
 
-    def _measured(self, outcome: Outcome) -> events.Measured:
+    def _measured(self, outcome: Result) -> events.Measured:
         """Return the event of the result of a suggestion."""
         elsewhere = self.points.elsewhere(outcome, self.state)
         why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
@@ -246,13 +248,13 @@ class Campaign:
             key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
         )
 
-    def _line(self, text: str, outcome: Outcome) -> events.Line:
+    def _line(self, text: str, outcome: Result) -> events.Line:
         """Return a line of the log on a result. The first line on a result without a regime is written once."""
         awaits = outcome.awaits_regime
         once = commands.log_key(awaits, outcome.key) if awaits else commands.new_id()
         return events.Line(text, once, ids=_ids_of(outcome))
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Result) -> None:
         """Announce and log what follows from a new result: claims, another reference, changes of regimes."""
         had_alarm = bool(self.claims.alarm)
         lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
@@ -277,7 +279,7 @@ class Campaign:
         self._was_explored = explored
         self._advise(outcome)
 
-    def _advise(self, outcome: Outcome) -> None:
+    def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
         before = self.atlas.regime_before(outcome, self.window, self._steering.beam_size)
         self.advice = None
@@ -296,7 +298,7 @@ class Campaign:
             self._proposals.follow()
 
     @_owned
-    def expose(self, outcome: Outcome) -> None:
+    def expose(self, outcome: Result) -> None:
         """Count a run in progress, which nobody suggested, as an exposure of its spot, before it has a result."""
         if not self.steers or outcome.trial_id in self.state.handed_out:
             return
@@ -495,7 +497,7 @@ class Campaign:
         self._proposals.follow()
 
 
-def _ids_of(outcome: Outcome) -> dict[str, str]:
+def _ids_of(outcome: Result) -> dict[str, str]:
     return {"raw_uid": outcome.raw_uid, "result": outcome.key}
 
 

@@ -10,8 +10,9 @@ from ainerd.campaign._claims import Claims
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.decisions import Rules, State
 from ainerd.novelty import LEVEL
+from ainerd.results import Result
 from ainerd.steering import Explorer
-from ainerd.technique import Outcome, is_novel
+from ainerd.technique import is_novel
 
 NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
@@ -66,7 +67,7 @@ class Points:
         sample = "this sample is claimed to be new" if new else "no claim says that this sample is new"
         return f"from now on {NAMES[self._steers]} steers, because {sample}"
 
-    def ingest(self, outcomes: Sequence[Outcome], state: State) -> None:
+    def ingest(self, outcomes: Sequence[Result], state: State) -> None:
         """Learn results. Those with a position become points of the optimizer: two of one suggestion are two points."""
         points, first_results = [], dict[str, str]()
         for outcome in outcomes:
@@ -85,7 +86,7 @@ class Points:
                 points.append({**position, ID_KEY: id, "embedding": z, "novelty_p": p, "novel": novel})
         self._explorer.ingest(points)
 
-    def elsewhere(self, outcome: Outcome, state: State) -> str | None:
+    def elsewhere(self, outcome: Result, state: State) -> str | None:
         """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
 
         Without a smallest region the tolerance is a twentieth of the window. The result counts where the motors stood.

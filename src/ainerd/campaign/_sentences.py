@@ -5,7 +5,7 @@ from typing import Any
 
 from ainerd.decisions import Rules
 from ainerd.novelty import Components
-from ainerd.technique import Outcome
+from ainerd.results import Result
 from ainerd.words import named_place, place, run_text
 
 
@@ -21,7 +21,7 @@ def position_text(position: Mapping[str, Any], rules: Rules, *, of_file: bool = 
     return f"{named_place(known, units) or 'an unknown position'} ({missing} not recorded: {remedy})"
 
 
-def finding(outcome: Outcome, rules: Rules, *, differs_from_known: bool = True) -> str:
+def finding(outcome: Result, rules: Rules, *, differs_from_known: bool = True) -> str:
     """Return a result in words.
 
     `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
@@ -30,11 +30,8 @@ def finding(outcome: Outcome, rules: Rules, *, differs_from_known: bool = True) 
     names = outcome.scan_id, outcome.event, outcome.file
     name = "" if outcome.scan_id is None and not of_file else f"{run_text(*names)} "
     where = f"{name}at {position_text(outcome.positions, rules, of_file=of_file)}"
-    if outcome.status == "failed":
-        return f"{where}: no result, {outcome.reason}"
-    p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-    close = "" if differs_from_known else ", but close to the others of its regime"
-    return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
+    remark = "" if differs_from_known else ", but close to the others of its regime"
+    return f"{where}: {outcome.verdict(remark=remark)}"
 
 
 def sentences(components: Components) -> list[str]:

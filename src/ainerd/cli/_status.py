@@ -186,10 +186,8 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _result(last: dict[str, Any]) -> str:
+    from ainerd.results import Result
+
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""
-    p = f", p = {last['novelty_p']:.2g}" if "novelty_p" in last else ""
-    regime = f", regime {last['regime']}" if last.get("regime", -1) >= 0 else ""
-    novel = ", novel" if last.get("novel") else ""
-    reason = f": {last['reason']}" if "reason" in last else ""
     name = run_text(last.get("scan_id"), last.get("event"), last.get("file"))
-    return f"{name}{when}: {last['status']}{regime}{p}{novel}{reason}"
+    return f"{name}{when}: {Result.of('', {'raw_uid': '', **last}, ()).verdict()}"

@@ -26,10 +26,10 @@ from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import RunReader, documents_of
 from ainerd.jobs import Jobs
-from ainerd.results import AtlasRecord, ResultStore, digest
+from ainerd.results import AtlasRecord, Result, ResultStore, digest
 from ainerd.runs import Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
-from ainerd.technique import Outcome, Series, Technique
+from ainerd.technique import Series, Technique
 from ainerd.words import plain_address
 
 AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
@@ -45,7 +45,7 @@ def _worker(technique: Technique, store: ResultStore, settings: Settings, raw: C
         yield worker
 
 
-def _analyse(worker: Worker, raw: Container, uid: str, image: str) -> list[Outcome]:
+def _analyse(worker: Worker, raw: Container, uid: str, image: str) -> list[Result]:
     """Analyse a finished run and return its outcomes; none if it has no data key `image`."""
     documents = [*documents_of(raw[uid])]
     if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
@@ -75,13 +75,13 @@ class Workplace:
 
 def _analyse_on(
     address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
-) -> list[Outcome]:
+) -> list[Result]:
     """Analyse runs on Dask; raise ValueError if one cannot be analysed for another reason than the run.
 
     The runs that a worker had in hand when it died for the fourth time are analysed one at a time in the end, because
     one of them may be the reason.
     """
-    suspects, outcomes = list[str](), list[Outcome]()
+    suspects, outcomes = list[str](), list[Result]()
     bar = progress.add_task("runs", total=len(uids))
     with workers(address) as pool:
         from distributed import KilledWorker
@@ -103,7 +103,7 @@ def _analyse_on(
     return outcomes
 
 
-def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
+def analyse(uid: str, workplace: Workplace) -> list[Result]:
     """Analyse a run on a worker and write its results.
 
     The outcomes report all problems of the run itself. An exception has another cause.
@@ -146,7 +146,7 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     return settings, client["raw"], store, technique
 
 
-def _result(future: Future[list[Outcome]], uid: str) -> list[Outcome]:
+def _result(future: Future[list[Result]], uid: str) -> list[Result]:
     """Return the outcomes of a run from its worker."""
     try:
         return future.result()
@@ -154,13 +154,13 @@ def _result(future: Future[list[Outcome]], uid: str) -> list[Outcome]:
         raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
 
 
-def _failed(uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
+def _failed(uid: str, workplace: Workplace, store: ResultStore) -> list[Result]:
     """Return the outcomes of a run whose worker died: its results that were begun have failed."""
     begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
     keys = [str(key) for key in begun]
     for key in keys:
         store.fail(key, WORKER_DIED)
-    failure = Outcome(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=WORKER_DIED)
+    failure = Result(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=WORKER_DIED)
     return [replace(failure, key=key, trial_id=key) for key in keys or [uid]]
 
 
@@ -173,7 +173,7 @@ def reanalyse(
     dask: str | None,
     embedded: bool,
     quiet: bool,
-) -> list[Outcome]:
+) -> list[Result]:
     """Analyse runs that lack a result, and group all results of these parameters into regimes.
 
     Parameters

@@ -17,23 +17,11 @@ function Result({ root, segments, item }) {
   return h(Frame, { label: "result", head: null }, nothing(text, error ? "alert" : "status"));
 }
 
-/** The verdict on a result in words. */
-function verdictOn({ status, embedding, reason, novelty_p: p, novel, no_claim, nearest_known, own_p, own_regimes }) {
-  if (!embedding) return status === "failed" ? `The analysis failed: ${reason ?? "no reason is given"}.` : "There is no verdict yet.";
-  if (p === undefined) return `There is no p-value: ${no_claim ?? "nothing to compare it with"}.`;
-  const odds = (p) => (p >= 0.1 ? `${Math.round(100 * p)} in 100 exposures` : `1 in ${Math.round(1 / Math.max(p, 1e-9))} exposures`);
-  const kind = nearest_known ? `; ${novel ? "the nearest known kind is" : "most like"} ${nearest_known}` : "";
-  const text = `${novel ? "Novel" : "Not novel"}: ${odds(p)} of known behaviour would look as strange${kind}.`;
-  if (own_p === undefined || !own_regimes?.length) return text;
-  const regimes = `regime${own_regimes.length > 1 ? "s" : ""} ${own_regimes.join(" and ")}`;
-  return `${text} Compared with earlier exposures of this session, of ${regimes}: ${odds(own_p)} of that kind would lie as far from them.`;
-}
-
 /** A sentence with a capital letter and an end. */
 const ended = (text) => text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
 
 function ResultPage({ root, path, metadata, state, again }) {
-  const { units = {}, positions = [], sentences = [], sample, status } = metadata;
+  const { units = {}, positions = [], sentences = ["there is no verdict yet"], sample, status } = metadata;
   const key = path.split("/").at(-1);
   const { scene } = state ?? {};
   const run = scene?.byKey.get(key);
@@ -62,7 +50,7 @@ function ResultPage({ root, path, metadata, state, again }) {
   return h(
     Frame,
     { label: `result of ${scan}`, head, fills: true },
-    h("p", { className: "explained", "data-ainerd": "explain" }, [verdictOn(metadata), ...sentences.map(ended)].join(" ")),
+    h("p", { className: "explained", "data-ainerd": "explain" }, sentences.map(ended).join(" ")),
     newer && h("p", { className: "warn" }, "There is a newer result of the same run: ", other(newer.key, "open it")),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
     h(Note, { root, scan: scanText(metadata), result, note: run?.note, state, again }),

@@ -7,7 +7,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode
 from ainerd.results._errors import Away, Gone, Refused, TiledError, translated
-from ainerd.results._explain import explain
+from ainerd.results._explain import Result, explain
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part
 from ainerd.results._nodes import shared_tags
@@ -25,7 +25,7 @@ from ainerd.results._stream import Stream
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
-    "LoadedResult", "LogRecord", "Part", "Refused", "ResultRecord", "ResultStore", "Stream", "SuggestionRecord",
-    "TiledError", "commands", "digest", "explain", "export", "new_file",
+    "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
+    "SuggestionRecord", "TiledError", "commands", "digest", "explain", "export", "new_file",
     "shared_tags", "since_exposure", "translated",
 ]  # fmt: skip

@@ -1,9 +1,119 @@
-"""The verdict on a result in words, and the reasons for it."""
+"""What came out of a unit, and its words: this is the only place that describes a result."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ainerd.results._records import ResultRecord
 from ainerd.technique import panels
+
+_SAME = {
+    "raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime", "awaits_regime", "reason",
+    "own_regimes", "nearest_known", "no_claim", "sentences",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What came out of a unit, as far as a campaign, plans and people need it.
+
+    It is a view of a `ResultRecord`: a campaign keeps one for each of up to a hundred thousand results.
+
+    Examples
+    --------
+    >>> result = Result(raw_uid="6f1d", key="6f1d", trial_id="1", status="computing", positions={"sample_x": 3.0})
+    >>> result.regime, result.verdict(), result.sentence()
+    (-1, 'computing', 'there is no verdict yet')
+    """
+
+    raw_uid: str
+    key: str
+    trial_id: str  # the suggestion that led to the run; the result's key for a run taken by hand
+    status: str  # computing, complete, partial, growing or failed
+    positions: Mapping[str, float]
+    scan_id: int | None = None
+    event: int | None = None  # number in the run, where the unit is the event
+    file: str = ""  # the result file that stands for the run, which has no scan
+    embedding: NDArray[np.float32] | None = None  # (d,)
+    novelty_p: float | None = None
+    novel: bool | None = None  # see `Analysis.novel`
+    nearest_known: str = ""  # the nearest known kind
+    no_claim: str = ""  # why there is no p-value
+    own_p: float | None = None  # against earlier exposures of the session
+    own_regimes: list[int] | None = None  # those of these exposures
+    regime: int = -1  # -1: unassigned, or failed
+    exposure_s: float | None = None  # duration of the exposure
+    reason: str = ""  # why it failed, or has no numbers yet
+    sentences: list[str] | None = None  # on its page: its `sentence`, and those of the technique
+    is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
+    awaits_regime: str = ""  # when the result was written, if it has no regime yet
+    is_of_another: bool = False  # whether another agent wrote the result
+    is_in_tiled: bool = True  # false for a run that Tiled did not accept
+
+    @classmethod
+    def of(cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], **more: Any) -> Self:
+        """Return the result with these metadata, and `more` fields; `positions` are names."""
+        known = {name: x for name, x in metadata.items() if x is not None}
+        given: dict[str, Any] = {name: known[name] for name in known.keys() & _SAME}
+        if "embedding" in known:
+            given["embedding"] = np.array(known["embedding"], np.float32)
+        given |= {"trial_id": known.get("suggestion_id") or key, "file": str(known.get("file", ""))}
+        given["positions"] = {name: known[name] for name in positions if name in known}
+        return cls(**given | {"key": key, "is_recalled": True} | more)
+
+    @classmethod
+    def of_record(cls, record: ResultRecord, **more: Any) -> Self:
+        """Return the result with this record."""
+        return cls.of(record.key, record.metadata(), record.positions, **more)
+
+    @property
+    def is_of_suggestion(self) -> bool:
+        """Whether the run was taken for a suggestion, and not by hand."""
+        return self.trial_id != self.key
+
+    def verdict(self, regime: str = "", remark: str = "") -> str:
+        """Return the result in a few words; `regime` is that with its name, `remark` stands after ``novel``.
+
+        Examples
+        --------
+        >>> [Result.of_record(store.record(store.key(scan))).verdict() for scan in (3, 6)]
+        ['no regime, p = 0.01 (novel)', 'no result, zero photons in the bins: is the shutter open?']
+        """
+        if self.status == "failed":
+            return f"no result, {self.reason or 'no reason is given'}"
+        if self.reason or self.status == "computing":
+            return ", ".join(filter(None, [self.status, self.reason]))
+        status = "" if self.status == "complete" else f"{self.status}, "
+        regime = (regime or f"regime {self.regime}") if self.regime >= 0 else "no regime"
+        p = "no p-value" if self.novelty_p is None else f"p = {self.novelty_p:.2g}"
+        return f"{status}{regime}, {p}" + (f" (novel{remark})" if self.novel else "")
+
+    def sentence(self) -> str:
+        """Return whether the result is novel and why, or why there is no verdict, without a capital letter and a stop.
+
+        Examples
+        --------
+        >>> Result.of_record(store.record(store.key(3))).sentence()
+        'novel: 1 in 100 exposures of known behaviour would look as strange'
+        """
+        if self.embedding is None:
+            why = f": {self.reason}" if self.reason else ""
+            is_over = self.status == "failed"
+            return f"there is no verdict, the analysis failed{why}" if is_over else "there is no verdict yet"
+        if self.novelty_p is None:
+            return f"there is no p-value: {self.no_claim or 'nothing to compare it with'}"
+        text = "novel" if self.novel else "not novel"
+        text += f": {_odds(self.novelty_p)} of known behaviour would look as strange"
+        if self.nearest_known:
+            text += f"; {'the nearest known kind is' if self.novel else 'most like'} {self.nearest_known}"
+        if self.own_p is not None and self.own_regimes:
+            numbers = f"regime{'s' * (len(self.own_regimes) > 1)} {' and '.join(map(str, self.own_regimes))}"
+            far = f"{_odds(self.own_p)} of that kind would lie as far from them"
+            text += f". Compared with earlier exposures of this session, of {numbers}: {far}"
+        return text
 
 
 def explain(record: ResultRecord, *, details: bool = False) -> str:
@@ -11,7 +121,8 @@ def explain(record: ResultRecord, *, details: bool = False) -> str:
 
     With `details`, add the statistics behind the verdict and the numbers.
     """
-    parts = [_verdict(record), *(_statistics_of(record) if details else []), *sentences_on(record, details=details)]
+    statistics = _statistics_of(record) if details else []
+    parts = [Result.of_record(record).sentence(), *statistics, *sentences_on(record, details=details)]
     sentences = [parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]
     return " ".join(each if each.endswith(("?", "!", ".")) else f"{each}." for each in sentences)
 
@@ -21,25 +132,6 @@ def sentences_on(record: ResultRecord, *, details: bool = False) -> list[str]:
     technique, names = panels(record.technique), ("sentences", "details") if details else ("sentences",)
     functions = [getattr(technique, name, None) for name in names if record.embedding is not None]
     return [sentence for function in functions if function is not None for sentence in function(record.summary)]
-
-
-def _verdict(record: ResultRecord) -> str:
-    if record.embedding is None:
-        why = f": {record.reason}" if record.reason else ""
-        return (
-            f"there is no verdict, the analysis failed{why}" if record.status == "failed" else "there is no verdict yet"
-        )
-    if record.novelty_p is None:
-        return f"there is no p-value: {record.summary.get('no_claim') or 'nothing to compare it with'}"
-    verdict = "novel" if record.novel else "not novel"
-    text = f"{verdict}: {_odds(record.novelty_p)} of known behaviour would look as strange"
-    if "nearest_known" in record.summary:
-        text += f"; {'the nearest known kind is' if record.novel else 'most like'} {record.summary['nearest_known']}"
-    if record.own_p is not None and record.own_regimes:
-        numbers = f"regime{'s' * (len(record.own_regimes) > 1)} {' and '.join(map(str, record.own_regimes))}"
-        far = f"{_odds(record.own_p)} of that kind would lie as far from them"
-        text += f". Compared with earlier exposures of this session, of {numbers}: {far}"
-    return text
 
 
 def _odds(p: float) -> str:

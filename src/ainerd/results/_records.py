@@ -261,7 +261,7 @@ class ResultRecord(_OfParameters):
     arrays : dict of str to list of int
         Shapes of the arrays in a complete result.
     sentences : list of str
-        The technique's sentences on the numbers, for pages.
+        The verdict in words, and the technique's sentences on the numbers, for pages.
     series, tables : dict of str to int
         Number of rows of each series and of each of the technique's tables in a complete result.
 

@@ -11,7 +11,7 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import read_notes
-from ainerd.results._explain import explain
+from ainerd.results._explain import Result, explain
 from ainerd.results._export import NETCDF, NEXUS, TABLES, dataset, export
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
@@ -39,7 +39,7 @@ class AinerdResult(Container):  # type: ignore[misc]
     --------
     >>> result = client["ainerd/results"][store.key(3)]
     >>> result.verdict
-    'complete, p = 0.01 (novel)'
+    'no regime, p = 0.01 (novel)'
     >>> result.g2[0, :3].round(3)  # read from the server when it is sliced
     array([1.199, 1.199, 1.198])
     >>> result.to_xarray("g2").g2.dims
@@ -145,7 +145,7 @@ class AinerdResult(Container):  # type: ignore[misc]
     @property
     def verdict(self) -> str:
         """Status, regime and p-value in a few words."""
-        return _verdict(self.metadata)
+        return _verdict(str(self.path_parts[-1]), self.metadata)
 
     @property
     def notes(self) -> list[str]:
@@ -194,12 +194,12 @@ def plot_result(result: LoadedResult) -> "Figure":
 
     metadata = result.metadata
     if not metadata["arrays"] and not metadata["series"]:
-        raise ValueError(f"there is nothing to plot: {_scan(metadata)}, {_verdict(metadata)}")
+        raise ValueError(f"there is nothing to plot: {_scan(metadata)}, {_verdict(result.key, metadata)}")
     figure = Picture(figsize=(13, 5), layout="constrained")
     (getattr(panels(metadata["technique"]), "plot", None) or _draw)(result, figure)
     where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
     at = f" at {where}" if where else ""
-    figure.suptitle(f"{_scan(metadata)}{at}: {_verdict(metadata)}", parse_math=False)
+    figure.suptitle(f"{_scan(metadata)}{at}: {_verdict(result.key, metadata)}", parse_math=False)
     return figure
 
 
@@ -239,15 +239,8 @@ def _scan(metadata: Mapping[str, Any]) -> str:
     return run_text(metadata.get("scan_id"), metadata.get("event"), metadata.get("file"))
 
 
-def _verdict(metadata: Mapping[str, Any]) -> str:
-    text = str(metadata.get("status", "of unknown status"))
-    if "reason" in metadata:
-        text += f" ({metadata['reason']})"
-    if "regime" in metadata:
-        text += f", regime {metadata['regime']}"
-    if "novelty_p" in metadata:
-        text += f", p = {metadata['novelty_p']:.2g}" + (" (novel)" if metadata["novel"] else "")
-    return text
+def _verdict(key: str, metadata: Mapping[str, Any]) -> str:
+    return Result.of(key, {"raw_uid": "", "status": "of unknown status"} | dict(metadata), ()).verdict()
 
 
 def _draw(result: LoadedResult, figure: "Figure") -> None:

@@ -16,7 +16,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._errors import Away, translated
-from ainerd.results._explain import sentences_on
+from ainerd.results._explain import Result, sentences_on
 from ainerd.results._files import Part
 from ainerd.results._nodes import create_node, is_conflict, merge_metadata, result_node, tags_of
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
@@ -182,7 +182,7 @@ class ResultRecords(CampaignRecords):
         record = self._last_record(key)
         if record.status in FINAL:
             return None
-        record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
+        record = _described(_added(record, **self._signature | changes).changed(status=status, reason=reason))
         return record if self._write(record).written else None
 
     def label(self, key: str, **label: Any) -> None:
@@ -200,7 +200,7 @@ class ResultRecords(CampaignRecords):
             return False
         record = ResultRecord.from_metadata(node.metadata)
         status = "failed" if record.embedding is None else "complete"
-        node.replace_metadata(record.changed(status=status).metadata(), drop_revision=True)
+        node.replace_metadata(_described(record.changed(status=status)).metadata(), drop_revision=True)
         self.counters["results"] += 1
         return True
 
@@ -302,18 +302,20 @@ def _completed(
             series={name: len(table) for name, table in tables.items()},
             tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
         )
-        return completed.changed(sentences=_sentences(completed))
+        return _described(completed)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
         raise ValueError("; ".join(problems)) from None
 
 
-def _sentences(record: ResultRecord) -> list[str] | None:
+def _described(record: ResultRecord) -> ResultRecord:
+    """Return the record with the sentences on its page: its verdict, and those of the technique."""
+    sentences = [Result.of_record(record).sentence()]
     try:
-        return sentences_on(record) or None
+        sentences += sentences_on(record)
     except Exception as error:  # the technique may come from anybody
-        logger.warning("result %s has no sentences: %s: %s", record.key, type(error).__name__, error)
-        return None
+        logger.warning("result %s has no sentences of its technique: %s: %s", record.key, type(error).__name__, error)
+    return record.changed(sentences=sentences)
 
 
 def _added(record: ResultRecord, **changes: Any) -> ResultRecord:

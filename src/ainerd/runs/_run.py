@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ainerd.documents import FrameError, Whole
-from ainerd.results import Away, Refused, translated
+from ainerd.results import Away, Refused, Result, translated
 from ainerd.runs._recorded import time_of
 from ainerd.runs._unit import Unit
 from ainerd.runs._writer import Writer
-from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, Series
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, Series
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class RunInProgress:
     Attributes
     ----------
     run : Run
-    results : list of Outcome
+    results : list of Result
         One for each unit that has ended; empty for a run without frames.
     is_left : bool
         Whether Tiled did not take a result.
@@ -52,7 +52,7 @@ class RunInProgress:
         *,
         late_s: float = 0.0,
         on_block: Callable[[Unit], None] = lambda unit: None,
-        on_begun: Callable[[Outcome], object] = lambda result: None,
+        on_begun: Callable[[Result], object] = lambda result: None,
     ) -> None:
         self._technique, self._writer, self._late_s = writer.technique, writer, late_s
         self._on_block, self._on_begun = on_block, on_begun
@@ -62,7 +62,7 @@ class RunInProgress:
         self._placed = ""  # key of the newest unit whose position is known
         self._is_unreadable = False  # no more frames can be read
         self._failure: str | None = None  # why the analysis of the run ended early
-        self.results: list[Outcome] = []
+        self.results: list[Result] = []
         self.is_left = False
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ class RunInProgress:
     def _ended_well(self) -> bool:
         return bool(self.run.stop_doc.get("exit_status") == "success")
 
-    def _written(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Outcome:
+    def _written(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Result:
         """Write the result of a unit. Raises only `Away`; after any other error the result has failed."""
         try:
             return self._writer.patience(partial(self._writer.write, unit, analysis, closes=closes))
@@ -243,7 +243,7 @@ class RunInProgress:
             self._failure = f"{type(error).__name__}: {error}"
             logger.exception("error in the analysis of run %s", self.run.uid)
 
-    def _failed(self, problem: str) -> Outcome:
+    def _failed(self, problem: str) -> Result:
         """Write a failed result, unless Tiled takes none, and return it."""
         try:
             if not self.is_left:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents import Block, Run
-from ainerd.technique import Outcome, RunAnalysis, RunInfo, Technique, begin
+from ainerd.results import Result
+from ainerd.technique import RunAnalysis, RunInfo, Technique, begin
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Unit:
     event: int | None = None
     series_id: str | None = None
     files_digest: str | None = None  # of the files that the run names
-    known: Outcome | None = None  # the result in Tiled, if there is one: the frames are skipped
+    known: Result | None = None  # the result in Tiled, if there is one: the frames are skipped
     analysis: RunAnalysis | None = None  # None before it begins, and if it cannot begin
     problem: str | None = None  # reason why the analysis is missing
     retake: bool = False  # whether the problem is not the fault of the data

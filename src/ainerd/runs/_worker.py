@@ -12,11 +12,12 @@ from typing import Any
 from ainerd.documents import checked
 from ainerd.jobs import Job, Jobs, activity
 from ainerd.processes import release_memory
+from ainerd.results import Result
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunInProgress
 from ainerd.runs._unit import Unit
 from ainerd.runs._writer import Writer
-from ainerd.technique import Outcome, Series
+from ainerd.technique import Series
 from ainerd.words import number_of
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,8 @@ class Worker:
         jobs: Jobs,
         writer: Writer,
         *,
-        begun: Callable[[Outcome], object] = lambda outcome: None,
-        answer: Callable[[Outcome], Outcome] = lambda outcome: outcome,
+        begun: Callable[[Result], object] = lambda outcome: None,
+        answer: Callable[[Result], Result] = lambda outcome: outcome,
         steers: Callable[[], bool] = lambda: True,
         pass_on: Callable[[Job], object] = lambda job: job(),
         after_writes: Callable[[Job], object] = lambda job: job(),
@@ -75,8 +76,8 @@ class Worker:
             RunInProgress, writer, late_s=late_s, on_block=on_block,
             on_begun=lambda outcome: pass_on(partial(begun, outcome)),
         )  # fmt: skip
-        self._on_outcome: list[Callable[[Outcome], None]] = []
-        self._futures: dict[str, Future[list[Outcome]]] = {}
+        self._on_outcome: list[Callable[[Result], None]] = []
+        self._futures: dict[str, Future[list[Result]]] = {}
         self._open_runs: dict[str, RunInProgress] = {}  # by uid of the start document
         self._routes = Routes()
         self._ended = set[str]()  # uids of the runs that `backlog` counts
@@ -100,11 +101,11 @@ class Worker:
                 self._ended.add(uid)
         self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
-    def on_outcome(self, listener: Callable[[Outcome], None]) -> None:
+    def on_outcome(self, listener: Callable[[Result], None]) -> None:
         """Call a function, in the thread of the campaign, with each outcome once its result has its regime."""
         self._on_outcome.append(listener)
 
-    def outcomes(self, raw_uid: str) -> "Future[list[Outcome]]":
+    def outcomes(self, raw_uid: str) -> "Future[list[Result]]":
         """Return the future of the outcomes of a run, one for each unit; empty for a run without frames.
 
         Raises KeyError before the start document has arrived.
@@ -223,7 +224,7 @@ class Worker:
                 resolve = partial(self._resolve, run.run.uid, run.results)
                 self._pass_on(partial(self._after_writes, resolve))
 
-    def _conclude(self, results: list[Outcome], at: int) -> None:
+    def _conclude(self, results: list[Result], at: int) -> None:
         """Let the campaign answer a result, in its thread, and pass it to the listeners with its regime."""
         try:
             if results[at].is_in_tiled:
@@ -236,7 +237,7 @@ class Worker:
             except Exception:  # a display must not cost a run
                 logger.exception("error in a listener to run %s", results[at].raw_uid)
 
-    def _resolve(self, raw_uid: str, results: list[Outcome]) -> None:
+    def _resolve(self, raw_uid: str, results: list[Result]) -> None:
         self._ended.discard(raw_uid)
         if results:
             self.concluded, self._last_run = self.concluded + 1, raw_uid

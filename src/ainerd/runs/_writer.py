@@ -8,16 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.documents import Run, RunReader, Whole, documents_of
-from ainerd.results import Gone, ResultRecord, ResultStore, TiledError
+from ainerd.results import Gone, Result, ResultRecord, ResultStore, TiledError
 from ainerd.runs._patience import Patience
 from ainerd.runs._recorded import RecordedKeys, access_tags, start_metadata, time_of, typed
 from ainerd.runs._unit import Unit
-from ainerd.technique import Analysis, AnalysisError, Outcome, Series, Technique
+from ainerd.technique import Analysis, AnalysisError, Series, Technique
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
@@ -129,10 +128,10 @@ class Writer:
         growing.go_on(unit.run)
         return growing
 
-    def result(self, unit: Unit) -> Outcome:
+    def result(self, unit: Unit) -> Result:
         """Return the result of a unit before its analysis: where and by which suggestion it was taken."""
         start = unit.run.start_doc
-        return Outcome(
+        return Result(
             raw_uid=unit.run.uid,
             key=unit.key,
             trial_id=typed(start.get("suggestion_id"), str) or unit.key,
@@ -143,7 +142,7 @@ class Writer:
             file=typed(start.get("file"), str) or "",
         )
 
-    def write(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Outcome:
+    def write(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Result:
         """Write the analysis of a unit, or why it has none (yet, unless it `closes`); return the result in Tiled."""
         event, details = unit.event, dict[str, Any]()
         about: dict[str, Any] = {
@@ -173,7 +172,7 @@ class Writer:
         details["reason"] = unit.problem or record.reason or ""
         return replace(self._result(unit, record), is_recalled=False, **details)
 
-    def lose(self, unit: Unit) -> Outcome:
+    def lose(self, unit: Unit) -> Result:
         """Return the failed result of a unit that Tiled does not accept.
 
         Its problem is written, even if the unit has not begun. If its run comes again, it is analysed again.
@@ -245,15 +244,10 @@ class Writer:
             began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
         return {name: (t - began, y) for name, (t, y) in series.items() if t.size}
 
-    def _result(self, unit: Unit, record: ResultRecord) -> Outcome:
-        embedding = None if record.embedding is None else np.array(record.embedding, np.float32)
-        metadata, is_of_another = record.metadata() | {"raw_uid": unit.run.uid}, record.agent != self.agent
-        return Outcome.recalled(
-            unit.key, metadata, record.positions, embedding=embedding, is_of_another=is_of_another,
-            reason=record.reason or "",
-        )  # fmt: skip
+    def _result(self, unit: Unit, record: ResultRecord) -> Result:
+        return Result.of_record(record, raw_uid=unit.run.uid, is_of_another=record.agent != self.agent)
 
-    def _known(self, unit: Unit, record: ResultRecord) -> Outcome:
+    def _known(self, unit: Unit, record: ResultRecord) -> Result:
         """Return the result of a unit that is in Tiled; a failed one for a run that is not in a closed series."""
         result = self._result(unit, record)
         if not unit.series_id or unit.run.uid in (record.raw_uids or ()):

@@ -20,7 +20,6 @@ from ainerd.technique._records import (
     Landmarks,
     NoReadings,
     NullRegimes,
-    Outcome,
     Question,
     Readings,
     Regimes,
@@ -40,6 +39,6 @@ from ainerd.technique._technique import (
 
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
-    "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
+    "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
     "TechniqueError", "begin", "exporter", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
-"""Values that an agent and a technique exchange: a run, readings, an outcome, regimes, landmarks, findings."""
+"""Values that an agent and a technique exchange: a run, readings, regimes, landmarks, findings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,58 +114,6 @@ class RunInfo:
     start: Mapping[str, Any] = field(default_factory=dict)
     event: int | None = None
     readings: Readings = field(default_factory=NoReadings)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """The result of a unit, as far as the campaign and the plans need it.
-
-    Examples
-    --------
-    >>> Outcome(raw_uid="6f1d", key="6f1d", trial_id="1", status="complete", positions={"sample_x": 3.0}).regime
-    -1
-    """
-
-    raw_uid: str
-    key: str  # of the result
-    trial_id: str  # the suggestion that led to the run; the result's key for a run taken by hand
-    status: str  # complete, partial, growing or failed
-    positions: Mapping[str, float]
-    scan_id: int | None = None
-    event: int | None = None  # number in the run, where the unit is the event
-    file: str = ""  # the result file that stands for the run, which has no scan
-    embedding: NDArray[np.float32] | None = None  # (d,)
-    novelty_p: float | None = None
-    novel: bool | None = None  # see `Analysis.novel`
-    own_p: float | None = None  # against earlier exposures of the session
-    regime: int = -1  # -1: unassigned, or failed
-    exposure_s: float | None = None  # duration of the exposure
-    reason: str = ""  # why it failed, or has no numbers yet
-    is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
-    awaits_regime: str = ""  # when the result was written, if it has no regime yet
-    is_of_another: bool = False  # whether another agent wrote the result
-    is_in_tiled: bool = True  # false for a run that Tiled did not accept
-
-    @property
-    def is_of_suggestion(self) -> bool:
-        """Whether the run was taken for a suggestion, and not by hand."""
-        return self.trial_id != self.key
-
-    @classmethod
-    def recalled(cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], **more: Any) -> Self:
-        """Return the outcome of a result with these metadata, and `more` fields; `positions` are names."""
-        known = {name: x for name, x in metadata.items() if x is not None}
-        names = {"raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime", "awaits_regime"}
-        same = known.keys() & names
-        return cls(
-            **{name: known[name] for name in same},
-            key=key,
-            trial_id=known.get("suggestion_id") or key,
-            file=str(known.get("file", "")),
-            positions={name: known[name] for name in positions if name in known},
-            is_recalled=True,
-            **more,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.technique import Outcome
+from ainerd.results import Result
 from ainerd.views._scene import Next, regime_name
 from ainerd.words import here, labelled, named_place, number_of, place, plain_address, printable, rendered, run_text
 
@@ -66,7 +66,7 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def run_line(
-    outcome: Outcome, following: Next, units: Mapping[str, str], names: Mapping[int, str] | None = None
+    outcome: Result, following: Next, units: Mapping[str, str], names: Mapping[int, str] | None = None
 ) -> Text:
     """Return the line after a run: its result, and the next position, with its `units`, and the reason for it.
 
@@ -74,22 +74,13 @@ def run_line(
 
     Examples
     --------
-    >>> from ainerd.technique import Outcome
-    >>> outcome = Outcome(raw_uid="6f1d", key="6f1d", trial_id="1", status="complete", positions={}, regime=0)
+    >>> from ainerd.results import Result
+    >>> outcome = Result(raw_uid="6f1d", key="6f1d", trial_id="1", status="failed", positions={}, reason="too dark")
     >>> str(run_line(outcome, Next(position={"sample_x": 3.0}, reason="unexplored"), {"sample_x": "mm"}))
-    'scan ?: regime 0, no p-value → next (3.00) mm: unexplored'
+    'scan ?: no result, too dark → next (3.00) mm: unexplored'
     """
-    is_growing = outcome.status == "growing"
     name = run_text(outcome.scan_id, outcome.event, outcome.file)
-    line = Text(f"{name}: ").append("growing, " if is_growing else "")
-    if outcome.reason:
-        line.append("failed, " if outcome.is_in_tiled and not is_growing else "", "red")
-        line.append(printable(outcome.reason))
-    else:
-        line.append("no regime" if outcome.regime < 0 else printable(regime_name(outcome.regime, names or {})), "bold")
-        line.append(", no p-value" if outcome.novelty_p is None else f", p = {outcome.novelty_p:.3g}")
-        if outcome.novel:
-            line.append(" ● novel", "bold magenta")
+    line = _line(f"{name}: {outcome.verdict(regime_name(outcome.regime, names or {}))}")
     if following.position:
         line.append(f" → next {place(following.position, units)}", "cyan")
         line.append(f": {printable(following.reason)}" if following.reason else "")
