@@ -187,11 +187,11 @@ def inside_a_file():
 )
 def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     _, store, agent = beside
-    agent(contrast=0.3).close()  # the first session writes arrays of its own
+    agent(monitor=["beam"]).close()  # the first session writes arrays of its own
 
     def works(breaks):
         breaks()
-        child = agent(contrast=0.3)
+        child = agent(monitor=["beam"])
         for name, doc in recorded[0]:
             child(name, doc)
         child.drain(120)
@@ -199,7 +199,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
     for breaks in (between_two_arrays, inside_a_file):
         killed(partial(works, breaks))
         assert store.table()["status"].tolist() == ["computing"]
-    observer = agent(contrast=0.3)
+    observer = agent(monitor=["beam"])
     for name, doc in recorded[0]:
         observer(name, doc)
     assert observer.drain(120)
@@ -216,7 +216,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside):
 @pytest.mark.fault("Two agents with different parameters use one catalog", "Each run has one result of each, unmixed")
 def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
     _, store, agent = beside
-    agents = [agent(), agent("other", contrast=0.3)]
+    agents = [agent(), agent("other", monitor=["beam"])]
     send_both(agents, recorded[:1])
     assert all(observer.drain(120) for observer in agents)
     table = store.table()
@@ -226,9 +226,8 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
     assert len(mine) == len(other) == 1 and set(mine["raw_uid"]) == set(other["raw_uid"])
     assert same_as_beside_the_detector(session, store, mine.index, runs=1, rtol=1e-5)
     for of_mine, of_other in zip(mine.index, other.index, strict=True):
-        assert store.array(of_mine, "denoised").size
-        with pytest.raises(KeyError):
-            store.array(of_other, "denoised")
+        assert "incident" not in store.record(of_mine).parameters
+        assert store.record(of_other).parameters["incident"] == ["beam"]
     assert set(store.newest_atlas().labels) == set(table.index)  # whoever wrote last
     alone = session.agent.results.embeddings(mine["digest"].iloc[0])
     together = store.embeddings(mine["digest"].iloc[0])

@@ -104,7 +104,7 @@ def test_a_failed_result_is_repeated_with_the_same_numbers(names, store):
 def test_other_parameters_add_another_result(names, store, monkeypatch):
     before, n_suggestions = store.table(), len(store.suggestions())
     first = before["raw_uid"].iloc[0]
-    monkeypatch.setenv("AINERD_RHEO_XPCS__DENOISER", "none")
+    monkeypatch.setenv("AINERD_RHEO_XPCS__MONITOR", '["beam"]')
     done = json.loads(ainerd("replay", first[:8], "--json"))["complete"]
     (new,) = done.values()
     assert set(done) == {f"{first}/1"} and new not in before.index
