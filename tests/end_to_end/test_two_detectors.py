@@ -114,7 +114,7 @@ def test_each_agent_explores_where_neither_has_measured(line):
 
 def test_a_replay_reads_the_same_detector(line, tmp_path):
     _, settings, client = line
-    again = named(settings[1], "again", encoder="pca")
+    again = named(settings[1], "again", monitor=["beam"])
     again.storage.directory = tmp_path
     with closing(build_observer(again, client)) as observer:
         observer.quiet = True
