@@ -124,7 +124,7 @@ def test_a_run_that_fails_is_shown_in_the_table_and_on_its_page(night):
     night.store.fail(key, "the beam was lost")
     night.state()
     night.browser.until("the beam was lost", f"tr[data-key='{key}']")
-    other.until("The analysis failed: the beam was lost", "[data-ainerd=explain]")
+    other.until("There is no verdict, the analysis failed: the beam was lost", "[data-ainerd=explain]")
 
 
 def test_a_map_that_cannot_be_read_is_not_said_to_be_missing(night):

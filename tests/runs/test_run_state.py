@@ -27,13 +27,6 @@ def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
     assert made.seen == [1, 2, 3]  # readings are there while frames come
 
 
-def test_the_number_of_frames_is_counted_if_it_is_not_announced(toy, scanned, movies):
-    technique = toy()
-    _, sink = fed(technique, scanned(movies(5, 7)))
-    assert technique.made[0].info.n_frames is None
-    assert sink.ended[0][1].arrays["sums"].tolist() == [5, 7] and sink.ended[0][1].status == "complete"
-
-
 def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
     technique = toy(unit="event")
     run, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
@@ -133,13 +126,6 @@ def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_pat
     assert [(made.info.n_frames, made.info.has_ticks) for made in technique.made] == [(None, True)] * 2
     ended = fed_flown(toy(unit="event"), documents[:-3] + documents[-1:], tmp_path, n_frames="num", ticks="/times")
     assert [(analysis.status, unit.n_read) for unit, analysis, _ in ended] == [("complete", 3), ("partial", 1)]
-
-
-def test_a_detector_that_flies_is_cut_short_in_its_second_exposure(toy, tmp_path):
-    ended = fed_flown(
-        toy(unit="event"), flown(tmp_path, [1, 2, 3, 4, 5, 6], exposures=1, num=4), tmp_path, n_frames="num"
-    )
-    assert [analysis.status for _, analysis, _ in ended] == ["complete", "partial"]
 
 
 def test_frames_that_cannot_be_read_are_the_end_of_their_event_alone(toy, tmp_path):
@@ -267,24 +253,6 @@ def announced(documents, ranges):
     return [*others[:first], *new, *others[first:]]
 
 
-def test_missing_frames_keep_their_place_in_their_exposure(toy, tmp_path):
-    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
-    documents = announced(documents, [(0, 2), (3, 5), (6, 8), (8, 10)])
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
-    assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2, 4], [5, 7, 8], [9, 10]]
-    assert [analysis.status for _, analysis, _ in ended] == ["partial"] * 3
-    assert [(unit.n_read, unit.n_passed) for unit, _, _ in ended] == [(3, 4), (3, 4), (2, 2)]
-
-
-def test_an_exposure_without_a_frame_has_a_reason(toy, tmp_path):
-    documents = announced(list(flown(tmp_path, range(1, 13), exposures=1, num=4)), [(0, 4), (8, 12)])
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
-    assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [
-        [1, 2, 3, 4], None, [9, 10, 11, 12],
-    ]  # fmt: skip
-    assert "0 of 4 frames" in ended[1][0].problem
-
-
 @pytest.mark.fault("A run has events whose frames no document announces", "Each has a failed result with the reason")
 def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
     documents = [
@@ -302,25 +270,6 @@ def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
         None, *["the run ended (success) with 0 of 1 frames: no frames"] * 2,
     ]  # fmt: skip
     assert [unit.run.reading("x", unit.event) for unit, _, _ in ended] == [10.0, 11.0, 12.0]
-
-
-def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_path):
-    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
-    documents = announced(documents, [(0, 3), (1, 4), (4, 8), (4, 8), (8, 12)])
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
-    assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [None, [5, 6, 7, 8], None]
-    assert [unit.problem for unit, _, _ in ended] == [
-        "frames 1-3 came again, or too late: frame 2 was announced before",
-        None,
-        "frames 4-7 came again, or too late: frame 7 was announced before",
-    ]
-
-
-def test_a_gap_of_a_billion_frames_is_one_result(toy, tmp_path):
-    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
-    documents = announced(documents, [(0, 4), (10**9 - 8, 10**9 - 4)])
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
-    assert len(ended) == 2 and "999999988 frames from 4 on are missing: more than 100 events" in ended[1][0].problem
 
 
 SEQUENCES = {  # datums of three exposures of four frames each: the frames of each result by index, or a reason

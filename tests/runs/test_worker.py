@@ -162,19 +162,6 @@ def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, scanned,
     assert work.jobs.drain() and work.backlog == 0
 
 
-def test_freed_memory_is_given_back_after_so_many_runs(work, scanned, movies, monkeypatch):
-    given_back = []
-    monkeypatch.setattr("ainerd.runs._worker.RELEASE_EVERY", 2)
-    monkeypatch.setattr("ainerd.runs._worker.release_memory", lambda: given_back.append(work.concluded))
-    runs = [list(scanned(movies(1))) for _ in range(5)]
-    for run in runs:
-        for document in run:
-            work(*document)
-    for run in runs:
-        work.outcomes(run[0][1]["uid"]).result(60)
-    assert given_back == [2, 4]
-
-
 def test_futures_of_runs_in_progress_are_kept(work, scanned, movies, monkeypatch):
     monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 2)
     runs = [list(scanned(movies(1))) for _ in range(4)]
@@ -187,20 +174,6 @@ def test_futures_of_runs_in_progress_are_kept(work, scanned, movies, monkeypatch
     assert work.jobs.drain() and all(work.outcomes(documents[0][1]["uid"]).result(0) for documents in runs)
     work("start", list(scanned(movies(1)))[0][1])
     assert len(work._futures) == 2
-
-
-def test_old_futures_are_dropped_although_a_run_has_never_ended(work, store, scanned, movies, monkeypatch):
-    monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 3)
-    for name, doc in list(scanned(movies(1)))[:-1]:  # its session was killed
-        work(name, doc)
-    runs = [list(scanned(movies(k))) for k in range(6)]
-    for documents in runs:
-        for name, doc in documents:
-            work(name, doc)
-        assert work.jobs.drain()
-    with pytest.raises(KeyError):
-        work.outcomes(runs[0][0][1]["uid"])
-    assert work.outcomes(runs[-1][0][1]["uid"]).result(0)
 
 
 @pytest.mark.parametrize("doc", [{}, {"uid": []}, {"uid": {}}])

@@ -122,16 +122,6 @@ def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare)
         assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
 
 
-def test_a_run_that_never_ends_stays_computing(toy, scanned, movies, worker, store):
-    mine = worker(toy())
-    for name, doc in scanned(movies(1, 2), num_points=2):
-        if name != "stop":
-            mine(name, dict(doc))
-    assert mine.jobs.drain()
-    (record,) = store.records.values()
-    assert record.status == "computing"
-
-
 def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, worker, store):
     documents = list(scanned(movies(1, 2), num_points=2))
     technique = toy()
@@ -192,16 +182,6 @@ def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, worker, stor
     assert outcome.status == "growing" and outcome.reason == "no frames" and outcome.embedding is None
     assert deliver(mine, scanned(movies(), ramp="a")).reason == "no frames"
     assert [call.kwargs["retake"] for call in store.fail.call_args_list] == [None, None]  # no error of the code
-
-
-def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, worker, store, monkeypatch):
-    first = list(scanned(movies(1, 2), ramp="a"))
-    deliver(worker(toy(unit=Series("ramp"))), first)
-    raw = MagicMock(spec=Container)
-    raw.__contains__.side_effect = lambda uid: uid == first[0][1]["uid"]
-    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: first)
-    outcome = deliver(worker(toy(unit=Series("ramp")), raw), scanned(movies(3), ramp="a"))
-    assert outcome.embedding.tolist() == [3, 2] and len(store.records[outcome.key].raw_uids) == 2
 
 
 def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(

@@ -197,74 +197,6 @@ class _OfParameters(Record):
 class ResultRecord(_OfParameters):
     """Metadata of one result.
 
-    Attributes
-    ----------
-    status : {"computing", "complete", "partial", "growing", "failed"}
-        Partial: fewer frames than announced. Growing: the series is not closed yet.
-    reason : str
-        Why it failed, or has no numbers yet.
-    retake : bool
-        True if it failed through no fault of the data: the agent analyses the run again at its next start.
-    raw_uid, raw_path, scan_id, run_time
-        The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
-    event, event_time : int, float
-        For a result of one event: its number in the run, from 1, and when it was read, in seconds since 1970.
-    exposure_time : float
-        Start of the exposure of that event, in seconds since 1970.
-    series_id, raw_uids : str, list of str
-        For a result of a series of runs: its key and value (``ramp=cooling 1``), and the runs in the result.
-    start : dict
-        Fields copied from the start document, such as ``sample``, ``user``, ``proposal`` and ``plan``; top-level keys
-        of the metadata.
-    suggestion_id : str
-        The suggestion that led to the run.
-    access_tags : list of str
-        Access tags of the run, which the nodes of the result get.
-    supersedes : str
-        Key of the result that this one replaces: of the same unit and agent, with other parameters or files.
-    technique, agent : str
-        Technique and agent that made the result.
-    created : str
-        When the analysis began, UTC, ISO 8601.
-    parameters : dict
-        Everything that changes the numbers; its `digest` is part of the key.
-    files_digest : str
-        Digest of the files that the run names and that change its numbers; part of the key.
-    software, model, calibration : dict
-        {name, version} with the versions of Python and of the packages that computed the numbers, {name, sha256}, and
-        {id, n, alpha}.
-    positions : dict of str to float
-        Position of each motor during the run; top-level keys of the metadata.
-    n_frames : int
-    frame_time_s : float
-        Time from one frame to the next, in seconds.
-    embedding : list of float
-        The point of the run in the latent space.
-    novelty_p : float
-        Conformal p-value, 0 to 1; absent where the calibration makes no claim.
-    novel : bool
-        Whether ``novelty_p <= calibration["alpha"]``; absent together with it.
-    own_p : float
-        p-value against the earlier exposures of the agent, 0 to 1; absent if the nearest kind of the session had fewer
-        than five exposures.
-    own_regimes : list of int
-        Regimes of the exposures that ``own_p`` compares with, as they were numbered then.
-    regime, atlas_version : int
-        The label that the run got (-1: unassigned), and the atlas that gave it. An agent writes them, and ``own_p``,
-        after the result.
-    awaits_regime : str
-        When the result was written, UTC, ISO 8601; absent once it has its regime, and where no agent gives one.
-    summary : dict
-        The technique's own numbers and those of the series; top-level keys of the metadata.
-    units : dict of str to str
-        Units of positions, summary and arrays; "1" is a number without a unit.
-    arrays : dict of str to list of int
-        Shapes of the arrays in a complete result.
-    sentences : list of str
-        The verdict in words, and the technique's sentences on the numbers, for pages.
-    series, tables : dict of str to int
-        Number of rows of each series and of each of the technique's tables in a complete result.
-
     Examples
     --------
     >>> record = store.record(store.key(3))
@@ -284,46 +216,46 @@ class ResultRecord(_OfParameters):
     _flat = ("positions", "summary", "start")
     _needed = ("status", "raw_uid")
 
-    status: Status = "computing"
-    reason: str | None = None
-    retake: bool | None = None
-    raw_uid: str
-    raw_path: str | None = None
+    status: Status = "computing"  #: partial: fewer frames than announced; growing: the series is not closed yet
+    reason: str | None = None  #: why it failed, or has no numbers yet
+    retake: bool | None = None  #: it failed through no fault of the data, and is analysed again at the next start
+    raw_uid: str  #: uid of the start document of the run
+    raw_path: str | None = None  #: of the run in Tiled
     scan_id: Whole | None = None
-    run_time: Time | None = None
-    event: Whole | None = Field(default=None, ge=1)
-    event_time: Time | None = None
-    exposure_time: Time | None = None
-    series_id: str | None = None
-    raw_uids: list[str] | None = None
-    start: Scalars = Field(default_factory=dict)
-    suggestion_id: str | None = None
-    access_tags: list[str] | None = None
-    supersedes: str | None = None
+    run_time: Time | None = None  #: of the run, in seconds since 1970
+    event: Whole | None = Field(default=None, ge=1)  #: for a result of one event: its number in the run, from 1
+    event_time: Time | None = None  #: when the event was read, in seconds since 1970
+    exposure_time: Time | None = None  #: start of the exposure of the event, in seconds since 1970
+    series_id: str | None = None  #: for a result of a series of runs: its key and value, ``ramp=cooling 1``
+    raw_uids: list[str] | None = None  #: the runs in a series
+    start: Scalars = Field(default_factory=dict)  #: fields of the start document; top-level keys of the metadata
+    suggestion_id: str | None = None  #: the suggestion that led to the run
+    access_tags: list[str] | None = None  #: of the run; the nodes of the result get them
+    supersedes: str | None = None  #: key of an earlier result of this unit and agent, with other parameters or files
     technique: str
-    agent: str
-    files_digest: str | None = None
-    created: Stamp = Field(default_factory=utc_now)
-    software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))
-    model: dict[str, Any] = Field(default_factory=dict)
-    calibration: dict[str, Any] = Field(default_factory=dict)
-    positions: Numbers = Field(default_factory=dict)
+    agent: str  #: that made the result
+    files_digest: str | None = None  #: of the files that the run names and that change its numbers; part of the key
+    created: Stamp = Field(default_factory=utc_now)  #: when the analysis began
+    software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))  #: versions behind the numbers
+    model: dict[str, Any] = Field(default_factory=dict)  #: {name, sha256}
+    calibration: dict[str, Any] = Field(default_factory=dict)  #: {id, n, alpha}
+    positions: Numbers = Field(default_factory=dict)  #: of each motor during the run; top-level keys of the metadata
     n_frames: Whole | None = Field(default=None, ge=0)
-    frame_time_s: float | None = Field(default=None, gt=0)
-    embedding: list[float] | None = Field(default=None, min_length=1)
-    novelty_p: float | None = Field(default=None, ge=0, le=1)
-    novel: bool | None = None
-    own_p: float | None = Field(default=None, ge=0, le=1)
-    own_regimes: list[int] | None = None
-    regime: Whole | None = Field(default=None, ge=-1)
-    atlas_version: int | None = None
-    awaits_regime: Stamp | None = None
-    summary: Scalars = Field(default_factory=dict)
-    units: dict[str, str] = Field(default_factory=dict)
-    sentences: list[str] | None = None
-    arrays: dict[str, list[int]] = Field(default_factory=dict)
-    series: dict[str, int] = Field(default_factory=dict)
-    tables: dict[str, int] = Field(default_factory=dict)
+    frame_time_s: float | None = Field(default=None, gt=0)  #: time from one frame to the next
+    embedding: list[float] | None = Field(default=None, min_length=1)  #: the point in the latent space
+    novelty_p: float | None = Field(default=None, ge=0, le=1)  #: conformal p-value; absent if nothing is claimed
+    novel: bool | None = None  #: whether ``novelty_p <= calibration["alpha"]``
+    own_p: float | None = Field(default=None, ge=0, le=1)  #: p-value against earlier exposures of the agent
+    own_regimes: list[int] | None = None  #: regimes that ``own_p`` compares with, as they were numbered then
+    regime: Whole | None = Field(default=None, ge=-1)  #: the label that the agent gave it; -1 is unassigned
+    atlas_version: int | None = None  #: of the atlas that gave ``regime``
+    awaits_regime: Stamp | None = None  #: when the result was written, until it has its regime
+    summary: Scalars = Field(default_factory=dict)  #: numbers of the technique and series; top-level keys
+    units: dict[str, str] = Field(default_factory=dict)  #: of positions, summary and arrays; "1": none
+    sentences: list[str] | None = None  #: the verdict, and the sentences of the technique on the numbers
+    arrays: dict[str, list[int]] = Field(default_factory=dict)  #: shapes of the arrays in a complete result
+    series: dict[str, int] = Field(default_factory=dict)  #: number of rows of each series
+    tables: dict[str, int] = Field(default_factory=dict)  #: number of rows of each of the technique's tables
 
     @staticmethod
     def identity_of(
