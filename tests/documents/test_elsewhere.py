@@ -128,17 +128,6 @@ def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
     assert np.array_equal(np.concatenate([frames for _, frames in run.blocks(PIXELS)]), movie.reshape(N, -1)[:, PIXELS])
 
 
-def test_a_file_that_the_server_lacks_too_is_named(raw, folder, movie):
-    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, {"nowhere": N}))
-    with h5py.File(folder / "nowhere.h5", "w") as file:
-        file["d"] = movie
-    for name, doc in docs:
-        writer(name, doc)
-    (folder / "nowhere.h5").unlink()
-    with pytest.raises(MissingFrames, match=r"Tiled cannot read .*/det/det_image"):
-        gathered(docs, raw)
-
-
 def test_a_forbidden_file_is_not_requested_from_tiled(raw, folder, movie, tmp_path):
     docs = [(name, dict(doc)) for name, doc in documents(folder, {"all": N})]
     writer = TiledWriter(raw, batch_size=1)
@@ -170,18 +159,6 @@ def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
         writer(name, doc)
     sees = run_of(docs, raw, every)
     sees.require(movie, range(every - 1, N, every))
-
-
-def test_whole_frames_are_numbered_in_the_run(raw, folder, movie):
-    docs = list(documents(folder, {"first": 25, "second": 35}))
-    writer = TiledWriter(raw, batch_size=1)
-    for name, doc in docs:
-        writer(name, doc)
-    run_of(docs, raw, 10).require(movie, range(9, N, 10))
-
-
-def test_whole_frames_come_in_events(movie):
-    run_of(documents(None, {}, held=movie), None, 7).require(movie, range(6, N, 7))
 
 
 def test_whole_frames_are_numbered_in_their_event(movie):

@@ -102,15 +102,6 @@ def test_a_damaged_frame_is_named(written):
     reader.close()
 
 
-@pytest.mark.fault("A small file unpacks to gigabytes", "The result is failed, with the reason; nothing is unpacked")
-def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path):
-    path = tmp_path / "bomb.h5"
-    with h5py.File(path, "w") as file:
-        file.create_dataset("d", (10**6, *SHAPE), "u2", chunks=(10**6, *SHAPE), compression="gzip")
-    with pytest.raises(FrameError, match=r"bomb\.h5.*unpacks to 1,200 MB"):
-        FrameReader(path, "d", PIXELS, SHAPE)
-
-
 @pytest.mark.parametrize("pixels", [[], [-1], [600]])
 def test_pixels_outside_the_frame_are_refused(written, pixels):
     with pytest.raises(FrameError, match="flat indices in frames of 20 × 30"):

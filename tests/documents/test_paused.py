@@ -133,22 +133,6 @@ def test_each_flight_has_the_position_before_it(tmp_path, number):
     assert [len(event) for event in frames] == [2, 2, 2] and positions == [0.0, 1.0, 2.0]
 
 
-def test_readings_after_the_last_flight_belong_to_it(tmp_path):
-    bundle, x, det, documents = streams(tmp_path, 2, per_index=2)
-    stress = bundle.compose_descriptor(name="stress_monitor", data_keys={"stress": NUMBER})
-    documents.append(("descriptor", stress.descriptor_doc))
-    at(x, documents, 1.0)
-    datum(det, documents, 0, 1, 1)
-    for i in range(3):
-        time = 200.0 + i
-        event = stress.compose_event(data={"stress": float(i)}, timestamps={"stress": time}, time=time)
-        documents.append(("event", event))
-    run = Run(Detector(image="det"), [tmp_path])
-    for name, doc in documents:
-        run(name, doc)
-    assert run.series("stress", 1)[1].tolist() == [0.0, 1.0, 2.0]
-
-
 def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed(tmp_path):
     for positions in ([1.0, 2.0], [1.0, 2.0, 2.5], [4.0]):
         bundle, x, det, documents = streams(tmp_path, 4, per_index=2)

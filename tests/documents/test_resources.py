@@ -144,12 +144,6 @@ def test_each_event_of_an_eiger_has_the_frames_of_its_series(tmp_path, spec, sha
     assert np.array_equal(frames, np.concatenate([movies[1], movies[2], movies[0]])) and run.n_events == 3
 
 
-def test_each_event_of_an_eiger_may_be_one_frame(tmp_path):
-    datums = [{"seq_id": 7, "frame_num": i} for i in (0, 7, 8, 19)]
-    docs, movies = series(tmp_path, "AD_EIGER_SLICE", datums, [3, 4])
-    assert np.array_equal(taken(docs, tmp_path)[1], movies[0, [0, 7, 8, 19]])
-
-
 def test_a_datum_that_does_not_say_where_its_frames_are_is_refused(tmp_path):
     for spec, options in (("AD_EIGER2", {}), ("AD_HDF5", {"seq_id": 3}), ("AD_PILATUS", {"k": 1})):
         docs, _ = series(tmp_path, spec, [options], [N, 3, 4])

@@ -103,8 +103,8 @@ FLOWN = {  # readings of x and frames of a detector that takes two in an exposur
 }
 
 
-def fly(parts, is_known=True):
-    """A run of a detector whose stream holds only frames; without `is_known` as it is read from Tiled."""
+def fly(parts):
+    """A run of a detector whose stream holds only frames."""
     run, bundle = Run(Detector(image="det", n_frames="num"), []), compose_run()
     run("start", bundle.start_doc)
     primary = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER})
@@ -121,7 +121,7 @@ def fly(parts, is_known=True):
             run("event", primary.compose_event(data={"x": part}, timestamps={"x": 100.0 + at}, time=100.0 + at))
         else:
             start, stop = part
-            numbers = {"start": start + 1, "stop": stop + 1} if is_known else {"start": 0, "stop": 0}
+            numbers = {"start": start + 1, "stop": stop + 1}
             datum = {"uid": f"r/{start}", "stream_resource": "r", "descriptor": det.descriptor_doc["uid"]}
             run("stream_datum", datum | {"indices": {"start": start, "stop": stop}, "seq_nums": numbers})
     return run
@@ -131,12 +131,6 @@ def fly(parts, is_known=True):
 def test_an_exposure_of_a_detector_that_flies_has_its_readings(kind):
     parts, expected = FLOWN[kind]
     run = fly(parts)
-    assert run.n_events == 2 and [run.reading("x", event) for event in (1, 2)] == expected
-
-
-@pytest.mark.parametrize(("values", "expected"), [([10.0, 11.0], [10, 11]), ([10.0, 10.5, 11.0], [None, None])])
-def test_from_tiled_the_order_is_not_known_and_each_exposure_needs_one_event(values, expected):
-    run = fly([*values, (0, 4)], is_known=False)
     assert run.n_events == 2 and [run.reading("x", event) for event in (1, 2)] == expected
 
 

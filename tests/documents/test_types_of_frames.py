@@ -94,13 +94,6 @@ def test_filters_of_hdf5(tmp_path, options):
     check(tmp_path / "f.h5")
 
 
-def test_an_enumeration(tmp_path):
-    with h5py.File(tmp_path / "f.h5", "w") as file:
-        kind = h5py.enum_dtype({"dark": 0, "light": 1}, basetype=">u2")
-        file.create_dataset("d", data=FEW.astype(">u2"), dtype=kind, chunks=(1, *SHAPE))
-    check(tmp_path / "f.h5", FEW)
-
-
 @pytest.mark.fault(
     "Frames have a type that holds no counts, such as complex numbers", "The result is failed, and names the type"
 )

@@ -40,7 +40,7 @@ class RunDocuments(DocumentRouter):
         units: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self._keys = keys
+        self._keys, self._roots, self._raw = keys, tuple(roots), raw
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
@@ -55,7 +55,7 @@ class RunDocuments(DocumentRouter):
         self._readings = Readings(units or {})
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
-        self._stored = StoredNumbers(keys.number, self._resources, roots, raw)
+        self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
         self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
         self.problem = self.spoilt = ""

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +56,11 @@ def file_documents(path: Path) -> Iterator[Document]:
         raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
     for file in files:
         with file.open(errors="replace") as lines:
-            yield from _line_documents(lines, file)
-
-
-def _line_documents(lines: Iterable[str], file: Path) -> Iterator[Document]:
-    """Yield the documents in the lines of a file; the log names the file."""
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            name, doc = record["name"], record["doc"]
-            if not isinstance(doc, dict) or not isinstance(name, str):
-                raise TypeError(name)
-        except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, or values too deep or too long to read
-            logger.warning("left out %s, line %d: it holds no document", file, number)
-            continue
-        try:
-            yield checked(name, doc)
-        except ValueError as error:
-            logger.warning("left out %s, line %d: %s", file, number, error)
+            for number, line in enumerate(lines, 1):
+                try:
+                    record = json.loads(line)
+                    document = checked(record["name"], record["doc"])
+                except (ValueError, KeyError, TypeError, RecursionError) as error:  # also values too deep to read
+                    logger.warning("left out %s, line %d, which holds no document: %s", file, number, error)
+                else:
+                    yield document

@@ -2,14 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from tiled.client.container import Container
 
-from ainerd.config import Detector
 from ainerd.documents._announced import RunDocuments
 from ainerd.documents._classic import HDF5
 from ainerd.documents._events import RESULT, RIGAKU, EventFrames
@@ -56,8 +53,7 @@ class Run(RunDocuments):
 
     Examples
     --------
-    >>> from ainerd.config import Detector
-    >>> run, counts = Run(Detector(image="camera_image"), roots=[]), []
+    >>>     >>> run, counts = Run(Detector(image="camera_image"), roots=[]), []
     >>> for name, document in documents:
     ...     _ = run(name, document)
     ...     if name == "event":
@@ -66,17 +62,8 @@ class Run(RunDocuments):
     ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
 
-    def __init__(
-        self,
-        keys: Detector,
-        roots: Iterable[Path],
-        raw: Container | None = None,
-        units: Mapping[str, str] | None = None,
-    ) -> None:
-        self._roots, self._raw = tuple(roots), raw
-        super().__init__(keys, self._roots, raw, units)
-        self._open: tuple[str, Ints, Reader] | None = None  # resource and pixels of the reader
-        self.n_passed = self.n_read = 0
+    n_passed, n_read = 0, 0
+    _open: tuple[str, Ints, Reader] | None = None  # resource and pixels of the reader
 
     @property
     def n_events(self) -> int:

@@ -199,29 +199,38 @@ class RunReader:
             files = [asset.data_uri for asset in source.assets]
             resource = f"{self._uid}/{stream}/{key}/{number}"
             if resource not in self._shown:
-                about: dict[str, Any] = {"uid": resource, "run_start": self._uid, "data_key": key}
-                about["mimetype"] = source.parameters.get("mimetype", source.mimetype)  # of a Rigaku, Tiled knows none
-                uri = files[0] if len(files) == 1 else node.uri  # only Tiled knows the file of each frame
-                about |= {"uri": uri, "parameters": dict(source.parameters)}
                 self._shown[resource] = 0
-                yield "stream_resource", about
-            shown = self._shown[resource]
+                yield (
+                    "stream_resource",
+                    {
+                        "uid": resource,
+                        "run_start": self._uid,
+                        "data_key": key,
+                        "mimetype": source.parameters.get("mimetype", source.mimetype),  # of a Rigaku, Tiled knows none
+                        "uri": files[0] if len(files) == 1 else node.uri,  # only Tiled knows the file of each frame
+                        "parameters": dict(source.parameters),
+                    },
+                )
+            shown, self._shown[resource] = self._shown[resource], max(stop, self._shown[resource])
             if stop > shown:
-                self._shown[resource] = stop
-                datum = {"uid": f"{resource}/{shown}", "descriptor": self._descriptors[stream]["uid"]}
-                datum |= {"indices": {"start": shown, "stop": stop}}
-                datum |= {"seq_nums": {"start": 0, "stop": 0}}  # not known
-                yield "stream_datum", datum | {"stream_resource": resource}
+                yield (
+                    "stream_datum",
+                    {
+                        "uid": f"{resource}/{shown}",
+                        "descriptor": self._descriptors[stream]["uid"],
+                        "stream_resource": resource,
+                        "indices": {"start": shown, "stop": stop},
+                        "seq_nums": {"start": 0, "stop": 0},  # not known
+                    },
+                )
 
 
 def _singles(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield documents, and those of pages one by one."""
+    pages = {"event_page": unpack_event_page, "datum_page": unpack_datum_page}
     for name, doc in documents:
-        unpack = {"event_page": unpack_event_page, "datum_page": unpack_datum_page}.get(name)
-        if unpack is None:
-            yield name, doc
-        else:
-            yield from ((name.removesuffix("_page"), each) for each in unpack(doc))
+        for each in pages[name](doc) if name in pages else [doc]:
+            yield name.removesuffix("_page"), each
 
 
 def _id(doc: Mapping[str, Any]) -> str:
