@@ -5,7 +5,7 @@ many     100,000 results in PostgreSQL, each with a run, a suggestion and log li
          took. Table, start and runs are measured in processes of their own. A run is concluded when everything is
          written after its last frame.
 query    Questions to `ResultStore` and to Tiled alone.
-         Then each question of docs/how-to/twenty-questions.md.
+         Then each question of docs/how-to/query-results.md.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
 """
 
@@ -36,7 +36,7 @@ from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
 from studies._session import Session, settings_in
 from studies._tools import Row, Study, memory_mb, report, seconds
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "twenty-questions.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "query-results.md"
 LONGEST_S = 20.0  # for the rounds of one question
 
 study = Study(__doc__)
@@ -132,7 +132,7 @@ def measured(name: str, ask: Callable[[], Any], rounds: int) -> Row:
 
 def asked(client: Container, key: str, rounds: int, who: Sequence[str] = ("Tiled", "ResultStore")) -> Iterator[Row]:
     """Yield the times of each question of the page, asked by the page's own code."""
-    page = PAGE.read_text()
+    page = PAGE.read_text().split("## Questions, ready to copy")[1]
     code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {"client": client, "key": key, "taken_back": "withdrawn"}
