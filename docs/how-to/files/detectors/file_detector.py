@@ -8,6 +8,8 @@ from ophyd.status import Status
 
 
 class FileDetector:
+    """A detector that is triggered; another program writes its file of `n_frames` frames."""
+
     parent = None
 
     def __init__(self, name, path, dataset, n_frames, shape, frame_time_s):
@@ -15,10 +17,12 @@ class FileDetector:
         self._settings = {f"{name}_n_frames": n_frames, f"{name}_frame_time_s": frame_time_s}
 
     def stage(self):
+        """Begin a run."""
         self._taken, self._bundle = 0, None
         return [self]
 
     def unstage(self):
+        """End a run."""
         return [self]
 
     def trigger(self):
@@ -31,22 +35,30 @@ class FileDetector:
         return status
 
     def describe(self):
+        """Return the data key of the frames."""
         shape = [self._n, *self._shape]
-        return {f"{self.name}_image": dict(source=str(self._path), dtype="array", shape=shape, external="STREAM:")}
+        return {
+            f"{self.name}_image": {"source": str(self._path), "dtype": "array", "shape": shape, "external": "STREAM:"}
+        }
 
     def read(self):
+        """Return nothing: the frames are in the file."""
         return {}
 
     def describe_configuration(self):
-        return {key: dict(source="", dtype="number", shape=[]) for key in self._settings}
+        """Return the keys of the number of frames and of the frame time."""
+        return {key: {"source": "", "dtype": "number", "shape": []} for key in self._settings}
 
     def read_configuration(self):
-        return {key: dict(value=value, timestamp=time.time()) for key, value in self._settings.items()}
+        """Return the number of frames and the frame time, in seconds."""
+        return {key: {"value": value, "timestamp": time.time()} for key, value in self._settings.items()}
 
     def get_index(self):
+        """Return how many exposures were taken."""
         return self._taken
 
     def collect_asset_docs(self, index=None):
+        """Yield the documents of the file, and of the newest exposure."""
         if self._bundle is None:
             self._bundle = compose_stream_resource(
                 mimetype="application/x-hdf5",
