@@ -1,7 +1,8 @@
 """Drawings and sentences of runs that oscillate; they need numpy, pandas and matplotlib only."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,19 +28,6 @@ def sweep(results: Iterable[LoadedResult], amplitudes: Sequence[float]) -> Figur
     figure, echoes = new_figure(10, 4.5), [_echoes(result) for result in results]
     draw_sweep(figure, amplitudes, echoes, echoes)
     return figure
-
-
-class _Echoes(NamedTuple):
-    """The arrays of a result that `draw_sweep` draws, with the names of `EchoCurves` and `CycleModuli`."""
-
-    lag: Floats
-    height: Floats
-    height_err: Floats
-    velocity: Floats
-    velocity_err: Floats
-    velocity_below: Floats
-    q: Floats
-    tan_delta: Floats
 
 
 def plot(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.DataFrame) -> None:
@@ -92,18 +80,20 @@ def _mean_of_bins(values: Floats, errors: Floats) -> tuple[Floats, Floats]:
         return np.nansum(values, axis=0) / n, np.sqrt(np.nansum(np.square(errors), axis=0)) / n
 
 
-def _echoes(result: Any) -> _Echoes:
-    """Return the mean echo of the ring to which the numbers of a result belong, its velocity, and tan δ by cycle."""
+def _echoes(result: Any) -> SimpleNamespace:
+    """Return the mean echo of the ring to which the numbers of a result belong, its velocity, and tan δ by cycle.
+
+    The names are those of `EchoCurves` and `CycleModuli`, which `draw_sweep` draws.
+    """
     q, numbers = result["echoes"].read()["q"].to_numpy(dtype=float), result.metadata
     ring = np.isclose(q, numbers["q"], rtol=0.02) if "q" in numbers else np.ones(len(q), bool)
-    lag, height, error = (result[name].read() for name in ("echo_lag", "echo", "echo_err"))
-    mean, of_mean = _mean_of_bins(height[ring], error[ring])
-    tau, tau_err, above = (numbers.get(f"tau_cycles{end}", np.nan) for end in ("", "_err", "_above"))
-    at, cycles = float(q[ring].mean()), result["cycles"].read()
-    velocity = 1 / (at * tau)
-    of_ring = [np.array([x]) for x in (velocity, velocity * tau_err / tau, 1 / (at * above), at)]
+    height, error = _mean_of_bins(result["echo"].read()[ring], result["echo_err"].read()[ring])
+    tau, tau_err, above = (np.array([numbers.get(f"tau_cycles{end}", np.nan)]) for end in ("", "_err", "_above"))
+    at, cycles = q[ring].mean(keepdims=True), result["cycles"].read()
     tan_delta = np.asarray(cycles["tan_delta"] if "tan_delta" in cycles else [np.nan], dtype=float)
-    return _Echoes._make([lag, mean[None], of_mean[None], *of_ring, tan_delta])
+    of_ring = {"velocity": 1 / (at * tau), "velocity_err": tau_err / (at * tau**2), "velocity_below": 1 / (at * above)}
+    lag, curve = result["echo_lag"].read(), {"height": height[None], "height_err": error[None]}
+    return SimpleNamespace(lag=lag, **curve, **of_ring, q=at, tan_delta=tan_delta)
 
 
 def sentences(values: Mapping[str, Any]) -> Iterator[str]:
