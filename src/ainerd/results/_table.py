@@ -91,7 +91,8 @@ class NodeTable:
 
     def may_change(self, key: str) -> None:
         """Read a final child again at the next reading."""
-        self._open.setdefault(key, {})
+        with self._lock:
+            self._open.setdefault(key, {})
 
     def forget(self) -> None:
         """Make the next reading read everything."""
