@@ -1,5 +1,4 @@
 // The map of the sample and the map of the latent space.
-const MOST_STEPS = 500; // of the path
 const MOST_ARROWS = 30; // steps of the path with an arrowhead
 const OPACITY = 0.45; // of a regime that is certain
 
@@ -17,10 +16,11 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const [xName, yName] = [...wanted, ...scene.motors.filter((name) => !wanted.includes(name))];
   const [x, y] = [(run) => run.place[xName], (run) => (yName ? run.place[yName] : 0)];
   const bounds = [scene.bounds[xName], yName ? scene.bounds[yName] : [-1, 1]];
+  const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen, `${xName} ${yName}`);
   const { traces, layout } = useMemo(() => {
-    const runs = placed(scene.runs, x, y);
+    const runs = placed(marks, x, y);
     const traces = discs(runs, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
-    traces.unshift(path(runs.slice(-MOST_STEPS), x, y, theme));
+    if (!images.length) traces.unshift(path(runs, x, y, theme));
     const next = scene.next?.position;
     if (next && Number.isFinite(next[xName]))
       traces.push(
@@ -50,13 +50,13 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
       yaxis: yName
         ? axis(theme, labelled(yName, scene.units[yName]), { range: yRange, ...anchored, ...fitted })
         : axis(theme, "", { range: bounds[1], showgrid: false, showticklabels: false }),
-      images: beliefImages(scene),
+      images: [...beliefImages(scene), ...images],
       shapes: scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme)),
       dragmode: "pan",
       margin: { r: 10, t: 8 },
     };
     return { traces, layout };
-  }, [scene, selected, chosen, xName, yName, theme.dark, theme.size]);
+  }, [scene, marks, images, selected, chosen, xName, yName, theme.dark, theme.size]);
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const next = scene.next ? `; next point at ${place(scene.next.position, scene.units)}` : "";
   const content = `${scene.runs.length} runs in ${regimes} regimes${next}`;
@@ -138,27 +138,35 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
   const [pointed, point] = useState(null);
   const [x, y] = [(run) => run.u, (run) => run.v];
   const runs = useMemo(() => scene.runs.filter((run) => run.done && Number.isFinite(run.u)), [scene.runs]);
+  const [marks, images] = useMarks(runs, x, y, null, chosen);
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
-    const traces = discs(runs, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
+    const traces = discs(marks, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
     const marker = { size: 0.23 * theme.size, color: theme.line };
     if (landmarks?.u?.length)
       traces.unshift(trace("landmarks", landmarks.u, (u) => u, (_, k) => landmarks.v[k], { marker }));
     const spreadOf = ` of the variation among ${of === "landmarks" ? "known kinds" : "the runs"}`;
     const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
+    const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});
     const layout = {
-      xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false }),
-      yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false }),
+      xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false, ...range(x) }),
+      yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false, ...range(y) }),
+      images,
       annotations: landmarkNames(landmarks, theme),
       dragmode: "lasso",
       margin: { r: 10, t: 8 },
       selections: chosen?.size ? undefined : [],
     };
     return { traces, layout };
-  }, [scene, selected, chosen, theme.dark, theme.size]);
+  }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
+  const isInside = ({ x, y }) => (run) => isWithin(run.u, run.v, x, y);
   const on = {
     click: (event) => keysOf(event)[0] && onPick(keysOf(event)[0]),
-    selected: (event) => event && onChoose(new Set(keysOf(event))),
+    selected: (event) => {
+      if (!event) return;
+      const drawn = images.length && event.lassoPoints && runs.filter(isInside(event.lassoPoints));
+      onChoose(new Set(drawn ? drawn.map((run) => run.key) : keysOf(event)));
+    },
     deselect: () => onChoose(new Set()),
     hover: (event, element) => {
       const key = keysOf(event)[0];
@@ -177,6 +185,15 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
     h(Plot, { traces, layout, label, on, name: "latent" }),
     pointed && h(Card, { scene, root, picture, pointed }),
   );
+}
+
+/** Whether a point is within a polygon with these corners. */
+function isWithin(x, y, xs, ys) {
+  let inside = false;
+  for (let k = 0, j = xs.length - 1; k < xs.length; j = k++) {
+    if (ys[k] > y !== ys[j] > y && x < ((xs[j] - xs[k]) * (y - ys[k])) / (ys[j] - ys[k]) + xs[k]) inside = !inside;
+  }
+  return inside;
 }
 
 /** The name of each group of landmarks above its middle. */

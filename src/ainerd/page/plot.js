@@ -9,6 +9,8 @@ const PLOTLY_OPTIONS = {
 const BUTTONS = ["toImage", "zoom2d", "pan2d", "resetScale2d"];
 const SELECTING = ["select2d", "lasso2d"];
 const EVENTS = ["click", "hover", "unhover", "selected", "deselect", "relayout"];
+const MOST_MARKS = 500; // the newest runs are marks; older ones are dots of one image, which is faster
+const IMAGE_SIDE = 1000; // pixels
 const MOST_NUMBERED = 60; // with more runs, marks have no numbers
 const SAME_PLACE = 0.012; // share of the range within which runs are at one place
 
@@ -126,6 +128,26 @@ const keysOf = (event) => (event?.points ?? []).map((each) => each.customdata).f
 /** Runs with finite coordinates `x` and `y`, which are functions of a run. */
 const placed = (runs, x, y) => runs.filter((run) => Number.isFinite(x(run)) && Number.isFinite(y(run)));
 
+/** The runs that are marks, and the older ones as images of a layout: `[marks, images]`. */
+function useMarks(runs, x, y, ranges, chosen, axes = "") {
+  return useMemo(() => {
+    if (runs.length <= MOST_MARKS) return [runs, []];
+    const [[x0, x1], [y0, y1]] = ranges ?? [spread(runs, x), spread(runs, y)];
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = IMAGE_SIDE;
+    const pen = canvas.getContext("2d");
+    for (const run of placed(runs.slice(0, -MOST_MARKS), x, y).filter((run) => run.done)) {
+      pen.globalAlpha = chosen?.size && !chosen.has(run.key) ? 0.12 : 0.75;
+      pen.fillStyle = run.color;
+      pen.beginPath();
+      const [across, up] = [(x(run) - x0) / (x1 - x0), (y(run) - y0) / (y1 - y0)];
+      pen.arc(IMAGE_SIDE * across, IMAGE_SIDE * (1 - up), 4, 0, 2 * Math.PI);
+      pen.fill();
+    }
+    return [runs.slice(-MOST_MARKS), [image(canvas.toDataURL(), [x0, x1], [y0, y1])]];
+  }, [runs, chosen, axes, JSON.stringify(ranges)]);
+}
+
 /** A canvas whose pixels have the colors `colorOf(k)`, as [red, green, blue, opacity], row by row from the bottom. */
 function pixelCanvas(width, height, colorOf) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
@@ -140,6 +162,15 @@ function pixelCanvas(width, height, colorOf) {
 function image(source, [x0, x1], [y0, y1]) {
   const extent = { x: x0, y: y1, sizex: x1 - x0, sizey: y1 - y0 };
   return { source, xref: "x", yref: "y", ...extent, sizing: "stretch", layer: "below" };
+}
+
+/** The range of a coordinate of runs, with a margin. */
+function spread(runs, coordinate) {
+  const values = runs.map(coordinate).filter(Number.isFinite);
+  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  const margin = 0.06 * (high - low || 1);
+  return [low - margin, high + margin];
 }
 
 /** The text that is shown when a run is pointed at. */
