@@ -118,16 +118,11 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
         yield from _pages(container, named, container.item["links"]["search"], attempts=PATIENT)
 
 
-def newest_nodes(container: Container, limit: int, fields: str = "metadata", **equal: str | None) -> list[Node]:
-    """Read key and metadata of the children with these metadata that were created last, newest first. One request."""
-    params = {"fields": fields, "omit_links": True, "sort": "-", "page[limit]": limit, **_conditions(equal)}
-    page = request(container, "GET", container.item["links"]["search"], attempts=PATIENT, params=params).json()
-    return _nodes(page)
-
-
 def newest_key(container: Container, **equal: str | None) -> str | None:
-    """Read the key of the newest child with these metadata, or None. One request."""
-    return next((key for key, _ in newest_nodes(container, 1, "", **equal)), None)
+    """Read the key of the child with these metadata that was created last, or None. One request."""
+    params = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1, **_conditions(equal)}
+    page = request(container, "GET", container.item["links"]["search"], attempts=PATIENT, params=params).json()
+    return next((key for key, _ in _nodes(page)), None)
 
 
 def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], timeout_s: float) -> None:
