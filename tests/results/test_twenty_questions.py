@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from tiled.client.container import Container
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs/how-to/query-results.md").read_text().split("## Questions, ready to copy")[1]
+HOW_TO = Path(__file__).resolve().parents[2] / "docs/how-to/query-results.md"
+PAGE = HOW_TO.read_text().split("## Questions, ready to copy")[1]
 QUESTIONS = re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", PAGE, re.MULTILINE)
 WHICH = {  # numbers of the runs in the answer to a question
     "novel last night": [3],
