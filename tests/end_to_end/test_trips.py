@@ -13,20 +13,20 @@ import pytest
 import ainerd
 
 SOURCE = Path(ainerd.__file__).parents[1]
-EXPLANATION = SOURCE.parent / "docs" / "explanation"
+PAGE = SOURCE.parent / "docs" / "explanation" / "frame-to-move.md"
 TECHNIQUE = ("ainerd_xpcs/", "ainerd/novelty/")
 MOST = 12
 
 # The stops of each trip, and functions that are called there. Files are those of src/ainerd, of tiled and of bluesky.
 TRIPS = {
-    "frame-to-result.md": {
+    "From a frame to a result": {
         "a document announces frames": {("runs/_worker.py", "Worker.__call__")},
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
         "the result is written": {("results/_registered.py", "ResultFiles.write")},
     },
-    "verdict-to-move.md": {
+    "From a verdict to a move": {
         "the campaign finds its regime": {("the technique", "grouped")},
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},
         "the next position is chosen": {
@@ -119,9 +119,9 @@ def traced(session):
     return tracer.stops
 
 
-def rows(page):
-    """Yield each stop in the table of a page, with its files and their functions."""
-    for line in (EXPLANATION / page).read_text().splitlines():
+def rows(trip):
+    """Yield each stop in the table of a trip, with its files and their functions."""
+    for line in PAGE.read_text().split(f"\n## {trip}\n")[1].split("\n## ")[0].splitlines():
         if line.startswith("| ") and "`" in line:
             stop, _, passed = line.strip("| ").split(" | ")
             functions_of = {}
@@ -131,10 +131,10 @@ def rows(page):
             yield stop, functions_of
 
 
-@pytest.mark.parametrize("page", TRIPS)
-def test_a_page_names_the_files_that_are_passed(page, traced):
-    listed = dict(rows(page))
-    assert list(listed) == list(TRIPS[page])
+@pytest.mark.parametrize("trip", TRIPS)
+def test_the_page_names_the_files_that_are_passed(trip, traced):
+    listed = dict(rows(trip))
+    assert list(listed) == list(TRIPS[trip])
     for stop, files in listed.items():
         assert files.keys() == traced[stop].keys(), f"{stop}: {dict(traced[stop])}"
         for file, functions in files.items():
@@ -142,7 +142,7 @@ def test_a_page_names_the_files_that_are_passed(page, traced):
             assert functions <= there, f"{stop}, {file}: {there}"
 
 
-@pytest.mark.parametrize("page", TRIPS)
-def test_a_trip_passes_few_files(page, traced):
-    passed = set().union(*(traced[stop] for stop in TRIPS[page]))
+@pytest.mark.parametrize("trip", TRIPS)
+def test_a_trip_passes_few_files(trip, traced):
+    passed = set().union(*(traced[stop] for stop in TRIPS[trip]))
     assert 1 < len(passed) <= MOST, sorted(passed)
