@@ -7,9 +7,10 @@ from contextlib import suppress
 import numpy as np
 
 from ainerd.agent._live import SIDE, LivePicture
-from ainerd.documents._frames import BLOCK
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
+
+BLOCK = 50  # frames that are read at a time
 
 PATIENCE_S = 60
 FRAMES = 8 * BLOCK

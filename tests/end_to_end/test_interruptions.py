@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
 
-from ainerd.documents._frames import BLOCK
 from ainerd.plans import expose
 from ainerd.technique import RunInfo
 from ainerd.words import number_of
 from tests.end_to_end.sessions import FRAMES
+
+BLOCK = 50  # frames that are read at a time
 
 HOUR = 3600.0
 SLOW_S = 30.0  # from frame to frame, 30 ms on the wall: an exposure of three seconds

@@ -5,11 +5,8 @@ import os
 import threading
 import time
 from datetime import datetime
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import h5py
-import httpx
 import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
@@ -145,13 +142,6 @@ def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(t
         assert next(iter(documents))[1]["time"] == expected
 
 
-def test_another_time_of_the_same_file_is_another_run(tmp_path):
-    folder = write(tmp_path)
-    first = acquisition(folder, tmp_path).uid
-    write_metadata(folder / "A001_metadata.hdf", METADATA | {"start_time": "2026-08-03T11:00:00+00:00"})
-    assert acquisition(folder, tmp_path).uid != first
-
-
 def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
     run = read(acquisition(write(tmp_path, frames=FRAMES[:7]), tmp_path).documents(nothing), tmp_path)
     assert run.stop_doc["exit_status"] == "abort" and run.stop_doc["reason"] == "7 of 20 frames"
@@ -264,33 +254,6 @@ def test_an_acquisition_is_found_once_it_is_complete(follow, tmp_path, monkeypat
     n = len(looks)
     until(lambda: len(looks) > n + 5)
     assert names(got) == ["A001"]
-
-
-class Stop(threading.Event):
-    """Notes how long it is waited for, waits no time, and ends the third wait."""
-
-    def __init__(self):
-        super().__init__()
-        self.waits = []
-
-    def wait(self, timeout=None):
-        self.waits.append(timeout)
-        if len(self.waits) == 3:
-            self.set()
-
-
-@pytest.mark.parametrize("is_away", [False, True])
-def test_between_two_looks_and_while_tiled_is_away_there_is_a_pause(tmp_path, monkeypatch, is_away, caplog):
-    folder, stop, looks = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5), Stop(), []
-    raw = SimpleNamespace(search=Mock(side_effect=httpx.ConnectError("away")))
-    acquisitions = [SimpleNamespace(uid="a")] if is_away else []
-    monkeypatch.setattr(
-        folder, "look", lambda: looks.append(1) or (acquisitions if len(looks) < 9 else pytest.fail("no pause"))
-    )
-    assert list(folder_documents(folder, intake(raw, stop))) == []
-    pause = folder_module.AWAY_S if is_away else folder_module.LOOK_S
-    assert stop.waits[:2] == [pause] * 2 and len(looks) == (1 if is_away else 3)
-    assert caplog.text.count("Tiled does not answer: away") == (3 if is_away else 0)
 
 
 def test_frames_or_a_record_that_never_come_are_not_waited_for(follow, tmp_path):

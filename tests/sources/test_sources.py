@@ -14,7 +14,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
-from ainerd.documents import RunReader, documents_of
+from ainerd.documents import RunReader
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
 from ainerd.sources._catalogue import tiled_documents
@@ -255,44 +255,6 @@ def test_a_passing_fault_costs_no_run(raw, gathered, monkeypatch, what):
     got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
     until(lambda: "stop" in names(got))
     assert names(got) == ["start", "descriptor", "event", "event", "stop"] and got[-1][1]["exit_status"] == "success"
-
-
-def test_a_finished_run_is_read_with_few_requests(raw):
-    RE = RunEngine({})
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    (uid,) = RE(count([det], 2))
-    run, requests, hooks = raw[uid], [], raw.context.http_client.event_hooks
-    hooks["request"].append(requests.append)
-    try:
-        assert names(documents_of(run)) == ["start", "descriptor", "event", "event", "stop"]
-    finally:
-        hooks["request"].remove(requests.append)
-    assert len(requests) == 3  # streams, keys of the stream, its table
-
-
-def test_a_look_asks_only_for_new_nodes(raw, gathered):
-    RE, hooks, seen, since = RunEngine({}), raw.context.http_client.event_hooks, [], time.time()
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    for _ in range(4):
-        RE(count([det], 1))
-    got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
-    until(lambda: names(got).count("stop") == 4)
-
-    def keep(response):
-        if response.request.url.path.endswith("/search" + raw.uri.partition("metadata")[2]):
-            response.read()
-            seen.append(len(response.json()["data"]))
-
-    hooks["response"].append(keep)
-    try:
-        until(lambda: seen[-4:] == [1, 1, 1, 1] or seen[-4:] == [1, 0, 1, 0])  # the last known run
-        (uid,) = RE(count([det], 1))
-        until(lambda: names(got).count("stop") == 5)
-        raw.delete_contents(uid, recursive=True, external_only=False)
-        RE(count([det], 1))
-        until(lambda: names(got).count("stop") == 6)
-    finally:
-        hooks["response"].remove(keep)
 
 
 def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):
