@@ -1,6 +1,5 @@
 """The run to which a document belongs."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,45 +13,40 @@ REFERS = {
 
 
 class Routes:
-    """Finds the runs in progress to which a document belongs, with any contents.
+    """Finds the run in progress to which a document belongs, with any contents.
 
     `event_model.RunRouter` does this too, but it raises at empty pages and repeated documents, and packs events.
 
     Examples
     --------
     >>> routes = Routes()
-    >>> [routes.of(name, doc) for name, doc in documents[:3]] == [[documents[0][1]["uid"]]] * 3
+    >>> [routes.of(name, doc) for name, doc in documents[:3]] == [documents[0][1]["uid"]] * 3
     True
-    >>> routes.of("event", {"descriptor": "of another run"})
-    []
+    >>> routes.of("event", {"descriptor": "of another run"}) is None
+    True
     """
 
     def __init__(self) -> None:
-        self._runs: dict[str, list[str]] = {}  # uids of runs, by uid of a document
-        self._uids: dict[str, list[str]] = defaultdict(list)  # of the documents of a run in progress
+        self._runs: dict[str, str] = {}  # uid of the run, by uid of a document; of runs in progress
 
-    def of(self, name: str, doc: Mapping[str, Any]) -> list[str]:
-        """Return the uids of the runs of a document: none if its run did not begin here, or has ended.
+    def of(self, name: str, doc: Mapping[str, Any]) -> str | None:
+        """Return the uid of the run of a document: None if its run did not begin here, or has ended.
 
-        Old resources do not name their run; they belong to all runs in progress.
+        Old resources do not name their run; they belong to the one whose start or description came last.
         """
-        uid = doc.get("uid")
+        uid, refers, is_resource = (
+            doc.get("uid"),
+            doc.get(REFERS.get(name, "")),
+            name in ("resource", "stream_resource"),
+        )
         if name == "start":
-            if not isinstance(uid, str) or uid in self._uids:
-                return []
-            self._uids[uid], self._runs[uid] = [uid], [uid]
-            return [uid]
-        refers = doc.get(REFERS.get(name, ""))
-        if refers is None and name in ("resource", "stream_resource"):
-            runs = [*self._uids]
+            run = uid if isinstance(uid, str) and uid not in self._runs else None
+        elif refers is None and is_resource:
+            run = next(reversed(self._runs.values()), None)
         else:
-            runs = self._runs.get(refers, []) if isinstance(refers, str) else []
-        if name in ("descriptor", "resource", "stream_resource") and isinstance(uid, str) and uid not in self._runs:
-            self._runs[uid] = runs
-            for run in runs:
-                self._uids[run].append(uid)
+            run = self._runs.get(refers) if isinstance(refers, str) else None
+        if run is not None and isinstance(uid, str) and (is_resource or name in ("start", "descriptor")):
+            self._runs.setdefault(uid, run)
         if name == "stop":
-            for run in runs:
-                for known in self._uids.pop(run, ()):
-                    self._runs.pop(known, None)
-        return runs
+            self._runs = {known: of for known, of in self._runs.items() if of != run}
+        return run

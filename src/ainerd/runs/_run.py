@@ -15,7 +15,7 @@ from ainerd.results import Away, Refused, Result, translated
 from ainerd.runs._recorded import time_of
 from ainerd.runs._unit import Unit
 from ainerd.runs._writer import Writer
-from ainerd.technique import Analysis, AnalysisError, RunAnalysis, Series
+from ainerd.technique import Analysis, AnalysisError, Series
 
 logger = logging.getLogger(__name__)
 
@@ -166,18 +166,16 @@ class RunInProgress:
         if unit.known is None and unit.problem is None and unit.analysis is not None:
             with _problems_of(unit):
                 try:
-                    self._push(unit, unit.analysis, wait_s)
+                    whole = Whole(unit.analysis, unit.first)
+                    pixels, until = unit.analysis.pixels, self._until
+                    for block in self.run.blocks(pixels, until=until, wait_s=wait_s, whole=whole):
+                        unit.push(block)
+                        self._on_block(unit)
                 except FrameError:
                     self._is_unreadable = self._until is None  # the next event may have another file
                     raise
         if self._until is not None and (unit.known is not None or unit.problem is not None):
             self.run.skip(self._until)
-
-    def _push(self, unit: Unit, analysis: RunAnalysis, wait_s: float | None) -> None:
-        whole = Whole(analysis, unit.first)
-        for block in self.run.blocks(analysis.pixels, until=self._until, wait_s=wait_s, whole=whole):
-            unit.push(block)
-            self._on_block(unit)
 
     def _end(self, unit: Unit) -> None:
         """Finish the analysis of the unit and write its result."""

@@ -189,7 +189,7 @@ class Worker:
         try:
             self._since = since
             self._warn_if_behind(time.monotonic() - since)
-            for run in self._runs_of(name, doc):
+            if (run := self._run_of(name, doc)) is not None:
                 self._deliver(run, name, doc)
         except BaseException as error:
             with suppress(Exception):  # the log message shows parts of the document
@@ -197,16 +197,15 @@ class Worker:
         finally:
             self._since = None
 
-    def _runs_of(self, name: str, doc: Mapping[str, Any]) -> list[RunInProgress]:
-        """Return the runs that a document belongs to. Raises KeyError if it names a document that has not arrived."""
+    def _run_of(self, name: str, doc: Mapping[str, Any]) -> RunInProgress | None:
+        """Return the run of a document, unless it was left. Raises KeyError if the run has not begun here."""
         if name == "start" and doc["uid"] in self._open_runs:
             raise ValueError(f"the start document of run {doc['uid']} came twice")
-        starts = self._routes.of(name, doc)
-        if not starts:
+        if (uid := self._routes.of(name, doc)) is None:
             raise KeyError(doc.get(REFERS.get(name, "uid")))
         if name == "start":
-            self.current = self._open_runs[doc["uid"]] = self._new_run()
-        return [self._open_runs[start] for start in starts if start in self._open_runs]
+            self.current = self._open_runs[uid] = self._new_run()
+        return self._open_runs.get(uid)
 
     def _deliver(self, run: RunInProgress, name: str, doc: dict[str, Any]) -> None:
         """Pass a document to its run, and new results to the campaign, the listeners and the futures."""
