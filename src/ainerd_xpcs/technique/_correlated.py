@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ainerd.technique import RunInfo
 from ainerd_xpcs.numerics import G2, G2ByAge, LeftOut, MultiTau, Screen, TwoTimeReducer, per_bin
-from ainerd_xpcs.technique._verdict import SPECKLE_PIXELS, filled, speckle_px
+from ainerd_xpcs.technique._speckle_size import SPECKLE_PIXELS, speckle_px
+from ainerd_xpcs.technique._verdict import filled
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS

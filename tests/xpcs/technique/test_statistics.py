@@ -5,7 +5,8 @@ import pytest
 
 from ainerd_xpcs.technique import Cells, Noise, bank_options, pooled_contrast
 from ainerd_xpcs.technique._numbers import _surest
-from ainerd_xpcs.technique._verdict import GIVEN_ERR, add_noise, baseline, flicker, speckle_px
+from ainerd_xpcs.technique._speckle_size import speckle_px
+from ainerd_xpcs.technique._verdict import GIVEN_ERR, add_noise, baseline, flicker
 
 PHI = np.arange(10.0, 360.0, 20.0)
 
