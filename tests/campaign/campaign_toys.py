@@ -120,6 +120,21 @@ def outcome(key, x=5.0, y=5.0, z=0.0, **about):
     return Result(**{**fields, **failed, "embedding": embedding, **about})
 
 
+def waiting(campaign):
+    """The suggestions that wait, in their order."""
+    return [each.suggestion for each in campaign.state.waiting]
+
+
+def taken_of(campaign):
+    """Id of the suggestion that a person took and that is measured next, or None."""
+    return campaign.state.taken(review=campaign.rules.review)
+
+
+def given_at(campaign, position):
+    """Id of the newest suggestion for a spot that has no result, or None."""
+    return campaign.state.given_at(position, campaign.rules)
+
+
 def on(verdict, suggestion, **about):
     """A `Take` or `Reject` of a suggestion."""
     position = {name: suggestion[name] for name in ("x", "y")}

@@ -66,7 +66,7 @@ def test_a_result_without_a_regime_is_answered_by_the_next_start(client, monkeyp
     again = campaign_on(client)
     record = store.record(key)
     assert (record.regime, record.awaits_regime, record.status) == (0, None, "complete")
-    assert again.results == {key} and store.suggestion(taken["_id"]).status == "measured"
+    assert again.points.usable == {key} and store.suggestion(taken["_id"]).status == "measured"
     campaign_on(client)  # a further start changes nothing
     assert sum(line.startswith("at (1.00, 2.00)") for line in store.logbook()["text"]) == 1
     assert store.table()["regime"].tolist() == [0] and store.array(key, "a").tolist() == [1, 1, 1]
@@ -96,13 +96,13 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     store.answers = lambda: True
     monkeypatch.setattr(store, "label", lambda *_, **__: (_ for _ in ()).throw(away))
     assert campaign.answer(outcome("a", z=3.0)).regime == 0
-    assert "decisions of toy are not written yet" in caplog.text and campaign.peek() and campaign.results == {"a"}
-    campaign.catch_up()
+    assert "decisions of toy are not written yet" in caplog.text and campaign.peek() and campaign.points.usable == {"a"}
+    campaign.catalogue.catch_up()
     monkeypatch.setattr(store, "label", label)
-    campaign.catch_up()
+    campaign.catalogue.catch_up()
     assert store.labels["a"]["regime"] == 0
     store.labels.clear()
-    campaign.catch_up()
+    campaign.catalogue.catch_up()
     assert not store.labels  # once
 
 

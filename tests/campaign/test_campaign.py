@@ -299,7 +299,7 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
         assert record.status == status, off
     assert record.status_reason.startswith(f"the motors stood at ({x:.2f}, {taken['y']:.2f}) when (")
     assert record.status_reason in [text for text, _ in store.lines]
-    assert not campaign.explorer.window.excluded and campaign.results == {"0", "1", "2"}  # the result counts
+    assert not campaign.explorer.window.excluded and campaign.points.usable == {"0", "1", "2"}  # the result counts
 
 
 @pytest.mark.parametrize(
@@ -326,5 +326,7 @@ def test_runs_by_hand_do_not_make_the_next_event_larger(make, store):
         campaign.answer(outcome(f"{i}", x=i / 3))
     campaign.apply(Hold())
     *_, (_, event) = store.events_after(0)
-    assert event["kind"] == "asked" and not event.get("learned") and campaign.results == {f"{i}" for i in range(30)}
+    assert (
+        event["kind"] == "asked" and not event.get("learned") and campaign.points.usable == {f"{i}" for i in range(30)}
+    )
     assert not campaign.state.measured  # which each snapshot holds

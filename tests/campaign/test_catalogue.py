@@ -37,7 +37,6 @@ def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(catalogue, store):
     [
         ("proposed", "superseded", "superseded"),
         ("accepted", "superseded", "accepted"),  # somebody is about to measure it
-        ("accepted", "withdrawn", "accepted"),
         ("accepted", "failed", "failed"),
         ("measured", "failed", "measured"),
         ("failed", "measured", "measured"),  # analysed again

@@ -1,7 +1,7 @@
 """Scripts without Bluesky fetch the next position: each is handed out once, and measured where an acquisition is."""
 
 import pytest
-from campaign_toys import Node, answers, outcome
+from campaign_toys import Node, answers, given_at, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.results.commands import Hold, Next, Release, command_metadata
@@ -10,7 +10,7 @@ from ainerd.results.commands import Hold, Next, Release, command_metadata
 def measure(campaign, answer, key="a"):
     """Absorb the result of an acquisition at a fetched position, whose file says nothing of suggestions."""
     position = {name: x + 0.02 for name, x in answer.fetched["position"].items()}  # where the motors stopped
-    campaign.answer(outcome(key, position["x"], position["y"], trial_id=campaign.given_at(position | {"i0": 1.0})))
+    campaign.answer(outcome(key, position["x"], position["y"], trial_id=given_at(campaign, position | {"i0": 1.0})))
 
 
 def test_a_fetched_position_is_taken_and_then_measured(make, store):
@@ -21,7 +21,7 @@ def test_a_fetched_position_is_taken_and_then_measured(make, store):
     assert store.saved[id].status == "taken" and first.fetched["reason"] == first.text
     measure(campaign, first)
     assert store.saved[id].status == "measured"
-    assert campaign.given_at(first.fetched["position"]) is None  # another one there has no suggestion
+    assert given_at(campaign, first.fetched["position"]) is None  # another one there has no suggestion
 
 
 def test_another_fetch_supersedes_unmeasured_suggestions(make, store):
@@ -31,7 +31,7 @@ def test_another_fetch_supersedes_unmeasured_suggestions(make, store):
     assert one != two and (store.saved[one].status, store.saved[two].status) == ("superseded", "taken")
     measure(campaign, first)  # its files came late
     assert store.saved[one].status == "measured"
-    assert campaign.given_at({"x": -99.0, "y": 0.0}) is None and campaign.given_at({"x": 1.0}) is None
+    assert given_at(campaign, {"x": -99.0, "y": 0.0}) is None and given_at(campaign, {"x": 1.0}) is None
 
 
 def test_a_script_may_wait_for_the_last_result(make):

@@ -45,7 +45,7 @@ def session(ainerd):
     campaign, node = Campaign(Toy(), store, Steering(bounds=BOUNDS), own, tiled), AgentNode(ainerd, "toy")
     node.open()
     campaign.take_over()
-    tiled.when_idle(campaign.catch_up)
+    tiled.when_idle(campaign.catalogue.catch_up)
     own.start(), tiled.start()
     return campaign, CommandReader(store, node, campaign, lambda: None)
 
@@ -76,10 +76,10 @@ def test_what_people_decide_outlasts_a_proxy(through):
         writing.join(30)
         until(lambda: store.answers() and (reader.look() or not sender.commands()), patience_s=30)
         boxes.append(box)
-    assert sorted(map(str, campaign.window.excluded)) == sorted(map(str, boxes))
+    assert sorted(map(str, campaign.state.window.excluded)) == sorted(map(str, boxes))
     until(lambda: not (campaign.catalogue.is_behind or campaign.catalogue._due))
     again = Campaign(Toy(), ResultStore(direct, agent="toy"), Steering(bounds=BOUNDS), Jobs(), Jobs())
-    assert again.window.excluded == campaign.window.excluded
+    assert again.state.window.excluded == campaign.state.window.excluded
     lines = ResultStore(direct).logbook()["text"].tolist()
     assert len([line for line in lines if "excluded" in line]) == len(boxes)
     assert {direct["agents", sender._key, "commands", each.id].metadata["status"] for each in sent} == {"done"}

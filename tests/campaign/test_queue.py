@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from campaign_toys import Jobs, Node, on, outcome
+from campaign_toys import Jobs, Node, on, outcome, taken_of, waiting
 
 from ainerd.agent import CommandReader
 from ainerd.results.commands import (
@@ -27,7 +27,7 @@ def add(campaign, x, y=1.0):
 
 
 def order(campaign):
-    return [each["_id"] for each in campaign.waiting]
+    return [each.id for each in campaign.state.waiting]
 
 
 def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, store):
@@ -39,9 +39,9 @@ def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, s
     third = add(campaign, 8.0)
     campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede no point of a person
     assert order(campaign) == [taken["_id"], answer.suggestion["_id"], third]
-    assert [each["taken_by"] for each in campaign.waiting] == ["Ann", None, None]
+    assert [each.taken_by for each in campaign.state.waiting] == ["Ann", None, None]
     assert [each["_id"] for each in campaign.suggest(2)] == [taken["_id"], answer.suggestion["_id"]]
-    assert order(campaign) == [third] and campaign.measuring == answer.suggestion["_id"]
+    assert order(campaign) == [third] and campaign.state.measuring == answer.suggestion["_id"]
 
 
 def test_the_agents_own_suggestion_has_no_place_among_points_of_people(make, store):
@@ -69,23 +69,23 @@ def test_a_box_removes_only_the_points_in_it(make, store):
 def test_a_rejected_point_leaves_the_queue(make, store):
     campaign = make()
     first, second = add(campaign, 2.0), add(campaign, 8.0)
-    campaign.apply(on(Reject, campaign.waiting[1], by="Ann", why="a bubble"))
+    campaign.apply(on(Reject, waiting(campaign)[1], by="Ann", why="a bubble"))
     assert order(campaign) == [first] and store.status(second) == ("rejected", "Ann")
 
 
 def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store):
     campaign = make()
     (measured,) = campaign.suggest()
-    assert campaign.waiting == [] and campaign.measuring == measured["_id"]
+    assert waiting(campaign) == [] and campaign.state.measuring == measured["_id"]
     campaign.begun("another run")
-    assert campaign.waiting == []
+    assert waiting(campaign) == []
     campaign.begun(measured["_id"])
-    (following,) = campaign.waiting
+    (following,) = waiting(campaign)
     assert store.status(following["_id"]) == ("proposed", "toy")
     assert (following["x"], following["y"]) != (measured["x"], measured["y"])
     campaign.apply(on(Take, following, **ANN))
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
-    assert campaign.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
+    assert campaign.state.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
     assert store.history(following["_id"]) == ["accepted", "accepted"]  # by Ann, and handed out
 
 
@@ -139,9 +139,9 @@ def test_a_following_point_stays_if_the_result_does_not_change_the_choice(make, 
     (measured,) = campaign.suggest()
     made = requests(store, monkeypatch)
     campaign.begun(measured["_id"])
-    (following,) = campaign.waiting
+    (following,) = waiting(campaign)
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
-    assert campaign.waiting == [following] and store.saved[following["_id"]].status == "proposed"
+    assert waiting(campaign) == [following] and store.saved[following["_id"]].status == "proposed"
     assert made == [("add_suggestion", following["_id"]), ("set_status", measured["_id"])]
     assert campaign.suggest()[0]["_id"] == following["_id"]
     campaign.answer(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
@@ -152,11 +152,11 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
     campaign = make()
     (measured,) = campaign.suggest()
     campaign.begun(measured["_id"])
-    (following,) = campaign.waiting
+    (following,) = waiting(campaign)
     made = requests(store, monkeypatch)
     # the motors stopped beside the following point
     campaign.answer(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
-    (new,) = campaign.waiting
+    (new,) = waiting(campaign)
     assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
     assert [id for _, id in made] == [measured["_id"], following["_id"], new["_id"]]
 
@@ -164,19 +164,19 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
 def test_a_point_whose_exposure_was_not_finished_is_not_measured_any_more(make):
     campaign = make()
     (last,) = campaign.suggest()
-    assert campaign.measuring == last["_id"]
+    assert campaign.state.measuring == last["_id"]
     before = campaign.state  # a page that shows an older one is drawn again
     campaign.register_failures([last])
-    assert campaign.measuring is None and campaign.state is not before
+    assert campaign.state.measuring is None and campaign.state is not before
 
 
 def test_in_review_the_first_point_that_a_person_took_is_measured(make):
     campaign = make(review=True)
     first = add(campaign, 2.0)
     answer = campaign.apply(Add(position={"x": 8.0, "y": 1.0}, **ANN))
-    assert answer.text == "it is measured next, once a person takes it" and campaign.taken is None
-    taken = campaign.apply(on(Take, campaign.waiting[1], **ANN))
-    assert taken.text == "it is measured next" and campaign.taken == answer.suggestion["_id"]
+    assert answer.text == "it is measured next, once a person takes it" and taken_of(campaign) is None
+    taken = campaign.apply(on(Take, waiting(campaign)[1], **ANN))
+    assert taken.text == "it is measured next" and taken_of(campaign) == answer.suggestion["_id"]
     assert campaign.suggest() == [taken.suggestion] and order(campaign) == [first]
 
 
@@ -204,7 +204,7 @@ def test_a_point_that_was_taken_can_be_taken_back(make, store):
     shown = campaign.peek()
     assert campaign.apply(on(Take, shown, by="Ann")).status == "done"
     assert campaign.apply(TakeBack(suggestion=shown["_id"], by="Bob")).text == "the agent chooses again"
-    assert store.status(shown["_id"]) == ("withdrawn", "Bob") and campaign.taken is None
+    assert store.status(shown["_id"]) == ("withdrawn", "Bob") and taken_of(campaign) is None
     again = campaign.peek()
     assert again["_id"] != shown["_id"] and (again["x"], again["y"]) == (shown["x"], shown["y"])  # not refused for good
     late = campaign.apply(TakeBack(suggestion=shown["_id"], id="late"))

@@ -1,7 +1,7 @@
 """Sessions of one agent: one steers and writes, the others read, and no decision disappears."""
 
 import pytest
-from campaign_toys import Node, outcome
+from campaign_toys import Node, outcome, waiting
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
@@ -22,14 +22,14 @@ def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make,
     store.add_result("a", [3.0, 0.0], regime=0, x=5.0, y=5.0, novelty_p=0.5)
     steers.apply(Hold(why="tea"))
     reads.look()
-    assert reads.state.held["why"] == "tea" and reads.results == {"a"} and reads.atlas.labels == {0}
+    assert reads.state.held["why"] == "tea" and reads.points.usable == {"a"} and reads.atlas.labels == {0}
     assert reads.peek() == steers.peek()
     n_events, n_lines = len(store.events), len(store.lines)
     for act in (reads.suggest, lambda: reads.apply(Release()), lambda: reads.register_suggestions([{"x": 1, "y": 1}])):
         with pytest.raises(RuntimeError, match=r"another session steers: .* agent.take_over\(\) steers from here"):
             act()
     assert reads.answer(outcome("b")).regime == -1
-    reads.begun("s"), reads.register_failures([]), reads.end(), reads.catch_up()
+    reads.begun("s"), reads.register_failures([]), reads.end(), reads.catalogue.catch_up()
     assert (len(store.events), len(store.lines)) == (n_events, n_lines)
 
 
@@ -44,7 +44,7 @@ def test_a_session_that_was_silent_writes_nothing_more(make, store, looks):
     while jobs:
         jobs.pop(0)()
     new = make()
-    assert [each["_id"] for each in new.waiting] == ["kept"]
+    assert [each.id for each in new.state.waiting] == ["kept"]
     if looks:
         old.look()
         assert not old.steers
@@ -94,7 +94,7 @@ def test_effects_are_written_when_tiled_is_back(make, store, monkeypatch, half):
         patch.setattr(store, "answers", lambda: False)
         assert one.apply(wanted).status == "done" and ("mine" in store.saved) == half
         assert one.apply(Hold(why="tea")).status == "done" and not store.lines
-    one.catch_up()
+    one.catalogue.catch_up()
     texts = [text for text, _ in store.lines]
     assert store.saved["mine"].status == "proposed" and len(texts) == 2 and any("wants" in text for text in texts)
     later = make(knobs=FEW)
@@ -108,7 +108,7 @@ def test_the_status_of_a_result_comes_after_that_of_its_suggestion(make, store, 
         patch.setattr(store, "answers", lambda: False)
         (taken,) = one.suggest()
     one.answer(outcome("r", taken["x"], taken["y"], trial_id=taken["_id"]))
-    one.catch_up()
+    one.catalogue.catch_up()
     assert store.status(taken["_id"])[0] == "measured"
 
 
@@ -151,7 +151,7 @@ def test_a_result_that_a_killed_session_did_not_answer_is_answered(make, store):
     at = {"x": given["x"], "y": given["y"]}
     store.add_result("r", [0.0, 0.0], suggestion_id=given["_id"], awaits_regime="2026-01-01T00:00:00+00:00", **at)
     again = make()
-    assert again.results == {"r"} and store.status(given["_id"])[0] == "measured" and "r" in store.labels
+    assert again.points.usable == {"r"} and store.status(given["_id"])[0] == "measured" and "r" in store.labels
     assert given["_id"] not in again.state.failed
 
 
@@ -213,5 +213,5 @@ def test_a_person_takes_a_suggestion_while_no_session_runs(make, store):
     node.add(take.id, command_metadata(take, "toy"))
     again = make()
     CommandReader(store, node, again, lambda: None).look()
-    assert node.answers[take.id][0] == "done" and again.waiting[0]["_id"] == ready["_id"]
+    assert node.answers[take.id][0] == "done" and waiting(again)[0]["_id"] == ready["_id"]
     assert store.status(ready["_id"]) == ("accepted", "Ann")

@@ -262,7 +262,7 @@ class Agent(Observer):
         """Return the reason why the plan waits before the next point; None if it may continue."""
         if (blocked := self._held_because()) is not None:
             return blocked
-        if self.review and self._campaign.taken is None:
+        if self.review and self._campaign.state.taken(review=True) is None:
             try:
                 self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
             except ValueError:  # no position is left: the plan will end with that reason

@@ -104,15 +104,16 @@ class Analysis:
     ) -> None:
         """Pass the documents of a source to `take`, and then to `then`; see `Observer.follow`."""
         source = open_source(source) if isinstance(source, str) else source
-        documents = source.documents(
-            Intake(stop, self._raw, self._settings, self._is_analysed, self._campaign.given_at, once)
-        )
+        documents = source.documents(Intake(stop, self._raw, self._settings, self._is_analysed, self._given_at, once))
         for name, doc in self._written(documents, stop) if source.writes_runs else documents:
             if not self._campaign.steers:
                 return
             take(name, doc)
             if then is not None:
                 then(name, doc)
+
+    def _given_at(self, position: Mapping[str, Any]) -> str | None:
+        return self._campaign.state.given_at(position, self._campaign.rules)
 
     def write_backup(self) -> None:
         """Write the raw runs that lie in the backup of a `TiledWriter`; see `ainerd.runs.write_backup`."""

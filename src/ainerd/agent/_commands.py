@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -52,7 +51,6 @@ class CommandReader:
         answered: Callable[[], None],
     ) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
-        self._own, self._tiled = campaign.own, campaign.tiled
         # commands without an answer in Tiled, in their order, by container and key
         self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
@@ -68,7 +66,7 @@ class CommandReader:
     def wake(self) -> None:
         """Execute the commands that wait, if there are any."""
         if self._waiting:
-            self._own.submit(self.execute)
+            self._campaign.own.submit(self.execute)
 
     def close(self) -> None:
         """End the threads."""
@@ -88,27 +86,35 @@ class CommandReader:
 
     def look(self) -> None:
         """Find and execute the waiting commands. Can be called from any thread."""
-        if self._campaign.steers and self._find():
-            self._own.ask(self.execute)
+        if self._store.seems_away or not self._campaign.catalogue.steers:
+            return
+        try:
+            self._waiting = dict(self._node.commands())
+        except TiledError as error:
+            logger.debug("commands are not read: %s", error)
+            return
+        if self._waiting:
+            self._campaign.own.ask(self.execute)
 
     def execute(self, *_: object) -> None:
         """Execute the commands that wait. Called in the thread of the campaign, also after each result."""
-        if not self._campaign.steers:
+        if not self._campaign.catalogue.steers:
             return
-        waiting, state = list(self._waiting.items()), self._campaign.state
-        last_next = next((place for place, metadata in reversed(waiting) if metadata.get("do") == NEXT), None)
+        waiting, before = list(self._waiting.items()), self._campaign.state
+        nexts = [place for place, metadata in waiting if metadata.get("do") == NEXT]
         for place, metadata in waiting:
-            container, key = place
-            answer = self._apply(container, {**metadata, "id": key})
-            if answer.status == "waits" and metadata.get("do") == NEXT and place != last_next:  # its sender is gone
-                answer = self._apply(container, {**metadata, "id": key}, "a later command asks for the next position")
+            self._busy_since["executing a command"] = time.monotonic()
+            answer = self._apply(place, metadata)
+            if answer.status == "waits" and place in nexts[:-1]:  # its sender is gone
+                answer = Answer(status="refused", text="a later command asks for the next position")
             if answer.status == "waits":
                 continue
-            if self._campaign.state.answer(key) is None:  # it is no event
+            if self._campaign.state.answer(place[1]) is None:  # it is no event
                 self._waiting.pop(place, None)
-                self._tiled.write(partial(self._reply, place, answer), first=True)
-            elif state.answer(key) is None:
+                self._campaign.tiled.write(partial(self._reply, place, answer), first=True)
+            elif before.answer(place[1]) is None:
                 self._answered()
+        self._busy_since.pop("executing a command", None)
 
     def _listen(self) -> None:
         while not self._ends:
@@ -121,33 +127,17 @@ class CommandReader:
             self._busy_since.pop("looking for commands", None)
             self._news.wait(LOOK_S)
 
-    def _find(self) -> bool:
-        """Find the commands without an answer; return whether there are any."""
-        if self._store.seems_away:
-            return False
+    def _apply(self, place: tuple[str, str], metadata: Mapping[str, Any]) -> Answer:
+        container, key = place
         try:
-            waiting = self._waiting = dict(self._node.commands())
-            return bool(waiting)
-        except TiledError as error:
-            logger.debug("commands are not read: %s", error)
-            return False
-
-    def _apply(self, container: str, metadata: Mapping[str, Any], refused: str = "") -> Answer:
-        doing = f"executing {str(metadata.get('do'))[:20]!r}"
-        self._busy_since[doing] = time.monotonic()
-        try:
-            command = parse_command(metadata, str(self._store.agent))
-            return self._campaign.apply(command, container=container, refused=refused)
+            command = parse_command({**metadata, "id": key}, str(self._store.agent))
+            return self._campaign.apply(command, container=container)
         except ValueError as error:  # any program can write a node
             return Answer(status="refused", text=str(error)[:300])
         except Exception as error:
-            logger.exception("command %s is refused", command.id)
-            why = f"the agent cannot execute this: {type(error).__name__}: {error}"[:300]
-            with suppress(Exception):  # an event, so that no session executes it again
-                return self._campaign.apply(command, container=container, refused=why)
-            return Answer(status="refused", text=why)
-        finally:
-            self._busy_since.pop(doing, None)
+            logger.exception("command %s is refused", key)
+            why = f"the agent cannot execute this: {type(error).__name__}: {error}"
+            return Answer(status="refused", text=why[:300])
 
     def _reply(self, place: tuple[str, str], answer: Answer) -> None:
         """Write an answer. If that fails, the next `look` finds the command again."""

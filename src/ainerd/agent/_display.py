@@ -23,7 +23,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.campaign import Campaign, named
+from ainerd.campaign import Campaign, named, sentences
 from ainerd.config import Settings
 from ainerd.decisions import terms_of
 from ainerd.jobs import activity, harmless
@@ -69,7 +69,6 @@ class Display:
         """Return numbers of results and regimes, who holds, and the next position, as plain values."""
         table = self._results.table()
         regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.state.held
-        waiting = self._campaign.waiting
         return {
             "results": int((table["status"] != "computing").sum()),
             "failed": int((table["status"] == "failed").sum()),
@@ -78,7 +77,7 @@ class Display:
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
             "held": "" if held is None else f"{sender(held['by'])}{': ' * bool(held['why'])}{held['why']}",
-            "queue": sum(each["is_asked"] for each in waiting),
+            "queue": sum(bool(each.created) for each in self._campaign.state.waiting),
             "next": following.position,
             "units": self._units,
             "why": following.reason,
@@ -98,7 +97,7 @@ class Display:
             parts += [] if (kind := kinds.get(group[0])) is None else [kind]
             parts += [f"claimed to be new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
             lines.append(", ".join(parts))
-        return [*lines, *self._campaign.sentences()]
+        return [*lines, *sentences(self._campaign.atlas.components)]
 
     def say(self, text: str) -> None:
         """Print a line."""

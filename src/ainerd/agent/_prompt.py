@@ -99,8 +99,8 @@ class Prompt:
         """
         names = [*self._campaign.explorer.names]
         rows = [
-            {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or "a person",
-             "id": each[ID_KEY]} for each in self._campaign.waiting if each["is_asked"]
+            {**{name: each.suggestion[name] for name in (*names, "reason")}, "by": each.taken_by or "a person",
+             "id": each.id} for each in self._campaign.state.waiting if each.created
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
         return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
@@ -147,7 +147,7 @@ class Prompt:
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Limits of the actuators. They can be set; the agent keeps all results."""
-        return self._campaign.window.bounds
+        return self._campaign.state.window.bounds
 
     @bounds.setter
     def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
@@ -156,7 +156,7 @@ class Prompt:
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
         """Boxes in which no position is suggested. They can be set: ``agent.excluded = []`` removes all."""
-        return list(self._campaign.window.excluded)
+        return list(self._campaign.state.window.excluded)
 
     @excluded.setter
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._session import where_it_steers
-from ainerd.campaign import READS, Campaign
+from ainerd.campaign import READS, Campaign, sentences
 from ainerd.config import Settings
 from ainerd.decisions import terms_of
 from ainerd.jobs import Jobs
@@ -136,7 +135,7 @@ class State:
 
     def _of_campaign(self) -> dict[str, Any]:
         campaign = self._campaign
-        state, claims, window = campaign.state, campaign.claims, campaign.window
+        state, claims, window = campaign.state, campaign.claims, campaign.state.window
         return {
             **self._fixed,
             "at": self._at,
@@ -154,10 +153,10 @@ class State:
                 "reference": campaign.points.reference,
             },
             "held": state.held,
-            "queue": [each[ID_KEY] for each in campaign.waiting],
-            "seen": {each[ID_KEY]: self._digest_of(each) for each in campaign.waiting},
-            "measuring": campaign.measuring,
-            "taken": campaign.taken,
+            "queue": [each.id for each in state.waiting],
+            "seen": {each.id: self._digest_of(each.suggestion) for each in state.waiting},
+            "measuring": state.measuring,
+            "taken": state.taken(review=campaign.rules.review),
             "explored": campaign.should_stop()[1],
         }
 
@@ -170,7 +169,7 @@ class State:
             "n": atlas.regimes.n_regimes,
             "supported": list(atlas.regimes.supported_range),
             "components": [list(group) for group in atlas.components.groups],
-            "sentences": self._campaign.sentences(),
+            "sentences": sentences(atlas.components),
         }
 
     def _look(self) -> None:
@@ -312,7 +311,7 @@ class State:
             earlier = self._earlier.pop("latent", None)
             if isinstance(earlier, dict) and (earlier.get("of"), earlier.get("digest")) == ("landmarks", self._digest):
                 self._axes, self._next_axes = earlier, -1
-        n = len(self._campaign.results)
+        n = len(self._campaign.points.usable)
         landmarks = self._technique.landmarks() if self._axes is None and n >= FEW else None
         if landmarks is not None and len(landmarks.embeddings) > 1:
             self._axes, self._next_axes = self._axes_of("landmarks", landmarks.embeddings, landmarks.names), -1

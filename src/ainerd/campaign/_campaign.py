@@ -1,7 +1,6 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -12,17 +11,17 @@ from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.campaign._partners import Partners
 from ainerd.campaign._points import Points
-from ainerd.campaign._proposals import Partners, Proposals
-from ainerd.campaign._sentences import changes, finding, position_text, sentences
+from ainerd.campaign._proposals import Proposals
+from ainerd.campaign._sentences import changes, finding, position_text
 from ainerd.config import Steering
-from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position
+from ainerd.decisions import Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
 from ainerd.novelty import Components
-from ainerd.results import Result, ResultStore, commands, digest
-from ainerd.steering import SampleMap, Window
+from ainerd.results import Result, ResultStore, commands
+from ainerd.steering import SampleMap
 from ainerd.technique import Technique
-from ainerd.words import storable
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -56,6 +55,7 @@ class Campaign:
         Store of the agent.
     steering : Steering
     own, tiled : Jobs
+        Of the two threads.
     unit : str
         Unit of the actuators.
     travel : (TravelTime, float), optional
@@ -65,8 +65,7 @@ class Campaign:
 
     Attributes
     ----------
-    own, tiled : Jobs
-        Jobs of the two threads.
+    rules : Rules
     catalogue : Catalogue
     explorer : Explorer or OtherOptimizer
     atlas : Atlas
@@ -88,19 +87,18 @@ class Campaign:
         travel: Travel | None = None,
         announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
     ) -> None:
-        rules = rules_of(steering, technique.name, unit)
-        self.own, self.tiled, self._store, self._steering = own, tiled, store, steering
-        self._announce = announce
+        self.rules = rules = Rules.of(steering, technique.name, unit)
+        self.own, self.tiled, self._store, self._steering, self._announce = own, tiled, store, steering, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self.catalogue = Catalogue(store, rules, own, tiled)
         self.atlas, self.claims = Atlas(technique, rules.names), Claims(technique)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
-        smallest = steering.smallest_feature
-        self.points = Points(self.explorer, self.claims, rules, technique.embedding_size, smallest)
+        size, smallest = technique.embedding_size, steering.smallest_feature
+        self.points = Points(self.explorer, self.claims, rules, size, smallest)
         self._partners = Partners(store, rules.names, steering.partners)
         self._proposals = Proposals(self.catalogue, self.explorer, self._partners)
-        self._failures = 0  # exposures in a row without a result
-        self._was_explored = False
+        self._failures, self._was_explored = 0, False  # exposures in a row without a result
+        self._seen: tuple[int, Mapping[str, int]] = 0, {}  # number and labels of the results that were read
         self._components = Components()  # that the log knows
         self.advice: str | None = None
         self._read()
@@ -109,16 +107,6 @@ class Campaign:
     def state(self) -> State:
         """State of the campaign after the events so far."""
         return self.catalogue.state
-
-    @property
-    def rules(self) -> Rules:
-        """The settings of this session."""
-        return self.catalogue.rules
-
-    @property
-    def window(self) -> Window:
-        """The bounds within which the agent measures, and the excluded boxes."""
-        return self.state.window
 
     @property
     def steers(self) -> bool:
@@ -133,22 +121,22 @@ class Campaign:
         """
         outcomes = self.tiled.ask(self._read)
         first = {outcome.trial_id: outcome for outcome in reversed(outcomes)}
-        left = [first[id] for id in self.state.open if id in first]
+        left = {id: first[id] for id in self.state.open if id in first}
         began = events.Began(
             session=self.rules.session,
             configured=self.rules.window.bounds,
-            learned=tuple(map(self._measured, left)),
+            learned=tuple(self.points.measured(each, self.state) for each in left.values()),
         )
         self.tiled.ask(partial(self.catalogue.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
 
-    def _begun(self, outcomes: Sequence[Result], left: Sequence[Result]) -> None:
+    def _begun(self, outcomes: Sequence[Result], left: Container[str]) -> None:
         self._follow_state()
         for outcome in outcomes:
             if outcome.awaits_regime:
                 self.answer(outcome)
-            elif outcome.status == "failed" and outcome in left:  # its session may have ended before its line
-                self.catalogue.write(self._line(finding(outcome, self.rules), outcome))
+            elif outcome.status == "failed" and outcome.trial_id in left:  # its session may have ended before its line
+                self.catalogue.write(_line(finding(outcome, self.rules), outcome))
         self.checkpoint()
 
     def look(self) -> None:
@@ -162,15 +150,17 @@ class Campaign:
         """Read the events and results of the session that steers, and return the results."""
         self.catalogue.read()
         outcomes, labels = remembered(self._store, self.rules.names), self._store.current_labels()
-        self.own.ask(partial(self._adopt, [each for each in outcomes if not each.awaits_regime], labels))
+        known = [each for each in outcomes if not each.awaits_regime]
+        self.own.ask(partial(self._adopt, known, labels))
         return outcomes
 
     def _adopt(self, outcomes: Sequence[Result], labels: Mapping[str, int]) -> None:
         """Learn the results of the session that steers, or of an earlier one."""
-        measured = {each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion}
-        self.catalogue.know(measured)
-        self.atlas.begin(outcomes, labels)
-        self.points.ingest([each for each in outcomes if each.key not in self.points.known], self.state)
+        self.catalogue.know({each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion})
+        if (seen := (len(outcomes), labels)) != self._seen:
+            self.atlas.begin(outcomes, labels)
+            self.points.ingest([each for each in outcomes if each.key not in self.points.known], self.state)
+            self._seen = seen
         self._follow_state()
 
     def _follow_state(self) -> None:
@@ -213,11 +203,11 @@ class Campaign:
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         if outcome.is_of_suggestion:
-            self._proposals.happen(self._measured(outcome))
+            self._proposals.happen(self.points.measured(outcome, self.state))
         self._proposals.expect()
         self._proposals.renew()
         if elsewhere is not None and outcome.status != "failed":
-            self.catalogue.write(self._line(elsewhere, outcome))
+            self.catalogue.write(_line(elsewhere, outcome))
         if is_new:
             self._report(outcome)
         self._proposals.follow()
@@ -236,23 +226,8 @@ class Campaign:
                 label["sentences"] = [outcome.sentence(), *outcome.sentences[1:]]
             effects.append(events.Label(outcome.key, label))
         text = finding(outcome, self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known)
-        self.catalogue.write(self._line(text, outcome), *effects)
+        self.catalogue.write(_line(text, outcome), *effects)
         return replace(outcome, awaits_regime="")
-
-    def _measured(self, outcome: Result) -> events.Measured:
-        """Return the event of the result of a suggestion."""
-        elsewhere = self.points.elsewhere(outcome, self.state)
-        why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
-        failed = outcome.status == "failed" or elsewhere is not None
-        return events.Measured(
-            key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
-        )
-
-    def _line(self, text: str, outcome: Result) -> events.Line:
-        """Return a line of the log on a result. The first line on a result without a regime is written once."""
-        awaits = outcome.awaits_regime
-        once = commands.log_key(awaits, outcome.key) if awaits else commands.new_id()
-        return events.Line(text, once, ids=_ids_of(outcome))
 
     def _report(self, outcome: Result) -> None:
         """Announce and log what follows from a new result: claims, another reference, changes of regimes."""
@@ -265,13 +240,13 @@ class Campaign:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
         if lines:
-            ids = _ids_of(outcome)
+            ids = {"raw_uid": outcome.raw_uid, "result": outcome.key}
             self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=tuple(lines), ids=ids))
         if (reference := self.points.changed_reference()) is not None:
             self.catalogue.write(events.Line(reference))
             self._proposals.withdraw("another reference steers", "superseded")
         for line in changes(self._components, self.atlas.components):
-            self.catalogue.write(self._line(line, outcome))
+            self.catalogue.write(_line(line, outcome))
         self._components = self.atlas.components
         explored, why = self.should_stop()
         if explored and not self._was_explored:
@@ -281,12 +256,12 @@ class Campaign:
 
     def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
-        before = self.atlas.regime_before(outcome, self.window, self._steering.beam_size)
+        before = self.atlas.regime_before(outcome, self.state.window, self._steering.beam_size)
         self.advice = None
         if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
             where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
             self.advice = f"the regime at {where} was {before}, {now}: measure there again to follow the change"
-            self.catalogue.write(self._line(self.advice, outcome))
+            self.catalogue.write(_line(self.advice, outcome))
 
     @_owned
     def begun(self, trial_id: str) -> None:
@@ -308,66 +283,29 @@ class Campaign:
             if self.explorer.takes_back:
                 self._proposals.renew("a run began that nobody suggested")
 
-    def catch_up(self) -> None:
-        """Write what Tiled does not have, if it answers. In the thread for Tiled."""
-        self.catalogue.catch_up()
-
     def checkpoint(self) -> None:
         """Let the thread for Tiled write what Tiled does not have."""
         self.tiled.write(self.catalogue.catch_up)
 
-    @property
-    def results(self) -> set[str]:
-        """Keys of the complete results that are known."""
-        return self.points.usable
-
     # people
 
     @_owned
-    def apply(self, command: commands.Command, *, container: str = "", refused: str = "") -> Answer:
+    def apply(self, command: commands.Command, *, container: str = "") -> Answer:
         """Execute a command, and write its effects. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
-        A command that came as a node in Tiled, in a `container`, gets its answer there. With `refused`, a reason, it is
-        not executed. Raises RuntimeError if another session steers.
+        A command that came as a node in Tiled, in a `container`, gets its answer there. Raises RuntimeError if another
+        session steers.
         """
         self.require_steering()
         if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
-        is_first = isinstance(command, commands.Next | commands.Hold | commands.Release)
-        after = self._proposals.happen(self._asked(command, container, refused), first=is_first)
+        after = self._proposals.happen(self._proposals.asked(command, self.atlas.labels, container))
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]
-
-    def _asked(self, command: commands.Command, container: str, refused: str) -> events.Asked:
-        """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
-        suggestion, objection, rules = None, "", self.rules
-        try:
-            match command:
-                case _ if refused:
-                    pass
-                case commands.Next() | commands.Accept():
-                    if isinstance(command, commands.Accept) or self.state.held is None:
-                        self._proposals.ready()
-                case commands.Add():
-                    position = commands.check_position(command.position, self.explorer.bounds)
-                    asked = {ID_KEY: command.id, **position, "reason": command.why or NO_REASON}
-                    (suggestion,) = self.explorer.register_suggestions([asked])
-                case commands.Take() if self.state.get(command.suggestion) is None:
-                    position = self.rules.position(command.position)
-                    asked = {**command.terms, **position, ID_KEY: command.suggestion}
-                    self.explorer.register_suggestions([{**asked, "reason": command.reason or NO_REASON}])
-                case commands.Name() if command.regime not in self.atlas.labels:
-                    raise ValueError(f"there is no regime {command.regime}")
-        except ValueError as error:
-            objection = str(error)
-        return events.Asked(
-            command=command, suggestion=suggestion, objection=objection, settings=rules.settings, review=rules.review,
-            container=container, refused=refused,
-        )  # fmt: skip
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
@@ -378,53 +316,10 @@ class Campaign:
             values = dict(zip(names, values, strict=True))
         return commands.check_position(values, self.explorer.bounds)
 
-    def sentences(self) -> list[str]:
-        """Return sentences about regimes without a gap between them."""
-        return sentences(self.atlas.components)
-
     @_owned
     def map(self) -> SampleMap | None:
         """Return the belief over position; None for an optimizer of the technique."""
         return self.explorer.map()
-
-    # suggestions that wait, and those that are being measured
-
-    @property
-    def waiting(self) -> list[dict[str, Any]]:
-        """The suggestions that wait, in the order in which they are measured; does not compute one.
-
-        ``taken_by`` is the person who took one, or None; ``is_asked`` is whether a person took or added it.
-        """
-        waiting = self.state.waiting
-        return [{**x.suggestion, "taken_by": x.taken_by, "is_asked": bool(x.created)} for x in waiting]
-
-    @property
-    def taken(self) -> str | None:
-        """Id of the suggestion that a person took and that is measured next, or None."""
-        return self.state.taken(review=self.rules.review)
-
-    @property
-    def measuring(self) -> str | None:
-        """Id of the suggestion that was handed out last, if its measurement is not over; None otherwise."""
-        last = next(reversed([*self.state.handed_out]), None)
-        return last if last is not None and self.state.is_open(last) else None
-
-    def given_at(self, position: Mapping[str, float]) -> str | None:
-        """Return the id of the newest suggestion that was handed out for this spot and has no result; None without one.
-
-        `position` may have other readings besides the actuators.
-        """
-        if not is_position(position, self.rules.names):
-            return None
-        state = self.state
-        taken = {each.id: each for each in state.waiting if each.taken_by is not None}
-        open_ = {**state.handed_out, **taken}
-        near = [
-            id
-            for id, each in open_.items()
-            if id not in state.measured and self.rules.are_near(each.suggestion, position)
-        ]
-        return near[-1] if near else None
 
     # the optimizer that bluesky-adaptive knows
 
@@ -497,19 +392,8 @@ class Campaign:
         self._proposals.follow()
 
 
-def _ids_of(outcome: Result) -> dict[str, str]:
-    return {"raw_uid": outcome.raw_uid, "result": outcome.key}
-
-
-def rules_of(steering: Steering, technique: str, unit: str) -> Rules:
-    """Return the settings of a new session, for a technique by its name and the unit of the actuators."""
-    # a person relies on these when they take a suggestion
-    settings = {"technique": technique, "unit": unit, "steering": steering.model_dump_json()}
-    return Rules(
-        session=uuid.uuid4().hex,
-        window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
-        unit=unit,
-        review=steering.review,
-        settings=digest(settings),
-        beam_size=steering.beam_size,
-    )
+def _line(text: str, outcome: Result) -> events.Line:
+    """Return a line of the log on a result. The first line on a result without a regime is written once."""
+    awaits = outcome.awaits_regime
+    once = commands.log_key(awaits, outcome.key) if awaits else commands.new_id()
+    return events.Line(text, once, ids={"raw_uid": outcome.raw_uid, "result": outcome.key})

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.decisions import Answer, Rules, State, events, moments, reduce, terms_of
+from ainerd.decisions import Answer, Rules, State, events, fold, reduce, terms_of
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, SuggestionRecord
 
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 100  # events, after which the state is saved, so that the next session reads few events
 LONGEST = 200  # characters of an error in the log
-# By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
-# become failed, and a failed one may fail again in a later run.
+# By new status: the statuses that it may replace. A measured suggestion does not become failed, and a failed one may
+# fail again in a later run.
 _INSTEAD_OF = {
     "accepted": ["proposed", "superseded", "withdrawn", "accepted"],
     "taken": ["proposed", "superseded", "withdrawn", "accepted"],
-    "withdrawn": ["proposed"],
+    "withdrawn": ["proposed", "accepted"],
     "superseded": ["proposed", "taken"],
     "failed": ["proposed", "accepted", "taken", "failed"],
 }
@@ -90,8 +90,8 @@ class Catalogue:
 
     # in the thread that owns the state
 
-    def happen(self, event: events.Event, *, first: bool = False) -> State:
-        """Fold an event of this session, which is written soon, with `first` before other jobs; return the state then.
+    def happen(self, event: events.Event) -> State:
+        """Fold an event of this session, which is written soon, and return the state then.
 
         A command that must wait is no event: it changes nothing.
         """
@@ -100,7 +100,7 @@ class Catalogue:
             return after
         self._ahead.append(Ahead(event, effects, self.state))
         self.state = after
-        self._tiled.write(self.catch_up, first=first)
+        self._tiled.write(self.catch_up, first=isinstance(event, events.Asked))  # somebody waits
         return after
 
     def write(self, *effects: events.Effect) -> None:
@@ -115,10 +115,14 @@ class Catalogue:
         self.state = self.state.model_copy(update={"measured": {**known, **self.state.measured}})
 
     def _follow(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-        for moment in moments(records, self.rules, self.state):
-            self.state = moment.after
-            left = [each for each in self._due if each.number > moment.event.written]
-            self._due = deque([*left, *(Due(moment.number, effect) for effect in moment.effects)])
+        for number, record in records:
+            try:
+                self.state, written, effects = fold(record, self.state, self.rules)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:  # another program wrote it
+                logger.warning("event %d is left out, %s: %s", number, type(error).__name__, str(error)[:LONGEST])
+                continue
+            left = [each for each in self._due if each.number > written]
+            self._due = deque([*left, *(Due(number, effect) for effect in effects)])
         self._number = records[-1][0] if records else self._number
 
     def _begun(self, began: events.Began) -> None:
@@ -232,8 +236,8 @@ class Catalogue:
         match effect:
             case events.Suggest():
                 self._suggest(effect)
-            case events.SetStatus(suggestion=id, status=status, taken=taken):
-                instead_of = [*_INSTEAD_OF.get(status, ()), *["accepted"] * taken] or None
+            case events.SetStatus(suggestion=id, status=status):
+                instead_of = _INSTEAD_OF.get(status)
                 store.set_status(id, status, effect.why, effect.raw_uid, by=effect.by, instead_of=instead_of)
             case events.Refit(regimes=regimes):
                 self._atlas_version = store.add_atlas(regimes).version

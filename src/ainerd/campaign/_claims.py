@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ainerd.campaign._sentences import named
 from ainerd.novelty import LOOKS, Components, Discoveries, RegimeTest
@@ -26,19 +26,30 @@ ByExposure = Mapping[str, tuple[int, float]]  # regime and p-value of each expos
 ByRegime = Mapping[int, Mapping[str, float]]
 
 
-@dataclass
-class Claim:
+class Claim(BaseModel):
     """A claim about some exposures: that their regime is new, that the sample is, or that they differ from the others.
 
     `founders` are the keys of these exposures, or of at most `MOST_FOUNDERS` of them, evenly spread. `regime` is their
     regime's number now, `about` is "regime", "sample" or "session". A claim about the session has no p-value.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     founders: list[str]
     regime: int
     p: float | None
     about: str = "regime"
     stands: bool = True
+
+
+class _Saved(BaseModel):
+    """The claims of a session, as the next one restores them."""
+
+    digest: str
+    claims: list[Claim]
+    spent: dict[int, float]
+    asked: set[int]
+    alarm: str
 
 
 class Claims:
@@ -98,28 +109,21 @@ class Claims:
     def state(self) -> dict[str, Any]:
         """Return plain values for `restore`."""
         spent = {} if self._discoveries is None else self._discoveries.p_values
-        return {
-            "digest": self._digest,
-            "claims": [asdict(claim) for claim in self.claims],
-            "spent": {str(number): p for number, p in spent.items()},
-            "asked": sorted(self._asked),
-            "alarm": self.alarm,
-        }
+        saved = _Saved(digest=self._digest, claims=self.claims, spent=spent, asked=self._asked, alarm=self.alarm)
+        return saved.model_dump(mode="json")
 
     def restore(self, state: Mapping[str, Any]) -> bool:
         """Continue with the claims of an earlier session; return False if it left no valid ones."""
         if state.get("digest") != self._digest:
             return False
         try:
-            claims = [Claim(**claim) for claim in state["claims"]]
-            asked, alarm = {*map(int, state["asked"])}, str(state["alarm"])
-            spent = {int(number): float(p) for number, p in state["spent"].items()}
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # another version or program wrote them
-            logger.warning("the claims of earlier sessions are left out: %s: %s", type(error).__name__, error)
+            saved = _Saved.model_validate(state)
+        except ValidationError as error:  # another version or program wrote them
+            logger.warning("the claims of earlier sessions are left out: %s", error)
             return False
-        self.claims, self._asked, self.alarm = claims, asked, alarm
+        self.claims, self._asked, self.alarm = saved.claims, saved.asked, saved.alarm
         if self._discoveries is not None:
-            self._discoveries.p_values |= spent
+            self._discoveries.p_values |= saved.spent
         return True
 
     def _standing(self, about: str) -> Iterator[Claim]:
@@ -178,7 +182,7 @@ class Claims:
         if p_sample is not None:
             group = components.groups[largest]
             founders = [key for key, (regime, _) in exposures.items() if regime in group]
-            self.claims.append(Claim(_some(founders), group[0], p_sample, "sample"))
+            self.claims.append(Claim(founders=_some(founders), regime=group[0], p=p_sample, about="sample"))
             yield f"{SAMPLE}: {_exposures(len(founders))}, p = {p_sample:.2g}; {self.bound}"
 
     def _tell_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
@@ -190,7 +194,7 @@ class Claims:
             (ratio, distance), nearest = min(borders)
             if group not in claimed and ratio > APART:
                 founders = [key for number in group for key in regimes.get(number, {})]
-                self.claims.append(Claim(_some(founders), group[0], None, "session"))
+                self.claims.append(Claim(founders=_some(founders), regime=group[0], p=None, about="session"))
                 size = _exposures(len(founders)).partition(", of")[0]
                 far = f"the distance to {named(nearest)} is {distance:.0f} times the spread within a regime"
                 differ = SESSION if len(group) == 1 else SESSION.replace("differs", "differ")
@@ -219,7 +223,7 @@ class Claims:
         for number, p in self._discoveries.update(open_).items():
             if components.of(number) in map(components.of, self.discoveries):
                 continue  # of a kind that was claimed a moment ago
-            self.claims.append(Claim(_some([*regimes[number]]), number, p))
+            self.claims.append(Claim(founders=_some([*regimes[number]]), regime=number, p=p))
             yield f"regime {number} is new: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
         for number, of_regime in open_.items():
             undecided = number not in self._discoveries.p_values and number not in self._asked

@@ -1,10 +1,6 @@
-"""Proposals: the next position is chosen, replaced by a better one, and handed out.
+"""Proposals: the next position is chosen, replaced by a better one, and handed out."""
 
-The choice regards positions that are novel to agents of other techniques on the same sample: `Partners`.
-"""
-
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -12,58 +8,11 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.decisions import UNTAKEN, State, events
+from ainerd.campaign._partners import Partners
+from ainerd.decisions import NO_REASON, UNTAKEN, State, events
 from ainerd.decisions.events import Ready
-from ainerd.results import Away, ResultRecord, ResultStore
-from ainerd.steering import Candidate, Explorer
-
-logger = logging.getLogger(__name__)
-
-
-class Partners:
-    """Reads which positions are novel to agents of other techniques.
-
-    Parameters
-    ----------
-    store : ResultStore
-        Any store of the catalog. It reads the results of all agents once, and later only new ones.
-    names : sequence of str
-        Actuators. Results without one of them are left out.
-    agents : sequence of str
-        Names of the other agents.
-
-    Attributes
-    ----------
-    candidates : tuple of Candidate
-        The positions that were novel to one of them at the last look.
-    """
-
-    def __init__(self, store: ResultStore, names: Sequence[str], agents: Sequence[str]) -> None:
-        self._store, self._names, self._agents = store, list(names), list(agents)
-        self._seen: object = None  # the results at the last look
-        self.candidates: tuple[Candidate, ...] = ()
-
-    def look(self) -> bool:
-        """Read new results, and return whether the candidates have changed; without an answer they stay."""
-        if not self._agents:
-            return False
-        try:
-            results = self._store.of_everybody()
-        except Away as error:
-            logger.debug("results of other agents are not read: %s", error)
-            return False
-        if results is self._seen or not {*self._names, "novel", "novelty_p"} <= {*results}:
-            return False
-        self._seen, before = results, self.candidates
-        novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
-        # of a run that was analysed again only the newest result counts
-        novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(ResultRecord.final)])]
-        novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
-        self.candidates = tuple(
-            Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)
-            for *place, p, agent in novel.itertuples(index=False)
-        )
-        return self.candidates != before
+from ainerd.results import commands
+from ainerd.steering import Explorer
 
 
 class Proposals:
@@ -142,9 +91,33 @@ class Proposals:
             self.happen(events.HandedOut(suggestion=suggestion))
         return suggestions
 
-    def happen(self, event: events.Event, *, first: bool = False) -> State:
+    def asked(self, command: commands.Command, regimes: Container[int], container: str) -> events.Asked:
+        """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
+        suggestion, objection, rules = None, "", self._catalogue.rules
+        try:
+            match command:
+                case commands.Next() | commands.Accept():
+                    if isinstance(command, commands.Accept) or self._catalogue.state.held is None:
+                        self.ready()
+                case commands.Add():
+                    position = commands.check_position(command.position, self._explorer.bounds)
+                    asked = {ID_KEY: command.id, **position, "reason": command.why or NO_REASON}
+                    (suggestion,) = self._explorer.register_suggestions([asked])
+                case commands.Take() if self._catalogue.state.get(command.suggestion) is None:
+                    asked = {**command.terms, **rules.position(command.position), ID_KEY: command.suggestion}
+                    self._explorer.register_suggestions([{**asked, "reason": command.reason or NO_REASON}])
+                case commands.Name() if command.regime not in regimes:
+                    raise ValueError(f"there is no regime {command.regime}")
+        except ValueError as error:
+            objection = str(error)
+        return events.Asked(
+            command=command, suggestion=suggestion, objection=objection, settings=rules.settings, review=rules.review,
+            container=container,
+        )  # fmt: skip
+
+    def happen(self, event: events.Event) -> State:
         """Let an event happen, and tell the optimizer what follows from it; see `Catalogue.happen`."""
-        after = self._catalogue.happen(event, first=first)
+        after = self._catalogue.happen(event)
         self.expect()
         return after
 

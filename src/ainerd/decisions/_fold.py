@@ -3,9 +3,8 @@
 It reads no clock and no Tiled, and draws no random numbers: the same events give the same state.
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from bluesky_adaptive.protocols import ID_KEY
 
@@ -16,7 +15,6 @@ from ainerd.decisions._verbs import TAKEN_WITHIN_S, NotYet, execute
 from ainerd.decisions.events import Ready, parse_event
 from ainerd.results import commands
 
-logger = logging.getLogger(__name__)
 MOST_ANSWERS = 1000  # commands whose answers are kept; more than can wait
 GONE = "its session had ended"
 
@@ -52,31 +50,17 @@ def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tupl
     return step.state, tuple(step.effects)
 
 
-class Moment(NamedTuple):
-    """An event, its number in the order, the state after it, and its effects."""
+def fold(record: Mapping[str, Any], state: State, rules: Rules) -> tuple[State, int, list[events.Effect]]:
+    """Fold the record of an event, after the results that its session had learned.
 
-    number: int
-    event: events.Written
-    after: State
-    effects: tuple[events.Effect, ...]
-
-
-def moments(records: Iterable[tuple[int, Mapping[str, Any]]], rules: Rules, state: State) -> Iterator[Moment]:
-    """Fold records of events, oldest first, each after the results that its session had learned, from a state on.
-
-    Any program may have written a record: invalid ones are left out, with a line of the log.
+    Returns the state, the number of the newest event whose effects were written, and the effects. Any program may have
+    written the record: it raises various errors.
     """
-    for number, record in records:
-        try:
-            event, after, effects = parse_event(record), state, list[events.Effect]()
-            for each in (*event.learned, event):
-                after, following = reduce(after, each, rules)
-                effects += following
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            logger.warning("event %d is left out, %s: %s", number, type(error).__name__, str(error)[:250])
-            continue
-        state = after
-        yield Moment(number, event, after, tuple(effects))
+    event, effects = parse_event(record), list[events.Effect]()
+    for each in (*event.learned, event):
+        state, following = reduce(state, each, rules)
+        effects += following
+    return state, event.written, effects
 
 
 def _begin(step: Step, began: events.Began) -> None:
@@ -120,8 +104,6 @@ def _ask(step: Step, asked: events.Asked, command: commands.Command) -> None:
     if step.state.answer(command.id) is not None:
         return
     try:
-        if asked.refused:
-            raise ValueError(asked.refused)
         answer = execute(command, step)
     except NotYet as reason:
         waits = isinstance(command, commands.Next) and step.age_s(command.created) < command.wait_s

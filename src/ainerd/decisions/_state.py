@@ -1,6 +1,8 @@
 """The state of a campaign: everything that its events have decided, without results and their regimes."""
 
-from collections.abc import Mapping, Sequence
+import math
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any, Self
@@ -17,7 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from ainerd.config import Steering
 from ainerd.decisions.events import Ready
+from ainerd.results import digest
 from ainerd.results.commands import check_position
 from ainerd.steering import Window
 from ainerd.words import place
@@ -82,6 +86,20 @@ class Rules:
     review: bool = False
     settings: str = ""
     beam_size: float | None = None
+
+    @classmethod
+    def of(cls, steering: Steering, technique: str, unit: str) -> Self:
+        """Return the settings of a new session, for a technique by its name and the unit of the actuators."""
+        # a person relies on these when they take a suggestion
+        settings = {"technique": technique, "unit": unit, "steering": steering.model_dump_json()}
+        return cls(
+            session=uuid.uuid4().hex,
+            window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
+            unit=unit,
+            review=steering.review,
+            settings=digest(settings),
+            beam_size=steering.beam_size,
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -206,10 +224,32 @@ class State(BaseModel):
         given = {id: each for id, each in self.handed_out.items() if self.is_open(id)}
         return given | {each.id: each for each in self.waiting}
 
+    @property
+    def measuring(self) -> str | None:
+        """Id of the suggestion that was handed out last, if its measurement is not over; None otherwise."""
+        last = next(reversed([*self.handed_out]), None)
+        return last if last is not None and self.is_open(last) else None
+
+    def given_at(self, position: Mapping[str, Any], rules: Rules) -> str | None:
+        """Return the id of the newest suggestion that was handed out for this spot and has no result; None without one.
+
+        `position` may have other readings besides the actuators.
+        """
+        if not is_position(position, rules.names):
+            return None
+        given = {**self.handed_out, **{each.id: each for each in self.waiting if each.taken_by is not None}}
+        near = [id for id, each in given.items() if rules.are_near(each.suggestion, position)]
+        return next((id for id in reversed(near) if id not in self.measured), None)
+
     def saved(self) -> dict[str, Any]:
         """Return plain values, without the suggestions that are measured or failed."""
         given = {id: each for id, each in self.handed_out.items() if self.is_open(id)}
         return self.model_copy(update={"handed_out": given}).model_dump(mode="json")
+
+
+def is_position(values: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Return whether all names have a finite number."""
+    return all(isinstance(x := values.get(name), int | float) and math.isfinite(x) for name in names)
 
 
 def within(

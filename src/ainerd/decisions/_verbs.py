@@ -1,7 +1,5 @@
 """The verbs of people: each changes the state of a campaign, and returns its answer."""
 
-import math
-from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -125,7 +123,7 @@ def _take_back(command: commands.TakeBack, step: Step) -> Answer:
         raise ValueError("it does not wait any more: it is being measured, or it was withdrawn")
     step.remove(waiting.id)
     why = command.why or f"{command.who} took it back"
-    step.effects.append(events.SetStatus(waiting.id, "withdrawn", why, command.by, taken=True))
+    step.effects.append(events.SetStatus(waiting.id, "withdrawn", why, command.by))
     step.log(command, "took {} back", waiting.suggestion)
     return _done("the agent chooses again")
 
@@ -220,8 +218,3 @@ def _place(step: Step, id: str) -> str:
     before = next(i for i, each in enumerate(waiting) if each.id == id)
     when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
     return f"{when}, once a person takes it" if review and waiting[before].taken_by is None else when
-
-
-def is_position(values: Mapping[str, Any], names: Iterable[str]) -> bool:
-    """Return whether all names have a finite number."""
-    return all(isinstance(x := values.get(name), int | float) and math.isfinite(x) for name in names)

@@ -85,8 +85,7 @@ class Asked(_Event):
     """Somebody gave a command, at the prompt or as a node in Tiled, in a `container`; the node gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
-    follows from results; with `refused`, a reason, the command is not executed. `settings` and `review` are those of
-    the session, see `Rules`.
+    follows from results. `settings` and `review` are those of the session, see `Rules`.
     """
 
     kind: Literal["asked"] = "asked"
@@ -96,7 +95,6 @@ class Asked(_Event):
     settings: Id = ""
     review: bool = False
     container: Id = ""
-    refused: Text = ""
 
 
 class Proposed(_Event):
@@ -175,13 +173,12 @@ class Suggest:
 
 @dataclass(frozen=True)
 class SetStatus:
-    """Write the status of a suggestion; `taken`: also of one that a person took."""
+    """Write the status of a suggestion."""
 
     suggestion: str
     status: str
     why: str | None = None
     by: str | None = None
-    taken: bool = False
     raw_uid: str | None = None
 
 

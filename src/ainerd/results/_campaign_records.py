@@ -22,7 +22,7 @@ from ainerd.results._nodes import (
 )
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import NodeFilter, NodeTable, Notes, frame_of
-from ainerd.results.commands import Note, new_id
+from ainerd.results.commands import new_id
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,9 @@ class CampaignRecords:
 
     def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
         """Write the note of a person on a run, or on one `result` of it; `scan` is its name in the line."""
-        self._add_line(Note(text=text, raw_uid=raw_uid, scan=scan, result=result).line())
+        ids = {"kind": NOTE, "note": text, "raw_uid": raw_uid, "result": result}
+        line = f"a person noted on scan {scan}: {text}"
+        self._add_line(LogRecord.model_validate({"text": line, "by": "person", "ids": ids}))
 
     def notes(self) -> Notes:
         """Return the notes of people on runs, oldest first, with ``note``, ``raw_uid`` and ``created``. One request."""

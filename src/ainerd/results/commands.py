@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from ainerd.results._records import LogRecord, Stamp, digest
+from ainerd.results._records import Stamp, digest
 from ainerd.words import first_problem, sender, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
@@ -216,22 +216,6 @@ class Name(_Command):
     name: str = Field(default="", max_length=60)
 
 
-class Note(_Command):
-    """Write a note on a run, or on one result of it."""
-
-    do: Literal["note"] = "note"
-    text: Text
-    scan: Label  #: name of the run in the log line
-    raw_uid: str | None = None
-    result: str | None = None  #: key of the result
-
-    def line(self) -> LogRecord:
-        """Return the line of the log that holds the note."""
-        ids = {"kind": self.do, "note": self.text, "raw_uid": self.raw_uid, "result": self.result}
-        text = f"{self.who} noted on scan {self.scan}: {self.text}"
-        return LogRecord.model_validate({"text": text, "by": self.by, "ids": ids})
-
-
 class SetBounds(_Command):
     """Replace the bounds of the actuators."""
 
@@ -247,7 +231,7 @@ class SetExcluded(_Command):
 
 
 Command = Annotated[
-    Accept | Next | Take | Reject | TakeBack | Hold | Release | Exclude | Add | Name | Note | SetBounds | SetExcluded,
+    Accept | Next | Take | Reject | TakeBack | Hold | Release | Exclude | Add | Name | SetBounds | SetExcluded,
     Field(discriminator="do"),
 ]
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
