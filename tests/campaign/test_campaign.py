@@ -76,14 +76,6 @@ def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, 
     assert [store.saved[suggestion["_id"]].agent for suggestion in ready] == ["toy"] * 5
 
 
-def test_a_persons_point_stays_ready_when_results_come(make, store):
-    campaign = make()
-    added = campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch")).suggestion
-    assert store.status(added["_id"]) == ("proposed", "person")
-    campaign.answer(outcome("by hand", 8.0, 8.0))
-    assert campaign.suggest(1) == [added]
-
-
 def test_a_person_accepts_and_rejects(make, store):
     campaign = make()
     accepted = campaign.apply(Accept()).suggestion
@@ -234,15 +226,15 @@ def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, stor
 
 
 @pytest.mark.parametrize("changed", [
-    {"bounds": {"x": (-500.0, 500.0), "y": (0.0, 10.0)}}, {"bounds": {"x": (math.nan, 5.0), "y": (0.0, 10.0)}},
-    {"bounds": {"x": 5, "y": None}}, {"bounds": []}, {"excluded": [7]}, {"failed": 7}, {"configured": None},
+    {"window": {"bounds": {"x": (-500.0, 500.0), "y": (0.0, 10.0)}, "excluded": []}},
+    {"window": {"bounds": {"x": (math.nan, 5.0), "y": (0.0, 10.0)}, "excluded": []}}, {"window": []}, {"failed": 7},
 ])  # fmt: skip
-def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed, monkeypatch):
+def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed, monkeypatch, caplog):
     monkeypatch.setattr("ainerd.campaign._catalogue.SAVE_EVERY", 1)
     make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
     store.checkpoints["toy"]["state"] |= changed
     again = make()
-    assert all(0 <= low < high <= 10 for low, high in again.explorer.bounds.values())
+    assert "the saved state is left out" in caplog.text and again.explorer.bounds["x"] == (2.0, 8.0)  # from the events
     assert set(again.peek()) >= {"x", "y"}
 
 
@@ -252,13 +244,6 @@ def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
     campaign.apply(on(Reject, campaign.peek(), why="a bubble"))
     other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
     assert other.explorer.window.excluded == [] and set(other.peek()) >= {"y", "z"}
-
-
-def test_the_explorer_works_without_the_spread_of_a_regime(make, technique):
-    technique.regime_width = None
-    campaign = make()
-    campaign.answer(outcome("a"))
-    assert campaign.peek()["reason"] and campaign.map() is not None
 
 
 def test_positions_are_checked_in_words(make):
@@ -318,15 +303,3 @@ def test_a_result_with_an_odd_text_is_learned(make, store, odd):
     campaign.apply(Hold())  # an event, which names the results before it
     other.look()
     assert other.state.held is not None and "a" in other.state.measured.values()
-
-
-def test_runs_by_hand_do_not_make_the_next_event_larger(make, store):
-    campaign = make()
-    for i in range(30):
-        campaign.answer(outcome(f"{i}", x=i / 3))
-    campaign.apply(Hold())
-    *_, (_, event) = store.events_after(0)
-    assert (
-        event["kind"] == "asked" and not event.get("learned") and campaign.points.usable == {f"{i}" for i in range(30)}
-    )
-    assert not campaign.state.measured  # which each snapshot holds

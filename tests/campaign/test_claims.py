@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._claims import ALARM, SAMPLE, Claims, _exposures, _some
+from ainerd.campaign._claims import ALARM, SAMPLE, Claims
 from ainerd.novelty import LOOKS, Border, Components
 from ainerd.technique import NullRegimes
 
@@ -231,13 +231,6 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
     assert again.points.reference == "session" and again.claims.of_sample is not None
 
 
-def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):
-    campaign = make()
-    for i, z in enumerate([0.0, 0.0, 3.0, 3.0]):
-        campaign.answer(outcome(f"run {i}", x=float(i), z=z))
-    assert campaign.atlas.exposures() == {} and campaign.claims.claims == []
-
-
 def test_claims_of_other_parameters_are_not_continued(judging):
     claims = Claims(judging)
     claims.update(CLAIMED, ALONE)
@@ -270,13 +263,6 @@ def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     assert apart.endswith("(novel)") and close.endswith("(novel, but close to the others of its regime)")
 
 
-def test_founders_are_spread_evenly_and_exposures_are_counted_in_words():
-    assert _some([*range(100)]) == [*range(100)] and _some([*range(101)]) == [*range(0, 101, 2)]
-    assert _some([*range(250)]) == [*range(0, 250, 3)]
-    assert [_exposures(n) for n in (0, 1, 5)] == ["no exposures", "one exposure", "five exposures"]
-    assert _exposures(6) == "6 exposures, of which the first 6 count"
-
-
 @pytest.mark.parametrize(("distance", "differs"), [(6.25, False), (6.3, True)])
 def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, distance, differs):
     groups = ((0,), (1,), (2, 3))
@@ -299,18 +285,6 @@ def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, 
     )
     assert [claim.founders for claim in claims.claims] == [["r1 0", "r1 1", "r1 2"], ["r2 0", "r2 1", "r3 0"]] * differs
     assert all((claim.p, claim.about, claim.stands) == (None, "session", True) for claim in claims.claims)
-
-
-def test_the_state_is_that_of_claims_questions_and_alarm(judging):
-    claims = Claims(judging)
-    claims.update(seen(r0=[0.5] * 3, r3=NEW, r5=[0.01]), ALONE)
-    state = claims.state()
-    (claim,) = state["claims"]
-    assert (claim["founders"], claim["regime"], claim["about"], claim["stands"]) == ([*"abc"], 3, "regime", True)
-    assert state["spent"] == {"3": claim["p"]} and state["asked"] == [5] and state["alarm"] == claims.alarm != ""
-    again = Claims(judging)
-    assert not again.restore({}) and again.restore(state) and again.state() == state
-    assert claims.bound == "claims of new regimes are false in at most 5 % of campaigns"
 
 
 @pytest.mark.parametrize(

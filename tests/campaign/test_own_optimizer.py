@@ -204,18 +204,6 @@ def test_an_unknown_policy_is_refused_in_one_line(make, policy, message):
         make(policy=policy)
 
 
-def test_knobs_of_different_units_make_a_campaign(make):
-    knobs = {
-        "x": {"range": (0, 10), "unit": "mm", "length": 1.0},
-        "y": {"range": (300, 400), "unit": "K", "length": 20.0, "direction": "up", "settle_s": 60.0},
-    }
-    campaign = make(bounds={"x": (0, 10), "y": (300, 400)}, knobs=knobs)
-    suggestion = campaign.peek()
-    assert 0 <= suggestion["x"] <= 10 and 300 <= suggestion["y"] <= 400
-    campaign.apply(Add(position={"x": 2.0, "y": 350.0}, by="a person"))
-    assert (campaign.peek()["x"], campaign.peek()["y"]) == (2.0, 350.0)
-
-
 def test_an_object_without_the_methods_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"the optimizer of technique toy, a object, has no suggest\(\)"):
         OtherOptimizer(object(), Window(BOUNDS), "the optimizer of technique toy")

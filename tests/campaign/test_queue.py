@@ -7,7 +7,6 @@ from campaign_toys import Jobs, Node, on, outcome, taken_of, waiting
 from ainerd.agent import CommandReader
 from ainerd.results.commands import (
     Add,
-    Exclude,
     Hold,
     Reject,
     Take,
@@ -44,26 +43,12 @@ def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, s
     assert order(campaign) == [third] and campaign.state.measuring == answer.suggestion["_id"]
 
 
-def test_the_agents_own_suggestion_has_no_place_among_points_of_people(make, store):
-    campaign = make()
-    own = campaign.peek()["_id"]
-    added = add(campaign, 2.0)
-    assert order(campaign) == [added] and store.status(own) == ("withdrawn", "person")
-
-
 def test_the_order_survives_a_kill(make):
     campaign = make()
     first, second, third = (add(campaign, x) for x in (2.0, 5.0, 8.0))
     campaign.suggest()
     again = make()
     assert order(again) == [second, third]
-
-
-def test_a_box_removes_only_the_points_in_it(make, store):
-    campaign = make()
-    inside, outside = add(campaign, 2.0), add(campaign, 8.0)
-    campaign.apply(Exclude(region={"x": (0.0, 4.0)}, **ANN))
-    assert order(campaign) == [outside] and store.saved[inside].status == "withdrawn"
 
 
 def test_a_rejected_point_leaves_the_queue(make, store):
@@ -159,15 +144,6 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
     (new,) = waiting(campaign)
     assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
     assert [id for _, id in made] == [measured["_id"], following["_id"], new["_id"]]
-
-
-def test_a_point_whose_exposure_was_not_finished_is_not_measured_any_more(make):
-    campaign = make()
-    (last,) = campaign.suggest()
-    assert campaign.state.measuring == last["_id"]
-    before = campaign.state  # a page that shows an older one is drawn again
-    campaign.register_failures([last])
-    assert campaign.state.measuring is None and campaign.state is not before
 
 
 def test_in_review_the_first_point_that_a_person_took_is_measured(make):

@@ -29,11 +29,6 @@ def calibrated():
     return RegimeTest.calibrated(p, z, find, width=WIDTH, alpha=0.05, rng=rng, regimes=700, exposures=12)
 
 
-def test_the_shares_of_alpha_sum_to_one():
-    assert sum(share(k) for k in range(200)) == pytest.approx(1, abs=1e-9)
-    assert [share(k) for k in (0, 5, 6, 7, 8)] == pytest.approx([0.15, 0.15, 0.05, 0.025, 0.0125])
-
-
 def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
     rng = np.random.default_rng(1)
     p, z = regimes(600, rng)
@@ -150,9 +145,3 @@ def test_the_whole_sample_is_judged_by_its_largest_component(calibrated):
     claims = Discoveries(calibrated, 0.05)
     assert claims.judge_sample([0.001, 0.001]) is None  # two exposures are not enough
     assert claims.judge_sample([0.001] * 3) <= 0.025 and claims.judge_sample([0.9] * 3) is not None  # the best look
-
-
-def test_tables_of_another_shape_are_refused():
-    for by_look in (np.ones((2, 5)), np.ones(5), np.ones((LOOKS, 5, 1))):
-        with pytest.raises(ValueError, match="by_look must be"):
-            RegimeTest(by_look, np.ones(3), np.ones(3))

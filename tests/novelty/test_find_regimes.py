@@ -27,34 +27,12 @@ def test_width_sets_the_separation_of_regimes():
         find_regimes(POINTS, width=0.0)
 
 
-def test_existing_numbers_are_kept():
-    previous = np.array([7, 2, 4])[TRUTH]
-    np.testing.assert_array_equal(find_regimes(POINTS, previous, width=1.0).labels, previous)
-
-
-def test_a_new_regime_gets_a_number_above_all_old_ones():
-    previous = np.array([7, 2, -1])[TRUTH]
-    np.testing.assert_array_equal(find_regimes(POINTS, previous, width=1.0).labels, np.array([7, 2, 8])[TRUTH])
-
-
-def test_a_result_without_a_number_takes_that_of_its_regime():
-    previous = np.array([7, 2, 4])[TRUTH]
-    previous[[1, 6]] = -1
-    np.testing.assert_array_equal(find_regimes(POINTS, previous, width=1.0).labels, np.array([7, 2, 4])[TRUTH])
-
-
 @pytest.mark.parametrize("previous", [None, np.array([7, 2, 4])[TRUTH]])
 def test_predict_uses_the_same_numbers_and_rejects_distant_points(previous):
     regimes = find_regimes(POINTS, previous, width=1.0)
     np.testing.assert_array_equal(regimes.predict(POINTS), regimes.labels)
     np.testing.assert_array_equal(regimes.predict(np.float32([[50.0, 50.0]])), [-1])
     np.testing.assert_array_equal(regimes.predict(CENTRES[[2, 0]].astype(np.float32)), regimes.labels[[8, 0]])
-
-
-def test_one_result_is_a_regime():
-    regimes = find_regimes(POINTS[:1], np.array([3]), width=1.0)
-    assert regimes.labels.tolist() == [3] and regimes.supported_range == (1, 1)
-    assert regimes.predict(POINTS[:5]).tolist() == [3] * 4 + [-1]
 
 
 def test_merged_regimes_keep_the_number_of_the_larger():

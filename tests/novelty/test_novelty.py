@@ -244,16 +244,6 @@ def test_terms_that_are_not_all_columns_in_order_are_refused(terms):
         NoveltyScorer(terms=terms, n_components=1).fit(features)
 
 
-def test_slices_without_an_end_are_terms():
-    rng = np.random.default_rng(0)
-    features, odd = rng.normal(size=(80, 4)), [[0.0, 0, 9, 0]]
-    open_, closed = (
-        NoveltyScorer(terms=dict(zip("ab", of, strict=True)), n_components=1).fit(features)
-        for of in ((slice(2), slice(2, None)), (slice(0, 2), slice(2, 4)))
-    )
-    assert open_.p_values(odd) == closed.p_values(odd) and open_.explain(odd)[0].strangest_term == "b"
-
-
 def test_a_term_without_differences_is_named():
     features = np.column_stack([np.random.default_rng(0).normal(size=60), np.ones(60)])
     with pytest.raises(ValueError, match="the columns of term 'flat' are the same in all runs: leave them out"):

@@ -18,10 +18,7 @@ from ainerd.novelty._regimes import (
     MOST,
     _follow,
     _gap,
-    _likely_cut,
-    _nearest,
     find_leaders,
-    mean_distances,
     tree_of,
     weighted_linkage,
 )
@@ -99,11 +96,6 @@ def test_a_run_beyond_all_regimes_is_unassigned():
 def test_bad_runs_are_refused(z):
     with pytest.raises(ValueError, match="embeddings must be|not finite"):
         find_regimes(z)
-
-
-def test_a_bad_width_is_refused():
-    with pytest.raises(ValueError, match="width must be positive"):
-        find_regimes(np.zeros((3, 2)), width=0.0)
 
 
 def scattered(dynamics, rng):
@@ -217,19 +209,6 @@ def test_without_the_noise_the_cut_is_the_middle_of_the_widest_gap_above_the_usu
     assert cut(0, 1, 2.1) == (np.inf, [0, 0, 0])
 
 
-def test_distances_are_compared_block_by_block(monkeypatch):
-    rng = np.random.default_rng(0)
-    z, others, groups = rng.normal(size=(11, 3)), rng.normal(size=(5, 3)), np.array([0, 1, 0, 1, 1])
-    expected = np.stack([cdist(z, others[groups == k]).mean(1) for k in (0, 1)], axis=1)
-    for most in (1, 12, 10**6):
-        monkeypatch.setattr("ainerd.novelty._regimes._MOST_DISTANCES", most)
-        np.testing.assert_allclose(mean_distances(z, others, [groups == 0, groups == 1]), expected)
-    monkeypatch.setattr("ainerd.novelty._regimes._BLOCK", 4)
-    near, apart = _nearest(z, others)
-    np.testing.assert_array_equal(near, cdist(z, others).argmin(1))
-    np.testing.assert_allclose(apart, cdist(z, others).min(1))
-
-
 @pytest.mark.parametrize("block", [1, 2, 100])
 def test_a_point_beyond_the_radius_of_all_leaders_becomes_one(monkeypatch, block):
     monkeypatch.setattr("ainerd.novelty._regimes._BLOCK", block)
@@ -238,33 +217,9 @@ def test_a_point_beyond_the_radius_of_all_leaders_becomes_one(monkeypatch, block
     assert _follow(z, 1.0, 2) is None and _follow(z, 1.6, 2).tolist() == [0, 0, 0, 0, 1, 1, 0]
 
 
-def test_the_cut_of_very_many_results_is_estimated_from_nearest_neighbours(monkeypatch):
-    z = np.array([0, 1, 3, 6, 10, 15, 100.0])[:, None]  # the nearest are 1, 1, 2, 3, 4, 5 and 85 away
-    assert _likely_cut(z) == 6 * 3
-    monkeypatch.setattr("ainerd.novelty._regimes._SAMPLE", 4)  # 0, 3, 10 and 100: 3, 3, 7 and 90
-    assert _likely_cut(z) == 6 * 5
-
-
 def test_a_result_belongs_to_the_nearest_regime_up_to_the_cut():
     model = find_regimes([[0.0], [10.0]], width=3.0)
     assert model.predict([[3.0], [3.1], [6.9], [7.0], [13.5]]).tolist() == [0, -1, -1, 1, -1]
-
-
-def test_the_number_of_a_vanished_regime_is_not_reused():
-    np.testing.assert_array_equal(match_labels([0, 0, 1], [0, 0], highest=6), [0, 0, 7])
-
-
-def test_numbers_are_carried_over():
-    old = np.array([0, 0, 1, 1, 2, -1])
-    renamed = np.array([2, 2, 0, 0, 1, 1])
-    np.testing.assert_array_equal(match_labels(renamed, old), [0, 0, 1, 1, 2, 2])
-    grown = np.array([1, 1, 0, 0, 2, 2, 3, -1])
-    np.testing.assert_array_equal(match_labels(grown, old), [0, 0, 1, 1, 2, 2, 3, -1])
-    np.testing.assert_array_equal(match_labels([0, 1, 1], []), [0, 1, 1])
-
-
-def test_a_number_lost_in_a_merge_is_not_reused():
-    np.testing.assert_array_equal(match_labels([0, 0, 0, 0, 1], [0, 0, 0, 4]), [0, 0, 0, 0, 5])
 
 
 def test_matching_keeps_as_many_numbers_as_possible():

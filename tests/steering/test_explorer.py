@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from bluesky_adaptive.protocols import CanRegisterSuggestions, Optimizer, TrialFaultAware
 from scipy.spatial.distance import cdist
 
 from ainerd.steering import POLICIES, Explorer
@@ -22,13 +21,6 @@ def measure(explorer, result=KNOWN):
     (suggestion,) = explorer.suggest(1)
     explorer.ingest([{"_id": suggestion["_id"], **result}])
     return suggestion
-
-
-def test_it_has_the_protocols_of_bluesky_adaptive():
-    explorer = Explorer(BOUNDS)
-    assert isinstance(explorer, Optimizer)
-    assert isinstance(explorer, CanRegisterSuggestions)
-    assert isinstance(explorer, TrialFaultAware)
 
 
 def test_every_suggestion_has_the_same_keys_and_lies_within_the_bounds():
@@ -82,27 +74,10 @@ def test_the_way_is_short():
     assert path("new_regimes") < 0.75 * path("sobol")
 
 
-def test_travel_holds_it_back():
-    def path(**options):
-        explorer = Explorer(BOUNDS, **options)
-        points = [xy(measure(explorer)) for _ in range(30)]
-        return np.linalg.norm(np.diff(points[6:], axis=0), axis=1).sum()
-
-    slow = path(travel_time=lambda a, b: 10 * np.linalg.norm(b - a, axis=1), exposure_s=50.0)
-    fast = path(travel_time=lambda a, b: 0.01 * np.linalg.norm(b - a, axis=1), exposure_s=50.0)
-    assert slow < 0.8 * fast
-
-
 def test_suggestions_of_a_batch_do_not_pile_up():
     batch = Explorer(BOUNDS).suggest(12)
     apart = cdist([xy(s) for s in batch], [xy(s) for s in batch])[np.triu_indices(12, 1)]
     assert apart.min() > 1.5
-
-
-def test_points_may_bring_their_own_position():
-    explorer = Explorer(BOUNDS)
-    explorer.ingest([{"_id": "by hand", "sample_x": 5.0, "sample_y": 0.0, **KNOWN}])
-    assert np.linalg.norm(xy(explorer.suggest(1)[0]) - [5, 0]) > 2.4
 
 
 def test_a_point_replaces_that_of_the_same_id():
@@ -192,13 +167,6 @@ def test_an_embedding_that_is_none_is_refused(embedding, message):
         Explorer(BOUNDS).ingest([{"_id": "a", "sample_x": 2.0, "sample_y": 0.0, "embedding": embedding}])
 
 
-def test_an_embedding_of_another_length_is_refused():
-    explorer = Explorer(BOUNDS)
-    measure(explorer)
-    with pytest.raises(ValueError, match=r"shape \(4,\), others have 3"):
-        measure(explorer, {"embedding": np.zeros(4)})
-
-
 def test_a_persons_point_is_registered_with_all_keys():
     explorer = Explorer(BOUNDS)
     measure(explorer)
@@ -240,13 +208,6 @@ def test_the_stopping_rule_names_the_longest_region_that_it_covers(elongation):
 def test_points_without_a_place_are_refused(point, message):
     with pytest.raises(ValueError, match=message):
         Explorer(BOUNDS).ingest([point])
-
-
-def test_two_points_at_one_position_are_fine():
-    explorer = Explorer(BOUNDS, labeler=lambda z: np.arange(len(z)))
-    for key in ("a", "b"):
-        explorer.ingest([{"_id": key, "sample_x": 5.0, "sample_y": 0.0, "embedding": np.ones(3), "novelty_p": 0.01}])
-    assert np.isfinite(xy(explorer.suggest(1)[0])).all()
 
 
 def test_changed_bounds_keep_the_results():
@@ -294,14 +255,6 @@ def test_all_failed_names_no_regime_and_goes_on():
     stop, why = explorer.should_stop()
     assert not stop and "first stay the same" in why
     assert explorer.suggest(1)[0]["reason"]
-
-
-def test_one_exposure_says_that_all_is_its_regime():
-    explorer = Explorer(BOUNDS, labeler=one_regime)
-    measure(explorer)
-    drawn = explorer.map()
-    assert (drawn.regime == 0).all()
-    assert np.allclose(drawn.confidence, 1 - drawn.unexplored) and drawn.unexplored.max() > 0.05
 
 
 @pytest.mark.parametrize(

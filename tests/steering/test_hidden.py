@@ -101,11 +101,6 @@ def test_an_unseen_layer_beyond_the_outermost_exposures_needs_one_boundary():
         assert chance[node] == pytest.approx(NEW * (boundaries > 0).mean(), abs=0.003)
 
 
-def test_one_regime_says_nothing_of_layers():
-    belief, chance = layered(LINE, np.array([[1.0], [9.0]]), np.zeros(2, dtype=int))
-    assert belief == 0 and not chance.any()
-
-
 def test_bands_are_believed_to_be_layers_and_an_inclusion_is_not():
     window, rng = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)}), np.random.default_rng(1)
     x = rng.random((60, 2))

@@ -79,10 +79,3 @@ def test_where_each_value_of_a_knob_was_visited_nothing_is_missed():
     window = Window({"T": (1.0, 3.0)}, knobs={"T": Knob(values=(1.0, 2.0, 3.0), length=1.0)})
     assert surely_hit(window, window.nodes) == 0
     assert surely_hit(window, window.nodes[:2]) == 1
-
-
-def test_an_exposure_more_never_leaves_more_missed():
-    positions = np.random.default_rng(5).random((30, 2))
-    for elongation in (1.0, 3.0):
-        chances = [missed(SQUARE, positions[:n], 0.1, elongation) for n in range(31)]
-        assert chances == sorted(chances, reverse=True)

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from ainerd.knobs import NOISE, Knob
 from ainerd.steering import POLICIES, Explorer
-from ainerd.steering._policies import _best, _in_cell, levels, new_regimes
+from ainerd.steering._policies import _best, levels, new_regimes
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
 SLOW = {"range": (300.0, 400.0), "unit": "K", "length": 20.0, "speed": 1.0, "settle_s": 300.0}
@@ -214,23 +214,6 @@ def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_travel():
         assert rate[node] >= (1 - 1e-5) * rate[survey.is_open].max()
 
 
-def test_a_wide_cell_is_measured_where_it_is_farthest_from_all_others():
-    explorer = explorer_of(**{f"knob{i}": MM for i in range(6)})
-    way_of(explorer, 5)
-    survey = explorer._survey()
-    node = int(np.flatnonzero(survey.is_open)[100])
-    spot, at = _in_cell(survey, node), survey.window.nodes[node]
-    cell = 10 / np.array([len(x) for x in survey.window.axes])
-    assert (np.abs(spot - at) <= cell / 2).all() and not np.array_equal(spot, at)
-    tried = at + cell * (qmc.Sobol(6, seed=0).random(64) - 0.5)
-    away = cdist(tried, survey.visited).min(1)
-    assert np.linalg.norm(survey.visited - spot, axis=1).min() == pytest.approx(away.max())
-    few = explorer_of(x=MM, y=MM)
-    way_of(few, 2)
-    survey = few._survey()
-    assert np.array_equal(_in_cell(survey, 7), survey.window.nodes[7])  # its cell is narrow
-
-
 def test_the_reason_names_its_causes():
     survey = surveyed("new_regimes")._survey()
     nodes = np.arange(len(survey.window.nodes))
@@ -243,13 +226,3 @@ def test_the_reason_names_its_causes():
             assert reason == f"a layer that was not seen yet may lie here, {away} from the nearest exposure"
         else:
             assert reason == f"nothing was measured within {away} of here yet"
-
-
-def test_a_raster_of_a_knob_that_goes_down_begins_above():
-    explorer = explorer_of("raster", x=MM, t=SLOW | {"direction": "down"})
-    way = way_of(explorer, 24)
-    n = int(np.ceil(10 / (2 / np.sqrt(2))))  # rows and columns no more than sqrt(2) lengths apart
-    assert way[:n, 0] == pytest.approx((np.arange(n) + 0.5) * 10 / n)
-    assert way[n : 2 * n, 0] == pytest.approx(way[:n, 0][::-1])  # to and fro
-    rows = int(np.ceil(5 / np.sqrt(2)))
-    assert way[::n, 1] == pytest.approx(400 - (np.arange(3) + 0.5) * 100 / rows)

@@ -5,7 +5,6 @@ import pytest
 
 from ainerd.knobs import Knob
 from ainerd.steering import POLICIES, Explorer, Window
-from tests.trials import trials_of
 
 X = Knob(range=(0, 10), unit="mm", length=1.0)
 
@@ -63,26 +62,7 @@ def test_a_point_at_the_limit_stays_within_the_limits(length, high):
     assert high * (1 - 1e-15) <= point["x"] <= high and knob.objection(0.0, point["x"]) is None
 
 
-def test_a_failed_exposure_has_any_embedding_that_is_nan():
-    explorer = explorer_of(x=X)
-    points = [{"x": 1.0, "embedding": np.nan}, {"x": 2.0, "embedding": [0.0, 1.0]}, {"x": 3.0, "embedding": [np.nan]}]
-    explorer.ingest([{"_id": str(i), **point} for i, point in enumerate(points)])
-    explorer.ingest([{"_id": "late", "x": 4.0, "embedding": float("nan")}])
-    assert [trial["failed"] for trial in trials_of(explorer).values()] == [True, False, True, True]
-
-
-def test_a_dose_limit_that_is_never_reached_costs_nothing():
-    (suggestion,) = Explorer({"x": (0, 10)}, dose_limit=10**7).suggest(1)
-    assert 0 <= suggestion["x"] <= 10
-
-
 @pytest.mark.parametrize("width", [1e-3, 1e-6, 1e-9])
 def test_a_knob_that_hardly_changes_leaves_the_nodes_to_the_others(width):
     window = Window({"x": (0.0, 10.0), "y": (5.0, 5.0 + width), "z": (0.0, 10.0)})
     assert [len(x) for x in window.axes] == [40, 1, 40]
-
-
-def test_without_an_id_a_point_gets_one_and_no_points_are_none():
-    explorer = explorer_of(x=X)
-    (point,) = explorer.register_suggestions([{"_id": None, "x": 1.0}])
-    assert len(point["_id"]) == 32 and explorer.suggest(0) == []

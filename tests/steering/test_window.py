@@ -35,18 +35,6 @@ def test_positions_outside_all_boxes_are_free(boxes):
         assert free == (not any(a <= x <= b and c <= y <= d for (a, b), (c, d) in boxes))
 
 
-def test_an_actuator_that_a_box_leaves_out_is_not_limited():
-    window = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)}, [{"x": (2.0, 3.0)}])
-    assert np.array_equal(window.allowed, (window.nodes[:, 0] < 2) | (window.nodes[:, 0] > 3))
-
-
-def test_the_first_actuator_runs_along_the_last_axis_of_an_image():
-    window = Window({"x": (0.0, 20.0), "y": (0.0, 10.0)})
-    x = window.image(window.nodes[:, 0])
-    assert x.shape == (len(window.axes[1]), len(window.axes[0]))
-    assert np.array_equal(x[0], window.axes[0])
-
-
 def test_the_edge_is_the_distance_to_the_nearest_limit():
     window = Window({"x": (0.0, 4.0), "y": (-1.0, 1.0)})
     x, y = window.nodes.T
