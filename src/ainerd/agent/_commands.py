@@ -100,7 +100,7 @@ class CommandReader:
         """Execute the commands that wait. Called in the thread of the campaign, also after each result."""
         if not self._campaign.catalogue.steers:
             return
-        waiting, before = list(self._waiting.items()), self._campaign.state
+        waiting, before = list(self._waiting.items()), self._campaign.catalogue.state
         nexts = [place for place, metadata in waiting if metadata.get("do") == NEXT]
         for place, metadata in waiting:
             self._busy_since["executing a command"] = time.monotonic()

@@ -302,7 +302,7 @@ class Campaign:
         if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
-        after = self._proposals.happen(self._proposals.asked(command, self.atlas.labels, container))
+        after = self._proposals.happen(self._proposals.asked(command, self.atlas, container))
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]
@@ -339,7 +339,7 @@ class Campaign:
 
     def require_steering(self) -> None:
         """Raise RuntimeError if another session steers."""
-        if not self.steers:
+        if not self.catalogue.steers:
             raise RuntimeError(f"another session steers: {READS}")
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:

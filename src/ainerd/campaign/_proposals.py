@@ -1,11 +1,12 @@
 """Proposals: the next position is chosen, replaced by a better one, and handed out."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
 
+from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._partners import Partners
@@ -91,7 +92,7 @@ class Proposals:
             self.happen(events.HandedOut(suggestion=suggestion))
         return suggestions
 
-    def asked(self, command: commands.Command, regimes: Container[int], container: str) -> events.Asked:
+    def asked(self, command: commands.Command, atlas: Atlas, container: str) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
         suggestion, objection, rules = None, "", self._catalogue.rules
         try:
@@ -106,7 +107,7 @@ class Proposals:
                 case commands.Take() if self._catalogue.state.get(command.suggestion) is None:
                     asked = {**command.terms, **rules.position(command.position), ID_KEY: command.suggestion}
                     self._explorer.register_suggestions([{**asked, "reason": command.reason or NO_REASON}])
-                case commands.Name() if command.regime not in regimes:
+                case commands.Name() if command.regime not in atlas.labels:
                     raise ValueError(f"there is no regime {command.regime}")
         except ValueError as error:
             objection = str(error)

@@ -104,7 +104,7 @@ def _ask(step: Step, asked: events.Asked, command: commands.Command) -> None:
     if step.state.answer(command.id) is not None:
         return
     try:
-        answer = execute(command, step)
+        answer = execute(command, asked, step)
     except NotYet as reason:
         waits = isinstance(command, commands.Next) and step.age_s(command.created) < command.wait_s
         answer = Answer(status="waits" if waits else "refused", text=str(reason))

@@ -23,8 +23,11 @@ class NotYet(Exception):
 
 
 @singledispatch
-def execute(command: commands.Command, step: Step) -> Answer:
-    """Execute a command in a step of the fold; raise ValueError if it is refused, and NotYet if it must wait."""
+def execute(command: commands.Command, asked: events.Asked, step: Step) -> Answer:
+    """Execute the command of an event in a step of the fold.
+
+    Raises ValueError if it is refused, and NotYet if it must wait.
+    """
     raise TypeError(f"{command!r} is not a command")
 
 
@@ -33,15 +36,15 @@ def _done(text: str, suggestion: dict[str, Any] | None = None, fetched: dict[str
 
 
 @execute.register
-def _hold(command: commands.Hold, step: Step) -> Answer:
-    step.set(held={"by": command.by, "why": command.why, "t": _asked(step).t})
+def _hold(command: commands.Hold, asked: events.Asked, step: Step) -> Answer:
+    step.set(held={"by": command.by, "why": command.why, "t": asked.t})
     step.effects.append(events.ShowHold())
     step.log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
     return _done("the agent takes no new suggestion until somebody releases it")
 
 
 @execute.register
-def _release(command: commands.Release, step: Step) -> Answer:
+def _release(command: commands.Release, asked: events.Asked, step: Step) -> Answer:
     step.effects.append(events.ShowHold())
     if step.state.held is not None:
         step.set(held=None)
@@ -50,27 +53,27 @@ def _release(command: commands.Release, step: Step) -> Answer:
 
 
 @execute.register
-def _accept(command: commands.Accept, step: Step) -> Answer:
-    suggestion = _first(step).suggestion
+def _accept(command: commands.Accept, asked: events.Asked, step: Step) -> Answer:
+    suggestion = _first(asked, step).suggestion
     step.hand_out(suggestion, command.by)
     step.log(command, "accepted {}", suggestion)
     return _done("the plan has received this position", suggestion)
 
 
 @execute.register
-def _next(command: commands.Next, step: Step) -> Answer:
+def _next(command: commands.Next, asked: events.Asked, step: Step) -> Answer:
     """Hand out the next position to a script."""
-    state, rules, review = step.state, step.rules, _asked(step).review
+    state, rules = step.state, step.rules
     last = next(filter(state.is_open, state.fetched[-1:]), None)
     if (old_s := step.age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
         raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
     if state.held is not None:
         raise NotYet(f"{state.held['by']} holds the campaign")
-    if review and state.taken(review=True) is None:
+    if asked.review and state.taken(review=True) is None:
         raise NotYet(UNTAKEN)
     if last is not None and command.wait_s:
         raise NotYet(f"no result has come from {rules.text(state.handed_out[last].suggestion)}, fetched before")
-    suggestion = _first(step).suggestion
+    suggestion = _first(asked, step).suggestion
     step.hand_out(suggestion, command.by, "taken")
     if last is not None:
         step.effects.append(events.SetStatus(last, "superseded", "another position was fetched", command.by))
@@ -82,13 +85,13 @@ def _next(command: commands.Next, step: Step) -> Answer:
 
 
 @execute.register
-def _take(command: commands.Take, step: Step) -> Answer:
-    id, state, asked = command.suggestion, step.state, _asked(step)
+def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
+    id, state = command.suggestion, step.state
     if id in state.handed_out or id in state.measured:
         raise ValueError("it was measured already, or is being measured")
     if (old_s := step.age_s(command.created)) > TAKEN_WITHIN_S:
         raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
-    taken = _seen(command, step)
+    taken = _seen(command, asked, step)
     if state.get(id) is None:
         if objection := asked.objection or state.objection(taken):
             step.effects.append(events.SetStatus(id, "failed", objection))
@@ -97,15 +100,15 @@ def _take(command: commands.Take, step: Step) -> Answer:
     step.put_last(taken, command.created, command.by)
     step.suggest(taken, "accepted", command.by)
     step.log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
-    return _done(_place(step, id), taken)
+    return _done(_place(id, asked.review, step), taken)
 
 
 @execute.register
-def _reject(command: commands.Reject, step: Step) -> Answer:
+def _reject(command: commands.Reject, asked: events.Asked, step: Step) -> Answer:
     id, state = command.suggestion, step.state
     if id in state.measured:
         raise ValueError("it was measured already")
-    _seen(command, step)
+    _seen(command, asked, step)
     step.remove(id)
     if state.get(id) is None:  # another suggestion has replaced it, maybe at the same place
         step.withdraw(state.own, "another suggestion was rejected", command.by)
@@ -116,7 +119,7 @@ def _reject(command: commands.Reject, step: Step) -> Answer:
 
 
 @execute.register
-def _take_back(command: commands.TakeBack, step: Step) -> Answer:
+def _take_back(command: commands.TakeBack, asked: events.Asked, step: Step) -> Answer:
     """Withdraw a point of a person; its position may be suggested again."""
     waiting = step.state.get(command.suggestion)
     if waiting is None or not waiting.created:
@@ -129,8 +132,7 @@ def _take_back(command: commands.TakeBack, step: Step) -> Answer:
 
 
 @execute.register
-def _add(command: commands.Add, step: Step) -> Answer:
-    asked = _asked(step)
+def _add(command: commands.Add, asked: events.Asked, step: Step) -> Answer:
     if command.id in step.state.measured:  # by a session that was killed before it could answer
         raise ValueError("it was measured already")
     if asked.objection or asked.suggestion is None:
@@ -140,11 +142,11 @@ def _add(command: commands.Add, step: Step) -> Answer:
     step.put_last(asked.suggestion, command.created)
     step.suggest(asked.suggestion, by=command.by)
     step.log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
-    return _done(_place(step, command.id), asked.suggestion)
+    return _done(_place(command.id, asked.review, step), asked.suggestion)
 
 
 @execute.register
-def _exclude(command: commands.Exclude, step: Step) -> Answer:
+def _exclude(command: commands.Exclude, asked: events.Asked, step: Step) -> Answer:
     window = step.state.window
     step.change_window(window.bounds, [*window.excluded, command.region], "a region was excluded")
     step.log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
@@ -152,8 +154,8 @@ def _exclude(command: commands.Exclude, step: Step) -> Answer:
 
 
 @execute.register
-def _name(command: commands.Name, step: Step) -> Answer:
-    if objection := _asked(step).objection:
+def _name(command: commands.Name, asked: events.Asked, step: Step) -> Answer:
+    if objection := asked.objection:
         raise ValueError(objection)
     regime, names = f"regime {command.regime}", {**step.state.names, command.regime: command.name}
     step.set(names={number: name for number, name in names.items() if name})
@@ -162,7 +164,7 @@ def _name(command: commands.Name, step: Step) -> Answer:
 
 
 @execute.register
-def _set_bounds(command: commands.SetBounds, step: Step) -> Answer:
+def _set_bounds(command: commands.SetBounds, asked: events.Asked, step: Step) -> Answer:
     bounds = within(command.bounds, step.state.configured)
     step.change_window(bounds, step.state.window.excluded, "the bounds were changed")
     text = f"bounds are now {limits_text(step.state.window.bounds)}"
@@ -171,28 +173,22 @@ def _set_bounds(command: commands.SetBounds, step: Step) -> Answer:
 
 
 @execute.register
-def _set_excluded(command: commands.SetExcluded, step: Step) -> Answer:
+def _set_excluded(command: commands.SetExcluded, asked: events.Asked, step: Step) -> Answer:
     step.change_window(step.state.window.bounds, command.regions, "the excluded regions were changed")
     text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
     step.line(command, text)
     return _done(text)
 
 
-def _asked(step: Step) -> events.Asked:
-    assert isinstance(step.event, events.Asked)
-    return step.event
-
-
-def _first(step: Step) -> Ready:
+def _first(asked: events.Asked, step: Step) -> Ready:
     """Return the suggestion that is measured next; ValueError if none waits."""
-    asked = _asked(step)
     first = step.state.next(review=asked.review)
     if asked.objection or first is None:
         raise ValueError(asked.objection or NOT_LEFT)
     return first
 
 
-def _seen(command: commands.Take | commands.Reject, step: Step) -> dict[str, Any]:
+def _seen(command: commands.Take | commands.Reject, asked: events.Asked, step: Step) -> dict[str, Any]:
     """Return the suggestion of a verdict.
 
     Raises ValueError if it differs from the one that the sender saw, or the settings do.
@@ -202,7 +198,7 @@ def _seen(command: commands.Take | commands.Reject, step: Step) -> dict[str, Any
     unknown: dict[str, Any] = {**command.terms, **position, ID_KEY: command.suggestion, "reason": command.reason}
     suggestion = unknown if waiting is None else waiting.suggestion
     now = rules.position(suggestion)
-    shown = commands.seen(now, suggestion["reason"], terms_of(suggestion, rules.names), _asked(step).settings)
+    shown = commands.seen(now, suggestion["reason"], terms_of(suggestion, rules.names), asked.settings)
     if now != position or command.seen not in ("", shown):
         raise ValueError(
             f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
@@ -211,9 +207,8 @@ def _seen(command: commands.Take | commands.Reject, step: Step) -> dict[str, Any
     return {**suggestion, "reason": suggestion["reason"] or NO_REASON}
 
 
-def _place(step: Step, id: str) -> str:
+def _place(id: str, review: bool, step: Step) -> str:
     """Return when a point is measured, in words."""
-    review = _asked(step).review
     waiting = [each for each in step.state.waiting if not review or each.taken_by is not None or each.id == id]
     before = next(i for i, each in enumerate(waiting) if each.id == id)
     when = "it is measured next" if not before else f"it is number {before + 1} in the queue"

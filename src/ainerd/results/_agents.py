@@ -44,6 +44,7 @@ class AgentNode:
 
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
+        self._path = f"agents/{self._key}"
         self._events: Container | None = None  # of this agent
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -173,10 +174,6 @@ class AgentNode:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
         values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
         merge_metadata(self._ainerd, f"{self._path}/{container}/{key}", values, SOON_S)
-
-    @property
-    def _path(self) -> str:
-        return f"agents/{self._key}"
 
     def _container(self, name: str) -> Container:
         return self._ainerd["agents", self._key, name]
