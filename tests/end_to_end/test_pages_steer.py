@@ -200,7 +200,8 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     rules = SimpleNamespace(session="a")
-    campaign = SimpleNamespace(results="abcd", own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
+    points = SimpleNamespace(usable="abcd")
+    campaign = SimpleNamespace(points=points, own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
@@ -210,13 +211,13 @@ def test_axes_of_the_latent_space_do_not_change(server):
         return made
 
     assert writer()._latent() is None and not asked
-    campaign.results = "abcde"
+    points.usable = "abcde"
     first = writer()._latent()
     assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
     directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances
     np.testing.assert_allclose(np.abs(np.sum(directions * first["directions"], axis=1)), 1, atol=1e-4)
     AgentNode(store.container, "far").write_state({"latent": first})
-    campaign.results = ""
+    points.usable = ""
     assert writer()._latent() == first and len(asked) == 1  # of the session before
     technique.parameters = {"a": 2}
     assert writer()._latent() is None
