@@ -116,7 +116,7 @@ def test_a_look_is_one_request_for_changes(client, monkeypatch):
     monkeypatch.setattr(http, "send", lambda *a, **more: (asked.append(send(*a, **more)), asked[-1])[1])
     assert not partners.look()
     (answer,) = asked
-    assert len(answer.content) < 1200
+    assert len(answer.content) < 1300
     structure.measure({"x": 0.6, "y": 9.4})
     asked.clear()
     assert partners.look() and len(partners.candidates) == 2 and len(asked) == 1

@@ -159,7 +159,8 @@ class Campaign:
         self.catalogue.know({each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion})
         if (seen := (len(outcomes), labels)) != self._seen:
             self.atlas.begin(outcomes, labels)
-            self.points.ingest([each for each in outcomes if each.key not in self.points.known], self.state)
+            new = [each for each in outcomes if each.key not in self.points.known]
+            self.explorer.ingest(self.points.learn(new, self.state))
             self._seen = seen
         self._follow_state()
 
@@ -199,7 +200,7 @@ class Campaign:
         self._failures = self._failures + 1 if outcome.status == "failed" else 0
         elsewhere = self.points.elsewhere(outcome, self.state)
         self._proposals.running.pop(outcome.key, None)
-        self.points.ingest([outcome], self.state)
+        self.explorer.ingest(self.points.learn([outcome], self.state))
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         if outcome.is_of_suggestion:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
@@ -20,7 +21,7 @@ Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure 
 
 
 class Points:
-    """Gives results to the optimizer as points, judged by the bank, or by this session once its sample is new.
+    """Turns results into points of the optimizer, judged by the bank, or by this session once its sample is new.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ class Points:
         sample = "this sample is claimed to be new" if new else "no claim says that this sample is new"
         return f"from now on {NAMES[self._steers]} steers, because {sample}"
 
-    def ingest(self, outcomes: Sequence[Result], state: State) -> None:
-        """Learn results. Those with a position become points of the optimizer: two of one suggestion are two points."""
+    def learn(self, outcomes: Sequence[Result], state: State) -> list[dict[str, Any]]:
+        """Learn results. Return those with a position as points of the optimizer: two of one suggestion are two."""
         points, first_results = [], dict[str, str]()
         for outcome in outcomes:
             self.known.add(outcome.key)
@@ -85,7 +86,7 @@ class Points:
                 self._judged[id] = outcome.novelty_p, outcome.novel, outcome.own_p
                 p, novel = self._verdict(id)
                 points.append({**position, ID_KEY: id, "embedding": z, "novelty_p": p, "novel": novel})
-        self._explorer.ingest(points)
+        return points
 
     def measured(self, outcome: Result, state: State) -> events.Measured:
         """Return the event of the result of a suggestion."""
