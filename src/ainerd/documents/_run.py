@@ -53,7 +53,7 @@ class Run(RunDocuments):
 
     Examples
     --------
-    >>>     >>> run, counts = Run(Detector(image="camera_image"), roots=[]), []
+    >>> run, counts = Run(Detector(image="camera_image"), roots=[]), []
     >>> for name, document in documents:
     ...     _ = run(name, document)
     ...     if name == "event":

@@ -36,7 +36,7 @@ class FrameError(Exception):
     >>> FrameReader(folder / "frames.h5", "data", np.array([0]), (512, 1024))
     Traceback (most recent call last):
         ...
-    ainerd.documents._storage.FrameError: ...frames.h5, '/data': shape (20, 3, 4), expected (frames, 512, 1024)
+    ainerd.documents._storage.FrameError: ...frames.h5, 'data': shape (20, 3, 4), expected (frames, 512, 1024)
     """
 
 
