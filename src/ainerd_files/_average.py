@@ -162,8 +162,7 @@ class Average:
                 style: dict[str, Any] = {"color": "0.8"} if is_kept else {"color": LEFT_OUT, "ls": "--"}
                 axes.plot(self.fitted.curves.tau_s, row, lw=0.6, zorder=1 if is_kept else 2, **style)
             self.fitted.draw_curve(axes, int(k))
-            q = self.fitted.curves.q[k]
-            axes.set_title(f"bin {self.fitted.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else ""), fontsize=9)
+            axes.set_title(self.fitted.name_of(int(k)), fontsize=9)
             low, high = np.nanpercentile(self.g2[self.repeats.kept, k], (0.5, 99.5))
             axes.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
         for axes in panels[len(bins) :]:

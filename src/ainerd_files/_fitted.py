@@ -158,11 +158,14 @@ class FittedCurves:
             axes.set_axis_off()
         for axes, k in zip(panels, rows, strict=False):
             self.draw_curve(axes, k)
-            q = self.curves.q[k]
-            where = f"bin {self.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else "")
-            axes.set_title(where, fontsize=10)
+            axes.set_title(self.name_of(k), fontsize=10)
             axes.set_ylim(*self._range(k))
             axes.legend(fontsize=8, loc="upper right")
+
+    def name_of(self, k: int) -> str:
+        """Return the number of a bin, with its q if it is known."""
+        q = self.curves.q[k]
+        return f"bin {self.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else "")
 
     def _range(self, k: int) -> tuple[float, float]:
         """Return the range of g2 of a bin for a picture, from means of bands of lags, whose noise is small."""

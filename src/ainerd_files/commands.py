@@ -1,6 +1,6 @@
 """`ainerd analyze`, `ainerd average` and `ainerd over-q`: files, without Bluesky. Functions import what is heavy."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -83,15 +83,15 @@ def analyze(
         for path in filter(None, (maps, curves)):
             check_out(path, force)
         if maps is not None:
-            _show([_analyze.analyze_maps(file, frame_time, roi, maps)])
+            _show(_analyze.analyze_maps(file, frame_time, roi, maps))
         if curves is not None:
-            _show([_analyze.analyze_curves(file, frame_time, curves, contrast=contrast, share=_shared(share))])
+            _show(_analyze.analyze_curves(file, frame_time, curves, contrast=contrast, share=_shared(share)))
         return
     check_out(to, force)
     if of_events:
-        _show([_analyze.analyze_events(file, metadata, roi, order, frame_time, frames, contrast, to)])
+        _show(_analyze.analyze_events(file, metadata, roi, order, frame_time, frames, contrast, to))
     elif roi is not None:
-        _show([_analyze.analyze_frames(file, dataset, roi, frame_time, contrast, to)])
+        _show(_analyze.analyze_frames(file, dataset, roi, frame_time, contrast, to))
 
 
 def average(
@@ -157,15 +157,14 @@ def _results_of(file: Path, out: Path | None, name: str) -> tuple[Path | None, P
     return of_maps if with_maps else None, of_curves if with_curves else None
 
 
-def _show(pages: "Iterable[Page]") -> None:
-    """Save the figures beside the results, and print the tables."""
+def _show(page: "Page") -> None:
+    """Save the figure beside the results, and print the table."""
     from rich.console import Console
 
-    for page in pages:
-        figure = page.out.with_suffix(".png")
-        page.figure.savefig(figure, dpi=120)
-        Console().print(page.table)
-        print(f"results: {page.out}   figure: {figure}")
+    figure = page.out.with_suffix(".png")
+    page.figure.savefig(figure, dpi=120)
+    Console().print(page.table)
+    print(f"results: {page.out}   figure: {figure}")
 
 
 def _shared(text: str | None) -> Collection[str] | None:

@@ -33,14 +33,12 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
         raise ValueError(f"{path}: give a name that ends in {', '.join(ENDINGS)}")
     (result,) = store.load([store.key(key)])
     record = ResultRecord.from_metadata(result.metadata)
-    present = result.arrays
-    series = {name: result.tables[name] for name in record.series}
-    tables = {name: result.tables[name] for name in record.tables}
     configuration = None if "bins_of" in record.summary else store.configuration(record.digest)
     with new_file(path) as part, h5py.File(part, "w") as file:
-        write_nexus(file, record, present, series, tables, configuration)
-        if configuration is not None and {"c2", "g2", "tau"} <= set(present) and MASKS <= set(configuration.arrays):
-            write_viewer(file, record, present, configuration)
+        write_nexus(file, record, result, configuration)
+        has_all = {"c2", "g2", "tau"} <= set(result.arrays)
+        if has_all and configuration is not None and MASKS <= set(configuration.arrays):
+            write_viewer(file, record, result.arrays, configuration)
     return path
 
 
@@ -87,12 +85,7 @@ MASK_NAMES = (
 
 
 def write_nexus(
-    file: h5py.File,
-    record: ResultRecord,
-    arrays: Arrays,
-    series: Mapping[str, pd.DataFrame],
-    tables: Mapping[str, pd.DataFrame],
-    configuration: LoadedResult | None,
+    file: h5py.File, record: ResultRecord, result: LoadedResult, configuration: LoadedResult | None
 ) -> None:
     """Write the entry.
 
@@ -111,15 +104,20 @@ def write_nexus(
         if record.n_frames and record.frame_time_s:
             end = record.run_time + record.n_frames * record.frame_time_s
             entry["end_time"] = datetime.fromtimestamp(end, UTC).isoformat()
-    numbers = tables["bins"]["bin"].to_numpy()
+    arrays, numbers = result.arrays, result.tables["bins"]["bin"].to_numpy()
     _correlations(entry, record, arrays, numbers)
     _beam(entry, record, arrays, configuration)
     _instrument(_group(entry, "instrument", "NXinstrument"), record, numbers, configuration)
-    _sample(_group(entry, "sample", "NXsample"), record, series)
+    _sample(_group(entry, "sample", "NXsample"), record, {name: result.tables[name] for name in record.series})
     process = _group(entry, "process", "NXprocess")
     process["program"], process["version"] = str(record.software["name"]), str(record.software["version"])
     process["date"] = record.created
-    _provenance(_group(entry, "provenance", "NXcollection"), record, arrays, tables)
+    _provenance(
+        _group(entry, "provenance", "NXcollection"),
+        record,
+        arrays,
+        {name: result.tables[name] for name in record.tables},
+    )
 
 
 def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays, numbers: NDArray[np.int64]) -> None:

@@ -77,6 +77,7 @@ def test_files_are_averaged_and_fitted(m, run):
         assert image.read(4) == b"\x89PNG"
     refused, why = run("r0.hdf", "r1.hdf")
     assert refused.exit_code == 1 and "average.h5 exists: give another name, or --force" in why
+    assert "an average needs two repeats or more, got 1" in run("r0.hdf")[1]
 
 
 def test_damage_by_the_beam_is_found(run):
@@ -105,11 +106,6 @@ def test_a_file_that_is_no_repeat_is_refused(change, why, run):
     change()
     done, text = run("r0.hdf", "r1.hdf")
     assert done.exit_code == 1 and why in text and isinstance(done.exception, ValueError)
-
-
-def test_one_is_no_average(run):
-    write("r0.hdf", curves(0))
-    assert "an average needs two repeats or more, got 1" in run("r0.hdf")[1]
 
 
 def test_many_are_drawn_over_q():

@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from ainerd.cli import app, main
 from ainerd_xpcs.numerics import Partition, two_time
-from ainerd_xpcs.technique import bin_cells
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")
 
@@ -62,17 +61,6 @@ def test_a_run_without_a_claim_has_the_other_sentences(movie, tmp_path):
         assert "novelty_p" not in results.attrs and results.attrs["no_claim"].startswith("no speckle")
 
 
-def test_bins_may_come_from_a_partition_file(movie, tmp_path):
-    Partition.from_roi_map(np.load(tmp_path / "roi.npy")).save(tmp_path / "roi.h5")
-    arguments = ("analyze", movie, "--dataset", "somewhere/frames", "--frame-time", 0.1, "--contrast", 1.0)
-    done = [
-        run(*arguments, "--roi", tmp_path / f"roi.{kind}", "--out", tmp_path / f"{kind}.h5") for kind in ("npy", "h5")
-    ]
-    assert [d.exit_code for d in done] == [0, 0], done[1].output
-    with h5py.File(tmp_path / "npy.h5") as plain, h5py.File(tmp_path / "h5.h5") as from_file:
-        assert np.array_equal(plain["c2"], from_file["c2"])
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -120,16 +108,11 @@ def test_without_the_extra_of_the_agent_a_remedy_is_printed():
     assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_bin_without_speckle_has_no_contrast():
-    row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
-    assert bin_cells(row) == ("no", "", "", "")
-    assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")
-
-
-def test_a_name_with_brackets_is_no_markup(movie, tmp_path, monkeypatch):
+def test_a_name_with_brackets_is_no_markup_and_bins_may_come_from_a_file(movie, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Partition.from_roi_map(np.load("roi.npy")).save("roi.h5")
     movie.rename("m[bold]$x$.h5")
-    options = ("--dataset", "somewhere/frames", "--roi", "roi.npy", "--frame-time", 0.1)
+    options = ("--dataset", "somewhere/frames", "--roi", "roi.h5", "--frame-time", 0.1)
     done = run("analyze", "m[bold]$x$.h5", *options)
     assert done.exit_code == 0 and done.output.split().count("m[bold]$x$.h5") == 1, done.output
     assert "results: m[bold]$x$_c2.h5   figure: m[bold]$x$_c2.png\n" in done.output

@@ -133,6 +133,8 @@ def test_numbers_for_poisson_errors_come_along(written):
     np.testing.assert_allclose(curves.mean_counts, [0.02, np.nan, 0.06])
     assert (curves.n_frames, curves.n_files, curves.frame_time_s) == (1000, 3, pytest.approx(FRAME_S))
     np.testing.assert_array_equal(curves.level, [0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3])
+    of_pychx = read_curves(written("pychx"))
+    assert of_pychx.n_frames == 70 and of_pychx.mean_counts.tolist() == [0.5, 1.0, 1.5]
 
 
 def test_levels_are_those_of_the_programs(written):
@@ -150,12 +152,6 @@ def test_levels_are_those_of_the_programs(written):
             del file[name]
         file["taus"], file["g2"] = FRAME_S * np.array([*range(8), 8, 10, 12, 14, 16, 20, 24, 28]), np.ones((16, 3))
     np.testing.assert_array_equal(read_curves(path).level, [0] * 7 + [1] * 4 + [2] * 4)
-
-
-def test_counts_of_pychx(written):
-    curves = read_curves(written("pychx"))
-    np.testing.assert_allclose(curves.mean_counts, [0.5, 1.0, 1.5])
-    assert curves.n_frames == 70
 
 
 @pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
@@ -248,13 +244,6 @@ def test_the_time_of_a_frame_may_be_given(written):
     np.testing.assert_allclose(read_curves(path, frame_time_s=0.5).tau_s, 0.5 * LAGS)
     done, printed = run(path, "--frame-time", 0.5)
     assert done.exit_code == 0 and "0.5 to 32 s" in printed
-
-
-def test_without_errors_they_are_not_known(written):
-    path = written("8-ID-I")
-    with h5py.File(path, "r+") as file:
-        del file["exchange/norm-0-stderr"]
-    assert np.isnan(read_curves(path).error).all()
 
 
 def test_a_file_without_g2_wants_bins(tmp_path):

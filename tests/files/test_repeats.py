@@ -6,7 +6,6 @@ from scipy.stats import linregress
 from scipy.stats import t as student
 
 from ainerd_files import Trend, average_repeats, log_tau_shifts
-from ainerd_files._repeats import _smoothed
 from ainerd_xpcs.numerics import fit_curves
 
 LAG = np.geomspace(1, 1000, 40)
@@ -148,15 +147,9 @@ def test_a_repeat_is_left_out_at_the_limit_of_its_scatters(m, k, side, share):
         assert reason.startswith(f"g2{' of bin 1' * (k > 1)} at lags of 1 to ") and reason.endswith(where)
 
 
-def test_the_scatter_is_averaged_over_neighbouring_lags_that_have_one():
-    row = np.arange(20.0) ** 2
-    row[[3, 4]] = np.nan
-    expected = [np.nanmean(row[max(i - 5, 0) : i + 6]) for i in range(20)]
-    assert _smoothed(row) == pytest.approx(expected)
-    assert _smoothed(np.array([1.0, 3.0])) == pytest.approx([2, 2])
-    alone = np.full(20, np.nan)
-    alone[0] = 7.0
-    assert _smoothed(alone)[:6] == pytest.approx([7] * 6) and np.isnan(_smoothed(alone)[6:]).all()
+def smoothed(rows):
+    """Means over eleven neighbouring lags."""
+    return np.array([[row[max(i - 5, 0) : i + 6].mean() for i in range(row.size)] for row in rows])
 
 
 def test_unequal_errors_and_weights_enter_as_they_should():
@@ -171,11 +164,11 @@ def test_unequal_errors_and_weights_enter_as_they_should():
         ((g2 - average) ** 2).sum((0, 2)) / expected.sum(1)
     )
     scatter = (w * (g2 - average) ** 2).sum(0) / w.sum(0) / 3
-    ratio = np.maximum([_smoothed(row) for row in scatter / theory], 1)
+    ratio = np.maximum(smoothed(scatter / theory), 1)
     assert mean.error == pytest.approx(np.sqrt(ratio * theory))
     assert average_repeats(LAG, g2).errors == "of the scatter between repeats"
     alone = average_repeats(LAG, g2, weight=w)
-    ratio = np.array([_smoothed(row) for row in scatter * w.sum(0)])
+    ratio = smoothed(scatter * w.sum(0))
     assert alone.error == pytest.approx(np.sqrt(ratio / w.sum(0))) and np.isnan(alone.chi2).all()
 
 

@@ -179,3 +179,9 @@ def test_figures_mark_where_g2_falls_to_a_half():
     arrays = {"tau": lag, "g2": 1 + 0.2 * np.exp(-lag / [[0.3], [0.4]])}
     draw_exposure(figure, arrays, duration_s=None, names=["1", "2"], half_s=0.25)
     assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"] == [0.25]
+
+
+def test_a_bin_without_speckle_has_no_contrast():
+    row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
+    assert bin_cells(row) == ("no", "", "", "")
+    assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")
