@@ -231,6 +231,13 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
     assert again.points.reference == "session" and again.claims.of_sample is not None
 
 
+def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):
+    campaign = make()
+    for i, z in enumerate([0.0, 0.0, 3.0, 3.0]):
+        campaign.answer(outcome(f"run {i}", x=float(i), z=z))
+    assert campaign.claims.claims == [] and not campaign.claims.alarm
+
+
 def test_claims_of_other_parameters_are_not_continued(judging):
     claims = Claims(judging)
     claims.update(CLAIMED, ALONE)
