@@ -47,16 +47,14 @@ demo-xtec: $(READY) ## X-TEC: two ramps of a simulated crystal, in output/demo-x
 	$(BIN)/python -m agents.xtec_demo
 
 figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in output/figures
-	$(BIN)/python -m pytest --no-header -q studies/paper
 	$(BIN)/python -m studies.paper
 
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-soak: $(READY) ## 100 kills while a campaign measures, runs back to back at 2 kHz, forty sessions left at any moment
+soak: $(READY) ## 100 kills while a campaign measures, runs back to back at 2 kHz
 	$(BIN)/python -m studies.chaos --kills 100 --minutes 30
 	$(BIN)/python -m studies.sustained
-	$(BIN)/python -m studies.prompt leaving
 
 faults: $(READY) ## the faults that tests try, as the table in tests/faults.md
 	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=tests/faults.md
@@ -128,7 +126,7 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.scale reading
 	$(BIN)/python -m studies.numbers all
 	$(BIN)/python -m studies.latency all
-	$(BIN)/python -m studies.prompt person
+	$(BIN)/python -m studies.prompt
 	$(BIN)/python -m studies.latent runs
 	$(BIN)/python -m studies.latent maps
 	$(BIN)/python -m studies.page

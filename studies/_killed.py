@@ -36,7 +36,7 @@ def session(folder: Path, storage: Path, address: tuple[str, str], n: int, seed:
     rng, ends = np.random.default_rng(seed), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
     line = Beamline(folder, storage, connected(address), first=n * 10_000)
-    agent = line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
+    agent = line.start_agent()
     line.RE.subscribe(lambda *_: (folder / f"session-{n:04d}.began").touch(), "stop")
     line.RE(bps.mv(line.x, 5.0))
     agent.catch_up(100_000 if is_last else 100)

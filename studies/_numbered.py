@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from bluesky import RunEngine
 from numpy.typing import NDArray
-from ophyd import Component, Device, Signal
+from ophyd import Component, Signal
 from ophyd.sim import NullStatus, SynAxis
 from ophyd.status import DeviceStatus
 from tiled.client.container import Container
@@ -35,17 +35,15 @@ from sim_devices import StreamingDetector
 
 SHAPE = (4, 5)
 DATASET = "entry/data/data"
-APART = 2**31  # between the numbers of two detectors
 SCALE = 5000  # of the position in a pixel: .2 um if it is in mm
 
 
 class Numbered(Technique):
-    """Reads number and position from each frame of an event; results of two detectors have different parameters."""
+    """Reads number and position from each frame of an event."""
 
     name, unit, alpha, embedding_size, regime_width = "numbered", "event", 0.05, 2, 1.0
 
-    def __init__(self, detector: str = "stack") -> None:
-        self.parameters = {"technique": "numbered", "detector": detector}
+    parameters = {"technique": "numbered"}
 
     def begin(self, run: RunInfo) -> "Numbers":
         """Take frames of one shape."""
@@ -93,22 +91,6 @@ class FrameMaker:
         frame = np.ones(SHAPE, np.uint16)
         frame.flat[:3] = number % 65_536, number // 65_536, x
         return frame
-
-
-class Camera(Device):
-    """A camera whose frames are in events; `delay_s` is the length of an exposure."""
-
-    image = Component(Signal, value=np.ones(SHAPE, np.uint16))
-
-    def __init__(self, maker: FrameMaker, delay_s: float, **options: Any) -> None:
-        super().__init__("", **options)
-        self._maker, self._delay_s = maker, delay_s
-
-    def trigger(self) -> Any:
-        """Take a frame."""
-        time.sleep(self._delay_s)
-        self.image.put(self._maker.frame())
-        return NullStatus()
 
 
 class Stack(StreamingDetector):
@@ -174,7 +156,7 @@ class Stack(StreamingDetector):
 
 
 class Beamline:
-    """A motor, two detectors, a RunEngine and, after `start_agent`, an agent of these frames.
+    """A motor, a detector, a RunEngine and, after `start_agent`, an agent of these frames.
 
     Parameters
     ----------
@@ -192,30 +174,20 @@ class Beamline:
 
     def __init__(self, folder: Path, storage: Path, client: Container, first: int = 0, delay_s: float = 0.002) -> None:
         self.client, self.folder, self.storage = client, folder, storage
-        self.x, self.y = SynAxis(name="sample_x"), SynAxis(name="sample_y")
-        self._position: Callable[[], float] = lambda: float(self.x.position)
-        makers = [FrameMaker(lambda: self._position(), first + i * APART) for i in range(2)]
-        self.camera = Camera(makers[0], delay_s, name="camera")
-        self.stack = Stack(makers[1], folder / "frames", delay_s, name="stack")
+        self.x = SynAxis(name="sample_x")
+        maker = FrameMaker(lambda: float(self.x.position), first)
+        self.stack = Stack(maker, folder / "frames", delay_s, name="stack")
         self.RE = RunEngine({}, context_managers=[])
         self.agents: list[Agent] = []
         open_catalog(client)
-        self._writer = raw_writer(client, settings_of(folder, storage, "camera"))
+        self._writer = raw_writer(client, settings_of(folder, storage))
         self.RE.subscribe(self._writer)
 
-    def also_at(self, position: Callable[[], float]) -> None:
-        """Let frames carry the position of another motor from now on."""
-        self._position = position
-
-    def settings(self, detector: str) -> Settings:
-        """Return the settings of an agent of a detector."""
-        return settings_of(self.folder, self.storage, detector)
-
-    def start_agent(self, detector: Device, acquire: Callable[..., Any]) -> Agent:
-        """Start an agent of one of the detectors, and attach it."""
-        settings = self.settings(detector.name)
-        devices = Devices(detector, [self.x], acquire=acquire)
-        agent = Agent(Numbered(detector.name), self.client, settings, None, devices)
+    def start_agent(self) -> Agent:
+        """Start an agent of the detector, and attach it."""
+        settings = settings_of(self.folder, self.storage)
+        devices = Devices(self.stack, [self.x], acquire=lambda devices, md: bp.count(devices, md=md))
+        agent = Agent(Numbered(), self.client, settings, None, devices)
         agent.start()
         agent.quiet = True
         agent.attach(self.RE)
@@ -233,24 +205,22 @@ class Beamline:
 
 
 @contextmanager
-def beamline(*detectors: str) -> Iterator[tuple[Beamline, int]]:
-    """Yield a beamline on a server of its own, with an agent of each of `detectors`, and the server's process id."""
+def beamline() -> Iterator[tuple[Beamline, int]]:
+    """Yield a beamline on a server of its own, and the server's process id."""
     with (
         tempfile.TemporaryDirectory() as name,
         embedded_server(Path(name) / "tiled", readable_storage=[Path(name) / "frames"]) as server,
         closing(Beamline(Path(name), Path(name) / "tiled", server.client(), delay_s=0)) as line,
     ):
-        for detector in detectors:
-            line.start_agent(getattr(line, detector), lambda devices, md: bp.count(devices, md=md))
         yield line, int(json.loads((server.directory / "server.json").read_text())["pid"])
 
 
-def settings_of(folder: Path, storage: Path, detector: str) -> Settings:
-    """Return the settings of the agent of a detector."""
+def settings_of(folder: Path, storage: Path) -> Settings:
+    """Return the settings of the agent."""
     described = {
-        "name": f"numbers of {detector}",
+        "name": "numbers of stack",
         "technique": "numbered",
-        "detector": {"image": f"{detector}_image"} | ({"n_frames": "stack_n_frames"} if detector == "stack" else {}),
+        "detector": {"image": "stack_image", "n_frames": "stack_n_frames"},
         "steering": {"bounds": {"sample_x": [0.0, 10.0]}, "beam_size": 0.01},  # room for many exposures
         "storage": {
             "directory": str(storage),

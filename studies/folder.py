@@ -1,8 +1,6 @@
-"""A beamline without Bluesky: a script leaves acquisitions in a folder, and fetches the next position from the agent.
+"""A folder into which a pipeline writes results: files of boost_corr, read by an agent that is killed meanwhile.
 
-`next` measures how soon after the last file of an acquisition the next position has arrived. `kills` kills the agent
-and the Tiled server meanwhile, and counts the results; its exit code is 1 if one is missing, double, or elsewhere.
-`results` does the same with files of boost_corr and kills of the agent, and measures CPU and memory after the last one.
+Each file must have one run and one complete result. CPU and memory are measured after the last kill.
 """
 
 import json
@@ -11,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,49 +23,14 @@ from agents.demo.aps_8id import SMALL, write_qmap
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, embedded_server
 from studies import _exposures, _other_programs
-from studies._tools import Row, Study, report, spread
+from studies._tools import Row, Study, report
 
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 WATCH = [sys.executable, "-m", "ainerd", "watch", "--config", str(PROFILE)]
 SLOW_S = 900.0
-FIRST = 3  # acquisitions in which code is compiled and the bank is calibrated
 DIFFERENT = 10  # result files of different maps; the others differ from them in the position alone
 
 study = Study(__doc__)
-
-
-@study.part
-def _next(acquisitions: int = 20, speed: float = 1000.0) -> None:
-    """Measure the time from the last file of an acquisition to the next position; an exposure lasts 50 s / speed."""
-    with tempfile.TemporaryDirectory() as name, beamline(Path(name)) as place:
-        place.watch()
-        lines = place.script(acquisitions, speed)
-        wrong = place.judged(lines)
-    seconds = [line["s"] for line in lines if line["s"] is not None]
-    what = "s from the last file of an acquisition to the next position"
-    rows = [{"": f"{what}, first {FIRST}"} | spread(seconds[:FIRST]), {"": what} | spread(seconds[FIRST:])]
-    report("folder_next", rows, seconds=seconds, speed=speed, wrong=wrong)
-
-
-@study.part
-def kills(acquisitions: int = 20, kills: int = 6, seed: int = 0) -> None:
-    """Kill the agent and the server while acquisitions come, and judge the results."""
-    rng = np.random.default_rng(seed)
-    with tempfile.TemporaryDirectory() as name, beamline(Path(name)) as place:
-        place.watch()
-        over = threading.Event()
-        disturber = threading.Thread(target=place.disturb, args=(kills, rng, over, acquisitions))
-        disturber.start()
-        try:
-            lines = place.script(acquisitions)
-        finally:
-            over.set()
-            disturber.join()
-        place.watch()
-        wrong = place.judged(lines)
-    row = {"acquisitions": len(lines), "agent killed": place.killed["agent"], "server killed": place.killed["server"]}
-    row |= {"wrong": len(wrong)}
-    report("folder", [row], seed=seed, wrong=wrong)
 
 
 @study.part
@@ -154,34 +116,6 @@ class Beamline:
             command = [*WATCH, "--source", self.source]
             self._agent = subprocess.Popen(command, env=self._environment, stdout=self._log, stderr=self._log)
 
-    def script(self, n: int, speed: float = 1000.0) -> list[Row]:
-        """Run the script once the agent is there, and return its lines."""
-        end, ainerd = time.monotonic() + 120, self._server.client()
-        while not ("ainerd" in ainerd and "agents" in ainerd["ainerd"]) and time.monotonic() < end:
-            time.sleep(0.5)
-        command = [sys.executable, "-m", "agents.demo.aps_8id", str(self.folder / "data"), str(n), f"--speed={speed}"]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=SLOW_S)
-        if done.returncode:
-            raise RuntimeError(f"the script failed: {done.stderr[-2000:]}\n{self.logged()}")
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-
-    def disturb(self, n: int, rng: Any, over: threading.Event, acquisitions: int) -> None:
-        """Kill agent and server in turn, `n` times in all, spread over the acquisitions."""
-        for k in range(n):
-            wanted = 1 + (k * (acquisitions - 1)) // n
-            while not over.is_set() and len(list((self.folder / "data").glob("A*"))) < wanted:
-                time.sleep(0.05)
-            if over.wait(rng.uniform(0, 1.5)):
-                return
-            if k % 2:
-                pid = json.loads((self._server.directory / "server.json").read_text())["pid"]
-                os.kill(pid, 9)
-                self.killed["server"] += 1
-            elif self._agent is not None:
-                self.kill()
-                over.wait(rng.uniform(0, 2))
-            self.watch()
-
     def kill(self) -> None:
         """Kill the agent."""
         assert self._agent is not None
@@ -209,48 +143,6 @@ class Beamline:
         assert self._agent is not None
         lines = Path(f"/proc/{self._agent.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
-
-    def judged(self, lines: list[Row]) -> list[str]:
-        """Wait for the results, and return their faults."""
-        end = time.monotonic() + 180
-        while True:
-            try:
-                client = self._server.client()
-                table = ResultStore(client["ainerd"]).table(columns="all")
-                if (table["status"].isin(["complete", "partial", "failed"])).sum() >= len(lines):
-                    break
-            except Exception as error:  # noqa: BLE001  (the server may be coming back)
-                table = None
-                print(f"waiting: {type(error).__name__}", file=sys.stderr)
-            if time.monotonic() > end:
-                return [f"no result of some acquisitions in 180 s:\n{self.logged()}"]
-            time.sleep(0.5)
-        time.sleep(2)  # for a double
-        store, raw = ResultStore(client["ainerd"]), client["raw"]
-        table = store.table(columns="all")
-        runs = {run.metadata["start"]["acquisition"]: run for run in raw.values()}
-        by_run = table.set_index("raw_uid")
-        wrong = [f"{len(table)} results and {len(raw)} runs of {len(lines)}"] * (len(table) != len(lines))
-        wrong += [f"{len(runs)} acquisitions in raw"] * (len(runs) != len(lines) or len(raw) != len(lines))
-        for line in lines:
-            run = runs.get(line["name"])
-            if run is None or not run.metadata.get("stop"):
-                wrong.append(f"{line['name']} has no whole run")
-                continue
-            row = by_run.loc[run.metadata["start"]["uid"]]
-            if row.ndim != 1 or row["status"] != "complete":
-                wrong.append(f"{line['name']}: {row['status']}")
-            elif np.abs(np.subtract(line["position"], [row["sample_x"], row["sample_y"]])).max() > 0.005:
-                wrong.append(f"{line['name']} at {line['position']}: {row['sample_x']}, {row['sample_y']}")
-        statuses = store.suggestions()["status"]
-        fetched = [line["next"]["suggestion"] for line in lines if line["next"]]
-        wrong += [f"{len(fetched)} of {len(lines) - 1} positions were fetched"] * (len(fetched) != len(lines) - 1)
-        wrong += [f"suggestion {id} is {statuses[id]}" for id in fetched if statuses[id] != "measured"]
-        return wrong
-
-    def logged(self) -> str:
-        """Return the end of the agent's log."""
-        return (self.folder / "watch.log").read_text()[-3000:]
 
     def close(self) -> None:
         """End the agent."""

@@ -32,7 +32,7 @@ study = Study(__doc__)
 def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
     """Let viewers follow a campaign."""
     with beamline() as (line, server), tempfile.TemporaryDirectory() as name:
-        agent = line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
+        agent = line.start_agent()
         line.RE(bp.count([line.stack, line.x]))
         agent.drain(60)
         answers = Path(name) / "answers.npy"

@@ -1,39 +1,28 @@
-"""IPython sessions: how long a person waits at the prompt, and whether anything is lost when a session ends.
+"""IPython sessions: how long a person waits for a session, its first and later results, tables, pictures and files.
 
-person   How long a person waits for a session, its first and later results, tables, pictures and files. Wall time, and
-         CPU time of the session with its Tiled server, which a busy machine hardly changes. A first session has empty
-         caches: it compiles and calibrates. The others find them full.
-leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
-         ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
-         The next session starts with the files that are left. In the end each run must have one result: complete if
-         all its frames came, partial if the session ended before the detector did.
+Wall time, and CPU time of the session with its Tiled server, which a busy machine hardly changes. A first session has
+empty caches: it compiles and calibrates. The others find them full.
 """
 
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pexpect
 import psutil
-from rich.progress import track
 
 from agents.rheo_xpcs import TOML
-from ainerd.results import ResultStore
-from ainerd.server import embedded_server
 from studies._session import SMALL
-from studies._tools import Row, Study, report
+from studies._tools import Study, report
 
 READY_S, END_S = 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
@@ -81,26 +70,6 @@ ASKED_S = {  # at most, on two idle cores
     "ainerd status": 2.0,
     "ainerd report": 10.0,
 }
-AFTER_S, N_FRAMES, RUN_S = 2.0, 2000, 5.0  # after the last frame; of a run; first guess of its length
-MARKS = f"""
-import time
-from ainerd.plans import expose
-RE(bps.mv(shutter, "open"))
-lambda750k.cam.num_images.put({N_FRAMES})
-agent.drain(120)
-def mark(name, doc):
-    if name in ("start", "stream_datum", "stop"):
-        print("MARK", name, time.time(), doc["uid"])
-"""
-WAYS: dict[str, tuple[str, ...] | signal.Signals] = {  # keys that are typed, or a signal
-    "exit": ("exit\n",),
-    "Ctrl-D": ("\x04",),
-    "Ctrl-C twice, exit": ("\x03", "\x03", "exit\n"),
-    "SIGTERM": signal.SIGTERM,
-    "terminal closed": signal.SIGHUP,
-    "kill -9": signal.SIGKILL,
-}
-
 study = Study(__doc__)
 
 
@@ -148,26 +117,6 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
     report("person", rows, most={"wall (s)": "asked (s)"}, results=results, small=small)
 
 
-@study.part
-def leaving(exits: int = 40, seed: int = 0, quick: bool = False) -> None:
-    """End sessions, and judge their runs; ``--quick`` ends six, one in each way."""
-    n, rng = 6 if quick else exits, np.random.default_rng(seed)
-    ways = [name for _ in range(-(-n // len(WAYS))) for name in rng.permutation([*WAYS])][:n]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        run_s, left = RUN_S, list[Row]()
-        for way, share in track([*zip(ways, rng.uniform(0, 1, n), strict=True)]):
-            left.append(leave(folder, way, share * (run_s + AFTER_S)))
-            run_s = left[-1]["run_s"] or run_s  # the machine may be busier than before
-        session = IPython(folder)  # analyses the remaining runs
-        session.run(MARKS)
-        session.exit()
-        with embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server:
-            judge(left, ResultStore(server.client()["ainerd"]))
-    rows = [exits_row(way, [each for each in left if way in ("all", each["way"])]) for way in (*WAYS, "all")]
-    report("leaving", rows, most={"lost or doubled": 0, "hung": 0}, seed=seed, n_frames=N_FRAMES, each=left)
-
-
 class IPython:
     """An IPython session of the small simulated instrument in a pseudo-terminal, with its data in a folder."""
 
@@ -191,7 +140,6 @@ class IPython:
             echo=False,
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it would be ignored
         )
-        self._pidfd = os.pidfd_open(self.process.pid)
         self._code = folder / "prepare.py"
         self.process.expect(PROMPT)
 
@@ -215,32 +163,11 @@ class IPython:
         self.process.sendline(f'%run -i "{self._code}"')
         self.process.expect(PROMPT)
 
-    def expose(self) -> tuple[str, float]:
-        """Begin a run after `MARKS`, and return its uid and the time of its first frames when they are there."""
-        self.process.sendline("RE(expose(lambda750k, shutter=shutter), mark);")
-        self.process.expect(r"MARK start \S+ (\S+)\s")
-        uid = self.process.match[1]
-        self.process.expect(r"MARK stream_datum (\S+)\s")
-        return uid, float(self.process.match[1])
-
-    def stop_time(self) -> float | None:
-        """Return the time of the stop document in the text that the last wait went over."""
-        match = re.search(r"MARK stop (\S+)\s", self.process.before)
-        return float(match[1]) if match else None
-
     def exit(self) -> None:
         """Type ``exit`` and wait."""
         self.process.sendline("exit")
-        self.wait()
-
-    def wait(self) -> bool:
-        """Return whether the process ended by itself in time, if need be later than its terminal; else kill it."""
-        with suppress(pexpect.TIMEOUT):
-            self.process.expect(pexpect.EOF, timeout=END_S)
-        has_ended = bool(select.select([self._pidfd], [], [], END_S)[0])
-        os.close(self._pidfd)
+        self.process.expect(pexpect.EOF, timeout=END_S)
         self.process.close(force=True)
-        return has_ended
 
 
 def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 2) -> tuple[float, float]:
@@ -255,57 +182,6 @@ def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rou
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
         took.append((time.perf_counter() - began, cpu))
     return min(took)
-
-
-def leave(folder: Path, way: str, moment: float) -> Row:
-    """Take a run and end the session `moment` s after the first frames."""
-    session = IPython(folder)
-    session.run(MARKS)
-    uid, first = session.expose()
-    time.sleep(max(first + moment - time.time(), 0))
-    left = time.time()
-    if isinstance(how := WAYS[way], signal.Signals):
-        os.kill(session.process.pid, how)
-    else:
-        for key in how:
-            session.process.send(key)
-            time.sleep(0.2)
-    in_time = session.wait()
-    stop = session.stop_time()
-    return {
-        "way": way, "moment_s": moment, "uid": uid, "before_its_end": stop is None or stop > left, "in_time": in_time,
-        "waited_s": time.time() - left, "stopped": stop is not None, "run_s": stop and stop - first,
-    }  # fmt: skip
-
-
-def judge(left: list[Row], store: ResultStore) -> None:
-    """Add to each exit the results of its run: one complete result, or a partial one where frames were never taken."""
-    table = store.table()
-    for each in left:
-        results = table[table["raw_uid"].eq(each["uid"])]
-        each["results"] = results["status"].tolist()
-        each["n_frames"] = [int(n) for n in results["n_frames"].dropna()] if "n_frames" in results else []
-        each["reasons"] = results["reason"].dropna().tolist()
-        whole = each["results"] == ["complete"] and each["n_frames"] == [N_FRAMES]
-        # The simulated detector ends with its session: frames that it never took are in no file.
-        part = each["results"] in (["partial"], ["complete"]) and not each["stopped"]
-        few = each["results"] == ["failed"] and not each["stopped"] and "needs at least" in " ".join(each["reasons"])
-        each["as"] = "complete" if whole else "partial" if part or few else "wrong"
-
-
-def exits_row(way: str, exits: list[Row]) -> Row:
-    """Return the counts of the exits of one way."""
-    became = Counter(each["as"] for each in exits)
-    return {
-        "way": way,
-        "exits": len(exits),
-        "before the run's end": sum(each["before_its_end"] for each in exits),
-        "complete": became["complete"],
-        "partial, as the frames": became["partial"],
-        "lost or doubled": became["wrong"],
-        "hung": sum(not each["in_time"] for each in exits),
-        "longest exit (s)": max((each["waited_s"] for each in exits), default=0.0),
-    }
 
 
 if __name__ == "__main__":

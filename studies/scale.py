@@ -1,6 +1,5 @@
 """Growth with the number of results, and the time that a person waits for answers and frames take to maps.
 
-table    All results of an embedded server, read in a new session. The bars are those of 10,000 results.
 many     100,000 results in PostgreSQL, each with a run, a suggestion and log lines like those of a run that an agent
          took. Table, start and runs are measured in processes of their own. A run is concluded when everything is
          written after its last frame.
@@ -30,7 +29,7 @@ from tiled.queries import Key
 from ainerd.agent import build_observer, build_technique
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
-from studies._catalogue import REGIMES, add_cases, add_with_maps, fill, own_records, record, seed
+from studies._catalogue import REGIMES, add_cases, add_with_maps, own_records, seed
 from studies._movies import read
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
 from studies._session import Session, settings_in
@@ -74,16 +73,6 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
                 results=results,
                 **catalogue,
             )
-
-
-@study.part
-def table(results: int = 10_000) -> None:
-    """Read the table of `results` from an embedded server, first and again."""
-    with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
-        _, ainerd = open_catalog(server.client())
-        fill(server, ainerd, map(record, range(results)), results)
-        rows = in_process(read_table, server.uri, server.api_key, "table, first and again", 3)
-        report("table", rows, most={"clock (s)": 10.0, "memory (MB)": 1200.0}, results=results)
 
 
 @study.part
