@@ -1,7 +1,5 @@
 """Source, attenuator, shutter, and the dose that the spots of the sample get."""
 
-import time
-
 import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
@@ -33,32 +31,10 @@ def test_the_foils_that_come_nearest_are_put_in(attenuator, run_engine):
     assert attenuator.setpoint.get() == 1e-6 and attenuator.transmission.get() > 0.02  # all foils, and no more
 
 
-def test_harder_photons_are_weakened_less(attenuator, clock):
-    harder = Attenuator(name="attenuator", clock=clock, energy_keV=22.0)
-    assert np.log(attenuator.choices[1:]) == pytest.approx(8 * np.log(harder.choices[1:]))
-
-
 @pytest.mark.parametrize("transmission", [0, -0.5, 1.01, float("nan")])
 def test_no_foil_gives_that(attenuator, transmission):
     with pytest.raises(ValueError, match="attenuator takes a transmission above 0 and at most 1"):
         attenuator.set(transmission)
-
-
-def test_movements_take_simulated_time():
-    shutter = Shutter(name="shutter", clock=SimClock(0.5))
-    begin = time.monotonic()
-    moving = shutter.set("open")
-    assert not shutter.is_open
-    moving.wait(30)
-    assert shutter.is_open and time.monotonic() - begin >= 0.2
-
-
-def test_orders_are_carried_out_in_their_order(attenuator, clock):
-    shutter = Shutter(name="shutter", clock=clock)
-    for _ in range(100):
-        for moving in [shutter.set("open"), attenuator.set(1.0), shutter.set("close"), attenuator.set(0.1)]:
-            moving.wait(30)
-        assert not shutter.is_open and attenuator.transmission.get() < 0.5
 
 
 def test_shutter_under_a_run_engine(clock, run_engine):

@@ -81,12 +81,6 @@ def test_frames_come_continuously_in_bunches_or_at_chosen_phases():
     assert off.std() == pytest.approx(0.01, rel=0.15)
 
 
-@pytest.mark.parametrize("wrong", [{"frequency_hz": 0.0}, {"steps": ()}, {"steps": ((0.0, 0.1),)}])
-def test_an_impossible_oscillation_is_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
-        Oscillation(**{"frequency_hz": 1.0, "steps": ((1.0, 0.1),)} | wrong)
-
-
 def test_an_orbit_returns_after_its_cycles():
     where = paths(Cycled(family="orbit", oscillation=STEADY, orbit_nm=50.0, orbit_cycles=8.0), 2.0 * np.arange(9))
     assert where[8] == pytest.approx(where[0])
@@ -132,20 +126,3 @@ def test_the_record_of_a_flight_is_that_of_the_strain_and_of_the_gate():
     assert np.isnan(gate[:48]).all() and (gate[48:] == turn_s).all()
     rheometer.strain_amplitude.put(0.0)
     assert rheometer.oscillation is None
-
-
-def test_frequency_and_rest_begin_a_new_oscillation_as_the_amplitude_does():
-    rheometer = OscillatingRheometer(name="rheometer", clock=(clock := SetClock()))
-    rheometer.frequency.put(0.5)
-    rheometer.rest.put(4.0)
-    assert rheometer.oscillation is None
-    clock.t = 10.0
-    rheometer.strain_amplitude.put(0.1)
-    assert rheometer.oscillation.strain([13.9, 14.5]) == pytest.approx([0, 0.1])  # after the rest
-    assert rheometer.next_turn(11.0) == pytest.approx(14.5)
-    assert {"rheometer_strain_amplitude", "rheometer_frequency", "rheometer_rest"} <= set(rheometer.read())
-    clock.t = 20.0
-    rheometer.frequency.put(2.0)
-    assert rheometer.oscillation.strain([23.9, 24.125]) == pytest.approx([0, 0.1])
-    with pytest.raises(ValueError, match="rheometer_rest must be from 0 to 1e.06 s"):
-        rheometer.rest.put(-1.0)

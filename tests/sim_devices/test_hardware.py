@@ -75,20 +75,6 @@ def test_a_wrong_file_is_refused_with_the_valid_names(tmp_path, text, says):
         read_hardware(path)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"contrast": 2.0}, r"contrast must lie in \(0, 1\], got 2.0"),
-        ({"count_rate": -1.0}, "count_rate must lie between 0 and inf, got -1.0"),
-        ({"lost_share": 1.5}, "lost_share must lie between 0 and 1, got 1.5"),
-        ({"names": {"lamda750k": "eiger"}}, "no device or axis is called lamda750k: there are source, attenuator, "),
-    ],
-)
-def test_an_impossible_instrument_is_refused_before_its_first_exposure(tmp_path, options, says):
-    with pytest.raises(ValueError, match=says):
-        simulated_instrument(tmp_path, hardware_beside(SMALL), **options)
-
-
 def test_contrast_and_centre_are_the_instruments_own(expose):
     centre = (60.0, 101.0)
     geometry, frames, _ = expose(contrast=0.35, geometry={"beam_center_px": centre})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, clock, reduced_g1_squared
+from ainerd_xpcs.dynamics import clock, reduced_g1_squared
 from sim_devices import Yielding, hidden_sample
 
 SEEDS = range(12)
@@ -30,23 +30,6 @@ def test_every_region_exists_and_is_large_enough(seed):
     _, count = label(names == "echo")
     assert count in (1, 2)
     assert count * np.pi * 0.85**2 < area["echo"] < count * np.pi * 1.25**2
-
-
-def test_novel_region_is_held_out_and_the_others_are_known():
-    assert set(REGIONS) & HELD_OUT == {"echo"}
-    assert set(REGIONS) - HELD_OUT <= set(KNOWN)
-
-
-@pytest.mark.parametrize("what", [{"age_s": -1}, {"age_s": float("nan")}, {"age_s": 0, "dose_s": -1}])
-def test_time_does_not_run_backwards(what):
-    with pytest.raises(ValueError, match="must not be negative"):
-        hidden_sample().dynamics(5, 5, duration_s=50, rng=np.random.default_rng(0), **what)
-
-
-@pytest.mark.parametrize("x, y", [(-0.1, 5), (5, 10.1), (float("nan"), 5)])
-def test_off_the_sample(x, y):
-    with pytest.raises(ValueError, match="off the sample"):
-        hidden_sample().regime(x, y)
 
 
 def test_parameters_are_physical_and_vary_smoothly_by_a_quarter():

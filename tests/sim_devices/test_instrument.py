@@ -64,18 +64,6 @@ def test_each_spot_keeps_its_dose(run_engine, instrument, asked):
     assert [call["dose"] for call in asked] == pytest.approx([0, 12, 12 * (1 + weak), 12 * (2 + weak), 0], rel=0.005)
 
 
-def test_a_weaker_beam_speeds_up_less(run_engine, instrument, asked):
-    """The relaxation rate grows with the beam that has come, before the exposure and in it."""
-    rng = np.random.default_rng(0)
-    run_engine(bp.count([instrument.detector]))
-    for transmission in (1.0, 0.3):
-        run_engine(bps.mv(instrument.attenuator, transmission))
-        seen = instrument._in_the_beam(instrument.clock.now(), 10.0, rng)
-        share, dose = instrument.attenuator.transmission.get(), asked[-1]["dose"]
-        for t in (0.0, 5.0, 10.0):
-            assert seen.beam_speedup * (seen.dose_s + t) == pytest.approx(0.2 * (dose + share * t), rel=0.01)
-
-
 def test_the_speckle_jumps_when_the_stress_dips(run_engine, instrument, monkeypatch):
     y, x = np.argwhere(instrument.sample.regime_map(100) == "avalanche").mean(axis=0) / 10
     run_engine(bps.mv(instrument.stage.x, x, instrument.stage.y, y))

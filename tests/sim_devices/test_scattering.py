@@ -52,14 +52,6 @@ def test_speckles_have_the_requested_size(size):
     assert [at(1), at(2)] == pytest.approx(hann, abs=0.03)
 
 
-def test_friedel_pairs_are_not_alike():
-    frames = movie(FlowField(family="slow", diffusion_nm2_s=1.0))
-    other = np.full(128 * 192, 0)
-    other[GEOMETRY.ring] = np.arange(GEOMETRY.ring.size)
-    pairs = frames[:, other[128 * 192 - 1 - GEOMETRY.ring]]
-    assert np.corrcoef(frames[0], pairs[0])[0, 1] == pytest.approx(0, abs=0.05)
-
-
 def test_free_particles_decorrelate_by_brownian_motion():
     free = 600.0
     expected = [np.mean(np.exp(-2 * free * Q**2 * t)) for t in seconds()]
@@ -91,16 +83,6 @@ def test_shear_decorrelates_by_doppler_shifts():
         assert decay(frames, near) == pytest.approx((np.sinc(phase / 2 / np.pi) ** 2).mean(1), abs=0.06)
 
 
-def test_a_flow_that_comes_to_rest_and_one_that_swings_back():
-    rest = FlowField(family="recovering", diffusion_nm2_s=0.0, shear_nm_s=200.0, resting_s=8.0)
-    frames = movie(rest)
-    early, late = (frames[part] for part in (slice(0, 60), slice(60, None)))
-    assert decay(early)[2] < 0.7 < 0.95 < decay(late)[2]
-    hertz = 1 / (0.4 * 20)  # back after 20 frames
-    swung = decay(movie(FlowField(family="swinging", diffusion_nm2_s=0.0, swing=(500.0, hertz))))
-    assert swung[3] > 0.95 and swung[2] < 0.6
-
-
 def test_crowding_slows_particles_down_and_crowds_age(monkeypatch):
     monkeypatch.setattr(_particles, "FEWEST", 600)
     times = np.arange(40) * 0.4
@@ -113,17 +95,6 @@ def test_crowding_slows_particles_down_and_crowds_age(monkeypatch):
 
     dilute, crowded, jammed, aged = after(0.1), after(0.8), after(1.15), after(1.15, 300.0)
     assert dilute < 0.1 < crowded - 0.1 < jammed - 0.2 < aged - 0.22
-
-
-def test_the_repulsion_keeps_particles_apart():
-    rng = np.random.default_rng(0)
-    box = 10_000.0
-    (*_, last) = Crowd(family="crowd", fraction=0.6, diffusion_nm2_s=500.0).positions(TIMES[:50], box, rng)
-    where = last[: round(0.6 * box**2 / (np.pi / 4 * 600**2 * (1 + 0.25**2 / 3)))]
-    apart = where[:, None] - where
-    distance = np.hypot(*np.moveaxis(apart - box * np.round(apart / box), -1, 0))[np.triu_indices(len(where), 1)]
-    expected = len(where) ** 2 / 2 * np.pi * 400**2 / box**2  # pairs nearer than 400 nm if they did not know each other
-    assert (distance < 400).sum() < 0.1 * expected
 
 
 def test_a_block_redistributes_stress_by_eshelbys_quadrupole():

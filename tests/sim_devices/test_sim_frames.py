@@ -2,25 +2,19 @@
 
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
-import lz4.block
 import numpy as np
 import pytest
 from scipy import stats
 
 from sim_devices import Geometry, flicker
 from sim_devices._frames import (
-    BLOCK,
     DATASET,
     DEAD_TIME_S,
-    ROOM,
     SATURATION,
     FrameFile,
     FrameMaker,
-    compress,
-    header,
     poisson,
     seen,
-    shuffle,
 )
 
 GEOMETRIES = {
@@ -47,21 +41,6 @@ def write(tmp_path):
         return read(file.path)
 
     return through
-
-
-@pytest.mark.parametrize("mean", [0, 0.003, 0.05, 0.7, 5, 200, 40_000])
-def test_blocks_are_lz4_s(mean, write):
-    """Of frames from empty to dense, by LZ4's own decoder and by HDF5."""
-    frame = np.random.default_rng(0).poisson(mean, BLOCK).astype(np.uint16)
-    frame[-16:] = 0 if mean < 1 else frame[-16:]
-    shuffled, out = np.full(2 * BLOCK, 7, np.uint8), np.empty(ROOM, np.uint8)
-    used = shuffle(frame.copy().view(np.uint64), shuffled, np.empty(BLOCK // 8, np.uint64))
-    chunk = out[: compress(shuffled, used, out, 0)].tobytes()
-    bits = np.unpackbits(frame.view(np.uint8), bitorder="little").reshape(BLOCK, 16).T
-    expected = np.packbits(bits, bitorder="little").tobytes()
-    assert lz4.block.decompress(chunk[4:], uncompressed_size=2 * BLOCK) == expected
-    assert np.array_equal(write([header(BLOCK) + chunk], (64, 64))[0].ravel(), frame)
-    assert len(chunk) < 1.3 * len(lz4.block.compress(expected, store_size=False)) + 40
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -118,17 +97,6 @@ def test_hot_pixels_count_without_a_beam_and_end_at_the_counter_s_end(write):
     assert frames.max() == SATURATION
 
 
-def test_bright_background_loses_counts_as_the_ring_does(write):
-    """A thousand photons in a millisecond: one half is lost, in the ring and beside it."""
-    geometry, rng = GEOMETRIES["small"], np.random.default_rng(0)
-    maker, level = FrameMaker(geometry), np.full(10, 1000.0)
-    counts = maker.count(np.ones((10, maker.ring.size), np.float32), level, 1e-3, rng)
-    frames = write(maker.encode(counts, level, 1e-3, rng), geometry.frame_shape)
-    incident = 1000 * geometry.profile
-    good = ~geometry.bad_pixels
-    assert frames.mean(0)[good].sum() == pytest.approx((incident / (1 + incident * 1e-3))[good].sum(), rel=0.01)
-
-
 @pytest.mark.parametrize("mean", [0.05, 0.7, 6.0, 50.0])
 def test_poisson_sampler_against_scipy(mean):
     rng = np.random.default_rng(1)
@@ -171,25 +139,3 @@ def test_beam_flickers_by_the_requested_rms():
     # An exposure of whole periods averages the hum of the mains.
     slow = flicker(np.arange(600) * 0.1, 0.1, 0.03, np.random.default_rng(1))
     assert np.abs(np.diff(slow)).max() < 0.01
-
-
-def test_file_grows_under_a_reader_and_each_frame_has_its_time(tmp_path):
-    geometry = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), bad_share=1e-3)
-    maker, rng, level = FrameMaker(geometry), np.random.default_rng(0), np.full(2, 0.5)
-    counts = maker.count(np.ones((6, maker.ring.size), np.float32), np.full(6, 0.5), 0.1, rng)
-    file = FrameFile(tmp_path, "live", geometry.pixel_mask)
-    attributes = "entry/instrument/NDAttributes"
-    with h5py.File(file.path, "r", libver="latest", swmr=True) as reader:
-        for k in range(3):
-            rows = slice(2 * k, 2 * k + 2)
-            file.append(maker.encode(counts[rows], level, 0.1, rng), 7 + np.arange(2 * k, 2 * k + 2) / 10)
-            for name in (DATASET, f"{attributes}/NDArrayTimeStamp", f"{attributes}/NDArrayUniqueId"):
-                reader[name].id.refresh()
-                assert len(reader[name]) == 2 * k + 2
-            assert np.array_equal(reader[DATASET][2 * k + 1].ravel()[maker.ring], counts[2 * k + 1])
-    file.close()
-    file.close()
-    assert read(file.path, f"{attributes}/NDArrayTimeStamp") == pytest.approx(7 + np.arange(6) / 10)
-    assert read(file.path, f"{attributes}/NDArrayUniqueId").tolist() == [1, 2, 3, 4, 5, 6]
-    assert np.array_equal(read(file.path, "entry/instrument/detector/pixel_mask"), geometry.pixel_mask)
-    assert read(file.path, "entry/instrument/detector/saturation_value") == 4095

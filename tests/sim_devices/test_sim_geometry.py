@@ -68,12 +68,3 @@ def test_a_few_pixels_in_ten_thousand_are_dead_or_hot(worn):
     assert np.array_equal(mask & 0x101, sound)
     assert np.array_equal(mask, Geometry(bad_share=4e-4, bad_seed=3).pixel_mask)
     assert not np.array_equal(mask, Geometry(bad_share=4e-4, bad_seed=4).pixel_mask)
-
-
-def test_bad_geometry_is_refused_with_advice():
-    with pytest.raises(ValueError, match="no detector 'lambda751k'"):
-        Geometry(detector="lambda751k")
-    with pytest.raises(ValueError, match="check beam_center_px"):
-        Geometry(shape=(64, 64), beam_center_px=(2000.0, 32.0))
-    with pytest.raises(ValueError, match="bad_share must lie in"):
-        Geometry(bad_share=3)

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving, g1_squared
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_flow, fit_relaxation
 from sim_devices import SpeckleMovie
-from sim_devices._speckle import BLOCK, Draw, Grain, Process, mode_weights
+from sim_devices._speckle import BLOCK, Grain, Process
 
 T, DURATION, BETA, SEEDS = 200, 50.0, 0.17, 3
 TIMES = (np.arange(T) + 0.5) * DURATION / T
@@ -95,21 +95,6 @@ def test_a_flow_loses_its_fringes_where_q_differs():
     assert abs(sharp - expected).max() > 0.25 * BETA
 
 
-def test_friedel_pairs_are_alike_and_the_axes_of_anisotropy_are_not():
-    """Means over lags of a quarter of tau: opposite bins agree within their errors, perpendicular ones do not."""
-    dynamics, lag = Dynamics(family="fluid", tau_s=8, anisotropy=0.5), 8
-    seen = []
-    for seed in range(SEEDS):
-        frames = movie(dynamics, seed=seed)
-        bins = [two_time(frames[:, k * 400 : (k + 1) * 400]) for k in range(18)]
-        seen.append([np.diagonal(c2, lag).mean() - 1 for c2 in bins])
-    seen = np.array(seen)
-    difference = seen[:, :9] - seen[:, 9:]
-    assert abs(difference.mean()) < 3.5 * difference.std(ddof=1) / np.sqrt(difference.size)
-    fast, slow = seen[:, [0, 8, 9, 17]].mean(), seen[:, [3, 4, 5, 12, 13, 14]].mean()
-    assert slow - fast > 0.15 * BETA
-
-
 @pytest.mark.parametrize("contrast", [0.1, 0.17, 1.0])
 def test_contrast(contrast):
     """Mean 1 and variance beta, over pixels whose fields are new in each frame; with speckles of a size as without."""
@@ -140,16 +125,6 @@ def test_speckles_have_the_stated_size(size):
             assert np.nanmean(near * far) / 0.25 == pytest.approx(wanted, abs=0.02)
 
 
-def test_mode_weights():
-    for contrast in (0.07, 0.1, 0.2, 0.34, 0.9, 1.0):
-        weights = mode_weights(contrast)
-        assert weights.sum() == pytest.approx(1) and (weights**2).sum() == pytest.approx(contrast)
-        assert (weights >= 0).all() and weights.size == np.ceil(1 / contrast)
-    for contrast in (0, 1.1):
-        with pytest.raises(ValueError, match="contrast"):
-            mode_weights(contrast)
-
-
 def covariance(process):
     """Return the actual g1 of the process, (T, T)."""
     near = np.zeros((len(process.far), len(process.far)))
@@ -164,9 +139,9 @@ def covariance(process):
     return far @ far.T + near
 
 
-@pytest.mark.parametrize("exponent", [0.5, 0.7, 1.0, 1.3, 1.7, 2.0])
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.7])
 @pytest.mark.parametrize("tau", [0.1, 1.0, 30.0])
-@pytest.mark.parametrize("frames", [500, 2000])
+@pytest.mark.parametrize("frames", [500])
 def test_correlation_of_the_fields_is_g1(exponent, tau, frames):
     """Computed, not drawn: g1 at all pairs of frames, next neighbours too, of a clock that slows down and jumps."""
     times = (np.arange(frames) + 0.5) * DURATION / frames
@@ -177,25 +152,6 @@ def test_correlation_of_the_fields_is_g1(exponent, tau, frames):
     error = np.abs(covariance(Process(drawn, s)) - g1_moving(drawn, s[:, None], s))
     assert error.max() < 0.003
     assert np.sqrt((error**2).mean()) < 3e-4
-
-
-def test_fields_are_drawn_with_that_correlation():
-    drawn = Dynamics(family="any", tau_s=8, exponent=0.7, plateau=0.3)
-    s = clock(drawn, TIMES[: 2 * BLOCK + 10])
-    process, n = Process(drawn, s), 40_000
-    draw, blocks = Draw(process, n, np.random.default_rng(0)), np.empty((3, BLOCK, n), np.float32)
-    for block in blocks:
-        draw.next(block)
-    fields = blocks.reshape(-1, n)[: s.size]
-    error = fields @ fields.T / n - covariance(process)
-    assert np.abs(error).max() < 5 * np.sqrt(2 / n)
-
-
-def test_seed_decides_everything():
-    drawn = REGIMES["banded"]
-    first, again, other = (movie(drawn, seed=seed, phi=PHI[::20]) for seed in (7, 7, 8))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
-import threading
 import time
 
 import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
-from ophyd.utils import LimitError, UnknownStatusFailure
+from ophyd.utils import LimitError
 
 from sim_devices import SimClock, Stage
 
@@ -45,32 +44,6 @@ def quick():
     return Stage(name="sample", clock=SimClock(1000), seed=4)
 
 
-def test_a_move_may_begin_as_soon_as_the_one_before_ends(quick, monkeypatch):
-    """The thread of the first move is held up in the steps of ophyd after a move."""
-    forget, caller, begun = quick.x._reset_sub, threading.current_thread(), threading.Event()
-
-    def forget_late(event_type):
-        if threading.current_thread() is not caller:
-            begun.wait(10)
-        forget(event_type)
-
-    monkeypatch.setattr(quick.x, "_reset_sub", forget_late)
-    quick.x.set(2.0).wait(10)
-    second = quick.x.set(8.0)
-    begun.set()
-    second.wait(10)
-
-
-def test_a_stop_fails_the_move_and_nothing_after_it(stage, caplog):
-    status = stage.x.set(9.0)
-    stage.stop()
-    with pytest.raises(UnknownStatusFailure):
-        status.wait(10)
-    stage.x.set(stage.x.position).wait(10)
-    stage.stop()
-    assert not caplog.records
-
-
 def test_the_reading_is_where_the_screw_stopped(quick):
     off = []
     for target in [2.0, 8.0] * 20:
@@ -92,20 +65,6 @@ def test_the_sample_lags_behind_after_a_move_down(quick):
         assert quick.x.true_position - quick.x.position == pytest.approx(lag, abs=0.004)
 
 
-def test_stop_on_the_way(stage):
-    stage.velocity.put(0.1)
-    status = stage.x.set(10.0)
-    while stage.x.position < 5.1:
-        assert not status.done
-        time.sleep(0.01)
-    stage.stop()
-    assert status.exception(timeout=30) is not None
-    where = stage.x.position
-    assert 5.0 < where < 10.0
-    time.sleep(0.1)
-    assert stage.x.position == where and not stage.x.moving
-
-
 def test_clock():
     clock, begin = SimClock(speed=50), time.monotonic()
     readings = [clock.now()]
@@ -117,12 +76,3 @@ def test_clock():
     assert clock.wall(10) == 0.2
     with pytest.raises(ValueError, match="speed"):
         SimClock(0)
-
-
-def test_delayed_actions_take_simulated_time():
-    clock, rung = SimClock(speed=50), []
-    begin, called = time.monotonic(), clock.now()
-    status = clock.later(10, lambda: rung.append(clock.now()))
-    assert not status.done and not rung
-    status.wait(30)
-    assert 10 <= rung[0] - called <= 50 * (time.monotonic() - begin)
