@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 CHROMIUM = Path("/usr/bin/chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser can be driven")
 if not CHROMIUM.exists():
@@ -100,3 +102,17 @@ class Browser:
             }""",
             [name, x, y],
         )
+
+    def add(self, x, y):
+        """Add a point with a click on the map, and wait until the agent has it."""
+        self.page.get_by_role("button", name="add a point").click()
+        self.page.wait_for_selector("form.wanted")
+
+        def clicked():
+            self.page.mouse.click(*self.at("map", x, y))
+            self.page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
+            return [float(self.page.locator("form.wanted input").nth(k).input_value()) for k in (0, 1)]
+
+        until(lambda: clicked() == pytest.approx([x, y], abs=0.2))  # the layout may change meanwhile
+        self.page.click("[data-ainerd=add]:enabled")
+        self.page.wait_for_selector("form.wanted", state="detached")

@@ -1,8 +1,5 @@
 """A person and the agent steer together; commands are remembered after a restart."""
 
-import threading
-
-import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -56,13 +53,6 @@ def test_points_of_a_person_are_measured_in_order(started):
         started.agent.sample()
     with pytest.raises(ValueError, match="a position has sample_x, sample_y, got sample_x"):
         started.agent.sample({"sample_x": 2.0, "y": 3.0})
-
-
-def test_an_exposure_without_the_detector_of_the_settings_is_reported(started, caplog):
-    (uid,) = started.RE(bp.count([started.stage.x]), suggestion_id="by mistake")
-    (outcome,) = started.agent.evaluate([uid], [{"_id": "by mistake"}], timeout_s=60.0)
-    assert outcome["regime"] == -1 and f"run {uid[:8]} has no result, because it has no data key" in caplog.text
-    assert "correct detector.image in the settings" in caplog.text
 
 
 def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
@@ -135,20 +125,6 @@ def test_a_campaign_without_results_ends_by_itself(started, monkeypatch, capsys)
     (report,) = (started.settings.storage.directory / "reports").glob("another-*.html")
     assert "5 × " in report.read_text()
     assert f"explored; the report is {report}" in capsys.readouterr().out.replace("\n", "")
-
-
-def test_a_report_that_cannot_be_written_is_a_line_of_the_log(started, tmp_path, caplog):
-    (tmp_path / "reports").touch()  # a file has the name of the folder
-    write_report(started.agent.results, tmp_path, {})
-    assert "no report is written: FileExistsError" in caplog.text
-
-
-def test_the_status_has_plain_values(started):
-    assert started.agent.drain()
-    health = started.agent.status()
-    assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
-    assert health["peak_memory_mb"] > 50 and health["results"] == len(started.agent.results.table())
-    assert threading.active_count() > 1
 
 
 def test_mistakes_at_the_prompt_raise_clear_errors(started):

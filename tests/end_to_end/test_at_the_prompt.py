@@ -99,19 +99,6 @@ def test_a_note_names_a_result_by_its_scan_number(session):
         agent.note("nothing", scan=999)
 
 
-def test_the_bins_of_all_results(session):
-    results = session.agent.results
-    table = results.table()
-    assert table["temperature"].iloc[0] == pytest.approx(25, abs=0.1)  # the settings name it
-    bins = results.tables("bins", scan_id=int(table["scan_id"].iloc[0]))
-    assert len(bins) == 18 and bins.iloc[:, 2:].equals(results.rows(table.index[0], "bins"))
-    assert len(results.tables("bins")) == 18 * len(table)
-    with pytest.raises(ValueError, match=r"q is in the table 'bins' of each result: results.tables\('bins'\) reads"):
-        results.search(q=(0.02, 0.03))
-    with pytest.raises(KeyError, match="no table 'bns' in"):
-        results.tables("bns")
-
-
 def test_add_by_name_and_a_call_that_does_not_exist(session):
     agent = session.agent
     added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
@@ -160,15 +147,3 @@ def test_the_prompt_answers_while_tiled_is_away(session, monkeypatch):
     monkeypatch.setattr(session.agent.results.container.context.http_client, "get", away)
     assert "does not answer" in pretty(session.agent)
     assert waited and sum(waited) < 1.0
-
-
-def test_a_failed_warm_up_is_logged(session, monkeypatch, caplog):
-    def warm_up(self):
-        raise MemoryError("no room")
-
-    monkeypatch.setattr(type(session.agent.technique), "warm_up", warm_up)
-    session.agent.warm_up()
-    for thread in threading.enumerate():
-        if thread.name == "ainerd-warm-up":
-            thread.join(30)
-    assert "not warmed up: MemoryError: no room" in caplog.text

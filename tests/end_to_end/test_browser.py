@@ -14,7 +14,7 @@ from ainerd.results import AgentNode, ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.words import SINCE
-from tests.end_to_end.browsers import PATIENCE_MS, Browser, launched, playwright
+from tests.end_to_end.browsers import PATIENCE_MS, Browser, launched
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
@@ -200,36 +200,17 @@ def test_the_agent_follows_a_person_who_takes_and_rejects(browser, session):
         assert not np.isclose(measured[name].astype(float), getattr(turned_down, name)).all()
 
 
-def add_by_click(browser, x, y):
-    """Add a point with a click on the map, and wait until the agent has it."""
-    page = browser.page
-    page.get_by_role("button", name="add a point").click()
-    page.wait_for_selector("form.wanted")
-    until(
-        lambda: shown_after_a_click(browser, x, y) == pytest.approx([x, y], abs=0.2)
-    )  # the layout may change meanwhile
-    page.click("[data-ainerd=add]:enabled")
-    page.wait_for_selector("form.wanted", state="detached")
-
-
-def shown_after_a_click(browser, x, y):
-    """Click at a place of the map, and return the place that the form shows."""
-    browser.page.mouse.click(*browser.at("map", x, y))
-    browser.page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
-    return [float(browser.page.locator("form.wanted input").nth(k).input_value()) for k in (0, 1)]
-
-
 def test_clicks_on_the_map_add_points(browser, session):
     agent, page = session.agent, browser.page
     for x, y in ((2.0, 3.0), (8.0, 3.0), (8.0, 7.0)):
         before = len(agent.queue())
-        add_by_click(browser, x, y)
+        browser.add(x, y)
         until(lambda n=before: len(agent.queue()) == n + 1)
     np.testing.assert_allclose(agent.queue()[["sample_x", "sample_y"]], [[2, 3], [8, 3], [8, 7]], atol=0.2)
     assert agent.queue()["reason"].eq("asked for by a person").all()
     page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 3")
     before = list(agent.queue()["id"])
-    add_by_click(browser, 5.0, 8.0)
+    browser.add(5.0, 8.0)
     page.click("[data-ainerd=queue] li >> nth=3 >> [data-ainerd=back]")
     browser.until("Taken back: the agent chooses again", "[data-ainerd=answer]")
     assert list(agent.queue()["id"]) == before
@@ -278,76 +259,6 @@ def test_suggestions_and_log_have_pages(browser, session):
     browser.until(HOSTILE)
     browser.open("log")
     browser.until(HOSTILE, "[data-ainerd=log]")
-
-
-CONTROLS = """() => [...document.querySelectorAll(".ainerd button, .ainerd input, .ainerd select")]
-    .filter((each) => !each.disabled && each.offsetParent)
-    .map((each) => [each.tagName, each.type, each.ariaLabel ?? each.dataset.ainerd ?? each.labels?.[0]?.innerText ?? "",
-        each.tagName === "BUTTON" ? each.innerText : "", each.closest(".wanted") ? "in a form" : ""]
-        .join(" ").replace(/[\\d.]+/g, "#"))"""
-
-
-def press(control, name):
-    """Press a button twice if it is a checkbox, else once; fill in or choose something elsewhere."""
-    if control is None:
-        raise playwright.Error("not attached")
-    if name.startswith("SELECT"):
-        values = control.evaluate("(select) => [...select.options].map((option) => option.value)")
-        control.select_option(values[-1])
-        control.select_option(values[0])
-    elif name.startswith("INPUT") and "checkbox" not in name:
-        control.fill("" if "search" in name else "7")
-    else:
-        control.click()
-        if "checkbox" in name:
-            control.click()
-
-
-PRESSED = {"take", "reject", "hold", "add a point", "exclude a box", "regime", "status", "novel only", "the next rows",
-           "the run before", "back", "why",
-           "name it", "submit add"}  # fmt: skip
-
-
-POINTS = 5  # that wait, at most
-
-
-def press_all(page):
-    """Press each control once, also those that appear meanwhile, and return their names."""
-    pressed, back = [], "take it back"
-    while left := [
-        (i, x) for i, x in enumerate(page.evaluate(CONTROLS)) if pressed.count(x) < (POINTS if back in x else 1)
-    ]:
-        # An open form first, because another replaces it. Each point is taken back, but last: it stays in the queue.
-        i, name = min(left, key=lambda each: (back in each[1], "in a form" not in each[1]))
-        pressed.append(name)
-        control = page.evaluate_handle(
-            """(i) => [...document.querySelectorAll(".ainerd button, .ainerd input, .ainerd select")]
-                .filter((each) => !each.disabled && each.offsetParent)[i]""", i
-        ).as_element()  # fmt: skip
-        try:
-            press(control, name)
-        except playwright.Error as error:  # a poll has replaced it meanwhile
-            assert "attached" in str(error)
-            pressed.pop()
-        page.wait_for_timeout(200)  # a command is sent
-        if name.startswith("INPUT text why") and "in a form" in name:
-            page.wait_for_selector(".wanted [type=submit]:enabled")  # after the answer to the command before
-        assert len(pressed) < 200, "\n".join(pressed)
-    return pressed
-
-
-def test_every_control_can_be_pressed(browser, session):
-    page, missing = browser.page, PRESSED
-    browser.open()
-    browser.drawn("timeline")
-    browser.until("1 to 20", "[data-ainerd=table]")
-    page.wait_for_selector("[data-ainerd=hold]:enabled")
-    for _ in range(3):  # some controls are there only between two answers of the server
-        names = "\n".join(press_all(page))
-        if not (missing := {control for control in missing if control not in names}):
-            break
-    assert not missing, (missing, names)
-    session.agent.release()
 
 
 def test_no_errors_no_injected_script_and_no_foreign_requests(browser, left):

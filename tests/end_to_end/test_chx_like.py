@@ -12,11 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pytest
 from databroker_server import databroker_server
-from event_model import compose_run, compose_stream_resource
 from typer.testing import CliRunner
 
 from ainerd.agent import build_observer
@@ -167,37 +165,3 @@ def test_a_trigger_for_each_frame_makes_an_exposure_of_slices(names, server, tmp
     ((_, resource), (_, datum)) = detector.collect_asset_docs()
     with h5py.File(f"/{resource['resource_path']}_{datum['datum_kwargs']['seq_id']}_master.h5") as master:
         assert len(master["entry/data/data_000001"]) == 1
-
-
-def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):
-    """The file and the documents are those of the simulated Lambda."""
-    agent, settings = names["agent"], names["settings"]
-    (resource, *_) = [doc for name, doc in names["documents"] if name == "resource"]
-    with h5py.File(f"/{resource['resource_path']}_2_master.h5") as master:
-        frames = np.concatenate([master[f"entry/data/data_{k:06d}"][()] for k in (1, 2)])
-    with h5py.File(tmp_path / "frames.h5", "w", libver="latest") as file:
-        file.create_dataset("entry/data/data", data=frames, chunks=(1, 128, 192), **hdf5plugin.Bitshuffle(cname="lz4"))
-    (of_eiger, *_) = [doc for name, doc in names["documents"] if name == "descriptor" and doc["name"] == "primary"]
-    bundle, image = compose_run(), settings.detector.image
-    key = {"source": "sim", "dtype": "array", "shape": [130, 128, 192], "external": "STREAM:"}
-    detector = bundle.compose_descriptor(
-        name="primary", data_keys={image: key}, configuration=of_eiger["configuration"], object_keys={"e": [image]}
-    )
-    stream, datum = compose_stream_resource(
-        mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/frames.h5", data_key=image,
-        parameters={"dataset": "entry/data/data", "swmr": False},
-    )  # fmt: skip
-    run = Run(settings.detector, [tmp_path])
-    run("start", bundle.start_doc)
-    run("descriptor", detector.descriptor_doc)
-    run("stream_resource", stream)
-    run("stream_datum", datum({"start": 0, "stop": 1}, descriptor=detector.descriptor_doc))
-    run("stop", bundle.compose_stop())
-    subject = agent._analysis.writer.unit(run, 1)
-    subject.begin(agent.technique)
-    for block in run.blocks(subject.analysis.pixels):
-        subject.push(block)
-    run.close()
-    store = ResultStore(names["client"]["ainerd"])
-    second = store.table().query("event == 2").index[0]
-    np.testing.assert_array_equal(store.array(second, "c2"), subject.analysis.finish().arrays["c2"])

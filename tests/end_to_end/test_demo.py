@@ -10,7 +10,7 @@ from rich.console import Console
 
 import agents.demo.campaign
 from agents.demo import empty, progress_bar
-from agents.demo.campaign import MOVED, PICTURED, SAMPLES, by_regime
+from agents.demo.campaign import SAMPLES, by_regime
 from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, SAMPLE, replay
 from agents.demo.recording import SEED as RECORDED_SEED
 from agents.demo.simulated import hardware_beside
@@ -51,12 +51,6 @@ def test_the_bar_names_a_long_step_below_the_lines_of_the_agent(monkeypatch):
     text = screen.getvalue()
     assert "-:--:-- calibrating" in text
     assert "\r\x1b[2Kscan 2: regime 0\n" in text  # the bar is erased before the line
-
-
-def test_seeds_take_all_kinds_of_samples():
-    assert SAMPLES[PICTURED % len(SAMPLES)] == "inclusions" and set(MOVED) < set(SAMPLES)
-    for sample in SAMPLES:
-        assert len(hidden_sample(sample, 0).regions) >= 3
 
 
 def test_exposures_are_counted_by_true_regime():

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import runpy
-import signal
 import threading
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import hdf5plugin  # noqa: F401
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from bluesky.utils import FailedStatus, RunEngineInterrupted
+from bluesky.utils import FailedStatus
 from ophyd.utils import DisconnectedError
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
@@ -186,15 +185,6 @@ def test_bad_frames_are_a_reason(beamline):
     assert re.search(r"reports a fault: lambda750k_cam_bad_frame_counter is \d+, above 0", row["no_claim"])
 
 
-@pytest.mark.fault("The queue of the HDF5 plugin overflows", "The result has a reason instead of a p-value")
-def test_dropped_frames_are_a_reason(beamline):
-    put("sim:DropArrays", 7)
-    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
-    (row,) = beamline.results(uid).to_dict("records")
-    assert not row["novelty_p"] >= 0
-    assert "lambda750k_hdf1_dropped_arrays is 7" in (row["no_claim"] if row["status"] != "failed" else row["reason"])
-
-
 @pytest.mark.fault("The detector ends an exposure with the state Error", "The result fails, and names the state")
 def test_a_fault_is_a_reason(beamline):
     put("sim:Fault", 1)
@@ -241,25 +231,6 @@ def by_ophyd_async(beamline, made_by_ophyd_async):
     agent.detach()
     beamline.agent.attach(beamline.RE)
     beamline.set_up()
-
-
-def test_ophyd_async_flies_and_triggers_the_same_detector(beamline, by_ophyd_async):
-    own, agent, detector, stage = by_ophyd_async
-    before = set((beamline.folder / "frames").glob("*.h5"))
-    beamline.RE(agent.explore(1))
-    beamline.shutter.set("open").wait(LIMIT_S)
-    beamline.RE(bp.count([detector, stage], num=2, per_shot=own.take))
-    assert agent.drain(60)
-    table, suggestions = agent.results.table(), agent.results.suggestions()
-    assert table["status"].tolist() == ["complete"] * 3, table["reason"].tolist()
-    assert table["novelty_p"].notna().all() and table["event"].tolist() == [1, 1, 2]
-    (measured,) = suggestions[suggestions["raw_uid"] == table["raw_uid"].iloc[0]].to_dict("records")
-    assert measured["status"] == "measured"
-    for name in ("sample-x", "sample-y"):
-        assert table[name].to_numpy() == pytest.approx([measured[name]] * 3, abs=0.01)
-    files = sorted({*(beamline.folder / "frames").glob("*.h5")} - before, key=lambda path: path.stat().st_mtime_ns)
-    maps = [c2 for path in files for c2 in beamline.c2(path)]
-    np.testing.assert_array_equal([agent.results.array(key, "c2") for key in table.index], maps)
 
 
 def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request):
@@ -320,29 +291,6 @@ def while_it_acquires(action):
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     return thread
-
-
-def test_an_aborted_run_leaves_the_detector_usable(beamline, long_exposure):
-    while_it_acquires(beamline.RE.request_pause)
-    with pytest.raises(RunEngineInterrupted):
-        beamline.RE(bp.count([beamline.detector, beamline.stage]))
-    beamline.RE.abort()
-    beamline.set_up()
-    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
-    assert beamline.results(uid)["status"].tolist() == ["complete"]
-
-
-@pytest.mark.fault("Channel Access is silent for ten seconds in a run", "The run waits, and has its result")
-def test_a_silent_ioc_delays_a_run(beamline, long_exposure):
-    def silence():
-        beamline.ioc.process.send_signal(signal.SIGSTOP)
-        threading.Event().wait(10)
-        beamline.ioc.process.send_signal(signal.SIGCONT)
-
-    thread = while_it_acquires(silence)
-    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
-    thread.join()
-    assert beamline.results(uid)["status"].tolist() == ["complete"]
 
 
 @pytest.mark.fault("The IOC is killed and started again in a run", "One result for the event; the next run is complete")

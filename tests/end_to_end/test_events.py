@@ -4,7 +4,6 @@ import threading
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
-import bluesky.preprocessors as bpp
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
@@ -76,22 +75,6 @@ def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     assert (again["created"] != rows["created"]).all()
 
 
-def test_an_aborted_scan_has_results_of_its_exposures(few):
-    session = few
-
-    @bpp.stage_decorator([session.detector])
-    @bpp.run_decorator(md={"num_points": 9})
-    def broken():
-        yield from bps.trigger_and_read([session.detector, session.stage])
-        raise RuntimeError("the sample fell off")
-
-    with pytest.raises(RuntimeError, match="fell off"):
-        session.RE(broken())
-    row = session.table().iloc[-1]
-    assert row["status"] == "complete" and row["event"] == 1
-    assert session.agent.catch_up() == 0  # nothing is missing, though nine were announced
-
-
 def test_an_aborted_exposure_has_a_partial_map(session, monkeypatch):
     session.expect(200)
     detector, blocks = session.detector, []
@@ -119,19 +102,6 @@ def test_an_aborted_exposure_has_a_partial_map(session, monkeypatch):
     assert session.agent.results.array(row.name, "tau")[-1] < 150 * row["frame_time_s"]
     assert np.isfinite(session.agent.results.array(row.name, "c2")).all()
     assert session.agent.catch_up() == 0
-
-
-def test_a_detector_with_an_unknown_number_of_frames(session):
-    settings = session.settings.model_copy(deep=True)
-    settings.detector.n_frames = ""
-    whole, session.settings = session.settings, settings
-    agent = session.start_agent()
-    before = len(session.table())
-    session.RE(expose(session.detector, shutter=session.shutter))
-    table = session.table()
-    assert len(table) == before + 1 and agent.status()["worker"] == "alive"
-    assert (table["status"].iloc[-1], table["n_frames"].iloc[-1]) == ("complete", FRAMES)
-    session.settings = whole
 
 
 def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path):
@@ -172,16 +142,3 @@ def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path):
     assert (
         again["tau_s"] == pytest.approx(row["tau_s"], rel=1e-5) and again["frames_left_out"] == row["frames_left_out"]
     )
-
-
-def test_a_position_is_measured_without_a_shutter(few):
-    session, shutter = few, few.shutter
-    shutter.set("open").wait(10)
-    session.shutter = None
-    try:
-        agent = session.start_agent()
-        *_, explored = session.RE(agent.explore(1))  # after the pre-shear
-        assert rows_of(session, explored)["status"].tolist() == ["complete"]
-    finally:
-        session.shutter = shutter
-        shutter.set("close").wait(10)

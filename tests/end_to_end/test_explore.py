@@ -1,10 +1,5 @@
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from bluesky import RunEngine
 from IPython.core.formatters import DisplayFormatter
 from IPython.lib.pretty import pretty
 from tiled.queries import Key
@@ -79,17 +74,6 @@ def test_the_sample_was_at_the_suggested_position(explored):
     assert (suggestions["reason"].str.len() > 10).all()
 
 
-def test_the_arrays_are_those_of_the_run(explored):
-    key = explored.table().index[0]
-    c2 = explored.agent.results.array(key, "c2")
-    assert c2.shape == (18, 256, 256) and c2.dtype == np.float32
-    assert np.allclose(c2, np.swapaxes(c2, 1, 2), atol=1e-5)
-    assert 0.9 < np.median(c2) < 1.2
-    store = explored.agent.results
-    assert store.array(key, "g2").shape == (18, store.array(key, "tau").size)
-    assert len(store.rows(key, "stress")) > 0
-
-
 def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):
     """A second path: every frame read back through Tiled, with the weight of its photons, and the definition of C2."""
     row = explored.table().iloc[0]
@@ -131,43 +115,6 @@ def test_outcomes_are_recorded_by_the_optimize_run(explored):
     assert {"sample_x", "sample_y", "reason", "unexplored", "boundary", "novel_neighbour", "travel"} <= set(events[0])
 
 
-def test_the_log_reads_like_sentences(explored):
-    lines = explored.agent.log()["text"]
-    assert lines.str.match(r"scan \d+ at \(\d+\.\d\d+, \d+\.\d\d+\) mm: regime \d+, p = ").sum() >= 2
-
-
-def test_another_process_finds_the_results_with_tiled_alone(explored):
-    script = """
-import json, sys
-from tiled.client import from_uri
-from tiled.queries import Key
-uri, key = json.loads(sys.stdin.read())
-client = from_uri(uri, api_key=key)
-results = client["ainerd/results"]
-some = results.search(Key("novelty_p") <= 1.0).search(Key("sample_x") >= 0.5).sort(("run_time", 1))
-print(json.dumps([node.metadata["sample_x"] for node in some.values()]), len(results.search(Key("novelty_p") <= 0.0)))
-assert not any(name in sys.modules for name in ("bluesky", "torch", "scipy"))
-"""
-    uri, key = explored.client.uri, explored.client.context.api_key
-    done = subprocess.run(
-        [sys.executable, "-c", script], input=f'["{uri}", "{key}"]', capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    printed, none = done.stdout.rsplit(" ", 1)
-    x = explored.table()["sample_x"]
-    assert json.loads(printed) == pytest.approx(x[x >= 0.5].tolist()) and int(none) == 0
-
-
-@pytest.mark.fault("Documents arrive twice", "Nothing is analysed or written again")
-def test_documents_that_come_again_change_nothing(explored):
-    before = explored.table()
-    for name, doc in explored.documents:
-        explored.agent(name, doc)
-    after = explored.table()
-    assert len(after) == len(before)
-    assert (after["created"] == before["created"]).all()
-
-
 @pytest.mark.fault("Runs are taken while no agent is running", "They are analysed later, with the same bits")
 def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     """Rebuilt from Tiled, a run gives the same maps, bit for bit, as it gave while it was taken.
@@ -193,42 +140,6 @@ def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     explored.start_agent()
 
 
-def test_the_agent_remembers_and_measures_a_persons_point_next_and_no_rejected_one(explored):
-    before = explored.table()
-    visited = before[["sample_x", "sample_y"]].dropna().to_numpy(float)
-    agent = explored.start_agent()
-    assert len(agent.results) == (before["digest"] == before["digest"].iloc[0]).sum()
-    assert agent.status()["regimes"] >= 1
-    next_point = [agent.suggest()[name] for name in ("sample_x", "sample_y")]
-    assert np.linalg.norm(visited - next_point, axis=1).min() > 0.09  # beside a novel spot, by a beam, at the nearest
-    agent.add(9.0, 9.0, reason="a crack is seen there")
-    rejected = agent.reject("the crack is in the window")
-    agent.add(1.0, 9.5, reason="another look")
-    explored.RE(agent.explore(1))
-    after = explored.table()
-    assert len(after) == len(before) + 1
-    assert (after.loc[before.index, "created"] == before["created"]).all()
-    row = after.iloc[-1]
-    assert (row["sample_x"], row["sample_y"]) == pytest.approx((1.0, 9.5), abs=0.003)
-    suggestions = agent.results.suggestions()
-    turned_down = suggestions[suggestions["status_reason"] == "the crack is in the window"]
-    assert turned_down["sample_x"].tolist() == [9.0] and turned_down["status"].tolist() == ["rejected"]
-    assert rejected["sample_x"] != 9.0
-
-
-def test_explore_refuses_bad_options_in_one_line(explored):
-    with pytest.raises(ValueError, match="number of positions"):
-        explored.agent.explore(0)
-    with pytest.raises(ValueError, match="outside its bounds"):
-        explored.agent.add(11.0, 3.0)
-    with pytest.raises(RuntimeError, match="another RunEngine"):
-        explored.agent.attach(RunEngine({}))
-    explored.agent.detach()
-    with pytest.raises(RuntimeError, match=r"agent\.attach\(RE\)"):
-        explored.agent.explore(1)
-    explored.agent.attach(explored.RE)
-
-
 def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     old = explored.table()["time_since_shear"].max()
     monkeypatch.setitem(explored.settings.section, "preshear", [[100, 20]])
@@ -238,16 +149,3 @@ def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     assert explored.rheometer.shear_number.get() == 2
     monkeypatch.undo()
     explored.start_agent()
-
-
-def test_bad_pixels_are_masked(explored, tmp_path):
-    explored.use(geometry={"bad_share": 5e-3})
-    explored.settings.section["partition"]["mask"] = tmp_path / "bad.npy"
-    np.save(tmp_path / "bad.npy", explored.detector.geometry.bad_pixels)
-    agent = explored.start_agent()
-    agent.add(5.0, 5.0)
-    explored.RE(agent.explore(1))
-    row = explored.table().iloc[-1]
-    assert row["status"] == "complete"
-    # unmasked, these pixels take the counts to 11 a pixel and the contrast to 1.1
-    assert row["counts_per_pixel"] < 4 and 0.1 < row["contrast"] < 0.3

@@ -20,7 +20,6 @@ from ainerd.plans import expose
 from ainerd.results import ResultStore, _writing
 from ainerd.server import open_catalog
 from tests.killed import killed
-from tests.trials import trials_of
 
 RUNS = 2
 
@@ -110,15 +109,6 @@ def test_an_agent_that_does_not_see_the_files_asks_tiled(session, recorded, besi
     assert same_as_beside_the_detector(session, store, runs=1)
 
 
-def test_frames_in_documents_give_the_same_results(session, recorded, beside, tmp_path):
-    _, store, agent = beside
-    observer = agent(frames=tmp_path)
-    for name, doc in with_frames_inside(recorded[0]):
-        observer(name, doc)
-    assert observer.drain(120)
-    assert same_as_beside_the_detector(session, store, runs=1)
-
-
 def send_both(agents, recorded):
     """Send all runs to two agents of one process, to the second without a file: HDF5 would open it once for both."""
     inside = [list(with_frames_inside(documents)) for documents in recorded]
@@ -126,26 +116,6 @@ def send_both(agents, recorded):
         for observer, documents in zip(agents, both, strict=True):
             for name, doc in documents:
                 observer(name, doc)
-
-
-@pytest.mark.fault("The file of frames appears late, within the time limit", "The agent waits for it")
-def test_the_agent_waits_for_a_late_file(recorded, beside, tmp_path):
-    _, store, agent = beside
-    observer = agent(late_s=600.0)
-    (resource,) = (doc for name, doc in recorded[0] if name == "stream_resource")
-    path = Path(urlparse(resource["uri"]).path)
-    away = path.rename(tmp_path / path.name)
-    for name, doc in recorded[0]:
-        observer(name, doc)
-    try:
-        end = time.monotonic() + 120
-        while observer.progress != (0, 100) and time.monotonic() < end:
-            time.sleep(0.05)
-        assert observer.progress == (0, 100) and not observer.drain(0.5)
-    finally:
-        away.rename(path)
-    assert observer.drain(120)
-    assert store.table()["status"].tolist() == ["complete"]
 
 
 def die():
@@ -236,40 +206,3 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
     for observer in agents:
         assert observer.drain(120)
         assert store.next_suggestion(observer.name).id == observer.suggest()["_id"]
-
-
-@pytest.mark.fault(
-    "Two agents with the same parameters, for two samples, use one catalog", "Each shows and takes its own suggestions"
-)
-def test_agents_of_different_names_show_their_own(recorded, beside):
-    _, store, agent = beside
-    agents = [agent("sample_a"), agent("sample_b")]
-    for observer, documents in zip(agents, recorded, strict=True):
-        for name, doc in documents:
-            observer(name, doc)
-        assert observer.drain(120)
-    keys = [observer.results.table().index.item() for observer in agents]
-    assert set(store.table().index) == set(keys) == set(store.current_labels()) and len(set(keys)) == 2
-    for observer, key in zip(agents, keys, strict=True):
-        status = observer.status()
-        assert (status["results"], status["regimes"], status["failed"]) == (1, 1, 0)
-        assert (
-            observer.results.embeddings().index.tolist()
-            == store.embeddings(store.record(key).digest).index[keys.index(key) : keys.index(key) + 1].tolist()
-            == [key]
-        )
-        assert observer.results.similar(key).empty and store.similar(key).empty
-        assert observer.results.newest_atlas().agent == observer.name
-        assert observer.results.next_suggestion().id == observer.suggest()["_id"]
-        assert set(observer.results.suggestions()["agent"]) == set(observer.log()["agent"]) == {observer.name}
-    assert store.embeddings().index.tolist() == keys[1:]
-    with pytest.raises(ValueError, match=r"several agents have suggestions \(sample_a, sample_b\)"):
-        store.next_suggestion()
-
-    for name, doc in recorded[0]:
-        agents[1](name, doc)  # a run that has its result, of the other agent
-    assert agents[1].drain(120)
-    assert agents[1].status()["results"] == 1 and len(trials_of(agents[1].optimizer.explorer)) == 3
-    assert agents[1].results.newest_atlas().labels == store.current_labels()
-    again = agent("sample_a")
-    assert again.results.table().index.tolist() == keys[:1] and again.status()["regimes"] == 1

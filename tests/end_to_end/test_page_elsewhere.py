@@ -176,7 +176,7 @@ def test_decisions_of_a_person_are_nodes_with_the_name_of_the_account(people, ca
     page.fill("[data-ainerd=why]", "a bubble")
     page.locator("[data-ainerd=reject]").first.click()
     people.ann.until("ann: not this", "[data-ainerd=queue]")
-    add(people.ann, 5.0, 5.0)
+    people.ann.add(5.0, 5.0)
     page.get_by_role("button", name="exclude a box").click()
     for label, value in (("x, from", "1"), ("x, to", "2")):
         page.get_by_label(label).fill(value)
@@ -195,24 +195,6 @@ def test_decisions_of_a_person_are_nodes_with_the_name_of_the_account(people, ca
     assert commands["add"]["position"] == pytest.approx({"x": 5.0, "y": 5.0}, abs=0.2)
     assert commands["exclude"]["region"] == {"x": [1.0, 2.0]}
     assert (commands["name"]["regime"], commands["name"]["name"]) == (1, "gel")
-
-
-def add(browser, x, y):
-    """Add a point with a click on the map."""
-    page = browser.page
-    page.get_by_role("button", name="add a point").click()
-    page.wait_for_selector("form.wanted")
-
-    def shown():
-        page.mouse.click(*browser.at("map", x, y))
-        page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
-        return page.evaluate(
-            "[...document.querySelectorAll('form.wanted input')].slice(0, 2).map((each) => +each.value)"
-        )
-
-    until(lambda: shown() == pytest.approx([x, y], abs=0.2))  # the layout may change meanwhile
-    page.click("[data-ainerd=add]:enabled")
-    page.wait_for_selector("form.wanted", state="detached")
 
 
 def test_a_hold_and_its_answer_are_on_both_pages_at_once(people, campaign):

@@ -18,7 +18,6 @@ from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
 SOON_S = 60
-ENDED = 4_194_303  # a process id that no process has
 
 
 class Person:
@@ -116,32 +115,6 @@ def test_a_plan_follows_a_person_who_rejects_and_takes(reviewed, person, meanwhi
     assert "Ann rejected" in log and "too near the wall" in log and "Ann took" in log
 
 
-def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person, monkeypatch):
-    person.waits_for(lambda shown: shown.get("agent"))  # the first state is written
-    write, update, held = AgentNode.write_state, AgentNode.update_state, []
-    begun, go = threading.Event(), threading.Event()
-
-    def slowly(node, state):
-        begun.set()
-        go.wait(SOON_S)
-        write(node, state)
-        held.append(state["held"])
-
-    def at_once(node, state):
-        update(node, state)
-        held.extend([state["held"]] if "held" in state else [])
-
-    monkeypatch.setattr(AgentNode, "write_state", slowly)
-    monkeypatch.setattr(AgentNode, "update_state", at_once)
-    reviewed.agent._state.changed()
-    assert begun.wait(SOON_S)
-    person.sends("hold", why="the sample slips")
-    go.set()
-    until(lambda: len(held) > 1)
-    assert held[0] is None and held[1]["why"] == "the sample slips"
-    person.presses("release")
-
-
 @pytest.mark.fault("A person presses Ctrl-C while the campaign is held", "The plan ends as usual")
 def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())
@@ -155,12 +128,6 @@ def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
         reviewed.RE(reviewed.agent.explore(1))
     reviewed.RE.stop()
     assert len(reviewed.table()) == before and person.waits_for(lambda state: not state["health"].get("waits"))
-
-
-def test_review_ends_after_its_timeout(reviewed, monkeypatch):
-    monkeypatch.setattr("ainerd.agent._agent.PATIENCE_S", 0.0)
-    with pytest.raises(RuntimeError, match="nobody took the suggestion in 0 s"):
-        reviewed.RE(reviewed.agent.explore(1))
 
 
 def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile, monkeypatch):

@@ -130,10 +130,6 @@ class Beamline:
         newest = self.manager.history_get(reload=True)["items"][-1:]
         return newest[0] if newest and newest[0]["result"]["exit_status"] == "failed" else None
 
-    def n_ended(self):
-        """Number of items that were run."""
-        return len(self.manager.history_get(reload=True)["items"])
-
     def is_in(self, state):
         """Whether the RunEngine is "running", "paused" or "idle", and the RE Manager knows."""
         status = self.manager.status(reload=True)
@@ -296,42 +292,6 @@ def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campai
     row = beamline.store.table().set_index("raw_uid").loc[uid]
     assert row["status"] == "complete" and row["suggestion_id"] == failed["args"][0][0]["_id"]
     until(lambda: beamline.has_measured(row["suggestion_id"]), "the suggestion is measured")
-
-
-@pytest.mark.fault("The RE Manager does not answer for a while", "The agent waits; its item stays in the queue")
-def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
-    beamline.manager.item_add(BPlan("count", ["rheometer"], num=10_000, delay=0.2))
-    steering, _ = campaign(n=1)
-    own = until(beamline.waiting_of_the_agent, "the agent's item waits")
-    beamline.signal_manager(signal.SIGSTOP)
-    until(lambda: "the RE Manager does not answer" in caplog.text, "the agent notices")
-    beamline.signal_manager(signal.SIGCONT)
-    until(beamline.answers, "the RE Manager answers again")
-    beamline.pause()
-    beamline.manager.re_stop()
-    until(lambda: beamline.is_in("idle"), "the queue is stopped")
-    assert beamline.waiting_of_the_agent() == own
-    beamline.manager.queue_autostart(True)
-    (uid,) = steering.result(PATIENCE_S)
-    row = beamline.store.table().set_index("raw_uid").loc[uid]
-    assert row["suggestion_id"] == own["args"][0][0]["_id"]
-
-
-def test_an_item_is_not_added_again_if_only_the_answer_was_lost(beamline, campaign, monkeypatch):
-    monkeypatch.setattr("ainerd_queueserver.queue.AWAY_S", 0.1)
-    add, added = beamline.manager.item_add, []
-
-    def add_without_answer(item):
-        before = beamline.n_ended()
-        added.append(add(item))
-        until(lambda: beamline.n_ended() > before, "the item is measured")
-        raise TimeoutError("the answer is lost")
-
-    monkeypatch.setattr(beamline.manager, "item_add", add_without_answer)
-    steering, _ = campaign(n=1)
-    (uid,) = steering.result(PATIENCE_S)
-    assert len(added) == 1 and not beamline.waiting()
-    assert beamline.store.table().set_index("raw_uid").loc[uid, "status"] == "complete"
 
 
 def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):

@@ -1,9 +1,5 @@
 """A Rigaku detector at the beamline: its files of events have the results of dense frames of the same photons."""
 
-import logging
-import queue
-import re
-import threading
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
@@ -18,11 +14,7 @@ from agents.demo.simulated import agent_of, simulated_instrument
 from agents.session import raw_writer
 from ainerd.config import Settings
 from ainerd.documents import Run, Whole, documents_of
-from ainerd.plans import expose
 from ainerd.results import ResultStore
-from ainerd.runs import _worker
-from ainerd_xpcs.technique._exposure import ExposureAnalysis
-from sim_devices._rigaku import RigakuFile
 
 TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"
 N = 64
@@ -134,42 +126,3 @@ def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
     assert raw["primary"]["rigaku500k_image"].shape == (2, N, 512, 1024)
     again = beamline.analysed(documents_of(raw), event=2)
     np.testing.assert_array_equal(again.arrays["c2"], beamline.store.array(keys[2], "c2"))
-
-
-def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, caplog, monkeypatch):
-    """The detector has ended before the analysis gets its first block; then each block waits for the test."""
-    beamline, may_go_on, done = Beamline(server, tmp_path, "growing"), threading.Semaphore(0), queue.Queue()
-    push, append, announced = ExposureAnalysis.push, RigakuFile.append, threading.Event()
-
-    def slow(exposure, block, first):
-        assert may_go_on.acquire(timeout=60)
-        push(exposure, block, first)
-        done.put(first + len(block))
-
-    def append_in_turn(file, chunks, time_s, numbers):
-        """Append frames; the second block waits until the first is announced."""
-        assert numbers[0] == 1 or announced.wait(60)
-        append(file, chunks, time_s, numbers)
-
-    monkeypatch.setattr(ExposureAnalysis, "push", slow)
-    monkeypatch.setattr(RigakuFile, "append", append_in_turn)
-    monkeypatch.setattr(_worker, "BEHIND_S", 0.01)
-    beamline.RE.subscribe(lambda name, doc: announced.set(), "stream_datum")
-    with caplog.at_level(logging.WARNING, "ainerd.runs"):
-        beamline.RE(bps.mv(beamline.instrument.shutter, "open"))
-        beamline.RE(expose(beamline.detector))
-        assert beamline.documents[-1][0] == "stop" and done.empty()
-        stops = [doc["indices"]["stop"] for name, doc in beamline.documents if name == "stream_datum"]
-        assert len(stops) > 1 and beamline.agent.status()["backlog"] == 1
-        for stop in stops:
-            assert "complete" not in [*beamline.store.table().get("status", [])]
-            may_go_on.release()
-            assert done.get(timeout=60) == stop
-        assert beamline.agent.drain(120) and beamline.agent.status()["backlog"] == 0
-    monkeypatch.undo()
-    table = beamline.store.table()
-    assert table["status"].tolist() == ["complete"] and table["n_frames"].tolist() == [N]
-    (behind, *_) = [record.message for record in caplog.records if "behind" in record.message]
-    assert re.search(r"\d s behind, nothing is left out: ", behind)
-    compare_with_dense_frames(beamline)
-    beamline.agent.close()

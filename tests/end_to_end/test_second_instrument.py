@@ -70,11 +70,6 @@ def test_its_results_have_its_motors_and_its_ring(names, store):
     assert "eiger_image" in run["eiger"].metadata["data_keys"]
 
 
-def test_the_contrast_is_the_simulated_one(names, store):
-    fitted = store.table()["contrast"]  # a fit to a decay that is seen whole
-    assert fitted.median() == pytest.approx(names["settings"].section["contrast"], rel=0.3)
-
-
 def test_the_other_steps_of_the_workflow(names, store):
     ainerd(*STEPS["The table of results"][1:])
     exec(STEPS["Two results are complete"][2])

@@ -21,14 +21,13 @@ from ainerd.agent import build_observer
 from ainerd.results import Away, ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from tests.end_to_end.sessions import Session
-from tests.tiled_servers import free_port, tiled
+from tests.tiled_servers import free_port, logged_in, tiled
 from tests.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
 REDIS = shutil.which("redis-server")
-CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.timeout(600)  # the servers and the first run take minutes on a busy machine
 PASSWORDS = {"operator": "spiegel", "deputy": "blende", "analyst": "lupe"}
 
@@ -292,44 +291,24 @@ def test_a_read_only_key_is_enough_for_an_analyst(explored, page, client):
 
 
 def test_the_policy_lets_people_read_and_services_write(server, client, explored):
-    login = {"grant_type": "password", "username": "analyst", "password": PASSWORDS["analyst"]}
-    api = f"{server}/api/v1"
-    with httpx.Client(trust_env=False) as http:
-        token = http.post(f"{api}/auth/provider/beamline/token", data=login).json()["access_token"]
-        ask = {"Authorization": f"Bearer {token}"}
-        all_they_may = {"scopes": None, "expires_in": None}
-        key = http.post(f"{api}/auth/apikey", json=all_they_may, headers=ask).json()["secret"]
-        assert http.get(f"{api}/metadata/").status_code == 401
-    root = client(key)
-    assert len(ResultStore(root["ainerd"])) == 1
-    with pytest.raises(ClientError, match="403"):
-        root.create_container("mine")
-    with pytest.raises(ServerError, match="does not allow writing"):
-        open_catalog(root)
-    login |= {"username": "deputy", "password": PASSWORDS["deputy"]}  # who may steer
-    token = httpx.post(f"{api}/auth/provider/beamline/token", data=login, trust_env=False).json()["access_token"]
     command = {
         "structure_family": "container",
         "data_sources": [],
         "specs": [],
         "metadata": {"do": "hold", "by": "deputy"},
     }
-    sent = httpx.post(
-        f"{api}/metadata/ainerd", json=command, headers={"Authorization": f"Bearer {token}"}, trust_env=False
-    )
-    assert sent.is_success
-
-
-@pytest.fixture(scope="module")
-def token(server):
-    """Logs a person in as the web interface does."""
-
-    def of(name):
-        login = {"grant_type": "password", "username": name, "password": PASSWORDS[name]}
-        answer = httpx.post(f"{server}/api/v1/auth/provider/beamline/token", data=login, trust_env=False)
-        return f"Bearer {answer.json()['access_token']}"
-
-    return of
+    with httpx.Client(base_url=f"{server}/api/v1", trust_env=False) as http:
+        analyst, deputy = (logged_in(http, "beamline", name, PASSWORDS[name]) for name in ("analyst", "deputy"))
+        all_they_may = {"scopes": None, "expires_in": None}
+        key = http.post("/auth/apikey", json=all_they_may, headers=analyst).json()["secret"]
+        assert http.get("/metadata/").status_code == 401
+        assert http.post("/metadata/ainerd", json=command, headers=deputy).is_success  # who may steer
+    root = client(key)
+    assert len(ResultStore(root["ainerd"])) == 1
+    with pytest.raises(ClientError, match="403"):
+        root.create_container("mine")
+    with pytest.raises(ServerError, match="does not allow writing"):
+        open_catalog(root)
 
 
 @pytest.mark.fault("The agent's key is revoked", "It stops trying; results wait in memory")
@@ -354,28 +333,3 @@ def test_the_compose_file_publishes_no_port_and_no_secret():
     for service in services.values():
         mounted = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith("./")]
         assert mounted and all((path.parent / name).exists() for name in mounted)
-
-
-@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
-def test_a_result_that_postgresql_commits_late_is_in_the_table(explored, page, client, database):
-    """Its id is lower than that of a result which was committed, and read, before it."""
-    session, table = explored
-    store, (key,) = ResultStore(client(page["agent"])["ainerd"]), table.index
-    before = set(store.table().index)
-    columns = "parent, structure_family, metadata, specs"
-    late = f"""
-        BEGIN;
-        INSERT INTO nodes (key, {columns}) SELECT 'late', {columns} FROM nodes WHERE key = '{key}';
-        \\echo inserted
-    """
-    command = [POSTGRES.parent / "psql", "-d", "catalog", "-v", "ON_ERROR_STOP=1", "-q"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": database}
-    with subprocess.Popen(command, **pipes) as psql:
-        psql.stdin.write(late)
-        psql.stdin.flush()
-        assert psql.stdout.readline() == "inserted\n"
-        metadata = dict(store.container["results", key].metadata)
-        store.container["results"].create_container("next", metadata=metadata, specs=["AinerdResult"])
-        assert set(store.table().index) == before | {"next"}
-        psql.communicate("COMMIT;\n", timeout=30)
-    assert set(store.table().index) == before | {"next", "late"}

@@ -1,7 +1,6 @@
 """The Tiled server is killed and comes back: the RunEngine goes on, and every run gets its result."""
 
 import time
-from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 
 import pytest
 from bluesky import RunEngine
@@ -98,51 +97,3 @@ def test_a_run_during_which_tiled_goes_away_is_there_once_in_the_end(beamline):
         assert image.shape == (100, 1, 128, 192) and image[-1].sum() > 0
         assert len(run["primary"].read()["sample_x"]) == 1
     raw.context.http_client.close()
-
-
-@pytest.mark.fault(
-    "The disk of the Tiled server is full", "Results wait in memory, and are written once there is space"
-)
-def test_results_wait_while_the_disk_of_tiled_is_full(beamline, caplog):
-    _, agent, instrument, servers = beamline
-    RE, before = RunEngine({}), agent.results.table()
-    RE.subscribe(agent)
-
-    def room(n_bytes):  # as if there were no more: no file grows beyond
-        prlimit(servers[-1].pid, RLIMIT_FSIZE, (n_bytes, RLIM_INFINITY))
-
-    def take():
-        (uid,) = RE(expose(instrument.detector, shutter=instrument.shutter))
-        return uid
-
-    room(20_000)
-    runs = [take()]
-    until(lambda: "which waits in memory" in caplog.text)
-    room(RLIM_INFINITY)
-    runs.append(take())
-    until(lambda: agent.drain() and not agent.status()["backlog"])
-    table = agent.results.table().drop(before.index)
-    assert sorted(table["raw_uid"]) == sorted(runs) and (table["status"] == "complete").all()
-
-
-@pytest.mark.fault(
-    "Runs come faster than Tiled writes", "A plan gets the result of its run before the results of later runs"
-)
-def test_a_result_does_not_wait_for_later_writes(beamline):
-    _, agent, instrument, _ = beamline
-    RE, catalog, is_busy = RunEngine({}), agent._tiled, [True]
-    RE.subscribe(agent)
-
-    def write():
-        time.sleep(0.02)
-        if is_busy:
-            catalog.write(write)
-
-    for _ in range(2):  # so that one of them always waits
-        catalog.write(write)
-    try:
-        (uid,) = RE(expose(instrument.detector, shutter=instrument.shutter))
-        (outcome,) = agent._analysis.worker.outcomes(uid).result(60)
-        assert outcome.status == "complete" and not agent.status()["backlog"]
-    finally:
-        is_busy.clear()

@@ -10,7 +10,6 @@ from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
-from ainerd.cli import main
 from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.results import ResultStore
@@ -109,23 +108,3 @@ def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watch
     table = beamline.store.table()
     assert table["raw_uid"].is_unique
     assert before.empty or (table.loc[before.index, "created"] == before["created"]).all()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--documents", "carrier pigeon"], "no source 'carrier pigeon'"),
-        (["--tiled", "http://127.0.0.1:9"], "127.0.0.1:9"),
-    ],
-)
-def test_an_unusable_source_is_one_line(beamline, options, message, monkeypatch, capsys):
-    for name, value in beamline.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("signal.signal", lambda number, handler: None)  # those of this process stay
-    monkeypatch.setattr("logging.basicConfig", lambda **options: None)
-    monkeypatch.setattr(sys, "argv", ["ainerd", *COMMAND[3:], *options])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert message in lines[-1] and lines[-1].startswith("ainerd: ")
