@@ -74,41 +74,11 @@ def test_a_generic_room_has_no_words_of_one_technique(room):
     assert lines == [], "\n".join(lines)
 
 
-@pytest.mark.parametrize(
-    ("line", "is_of_a_technique"),
-    [
-        ("self.c2 = x", True),
-        ("n_q = 1", True),
-        ("time_since_shear", True),
-        ("preshear", True),
-        ("the stress in Pa", True),
-        ("Azimuthal bins", True),
-        ("a queue of requests, distressed", False),
-        ("ac2 = sqrt(2)", False),
-    ],
-)
-def test_words_are_found(line, is_of_a_technique):
-    assert bool(WORDS.search(line)) == is_of_a_technique
-
-
 def test_the_page_and_the_picture_show_the_folders_as_they_are(imports):
     text = structure.text(imports)
     assert structure.BLOCK.search(structure.PAGE.read_text())[0].split("```text\n")[1] == text + "```", "make structure"
     described = re.search(r"<dc:description>(.*?)</dc:description>", structure.PICTURE.read_text(), re.DOTALL)
     assert described[1] == text, "make structure"
-
-
-def test_a_circle_is_found_and_named():
-    ring = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
-    assert structure.circles(ring) == [["a", "b", "c"]]
-    with pytest.raises(ValueError, match="a ↔ b ↔ c"):
-        structure.floors(ring)
-
-
-def test_floors_are_the_longest_way_down():
-    imports = {"top": {"low", "middle"}, "middle": {"low"}, "low": set()}
-    assert structure.floors(imports) == [["low"], ["middle"], ["top"]]
-    assert structure.direct(imports) == {"top": {"middle"}, "middle": {"low"}, "low": set()}
 
 
 def test_every_file_of_tests_has_a_name_of_its_own():

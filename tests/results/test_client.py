@@ -1,7 +1,5 @@
 """The client of one result in an installation with ainerd."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.metadata import entry_points
 
@@ -167,13 +165,6 @@ def test_a_technique_draws_and_exports_its_own_results(toy, toy_panels, tmp_path
     assert file.read_text() == "45"
     with pytest.raises(ValueError, match="toy.txt exists already"):
         export(store, key, file)
-
-
-def test_reading_results_needs_no_agent():
-    heavy = "torch bluesky ophyd event_model sklearn scipy numba matplotlib bluesky_tiled_plugins h5py dask".split()
-    code = f"import ainerd.results, sys; print([name for name in {heavy} if name in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
 
 
 def test_a_verdict_is_explained_from_the_stored_record(night):

@@ -1,17 +1,13 @@
 """Results as NeXus files, tables and xarray datasets."""
 
-import csv
-import io
-
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from ainerd.results import ConfigurationRecord, ResultStore, export
+from ainerd.results import ConfigurationRecord, export
 from ainerd.technique import Analysis
-from ainerd.words import escape_table
 from ainerd_files import MapFile, read_curves
 from ainerd_xpcs.numerics import Partition, g2_from_two_time
 
@@ -160,22 +156,6 @@ def test_the_table_as_a_file(night, tmp_path):
         store.export(tmp_path / "results.txt")
 
 
-def test_an_interrupted_export_leaves_no_file(night, tmp_path, monkeypatch):
-    _, store, _ = night
-    load = ResultStore.load
-
-    def interrupted(self, *args, **kwargs):
-        yield next(load(self, *args, **kwargs))
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ResultStore, "load", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            store.export(tmp_path / "all.h5")
-    assert not [*tmp_path.iterdir()]
-    assert store.export(tmp_path / "all.h5").exists()
-
-
 def test_a_result_and_a_store_export_themselves(night, tmp_path):
     _, store, keys = night
     with h5py.File(store[2].export(tmp_path / "scan_2.h5")) as opened:
@@ -205,19 +185,6 @@ def test_formulas_are_escaped_in_csv(store, record, analysis, tmp_path):
     read = pd.read_csv(store.export(tmp_path / "results.csv"))
     assert read["sample"].tolist() == [f"'{name}" for name in names] and read["tau_s [s]"].tolist() == [-1.0] * 5
     assert pd.read_parquet(store.export(tmp_path / "results.parquet"))["sample"].tolist() == names
-
-
-@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
-def test_formulas_are_escaped_in_every_kind_of_column(dtype):
-    table = pd.DataFrame({"=name": pd.Series(["=1+1", "a"], dtype=dtype), "n": [-1, 2]})
-    assert escape_table(table).to_csv(index=False) == "'=name,n\n'=1+1,-1\na,2\n"
-    assert table.columns[0] == "=name"
-
-
-def test_a_carriage_return_in_a_text_begins_no_row():
-    table = pd.DataFrame({"a\r=note": ["a\r=1+1", "b\r\n=2", "\r=3"]})
-    rows = csv.reader(io.StringIO(escape_table(table).to_csv(index=False), newline=""))
-    assert [*rows] == [["a\n=note"], ["a\n=1+1"], ["b\n=2"], ["'\n=3"]]
 
 
 PARAMETERS = {"size": 6}

@@ -3,17 +3,13 @@
 import json
 import os
 import signal
-import sqlite3
 import threading
 import time
-from contextlib import closing
 
 import pytest
 
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, open_catalog
-
-MANY = 5000
 
 
 def statuses(table):
@@ -64,20 +60,3 @@ def test_no_row_is_lost_or_doubled_while_others_write(server, ainerd, record, an
         assert all(order.index(now[key]) >= order.index(status) for key, status in known.items())
         known, n_readings = now, n_readings + 1
     assert statuses(reader.table()) == final and n_readings > 5
-
-
-def test_thousands_of_failures_at_once_are_read(server, ainerd, record):
-    """More changes than one answer holds, all of the same second."""
-    store = ResultStore(ainerd)
-    first = store.begin(record())
-    store.fail(first, "dark")
-    assert statuses(store.table()) == {first: "failed"}
-    node = "parent, structure_family, specs, time_created, time_updated"
-    with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog, catalog:
-        (text,) = catalog.execute("SELECT metadata FROM nodes WHERE key = ?", (first,)).fetchone()
-        copies = [(f"{i:032x}", json.dumps(json.loads(text) | {"raw_uid": f"run {i}"}), first) for i in range(MANY)]
-        insert = f"INSERT INTO nodes (key, metadata, {node}) SELECT ?, ?, {node} FROM nodes WHERE key = ?"
-        catalog.executemany(insert, copies)
-    table = store.table()
-    assert statuses(table) == {first: "failed"} | {key: "failed" for key, *_ in copies}
-    assert set(table["raw_uid"]) >= {"run 0", f"run {MANY - 1}"}

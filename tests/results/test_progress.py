@@ -5,7 +5,6 @@ import io
 import time
 
 from ainerd.jobs import waiting
-from ainerd.results import ResultStore
 
 _progress = inspect.getmodule(waiting)
 
@@ -39,21 +38,3 @@ def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
     assert list(_progress.counted(range(19), "few", 19)) == list(range(19)) and not screen.getvalue()
     assert list(_progress.counted(iter(range(20)), "reading arrays", 20)) == list(range(20))
     assert "reading arrays" in screen.getvalue()
-
-
-def test_nothing_is_printed_without_a_terminal(monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr(_progress, "PATIENCE_S", 0.0)
-    with waiting("a file"):
-        time.sleep(0.05)
-    assert list(_progress.counted(range(50), "a file", 50)) == list(range(50)) and not screen.getvalue()
-
-
-def test_the_first_reading_of_a_store_is_announced(store, monkeypatch):
-    terminal(monkeypatch)
-    new, announced = ResultStore(store.container), []
-    monkeypatch.setattr(_progress, "in_background", lambda name, say: announced.append(name))
-    new.table()
-    new.table()
-    assert len(announced) == 1

@@ -57,15 +57,6 @@ def test_only_results_that_may_have_changed_are_read_again(store, ainerd, put, a
     assert store.table()["status"].to_dict() == truth(ainerd) and asked == [last, new, retaken]
 
 
-def test_a_failed_result_that_is_analysed_again_is_seen(store, record, analysis):
-    begun = record()
-    store.fail(store.begin(begun), "dark")
-    store.begin(record())
-    assert store.table().loc[begun.key, "status"] == "failed"
-    store.complete(store.begin(begun), analysis(only=["tau"]))
-    assert store.table().loc[begun.key, "status"] == "complete"
-
-
 def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
     other, begun = ResultStore(ainerd), record()
     for step in (
@@ -112,24 +103,6 @@ def test_a_result_that_was_committed_late_is_seen(server, store, ainerd, put):
     assert set(store.table().index) == {first, late, last}
 
 
-def test_all_results_are_read_again_if_the_last_one_was_recreated(store, ainerd, put):
-    first, last = put(), put(raw_uid="again", n_frames=8)
-    assert store.table()["n_frames"].to_dict()[last] == 8
-    node = ainerd["results"][first]
-    node.replace_metadata({**node.metadata, "status": "computing"})
-    ainerd["results"].delete_contents(last, external_only=False)
-    assert put(raw_uid="again", n_frames=9) == last
-    table = store.table()
-    assert table["status"].to_dict() == {first: "computing", last: "complete"} and table["n_frames"][last] == 9
-
-
-def test_a_table_stays_the_same_object_until_something_changes(store, put):
-    put()
-    assert store._read() is store._read()
-    put()
-    assert len(store.table()) == 2
-
-
 def test_a_change_by_hand_is_seen_after_a_refresh(store, ainerd, put):
     key, _ = put(), put()
     assert store.table().loc[key, "status"] == "complete"
@@ -137,15 +110,6 @@ def test_a_change_by_hand_is_seen_after_a_refresh(store, ainerd, put):
     assert list(ainerd["results"].search(Key("operator") == "night shift")) == [key]
     store.refresh()
     assert list(store.search(operator="night shift").index) == [key]
-
-
-def test_the_log_is_read_once(store, asked):
-    store.log("one")
-    store.log("two")
-    assert store.logbook()["text"].to_list() == ["one", "two"]
-    store.log("three")
-    asked.clear()
-    assert store.logbook()["text"].to_list() == ["one", "two", "three"] and len(asked) == 2
 
 
 def test_a_superseded_result_is_looked_for_only_if_there_can_be_one(server, ainerd, record, analysis):

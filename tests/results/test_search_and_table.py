@@ -7,7 +7,7 @@ from tiled.queries import Key
 
 from ainerd.results._conditions import OF_THE_START, matches
 from ainerd.results._table import frame_of
-from ainerd.results._tables import find_key, times_of
+from ainerd.results._tables import find_key
 from ainerd.runs._recorded import USUAL
 from ainerd.words import scan_text
 
@@ -212,15 +212,3 @@ def test_a_person_chooses_between_two_scans_with_one_number():
 def test_the_repr_without_a_server(store, monkeypatch):
     monkeypatch.setattr(store, "answers", lambda: False)
     assert "Tiled does not answer at http" in repr(store)
-
-
-@pytest.mark.fault("Some results have no time", "Each table can be made (pandas alone failed by chance)")
-def test_missing_times_in_a_table():
-    seconds = np.where(np.arange(40) % 3 == 0, np.nan, 1.7e9 + np.arange(40) / 7)
-    for _ in range(20):
-        left = [np.full(40, 1.7e308) for _ in range(20)]  # values that pandas may find in uninitialized memory
-        del left
-        times = times_of(seconds)
-    assert (times.isna() == np.isnan(seconds)).all() and str(times.tz) == "UTC"
-    there = ~np.isnan(seconds)
-    np.testing.assert_allclose(times[there].astype("int64") / 1e9, seconds[there], rtol=0, atol=1e-6)

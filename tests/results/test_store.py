@@ -1,15 +1,12 @@
 """A store writes results, suggestions, atlases and the log."""
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlparse
 
 import httpx
 import numpy as np
@@ -85,17 +82,6 @@ def test_a_half_written_result_is_repaired(node_store, ainerd, record, analysis)
     assert node_store.analysed(begun.digest) == {begun.raw_uid: 1}
 
 
-def test_a_result_fails_even_if_a_killed_server_lost_its_arrays(node_store, ainerd, record, caplog):
-    """The database of the server names the folder of an array that does not exist."""
-    key = node_store.begin(record())
-    ainerd["results", key].write_array(np.zeros((4, 8, 8), np.float32), key="c2")
-    (source,) = ainerd["results", key, "c2"].data_sources()
-    shutil.rmtree(urlparse(source.assets[0].data_uri).path)
-    assert node_store.fail(key, "it broke off")
-    assert node_store.record(key).reason == "it broke off" and node_store.status(key) == "failed"
-    assert f"the arrays in result {key} cannot be removed" in caplog.text
-
-
 def test_tables_of_a_technique(store, ainerd, record, analysis):
     key = store.begin(record())
     bins = {"q": np.linspace(0.02, 0.03, 4), "fit": np.array(["ok", "ok", "above", "none"])}
@@ -117,17 +103,6 @@ def test_invalid_tables_are_refused(analysis, tables):
         replace(analysis(), tables=tables)
 
 
-def test_a_result_is_written_as_nodes_over_the_remains_of_an_earlier_one(node_store, ainerd, record, analysis):
-    result, begun = analysis(), record()
-    key = node_store.begin(begun)
-    node = ainerd["results"][key]
-    node.write_array(np.zeros(3, np.float32), key="tau")  # not the shape of the array
-    node.write_table(pd.DataFrame({"time": [0.0]}), key="stress")
-    assert node_store.complete(key, result, series={"stress": ([0.0, 1.0], [1.0, 2.0])})
-    assert_holds(ainerd["results"][key], result)
-    assert tuple(node["c2"].dims) == result.dims["c2"] and len(node_store.rows(key, "stress")) == 2
-
-
 def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
     begun = record()
     key = store.begin(begun)
@@ -139,21 +114,6 @@ def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
     metadata = ainerd["results"][key].metadata
     assert metadata["status"] == "complete" and metadata["n_frames"] == 500 and "reason" not in metadata
     assert len(store) == 1
-
-
-def test_writers_of_the_same_key_agree(store, ainerd, record, analysis):
-    result, begun = analysis(n_t=64), record()
-
-    def write(_):
-        key = store.begin(begun)
-        return key, store.complete(key, result)
-
-    with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(write, range(4)))
-    assert {key for key, _ in outcomes} == {begun.key}
-    assert any(written for _, written in outcomes)
-    assert store.status(begun.key) == "complete" and len(store) == 1
-    assert_holds(ainerd["results"][begun.key], result)
 
 
 def test_no_claim_is_neither_novel_nor_not(store, ainerd, record, analysis):
@@ -294,12 +254,6 @@ def test_atlas_versions_increase(store, ainerd):
     newest = store.newest_atlas()
     assert (newest.version, newest.n_regimes, newest.supported_range) == (12, 11, (1, 2))
     assert sorted(ainerd["atlas"]) == [f"{version:06d}" for version in versions]
-
-
-def test_atlases_written_at_once_get_versions_of_their_own(store):
-    record = AtlasRecord(n_regimes=1, supported_range=(1, 2), labels={})
-    with ThreadPoolExecutor(3) as pool:
-        assert sorted(atlas.version for atlas in pool.map(store.add_atlas, [record] * 3)) == [1, 2, 3]
 
 
 def test_the_log_keeps_order_and_ids(store):

@@ -97,13 +97,6 @@ def test_a_document_that_cannot_be_used_is_named(results, tmp_path, kind, change
     assert message in (node.get("reason") or "") and node["status"] == ("failed" if message else "complete")
 
 
-def test_a_stop_document_of_no_run_is_left_out(results, tmp_path):
-    *documents, stop = flown(GOOD, folder=tmp_path)
-    odd = [("stop", {**stop[1], "run_start": value}) for value in ([], {}, None, 1)]
-    (node,) = results([*documents, *odd, stop])
-    assert node["status"] == "complete" and node["n_frames"] == 4
-
-
 def test_a_row_of_events_that_is_lost_is_named(results, tmp_path, scanned, movies):
     documents = [(name, doc) for name, doc in scanned(movies(1, 2, 3)) if doc.get("seq_num") != 2]
     configured = {"det": {"data": GOOD | {"cam_num_images": 1}, "timestamps": {}, "data_keys": {}}}

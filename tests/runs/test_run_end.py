@@ -52,12 +52,6 @@ def test_a_run_that_its_plan_calls_spoilt_has_no_analysis(toy, scanned, movies, 
     assert unit.problem == problem and (analysis is None) == (problem is not None)
 
 
-@pytest.mark.parametrize("p", [0.0, 1.0])
-def test_certain_p_values_are_probabilities(toy, scanned, movies, p):
-    _, sink = fed(toy(p=p), scanned(movies(1), num_points=1))
-    assert sink.ended[0][1].novelty_p == p
-
-
 @pytest.mark.parametrize(("value", "claims"), [(0.0, True), (2.0, True), (3.0, False)])
 def test_a_fault_that_the_detector_reports_leaves_no_claim(toy, scanned, movies, value, claims):
     documents = list(scanned(movies(1), temperatures=[value], num_points=1))

@@ -1,6 +1,5 @@
 """A run's frames reach its technique, unit by unit: without RunEngine and Tiled."""
 
-from dataclasses import replace
 from unittest.mock import Mock
 
 import h5py
@@ -12,7 +11,7 @@ from run_sinks import fed
 
 from ainerd.config import Detector
 from ainerd.results import Result
-from ainerd.technique import AnalysisError, Series
+from ainerd.technique import Series
 
 
 def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
@@ -191,32 +190,6 @@ def test_a_run_without_the_detector_has_no_outcome(toy, scanned, movies):
 def test_frames_of_another_shape_are_a_reason(toy, scanned):
     _, sink = fed(toy(), scanned(np.ones((2, 4, 4)), num_points=2))
     assert sink.ended[0][1] is None and sink.ended[0][0].problem.endswith("frames of (4, 4)")
-
-
-@pytest.mark.parametrize(
-    ("broken", "reason"),
-    [
-        ({"embedding": np.zeros(3, np.float32)}, r"embedding of shape \(3,\), announced \(2,\)"),
-        ({"embedding": np.array([1, np.nan], np.float32)}, "embedding that is not finite"),
-        ({"novelty_p": 1.5}, "novelty_p = 1.5, which is not a probability"),
-        ({"novelty_p": 0.5, "calibration": {}}, "calibration has no 'alpha'"),
-    ],
-)
-def test_an_invalid_analysis_is_a_failed_result(toy, scanned, movies, monkeypatch, broken, reason):
-    technique = toy()
-    finish = technique.analysis.finish
-    monkeypatch.setattr(technique.analysis, "finish", lambda self: replace(finish(self), **broken))
-    _, sink = fed(technique, scanned(movies(1), num_points=1))
-    assert sink.ended[0][1] is None
-    with pytest.raises(AnalysisError, match=reason):
-        raise AnalysisError(sink.ended[0][0].problem)
-
-
-def test_a_mistake_in_a_technique_names_its_kind(toy, scanned, movies, monkeypatch, caplog):
-    technique = toy()
-    monkeypatch.setattr(technique.analysis, "push", lambda self, block, first: {}["nothing"])
-    _, sink = fed(technique, scanned(movies(1), num_points=1))
-    assert "KeyError: 'nothing'" in sink.ended[0][0].problem and "error in the analysis of run" in caplog.text
 
 
 def test_a_run_whose_technique_cannot_reach_tiled_is_left(toy, scanned, movies, monkeypatch):

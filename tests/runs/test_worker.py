@@ -162,37 +162,10 @@ def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, scanned,
     assert work.jobs.drain() and work.backlog == 0
 
 
-def test_futures_of_runs_in_progress_are_kept(work, scanned, movies, monkeypatch):
-    monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 2)
-    runs = [list(scanned(movies(1))) for _ in range(4)]
-    for documents in runs:
-        work(*documents[0])
-    assert len(work._futures) == 4
-    for documents in runs:
-        for document in documents[1:]:
-            work(*document)
-    assert work.jobs.drain() and all(work.outcomes(documents[0][1]["uid"]).result(0) for documents in runs)
-    work("start", list(scanned(movies(1)))[0][1])
-    assert len(work._futures) == 2
-
-
 @pytest.mark.parametrize("doc", [{}, {"uid": []}, {"uid": {}}])
 def test_an_invalid_start_document_does_not_end_the_worker(work, doc):
     work("start", doc)
     assert work.jobs.drain() and work.health()["worker"] == "alive"
-
-
-@pytest.mark.fault("A document is nested too deep to be checked", "It is left out and logged; the worker continues")
-def test_a_document_nested_too_deep_does_not_end_the_worker(work, store, scanned, movies, caplog):
-    deep = []
-    for _ in range(100_000):
-        deep = [deep]
-    work("start", {"uid": deep, "time": deep})
-    work("stop", {"uid": "1", "time": deep, "run_start": "nobody", "exit_status": "success"})
-    for document in scanned(movies(1, 2)):
-        work(*document)
-    assert work.jobs.drain() and len(store.done) == 1
-    assert "left out: start document: RecursionError" in caplog.text
 
 
 def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all():

@@ -131,16 +131,6 @@ def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, worker, sto
     assert store.complete.call_count == 1
 
 
-def test_other_flags_of_the_detector_give_another_result(toy, keys, store):
-    technique = toy()
-    run = SimpleNamespace(uid="a", start_doc={})
-    keys_of = {
-        name: Writer(technique, store, keys.model_copy(update={"flags": flags}), WANTED, (), "me").unit(run, None).key
-        for name, flags in {"none": {}, "bad": {"bad_frames": 0.0}, "many": {"bad_frames": 5.0}}.items()
-    }
-    assert len(set(keys_of.values())) == 3 and keys_of["none"] == ResultRecord.key_of(technique.parameters, "a")
-
-
 def test_events_have_results_of_their_own(toy, scanned, movies, worker, store):
     deliver(worker(toy(unit="event")), scanned(movies(1, 2, 3), num_points=3))
     assert [record.event for record in store.records.values()] == [1, 2, 3]
@@ -201,21 +191,6 @@ def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(
     (analysis,) = technique.made
     assert analysis.sums == [1, 2, 4, 5, 6] and analysis.runs == [uids[0], uids[2], outcome.raw_uid]
     assert f"series ramp=a goes on without run {uids[1]}, which is not in Tiled" in caplog.text
-
-
-def test_a_series_keeps_the_runs_that_another_session_has_added(
-    toy, growing, scanned, movies, worker, store, monkeypatch
-):
-    runs = [list(scanned(movies(*sums), ramp="a")) for sums in ((1, 2), (30,), (4, 5))]
-    uids = [run[0][1]["uid"] for run in runs]
-    raw = MagicMock(spec=Container)
-    raw.__contains__.side_effect = uids.__contains__
-    raw.__getitem__.side_effect = dict(zip(uids, runs, strict=True)).__getitem__
-    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: run)
-    one, other = (worker(toy(unit=Series("ramp"), analysis=growing), raw) for _ in range(2))
-    for session, run in zip((one, other, one), runs, strict=True):
-        outcome = deliver(session, run)
-    assert store.records[outcome.key].raw_uids == uids and outcome.embedding[0] == 5
 
 
 @pytest.mark.parametrize(
@@ -336,22 +311,6 @@ def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, worker, store,
     (record,) = store.records.values()
     assert (outcome.status, record.status, getattr(record, field)) == ("complete", "complete", None)
     assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
-
-
-@pytest.mark.fault(
-    "Metadata of a run are arrays, or cannot be displayed", "They are left out of its result, or stored as text"
-)
-def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
-    class Odd(dict):
-        def get(self, name, default=None):
-            raise RuntimeError("nothing to be had")
-
-    odd = {"sample": np.zeros((0, 3)), "user": np.array(["a", "b"]), "proposal": np.array([7]), "plan_name": Odd()}
-    documents = list(scanned(movies(1, 2)))
-    documents[0][1].update(odd)
-    outcome = deliver(worker(toy()), documents)
-    (record,) = store.records.values()
-    assert (outcome.status, record.start) == ("complete", {"user": "a, b", "proposal": 7})
 
 
 @pytest.mark.fault(

@@ -2,16 +2,13 @@
 
 import os
 import signal
-import time
 
 import bluesky.plans as bp
 import pytest
 from ophyd import Signal
 from ophyd.sim import SynAxis
-from tiled.queries import KeysFilter
 
-from ainerd.results import AgentNode, ResultStore
-from ainerd.results.commands import Add
+from ainerd.results import ResultStore
 from tests.killed import SLOW_S, killed
 from tests.techniques.beamline import Beamline
 
@@ -128,34 +125,3 @@ def test_the_spot_of_an_exposure_that_was_killed_is_not_measured_again(session):
     b.RE(b.agent.explore(3))
     table = b.table()
     assert len(table) == 3 and (abs(table["sample_x"] - killed_at) > 0.1).all()
-
-
-@pytest.mark.fault(
-    "The agent is killed (-9) after it executed a command and wrote its event, before it answered",
-    "The next start answers it; the added point is suggested once and measured once",
-)
-@pytest.mark.timeout(120)
-def test_a_command_is_executed_once_by_an_agent_killed_before_its_answer(session):
-    command = Add(position={"sample_x": 4.0}, by="Ann", why="a scratch")
-
-    def dies():
-        b = session()
-        while not b.client["ainerd"].search(KeysFilter(["agents"])):  # the agent writes its state in a thread
-            time.sleep(0.05)
-        AgentNode.answer = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
-        AgentNode(b.client["ainerd"], b.agent.name).send(command)
-        time.sleep(SLOW_S)
-
-    killed(dies)
-    b = session()
-    store = b.agent.results
-    assert all(b.agent.drain() for _ in range(2))  # the answer is a job of its own
-    assert b.client["ainerd/agents"].values().first()["commands", command.id].metadata["status"] == "done"
-    assert b.agent.suggest()["_id"] == command.id
-    b.RE(b.agent.explore(1))
-    b.agent.close()
-    again = session()
-    assert again.agent.drain() and again.agent.suggest()["_id"] != command.id
-    assert again.table()["suggestion_id"].tolist() == [command.id]
-    assert store.suggestion(command.id).status == "measured"
-    assert store.logbook()["text"].str.contains("Ann wants", regex=False).sum() == 1

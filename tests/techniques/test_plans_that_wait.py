@@ -1,12 +1,10 @@
 """Plans of the toy that wait: for a person, and for a release."""
 
 import threading
-import time
 
 import bluesky.plans as bp
 import pytest
 
-from ainerd.agent import CommandReader
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
@@ -53,22 +51,3 @@ def test_a_hold_does_not_use_up_the_time_to_take_a_suggestion(b, monkeypatch):
         b.RE(b.agent.explore(1))
     acting.join(SOON_S)
     assert seen == ["running"]
-
-
-def test_a_plan_looks_for_commands_before_writes_that_keep_coming(b, monkeypatch):
-    monkeypatch.setattr("ainerd.agent._agent.BUSY_S", 0.5)
-    catalog, is_slow, read, look = b.agent._tiled, [True], [], CommandReader.look
-    monkeypatch.setattr(CommandReader, "look", lambda reader: (read.append(b.agent.concluded), look(reader)))
-
-    def write():
-        time.sleep(0.02)
-        if is_slow:
-            catalog.write(write)
-
-    for _ in range(2):  # one waits at any time
-        catalog.write(write)
-    try:
-        b.RE(b.agent.explore(1))
-        assert 0 in read
-    finally:
-        is_slow.clear()

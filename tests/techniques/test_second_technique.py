@@ -1,4 +1,4 @@
-"""A technique written from the how-to alone: rings, a reading with each frame, series, an optimizer."""
+"""A technique written from the how-to alone: rings, a reading with each frame, series, an optimizer of its own."""
 
 import tomllib
 from pathlib import Path
@@ -45,6 +45,9 @@ def test_from_toml_to_figure(beamline):
     b.RE(b.agent.explore(3))
     table = b.table()
     assert table["status"].tolist() == ["complete"] * 4
+    chosen = b.agent.results.suggestions("measured")
+    assert len(chosen) == 3 and (chosen["sample_x"] / 10 * 64 % 1 == 0).all()  # halves of halves
+    assert set(chosen["reason"]) == {"the middle of the widest gap"}
     b.agent.plot().savefig(b.toml.with_name("campaign.png"))
     node.plot().savefig(b.toml.with_name("result.png"))
     out = str(b.toml.with_name("cooling.npz"))

@@ -1,8 +1,6 @@
 """A third-party technique from TOML to result, figure and check, with each unit."""
 
-import bluesky.plan_stubs as bps
 import bluesky.plans as bp
-import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -64,19 +62,6 @@ def test_a_result_for_each_run_while_the_agent_explores(beamline):
     assert table["suggestion_id"].notna().tolist() == [False, True, True, True]
     shows(b)
     check(b)
-
-
-def test_a_run_that_is_cut_short_is_a_partial_result(beamline):
-    b = beamline()
-
-    @bpp.run_decorator(md={"num_points": 5})
-    def two():
-        for _ in range(2):
-            yield from bps.trigger_and_read([b.camera, b.x])
-
-    b.RE(two())
-    (row,) = b.table().itertuples()
-    assert (row.status, row.n_frames) == ("partial", 2)
 
 
 def test_a_result_for_a_series(beamline):

@@ -86,19 +86,6 @@ def test_an_accepted_message_comes_once(chat, log):
     }  # fmt: skip
 
 
-def test_a_refused_message_is_sent_again(chat, log):
-    chat.answers = [500]
-    webhook = Webhook(chat.url, "flow")
-    webhook.post("claim", "regime 1 is new")
-    chat.wait_for(2)
-    webhook.close()
-    assert [(status, message["text"]) for _, status, message in chat.got] == [
-        (500, "regime 1 is new"),
-        (200, "regime 1 is new"),
-    ]
-    assert log() == []
-
-
 def test_messages_that_are_never_accepted_give_one_line_and_so_does_the_first_accepted_one(chat, log):
     chat.answers = [307, 307, 404, 404]  # a redirect is not followed
     webhook = Webhook(chat.url, "flow")
@@ -111,13 +98,6 @@ def test_messages_that_are_never_accepted_give_one_line_and_so_does_the_first_ac
         "the webhook does not accept messages, they are left out: it answers 307",
         "the webhook accepts messages again",
     ]
-
-
-def test_an_address_without_a_server_gives_one_line(log):
-    with Chat() as gone:
-        url = gone.url
-    sent(url, "a", "b")
-    assert log() == ["the webhook does not accept messages, they are left out: ConnectError"]
 
 
 def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
