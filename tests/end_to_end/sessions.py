@@ -1,5 +1,11 @@
 """A session of tests: devices, a RunEngine, a Tiled client and the agent."""
 
+import atexit
+import json
+import runpy
+from contextlib import contextmanager
+
+import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
 
@@ -12,6 +18,48 @@ from ainerd.server import open_catalog
 
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100
+
+
+def environment(folder, client=None, config=SMALL, frames=None):
+    """Return the environment of a session in a folder; its results go to a client if there is one."""
+    found = {
+        "AINERD_CONFIG": str(config),
+        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(frames or folder / "frames")]),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "MPLBACKEND": "Agg",
+    }
+    if client is not None:
+        found |= {"AINERD_STORAGE__URI": client.uri, "AINERD_STORAGE__API_KEY": str(client.context.api_key)}
+    return found
+
+
+@contextmanager
+def started(profile, folder, *more, **options):
+    """Run the startup files of a profile in this process, in that folder and environment; yields their names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in environment(folder, *more, **options).items():
+            patch.setenv(name, value)
+        names = {}
+        for file in sorted((profile / "startup").glob("*.py")):
+            names = runpy.run_path(str(file), init_globals=names)
+        try:
+            yield names
+        finally:
+            for close in (names["agent"].close, names["close_tiled"]):
+                close()
+                atexit.unregister(close)
+
+
+def small_beamline(folder):
+    """Return settings with their data in a folder, and an instrument whose exposures have `FRAMES` frames."""
+    settings = Settings.load(SMALL)
+    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
+    instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
+    cam = instrument.detector.cam
+    cam.num_images.put(FRAMES), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    return settings, instrument
 
 
 class Session:

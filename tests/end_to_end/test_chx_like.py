@@ -1,10 +1,8 @@
 """An instrument like CHX: Eigers of classic ophyd that announce series of files as AD_EIGER2 or AD_EIGER_SLICE."""
 
-import atexit
 import importlib.util
 import json
 import logging
-import runpy
 import subprocess
 import sys
 from contextlib import closing
@@ -23,6 +21,7 @@ from ainerd.config import Settings
 from ainerd.documents import MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
 from ainerd.technique import RunInfo
+from tests.end_to_end.sessions import started
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
 
@@ -31,28 +30,15 @@ PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
 def names(server, tmp_path_factory):
     """Names in a session of the profile after a count of three series and two positions of the agent."""
     folder = tmp_path_factory.mktemp("chx")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AINERD_CONFIG", str(PROFILE / "small.toml"))
-        patch.setenv("AINERD_STORAGE__URI", server.client().create_container(folder.name).uri)
-        patch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-        patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "tiled"))
-        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder / "frames")]))
-        names = {}
-        for startup in sorted((PROFILE / "startup").glob("*.py")):
-            names = runpy.run_path(str(startup), init_globals=names)
-        try:
-            names["eiger500k_single"].cam.num_images.put(130)
-            names["documents"] = documents = []
-            names["RE"].subscribe(lambda *document: documents.append(document))
-            names["RE"](names["bps"].mv(names["fast_sh"], "open"))
-            names["RE"](names["bp"].count([names["eiger500k_single"], names["diff"]], num=3))
-            names["RE"](names["agent"].explore(1))
-            assert names["agent"].drain(120)
-            yield names
-        finally:
-            for close in (names["agent"].close, names["close_tiled"]):
-                close()
-                atexit.unregister(close)
+    with started(PROFILE, folder, server.client().create_container(folder.name), PROFILE / "small.toml") as names:
+        names["eiger500k_single"].cam.num_images.put(130)
+        names["documents"] = documents = []
+        names["RE"].subscribe(lambda *document: documents.append(document))
+        names["RE"](names["bps"].mv(names["fast_sh"], "open"))
+        names["RE"](names["bp"].count([names["eiger500k_single"], names["diff"]], num=3))
+        names["RE"](names["agent"].explore(1))
+        assert names["agent"].drain(120)
+        yield names
 
 
 def test_each_series_has_a_result(names):

@@ -3,11 +3,8 @@
 The session runs in this process; its IOC may be killed and started again at the same port.
 """
 
-import atexit
-import json
 import os
 import re
-import runpy
 import threading
 from pathlib import Path
 
@@ -27,7 +24,7 @@ from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.technique import RunInfo
 from sim_devices.ioc import start_ioc
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import SMALL, started
 from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")
@@ -127,24 +124,12 @@ def get(name):
 
 def test_the_first_session_of_the_readme_works_word_for_word(beamline, server, tmp_path, monkeypatch):
     """In this process, after the startup files of the profile; IPython itself runs it in test_leaving."""
-    settings = {
-        "AINERD_CONFIG": str(SMALL),
-        "AINERD_STORAGE__URI": server.client().create_container(tmp_path.name).uri,
-        "AINERD_STORAGE__API_KEY": server.api_key,
-        "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
-        "AINERD_STORAGE__FRAMES": json.dumps([str(beamline.folder / "frames")]),
-        "BLUESKY_PREDECLARE": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    for startup in sorted((CHECKOUT / "profiles" / "epics" / "startup").glob("*.py")):
-        names = runpy.run_path(str(startup), init_globals=names)
-    agent, close_tiled = names["agent"], names["close_tiled"]
-    try:
+    monkeypatch.setenv("BLUESKY_PREDECLARE", "1")
+    client, frames = server.client().create_container(tmp_path.name), beamline.folder / "frames"
+    with started(CHECKOUT / "profiles" / "epics", tmp_path, client, frames=frames) as names:
         for block in re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S):
             exec(block, names)
+        agent = names["agent"]
         table, suggestions = agent.results.table(), agent.results.suggestions()
         assert table["status"].tolist() == ["complete"] * 4, table["reason"].tolist()
         assert table["novelty_p"].notna().all()
@@ -152,10 +137,6 @@ def test_the_first_session_of_the_readme_works_word_for_word(beamline, server, t
         for name in ("sample_x", "sample_y"):
             assert table[name].to_numpy() == pytest.approx(measured[name].to_numpy(), abs=0.01)
         assert all(len(agent.results.rows(key, "stress")) for key in table.index)
-    finally:
-        agent.close(), close_tiled()
-        for close in (agent.close, close_tiled):
-            atexit.unregister(close)
 
 
 def test_each_event_of_a_count_and_of_a_scan_has_its_result(beamline):

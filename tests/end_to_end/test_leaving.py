@@ -1,6 +1,5 @@
 """Sessions of IPython that end right after a run: its result exists, or comes with the next start."""
 
-import json
 import os
 import re
 import signal
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ainerd.results import ResultStore
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(600)  # two sessions, one after the other
@@ -41,21 +40,17 @@ def session(server, tmp_path_factory):
     """Runs code in a session that ends; all sessions share a catalog and a folder of frames."""
     folder = tmp_path_factory.mktemp("leaving")
     client = server.client().create_container(folder.name)
-    environment = os.environ | {
-        "AINERD_CONFIG": str(SMALL),
-        "AINERD_STORAGE__URI": client.uri,
-        "AINERD_STORAGE__API_KEY": server.api_key,
-        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
-        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
-        "IPYTHONDIR": str(folder / "ipython"),
-        "MPLBACKEND": "Agg",
-        "PYTHONFAULTHANDLER": "1",  # a crash prints the stack of each thread
-    }
+    crash = {"PYTHONFAULTHANDLER": "1"}  # prints the stack of each thread
     command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'rheo_xpcs'}", "-c"]
 
     def type_in(code):
         return subprocess.run(
-            [*command, code], env=environment, cwd=folder, capture_output=True, text=True, timeout=400
+            [*command, code],
+            env=os.environ | environment(folder, client) | crash,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=400,
         )
 
     return client, type_in, folder

@@ -25,7 +25,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 from ainerd_queueserver.queue import steer
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import SMALL, environment
 from tests.trials import trials_of
 from tests.waiting import until
 
@@ -67,22 +67,12 @@ class Beamline:
         until(self.answers, "the RE Manager answers")
 
     def environment(self):
-        storage = self.settings.storage
-        return {
-            "AINERD_CONFIG": str(SMALL),
-            "QSERVER_ZMQ_CONTROL_ADDRESS": self.address,
-            "AINERD_STORAGE__URI": self.client.uri,
-            "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
-            "AINERD_STORAGE__DIRECTORY": str(storage.directory),
-            "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
-        }
+        return environment(self.folder, self.client) | {"QSERVER_ZMQ_CONTROL_ADDRESS": self.address}
 
     def run(self, name, *command):
-        environment = os.environ | self.environment()
         with open(self.folder / f"{name}.log", "w") as log:
-            process = subprocess.Popen(
-                command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log, start_new_session=True
-            )
+            options = {"env": os.environ | self.environment(), "cwd": CHECKOUT, "start_new_session": True}
+            process = subprocess.Popen(command, stdout=log, stderr=log, **options)
         self.stack.callback(self.kill, process)
         return process
 

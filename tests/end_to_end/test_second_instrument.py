@@ -1,8 +1,6 @@
 """Another instrument, changed by TOML and names alone, run as in CI; then its runs are analysed again."""
 
-import atexit
 import json
-import runpy
 import shlex
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from typer.testing import CliRunner
 
 from ainerd.cli import app
 from ainerd.results import ResultStore
+from tests.end_to_end.sessions import started
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKFLOW = yaml.safe_load((CHECKOUT / "docs/how-to/files/ainerd-ci.yml").read_text())
@@ -32,23 +31,11 @@ def names(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("second")
     (command, profile, flag, code) = STEPS["The agent measures two positions"]
     assert (command, flag) == ("ipython", "-c") and profile.startswith("--profile-dir=")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("AINERD_CONFIG", str(CHECKOUT / WORKFLOW["jobs"]["agent"]["env"]["AINERD_CONFIG"]))
-        patch.setenv("AINERD_STORAGE__URI", server.client().create_container(folder.name).uri)
-        patch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-        patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "tiled"))
-        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder / "frames")]))
-        names = {}
-        for startup in sorted((CHECKOUT / profile.partition("=")[2] / "startup").glob("*.py")):
-            names = runpy.run_path(str(startup), init_globals=names)
-        try:
-            exec(code, names)
-            yield names
-        finally:
-            for close in (names["agent"].close, names["close_tiled"]):
-                close()
-                atexit.unregister(close)
+    config = CHECKOUT / WORKFLOW["jobs"]["agent"]["env"]["AINERD_CONFIG"]
+    client = server.client().create_container(folder.name)
+    with started(CHECKOUT / profile.partition("=")[2], folder, client, config) as names:
+        exec(code, names)
+        yield names
 
 
 @pytest.fixture

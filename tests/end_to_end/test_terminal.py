@@ -1,6 +1,5 @@
 """A real IPython in a terminal: its lines agree with Tiled, and Ctrl-C twice interrupts a plan."""
 
-import json
 import os
 import re
 import signal
@@ -13,7 +12,7 @@ import pytest
 
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import environment
 from tests.waiting import until
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs"
@@ -52,21 +51,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def terminal(folder):
     """One session for both tests: its start takes a minute."""
-    environment = os.environ | {
-        "AINERD_CONFIG": str(SMALL),
-        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
-        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
-        "IPYTHONDIR": str(folder / "ipython"),
-        "MPLBACKEND": "Agg",
-        "TERM": "xterm",
-        "NO_COLOR": "1",
-        "PROMPT_TOOLKIT_NO_CPR": "1",
-    }
+    plainly = {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
     options = [f"--profile-dir={PROFILE}", "--no-banner", "--no-confirm-exit", "--colors=NoColor"]
     process = pexpect.spawn(
         sys.executable,
         ["-m", "IPython", *options],
-        env=environment,
+        env=os.environ | environment(folder) | plainly,
         encoding="utf8",
         timeout=PATIENCE_S,
         dimensions=(50, 250),

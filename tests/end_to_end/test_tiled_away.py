@@ -6,14 +6,12 @@ import pytest
 from bluesky import RunEngine
 from tiled_process import KEY, start_server
 
-from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
 from agents.session import raw_writer
-from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.server import connect
 from ainerd.words import rendered
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import small_beamline
 from tests.waiting import until
 
 PORT = 18_432
@@ -23,11 +21,7 @@ PORT = 18_432
 def beamline(tmp_path_factory):
     """One agent for the tests of faults of its server; each leaves it with nothing kept."""
     folder = tmp_path_factory.mktemp("away")
-    settings = Settings.load(SMALL)
-    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
-    instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
-    cam = instrument.detector.cam
-    cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    settings, instrument = small_beamline(folder)
     servers = [start_server(folder, PORT)[0]]
     try:
         client = connect(f"http://127.0.0.1:{PORT}", KEY)

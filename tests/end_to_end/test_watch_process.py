@@ -1,6 +1,5 @@
 """The agent in a process of its own: it reads runs from Tiled or a socket, and survives a kill."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,12 +8,10 @@ import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
 
-from agents.demo.simulated import hardware_beside, simulated_instrument
-from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import SMALL, environment, small_beamline
 from tests.waiting import until
 
 COMMAND = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL)]
@@ -24,32 +21,20 @@ class Beamline:
     """The RunEngine's side: devices, a RunEngine that writes its runs to Tiled, and no agent."""
 
     def __init__(self, folder, server):
-        self.settings = Settings.load(SMALL)
-        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
-        self.client = server.client().create_container(folder.name)
-        raw, ainerd = open_catalog(self.client)
+        _, self.instrument = small_beamline(folder)
+        client = server.client().create_container(folder.name)
+        raw, ainerd = open_catalog(client)
         self.store, self.log = ResultStore(ainerd), folder / "watch.log"
-        self.instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
-        cam = self.instrument.detector.cam
-        cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+        self.environment = os.environ | environment(folder, client)
         self.RE = RunEngine({})
         self.writer = TiledWriter(raw, batch_size=1)
         self.RE.subscribe(self.writer)
         self.agents = []
 
-    def environment(self):
-        storage = self.settings.storage
-        return {
-            "AINERD_STORAGE__URI": self.client.uri,
-            "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
-            "AINERD_STORAGE__DIRECTORY": str(storage.directory),
-            "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
-        }
-
-    def watch(self, *options):
+    def watch(self):
         """Start the agent's process."""
         with open(self.log, "a") as log:
-            agent = subprocess.Popen([*COMMAND, *options], env=os.environ | self.environment(), stdout=log, stderr=log)
+            agent = subprocess.Popen(COMMAND, env=self.environment, stdout=log, stderr=log)
         self.agents.append(agent)
         return agent
 
@@ -76,26 +61,19 @@ class Beamline:
             agent.wait()
 
 
-@pytest.fixture(scope="module")
-def beamline(server, tmp_path_factory):
-    beamline = Beamline(tmp_path_factory.mktemp("beamline"), server)
+@pytest.fixture
+def beamline(server, tmp_path):
+    beamline = Beamline(tmp_path, server)
     yield beamline
     beamline.close()
-
-
-@pytest.fixture
-def watching(beamline):
-    """The process that watches, that of the test before if it lives."""
-    running = [agent for agent in beamline.agents if agent.poll() is None]
-    return running[0] if running else beamline.watch()
 
 
 @pytest.mark.fault(
     "The agent is killed (-9) in the middle of a run",
     "The next agent finishes this run and those taken in the meantime",
 )
-def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watching):
-    seen = beamline.by_hand()
+def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline):
+    watching, seen = beamline.watch(), beamline.by_hand()
     beamline.wait_for(seen)
     before = beamline.store.table()
     going_on = [beamline.by_hand() for _ in range(2)]
@@ -107,4 +85,4 @@ def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watch
     assert (rows["status"] == "complete").all()
     table = beamline.store.table()
     assert table["raw_uid"].is_unique
-    assert before.empty or (table.loc[before.index, "created"] == before["created"]).all()
+    assert (table.loc[before.index, "created"] == before["created"]).all()
