@@ -82,19 +82,3 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
         uids.append(documents[0][1]["uid"])
     table = catalogue().table()
     assert sorted(table["raw_uid"]) == sorted(uids) and (table["status"] == "complete").all()
-
-
-@pytest.mark.fault("Two RunEngines send their documents through one proxy", "Each run has its own result")
-def test_documents_of_two_engines_in_turn_are_two_runs(worker_of, catalogue, tmp_path, scanned, movies):
-    worker = worker_of(catalogue(), tmp_path)
-    both = [list(scanned(movies(*sums), num_points=3)) for sums in ((1, 2, 3), (4, 5, 6))]
-    for documents in zip(*both, strict=True):
-        for document in documents:
-            worker(*document)
-    assert worker.jobs.drain(SLOW_S)
-    worker.close()
-    store = catalogue()
-    table = store.table()
-    assert sorted(table["raw_uid"]) == sorted(docs[0][1]["uid"] for docs in both)
-    assert (table["status"] == "complete").all()
-    assert sorted(store.array(key, "sums").tolist() for key in table.index) == [[1, 2, 3], [4, 5, 6]]

@@ -106,22 +106,3 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     lines = store.logbook()
     logged = lines[lines["text"].str.contains(" at ", regex=False)]["result"].dropna()
     assert sorted(logged) == sorted(b.table().index)  # each once
-
-
-@pytest.mark.timeout(120)
-def test_the_spot_of_an_exposure_that_was_killed_is_not_measured_again(session):
-    """Its run has no frame and no result: only the event of the suggestion, which was handed out, is in Tiled."""
-
-    def dies():
-        b = session()
-        b.camera.trigger = lambda: b.agent.drain() and os.kill(os.getpid(), signal.SIGKILL)
-        b.RE(b.agent.explore(1))
-
-    killed(dies)
-    b = session()
-    assert b.agent.drain() and b.agent.drain()
-    suggestions = b.agent.results.suggestions()
-    (killed_at,) = suggestions["sample_x"][suggestions["status"] == "failed"]
-    b.RE(b.agent.explore(3))
-    table = b.table()
-    assert len(table) == 3 and (abs(table["sample_x"] - killed_at) > 0.1).all()
