@@ -1,5 +1,6 @@
 """The average of repeats of g2, with those that are left out, and whether the beam damages the sample."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.words import rounded
 from ainerd_files._curves_of_bins import Curves
+from ainerd_files._fields import opened
 from ainerd_files._fitted import FittedCurves
+from ainerd_files._map_layouts import began
 from ainerd_files._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd_xpcs.numerics import LEFT_OVER
 from ainerd_xpcs.technique import new_figure
@@ -40,6 +43,7 @@ class Average:
     dose : ndarray, shape (m,)
         Dose of each repeat, or its number from 1.
     dose_name : str
+        Empty if the order of the repeats is not known: there is no test for trends.
     log_tau : ndarray, shape (m,)
         Logarithm of tau of each repeat over that of the mean; NaN without one.
     counts : ndarray, shape (m, n_roi)
@@ -126,6 +130,9 @@ class Average:
 
     def _damage(self) -> Iterator[str]:
         """Say whether tau, the intensity, or the shape of I(q) has a trend."""
+        if not self.dose_name:
+            yield "no test for trends: start times or one number in the names must order the repeats"
+            return
         first = f"from the smallest to the largest {self.dose_name}"
         of_tau = Trend.of(self.dose, self.log_tau)
         if not np.isfinite(of_tau.p):
@@ -187,7 +194,7 @@ class Average:
             axes.plot(self.dose[~kept], values[~kept], "x", color=LEFT_OUT, label="left out")
             axes.axhline(1, lw=1, color="0.7")
             axes.set_ylabel(label)
-        of_counts.set_xlabel(self.dose_name)
+        of_counts.set_xlabel(self.dose_name or "repeats, in no order")
         if (self.dose == np.round(self.dose)).all():
             of_counts.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -203,6 +210,28 @@ class Average:
             group["kept"], group["g2"], group["counts"] = self.repeats.kept, self.g2, self.counts
             group["log_tau"], group["dose"] = self.log_tau, self.dose
             group["dose"].attrs["name"] = self.dose_name
+
+
+def order_of(files: Sequence[Path]) -> tuple[list[float] | None, str]:
+    """Return what orders repeats, and its name: their start times in s, or a number in the names; None and "" without.
+
+    All files must have it, no two the same. The names must differ in this number alone.
+    """
+    times = [_start(file) for file in files]
+    known = [time for time in times if time is not None]
+    if len(set(known)) == len(files):
+        return [time - min(known) for time in known], "start time (s)"
+    names = [re.split(r"(\d+)", str(file)) for file in files]  # text and digits in turn
+    columns = zip(*(map(float, name[1::2]) for name in names), strict=False)
+    differ = [list(column) for column in columns if len(set(column)) > 1]
+    if len({tuple(name[::2]) for name in names}) == len(differ) == 1 and len(set(differ[0])) == len(files):
+        return differ[0], "number in the name"
+    return None, ""
+
+
+def _start(file: Path) -> float | None:
+    with opened(file) as opened_file:
+        return began(opened_file)
 
 
 DAMAGE = "damage by the beam, or a change of the sample or the beam"

@@ -105,14 +105,15 @@ def average(
     """Average repeats of g2, leave out those far from the median, test for damage by the beam, and fit the mean."""
     from rich.console import Console
 
-    from ainerd_files._average import Average
+    from ainerd_files._average import Average, order_of
 
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
     _check_figure(out)
     check_out(out, force)
     curves, names = _read(repeats, frame_time), [each.name for each in repeats]
-    mean = Average.of(curves, names, contrast=contrast, share=_shared(share))
+    dose, of = order_of(repeats)
+    mean = Average.of(curves, names, dose=dose, dose_name=of, contrast=contrast, share=_shared(share))
     mean.write(out)
     mean.plot().savefig(out.with_suffix(".png"), dpi=120)
     Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))

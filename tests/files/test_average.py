@@ -1,5 +1,6 @@
 """`ainerd average` and `ainerd over-q`: repeats in files, with planted faults."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -90,6 +91,38 @@ def test_damage_by_the_beam_is_found(run):
         write(name, curves(i))
     _, text = run(*names, "--force")
     assert "τ has no trend" in text and "the intensity has no trend" in text and "damage" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "by"),
+    [
+        ("r_{}_of_12.hdf", False, "number in the name"),
+        ("{}/r_7.hdf", False, "number in the name"),
+        ("r_{}.hdf", True, "start time (s)"),
+        ("{}{}.hdf", True, "start time (s)"),
+        ("r{}_{}.hdf", False, None),
+        ("a{}b.hdf", None, None),
+    ],
+)
+def test_the_order_is_that_of_numbers_or_of_start_times(name, times, by, run):
+    """The shell sorts r_10 before r_2; numbers say how much slower a repeat is, unless times do."""
+    names = []
+    for i in range(1, 13):
+        number = "xyz"[i % 3] * i if times is None else 13 - i if times else i
+        names.append(Path(name.format(number, -i if name.count("{") > 1 else "")))
+        names[-1].parent.mkdir(exist_ok=True)
+        write(names[-1], curves(i, factor=1.03**i))
+        if times:
+            with h5py.File(names[-1], "r+") as file:
+                file["entry/start_time"] = f"2026-11-20T10:{i:02d}:00+01:00"
+    done, text = run(*sorted(names))
+    assert done.exit_code == 0, text
+    if by is None:
+        assert "no test for trends: start times or one number in the names must order the repeats" in text
+        assert "trend," not in text and "no trend" not in text
+    else:
+        change = re.search(r"τ has a trend, \+(\S+) % from the smallest to the largest " + re.escape(by), text)
+        assert float(change[1]) == pytest.approx(100 * (1.03**11 - 1), abs=4)
 
 
 @pytest.mark.parametrize(
