@@ -1,6 +1,7 @@
 """Select and scale pixels, and group them into patches of connected pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ Floats = NDArray[np.float64]
 MOST_STEPS = 100
 BLOCK = 1 << 12  # pixels processed at a time; more would only cost memory
 FEWEST_PATCHES = 60  # for a comparison: among fewer there may be one or two of a normal kind
+MOST = 1e30  # counts, more than any
 LARGE = 9  # pixels of a patch that can be compared
 
 
@@ -100,6 +102,35 @@ def _by_kl(logs: Floats) -> float:
         if abs(step * slope) <= step:
             break
     return float(x[i])
+
+
+def unmeasured(images: Iterable[Floats], may_vanish: bool) -> NDArray[np.bool_]:
+    """Return which pixels hold 0 at some temperatures because they were not measured there, (ny, nx).
+
+    Volumes in reciprocal space hold 0 where nothing was measured (`Mask_Zeros` of ``xtec`` leaves out each pixel with a
+    0). But dim pixels count 0, too. So the smaller of the counts before and after the zeros, times the number of zeros
+    (4 at most), must exceed twelve of the smaller changes between temperatures, which are photons in a dim background.
+    Or those of a pixel near by do, which begin at the same temperature.
+
+    Parameters
+    ----------
+    images : iterable of ndarray, shape (ny, nx)
+        Counts, by temperature; NaN is ignored, and images without counts.
+    may_vanish : bool
+        Whether zeros at the first or the last temperatures are counts.
+    """
+    run = missed = which = np.zeros((1, 1))
+    last = before = end = run + (0.0 if may_vanish else MOST)
+    least = np.inf
+    for step, image in enumerate(chain(images, [end]), 1):
+        if (image > 0).any():
+            low, change = np.minimum(before, image), np.abs(image - last)
+            expected = np.minimum(run, 4) * np.where(low < MOST, low, 0.0)
+            which, missed = np.where(expected > missed, step - run, which), np.maximum(missed, expected)
+            least = min(least, 12 * float(np.quantile(np.append(change[change > 0], MOST), 0.25)))
+            run, before, last = np.where(image == 0, run + 1, 0), np.where(image == 0, before, image), image
+    out = missed > least
+    return np.asarray(out | ((which > 0) & (ndimage.maximum_filter(which * out, 5) == which)))
 
 
 def rescale(trajectories: Singles, how: str = "mean") -> Singles:

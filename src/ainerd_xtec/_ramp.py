@@ -14,7 +14,7 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_n
 from ainerd.threads import one_thread
 from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd_xtec._follow import MOVED_PX, Moves, followed
-from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale
+from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale, unmeasured
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions
 
@@ -28,6 +28,7 @@ MOST_NAMED = 4  # transitions in the summary
 MOST_CLUSTERS = 8  # that are tried
 NEIGHBOURS, IN_CELL = 1.0, 0.2  # lengths of `smoothing`: in pixels, and within a zone
 MEMORY = 4e9  # bytes for frames and trajectories; the rest goes to temporary files
+DIM = 0.5  # share of zeros in all frames, above which a peak may vanish to 0 before the ramp ends
 BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
 
 
@@ -86,21 +87,25 @@ class Ramp(RunAnalysis):
             at = ", ".join(f"{g.temperature:g}" for g in groups)
             frames = f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit})"
             raise AnalysisError(f"{frames}: trajectories need at least {FEWEST_TEMPERATURES}")
-        moves = followed(self._images(groups, None))
+        out, dark = self._marked(), np.mean([np.mean(frame == 0) for frame in self._frames])
+        missing = unmeasured(self._images(groups, out, None), may_vanish=bool(dark > DIM))
+        out |= missing
+        moves = followed(self._images(groups, out, None))
         applied = moves if moves is not None and moves.farthest_px > MOVED_PX else None
-        mean = sum(self._images(groups, applied), np.zeros(self._shape)) / len(groups)
+        mean = sum(self._images(groups, out, applied), np.zeros(self._shape)) / len(groups)
         try:
             bright = cut(np.nan_to_num(mean.ravel()), settings.cut)
         except ValueError as error:
             raise AnalysisError(str(error)) from None
         n = int(bright.keep.sum())
         if n < FEWEST_PIXELS:
-            raise AnalysisError(f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed")
+            missed = f"; {missing.sum()} hold 0 where they were not measured" if missing.any() else ""
+            raise AnalysisError(f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed{missed}")
         x = allocate((n, len(groups)), np.float32, self._memory)
-        for column, image in enumerate(self._images(groups, applied)):
+        for column, image in enumerate(self._images(groups, out, applied)):
             x[:, column] = image.ravel()[bright.keep]
         t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
-        analysis, self._technique.known = analyze(settings, t, x, mean, bright, moves, left_out)
+        analysis, self._technique.known = analyze(settings, t, x, mean, bright, moves, left_out, int(missing.sum()))
         return analysis
 
     def _groups(self) -> list[Group]:
@@ -140,22 +145,24 @@ class Ramp(RunAnalysis):
             raise AnalysisError(f"{changed}, and the detector does not say how fast it takes frames: {todo}")
         return np.asarray(np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value))
 
-    def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[Floats]:
-        """Yield counts at each temperature, for the mean exposure, (ny, nx).
-
-        Pixels that the detector marks in any frame are NaN: negative, the highest integer, or not finite.
-        """
-        bad = np.zeros(self.pixels.size, bool)
+    def _marked(self) -> NDArray[np.bool_]:
+        """Return the pixels, (ny, nx), that the detector marks in any frame: negative, the highest, or not finite."""
+        out = np.zeros(self._shape, bool)
         for frame in self._frames:
             highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
-            bad |= ~((frame >= 0) & (frame < highest))
+            out.ravel()[self.pixels] |= ~((frame >= 0) & (frame < highest))
+        return out
+
+    def _images(self, groups: list[Group], out: NDArray[np.bool_], moves: Moves | None) -> Iterator[Floats]:
+        """Yield counts at each temperature, for the mean exposure, (ny, nx); NaN for pixels that are left `out`."""
         kind = np.result_type(np.int64, *{frame.dtype for frame in self._frames})
         for step, group in enumerate(groups):
             counts = np.zeros(self.pixels.size, kind)
             for number in group.frames:
                 counts += self._frames[number]
             image = np.full(self._shape, np.nan)
-            image.ravel()[self.pixels] = np.where(bad, np.nan, counts) / group.exposure
+            image.ravel()[self.pixels] = counts / group.exposure
+            image[out] = np.nan
             yield image if moves is None else moves.undone(image, step)
 
 
@@ -213,12 +220,13 @@ def _ways(t: Floats, merge: float) -> NDArray[np.int64]:
 
 
 def analyze(
-    settings: XTECSettings, t: Floats, x: Singles, mean: Floats, bright: Cut, moves: Moves | None, left_out: int
-) -> tuple[Analysis, Trajectories]:
+    settings: XTECSettings, t: Floats, x: Singles, mean: Floats, bright: Cut, moves: Moves | None, left_out: int,
+    unmeasured: int,
+) -> tuple[Analysis, Trajectories]:  # fmt: skip
     """Return the result of a ramp, and the trajectories for steering.
 
     `t` (n,) are the temperatures, `x` (m, n) the intensities of the kept pixels, which are scaled in place, and `mean`
-    (ny, nx) is the mean frame.
+    (ny, nx) is the mean frame. `left_out` frames and `unmeasured` pixels are counted.
     """
     keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
@@ -252,6 +260,7 @@ def analyze(
         "highest": float(t[-1]),
         "direction": settings.direction,
         "frames_left_out": left_out,
+        "pixels_unmeasured": unmeasured,
         "transitions": len(shared),
         "noise_clusters": int(np.sum(~clusters.significant)),
         **_motion(moves),

@@ -91,6 +91,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"a transition at {at}, between {low} and {high} (90 %)")
     if not summary.get("transitions"):
         lines.append("no significant transition")
+    if missing := summary.get("pixels_unmeasured"):
+        lines.append(f"{missing} pixels are left out: they hold 0 at some temperatures, where they were not measured")
     if noise := summary.get("noise_clusters"):
         why = "pixels chosen by half of the temperatures do not follow each other at the others"
         lines.append(f"clusters that are noise, and show no transition: {noise}; their {why}")

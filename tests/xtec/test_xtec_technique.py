@@ -138,7 +138,10 @@ def test_a_temperature_recorded_during_a_run_is_interpolated():
 
 
 POISSON = np.random.default_rng(0).poisson(5.0, RUN.frames.shape).astype(np.uint16)
+STEP, ROW = np.ogrid[: len(TEMPERATURES), : RUN.frames.shape[1]]
+MISSED = ROW % (len(TEMPERATURES) - 2) == STEP - 1  # each row at one temperature
 BAD = {
+    "no pixel is measured at all": ({"frames": np.where(MISSED[:, :, None], 0, RUN.frames)}, "hold 0 where they were"),
     "no temperature": ({"readings": {}}, "was not read"),
     "one temperature": ({"readings": {"temperature": 80.0}}, r"frames at 1 temperature\(s\) \(80 K\)"),
     "pure background": ({"frames": POISSON}, "stand out of the background|no Gaussian|no background"),
@@ -167,6 +170,23 @@ def test_background_shows_no_transition_with_any_cut(options):
     sentence = " ".join(sentences(analysis.summary))
     assert "no significant transition" in sentence and ("noise" in sentence) == bool(noise)
     assert set(analysis.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
+
+
+@pytest.mark.parametrize(("gap", "background"), [(slice(5, 9), 2), (slice(5), 2), (slice(8, 12), 2), (slice(5, 9), 0)])
+def test_0_of_voxels_that_were_not_measured_makes_no_transition(gap, background):
+    """Three Bragg peaks and three that vanish at 100 K, of which one half is not measured at some temperatures."""
+    t, (row, column) = np.linspace(30, 180, 24), np.mgrid[:32, :48]
+    order, mean = np.sqrt(np.clip(1 - t / 100, 0, None)), np.full((24, 32, 48), float(background))
+    for k in range(6):
+        peak = np.exp(-((row - 8 - 16 * (k // 3)) ** 2 + (column - 8 - 16 * (k % 3)) ** 2) / 4)
+        mean += (400 * order if k % 2 else np.full(24, 300.0))[:, None, None] * peak
+    frames = np.random.default_rng(0).poisson(mean).astype("f4")
+    whole = analyse(XTEC(), ExampleRun(frames=frames, readings={"temperature": t})).summary
+    frames[gap, :16] = 0
+    summary = analyse(XTEC(), ExampleRun(frames=frames, readings={"temperature": t})).summary
+    assert summary["transitions"] == 1 and summary["transition_1"] == pytest.approx(100, abs=5)
+    assert whole["pixels_unmeasured"] == 0 and 100 < summary["pixels_unmeasured"] <= 16 * 48
+    assert f"{summary['pixels_unmeasured']} pixels are left out: they hold 0" in " ".join(sentences(summary))
 
 
 def test_one_frame_and_frames_of_another_shape():
