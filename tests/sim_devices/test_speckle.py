@@ -185,6 +185,7 @@ def test_fit_of_fringes_returns_velocity_and_direction(ring):
     live.push(counts)
     seen = live.result()
     use = seen.lag < 250
-    fit = fit_flow(seen.lag[use] / 10, seen.value[:, use], ring[0].phi, ring[0].q)
+    parts = {"parts": seen.parts[:, use], "part_roi": seen.part_roi, "part_weight": seen.part_weight}
+    fit = fit_flow(seen.lag[use] / 10, seen.value[:, use], ring[0].phi, ring[0].q, **parts)
     assert fit.kind == "velocity" and fit.velocity * 0.024 == pytest.approx(drawn.flow_rad_s, rel=0.05)
     assert fit.flow_direction == pytest.approx(110, abs=3)

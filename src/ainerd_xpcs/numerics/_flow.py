@@ -9,10 +9,9 @@ from scipy.stats import f as f_distribution
 
 from ainerd_xpcs.numerics._family import Curves, start_of
 from ainerd_xpcs.numerics._family import fit as fit_family
-from ainerd_xpcs.numerics._flow_model import N, Ring, fit, search
+from ainerd_xpcs.numerics._flow_model import Ring, fit, search
 from ainerd_xpcs.numerics._least_squares import NOTHING
-from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RESOLVED
-from ainerd_xpcs.numerics._scatter import Scatter, differ, inverse_curvature, sandwich, scatter
+from ainerd_xpcs.numerics._scatter import Scatter, differ, sandwich, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * <cos(q * velocity * tau * cos(phi - "
@@ -47,8 +46,7 @@ class FlowFit:
     flow_direction, flow_direction_err : float
         Direction of either flow, in degrees from 0 to 180; speckle does not show the sign.
     flow_p : float
-        Probability that equal bins differ so much with azimuth: with parts by a test of their scatter, without parts by
-        the drop of chi square, assuming independent lags.
+        Probability that equal bins differ so much with azimuth, by a test of the scatter of their parts.
     flow_bic : float
         Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) minus that of
         the better flow. A flow is reported if this is above 10, `flow_p` is below .01, the other kind of flow is worse,
@@ -59,21 +57,15 @@ class FlowFit:
         Direction of the fastest relaxation, in degrees from 0 to 180.
     anisotropy_p : float
         p-value of an amplitude of zero; significant below .01.
-    static, static_err : float
-        Static share of the scattered intensity.
-    tau, tau_err : float
-        Relaxation time of the moving part's g1, the same in all directions unless `kind` is "anisotropy".
-    exponent, contrast : float
-        Exponent of the relaxation, and mean contrast over bins.
-    chi2 : float
-        Reduced chi square of the selected model (sum of squares per degree of freedom without parts or errors).
 
     Examples
     --------
-    >>> tau, phi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30)
+    >>> tau, phi, part_roi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30), np.repeat(np.arange(12), 16)
     >>> along = 0.05 * np.cos(np.radians(phi))[:, None]  # q along the flow
     >>> g2 = 1 + 0.2 * np.abs(0.6 * np.exp((1j * along * 400 - 2) * tau) + 0.4) ** 2
-    >>> flow = fit_flow(tau, g2 + np.random.default_rng(0).normal(0, 0.001, (12, 30)), phi, np.full(12, 0.05))
+    >>> parts = g2[part_roi] + np.random.default_rng(0).normal(0, 0.004, (192, 30))  # of 16 parts of each bin
+    >>> g2 = parts.reshape(12, 16, 30).mean(axis=1)
+    >>> flow = fit_flow(tau, g2, phi, np.full(12, 0.05), parts=parts, part_roi=part_roi)
     >>> flow.kind, round(flow.velocity, -1)
     ('velocity', 400.0)
     """
@@ -92,13 +84,6 @@ class FlowFit:
     anisotropy_direction: float = np.nan
     anisotropy_direction_err: float = np.nan
     anisotropy_p: float = np.nan
-    static: float = np.nan
-    static_err: float = np.nan
-    tau: float = np.nan
-    tau_err: float = np.nan
-    exponent: float = np.nan
-    contrast: float = np.nan
-    chi2: float = np.nan
     formula: str = FORMULA
 
 
@@ -107,10 +92,9 @@ def fit_flow(
     g2: ArrayLike,
     phi: ArrayLike,
     q: ArrayLike,
-    error: ArrayLike | None = None,
     *,
-    parts: ArrayLike | None = None,
-    part_roi: ArrayLike | None = None,
+    parts: ArrayLike,
+    part_roi: ArrayLike,
     part_weight: ArrayLike | None = None,
     phi_width: float = 0.0,
     q_width: float = 0.0,
@@ -134,12 +118,9 @@ def fit_flow(
         Azimuth of the bins, in degrees; part of a circle is enough.
     q : float or array_like, shape (n_roi,)
         In 1/nm.
-    error : array_like, like g2, optional
-        Standard errors, if there are no parts; errors of zero or NaN are ignored.
-    parts : array_like, shape (n_part, n), optional
+    parts : array_like, shape (n_part, n)
         g2 of groups of pixels of the bins, three or more in each bin. Lags of g2 are correlated, because they share
-        speckles; the scatter of parts gives their covariance, the errors and `flow_p`. Without parts the lags are taken
-        to be independent, which makes errors and p-values of real frames too small.
+        speckles; the scatter of parts gives their covariance, the errors and `flow_p`.
     part_roi : array_like of int, shape (n_part,)
         Bin of each part, from 0.
     part_weight : array_like, shape (n_part,), optional
@@ -157,9 +138,10 @@ def fit_flow(
 
     Examples
     --------
-    >>> tau, phi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30)
-    >>> g2 = 1 + 0.2 * np.exp(-2 * tau / 0.1) + np.random.default_rng(0).normal(0, 0.001, (12, 30))
-    >>> fit_flow(tau, g2, phi, np.full(12, 0.05)).kind
+    >>> tau, phi, part_roi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30), np.repeat(np.arange(12), 16)
+    >>> parts = 1 + 0.2 * np.exp(-2 * tau / 0.1) + np.random.default_rng(0).normal(0, 0.004, (192, 30))
+    >>> g2 = parts.reshape(12, 16, 30).mean(axis=1)
+    >>> fit_flow(tau, g2, phi, np.full(12, 0.05), parts=parts, part_roi=part_roi).kind
     'none'
     """
     lags, values, azimuth = (np.asarray(x, dtype=float) for x in (tau, g2, phi))
@@ -168,45 +150,31 @@ def fit_flow(
     momentum = np.broadcast_to(np.asarray(q, dtype=float), azimuth.shape)
     if not (momentum > 0).all():
         raise ValueError("q must be positive, in 1/nm")
-    errors = np.full_like(values, np.nan) if error is None else np.asarray(error, dtype=float)
-    if errors.shape != values.shape:
-        raise ValueError(f"errors of shape {errors.shape} do not fit g2 of shape {values.shape}")
-    noise, p = None, np.nan
-    if parts is not None:
-        order = np.argsort(lags)
-        order = order[lags[order] > 0]
-        noise, bins, data = scatter(values[:, order], np.asarray(parts)[..., order], part_roi, part_weight)
-        order = order[data]
-        lags, values, errors = lags[order], values[np.ix_(bins, order)], errors[np.ix_(bins, order)]
-        azimuth, momentum = azimuth[bins], momentum[bins]
-        if lags.size < 4 or bins.size < 3:
-            return FlowFit()
-        p = differ(values, azimuth, noise)
-        if not p < SURE_P:  # nearly all runs end here
-            return FlowFit(flow_p=p, anisotropy_p=p)
-    use = np.isfinite(values) & (lags > 0)
-    known = noise is not None or bool(np.all(np.isfinite(errors[use]) & (errors[use] > 0)))
-    if noise is not None:
-        weight = np.broadcast_to(np.sqrt(noise.size)[:, None], values.shape)
-    else:
-        weight = np.where(use, 1 / np.where(use & known, errors, 1.0), 0.0)
+    order = np.argsort(lags)
+    order = order[lags[order] > 0]
+    noise, bins, data = scatter(values[:, order], np.asarray(parts)[..., order], part_roi, part_weight)
+    order = order[data]
+    lags, values, azimuth, momentum = lags[order], values[np.ix_(bins, order)], azimuth[bins], momentum[bins]
+    if lags.size < 4 or bins.size < 3:
+        return FlowFit()
+    p = differ(values, azimuth, noise)
+    if not p < SURE_P:  # nearly all runs end here
+        return FlowFit(flow_p=p, anisotropy_p=p)
+    if values.size < 20:
+        return FlowFit()
+    weight = np.broadcast_to(np.sqrt(noise.size)[:, None], values.shape)
     angle = np.deg2rad(azimuth)
     along = momentum / momentum.mean() * np.stack([np.cos(angle), np.sin(angle)])
-    lags = np.where(lags > 0, lags, 1.0)
-    if (weight > 0).sum() < 20 or len(azimuth) < 3:
-        return FlowFit()
-    mix = None if noise is None else noise.whitening()
     half = np.deg2rad(phi_width) / 2, q_width / momentum.mean() / 2
-    ring = Ring(lags, angle, along[..., None] * lags, np.where(use, values, 1.0), weight, mix, half)
-    return _Choice(ring, momentum.mean(), noise, known, p).report()
+    ring = Ring(lags, angle, along[..., None] * lags, values, weight, noise.whitening(), half)
+    return _Choice(ring, momentum.mean(), noise, p).report()
 
 
 class _Choice:
     """Fits of every model to one ring, and the choice between them."""
 
-    def __init__(self, ring: Ring, q: float, noise: Scatter | None, known: bool, p: float) -> None:
-        self.ring, self.q, self.noise, self.known, self.p = ring, q, noise, known, p
-        self.n = int((ring.weight > 0).sum())
+    def __init__(self, ring: Ring, q: float, noise: Scatter, p: float) -> None:
+        self.ring, self.q, self.noise, self.p = ring, q, noise, p
         self.fits = {"none": fit(self._starts(), ring, FREE["none"])}
         plain = self.fits["none"][0]
         turned = np.array([(0.7, 0.0), (0.5, 0.5), (0.0, 0.7), (-0.5, 0.5)])
@@ -218,9 +186,8 @@ class _Choice:
         for kind, start in starts.items():
             if len(start):
                 self.fits[kind] = fit(start, ring, FREE[kind])
-        cost = {kind: result[1] for kind, result in self.fits.items()}
-        chi2 = cost if known else {kind: self.n * np.log(max(c, 1e-300)) for kind, c in cost.items()}
-        self.bic = {kind: c + self._size(kind) * np.log(self.n) for kind, c in chi2.items()}
+        of_each = np.log(ring.value.size)
+        self.bic = {kind: chi2 + self._size(kind) * of_each for kind, (_, chi2, _) in self.fits.items()}
 
     def _size(self, kind: str) -> int:
         """Return the number of parameters of a model, including the contrast of each bin."""
@@ -228,15 +195,11 @@ class _Choice:
 
     def _starts(self) -> Floats:
         """Return starts for the fit with equal bins: without a static part, and with one."""
-        ring = self.ring
-        weight = (ring.weight**2).sum(0)
-        seen = weight > 0
-        lag = ring.lag[seen]
-        mean = (ring.weight**2 * ring.value).sum(0)[seen] / weight[seen]
-        order = np.argsort(lag)
-        curves = Curves.of(lag[order], mean[order][None], np.eye(lag.size)[None])
+        ring, lag = self.ring, self.ring.lag
+        mean = (ring.weight**2 * ring.value).sum(0) / (ring.weight**2).sum(0)
+        curves = Curves.of(lag, mean[None], np.eye(lag.size)[None])
         first = fit_family(curves, "stretched + baseline", start_of(curves))
-        height = max(mean[order[0]] - 1, 1e-3)
+        height = max(mean[0] - 1, 1e-3)
         middle = np.sqrt(lag.min() * lag.max())
         log_tau, exponent = (np.log(middle), 1.0) if first.edge[0] else first.x[0, 1:3]
         n_roi = len(ring.angle)
@@ -248,17 +211,11 @@ class _Choice:
         """Return the numbers of the selected model."""
         flow = min((kind for kind in ("velocity", "spread") if kind in self.bic), key=self.bic.__getitem__)
         gain = min(self.bic["none"], self.bic["anisotropy"]) - self.bic[flow]
-        p = self.p
-        if self.noise is None:  # Bonferroni: p of one trial velocity, times their number
-            drop = (self.fits["none"][1] - self.fits[flow][1]) / 2
-            freedom = max(self.n - self._size(flow), 1)
-            left = 1.0 if self.known else max(self.fits[flow][1] / freedom, 1e-300)
-            p = min(1.0, 1000 * float(f_distribution.sf(drop / left, 2, freedom)))
-        out = {"flow_p": p, "flow_bic": gain}
+        out = {"flow_p": self.p, "flow_bic": gain}
         kind: Kind = "none"
         length, length_err, direction, direction_err, _ = self._vector(flow)
         other = min((bic for kind, bic in self.bic.items() if kind not in ("none", "anisotropy", flow)), default=np.inf)
-        surely = gain > SURE_BIC and other - self.bic[flow] > ALIKE and p < SURE_P
+        surely = gain > SURE_BIC and other - self.bic[flow] > ALIKE and self.p < SURE_P
         surely = surely and length_err < KNOWN * length and direction_err < 20
         if surely:
             kind = flow
@@ -270,24 +227,13 @@ class _Choice:
             kind = "anisotropy" if kind == "none" else kind
             out |= {"anisotropy": size, "anisotropy_err": size_err}
             out |= {"anisotropy_direction": twice / 2 % 180, "anisotropy_direction_err": twice_err / 2}
-        x, cost, _ = self.fits[kind]
-        sd = np.sqrt(np.diag(self._covariance(kind))[:3])
-        shape = {"static": x[2], "static_err": sd[2], "tau": np.exp(x[0]), "tau_err": np.exp(x[0]) * sd[0]}
-        shape |= {"exponent": x[1], "contrast": x[N:].mean()}
-        lag = self.ring.lag[(self.ring.weight**2).sum(0) > 0]
-        if not (np.log(RESOLVED * lag.min()) < x[0] < np.log(lag.max()) and sd[0] < LOG_TAU_KNOWN):
-            shape = dict.fromkeys(shape, np.nan)
-        shape["chi2"] = cost / max(self.n - self._size(kind), 1)
-        return FlowFit(kind=kind, **{name: float(x) for name, x in (out | shape).items()})  # type: ignore[arg-type]
+        return FlowFit(kind=kind, **{name: float(x) for name, x in out.items()})  # type: ignore[arg-type]
 
     def _covariance(self, kind: str) -> Floats:
-        """Return the covariance of the free parameters: a sandwich of the scatter of parts, or for independent lags."""
-        _, cost, jacobian = self.fits[kind]
+        """Return the covariance of the free parameters: a sandwich of the scatter of parts."""
+        _, _, jacobian = self.fits[kind]
         if not np.abs(jacobian).max() > NOTHING:
             return np.eye(len(jacobian)) / NOTHING
-        if self.noise is None:
-            return inverse_curvature(jacobian) * (1.0 if self.known else cost / max(self.n - len(jacobian), 1))
-        assert self.ring.mix is not None  # it whitens this noise
         return sandwich(jacobian, self.noise, self.ring.mix)
 
     def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
@@ -299,8 +245,7 @@ class _Choice:
             return 0.0, np.inf, np.nan, np.inf, 1.0
         along, across = v / length, np.array([-v[1], v[0]]) / length
         direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
-        freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
-        p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
+        p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(self.noise.freedom - 1, 1))
         # the variance may be slightly negative if the covariance is singular
         length_err, across_err = (float(np.sqrt(np.maximum(x @ covariance @ x, 0))) for x in (along, across))
         return length, length_err, float(direction), float(np.rad2deg(across_err / length)), float(p)

@@ -33,9 +33,8 @@ class Ring:
         q of the bin over the mean q of the ring, along the columns and the rows, times the lag.
     value : ndarray, shape (n_roi, n_lag)
     weight : ndarray, shape (n_roi, n_lag)
-        Zero where there is no value.
-    mix : ndarray, shape (n_lag, n_lag), or None
-        Applied to the weighted residuals of a bin if lags are correlated.
+    mix : ndarray, shape (n_lag, n_lag)
+        Applied to the weighted residuals of a bin, because lags are correlated.
     half : (float, float)
         Half the width of a bin in azimuth, in radians, and in q, over the mean q; fringes are averaged over the bin.
     """
@@ -45,13 +44,12 @@ class Ring:
     reach: Floats
     value: Floats
     weight: Floats
-    mix: Floats | None
+    mix: Floats
     half: tuple[float, float] = (0.0, 0.0)
 
     def whiten(self, x: Floats) -> Floats:
         """Whiten residuals (..., n_roi, n_lag)."""
-        x = x * self.weight.astype(x.dtype)
-        return x if self.mix is None else x @ self.mix.T.astype(x.dtype)
+        return np.asarray((x * self.weight.astype(x.dtype)) @ self.mix.T.astype(x.dtype))
 
 
 def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
