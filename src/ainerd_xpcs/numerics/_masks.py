@@ -3,16 +3,15 @@
 The latter are written by pySimpleMask, read by boost_corr, and copied into result files. The older ones name the maps
 ``dynamicMap`` and ``staticMap``, results of that time ``dqmap`` and ``sqmap``.
 
-The geometry that a q map states tells whether its lists of q and phi agree with it. A list belongs to its labels by a
-mapping, which other programs may have lost: pySimpleMask's ``combine_qmap_files`` numbers the bins of two maps anew,
-and the lists of one no longer multiply with those of the other. The geometry does not depend on the mapping.
+The geometry that a q map states tells whether its lists of q agree with it. A list belongs to its labels by a mapping,
+which other programs may have lost: pySimpleMask's ``combine_qmap_files`` numbers the bins of two maps anew, and the
+lists of one no longer multiply with those of the other. Such a map is refused.
 """
 
-import logging
 import math
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,8 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.units import UnitError, converted, stated
 from ainerd_xpcs.numerics._geometry import q_at
-
-logger = logging.getLogger(__name__)
 
 Path = str | PathLike[str]
 Floats = NDArray[np.float64]
@@ -36,31 +33,7 @@ NUMBERS = {  # of the geometry of a q map of APS, with the units in which they a
     "energy": "keV", "detector_distance": "m", "pixel_size": "m", "beam_center_x": "pixel", "beam_center_y": "pixel",
 }  # fmt: skip
 MOST_MASKED = 0.5  # share of the pixels in bins that the mask of a map may take away
-WRONG, FITS = 0.05, 0.9  # relative error of q in a list; share of the variance of q over the map that bins explain
-RING = 0.3  # length of the mean direction of pixels below which a bin goes around the beam: of 240 degrees .41
-
-
-class MapGeometry(NamedTuple):
-    """Energy, distance from the sample to the detector, size of a pixel (rows, columns), and beam (row, column)."""
-
-    energy_keV: float
-    distance_m: float
-    pixel_m: tuple[float, float]
-    center_px: tuple[float, float]
-
-    def q(self, shape: tuple[int, ...]) -> Floats:
-        """Return q of each pixel in 1/nm."""
-        return q_at(np.hypot(*self._from_beam(shape)), self.distance_m, self.energy_keV)
-
-    def azimuth(self, shape: tuple[int, ...]) -> NDArray[np.complex128]:
-        """Return the direction of each pixel from the beam, columns real, rows imaginary, of length 1."""
-        rows, columns = self._from_beam(shape)
-        return np.asarray(np.exp(1j * np.arctan2(rows, columns)))
-
-    def _from_beam(self, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-        (ny, nx), (row, column) = shape, self.center_px
-        rows, columns = (np.arange(ny) - row) * self.pixel_m[0], (np.arange(nx) - column) * self.pixel_m[1]
-        return np.asarray(rows[:, None]), np.asarray(columns[None])
+WRONG = 0.05  # relative error of q in a list
 
 
 def read_masks(path: Path) -> tuple[dict[str, Any], str]:
@@ -134,31 +107,27 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
                 "inverted?"
             )
         roi_map = np.where(good > 0, roi_map, 0)
-    geometry = _geometry(group, path)
+    of_pixels = _q_of_geometry(group, roi_map.shape)
     q, phi = _aps_centers(group, path, "dynamic", every)
-    if geometry is not None and q is not None:
-        q, phi = agreed(geometry, roi_map, q, phi, f"{group.name}/dynamic_v_list_dim0")
     static_map, static_q = _labels(group, STATIC, path), None
     if static_map is not None:
         static_q = _aps_centers(group, path, "static", static_map)[0]
-        if geometry is not None and static_q is not None:
-            static_q, _ = agreed(geometry, static_map, static_q, None, f"{group.name}/static_v_list_dim0")
+    for labels, centers, kind in ((roi_map, q, "dynamic"), (static_map, static_q, "static")):
+        if of_pixels is not None and centers is not None:
+            _check_q(of_pixels, labels, centers, f"{path}: {group.name}/{kind}_v_list_dim0")
     return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
 
 
-def _geometry(group: h5py.Group, path: Path) -> MapGeometry | None:
-    """Return the geometry that a q map of APS states; None if it does not state all of it."""
-    values = {}
-    for name, unit in NUMBERS.items():
-        value = _list(group, name, unit)
-        if value is None or value.size not in (1, 2) or not np.isfinite(value).all():
-            return None
-        values[name] = value
-    energy, distance, pixel = (values[name] for name in ("energy", "detector_distance", "pixel_size"))
+def _q_of_geometry(group: h5py.Group, shape: tuple[int, int]) -> Floats | None:
+    """Return q of each pixel in 1/nm by the geometry that a q map of APS states, or None if it has none."""
+    values = [_list(group, name, unit) for name, unit in NUMBERS.items()]
+    if any(x is None or x.size not in (1, 2) or not np.isfinite(x).all() for x in values):
+        return None
+    energy, distance, pixel, column, row = values
     if not all(x.min() > 0 for x in (energy, distance, pixel)):
         return None
-    center = float(values["beam_center_y"][0]), float(values["beam_center_x"][0])
-    return MapGeometry(float(energy[0]), float(distance[0]), (float(pixel[0]), float(pixel[-1])), center)
+    rows, columns = (np.arange(shape[0]) - row[0]) * pixel[0], (np.arange(shape[1]) - column[0]) * pixel[-1]
+    return q_at(np.hypot(rows[:, None], columns), float(distance[0]), float(energy[0]))
 
 
 def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tuple[Floats | None, Floats | None]:
@@ -234,50 +203,19 @@ def _values(group: h5py.Group, name: str) -> NDArray[Any]:
     return np.asarray(dataset[()])
 
 
-def agreed(
-    geometry: MapGeometry, labels: Labels, q: Floats, phi: Floats | None, what: str
-) -> tuple[Floats, Floats | None]:
-    """Return the lists of q and phi if they agree with the geometry, or else those of the geometry.
-
-    Parameters
-    ----------
-    geometry : MapGeometry
-    labels : ndarray of int, shape (ny, nx)
-        Bins from 1; 0 is unused.
-    q, phi : ndarray, shape (n,)
-        In 1/nm and degrees, by label.
-    what : str
-        Name of the list of q.
-
-    Raises
-    ------
-    ValueError
-        If the lists contradict the geometry, and the bins are not rings or sectors in it either.
-    """
-    n = len(q)
-    of_pixels, used = geometry.q(labels.shape), labels > 0
-    size = np.bincount(labels[used], minlength=n + 1)[1 : n + 1]
-    low, high = np.full(n + 1, np.inf), np.full(n + 1, -np.inf)
-    np.minimum.at(low, labels[used], of_pixels[used])
-    np.maximum.at(high, labels[used], of_pixels[used])
+def _check_q(of_pixels: Floats, labels: Labels, q: Floats, what: str) -> None:
+    """Raise ValueError, with the name of the list, if `q` (n,) of labels 1 to n is not that of their pixels."""
+    low, high = np.full(len(q) + 1, np.inf), np.full(len(q) + 1, -np.inf)
+    np.minimum.at(low, labels, of_pixels)
+    np.maximum.at(high, labels, of_pixels)
+    low, high = low[1:], high[1:]
     step = float(np.abs(np.diff(of_pixels, axis=0)).max())  # one pixel: programs differ by half of one
-    margin = WRONG * np.abs(q) + step
-    wrong = np.flatnonzero((size > 0) & ~((q >= low[1:] - margin) & (q <= high[1:] + margin)) & np.isfinite(q))
-    if not wrong.size:
-        return q, phi
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(labels[used], of_pixels[used], n + 1)[1 : n + 1] / size
-        turn = geometry.azimuth(labels.shape)[used]
-        x, y = (np.bincount(labels[used], part, n + 1)[1 : n + 1] / size for part in (turn.real, turn.imag))
-        direction = x + 1j * y
-    k = wrong[0]
-    text = (
-        f"{what} contradicts the geometry of the map in {wrong.size} of {np.count_nonzero(size)} bins: it has "
-        f"{q[k]:.3g} 1/nm for bin {k + 1}, whose pixels see {low[k + 1]:.3g} to {high[k + 1]:.3g} 1/nm"
-    )
-    spread, within = of_pixels[used].var(), np.square(of_pixels[used] - mean[labels[used] - 1]).mean()
-    if not 1 - within / spread >= FITS:
-        raise ValueError(f"{text}; is the energy, the distance, the pixel size or the beam centre of the map wrong?")
-    logger.warning("%s: q and phi of the geometry are used", text)
-    azimuth = np.where(np.abs(direction) > RING, np.rad2deg(np.angle(direction)) % 360, np.nan)
-    return mean, azimuth if phi is not None or np.isfinite(azimuth).any() else None
+    margin, seen = WRONG * np.abs(q) + step, np.isfinite(low)
+    wrong = np.flatnonzero(seen & ((q < low - margin) | (q > high + margin)))
+    if wrong.size:
+        k = wrong[0]
+        raise ValueError(
+            f"{what} contradicts the geometry of the map in {wrong.size} of {seen.sum()} bins: it has {q[k]:.3g} 1/nm "
+            f"for bin {k + 1}, whose pixels see {low[k]:.3g} to {high[k]:.3g} 1/nm; correct the list, or the energy, "
+            "distance, pixel size or beam centre of the map"
+        )
