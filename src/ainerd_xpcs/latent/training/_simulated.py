@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from ainerd_xpcs.dynamics import (
     KNOWN,
@@ -33,8 +32,8 @@ from ainerd_xpcs.dynamics import (
 from ainerd_xpcs.latent import ModelError, read_weights, write_weights
 from ainerd_xpcs.latent._grid import SIZE, from_triangle, to_triangle
 from ainerd_xpcs.latent._run import MapFeatures
+from ainerd_xpcs.latent.training._textures import textured
 
-Maps = NDArray[np.float32]
 Watch = Callable[[str, int, int, dict[str, float]], None]  # the stage, the number done, the total, numbers to watch
 PARAMETERS = ("log_tau", "exponent", "ageing", "fringe", "plateau", "jumps", "share", "static")
 _COMPOSED_SHARE = 1 / 3
@@ -49,8 +48,6 @@ N_VIEWS = 4  # of a truth: the first two differ in noise alone, the others in pa
 _VIEW_PHOTONS, _VIEW_PIXELS, _VIEW_CONTRAST = (50.0, 2500.0), (150.0, 5000.0), (0.05, 0.35)
 _KINDS = (0.25, 0.25, 0.25, 0.25)  # plain, composed, of a known family, ordinary
 _BASELINE = 0.025  # standard deviation of an offset common to all maps, over the contrast
-# Textures: standard deviation over the contrast, log-uniform; share of runs without any.
-_AMPLITUDE, _NONE = (0.01, 0.4), 0.25
 
 
 def silent(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
@@ -319,84 +316,3 @@ def _measured(clean: NDArray[np.float32], rng: np.random.Generator, texture: boo
     wander = spread * rng.standard_normal(SIZE)
     maps += (_BASELINE * contrast * rng.standard_normal() + wander[:, None] + wander).astype(np.float32)
     return textured(maps, contrast, rng) if texture else maps
-
-
-def textured(maps: Maps, contrast: float, rng: np.random.Generator) -> Maps:
-    """Add noise of one or two of the `TEXTURES`, or none, to the maps (k, 64, 64) of a run.
-
-    All textures are symmetric. Half of the time the bins of a run share them.
-    """
-    n = 0 if rng.random() < _NONE else rng.integers(1, 3)
-    for name in rng.choice(list(TEXTURES), n, replace=False):
-        maps = TEXTURES[str(name)](maps, contrast * log_uniform(rng, *_AMPLITUDE), rng)
-    return maps
-
-
-def _normal(maps: Maps, shape: tuple[int, ...], rng: np.random.Generator) -> Maps:
-    """Draw normal numbers for each map, or the same for all."""
-    k = len(maps) if rng.random() < 0.5 else 1
-    return rng.standard_normal((k, *shape), dtype=np.float32)
-
-
-def _symmetric(noise: Maps) -> Maps:
-    return (noise + noise.swapaxes(1, 2)) / np.float32(2**0.5)
-
-
-def _white(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:
-    """Add independent noise to each cell."""
-    return maps + np.float32(sd) * _symmetric(_normal(maps, (SIZE, SIZE), rng))
-
-
-def _smooth(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:
-    """Add noise that is alike over one to eight cells."""
-    noise, width = _normal(maps, (SIZE, SIZE), rng), np.exp(rng.uniform(np.log(0.5), np.log(8)))
-    noise = _symmetric(gaussian_filter(noise, (0, width, width)))
-    return np.asarray(maps + np.float32(sd * 0.6) * noise / np.maximum(noise.std(), np.float32(1e-6)))
-
-
-def _stripe(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:
-    """Add errors of a moment against all others."""
-    along = _normal(maps, (SIZE,), rng)
-    if rng.random() < 0.5:
-        along = gaussian_filter(along, (0, np.exp(rng.uniform(np.log(0.5), np.log(8)))))
-        along /= np.maximum(along.std(), np.float32(1e-6))
-    along *= np.float32(sd / 2)
-    return maps + along[:, :, None] + along[:, None, :]
-
-
-def _tailed(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:
-    """Add large errors to a few cells."""
-    noise = _normal(maps, (SIZE, SIZE), rng)
-    share = np.exp(rng.uniform(np.log(0.002), np.log(0.1)))
-    noise *= (rng.random(noise.shape) < share) * np.float32(1 / share**0.5)
-    return maps + np.float32(sd) * _symmetric(noise)
-
-
-def _masked(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:
-    """Replace blocks of cells, or moments, by the baseline or the mean at their lag."""
-    gone = np.zeros((SIZE, SIZE), dtype=bool)
-    if rng.random() < 0.5:
-        for _ in range(rng.integers(1, 5)):
-            (i, j), (a, b) = rng.integers(0, SIZE, 2), rng.integers(2, 16, 2)
-            gone[i : i + a, j : j + b] = True
-    else:
-        moments = rng.random(SIZE) < rng.uniform(0.01, 0.12)
-        gone[moments] = True
-    gone |= gone.T
-    filling = np.ones_like(maps)
-    if rng.random() < 0.5:
-        lag = np.abs(np.subtract.outer(np.arange(SIZE), np.arange(SIZE)))
-        there = np.bincount(lag[~gone], minlength=SIZE)
-        sums = np.stack([np.bincount(lag[~gone], weights=a_map[~gone], minlength=SIZE) for a_map in maps])
-        mean = np.where(there, sums / np.maximum(there, 1), 1.0).astype(np.float32)
-        filling = mean[:, lag]
-    return np.where(gone, filling, maps)
-
-
-TEXTURES: dict[str, Callable[[Maps, float, np.random.Generator], Maps]] = {
-    "white": _white,
-    "smooth": _smooth,
-    "stripe": _stripe,
-    "tailed": _tailed,
-    "masked": _masked,
-}
