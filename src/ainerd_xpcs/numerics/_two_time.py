@@ -7,7 +7,6 @@ Memory and the work after the last frame do not grow with the number of frames, 
 static sub-bin, and another one with a flat field.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.threads import one_thread
 from ainerd_xpcs.numerics._counts import (
-    Scales,
     Sums,
     accumulate,
     check_counts,
@@ -27,16 +25,14 @@ from ainerd_xpcs.numerics._counts import (
     ratio,
     scales,
     shot_noise,
-    static_scale,
-    totals,
 )
 from ainerd_xpcs.numerics._events import Events, FrameSums
+from ainerd_xpcs.numerics._many_events import check_light, diagonals, of_many_events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision, check_choice
 from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense, in_frames
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
-AT_A_TIME = 1 << 12  # frames with a photon, of longer runs, that are mapped together
 
 
 class TwoTimeReducer:
@@ -340,7 +336,7 @@ class TwoTimeReducer:
         p, size = self.partition, to_map.shape[0]
         pixels = self.sums.pixels * (self.photons() > 0)  # a sub-bin without light has no S(q), and counts as left out
         if self._of_events is not None and self.n_pushed > TOGETHER:
-            sub, terms = self._of_many_events(to_map, pixels)
+            sub, terms = of_many_events(self._of_events, self._rows, p, to_map, pixels)
         else:
             sub, terms = self._of_frames(to_map, n, pixels)
         n_pixels = per_bin(pixels, p)[0]
@@ -399,57 +395,9 @@ class TwoTimeReducer:
             operator = self._rows.operator_at(to_map, self.ticks[:m])
         sums = sums.each(lambda x: x[:m])
         scale = scales(sums, self.partition, valid[:m])
-        self._check_light(scale.valid)
+        check_light(scale.valid, self.partition)
         noise = shot_noise(sums, self.partition, scale)
-        return scale.sub, list(_diagonals(operator, noise * scale.weight**2))
-
-    def _of_many_events(self, to_map: sp.csr_array, pixels: NDArray[np.int64]) -> tuple[Floats, list[Floats]]:
-        """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
-        frames, rows, p = self._of_events, self._rows, self.partition
-        assert frames is not None
-        dtype = np.dtype(float)
-        n_sub, size = len(p.static_roi), to_map.shape[0]
-        seen, counts = np.zeros(n_sub, np.int64), np.zeros(n_sub)
-        for first, end in frames.parts(AT_A_TIME):
-            _, valid, of_frames = frames.between(first, end, dtype)
-            pixels_seen, photons, *_ = totals(of_frames, pixels, p, valid)
-            seen += pixels_seen
-            counts += photons
-        sub = static_scale(seen, counts, pixels[-1], p)
-        self._check_light(seen)
-        terms: list[Floats] = []
-        step = max(1, min(size, size * AT_A_TIME // max(frames.n_sums, 1)))
-        for i in range(0, size, step):
-            # all rows of the map that share a frame with rows i to i + step - 1, and all frames that are in those
-            some = slice(i, min(i + step + 2, size))
-            used = np.flatnonzero(np.diff(to_map[some].tocsc().indptr))
-            first, end = rows.frames_of(int(used[0]), int(used[-1]) + 1)
-            ticks, valid, of_frames = frames.between(first, end, dtype)
-            sums = Sums(of_frames, pixels)
-            good = scales(sums, p, valid)
-            scale = Scales(good.frame, sub, good.valid)
-            operator = rows.operator_at(to_map[some], ticks)
-            n = min(step, size - i)
-            weighted = shot_noise(sums, p, scale) * scale.weight**2
-            for away, term in enumerate(_diagonals(operator, weighted)):
-                if away == len(terms):
-                    terms.append(np.zeros((size - away, p.n_roi)))
-                terms[away][i : i + n] = term[:n]
-        return sub, terms
-
-    def _check_light(self, seen: Array) -> None:
-        if not seen.any():
-            raise ValueError(f"no valid frame with a photon in the {self.partition.n_roi} bins")
-
-
-def _diagonals(operator: sp.csr_array, diagonal: Floats) -> Iterator[Floats]:
-    """Yield the diagonals of R diag(v) Rᵀ, the main one first, until rows share no frame."""
-    size = operator.shape[0]
-    for away in range(size):
-        shared = operator[: size - away].multiply(operator[away:])
-        if shared.nnz == 0:
-            return
-        yield shared @ diagonal
+        return scale.sub, list(diagonals(operator, noise * scale.weight**2))
 
 
 def two_time(

@@ -69,7 +69,7 @@ def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
     events.push(Events.of(frames, valid=valid))
     np.testing.assert_array_equal(events.maps(), dense.maps())
     monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
-    monkeypatch.setattr("ainerd_xpcs.numerics._two_time.AT_A_TIME", 50)
+    monkeypatch.setattr("ainerd_xpcs.numerics._many_events.AT_A_TIME", 50)
     np.testing.assert_allclose(events.maps(), dense.maps(), rtol=1e-14)
 
 
@@ -126,14 +126,6 @@ def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons
     np.testing.assert_allclose(of_events.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(events.by_age().edges, dense.by_age().edges)
     np.testing.assert_allclose(events.by_age().value, dense.by_age().value, rtol=1e-6, atol=1e-6)
-
-
-def test_errors_agree_where_photons_are_many(partition):
-    frames, _ = movie(5, 5000, 0.05)
-    dense, events = MultiTau(partition), MultiTau(partition)
-    dense.push(frames)
-    events.push(Events.of(frames))
-    np.testing.assert_allclose(events.result().error, dense.result().error, rtol=3e-5)
 
 
 def test_pixels_are_left_out_before_the_first_frame(partition):
@@ -203,24 +195,6 @@ def test_bad_input_is_refused(partition):
         Events.of(frames * 0.5)
     with pytest.raises(ValueError, match="negative"):
         Events.of(-frames.astype(int))
-
-
-def test_frames_that_are_not_listed_are_left_out(partition):
-    frames, _ = movie(6, 300, 0.1)
-    whole = Events.of(frames).gathered(partition)
-    seen = np.flatnonzero(np.diff(whole.offsets))
-    listed = Events(
-        ticks=whole.ticks[seen], offsets=whole.offsets[np.append(seen, 300)], pixel=whole.pixel, count=whole.count,
-        shape=whole.shape, valid=whole.valid[seen], stop=300,
-    )  # fmt: skip
-    assert len(seen) < 300
-    maps = [TwoTimeReducer(partition, 300, size=16) for _ in range(2)]
-    lives = [MultiTau(partition) for _ in range(2)]
-    for events, reducer, live in zip((whole, listed), maps, lives, strict=True):
-        reducer.push(events)
-        live.push(events)
-    np.testing.assert_array_equal(maps[0].maps(), maps[1].maps())
-    np.testing.assert_allclose(lives[0].result().value, lives[1].result().value, rtol=1e-6)
 
 
 def test_memory_does_not_grow_with_the_length_of_a_gap():
