@@ -73,7 +73,7 @@ class Picture:
         self._flat = np.ones(1, np.float32) if flat is None else np.nan_to_num(flat.ravel().astype(np.float32))
         self._total = np.zeros(field.bad.size, np.float32)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
-        self._ring = field.ring.ravel()
+        self._ring = field.ring.ravel() + 1  # 0 of no ring
         self._weight = 0.0  # of all whole frames
         # Cumulative weight and sums over the rings, at intervals.
         self._until: list[tuple[float, NDArray[np.float64]]] = []
@@ -105,7 +105,7 @@ class Picture:
 
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sum values over the pixels of each ring."""
-        return np.asarray(_sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:])
+        return np.bincount(self._ring, values, self._field.q.size + 1)[1:]
 
     def share(self, frames: "Correlated") -> Share:
         """Return `finish` and I(t) of the frames of an exposure, divided by monitor and transmission."""
@@ -277,18 +277,3 @@ def _add(  # pragma: no cover - compiled
         fits = (v >= 0) & (v < top)  # NaN does not
         total[p] += weight * np.float32(v) if fits else np.float32(0)
         bad[p] |= not fits
-
-
-@nb.njit(nogil=True, cache=True)
-def _sums(  # pragma: no cover - compiled
-    ring: NDArray[np.int32], values: NDArray[np.floating[Any]], lanes: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Add each value to one of four sums of its ring: neighbours share a ring, and would wait for one sum."""
-    for p in range(0, ring.size - 3, 4):
-        lanes[0, ring[p] + 1] += values[p]
-        lanes[1, ring[p + 1] + 1] += values[p + 1]
-        lanes[2, ring[p + 2] + 1] += values[p + 2]
-        lanes[3, ring[p + 3] + 1] += values[p + 3]
-    for p in range(ring.size // 4 * 4, ring.size):
-        lanes[0, ring[p] + 1] += values[p]
-    return lanes
