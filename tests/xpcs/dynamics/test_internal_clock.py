@@ -59,15 +59,6 @@ def test_the_clock_is_the_integral_of_the_rate(ageing, onset, age, rejuvenation,
     assert clock(dynamics, [50.0])[0] == pytest.approx(total, rel=1e-9)
 
 
-@pytest.mark.parametrize("arrest", [5.0, inf])
-def test_a_clock_value_does_not_depend_on_the_other_times(arrest):
-    dynamics = Dynamics(**plain, ageing=1.2, age_s=4.0, rejuvenation=(20.0, 31.0), beam_speedup=0.3, arrest_s=arrest)
-    s = clock(dynamics, T)
-    shuffled = np.random.default_rng(0).permutation(T.size)
-    np.testing.assert_allclose(clock(dynamics, T[shuffled]), s[shuffled], rtol=1e-14)
-    np.testing.assert_allclose([clock(dynamics, [t])[0] for t in T[::50]], s[::50], rtol=1e-14)
-
-
 def test_rejuvenation_restores_the_initial_rate():
     dynamics = Dynamics(**plain, ageing=1.5, ageing_onset_s=2.0, age_s=40.0, rejuvenation=(30.0,))
     step = 1e-6
@@ -77,10 +68,6 @@ def test_rejuvenation_restores_the_initial_rate():
     # After it, the clock is that of a sample of age zero.
     young = Dynamics(**plain, ageing=1.5, ageing_onset_s=2.0)
     np.testing.assert_allclose(clock(dynamics, 30 + T) - clock(dynamics, [30.0]), clock(young, T), rtol=1e-12)
-
-
-def test_without_ageing_rejuvenation_changes_nothing():
-    np.testing.assert_allclose(clock(Dynamics(**plain, rejuvenation=(7.0, 20.0)), T), T / 3, rtol=1e-12)
 
 
 def test_the_beam_makes_the_clock_quadratic():

@@ -45,12 +45,6 @@ def test_the_fit_is_that_of_scikit_learn():
     np.testing.assert_allclose(left, np.square(x - kept).sum(1), rtol=1e-2, atol=1e-4)
 
 
-def test_latent_distances_are_distances_between_maps(encoder, maps):
-    held = encoder.decode(encoder.encode(maps), size=64)
-    z = encoder.encode(held)
-    np.testing.assert_allclose(np.linalg.norm(z[0] - z[1]), np.linalg.norm(held[0] - held[1]), rtol=1e-4)
-
-
 def test_a_map_of_256_is_averaged_over_blocks(encoder, maps):
     fine = np.kron(maps, np.ones((4, 4)))
     fine += np.tile(np.array([[1, -1], [-1, 1]]) * 0.05, (128, 128))  # vanishes in every 4 × 4 block

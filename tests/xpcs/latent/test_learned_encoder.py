@@ -5,7 +5,6 @@ import pytest
 
 from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, draw, noisy, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, ModelError, write_weights
-from ainerd_xpcs.latent._grid import harmonics
 from ainerd_xpcs.latent._learned import RANKS, LearnedEncoder
 from ainerd_xpcs.latent._weights import run_tower
 
@@ -93,12 +92,3 @@ def test_a_file_of_another_size_is_named(encoder, tmp_path):
     write_weights(tmp_path / "small.safetensors", tensors, {"kind": "learned"})
     with pytest.raises(ModelError, match="small"):
         Encoder.load(tmp_path / "small.safetensors")
-
-
-def test_harmonics_are_those_of_a_fourier_transform():
-    phi = np.arange(10.0, 360.0, 20.0)
-    wave = 3 + 2 * np.cos(2 * np.deg2rad(phi)) - 0.5 * np.sin(4 * np.deg2rad(phi))
-    mean, *rest = harmonics(phi) @ wave
-    shrunk = 0.5 / (0.5 + 0.05)
-    np.testing.assert_allclose([mean, *rest], [3, 2 * shrunk, 0, 0, -0.5 * shrunk], atol=1e-5)
-    np.testing.assert_allclose(harmonics([np.nan, 3.0], [1, 3]) @ [4.0, 8.0], [7, 0, 0, 0, 0])

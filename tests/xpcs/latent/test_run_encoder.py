@@ -101,14 +101,6 @@ def test_other_encoders_use_run_embedding():
         assert encoder.point(z, phi=np.full(18, np.nan))[-1] == 0  # no anisotropy where azimuths are not known
 
 
-def test_wrong_shapes_are_refused(encoder):
-    z = np.zeros((4, encoder.n_latent))
-    with pytest.raises(ValueError, match=r"latent vectors must be \(n, 64\)"):
-        encoder.point(np.zeros((4, 3)))
-    with pytest.raises(ValueError, match="phi must have a number for each of 4 bins"):
-        encoder.point(z, phi=[1.0])
-
-
 def test_weights_for_other_maps_are_refused(tmp_path):
     tensors, recipe = read_tensors(SHIPPED / "run.safetensors", "run")
     write_weights(tmp_path / "other.safetensors", tensors, recipe | {"maps": ["a", "b"]})

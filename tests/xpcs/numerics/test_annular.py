@@ -109,13 +109,6 @@ def test_a_ring_beside_the_detector_is_asked_about(wrong):
     assert "is distance_m in metres, energy_keV in keV, q in 1/nm, beam_center_px (row, column)?" in str(error.value)
 
 
-def test_the_message_gives_the_q_range_of_the_detector():
-    q, _ = pyfai_q_phi(*RIGHT["beam_center_px"], PLAIN)
-    with pytest.raises(ValueError, match="no pixel") as error:
-        Partition.annular(**GEOMETRY, beam_center_px=RIGHT["beam_center_px"], q_range_inv_nm=(10.0, 20.0))
-    assert f"q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were 10 to 20" in str(error.value)
-
-
 def test_inverted_and_transposed_masks_are_refused():
     bad = np.zeros((516, 1556), bool)
     bad[::20, ::30] = True

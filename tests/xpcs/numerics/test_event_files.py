@@ -74,16 +74,6 @@ def test_frames_count_on_where_their_number_wraps(tmp_path, module):
     assert blocks[-1].stop == (6 << 22) + 1 and len(blocks) < 10
 
 
-def test_bits_without_a_meaning_are_ignored(tmp_path, module):
-    path, other = tmp_path / "a.bin", tmp_path / "b.bin"
-    words = np.concatenate(list(sparse_speckle(10, 0.001)))
-    write_words(path, [words])
-    write_words(other, [words | np.uint64(0b111 << 37 | 0b1111 << 12)])
-    for a, b in zip(*(read_rigaku(x, module, order="rows") for x in (path, other)), strict=True):
-        np.testing.assert_array_equal(a.pixel, b.pixel)
-        np.testing.assert_array_equal(a.count, b.count)
-
-
 def test_the_six_files_of_3m(tmp_path):
     whole = part_of(CANVAS)
     frames = np.zeros((6, *CANVAS), np.uint16)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.numerics import Events, MultiTau, Partition, TwoTimeReducer
-from ainerd_xpcs.numerics._counts import dimmed, weigh
 from tests.weighted import along_diagonals, full_map
 
 FLAT = np.random.default_rng(7).uniform(0.6, 1.7, 600)
@@ -113,17 +112,3 @@ def test_events_take_no_flat_field(partition):
     for part in (TwoTimeReducer(partition, 4, flat=of_pixels(partition)), MultiTau(partition, of_pixels(partition))):
         with pytest.raises(ValueError, match="a flat field is multiplied with dense frames, not with events"):
             part.push(events)
-
-
-def test_the_weight_of_a_frame_follows_its_photons_if_they_are_few():
-    rng = np.random.default_rng(2)
-    means = np.stack([rng.uniform(0.5, 1.5, 300) * level for level in (1e-3, 1e3)], axis=1)
-    weights = np.empty_like(means)
-    for of_bin, weight in zip(means.T, weights.T, strict=True):
-        usual = np.zeros(2)
-        weight[:] = [mean * weigh(mean, usual) for mean in of_bin]
-    assert weights[100:, 0] == pytest.approx(means[100:, 0] / 1e-3, rel=0.15)  # in proportion
-    assert weights[100:, 1] == pytest.approx(1, rel=0.01) and weights.mean(0) == pytest.approx(1, abs=0.03)
-    usual = np.array([[0.5, 9.0], [0.2, 3.0]])  # means of 1 and 1/4
-    dimmed(usual, np.array([0.5, 1.0]))
-    assert usual == pytest.approx(np.array([[1 / 3, 9], [0.2, 3]]))

@@ -1,12 +1,8 @@
 """Counts that cannot be photons: the chance of equal frames, histograms and contrasts, against counts by hand."""
 
-from types import SimpleNamespace
-
 import numpy as np
-import pytest
 from scipy.stats import poisson
 
-from ainerd_xpcs.numerics import no_light
 from ainerd_xpcs.numerics._faults_of_counts import no_photons, no_relaxation
 
 
@@ -35,26 +31,3 @@ def test_any_mixture_of_photons_is_one_and_other_counts_are_named():
         assert why is None or why == "counts end at 2, as if they were cut off there"
         low = np.array([int(1e6 * (1 - share)), int(1e6 * share), 0])
         assert no_photons(low) is not None and (no_relaxation(low) is not None) is is_low
-
-
-@pytest.mark.parametrize("counts", [0.5, 4.0])
-def test_contrast_that_no_light_has_is_named(counts):
-    """Of twenty equal parts; a dead time may take 3 % of the pairs, and less where pixels count more."""
-
-    def why(within, of_next, spread=0.0, n=20, lag=1):
-        off = spread * np.resize([1.0, -1.0], n)
-        g2 = SimpleNamespace(
-            parts0=within + off, parts=1.1 + np.full((n, 2), of_next), part_weight=np.ones(n), n_pixels=np.array([5.0]),
-            part_roi=np.zeros(n, int), bias=np.full((1, 2), 0.1), lag=np.array([lag, 2]),
-        )  # fmt: skip
-        return no_light(g2, counts)
-
-    hot, after = "a contrast above 1: hot or", "more contrast between frames than within one"
-    assert why(1.14, 0.5) is None and why(1.16, 0.5).startswith(hot)  # fifteen per cent more
-    error = 6 / np.sqrt(20)
-    assert why(1.16 + 0.2 * error, 0.5, 0.21) is None and why(1.16 + 0.2 * error, 0.5, 0.19).startswith(hot)
-    lost = min(0.03, 0.05 / counts)
-    for next_ in (0.2, 0.6):
-        allowed = 0.15 * next_ + lost * (1 + next_)
-        assert why(next_ - allowed + 1e-3, next_) is None and why(next_ - allowed - 1e-3, next_).startswith(after)
-    assert why(2.0, 0.5, n=11) is None and why(2.0, 0.5, lag=2) is None

@@ -106,28 +106,6 @@ def test_intermediate_maps_do_not_change_the_result(frames, partition):
     assert np.array_equal(reducer.maps(), reduce(frames, partition, 60, (9,), size=12, dtype="float32").maps())
 
 
-def test_a_single_frame_has_no_map(frames, partition):
-    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
-        reduce(frames[:1], partition, None, size=12).maps()
-
-
-@pytest.mark.parametrize("announced", [None, 60])
-def test_missing_frames_are_treated_as_not_valid(frames, partition, announced):
-    valid = np.ones(60, bool)
-    valid[[10, 11, 12, 30]] = False
-    options = {"size": 12, "dtype": "float64"}
-    reducer = TwoTimeReducer(partition, announced, **options)
-    reducer.push(frames[:10])
-    reducer.push(frames[13:30], first=13)
-    reducer.push(partition.gather(frames[31:45]), first=31)
-    reducer.push(frames[45:60])
-    assert reducer.n_pushed == 60
-    whole = TwoTimeReducer(partition, announced, **options)
-    whole.push(frames[:20], valid=valid[:20])
-    whole.push(frames[20:], valid=valid[20:])
-    assert np.abs(reducer.maps() - whole.maps()).max() < 1e-12
-
-
 def test_repeated_and_surplus_frames_are_refused(frames, partition):
     reducer = TwoTimeReducer(partition, 60)
     reducer.push(frames[:20])

@@ -7,13 +7,10 @@ from scipy.stats import chi2
 from ainerd_xpcs.numerics._scatter import (
     MISFIT_BANDS,
     Sample,
-    covariance_of_mean,
-    larger,
     misfit,
     misfit_of_curve,
     scatter,
     shared,
-    student_factor,
 )
 
 LAG = np.arange(1.0, 61.0)
@@ -88,33 +85,6 @@ def test_bins_and_parts_without_values_are_left_out():
     noise, bins, data = scatter(value, parts, roi, None)
     assert bins.tolist() == [k for k in range(18) if k != 4] and data.tolist() == list(range(29))
     assert noise.freedom == 17 * 11 - 1
-
-
-def test_means_and_errors_are_weighted_over_the_parts_that_have_a_value():
-    x = np.array([[0.1, 0.2, np.nan], [0.3, np.nan, np.nan], [0.2, 0.6, np.nan]])
-    w = np.array([0.5, 0.25, 0.25])
-    s = Sample(np.arange(1.0, 4), w, x, x[:, 0])
-    assert s.dof == 2 and s.mean[:2] == pytest.approx([0.175, (0.5 * 0.2 + 0.25 * 0.6) / 0.75]) and np.isnan(s.mean[2])
-    mean, error = s.estimate(x[:, 0])
-    off = x[:, 0] - 0.175
-    assert (mean, error) == pytest.approx((0.175, np.sqrt(w @ off**2 / 2)))
-    two = np.array([2 / 3, 1 / 3])
-    mean, error = s.estimate(x[:, 1])
-    assert (mean, error) == pytest.approx(
-        (two @ [0.2, 0.6], np.sqrt(two @ (np.array([0.2, 0.6]) - two @ [0.2, 0.6]) ** 2))
-    )
-    assert np.isnan(s.estimate(np.array([1.0, np.nan, np.nan]))).all()
-    assert covariance_of_mean(x[:, :1], w)[0, 0] == pytest.approx(error_of := w @ off**2 / 2) and error_of > 0
-    rng = np.random.default_rng(0)
-    y = rng.normal(size=(9, 2)) @ [[1.0, 0.5], [0.0, 1.0]]
-    assert covariance_of_mean(y, np.full(9, 1 / 9)) == pytest.approx(np.cov(y.T, bias=True) / 8)
-
-
-def test_a_scatter_counts_where_it_is_larger_than_theory_by_more_than_chance():
-    assert student_factor(12) == pytest.approx(np.sqrt(12 / 10)) and student_factor(2) == pytest.approx(np.sqrt(2))
-    limit = chi2.isf(0.05, 12) / 12
-    factors = larger(np.array([0.5, 0.99 * limit, 1.01 * limit]), np.ones(3), 12)
-    assert factors == pytest.approx([1, 1, 1.01 * limit * 1.2])
 
 
 def test_deviations_of_parts_give_the_covariance_of_their_bins():

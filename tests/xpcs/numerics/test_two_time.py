@@ -90,25 +90,11 @@ def test_sparse_frames_have_the_noise_of_their_photons(photons):
     assert abs((below * rows).mean() + 1) < 4 * (below * rows).std() / np.sqrt(below.size)  # N (N - 1) pairs, not N²
 
 
-def test_float32_agrees_with_float64(frames, partition):
-    difference = reduce(frames, partition, size=16) - reduce(frames, partition, size=16, dtype="float64")
-    assert 0 < np.abs(difference).max() < 1e-5
-
-
 @settings(max_examples=12, deadline=None)
 @given(blocks=st.lists(st.integers(1, 70), min_size=1, max_size=6))
 def test_block_sizes_do_not_matter(frames, partition, blocks):
     whole = reduce(frames, partition, blocks=(60,), size=16, dtype="float64")
     assert np.abs(reduce(frames, partition, blocks=blocks, size=16, dtype="float64") - whole).max() < 1e-12
-
-
-@settings(max_examples=12, deadline=None)
-@given(n_frames=st.integers(2, 400), size=st.integers(1, 300))
-def test_rows_of_an_operator_sum_to_one(n_frames, size):
-    operator = reduction_operator("area", n_frames, size)
-    assert operator.shape == (size, n_frames)
-    assert np.allclose(operator.sum(1), 1)
-    assert operator.data.min() > -1e-15
 
 
 def test_bad_frames_do_not_affect_other_frames(frames, partition):
@@ -163,13 +149,6 @@ def test_bad_frames_are_refused_with_a_reason(partition, frames_in, message):
     reducer = TwoTimeReducer(partition, 60)
     with pytest.raises(ValueError, match=message):
         reducer.push(frames_in)
-
-
-def test_maps_before_the_last_frame_are_refused(frames, partition):
-    reducer = TwoTimeReducer(partition, 60)
-    reducer.push(frames[:20])
-    with pytest.raises(ValueError, match="20 of 60 frames"):
-        reducer.maps()
 
 
 def test_a_run_without_photons_is_refused(partition):

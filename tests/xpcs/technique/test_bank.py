@@ -103,16 +103,6 @@ def test_a_flow_past_a_wall_loses_its_fringes_in_a_ring_of_a_wide_range_of_q(cel
     assert np.abs(seen_from([Clean.of(of(1.0), cells)], phi, width, cells)[0] - seen).max() > 0.04
 
 
-def test_a_ring_holds_bins_of_one_q_also_of_a_hundred_narrow_rings():
-    """Each is near the one before, but not all are near each other."""
-    q = np.append(np.linspace(0.02, 0.3, 100).repeat(2), [np.nan, np.nan])
-    bins = Partition.from_roi_map(np.arange(1, q.size + 1)[None], q=q, phi=np.full(q.size, 0.0))
-    *known, last = rings(bins)
-    assert all(np.ptp(q[ring.bins]) <= 0.0201 * q[ring.bins].min() for ring in known)
-    assert np.concatenate([ring.bins for ring in known]).tolist() == [*range(200)]
-    assert last.bins.tolist() == [200, 201] and np.isnan(last.q)
-
-
 def test_the_range_of_q_of_a_ring_is_that_of_its_static_rings():
     annulus = {"detector": "lambda750k", "beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0}
     of = {n: rings(Partition.annular(**annulus, q_range_inv_nm=(0.019, 0.029), n_static=n))[0] for n in (1, 4)}
@@ -199,11 +189,6 @@ def test_fringes_of_a_flow_are_those_of_its_frames(duty):
     np.testing.assert_allclose(seen, cells.reduce(by_frame), atol=0.012)
 
 
-@pytest.mark.parametrize("n_frames", [64, 128, 192, 256, 1000])
-def test_many_frames_and_whole_frames_need_no_cells_of_their_own(n_frames):
-    assert Cells.of_whole(n_frames) is None
-
-
 def test_measured_exposures_have_the_cells_of_many_frames(encoder, small):
     """Their dynamics are unknown; simulated ones beside them have the cells of the run."""
     slow = clean_exposure(Dynamics(family="slow", tau_s=0.03))
@@ -212,11 +197,6 @@ def test_measured_exposures_have_the_cells_of_many_frames(encoder, small):
     many, few = (bank.features(encoder, cells=cells, **options) for cells in (None, Cells.of_whole(96)))
     of_measured, of_simulated = np.abs(few - many).max(1)
     assert of_measured < 0.02 < of_simulated
-
-
-def test_parameters_of_exposures_are_kept(small):
-    path, clean, _ = small
-    assert [each.dynamics for each in Bank.load(path).clean] == [each.dynamics for each in clean]
 
 
 def test_the_shipped_bank_is_large_and_of_all_kinds():
@@ -272,14 +252,6 @@ def test_features_begin_with_the_embedding(encoder):
     maps = np.kron(noisy_runs(clean, rng=rng, **RUN)[0], np.ones((4, 4)))
     embedding = run_embedding(encoder, encoder.encode(maps))
     np.testing.assert_allclose(run_features(encoder, maps, **RUN)[:15], embedding[:15], atol=1e-4)
-
-
-def test_features_depend_on_the_seed_alone(encoder, small):
-    bank = Bank.load(small[0])
-    one, two, other = (bank.features(encoder, seed=s, contrast=0.2, **RUN) for s in (0, 0, 1))
-    assert one.shape == (18, 58) and np.isfinite(one).all()
-    np.testing.assert_array_equal(one, two)
-    assert (one != other).any(1).all()
 
 
 @pytest.mark.parametrize("name", ["n_frames", "counts", "contrast"])

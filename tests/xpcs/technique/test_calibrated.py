@@ -85,18 +85,6 @@ def test_landmarks_are_made_once_and_again_if_their_file_is_damaged(bank, cache,
         assert each.names == names
 
 
-def test_memory_holds_those_used_last(bank, cache, monkeypatch):
-    monkeypatch.setattr(_calibration, "_MOST_IN_MEMORY", 2)
-    made = [calibrated(bank, Encoder.load(), **SEEN | {"photons": photons}) for photons in (100.0, 200.0)]
-    assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
-    calibrated(bank, Encoder.load(), **SEEN | {"photons": 400.0})
-    assert len(_calibration._scorers) == 2
-    assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
-    again = calibrated(bank, Encoder.load(), **SEEN | {"photons": 200.0})
-    assert again is not made[1]
-    np.testing.assert_array_equal(again.p_values(features(bank)), made[1].p_values(features(bank)))
-
-
 @pytest.mark.parametrize(
     "damage", [lambda path: path.write_bytes(path.read_bytes()[:5000]), lambda path: path.unlink()]
 )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import ainerd.cli
 from ainerd.config import Settings, read_section
-from ainerd_xpcs.numerics import Partition, guess_beam_center
+from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, dead_pixels, draw_bins, questions
 
 
@@ -20,22 +20,6 @@ def spheres(shape, beam, mean, seed=0):
     x = r * 0.14 + 1e-6
     intensity = 9 * ((np.sin(x) - x * np.cos(x)) / x**3) ** 2 + 2e-4
     return rng.poisson(rng.gamma(5, 0.2, shape) * np.minimum(intensity * mean / np.median(intensity), 1e4))
-
-
-@pytest.mark.parametrize(
-    ("beam", "mean", "within"),
-    [((130.4, 90.7), 3.0, 3), ((130.4, 90.7), 0.1, 8), ((15.0, 20.0), 3.0, 10), ((100.0, 220.0), 3.0, 4)],
-)
-def test_the_beam_is_guessed_from_the_symmetry(beam, mean, within):
-    frame = spheres((260, 240), beam, mean).astype(float)
-    frame[100:106] = np.nan
-    assert np.hypot(*np.subtract(guess_beam_center(frame), beam)) < within
-
-
-def test_a_frame_that_shows_nothing_gives_no_guess():
-    for nothing in (np.zeros((40, 50)), np.full((40, 50), np.nan), np.ones((5, 5))):
-        with pytest.raises(ValueError, match="no scattering"):
-            guess_beam_center(nothing)
 
 
 def test_dead_pixels_of_a_frame():

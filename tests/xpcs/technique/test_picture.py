@@ -240,11 +240,6 @@ def test_missing_frames_do_not_count_in_intensities():
     np.testing.assert_array_equal(arrays["intensity_time"], [10.0, 30.0, 45.0])
 
 
-def test_a_field_may_have_one_ring_or_none():
-    assert Field.of((4, 4), q=np.ones((4, 4)), bad=np.ones((4, 4))).q.size == 0
-    assert Field.of((4, 4), q=np.ones((4, 4))).ring.max() == 0
-
-
 def test_speckle_is_not_hot_and_a_hot_pixel_is():
     rng = np.random.default_rng(3)
     for mean in (0.02, 1.0, 50.0):

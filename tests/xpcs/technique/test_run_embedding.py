@@ -34,15 +34,6 @@ def apart(a, b):
     return float(np.linalg.norm(a - b))
 
 
-def test_noise_is_small_beside_regimes(encoder):
-    points = {d.family: [embedding(encoder, d, seed=s) for s in (0, 1)] for d in (AVALANCHE, FLUID, FLOW)}
-    for family, (one, two) in points.items():
-        assert one.shape == (16,) and one.dtype == np.float32
-        assert apart(one, two) < Encoder.scatter
-        for other, (three, _) in points.items():
-            assert other == family or apart(one, three) > 3 * Encoder.scatter
-
-
 def test_when_an_avalanche_happens_matters_less_than_that_it_does(encoder):
     early, late, two, none = (
         embedding(encoder, replace(AVALANCHE, events=events), seed=i)
@@ -52,15 +43,6 @@ def test_when_an_avalanche_happens_matters_less_than_that_it_does(encoder):
     pixels = [encoder.encode(run(replace(AVALANCHE, events=((t, 1.5),)))).mean(0) for t in (0.3, 0.7)]
     flat = encoder.encode(run(replace(AVALANCHE, events=()))).mean(0)
     assert apart(*pixels) > 0.5 * apart(pixels[0], flat)  # which the latent vectors themselves do not give
-
-
-def test_the_contrast_of_the_beam_does_not_matter(encoder):
-    assert apart(embedding(encoder, FLUID, contrast=0.1), embedding(encoder, FLUID, contrast=0.3)) < Encoder.scatter
-
-
-def test_the_direction_of_flow_does_not_matter(encoder):
-    points = [embedding(encoder, replace(FLOW, flow_deg=phi)) for phi in (0, 20, 75, 130)]
-    assert max(apart(points[0], p) for p in points) < Encoder.scatter
 
 
 def test_isotropic_runs_have_no_anisotropy(encoder):

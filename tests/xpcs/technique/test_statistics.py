@@ -35,11 +35,6 @@ def test_speckle_of_several_pixels_is_found(width):
     assert size == pytest.approx(sum(m[i] ** 2 * m[j] ** 2 for i in m for j in m), rel=0.15)
 
 
-def test_speckle_size_is_one_pixel_if_photons_are_few():
-    counts = np.random.default_rng(1).poisson(0.01, (40, 2000)).astype(np.float32)
-    assert speckle_px(counts, (40, 50), np.arange(2000), np.zeros(2000, int)) == 1
-
-
 @pytest.mark.parametrize("error", [0.0, 0.005, 0.02])
 def test_errors_of_single_moments_are_found(error):
     rng, sizes = np.random.default_rng(2), []
