@@ -1,23 +1,18 @@
 """The bins that the settings describe, checks of them, and the questions of ``ainerd init`` about them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique import Finding
-from ainerd_xpcs.numerics import Annulus, Partition, named_detector, pyfai_detectors
+from ainerd.technique import Finding, Question
+from ainerd_xpcs.numerics import Annulus, Partition, guess_beam_center, named_detector, pyfai_detectors
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
 from ainerd_xpcs.technique._settings import PartitionSettings
 
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
-
-from collections.abc import Generator
-
-from ainerd.technique import Question
-from ainerd_xpcs.numerics import guess_beam_center
 
 FEWEST_PIXELS = 64  # of a bin
 

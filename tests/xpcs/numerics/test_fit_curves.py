@@ -273,33 +273,6 @@ def test_tau_may_be_fixed_and_ranges_narrowed():
     assert narrow["exponent"] == pytest.approx(1.2, abs=1e-6) and narrow.edge.all()
 
 
-def test_a_fit_begins_where_a_curve_has_decayed_and_in_the_middle():
-    curves, y, _ = drawn_curves()
-    start, middle = _family.start_of(curves)
-    assert start[:, 0] == pytest.approx(np.median(y[:, :3], axis=1) - 1)
-    decayed = y - 1 < start[:, :1] * np.exp(-2)  # not where there is no value
-    assert start[:, 1] == pytest.approx(np.log(LAG[decayed.argmax(1)]))
-    assert middle[:, 1] == pytest.approx(np.log(LAG[0] * LAG[-1]) / 2) and middle[:, 0] == pytest.approx(start[:, 0])
-
-
-def test_values_at_the_end_of_their_range_are_named():
-    low, high = np.array([0.0, -100.0]), np.array([2.0, 100.0])  # a thousandth of it, and of ten
-    x = np.array([[0.0019, 0.0], [0.0021, -99.98], [1.9981, 99.98], [1.0, 99.995], [1.0, -99.995]])
-    assert _family._at_ends(x, low, high).tolist() == [
-        [True, False], [False, False], [True, False], [False, True], [False, True],
-    ]  # fmt: skip
-
-
-def test_the_inverse_does_not_depend_on_units():
-    matrix = np.array([[[4.0, 1.0], [1.0, 9.0]]])
-    unit = np.diag([1e-20, 1e20])
-    assert _family.inverse(matrix) == pytest.approx(np.linalg.inv(matrix))
-    assert _family.inverse(unit @ matrix @ unit) == pytest.approx(
-        np.linalg.inv(unit) @ np.linalg.inv(matrix) @ np.linalg.inv(unit)
-    )
-    assert _family.inverse(np.array([[[4.0, 0.0], [0.0, 0.0]]]))[0, 1, 1] == np.inf
-
-
 def test_a_bounded_minimum_is_that_of_scipy():
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(6, 4, 3)), 3 * rng.normal(size=(6, 4))

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.numerics._speckle_noise import (
-    _second_differences,
     at_counts,
     averaged,
     counts_of,
     noise_terms,
     own_share,
-    poisson_error,
     scaled,
     scatter_of_neighbours,
     speckle_covariance,
@@ -53,13 +51,6 @@ def test_the_covariance_of_a_static_part_holds_at_the_longest_lags():
     np.testing.assert_allclose(theory, measured, rtol=0.12)
 
 
-def test_the_covariance_is_the_same_with_and_without_a_table_of_steps(monkeypatch):
-    x, lag = np.array([0.2, np.log(10.0), 1.0, 0.1, 0.0, 1.0, 1.5, 1.0]), np.array([40.0, 1.0, 2.5, 7.0, 13.0])
-    tabled = speckle_covariance(lag, x, 0.2, 200)
-    monkeypatch.setattr("ainerd_xpcs.numerics._speckle_noise._MOST_STEPS", 0)
-    np.testing.assert_array_equal(speckle_covariance(lag, x, 0.2, 200), tabled)
-
-
 def test_the_means_by_which_g2_is_divided_lower_its_noise():
     """Speckle that stands still, of two modes: contrasts of 4,000 bins of 200 pixels."""
     intensity, contrast = np.random.default_rng(2).gamma(2, 0.5, size=(4000, 200)), 0.5
@@ -95,43 +86,3 @@ def test_the_scatter_of_neighbours_shows_errors_that_are_too_small():
     y = 1 + 0.2 * np.exp(-lag / 100) + rng.normal(0, 0.01, 400)
     assert scatter_of_neighbours(lag, y, np.full(400, 0.01)) == pytest.approx(1, abs=0.15)
     assert scatter_of_neighbours(lag, y, np.full(400, 0.001)) == pytest.approx(10, abs=1.5)
-
-
-def test_errors_scale_and_share_a_covariance():
-    covariance = np.array([[4.0, 1.0, 0.5], [1.0, 9.0, 3.0], [0.5, 3.0, 1.0]])
-    error = np.array([0.1, 0.2, 0.3])
-    for own, kept in ((0.0, 0.99), (0.4, 0.6), (2.0, 0.0)):  # a hundredth at least, and all at most
-        matrix = scaled(covariance, error, own)
-        assert np.diag(matrix) == pytest.approx(error**2)
-        assert matrix[0, 1] == pytest.approx(kept * 1 / (2 * 3) * 0.1 * 0.2) and matrix[1, 2] == pytest.approx(
-            kept * 0.2 * 0.3
-        )
-    assert poisson_error(np.array([1.2, 0.5, np.nan]), 0.1, np.array([1e4, 4e4, 1e4])) == pytest.approx(
-        [np.sqrt(1.2) / 10, 0.05, 0.1]
-    )
-    terms = tuple(np.full((2, 2), each) for each in (1.0, 2.0, 8.0))
-    assert at_counts(terms, 0.5) == pytest.approx(np.full((2, 2), 1 + 4 + 32))
-
-
-def test_neighbours_are_compared_with_the_line_between_them_in_the_logarithm_of_the_lag():
-    lag = np.array([1.0, 2, 3, 7, 20, 21, 50, 90])
-    off = _second_differences(lag)
-    assert off.shape == (6, 8) and off @ (3 + 2 * np.log(lag)) == pytest.approx(np.zeros(6), abs=1e-12)
-    spike = np.zeros(8)
-    spike[3] = 1.0
-    upper = np.log(3 / 2) / np.log(7 / 2)  # share of lag 7 in the line from 2 to 7 at 3
-    lower = np.log(21 / 20) / np.log(21 / 7)  # and in that from 7 to 21 at 20
-    assert off @ spike == pytest.approx([0, -upper, 1, -lower, 0, 0])
-    assert scatter_of_neighbours(lag[:7], spike[:7], np.ones(7)) == 1
-
-
-def test_the_counts_of_errors_that_follow_no_theory_are_infinite():
-    lag = np.arange(1.0, 61)
-    x = np.array([0.2, np.log(10.0), 1.0, 0.0, 0.0, 1.0, 1.5, 1.0])
-    terms = noise_terms(lag, x, 0.2, 1000, np.ones(60))
-    error = np.sqrt(np.diag(at_counts(terms, 1.0)))
-    error[::2] *= 3
-    assert counts_of(error, terms) == np.inf
-    error = np.sqrt(np.diag(at_counts(terms, 1.0)))
-    error[:20] = np.nan  # not used
-    assert counts_of(error, terms) == pytest.approx(1.0, rel=0.4)
