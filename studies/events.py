@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ainerd.threads import one_thread
+from ainerd_files import read_rigaku
 from ainerd_xpcs import (
     Events,
     EventScreen,
     MultiTau,
     Partition,
     TwoTimeReducer,
-    read_rigaku,
 )
 from sim_devices import sparse_speckle, write_words
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds

@@ -1,7 +1,8 @@
 """Files of other programs, analysed without Bluesky or as runs; repeats averaged; results exported.
 
-`read_curves` and `MapFile` read g2 and two-time maps that others wrote, `find_movie` and `EventMovie` frames and
-events. `Average` averages repeats. Names are imported on first use, because exports need neither scipy nor numba.
+`read_curves` and `MapFile` read g2 and two-time maps that others wrote, `find_movie`, `EventMovie` and `read_rigaku`
+frames and events. `Average` averages repeats. Names are imported on first use, because exports need neither scipy nor
+numba.
 """
 
 from importlib import import_module

@@ -17,7 +17,8 @@ import h5py
 
 from ainerd.documents import FrameError, Metadata, count_frames
 from ainerd.technique import RunAnalysis
-from ainerd_xpcs.numerics import Events, Partition, RigakuReader, rigaku_gaps
+from ainerd_files._rigaku import RigakuReader, rigaku_gaps
+from ainerd_xpcs.numerics import Events, Partition
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.bin(\.\d{3})?$")

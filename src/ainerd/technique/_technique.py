@@ -139,7 +139,8 @@ class EventReader(Protocol):
 
     Examples
     --------
-    >>> from ainerd_xpcs.numerics import Partition, RigakuReader
+    >>> from ainerd_files import RigakuReader
+    >>> from ainerd_xpcs.numerics import Partition
     >>> frame, pixel, count = np.array([0, 0, 2]), np.array([5, 1029, 5]), np.array([1, 2, 1])
     >>> (frame << 40 | pixel << 16 | count).astype("<u8").tofile(folder / "a.bin")
     >>> reader = RigakuReader(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows")

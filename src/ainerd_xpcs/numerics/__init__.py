@@ -5,7 +5,7 @@ from ainerd_xpcs.numerics._choice import LEFT_OVER
 from ainerd_xpcs.numerics._counts import check_counts, check_valid, per_bin
 from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 from ainerd_xpcs.numerics._event_screen import EventScreen
-from ainerd_xpcs.numerics._events import EventFileError, Events
+from ainerd_xpcs.numerics._events import Events, positions
 from ainerd_xpcs.numerics._faults_of_counts import no_light
 from ainerd_xpcs.numerics._faults_of_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
@@ -18,7 +18,6 @@ from ainerd_xpcs.numerics._partition import Partition
 from ainerd_xpcs.numerics._power import PowerFit, fit_power
 from ainerd_xpcs.numerics._reductions import reduction_operator
 from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
-from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._scatter import student_factor
 from ainerd_xpcs.numerics._screen import Screen
 from ainerd_xpcs.numerics._screened import LeftOut, Screened, SpoiltRunError
@@ -26,11 +25,10 @@ from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [
     "G2", "LEFT_OVER", "LOG_TAU_KNOWN", "RELAXATION_COLUMNS", "RELAXATION_TEXTS", "SURE_P", "AgeingFit", "Annulus",
-    "CurveFit", "EventFileError", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau",
-    "Partition", "PowerFit", "Relaxation", "RigakuReader", "Screen", "Screened",
-    "SpoiltRunError", "TwoTimeReducer", "behind", "check_counts", "check_valid",
+    "CurveFit", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau", "Partition", "PowerFit",
+    "Relaxation", "Screen", "Screened", "SpoiltRunError", "TwoTimeReducer", "behind", "check_counts", "check_valid",
     "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_curves", "fit_flow", "fit_power",
-    "fit_relaxation", "g2_by_age", "g2_from_two_time", "guess_beam_center", "lags_of_map",
-    "mean_over_bins", "middle_age", "named_detector", "no_light", "per_bin", "pyfai_detectors", "read_rigaku",
-    "reduction_operator", "rigaku_gaps", "shifted", "student_factor", "two_time",
+    "fit_relaxation", "g2_by_age", "g2_from_two_time", "guess_beam_center", "lags_of_map", "mean_over_bins",
+    "middle_age", "named_detector", "no_light", "per_bin", "positions", "pyfai_detectors", "reduction_operator",
+    "shifted", "student_factor", "two_time",
 ]  # fmt: skip

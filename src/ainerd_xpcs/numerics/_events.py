@@ -22,19 +22,6 @@ MOST = 1 << 17  # sums of frames that are kept
 Record = tuple[Array, Array, Array]  # of some frames: ticks, whether to keep them, and counts, (n, n_sub)
 
 
-class EventFileError(ValueError):
-    """A file of events cannot be read; the message names the file, the place and the reason.
-
-    Examples
-    --------
-    >>> _ = (folder / "a.bin").write_bytes(b"123")
-    >>> next(read_rigaku(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows"))
-    Traceback (most recent call last):
-        ...
-    ainerd_xpcs.numerics._events.EventFileError: ...a.bin ends within a word, 3 bytes after word 0
-    """
-
-
 @dataclass(frozen=True, eq=False)
 class Tiles:
     """Events sorted into tiles of neighbouring pixels, whose sums fit the first cache, and then by frame.

@@ -1,13 +1,14 @@
 """Analysis of one exposure while its frames arrive, from parts that are merged at its end."""
 
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
+from ainerd.technique import Analysis, AnalysisError, EventReader, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
 from ainerd.words import number_of
 from ainerd_xpcs import numerics
@@ -77,9 +78,11 @@ class ExposureAnalysis(RunAnalysis):
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
-    def open_events(self, path: Path, pixel_order: str) -> numerics.RigakuReader:
-        """Open the files of a Rigaku detector."""
-        return numerics.RigakuReader(path, self._technique.partition, order=pixel_order)  # type: ignore[arg-type]
+    def open_events(self, path: Path, pixel_order: str) -> EventReader:
+        """Open the files of a Rigaku detector, with the reader of the entry point ``ainerd_xpcs.event_files``."""
+        (entry,) = entry_points(group="ainerd_xpcs.event_files", name="rigaku")
+        reader: EventReader = entry.load()(path, self._technique.partition, order=pixel_order)
+        return reader
 
     def push(self, block: NDArray[Any] | numerics.Events, first: int = 0) -> None:
         """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""

@@ -9,15 +9,17 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from io import FileIO
-from typing import Literal, NoReturn, Protocol
+from os import PathLike
+from typing import Any, Literal, NoReturn, Protocol, get_args
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics._events import EventFileError, Events, positions
-from ainerd_xpcs.numerics._partition import Array, Partition, Path, check_choice
+from ainerd_xpcs.numerics import Events, Partition, positions
 
+Path = str | PathLike[str]
+Array = NDArray[Any]
 Order = Literal["rows", "columns"]
 MODULE = (512, 1024)
 # 3M: modules by file number, in places row by row, three rows of two
@@ -26,6 +28,20 @@ CANVAS = tuple(n * size + (n - 1) * gap for n, size, gap in zip(LAYOUT, MODULE, 
 FRAMES = 1 << 11  # of a block
 WORDS = 1 << 15  # read at a time: they fit the second cache
 PIXELS = 1 << 21
+
+
+class EventFileError(ValueError):
+    """A file of events cannot be read; the message names the file, the place and the reason.
+
+    Examples
+    --------
+    >>> from ainerd_xpcs import Partition
+    >>> _ = (folder / "a.bin").write_bytes(b"123")
+    >>> next(read_rigaku(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows"))
+    Traceback (most recent call last):
+        ...
+    ainerd_files._rigaku.EventFileError: ...a.bin ends within a word, 3 bytes after word 0
+    """
 
 
 class Viewer(Protocol):
@@ -80,6 +96,7 @@ def read_rigaku(
 
     Examples
     --------
+    >>> from ainerd_xpcs import Partition
     >>> frame, pixel, count = np.array([0, 0, 2]), np.array([5, 1029, 5]), np.array([1, 2, 1])
     >>> (frame << 40 | pixel << 16 | count).astype("<u8").tofile(folder / "a.bin")
     >>> partition = Partition.from_roi_map(np.ones((512, 1024), int))
@@ -137,7 +154,8 @@ class RigakuReader:
     """
 
     def __init__(self, path: Path, partition: Partition, *, order: Order, block: int = FRAMES) -> None:
-        check_choice("order", order, Order)
+        if order not in get_args(Order):
+            raise ValueError(f"no order {order!r}: there are {', '.join(map(repr, get_args(Order)))}")
         paths, corners = module_files(path, partition.shape)
         if missing := [name for name in paths if not os.path.exists(name)]:
             raise EventFileError(f"missing: {', '.join(missing)}")

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd_xpcs.numerics import EventFileError, Events, Partition, read_rigaku, rigaku_gaps
+from ainerd_files import EventFileError, read_rigaku, rigaku_gaps
+from ainerd_xpcs.numerics import Events, Partition
 from sim_devices import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
@@ -57,7 +58,7 @@ def test_words_do_not_depend_on_how_much_is_read_at_a_time(tmp_path, module, mon
     write_words(path, sparse_speckle(20, 0.0001, seed=2))
     wanted = dense(read_rigaku(path, module, order="rows"), 20, len(module.pixels))
     for words in (7, 1000):
-        monkeypatch.setattr("ainerd_xpcs.numerics._rigaku.WORDS", words)
+        monkeypatch.setattr("ainerd_files._rigaku.WORDS", words)
         np.testing.assert_array_equal(
             dense(read_rigaku(path, module, order="rows", block=7), 20, len(module.pixels)), wanted
         )
