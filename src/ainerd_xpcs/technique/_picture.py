@@ -105,7 +105,7 @@ class Picture:
 
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sum values over the pixels of each ring."""
-        return np.bincount(self._ring, values, self._field.q.size + 1)[1:]
+        return np.bincount(self._ring, values, self._field.q.size + 1)[1:].astype(float, copy=False)
 
     def share(self, frames: "Correlated") -> Share:
         """Return `finish` and I(t) of the frames of an exposure, divided by monitor and transmission."""
