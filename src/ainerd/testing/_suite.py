@@ -1,4 +1,4 @@
-"""The list of checks, the functions that run them, and the checks of the required parts of a technique.
+"""The checks of a technique, and the function that runs them.
 
 Its results are those of good runs, and of runs that are cut short, empty, damaged or badly described: `_odd_runs`.
 """
@@ -6,8 +6,9 @@ Its results are those of good runs, and of runs that are cut short, empty, damag
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from ainerd.config import Settings
 from ainerd.results import ResultRecord
 from ainerd.technique import Analysis, AnalysisError, Regimes, Series, Technique, provides
 from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse, default_runs
-from ainerd.testing._parts import CheckFailed, Trial, is_finite, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 OF_GROUP = 20  # embeddings of a regime
@@ -57,38 +57,34 @@ class TechniqueCheckError(AssertionError):
     """
 
 
+class CheckFailed(Exception):
+    """Raised if a check fails. The message gives the problem and its remedy in one line."""
+
+
+def require(condition: object, problem: str) -> None:
+    """Raise `CheckFailed` unless the condition holds; `problem` gives the problem and its remedy."""
+    if not condition:
+        raise CheckFailed(problem)
+
+
 @dataclass(frozen=True)
-class Check:
-    """One check of one technique. Call the object to run the check.
+class Trial:
+    """A technique and runs that it can analyse."""
 
-    Attributes
-    ----------
-    name : str
+    technique: Technique
+    runs: Sequence[ExampleRun]
+    section: Mapping[str, Any] | None
+    folder: Path
 
-    Examples
-    --------
-    >>> checks = {check.name: check for check in technique_checks(Toy())}
-    >>> len(checks), "protocol" in checks
-    (10, True)
-    >>> checks["protocol"]()
-    """
+    @property
+    def run(self) -> ExampleRun:
+        """The first run."""
+        return self.runs[0]
 
-    name: str
-    _check: Callable[[Trial], None]
-    _trial: Trial
-
-    def __call__(self) -> None:
-        """Raise `TechniqueCheckError` if the check fails."""
-        try:
-            self._check(self._trial)
-        except CheckFailed as error:
-            raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
-        except Exception as error:
-            first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise TechniqueCheckError(f"{self.name}: the technique raised {first_line}") from error
-
-    def __str__(self) -> str:
-        return self.name
+    @cached_property
+    def analyses(self) -> list[Analysis]:
+        """The technique's result for each run."""
+        return [analyse(self.technique, run) for run in self.runs]
 
 
 def check_technique(
@@ -128,43 +124,19 @@ def check_technique(
     ainerd.testing._suite.TechniqueCheckError: technique '' fails 1 check(s):
       protocol: name must be an identifier, and no key of the settings, got ''
     """
-    failed = []
-    for check in technique_checks(technique, runs, section=section, folder=folder):
+    trial, problems = Trial(technique, runs or default_runs(), section, folder), dict[str, Exception]()
+    for check in CHECKS:
         try:
-            check()
-        except TechniqueCheckError as error:
-            failed.append(error)
-            if check.name in (protocol.__name__, example_runs.__name__):
+            check(trial)
+        except Exception as error:
+            raised = "" if isinstance(error, CheckFailed) else f"the technique raised {type(error).__name__}: "
+            problems[f"  {check.__name__}: {raised}{error}".splitlines()[0]] = error
+            if check in (protocol, example_runs):
                 break  # the other checks would fail for the same reason
-    if failed:
-        name = getattr(technique, "name", type(technique).__name__)
-        lines = "\n".join(f"  {error}" for error in failed)
-        raise TechniqueCheckError(f"technique {name!r} fails {len(failed)} check(s):\n{lines}") from failed[0]
-
-
-def technique_checks(
-    technique: Technique,
-    runs: Sequence[ExampleRun] = (),
-    *,
-    section: Mapping[str, Any] | None = None,
-    folder: Path = Path(),
-) -> Iterator[Check]:
-    """Yield the checks one by one, for ``@pytest.mark.parametrize("check", technique_checks(Mine(), runs), ids=str)``.
-
-    Parameters
-    ----------
-    technique, runs, section, folder
-        As for `check_technique`.
-
-    Examples
-    --------
-    >>> for check in technique_checks(Toy()):
-    ...     check()
-    >>> print(check)  # the last one
-    regimes
-    """
-    trial = Trial(technique, tuple(runs) or default_runs(), section, folder)
-    return (Check(check.__name__, check, trial) for check in CHECKS)
+    if problems:
+        name, lines = getattr(technique, "name", type(technique).__name__), "\n".join(problems)
+        message = f"technique {name!r} fails {len(problems)} check(s):\n{lines}"
+        raise TechniqueCheckError(message) from next(iter(problems.values()))
 
 
 def protocol(trial: Trial) -> None:
@@ -358,7 +330,8 @@ def _check_result(trial: Trial, name: str, analysis: Analysis | AnalysisError) -
         return
     z, p, shape = analysis.embedding, analysis.novelty_p, (trial.technique.embedding_size,)
     got = f"got {getattr(z, 'dtype', type(z))} of shape {np.shape(z)}"
-    require(is_finite(z, shape), f"{name}: the embedding must be finite float32 of shape {shape}, {got}")
+    is_finite = np.shape(z) == shape and getattr(z, "dtype", None) == np.float32 and np.isfinite(z).all()
+    require(is_finite, f"{name}: the embedding must be finite float32 of shape {shape}, {got}")
     require(p is None or 0 <= p <= 1, f"{name}: novelty_p must be None or lie in [0, 1], got {p}")
     has_alpha = p is None or analysis.calibration.get("alpha") == trial.technique.alpha
     require(has_alpha, f"{name}: with a novelty_p, calibration['alpha'] must be the technique's alpha")
@@ -410,16 +383,20 @@ def regimes(trial: Trial) -> None:
     grouping, again = (technique.regimes(points) for _ in range(2))
     labels = grouping.labels
     require(np.array_equal(labels, again.labels), "the same embeddings give other labels: seed random numbers")
-    _check_groups(technique, grouping, points)
+    known = labels >= 0
+    require(known.any(), f"regimes() leaves all of {len(points)} embeddings in three narrow groups without a regime")
+    is_same = np.array_equal(grouping.predict(points)[known], labels[known])
+    require(is_same, "predict() gives the same embeddings other regimes than regimes()")
+    spans = [len(np.unique(np.flatnonzero(labels == regime) // OF_GROUP)) for regime in np.unique(labels[known])]
+    message = f"regimes() puts embeddings in one regime that are 20 times regime_width = {technique.regime_width} apart"
+    require(technique.regime_width is None or max(spans) == 1, message)
     numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
-    known = numbers >= 0
     for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):
         grouping = technique.regimes(z, previous.copy())
         _check_regimes(grouping, z)
         became = grouping.labels[: len(numbers)]
-        changed = sorted(
-            {*zip(numbers[known].tolist(), became[known].tolist(), strict=True)} - {(i, i) for i in numbers}
-        )
+        both = zip(numbers[known].tolist(), became[known].tolist(), strict=True)
+        changed = sorted({(before, after) for before, after in both if before != after})
         message = f"numbers of regimes change (before, after) in a group of {len(z)}: {changed}"
         require(not changed, f"{message}; ainerd.novelty.find_regimes(embeddings, previous) keeps them")
 
@@ -430,22 +407,6 @@ def _points(trial: Trial) -> NDArray[np.float32]:
     away = np.repeat(20.0 * width * np.arange(3), OF_GROUP)[:, None] * (np.arange(d) == 0)
     scatter = 0.02 * width * np.random.default_rng(0).normal(size=(len(away), d))
     return np.asarray(trial.analyses[0].embedding + away + scatter, np.float32)
-
-
-def _check_groups(technique: Technique, grouping: Regimes, points: NDArray[np.float32]) -> None:
-    """Check that the groups of `_points` are found, as far as the technique has a width, and predicted."""
-    labels, n = grouping.labels, len(points)
-    known = labels >= 0
-    require(known.any(), f"regimes() leaves all of {n} embeddings in three narrow groups without a regime")
-    predicted = grouping.predict(points)[known]
-    require(
-        np.array_equal(predicted, labels[known]), "predict() gives the same embeddings other regimes than regimes()"
-    )
-    spans = [len(np.unique(np.flatnonzero(labels == regime) // OF_GROUP)) for regime in np.unique(labels[known])]
-    require(
-        technique.regime_width is None or max(spans) == 1,
-        f"regimes() puts embeddings in one regime that are 20 times regime_width = {technique.regime_width} apart",
-    )
 
 
 def _check_regimes(grouping: Regimes, z: NDArray[np.float32]) -> None:
@@ -461,5 +422,5 @@ def _check_regimes(grouping: Regimes, z: NDArray[np.float32]) -> None:
 
 
 CHECKS = (
-    protocol, example_runs, parameters, settings, pixels, block_sizes, interleaved_runs, series, odd_runs, regimes,
+    protocol, pixels, example_runs, parameters, settings, block_sizes, interleaved_runs, series, odd_runs, regimes,
 )  # fmt: skip
