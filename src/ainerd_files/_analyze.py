@@ -1,5 +1,6 @@
 """The results of `ainerd analyze`: a file of results, a table and a figure of frames, events, maps or curves."""
 
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ainerd.cli import bars
-from ainerd.config import read_section, read_toml
+from ainerd.config import read_section
 from ainerd.documents import FrameError
 from ainerd.technique import Analysis, AnalysisError, RunInfo
 from ainerd.words import rounded
@@ -160,7 +161,7 @@ def read_bins(roi: Path) -> Partition:
     try:
         if roi.suffix == ".npy":
             return Partition.from_roi_map(np.load(roi, allow_pickle=False))
-        table = read_toml(roi).get("rheo_xpcs", {}).get("partition", {})
+        table = tomllib.loads(roi.read_text("utf-8-sig")).get("rheo_xpcs", {}).get("partition", {})
         settings = read_section(PartitionSettings, table, "rheo_xpcs.partition")
         return build_partition(settings.anchored(roi.resolve().parent))
     except (ValueError, EOFError) as err:

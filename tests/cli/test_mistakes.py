@@ -4,18 +4,14 @@ import re
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
 import ainerd.cli
 import ainerd.server
-from ainerd.agent import build_agent, build_observer, recorded_keys
+from ainerd.agent import recorded_keys
 from ainerd.cli import main
 from ainerd.config import Settings, SettingsError
-from ainerd.results import ResultStore
-from ainerd.server import EmbeddedServer, connect, open_catalog
-from ainerd.technique import load
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 X = "sample_x = [0.0, 10.0]"
@@ -37,15 +33,9 @@ def test_a_name_that_results_use_is_refused_before_a_run_is_lost(tmp_path, key):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        (X, "sample_x = [10.0, 0.0]", "steering.bounds: sample_x is the wrong way round, did you mean [0, 10]?"),
-        (X, "sample_x = 10.0", "sample_x needs two numbers, such as [0.0, 10.0], got 10.0"),
-        (X, "sample_x = [0, nan]", "sample_x needs two numbers, such as [0.0, 10.0], got [0, nan]"),
-        (X, "sample_x = [3, 3]", "sample_x has no width: [3, 3]"),
-        (
-            f"{X}\nsample_y = [0.0, 10.0]",
-            "",
-            "limits by the actuators' names are needed, such as sample_x = [0.0, 10.0]",
-        ),
+        (X, "sample_x = [10.0, 0.0]", "steering.bounds: sample_x needs two limits, the lower one first, got [10, 0]"),
+        (X, "sample_x = 10.0", "steering.bounds.sample_x: Input should be a valid tuple, got 10.0"),
+        (f"{X}\nsample_y = [0.0, 10.0]", "", "steering.bounds: Dictionary should have at least 1 item"),
         ("smallest_feature = 1.0", "smallest_feature = 300", "smallest_feature = 300 is wider than the bounds (10)"),
         ("smallest_feature = 1.0", 'smallest_feature = "1 mm"', "steering.smallest_feature: Input should be a valid"),
         ("smallest_feature = 1.0", 'smallest_feature = "1 mm"', "got '1 mm'"),
@@ -100,13 +90,9 @@ def test_in_a_knob_one_line_names_the_key(tmp_path, before, after, message):
     assert str(error.value) == f"{tmp_path / 'agent.toml'}: {message}"
 
 
-def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
-    (tmp_path / "agent.toml").write_text(SMALL.read_text())
-    for path in (tmp_path, tmp_path / "agnet.toml"):
-        with pytest.raises(SettingsError, match=f"did you mean {tmp_path}/agent.toml"):
-            Settings.load(path)
+def test_in_the_environment(monkeypatch):
     monkeypatch.setenv("AINERD_STORAGE__FRAMES", "/data")
-    with pytest.raises(SettingsError, match="AINERD_STORAGE__FRAMES: the value is not JSON; a list is"):
+    with pytest.raises(SettingsError, match="the environment: .*storage"):
         Settings.load(SMALL)
 
 
@@ -115,8 +101,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
     [
         ("statsu", "No such command 'statsu'. Did you mean 'status'"),
         ("watch", "Missing option '--config' (env var: 'AINERD_CONFIG')"),
-        ("watch --config agnet.toml", "cannot read agnet.toml: No such file or directory, did you mean agent.toml?"),
-        ("watch --config .", "cannot read .: Is a directory, did you mean agent.toml?"),
+        ("watch --config agnet.toml", "cannot read agnet.toml: No such file or directory"),
         ("watch --config agent.toml --documents zqm://localhost:5", "'zqm://localhost:5', did you mean 'zmq'? give"),
         ("watch --config agent.toml --documents runs.jsonl", "no source 'runs.jsonl': give tiled (all raw runs"),
         ("steer --config agent.toml", "Missing option '--detector'"),
@@ -129,7 +114,6 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
         ("log --tiled .", ". is not the folder of an embedded server: it has no catalog.db"),
         ("serve .", ". is not the folder of an embedded server: it has no catalog.db, and is not empty"),
         ("export --table out.txt --tiled .", "out.txt: give a name that ends in .csv, .parquet or .xlsx"),
-        ("similar 1234 --n ten", "Invalid value for '--n' / '-n'"),
         ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
     ],
 )
@@ -147,29 +131,3 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys, arguments, message):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2 and message in capsys.readouterr().err
-
-
-def test_in_python(server, tmp_path):
-    settings = Settings.load(SMALL)
-    client = server.client().create_container("mistakes")
-    open_catalog(client)
-    store = ResultStore(client["ainerd"])
-    (tmp_path / "file").touch()
-    for message, mistake in {
-        "Settings.load(path) reads a file": lambda: build_observer("agent.toml", client),
-        "client must be a client of Tiled, got 'http://…'": lambda: build_observer(settings, "http://…"),
-        "'lambda750k' is not a device: give the object itself": lambda: build_agent(
-            settings, client, detector="lambda750k", actuators=[]
-        ),
-        "cannot serve": lambda: EmbeddedServer.start(tmp_path / "file"),
-        "neither the address of a server nor a folder": lambda: connect("127.0.0.1:8000"),
-        "give client['ainerd'] after ainerd.server.open_catalog(client)": lambda: ResultStore(client),
-        "no result 'x': no result has such a key; see the table of results": lambda: store.record("x"),
-        "sample_x=(1, 2, 3) is not a range: give (low, high)": lambda: store.search(sample_x=(1, 2, 3)),
-        "no suggestion 'x': see store.suggestions()": lambda: store.set_status("x", "rejected"),
-        "did you mean 'rheo_xpcs'?": lambda: load("rheo_xpc"),
-    }.items():
-        with pytest.raises((TypeError, ValueError, KeyError, RuntimeError)) as error:
-            mistake()
-        assert message in str(error.value).replace("\\'", "'"), error.value
-        assert not isinstance(error.value, httpx.HTTPError)

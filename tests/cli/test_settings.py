@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError
-from ainerd_xpcs.technique import RheoXPCSSettings, settings_with_parts
+from ainerd_xpcs.technique import settings_with_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*/*.toml") if ".instrument" not in path.suffixes)
@@ -51,15 +51,6 @@ def test_the_environment_overrides_any_section(marble, monkeypatch):
     assert Settings.load(marble).section["width"] == 5
 
 
-def test_the_environment_overrides_a_section_of_the_section(monkeypatch):
-    monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")
-    monkeypatch.setenv("AINERD_RHEO_XPCS__PARTITION__N_PHI", "9")
-    monkeypatch.setenv("AINERD_RHEO_XPCS__PARTITION__ENERGY_KEV", "12")
-    section = RheoXPCSSettings(**Settings.load(SMALL).section)
-    assert (section.alpha, section.partition.n_phi, section.partition.energy_keV) == (0.01, 9, 12)
-    assert (section.contrast, section.partition.distance_m) == (0.2, 6.0)
-
-
 def test_the_technique_may_come_from_the_environment(marble, monkeypatch):
     marble.write_text(marble.read_text().replace('technique = "marble"', ""))
     monkeypatch.setenv("AINERD_TECHNIQUE", "marble")
@@ -101,33 +92,22 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),
         ('encoder = "run"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),
         ('name = "rheo_xpcs"', "", "name: Field required"),
-        ("[recorded.series]", "[recoded.series]", "[recoded]: unknown section, did you mean 'recorded'?"),
+        ("[recorded.series]", "[recoded.series]", "recoded: unknown key, did you mean 'recorded'?"),
         ("[recorded.series]", "[recorded.serie]", "recorded.serie: unknown key, did you mean 'series'?"),
         ("beam_size = 0.1", "preshear = []", "a key of the technique goes to [rheo_xpcs]"),
-        ("[recorded.series]", "[beside.series]", "[beside]: unknown section"),
-        ("[rheo_xpcs.partition]", "[partition]", "[partition]: unknown section"),
+        ("[recorded.series]", "[beside.series]", "beside: unknown key"),
+        ("[rheo_xpcs.partition]", "[partition]", "partition: unknown key"),
         ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "is not TOML"),
         (
             "sample_x = [0.0, 10.0]",
             "sample_x = [nan, 10.0]",
-            "needs two numbers, such as [0.0, 10.0], got [nan, 10.0]",
-        ),
-        (
-            "sample_x = [0.0, 10.0]",
-            "sample_x = [0.0, inf]",
-            "needs two numbers, such as [0.0, 10.0], got [0.0, inf]",
+            "steering.bounds.sample_x.0: Input should be a finite number, got nan",
         ),
         (
             "sample_x = [0.0, 10.0]",
             '"sample.x" = [0.0, 10.0]',
             "steering.bounds: 'sample.x' is not a name of an actuator",
         ),
-        (
-            "sample_x = [0.0, 10.0]",
-            f"sample_x = [0, {10**400}]",
-            "steering.bounds: sample_x needs two numbers",
-        ),
-        ("[storage]", f"a = {'[' * 3000}", "is not TOML: maximum recursion depth"),
         ('name = "rheo_xpcs"', 'name = "x"\n_env_file = "/etc/passwd"', "_env_file: unknown key"),
         ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
     ],
@@ -139,18 +119,16 @@ def test_problems_name_the_key(tmp_path, before, after, message):
     assert message in refused(tmp_path / "agent.toml")
 
 
-def test_a_byte_order_mark_is_read_and_another_encoding_named(tmp_path):
+def test_a_byte_order_mark_is_read(tmp_path):
     path = tmp_path / "agent.toml"
     path.write_text(SMALL.read_text(), encoding="utf-8-sig")
     assert Settings.load(path).detector == Settings.load(SMALL).detector
-    path.write_text(SMALL.read_text(), encoding="utf-16")
-    assert "agent.toml is not TOML: byte 0 is not UTF-8: save the file in that encoding" in refused(path)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("[marble]", "[marbel]", "[marbel]: unknown section, did you mean 'marble'?"),
+        ("[marble]", "[marbel]", "marbel: unknown key, did you mean 'marble'?"),
         ("[marble]", "[rheo_xpcs]", "technique is 'marble', remove the section or write technique = 'rheo_xpcs'"),
         ("[marble]\nwidth = 3", 'marble = "wide"', "marble: must be a section [marble]"),
         ("width = 3", "width = 13", "technique marble: KeyError: 'no such key'"),
@@ -177,8 +155,8 @@ def test_a_missing_section_is_named(marble):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ANALYSIS__ALPHA", "AINERD_ANALYSIS__ALPHA: unknown section"),
-        ("RHEO_XPC__ALPHA", "AINERD_RHEO_XPC__ALPHA: unknown section, did you mean 'rheo_xpcs'?"),
+        ("ANALYSIS__ALPHA", "AINERD_ANALYSIS__ALPHA: unknown key"),
+        ("RHEO_XPC__ALPHA", "AINERD_RHEO_XPC__ALPHA: unknown key, did you mean 'rheo_xpcs'?"),
         ("RHEO_XPCS__ALPHA__MORE", "AINERD_RHEO_XPCS__ALPHA__MORE: alpha is not a table"),
         ("RHEO_XPCS__ALPHABET", "rheo_xpcs.alphabet: unknown key, did you mean 'alpha'?"),
     ],

@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 PAUSES_S = (1.0, 5.0, 30.0)  # before each new attempt
 TIMEOUT_S = 10.0  # of a connection, and of each part of the answer
 CLOSE_S = 5.0  # longest wait at the end of a session
-MOST_WAITING = 100  # messages; more are left out
 LONGEST = 2000  # characters of a sentence
 
 
@@ -47,11 +46,8 @@ class Webhook:
 
     def post(self, event: str, text: str, **about: Any) -> None:
         """Send a message soon, and return at once."""
-        if self._jobs.backlog < MOST_WAITING:
-            message = {"event": event, "agent": self._agent, "time": utc_now(), "text": text[:LONGEST], **about}
-            self._jobs.submit(partial(self._send, message))
-        else:
-            self._failed(f"{MOST_WAITING} messages wait")
+        message = {"event": event, "agent": self._agent, "time": utc_now(), "text": text[:LONGEST], **about}
+        self._jobs.submit(partial(self._send, message))
 
     def close(self) -> None:
         """Send the waiting messages, until one is not accepted, and for `CLOSE_S` at most."""
@@ -79,9 +75,6 @@ class Webhook:
                 return
             if pause is None or self._ends.wait(pause):
                 break
-        self._failed(why)
-
-    def _failed(self, why: str) -> None:
         if not self._is_failing:
             logger.warning("the webhook does not accept messages, they are left out: %s", why)
         self._is_failing = True

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args, get_origin
+from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -55,9 +55,7 @@ def problems_of(
     problems, errors = [], error.errors()
     places = [e["loc"] for e in errors]
     for e in errors:
-        if e["type"] == "too_short" and any(x != e["loc"] and x[: len(e["loc"])] == e["loc"] for x in places):
-            continue  # its invalid parts were left out
-        if e["loc"] == ("steering", "bounds") and any(x[:2] == ("steering", "knobs") for x in places):
+        if e["loc"][:2] == ("steering", "bounds") and any(x[:2] == ("steering", "knobs") for x in places):
             continue  # they come from the knobs
         message = e["msg"].removeprefix("Value error, ")
         if e["type"] not in ("missing", "extra_forbidden", "value_error") and not {"storage", "webhook"} & {*e["loc"]}:
@@ -76,37 +74,17 @@ def problems_of(
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Return the keys of the section at a location; empty if it is not a section."""
-    is_name = False  # of a section in a table of sections, such as a knob
     for name in location:
-        if is_name or isinstance(name, int):
-            is_name = False
-            continue
-        field = getattr(model, "model_fields", {}).get(name)
-        model, is_name = (None, False) if field is None else _section_in(field.annotation)
-    return list(getattr(model, "model_fields", {}))
-
-
-def _section_in(annotation: Any) -> tuple[Any, bool]:
-    """Return the model of the sections of a type, and whether it is a table of them; None if it has none."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    sections = [each for each, _ in map(_section_in, get_args(annotation)) if each is not None]
-    return (sections[0], get_origin(annotation) is dict) if sections else (None, False)
+        if (field := model.model_fields.get(name)) is not None:  # else the name of a section in a table of them
+            kinds = (field.annotation, *get_args(field.annotation))
+            model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), BaseModel)
+    return list(model.model_fields)
 
 
 def alternatives(key: str, known: list[str]) -> str:
     """Return the end of a message, with the most similar key or all known keys."""
     close = difflib.get_close_matches(key, known, 1)
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
-
-
-def files_near(path: Path) -> str:
-    """Return the end of a message, with a settings file near a path that is not a settings file."""
-    folder = path if path.is_dir() else path.parent
-    files = {file.name: file for file in sorted(folder.glob("*.toml")) if ".instrument" not in file.suffixes}
-    stems = {file.stem: file for file in files.values()}
-    similar = [*stems] if path.is_dir() else difflib.get_close_matches(path.stem, stems, 1)
-    return f", did you mean {stems[similar[0]]}?" if similar else ""
 
 
 def short(value: Any) -> str:

@@ -1,7 +1,6 @@
 """The sections of the TOML that are the same for all techniques."""
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from ainerd.config._problems import SettingsError, short
+from ainerd.config._problems import SettingsError
 from ainerd.knobs import Knob, lengths, range_of
 from ainerd.words import plain_address
 
@@ -101,7 +100,7 @@ class Steering(Section):
     ainerd.config._problems.SettingsError: steering: beam_size = 20 is wider than the bounds (10): is it in their unit?
     """
 
-    bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
+    bounds: dict[str, tuple[float, float]] = Field(min_length=1)  #: limits by the actuators' names, in one unit
     knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
     policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
@@ -117,31 +116,21 @@ class Steering(Section):
         knobs = given.get("knobs") if isinstance(given, Mapping) else None
         if not isinstance(knobs, Mapping) or not knobs:
             return given
-        ranges = {name: range_of(dict(knob)) for name, knob in knobs.items() if isinstance(knob, Mapping | Knob)}
-        if "bounds" in given and _plain(given["bounds"]) != _plain(ranges):
+        if "bounds" in given:
             raise ValueError("bounds and knobs are both given: write the limits as the range of each knob")
+        ranges = {name: range_of(dict(knob)) for name, knob in knobs.items() if isinstance(knob, Mapping | Knob)}
         return {**given, "bounds": {name: limits for name, limits in ranges.items() if limits}}
 
-    @field_validator("bounds", mode="before")
+    @field_validator("bounds")
     @classmethod
-    def _are_limits(cls, bounds: Any) -> Any:
-        if not isinstance(bounds, Mapping) or not bounds:
-            raise ValueError(
-                f"limits by the actuators' names are needed, such as sample_x = [0.0, 10.0], got {bounds!r}"
-            )
-        for name, limits in bounds.items():
+    def _are_limits(cls, bounds: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in bounds.items():
             if not name or set(name) & set("./"):
                 raise ValueError(f"{name!r} is not a name of an actuator: it has a dot or a slash, or is empty")
-            numbers = isinstance(limits, list | tuple) and len(limits) == 2
-            if not numbers or not all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in limits):
-                raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {short(limits)}")
-            low, high = limits
             if max(abs(low), abs(high)) > FARTHEST:
-                raise ValueError(f"{name} is limited to ±{FARTHEST:g}, got {short(limits)}: is the unit right?")
-            if low == high:
-                raise ValueError(f"{name} has no width: [{low:g}, {high:g}]")
-            if low > high:
-                raise ValueError(f"{name} is the wrong way round, did you mean [{high:g}, {low:g}]?")
+                raise ValueError(f"{name} is limited to ±{FARTHEST:g}, got [{low:g}, {high:g}]: is the unit right?")
+            if low >= high:
+                raise ValueError(f"{name} needs two limits, the lower one first, got [{low:g}, {high:g}]")
         return bounds
 
     @model_validator(mode="after")
@@ -157,15 +146,6 @@ class Steering(Section):
             if length is not None and length > widest:
                 raise ValueError(f"{name} = {length:g} is wider than the bounds ({widest:g}): is it in their unit?")
         return self
-
-
-def _plain(bounds: Any) -> Any:
-    """Return bounds with lists in place of tuples."""
-    return (
-        {name: [*x] if isinstance(x, tuple) else x for name, x in bounds.items()}
-        if isinstance(bounds, dict)
-        else bounds
-    )
 
 
 class Recorded(Section):
@@ -251,17 +231,13 @@ class Storage(Section):
     def create_directory(self) -> None:
         """Create `directory` for its owner alone; one that exists keeps its permissions.
 
-        No folder can be written by others, whatever the umask. SettingsError if one cannot be created.
+        Raises SettingsError if it cannot be created.
         """
         try:
-            for parent in [each for each in self.directory.parents if not each.exists()][::-1]:
-                parent.mkdir(0o755, exist_ok=True)
-            self.directory.mkdir(0o700, exist_ok=True)
-            (self.directory / "unwritten").mkdir(0o700, exist_ok=True)
-            self.unwritten.mkdir(0o700, exist_ok=True)
+            self.directory.mkdir(0o700, parents=True, exist_ok=True)
+            self.unwritten.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
-            why = error.strerror
-            raise SettingsError(f"cannot create storage.directory {self.directory}: {why}") from None
+            raise SettingsError(f"cannot create storage.directory {self.directory}: {error.strerror}") from None
 
     @field_validator("uri")
     @classmethod

@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
@@ -12,29 +12,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.config._problems import SettingsError, alternatives, files_near, problems_of, short
+from ainerd.config._problems import SettingsError, alternatives, problems_of
 from ainerd.config._sections import Acquisition, Detector, Recorded, Steering, Storage
 from ainerd.technique import names
 
 PREFIX = "AINERD_"
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file, without the byte order mark that some editors write before them.
-
-    Raises ValueError if it is not TOML; the message does not name the file.
-
-    Examples
-    --------
-    >>> path = folder / "mine.toml"
-    >>> _ = path.write_text('name = "mine"', encoding="utf-8-sig")
-    >>> read_toml(path)
-    {'name': 'mine'}
-    """
-    try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8: save the file in that encoding") from None
 
 
 class Settings(BaseSettings):
@@ -111,14 +93,8 @@ class Settings(BaseSettings):
     @field_validator("webhook")
     @classmethod
     def _is_web_address(cls, webhook: SecretStr) -> SecretStr:
-        import httpx  # most settings have none
-
-        try:
-            url = httpx.URL(webhook.get_secret_value())
-            is_address = not str(url) or (url.scheme in ("http", "https") and bool(url.host))
-        except httpx.InvalidURL:
-            is_address = False
-        if not is_address:
+        url = webhook.get_secret_value()
+        if url and not url.startswith(("http://", "https://")):
             raise ValueError("it is not the address of a web server: give https://host/path")
         return webhook
 
@@ -152,12 +128,12 @@ class Settings(BaseSettings):
         """
         path = Path(path)
         try:
-            return cls.of(read_toml(path), path.parent, path)
+            return cls.of(tomllib.loads(path.read_text("utf-8-sig")), path.parent, path)  # some editors write a mark
         except OSError as error:
-            raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
+            raise SettingsError(f"cannot read {path}: {error.strerror}") from None
         except SettingsError as error:
             raise error.in_file(path) from None
-        except (ValueError, RecursionError) as error:  # RecursionError: lists nested too deep
+        except ValueError as error:
             raise SettingsError(f"{path} is not TOML: {error}") from None
 
     @classmethod
@@ -171,16 +147,14 @@ class Settings(BaseSettings):
         section = given.pop(technique, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{technique}: must be a section [{technique}]")
-        if private := [name for name in given if name.startswith("_")]:  # pydantic options, which would read files
-            raise SettingsError(f"{private[0]}: unknown key")
-        if problems := _misplaced({name: x for name, x in given.items() if name not in cls.model_fields}, technique):
+        if problems := _misplaced([name for name in given if name not in cls.model_fields], technique):
             raise SettingsError("\n".join(problems))
         try:
             settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(problems_of(error, cls, technique))) from None
-        except ValueError as error:  # a variable is not JSON
-            raise SettingsError(_not_json(error)) from None
+        except ValueError as error:  # a variable that is not JSON
+            raise SettingsError(f"the environment: {error}") from None
         settings._section = _overridden(section, f"{PREFIX}{technique.upper()}__")
         settings._folder, settings._file = folder.resolve(), file
         storage = settings.storage
@@ -194,25 +168,27 @@ class Settings(BaseSettings):
 
     def tables(self) -> dict[str, Any]:
         """Return the settings without API key and webhook, as tables of plain values for `of` on another machine."""
-        tables = self.model_dump(mode="json", exclude={"storage": {"api_key"}, "webhook": True})
+        hidden: dict[str, Any] = {"storage": {"api_key"}, "webhook": True}
+        if self.steering.knobs:
+            hidden["steering"] = {"bounds"}
+        tables = self.model_dump(mode="json", exclude=hidden)
         return {**tables, self.technique: self.section}
 
 
-def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
-    """Return the problems of sections, in file or environment, that are neither general nor of this technique."""
-    nested = [variable for variable in os.environ if variable.startswith(PREFIX) and "__" in variable]
-    variables = {variable: variable.removeprefix(PREFIX).partition("__")[0].lower() for variable in nested}
-    known_names = {*Settings.model_fields, technique.lower(), *names()}
-    unknown = {name: f"[{name}]" if isinstance(value, Mapping) else name for name, value in sections.items()}
-    unknown |= {name: variable for variable, name in variables.items() if name not in known_names}
-    if sections and technique not in names():
+def _misplaced(given: Sequence[str], technique: str) -> list[str]:
+    """Return the problems of keys that are neither general nor of this technique, in the file or the environment."""
+    if given and technique not in names():
         return [f"technique: {technique!r} is not installed{alternatives(technique, names())}"]
-    known = [*Settings.model_fields, technique]
+    known, places = [*Settings.model_fields, technique], {name: name for name in given}
+    for variable in filter(lambda name: name.startswith(PREFIX), os.environ):
+        section, is_nested, _ = variable.removeprefix(PREFIX).lower().partition("__")
+        if is_nested and section not in {*known, technique.lower(), *names()}:
+            places[section] = variable
     return [
-        f"{where}: technique is {technique!r}, remove the section or write technique = {name!r}"
+        f"{place}: technique is {technique!r}, remove the section or write technique = {name!r}"
         if name in names()
-        else f"{where}: unknown {'key' if where == name else 'section'}{alternatives(name, known)}"
-        for name, where in unknown.items()
+        else f"{place}: unknown key{alternatives(name, known)}"
+        for name, place in places.items()
     ]
 
 
@@ -236,13 +212,3 @@ def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _known_key(name: str, table: Mapping[str, Any]) -> str:
     """Return the key of a table that matches a name in any case, or else the name in lower case."""
     return next((key for key in table if key.lower() == name.lower()), name.lower())
-
-
-def _not_json(error: ValueError) -> str:
-    """Return a message that names the environment variable whose value is not JSON."""
-    text = getattr(error.__cause__, "doc", None)
-    variables = [name for name, value in os.environ.items() if name.startswith(PREFIX) and value == text]
-    if not variables:
-        return f"the environment: {error}"
-    shown = "the value" if any("STORAGE" in name for name in variables) else short(text)  # the API key is in it
-    return f'{variables[0]}: {shown} is not JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''
