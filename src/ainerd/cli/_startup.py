@@ -35,13 +35,6 @@ from ainerd.config import Settings
 
 TOML = (Path(__file__).resolve().parent / "$toml").resolve()
 """
-TRIGGERED = '''
-
-def acquire(devices, md):
-    """Plan of an exposure: the detector is triggered once."""
-    return bp.count(devices, md=dict(md))
-
-'''
 FLOWN = '''
 FRAMES, LIVETIME_S = 5000, 0.01  # of an exposure, and of each frame
 
@@ -77,6 +70,7 @@ if missing := [name for name in ("RE", $roots) if name not in globals()]:
 $start
 """
 IN_PACKAGE = '''
+
 def start_agent(RE, devices):
     """Return the agent, attached to the RunEngine.
 
@@ -137,20 +131,19 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
     """
     detector = image.removesuffix("_image").replace("-", ".")
     axes = [_expression(name) for name in motors]
-    plan = FLOWN if layout is Layout.ophyd_async else TRIGGERED
-    in_package = layout is Layout.bits
+    flies, in_package = layout is Layout.ophyd_async, layout is Layout.bits
     start = START.replace("  # noqa: F821", "").replace("\n", "\n    ") if in_package else START
-    text = "".join([HEAD, IMPORTS, plan, IN_PACKAGE if in_package else IN_SESSION]).replace("$start", start)
+    text = "".join([HEAD, IMPORTS, FLOWN * flies, IN_PACKAGE if in_package else IN_SESSION]).replace("$start", start)
     roots = dict.fromkeys(axis.partition(".")[0] for axis in (detector, *axes))
     device, actuators = ("detector", "motors") if in_package else (detector, f"[{', '.join(axes)}]")
     text = Template(text).substitute(
         toml=os.path.relpath(toml.resolve(), folder.resolve()).replace("\\", "/"),
         how=IN_BITS if in_package else IN_IPYTHON,
-        more=FLYING if plan is FLOWN else "import bluesky.plans as bp",
+        more=FLYING if flies else "import bluesky.plans as bp",
         detector=detector,
         device=device,
         actuators=actuators,
-        acquire="acquire" if plan is FLOWN else f'None if hasattr({device}, "kickoff") else acquire',
+        acquire="acquire" if flies else f'None if hasattr({device}, "kickoff") else bp.count',
         names=", ".join(f'"{name}"' for name in motors),
         roots=", ".join(f'"{root}"' for root in roots),
     )

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -32,8 +32,7 @@ from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Series, Technique
 from ainerd.words import plain_address
 
-AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
-WORKER_DIED = "its worker died over it: too little memory?"
+WORKERS_DIED = "four workers died over it: too little memory?"
 
 
 @contextmanager
@@ -73,33 +72,18 @@ class Workplace:
         return cls(tables, str(settings.folder), root.uri, embedded, parameters)
 
 
-def _analyse_on(
-    address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
-) -> list[Result]:
-    """Analyse runs on Dask; raise ValueError if one cannot be analysed for another reason than the run.
-
-    The runs that a worker had in hand when it died for the fourth time are analysed one at a time in the end, because
-    one of them may be the reason.
-    """
-    suspects, outcomes = list[str](), list[Result]()
-    bar = progress.add_task("runs", total=len(uids))
+def _analyse_on(address: str, uids: Sequence[str], workplace: Workplace, progress: Progress) -> list[Result]:
+    """Analyse runs on Dask; raise ValueError if one cannot be analysed for another reason than the run."""
+    bar, outcomes = progress.add_task("runs", total=len(uids)), list[Result]()
     with workers(address) as pool:
-        from distributed import KilledWorker
-
-        for runs, most in (uids, AHEAD), (suspects, 1):
-            for first in range(0, len(runs), most):
-                futures = {pool.submit(analyse, uid, workplace): uid for uid in runs[first : first + most]}
-                try:
-                    for future in as_completed(futures):
-                        uid, died = futures[future], isinstance(future.exception(), KilledWorker)
-                        if died and runs is not suspects:
-                            suspects.append(uid)
-                            continue
-                        outcomes += _failed(uid, workplace, store) if died else _result(future, uid)
-                        progress.advance(bar)
-                finally:
-                    for future in futures:
-                        future.cancel()
+        futures = {pool.submit(analyse, uid, workplace): uid for uid in uids}
+        try:
+            for future in as_completed(futures):
+                outcomes += _result(future, futures[future])
+                progress.advance(bar)
+        finally:
+            for future in futures:
+                future.cancel()
     return outcomes
 
 
@@ -126,13 +110,7 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     settings = Settings.of(json.loads(workplace.settings), Path(workplace.folder))
     key = settings.storage.api_key.get_secret_value() or None
     if workplace.embedded:
-        try:
-            key = (settings.storage.directory / "api_key").read_text().strip()
-        except OSError:
-            raise ServerError(
-                f"the embedded server of {settings.storage.directory} serves its own machine alone: workers on "
-                f"{socket.gethostname()} need a Tiled server with an address"
-            ) from None
+        key = (settings.storage.directory / "api_key").read_text().strip()  # on its own machine alone
     client = connect(workplace.address, key)
     store = ResultStore(client["ainerd"], folder=settings.storage.result_files)
     technique = build_technique(settings, store)
@@ -147,21 +125,15 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
 
 
 def _result(future: Future[list[Result]], uid: str) -> list[Result]:
-    """Return the outcomes of a run from its worker."""
+    """Return the outcomes of a run from its worker; a run over which four workers died has failed."""
+    from distributed import KilledWorker
+
     try:
         return future.result()
+    except KilledWorker:
+        return [Result(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=WORKERS_DIED)]
     except Exception as error:  # of any kind: it comes from another process
         raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
-
-
-def _failed(uid: str, workplace: Workplace, store: ResultStore) -> list[Result]:
-    """Return the outcomes of a run whose worker died: its results that were begun have failed."""
-    begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
-    keys = [str(key) for key in begun]
-    for key in keys:
-        store.fail(key, WORKER_DIED)
-    failure = Result(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=WORKER_DIED)
-    return [replace(failure, key=key, trial_id=key) for key in keys or [uid]]
 
 
 def reanalyse(
@@ -201,7 +173,7 @@ def reanalyse(
     with bars(disable=quiet or not waiting) as progress:
         if dask is not None:
             workplace = Workplace.of(settings, client, technique, embedded=embedded)
-            outcomes = _analyse_on(dask, waiting, workplace, store, progress)
+            outcomes = _analyse_on(dask, waiting, workplace, progress)
         else:
             outcomes = []
             with _worker(technique, store, settings, raw) as worker:
