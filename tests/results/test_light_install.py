@@ -55,7 +55,7 @@ CODE = """
     from tiled.client import from_uri
     from ainerd.results import ResultStore, export
     from ainerd.technique import Technique
-    from ainerd.views import SceneReader, campaign_figure
+    from ainerd.views import read_scene, campaign_figure
 
     ainerd = from_uri({uri!r}, api_key={api_key!r})["night", "ainerd"]
     store, node = ResultStore(ainerd), ainerd["results", {key!r}]
@@ -66,7 +66,7 @@ CODE = """
     export(store, {key!r}, "result.nxs")
     technique = Technique()
     technique.name, technique.alpha = "rheo_xpcs", 0.05
-    figure = campaign_figure(SceneReader(store, technique, {{"sample_x": (0, 10), "sample_y": (0, 4)}}).read())
+    figure = campaign_figure(read_scene(store, technique, {{"sample_x": (0, 10), "sample_y": (0, 4)}}))
     figure.savefig("campaign.png", dpi=50)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     print(node.image().shape, len(store.table()), [text for text in texts if "cannot" in text])

@@ -156,12 +156,6 @@ def test_a_name_of_a_regime_is_no_formula(p):
     assert r"regime 1 (a $\gel$)" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_length_in_metres_is_not_rounded_to_zero():
-    following = Next(position={"sample_x": 3.25, "sample_y": 1.0}, terms={"empty_radius": 0.00123})
-    figure = campaign_figure(campaign([0, 1], following=following))
-    assert any("empty radius 0.00123 mm" in text.get_text() for axes in figure.axes for text in axes.texts)
-
-
 def test_the_gallery_has_the_newest_run_denoised_and_the_nearest():
     scene = campaign([0, 1, 2, 1], status=["complete", "complete", "complete", "failed"])
     scene.table["sample_x"] /= 1000  # a motor in metres

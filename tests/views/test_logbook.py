@@ -68,19 +68,6 @@ def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
     assert str(during._progress()) == ""
 
 
-def test_the_progress_line_names_a_detector_that_sends_nothing(monkeypatch):
-    during.show_progress_of(agent := Counting())
-    clock = iter([0.0, 0.0, 45.0, 50.0])
-    monkeypatch.setattr(during, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(during, "_still", during._Still())
-    lines = []
-    for read in (0, 0, 50):
-        agent.progress = (read, 200)
-        Console(file=(line := io.StringIO()), width=120).print(during._progress())
-        lines.append(line.getvalue().rstrip().partition("of 200 frames")[2])
-    assert lines == ["", ", no new one for 45 s", ""]
-
-
 def test_the_progress_line_names_a_long_step(monkeypatch):
     during.show_progress_of(agent := Counting())
     with doing("calibrating"), doing("compiling"):

@@ -3,7 +3,6 @@
 import logging
 import sys
 import threading
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -29,7 +28,7 @@ from ainerd.decisions import terms_of
 from ainerd.jobs import activity, harmless
 from ainerd.results import Result, ResultStore
 from ainerd.technique import Technique
-from ainerd.views import Next, SceneReader, kinds_of, reordered, run_line
+from ainerd.views import Next, kinds_of, read_scene, reordered, run_line
 from ainerd.words import number_of, printable, sender
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2  # between two updates of the progress line
-STILL_S = 30.0  # without a new frame, after which the line says so
 # Runs of these plans get a line for each result instead of a table.
 AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 
@@ -63,7 +61,7 @@ class Display:
     def __init__(self, results: ResultStore, technique: Technique, campaign: Campaign, settings: Settings) -> None:
         self._results, self._technique, self._campaign = results, technique, campaign
         self._units, self.quiet = settings.units, False
-        self._reader = SceneReader(results, technique, settings.steering.bounds)
+        self._bounds = settings.steering.bounds
 
     def status(self) -> dict[str, Any]:
         """Return numbers of results and regimes, who holds, and the next position, as plain values."""
@@ -118,7 +116,10 @@ class Display:
 
         following, belief = self._following(), self._campaign.map()
         names = [*reordered(self._campaign.explorer.bounds, knobs)]  # an unknown knob is refused
-        scene = self._reader.read(
+        scene = read_scene(
+            self._results,
+            self._technique,
+            self._bounds,
             names,
             following=following if following.position else None,
             belief=None if belief is None else belief.along(names[:3], following.position),
@@ -183,23 +184,7 @@ class WhileRunning(DefaultDuringTask):
             super().block(blocking_event)  # type: ignore[no-untyped-call]
 
 
-class _Still:
-    """How long the number of analysed frames has not changed."""
-
-    def __init__(self) -> None:
-        self._last: tuple[int, int | None] | None = None
-        self._since = time.monotonic()
-
-    def seconds(self, progress: tuple[int, int | None] | None) -> float:
-        """Return the time since `progress` was another one."""
-        now = time.monotonic()
-        if progress != self._last:
-            self._last, self._since = progress, now
-        return now - self._since
-
-
 _counting: "WeakSet[Any]" = WeakSet()
-_still = _Still()
 
 
 def show_progress_of(agent: Any) -> None:
@@ -221,16 +206,13 @@ def _progress() -> Table | Text:
     """Return a progress bar for the run in progress; empty text between runs."""
     for agent in list(_counting):
         if (progress := agent.progress) is not None:
-            still_s, (read, expected) = _still.seconds(progress), progress
+            read, expected = progress
             frames = f"{read} of {expected} frames" if expected is not None else f"{read} frames"
             if doing := activity():  # without the bar it fits on one line
                 return Text(f"analysed {frames}; {doing}", no_wrap=True, overflow="ellipsis")
-            if still_s > STILL_S:  # such as a detector that was never triggered
-                frames += f", no new one for {still_s:.0f} s"
             line = Table.grid(padding=(0, 1))
             line.add_row("analysed", ProgressBar(expected, read, width=30), frames)
             return line
-    _still.seconds(None)
     return Text(activity())
 
 
@@ -327,10 +309,8 @@ def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tup
     name = quote(results.agent or "agent", safe="")
     path = directory / "reports" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.html"
     try:
-        path.parent.mkdir(0o755, parents=True, exist_ok=True)
-        report = views.report_html(results, bounds)
-        path.touch(0o644)  # nobody else may write it, whatever the umask
-        path.write_text(report, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(views.report_html(results, bounds), encoding="utf-8")
     except Exception as error:  # such as no result, or a full disk
         logger.warning("no report is written: %s: %s", type(error).__name__, error)
     else:

@@ -10,10 +10,10 @@ from ainerd.views._kinds import regime_kinds
 from ainerd.views._scene import (
     Next,
     Scene,
-    SceneReader,
     kinds_of,
     newest_and_nearest,
     principal_axes,
+    read_scene,
     regime_colour,
     reordered,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ainerd.views._style import empty_panel, panel_title
 
 __all__ = [
-    "Logbook", "Next", "Scene", "SceneReader", "campaign_figure", "empty_panel", "kinds_of", "newest_and_nearest",
+    "Logbook", "Next", "Scene", "read_scene", "campaign_figure", "empty_panel", "kinds_of", "newest_and_nearest",
     "panel_title", "principal_axes", "regime_colour", "regime_kinds", "reordered", "report_html", "run_line",
     "status_panel",
 ]  # fmt: skip

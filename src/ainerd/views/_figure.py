@@ -42,7 +42,7 @@ def campaign_figure(scene: Scene) -> Figure:
 
     Examples
     --------
-    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> scene = read_scene(store, Toy(), {"sample_x": (0.0, 7.0)})
     >>> figure = campaign_figure(scene)
     >>> figure.savefig(folder / "campaign.png")
     >>> [axes.get_title(loc="left") for axes in figure.axes]

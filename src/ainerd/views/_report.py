@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import AgentNode, LoadedResult, ResultRecord, ResultStore, explain
+from ainerd.results import AgentNode, ResultRecord, ResultStore, explain
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
-from ainerd.views._scene import Next, SceneReader, regime_name
+from ainerd.views._scene import Next, read_scene, regime_name
 from ainerd.words import here, named_place, number_of, printable, run_text, sender
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class _Campaign:
         again = table.get("retake", pd.Series(False, table.index)).eq(True)
         self._failed = table.assign(again=again)[table["status"].eq("failed")]
         self._state = AgentNode(store.container, store.agent).state() if store.agent else {}
-        self._names = {int(number): str(name) for number, name in self._part("names").items()}
+        self._names = {int(number): str(name) for number, name in self._state.get("names", {}).items()}
 
     def sections(self) -> Iterator[_Section]:
         yield self._summary()
@@ -144,11 +144,6 @@ class _Campaign:
         lines = [f"The newest {len(rows)} of {len(others)}."] if len(rows) < len(others) else []
         lines += [] if rows else ["There were none."]
         return _Section(title="Decisions of people", lines=lines, table=[["when", "what"], *rows] if rows else [])
-
-    def _part(self, name: str) -> Mapping[str, Any]:
-        """Return a part of the agent's state; empty without one."""
-        part = self._state.get(name)
-        return part if isinstance(part, Mapping) else {}
 
     def _summary(self) -> _Section:
         counts = self._table["status"].value_counts()
@@ -175,7 +170,7 @@ class _Campaign:
             cells = [_range(group[name]) if name in group else "" for name in [*self._motors, *self._measured]]
             name = regime_name(int(regime), self._names).removeprefix("regime ")
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no p-value"])
-        lines = [f"{each[:1].upper()}{each[1:]}." for each in self._part("regimes").get("sentences", [])]
+        lines = [f"{each[:1].upper()}{each[1:]}." for each in self._state.get("regimes", {}).get("sentences", [])]
         lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
         return _Section(title="Regimes", lines=lines, table=[head, *rows])
 
@@ -184,7 +179,10 @@ class _Campaign:
             results = self._store.load([*map(str, self._novel.index[:MOST])], ())
             left_out = len(self._novel) > MOST
             lines = [f"The {MOST} of {len(self._novel)} that have the lowest p-values."] if left_out else []
-            lines += [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
+            lines += [
+                f"{self._scan_at(result.key)}: {explain(ResultRecord.from_metadata(result.metadata))}."
+                for result in results
+            ]
             title, shown = "Novel results", self._novel.index[:DRAWN]
         else:
             of_each = self._done.groupby("regime", dropna=False).tail(1).index
@@ -220,47 +218,37 @@ class _Campaign:
         return _Section(title="Where the numbers come from", lines=lines)
 
     def _todo(self) -> Iterator[str]:
-        if isinstance(held := self._state.get("held"), Mapping):
-            yield f"The campaign is held by {sender(str(held.get('by')))}: {held.get('why') or 'no reason given'}."
+        if held := self._state.get("held"):
+            yield f"The campaign is held by {sender(held['by'])}: {held['why'] or 'no reason given'}."
         for _, row in self._next.iterrows():
             yield f"Measure at {self._place(row)} next: {row['reason']}."
         alone = self._done.groupby("regime").size()
         for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
             (key,) = self._done.index[self._done["regime"].eq(regime)]
             yield f"Only {self._scan_at(key)} has {regime_name(int(regime), self._names)}: measure beside it."
-        again = int(self._failed["again"].sum())
-        if again:
-            failed = number_of(again, "result")
-            yield f"Start the agent: it takes {failed} again that failed through no fault of the data."
+        if again := int(self._failed["again"].sum()):
+            yield f"Start the agent: it takes {number_of(again, 'result')} again that failed by no fault of the data."
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
             reason = unclaimed.value_counts().index[0]
             yield f"{len(unclaimed)} results could not be judged, most often because {reason}."
-        if alarm := self._part("novelty").get("alarm"):
+        if alarm := self._state.get("novelty", {}).get("alarm"):
             yield f"{alarm}."
 
     def _campaign_figure(self) -> Sequence[tuple[Figure, str]]:
-        following = None
-        for _, row in self._next.iterrows():
-            position = {name: float(row[name]) for name in self._motors if name in row and pd.notna(row[name])}
-            if len(position) == len(self._motors):
-                following = Next(position=position, reason=str(row["reason"]))
         known = Technique()  # its class need not be installed
         known.name, known.alpha = self._newest.technique, self._alpha
+        new = [int(number) for number in self._state.get("novelty", {}).get("discoveries", {})]
+        components = self._state.get("regimes", {}).get("components", [])
+        about: dict[str, Any] = {"new": new, "components": components, "names": self._names}
         try:
-            new = [int(number) for number in self._part("novelty").get("discoveries", {})]
-            about = {"new": new, "components": self._part("regimes").get("components", []), "names": self._names}
-            scene = SceneReader(self._store, known, self._bounds).read(following=following, **about)
+            for _, row in self._next.iterrows():
+                position = {name: float(row[name]) for name in self._motors}
+                about["following"] = Next(position=position, reason=str(row["reason"]))
+            scene = read_scene(self._store, known, self._bounds, **about)
             return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
         except Exception:  # a report without the figure is better than no report
             logger.exception("the campaign's figure cannot be drawn")
             return []
-
-    def _explained(self, result: LoadedResult) -> str:
-        try:
-            return explain(ResultRecord.from_metadata(result.metadata))
-        except Exception as error:  # a technique may be anybody's code
-            logger.warning("result %s cannot be explained: %s: %s", result.key, type(error).__name__, error)
-            return "novel, and cannot be explained"
 
     def _drawn(self, keys: Iterable[Any]) -> Iterator[tuple[Figure, str]]:
         for result in self._store.load([*map(str, keys)]):
@@ -278,8 +266,7 @@ class _Campaign:
         return named_place({name: row[name] for name in known}, self._units) or "?"
 
     def _labelled(self, name: str) -> str:
-        unit = self._units.get(name, "1")
-        return name if unit in ("", "1") else f"{name} ({unit})"
+        return name if (unit := self._units.get(name, "1")) in ("", "1") else f"{name} ({unit})"
 
 
 def _extent(table: pd.DataFrame, motor: str) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """The contents of a campaign's figure, read from Tiled."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,7 @@ class Scene:
 
     Examples
     --------
-    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> scene = read_scene(store, Toy(), {"sample_x": (0.0, 7.0)})
     >>> scene.runs[["scan", "x", "regime", "novel"]].reset_index(drop=True)
       scan    x  regime  novel
     0    1  1.0       0  False
@@ -189,7 +189,7 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
 
     Examples
     --------
-    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> scene = read_scene(store, Toy(), {"sample_x": (0.0, 7.0)})
     >>> newest, nearest, distance = newest_and_nearest(scene.runs, scene.embeddings)
     >>> store.record(newest).scan_id, store.record(nearest).scan_id, round(distance, 2)
     (5, 2, 0.09)
@@ -254,68 +254,58 @@ def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, L
     return {name: bounds[name] for name in dict.fromkeys([*first, *bounds])}
 
 
-class SceneReader:
-    """Reads the scenes of one campaign within these `bounds`, in any thread. Data that do not change are read once.
+def read_scene(
+    store: ResultStore,
+    technique: Technique,
+    bounds: Mapping[str, Limits],
+    first: Sequence[str] = (),
+    **details: Any,
+) -> Scene:
+    """Read the scene of a campaign from Tiled: of arrays and series only those that are drawn.
+
+    Parameters
+    ----------
+    store : ResultStore
+    technique : Technique
+    bounds : mapping of str to (float, float)
+        Limits of the motors.
+    first : sequence of str
+        Motors that come first.
+    **details
+        Fields of `Scene` that are not in results.
 
     Examples
     --------
-    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> scene = read_scene(store, Toy(), {"sample_x": (0.0, 7.0)})
     >>> len(scene.table), scene.embeddings.shape  # the run that failed has no embedding
     (6, (5, 2))
     """
-
-    def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
-        self._store, self._technique, self._bounds = store, technique, bounds
-        self._landmarks: Landmarks | None = None
-        self._loaded: dict[str, dict[str, NDArray[Any] | None]] = {}  # by key and name; None if there is none
-
-    def read(self, first: Sequence[str] = (), **details: Any) -> Scene:
-        """Return the current scene, with the motors in `first` first; `details` are the fields not in results."""
-        bounds = reordered(self._bounds, first)
-        if self._landmarks is None:
-            try:
-                self._landmarks = self._technique.landmarks()
-            except Exception:  # a figure without landmarks is better than no figure
-                logger.exception("the landmarks of technique %r are not drawn", self._technique.name)
-                self._landmarks = Landmarks(embeddings=np.empty((0, 0), np.float32), names=[])
-        table, embeddings = self._store.table(), self._store.embeddings()
-        drawn = panels(self._technique.name)  # not before the first scene: it imports matplotlib
-        runs = runs_of(table, tuple(bounds))
-        wanted = getattr(drawn, "arrays", {})
-        recent = runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]
-        names = {str(key): {*wanted.get("strip", ())} for key in recent}
-        compared = [key for key in newest_and_nearest(runs, embeddings)[:2] if key is not None]
-        for key in compared:
-            names[key] = names.get(key, set()).union(wanted.get("gallery", ()))
-        growing, series = {*table.index[table["status"].eq("growing")]}, table.attrs.get("series", [])
-        known, before = dict[str, dict[str, NDArray[Any] | None]](), self._loaded
-        for key in names:
-            already = {} if key in growing else before.get(key, {})
-            known[key] = {name: array for name, array in already.items() if name in names[key] | {*series}}
-        self._load(known, [*names], {*wanted.get("strip", ()), *series})
-        self._load(known, compared, {*wanted.get("gallery", ())})
-        self._loaded = known  # not before: another thread may read a scene of other results meanwhile
-        return Scene(
-            table=table,
-            embeddings=embeddings,
-            alpha=self._technique.alpha,
-            bounds=bounds,
-            panels=drawn,
-            arrays={key: _present(known[key], names[key]) for key in names},
-            series={key: _present(known[key], series) for key in names},
-            landmarks=self._landmarks,
-            **details,
-        )
-
-    def _load(self, known: Mapping[str, dict[str, NDArray[Any] | None]], keys: Sequence[str], names: Set[str]) -> None:
-        """Add these arrays and series of the results to those that are known."""
-        unknown = [key for key in keys if names - known[key].keys()]
-        for result in self._store.load(unknown, names):
-            tables = result.tables
-            series = [name for name in list(result.metadata["series"])[:MOST_SERIES] if name in tables]
-            read = result.arrays | {name: tables[name][["time", name]].to_numpy(float).T for name in series}
-            known[result.key].update({name: read.get(name) for name in names})
-
-
-def _present(known: Mapping[str, NDArray[Any] | None], names: Iterable[str]) -> Arrays:
-    return {name: array for name in names if (array := known.get(name)) is not None}
+    bounds, landmarks = reordered(bounds, first), None
+    try:
+        landmarks = technique.landmarks()
+    except Exception:  # a figure without landmarks is better than no figure
+        logger.exception("the landmarks of technique %r are not drawn", technique.name)
+    table, embeddings = store.table(), store.embeddings()
+    drawn = panels(technique.name)  # not before the first scene: it imports matplotlib
+    wanted = getattr(drawn, "arrays", {})
+    strip, gallery = {*wanted.get("strip", ())}, {*wanted.get("gallery", ())}
+    runs = runs_of(table, tuple(bounds))
+    recent = [str(key) for key in runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]]
+    arrays, series = dict[str, dict[str, NDArray[Any]]](), dict[str, dict[str, NDArray[Any]]]()
+    for result in store.load(recent, strip | {*table.attrs.get("series", ())}):
+        arrays[result.key] = dict(result.arrays)
+        shown = [name for name in list(result.metadata["series"])[:MOST_SERIES] if name in result.tables]
+        series[result.key] = {name: result.tables[name][["time", name]].to_numpy(float).T for name in shown}
+    for result in store.load([key for key in newest_and_nearest(runs, embeddings)[:2] if key is not None], gallery):
+        arrays[result.key] = arrays.get(result.key, {}) | result.arrays
+    return Scene(
+        table=table,
+        embeddings=embeddings,
+        alpha=technique.alpha,
+        bounds=bounds,
+        panels=drawn,
+        arrays=arrays,
+        series=series,
+        landmarks=landmarks,
+        **details,
+    )
