@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial, wraps
@@ -21,7 +21,6 @@ IDLE_S = 1.0  # between two rounds of the idle jobs
 LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: shortest wait for slow jobs, pause between two looks
 LONGEST = 200  # characters of an error in the log
 PATIENCE_S = 1.0  # a longer wait is announced
-_MANY = 20  # items from which on there is a bar
 LINGER_S = 2.0  # of many short activities in a row, each is still named between two of them
 
 T = TypeVar("T")
@@ -175,12 +174,8 @@ def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any],
         try:
             take(self, name, doc)
         except Exception as error:
-            try:
-                text = str(error)[:LONGEST]
-            except Exception:
-                text = ""
             kind, subscriber = type(error).__name__, type(self).__name__
-            logger.error("%s left out a %s document: %s: %s", subscriber, str(name)[:LONGEST], kind, text)
+            logger.error("%s left out a %s document: %s: %s", subscriber, name, kind, str(error)[:LONGEST])
 
     return taken
 
@@ -216,10 +211,9 @@ def activity(within_s: float = LINGER_S) -> str:
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Print the reason for a wait that takes longer than `PATIENCE_S`; only to a terminal."""
-    if not _is_watched():
+    if not (sys.stderr.isatty() and threading.current_thread() is threading.main_thread()):
         yield
         return
-
     over = threading.Event()
 
     def tell() -> None:
@@ -233,17 +227,3 @@ def waiting(what: str) -> Iterator[None]:
         yield
     finally:
         over.set()
-
-
-def counted(items: Iterable[T], what: str, n: int) -> Iterable[T]:
-    """Return the `n` items, with a progress bar if there are many; only on a terminal."""
-    if not _is_watched() or n < _MANY:
-        return items
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, what, n, console=Console(file=sys.stderr), transient=True)
-
-
-def _is_watched() -> bool:
-    return sys.stderr.isatty() and threading.current_thread() is threading.main_thread()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pydantic import ValidationError
     from rich.table import Table
 
@@ -15,7 +14,6 @@ SINCE = "time since the exposure began (s)"  # label of every axis of time withi
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # most decimals; smaller numbers are written with powers of ten
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_FORMULA_STARTS = "=+-@\t\n"
 
 
 def utc_now() -> str:
@@ -228,35 +226,3 @@ def storable(text: str) -> str:
     5
     """
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
-
-
-def escape_cell(cell: object) -> object:
-    """Put a ' before a text that a spreadsheet would read as a formula; return other values unchanged.
-
-    Carriage returns become newlines: alone they end a row in a spreadsheet, and nothing quotes them.
-
-    Examples
-    --------
-    >>> escape_cell("=1+1"), escape_cell(2.5)
-    ("'=1+1", 2.5)
-    """
-    if isinstance(cell, str):
-        cell = cell.replace("\r\n", "\n").replace("\r", "\n")
-        return f"'{cell}" if cell and cell[0] in _FORMULA_STARTS else cell
-    return cell
-
-
-def escape_table(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Return a copy of the table with its texts and column names escaped by `escape_cell`.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> escape_table(pd.DataFrame({"note": ["=1+1"]}))["note"][0]
-    "'=1+1"
-    """
-    escaped = table.rename(columns=escape_cell)
-    for i, dtype in enumerate(table.dtypes):
-        if dtype.kind in "OSU":
-            escaped.isetitem(i, escaped.iloc[:, i].map(escape_cell).array)
-    return escaped

@@ -1,8 +1,6 @@
 """`ainerd init` and `ainerd check` with a third-party technique: questions, files, findings and pictures."""
 
 import json
-import os
-import pwd
 import tomllib
 
 import h5py
@@ -169,29 +167,6 @@ def test_a_technique_without_questions_and_sketch(marble, tmp_path, monkeypatch)
     assert tomllib.loads((tmp_path / "m.toml").read_text())["technique"] == "marble"
     done = run("check", "m.toml", "--draw", "m.png")
     assert done.exit_code == 1 and "technique marble draws none" in done.stdout
-
-
-def test_folders_that_an_account_without_a_name_may_not_enter_are_findings(marble, monkeypatch):
-    """As in a container, where the number of a user has no name."""
-    shut, stat, access = marble.with_name("shut"), os.stat, os.access
-    shut.mkdir()
-    text = marble.read_text().replace('["."]', '["shut/frames"]').replace('"tiled"', '"shut/tiled"')
-    marble.write_text(text)
-
-    def refused(path, *args, **kwargs):
-        if str(path).startswith(f"{shut}/"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return stat(path, *args, **kwargs)
-
-    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
-    monkeypatch.setattr(os, "stat", refused)
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(shut) and access(path, mode))
-    findings = json.loads(run("check", "--json", marble).stdout)
-    states = {finding["subject"]: finding["state"] for finding in findings}
-    assert states["storage.frames"] == f"{shut}/frames cannot be read by {os.getuid()}"
-    assert states["storage.directory"] == f"{shut} cannot be written to by {os.getuid()}"
 
 
 def test_the_frames_of_an_eiger_are_behind_the_links_of_its_master_file(tmp_path):

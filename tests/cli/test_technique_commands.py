@@ -29,21 +29,18 @@ def test_a_package_may_add_a_group_of_commands(marble):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("text", "message"),
     [
-        ("broken", "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("broken", "1 / 0", "ZeroDivisionError"),
-        ("broken", "app = 3", "its_commands:app is neither a function nor a typer.Typer"),
-        ("broken", "import typer\napp = typer.Typer()", "RuntimeError"),
-        ("check", "import typer\napp = typer.Typer()\napp.command()(lambda: None)", "there is a command check"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "ZeroDivisionError"),
     ],
 )
-def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, message):
-    site.install(name, {"its_commands": text}, commands="its_commands:app")
+def test_broken_commands_cost_one_line(site, monkeypatch, capsys, text, message):
+    site.install("broken", {"its_commands": text}, commands="its_commands:app")
     monkeypatch.delitem(sys.modules, "its_commands", raising=False)
     app = ainerd.cli.app
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and line.startswith(f"ainerd: the commands of {name!r} are left out: ")
+    assert line.count("\n") == 1 and line.startswith("ainerd: the commands of 'broken' are left out: ")
     assert message in line
     shown = CliRunner().invoke(app, ["--help"]).stdout
     assert "watch" in shown and "analyze" in shown and "broken" not in shown

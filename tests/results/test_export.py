@@ -177,16 +177,6 @@ def test_a_result_and_a_store_export_themselves(night, tmp_path):
             store.export(tmp_path / path)
 
 
-def test_formulas_are_escaped_in_csv(store, record, analysis, tmp_path):
-    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"]
-    for i, name in enumerate(names):
-        key = store.begin(record(scan_id=i, run_time=float(i), raw_uid=str(i), start={"sample": name}))
-        store.complete(key, analysis(only=["tau"], tau_s=-1.0))
-    read = pd.read_csv(store.export(tmp_path / "results.csv"))
-    assert read["sample"].tolist() == [f"'{name}" for name in names] and read["tau_s [s]"].tolist() == [-1.0] * 5
-    assert pd.read_parquet(store.export(tmp_path / "results.parquet"))["sample"].tolist() == names
-
-
 PARAMETERS = {"size": 6}
 DIMS = {
     "c2": ("roi", "t1", "t2"),

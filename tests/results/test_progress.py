@@ -31,10 +31,3 @@ def test_only_a_long_wait_is_announced(monkeypatch):
         while not screen.getvalue() and time.monotonic() < deadline:
             time.sleep(0.001)
     assert screen.getvalue() == "ainerd: what takes long …\n"
-
-
-def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
-    screen = terminal(monkeypatch)
-    assert list(_progress.counted(range(19), "few", 19)) == list(range(19)) and not screen.getvalue()
-    assert list(_progress.counted(iter(range(20)), "reading arrays", 20)) == list(range(20))
-    assert "reading arrays" in screen.getvalue()

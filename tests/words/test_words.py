@@ -62,10 +62,6 @@ def test_a_shared_unit_is_written_once():
     assert named_place(position, {"x": "mm"}) == "x 3.25 mm, y 1.00"
 
 
-def test_a_motor_in_metres_is_not_rounded_to_nothing():
-    assert place({"x": 0.00325, "y": 0.001}, {"x": "m", "y": "m"}) == "(0.00325, 0.00100) m"
-
-
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Chicago"])
 def test_times_are_local(zone, monkeypatch):
     import time

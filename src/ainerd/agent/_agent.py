@@ -70,12 +70,7 @@ class Agent(Observer):
     _has_engine = True
 
     def __init__(
-        self,
-        technique: Technique,
-        client: Container,
-        settings: Settings,
-        travel: Travel | None,
-        devices: Devices,
+        self, technique: Technique, client: Container, settings: Settings, travel: Travel | None, devices: Devices
     ) -> None:
         missing = set(settings.steering.bounds) ^ {actuator.name for actuator in devices.actuators}
         if missing:

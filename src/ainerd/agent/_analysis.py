@@ -70,12 +70,7 @@ class Analysis:
     """
 
     def __init__(
-        self,
-        technique: Technique,
-        store: ResultStore,
-        client: Container,
-        settings: Settings,
-        campaign: Campaign,
+        self, technique: Technique, store: ResultStore, client: Container, settings: Settings, campaign: Campaign
     ) -> None:
         self._store, self._settings, self._campaign = store, settings, campaign
         self._raw, self._uri = client["raw"], str(client.context.api_uri)

@@ -84,7 +84,6 @@ def build_observer(settings: Settings, client: Container) -> Observer:
     >>> observer.close()
     >>> close()
     """
-    _check_types(settings, client)
     observer = Observer(_open(settings, client), client, settings)
     observer.start()
     return observer
@@ -123,8 +122,6 @@ def build_agent(
     ------
     ValueError
         If settings, technique and devices do not fit together.
-    TypeError
-        If an argument has the wrong type.
 
     Examples
     --------
@@ -138,13 +135,6 @@ def build_agent(
     >>> agent.close()
     >>> close()
     """
-    _check_types(settings, client)
-    for argument, each in {"actuators": actuators, "beside": beside}.items():
-        if hasattr(each, "name"):
-            raise TypeError(f"{argument} must be a list of devices: {argument}=[{each.name}]")
-    for device in (detector, *actuators, *beside):
-        if not hasattr(device, "name"):
-            raise TypeError(f"{device!r} is not a device: give the object itself, not its name")
     for corner in zip(*settings.steering.bounds.values(), strict=True):
         position = dict(zip(settings.steering.bounds, corner, strict=True))
         try:
@@ -160,17 +150,6 @@ def build_agent(
     agent = Agent(technique, client, settings, travel, devices)
     agent.start()
     return agent
-
-
-def _check_types(settings: Any, client: Any) -> None:
-    """Raise TypeError, with a remedy, unless the arguments are settings and a client of Tiled."""
-    if not isinstance(settings, Settings):
-        raise TypeError(f"settings must be Settings, got {settings!r}: Settings.load(path) reads a file")
-    if not isinstance(client, Container):
-        raise TypeError(
-            f"client must be a client of Tiled, got {client!r}: ainerd.server.connect(address), or "
-            "open_tiled(settings.storage)"
-        )
 
 
 def _open(settings: Settings, client: Container) -> Technique:

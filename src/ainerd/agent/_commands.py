@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
@@ -18,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 5.0  # between two looks at waiting commands, if Tiled does not tell of one
 NEXT = "next"
-STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
 
 
@@ -43,17 +41,10 @@ class CommandReader:
         Called after each answer.
     """
 
-    def __init__(
-        self,
-        store: ResultStore,
-        node: AgentNode,
-        campaign: Campaign,
-        answered: Callable[[], None],
-    ) -> None:
+    def __init__(self, store: ResultStore, node: AgentNode, campaign: Campaign, answered: Callable[[], None]) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         # commands without an answer in Tiled, in their order, by container and key
         self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self._busy_since: dict[str, float] = {}  # work of the threads now, and its start
         self._news, self._ends = threading.Event(), False
         self._listens: Future[None] | None = None
         self._streams: list[Stream] = []
@@ -77,12 +68,8 @@ class CommandReader:
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def health(self) -> str:
-        """Return ``alive``, ``dead``, or the work that has taken longer than `STUCK_S`."""
-        if self._listens is not None and self._listens.done():
-            return "dead"
-        ages = {name: time.monotonic() - since for name, since in dict(self._busy_since).items()}
-        late = [f"{name} for {age:.0f} s" for name, age in ages.items() if age > STUCK_S]
-        return f"stuck: {', '.join(late)}" if late else "alive"
+        """Return ``alive`` or ``dead``."""
+        return "dead" if self._listens is not None and self._listens.done() else "alive"
 
     def look(self) -> None:
         """Find and execute the waiting commands. Can be called from any thread."""
@@ -103,7 +90,6 @@ class CommandReader:
         waiting, before = list(self._waiting.items()), self._campaign.catalogue.state
         nexts = [place for place, metadata in waiting if metadata.get("do") == NEXT]
         for place, metadata in waiting:
-            self._busy_since["executing a command"] = time.monotonic()
             answer = self._apply(place, metadata)
             if answer.status == "waits" and place in nexts[:-1]:  # its sender is gone
                 answer = Answer(status="refused", text="a later command asks for the next position")
@@ -114,17 +100,14 @@ class CommandReader:
                 self._campaign.tiled.write(partial(self._reply, place, answer), first=True)
             elif before.answer(place[1]) is None:
                 self._answered()
-        self._busy_since.pop("executing a command", None)
 
     def _listen(self) -> None:
         while not self._ends:
             self._news.clear()
-            self._busy_since["looking for commands"] = time.monotonic()
             try:
                 self.look()
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
-            self._busy_since.pop("looking for commands", None)
             self._news.wait(LOOK_S)
 
     def _apply(self, place: tuple[str, str], metadata: Mapping[str, Any]) -> Answer:

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._commands import CommandReader
-from ainerd.agent._session import where_it_steers
 from ainerd.campaign import READS, Campaign, sentences
 from ainerd.config import Settings
 from ainerd.decisions import terms_of
 from ainerd.jobs import Jobs
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultStore, TiledError, digest
+from ainerd.results import AgentNode, ResultStore, TiledError, digest, where_it_steers
 from ainerd.results.commands import seen
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
@@ -57,12 +56,7 @@ class State:
     """
 
     def __init__(
-        self,
-        store: ResultStore,
-        technique: Technique,
-        campaign: Campaign,
-        analysis: Analysis,
-        settings: Settings,
+        self, store: ResultStore, technique: Technique, campaign: Campaign, analysis: Analysis, settings: Settings
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
         self.commands = CommandReader(store, self._node, campaign, self.changed)
@@ -72,7 +66,6 @@ class State:
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
         self._at = {**whereabouts(), "session": campaign.rules.session}
         self._digest = digest(parameters_of(technique, settings.detector))
-        self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
@@ -99,7 +92,6 @@ class State:
 
     def begin(self) -> None:
         """Steer, unless another session does. Called once, before `start`."""
-        self._earlier = self._read() or {}
         try:
             self.take_over()
         except RuntimeError as error:
@@ -307,10 +299,6 @@ class State:
 
         Landmarks may take seconds to compute. So they are computed only after the first results.
         """
-        if self._axes is None:
-            earlier = self._earlier.pop("latent", None)
-            if isinstance(earlier, dict) and (earlier.get("of"), earlier.get("digest")) == ("landmarks", self._digest):
-                self._axes, self._next_axes = earlier, -1
         n = len(self._campaign.points.usable)
         landmarks = self._technique.landmarks() if self._axes is None and n >= FEW else None
         if landmarks is not None and len(landmarks.embeddings) > 1:

@@ -128,16 +128,12 @@ def _storage(settings: "Settings") -> "Iterator[Finding]":
 
     user = whereabouts()["user"]  # its number if it has no name, as in containers
     for frames in settings.storage.frames:
-        there = _nearest(frames)
-        if there.is_dir() and not os.access(there, os.X_OK | (os.R_OK if there == frames else 0)):
-            state, remedy = f"cannot be read by {user}", "let that user read it, and enter the folders above it"
-        elif there != frames or not there.is_dir():
-            state, remedy = "is not a folder", "mount it or make it, or change storage.frames"
-        else:
-            state, remedy = "is readable", ""
+        can_be_read = os.access(frames, os.R_OK | os.X_OK) and frames.is_dir()
+        remedy = "" if can_be_read else "mount it or make it, give that user the rights, or change storage.frames"
+        state = "is readable" if can_be_read else f"is not a folder that {user} can read"
         yield Finding("storage.frames", f"{frames} {state}", remedy)
     directory = settings.storage.directory
-    there = _nearest(directory)
+    there = next(each for each in (directory, *directory.parents) if os.path.exists(each))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         yield Finding("storage.directory", f"{there} cannot be written to by {user}", "change it, or its rights")
     else:
@@ -150,11 +146,6 @@ def _storage(settings: "Settings") -> "Iterator[Finding]":
         free = shutil.disk_usage(path).free / 1e9
         remedy = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
         yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
-
-
-def _nearest(path: Path) -> Path:
-    """Return a path, or its nearest parent that can be seen: `Path.exists` raises where one may not be entered."""
-    return next(each for each in (path, *path.parents) if os.path.exists(each))
 
 
 def _technique(settings: "Settings") -> "Iterator[Finding]":

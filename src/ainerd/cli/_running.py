@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import threading
 
     from ainerd.agent import Observer
-    from ainerd.results import ResultStore
 
 Instrument = Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")]
 Documents = Annotated[
@@ -154,12 +153,13 @@ def fetch_next(
     from ainerd.config import Settings
     from ainerd.results import AgentNode, commands
 
+    name = agent or ("" if config is None else Settings.load(config).name)
+    if not name:
+        raise ValueError("whose next position? give --agent, or --config with an instrument's .toml")
+    command = commands.Next(by="script", wait_s=timeout if wait else 0.0)
+    within_s = timeout + commands.ANSWER_S if wait else min(timeout, commands.ANSWER_S)
     with results_at(tiled, config) as store:
-        name = agent or (Settings.load(config).name if config is not None else _only_agent(store))
-        node = AgentNode(store.container, name)
-        command = commands.Next(by="script", wait_s=timeout if wait else 0.0)
-        within_s = timeout + commands.ANSWER_S if wait else min(timeout, commands.ANSWER_S)
-        answer = node.ask(command, within_s)
+        answer = AgentNode(store.container, name).ask(command, within_s)
     if answer["status"] != "done":
         raise ValueError(f"agent {name!r} has no next position: {answer['answer']}")
     if json:
@@ -170,15 +170,6 @@ def fetch_next(
     for actuator, x in answer["position"].items():
         print(f"{actuator} {x:.12g}")  # six digits would move a motor that counts in nm to another spot
     print(answer["reason"], file=sys.stderr)
-
-
-def _only_agent(store: "ResultStore") -> str:
-    """Return the name of the only agent; ValueError if there are several, or none."""
-    agents = store.container["agents"] if "agents" in store.container else {}
-    names = [str(node.metadata.get("agent")) for node in agents.values()]
-    if len(names) != 1:
-        raise ValueError(f"give --agent: there are {', '.join(names) or 'none'}")
-    return names[0]
 
 
 def demo(

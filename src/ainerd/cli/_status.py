@@ -118,7 +118,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     """
     from json import dumps
 
-    from ainerd.processes import where_it_may_run
+    from ainerd.results import where_it_steers
 
     base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
 
@@ -151,12 +151,8 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
         "units": {name: units[name] for name in names if name in units},
     }
     about = newest("ainerd/agents", agent=agent) if agent else {}  # after a replay there are no agents
-    try:
-        at_work = None if about["health"]["closed"] else where_it_may_run(about["at"])
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):  # anybody may have written the state
-        at_work = None
     return {
-        "at_work": at_work,
+        "at_work": where_it_steers(about),
         "results": {str(each["value"]): int(each["count"]) for each in counted},
         "last": {name: last[name] for name in LAST if last.get(name) is not None} or None,
         "next": following if ready else None,

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from ainerd.processes import where_it_may_run
 from ainerd.results._errors import Away, Gone, TiledError, translated
 from ainerd.results._nodes import KEYS, create_node, merge_metadata, read_children, request, tags_of
 from ainerd.results._records import digest, plain
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5  # between two looks whether a command has its answer
 SOON_S = 5.0  # time limit of a request; it is not repeated
+SILENT_S = 30.0  # without a sign of life, until a session counts as ended
 MOST_DELETED = 20  # events in a row that may be missing
 
 
@@ -191,3 +193,31 @@ def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spe
         request(ainerd, "PUT", url, {"metadata": metadata}, params={"drop_revision": True}, timeout=SOON_S)
     except Gone:
         create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
+
+
+def where_it_steers(state: Mapping[str, Any]) -> str | None:
+    """Return where the session that steers an agent runs, and since when, in words; None if it has ended.
+
+    Parameters
+    ----------
+    state : mapping
+        State of the agent in Tiled; see `AgentNode.state`.
+
+    Examples
+    --------
+    >>> import time
+    >>> from ainerd.processes import whereabouts
+    >>> at, now = whereabouts(), time.time()
+    >>> state = {"at": at, "health": {"closed": False, "heard": now}}
+    >>> where_it_steers(state).startswith(f" on {at['host']} (process {at['pid']} of {at['user']}, since ")
+    True
+    >>> where_it_steers({}) is None
+    True
+    """
+    try:
+        health = state["health"]
+        is_silent = time.time() - health["heard"] > SILENT_S
+        return None if health["closed"] or is_silent else where_it_may_run(state["at"])
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:  # any program writes it
+        logger.debug("the agent's node names no session: %s: %s", type(error).__name__, error)
+        return None

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ainerd.jobs import counted
+from ainerd.jobs import waiting
 from ainerd.results._files import LoadedResult
 from ainerd.results._records import USABLE
 from ainerd.technique import exporter, panels
-from ainerd.words import escape_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -128,20 +127,19 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     plain.attrs = table.attrs
     named = plain.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
     if path.suffix == ".csv":
-        escape_table(named).to_csv(path)
+        named.to_csv(path)
     elif path.suffix == ".xlsx":
         times = named.select_dtypes("datetimetz")
-        named.assign(**{str(name): times[name].dt.tz_convert(None) for name in times}).to_excel(
-            path
-        )  # has no time zones
+        without_zones = {str(name): times[name].dt.tz_convert(None) for name in times}
+        named.assign(**without_zones).to_excel(path)
     else:
         plain.to_parquet(path)
     return path
 
 
 def _write_netcdf(store: "ResultStore", keys: list[str], path: Path) -> Path:
-    with new_file(path) as part:
-        for result in counted(store.load(keys), f"writing {path.name}", len(keys)):
+    with new_file(path) as part, waiting(f"writing {path.name}"):
+        for result in store.load(keys):
             dataset(result).to_netcdf(part, mode="a", group=result.key, engine="h5netcdf")
     return path
 
@@ -215,8 +213,8 @@ def dataset_of_all(table: pd.DataFrame, results: Iterable[LoadedResult], names: 
     rows = xr.Dataset(columns, coords={"result": np.asarray(table.index, dtype=str)})
     if not names or table.empty:
         return rows
-    loaded = counted(results, "reading arrays", len(table))
-    each = [dataset(result, names).drop_attrs(deep=False) for result in loaded]
+    with waiting("reading arrays"):
+        each = [dataset(result, names).drop_attrs(deep=False) for result in results]
     try:
         arrays = xr.concat(each, dim=rows["result"], join="outer", coords="minimal", compat="override", data_vars="all")
     except ValueError as error:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tiled.queries import Key
 
-from ainerd.jobs import counted
+from ainerd.jobs import waiting
 from ainerd.results._conditions import checked, known_names, matches, refuse
 from ainerd.results._errors import TiledError, translated
 from ainerd.results._explain import explain
@@ -279,7 +279,8 @@ class ResultStore(ResultRecords):
         table = self.search(**where)
         keys = [*map(str, table.index[table["status"].isin(USABLE)])]
         scans = table["scan_id"]
-        loaded = counted(self.load(keys, [name]), f"reading {name}", len(keys))
+        with waiting(f"reading {name}"):
+            loaded = [*self.load(keys, [name])]
         having = [each for each in loaded if isinstance(getattr(each.get(name), "values", None), pd.DataFrame)]
         if not having:
             raise KeyError(f"no table {name!r} in {len(keys)} results")
