@@ -108,6 +108,8 @@ def test_add_by_name_and_a_call_that_does_not_exist(session):
             agent.add(**wrong)
     with pytest.raises(AttributeError, match="'Agent' object has no attribute 'exclude_boarder'"):
         agent.exclude_boarder(1.0)
+    with pytest.raises(AttributeError, match="no attribute 'explroe', did you mean 'explore'"):
+        agent.explroe(3)
 
 
 def test_a_plan_that_is_not_run_warns(session):

@@ -150,9 +150,7 @@ def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):
     out = tmp_path / "new" / "night.html"
     assert run(out).exit_code == 0 and "Campaign of night" in out.read_text()
     assert "exists: give another name, or --force" in str(run(out).exception)
-    assert "agent 'day' has no results; there are those of night" in str(
-        run(out, "--force", "--agent", "day").exception
-    )
+    assert "day has no results; there are those of night" in str(run(out, "--force", "--agent", "day").exception)
     assert "ends in .html; a browser" in str(run(tmp_path / "r.pdf").exception)
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ainerd.agent._display import say
 from ainerd.results import Result
 from ainerd.views import Logbook, Next, run_line, status_panel
 from ainerd.words import printable
@@ -21,21 +20,6 @@ def shown(renderable, width=120):
     with console.file:
         console.print(renderable)
         return console.export_text()
-
-
-class WhileCompleting(io.StringIO):
-    """The standard output while IPython completes a name: it shows the escapes of colours as text."""
-
-    raw = False
-
-
-def test_a_result_that_arrives_during_a_completion_has_no_escapes(monkeypatch):
-    terminal = io.StringIO()
-    monkeypatch.setattr("rich._console", Console(force_terminal=True, color_system="truecolor", width=80))
-    for out in (terminal, completing := WhileCompleting()):
-        monkeypatch.setattr("sys.stdout", out)
-        say("[bold]regime 1[/]")
-    assert "\x1b[1m" in terminal.getvalue() and completing.getvalue() == "regime 1\n"
 
 
 STATUS = {

@@ -16,7 +16,6 @@ from bluesky.utils import DefaultDuringTask, Plan
 from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
-from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -269,11 +268,8 @@ def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[st
 def say(*lines: Any) -> None:
     """Print lines from any thread; IPython moves its prompt below them."""
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
-        console = get_console()
-        if getattr(sys.stdout, "raw", None) is False:  # while IPython completes a name it shows colours as text
-            console = Console(file=sys.stdout, width=console.width, color_system=None)
         for line in lines:
-            console.print(line)
+            get_console().print(line)
 
 
 class AgentPlan(Plan):

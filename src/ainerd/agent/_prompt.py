@@ -4,6 +4,7 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -299,6 +300,14 @@ class Prompt:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self._uri}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with the name that was probably meant."""
+            close = [] if name.startswith("_") else get_close_matches(name, NAMES, 1)  # IPython asks for many
+            hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def __dir__(self) -> Iterable[str]:
         return NAMES

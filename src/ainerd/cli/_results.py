@@ -1,9 +1,7 @@
 """`ainerd replay`, `export` and `report`: make results, and write them to files."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,9 +18,6 @@ from ainerd.cli._shared import (
     results_at,
     show_file,
 )
-
-if TYPE_CHECKING:
-    from ainerd.results import ResultStore
 
 KEY_HELP = "Number of a scan, or the first characters of a result's key."
 
@@ -101,42 +96,24 @@ def report(
     config: Config = None,
 ) -> None:
     """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
+    from ainerd.config import Settings
+    from ainerd.results import ResultStore
     from ainerd.views import report_html
 
     if out.suffix != ".html":
         raise ValueError(f"{out}: give a name that ends in .html; a browser prints it as PDF")
     check_new(out, force)
-    with _campaign_at(tiled, config, agent) as (store, limits):
-        content = report_html(store, limits)
+    settings = None if config is None else Settings.load(config)
+    agent = agent or (None if settings is None else settings.name)
+    with results_at(tiled, config) as store:
+        table = store.table()
+        mine = table if agent is None else table[table["agent"].eq(agent)]
+        if mine.empty:
+            others = ", ".join(sorted(table["agent"].unique()))
+            raise ValueError(f"{agent or 'no agent'} has no results; there are those of {others or 'nobody'}")
+        newest = mine.iloc[-1]
+        of_agent = ResultStore(store.container, agent=str(newest["agent"]), digest=str(newest["digest"]))
+        content = report_html(of_agent, None if settings is None else settings.steering.bounds)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(content, encoding="utf-8")
         show_file(out)
-
-
-@contextmanager
-def _campaign_at(
-    tiled: str | None, config: Path | None, agent: str | None
-) -> "Iterator[tuple[ResultStore, Mapping[str, tuple[float, float]] | None]]":
-    """Open the results of one agent with its newest parameters, and return the bounds of the settings with them.
-
-    The agent is that of the settings, or else the one with the newest result. Raises ValueError, with the names of the
-    agents that have results, if this agent has none.
-    """
-    from ainerd.config import Settings
-    from ainerd.results import ResultStore
-
-    limits = None
-    if config is not None:
-        settings = Settings.load(config)
-        limits, agent = settings.steering.bounds, agent or settings.name
-    with results_at(tiled, config) as store:
-        table = store.table()
-        if table.empty:
-            raise ValueError("there is no result yet: nothing to report")
-        if agent is not None:
-            others = ", ".join(sorted(table["agent"].unique()))
-            table = table[table["agent"].eq(agent)]
-            if table.empty:
-                raise ValueError(f"agent {agent!r} has no results; there are those of {others}")
-        newest = table.iloc[-1]
-        yield ResultStore(store.container, agent=str(newest["agent"]), digest=str(newest["digest"])), limits

@@ -72,16 +72,10 @@ $start
 IN_PACKAGE = '''
 
 def start_agent(RE, devices):
-    """Return the agent, attached to the RunEngine.
+    """Return the agent, attached to the RunEngine; `devices` is the registry of the instrument (``oregistry``).
 
     ``agent.explore`` keeps a run open around those of its exposures. The SPEC writer of apstools ends such a plan with
     an error: set ``SPEC_DATA_FILES: ENABLE: false`` in ``configs/iconfig.yml``.
-
-    Parameters
-    ----------
-    RE : RunEngine
-    devices : mapping of str to device
-        The registry of the instrument (``oregistry``).
     """
     try:
         detector, motors = devices["$detector"], [devices[name] for name in ($names,)]
