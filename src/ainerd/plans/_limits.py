@@ -1,11 +1,7 @@
 """Limits and units of actuators, of ophyd and ophyd-async."""
 
-import asyncio
 import inspect
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from numbers import Real
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -18,14 +14,21 @@ ANSWER_S = 10.0  # longest wait for a device
 
 
 def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
-    """Check each actuator's part of a position with its `check_value`, before any of them moves.
+    """Check each actuator's part of a position with its `check_value`; an actuator without one is not checked.
 
-    ValueError, with the actuator's answer, if one cannot go there. An actuator without a check is not checked. In a
-    plan, where a device of ophyd-async could not answer, `visit` checks them instead.
+    ValueError, with the actuator's answer, if one cannot go there. Not for plans, where a device of ophyd-async could
+    not answer: there each device refuses a position that it cannot reach.
     """
     for actuator in actuators:
-        with _named(actuator, position):
-            answer_of(_asked(actuator, position))
+        x = position[actuator.name]
+        if (check := getattr(actuator, "check_value", None)) is None:
+            continue
+        try:
+            answer_of(check(x))
+        except NoEventLoop:
+            raise
+        except Exception as error:  # LimitError is each control system's own
+            raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
 
 
 def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
@@ -40,51 +43,10 @@ def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
             )
 
 
-def within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
-    """Do as `check_limits`, in a plan."""
-    refused, answered = list[Exception](), list[bool]()
-
-    async def ask() -> None:
-        try:
-            for actuator in actuators:
-                with _named(actuator, position):
-                    answer = _asked(actuator, position)
-                    if inspect.isawaitable(answer):
-                        await asyncio.wait_for(answer, ANSWER_S)
-        except Exception as error:
-            refused.append(error)
-        answered.append(True)
-
-    while not answered:  # a pause has cut the question short
-        yield from bps.wait_for([ask])
-    if refused:
-        raise refused[0]
-
-
 def reading(device: Any) -> MsgGenerator[float]:
     """Plan: return the number that a device reads, and read again if a pause has cut that short."""
     number = yield from bps.rd(device, default_value=None)
     return float((yield from bps.rd(device)) if number is None else number)
-
-
-def _asked(actuator: Any, position: Mapping[str, Any]) -> Any:
-    """Call the actuator's `check_value` and return its answer; None if it has no such method."""
-    check = getattr(actuator, "check_value", None)
-    return None if check is None else check(position[actuator.name])
-
-
-@contextmanager
-def _named(actuator: Any, position: Mapping[str, Any]) -> Iterator[None]:
-    """Turn any error of an actuator's check into a ValueError that names actuator and position."""
-    x = position[actuator.name]
-    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
-        raise ValueError(f"{actuator.name} cannot go to {x!r}, which is not a position")
-    try:
-        yield
-    except NoEventLoop:
-        raise
-    except Exception as error:  # LimitError is each control system's own
-        raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
 
 
 class NoEventLoop(RuntimeError):
