@@ -35,11 +35,8 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
     assert agent.suggest()["oven"] >= table["oven"].iloc[-1]
     with pytest.raises(ValueError, match="a knob that goes only one way would go back"):
         agent.add(2.0, 3.0, 305.0)
-    titles = [axes.get_title(loc="left") for axes in agent.plot().axes]
-    assert titles[:2] == ["oven 310 K", "316.7 K"]  # a map at each temperature
-    figure = agent.plot(knobs=("oven", "sample_y"))
-    assert figure.axes[0].get_title(loc="left").startswith("sample_x ")
-    assert {axes.get_xlabel() for axes in figure.axes} >= {"oven (K)"}
-    assert {axes.get_ylabel() for axes in figure.axes} >= {"sample_y (mm)"}
+    assert agent.plot().axes[0].get_xlabel() == "sample_x (mm)"
+    sample = agent.plot(knobs=("oven", "sample_y")).axes[0]
+    assert (sample.get_xlabel(), sample.get_ylabel()) == ("oven (K)", "sample_y (mm)")
     with pytest.raises(ValueError, match="there is no knob 'temperature', only sample_x, sample_y, oven"):
         agent.plot(knobs=("oven", "temperature"))

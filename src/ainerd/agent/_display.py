@@ -121,7 +121,7 @@ class Display:
             self._bounds,
             names,
             following=following if following.position else None,
-            belief=None if belief is None else belief.along(names[:3], following.position),
+            belief=None if belief is None else belief.along(names[:2], following.position),
             truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
             new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.components.groups,

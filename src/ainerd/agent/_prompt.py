@@ -291,9 +291,8 @@ class Prompt:
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the first two actuators; their borders are drawn.
         knobs : sequence of str
-            Actuators along x and y of the map of the sample, ``knobs=("sample_x", "temperature")``, and a third one
-            of which small maps are drawn. Default: the order of the settings. Of further ones the regimes are those
-            at the next position.
+            Actuators along x and y of the map of the sample, ``knobs=("sample_x", "temperature")``. Default: the order
+            of the settings. Of further ones the regimes are those at the next position.
         """
         with waiting("drawing"):
             return self._display.figure(truth, knobs)

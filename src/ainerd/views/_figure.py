@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 from ainerd.results.picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes, regime_colour
+from ainerd.views._scene import MOST_SERIES, NEWEST, Scene, principal_axes, regime_colour
 from ainerd.views._style import NOVEL
 from ainerd.words import amount, coordinate, named_place
 
 if TYPE_CHECKING:
-    from ainerd.steering import SampleMap  # imports bluesky
+    pass  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
 IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend; those that a mark takes
 MOST_COLUMNS = 12  # of the legend
-MAPS = 4  # of a third motor
 Array = NDArray[Any]
 STEPS = 30  # of the path that have an arrowhead
 WIDE = 25  # characters of a line beside the map
@@ -98,45 +97,14 @@ def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame) -> None:
 
 
 def _draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw the sample with the path, the regimes around it, and the next point: small maps with three motors."""
-    motors, belief = tuple(scene.bounds), scene.belief
-    if len(motors) < 3:
-        axes = place.subplots()
-        _draw_plane(axes, scene, runs, scene.following, _slice(belief))
-        dotted = " (dotted: the simulated regions)" if scene.truth is not None else ""
-        _style.panel_title(axes, f"Sample{dotted}")
-        return
-    third, (low, high) = motors[2], scene.bounds[motors[2]]
-    now = None if scene.following is None else scene.following.position[third]
-    values = np.unique(np.append(runs["z"].dropna(), [] if now is None else now))
-    levels = values if 0 < len(values) <= MAPS else low + (high - low) * (np.arange(MAPS) + 0.5) / MAPS
-
-    def level_of(x: Any) -> Any:
-        return np.abs(np.subtract.outer(x, levels)).argmin(-1)
-
-    columns = min(2, len(levels))
-    maps = np.atleast_1d(place.subplots(-(-len(levels) // columns), columns, sharex=True, sharey=True)).ravel()
-    for unused in maps[len(levels) :]:
-        unused.remove()
-    for i, axes in enumerate(maps[: len(levels)]):
-        here = runs[runs["z"].notna() & (level_of(runs["z"].to_numpy(float)) == i)]
-        following = scene.following if now is not None and level_of(now) == i else None
-        _draw_plane(axes, scene, here, following, _slice(belief, third, levels[i]))
-        level = f"{levels[i]:.4g} {scene.units.get(third, '')}".rstrip()
-        _style.panel_title(axes, level if i else f"{third} {level}")
-        axes.label_outer()
-
-
-def _draw_plane(
-    axes: Axes, scene: Scene, runs: pd.DataFrame, following: Next | None, belief: tuple[Array, Array] | None
-) -> None:
-    """Draw these runs over the first two motors; `belief` are regime and confidence, (ny, nx)."""
-    motors = tuple(scene.bounds)[:2]
+    """Draw the sample over the first two motors: the path, the regimes around it, and the next point."""
+    axes, motors, belief, following = place.subplots(), tuple(scene.bounds)[:2], scene.belief, scene.following
+    _style.panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
     x_range, y_range = [scene.bounds[motor] for motor in motors] + [(-1.0, 1.0)] * (2 - len(motors))
     placed = runs.dropna(subset=["x", "y"])
     done = placed[placed["done"]]
     if belief is not None:
-        _shade(axes, *belief, (*x_range, *y_range))
+        _shade(axes, np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence), (*x_range, *y_range))
     if scene.truth is not None:
         region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
         style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
@@ -157,16 +125,6 @@ def _draw_plane(
         axes.set(ylabel=scene.labelled(motors[1]), aspect="equal" if same_unit else "auto")
     else:
         axes.set_yticks([])
-
-
-def _slice(belief: "SampleMap | None", third: str | None = None, level: float = 0.0) -> tuple[Array, Array] | None:
-    """Return regime and confidence, (ny, nx), at a level of the third motor; None without such a belief."""
-    if belief is None or belief.regime.ndim > (2 if third is None else 3):
-        return None
-    if third is None:
-        return np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
-    at = int(np.abs(belief.axes[third] - level).argmin())
-    return belief.regime[at], belief.confidence[at]
 
 
 def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:

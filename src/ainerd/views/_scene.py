@@ -60,7 +60,7 @@ class Scene:
     alpha : float
         Level at which a run counts as novel.
     bounds : mapping of str to (float, float)
-        Extent of the sample by motor; the first three are drawn.
+        Extent of the sample by motor; the first two are drawn.
     panels : Panels, optional
         The drawing functions of the technique.
     arrays : mapping of str to mapping of str to ndarray
@@ -113,7 +113,7 @@ class Scene:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """Finished runs, numbered from 1: scan, x, y, z, p, duration (s), regime, novel, done, colour."""
+        """Finished runs, numbered from 1: scan, x, y, p, duration (s), regime, novel, done, colour."""
         runs = runs_of(self.table, tuple(self.bounds))
         return runs.assign(colour=[regime_colour(regime) for regime in runs["regime"]])
 
@@ -164,17 +164,17 @@ def kinds_of(table: pd.DataFrame, new: Collection[int], components: Sequence[Seq
 
 
 def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns to draw of the finished runs, without missing ones; y and z are 0 without such motors."""
+    """Return the columns to draw of the finished runs, without missing ones; y is 0 without a second motor."""
     table = table[table["status"].ne("computing")]
     runs = pd.DataFrame({"number": np.arange(1, len(table) + 1)}, index=table.index)
     scans = table["scan_id"] if "scan_id" in table else runs["number"]
     events = table["event"] if "event" in table else [None] * len(table)
     runs["scan"] = [scan_text(*scan) for scan in zip(scans.astype(object), events, strict=True)]
-    wanted = dict(zip("xyz", motors, strict=False)) | {"p": "novelty_p", "n": "n_frames", "frame": "frame_time_s"}
+    wanted = dict(zip("xy", motors, strict=False)) | {"p": "novelty_p", "n": "n_frames", "frame": "frame_time_s"}
     for name, column in wanted.items():
         runs[name] = table[column].astype(float) if column in table else np.nan
-    for missing in "xyz"[len(motors) :]:
-        runs[missing] = 0.0
+    if len(motors) < 2:
+        runs["y"] = 0.0
     runs["duration"] = runs.pop("n") * runs.pop("frame")
     runs["regime"] = table["regime"].fillna(-1).astype(int)
     runs["novel"] = table["novel"].fillna(False).astype(bool)
