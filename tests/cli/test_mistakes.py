@@ -111,9 +111,7 @@ def test_in_the_environment(monkeypatch):
             "'localhost:8000' is neither the address of a server nor a folder: give http://host:port",
         ),
         ("log --tiled http://me:secret@localhost:9", "no server answers at http://localhost:9 (ConnectError)"),
-        ("log --tiled .", ". is not the folder of an embedded server: it has no catalog.db"),
         ("serve .", ". is not the folder of an embedded server: it has no catalog.db, and is not empty"),
-        ("export --table out.txt --tiled .", "out.txt: give a name that ends in .csv, .parquet or .xlsx"),
         ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
     ],
 )

@@ -286,15 +286,6 @@ def test_the_figure_of_a_technique_without_panels():
     assert timeline == pytest.approx(figure.bbox.width)  # it takes the whole width
 
 
-def test_empty_landmarks_and_failed_runs_without_p_values():
-    none = Landmarks(embeddings=np.empty((0, 8), np.float32), names=[])
-    figure = campaign_figure(plain_scene(landmarks=none, status=["complete"] * 4 + ["failed", "partial"]))
-    figure.savefig(io.BytesIO(), dpi=40)
-    assert "of the variation among the runs" in panel(figure, "second").get_xlabel()
-    (regimes,) = [axes for axes in figure.axes if "failed" in [t.get_text() for t in axes.get_yticklabels()]]
-    assert sum(map(len, discs(regimes).values())) >= 5
-
-
 def test_a_failing_panel_shows_why_and_the_others_are_drawn(caplog):
     def fail(*_):
         raise KeyError("sp$ectrum$_\x1b[2J\nsecond line")

@@ -12,7 +12,6 @@ from test_campaign_figure import campaign, panel
 
 from ainerd.technique import Landmarks
 from ainerd.views import Next, campaign_figure
-from ainerd.views._style import apart
 from ainerd_xpcs.technique import panels as rheo_xpcs
 from ainerd_xtec import panels as xtec
 
@@ -45,15 +44,6 @@ def test_overlapping_marks_are_moved_apart_with_a_line_to_their_position(scene):
     assert [list(texts[i].get_position()) for i in (0, 1, 4)] == stayed
     ends = {tuple(np.round(line.get_xydata()[0], 6)) for line in sample.lines[1:]}
     assert {(4.0, 2.0), (4.02, 2.02)} <= ends
-
-
-def test_points_are_pushed_no_farther_than_needed():
-    at = np.array([[0.0, 0], [1, 0], [100, 0], [100, 0.5]])
-    moved = apart(at, 10.0)
-    between = np.linalg.norm(moved[:, None] - moved[None], axis=2)
-    assert between[0, 1] > 9 and between[2, 3] > 9 and np.abs(moved - at).max() < 10
-    alone = np.array([[0.0, 0], [50, 50]])
-    np.testing.assert_array_equal(apart(alone, 10.0), alone)
 
 
 def test_the_path_has_a_direction(scene):
