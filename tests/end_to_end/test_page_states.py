@@ -72,16 +72,6 @@ def night(server, chromium):
         context.close()
 
 
-def test_motors_in_metres_are_not_rounded_to_zero(night):
-    night.browser.open()
-    night.browser.until("1 to 3 of 3", "[data-ainerd=table]")
-    cells = night.page.locator(f"tr[data-key='{night.keys[2]}'] td.number").all_inner_texts()
-    assert cells[:2] == ["0.00222", "0.00"]
-    night.page.click("summary")
-    night.browser.until("0.00123 m", ".terms")
-    assert night.browser.wrong == []
-
-
 def test_a_page_stays_with_one_of_two_agents_until_it_ends(night):
     night.browser.open()
     night.browser.until("1 to 3 of 3", "[data-ainerd=table]")

@@ -115,24 +115,12 @@ def test_the_viewer_shows_i_of_q(opened, seen):
         assert i_q[0, k] == pytest.approx(mean[ring].mean(), rel=0.02)
 
 
-def test_the_viewer_shows_how_i_of_q_changes(opened):
-    q, parts, _, _ = opened.get_saxs1d_data(target="saxs1d_partial")
-    assert parts.shape == (10, q.size)
-    np.testing.assert_allclose(np.nanmedian(parts / parts[0], axis=1), np.linspace(1, 0.54, 10), atol=0.02)
-
-
 def test_the_viewer_shows_the_intensity_in_its_time(opened):
     frame, intensity = opened.Int_t
     seconds = np.arange(intensity.size) * opened.t0  # as its tab does
     np.testing.assert_allclose(seconds, frame * FRAME_TIME_S)
     np.testing.assert_allclose(intensity, 1 - 0.5 * (seconds + opened.t0 / 2) / (T * FRAME_TIME_S), rtol=1e-3)
     assert np.isfinite(opened.Int_t_fft).all()
-
-
-def test_the_viewer_shows_g2_with_its_errors(opened):
-    _, t_el, g2, error, _ = opened.get_g2_data()
-    assert t_el.size == 40 and (error > 0).all()
-    np.testing.assert_allclose(error, g2 / 10)
 
 
 def test_means_are_kept_when_intensities_are_resampled():

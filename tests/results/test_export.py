@@ -90,6 +90,29 @@ def test_the_viewer_opens_it(file, night, partition):
     assert np.mean(phi) == pytest.approx(-90, abs=1)
 
 
+def test_an_export_is_valid(file, complaints):
+    ours, its_own = complaints(file)
+    assert ours == [] and len(its_own) == 3  # of two fields of the maps
+
+
+def test_without_maps_it_is_valid_to_the_last_word(file, complaints, tmp_path):
+    rest = tmp_path / "rest.nxs"
+    rest.write_bytes(file.read_bytes())
+    with h5py.File(rest, "r+") as opened:
+        del opened["entry/twotime"]
+    assert complaints(rest, verdict=True) == ([], [])
+
+
+def test_our_reader_reads_the_same_curves(file, night, partition):
+    _, store, keys = night
+    curves = read_curves(file)
+    np.testing.assert_array_equal(curves.g2, store.array(keys[2], "g2"))
+    np.testing.assert_allclose(curves.tau_s, store.array(keys[2], "tau"))
+    np.testing.assert_array_equal(curves.partition.roi_map, partition.roi_map)
+    np.testing.assert_allclose(curves.phi, partition.phi)
+    np.testing.assert_allclose(curves.q, partition.q)
+
+
 def test_without_the_configuration_there_are_no_masks(night, tmp_path):
     _, store, keys = night
     with h5py.File(export(store, keys[8], tmp_path / "scan_0.nxs")) as opened:

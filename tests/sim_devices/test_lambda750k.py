@@ -269,19 +269,6 @@ def test_unsupported_settings_are_refused(make_detector, name, value, message):
     assert signal.get() == before
 
 
-def test_fastest_frames_have_exact_times(run_engine, documents, make_detector):
-    detector = make_detector(150)
-    detector.cam.acquire_period.put(1 / 2000)
-    detector._clock.now = lambda: 1000.0  # far behind: frames come when they are due
-    detector._clock.wall = lambda seconds: 0.0
-    run_engine(bp.count([detector], 2))
-    (path,) = detector._directory.iterdir()
-    with h5py.File(path) as file:
-        times = file["entry/instrument/NDAttributes/NDArrayTimeStamp"][:]
-    expected = 1000 + np.arange(150) / 2000
-    assert np.array_equal(times, np.r_[expected, expected])
-
-
 def test_lost_frames_are_zeros_in_their_place_and_counted(run_engine, documents, make_detector):
     detector = make_detector(400, lost_share=0.1)
     run_engine(bp.count([detector]))

@@ -45,16 +45,6 @@ def test_ring_covers_the_analysed_range_and_a_pixel_more():
     assert 0.0185 < q.min() < 0.019 and 0.029 < q.max() < 0.0295
 
 
-def test_profile_is_one_in_the_ring_s_mean_and_has_a_background():
-    geometry = Geometry()
-    inside = (geometry.q_inv_nm >= 0.019) & (geometry.q_inv_nm <= 0.029) & ~geometry.bad_pixels
-    assert geometry.profile[inside].mean() == pytest.approx(1)
-    assert geometry.profile[~geometry.bad_pixels].min() == pytest.approx(0.2, abs=0.01)
-    by_q = [geometry.profile[inside & (np.abs(geometry.q_inv_nm - q) < 1e-4)].mean() for q in (0.0195, 0.024, 0.027)]
-    assert by_q[0] < by_q[1] < by_q[2]
-    assert not geometry.profile[geometry.bad_pixels].any()
-
-
 def test_a_few_pixels_in_ten_thousand_are_dead_or_hot(worn):
     mask, sound = worn.pixel_mask, Geometry().pixel_mask
     for bit in (1, 3):
