@@ -1,11 +1,14 @@
 """The bins that the settings describe, checks of them, and the questions of ``ainerd init`` about them."""
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from ainerd.config import read_map
 from ainerd.technique import Finding, Question
 from ainerd_xpcs.numerics import Annulus, Partition, guess_beam_center, named_detector, pyfai_detectors
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from pyFAI.detectors import Detector
 
 FEWEST_PIXELS = 64  # of a bin
+ROUND = 0.1  # mean of unit vectors from the beam, below which a bin is a ring
 
 
 def build_partition(settings: PartitionSettings) -> Partition:
@@ -31,10 +35,27 @@ def build_partition(settings: PartitionSettings) -> Partition:
         mask = read_mask(settings)
         if settings.file is None:
             return Partition.annular(**_geometry(settings), mask=mask)
-        partition = Partition.load(settings.file)
+        labelled = settings.file.suffix == ".npy"
+        partition = _of_labels(settings, settings.file) if labelled else Partition.load(settings.file)
         return partition if mask is None else partition.without(mask)
     except ValueError as error:
         raise ValueError(f"partition: {error}") from None
+
+
+def _of_labels(settings: PartitionSettings, file: Path) -> Partition:
+    """Return the bins of a .npy of labels; q and phi are means over the pixels, phi is NaN for rings."""
+    labels = read_map(file, "file")
+    bins = Partition.from_roi_map(labels)
+    if settings.beam_center_px is None:
+        return bins
+    place = settings.model_dump(include={"beam_center_px", "distance_m", "energy_keV"})
+    annulus = Annulus(detector=sensor(settings), **place, q_range_inv_nm=(0.0, 1.0))
+    if bins.shape != annulus.sensor.shape:
+        raise ValueError(f"file: {file} has {bins.shape} pixels, the detector {tuple(annulus.sensor.shape)}")
+    along = ndimage.mean(np.cos(np.radians(annulus.phi())), labels, bins.numbers)
+    across = ndimage.mean(np.sin(np.radians(annulus.phi())), labels, bins.numbers)
+    phi = np.where(np.hypot(along, across) > ROUND, np.degrees(np.arctan2(across, along)) % 360, np.nan)
+    return Partition.from_roi_map(labels, ndimage.mean(annulus.q(), labels, bins.numbers), phi)
 
 
 def sensor(settings: PartitionSettings) -> "Detector":
@@ -133,7 +154,9 @@ USUAL = "lambda750k eiger500k eiger1m eiger4m eiger2_1m eiger2_4m pilatus300k pi
 
 def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
     """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
-    bins = "HDF5 file with the bins, masks of NXxpcs or a q map of APS; empty for rings in a geometry"
+    bins = (
+        "HDF5 file with the bins, masks of NXxpcs or a q map of APS, or .npy of labels; empty for rings in a geometry"
+    )
     file = yield Question(key="partition.file", text=bins, example="qmap.h5")
     poni = None
     if not file:

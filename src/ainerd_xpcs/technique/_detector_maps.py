@@ -89,6 +89,8 @@ def _required(path: Path, name: str, key: str) -> NDArray[np.generic]:
 
 def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
     """Return a map, (ny, nx), of the first detector of a file that has it, or None."""
+    if path.suffix == ".npy":  # of labels
+        return None
     try:
         with h5py.File(path, "r") as file:
             groups = map(file.get, QMAPS) if name == BLEMISH else _detectors(file)

@@ -87,7 +87,8 @@ class PartitionSettings(Section):
     poni : Path or None
         Replaces detector, beam centre, distance and energy: a ``.poni`` file of pyFAI.
     file : Path or None
-        Replaces the geometry: an HDF5 file that `ainerd_xpcs.numerics.Partition.load` reads.
+        Replaces the geometry: an HDF5 file that `ainerd_xpcs.numerics.Partition.load` reads. Or a .npy of labels, 0
+        unused: a geometry beside it gives their q and phi.
     mask : Path or None
         A .npy of booleans, True where a pixel must not be used, or HDF5 with a ``pixel_mask`` of NeXus; allowed with
         both.
@@ -119,22 +120,27 @@ class PartitionSettings(Section):
     def _one_way(self) -> Self:
         given = [name for name in type(self).model_fields if name in self.model_fields_set - {"mask", "flat_field"}]
         way = next((name for name in BESIDE if name in given), "")
-        if more := [name for name in given if name not in {way, *BESIDE[way]}]:
+        beside = BESIDE[way]
+        if self.file is not None and self.file.suffix == ".npy":
+            beside = ("poni",) if "poni" in given else GEOMETRY
+        if more := [name for name in given if name not in {way, *beside}]:
             names, brings = ", ".join(more), "geometry" if way == "poni" else "bins"
             raise ValueError(f"{way} brings the {brings}, remove {names}; or remove {way}")
-        if way == "file":
+        if given == ["file"]:
             return self
-        if not way and not self.detector and self.shape is None:
+        if "poni" not in given and not self.detector and self.shape is None:
             raise ValueError(
                 "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
-                "or file, HDF5 with bins"
+                "or file, HDF5 with bins or .npy of labels"
             )
         if self.shape and math.prod(self.shape) > MOST_PIXELS:
             raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
         if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
             raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
-        if missing := [name for name in GEOMETRY[-3:] if not way and name not in given]:
+        if missing := [name for name in GEOMETRY[-3:] if "poni" not in given and name not in given]:
             raise ValueError(f"{', '.join(missing)} missing")
+        if way == "file":
+            return self
         if self.q_range_inv_nm is None:
             raise ValueError("q_range_inv_nm missing: limits of n_q rings, or the edges of all")
         if len(self.q_range_inv_nm) > 2 and "n_q" in given:

@@ -195,8 +195,7 @@ def test_files_that_cannot_be_meant_have_a_reason(tmp_path, write, why):
 def test_labels_take_a_flat_field_too(tmp_path):
     labels, factor = np.ones(SHAPE, np.int64), FLAT.copy()
     factor[:5] = 0
-    Partition.from_roi_map(labels).save(tmp_path / "bins.h5")
-    settings = PartitionSettings(file=tmp_path / "bins.h5", flat_field=npy(tmp_path / "flat.npy", factor))
+    settings = PartitionSettings(file=npy(tmp_path / "bins.npy", labels), flat_field=npy(tmp_path / "flat.npy", factor))
     wanted = Partition.from_roi_map(np.where(factor > 0, 1, 0))
     np.testing.assert_array_equal(build_partition(settings).roi_map, wanted.roi_map)
 

@@ -206,3 +206,26 @@ def test_a_file_of_pyfai_is_refused(refused, tmp_path, text, more, line):
     if text is not None:
         (tmp_path / "rings.poni").write_text(text)
     assert line in refused(f'poni = "rings.poni"\nq_range_inv_nm = [0.019, 0.029]\n{more}')
+
+
+@pytest.mark.parametrize("poni", [False, True])
+def test_labels_in_a_npy_have_the_q_and_phi_of_a_geometry_beside_them(of, tmp_path, poni):
+    if poni:
+        (tmp_path / "rings.poni").write_text(PONI)
+    geometry = 'poni = "rings.poni"' if poni else RING.partition("q_range")[0]
+    for n_phi in (1, 12):
+        limits = [0.1, 0.18] if poni else [0.019, 0.029]
+        known = build_partition(of(f"{geometry}\nq_range_inv_nm = {limits}\nn_q = 2\nn_phi = {n_phi}"))
+        numbers = 2 * known.roi_map
+        np.save(tmp_path / "roi_map.npy", numbers)
+        alone = build_partition(of('file = "roi_map.npy"'))
+        assert np.array_equal(alone.numbers, np.unique(numbers)[1:]) and np.isnan(alone.q).all()
+        bins = build_partition(of(f'file = "roi_map.npy"\n{geometry}'))
+        np.testing.assert_array_equal(bins.labels, numbers)
+        np.testing.assert_allclose(bins.q, known.q, rtol=0.05)
+        np.testing.assert_allclose(bins.phi, known.phi if n_phi > 1 else np.nan, atol=4)
+    with pytest.raises(SettingsError, match="file brings the bins, remove n_q"):
+        of(f'file = "roi_map.npy"\nn_q = 2\n{geometry}')
+    np.save(tmp_path / "roi_map.npy", numbers[1:])
+    with pytest.raises(ValueError, match=r"roi_map.npy has \(\d+, \d+\) pixels, the detector"):
+        build_partition(of(f'file = "roi_map.npy"\n{geometry}'))
