@@ -29,7 +29,7 @@ def printed(text):
     """Parse lines of results: scan to regime, p and novel."""
     rows = {}
     for scan, regime, p, novel in re.findall(
-        r"^scan (\S+): (?:regime (\d+)|no regime), (?:p = (\S+)|no p-value)( ● novel)?", text, re.MULTILINE
+        r"^scan (\S+): (?:regime (\d+)|no regime), (?:p = ([^\s,]+)|no p-value)( \(novel)?", text, re.MULTILINE
     ):
         assert scan not in rows  # one line each
         rows[scan] = regime and int(regime), p and float(p), bool(novel)
@@ -43,7 +43,7 @@ def stored(table):
         event = f".{row['event']}" if row["event"] > 1 else ""
         p = row["novelty_p"]
         regime = "" if row["regime_then"] < 0 else row["regime_then"]
-        rows[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.3g}"), bool(row["novel"] == True)  # noqa: E712
+        rows[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.2g}"), bool(row["novel"] == True)  # noqa: E712
     return rows
 
 
