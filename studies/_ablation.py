@@ -3,11 +3,12 @@
 Written apart from `ainerd.steering`, compiled, and with the true regimes as labels, so that a choice takes a tenth of a
 millisecond. "The whole" is the agent's policy: its explorer plays the first maps of each kind, too. A map has the luck
 of p-values of `studies._hidden_maps`; on maps of `studies._foreign_maps` the bank does not hold any regime but the most
-common on every second map. The tour, which the agent does not use, is only here.
+common on every second map.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import count, permutations
+from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from studies import _hidden_maps as square
 from studies._foreign_maps import KINDS, foreign_map
 from studies._hidden_maps import EXPOSURES, MISSED, RHO, SMALLEST
+from studies._phase_maps import HELD_BACK, LOOKED_AT, phase_map
 from studies._tools import Case, Row, ratio
 
 Floats = NDArray[np.float64]
@@ -24,6 +26,7 @@ Floats = NDArray[np.float64]
 SIDE = 40  # nodes along each side
 LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
 THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
+LARGE = (0.2, 1.0)  # radii of large regions
 REACH = int(np.ceil(HIGH * SIDE))
 BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
 
@@ -38,7 +41,8 @@ class Policy(NamedTuple):
     boundary: float = 1.0  # added to the worth half way between two regimes
     confirm: float = 1.0  # price of a second exposure of a novel regime
     travel: float = 1.0  # weight of the travel when a position is chosen
-    tour: float = 1.0  # positions that are planned together
+    start: float = 1.0  # the same while one regime is known
+    large: float = 0.0  # expected large regions, while one regime is known
 
 
 WHOLE = Policy()
@@ -58,7 +62,8 @@ POLICIES = {
     "whole - confirmation": WHOLE._replace(confirm=0),
     "whole, confirmation worth .3": WHOLE._replace(confirm=0.3),
     "whole, half of the travel": WHOLE._replace(travel=0.5),
-    "whole + tour of 4": WHOLE._replace(tour=4),
+    "whole + large regions at the start": WHOLE._replace(start=0.25, large=2),
+    "whole + large regions, confirmation worth .3": WHOLE._replace(start=0.25, large=2, confirm=0.3),
 }
 PLAYED = 2  # maps of each kind that the agent's explorer plays, too
 
@@ -165,6 +170,17 @@ def _worth(policy, hit, walls, nearest, way, regime, count, chance):
 
 
 @njit(cache=True)
+def _large(apart, by_cell):
+    """Return the chance that an exposure at each node is the first to hit a large region."""
+    gain = np.zeros(SIDE * SIDE)
+    for m in range(SIDE * SIDE):
+        before = _share(apart[m], *LARGE)
+        for k in range(SIDE * SIDE):
+            gain[k] += max(before - by_cell[abs(k // SIDE - m // SIDE), abs(k % SIDE - m % SIDE)], 0.0)
+    return gain / (SIDE * SIDE)
+
+
+@njit(cache=True)
 def _alone(way, regime, count, p):
     """Return the chance that an exposure at each node confirms a novel one that stands alone."""
     chance = np.zeros(SIDE * SIDE)
@@ -181,11 +197,11 @@ def _alone(way, regime, count, p):
 
 
 @njit(cache=True)
-def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, orders):
+def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, of_large):
     """Return exposures and beam time until all large regimes were seen, and exposures until each was seen twice."""
     n_nodes = SIDE * SIDE
-    way, regime = np.zeros((EXPOSURES + 8, 2)), np.zeros(EXPOSURES + 8, np.int64)
-    count, p_values = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
+    way, regime = np.zeros((EXPOSURES, 2)), np.zeros(EXPOSURES, np.int64)
+    count, p_values = np.zeros(len(large), np.int64), np.ones(EXPOSURES)
     apart, hit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.full(4, 9.0)
     nearest = np.full((len(large), n_nodes), 9.0)  # exposure of each regime
     seen, seen_s, spent, n = MISSED, -1.0, 0.0, 0
@@ -208,49 +224,47 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, ord
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, p_values[:n])
-        size = int(policy.tour) - (n - 1) % int(policy.tour)
-        far, near, left, sides = apart.copy(), nearest.copy(), hit.copy(), walls.copy()
-        for q in range(size):
-            worth = _worth(policy, left, sides, near, way[: n + q], regime[: n + q], count, chance)
-            best, rate = 0, -1.0
-            for m in range(n_nodes):
-                u, v = _node(m)
-                r = worth[m] * ties[m] / (1 + policy.travel * RHO * np.hypot(u - x, v - y))
-                if far[m] > BESIDE and r > rate:
-                    best, rate = m, r
-            u, v = _node(best)
-            way[n + q], regime[n + q] = (u, v), regime[((way[:n, 0] - u) ** 2 + (way[:n, 1] - v) ** 2).argmin()]
-            _visit(u, v, far, near[regime[n + q]], left, whole, sides, by_cell)
-        quickest, first = 9e9, 0
-        for order in orders[size - 1]:
-            length, a, b = 0.0, x, y
-            for q in order[:size]:
-                length += np.hypot(way[n + q, 0] - a, way[n + q, 1] - b)
-                a, b = way[n + q]
-            if length < quickest:
-                quickest, first = length, order[0]
-        x, y = way[n + first]
+        worth = _worth(policy, hit, walls, nearest, way[:n], regime[:n], count, chance)
+        travel = policy.travel
+        if np.count_nonzero(count) == 1:
+            travel = policy.start
+            if policy.large > 0:
+                worth += policy.large * _large(apart, of_large)
+        best, rate = 0, -1.0
+        for m in range(n_nodes):
+            u, v = _node(m)
+            r = worth[m] * ties[m] / (1 + travel * RHO * np.hypot(u - x, v - y))
+            if apart[m] > BESIDE and r > rate:
+                best, rate = m, r
+        x, y = _node(best)
 
 
-def _start() -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
-    """Return chances to hit before the first exposure (2, m), their sums, F by distance in cells, and orders."""
-    x = np.hypot(*np.meshgrid(*[np.arange(REACH + 1) / SIDE] * 2))
-    by_cell = np.clip(np.log(np.maximum(x, 1e-9) / LOW) / np.log(HIGH / LOW), 0, 1)
+def _start() -> tuple[Floats, Floats, Floats, Floats]:
+    """Return chances to hit before the first exposure (2, m), their sums, and twice F by distance in cells."""
+    x = np.maximum(np.hypot(*np.meshgrid(*[np.arange(SIDE) / SIDE] * 2)), 1e-9)
+    by_cell, of_large = (np.clip(np.log(x / low) / np.log(high / low), 0, 1) for low, high in ((LOW, HIGH), LARGE))
     nodes = np.array([_node(m) for m in range(SIDE * SIDE)])
     most = np.array([[_share(_edge(x, y), LOW, HIGH) for x, y in nodes], np.ones(len(nodes))])
     cells = np.round(np.abs(nodes[:, None] - nodes) * SIDE).astype(int)
     near = (cells <= REACH).all(2)
     below = np.where(near, by_cell[tuple(np.minimum(cells, REACH).transpose(2, 0, 1))], 1.0)
     unseen = np.array([np.maximum(each[:, None] - below, 0).sum(0) / each.sum() for each in most])
-    longest = int(max(policy.tour for policy in POLICIES.values()))
-    orders = np.zeros((longest, len(list(permutations(range(longest)))), longest), dtype=np.int64)
-    for size in range(1, longest + 1):
-        each = list(permutations(range(size)))
-        orders[size - 1, :, :size] = [each[i % len(each)] for i in range(orders.shape[1])]
-    return unseen, most.sum(1), by_cell, orders
+    return unseen, most.sum(1), by_cell, of_large
 
 
-GROUPS = {"map": len(square.GENERATORS), "other": len(square.OTHERS), "foreign": len(KINDS)}
+GROUPS = {
+    "map": len(square.GENERATORS),
+    "other": len(square.OTHERS),
+    "foreign": len(KINDS),
+    "phases": len(LOOKED_AT),
+    "held back": len(HELD_BACK),
+}
+DRAWN = {
+    "foreign": foreign_map,
+    "phases": partial(phase_map, kinds=LOOKED_AT),
+    "held back": partial(phase_map, kinds=HELD_BACK),
+}
+REFERENCES = ("Sobol", "R2", "max-min")
 
 
 def cases(each: int) -> list[Case]:
@@ -262,8 +276,10 @@ def on_map(seed: int, case: Case) -> Row:
     """Return the scores of Sobol's sequence and of all policies on one map, and perhaps of the agent's explorer."""
     group, i = case
     kind, regions, start, p, large = _drawn(seed, case)
-    sobol = [_along(regions, large, way) for way in square.sequences(start)]
-    scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
+    ways = {"Sobol": square.sequences(start), "R2": square.r2(start), "max-min": [square.farthest(start)]}
+    scores = {
+        name: np.mean([_along(regions, large, way) for way in some], axis=0).tolist() for name, some in ways.items()
+    }
     is_large, ties = np.isin(np.arange(len(p)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
     for name, policy in POLICIES.items():  # of floats, so that it is compiled once
         of = Policy(*map(float, policy))
@@ -275,11 +291,11 @@ def on_map(seed: int, case: Case) -> Row:
 def _drawn(seed: int, case: Case) -> tuple[str, NDArray[np.int64], Floats, Floats, NDArray[np.int64]]:
     """Return kind, regions, start, p-values by regime and exposure, and the large regimes of one map."""
     group, i = case
-    if group == "foreign":
-        kind, regions = foreign_map(i, seed)
+    if group in ("foreign", "phases", "held back"):
+        kind, regions = DRAWN[group](i, seed)
         rng = np.random.default_rng([seed, i, 31])
         start, luck, common = rng.uniform(0.02, 0.98, 2), rng.random(EXPOSURES), np.bincount(regions.ravel()).argmax()
-        new = np.arange(regions.max() + 1) != common if i // len(KINDS) % 2 else np.zeros(regions.max() + 1, bool)
+        new = np.arange(regions.max() + 1) != common if i // GROUPS[group] % 2 else np.zeros(regions.max() + 1, bool)
     else:
         hidden = square.hidden_map(i, seed, others=group == "other")
         kind, regions, start, luck = hidden.kind, hidden.regions, hidden.start, hidden.luck
@@ -313,8 +329,8 @@ def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) ->
 
 def table(rows: Sequence[Row]) -> Iterator[Row]:
     """Yield the scores of each policy over Sobol's, and over those of the whole, with intervals."""
-    score = {name: np.array([row["scores"][name] for row in rows]) for name in ("Sobol", *POLICIES)}
-    for name in POLICIES:
+    score = {name: np.array([row["scores"][name] for row in rows]) for name in (*REFERENCES, *POLICIES)}
+    for name in (*REFERENCES[1:], *POLICIES):
         row: Row = {"policy": name, "n": len(rows)}
         for k, what in enumerate(("exposures", "beam time", "twice")):
             row[what] = ratio(score[name][:, k], score["Sobol"][:, k])
@@ -326,9 +342,11 @@ def table(rows: Sequence[Row]) -> Iterator[Row]:
 def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
     """Yield the scores of the whole over Sobol's on each kind of map."""
     for (group, kind), score in _of_kinds(rows):
-        row: Row = {"group": group, "kind": kind, "n": len(score["whole"])}
+        row: Row = {"group": group, "kind": kind, "n": len(score["whole"]), "mean": score["whole"][:, 0].mean()}
         for k, what in enumerate(("exposures", "beam time", "twice")):
             row[what] = ratio(score["whole"][:, k], score["Sobol"][:, k])
+        for k, what in enumerate(("exposures / R2", "beam time / R2")):
+            row[what] = ratio(score["whole"][:, k], score["R2"][:, k])
         yield row
 
 
@@ -345,7 +363,7 @@ def by_term(rows: Sequence[Row]) -> Iterator[Row]:
 def _of_kinds(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], dict[str, Floats]]]:
     for of_kind in dict.fromkeys((row["group"], row["kind"]) for row in rows):
         some = [row["scores"] for row in rows if (row["group"], row["kind"]) == of_kind]
-        yield of_kind, {name: np.array([each[name] for each in some]) for name in ("Sobol", *POLICIES)}
+        yield of_kind, {name: np.array([each[name] for each in some]) for name in (*REFERENCES, *POLICIES)}
 
 
 def as_agent(rows: Sequence[Row]) -> Iterator[Row]:

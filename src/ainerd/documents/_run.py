@@ -53,6 +53,7 @@ class Run(RunDocuments):
 
     Examples
     --------
+    >>> from ainerd.config import Detector
     >>> run, counts = Run(Detector(image="camera_image"), roots=[]), []
     >>> for name, document in documents:
     ...     _ = run(name, document)
