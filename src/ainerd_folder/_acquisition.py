@@ -140,7 +140,8 @@ class AcquisitionFiles:
         assert run.compose_stream_resource is not None
         yield "start", dict(run.start_doc)
         if readings:
-            keys = {name: self._key(name, self.metadata) for name in readings}
+            of = {name: self._values.unit(self.keys.readings[name]) for name in readings}
+            keys = {name: self._key(name, self.metadata, of[name]) for name in readings}
             baseline = self._describe(run, "baseline", keys, began)
             yield "descriptor", dict(baseline.descriptor_doc)
             yield self._event(baseline, 1, began, readings)
@@ -207,7 +208,7 @@ class AcquisitionFiles:
                 f"{path}: {times_of!r} and {BEGAN} of {self.metadata.name} cannot be compared: "
                 "one of them has a time zone and the other has none"
             )
-        zero = self._values.number(self.keys.record_zero)
+        zero = self._values.number(self.keys.record_zero, "s")
         if self.keys.record_zero and not (zero is not None and np.isfinite(zero)):
             raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: the time at which the record began")
         times = clock + (0.0 if zero is None else began - zero)
@@ -269,9 +270,9 @@ class AcquisitionFiles:
         times = dict.fromkeys(data, self.metadata.stat().st_mtime)
         return {self.detector.image: {"data": data, "timestamps": times, "data_keys": keys}} if data else None
 
-    def _key(self, name: str, source: Path) -> dict[str, Any]:
-        unit = {"units": self.units[name]} if name in self.units else {}
-        return {"source": str(source), "dtype": "number", "shape": [], **unit}
+    def _key(self, name: str, source: Path, own: str = "") -> dict[str, Any]:
+        unit = self.units.get(name, own)
+        return {"source": str(source), "dtype": "number", "shape": [], **({"units": unit} if unit else {})}
 
     @property
     def _image(self) -> dict[str, Any]:

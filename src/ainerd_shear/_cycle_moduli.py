@@ -1,17 +1,20 @@
 """Moduli and stress of each cycle of oscillatory shear, from a rheometer's record, and their changes with an echo."""
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
-from ainerd_shear._cycle_phase import SEEN, CyclePhase, checked_record
+from ainerd_shear._cycle_phase import SEEN, CyclePhase, checked_record, scatters
 
 Floats = NDArray[np.float64]
 HARMONICS = (1, 3, 5)  # of a stress that is odd in the strain
 FEWEST_POINTS = 12  # of a cycle
 FALSE_NOTES = 0.01  # probability of a note about a record in which nothing changes
+SURE = 3.0  # errors by which the scatter of cycles exceeds that of white noise
 BEFORE = 3  # cycles whose mean a cycle is compared with
 FINE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
 
@@ -63,12 +66,15 @@ class CycleModuli:
 
 
 def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: CyclePhase) -> CycleModuli:
-    """Fit the harmonics of strain and stress in each cycle by least squares.
+    """Fit the harmonics of strain and stress in each cycle by least squares, with a level.
+
+    If the levels of the cycles differ by more than their errors, as in creep, each cycle has a slope as well. Where
+    cycles scatter by more than white noise lets them, as noise with a correlation does, the errors are of the scatter.
 
     Parameters
     ----------
     time, strain, stress : array_like, shape (n,)
-        Columns of the record; rows with a number that is not finite are left out.
+        Columns of the record; rows with a number that is not finite are left out, and those outside of its cycles.
     phase : CyclePhase
         From the same record.
 
@@ -85,45 +91,93 @@ def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: C
     array([6., 6.])
     """
     t, x, y = checked_record(time, strain, stress)
-    at = phase.at(t)
-    number, rows = np.floor(at).astype(int), []
-    for cycle in np.unique(number):
-        mine = number == cycle
-        turn = 2 * np.pi * at[mine]
-        if mine.sum() < FEWEST_POINTS or np.diff(np.append(turn, turn[0] + 2 * np.pi)).max() > np.pi / 2:
-            continue  # a quarter of the cycle is missing
-        if (row := _of_cycle(turn, x[mine], y[mine])) is not None:
-            rows.append((cycle, *row))
-    if not rows:
+    inside = phase.inside(t)
+    at, both = phase.at(t[inside]), np.stack([x, y], axis=1)[inside]
+    number, cycles = np.floor(at).astype(int), []
+    for begin, end in pairwise([*np.flatnonzero(np.diff(number, prepend=number[:1] - 1)), at.size]):
+        turn = 2 * np.pi * at[begin:end]
+        if turn.size >= FEWEST_POINTS and np.diff(np.append(turn, turn[0] + 2 * np.pi)).max() <= np.pi / 2:
+            cycles.append(_Cycle.fitted(int(number[begin]), turn, both[begin:end]))  # no quarter of it is missing
+    levels = [(each.of[0], each.inverse[0, 0] * each.rest) for each in cycles if each.oscillates]
+    if not levels:
         raise ValueError(f"no whole cycle of the record has {FEWEST_POINTS} points")
-    cycle, *columns = np.array(rows).T
+    if any(scatters(*np.transpose([(level[k], var[k]) for level, var in levels])) for k in (0, 1)):
+        cycles = [_Cycle.fitted(each.number, each.turn, each.both, has_slope=True) for each in cycles]
+    cycles = [each for each in cycles if each.oscillates]
+    columns = np.transpose([each.columns() for each in cycles])
+    for value, error in zip(columns[::2], columns[1::2], strict=True):
+        error *= _wider(value, error)
     names = [each.name for each in fields(CycleModuli)][1:]
-    return CycleModuli(cycle=cycle.astype(np.int64), **dict(zip(names, columns, strict=True)))
+    return CycleModuli(cycle=np.array([each.number for each in cycles]), **dict(zip(names, columns, strict=True)))
 
 
-def _of_cycle(turn: Floats, x: Floats, y: Floats) -> list[float] | None:
-    """Return the columns of `CycleModuli` but the first, of one cycle; None if its strain is no larger than noise."""
-    design = np.stack([np.ones_like(turn), *(f(k * turn) for k in HARMONICS for f in (np.sin, np.cos))], axis=1)
-    inverse = np.linalg.inv(design.T @ design)
-    of = inverse @ design.T @ np.stack([x, y], axis=1)
-    rest = np.square(np.stack([x, y], axis=1) - design @ of).sum(0) / (len(turn) - design.shape[1])
-    var = inverse[1, 1] * rest  # of a coefficient of strain and stress
-    strain, first, third = (complex(*of[[k, k + 1], column]) for k, column in ((1, 0), (1, 1), (3, 1)))
-    size = abs(strain)
-    if not size > SEEN * np.sqrt(var[0]):
-        return None
-    modulus = first / strain
-    error = float(np.sqrt(var[1] + abs(modulus) ** 2 * var[0])) / size
-    curve = np.stack([f(k * FINE) for k in HARMONICS for f in (np.sin, np.cos)], axis=1)
-    at = int((curve @ of[1:, 1]).argmax())
-    peak_err = float(np.sqrt(curve[at] @ inverse[1:, 1:] @ curve[at] * rest[1]))
-    return [
-        size, float(np.sqrt(var[0])),
-        modulus.real, error, modulus.imag, error,
-        modulus.imag / modulus.real, error * abs(modulus) / modulus.real**2,
-        float(curve[at] @ of[1:, 1]), peak_err,
-        abs(third) / abs(first), float(np.sqrt(var[1] * (1 + abs(third / first) ** 2))) / abs(first),
-    ]  # fmt: skip
+class _Cycle(NamedTuple):
+    """The fit of a cycle: coefficients `of`, (p, 2), and variances `rest` of strain and stress."""
+
+    number: int
+    turn: Floats
+    both: Floats
+    design: Floats
+    inverse: Floats
+    of: Floats
+    rest: Floats
+
+    @classmethod
+    def fitted(cls, number: int, turn: Floats, both: Floats, has_slope: bool = False) -> Self:
+        terms = [np.ones_like(turn), *(f(k * turn) for k in HARMONICS for f in (np.sin, np.cos))]
+        design = np.stack([*terms, (turn - turn.mean()) / np.pi][: len(terms) + has_slope], axis=1)
+        inverse = np.linalg.inv(design.T @ design)
+        of = inverse @ design.T @ both
+        rest = np.square(both - design @ of).sum(0) / (len(turn) - design.shape[1])
+        return cls(number, turn, both, design, inverse, of, rest)
+
+    @property
+    def oscillates(self) -> bool:
+        """Whether the strain is larger than noise."""
+        return bool(np.hypot(*self.of[1:3, 0]) > SEEN * np.sqrt(self.inverse[1, 1] * self.rest[0]))
+
+    def columns(self) -> list[float]:
+        """Return the columns of `CycleModuli` but the first, with the errors of white noise."""
+        of, inverse, n = self.of, self.inverse, 1 + 2 * len(HARMONICS)
+        # variances of coefficients; with a slope, those of sines are larger
+        var = inverse.diagonal() if len(inverse) > n else np.full(n, inverse[1, 1])
+        x, y = var * self.rest[:, None]
+        strain, first, third = (complex(*of[[k, k + 1], column]) for k, column in ((1, 0), (1, 1), (3, 1)))
+        size = abs(strain)
+        modulus = first / strain  # the strain is a sine, but for the error of its phase
+        squares = modulus.real**2, modulus.imag**2
+        storage_err = float(np.sqrt(y[1] + squares[0] * x[1] + squares[1] * x[2])) / size
+        loss_err = float(np.sqrt(y[2] + squares[0] * x[2] + squares[1] * x[1])) / size
+        tan_delta = modulus.imag / modulus.real
+        curve = np.stack([f(k * FINE) for k in HARMONICS for f in (np.sin, np.cos)], axis=1)
+        at = int((curve @ of[1:n, 1]).argmax())
+        peak_err = float(np.sqrt(curve[at] @ inverse[1:n, 1:n] @ curve[at] * self.rest[1]))
+        var_third = _along(third, y[3:5]) + _along(first, y[1:3]) * abs(third / first) ** 2
+        return [
+            size, float(np.sqrt(_along(strain, x[1:3]))),
+            modulus.real, storage_err, modulus.imag, loss_err,
+            tan_delta, float(np.hypot(loss_err, tan_delta * storage_err)) / abs(modulus.real),
+            float(curve[at] @ of[1:n, 1]), peak_err,
+            abs(third) / abs(first), float(np.sqrt(var_third)) / abs(first),
+        ]  # fmt: skip
+
+
+def _along(x: complex, var: Floats) -> float:
+    """Return the variance of the absolute value of a number, from those of its real and imaginary part."""
+    return float((x.real**2 * var[0] + x.imag**2 * var[1]) / abs(x) ** 2)
+
+
+def _wider(value: Floats, error: Floats) -> float:
+    """Return by how much correlated noise widens the errors of cycles, from their scatter about neighbours; or 1.
+
+    The fit takes slow noise away from its residuals, so their correlation tells too little. Half of the cycles count
+    (median), so a step of the sample does not.
+    """
+    if len(value) < 5:
+        return 1.0
+    off = value[1:-1] - (value[:-2] + value[2:]) / 2
+    square = float(np.median(off**2 / (1.5 * error[1:-1] ** 2 + 1e-300)) / chi2.median(1))
+    return np.sqrt(square) if square > 1 + SURE * 1.65 * np.sqrt(2 / len(off)) else 1.0
 
 
 def change_together(

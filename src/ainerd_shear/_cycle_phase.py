@@ -1,14 +1,20 @@
 """The phase of a frame in cycles of oscillatory shear, from a rheometer's record or from triggers."""
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.signal import detrend
 
 Floats = NDArray[np.float64]
 FEWEST_CYCLES, FEWEST_POINTS = 3, 6  # of a record: cycles, and points in each of them
 OF_NEIGHBOURS = np.sqrt(1.5)  # scatter about the mean of two neighbours, in that of a single number
-SEEN = 5.0  # errors by which an oscillation exceeds the noise
+SEEN = 5.0  # errors by which an oscillation exceeds the noise, a change of amplitude, or the scatter of levels
+CHANGED = 0.05  # of the amplitude, by which it is another one
+REST = 2  # cycles in a row that do not oscillate as those before
+REACH = 1.5  # cycles from the middle of one, in which the phase is known
 UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is interpolated
 REGULAR = 0.25  # of a cycle, by which triggers may be late
 BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
@@ -46,8 +52,10 @@ class CyclePhase:
         Standard error of a phase between them, in cycles.
     frequency : float
         In Hz, of all cycles.
-    amplitude : ndarray, shape (n,)
-        Of the strain in each cycle; NaN for triggers.
+    amplitude, level : ndarray, shape (n,)
+        Of the strain in each cycle, and its mean; NaN for triggers.
+    stretch : ndarray of int, shape (n,)
+        Number of the stretch of each cycle, from 0: a rest, a ramp, or another amplitude (by 5 %) begins a new one.
 
     Examples
     --------
@@ -63,6 +71,21 @@ class CyclePhase:
     error: float
     frequency: float
     amplitude: Floats
+    level: Floats
+    stretch: NDArray[np.int64]
+
+    def _sides(self, t: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the nearest cycle of each time, and whether the time is between two cycles of one stretch."""
+        after = np.searchsorted(self.time, t)
+        a, b = np.clip(after - 1, 0, None), np.clip(after, None, len(self.time) - 1)
+        nearest = np.where(np.abs(t - self.time[a]) <= np.abs(self.time[b] - t), a, b)
+        return nearest, (a != b) & (self.stretch[a] == self.stretch[b])
+
+    def inside(self, time: ArrayLike) -> NDArray[np.bool_]:
+        """Return whether times are in a stretch of cycles, or at most a cycle away from one, like `time`."""
+        t = np.asarray(time, dtype=float)
+        nearest, between = self._sides(t)
+        return np.asarray(between | (np.abs(t - self.time[nearest]) <= REACH / self.frequency))
 
     def at(self, time: ArrayLike) -> Floats:
         """Return the phase at times of the same clock, in cycles, like `time`.
@@ -70,23 +93,28 @@ class CyclePhase:
         Raises
         ------
         ValueError
-            If a time is more than a cycle away from those of the record.
+            If a time is more than a cycle away from the cycles of the record, such as in a rest; see `inside`.
         """
         t = np.asarray(time, dtype=float)
-        reach = 1.5 / self.frequency
-        if t.size and not (t.min() >= self.time[0] - reach and t.max() <= self.time[-1] + reach):
+        if (out := t[~self.inside(t)]).size:
+            reach, steps = REACH / self.frequency, np.diff(self.time)
+            ends = np.append((np.diff(self.stretch) > 0) & (steps > 2 * reach), True)
+            begins = np.append(True, ends[:-1])
+            spans = zip(self.time[begins] - reach, self.time[ends] + reach, strict=True)
             raise ValueError(
-                f"frames from {t.min():g} to {t.max():g} s lie outside the record of cycles, which goes from "
-                f"{self.time[0] - reach:g} to {self.time[-1] + reach:g} s"
+                f"{out.size} of {t.size} frames, from {out.min():g} to {out.max():g} s, lie outside the record of "
+                f"cycles, which goes from {' and from '.join(f'{a:g} to {b:g} s' for a, b in spans)}"
             )
-        before, after = np.minimum(t - self.time[0], 0), np.maximum(t - self.time[-1], 0)
-        return np.asarray(np.interp(t, self.time, self.phase) + self.frequency * (before + after))
+        nearest, between = self._sides(t)
+        beside = self.phase[nearest] + self.frequency * (t - self.time[nearest])
+        return np.asarray(np.where(between, np.interp(t, self.time, self.phase), beside))
 
 
 def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     """Find the phase of each cycle of a strain that oscillates with one frequency, by least squares.
 
-    The phase and the amplitude of each cycle are free, so both may drift, and the amplitude may be swept.
+    The phase, the amplitude and the level of each cycle are free, so they may drift. If the levels differ, each cycle
+    has a slope as well. Cycles of a rest or a ramp are left out.
 
     Parameters
     ----------
@@ -112,17 +140,19 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     t, x = checked_record(time, strain)
     frequency = _first_frequency(t, x)
     for _ in range(3):
-        middle, turn, _, _ = _by_cycle(t, x, frequency)
-        frequency += float(np.polyfit(middle - middle.mean(), turn, 1)[0])
-    middle, turn, amplitude, share = _by_cycle(t, x, frequency)
-    formal = float(np.median(share)) / (2 * np.pi)
-    phase = frequency * (middle - t[0]) + turn
+        fit = _by_cycle(t, x, frequency)
+        off = fit.middle - _means(fit.middle, fit.run)
+        frequency += float(off @ (fit.turn - _means(fit.turn, fit.run)) / (off @ off))
+    fit = _by_cycle(t, x, frequency)
+    formal = float(np.median(fit.share)) / (2 * np.pi)
     return CyclePhase(
-        time=middle,
-        phase=phase,
-        error=max(formal, _scatter(turn)),
+        time=fit.middle,
+        phase=frequency * (fit.middle - t[0]) + fit.turn,
+        error=max(formal, _scatter(fit.turn, fit.run)),
         frequency=frequency,
-        amplitude=amplitude,
+        amplitude=fit.amplitude,
+        level=fit.level,
+        stretch=_stretches(fit),
     )
 
 
@@ -161,9 +191,11 @@ def phase_of_triggers(time: ArrayLike) -> CyclePhase:
     return CyclePhase(
         time=t,
         phase=phase,
-        error=_scatter(phase - frequency * (t - t[0]) - begin),
+        error=_scatter(phase - frequency * (t - t[0]) - begin, np.zeros(t.size)),
         frequency=float(frequency),
         amplitude=np.full(t.size, np.nan),
+        level=np.full(t.size, np.nan),
+        stretch=np.zeros(t.size, np.int64),
     )
 
 
@@ -181,16 +213,60 @@ def checked_record(time: ArrayLike, *columns: ArrayLike) -> tuple[Floats, ...]:
     return tuple(rows)
 
 
+class _Fit(NamedTuple):
+    """Cycles that oscillate, (n,) each: `turn` is the phase less that of the frequency, `share` its error in rad.
+
+    `run` counts up after each rest.
+    """
+
+    middle: Floats
+    turn: Floats
+    amplitude: Floats
+    share: Floats
+    level: Floats
+    run: NDArray[np.int64]
+    is_plain: bool  # most cycles oscillate, and their level stays
+
+
 def _first_frequency(t: Floats, x: Floats) -> float:
-    """Return the frequency with the largest amplitude, of evenly spaced values between the points."""
+    """Return the frequency of the largest peak in the spectrum of the record, or of one of its parts.
+
+    A part may tell it if the whole does not: of a record that rests, ramps or creeps. Then the frequency that explains
+    most counts.
+    """
+    reason, best, most = None, np.nan, 0.0
+    for n in (1, 2, 4, 8, 16):
+        for begin in np.linspace(t[0], t[-1], n + 1)[:-1] if n == 1 else np.linspace(t[0], t[-1], 2 * n + 1)[:-2]:
+            mine = (t >= begin) & (t <= begin + (t[-1] - t[0]) / n)
+            try:
+                frequency = _peak(t[mine], x[mine])
+                fit = _by_cycle(t, x, frequency)
+            except ValueError as error:
+                reason = reason or error
+                continue
+            if n == 1 and fit.is_plain:
+                return frequency
+            explained = np.square(fit.amplitude).sum() / frequency
+            if explained > 1.1 * most:
+                best, most = frequency, explained
+    if not most:
+        assert reason is not None
+        raise reason
+    return best
+
+
+def _peak(t: Floats, x: Floats) -> float:
+    """Return the frequency with the largest amplitude, of even values between the points, less their line."""
+    if t.size < FEWEST_CYCLES * FEWEST_POINTS:
+        raise StillError
     every = float(np.median(np.diff(t)))
     even = np.arange(t[0], t[-1], every)
-    y = np.interp(even, t, x)
+    y = detrend(between := np.interp(even, t, x))
     size = PADDED * len(even)
-    power = np.abs(np.fft.rfft((y - y.mean()) * np.hanning(len(y)), size)) ** 2
+    power = np.abs(np.fft.rfft(y * np.hanning(len(y)), size)) ** 2
     frequency = np.fft.rfftfreq(size, every)
     power[frequency < 1 / (t[-1] - t[0])] = 0
-    if not power.max() > 0:
+    if not np.ptp(y) > 1e-12 * np.abs(between).max():
         raise StillError
     peak = float(frequency[int(power.argmax())])
     beside = np.abs(frequency - peak) > BESIDE / (t[-1] - t[0])
@@ -203,34 +279,68 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     return peak
 
 
-def _by_cycle(t: Floats, x: Floats, frequency: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return by cycle: its middle, the phase less that of the frequency, the amplitude and its relative error.
+def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -> _Fit:
+    """Fit each cycle with a level, and with a slope if the levels differ by more than their errors.
 
     Cycles in which the sample rests, or whose amplitude changes, are left out: their phase says nothing, and a random
-    one would add whole cycles to those after it. StillError if they are most cycles.
+    one would add whole cycles to those after it. StillError without three cycles in a row.
     """
     number, rows = ((t - t[0]) * frequency).astype(int), []
-    for cycle in np.unique(number):
-        mine = number == cycle
+    for begin, end in pairwise([*np.flatnonzero(np.diff(number, prepend=-1)), t.size]):
+        mine = slice(begin, end)
         turn = 2 * np.pi * frequency * (t[mine] - t[0])
         design = np.stack([np.sin(turn), np.cos(turn), np.ones(turn.size)], axis=1)
-        normal = design.T @ design
-        if mine.sum() < FEWEST_POINTS or np.linalg.cond(normal) > 50:  # too little of a cycle
+        if turn.size < FEWEST_POINTS or np.linalg.cond(design.T @ design) > 50:  # too little of a cycle
             continue
-        a, b, level = np.linalg.solve(normal, design.T @ x[mine])
-        rest = np.square(x[mine] - design @ (a, b, level)).sum() / (mine.sum() - 3)
-        error = np.sqrt(np.linalg.inv(normal)[:2, :2].trace() / 2 * rest)
-        rows.append((t[mine].mean(), np.arctan2(b, a), np.hypot(a, b), error))
+        if has_slope:
+            design = np.append(design, (turn - turn.mean())[:, None] / np.pi, axis=1)
+        normal = design.T @ design
+        a, b, level, *_ = of = np.linalg.solve(normal, design.T @ x[mine])
+        rest = np.square(x[mine] - design @ of).sum() / (turn.size - len(of))
+        var = np.linalg.inv(normal).diagonal() * rest
+        rows.append((t[mine].mean(), np.arctan2(b, a), np.hypot(a, b), np.sqrt(var[:2].mean()), level, var[2]))
     if len(rows) < FEWEST_CYCLES:
         raise ValueError(f"the record has {len(rows)} whole cycles, {FEWEST_CYCLES} are needed")
-    middle, turn, amplitude, error = np.array(rows).T
+    middle, turn, amplitude, error, level, var = np.array(rows).T
+    drifts = scatters(level, var)
+    if drifts and not has_slope:
+        return _by_cycle(t, x, frequency, has_slope=True)
     share = error / np.maximum(amplitude, 1e-300)
-    known = (share < 1 / SEEN) & (share < UNLIKE * np.median(share) + 1e-9)
-    if known.sum() < max(FEWEST_CYCLES, len(known) / 2):
+    known = share < 1 / SEEN
+    known &= share < UNLIKE * np.median(share[known] if known.any() else share) + 1e-9
+    at = np.flatnonzero(known)
+    run = np.cumsum(np.diff(at, prepend=at[:1]) > REST, dtype=np.int64)
+    if not at.size or np.bincount(run).max() < FEWEST_CYCLES:
         raise StillError
-    return middle[known], np.unwrap(turn[known]) / (2 * np.pi), amplitude[known], share[known]
+    is_plain = not drifts and at.size >= len(known) / 2
+    turns = np.unwrap(turn[at]) / (2 * np.pi)
+    return _Fit(middle[at], turns, amplitude[at], share[at], level[at], run, is_plain)
 
 
-def _scatter(x: Floats) -> float:
-    """Return the standard deviation of numbers about the mean of their neighbours, as of a single one."""
-    return float(np.sqrt(np.mean((x[1:-1] - (x[:-2] + x[2:]) / 2) ** 2)) / OF_NEIGHBOURS)
+def scatters(level: Floats, var: Floats) -> bool:
+    """Return whether levels differ by more than their variances allow."""
+    off = level - np.average(level, weights=1 / np.maximum(var, 1e-300))
+    return bool((off**2 / np.maximum(var, 1e-300)).sum() > level.size + SEEN * np.sqrt(2 * level.size))
+
+
+def _stretches(fit: _Fit) -> NDArray[np.int64]:
+    """Return the number of the stretch of each cycle: of one run, and of the amplitude of its first three cycles."""
+    begin, out = 0, np.zeros(len(fit.run), np.int64)
+    error = fit.share * fit.amplitude
+    for i in range(1, len(out)):
+        first = fit.amplitude[begin : min(begin + 3, i)].mean()
+        changes = abs(fit.amplitude[i] - first) > max(CHANGED * first, 2 * SEEN * error[i])
+        out[i] = out[i - 1] + (changes or fit.run[i] != fit.run[i - 1])
+        begin = begin if out[i] == out[i - 1] else i
+    return out
+
+
+def _means(x: Floats, run: NDArray[np.int64]) -> Floats:
+    """Return for each number the mean of its run."""
+    return np.asarray((np.bincount(run, x) / np.bincount(run))[run])
+
+
+def _scatter(x: Floats, run: NDArray[Any]) -> float:
+    """Return the standard deviation of numbers about the mean of their neighbours in a run, as of a single one."""
+    off = (x[1:-1] - (x[:-2] + x[2:]) / 2)[run[:-2] == run[2:]]
+    return float(np.sqrt(np.mean(off**2)) / OF_NEIGHBOURS)

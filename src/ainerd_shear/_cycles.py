@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Readings
+from ainerd.units import UnitError
 from ainerd_shear._clock_offset import ClockOffset, clock_offset
 from ainerd_shear._cycle_moduli import CycleModuli, cycle_moduli
 from ainerd_shear._cycle_phase import CyclePhase, StillError, phase_of_record
@@ -123,7 +124,11 @@ class Cycles:
 
     def _advance(self, is_end: bool) -> None:
         """Pass on the frames that the record covers, at the end all of them."""
-        begin, record = self._clock.first_frame, self._clock.record()
+        try:
+            begin, record = self._clock.first_frame, self._clock.record()
+        except UnitError as error:
+            self._give_up(str(error))
+            return
         if begin is None or not len(record[0]) or not self._waiting:
             return
         until = np.inf if is_end else (record[0][-1] - begin) / self._frame_time_s
@@ -201,8 +206,8 @@ class Cycles:
 
     def finish(self) -> CycleResult | None:
         """Return the echoes and moduli of the frames so far; None if the sample is at rest, or with a `reason`."""
-        t, strain, stress = self._clock.record()
         try:
+            t, strain, _ = self._clock.record()
             if not strain.size or strain.min() == strain.max():
                 raise StillError
             phase = phase_of_record(t, strain)
@@ -222,8 +227,7 @@ class Cycles:
         moduli, no_moduli = None, "" if self._settings.stress else NO_STRESS
         if self._settings.stress:
             try:
-                mine = np.isfinite(inside(phase, t))  # the sample may have been at rest before and after
-                moduli = cycle_moduli(t[mine], strain[mine], stress[mine], phase)
+                moduli = cycle_moduli(*self._clock.record(with_stress=True), phase)
             except ValueError as error:
                 no_moduli = str(error)
         first = int(np.floor(self._begin)) - self._clock.whole(phase)
@@ -256,14 +260,17 @@ class CycleClock:
     @property
     def first_frame(self) -> float | None:
         """Time of the first frame in s; None before its reading has come."""
-        stamps, values = self._readings.series(self._keys.first_frame)
+        stamps, values = self._readings.series(self._keys.first_frame, "s" if self._keys.time else "")
         known = np.flatnonzero(np.isfinite(values))  # before the first frame there may be no number
         return float((values if self._keys.time else stamps)[known[-1]]) if known.size else None
 
-    def record(self) -> tuple[Floats, Floats, Floats]:
-        """Return time in s, strain and stress of the points so far, (n,) each; the stress is NaN without a key."""
-        keys = [self._keys.strain, self._keys.time, self._keys.stress]
-        columns = [self._readings.series(key) if key else None for key in keys]
+    def record(self, with_stress: bool = False) -> tuple[Floats, Floats, Floats]:
+        """Return time in s, strain as a fraction and stress in Pa of the points so far, (n,) each, or a stress of NaN.
+
+        Raises UnitError if a unit in the documents cannot be converted to these.
+        """
+        keys = (self._keys.strain, "1"), (self._keys.time, "s"), (self._keys.stress * with_stress, "Pa")
+        columns = [self._readings.series(key, unit) if key else None for key, unit in keys]
         there = [each for each in columns if each is not None]
         n = min(each.shape[1] for each in there)
         if max(each.shape[1] for each in there) - n <= 1:  # one may be a document ahead
@@ -294,8 +301,9 @@ class CycleClock:
         mine = t >= begin
         cycle_phase = phase_of_record(t[mine], strain[mine])
         self.frequency = cycle_phase.frequency
-        out = inside(cycle_phase, time) + self.whole(cycle_phase)
-        known = np.flatnonzero(np.isfinite(out))
+        known = np.flatnonzero(cycle_phase.inside(time))
+        out = np.full(len(time), np.nan)
+        out[known] = cycle_phase.at(time[known]) + self.whole(cycle_phase)
         if known.size:
             self._last = float(time[known[-1]]), float(out[known[-1]])
         return out
@@ -305,17 +313,8 @@ class CycleClock:
         if self._last is None:
             return 0
         since, phase = self._last
-        nearest = float(np.clip(since, cycle_phase.time[0], cycle_phase.time[-1]))
-        return round(phase - float(cycle_phase.at(nearest)) - cycle_phase.frequency * (since - nearest))
-
-
-def inside(cycle_phase: CyclePhase, time: Floats) -> Floats:
-    """Return phases in cycles, NaN more than a cycle before the first one or after the last one."""
-    reach = 1.499 / cycle_phase.frequency
-    near = (time >= cycle_phase.time[0] - reach) & (time <= cycle_phase.time[-1] + reach)
-    out = np.full(len(time), np.nan)
-    out[near] = cycle_phase.at(time[near])
-    return out
+        i = int(np.abs(cycle_phase.time - since).argmin())
+        return round(float(phase - cycle_phase.phase[i] - cycle_phase.frequency * (since - cycle_phase.time[i])))
 
 
 def _at(stamps: Floats, series: Floats) -> Floats:

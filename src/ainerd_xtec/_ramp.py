@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.threads import one_thread
+from ainerd.units import UnitError
 from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd_xtec._follow import MOVED_PX, Moves, followed
 from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale, unmeasured
@@ -110,7 +111,8 @@ class Ramp(RunAnalysis):
 
     def _groups(self) -> list[Group]:
         settings, n = self._settings, len(self._frames)
-        temperature = self._read(settings.temperature, "give the device to the plan, or name it in xtec.temperature")
+        remedy = "give the device to the plan, or name it in xtec.temperature"
+        temperature = self._read(settings.temperature, remedy, settings.unit)
         time, exposure = np.empty(n), np.ones(n)
         ends = [first for _, first in self._runs[1:]] + [n]
         for i, ((run, first), end) in enumerate(zip(self._runs, ends, strict=True)):
@@ -121,9 +123,12 @@ class Ramp(RunAnalysis):
             exposure *= self._read(key, "frames cannot be divided by it")
         return grouped(temperature, exposure, time, settings)
 
-    def _read(self, key: str, without: str) -> Floats:
+    def _read(self, key: str, without: str, unit: str = "") -> Floats:
         """Return the readings of each frame; raise AnalysisError, with the consequence, if there are none."""
-        values = self._runs[0][0].readings.of_frames(key).copy()
+        try:
+            values = self._runs[0][0].readings.of_frames(key, unit).copy()
+        except UnitError as error:
+            raise AnalysisError(f"{error}, the unit in the settings") from None
         if values.size != len(self._frames) or not np.isfinite(values).any():
             raise AnalysisError(f"{key!r} was not read: {without}")
         return values
@@ -133,7 +138,7 @@ class Ramp(RunAnalysis):
         settings, began = self._settings, run.start.get("time", -np.inf)
         others = [r.start.get("time", -np.inf) for r, _ in self._runs]
         ends = min((t for t in others if t > began), default=np.inf)
-        time, value = run.readings.series(settings.temperature)
+        time, value = run.readings.series(settings.temperature, settings.unit)
         within = (time >= began) & (time < ends)
         time, value = time[within], value[within]
         enough = 1e-3 * float(np.abs(once[0]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from ainerd_shear import change_together, cycle_moduli, phase_of_record
 
@@ -70,6 +71,69 @@ def test_a_record_without_whole_cycles_has_a_reason():
     strain = np.sin(2 * np.pi * 0.5 * time)
     with pytest.raises(ValueError, match="no whole cycle"):
         cycle_moduli(time, strain, strain, phase_of_record(time, strain))
+
+
+FIFTY = np.arange(0, 120, 0.04)  # 60 cycles of 50 points
+
+
+def long_record(shape=1.0, drift=0.0, noise=None, seed=0):
+    rng, turn = np.random.default_rng(seed), 2 * np.pi * FREQUENCY * FIFTY
+    x, y = rng.normal(size=(2, FIFTY.size)) if noise is None else (noise(rng), noise(rng))
+    strain = 0.1 * (shape * np.sin(turn) + drift) + 1e-3 * x
+    return FIFTY, strain, shape * (40 * np.sin(turn) + 6 * np.cos(turn)) + y
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.5, 2.0, 5.0, 20.0])
+@pytest.mark.parametrize("creep", [lambda x: x, lambda x: np.log1p(20 * x) / np.log(21)])
+def test_a_strain_that_drifts_has_its_frequency_and_moduli(drift, creep):
+    time, strain, stress = long_record(drift=drift * creep(FIFTY / FIFTY[-1]))
+    phase = phase_of_record(time, strain)
+    assert phase.frequency == pytest.approx(FREQUENCY, abs=1e-3)
+    assert phase.at((np.arange(50) + 5.25) / FREQUENCY) % 1 == pytest.approx(0.25, abs=0.03)
+    result = cycle_moduli(time, strain, stress, phase)
+    for value, error, truth in ((result.storage, result.storage_err, 400), (result.loss, result.loss_err, 60)):
+        assert value.mean() == pytest.approx(truth, abs=5 * np.median(error) / np.sqrt(value.size))
+
+
+@pytest.mark.parametrize(
+    ("shape", "first", "last"),
+    [
+        (np.ones(FIFTY.size), 0, 60),
+        (FIFTY >= 20, 10, 60),
+        (FIFTY < 100, 0, 50),
+        (np.minimum(FIFTY / 40, 1), 20, 60),
+        (FIFTY >= 90, 45, 60),
+        ((FIFTY < 40) | (FIFTY > 80), 0, 20),
+    ],
+)
+def test_cycles_beside_a_rest_or_a_ramp_have_moduli(shape, first, last):
+    time, strain, stress = long_record(shape * 1.0)
+    result = cycle_moduli(time, strain, stress, phase_of_record(time, strain))
+    mine = (result.cycle >= first) & (result.cycle < last)
+    assert mine.sum() >= last - first - 1
+    assert result.storage[mine] == pytest.approx(400, rel=0.03) and result.loss[mine].mean() == pytest.approx(60, 0.03)
+
+
+def test_a_ramp_of_the_strain_before_the_cycles_is_left_out():
+    ramp = 200 * np.minimum(FIFTY / 60 - 1, 0)  # in amplitudes
+    time, strain, stress = long_record((FIFTY > 60) * 1.0, ramp)
+    phase = phase_of_record(time, strain)
+    assert phase.frequency == pytest.approx(FREQUENCY, abs=1e-3) and phase.time[0] > 58
+    result = cycle_moduli(time, strain, stress, phase)
+    assert len(result.cycle) >= 29 and np.median(result.storage) == pytest.approx(400, rel=0.01)
+
+
+def test_errors_of_correlated_noise_are_those_of_the_scatter():
+    def coloured(rng):
+        return lfilter([np.sqrt(1 - 0.9**2)], [1, -0.9], rng.normal(size=FIFTY.size + 500))[500:]
+
+    for noise, most in ((None, 1.15), (coloured, 1.45)):
+        pulls = []
+        for seed in range(4):
+            time, strain, stress = long_record(noise=noise, seed=seed)
+            result = cycle_moduli(time, strain, stress, phase_of_record(time, strain))
+            pulls.append([(result.storage - 400) / result.storage_err, (result.loss - 60) / result.loss_err])
+        assert 0.85 < np.concatenate(pulls, axis=1).std() < most
 
 
 def test_a_change_of_both_in_one_cycle_is_noted_and_nothing_else():

@@ -97,6 +97,17 @@ def test_frames_outside_the_record_are_refused():
         phase.at([10.0, 60.0])
 
 
+def test_frames_in_a_rest_are_refused_and_stretches_have_numbers():
+    time = np.arange(0, 120, 0.05)
+    amplitude = np.select([time < 40, time < 80], [0.1, 0.0], 0.2)
+    phase = phase_of_record(time, wave(time, amplitude) + np.random.default_rng(0).normal(0, 1e-3, time.size))
+    assert set(phase.stretch) == {0, 1}
+    assert phase.amplitude[phase.stretch == 1] == pytest.approx(0.2, rel=0.05)
+    assert phase.inside([20.0, 60.0, 100.0]).tolist() == [True, False, True]
+    with pytest.raises(ValueError, match=r"1 of 2 frames, from 60 to 60 s, .* and from "):
+        phase.at([20.0, 60.0])
+
+
 def test_triggers_give_phase_and_error_and_some_may_be_missing():
     rng = np.random.default_rng(0)
     time = (np.arange(60) + 0.01 * rng.standard_normal(60))[rng.random(60) > 0.1] / FREQUENCY

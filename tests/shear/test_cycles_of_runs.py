@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ainerd.config import Detector
+from ainerd.documents import Run
 from ainerd.technique import RunInfo
 from ainerd_shear import _verdict
 from ainerd_shear._cycles import CycleClock, Cycles
@@ -41,10 +43,10 @@ class Record:
     def __init__(self, record, gate_s, until_s=np.inf):
         self.record, self.gate_s, self.until_s = record, gate_s, until_s
 
-    value = staticmethod(lambda key: None)
-    of_frames = staticmethod(lambda key: np.empty(0))
+    value = staticmethod(lambda key, unit="": None)
+    of_frames = staticmethod(lambda key, unit="": np.empty(0))
 
-    def series(self, key):
+    def series(self, key, unit=""):
         if key == "gate":
             return np.array([[STAMP, STAMP + 1], [np.nan, self.gate_s]])
         came = self.record["time"] <= self.until_s
@@ -174,7 +176,7 @@ def test_phases_count_on_while_the_record_comes(part):
 class Monitored(Record):
     """A record whose stress comes half as often as the strain, with time stamps of its own, and without a clock."""
 
-    def series(self, key):
+    def series(self, key, unit=""):
         stamps, values = super().series(key)
         return np.array([stamps, values])[:, ::2] if key == "stress" else np.array([stamps, values])
 
@@ -182,12 +184,37 @@ class Monitored(Record):
 def test_signals_that_come_at_different_times_are_put_together():
     steady = record(seconds=10.0)
     settings = KEYS.model_copy(update={"time": ""})
-    time, strain, stress = CycleClock(settings, Monitored(steady, 0.0)).record()
+    time, strain, stress = CycleClock(settings, Monitored(steady, 0.0)).record(with_stress=True)
     assert time == pytest.approx(STAMP + np.arange(200) / 50)
     assert np.array_equal(strain, steady["strain"])
     assert np.array_equal(stress[:-1:2], steady["stress"][::2])
     assert stress[1] == pytest.approx(np.mean(steady["stress"][[0, 2]]))
     assert np.isnan(stress[-1])  # after the last value
+
+
+def of_documents(units):
+    """Readings of documents that state units, by data key."""
+    run = Run(Detector(image="cam"), roots=[])
+    keys = {key: {"source": "", "dtype": "number", "shape": [], "units": unit} for key, unit in units.items()}
+    run("start", {"uid": "u", "time": STAMP})
+    run("descriptor", {"uid": "d", "run_start": "u", "name": "record", "time": STAMP, "data_keys": keys})
+    for i in range(3):
+        data = {"time": 1000.0 * i, "strain": 10.0 * i, "stress": 0.5 * i, "gate": 500.0}
+        stamps = dict.fromkeys(data, STAMP + i)
+        event = {"uid": str(i), "descriptor": "d", "seq_num": i + 1, "time": STAMP + i}
+        run("event", event | {"data": data, "timestamps": stamps})
+    return SimpleNamespace(series=lambda key, unit="": run.series(key, None, unit))
+
+
+def test_units_of_the_record_are_those_of_the_documents():
+    clock = CycleClock(KEYS, of_documents({"time": "ms", "strain": "%", "stress": "kPa", "gate": "ms"}))
+    time, strain, stress = clock.record(with_stress=True)
+    assert clock.first_frame == 0.5
+    assert (time[1], strain[1], stress[1]) == pytest.approx((1.0, 0.1, 500.0))
+    for key, unit in (("strain", "mm"), ("time", "mm"), ("stress", "N")):
+        clock = CycleClock(KEYS, of_documents({key: unit}))
+        with pytest.raises(ValueError, match=f"'{key}': '{unit}' cannot be converted"):
+            clock.record(with_stress=True)
 
 
 def test_frames_wait_for_a_record_that_comes_late():
@@ -215,7 +242,7 @@ def test_clocks_that_differ_are_corrected():
 class Unread(Record):
     """A record without a reading at the first frame."""
 
-    def series(self, key):
+    def series(self, key, unit=""):
         return np.empty((2, 0)) if key == "gate" else super().series(key)
 
 

@@ -117,13 +117,13 @@ def test_a_slow_ramp_with_noise_has_a_direction(n):
 
 def test_a_temperature_recorded_during_a_run_is_interpolated():
     class Monitored:
-        def value(self, key):
+        def value(self, key, unit=""):
             return TEMPERATURES[0]
 
-        def of_frames(self, key):
+        def of_frames(self, key, unit=""):
             return np.full(len(TEMPERATURES), TEMPERATURES[0])
 
-        def series(self, key):
+        def series(self, key, unit=""):
             return np.array([1.7e9 + 0.5 + np.arange(len(TEMPERATURES)), TEMPERATURES])
 
     for frame_time_s in (1.0, None):

@@ -53,6 +53,10 @@ class Metadata:
         """Return a text, a number, or the mean of several numbers; None without a value."""
         return self._values[name][0] if name in self._values else None
 
+    def unit(self, name: str) -> str:
+        """Return the unit that the file states for a number; an empty text without one."""
+        return self._values[name][1] if name in self._values else ""
+
     def whole_number(self, name: str) -> int | None:
         """Return a whole number from -1; None without a value, FrameError for any other."""
         value = self.value(name)

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ainerd.documents._detector import number_in, unit_in
 from ainerd.documents._storage import FrameError
 from ainerd.units import UnitError, converted, same_unit
@@ -42,16 +44,28 @@ class Readings:
     def __init__(self, wanted: Mapping[str, str]) -> None:
         self._wanted = wanted
         self._units: dict[str, tuple[str, str]] = {}  # stated and wanted, of readings that are converted
+        self._own = dict(wanted)  # units of the numbers that are kept
         self._by_key: dict[str, list[Reading]] = defaultdict(list)
         self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
         self.times: dict[tuple[str, int], float] = {}
 
-    def of(self, key: str) -> list[Reading]:
-        """Return the readings of a data key, in order of time: streams may be separate."""
-        return sorted(self._by_key.get(key, []))
+    def of(self, key: str, unit: str = "") -> list[Reading]:
+        """Return the readings of a data key, in order of time: streams may be separate.
+
+        They are converted to `unit`; UnitError, which names the key, if that is not possible.
+        """
+        readings, own = sorted(self._by_key.get(key, [])), self._own.get(key, "")
+        if not (unit and own) or same_unit(own, unit):
+            return readings
+        try:
+            values = converted(np.array([x.value for x in readings]), own, unit).tolist()
+        except UnitError as error:
+            raise UnitError(f"the reading {key!r}: {error}") from None
+        return [x._replace(value=value) for x, value in zip(readings, values, strict=True)]
 
     def describe(self, data_keys: Mapping[str, Any]) -> None:
         """Note which readings are in another unit than the one wanted; FrameError if one cannot be converted."""
+        self._own |= {key: unit_in(data_keys, key) for key in data_keys if key not in self._wanted}
         for key, wanted in self._wanted.items():
             if (unit := unit_in(data_keys, key)) and not same_unit(unit, wanted):
                 try:

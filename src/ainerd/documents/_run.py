@@ -72,13 +72,14 @@ class Run(RunDocuments):
         n, n_ready = self.n_own, self._n_rows if self.has_ticks else self.n_ready
         return -(-n_ready // n) if n else int(n_ready > 0)
 
-    def reading(self, key: str, event: int | None = None) -> float | None:
+    def reading(self, key: str, event: int | None = None, unit: str = "") -> float | None:
         """Return the first value of a scalar in the run, or its value in an event (from 1); None without a reading.
 
         If the scalar was not read with the frames, its value in an event is the first reading since the previous event,
         or else the last reading before that. It is None if the scalar was read with other frames, but not with these.
+        With `unit`, here and below, the unit that the document states is converted; UnitError if that is not possible.
         """
-        values = self._readings.of(key)
+        values = self._readings.of(key, unit)
         if event is None or not values or self._image is None:
             return values[0].value if values else None
         numbers, image = self._numbers(event), self._image["name"]
@@ -133,26 +134,28 @@ class Run(RunDocuments):
             return read
         return None if self.frame_time_s is None or self.n_own is None else read - self.n_own * self.frame_time_s
 
-    def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
+    def series(self, key: str, event: int | None = None, unit: str = "") -> NDArray[np.float64]:
         """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
 
         With `event`, return only the readings of that event: those since the previous one.
         """
-        table = np.array([x[:2] for x in self._readings.of(key)], dtype=float).reshape(-1, 2).T
+        table = np.array([x[:2] for x in self._readings.of(key, unit)], dtype=float).reshape(-1, 2).T
         if event is None:
             return table
         since, until = self._span(event)
         return table[:, (table[0] > since) & (table[0] <= until)]
 
-    def of_frames(self, key: str, first: int, last: int, event: int | None = None) -> NDArray[np.float64]:
+    def of_frames(
+        self, key: str, first: int, last: int, event: int | None = None, unit: str = ""
+    ) -> NDArray[np.float64]:
         """Return a scalar at frames first … last - 1 of the run; NaN where it was not read.
 
         If the scalar was not read with the frames, all frames have its value in the run, or in `event`.
         """
         image = self._image["name"] if self._image else ""
-        values = {number: value for _, value, stream, number in self._readings.of(key) if stream == image}
+        values = {number: value for _, value, stream, number in self._readings.of(key, unit) if stream == image}
         if not values:  # it was not read with the frames
-            once = self.reading(key, event)
+            once = self.reading(key, event, unit)
             return np.full(last - first, np.nan if once is None else once)
         numbers = self._announced.rows_of(np.arange(first, last)) // self._per_index + 1
         return np.array([values.get(int(number), np.nan) for number in numbers])

@@ -100,16 +100,16 @@ class Unit:
         self.runs.append(run)
         self.problem, self.retake = None, False
 
-    def value(self, key: str) -> float | None:
-        """Return the first value of a data key in the unit."""
-        values = (run.reading(key, self.event) for run in self.runs)
+    def value(self, key: str, unit: str = "") -> float | None:
+        """Return the first value of a data key in the unit of analysis."""
+        values = (run.reading(key, self.event, unit) for run in self.runs)
         return next((value for value in values if value is not None), None)
 
-    def of_frames(self, key: str) -> NDArray[np.float64]:
+    def of_frames(self, key: str, unit: str = "") -> NDArray[np.float64]:
         """Return the value of a data key at each frame taken, (n,)."""
         taken = ((run, span) for run, ranges in zip(self.runs, self._taken, strict=True) for span in ranges)
-        return np.concatenate([np.empty(0), *(run.of_frames(key, *span, self.event) for run, span in taken)])
+        return np.concatenate([np.empty(0), *(run.of_frames(key, *span, self.event, unit) for run, span in taken)])
 
-    def series(self, key: str) -> NDArray[np.float64]:
+    def series(self, key: str, unit: str = "") -> NDArray[np.float64]:
         """Return times (seconds since 1970) and values of a data key, (2, n)."""
-        return np.concatenate([run.series(key, self.event) for run in self.runs], axis=1)
+        return np.concatenate([run.series(key, self.event, unit) for run in self.runs], axis=1)

@@ -35,7 +35,9 @@ class Series:
 class Readings(Protocol):
     """Readings besides the frames, from the documents that have arrived; they grow with each block.
 
-    Keys are data keys of the documents, such as ``sample_x``.
+    Keys are data keys of the documents, such as ``sample_x``. Name the unit of each number that enters a formula:
+    values are converted from the unit that the documents state; UnitError, a ValueError, says which cannot be. Where
+    one of both has no unit, they stay as they are.
 
     Examples
     --------
@@ -46,16 +48,16 @@ class Readings(Protocol):
     (300.0, array([300., 301.]))
     """
 
-    def value(self, key: str) -> float | None:
+    def value(self, key: str, unit: str = "") -> float | None:
         """Return the first value in the run, or in the event if the unit is the event; None without a reading."""
 
-    def of_frames(self, key: str) -> NDArray[np.float64]:
+    def of_frames(self, key: str, unit: str = "") -> NDArray[np.float64]:
         """Return the value at each pushed frame, (n_frames,); NaN if missing.
 
         A key with a single reading has the same value at all frames.
         """
 
-    def series(self, key: str) -> NDArray[np.float64]:
+    def series(self, key: str, unit: str = "") -> NDArray[np.float64]:
         """Return times (seconds since 1970) and values, (2, n), in order of time."""
 
 
@@ -69,9 +71,9 @@ class NoReadings:
     (True, (2, 0))
     """
 
-    value = staticmethod(lambda key: None)
-    of_frames = staticmethod(lambda key: np.empty(0))
-    series = staticmethod(lambda key: np.empty((2, 0)))
+    value = staticmethod(lambda key, unit="": None)
+    of_frames = staticmethod(lambda key, unit="": np.empty(0))
+    series = staticmethod(lambda key, unit="": np.empty((2, 0)))
 
 
 @dataclass(frozen=True, kw_only=True)

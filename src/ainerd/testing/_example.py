@@ -136,7 +136,7 @@ class Feed:
         """Return the technique's result."""
         return self.analysis.finish()
 
-    def value(self, key: str) -> float | None:
+    def value(self, key: str, unit: str = "") -> float | None:
         """Return the first value of a reading, or None before its first value."""
         for run, taken in zip(self._runs, self._taken, strict=True):
             values = np.asarray(run.readings.get(key, ()), dtype=float)
@@ -144,7 +144,7 @@ class Feed:
                 return float(values.flat[0])
         return None
 
-    def of_frames(self, key: str) -> NDArray[np.float64]:
+    def of_frames(self, key: str, unit: str = "") -> NDArray[np.float64]:
         """Return the value of a reading at each pushed frame, (n_frames,)."""
         parts = []
         for run, taken in zip(self._runs, self._taken, strict=True):
@@ -152,7 +152,7 @@ class Feed:
             parts.append(values[:taken] if values.ndim else np.full(taken, values))
         return np.concatenate(parts)
 
-    def series(self, key: str) -> NDArray[np.float64]:
+    def series(self, key: str, unit: str = "") -> NDArray[np.float64]:
         """Return the times (seconds since 1970) and values of a reading, (2, n)."""
         parts, began = [np.empty((2, 0))], BEGAN
         for run, taken in zip(self._runs, self._taken, strict=True):

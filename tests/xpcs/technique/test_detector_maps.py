@@ -51,13 +51,13 @@ def frames():
 class Beam:
     """Readings of an exposure: the monitor falls, one value for each frame; the transmission was read once."""
 
-    value = staticmethod(lambda key: {"foil": 0.25}.get(key))
+    value = staticmethod(lambda key, unit="": {"foil": 0.25}.get(key))
 
     @staticmethod
-    def of_frames(key):
+    def of_frames(key, unit=""):
         return {"i0": np.linspace(3e5, 1e5, N), "foil": np.full(N, 0.25)}.get(key, np.full(N, np.nan))
 
-    series = staticmethod(lambda key: np.empty((2, 0)))
+    series = staticmethod(lambda key, unit="": np.empty((2, 0)))
 
 
 def technique(partition, **options):
@@ -161,7 +161,7 @@ def test_frames_that_fall_behind_the_monitor_have_no_verdict():
     counts = np.random.default_rng(7).poisson(light).astype(np.uint16)
 
     class Flickering(Beam):
-        of_frames = staticmethod(lambda key: beam[:n])
+        of_frames = staticmethod(lambda key, unit="": beam[:n])
 
     subject = technique({}, monitor=["i0"])
     spoilt = analysed(subject, np.delete(counts, slice(n // 2, n // 2 + lost), 0), Flickering())

@@ -35,10 +35,10 @@ def frames():
 class OfEach:
     """Readings of a monitor at each frame."""
 
-    def of_frames(self, key):
+    def of_frames(self, key, unit=""):
         return np.ones(3000)
 
-    def series(self, key):
+    def series(self, key, unit=""):
         return np.empty((2, 0))
 
 
