@@ -307,7 +307,8 @@ def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -
         return _by_cycle(t, x, frequency, has_slope=True)
     share = error / np.maximum(amplitude, 1e-300)
     known = share < 1 / SEEN
-    known &= share < UNLIKE * np.median(share[known] if known.any() else share) + 1e-9
+    if known.any():  # errors of small amplitudes are larger, as a share
+        known &= (share < UNLIKE * np.median(share[known]) + 1e-9) | (error < UNLIKE * np.median(error[known]))
     at = np.flatnonzero(known)
     run = np.cumsum(np.diff(at, prepend=at[:1]) > REST, dtype=np.int64)
     if not at.size or np.bincount(run).max() < FEWEST_CYCLES:
