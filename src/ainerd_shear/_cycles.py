@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Readings
-from ainerd.units import UnitError
 from ainerd_shear._clock_offset import ClockOffset, clock_offset
 from ainerd_shear._cycle_moduli import CycleModuli, cycle_moduli
 from ainerd_shear._cycle_phase import CyclePhase, StillError, phase_of_record
@@ -126,7 +125,7 @@ class Cycles:
         """Pass on the frames that the record covers, at the end all of them."""
         try:
             begin, record = self._clock.first_frame, self._clock.record()
-        except UnitError as error:
+        except ValueError as error:
             self._give_up(str(error))
             return
         if begin is None or not len(record[0]) or not self._waiting:

@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.threads import one_thread
-from ainerd.units import UnitError
 from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd_xtec._follow import MOVED_PX, Moves, followed
 from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale, unmeasured
@@ -127,7 +126,7 @@ class Ramp(RunAnalysis):
         """Return the readings of each frame; raise AnalysisError, with the consequence, if there are none."""
         try:
             values = self._runs[0][0].readings.of_frames(key, unit).copy()
-        except UnitError as error:
+        except ValueError as error:
             raise AnalysisError(f"{error}, the unit in the settings") from None
         if values.size != len(self._frames) or not np.isfinite(values).any():
             raise AnalysisError(f"{key!r} was not read: {without}")
