@@ -1,26 +1,75 @@
 """Virtual datasets: HDF5 returns the fill value for a source that is missing or too short, so each is checked first."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from ainerd.documents._storage import FrameError, MissingFrames, Roots, find_item, linked_file, opened
 
 
+class _Rows:
+    """The places on the first axis that a selection holds, in order: `first`, and these again after each `stride`."""
+
+    def __init__(self, space: Any) -> None:
+        self._first, self._stride, self._count = np.zeros(1, int), 1, sys.maxsize
+        if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS:  # all
+            return
+        try:
+            start, stride, count, block = (int(x[0]) for x in space.get_regular_hyperslab())
+        except ValueError:  # several
+            runs = [np.arange(low[0], high[0] + 1) for low, high in space.get_select_hyper_blocklist()]
+            self._first, self._stride, self._count = np.unique(np.concatenate(runs)), sys.maxsize, 1
+            return
+        if count == 1:  # the block may be unlimited
+            stride, count, block = 1, block, 1
+        self._first, self._stride, self._count = start + np.arange(block), stride, count
+
+    @property
+    def size(self) -> int:
+        """Number of places in a block."""
+        return len(self._first)
+
+    @property
+    def total(self) -> int:
+        """Number of all places; at least sys.maxsize if it has no limit."""
+        return self.size * self._count
+
+    def below(self, row: int) -> int:
+        """Return how many places come before a row."""
+        block = min(max(row - int(self._first[0]), 0) // self._stride, self._count - 1)
+        return block * self.size + int(np.searchsorted(self._first, row - block * self._stride))
+
+    def last(self, n: int) -> int:
+        """Return the last of the first n places."""
+        block, place = divmod(min(n, self.total) - 1, self.size)
+        return int(self._first[place]) + block * self._stride
+
+
 @dataclass
 class _Source:
-    """A part of a virtual dataset: frames first … end - 1 come from `origin` of another dataset; `last` is its last."""
+    """A part of a virtual dataset: its frames `here` are those `there` in another dataset; a pattern names several."""
 
     file: str
     dataset: str
-    first: int
-    end: int
-    origin: int
-    last: int
-    n_known: int = 0  # frames of the virtual dataset before which it was checked
+    here: _Rows
+    there: _Rows
+    n_known: int = 0  # frames of the part that were checked
+
+    def needed(self, before: int, n: int) -> Iterator[tuple[str, str, int]]:
+        """Yield the datasets that hold frames before … n - 1 of the part, and how many each needs to have."""
+        if "%b" in self.file + self.dataset:  # the number of the block
+            for block in range(before // self.here.size, -(-n // self.here.size)):
+                file, name = (x.replace("%b", str(block)).replace("%%", "%") for x in (self.file, self.dataset))
+                yield file, name, self.there.last(n - block * self.here.size) + 1
+            return
+        if max(self.here.total, self.there.total) < sys.maxsize:  # each of its rows may hold several frames
+            n = -(-n * self.there.total // self.here.total)
+        yield self.file, self.dataset, self.there.last(n) + 1
 
 
 class Sources:
@@ -32,13 +81,8 @@ class Sources:
         if dataset.external:
             raise FrameError(f"{path}, {dataset.name!r}: its values are raw data outside the file, which are not read")
         for source in dataset.virtual_sources() if dataset.is_virtual else ():
-            if any(sign in f"{source.file_name} {source.dset_name}" for sign in ("%b", "%%")):
-                raise FrameError(f"{path}: a source of a virtual dataset is a pattern, which is not resolved")
-            (first, end), (origin, last) = (
-                _bounds(source.vspace, len(dataset)),
-                _bounds(source.src_space, sys.maxsize - 1),
-            )
-            self._parts.append(_Source(source.file_name, source.dset_name, first, end + 1, origin, last))
+            here, there = _Rows(source.vspace), _Rows(source.src_space)
+            self._parts.append(_Source(source.file_name, source.dset_name, here, there))
 
     def require(self, start: int, stop: int) -> None:
         """Check the sources of frames start … stop - 1.
@@ -46,15 +90,16 @@ class Sources:
         Raises MissingFrames if one is missing or too short, and FrameError if one is outside the roots.
         """
         for part in self._parts:
-            until = min(stop, part.end)
-            if start < part.end and part.first < until and part.n_known < until:
-                self._check(part, min(part.origin + until - part.first, part.last + 1))
-                part.n_known = until
+            before, n = part.here.below(start), part.here.below(stop)
+            if n > max(before, part.n_known):
+                for needed in part.needed(before, n):
+                    self._check(*needed)
+                part.n_known = n
 
-    def _check(self, part: _Source, n: int) -> None:
-        """Check that the source of a part has `n` frames."""
-        file = self._path if part.file == "." else linked_file(self._path, part.file, self._roots)
-        path, name = find_item(file, part.dataset, self._roots)
+    def _check(self, source: str, dataset_name: str, n: int) -> None:
+        """Check that a source has `n` rows."""
+        file = self._path if source == "." else linked_file(self._path, source, self._roots)
+        path, name = find_item(file, dataset_name, self._roots)
         with opened(path, name, self._roots) as dataset:
             if not isinstance(dataset, h5py.Dataset):
                 raise FrameError(f"{path}, {name!r}: no such dataset, a source of {self._path}")
@@ -62,12 +107,3 @@ class Sources:
                 raise MissingFrames(f"{path}, {name!r} holds {len(dataset)} frames, {n} are needed")
             sources = Sources(path, dataset, self._roots)
         sources.require(0, max(n, 1))
-
-
-def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
-    """Return the first and last frame of a selection; 0 and `otherwise` for an unlimited one."""
-    try:
-        low, high = space.get_select_bounds()
-    except (RuntimeError, ValueError):
-        return 0, otherwise
-    return int(low[0]), int(high[0])
