@@ -1,6 +1,7 @@
 """The numbers that the events of a run hold, with their times."""
 
 import bisect
+import heapq
 import logging
 import math
 from collections import defaultdict
@@ -50,11 +51,14 @@ class Readings:
         self.times: dict[tuple[str, int], float] = {}
 
     def of(self, key: str, unit: str = "") -> list[Reading]:
-        """Return the readings of a data key, in order of time: streams may be separate.
+        """Return the readings of a data key: those of each stream by the numbers of its events, streams by time.
 
         They are converted to `unit`; UnitError, which names the key, if that is not possible.
         """
-        readings, own = sorted(self._by_key.get(key, [])), self._own.get(key, "")
+        streams: dict[str, list[Reading]] = defaultdict(list)
+        for reading in sorted(self._by_key.get(key, []), key=lambda each: each.number):
+            streams[reading.stream].append(reading)
+        readings, own = [*heapq.merge(*streams.values(), key=lambda each: each.time)], self._own.get(key, "")
         if not (unit and own) or same_unit(own, unit):
             return readings
         try:
