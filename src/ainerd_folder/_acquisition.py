@@ -11,7 +11,7 @@ BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: nam
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -40,6 +40,12 @@ from ainerd.documents import (
 
 logger = logging.getLogger(__name__)
 
+DAY_S, OWN_S = 86400.0, 1e8  # times before OWN_S, in 1973, are those of a clock that began with the record
+EPOCHS = {  # of clocks that do not count seconds since 1970: their unit in s, and their zero in s since 1970
+    "seconds since 1904": (1.0, -2082844800.0),
+    "days since 30 December 1899, as Excel": (DAY_S, -25569 * DAY_S),
+    "milliseconds since 1970": (1e-3, 0.0),
+}
 LATEST_S = 9.2e9  # of a time, in s since 1970: the last year that pandas counts
 DATASET = "/entry/data/data"  # of the frames in NAME.h5
 FRAME_TIME = "/entry/instrument/detector_1/frame_time"  # in the metadata file of 8-ID
@@ -191,18 +197,10 @@ class AcquisitionFiles:
             return
         path = allowed_file(self.record, self.roots)
         columns = {"time": "time_s", **self.keys.columns}
-        wanted = [*columns.values()]
-        try:
-            # as long as the file; without index_col a comma at the end of each row moves the values by a column
-            table = pd.read_csv(path, usecols=lambda name: name in wanted, compression=None, index_col=False)
-        except (ValueError, OSError) as error:  # ValueError: pandas' ParserError, no UTF-8
-            raise FrameError(f"{path} is not a table: {error}") from error
-        if missing := [name for name in wanted if name not in table]:
-            raise FrameError(f"{path} has no column {missing[0]!r}")
         times_of = columns.pop("time")
-        clock = _seconds(table[times_of], path)
-        own, of_record = self._values.value(BEGAN), table[times_of].iloc[:1].tolist()
-        zones = [_has_zone(text) for text in (own, *of_record) if isinstance(text, str)]
+        table, of_record = read_record(path, times_of, [*columns.values()])
+        clock, own = table[times_of], self._values.value(BEGAN)
+        zones = [_has_zone(text) for text in (own, of_record) if isinstance(text, str)]
         if not self.keys.record_zero and len({*zones}) > 1:
             raise FrameError(
                 f"{path}: {times_of!r} and {BEGAN} of {self.metadata.name} cannot be compared: "
@@ -212,14 +210,22 @@ class AcquisitionFiles:
         if self.keys.record_zero and not (zero is not None and np.isfinite(zero)):
             raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: the time at which the record began")
         times = clock + (0.0 if zero is None else began - zero)
-        values = {key: pd.to_numeric(table[name], errors="coerce") for key, name in columns.items()}
+        values = {key: table[name] for key, name in columns.items()}
         rows = pd.DataFrame(values)[(times >= began) & (times <= ended)]
         if rows.empty:
-            logger.warning("%s has no row during the exposure: is the offset of its clock right?", path)
+            ranges = (
+                f"from {clock.min():.10g} to {clock.max():.10g} s, the exposure from {began:.10g} to {ended:.10g} s"
+            )
+            for epoch, (unit_s, at) in EPOCHS.items() if zero is None else ():
+                if began - DAY_S <= clock.max() * unit_s + at and clock.min() * unit_s + at <= ended + DAY_S:
+                    raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: it counts {epoch}: give dates")
+            if zero is None and clock.max() < OWN_S:
+                raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: set acquisition.record_zero")
+            logger.warning("%s has no row during the exposure: %r goes %s", path, times_of, ranges)
             return
         stream = self._describe(run, "record", {name: self._key(name, path) for name in values}, began)
         yield "descriptor", dict(stream.descriptor_doc)
-        for number, row in enumerate(rows.assign(_time=times).sort_values("_time").to_dict("records"), 1):
+        for number, row in enumerate(rows.assign(_time=times).to_dict("records"), 1):
             yield self._event(stream, number, row.pop("_time"), {str(key): float(x) for key, x in row.items()})
 
     def _readings(self) -> dict[str, float]:
@@ -318,11 +324,50 @@ def _has_zone(text: str) -> bool:
         return False
 
 
-def _seconds(times: "pd.Series[Any]", path: Path) -> "pd.Series[float]":
-    """Return times in seconds: numbers as they are, dates as seconds since 1970 (local time without a zone)."""
-    if pd.api.types.is_numeric_dtype(times):
-        return times.astype(float)
+def read_record(path: Path, times_of: str, columns: Sequence[str]) -> tuple[pd.DataFrame, Any]:
+    """Return columns of a CSV as numbers, one row for each of its own, and its first time as it is written.
+
+    Dates become seconds since 1970, in local time without a zone. FrameError with line and column of what is no number,
+    or if the times go back.
+    """
+    wanted = [times_of, *columns]
     try:
-        return times.map(lambda text: datetime.fromisoformat(str(text)).timestamp()).astype(float)
-    except ValueError as error:
-        raise FrameError(f"{path}: column {times.name!r} holds no times: {error}") from error
+        # as long as the file; without index_col a comma at the end of each row moves the values by a column
+        table = pd.read_csv(
+            path, usecols=lambda name: name in wanted, compression=None, index_col=False, encoding_errors="replace",
+            low_memory=False,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:  # ValueError: pandas' ParserError
+        raise FrameError(f"{path} is not a table: {error}") from error
+    lines = [(n, line) for n, line in enumerate(path.read_text(errors="replace").splitlines(), 1) if line.strip()]
+    if missing := [name for name in wanted if name not in table]:
+        (n, head), code = lines[0], ", which is not UTF-8" * ("\ufffd" in lines[0][1])
+        raise FrameError(f"{path} has no column {missing[0]!r}: line {n} has {short(head)}{code}")
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    if are_dates := numbers[times_of].count() < table[times_of].count() / 2:
+        numbers[times_of] = table[times_of].map(_seconds)
+    wrong = (numbers.isna() & table.notna()).to_numpy()
+    for row, column in np.argwhere(wrong)[:1]:
+        bad, name, text = wrong[:, column], table.columns[column], table.iloc[row, column]
+        is_date, is_header = are_dates and name == times_of, row == 0 or text == name
+        cause = "a second header" if is_header else "a footer" if bad[row:].all() else "text among the values"
+        raise FrameError(
+            f"{path}, line {lines[row + 1][0]}, column {name!r}: {short(text)} is no "
+            f"{'date such as 2026-11-20T10:00:00+01:00' if is_date else 'number such as 1.5'}: "
+            f"{'another style' if bad.all() else cause}"
+        )
+    times = numbers[times_of].dropna()
+    for row, step in times.diff()[lambda step: step < 0].head(1).items():
+        raise FrameError(
+            f"{path}, line {lines[row + 1][0]}: the times go back by {-step:.10g} s, so another interval begins: leave "
+            "one interval in the file"
+        )
+    return numbers, next(iter(table[times_of]), None)
+
+
+def _seconds(text: Any) -> float:
+    """Return a date as seconds since 1970, in local time without a zone; NaN for other text."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        return np.nan

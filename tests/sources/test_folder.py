@@ -58,7 +58,7 @@ def write(root, name="A001", *, frames=FRAMES, metadata=METADATA, record=RECORD)
         file.create_dataset("entry/data/data", data=frames, chunks=(1, *frames.shape[1:]))
     write_metadata(folder / f"{name}_metadata.hdf", metadata)
     if record:
-        (folder / f"{name}_rheo.csv").write_text(record)
+        (folder / f"{name}_rheo.csv").write_bytes(record if isinstance(record, bytes) else record.encode())
     return folder
 
 
@@ -142,6 +142,32 @@ def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(t
         assert next(iter(documents))[1]["time"] == expected
 
 
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (lambda t: t + 2082844800, "it counts seconds since 1904: give dates"),
+        (lambda t: t / 86400 + 25569, "it counts days since 30 December 1899, as Excel: give dates"),
+        (
+            lambda t: 1000 * t,
+            "goes from .* to .* s, the exposure from .* since 1970: it counts milliseconds since 1970",
+        ),
+        (lambda t: t - BEGAN, "goes from 0 to 9 s, .*: set acquisition.record_zero"),
+        (lambda t: t - 1e7, None),  # of another time
+    ],
+)
+def test_clocks_that_do_not_count_from_1970_are_named(tmp_path, caplog, count, message):
+    rows = "".join(f"{count(BEGAN + i)!r},{i}\n" for i in range(10))
+    documents = acquisition(write(tmp_path, record=f"time_s,stress_Pa\n{rows}"), tmp_path, record_zero="").documents(
+        nothing
+    )
+    if message:
+        with pytest.raises(FrameError, match=message):
+            list(documents)
+    else:
+        assert [doc["name"] for name, doc in documents if name == "descriptor"] == ["baseline", "primary"]
+        assert "has no row during the exposure: 'time_s' goes from" in caplog.text
+
+
 def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
     run = read(acquisition(write(tmp_path, frames=FRAMES[:7]), tmp_path).documents(nothing), tmp_path)
     assert run.stop_doc["exit_status"] == "abort" and run.stop_doc["reason"] == "7 of 20 frames"
@@ -157,7 +183,26 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ({"metadata": METADATA | {"start_time": "yesterday"}}, "start_time is not a time: 'yesterday'"),
         ({"frames": FRAMES[0]}, "expected \\(frames, rows, columns\\)"),
         ({"record": "t,stress_Pa\n1,2\n"}, "has no column 'time_s'"),
-        ({"record": "time_s,stress_Pa\nnoon,2\n"}, "column 'time_s' holds no times"),
+        (
+            {"record": "time_s,stress_Pa\nnoon,2\n"},
+            "rheo.csv, line 2, column 'time_s': 'noon' is no date such as 2026-.*: another style",
+        ),
+        (
+            {"record": "Temp_°C\n1\n".encode("latin-1")},
+            "has no column 'time_s': line 1 has 'Temp_.C', which is not UTF-8",
+        ),
+        (
+            {"record": RECORD + "time_s,stress_Pa\n540,1\n"},
+            "line 42, column 'time_s': 'time_s' is no number .*: a second header",
+        ),
+        (
+            {"record": RECORD.replace("\n", "\n\ns,Pa\n", 1)},
+            "line 3, column 'time_s': 's' is no number .*: a second header",
+        ),
+        ({"record": RECORD + "End of data,\n"}, "line 42, column 'time_s': 'End of data' is no number .*: a footer"),
+        ({"record": RECORD.replace(",95", ",OVER")}, "line 17, column 'stress_Pa': 'OVER' .*: text among the values"),
+        ({"record": RECORD.replace("50", "20.11.2026 10:0")}, "line 2, column 'time_s': '20.11.2026 10:00' is no"),
+        ({"record": RECORD + "0,900\n"}, "line 42: the times go back by 539 s, so another interval begins"),
         ({"metadata": {k: x for k, x in METADATA.items() if k != "rheometer/clock"}}, "has no /entry/rheometer/clock"),
         ({"metadata": METADATA | {"rheometer/clock": np.nan}}, "has no /entry/rheometer/clock"),
         (
