@@ -192,10 +192,11 @@ class _Service:
             while not self._starts() and not _status(directory):  # another process starts it
                 time.sleep(0.1)
             status = _status(directory)
-            if missing := set(readable) - set(status["readable_storage"]):
+            served = status["readable_storage"]
+            if missing := [each for each in readable if not any(map(Path(each).is_relative_to, served))]:
                 raise ServerError(
                     f"{directory} is already served (process {status['pid']}), but without permission to read "
-                    f"{', '.join(sorted(missing))}: end the sessions that use it, or name these folders in the first"
+                    f"{', '.join(missing)}: end the sessions that use it, or name these folders in the first"
                 )
         except BaseException:
             os.close(user)
