@@ -65,7 +65,7 @@ class _Source:
         if "%b" in self.file + self.dataset:  # the number of the block
             for block in range(before // self.here.size, -(-n // self.here.size)):
                 file, name = (x.replace("%b", str(block)).replace("%%", "%") for x in (self.file, self.dataset))
-                yield file, name, self.there.last(n - block * self.here.size) + 1
+                yield file, name, self.there.last(min(n - block * self.here.size, self.here.size)) + 1
             return
         if max(self.here.total, self.there.total) < sys.maxsize:  # each of its rows may hold several frames
             n = -(-n * self.there.total // self.here.total)
