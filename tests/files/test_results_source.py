@@ -190,7 +190,7 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
         observer.why(by_name["next.hdf"])
     close()
     # results that are read back name their files
-    assert "of garbage.hdf: failed" in str(pipeline.store[by_name["garbage.hdf"]])
+    assert "of garbage.hdf: no result" in str(pipeline.store[by_name["garbage.hdf"]])
     assert {each.file for each in remembered(pipeline.store, ())} == set(table["file"])
     page = report_html(pipeline.store)
     assert all(name in page for name in by_name) and "scan ?" not in page and "<td>?</td>" not in page
