@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.config import read_map, read_section
+from ainerd.config import located, read_map, read_section
 from ainerd.novelty import find_regimes
 from ainerd.technique import Question, Regimes, RunInfo, Series, Technique
 from ainerd.threads import one_thread
@@ -64,7 +64,7 @@ class XTEC(Technique):
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
         """Build it from ``[xtec]``; see `XTECSettings`."""
         settings = read_section(XTECSettings, section, cls.name)
-        mask = None if settings.mask is None else read_map(folder / settings.mask, "xtec.mask").astype(bool)
+        mask = None if settings.mask is None else read_map(located(settings.mask, folder), "xtec.mask").astype(bool)
         return cls(settings, mask=mask)
 
     @property

@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError
-from ainerd_xpcs.technique import settings_with_parts
+from ainerd_xpcs.technique import RheoXPCSSettings, settings_with_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*/*.toml") if ".instrument" not in path.suffixes)
@@ -49,6 +49,37 @@ def test_the_environment_overrides_any_section(marble, monkeypatch):
     assert settings.section == {"width": 5, "nameLong": "5 m", "size": {"inner": 2.5}}
     monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")  # of another technique that is installed
     assert Settings.load(marble).section["width"] == 5
+
+
+def test_the_environment_overrides_keys_of_tables_in_any_case(marble, monkeypatch):
+    marble.write_text(marble.read_text() + '[recorded.readings]\nTemperature = "oven_T"\n')
+    bounds = dict(Settings.load(marble).steering.bounds)
+    name = next(iter(bounds))
+    with monkeypatch.context() as here:
+        here.setenv(f"AINERD_STEERING__BOUNDS__{name.upper()}", "[0, 0.5]")
+        here.setenv("AINERD_RECORDED__READINGS__TEMPERATURE", "probe_T")
+        here.setenv("AINERD_RECORDED__SERIES", '{"Stress": "s"}')
+        settings = Settings.load(marble)
+    assert dict(settings.steering.bounds) == bounds | {name: (0.0, 0.5)}
+    assert settings.recorded.readings == {"Temperature": "probe_T"} and settings.recorded.series == {"Stress": "s"}
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", "12345")  # text, not a number
+    assert Settings.load(marble).storage.api_key.get_secret_value() == "12345"
+    monkeypatch.setenv("AINERD_RECORDED__READINGS__TEMPERATUR", "probe_T")
+    line = "AINERD_RECORDED__READINGS__TEMPERATUR: unknown key, did you mean 'Temperature'?"
+    assert refused(marble) == f"{marble}: {line}"
+
+
+def test_a_home_in_a_path(marble, monkeypatch, tmp_path):
+    for name, path in (("DIRECTORY", "~/tiled"), ("FRAMES", '["~/data", "../x"]'), ("RESULTS", "~/results")):
+        monkeypatch.setenv(f"AINERD_STORAGE__{name}", path)
+    storage, home = Settings.load(marble).storage, Path.home()
+    assert (storage.directory, storage.results) == ((home / "tiled").resolve(), home / "results")
+    assert storage.frames == [(home / "data").resolve(), marble.parent.parent / "x"]
+    section = RheoXPCSSettings(partition={"file": "~/q.h5"}, bank="b", encoder="~/w.safetensors").anchored(tmp_path)
+    assert (section.partition.file, section.bank) == ((home / "q.h5").resolve(), tmp_path / "b")
+    assert section.encoder == str((home / "w.safetensors").resolve())
+    monkeypatch.setenv("AINERD_STORAGE__DIRECTORY", "~nobody-here/tiled")
+    assert "~nobody-here is not the home of anybody here" in refused(marble)
 
 
 def test_the_technique_may_come_from_the_environment(marble, monkeypatch):

@@ -65,14 +65,14 @@ def problems_of(
         if e["type"] == "missing" and isinstance(e["loc"][-1], int):
             message, where = f"has too few values, got {short(e['input'])}", where[:-1]
         if e["type"] == "extra_forbidden":
-            message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
+            message = "unknown key" + alternatives(str(e["loc"][-1]), keys_at(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
                 message += f"; a key of the technique goes to [{technique}]"
         problems.append(f"{dotted(where)}: {message}" if where else message)
     return problems
 
 
-def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
+def keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Return the keys of the section at a location; empty if it is not a section."""
     for name in location:
         if (field := model.model_fields.get(name)) is not None:  # else the name of a section in a table of them

@@ -4,22 +4,22 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.config._problems import SettingsError, alternatives, problems_of
+from ainerd.config._problems import SettingsError, alternatives, keys_at, problems_of, short
 from ainerd.config._sections import Acquisition, Detector, Recorded, Steering, Storage
 from ainerd.technique import names
 
 PREFIX = "AINERD_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of an instrument, for `ainerd.agent.build_agent`.
 
     The environment overrides the file: ``AINERD_STEERING__DOSE_LIMIT=2``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     ('rheo_xpcs', 'lambda750k_image', {'sample_x': (0.0, 10.0), 'sample_y': (0.0, 10.0)})
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
+    model_config = ConfigDict(extra="forbid", validate_default=True)
 
     name: str = Field(min_length=1)
     technique: str = DEFAULT_TECHNIQUE
@@ -109,18 +109,6 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment override the file."""
-        return env_settings, init_settings
-
-    @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a TOML file; its relative paths start in its own folder.
 
@@ -144,24 +132,23 @@ class Settings(BaseSettings):
         """
         given = dict(given)
         technique = os.environ.get(f"{PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))
+        known = {*cls.model_fields, technique}
+        if problems := _misplaced([name for name in given if name not in known], technique):
+            raise SettingsError("\n".join(problems))
+        given = _overridden(given, technique)
         section = given.pop(technique, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{technique}: must be a section [{technique}]")
-        if problems := _misplaced([name for name in given if name not in cls.model_fields], technique):
-            raise SettingsError("\n".join(problems))
         try:
             settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(problems_of(error, cls, technique))) from None
-        except ValueError as error:  # a variable that is not JSON
-            raise SettingsError(f"the environment: {error}") from None
-        settings._section = _overridden(section, f"{PREFIX}{technique.upper()}__")
-        settings._folder, settings._file = folder.resolve(), file
-        storage = settings.storage
-        storage.directory = (settings._folder / storage.directory).resolve()
-        if storage.results is not None:
-            storage.results = (settings._folder / storage.results).absolute()
-        storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]
+        settings._section, settings._folder, settings._file = section, folder.resolve(), file
+        storage, folder = settings.storage, settings._folder
+        storage.directory = located(storage.directory, folder)
+        if storage.results is not None:  # by a path that the server knows: its links stay
+            storage.results = located(storage.results, folder, follow=False)
+        storage.frames = [located(frames, folder) for frames in storage.frames]
         if any(frames == Path(frames.anchor) for frames in storage.frames):
             raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")
         return settings
@@ -192,23 +179,61 @@ def _misplaced(given: Sequence[str], technique: str) -> list[str]:
     ]
 
 
-def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return a section overridden by the environment. Values of the environment are JSON or else text."""
-    table = deepcopy(dict(section))
-    for variable in sorted(name for name in os.environ if name.startswith(prefix)):
-        inner, *outer, last = table, *variable[len(prefix) :].split("__")
+def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
+    """Return the tables of a file, overridden by the environment.
+
+    A key of the environment is one that a table has, in any case, or one of a section; the technique knows its own.
+    Lists and tables are JSON, as are other values of the technique unless they are text.
+    """
+    tables = deepcopy(dict(given))
+    for variable in sorted(name for name in os.environ if name.startswith(PREFIX)):
+        inner, path = tables, tuple[str, ...]()
+        *outer, last = variable.removeprefix(PREFIX).split("__")
+        is_own = outer[:1] == [technique.upper()]
+        if not is_own and (outer or [last])[0].lower() not in Settings.model_fields:
+            continue
         for name in outer:
-            inner = inner.setdefault(_known_key(name, inner), {})
+            path = *path, _known_key(name, inner, path, is_own, variable)
+            inner = inner.setdefault(path[-1], {})
             if not isinstance(inner, dict):
                 raise SettingsError(f"{variable}: {name.lower()} is not a table")
-        text = os.environ[variable]
-        try:
-            inner[_known_key(last, inner)] = json.loads(text)
-        except ValueError:
-            inner[_known_key(last, inner)] = text
-    return table
+        key, text = _known_key(last, inner, path, is_own, variable), os.environ[variable]
+        before: Any = inner.get(key)
+        value: Any = text
+        if is_own or isinstance(before, dict | list) or text.startswith(("[", "{")):
+            with suppress(ValueError):
+                value = json.loads(text)
+        if isinstance(before, dict | list) and isinstance(value, str):
+            shown = "the value" if "STORAGE" in variable else short(text)  # the API key is in it
+            raise SettingsError(f'{variable}: {shown} is not JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\'')
+        if not is_own and isinstance(before, dict) and isinstance(value, dict):
+            value = before | value
+        inner[key] = value
+    return tables
 
 
-def _known_key(name: str, table: Mapping[str, Any]) -> str:
-    """Return the key of a table that matches a name in any case, or else the name in lower case."""
-    return next((key for key in table if key.lower() == name.lower()), name.lower())
+def _known_key(name: str, table: Mapping[str, Any], path: tuple[str, ...], is_own: bool, variable: str) -> str:
+    """Return the key of a table that matches a name of a variable in any case."""
+    known = [*table, *keys_at(Settings, path)]
+    if match := [key for key in known if key.lower() == name.lower()]:
+        return match[0]
+    if not is_own:
+        raise SettingsError(f"{variable}: unknown key{alternatives(name.lower(), known)}")
+    return name.lower()
+
+
+def located(path: Path, folder: Path, *, follow: bool = True) -> Path:
+    """Return a path of the settings: ``~`` is a home, a relative one begins in `folder`; links are followed or stay.
+
+    Raises SettingsError without such a home.
+
+    Examples
+    --------
+    >>> located(Path("maps/q.h5"), Path("/data"))
+    PosixPath('/data/maps/q.h5')
+    """
+    try:
+        path = folder / path.expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{path}: {path.parts[0]} is not the home of anybody here") from None
+    return path.resolve() if follow else path.absolute()

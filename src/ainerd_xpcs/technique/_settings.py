@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, create_model, model_validator
 from scipy.constants import c, e, h
 
-from ainerd.config import Section
+from ainerd.config import Section, located
 from ainerd_xpcs.numerics import Annulus, pyfai_detectors
 from ainerd_xpcs.technique._parts import installed
 
@@ -151,7 +151,7 @@ class PartitionSettings(Section):
         """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""
         update: dict[str, Any] = _anchored(self, ("file", "mask", "flat_field"), folder)
         if self.poni is not None:
-            update |= {"poni": None, **read_poni((folder / self.poni).resolve())}
+            update |= {"poni": None, **read_poni(located(self.poni, folder))}
         return self.model_copy(update=update)
 
 
@@ -190,7 +190,7 @@ class RheoXPCSSettings(Section):
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""
-        encoder = str((folder / self.encoder).resolve()) if Path(self.encoder).suffix else self.encoder
+        encoder = str(located(Path(self.encoder), folder)) if Path(self.encoder).suffix else self.encoder
         update = {"partition": self.partition.anchored(folder), "encoder": encoder}
         return self.model_copy(update={**update, **_anchored(self, ("bank",), folder)})
 
@@ -204,4 +204,4 @@ def settings_with_parts() -> type[RheoXPCSSettings]:
 
 def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:
     paths = {name: getattr(section, name) for name in names}
-    return {name: None if path is None else (folder / path).resolve() for name, path in paths.items()}
+    return {name: None if path is None else located(path, folder) for name, path in paths.items()}
