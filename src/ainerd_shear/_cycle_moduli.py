@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 HARMONICS = (1, 3, 5)  # of a stress that is odd in the strain
 FEWEST_POINTS = 12  # of a cycle
 FALSE_NOTES = 0.01  # probability of a note about a record in which nothing changes
-SURE = 3.0  # errors by which the scatter of cycles exceeds that of white noise
+SURE = 4.0  # errors by which the scatter of cycles exceeds that of white noise
 BEFORE = 3  # cycles whose mean a cycle is compared with
 FINE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
 
@@ -105,8 +105,7 @@ def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: C
         cycles = [_Cycle.fitted(each.number, each.turn, each.both, has_slope=True) for each in cycles]
     cycles = [each for each in cycles if each.oscillates]
     columns = np.transpose([each.columns() for each in cycles])
-    for value, error in zip(columns[::2], columns[1::2], strict=True):
-        error *= _wider(value, error)
+    columns[1::2] *= _wider(columns[::2], columns[1::2])[:, None]
     names = [each.name for each in fields(CycleModuli)][1:]
     return CycleModuli(cycle=np.array([each.number for each in cycles]), **dict(zip(names, columns, strict=True)))
 
@@ -167,17 +166,19 @@ def _along(x: complex, var: Floats) -> float:
     return float((x.real**2 * var[0] + x.imag**2 * var[1]) / abs(x) ** 2)
 
 
-def _wider(value: Floats, error: Floats) -> float:
-    """Return by how much correlated noise widens the errors of cycles, from their scatter about neighbours; or 1.
+def _wider(values: Floats, errors: Floats) -> Floats:
+    """Return by how much correlated noise widens the errors of each column, (6,), or ones, from values (6, n).
 
-    The fit takes slow noise away from its residuals, so their correlation tells too little. Half of the cycles count
-    (median), so a step of the sample does not.
+    The fit takes slow noise away from its residuals, so the scatter of cycles about their neighbours tells. Half of the
+    cycles count (median), so a step of the sample does not.
     """
-    if len(value) < 5:
-        return 1.0
-    off = value[1:-1] - (value[:-2] + value[2:]) / 2
-    square = float(np.median(off**2 / (1.5 * error[1:-1] ** 2 + 1e-300)) / chi2.median(1))
-    return np.sqrt(square) if square > 1 + SURE * 1.65 * np.sqrt(2 / len(off)) else 1.0
+    n = max(values.shape[1] - 2, 0)
+    off = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
+    squares = np.square(off) / (1.5 * errors[:, 1:-1] ** 2 + 1e-300) / chi2.median(1)
+    apart = squares[[0, 1, 2, 5]]  # the others depend on these
+    if n < 3 or not np.median(apart) > 1 + SURE * 1.65 / np.sqrt(n):
+        return np.ones(len(values))
+    return np.asarray(np.sqrt(np.maximum(np.median(squares, axis=1), 1)))
 
 
 def change_together(

@@ -19,6 +19,7 @@ UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is inte
 REGULAR = 0.25  # of a cycle, by which triggers may be late
 BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
 STANDS_OUT = 30.0  # times the median of the spectrum: noise of 10⁴ points comes so far once in 10⁵ records
+OF_PART = 8  # cycles of a part of the record that shows an oscillation which the whole does not
 PADDED = 8  # times the length of the record, in the first search for the frequency
 
 
@@ -239,13 +240,16 @@ def _first_frequency(t: Floats, x: Floats) -> float:
         for begin in np.linspace(t[0], t[-1], n + 1)[:-1] if n == 1 else np.linspace(t[0], t[-1], 2 * n + 1)[:-2]:
             mine = (t >= begin) & (t <= begin + (t[-1] - t[0]) / n)
             try:
-                frequency = _peak(t[mine], x[mine])
+                frequency, is_line = _peak(t[mine], x[mine])
                 fit = _by_cycle(t, x, frequency)
             except ValueError as error:
                 reason = reason or error
                 continue
             if n == 1 and fit.is_plain:
                 return frequency
+            if not is_line:  # a strain that wanders has no line
+                reason = reason or StillError()
+                continue
             explained = np.square(fit.amplitude).sum() / frequency
             if explained > 1.1 * most:
                 best, most = frequency, explained
@@ -255,8 +259,11 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     return best
 
 
-def _peak(t: Floats, x: Floats) -> float:
-    """Return the frequency with the largest amplitude, of even values between the points, less their line."""
+def _peak(t: Floats, x: Floats) -> tuple[float, bool]:
+    """Return the frequency with the largest amplitude, and whether it stands out from slow noise as well.
+
+    The spectrum is that of even values between the points, less their line. Slow noise is what is within two octaves.
+    """
     if t.size < FEWEST_CYCLES * FEWEST_POINTS:
         raise StillError
     every = float(np.median(np.diff(t)))
@@ -276,7 +283,9 @@ def _peak(t: Floats, x: Floats) -> float:
         raise ValueError(f"the record covers {peak * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
     if 1 / peak / every < FEWEST_POINTS:
         raise ValueError(f"the record has {1 / peak / every:.1f} points a cycle, {FEWEST_POINTS} are needed")
-    return peak
+    near = beside & (frequency > peak / 4) & (frequency < peak * 4)
+    is_line = peak * (t[-1] - t[0]) >= OF_PART and bool(power.max() > STANDS_OUT * np.median(power[near]))
+    return peak, is_line
 
 
 def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -> _Fit:

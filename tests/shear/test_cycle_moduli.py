@@ -127,7 +127,7 @@ def test_errors_of_correlated_noise_are_those_of_the_scatter():
     def coloured(rng):
         return lfilter([np.sqrt(1 - 0.9**2)], [1, -0.9], rng.normal(size=FIFTY.size + 500))[500:]
 
-    for noise, most in ((None, 1.15), (coloured, 1.45)):
+    for noise, most in ((None, 1.15), (coloured, 1.3)):
         pulls = []
         for seed in range(4):
             time, strain, stress = long_record(noise=noise, seed=seed)

@@ -90,6 +90,18 @@ def test_noise_is_no_oscillation():
             phase_of_record(np.arange(600) * 0.05, rng.normal(size=600))
 
 
+def test_a_strain_that_wanders_is_rarely_an_oscillation():
+    found = 0
+    for seed in range(40):
+        wander = np.cumsum(np.random.default_rng(seed).normal(size=1500))
+        try:
+            phase_of_record(np.arange(1500) * 0.05, wander)
+            found += 1
+        except ValueError:
+            pass
+    assert found <= 8
+
+
 def test_frames_outside_the_record_are_refused():
     time = np.arange(0, 30, 0.05)
     phase = phase_of_record(time, wave(time))
