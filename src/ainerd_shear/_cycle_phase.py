@@ -226,7 +226,8 @@ class _Fit(NamedTuple):
     share: Floats
     level: Floats
     run: NDArray[np.int64]
-    is_plain: bool  # most cycles oscillate, and their level stays
+    are_most: bool  # at least half of the cycles of the record
+    drifts: bool  # the level of all cycles
 
 
 def _first_frequency(t: Floats, x: Floats) -> float:
@@ -245,9 +246,9 @@ def _first_frequency(t: Floats, x: Floats) -> float:
             except ValueError as error:
                 reason = reason or error
                 continue
-            if n == 1 and fit.is_plain:
+            if n == 1 and fit.are_most and not fit.drifts:
                 return frequency
-            if not is_line:  # a strain that wanders has no line
+            if not (is_line or n == 1 and fit.are_most):  # a strain that wanders has no line
                 reason = reason or StillError()
                 continue
             explained = np.square(fit.amplitude).sum() / frequency
@@ -322,9 +323,8 @@ def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -
     run = np.cumsum(np.diff(at, prepend=at[:1]) > REST, dtype=np.int64)
     if not at.size or np.bincount(run).max() < FEWEST_CYCLES:
         raise StillError
-    is_plain = not drifts and at.size >= len(known) / 2
     turns = np.unwrap(turn[at]) / (2 * np.pi)
-    return _Fit(middle[at], turns, amplitude[at], share[at], level[at], run, is_plain)
+    return _Fit(middle[at], turns, amplitude[at], share[at], level[at], run, 2 * at.size >= len(known), drifts)
 
 
 def scatters(level: Floats, var: Floats) -> bool:
