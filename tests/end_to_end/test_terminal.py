@@ -103,7 +103,7 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
     assert {int(number) for number in scans} == set(results["scan_id"])
     then = results["regime_then"]
     assert list(regimes) == [f"regime {label}" if label >= 0 else "no regime" for label in then]
-    assert [float(x) for x in p] == pytest.approx(results["novelty_p"].tolist(), rel=6e-3)
+    assert [float(x) for x in p] == pytest.approx(results["novelty_p"].tolist(), abs=5.1e-3)
     heads = [row for row in table if row[:1] == ["seq_num"]]
     column = heads[-1].index("sample_x")
     shown = [float(row[column]) for row in table if row and row[0].isdigit()]
