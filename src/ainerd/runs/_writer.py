@@ -169,6 +169,8 @@ class Writer:
             self._growing.pop(unit.key, None)
         if record is None:
             return self._known(unit, self.store.record(unit.key))
+        of_run = self.result(unit)  # the record of a series names its first run
+        details |= {"trial_id": of_run.trial_id, "scan_id": of_run.scan_id}
         details["reason"] = unit.problem or record.reason or ""
         return replace(self._result(unit, record), is_recalled=False, **details)
 
