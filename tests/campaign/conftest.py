@@ -31,7 +31,7 @@ def make(technique, store):
 
     def make(submit=lambda job, **_: job(), *, steers=True, **options):
         technique_ = options.pop("technique", technique)
-        steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
+        steering = Steering(**({} if "knobs" in options else {"bounds": BOUNDS}) | {"beam_size": 0.1} | options)
         campaign = Campaign(technique_, store, steering, Jobs(), Jobs(submit))
         if steers:
             campaign.take_over()
