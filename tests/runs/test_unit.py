@@ -13,9 +13,9 @@ def test_a_unit_is_its_frames_of_all_its_runs():
 
     def run(uid, value):
         return SimpleNamespace(
-            uid=uid, n_event=3, reading=lambda key, event: value,
-            of_frames=lambda key, first, last, event: np.arange(first, last) + (value or 0),
-            series=lambda key, event: np.full((2, 2), value or 0.0),
+            uid=uid, n_event=3, reading=lambda key, event, unit: value,
+            of_frames=lambda key, first, last, event, unit: np.arange(first, last) + (value or 0),
+            series=lambda key, event, unit: np.full((2, 2), value or 0.0),
         )  # fmt: skip
 
     unit = Unit("k", [run("a", None)])
