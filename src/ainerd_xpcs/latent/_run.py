@@ -51,7 +51,7 @@ RANKS = tower_ranks("map", 1) | tower_ranks("bin", 1) | tower_ranks("point", 1) 
 class RunEncoder(Encoder):
     """Latent vectors of principal components and learned numbers, and a learned point of an exposure.
 
-    `ainerd train run` writes the `tensors`.
+    `ainerd rheo-xpcs train run` writes the `tensors`.
     """
 
     name = "run"
