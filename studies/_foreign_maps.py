@@ -53,9 +53,16 @@ KINDS: dict[str, Callable[[np.random.Generator], Drawn]] = {
 
 def foreign_map(i: int, seed: int) -> tuple[str, Drawn]:
     """Return kind and regimes (SIDE, SIDE), 0 … n - 1, of map `i`: the kinds in turns, all else by `seed`."""
-    kind, rng = list(KINDS)[i % len(KINDS)], np.random.default_rng([seed, i, 29])
+    kind = list(KINDS)[i % len(KINDS)]
+    return kind, drawn_map(KINDS[kind], np.random.default_rng([seed, i, 29]), LEAST, 3)
+
+
+def drawn_map(
+    draw: Callable[[np.random.Generator], Drawn], rng: np.random.Generator, least: float, fewest: int
+) -> Drawn:
+    """Draw until there are `fewest` regimes, each with a share `least` of the area; number them 0 … n - 1."""
     while True:
-        drawn = np.unique(KINDS[kind](rng), return_inverse=True)[1].reshape(SIDE, SIDE)
+        drawn = np.unique(draw(rng), return_inverse=True)[1].reshape(SIDE, SIDE)
         share = np.bincount(drawn.ravel()) / drawn.size
-        if len(share) > 2 and share.min() >= LEAST:
-            return kind, drawn
+        if len(share) >= fewest and share.min() >= least:
+            return drawn

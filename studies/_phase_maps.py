@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 200  # pixels
+from studies._foreign_maps import SIDE, Drawn, drawn_map
+
 LEAST = 0.02  # share of the area of each phase
-Drawn = NDArray[np.int64]
 Kinds = dict[str, Callable[[np.random.Generator], Drawn]]
 
 _across, _up = np.meshgrid(*[(np.arange(SIDE) + 0.5) / SIDE] * 2)
@@ -33,7 +33,7 @@ def _cells(rng: np.random.Generator, n: int, corners: NDArray[np.float64]) -> tu
 
 
 def _with_rest(rng: np.random.Generator, corners: NDArray[np.float64], inside: NDArray[np.bool_]) -> Drawn:
-    """One to five cells; what is far from all seeds is the rest, as is everything outside."""
+    """Return one to five cells. Pixels far from all seeds, and those outside, are the rest."""
     n = int(rng.integers(1, 6))
     cell, power = _cells(rng, n, corners)
     near = power <= np.quantile(power[inside], rng.uniform(0.3, 0.8))
@@ -102,9 +102,5 @@ HELD_BACK: Kinds = {"domes": _domes, "sectors": _sectors, "eutectic": _eutectic}
 
 def phase_map(i: int, seed: int, kinds: Kinds) -> tuple[str, Drawn]:
     """Return kind and phases (SIDE, SIDE), 0 … n - 1, of map `i`: the kinds in turns, all else by `seed`."""
-    kind, rng = list(kinds)[i % len(kinds)], np.random.default_rng([seed, i, 77])
-    while True:
-        drawn = np.unique(kinds[kind](rng), return_inverse=True)[1].reshape(SIDE, SIDE)
-        share = np.bincount(drawn.ravel()) / drawn.size
-        if len(share) > 1 and share.min() >= LEAST:
-            return kind, drawn
+    kind = list(kinds)[i % len(kinds)]
+    return kind, drawn_map(kinds[kind], np.random.default_rng([seed, i, 77]), LEAST, 2)

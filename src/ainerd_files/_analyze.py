@@ -38,7 +38,7 @@ __all__ = ["Page", "analyze_curves", "analyze_events", "analyze_frames", "analyz
 
 
 class Page(NamedTuple):
-    """What is shown of a file of results."""
+    """The part of a result file that is shown."""
 
     out: Path
     table: Table

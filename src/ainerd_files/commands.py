@@ -1,4 +1,4 @@
-"""`ainerd analyze`, `ainerd average` and `ainerd over-q`: files, without Bluesky. Functions import what is heavy."""
+"""`ainerd analyze`, `ainerd average` and `ainerd over-q` for files, without Bluesky. Functions import heavy modules."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -146,7 +146,7 @@ def over_q(
 
 
 def _results_of(file: Path, out: Path | None, name: str) -> tuple[Path | None, Path | None]:
-    """Return where the results of the maps and of the g2 of a result file go; None for what it does not hold."""
+    """Return the paths of the results of the maps and of the g2 of a result file; None if the file has none of them."""
     from ainerd_files._curves import has_curves
     from ainerd_files._map_layouts import has_maps
 

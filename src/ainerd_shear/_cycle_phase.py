@@ -263,7 +263,8 @@ def _first_frequency(t: Floats, x: Floats) -> float:
 def _peak(t: Floats, x: Floats) -> tuple[float, bool]:
     """Return the frequency with the largest amplitude, and whether it stands out from slow noise as well.
 
-    The spectrum is that of even values between the points, less their line. Slow noise is what is within two octaves.
+    The spectrum is that of even values between the points, less their line. The power within two octaves
+    measures slow noise.
     """
     if t.size < FEWEST_CYCLES * FEWEST_POINTS:
         raise StillError

@@ -1,4 +1,4 @@
-"""What a person does at the prompt with an agent: look at the campaign, and steer it."""
+"""The commands of a person at the prompt: look at the campaign, and steer it."""
 
 from __future__ import annotations  # so that IPython's ? shows the types as in this file
 

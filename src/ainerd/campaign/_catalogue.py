@@ -1,4 +1,4 @@
-"""What a campaign writes to Tiled: its events, and what follows from them."""
+"""Writes the events of a campaign, and their effects, to Tiled."""
 
 import logging
 from collections import deque

@@ -229,8 +229,8 @@ def located(path: Path, folder: Path, *, follow: bool = True) -> Path:
 
     Examples
     --------
-    >>> located(Path("maps/q.h5"), Path("/data"))
-    PosixPath('/data/maps/q.h5')
+    >>> located(Path("data/mask.h5"), Path("/data"))
+    PosixPath('/data/data/mask.h5')
     """
     try:
         path = folder / path.expanduser()

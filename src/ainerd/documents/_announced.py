@@ -1,4 +1,4 @@
-"""What the documents of a run say: its detector, its frames with their numbers, and its readings."""
+"""The contents of the documents of a run: its detector, its frames with their numbers, and its readings."""
 
 import logging
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""What came out of a unit, and its words: this is the only place that describes a result."""
+"""The result of a unit, and its words. No other module describes a result."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SAME = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What came out of a unit, as far as a campaign, plans and people need it.
+    """The result of a unit, as far as a campaign, plans and people need it.
 
     It is a view of a `ResultRecord`: a campaign keeps one for each of up to a hundred thousand results.
 

@@ -190,7 +190,7 @@ class RheoXPCS(Technique):
         }
 
     def begin(self, run: RunInfo) -> RunAnalysis:
-        """Start an exposure, or what a source made the run of, such as the maps of a result file.
+        """Start an exposure, or the analysis of a run that a source made, such as that of the maps in a result file.
 
         Raises
         ------
