@@ -229,8 +229,9 @@ def located(path: Path, folder: Path, *, follow: bool = True) -> Path:
 
     Examples
     --------
-    >>> located(Path("data/mask.h5"), Path("/data"))
-    PosixPath('/data/data/mask.h5')
+    >>> from pathlib import Path
+    >>> located(Path("masks/mask.h5"), Path("/data"))
+    PosixPath('/data/masks/mask.h5')
     """
     try:
         path = folder / path.expanduser()
