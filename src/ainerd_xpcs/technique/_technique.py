@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
+from numba.core.event import Listener, register
 from numpy.typing import NDArray
 
 from ainerd.config import Section, read_section
@@ -55,7 +56,24 @@ NAMED = {
 }
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
-COMPILING = "compiling what no earlier session has compiled (up to 30 s of computing)"
+COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
+
+
+class _Compiling(Listener):
+    """Names it while numba compiles a function, which it does not find in its cache."""
+
+    def __init__(self) -> None:
+        self._each = list[Any]()  # nested, as a compiled function calls others
+
+    def on_start(self, event: Any) -> None:
+        self._each.append(doing(COMPILING))
+        self._each[-1].__enter__()
+
+    def on_end(self, event: Any) -> None:
+        self._each.pop().__exit__(None, None, None)
+
+
+register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 
 Made = Callable[["RheoXPCS", Mapping[str, Any]], RunAnalysis]
@@ -271,11 +289,10 @@ class RheoXPCS(Technique):
         self.is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
-        with doing(COMPILING):
-            exposure = self.begin(info)
-            exposure.push(rng.poisson(1.0, (n_frames, exposure.pixels.size)).astype(np.uint16), 0)
-            exposure.whole(rng.poisson(1.0, self.partition.shape).astype(np.uint16), n_frames - 1)
-            exposure.finish()
+        exposure = self.begin(info)
+        exposure.push(rng.poisson(1.0, (n_frames, exposure.pixels.size)).astype(np.uint16), 0)
+        exposure.whole(rng.poisson(1.0, self.partition.shape).astype(np.uint16), n_frames - 1)
+        exposure.finish()
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Group runs into regimes."""
