@@ -144,7 +144,7 @@ docs: $(DOCS_READY) ## the documentation in docs/_build/html
 site: $(DOCS_READY) ## the documentation of all releases with a menu of versions, in docs/_build/site
 	$(BIN)/python docs/versions.py
 
-structure: $(READY) ## the import graph of the folders, printed and drawn for docs/explanation/architecture.md
+structure: $(READY) ## the import graph of the folders, printed, and drawn for docs/explanation/architecture.md
 	$(BIN)/python docs/structure.py --write
 
 clean: ## remove what demo, tests and docs left; .venv stays (rm -r .venv)

@@ -6,7 +6,6 @@ and so does each of the other packages but `ainerd_xpcs`.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 DOCS = Path(__file__).resolve().parent
-PAGE = DOCS / "explanation" / "architecture.md"
 PICTURE = DOCS / "images" / "structure.svg"
-BLOCK = re.compile(r"(<!-- written by `make structure` -->\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 PACKAGES = (
     "ainerd", "ainerd_files", "ainerd_folder", "ainerd_mcp", "ainerd_queueserver", "ainerd_shear", "ainerd_streams",
     "ainerd_xpcs", "ainerd_xtec",
@@ -194,9 +191,9 @@ def _muddle(x: Mapping[str, float], floor: Mapping[str, int], arrows: list[tuple
 
 
 def main() -> None:
-    """Print the floors; with ``--write`` put them and the picture into the documentation."""
+    """Print the floors; with ``--write`` draw them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--write", action="store_true", help="write architecture.md and the picture")
+    parser.add_argument("--write", action="store_true", help="write the picture")
     options = parser.parse_args()
     imports = imports_of_folders()
     try:
@@ -205,7 +202,6 @@ def main() -> None:
         sys.exit(f"structure: {error}")
     print(listed, end="")
     if options.write:
-        PAGE.write_text(BLOCK.sub(lambda match: match[1] + listed + match[2], PAGE.read_text()))
         import matplotlib
 
         matplotlib.rcParams["svg.hashsalt"] = "ainerd"  # the same picture has the same bytes

@@ -1,9 +1,9 @@
 """The agent with ophyd-async's own devices, by the plans of docs/how-to/your-detector.md."""
 
-import re
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
+import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -14,7 +14,7 @@ from ainerd.config import Settings
 core = pytest.importorskip("ophyd_async.core")
 sim = pytest.importorskip("ophyd_async.sim")
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-detector.md"
+PLANS = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "files" / "detectors" / "async_plans.py"
 FRAMES = 80
 SETTINGS = """
 name = "blobs"
@@ -59,16 +59,9 @@ class Cell(core.StandardReadable):
         super().__init__(name=name)
 
 
-def blocks():
-    """The two Python blocks of the page's section on ophyd-async, for few frames."""
-    section = PAGE.read_text().partition("## ophyd-async")[2]
-    flying, triggering = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)[:2]
-    return flying.replace("5000", str(FRAMES)), triggering.replace("5000", str(FRAMES))
-
-
 @pytest.fixture(scope="module")
 def names(server, tmp_path_factory):
-    """Names of a session in which the page's first block built the agent."""
+    """Names of a session, with the plans of the page for few frames."""
     folder = tmp_path_factory.mktemp("blobs")
     (folder / "agent.toml").write_text(SETTINGS)
     settings = Settings.load(folder / "agent.toml")
@@ -79,16 +72,20 @@ def names(server, tmp_path_factory):
         paths = core.StaticPathProvider(core.UUIDFilenameProvider(), folder)
         detector = sim.SimBlobDetector(paths, photons, config_sigs=[num_images, frame_time], name="det")
     RE(bps.mv(stage.x.velocity, 100.0, stage.y.velocity, 100.0))
-
-    def build(*args, **options):
-        return build_agent(*args, beside=[cell], **options)
-
-    names = {"RE": RE, "settings": settings, "client": server.client().create_container(folder.name), "stage": stage}
-    names |= {"detector": detector, "cell": cell, "build_agent": build}
-    exec(blocks()[0], names)
-    names["agent"].attach(RE)
-    yield names
-    names["agent"].close()
+    plans = {}
+    exec(PLANS.read_text().replace("5000", str(FRAMES)), plans)
+    client = server.client().create_container(folder.name)
+    agent = build_agent(
+        settings,
+        client,
+        detector=detector,
+        actuators=[stage.x, stage.y],
+        beside=[cell],
+        acquire=plans["flown"],
+    )
+    agent.attach(RE)
+    yield {"RE": RE, "agent": agent, "detector": detector, "stage": stage, **plans}
+    agent.close()
 
 
 def newest(names, n):
@@ -114,7 +111,9 @@ def test_it_explores_with_a_detector_that_flies(names):
 def test_it_analyses_each_event_of_count_and_scan(names):
     newest(names, 0)
     n = len(names["agent"].results.table())
-    exec(blocks()[1], names)
+    detector, stage = names["detector"], names["stage"]
+    names["RE"](bp.count([detector, stage], num=3, per_shot=names["take"]))
+    names["RE"](bp.scan([detector], stage.x, 0, 8, 3, per_step=names["step"]))
     table = newest(names, 6)
     assert len(names["agent"].results.table()) == n + 6
     assert table["event"].tolist() == [1, 2, 3] * 2
