@@ -12,7 +12,7 @@ from tiled.client.container import Container
 import ainerd.agent
 from ainerd.agent import Agent
 from ainerd.config import Settings
-from ainerd_xpcs.technique import preshear_of
+from ainerd_xpcs.technique.plans import preshear_of
 
 TOML = Path(__file__).resolve().parents[1] / "profiles" / "rheo_xpcs" / "agent.toml"
 

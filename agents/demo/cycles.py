@@ -19,7 +19,7 @@ from agents.session import raw_writer
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd_shear import panels
-from ainerd_xpcs.technique import acquire_with_record
+from ainerd_xpcs.technique.plans import acquire_with_record
 from sim_devices import CyclingInstrument, read_hardware
 
 TOML = RHEO_XPCS.parents[1] / "cycles" / "agent.toml"

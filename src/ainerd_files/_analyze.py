@@ -202,7 +202,8 @@ def _write(out: Path, analysis: Analysis, about: Mapping[str, Any]) -> None:
     """Write arrays and tables to an HDF5 file, and the summary and `about` as its attributes."""
     with h5py.File(out, "w") as results:
         for name, array in analysis.arrays.items():
-            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
+            packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if array.ndim > 1 else {}
+            results.create_dataset(name, data=array, **packed)
             results[name].attrs["dims"] = list(analysis.dims[name])
         for name, columns in analysis.tables.items():
             group = results.create_group(name)

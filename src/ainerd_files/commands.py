@@ -67,6 +67,7 @@ def analyze(
         raise ValueError(f"--contrast must be above 0 and at most 1, got {contrast:g}")
     if any(part.startswith(".tpx") for part in file.suffixes):
         raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
+    _check_files([path for path in (file, roi, metadata) if path is not None])
     from ainerd_files import _analyze
 
     of_events = _analyze.is_events(file)
@@ -74,7 +75,6 @@ def analyze(
         raise ValueError(f"{file}: --share is for a file with g2, without --roi")
     if not of_events and any(x is not None for x in (metadata, order, frames)):
         raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin")
-    _check_files([file])
     _check_figure(out)
     name = file.name.split(".bin")[0] if of_events else file.stem
     to, force = out or Path(f"{name}_c2.h5"), force or out is None
@@ -103,14 +103,15 @@ def average(
     share: Share = None,
 ) -> None:
     """Average repeats of g2, leave out those far from the median, test for damage by the beam, and fit the mean."""
-    from rich.console import Console
-
-    from ainerd_files._average import Average, order_of
-
+    _check_files(repeats)
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
     _check_figure(out)
     check_out(out, force)
+    from rich.console import Console
+
+    from ainerd_files._average import Average, order_of
+
     curves, names = _read(repeats, frame_time), [each.name for each in repeats]
     dose, of = order_of(repeats)
     mean = Average.of(curves, names, dose=dose, dose_name=of, contrast=contrast, share=_shared(share))
@@ -129,13 +130,14 @@ def over_q(
     share: Share = None,
 ) -> None:
     """Draw relaxation times and exponents over q of many files in one figure."""
+    _check_files(files)
+    if out.suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
+    check_out(out, force)
     from ainerd_files._fitted import FittedCurves
     from ainerd_files._over_q import draw_many_over_q
     from ainerd_xpcs.technique import new_figure
 
-    if out.suffix not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
-    check_out(out, force)
     options: dict[str, Any] = {"contrast": contrast, "share": _shared(share)}
     fitted = [FittedCurves.of(each, **options) for each in _read(files, frame_time)]
     figure = new_figure(7, 6)
@@ -186,8 +188,6 @@ def _check_files(files: list[Path]) -> None:
 
 
 def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
-    """Read the curves of files; ValueError for a file that does not exist, before any is read."""
     from ainerd_files._curves import read_curves
 
-    _check_files(files)
     return [read_curves(file, frame_time_s=frame_time_s) for file in files]

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ainerd.results import LoadedResult
 from ainerd_shear._draw_sweep import draw_sweep
 from ainerd_xpcs.technique.panels import C2_MAP, highest, new_figure, with_error, within
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ainerd.results import LoadedResult
 
 Floats = NDArray[np.float64]
 arrays = ("echo", "echo_err", "echo_lag", "echo_c2")
@@ -20,7 +23,7 @@ quantities = ("echo_height", "tau_cycles", "tan_delta")
 MODULI = {"storage_pa": ("G'", "#0072B2"), "loss_pa": ("G''", "#D55E00")}
 
 
-def sweep(results: Iterable[LoadedResult], amplitudes: Sequence[float]) -> Figure:
+def sweep(results: Iterable["LoadedResult"], amplitudes: Sequence[float]) -> Figure:
     """Return a figure of results of runs that oscillate: the echoes of each amplitude, and 1/(qτ) over tan δ.
 
     `results` come from `ainerd.results.ResultStore.load`.
@@ -30,7 +33,7 @@ def sweep(results: Iterable[LoadedResult], amplitudes: Sequence[float]) -> Figur
     return figure
 
 
-def plot(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: pd.DataFrame) -> None:
+def plot(figure: Any, arrays: Mapping[str, NDArray[Any]], cycles: "pd.DataFrame") -> None:
     """Draw echo heights over the number of cycles, the map of cycles, and echoes and moduli of each cycle.
 
     Parameters

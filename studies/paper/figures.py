@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ainerd.views import empty_panel, panel_title, principal_axes, regime_colour
-from ainerd_xpcs.technique import draw_columns, draw_map, highest, new_figure
+from ainerd_xpcs.technique import draw_map, highest, new_figure
+from ainerd_xpcs.technique.panels import draw_columns
 from studies.paper.azimuths import Azimuths, Coincidence
 
 _FEWEST_FOR_UMAP = 50

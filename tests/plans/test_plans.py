@@ -19,7 +19,7 @@ from ophyd.sim import NullStatus, SynAxis, SynGauss
 from ainerd.knobs import Knob
 from ainerd.plans import answer_of, check_limits, explore, expose, visit
 from ainerd.steering import Explorer
-from ainerd_xpcs.technique import preshear
+from ainerd_xpcs.technique.plans import preshear
 from sim_devices import Geometry, SimulatedInstrument
 from tests.trials import trials_of
 

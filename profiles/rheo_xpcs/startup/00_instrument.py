@@ -22,7 +22,7 @@ from bluesky import RunEngine, SupplementalData  # noqa: E402
 from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from ainerd.agent import WhileRunning  # noqa: E402
 from ainerd.plans import expose  # noqa: E402, F401
-from ainerd_xpcs.technique import preshear  # noqa: E402, F401
+from ainerd_xpcs.technique.plans import preshear  # noqa: E402, F401
 
 client, close_tiled = opened()
 

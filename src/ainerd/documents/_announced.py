@@ -4,12 +4,11 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
-from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.documents._classic import HDF5, MIMETYPES, ClassicFiles, uri_of
@@ -20,6 +19,9 @@ from ainerd.documents._numbering import MOST_NUMBER, Numbering
 from ainerd.documents._readings import Flights, Readings
 from ainerd.documents._storage import FrameError, MissingFrames
 from ainerd.units import UnitError, converted
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class RunDocuments(DocumentRouter):
         self,
         keys: Detector,
         roots: Iterable[Path],
-        raw: Container | None = None,
+        raw: "Container | None" = None,
         units: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()

@@ -6,21 +6,23 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from event_model import unpack_datum_page, unpack_event_page
-from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.documents._document import Document
 from ainerd.documents._storage import AWAY
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
 
 LIVE_S = 86400.0  # age up to which a run of databroker without an end is read; later it counts as left behind
 LEAST_S, SHARE = 1.0, 0.1  # between two reads of such a run, and most of the time that reading may take
 LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
 
 
-def documents_of(run: Container) -> Iterator[Document]:
+def documents_of(run: "Container") -> Iterator[Document]:
     """Yield the documents of a finished run, in the order of `RunReader.rest`, or as databroker keeps them.
 
     Raises KeyError if the run has no stop document.
@@ -55,7 +57,7 @@ class RunReader:
         self._due = -math.inf  # time of their next read
         self._quiet = Quiet()
 
-    def news(self, run: Container, *, is_over: bool = False) -> Iterator[Document]:
+    def news(self, run: "Container", *, is_over: bool = False) -> Iterator[Document]:
         """Yield the start document, descriptors and frames that are new since the last call.
 
         The frames of a stream with other readings are yielded once the run `is_over`: Tiled has their events then.
@@ -79,7 +81,7 @@ class RunReader:
                 if is_over or not _is_table(self._descriptors[name]):  # else frames are read with their events
                     yield from self._frames(parts[key], name, key)
 
-    def _of_databroker(self, run: Container, *, is_over: bool) -> Iterator[Document]:
+    def _of_databroker(self, run: "Container", *, is_over: bool) -> Iterator[Document]:
         start, ended, began = run.metadata["start"], run.metadata.get("stop") is not None, time.monotonic()
         if not ended and (time.time() - start["time"] > LIVE_S or (began < self._due and not is_over)):
             return
@@ -96,7 +98,7 @@ class RunReader:
         yield from (document for document in new if document[0] != "event")
         yield from (("event", event) for event in _in_order(doc for name, doc in new if name == "event"))
 
-    def rest(self, run: Container) -> Iterator[Document]:
+    def rest(self, run: "Container") -> Iterator[Document]:
         """Yield the remaining documents of a run that ended: descriptors, events, then frames.
 
         The events come first because an analysis needs the readings before the frames. They contain only scalars. One
@@ -119,7 +121,7 @@ class RunReader:
             elif name == "stream_resource":
                 yield name, doc
 
-    def follow(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
+    def follow(self, run: "Container", *, abandoned_s: float) -> Iterator[Document]:
         """Yield the new documents of a growing run. After `abandoned_s` without any, yield a stop document."""
         last = run.metadata.get("stop")
         if not isinstance(last, Mapping | None):
@@ -133,7 +135,7 @@ class RunReader:
         elif self._quiet.look() > abandoned_s:
             yield from self.ended(run, f"nothing came for {abandoned_s:.0f} s, and no stop document")
 
-    def ended(self, run: Container, reason: str) -> Iterator[Document]:
+    def ended(self, run: "Container", reason: str) -> Iterator[Document]:
         """Yield the remaining documents of a run without an end, and a stop document with the reason."""
         yield from self.rest(run)
         yield from self.failed(reason)
@@ -146,11 +148,13 @@ class RunReader:
             yield "stop", stop | {"exit_status": "fail", "reason": reason}
 
     @staticmethod
-    def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
+    def streams_of(run: "Container") -> Iterator[tuple[str, Any]]:
         """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
 
         One request reads all of them. The run's own client would ask for each stream.
         """
+        from tiled.client.container import Container
+
         nodes = Container(
             run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True
         )
@@ -160,14 +164,14 @@ class RunReader:
                 yield name, node
 
     @staticmethod
-    def runs_by_time(raw: Container, since: float | None = None) -> Container:
+    def runs_by_time(raw: "Container", since: float | None = None) -> "Container":
         """Return the runs of a catalog that started after `since`, in seconds since 1970, oldest first."""
         # metadata of databroker's runs are searched without "start"
         key = "time" if RunReader.is_of_databroker(raw) else "start.time"
         return (raw if since is None else raw.search(Key(key) > since)).sort((key, 1))
 
     @staticmethod
-    def is_of_databroker(node: Container) -> bool:
+    def is_of_databroker(node: "Container") -> bool:
         """Return whether a catalog is one of databroker, or a run in it, which keeps the documents themselves.
 
         Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,

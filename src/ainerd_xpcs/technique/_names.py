@@ -41,18 +41,16 @@ from ainerd_xpcs.technique._verdict import (
     prepare,
 )  # fmt: skip
 from ainerd_xpcs.technique.field import Field, q_of_pixels
-from ainerd_xpcs.technique.panels import draw_columns
-from ainerd_xpcs.technique.plans import acquire_with_record, preshear, preshear_of, with_record
 
 __all__ = [
     "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "LIMIT_COLOUR", "MARKS", "Noise",
     "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES",
-    "Sectors", "Share", "TERMS", "TEXTS", "Views", "acquire_with_record", "across", "add_systematics",
+    "Sectors", "Share", "TERMS", "TEXTS", "Views", "across", "add_systematics",
     "analysis_of", "bank_options", "bin_cells", "build_partition", "calibrated", "check_bins", "contrast_within",
-    "dead_pixels", "details", "draw_bins", "draw_columns", "draw_exposure", "draw_guides", "draw_half", "draw_map",
+    "dead_pixels", "details", "draw_bins", "draw_exposure", "draw_guides", "draw_half", "draw_map",
     "draw_over_q", "filled", "half_cell", "highest", "holes", "judge", "lit_weights", "log_axes",
     "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs", "placed", "plain",
-    "pooled_contrast", "power_sentences", "prepare", "preshear", "preshear_of", "q_of_pixels", "questions",
+    "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions",
     "read_bank", "read_flat", "read_mask", "rings", "run_features", "scorer_of", "seen_from", "sentences",
-    "settings_with_parts", "simulated_exposures", "value_cell", "views", "with_record", "write_bank",
+    "settings_with_parts", "simulated_exposures", "value_cell", "views", "write_bank",
 ]  # fmt: skip

@@ -1,23 +1,29 @@
-"""Pictures and sentences of results; they need numpy, h5py and matplotlib only."""
+"""Pictures and sentences of results; they need numpy, h5py and matplotlib only.
+
+Functions import pandas and results: `ainerd analyze` needs only the sentences.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, since_exposure
-from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 from ainerd.words import coordinate, rounded
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._part_panels import part_panels
 from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error, within
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ainerd.results import AinerdResult
+    from ainerd.views import Scene
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
@@ -36,16 +42,18 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def image(result: AinerdResult) -> NDArray[np.uint8]:
+def image(result: "AinerdResult") -> NDArray[np.uint8]:
     """Join all maps to one grey picture, six in a row, time up and to the right."""
     return montage(result["c2"].read())
 
 
-def plot(result: AinerdResult, figure: Any) -> None:
+def plot(result: "AinerdResult", figure: Any) -> None:
     """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q.
 
     Below them are the drawings of the installed parts.
     """
+    from ainerd.results import since_exposure
+
     metadata = result.metadata
     drawings = [each for each in part_panels() if each.arrays[0] in metadata["arrays"]]
     wanted = {"c2", "g2", "tau"}.union(*BEAM.values(), *(each.arrays for each in drawings))
@@ -72,14 +80,16 @@ def plot(result: AinerdResult, figure: Any) -> None:
     draw_exposure(figure, present, series, duration_s=duration_s, names=names, half_s=half_s)
 
 
-def _over_q(table: pd.DataFrame) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+def _over_q(table: "pd.DataFrame") -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Return q and the columns that are drawn over it, NaN where a result has none."""
     columns = table.reindex(columns=list(OVER_Q))
     return table["q"].to_numpy(), {name: columns[name].to_numpy(dtype=float) for name in OVER_Q}
 
 
-def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+def gallery(figure: SubFigure, scene: "Scene", runs: "pd.DataFrame") -> None:
     """Draw the newest map, the same without noise, and that of the nearest earlier run, on one scale."""
+    from ainerd.views import empty_panel, newest_and_nearest, panel_title
+
     panel_title(figure, r"$C_2(t_1, t_2)$, mean over azimuths")
     newest, nearest, distance = newest_and_nearest(runs, scene.embeddings)
     wanted = [("newest", newest, "c2"), ("without noise", newest, "denoised")]
@@ -107,7 +117,7 @@ def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     figure.colorbar(drawn, ax=list(panels), shrink=0.62, aspect=22, pad=0.02, label="$C_2$")
 
 
-def strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+def strip(axes: Axes, scene: "Scene", runs: "pd.DataFrame") -> None:
     """Draw the regime of each azimuth by itself, a column for each run."""
     regimes = azimuth_regimes(scene, runs)
     columns = ((runs["number"][key] - 0.5, runs["number"][key] + 0.5, regimes[key]) for key in regimes)
@@ -116,11 +126,13 @@ def strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.set_title("regime that each azimuth looks like", loc="right", fontsize=8, pad=2)
 
 
-def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+def azimuth_regimes(scene: "Scene", runs: "pd.DataFrame") -> dict[str, NDArray[np.int64]]:
     """Return the regime of each azimuth by itself, (n_roi,) by key of the run.
 
     It is the regime with the nearest mean latent vector. A flowing run may resemble another regime across the flow.
     """
+    import pandas as pd
+
     known = runs["regime"][runs["regime"] >= 0]
     latents = {key: of_run["latent"] for key, of_run in scene.arrays.items() if key in known and "latent" in of_run}
     if not latents:
@@ -156,6 +168,8 @@ def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, N
 
 def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
     """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
+    from ainerd.views import regime_colour
+
     for left, right, labels in columns:
         column = np.array([to_rgb(regime_colour(int(label))) for label in labels])[:, None]
         axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
