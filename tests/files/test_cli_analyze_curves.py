@@ -321,7 +321,7 @@ def test_contrast_and_shared_parameters_are_options(gel_file):
     assert "fitted together" not in alone.output
     wrong = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast,tau"])
     assert "'tau' cannot be shared: give contrast, exponent, baseline" in str(wrong.exception)
-    frames = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast", "--roi", "bins.npy"])
+    frames = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast", "--roi", str(gel_file)])
     assert "--share is for a file with g2" in str(frames.exception)
 
 
