@@ -7,18 +7,22 @@ usual counts less, so that a sample that rearranges at once does not flicker. Sp
 far above the usual one, five or six times the distance from the median to the 90 % quantile, to less than .3 % of the
 pixels.
 
-Swapped frames. If neighbouring frames are exchanged, every second pair of neighbours is more alike than the others.
+Swapped frames. Pairs of frames with one middle, 1, 3 and 5 frames apart, are compared. In order, the inner pair is the
+most alike around each middle, also if the sample is sheared to and fro with 2, 4 or more frames a cycle. If frames are
+exchanged, it is not around every second middle. With other numbers of frames a cycle all middles are alike in order,
+and frames that are exchanged exchange the distances 1, 3 and 5.
 """
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen_areas import Windows
 
-EVERY, LATER, EARLY = 4, 32, 512  # one frame in so many is compared: in the first frames, and later
+EVERY, LATER, EARLY = 3, 33, 512  # one frame in so many is compared, odd numbers: in the first frames, and later
 WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
 FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
 # times the distance from the median to the 90 % quantile, plus times the deviation of a Poisson distribution
@@ -26,6 +30,10 @@ OF_FRAMES, OF_WINDOWS = (6.0, 6.0), (5.0, 3.0)
 SHARE, FEW = 0.003, 6  # of the pixels that flicker: fewer change no number of the run
 STRIP = 1 << 16  # pixels that are compared at a time
 PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
+REACH = 3  # frames
+NEAR = np.array([(0, 1), (-1, 2), (-2, 3), (-1, 0), (-2, 1), (-3, 2)]) + REACH  # after a frame, and before it
+# of correlations of `NEAR`: both inner ones, and inner less outer ones, together and alone
+ORDERS = np.array([(1, 0, 0, -1, 0, 0), (1, -1, 0, -1, 1, 0), (1, -1, 0, 0, 0, 0), (0, 0, 0, -1, 1, 0)])
 
 
 class NeighbourScreen:
@@ -36,8 +44,7 @@ class NeighbourScreen:
         n = len(partition.pixels)
         self._counts, self._excess, self._n = np.zeros(n), np.zeros(n), 0
         self._windows = Windows(WINDOWS, n, "float32")
-        # number, sum and sum of squares of the differences of the correlation with the frame after and with that before
-        self._differences = np.zeros(3)
+        self._moments = np.zeros((7, 7))  # of 1 and the correlations of pairs: around even middles, and around odd ones
 
     def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int, sums: Array) -> None:
         """Add frames (b, n_pixels) from number `first` on; `sums` are over those of them that are counted for good."""
@@ -45,13 +52,11 @@ class NeighbourScreen:
         step, every = EVERY if early else LATER, valid.all()
         for b in range(-first % step, len(block) - 1, step):
             if b and (every or valid[b - 1 : b + 2].all()):
-                before, now, after, with_before, with_after = _compare(
-                    block[b - 1], block[b], block[b + 1], good, self._counts, self._excess
-                )
+                _compare(block[b - 1], block[b], block[b + 1], self._counts, self._excess)
                 self._n += 1
-                if before * now * after > 0:
-                    x = with_after / now / after - with_before / now / before
-                    self._differences += 1, x, x**2
+            if b >= REACH and valid[b - REACH : b + REACH + 1].sum() == 2 * REACH + 1:
+                counts, products = _pairs(block[b - REACH : b + REACH + 1], good)
+                self._note(counts[NEAR][None], products[None], np.array([first + b]))
         if not early:
             _add(sums, self._windows.newest())
             return
@@ -68,23 +73,45 @@ class NeighbourScreen:
         is_one = ticks[1:-1] % (EVERY if ticks[0] < EARLY else LATER) == 0
         is_one &= (ticks[2:] - ticks[:-2] == 2) & valid[:-2] & valid[1:-1] & valid[2:]
         some = 1 + np.flatnonzero(is_one)
-        sums = np.zeros((len(some), 5))
-        _compare_events(events.offsets, events.pixel, events.count, some, good, self._counts, self._excess, sums)
+        _compare_events(events.offsets, events.pixel, events.count, some, self._counts, self._excess)
         self._n += len(some)
-        before, now, after, with_before, with_after = sums[(sums[:, :3] > 0).all(1)].T
-        x = with_after / now / after - with_before / now / before
-        self._differences += len(x), x.sum(), (x**2).sum()
+        some = some[(some >= REACH) & (some < len(ticks) - REACH)]
+        some = some[ticks[some + REACH] - ticks[some - REACH] == 2 * REACH]
+        rows = some[:, None, None] - REACH + NEAR
+        rows = rows[valid[rows].all((1, 2))]
+        counts = events.count * good[events.pixel].astype(float)
+        frames = csr_array((counts, events.pixel, events.offsets), (len(ticks), len(good)))
+        one, other = (frames[rows[..., k].ravel()] for k in (0, 1))
+        self._note(frames.sum(1)[rows], one.multiply(other).sum(1).reshape(-1, len(NEAR)), ticks[rows[:, 0, 0]])
 
     def add_counts(self, counts: Floats) -> None:
         """Add the counts of pixels (n_pixels,) in some frames together."""
         _add(counts, self._windows.newest())
 
+    def _note(self, counts: Array, products: Array, number: NDArray[np.int64]) -> None:
+        """Add pairs `NEAR` some frames of these numbers: counts (k, 6, 2) of both, and products (k, 6)."""
+        lit = (counts > 0).all((1, 2))
+        c = products[lit] / counts[lit].prod(2, dtype=float)
+        c = np.where(number[lit, None] % 2, np.roll(c, len(NEAR) // 2, axis=1), c)
+        c = np.column_stack([np.ones(len(c)), c])
+        self._moments += c.T @ c
+
     def swapped(self) -> str | None:
         """Return why neighbouring frames are not in their order; None if they can be."""
-        n, total, squares = self._differences
-        if n < PAIRS or abs(total) < SIGMAS * np.sqrt(max(squares - total**2 / n, 0.0) * n / (n - 1)):
+        n = self._moments[0, 0]
+        if n < PAIRS:
             return None
-        return "every second pair of neighbouring frames is more alike than the others: frames are swapped"
+        mean = self._moments[0, 1:] / n
+        covariance = (self._moments[1:, 1:] / n - np.outer(mean, mean)) / (n - 1)
+
+        for exchanged in (0, 3):  # the inner pairs around even middles, or around odd ones
+            w = np.roll(ORDERS, exchanged, axis=1)
+            sure = w @ mean / np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", w, covariance, w), 1e-300))  # in errors
+            a, b = np.split(np.roll(mean, exchanged), 2)
+            is_permuted = np.abs([a[0] - b[1], a[2] - b[0]]).max() < abs(a[0] - b[0]) / 2
+            if (sure[1] > SIGMAS and sure[2:].min() > SIGMAS / 2) or (abs(sure[0]) > SIGMAS and is_permuted):
+                return "every second pair of neighbouring frames is more alike than the others: frames are swapped"
+        return None
 
     def flickering(self, good: NDArray[np.bool_]) -> str | None:
         """Return that pixels flicker or blink, with their number; None if they are too few to matter."""
@@ -144,45 +171,41 @@ def _sum(block: Array, valid: Array, out: Array) -> None:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _compare(before: Array, now: Array, after: Array, good: Array, counts: Floats, excess: Floats) -> tuple[float, ...]:
-    """Add a frame (n_pixels,) to counts and excess of its pixels; sum three frames, and the products of neighbours."""
-    of_before = of_now = of_after = with_before = with_after = 0.0
+def _compare(before: Array, now: Array, after: Array, counts: Floats, excess: Floats) -> None:
+    """Add a frame (n_pixels,) to counts and excess of its pixels."""
     for p in range(now.size):  # without branches, so that it vectorizes
         w, x, y = np.float64(before[p]), np.float64(now[p]), np.float64(after[p])
         counts[p] += x
         excess[p] += x * (x - 1 - 0.5 * (w + y))
-        used = np.float64(good[p])
-        of_before += used * w
-        of_now += used * x
-        of_after += used * y
-        with_before += used * w * x
-        with_after += used * x * y
-    return of_before, of_now, of_after, with_before, with_after
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _pairs(near: Array, good: Array) -> tuple[Floats, Floats]:
+    """Return the counts of frames (7, n_pixels) in good pixels, (7,), and the products of the pairs `NEAR`, (6,)."""
+    a0 = a1 = a2 = a3 = a4 = a5 = a6 = p0 = p1 = p2 = p3 = p4 = p5 = 0.0
+    for p in range(good.size):  # without arrays, so that it vectorizes
+        g = np.float64(good[p])
+        x0, x1, x2, x3 = g * near[0, p], g * near[1, p], g * near[2, p], g * near[3, p]
+        x4, x5, x6 = g * near[4, p], g * near[5, p], g * near[6, p]
+        a0, a1, a2, a3 = a0 + x0, a1 + x1, a2 + x2, a3 + x3
+        a4, a5, a6 = a4 + x4, a5 + x5, a6 + x6
+        p0, p1, p2 = p0 + x3 * x4, p1 + x2 * x5, p2 + x1 * x6
+        p3, p4, p5 = p3 + x2 * x3, p4 + x1 * x4, p5 + x0 * x5
+    return np.array([a0, a1, a2, a3, a4, a5, a6]), np.array([p0, p1, p2, p3, p4, p5])
 
 
 @nb.njit(nogil=True, cache=True)
-def _compare_events(
-    offsets: Array, pixel: Array, count: Array, some: Array, good: Array, counts: Floats, excess: Floats, sums: Floats
-) -> None:
-    """Compare some frames of events as `_compare` does, and write the sums, (n, 5)."""
-    before, after = np.zeros(good.size, np.float32), np.zeros(good.size, np.float32)
-    for i in range(some.size):
-        b = some[i]
-        for e in range(offsets[b - 1], offsets[b]):
-            before[pixel[e]] = count[e]
-            sums[i, 0] += count[e] * good[pixel[e]]
-        for e in range(offsets[b + 1], offsets[b + 2]):
-            after[pixel[e]] = count[e]
-            sums[i, 2] += count[e] * good[pixel[e]]
+def _compare_events(offsets: Array, pixel: Array, count: Array, some: Array, counts: Floats, excess: Floats) -> None:
+    """Compare some frames of events as `_compare` does."""
+    beside = np.zeros(counts.size, np.float32)
+    for b in some:
+        for k in (b - 1, b + 1):
+            for e in range(offsets[k], offsets[k + 1]):
+                beside[pixel[e]] += count[e]
         for e in range(offsets[b], offsets[b + 1]):
             p, x = pixel[e], np.float64(count[e])
             counts[p] += x
-            excess[p] += x * (x - 1 - 0.5 * (before[p] + after[p]))
-            x *= good[p]
-            sums[i, 1] += x
-            sums[i, 3] += before[p] * x
-            sums[i, 4] += after[p] * x
-        for e in range(offsets[b - 1], offsets[b]):
-            before[pixel[e]] = 0
-        for e in range(offsets[b + 1], offsets[b + 2]):
-            after[pixel[e]] = 0
+            excess[p] += x * (x - 1 - 0.5 * beside[p])
+        for k in (b - 1, b + 1):
+            for e in range(offsets[k], offsets[k + 1]):
+                beside[pixel[e]] = 0

@@ -338,6 +338,27 @@ def test_swapped_neighbours_are_named(kind):
     assert "swapped" in screened(swapped, kind=kind)[0].swapped
 
 
+@pytest.mark.parametrize(
+    ("a_cycle", "first", "half"),
+    [(2, 0.25, 0.5), (3, 0.0, 1.0), (4, 0.1, 1.0), (4, 0.2, 1.0), (5, 0.0, 1.0), (8, 0.05, 1.0), (8, 0.05, 0.5)],
+)
+def test_frames_of_a_sample_that_is_sheared_to_and_fro_are_in_order(a_cycle, first, half):
+    """Layers move with the strain; rearrangements come in the whole cycle or in its first half."""
+    rng = np.random.default_rng(a_cycle)
+    phase = first + np.arange(80 * a_cycle) / a_cycle
+    layers = rng.standard_normal((4, len(RING.pixels), 2)) @ [1, 1j]
+    heights, along = np.linspace(-0.5, 0.5, 4)[:, None], np.cos(2 * np.pi * rng.random(len(RING.pixels)))
+    frames = np.empty((len(phase), len(RING.pixels)), np.uint16)
+    for t, at in enumerate(phase):
+        keep = np.exp(-float(at % 1 < half) / a_cycle / 4)
+        layers = keep * layers + np.sqrt(1 - keep**2) * (rng.standard_normal((*layers.shape, 2)) @ [1, 1j])
+        turned = layers * np.exp(4j * np.sin(2 * np.pi * at) * heights * along)
+        frames[t] = rng.poisson(np.abs(turned.sum(0)) ** 2 / 8 * 3)
+    assert screened(frames)[0].swapped is None
+    some = frames[1:-1]  # with two frames a cycle, the speckle changes between the first and the second of these
+    assert screened(some.reshape(-1, 2, some.shape[1])[:, ::-1].reshape(some.shape))[0].swapped
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**30),
