@@ -16,10 +16,10 @@ CHANGED = 0.05  # of the amplitude, by which it is another one
 REST = 2  # cycles in a row that do not oscillate as those before
 REACH = 1.5  # cycles from the middle of one, in which the phase is known
 UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is interpolated
+IRREGULAR = 0.05  # of a cycle: the phase of a strain that wanders scatters more, that of one that is `SEEN` less
 REGULAR = 0.25  # of a cycle, by which triggers may be late
 BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
 STANDS_OUT = 30.0  # times the median of the spectrum: noise of 10⁴ points comes so far once in 10⁵ records
-OF_PART = 8  # cycles of a part of the record that shows an oscillation which the whole does not
 PADDED = 8  # times the length of the record, in the first search for the frequency
 
 
@@ -241,16 +241,13 @@ def _first_frequency(t: Floats, x: Floats) -> float:
         for begin in np.linspace(t[0], t[-1], n + 1)[:-1] if n == 1 else np.linspace(t[0], t[-1], 2 * n + 1)[:-2]:
             mine = (t >= begin) & (t <= begin + (t[-1] - t[0]) / n)
             try:
-                frequency, is_line = _peak(t[mine], x[mine])
+                frequency = _peak(t[mine], x[mine])
                 fit = _by_cycle(t, x, frequency)
             except ValueError as error:
                 reason = reason or error
                 continue
             if n == 1 and fit.are_most and not fit.drifts:
                 return frequency
-            if not (is_line or n == 1 and fit.are_most):  # a strain that wanders has no line
-                reason = reason or StillError()
-                continue
             explained = np.square(fit.amplitude).sum() / frequency
             if explained > 1.1 * most:
                 best, most = frequency, explained
@@ -260,12 +257,8 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     return best
 
 
-def _peak(t: Floats, x: Floats) -> tuple[float, bool]:
-    """Return the frequency with the largest amplitude, and whether it stands out from slow noise as well.
-
-    The spectrum is that of even values between the points, less their line. The power within two octaves
-    measures slow noise.
-    """
+def _peak(t: Floats, x: Floats) -> float:
+    """Return the frequency of the largest peak in the spectrum of even values between points, less their line."""
     if t.size < FEWEST_CYCLES * FEWEST_POINTS:
         raise StillError
     every = float(np.median(np.diff(t)))
@@ -285,9 +278,7 @@ def _peak(t: Floats, x: Floats) -> tuple[float, bool]:
         raise ValueError(f"the record covers {peak * (t[-1] - t[0]):.1f} cycles, {FEWEST_CYCLES} are needed")
     if 1 / peak / every < FEWEST_POINTS:
         raise ValueError(f"the record has {1 / peak / every:.1f} points a cycle, {FEWEST_POINTS} are needed")
-    near = beside & (frequency > peak / 4) & (frequency < peak * 4)
-    is_line = peak * (t[-1] - t[0]) >= OF_PART and bool(power.max() > STANDS_OUT * np.median(power[near]))
-    return peak, is_line
+    return peak
 
 
 def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -> _Fit:
@@ -325,6 +316,8 @@ def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -
     if not at.size or np.bincount(run).max() < FEWEST_CYCLES:
         raise StillError
     turns = np.unwrap(turn[at]) / (2 * np.pi)
+    if _scatter(turns, run) > IRREGULAR:
+        raise StillError
     return _Fit(middle[at], turns, amplitude[at], share[at], level[at], run, 2 * at.size >= len(known), drifts)
 
 
