@@ -16,6 +16,7 @@ from ainerd.agent import Observer
 from ainerd.documents import Quiet
 from ainerd.jobs import in_background
 from ainerd.results.commands import Reject, new_id
+from ainerd.words import named_place
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def steer(
     or runs, so that each position is chosen after the previous one is analysed. A plan that fails or is aborted stays
     in the queue, and counts once it has ended well. If a person removes an item, its position is rejected, and the
     agent suggests another one. If the RE Manager is killed while it measures, the exposure counts as failed. While a
-    person holds the agent, no item is added.
+    person holds the agent, no item is added. With ``steering.review``, none is added before a person took it.
 
     Parameters
     ----------
@@ -73,8 +74,8 @@ def steer(
     Raises
     ------
     ValueError
-        If `n` is not a positive number, the settings ask for review, no position is left, the documents end, or the RE
-        Manager has no open environment or does not allow the plan or a device.
+        If `n` is not a positive number, no position is left, the documents end, or the RE Manager has no open
+        environment or does not allow the plan or a device.
     TimeoutError
         If no RE Manager answers at the start, or a run does not arrive.
     REManagerAPI.RequestFailedError
@@ -82,27 +83,26 @@ def steer(
     """
     if n is not None and (not isinstance(n, int) or n < 1):
         raise ValueError(f"steer needs a number of positions, got {n!r}")
-    if observer.review:
-        raise ValueError("steering.review: a queue cannot wait for a person; remove the setting or use agent.explore")
     stop, leave = stop or threading.Event(), threading.Event()
     optimizer, actuators = observer.optimizer, list(observer.bounds)
     queue, runs = _ManagerQueue(manager, plan, detector, actuators, stop), _Runs()
-    uids: list[str] = []
+    uids, waited = list[str](), ""
     following = in_background("ainerd-queueserver", partial(observer.follow, documents, leave, then=runs))
     try:
         while not stop.is_set() and len(uids) != n:
-            if (held := optimizer.state.held) is not None:
-                logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
-                while optimizer.state.held is not None and not stop.wait(LOOK_S):
-                    pass
+            if following.done():
+                raise following.exception() or ValueError(f"{documents}: the documents ended before the campaign")
+            if waits := _waits_for(observer):
+                if waits != waited:
+                    logger.warning("nothing is added to the queue: %s", waits)
+                waited = waits
+                stop.wait(LOOK_S)
                 continue
+            waited = ""
             (suggestion,) = optimizer.suggest(1)
             mark = queue.add(suggestion)
             over = None
-            while (uid := runs.ended.get(mark)) is None and not stop.is_set() and over is None:
-                if following.done():
-                    ended = f"{documents}: the documents ended before the campaign"
-                    raise following.exception() or ValueError(ended)
+            while (uid := runs.ended.get(mark)) is None and over is None and not (stop.is_set() or following.done()):
                 runs.news.wait(LOOK_S)
                 runs.news.clear()
                 over = queue.over(timeout_s)
@@ -123,6 +123,18 @@ def steer(
         leave.set()
         optimizer.register_failures(queue.withdraw())
         wait([following])
+
+
+def _waits_for(observer: Observer) -> str:
+    """Return the reason why no item is added now; empty if one may be. ValueError if no position is left."""
+    state = observer.optimizer.state
+    if state.held is not None:
+        return f"{state.held['by']} holds the agent, until it is released"
+    if not observer.review or state.taken(review=True) is not None:
+        return ""
+    suggestion = observer.suggest()
+    place = named_place({name: suggestion[name] for name in observer.bounds}, {})
+    return f"it waits until a person takes the suggestion {place} on the page"
 
 
 class _Runs:

@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
-from ainerd.results import ResultStore
+from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import Take
 from ainerd.server import open_catalog
 from ainerd_queueserver.queue import steer
 from tests.end_to_end.sessions import SMALL, environment
@@ -181,8 +182,10 @@ def beamline(closed):
 
 
 @pytest.fixture
-def observer(closed):
-    observer = build_observer(closed.settings, closed.client)
+def observer(closed, request):
+    settings = closed.settings.model_copy(deep=True)
+    settings.steering.review = getattr(request, "param", False)
+    observer = build_observer(settings, closed.client)
     observer.quiet = True
     yield observer
     observer.close()
@@ -263,6 +266,25 @@ def test_nothing_is_added_to_the_queue_while_a_person_holds(beamline, observer, 
     assert not beamline.waiting() and beamline.is_in("idle") and not steering.done()
     observer.release()
     assert len(steering.result(PATIENCE_S)) == 1
+
+
+@pytest.mark.parametrize("observer", [True], indirect=True)
+def test_in_review_a_suggestion_is_queued_only_once_a_person_took_it(beamline, observer, campaign, caplog):
+    steering, _ = campaign(n=1)
+    until(lambda: "until a person takes the suggestion" in caplog.text, "the campaign waits")
+    beamline.manager.item_add(BPlan("measure_at", 2.0, 8.0))  # others go on meanwhile
+    until(lambda: not beamline.waiting() and beamline.is_in("idle"), "the item of a person has run")
+    assert observer.drain() and not steering.done()
+    observer.reject("too near the wall")
+    chosen = observer.suggest()
+    assert not beamline.waiting() and not steering.done()
+    shown = {"position": {name: chosen[name] for name in observer.bounds}, "suggestion": chosen["_id"]}
+    page = AgentNode(beamline.client["ainerd"], observer.name)
+    assert page.ask(Take(by="Ann", **shown), PATIENCE_S)["status"] == "done"
+    (uid,) = steering.result(PATIENCE_S)
+    suggestions = beamline.store.suggestions()
+    assert suggestions.loc[chosen["_id"], "raw_uid"] == uid and not beamline.waiting()
+    assert suggestions.loc[chosen["_id"], "status"] == "measured"
 
 
 @pytest.mark.fault("A plan in the queue fails", "Its item stays in the queue, and counts once it has succeeded")

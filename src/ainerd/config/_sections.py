@@ -107,7 +107,7 @@ class Steering(Section):
     beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     partners: list[str] = []  #: agents of other techniques on this sample: their novel positions are measured here, too
-    review: bool = False  #: whether plans measure only suggestions that a person took on a page
+    review: bool = False  #: whether only suggestions are measured that a person took on a page
 
     @model_validator(mode="before")
     @classmethod
