@@ -22,7 +22,6 @@ import sim_devices
 from agents.demo import campaign as as_user
 from agents.rheo_xpcs import TOML
 from ainerd.results import AgentNode
-from ainerd.views import kinds_of
 from studies._session import attached_session
 from studies._tools import Case, Row, Study, bootstrap, digest_of, interval, report, resumed
 
@@ -59,12 +58,11 @@ def in_the_demo(seed: int, case: Case) -> Row:
         session.close()  # writes the last state
         table = session.agent.results.table("complete")
         state = AgentNode(session.client["ainerd"], session.agent.name).state()
-    new, groups = map(int, state["novelty"]["discoveries"]), state["regimes"]["components"]
     truth = [session.instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
     regime = [int(value) for value in table["regime"].fillna(-1)]
     return {
         "sample": sample,
-        "names": kinds_of(table, [*new], groups),
+        "names": state["kinds"],
         "truth": truth,
         "unknown": sorted(session.instrument.sample.unknown),
         "p": [None if np.isnan(value) else float(value) for value in table["novelty_p"].astype(float)],

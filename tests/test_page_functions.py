@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ainerd.page import HERE, PLOTLY_SHA256
-from ainerd.views import regime_kinds
 from tests.end_to_end.browsers import launched
 
 
@@ -34,21 +33,6 @@ def test_a_place_on_the_map_is_not_rounded_to_another_place(value_of):
     assert value_of("actions", "around(0.00412, given)", [0.0, 0.01]) == ["0.00362", "0.00462"]
     assert value_of("actions", "digits(312.3456, given)", [300.0, 400.0]) == "312.35"
     assert value_of("actions", "[digits(undefined, given), ...around(undefined, given)]", range) == ["", "", ""]
-
-
-def test_the_kinds_of_regimes_equal_those_of_the_terminal(value_of):
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        n = 40
-        regime, novel = rng.integers(-1, 5, n), rng.random(n) < rng.random()
-        kind = rng.choice(["ageing", "flow", "gel"], n, p=[0.6, 0.3, 0.1])
-        runs = [
-            {"regime": int(r), "p": 0.5, "novel": bool(x), "nearest_known": str(k)}
-            for r, x, k in zip(regime, novel, kind, strict=True)
-        ]
-        known = regime_kinds(regime, kind, novel, new=[1, 3], components=[[0], [1, 2], [3, 4]])
-        shown = value_of("scene", "regimeKinds(given, [[0], [1, 2], [3, 4]], [1, 3])", runs)
-        assert {int(k): text for k, text in shown.items()} == known
 
 
 def test_points_are_projected_as_the_agent_says(value_of):

@@ -35,8 +35,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "54e43b04ba8c803e"
-    assert ResultRecord.key_of(parameters, RUN, 2) == "c4be8703-b5df-5b6d-a3e0-7186534a51e2"
+    assert digest(parameters) == "8772a65844682756"
+    assert ResultRecord.key_of(parameters, RUN, 2) == "a643af75-7fbd-5b55-b577-cbcc8bd8e61e"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

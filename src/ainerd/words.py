@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,34 +28,42 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def scan_text(scan_id: Any, event: Any = None, file: Any = None) -> str:
-    """Return the number of a scan as text: 12, and 12.2 for its second event; of a run without one its result file.
+def scan_text(known: Mapping[Any, Any]) -> str:
+    """Return the number of an exposure as text: 12, or 12.2 for the second of a run of several.
+
+    Parameters
+    ----------
+    known : mapping
+        ``scan_id``, ``event``, and ``n_events``, the number of events that the run announced, as far as they are known;
+        ``file``, the result file of a run without a scan.
 
     Examples
     --------
-    >>> scan_text(12), scan_text(12, 2), scan_text(None, file="run_7.hdf")
-    ('12', '12.2', 'run_7.hdf')
+    >>> scan_text({"scan_id": 12}), scan_text({"scan_id": 12, "event": 1, "n_events": 3}), scan_text({"file": "7.hdf"})
+    ('12', '12.1', '7.hdf')
     """
-    import pandas as pd
-
-    if pd.isna(scan_id):
+    scan_id, event, n_events = (known.get(name) for name in ("scan_id", "event", "n_events"))
+    if not _is_known(scan_id):
+        file = known.get("file")
         return printable(file) if isinstance(file, str) and file else "?"
-    is_later = not pd.isna(event) and int(event) > 1
-    return f"{int(scan_id)}.{int(event)}" if is_later else str(int(scan_id))
+    several = _is_known(event) and max(event, n_events if _is_known(n_events) else 1) > 1
+    return f"{int(scan_id)}.{int(event)}" if several else str(int(scan_id))
 
 
-def run_text(scan_id: Any, event: Any = None, file: Any = None) -> str:
-    """Return the name of a run in a sentence: that of its scan, or its result file.
+def run_text(known: Mapping[Any, Any]) -> str:
+    """Return the name of an exposure in a sentence; `known` is as for `scan_text`.
 
     Examples
     --------
-    >>> run_text(12, 2), run_text(None, file="run_7.hdf")
+    >>> run_text({"scan_id": 12, "event": 2}), run_text({"file": "run_7.hdf"})
     ('scan 12.2', 'run_7.hdf')
     """
-    import pandas as pd
+    text = scan_text(known)
+    return f"scan {text}" if _is_known(known.get("scan_id")) or text == "?" else text
 
-    text = scan_text(scan_id, event, file)
-    return text if pd.isna(scan_id) and text != "?" else f"scan {text}"
+
+def _is_known(value: Any) -> bool:
+    return isinstance(value, Real) and value == value
 
 
 def coordinate(x: float) -> str:

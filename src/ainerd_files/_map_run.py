@@ -199,11 +199,12 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> Numbers:
     columns = named(replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2)).fit(**options))
     columns["no_tau"] = np.where(why != "", why, columns["no_tau"]).astype(str)
     together = {name: column[of_ring] for name, column in columns.items()}
+    of_bins = {name: column[: len(curves.g2)] for name, column in columns.items()}
     return Numbers(
         arrays={"g2": curves.g2, "g2_err": curves.error, "tau": curves.tau_s},
-        summary=of_run(rings, together) | {"g2_of": "the diagonals of the maps" if options else "the file"},
+        summary=of_run(rings, together, of_bins) | {"g2_of": "the diagonals of the maps" if options else "the file"},
         rings={"q": np.array([ring.q for ring in rings]), **together},
-        bins={name: column[: len(curves.g2)] for name, column in columns.items()},
+        bins=of_bins,
         contrasts=noises.contrasts,
     )
 

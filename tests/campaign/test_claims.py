@@ -33,7 +33,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     lines = [text for text in texts(store) if "is new:" in text or "may be new" in text]
     assert lines == [
         "regime 1 may be new, one exposure: one more exposure there can decide",
-        "regime 1 is new: two exposures, p = 0.003; claims of new regimes are false in at most 5 % of campaigns",
+        "regime 1 is new: two exposures, p = 0.003; at most 5 % of campaigns call a regime new that is not",
     ]
     assert list(campaign.claims.discoveries) == [1]
     assert [(event, text, about.key) for event, text, about in announced][:3] == [
@@ -96,14 +96,14 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
         (
             seen(r0=KNOWN | NEW),
             [
-                "the claim that regime 3 is new is withdrawn: it is part of regime 0, 7 exposures, of which the first "
+                "regime 3 is not called new any more: it is part of regime 0, 7 exposures, of which the first "
                 "6 count, which is not new"
             ],
             [],
         ),
         (
             seen(r4={"a": 0.06}, r5={"b": 0.06}, r6={"c": 0.06}, r0=KNOWN),
-            ["the claim that regime 3 is new is withdrawn: its exposures are now of regimes 4, 5, 6"],
+            ["regime 3 is not called new any more: its exposures are now of regimes 4, 5, 6"],
             [],
         ),
         (seen(r3={"a": 0.001, "b": 0.001}, r8={"c": 0.001}, r0=KNOWN), [], [3]),  # one of three left it
@@ -176,7 +176,7 @@ def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     assert not [line for line in claims.update(seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
     claim, alarm = claims.update(both, one)
-    assert claim == f"{SAMPLE}: four exposures, p = 0.02; claims of new regimes are false in at most 5 % of campaigns"
+    assert claim == f"{SAMPLE}: four exposures, p = 0.02; at most 5 % of campaigns call a regime new that is not"
     assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.discoveries == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
@@ -218,8 +218,8 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
     campaign = make()
     own_p = [measure(campaign, i, 0.01 * rng.normal(), 0.006) for i in range(8)]
     assert own_p[:5] == [None] * 5 and min(own_p[5:]) > 0.01  # five earlier exposures are needed
-    assert [line for line in texts(store) if "steers" in line] == [
-        "from now on p against this session steers, because this sample is claimed to be new"
+    assert [line for line in texts(store) if "from now on" in line] == [
+        "from now on p compares an exposure with earlier exposures of this session, because this sample is new"
     ]
     assert (
         campaign.points.reference == "session" and campaign.get_best_points() == []

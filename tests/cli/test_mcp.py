@@ -76,10 +76,10 @@ def test_each_answer_names_its_results(catalogue):
     assert names == [*TOOLS] and not any(wrong for wrong, _ in answers)
     results, search, explain, similar, compare, log, following, status = (answer for _, answer in answers)
     assert [row["scan"] for row in results["results"]] == ["2", "1", "0"] and results["rests_on"] == keys[::-1]
-    assert [row["claim"] for row in results["results"]] == ["no claim", "novel", "not novel"]
+    assert [row["verdict"] for row in results["results"]] == ["no p-value", "novel", "not novel"]
     assert results["results"][0]["p"] is None and results["results"][0]["position"] == {"x": 2.0}
     assert search["rests_on"] == [keys[1]] and search["results"][0]["p"] == 0.01
-    assert explain["explanation"] == store.explain(keys[2]) and explain["claim"] == "no claim"
+    assert explain["explanation"] == store.explain(keys[2]) and explain["verdict"] == "no p-value"
     assert explain["rests_on"] == [keys[2]] and explain["no_claim"] == "too few counts"
     assert similar["rests_on"] == [keys[0], keys[1]] and similar["results"][0]["distance"] == 1.0
     tau = compare["numbers"]["tau_s"]
@@ -87,7 +87,7 @@ def test_each_answer_names_its_results(catalogue):
     assert compare["rests_on"] == keys[:2]
     assert log["lines"][-1].endswith("hello") and log["rests_on"] == [keys[1]]
     assert following == {"suggestion": None, "rests_on": []}
-    assert status["claims"] == {"results_with_p": 2, "called_novel": 1, "without_claim": 1}
+    assert status["novelty"] == {"results_with_p": 2, "called_novel": 1, "without_p": 1}
     reported = datetime.fromtimestamp(1.7e9, UTC).isoformat()
     assert status["agents"]["toy"]["health"] == {"backlog": 3, "heard": reported} and status["regime_names"] == {
         "toy: 0": "gel"
@@ -98,7 +98,7 @@ def test_each_answer_names_its_results(catalogue):
         1.7e9 + 1,
         1.7e9,
     ]
-    assert status["agents"]["toy"]["bound"] == "no claim"
+    assert status["agents"]["toy"]["bound"] == "none: no regime is called new"
 
 
 def test_bad_questions_get_a_line(catalogue):
@@ -158,4 +158,4 @@ def test_the_command_speaks_on_stdin_and_stdout(server, catalogue):
     command = [sys.executable, "-m", "ainerd", "mcp", "--tiled", str(server.directory)]
     started = StdioServerParameters(command=command[0], args=command[1:], env={**os.environ})
     names, ((wrong, status),) = ask(started, ("status", {}))
-    assert names == [*TOOLS] and not wrong and "claims" in status
+    assert names == [*TOOLS] and not wrong and "novelty" in status

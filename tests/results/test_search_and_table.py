@@ -184,7 +184,7 @@ def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
         store.table("bogus")
     for run, message in {
         14: "scan 14 has none",
-        "12.4": "scan 12 has 12, 12.2, 12.3",
+        "12.4": "scan 12 has 12.1, 12.2, 12.3",
         "13.2": "scan 13 has only 13",
         "zz": "no result has such",
     }.items():
@@ -204,9 +204,9 @@ def test_a_person_chooses_between_two_scans_with_one_number():
         find_key(frame_of(results, ["event"]), 3)
     with pytest.raises(KeyError, match="2 results have keys"):
         find_key(frame_of({"ab1": {}, "ab2": {}}), "ab")
-    assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [
-        *("7", "7", "7.2", "7", "?")
-    ]
+    of_one, first, second = ({"scan_id": 7, "event": k, "n_events": n} for k, n in ((1, 1), (1, 3), (2, None)))
+    unknown = {"scan_id": 7, "event": pd.NA}, {}
+    assert [*map(scan_text, (of_one, first, second, *unknown))] == ["7", "7.1", "7.2", "7", "?"]
 
 
 def test_the_repr_without_a_server(store, monkeypatch):

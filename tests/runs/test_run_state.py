@@ -179,7 +179,8 @@ def test_an_analysis_hears_how_many_frames_never_came_of_a_run_that_ended_well(
 def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
     _, sink = fed(toy(), scanned(movies(), num_points=5, status="abort"))
     unit, analysis, _ = sink.ended[0]
-    assert analysis is None and unit.problem == "the run ended (abort) with 0 of 5 frames: no frames"
+    assert analysis is None
+    assert unit.problem == "the exposure ended after 0 of 5 frames: it was stopped, or the detector sent none"
 
 
 def test_a_run_without_the_detector_has_no_outcome(toy, scanned, movies):
@@ -240,7 +241,7 @@ def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
     documents = [(n, {**doc, "descriptor": uid} if n == "event" else doc) for n, doc in documents]
     ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
     assert [unit.problem for unit, _, _ in ended] == [
-        None, *["the run ended (success) with 0 of 1 frames: no frames"] * 2,
+        None, *["the exposure ended after 0 of 1 frames: it was stopped, or the detector sent none"] * 2,
     ]  # fmt: skip
     assert [unit.run.reading("x", unit.event) for unit, _, _ in ended] == [10.0, 11.0, 12.0]
 
@@ -253,8 +254,8 @@ SEQUENCES = {  # datums of three exposures of four frames each: the frames of ea
     "a gap at the end of an exposure": ([(0, 3), (4, 12)], [range(3), range(4, 8), range(8, 12)]),
     "a gap at the start of an exposure": ([(0, 4), (5, 12)], [range(4), (5, 6, 7), range(8, 12)]),
     "a gap from one to the next": ([(0, 2), (5, 12)], [range(2), (5, 6, 7), range(8, 12)]),
-    "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "no frames", range(8, 12)]),
-    "nearly all missing": ([(0, 1), (11, 12)], [range(1), "no frames", (11,)]),
+    "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "0 of 4 frames", range(8, 12)]),
+    "nearly all missing": ([(0, 1), (11, 12)], [range(1), "0 of 4 frames", (11,)]),
     "a repeat": ([(0, 6), (4, 6), (6, 12)], [range(4), "frames 4-5 came again, or too late", range(8, 12)]),
     "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "frames 5-7 came again, or too late", range(8, 12)]),
     "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), "frames 4-5 came again, or too late"]),

@@ -33,7 +33,7 @@ def test_a_sample_of_a_holder_that_stands_a_little_beside_its_place_is_that_samp
         way = [(h, x) for h in (10, 20, 30) for x in np.arange(0.5, 10, 1.0)]
         for i, (h, x) in enumerate(way):
             explorer.ingest([{"_id": str(i), "holder": h + off, "x": x, "embedding": np.zeros(2), "novelty_p": 0.5}])
-        missed.append(explorer.suggest(1)[0]["missed"])
+        missed.append(explorer.suggest(1)[0]["unsearched"])
     assert missed[0] == missed[1] < 0.05
     window = explorer.window
     assert np.isnan(window.places(np.array([[np.nan, 1.0]]))[0, 0])

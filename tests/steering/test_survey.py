@@ -92,7 +92,7 @@ def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
 def test_terms_are_finite_and_chances_are_chances(points, x):
     values = terms(knows(points), x, 5.0)
     assert all(np.isfinite(values[term]) and values[term] >= 0 for term in Explorer.terms)
-    assert all(values[term] <= 1 + 1e-6 for term in ("unexplored", "layer", "travel", "missed"))
+    assert all(values[term] <= 1 + 1e-6 for term in ("unexplored", "band", "travel", "unsearched"))
 
 
 @pytest.mark.parametrize(

@@ -125,28 +125,22 @@ def test_a_p_value_of_zero_is_at_the_edge_of_the_timeline(p, alpha):
     assert 1e-8 < low < 1e-2 and low <= min(drawn) and max(drawn) < high
 
 
-def test_long_names_and_reasons_leave_room_for_the_bars():
+def test_long_names_and_reasons_have_room():
     names = ["a_very_long_motor_name_of_an_epics_device_x", "a_very_long_motor_name_of_an_epics_device_y"]
-    following = Next(position=dict.fromkeys(names, 1.0), reason="on and on " * 20, terms={"unexplored": 0.5})
+    following = Next(position=dict.fromkeys(names, 1.0), reason="on and on " * 20)
     scene = campaign([0, 1], bounds=dict.fromkeys(names, (0.0, 10.0)), following=following)
     figure = campaign_figure(scene)  # a layout without room would warn
     (card,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Next point"]
     assert card.get_window_extent().width > 0.08 * figure.bbox.width
 
 
-def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
-    following = Next(
-        position={"sample_x": 3.25, "sample_y": 1.0},
-        reason="far from all",
-        terms={"unexplored": 0.83, "empty_radius": 2.5, "travel": 0.2},
-    )
+def test_the_next_point_is_a_star_with_its_reason():
+    following = Next(position={"sample_x": 3.25, "sample_y": 1.0}, reason="far from all")
     figure = campaign_figure(campaign([0, 1], following=following))
     assert discs(panel(figure, "sample_y"))[to_hex("gold")] == [(3.25, 1.0)]
     (card,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Next point"]
     written = " ".join(text.get_text() for text in card.texts)
-    assert "sample_x 3.25 mm" in written and "far from all" in written and "unexplored 0.83" in written
-    assert "empty radius 2.50 mm" in written  # a length has no bar
-    assert sorted(bar.get_width() for bar in card.patches) == [0.2, 0.83, 1, 1]
+    assert "sample_x 3.25 mm" in written and "far from all" in written
 
 
 @pytest.mark.parametrize("p", [0.5, np.nan])

@@ -36,3 +36,9 @@ def test_regimes_without_a_gap_have_one_name():
     assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys(
         (0, 1), "new (nearest kind: a)"
     )
+
+
+def test_a_regime_is_like_a_kind_only_if_it_lies_nearest_to_it_in_the_map():
+    given = [0, 0, 1, 1], list("aabb"), [0] * 4
+    assert regime_kinds(*given, drawn={0: "a", 1: "a"}) == {0: "like a"}
+    assert regime_kinds(*given, drawn={}) == {}

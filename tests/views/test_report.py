@@ -81,7 +81,7 @@ def test_the_report_of_a_night(campaign):
         "6 results: 4 complete, 2 failed.",
         "2 regimes; it may be 1 to 3.",
         "1 of 4 results with a p-value are novel; chance alone gives about 0.2.",
-        "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel: 1 in 100 exposures of known behaviour would look as strange",
+        "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel: 1 in 100 exposures of known behaviour would look as unusual",
         "a person rejected (3.00, 2.00): too near the wall",
         "1 × our mistake",
         "Measure at sample_x 8.00 mm, sample_y 1.00 next: boundary.",
@@ -89,7 +89,6 @@ def test_the_report_of_a_night(campaign):
         "Start the agent: it takes 1 result again",
         "0.1 to 0.5",  # tau of a regime
         "0.01 ●",
-        "own p: chance that an exposure of the nearest regime of this session lies at least this far from the others.",
         "[red]markup[/]",
         "<script>alert(1)</script>",
     ):

@@ -23,11 +23,11 @@ def scene():
         [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
         p=[0.5, 0.03] * 4 + [0.5, 0.004],
         following=Next(position={"sample_x": 5, "sample_y": 1}, reason="why"),
-        new=[1],
+        kinds={0: "like ageing", 1: "new (nearest kind: flow)"},
     )
     scene.table["sample_x"] = [1, 9, 4, 4.02, 6, 7, 2, 3, 8, 5.5]
     scene.table["sample_y"] = [1, 1, 2, 2.02, 4, 1, 4, 3, 4, 2.8]
-    scene.table["scan_id"], scene.table["nearest_known"] = range(11, 21), ["ageing", "flow"] * 5
+    scene.table["scan_id"] = range(11, 21)
     return scene
 
 
@@ -82,18 +82,16 @@ def crowded(n_kinds=11):
     middles = np.repeat(rng.normal(0, 3, (n_kinds, 8)), 40, axis=0)
     points = (middles + rng.normal(0, 0.8, middles.shape)).astype(np.float32)
     names = [f"{kinds[i % 5]} {i}" for i in range(n_kinds) for _ in range(40)]
-    terms = dict.fromkeys(("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "missed"), 0.5)
-    reason = "nothing was measured within 1.8 mm of here yet; it lies on the border between regime 0 and regime 1"
+    reason = "nothing was measured within 1.8 mm of here yet; a guess from the exposures around: regime 0 or regime 1"
     scene = campaign(
         regimes,
         p=np.where(regimes == 1, 0.004, 0.5),
-        following=Next(position={"sample_x": 5, "sample_y": 1}, reason=reason, terms=terms),
-        new=[1],
+        following=Next(position={"sample_x": 5, "sample_y": 1}, reason=reason),
+        kinds={number: f"like {kind}" for number, kind in enumerate(kinds)} | {1: "new (nearest kind: intermittent)"},
         landmarks=Landmarks(embeddings=points, names=names),
     )
     scene.table["sample_x"], scene.table["sample_y"] = rng.uniform(0, 10, 18), rng.uniform(0, 5, 18)
     scene.table["scan_id"] = range(101, 119)
-    scene.table["nearest_known"] = [kinds[regime] for regime in regimes]
     for of_run in scene.arrays.values():
         of_run["denoised"] = of_run["c2"]
     return scene

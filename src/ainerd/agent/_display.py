@@ -23,7 +23,6 @@ from rich.text import Text
 
 from ainerd.campaign import Campaign, named, sentences
 from ainerd.config import Settings
-from ainerd.decisions import terms_of
 from ainerd.jobs import activity, harmless
 from ainerd.results import Result, ResultStore
 from ainerd.technique import Technique
@@ -85,14 +84,14 @@ class Display:
         """Return a sentence for each component of regimes, and the sentences about all of them."""
         table, claims, lines = self._results.table(), self._campaign.claims.discoveries, []
         groups, n = self._campaign.atlas.components.groups, table["regime"].value_counts()
-        kinds, given = kinds_of(table, [*claims], groups), self._campaign.state.names
+        kinds, given = self._kinds(), self._campaign.state.names
         for group in groups:
             exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
             parts = [f"{named(group)}: {exposures}"]
             of = "" if len(group) == 1 else "regime {} is "
             parts += [f"{of.format(n)}called {given[n]!r}" for n in group if n in given]
             parts += [] if (kind := kinds.get(group[0])) is None else [kind]
-            parts += [f"claimed to be new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
+            parts += [f"new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
             lines.append(", ".join(parts))
         return [*lines, *sentences(self._campaign.atlas.components)]
 
@@ -107,7 +106,10 @@ class Display:
             return
         following, advice = self._following(), self._campaign.advice
         names = self._campaign.state.names
-        say(run_line(outcome, following, self._units, names), *([Text(printable(advice), "yellow")] if advice else []))
+        say(
+            run_line(self._campaign.points.shown(outcome), following, self._units, names),
+            *([Text(printable(advice), "yellow")] if advice else []),
+        )
 
     def figure(self, truth: NDArray[Any] | None, knobs: Sequence[str]) -> "Figure":
         """Draw the figure of the campaign and return it."""
@@ -123,11 +125,14 @@ class Display:
             following=following if following.position else None,
             belief=None if belief is None else belief.along(names[:2], following.position),
             truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
-            new=[*self._campaign.claims.discoveries],
-            components=self._campaign.atlas.components.groups,
+            kinds=self._kinds(),
             names=self._campaign.state.names,
         )
         return campaign_figure(scene)
+
+    def _kinds(self) -> dict[int, str]:
+        new, groups = [*self._campaign.claims.discoveries], self._campaign.atlas.components.groups
+        return kinds_of(self._results, self._technique, new, groups)
 
     def _following(self) -> Next:
         """Return the position of the next run and its reason; the position is empty if no position is left."""
@@ -137,7 +142,7 @@ class Display:
             return Next(position={}, reason=str(error))
         names = self._campaign.explorer.names
         position = {name: float(suggestion[name]) for name in names}
-        return Next(position=position, reason=suggestion["reason"], terms=terms_of(suggestion, names))
+        return Next(position=position, reason=suggestion["reason"])
 
 
 class Sentences(str):

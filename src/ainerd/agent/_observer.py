@@ -240,7 +240,7 @@ class Observer(Prompt):
                 if self.steers:
                     runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
                     self._webhook.post(
-                        "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} claimed to be new"
+                        "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} called new"
                     )
                 self._webhook.close()
             self._state.close()
@@ -286,9 +286,8 @@ class Observer(Prompt):
 
     def _announce(self, event: str, text: str, outcome: Result) -> None:
         if self._webhook is not None:
-            names = outcome.scan_id, outcome.event, outcome.file
-            of = {"scan": scan_text(*names), "run": outcome.raw_uid, "result": outcome.key}
-            self._webhook.post(event, f"{text} ({run_text(*names)})", **of)
+            of = {"scan": scan_text(outcome.names), "run": outcome.raw_uid, "result": outcome.key}
+            self._webhook.post(event, f"{text} ({run_text(outcome.names)})", **of)
 
 
 def _warm_up(technique: Technique) -> None:

@@ -276,8 +276,7 @@ class Prompt:
             self.results.note(text, raw_uid=uids[0], scan=str(scan))
             return
         record = self.results.record(self.results.key(scan))
-        name = scan_text(record.scan_id, record.event, record.start.get("file"))
-        self.results.note(text, raw_uid=record.raw_uid, scan=name, result=record.key)
+        self.results.note(text, raw_uid=record.raw_uid, scan=scan_text(record.metadata()), result=record.key)
 
     def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
         """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.

@@ -20,7 +20,7 @@ from ainerd.results import AgentNode, ResultStore, TiledError, digest, where_it_
 from ainerd.results.commands import seen
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
-from ainerd.views import principal_axes
+from ainerd.views import kinds_of, principal_axes
 from ainerd.words import scan_text
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class State:
         self._digest = digest(parameters_of(technique, settings.detector))
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
+        self._known_kinds: tuple[Any, dict[str, str]] = None, {}  # for which regimes, and kinds
         self._is_new, self._ends = True, False
         self._steered = False  # whether this session has steered until now
         self._shown: object = None  # state of the campaign that is written
@@ -123,7 +124,17 @@ class State:
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
         state, drawn = self._campaign.own.ask(lambda: (self._of_campaign(), self._map()))
-        return {**state, "belief": self._write_map(drawn), "latent": self._latent(), "health": self._health()}
+        shown = {"belief": self._write_map(drawn), "latent": self._latent(), "health": self._health()}
+        return {**state, **shown, "kinds": self._kinds(state)}
+
+    def _kinds(self, state: dict[str, Any]) -> dict[str, str]:
+        """Return the known kind that each regime resembles, computed anew if regimes change or results double."""
+        groups, new = state["regimes"].get("components", []), [*map(int, state["novelty"]["discoveries"])]
+        version = groups, new, len(self._campaign.points.usable).bit_length()
+        if self._axes is not None and self._known_kinds[0] != version:
+            kinds = kinds_of(self._store, self._technique, new, groups)
+            self._known_kinds = version, {str(regime): kind for regime, kind in kinds.items()}
+        return self._known_kinds[1]
 
     def _of_campaign(self) -> dict[str, Any]:
         campaign = self._campaign
@@ -142,7 +153,7 @@ class State:
                 "bound": claims.bound,
                 "discoveries": {str(k): p for k, p in claims.discoveries.items()},
                 "alarm": claims.alarm,
-                "reference": campaign.points.reference,
+                "own_level": campaign.points.own_level,
             },
             "held": state.held,
             "queue": [each.id for each in state.waiting],
@@ -234,7 +245,7 @@ class State:
         in_progress = None
         if current is not None and (progress := current.progress) is not None:
             start = current.run.start_doc
-            scan = scan_text(start.get("scan_id"), None, start.get("file"))
+            scan = scan_text(start)
             uid, live = str(start["uid"]), self._analysis.live
             in_progress = {
                 "uid": uid, "scan": scan, "read": progress[0], "of": progress[1],

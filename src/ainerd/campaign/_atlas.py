@@ -12,8 +12,8 @@ from ainerd.steering import RowsById, Window
 from ainerd.technique import Regimes, Technique
 
 _COLUMNS = (
-    "raw_uid", "scan_id", "event", "file", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason",
-    "awaits_regime",
+    "raw_uid", "scan_id", "event", "n_events", "file", "suggestion_id", "status", "novelty_p", "novel", "own_p",
+    "regime", "reason", "awaits_regime",
 )  # fmt: skip
 
 

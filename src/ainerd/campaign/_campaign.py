@@ -171,6 +171,7 @@ class Campaign:
             self.claims.update(self.atlas.exposures(), self.atlas.components)
         self._components = self.atlas.components
         self.points.judge_all()
+        self._store.own_level = self.points.own_level
         self._proposals.expect()
 
     @_owned
@@ -226,7 +227,9 @@ class Campaign:
             if p is not None and outcome.sentences:  # the first one is the verdict
                 label["sentences"] = [outcome.sentence(), *outcome.sentences[1:]]
             effects.append(events.Label(outcome.key, label))
-        text = finding(outcome, self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known)
+        text = finding(
+            self.points.shown(outcome), self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known
+        )
         self.catalogue.write(_line(text, outcome), *effects)
         return replace(outcome, awaits_regime="")
 
@@ -245,7 +248,8 @@ class Campaign:
             self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=tuple(lines), ids=ids))
         if (reference := self.points.changed_reference()) is not None:
             self.catalogue.write(events.Line(reference))
-            self._proposals.withdraw("another reference steers", "superseded")
+            self._store.own_level = self.points.own_level
+            self._proposals.withdraw("p compares with other exposures now", "superseded")
         for line in changes(self._components, self.atlas.components):
             self.catalogue.write(_line(line, outcome))
         self._components = self.atlas.components

@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
-    "{} unlike all behaviour that the agent knows: either this is new, or the bank does not fit this "
-    "instrument. Measure a known sample to find out"
+    "{} unlike all behaviour that the agent knows: either this is new, or the known kinds do not fit "
+    "this instrument. Measure a known sample to find out"
 )
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
 MOST_FOUNDERS = 100  # of a claim; they are written with each change of the claims
@@ -88,10 +88,10 @@ class Claims:
 
     @property
     def bound(self) -> str | None:
-        """Chance that any claim is false, in words; None if the technique makes no claims."""
+        """Chance that a regime is called new that is not, in words; None if the technique calls none new."""
         if self._discoveries is None:
             return None
-        return f"claims of new regimes are false in at most {100 * self._discoveries.alpha:g} % of campaigns"
+        return f"at most {100 * self._discoveries.alpha:g} % of campaigns call a regime new that is not"
 
     def update(self, exposures: ByExposure, components: Components) -> list[str]:
         """Return the announcements that follow from the present regimes and p-values."""
@@ -144,7 +144,7 @@ class Claims:
             joined = same or [x for x in claims[:i] if x.stands and x.regime in group]
             if 2 * sum(n for number, n in held.items() if number in group) < sum(held.values()):
                 spread = ", ".join(str(number) for number, n in held.items() if n)
-                yield f"the claim that {name} is new is withdrawn: its exposures are now of regimes {spread}"
+                yield f"{name} is not called new any more: its exposures are now of regimes {spread}"
                 claim.stands = False
             elif joined:
                 how = f"is part of regime {now}, {size}" if same else f"has no gap to regime {joined[0].regime}"
@@ -156,7 +156,7 @@ class Claims:
                 yield f"{name} is now called regime {now}, {size}: still new"
                 claim.regime = now
             else:
-                yield f"the claim that {name} is new is withdrawn: it is part of regime {now}, {size}, which is not new"
+                yield f"{name} is not called new any more: it is part of regime {now}, {size}, which is not new"
                 claim.stands = False
 
     def _judge_sample(self, exposures: ByExposure, components: Components) -> Iterator[str]:

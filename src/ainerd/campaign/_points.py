@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ainerd.steering import Explorer
 from ainerd.technique import is_novel
 from ainerd.words import storable
 
-NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
+NAMES = {"bank": "the known kinds", "session": "earlier exposures of this session"}  # of the references
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
 
 
@@ -66,8 +67,18 @@ class Points:
             return None
         self.judge_all()
         new = self._steers == "session"
-        sample = "this sample is claimed to be new" if new else "no claim says that this sample is new"
-        return f"from now on {NAMES[self._steers]} steers, because {sample}"
+        sample = "this sample is new" if new else "this sample is not called new any more"
+        return f"from now on p compares an exposure with {NAMES[self._steers]}, because {sample}"
+
+    def shown(self, outcome: Result) -> Result:
+        """Return a result with the p-value and the verdict that steer, as people see it."""
+        p, novel = self._chosen(outcome.novelty_p, outcome.novel, outcome.own_p)
+        return replace(outcome, novelty_p=p, novel=novel)
+
+    @property
+    def own_level(self) -> float | None:
+        """The level at which ``own_p`` counts as novel; None while the bank steers."""
+        return LEVEL if self.reference == "session" else None
 
     def learn(self, outcomes: Sequence[Result], state: State) -> list[dict[str, Any]]:
         """Learn results. Return those with a position as points of the optimizer: two of one suggestion are two."""
@@ -112,5 +123,8 @@ class Points:
         return f"the motors stood at {here} when {there} was to be measured: do they move?"
 
     def _verdict(self, id: str) -> Verdict:
-        p, novel, own = self._judged[id]
+        return self._chosen(*self._judged[id])
+
+    def _chosen(self, p: float | None, novel: bool | None, own: float | None) -> Verdict:
+        """Return the p-value and the verdict of the reference that steers."""
         return (p, novel) if self._steers == "bank" else (own, own is not None and bool(is_novel(own, LEVEL)))

@@ -27,8 +27,7 @@ def finding(outcome: Result, rules: Rules, *, differs_from_known: bool = True) -
     `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
     """
     of_file = outcome.scan_id is None and bool(outcome.file)
-    names = outcome.scan_id, outcome.event, outcome.file
-    name = "" if outcome.scan_id is None and not of_file else f"{run_text(*names)} "
+    name = "" if outcome.scan_id is None and not of_file else f"{run_text(outcome.names)} "
     where = f"{name}at {position_text(outcome.positions, rules, of_file=of_file)}"
     remark = "" if differs_from_known else ", but close to the others of its regime"
     return f"{where}: {outcome.verdict(remark=remark)}"

@@ -185,5 +185,4 @@ def _result(last: dict[str, Any]) -> str:
     from ainerd.results import Result
 
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""
-    name = run_text(last.get("scan_id"), last.get("event"), last.get("file"))
-    return f"{name}{when}: {Result.of('', {'raw_uid': '', **last}, ()).verdict()}"
+    return f"{run_text(last)}{when}: {Result.of('', {'raw_uid': '', **last}, ()).verdict()}"

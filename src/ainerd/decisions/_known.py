@@ -18,7 +18,7 @@ def known(state: State, rules: Rules, by: str | None) -> dict[str, str]:
         "chosen": f"by {who}, after {number_of(len(state.measured), 'result')} of suggestions",
         "bounds": limits_text(state.window.bounds),
         "excluded": "; ".join(map(limits_text, state.window.excluded)) or "no regions",
-        "failed": "; ".join(map(rules.text, state.failed.values())) or "no positions",
+        "rejected or failed": "; ".join(map(rules.text, state.failed.values())) or "no positions",
         "waited": queue or "nothing",
         "held": held,
         "names": ", ".join(f"regime {regime} {name}" for regime, name in state.names.items()) or "none",

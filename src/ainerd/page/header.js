@@ -38,7 +38,6 @@ function Found({ scene }) {
     ...(scene.sentences ?? []),
     claims ? `${flagged} novel${expected ? ` (chance alone gives about ${number(expected, 2)})` : ""}` : "no p-values",
     novelty.bound,
-    novelty.reference === "session" && "own p decides where to measure",
   ];
   return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
 }

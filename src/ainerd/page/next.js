@@ -1,26 +1,4 @@
 // The next point with its reason, and the suggestions.
-const LENGTHS = new Set(["empty_radius"]); // terms in the motors' unit; the others are shares from 0 to 1
-
-/** The terms of a suggestion, as bars, for whoever asks. */
-function Terms({ terms = {}, unit = "" }) {
-  const bar = (value) => {
-    const width = `${100 * Math.min(1, Math.max(0, value))}%`;
-    return h("span", { className: "bar", "aria-hidden": true }, h("span", { style: { width } }));
-  };
-  const term = ([name, value]) => {
-    const isLength = LENGTHS.has(name);
-    return h(
-      "div",
-      { key: name },
-      h("dt", null, name.replaceAll("_", " ")),
-      h("dd", null, isLength ? `${coordinate(value)} ${unit}` : number(value, 2)),
-      !isLength && bar(value),
-    );
-  };
-  const shown = Object.entries(terms);
-  if (!shown.length) return null;
-  return h("details", { className: "terms" }, h("summary", null, "numbers behind it"), h("dl", null, shown.map(term)));
-}
 
 /** `mode` is "add" or "exclude" while a person selects a place, and `at` is the place that was clicked. */
 function NextPoint({ scene, state, asking, mode, setMode, at }) {
@@ -33,8 +11,8 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
   };
   const back = ({ id }) => asking.may && h(TakeBack, { asking, id });
   const point = () => {
-    if (!next && measuring) return nothing("The next point is not chosen yet.");
-    if (!next) return nothing(["No point is proposed", health?.explored].filter(Boolean).join(": "));
+    if (!next && health?.closed) return nothing("The agent has ended: it proposes no point.");
+    if (!next) return nothing("No point waits: the agent chooses one, or no position is left.");
     return [
       h("p", { key: "where", className: "where" }, place(next.position, units)),
       h("p", { key: "reason", className: "reason" }, next.reason),
@@ -68,7 +46,6 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, but not write."),
     h(Answer, { asking }),
     queue.length > 1 && h(Queue, { queue, asking, scene }),
-    next && h(Terms, { terms: next.terms, unit: units[scene.motors[0]] }),
     h(Commands, { commands: state.commands, units }),
   );
 }
@@ -114,7 +91,6 @@ function Suggestion({ root, item, segments }) {
   const { queue = [], suggestions = [], units = {} } = state?.scene ?? {};
   const now = [...queue, ...suggestions].find((each) => each.id === id);
   const asking = useAsking(root, state, again);
-  const names = Array.isArray(metadata.positions) ? metadata.positions : [];
   const shown = now ?? suggestionOf(id, metadata); // an old suggestion is not among the newest
   const { status, status_by: by, status_reason: reason } = shown;
   const when = clock(now?.status_time ?? seconds(metadata.status_time), true);
@@ -142,7 +118,6 @@ function Suggestion({ root, item, segments }) {
       h("p", { className: "soft" }, history.filter(Boolean).join("")),
       asking.may && now && status === "proposed" && verdict(),
       h(Answer, { asking }),
-      h(Terms, { terms: shown.terms ?? {}, unit: units[names[0]] }),
     ),
   );
 }

@@ -42,7 +42,7 @@ function ResultPage({ root, path, metadata, state, again }) {
   ];
   const other = (key, text) => link(`${root}/results/${key}`, text);
   const nearest = useMemo(() => (run ? similarTo(scene.runs, run).slice(0, 6) : []), [scene, run]);
-  const similar = nearest.map(({ key, scan, distance }) => other(key, `${runName(scan)} (${number(distance, 2)} away)`));
+  const similar = nearest.map(({ key, scan }) => other(key, runName(scan)));
   const newer = scene?.runs.find((each) => each.supersedes === key);
   const arrays = Object.fromEntries(Object.entries(metadata.arrays ?? {}).map(([name, shape]) => [name, { shape }]));
   const { parameters, series, tables } = metadata;

@@ -1,13 +1,12 @@
 // What the panels show, computed from what was read.
 const LATEST = 100; // results whose motors, units and quantities are those of the page
-const ALIKE = 0.6; // share of a regime that is nearest to one kind, after which it is named
 const SOME_SUGGESTIONS = 20;
 const SOME_COMMANDS = 10;
 
-/** "12"; "12.2" for the second event of a scan, and the name of a result file where the run has no scan. */
-function scanText({ scan_id, event, file }) {
+/** "12"; "12.2" for the second of several events of a scan, and the name of a result file where the run has no scan. */
+function scanText({ scan_id, event, n_events = 1, file }) {
   if (scan_id === undefined || scan_id === null) return typeof file === "string" && file ? file : "?";
-  return event > 1 ? `${scan_id}.${event}` : String(scan_id);
+  return event && Math.max(event, n_events) > 1 ? `${scan_id}.${event}` : String(scan_id);
 }
 
 const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
@@ -18,17 +17,16 @@ function notesOn(key, { raw_uid, raw_uids = [] }, notes) {
   return notes.filter((note) => note.result === key || isOfRun(note)).reverse().map((note) => note.note).join("; ");
 }
 
-/** The coordinates of a point on the axes that the agent reports; without any, its first two components. */
+/** The coordinates of a point on the axes that the agent reports. */
 function projected(point, digest, axes) {
-  if (!axes?.middle) return point?.length > 1 ? [point[0], point[1]] : [null, null];
-  if (point?.length !== axes.middle.length || (axes.digest && axes.digest !== digest)) return [null, null];
+  if (!axes?.middle || point?.length !== axes.middle.length || (axes.digest && axes.digest !== digest)) return [null, null];
   return axes.directions.map((each) => each.reduce((sum, x, k) => sum + x * (point[k] - axes.middle[k]), 0));
 }
 
 /**
  * The state as rows and names for the panels.
  *
- * A run is `{key, number, scan, t, place, u, v, p, own, novel, regime, status, done, failed, duration, color, of, …}`.
+ * A run is `{key, number, scan, t, place, u, v, p, novel, regime, status, done, failed, duration, color, of, …}`.
  * The `runs` are in the order of time, in which `number` counts from 1; `rows` has those in progress too. `of` holds the
  * quantities of the timeline.
  */
@@ -44,22 +42,22 @@ function makeScene(reader) {
   const series = [...new Set(last.flatMap((each) => Object.keys(each.series ?? {})))].map((name) => `${name}_mean`);
   const named = [...new Set([...techniques.flatMap((name) => TECHNIQUES[name]?.quantities ?? []), ...series])];
   const quantities = named.filter((name) => found.some(([, each]) => finite(each[name]) !== null));
+  const level = state.novelty?.own_level ?? null; // exposures of this session are compared with each other
   const rows = found.map(([key, each]) => {
-    const { status, sample, technique, reason, arrays = {}, digest, point, raw_uid, supersedes, nearest_known } = each;
+    const { status, sample, technique, reason, arrays = {}, digest, point, raw_uid, supersedes } = each;
     const [failed, isOver] = [status === "failed", status !== "computing"];
     const regime = labels[key] ?? each.regime ?? -1;
     const [u, v] = projected(point, digest, state.latent);
     return {
-      ...{ key, status, technique, reason, arrays, digest, point, raw_uid, supersedes, nearest_known, failed, regime, u, v },
+      ...{ key, status, technique, reason, arrays, digest, point, raw_uid, supersedes, failed, regime, u, v },
       done: isOver && !failed,
       scan: scanText(each),
       scan_id: each.scan_id,
       t: time([key, each]),
       sample: typeof sample === "string" ? sample : "",
       place: Object.fromEntries(motors.map((name) => [name, finite(each[name])])),
-      p: finite(each.novelty_p),
-      own: finite(each.own_p),
-      novel: each.novel === true,
+      p: finite(level === null ? each.novelty_p : each.own_p),
+      novel: level === null ? each.novel === true : each.own_p <= level,
       note: notes.length ? notesOn(key, each, notes) : "",
       duration: finite(each.frame_time_s * each.n_frames),
       color: regimeColor(regime),
@@ -68,13 +66,12 @@ function makeScene(reader) {
   });
   const runs = rows.filter((row) => row.status !== "computing");
   runs.forEach((run, k) => (run.number = k + 1));
-  const { components = [], supported, sentences } = state.regimes ?? {};
-  const { discoveries = {}, bound, alarm, reference } = state.novelty ?? {};
-  const kinds = regimeKinds(runs, components, Object.keys(discoveries).map(Number));
+  const { supported, sentences } = state.regimes ?? {};
+  const { bound, alarm } = state.novelty ?? {};
   const counts = new Map();
   for (const run of runs) if (run.done) counts.set(run.regime, (counts.get(run.regime) ?? 0) + 1);
-  const regimes = [...counts].map(([id, n]) => ({ id, n, name: state.names?.[id], kind: kinds[id], color: regimeColor(id) }));
-  const alpha = state.alpha ?? last.findLast((each) => each.has_alpha)?.has_alpha;
+  const regimes = [...counts].map(([id, n]) => ({ id, n, name: state.names?.[id], kind: state.kinds?.[id], color: regimeColor(id) }));
+  const alpha = level ?? state.alpha ?? last.findLast((each) => each.has_alpha)?.has_alpha;
   const claims = runs.filter((run) => run.p !== null).length;
   const technique = state.technique ?? techniques[0] ?? "";
   return {
@@ -87,29 +84,10 @@ function makeScene(reader) {
     belief: reader.belief,
     regimes: regimes.sort((a, b) => (a.id < 0) - (b.id < 0) || a.id - b.id),
     latent: state.latent ?? {},
-    novelty: { bound, alarm, reference, claims, flagged: runs.filter((run) => run.novel).length, expected: alpha * claims },
+    novelty: { bound, alarm, claims, flagged: runs.filter((run) => run.novel).length, expected: alpha * claims },
     alpha: alpha ?? 0.05,
     ...queueOf(state, suggestions, agent),
   };
-}
-
-/** The kind that each regime resembles, by number: "like stationary", or "new (nearest kind: stationary)". */
-function regimeKinds(runs, components, claimed) {
-  const first = new Map(components.flatMap((group) => group.map((regime) => [regime, group[0]])));
-  const groupOf = (regime) => first.get(regime) ?? regime;
-  const isNew = new Set(claimed.map(groupOf));
-  const known = runs.filter((run) => run.regime >= 0 && run.p !== null && run.nearest_known);
-  const kinds = {};
-  for (const [group, members] of Map.groupBy(known, (run) => groupOf(run.regime))) {
-    const counts = [...Map.groupBy(members, (run) => run.nearest_known)].sort((a, b) => b[1].length - a[1].length);
-    const [kind, most] = [counts[0][0], counts[0][1].length];
-    for (const [regime, own] of Map.groupBy(members, (run) => run.regime)) {
-      const isStrange = own.filter((run) => run.novel).length > own.length / 2;
-      if (isStrange && isNew.has(group)) kinds[regime] = `new (nearest kind: ${kind})`;
-      if (!isStrange && most >= Math.max(2, ALIKE * members.length)) kinds[regime] = `like ${kind}`;
-    }
-  }
-  return kinds;
 }
 
 /** A suggestion as the panels show it; `seen` is the digest that a verdict sends back. */
@@ -159,7 +137,7 @@ function shownState(reader, scene) {
   return {
     ...{ scene, agent, agent_key: key },
     agents: agents.length ? agents.map((each) => each.agent) : [agent],
-    health: health && { ...health, now, came: Date.now() / 1000, explored: state.explored },
+    health: health && { ...health, now, came: Date.now() / 1000 },
     computing: scene.rows.filter((row) => row.status === "computing").slice(-SOME_SUGGESTIONS),
     commands: [...commands.filter((each) => each.status === "asked"), ...answered],
     held: heldBy(state.held, commands),

@@ -5,7 +5,6 @@ const MOST_COLUMNS = 40; // numbers of a technique
 const MOST_SIMILAR = 50;
 const WANTED = { sort: "t", down: true, offset: 0, filter: "", novel: false, regime: "", status: "" };
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
-const OWN_P = "own p: chance that an exposure of the nearest regime of this session lies at least this far from the others";
 
 /** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
 function Results({ scene, root, keys, ordered, selected, only, more, onRows, onPick, ...lasso }) {
@@ -79,14 +78,14 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
   );
 }
 
-const valueOf = (row, name) => (name === "own p" ? row.own : name in row.place ? row.place[name] : name in row.of ? row.of[name] : row[name]);
+const valueOf = (row, name) => (name in row.place ? row.place[name] : name in row.of ? row.of[name] : row[name]);
 
 function ResultTable({ found, wanted, change, scene, root, selected, onPick, ordered, withPictures, more }) {
   const { offset } = wanted;
   const rows = ordered ? found : found.slice(offset, offset + ROWS);
   // The status has reason and note, which must be in view. A column without a value in any row is left out.
-  const always = ["scan", "t", "status", "regime", "p", "own p"];
-  const names = ["scan", "t", "status", "sample", ...scene.motors, "regime", "p", "own p", ...scene.quantities.slice(0, MOST_COLUMNS)];
+  const always = ["scan", "t", "status", "regime", "p"];
+  const names = ["scan", "t", "status", "sample", ...scene.motors, "regime", "p", ...scene.quantities.slice(0, MOST_COLUMNS)];
   const isShown = (name) => always.includes(name) || rows.some((row) => ![null, undefined, ""].includes(valueOf(row, name)));
   const isNumeric = (name) => !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
   const columns = names.filter(isShown).map((name) => ({ name, className: isNumeric(name) ? "number" : undefined }));
@@ -98,8 +97,7 @@ function ResultTable({ found, wanted, change, scene, root, selected, onPick, ord
     const text = [labelled(words, scene.units[name]), h("span", { key: "arrow", "aria-hidden": true }, arrow)];
     const sort = () => change({ sort: name, down: wanted.sort === name ? !wanted.down : name !== "scan" });
     const direction = isSorted ? (wanted.down ? "descending" : "ascending") : undefined;
-    const title = name === "own p" ? OWN_P : undefined;
-    return { name, text: button(text, sort, { className: "text", title }), "aria-sort": direction, className };
+    return { name, text: button(text, sort, { className: "text" }), "aria-sort": direction, className };
   };
   const cells = [{ name: "picture", unseen: true }, { name: "page", unseen: true }, ...columns.map(cell)];
   const row = (row) => {

@@ -8,7 +8,7 @@ const OUTSIDE = 1.3; // above the range of p: runs without p
 function Timeline({ scene, selected, chosen, onPick }) {
   const theme = useTheme();
   const [wanted, want] = useState(null);
-  const names = scene.quantities.filter((name) => !scene.quantities.some((first) => name === besideOf(first)));
+  const names = scene.quantities;
   const usual = [...names.slice(0, 1), ...names.slice(1).filter((name) => name.endsWith("_mean"))].slice(0, 2);
   const shown = (wanted ?? usual).filter((name) => names.includes(name));
   const toggle = (name) =>
@@ -32,9 +32,6 @@ function Timeline({ scene, selected, chosen, onPick }) {
     h(Plot, { traces, layout, label, on, name: "timeline" }),
   );
 }
-
-/** The name of a second value that fits as well, which is drawn beside the first. */
-const besideOf = (name) => `${name}_or`;
 
 function timelinePicture(scene, shown, selected, chosen, theme) {
   const { alpha } = scene;
@@ -108,16 +105,14 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
   ];
   shown.forEach((name, k) => {
     const measured = runs.filter((run) => Number.isFinite(run.of[name]));
-    const both = runs.filter((run) => Number.isFinite(run.of[besideOf(name)]));
-    const values = [...measured.map((run) => run.of[name]), ...both.map((run) => run.of[besideOf(name)])];
+    const values = measured.map((run) => run.of[name]);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const isLog = low > 0 && high > 20 * low;
     const unit = scene.units[name];
     const scale = isLog ? { ...log, dtick: high > 1e4 * low ? 2 : 1 } : { type: "linear", fixedrange: true };
     const title = labelled(short(name), unit);
     layout[`yaxis${k + 3}`] = axis(theme, title, { domain: domains[k], nticks: 4, ...scale });
-    const or = (run) => (Number.isFinite(run.of[besideOf(name)]) ? ` or ${withUnit(run.of[besideOf(name)], unit)}` : "");
-    const text = (run) => escaped(`${runName(run.scan)}: ${short(name)} ${withUnit(run.of[name], unit)}${or(run)}`);
+    const text = (run) => escaped(`${runName(run.scan)}: ${short(name)} ${withUnit(run.of[name], unit)}`);
     traces.push(
       trace(name, measured, x, (run) => run.of[name], {
         ...pickable(measured, text),
@@ -125,11 +120,6 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
         yaxis: `y${k + 3}`,
         line: { color: theme.line, width: 1 },
         marker: { size: 0.45 * theme.size, color: measured.map(color), line: { width: 0.5, color: theme.paper } },
-      }),
-      trace(besideOf(name), both, x, (run) => run.of[besideOf(name)], {
-        ...pickable(both, text),
-        yaxis: `y${k + 3}`,
-        marker: { symbol: "diamond-open", size: 0.45 * theme.size, color: both.map(color) },
       }),
     );
   });

@@ -26,8 +26,8 @@ function withError(x, error, unit) {
 /** "sample_x (mm)" */
 const labelled = (name, unit) => (isUnit(unit) ? `${name} (${unit})` : name);
 
-/** "stress" for "stress_mean", "tau" for "tau_s", "tau or" for "tau_s_or": the unit stands beside it, and there is little room. */
-const short = (name) => name.replace(/_(mean|s)(?=$|_or$)/, "").replaceAll("_", " ");
+/** "stress" for "stress_mean", "tau" for "tau_s": the unit stands beside it, and there is little room. */
+const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
 
 /** Three significant digits and at least two decimals: 5.62, and 0.00412 for a motor in metres. */
 function coordinate(x) {

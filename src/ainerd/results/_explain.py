@@ -11,8 +11,8 @@ from ainerd.results._records import ResultRecord
 from ainerd.technique import panels
 
 _SAME = {
-    "raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime", "awaits_regime", "reason",
-    "own_regimes", "nearest_known", "no_claim", "sentences",
+    "raw_uid", "status", "scan_id", "event", "n_events", "novelty_p", "novel", "own_p", "regime", "awaits_regime",
+    "reason", "own_regimes", "nearest_known", "no_claim", "sentences",
 }  # fmt: skip
 
 
@@ -36,6 +36,7 @@ class Result:
     positions: Mapping[str, float]
     scan_id: int | None = None
     event: int | None = None  # number in the run, where the unit is the event
+    n_events: int | None = None  # that the run announced, where the unit is the event
     file: str = ""  # the result file that stands for the run, which has no scan
     embedding: NDArray[np.float32] | None = None  # (d,)
     novelty_p: float | None = None
@@ -70,6 +71,11 @@ class Result:
         return cls.of(record.key, record.metadata(), record.positions, **more)
 
     @property
+    def names(self) -> dict[str, Any]:
+        """What `ainerd.words.scan_text` takes."""
+        return {name: getattr(self, name) for name in ("scan_id", "event", "n_events", "file")}
+
+    @property
     def is_of_suggestion(self) -> bool:
         """Whether the run was taken for a suggestion, and not by hand."""
         return self.trial_id != self.key
@@ -97,7 +103,7 @@ class Result:
         Examples
         --------
         >>> Result.of_record(store.record(store.key(3))).sentence()
-        'novel: 1 in 100 exposures of known behaviour would look as strange'
+        'novel: 1 in 100 exposures of known behaviour would look as unusual'
         """
         if self.embedding is None:
             why = f": {self.reason}" if self.reason else ""
@@ -106,12 +112,12 @@ class Result:
         if self.novelty_p is None:
             return f"there is no p-value: {self.no_claim or 'nothing to compare it with'}"
         text = "novel" if self.novel else "not novel"
-        text += f": {_odds(self.novelty_p)} of known behaviour would look as strange"
+        text += f": {_odds(self.novelty_p)} of known behaviour would look as unusual"
         if self.nearest_known:
             text += f"; {'the nearest known kind is' if self.novel else 'most like'} {self.nearest_known}"
         if self.own_p is not None and self.own_regimes:
             numbers = f"regime{'s' * (len(self.own_regimes) > 1)} {' and '.join(map(str, self.own_regimes))}"
-            far = f"{_odds(self.own_p)} of that kind would lie as far from them"
+            far = f"{_odds(self.own_p)} of that kind would differ as much from them"
             text += f". Compared with earlier exposures of this session, of {numbers}: {far}"
         return text
 
@@ -142,9 +148,11 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     """Yield the statistics behind a verdict."""
     if record.novelty_p is None:
         return
-    bank, own = record.calibration, f", {record.own_p:.2g} against the session" if record.own_p is not None else ""
-    against = f"{record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}{own}"
-    yield f"its p-value is {against}; it is novel up to alpha = {bank['alpha']:g}"
+    known, own = record.calibration, ""
+    if record.own_p is not None:
+        own = f", and {record.own_p:.2g} with earlier exposures of this session"
+    against = f"p = {record.novelty_p:.2g}, compared with {known['n']} simulated exposures of known kinds{own}"
+    yield f"{against}; novel means p ≤ {known['alpha']:g}"
     terms = {
         name.removeprefix("strangeness_"): x
         for name, x in record.summary.items()
@@ -152,4 +160,4 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     }
     if terms:
         each = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(terms.items(), key=lambda item: -item[1]))
-        yield f"stranger than the median of the nearest kind by {each} (1 is its 90th percentile)"
+        yield f"its distance to the nearest known kind is {each} (1: nine in ten exposures of that kind are nearer)"

@@ -209,9 +209,6 @@ class ResultRecord(_OfParameters):
     final: ClassVar = FINAL
     usable: ClassVar = USABLE
     latest_s: ClassVar = LATEST_S
-    about_own_p: ClassVar = (
-        "own p: chance that an exposure of the nearest regime of this session lies at least this far from the others"
-    )
 
     _flat = ("positions", "summary", "start")
     _needed = ("status", "raw_uid")
@@ -224,6 +221,7 @@ class ResultRecord(_OfParameters):
     scan_id: Whole | None = None
     run_time: Time | None = None  #: of the run, in seconds since 1970
     event: Whole | None = Field(default=None, ge=1)  #: for a result of one event: its number in the run, from 1
+    n_events: Whole | None = None  #: that the run announced, for a result of one event
     event_time: Time | None = None  #: when the event was read, in seconds since 1970
     exposure_time: Time | None = None  #: start of the exposure of the event, in seconds since 1970
     series_id: str | None = None  #: for a result of a series of runs: its key and value, ``ramp=cooling 1``

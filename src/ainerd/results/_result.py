@@ -236,7 +236,7 @@ def since_exposure(
 
 
 def _scan(metadata: Mapping[str, Any]) -> str:
-    return run_text(metadata.get("scan_id"), metadata.get("event"), metadata.get("file"))
+    return run_text(metadata)
 
 
 def _verdict(key: str, metadata: Mapping[str, Any]) -> str:

@@ -95,6 +95,7 @@ class ResultStore(ResultRecords):
 
     _last_read: _Read | None = None
     _last_table: _Current | None = None
+    own_level: float | None = None  # the p column is ``own_p``, and novel up to this level; None: it is ``novelty_p``
 
     def __len__(self) -> int:
         """Return the number of results that are complete or failed."""
@@ -323,8 +324,7 @@ class ResultStore(ResultRecords):
         """
         record = self.record(run)
         if record.suggestion_id is None:
-            scan = run_text(record.scan_id, record.event, record.start.get("file"))
-            raise ValueError(f"{scan} has no suggestion: it was taken by hand")
+            raise ValueError(f"{run_text(record.metadata())} has no suggestion: it was taken by hand")
         return why(record, self.suggestion(record.suggestion_id))
 
     def configuration(self, digest: str) -> LoadedResult | None:
@@ -385,6 +385,7 @@ class ResultStore(ResultRecords):
         labels, notes = self.current_labels(), self.notes()
         if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
             last = self._last_table = _Current(results, labels, notes, result_table(results, labels, notes))
+        last.table.attrs["own_level"] = self.own_level
         return last
 
     def _loaded(self, key: str, name: str) -> LoadedResult:

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ainerd.results._conditions import TIMES, distinct
-from ainerd.results._records import ResultRecord
 from ainerd.results._table import Notes
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered, scan_text
@@ -28,7 +27,7 @@ FIRST = [  # columns of a table of results
     "raw_uid", "superseded_by", "note",
 ]  # fmt: skip
 _DTYPES: Mapping[str, Any] = {
-    **dict.fromkeys(("scan_id", "event", "n_frames", "regime", "regime_then"), "Int64"),
+    **dict.fromkeys(("scan_id", "event", "n_events", "n_frames", "regime", "regime_then"), "Int64"),
     **dict.fromkeys(("reason", "superseded_by", "note"), object),
     "novel": "boolean",
     **dict.fromkeys(("novelty_p", "own_p"), "float64"),
@@ -135,7 +134,7 @@ class _Shown:
             style = "bold magenta" if novel else "yellow" if failed else ""
             lines.add_row(*(Text(printable(cell), style) for cell in cells.values()))
         left_out = [str(name) for name in self._text if name not in text]
-        caption = [*self._above, *[ResultRecord.about_own_p] * ("own p" in text)]
+        caption = [*self._above]
         caption += [f"a wider terminal also shows {', '.join(left_out)}"] * bool(left_out)
         if caption:
             lines.caption, lines.caption_justify = "\n".join(caption), "left"
@@ -153,7 +152,7 @@ def _fitting(text: pd.DataFrame, width: int) -> pd.DataFrame:
         widest = max(map(len, (*_heading(name).split("\n"), *text[name])))
         widths[name] = 1 + (min(widest, NARROW) if name in _WORDS else widest)
     of_technique = [*text][[*text].index("p") + 1 :]
-    least = ["time", "own p", *(name for name in reversed(of_technique) if name not in _LAST), "key", "note", "sample"]
+    least = ["time", *(name for name in reversed(of_technique) if name not in _LAST), "key", "note", "sample"]
     for name in least:
         if sum(widths.values()) > width + 1:
             widths.pop(name, None)
@@ -162,17 +161,20 @@ def _fitting(text: pd.DataFrame, width: int) -> pd.DataFrame:
 
 def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[str, str]:
     known = {name: x for name, x in row.items() if not pd.isna(x)}
-    names, units = attrs.get("positions", ()), attrs.get("units", {})
+    names, units, own_level = attrs.get("positions", ()), attrs.get("units", {}), attrs.get("own_level")
+    p, novel = known.get("novelty_p"), bool(known.get("novel"))
+    if own_level is not None:  # the exposures of this session are compared with each other
+        p = known.get("own_p")
+        novel = p is not None and p <= own_level
     status, regime = str(known.get("status", "?")), known.get("regime")
     return {
         "distance": f"{known['distance']:.3g}" if "distance" in known else "",  # of `similar`
-        "scan": scan_text(known.get("scan_id"), known.get("event"), known.get("file")),
+        "scan": scan_text(known),
         "time": _local(known.get("event_time", known.get("run_time"))),
         "sample": str(known.get("sample", "")),
         _position_heading(names, units): ", ".join(coordinate(known[name]) for name in names if name in known),
         "regime": "" if regime is None else "–" if regime < 0 else str(int(regime)),
-        "p": (f"{known['novelty_p']:.2g}" if "novelty_p" in known else "") + NOVEL * bool(known.get("novel")),
-        "own p": f"{known['own_p']:.2g}" if "own_p" in known else "",
+        "p": ("" if p is None else f"{p:.2g}") + NOVEL * novel,
         **({} if status == "failed" else _technique_cells(known, units)),
         "note": str(known.get("note", "")),
         "status": f"{status}: {known['reason']}" if "reason" in known else status,
@@ -243,7 +245,7 @@ def find_key(results: pd.DataFrame, run: str | int | float) -> str:
     of_run = of_scan[of_scan["raw_uid"].isin(runs["raw_uid"])]
     events = of_run["event"].fillna(1)
     if not events.eq(event).any():
-        known = ", ".join(scan_text(scan, one) for one in events.sort_values())
+        known = ", ".join(f"{scan}.{one:.0f}" for one in events.sort_values())
         raise KeyError(f"no result {text!r}: scan {scan} has {'only ' * (len(events) == 1)}{known}")
     return str(_usable(of_run[events == event]).index[-1])  # the last made has the newest parameters
 

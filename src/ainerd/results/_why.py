@@ -15,8 +15,7 @@ def why(record: ResultRecord, suggestion: SuggestionRecord) -> str:
 def _lines(record: ResultRecord, suggestion: SuggestionRecord) -> Iterator[tuple[str, str]]:
     known = dict(suggestion.known)
     chosen, when = known.pop("chosen", ""), datetime.fromisoformat(suggestion.created).astimezone()
-    scan = run_text(record.scan_id, record.event, record.start.get("file"))
-    yield scan, f"at {place(suggestion.positions, record.units)}"
+    yield run_text(record.metadata()), f"at {place(suggestion.positions, record.units)}"
     yield "chosen", ", ".join(filter(None, [chosen, f"{when:%Y-%m-%d %H:%M:%S}"]))
     yield "reason", suggestion.reason
     yield "terms", ", ".join(f"{name} {x:.4g}" for name, x in suggestion.terms.items())

@@ -191,8 +191,8 @@ class RunInProgress:
                     unit.analysis.lost(max((unit.n_frames or 0) - unit.n_passed, 0))
                 analysis = self._checked(unit, unit.analysis.finish())
             if analysis is None and unit.is_short:
-                status = self.run.stop_doc.get("exit_status", "unknown")
-                unit.problem = f"the run ended ({status}) with {unit.n_read} of {unit.n_own} frames: {unit.problem}"
+                why = unit.problem if unit.n_read else "it was stopped, or the detector sent none"
+                unit.problem = f"the exposure ended after {unit.n_read} of {unit.n_own} frames: {why}"
         if analysis is None and (fault := self.run.flagged(unit.event)):
             unit.problem = f"{fault}; {unit.problem}"
         kind = self._technique.unit

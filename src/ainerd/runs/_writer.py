@@ -139,6 +139,7 @@ class Writer:
             positions=self._positions(unit),
             scan_id=typed(start.get("scan_id"), int),
             event=unit.event,
+            n_events=_n_events(unit),
             file=typed(start.get("file"), str) or "",
         )
 
@@ -215,6 +216,7 @@ class Writer:
             suggestion_id=typed(start.get("suggestion_id"), str) or None,
             start=start_metadata(start, self.recorded),
             event=unit.event,
+            n_events=_n_events(unit),
             series_id=unit.series_id,
             access_tags=access_tags(start.get("tiled_access_tags")),
             technique=self.technique.name,
@@ -284,3 +286,8 @@ def parameters_of(technique: Technique, detector: Detector) -> dict[str, Any]:
     """Return the parameters of a technique's results: its own, and the settings of the detector that change numbers."""
     given = {name: getattr(detector, name) for name in OF_NUMBERS}
     return {**technique.parameters, **{f"detector.{name}": value for name, value in given.items() if value}}
+
+
+def _n_events(unit: Unit) -> int | None:
+    """Return how many events the run announced, where the unit is the event."""
+    return None if unit.event is None else typed(unit.run.start_doc.get("num_points"), int)

@@ -89,7 +89,7 @@ class Explorer(Windowed):
     """
 
     takes_back = True
-    terms: ClassVar = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
+    terms: ClassVar = ("unexplored", "empty_radius", "boundary", "band", "novel_neighbour", "travel", "unsearched")
 
     def __init__(
         self,
@@ -159,10 +159,10 @@ class Explorer(Windowed):
             ``unexplored``      chance that a hidden region is hit here for the first time
             ``empty_radius``    distance to the nearest exposure, in the actuators' unit, or in lengths
             ``boundary``        how evenly it lies between two regimes, 0 to 1
-            ``layer``           chance of an unseen layer of a new regime
+            ``band``            chance that a band of a new regime runs through here
             ``novel_neighbour`` chance that it shows a new regime nearby again, new to the agent or to another technique
             ``travel``          share of the beam time of this exposure that is travel
-            ``missed``          share of the sample in which a region of the smallest radius could still hide
+            ``unsearched``      share of the sample in which a region of the smallest radius could still hide
             =================== ====================================================================
 
         Raises

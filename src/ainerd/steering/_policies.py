@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Policy = Callable[[Survey], tuple[Floats, str]]
 
 HALF_WAY = 0.5  # of `Survey.boundary`, from which the reason names the regimes
+LARGEST = 0.95  # of the distance from the farthest open node to its nearest exposure, for the largest gap
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -144,17 +145,19 @@ def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Flo
 def _reason(survey: Survey, node: int) -> str:
     if not len(survey.visited):
         return "the first point: a region of unknown size is most likely hit here"
-    nearest = float(survey.places.query(survey.window.nodes[node])[0])
+    nearest = float(survey.nearest[node])
     if new := survey.window.on_new_sample(survey.window.nodes[node], nearest):
         return f"nothing was measured at {new} yet"
-    radius = survey.window.length(nearest)
+    of_gap = "the largest gap: " if nearest >= LARGEST * survey.nearest[survey.is_open].max() else ""
+    empty = f"{of_gap}nothing was measured within {survey.window.length(nearest)} of here yet"
     if survey.layers[node] > survey.inclusions[node]:
-        return f"a layer that was not seen yet may lie here, {radius} from the nearest exposure"
-    empty = f"nothing was measured within {radius} of here yet"
-    if survey.boundary[node] <= HALF_WAY:
+        return f"{empty}; if the regimes lie in bands, one that was not seen yet may run through here"
+    if not survey.known.size:
         return empty
-    first, second = survey.known[survey.chances[:, node].argsort()[:-3:-1]]
-    return f"{empty}; it lies on the border between regime {first} and regime {second}"
+    first, *others = survey.known[survey.chances[:, node].argsort()[:-3:-1]]
+    if survey.boundary[node] > HALF_WAY:
+        return f"{empty}; a guess from the exposures around: regime {first} or regime {others[0]}"
+    return f"{empty}; a guess from the exposures around: regime {first}"
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:

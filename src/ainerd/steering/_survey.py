@@ -315,10 +315,10 @@ class Survey:
             "unexplored": float(-np.expm1(-self.inclusions[node])),
             "empty_radius": float(empty),
             "boundary": float(self.boundary[node]),
-            "layer": float(self.layers[node]),
+            "band": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
-            "missed": missed(self.window, self.visited, self.hidden.smallest, self.elongation),
+            "unsearched": missed(self.window, self.visited, self.hidden.smallest, self.elongation),
         }
 
     def travel_to(self, positions: Floats) -> Floats:

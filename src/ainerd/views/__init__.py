@@ -6,13 +6,11 @@ Functions that draw are imported when they are first used, because matplotlib ta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ainerd.views._kinds import regime_kinds
+from ainerd.views._kinds import kinds_of, principal_axes, regime_kinds
 from ainerd.views._scene import (
     Next,
     Scene,
-    kinds_of,
     newest_and_nearest,
-    principal_axes,
     read_scene,
     regime_colour,
     reordered,

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from ainerd.results.picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._scene import MOST_SERIES, NEWEST, Scene, principal_axes, regime_colour
+from ainerd.views._kinds import principal_axes
+from ainerd.views._scene import MOST_SERIES, NEWEST, Scene, regime_colour
 from ainerd.views._style import NOVEL
-from ainerd.words import amount, coordinate, named_place
-
-if TYPE_CHECKING:
-    pass  # imports bluesky
+from ainerd.words import named_place
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
 IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend; those that a mark takes
@@ -147,7 +145,7 @@ def _shade(axes: Axes, regime: Array, confidence: Array, extent: tuple[float, fl
 
 
 def _draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Write the next position, the reason, and the numbers behind it."""
+    """Write the next position and the reason."""
     axes = place.subplots()
     axes.set(xlim=(0, 1), ylim=(1, 0))
     axes.set_axis_off()
@@ -159,15 +157,6 @@ def _draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     parts = [*named_place(following.position, scene.units).split(", "), "", following.reason]
     lines = "\n".join(textwrap.fill(each, WIDE) for each in parts)
     axes.text(0, 0.02, lines, va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
-    height = min(0.11, 0.5 / max(len(following.terms), 1))
-    for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
-        bottom, text = 0.985 - height * row, f"{value:.2f}"
-        if term == "empty_radius":  # in the motors' unit; the other terms are chances and shares
-            text = amount(coordinate(value), scene.units.get(next(iter(following.position))))
-        else:
-            axes.barh(bottom, 1, height=0.018, color="0.9")
-            axes.barh(bottom, value, height=0.018, color="0.3")
-        axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {text}", va="bottom", fontsize=8)
 
 
 def _draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:

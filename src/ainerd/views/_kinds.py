@@ -1,11 +1,17 @@
 """The known kind that each regime resembles."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.results import ResultStore
+from ainerd.technique import Landmarks, Technique
+
+if TYPE_CHECKING:
+    Floats = NDArray[np.float64]
 
 MOST_ALIKE = 0.6  # share of the results of a regime that name it
 
@@ -16,12 +22,13 @@ def regime_kinds(
     novel: ArrayLike,
     new: Collection[int] = (),
     components: Sequence[Sequence[int]] = (),
+    drawn: Mapping[int, str] | None = None,
 ) -> dict[int, str]:
     """Return the kind that each regime resembles, by number: "like stationary", or "new (nearest kind: stationary)".
 
     A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
     new; otherwise it has no name. Another regime is like a known kind if at least two of its results, and three in
-    five, are nearest to that kind.
+    five, are most likely of that kind, and it lies nearest to that kind in the map of the latent space.
 
     Parameters
     ----------
@@ -32,9 +39,11 @@ def regime_kinds(
     novel : array_like, shape (n,)
         1 for novel, 0 for not novel, missing without a verdict.
     new : collection of int
-        Regimes that are claimed to be new.
+        Regimes that are called new.
     components : sequence of sequence of int
         Regimes without a gap between them, which get one name.
+    drawn : mapping of int to str, optional
+        The kind to which each regime lies nearest in the map. Default: it is not compared.
 
     Examples
     --------
@@ -51,6 +60,56 @@ def regime_kinds(
         for regime, of_regime in group.groupby("regime"):
             if of_regime["novel"].mean() > 0.5:
                 kinds |= {int(str(regime)): f"new (nearest kind: {counts.index[0]})"} if number in new else {}
-            elif alike is not None:
+            elif alike is not None and (drawn is None or drawn.get(int(str(regime))) == counts.index[0]):
                 kinds[int(str(regime))] = alike
     return kinds
+
+
+def kinds_of(
+    store: ResultStore, technique: Technique, new: Collection[int], components: Sequence[Sequence[int]]
+) -> dict[int, str]:
+    """Return the known kinds that the regimes of a store resemble; empty if the technique names none.
+
+    `new` and `components` are as for `regime_kinds`.
+    """
+    table = store.table()
+    if (nearest := table.get("nearest_known")) is None:
+        return {}
+    landmarks, regimes = technique.landmarks(), table["regime"].astype(float)
+    drawn = (
+        _nearest_drawn(regimes, store.embeddings(), landmarks) if landmarks is not None and landmarks.names else None
+    )
+    novel = table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
+    return regime_kinds(regimes, nearest, novel, new, components, drawn)
+
+
+def _nearest_drawn(regimes: "pd.Series[float]", embeddings: pd.DataFrame, landmarks: Landmarks) -> dict[int, str]:
+    """Return the name of the landmark that lies nearest to each regime in the map of the latent space."""
+    middle, directions, _ = principal_axes(known := np.asarray(landmarks.embeddings, float))
+    centres = embeddings.groupby(regimes.reindex(embeddings.index)).mean()
+    placed = (centres.to_numpy(float) - middle) @ directions.T
+    away = (((known - middle) @ directions.T - placed[:, None]) ** 2).sum(-1)
+    return {int(k): landmarks.names[i] for k, i in zip(centres.index, away.argmin(1), strict=True)}
+
+
+def principal_axes(points: NDArray[np.float64]) -> "tuple[Floats, Floats, Floats]":
+    """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
+
+    The largest component of each direction is positive, so that a picture does not flip.
+
+    Examples
+    --------
+    >>> mean, directions, shares = principal_axes(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.1]], np.float32))
+    >>> mean.round(2), shares.round(2)
+    (array([2.  , 0.03], dtype=float32), array([1., 0.]))
+    """
+    n, d = points.shape if points.size else (0, 2)
+    middle = points.mean(axis=0) if n else np.zeros(d)
+    directions, share = np.eye(2, max(d, 2))[:, :d], np.zeros(2)
+    if n > 1:
+        _, weights, axes = np.linalg.svd(points - middle, full_matrices=False)
+        kept = min(2, len(axes))
+        largest = np.abs(axes[:kept]).argmax(axis=1)
+        directions[:kept] = axes[:kept] * np.sign(axes[np.arange(kept), largest])[:, None]
+        share[:kept] = weights[:kept] ** 2 / max((weights**2).sum(), np.finfo(float).tiny)
+    return middle, directions, share

@@ -200,7 +200,6 @@ class _Campaign:
     def _all(self) -> _Section:
         text = self._table.text(ROWS)
         lines = [f"The newest {len(text)} of {len(self._table)}."] if len(text) < len(self._table) else []
-        lines += [f"{ResultRecord.about_own_p}."] if "own p" in text else []
         return _Section(title="All results", lines=lines, table=[[*text], *text.to_numpy().tolist()])
 
     def _origin(self) -> _Section:
@@ -237,9 +236,8 @@ class _Campaign:
     def _campaign_figure(self) -> Sequence[tuple[Figure, str]]:
         known = Technique()  # its class need not be installed
         known.name, known.alpha = self._newest.technique, self._alpha
-        new = [int(number) for number in self._state.get("novelty", {}).get("discoveries", {})]
-        components = self._state.get("regimes", {}).get("components", [])
-        about: dict[str, Any] = {"new": new, "components": components, "names": self._names}
+        kinds = {int(number): str(kind) for number, kind in self._state.get("kinds", {}).items()}
+        about: dict[str, Any] = {"kinds": kinds, "names": self._names}
         try:
             for _, row in self._next.iterrows():
                 position = {name: float(row[name]) for name in self._motors}
@@ -259,7 +257,7 @@ class _Campaign:
 
     def _scan_at(self, key: Any) -> str:
         row = self._table.loc[key]
-        return f"{run_text(row.get('scan_id'), row.get('event'), row.get('file'))} at {self._place(row)}"
+        return f"{run_text(row)} at {self._place(row)}"
 
     def _place(self, row: pd.Series) -> str:
         known = [name for name in self._motors if name in row and pd.notna(row[name])]

@@ -1,9 +1,8 @@
 """The contents of a campaign's figure, read from Tiled."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from ainerd.results import ResultStore
 from ainerd.technique import Landmarks, Panels, Technique, panels
-from ainerd.views._kinds import regime_kinds
 from ainerd.words import scan_text
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ Limits = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
-    """The position of the next run by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`.
+    """The position of the next run by motor, and why.
 
     Examples
     --------
@@ -44,7 +42,6 @@ class Next:
 
     position: Mapping[str, float]
     reason: str = ""
-    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +71,8 @@ class Scene:
         The most likely regime at each position.
     truth : ndarray of int, shape (ny, nx), optional
         Regions of a simulated sample over `bounds`, first row at the lower bound.
-    new : collection of int
-        Regimes that are claimed to be new.
-    components : sequence of sequence of int
-        Regimes without a gap between them.
+    kinds : mapping of int to str
+        The known kind that each regime resembles, as `kinds_of` gives it.
     names : mapping of int to str
         Names that people gave regimes.
 
@@ -107,8 +102,7 @@ class Scene:
     following: Next | None = None
     belief: "SampleMap | None" = None
     truth: NDArray[Any] | None = None
-    new: Collection[int] = ()
-    components: Sequence[Sequence[int]] = ()
+    kinds: Mapping[int, str] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -119,11 +113,7 @@ class Scene:
 
     def name(self, regime: int) -> str:
         """Return a regime with the name that a person gave it, or the known kind that it resembles, if any."""
-        return regime_name(regime, self.names, self._kinds)
-
-    @cached_property
-    def _kinds(self) -> Mapping[int, str]:
-        return kinds_of(self.table, self.new, self.components)
+        return regime_name(regime, self.names, self.kinds)
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -151,25 +141,12 @@ def regime_name(regime: int, names: Mapping[int, str], kinds: Mapping[int, str] 
     return f"regime {regime}" + (f": {kind}" if kind else "")
 
 
-def kinds_of(table: pd.DataFrame, new: Collection[int], components: Sequence[Sequence[int]]) -> Mapping[int, str]:
-    """Return the known kinds that the regimes of a table of results resemble; empty if the technique names none.
-
-    `new` and `components` are as for `regime_kinds`.
-    """
-    nearest = table.get("nearest_known")
-    if nearest is None:
-        return {}
-    novel = table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
-    return regime_kinds(table["regime"], nearest, novel, new, components)
-
-
 def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     """Return the columns to draw of the finished runs, without missing ones; y is 0 without a second motor."""
     table = table[table["status"].ne("computing")]
     runs = pd.DataFrame({"number": np.arange(1, len(table) + 1)}, index=table.index)
-    scans = table["scan_id"] if "scan_id" in table else runs["number"]
-    events = table["event"] if "event" in table else [None] * len(table)
-    runs["scan"] = [scan_text(*scan) for scan in zip(scans.astype(object), events, strict=True)]
+    scans = (runs.assign(scan_id=runs["number"]) if "scan_id" not in table else table).astype(object)
+    runs["scan"] = [scan_text(scan) for scan in scans.to_dict("records")]
     wanted = dict(zip("xy", motors, strict=False)) | {"p": "novelty_p", "n": "n_frames", "frame": "frame_time_s"}
     for name, column in wanted.items():
         runs[name] = table[column].astype(float) if column in table else np.nan
@@ -182,24 +159,22 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     return runs
 
 
-def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[str | None, str | None, float]:
-    """Return the keys of the newest run and of its nearest run in the latent space, and their distance.
+def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[str | None, str | None]:
+    """Return the keys of the newest run and of its nearest run in the latent space; None for a missing run.
 
-    `runs` are those of a `Scene`. A missing run is None, a missing distance NaN.
+    `runs` are those of a `Scene`.
 
     Examples
     --------
     >>> scene = read_scene(store, Toy(), {"sample_x": (0.0, 7.0)})
-    >>> newest, nearest, distance = newest_and_nearest(scene.runs, scene.embeddings)
-    >>> store.record(newest).scan_id, store.record(nearest).scan_id, round(distance, 2)
-    (5, 2, 0.09)
+    >>> [store.record(key).scan_id for key in newest_and_nearest(scene.runs, scene.embeddings)]
+    [5, 2]
     """
     keys = [str(key) for key in runs.index[runs["done"]] if key in embeddings.index]
     if len(keys) < 2:
-        return keys[0] if keys else None, None, np.nan
+        return keys[0] if keys else None, None
     *others, newest = keys
-    distance = np.sqrt(((embeddings.loc[others] - embeddings.loc[newest]) ** 2).sum(axis=1))
-    return newest, str(distance.idxmin()), float(distance.min())
+    return newest, str(((embeddings.loc[others] - embeddings.loc[newest]) ** 2).sum(axis=1).idxmin())
 
 
 def regime_colour(regime: int) -> str:
@@ -214,29 +189,6 @@ def regime_colour(regime: int) -> str:
         return "#9a9a9a"
     turn, place = divmod(regime, len(_PALETTE))
     return "#" + bytes(round(value * 0.55**turn) for value in bytes.fromhex(_PALETTE[place][1:])).hex()
-
-
-def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]:
-    """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
-
-    The largest component of each direction is positive, so that a picture does not flip.
-
-    Examples
-    --------
-    >>> mean, directions, shares = principal_axes(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.1]], np.float32))
-    >>> mean.round(2), shares.round(2)
-    (array([2.  , 0.03], dtype=float32), array([1., 0.]))
-    """
-    n, d = points.shape if points.size else (0, 2)
-    middle = points.mean(axis=0) if n else np.zeros(d)
-    directions, share = np.eye(2, max(d, 2))[:, :d], np.zeros(2)
-    if n > 1:
-        _, weights, axes = np.linalg.svd(points - middle, full_matrices=False)
-        kept = min(2, len(axes))
-        largest = np.abs(axes[:kept]).argmax(axis=1)
-        directions[:kept] = axes[:kept] * np.sign(axes[np.arange(kept), largest])[:, None]
-        share[:kept] = weights[:kept] ** 2 / max((weights**2).sum(), np.finfo(float).tiny)
-    return middle, directions, share
 
 
 def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, Limits]:
@@ -296,7 +248,7 @@ def read_scene(
         arrays[result.key] = dict(result.arrays)
         shown = [name for name in list(result.metadata["series"])[:MOST_SERIES] if name in result.tables]
         series[result.key] = {name: result.tables[name][["time", name]].to_numpy(float).T for name in shown}
-    for result in store.load([key for key in newest_and_nearest(runs, embeddings)[:2] if key is not None], gallery):
+    for result in store.load([key for key in newest_and_nearest(runs, embeddings) if key is not None], gallery):
         arrays[result.key] = arrays.get(result.key, {}) | result.arrays
     return Scene(
         table=table,

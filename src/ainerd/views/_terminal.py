@@ -79,8 +79,7 @@ def run_line(
     >>> str(run_line(outcome, Next(position={"sample_x": 3.0}, reason="unexplored"), {"sample_x": "mm"}))
     'scan ?: no result, too dark → next (3.00) mm: unexplored'
     """
-    name = run_text(outcome.scan_id, outcome.event, outcome.file)
-    line = _line(f"{name}: {outcome.verdict(regime_name(outcome.regime, names or {}))}")
+    line = _line(f"{run_text(outcome.names)}: {outcome.verdict(regime_name(outcome.regime, names or {}))}")
     if following.position:
         line.append(f" → next {place(following.position, units)}", "cyan")
         line.append(f": {printable(following.reason)}" if following.reason else "")

@@ -11,6 +11,7 @@ from ainerd_xpcs import numerics
 from ainerd_xpcs.numerics import G2, G2ByAge, Partition
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._parts import Share
+from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, tau_error
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._checks import Doubts
@@ -79,7 +80,7 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 9, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 10, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
@@ -152,7 +153,8 @@ class Numbers(NamedTuple):
     def share(self, p_of_ring: NDArray[np.float64]) -> Share:
         """Return arrays, numbers and the tables of a result: bins, and rings if there are several."""
         rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
-        return Share(self.arrays, {"bins": self.bins, **rings}, self.summary)
+        summary = {name: value for name, value in self.summary.items() if value is not None}
+        return Share(self.arrays, {"bins": self.bins, **rings}, self.summary | {"tau_s_err": tau_error(summary)})
 
     def with_lost(self, share: float) -> Self:
         """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
@@ -216,7 +218,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
     arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
     of_rings = {"q": np.array([ring.q for ring in rings]), **together}
-    return Numbers(arrays, of_run(rings, together), of_rings, bins, contrasts)
+    return Numbers(arrays, of_run(rings, together, bins), of_rings, bins, contrasts)
 
 
 def of_frames(frames: "Correlated", doubts: "Doubts") -> Numbers:
@@ -230,10 +232,21 @@ def of_frames(frames: "Correlated", doubts: "Doubts") -> Numbers:
     return fitted.without_contrast() if doubts.contrast else fitted
 
 
-def of_run(rings: Sequence[Ring], together: dict[str, NDArray[Any]]) -> dict[str, float | str | None]:
-    """Return the numbers of a run from those of its rings: of the middle ring, and the power law of tau over q."""
+def of_run(
+    rings: Sequence[Ring], together: dict[str, NDArray[Any]], bins: dict[str, NDArray[Any]]
+) -> dict[str, float | str | None]:
+    """Return the numbers of a run from those of its rings: of the middle ring, and the power law of tau over q.
+
+    If the bins of that ring differ, the relaxation time is the range of theirs.
+    """
     middle = len(rings) // 2
     summary = {name: plain(values[middle]) for name, values in together.items()}
+    differ = (summary.get("bins_alike_p") or 1.0) < DIFFER_P
+    tau, error = (bins[name][rings[middle].bins] if differ else np.empty(0) for name in ("tau_s", "tau_s_err"))
+    if np.isfinite(tau).sum() > 1:
+        summary |= dict.fromkeys((name for name in summary if name.startswith("tau_")), None)
+        ends = {"tau_s_above": np.nanmin(tau - error), "tau_s_below": np.nanmax(tau + error)}
+        summary |= {"no_tau": BINS_DIFFER, **{name: float(end) for name, end in ends.items()}}
     if len(rings) > 1:
         summary["q"] = rings[middle].q
         law = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n

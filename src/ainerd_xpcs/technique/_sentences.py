@@ -9,6 +9,7 @@ from ainerd_xpcs.technique._part_panels import part_panels
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
 DIFFER_P = 1e-3  # below it the bins differ
+BINS_DIFFER = "the bins differ"  # why a run has no single relaxation time
 
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
@@ -34,13 +35,27 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return str(known["speckle"]), contrast, tau_cell(known), exponent
 
 
+def tau_error(values: Mapping[str, Any]) -> float | None:
+    """Return the standard error of the relaxation time, which covers that of another model that fits; None if unknown.
+
+    Examples
+    --------
+    >>> tau_error({"tau_s": 10.8, "tau_s_err": 0.5, "tau_s_or": 13.9, "tau_s_or_err": 0.4})
+    3.5
+    """
+    error, other = values.get("tau_s_err"), values.get("tau_s_or")
+    if other is None or other != other:
+        return error
+    return float(max(error or 0.0, round(abs(other - values["tau_s"]) + values.get("tau_s_or_err", 0.0), 9)))
+
+
 def tau_cell(values: Mapping[str, Any]) -> str:
-    """Format the relaxation time with its error, and that of another model.
+    """Format the relaxation time with its error, which covers all models that fit.
 
     Without one, give its limits or the reason, and when g2 - 1 has fallen to a half.
     """
     if "tau_s" in values:
-        return " or ".join(with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
+        return with_error({**values, "tau_s_err": tau_error(values)}, "tau_s")
     limits, half = _limits(values, "tau_s"), half_cell(values)
     text = limits or str(values.get("no_tau", ""))
     return f"{text}; {half}" if half and ("tau_half_s" in values or not limits) else text
@@ -58,17 +73,18 @@ def value_cell(values: Mapping[str, Any], name: str) -> str:
 
 
 def _limits(values: Mapping[str, Any], name: str) -> str:
-    limits = ("> ", f"{name}_above"), ("< ", f"{name}_below")
-    return " ".join(f"{sign}{rounded(values[limit])}" for sign, limit in limits if limit in values)
+    above, below = (rounded(values[limit]) if limit in values else "" for limit in (f"{name}_above", f"{name}_below"))
+    return f"{above} to {below}" if above and below else f"> {above}" if above else below and f"< {below}"
 
 
 def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("speckle") == "no":
         yield "no speckle is seen: the contrast is no larger than its error"
         return
-    if tau := within(values, "tau_s", "s"):
-        other = f", or {with_error(values, 'tau_s_or', 's')}: both fit as well" if "tau_s_or" in values else ""
-        yield f"the relaxation time is {tau}{other}"
+    if values.get("no_tau") == BINS_DIFFER:
+        yield f"the bins differ: their relaxation times lie {within(values, 'tau_s', 's')}, see the table bins"
+    elif tau := within({**values, "tau_s_err": tau_error(values)}, "tau_s", "s"):
+        yield f"the relaxation time is {tau}" + (", whichever of two models is right" if "tau_s_or" in values else "")
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
     yield from _without_model(values)
@@ -78,7 +94,7 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"the contrast is {with_error(values, 'contrast')}"
     if values.get("plateau"):
         yield f"{100 * values['plateau']:.0f} % of the contrast does not decay"
-    if values.get("bins_alike_p", 1.0) < DIFFER_P:
+    if values.get("bins_alike_p", 1.0) < DIFFER_P and values.get("no_tau") != BINS_DIFFER:
         yield "the bins differ: see the table bins"
 
 
@@ -117,8 +133,10 @@ def _models(values: Mapping[str, Any]) -> Iterator[str]:
     """Name the model of g2, its parameters, and how sure limits are."""
     if "tau_s" in values:
         shape = f", exponent {with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
-        other = f", or as well {values['g2_model_or']}" if values.get("g2_model_or") else ""
-        yield f"model of g2: {values.get('g2_model', 'stretched')}{shape}{other}"
+        yield f"model of g2: {values.get('g2_model', 'stretched')}{shape}"
+        if values.get("g2_model_or"):
+            tau = f", with the relaxation time {with_error(values, 'tau_s_or', 's')}" if "tau_s_or" in values else ""
+            yield f"the model {values['g2_model_or']} fits as well{tau}"
     elif {"tau_s_above", "tau_s_below"} & {*values}:
         yield f"limits of the relaxation time hold with {SURE:.0%}"
     if values.get("plateau"):
@@ -132,7 +150,7 @@ def _tests(values: Mapping[str, Any]) -> Iterator[str]:
     if "g2_slope" in values:
         yield f"slope of g2 - 1: {with_error(values, 'g2_slope')} of its value at the first lags in a decade of lags"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
-        yield f"the bins differ: p = {values['bins_alike_p']:.1g}"
+        yield f"test of alike bins: p = {values['bins_alike_p']:.1g}"
     if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:
         yield f"flow: p = {values['flow_p']:.1g}"
     if "anisotropy" in values:

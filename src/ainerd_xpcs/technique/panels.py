@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.words import coordinate, rounded
+from ainerd.words import coordinate
 from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._part_panels import part_panels
@@ -31,7 +31,7 @@ __all__ = [
     "sentences", "strip", "thumbnail", "view", "with_error", "within",
 ]  # fmt: skip
 
-OF_FRAMES = ("tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
+OF_FRAMES = ("tau_s", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
 
@@ -91,9 +91,9 @@ def gallery(figure: SubFigure, scene: "Scene", runs: "pd.DataFrame") -> None:
     from ainerd.views import empty_panel, newest_and_nearest, panel_title
 
     panel_title(figure, r"$C_2(t_1, t_2)$, mean over azimuths")
-    newest, nearest, distance = newest_and_nearest(runs, scene.embeddings)
+    newest, nearest = newest_and_nearest(runs, scene.embeddings)
     wanted = [("newest", newest, "c2"), ("without noise", newest, "denoised")]
-    wanted.append((f"nearest seen, {distance:.2f} away", nearest, "c2"))
+    wanted.append(("most similar run before", nearest, "c2"))
     present = [(label, key, name) for label, key, name in wanted if key and name in scene.arrays.get(key, {})]
     if not present:
         axes = figure.subplots()
@@ -178,6 +178,4 @@ def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.in
 
 def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
     """Return the relaxation time with its error, the time to a half, or limits, for the table of results."""
-    if "tau_s_or" in values:  # two errors more would leave no room for notes
-        return {"tau (s)": f"{rounded(values['tau_s'])} or {rounded(values['tau_s_or'])}"}
     return {"tau (s)": half_cell(values) if "tau_half_s" in values else tau_cell(values)}

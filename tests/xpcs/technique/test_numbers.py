@@ -1,5 +1,7 @@
 """Numbers of an exposure: those that are not given, and those that are taken away after the fits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,7 +41,7 @@ def test_a_run_has_an_exponent_over_q_or_the_reason():
         ([9.0, np.nan, 2.25], "two relaxation times do not show whether there is a power law"),
         ([9.0, np.nan, np.nan], "fewer than two relaxation times are known with their errors and q"),
     ):
-        summary = of_run(rings(partition), {"tau_s": np.array(tau), "tau_s_err": np.full(3, 0.1)})
+        summary = of_run(rings(partition), {"tau_s": np.array(tau), "tau_s_err": np.full(3, 0.1)}, {})
         assert (summary["q_exponent"] is None) == (reason is not None) and summary["no_q_exponent"] == reason
         text = next(text for text in details(summary) if "tau" in text)
         assert text.startswith(f"no exponent of tau over q is given: {reason}" if reason else "tau goes with q")
@@ -152,11 +154,27 @@ def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     values = {"speckle": "yes", "tau_s": 4.0, "tau_s_err": 0.1, "g2_model": "stretched + static"}
     values |= {"g2_model_or": "stretched + baseline", "tau_s_or": 6.5, "tau_s_or_err": 0.2, "misfit_p": 0.5}
-    assert sentences(values)[0] == "the relaxation time is 4 ± 0.1 s, or 6.5 ± 0.2 s: both fit as well"
+    assert sentences(values)[0] == "the relaxation time is 4 ± 2.7 s, whichever of two models is right"
     static = sentences({**values, "plateau": 0.45, "static_share": 0.67})  # of the contrast, and of the field
     assert static[-1] == "45 % of the contrast does not decay"
-    assert details(values)[0] == "model of g2: stretched + static, or as well stretched + baseline"
-    assert bin_cells(values)[2] == "4 ± 0.1 or 6.5 ± 0.2"
+    assert details(values)[:2] == [
+        "model of g2: stretched + static",
+        "the model stretched + baseline fits as well, with the relaxation time 6.5 ± 0.2 s",
+    ]
+    assert bin_cells(values)[2] == columns(values, {})["tau (s)"] == "4 ± 2.7"
+
+
+def test_a_run_whose_bins_differ_has_the_range_of_its_bins():
+    rings = [SimpleNamespace(bins=np.arange(3), q=0.02)]
+    together = {"tau_s": np.array([0.095]), "tau_s_err": np.array([0.001]), "bins_alike_p": np.array([1e-9])}
+    together |= {"no_tau": np.array([""]), "tau_half_s": np.array([0.04])}
+    bins = {"tau_s": np.array([0.2, 0.108, 0.067]), "tau_s_err": np.array([0.002, 0.001, 0.001])}
+    values = {name: value for name, value in of_run(rings, together, bins).items() if value is not None}
+    between = "their relaxation times lie between 0.066 and 0.202 s"
+    assert sentences(values) == [f"the bins differ: {between}, see the table bins"]
+    assert columns(values, {}) == {"tau (s)": "0.066 to 0.202"}
+    alike = of_run(rings, together | {"bins_alike_p": np.array([0.4])}, bins)
+    assert (alike["tau_s"], alike["tau_half_s"]) == (0.095, 0.04)
 
 
 def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
