@@ -154,7 +154,7 @@ def test_the_tutorial_shows_the_output_of_a_session(session):
 
 def test_the_store_and_tiled_alone_find_the_same(session):
     page = run_page("how-to/query-results.md", {})
-    for name in ("novel", "rare", "upper", "by_words"):
+    for name in ("novel", "upper", "by_words"):
         assert set(page[name].index) == set(page[f"{name}_keys"]), name
     assert len(page["upper"]) > 0 and len(page["by_words"]) == len(page["nodes"]) == len(page["table"]) == 5
     assert page["by_time"] == page["table"].index.to_list()
