@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import re
 import runpy
 import shutil
 import signal
@@ -198,8 +197,7 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
 
 
 def test_one_run_is_shared_as_the_page_says(archive, address):
-    page = (SMALL.parents[2] / "docs" / "how-to" / "analyze-again.md").read_text()
-    (code,) = re.findall(r"```python\n([^`]*import numpy.*?)```", page, re.DOTALL)
+    code = (SMALL.parents[2] / "docs" / "how-to" / "files" / "slurm" / "one_run.py").read_text()
     names = {"of_settings": build_technique(Settings.load(SMALL)).partition}
     for of_the_page, here in {
         "tcp://scheduler.example.org:8786": address,
