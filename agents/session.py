@@ -80,8 +80,8 @@ def raw_writer(client: "Container", settings: "Settings") -> "BufferingWrapper":
 def attach(agent: "Agent", client: "Container", RE: "RunEngine", settings: "Settings", names: str) -> None:
     """Attach the writer of raw runs and an agent to the RunEngine of a session, and prepare all.
 
-    Numbers of scans go on where the last session ended, scans of a person are shown as text, and the agent analyses
-    runs that have no result yet. As the session ends, the writer is shut down before the server.
+    Scans of a person are shown as text, and the agent analyses runs that have no result yet. As the session
+    ends, the writer is shut down before the server.
 
     Parameters
     ----------
@@ -95,8 +95,6 @@ def attach(agent: "Agent", client: "Container", RE: "RunEngine", settings: "Sett
     """
     from ainerd.agent import ScanTable
 
-    for newest in client["raw"].sort(("start.time", -1)).values().head(1):
-        RE.md["scan_id"] = newest.metadata["start"]["scan_id"]
     RE.subscribe(raw_writer(client, settings))
     agent.attach(RE)
     RE.subscribe(ScanTable())

@@ -27,6 +27,7 @@ from agents.session import raw_writer
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.server import ServerError
+from ainerd.words import number_of, runnable
 from sim_devices import SimulatedInstrument
 
 OUTPUT = Path(__file__).resolve().parents[2] / "output" / "demo"
@@ -96,7 +97,8 @@ def run(
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     sample = SAMPLES[seed % len(SAMPLES)]
     runs = runs or (RUNS_MOVED if sample in MOVED else RUNS)
-    console.print(f"Sample number {seed}: `python -m agents.demo --seed {seed}` repeats it.")
+    again = runnable(f"python -m agents.demo --seed {seed}")
+    console.print(f"Sample number {seed}: `{again}` repeats it.", soft_wrap=True)
     with catalog_in(output, settings) as client:
         console.print(f"[dim]Everything goes to {output}, at most 1.5 GB.[/]")
         instrument = simulated_instrument(
@@ -125,7 +127,7 @@ def run(
         agent.close()
         size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file()) / 1e9
         console.print(f"\nfigure: {figure}\n{size:.2f} GB in {output}, {time.perf_counter() - began:.0f} s")
-        served = f"ainerd serve {output / 'tiled'} --frames {settings.storage.frames[0]} --open"
+        served = f"{runnable('ainerd serve')} {output / 'tiled'} --frames {settings.storage.frames[0]} --open"
         console.print(f"the server stops; to see the page: {served}", soft_wrap=True)
         return agent
 
@@ -134,19 +136,22 @@ def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> 
     """Print the results, read back from Tiled, and how they compare with the truth."""
     table = agent.results.table()
     console.rule("results, read back from Tiled")
-    shown = table[["scan_id", "sample_x", "sample_y", "n_frames", "regime", "novelty_p", "novel", "status"]]
-    console.print(shown.to_string(index=False, float_format="%.3g"))
+    console.print(table)
+    exposures = table.groupby(["n_frames", "frame_time_s"], sort=False).size().items()
+    frames = "; ".join(f"{number_of(n, 'exposure')} of {k} frames of {s:g} s" for (k, s), n in exposures)
+    console.print(f"{frames}. Scans without a row are the plans that hold the exposures together.")
     console.rule("reasons of the positions")
     reasons = agent.results.suggestions().set_index("raw_uid")["reason"]
-    for number, row in enumerate(table.itertuples(), start=1):
-        console.print(f"{number:3} at ({row.sample_x:.2f}, {row.sample_y:.2f}) mm: {reasons.get(row.raw_uid, '')}")
+    for row in table.itertuples():
+        console.print(f"scan {row.scan_id}: {reasons.get(row.raw_uid, '')}")
     novel = client["ainerd/results"].search(Key("novelty_p") <= agent.technique.alpha).sort(("novelty_p", 1))
     console.rule(f'client["ainerd/results"].search(Key("novelty_p") <= {agent.technique.alpha})')
     if not len(novel):
         console.print("none is novel")
-    for node in novel.values():
-        result = node.metadata
-        console.print(f"  p = {result['novelty_p']:.4f} at ({result['sample_x']:.2f}, {result['sample_y']:.2f}) mm")
+    for key, node in novel.items():
+        console.print(
+            f"scan {node.metadata['scan_id']}: p = {node.metadata['novelty_p']:.2g}, regime {table['regime'][key]}"
+        )
     console.print(Panel(summary(agent, table, instrument), title="compared with the truth"))
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from rich import get_console
 
 from agents.demo import catalog_in, empty, progress_bar
+from ainerd.words import runnable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +131,8 @@ def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
         else:
-            say(f"the server stops; to see the page: ainerd serve {output / 'tiled'} --frames {frames} --open")
+            serve = runnable(f"ainerd serve {output / 'tiled'} --frames {frames} --open")
+            say(f"the server stops; to see the page: {serve}")
         observer.close()
         return table
     finally:

@@ -1,10 +1,14 @@
 """Format positions, times and foreign text in the same way at the prompt, in the log, in figures and in reports."""
 
 import math
+import os
 import re
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -147,6 +151,21 @@ def amount(number: str, unit: str | None) -> str:
     ('3.25 mm', '0.155')
     """
     return number if unit in (None, "", "1") else f"{number} {unit}"
+
+
+def runnable(command: str) -> str:
+    """Return a command of this environment as it runs in the present folder: ``.venv/bin/ainerd serve``.
+
+    Examples
+    --------
+    >>> runnable("ainerd serve").endswith("ainerd serve")
+    True
+    """
+    name, _, rest = command.partition(" ")
+    program = Path(sys.executable).with_name(name)
+    if not program.exists() or (known := shutil.which(name)) and Path(known) == program:
+        return command
+    return f"{min(str(program), os.path.relpath(program), key=len)} {rest}".rstrip()
 
 
 def plain_address(uri: str) -> str:

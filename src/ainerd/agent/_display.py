@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakSet
 
+import pandas as pd
 from bluesky.callbacks import LiveTable
 from bluesky.utils import DefaultDuringTask, Plan
 from event_model import RunRouter
@@ -150,6 +151,13 @@ class Sentences(str):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(self.replace(". ", ".\n"))
+
+
+class Queue(pd.DataFrame):
+    """Points that wait, as a table."""
+
+    def __repr__(self) -> str:
+        return "no point of a person waits" if self.empty else super().__repr__()
 
 
 class Suggestion(dict[str, Any]):

@@ -20,8 +20,8 @@ ACTIONS = {
     },
     "Steer": {
         "agent.suggest()": "the next position as data, with the numbers behind it",
-        "agent.accept()": "take it, to measure it by hand",
-        'agent.reject("too near the wall")': "reject it; returns another",
+        "agent.accept()": "take it; RE(agent.sample(agent.accept())) measures it",
+        'agent.reject("too near the wall")': "reject the point that comes next, also a person's; returns another",
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
         "agent.queue()": "the points that people asked for, in their order",
         'agent.exclude("a crack", sample_x=(2, 3))': "suggest no position in a box; agent.excluded = [] allows all",

@@ -290,6 +290,9 @@ class Observer(Prompt):
             self._webhook.post(event, f"{text} ({run_text(outcome.names)})", **of)
 
 
+setattr(Observer.__call__, "__signature__", False)  # noqa: B010  (so that `agent?` begins with its commands)
+
+
 def _warm_up(technique: Technique) -> None:
     try:
         technique.warm_up()

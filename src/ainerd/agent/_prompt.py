@@ -17,7 +17,7 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.agent._analysis import Analysis
-from ainerd.agent._display import Display, Sentences, Suggestion
+from ainerd.agent._display import Display, Queue, Sentences, Suggestion
 from ainerd.agent._guide import NAMES
 from ainerd.agent._state import State
 from ainerd.campaign import Campaign
@@ -25,7 +25,7 @@ from ainerd.config import Settings
 from ainerd.jobs import activity, waiting
 from ainerd.results import ResultStore, commands
 from ainerd.views import Logbook, status_panel
-from ainerd.words import first_problem, rendered, scan_text
+from ainerd.words import first_problem, place, rendered, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,6 +76,7 @@ class Prompt:
         rejected = self._campaign.peek()
         position = {name: rejected[name] for name in self._campaign.explorer.names}
         self._apply(commands.Reject, suggestion=rejected[ID_KEY], position=position, why=reason)
+        self._display.say(f"rejected {place(position, self._settings.units)}: {rejected['reason']}")
         return self.suggest()
 
     def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class Prompt:
              "id": each.id} for each in self._campaign.state.waiting if each.created
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
-        return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
+        return Queue(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
 
     def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.

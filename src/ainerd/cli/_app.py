@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 from importlib.metadata import entry_points
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command_name
@@ -26,7 +26,8 @@ def main() -> None:
     gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
     atexit.register(gc.freeze)  # and none of them at the end
     try:
-        build()()
+        _without_metavar(command := typer.main.get_command(build()))
+        command()
     except (ValueError, OSError) as error:
         message = str(error)
         if isinstance(error, OSError) and error.filename:
@@ -65,6 +66,14 @@ def build() -> typer.Typer:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             print(f"ainerd: the commands of {entry.name!r} are left out: {reason}", file=sys.stderr)
     return app
+
+
+def _without_metavar(command: Any) -> None:
+    """Let help name options without a value by their name alone, not as ``--json <bool>``."""
+    for option in command.params:
+        option.metavar = "" if getattr(option, "is_flag", False) else option.metavar
+    for each in getattr(command, "commands", {}).values():
+        _without_metavar(each)
 
 
 def _version(version: Annotated[bool, typer.Option("--version")] = False) -> None:

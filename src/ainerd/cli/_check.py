@@ -3,8 +3,10 @@
 import os
 import shutil
 import time
+import tomllib
 import uuid
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,15 +74,56 @@ def findings_of(config: Path) -> "Generator[Finding, None, Settings | None]":
     try:
         loaded = Settings.load(config)
     except SettingsError as error:
-        for line in str(error).splitlines():
-            yield Finding("settings", line, "correct the file, or the environment")
+        yield from _wrong(str(error))
+        yield from _section(config)
         return None
-    yield Finding("settings", f"{config}: instrument {loaded.name!r}")
+    problems = [*_names_and_policy(loaded)]
+    yield from problems or [Finding("settings", f"{config}: instrument {loaded.name!r}")]
     yield from _storage(loaded)
     if url := loaded.webhook.get_secret_value():  # its path may hold a token
         yield Finding("webhook", f"messages go to {urlsplit(url).hostname}; nothing was sent")
     yield from _technique(loaded)
     return loaded
+
+
+def _wrong(lines: str) -> "Iterator[Finding]":
+    from ainerd.technique import Finding
+
+    yield from (Finding("settings", line, "correct the file, or the environment") for line in lines.splitlines())
+
+
+def _section(config: Path) -> "Iterator[Finding]":
+    """Yield the problems of the technique's section of a file whose other sections are wrong."""
+    from ainerd import DEFAULT_TECHNIQUE
+    from ainerd.technique import load
+
+    with suppress(OSError, tomllib.TOMLDecodeError, ModuleNotFoundError):
+        tables = tomllib.loads(config.read_text("utf-8-sig"))
+        name = str(tables.get("technique", DEFAULT_TECHNIQUE))
+        try:
+            if isinstance(tables.get(name), dict):
+                load(name).from_settings(tables[name], config.parent)
+        except ValueError as error:
+            yield from _wrong("\n".join(f"{config}: {line}" for line in str(error).splitlines()))
+
+
+def _names_and_policy(settings: "Settings") -> "Iterator[Finding]":
+    """Yield the problems of names of recorded data, and of the policy."""
+    from ainerd.technique import Finding
+
+    with suppress(ModuleNotFoundError):  # a small install has neither
+        from ainerd.agent import recorded_keys
+        from ainerd.campaign import policy_of
+
+        try:
+            recorded_keys(settings)
+        except ValueError as error:
+            yield from _wrong(str(error))
+        try:
+            policy_of(settings.steering, runs=False)
+        except ValueError as error:
+            name, _, problem = str(error).partition(": ")
+            yield Finding(name, problem, "correct its name, or install its package")
 
 
 def _picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -> "Iterator[Finding]":
@@ -150,18 +193,14 @@ def _storage(settings: "Settings") -> "Iterator[Finding]":
 
 def _technique(settings: "Settings") -> "Iterator[Finding]":
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
-    from ainerd.config import SettingsError
     from ainerd.technique import Finding
 
     what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
     try:
-        from ainerd.agent import build_technique, recorded_keys
-        from ainerd.results import digest
-        from ainerd.runs import parameters_of
+        from ainerd.agent import build_technique
 
         built = build_technique(settings)
-        parameters = parameters_of(built, settings.detector)
-        yield Finding(what, f"accepts its section; digest of its results {digest(parameters)}")
+        yield Finding(what, "accepts its section")
     except ModuleNotFoundError as error:
         yield Finding(what, f"not checked: {error}")
         return
@@ -169,27 +208,10 @@ def _technique(settings: "Settings") -> "Iterator[Finding]":
         yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
         return
     try:
-        recorded_keys(settings)
-    except SettingsError as error:
-        yield Finding("settings", str(error), "correct the file")
-    try:
         for finding in built.check():
             yield Finding(finding.subject, finding.state, finding.remedy)
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
-    yield from _steering(settings)
-
-
-def _steering(settings: "Settings") -> "Iterator[Finding]":
-    """Report a policy that does not exist."""
-    from ainerd.campaign import policy_of
-    from ainerd.technique import Finding
-
-    try:
-        policy_of(settings.steering, runs=False)
-    except ValueError as error:
-        name, _, problem = str(error).partition(": ")
-        yield Finding(name, problem, "correct its name, or install its package")
 
 
 def _write(parent: "Container") -> "Finding":

@@ -48,7 +48,8 @@ def init(
 
     if startup is not None and out.exists() and not (answers or force):
         settings = Settings.load(out)
-        _write(_startup(layout, out, startup, settings.detector.image, settings.steering.bounds, force))
+        recorded = [*settings.recorded.readings.values(), *settings.recorded.series.values()]
+        _write(_startup(layout, out, startup, settings.detector.image, settings.steering.bounds, force, recorded))
         show(findings_of(out))
         return
     check_new(out, force)
@@ -93,10 +94,10 @@ def init(
 
 
 def _startup(
-    layout: Layout, toml: Path, folder: Path, image: str, bounds: Iterable[str], force: bool
+    layout: Layout, toml: Path, folder: Path, image: str, bounds: Iterable[str], force: bool, keys: Iterable[str] = ()
 ) -> dict[Path, str]:
     """Return the text of a startup file by its path, which must be new."""
-    path, lines = startup_file(layout, toml, folder, image, [*bounds])
+    path, lines = startup_file(layout, toml, folder, image, [*bounds], keys)
     check_new(path, force)
     folder.mkdir(parents=True, exist_ok=True)
     return {path: lines}

@@ -1,7 +1,7 @@
 """Startup files that `ainerd init --startup` writes: the agent beside a RunEngine and devices that exist."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from string import Template
@@ -79,6 +79,7 @@ def start_agent(RE, devices):
     """
     try:
         detector, motors = devices["$detector"], [devices[name] for name in ($names,)]
+        beside = [devices[name] for name in ($others)]
     except KeyError as error:
         sys.exit(f"ainerd: no device {error}: name those of devices.yml in {__file__}")
     $start
@@ -92,6 +93,7 @@ agent = build_agent(
     client,
     detector=$device,  # noqa: F821
     actuators=$actuators,  # noqa: F821
+    beside=$beside,  # noqa: F821
     acquire=$acquire,
 )
 backup = str(settings.storage.unwritten)
@@ -108,7 +110,9 @@ import bluesky.preprocessors as bpp
 from ophyd_async.core import TriggerInfo"""
 
 
-def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: Sequence[str]) -> tuple[Path, str]:
+def startup_file(
+    layout: Layout, toml: Path, folder: Path, image: str, motors: Sequence[str], recorded: Iterable[str] = ()
+) -> tuple[Path, str]:
     """Return the path and the text of a startup file.
 
     Parameters
@@ -122,13 +126,17 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
         Data key of the frames; the device of its first part is taken for the detector.
     motors : sequence of str
         Names of the motors, as in ``steering.bounds``.
+    recorded : iterable of str
+        Data keys of readings and series; the devices of their first parts are read with the detector.
     """
     detector = image.removesuffix("_image").replace("-", ".")
     axes = [_expression(name) for name in motors]
     flies, in_package = layout is Layout.ophyd_async, layout is Layout.bits
     start = START.replace("  # noqa: F821", "").replace("\n", "\n    ") if in_package else START
     text = "".join([HEAD, IMPORTS, FLOWN * flies, IN_PACKAGE if in_package else IN_SESSION]).replace("$start", start)
-    roots = dict.fromkeys(axis.partition(".")[0] for axis in (detector, *axes))
+    others = (key.partition("_")[0] for key in recorded if not key.startswith((detector, *motors)))
+    beside = [*dict.fromkeys(name for name in others if name.isidentifier())]
+    roots = dict.fromkeys(axis.partition(".")[0] for axis in (detector, *axes, *beside))
     device, actuators = ("detector", "motors") if in_package else (detector, f"[{', '.join(axes)}]")
     text = Template(text).substitute(
         toml=os.path.relpath(toml.resolve(), folder.resolve()).replace("\\", "/"),
@@ -137,6 +145,8 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
         detector=detector,
         device=device,
         actuators=actuators,
+        beside="beside" if in_package else f"[{', '.join(beside)}]",
+        others="".join(f'"{name}", ' for name in beside),
         acquire="acquire" if flies else f'None if hasattr({device}, "kickoff") else bp.count',
         names=", ".join(f'"{name}"' for name in motors),
         roots=", ".join(f'"{root}"' for root in roots),

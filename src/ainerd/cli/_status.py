@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._shared import KEY, Config, Json, Tiled, key_of, place_of, results_at
-from ainerd.words import here, labelled, named_place, plain_address, printable, run_text
+from ainerd.words import here, labelled, named_place, plain_address, printable, run_text, runnable
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -93,7 +93,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
     if isinstance(place, Path):
         server = running(place)
         if server is None:
-            hint = "to start it: open a session, or ainerd serve"
+            hint = f"to start it: open a session, or {runnable('ainerd serve')}"
             return {"tiled": None, "away": f"the embedded server of {place} is not running; {hint}"}
         uri, key = server
     else:

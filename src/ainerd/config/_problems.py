@@ -46,17 +46,24 @@ class SettingsError(ValueError):
 
 
 def problems_of(
-    error: ValidationError, model: type[BaseModel], technique: str = "", at: tuple[str, ...] = ()
+    error: ValidationError,
+    model: type[BaseModel],
+    technique: str = "",
+    at: tuple[str, ...] = (),
+    *,
+    others: bool = False,
 ) -> list[str]:
     """Return one line ``key: problem`` for each invalid value of a model whose own key is `at`.
 
-    Problems that only follow from another one are left out.
+    Problems that only follow from another one are left out: with `others`, also sections that miss, or miss something.
     """
     problems, errors = [], error.errors()
     places = [e["loc"] for e in errors]
     for e in errors:
         if e["loc"][:2] == ("steering", "bounds") and any(x[:2] == ("steering", "knobs") for x in places):
             continue  # they come from the knobs
+        if others and (not e["loc"] or (e["type"] == "missing" and len(e["loc"]) == 1)):
+            continue  # an unknown section may be the one that is meant
         message = e["msg"].removeprefix("Value error, ")
         if e["type"] not in ("missing", "extra_forbidden", "value_error") and not {"storage", "webhook"} & {*e["loc"]}:
             # neither the key of a server nor the token in an address

@@ -133,16 +133,17 @@ class Settings(BaseModel):
         given = dict(given)
         technique = os.environ.get(f"{PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))
         known = {*cls.model_fields, technique}
-        if problems := _misplaced([name for name in given if name not in known], technique):
-            raise SettingsError("\n".join(problems))
-        given = _overridden(given, technique)
+        problems = _misplaced([name for name in given if name not in known], technique)
+        given = _overridden({name: value for name, value in given.items() if name in known}, technique)
         section = given.pop(technique, {})
         if not isinstance(section, dict):
-            raise SettingsError(f"{technique}: must be a section [{technique}]")
+            problems.append(f"{technique}: must be a section [{technique}]")
         try:
             settings = cls(**given)
         except ValidationError as error:
-            raise SettingsError("\n".join(problems_of(error, cls, technique))) from None
+            problems += problems_of(error, cls, technique, others=bool(problems))
+        if problems:
+            raise SettingsError("\n".join(problems))
         settings._section, settings._folder, settings._file = section, folder.resolve(), file
         storage, folder = settings.storage, settings._folder
         storage.directory = located(storage.directory, folder)

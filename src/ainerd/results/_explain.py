@@ -151,7 +151,7 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     known, own = record.calibration, ""
     if record.own_p is not None:
         own = f", and {record.own_p:.2g} with earlier exposures of this session"
-    against = f"p = {record.novelty_p:.2g}, compared with {known['n']} simulated exposures of known kinds{own}"
+    against = f"the p-value is {record.novelty_p:.2g}, compared with {known['n']} simulated exposures{own}"
     yield f"{against}; novel means p ≤ {known['alpha']:g}"
     terms = {
         name.removeprefix("strangeness_"): x
@@ -160,4 +160,5 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     }
     if terms:
         each = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(terms.items(), key=lambda item: -item[1]))
-        yield f"its distance to the nearest known kind is {each} (1: nine in ten exposures of that kind are nearer)"
+        of_kind = "less usual than the median exposure of the nearest known kind"
+        yield f"{of_kind} by {each} (one in ten exposures of that kind exceeds 1)"

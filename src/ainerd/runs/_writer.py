@@ -17,7 +17,7 @@ from ainerd.runs._patience import Patience
 from ainerd.runs._recorded import RecordedKeys, access_tags, start_metadata, time_of, typed
 from ainerd.runs._unit import Unit
 from ainerd.technique import Analysis, AnalysisError, Series, Technique
-from ainerd.words import utc_now
+from ainerd.words import run_text, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Writer:
     raw: Container | None = None
     has_campaign: bool = False
     _growing: dict[str, Unit] = field(default_factory=dict)  # series by key
+    _missing: set[str] = field(default_factory=set)  # recorded data that a run did not have
 
     @cached_property
     def patience(self) -> Patience:
@@ -162,6 +163,7 @@ class Writer:
             about |= {"status": analysis.status if closes else "growing", "series": self._series(unit)}
             about |= {"n_frames": unit.n_taken, "frame_time_s": frame_time_s}
             about["awaits_regime"] = utc_now() if self.has_campaign else None
+            self._warn_of_missing({**about["summary"], **dict.fromkeys(self.recorded.series), **about["series"]}, unit)
             record = self.store.complete(unit.key, analysis, **about)
             details["exposure_s"] = frame_time_s and unit.n_passed * frame_time_s
         if unit.series_id and not closes:
@@ -174,6 +176,16 @@ class Writer:
         details |= {"trial_id": of_run.trial_id, "scan_id": of_run.scan_id}
         details["reason"] = unit.problem or record.reason or ""
         return replace(self._result(unit, record), is_recalled=False, **details)
+
+    def _warn_of_missing(self, values: Mapping[str, Any], unit: Unit) -> None:
+        """Log each recorded reading and series that a run does not have, once."""
+        missing = [name for name, value in values.items() if value is None and name not in self._missing]
+        if missing:
+            keys, scan = {**self.recorded.series, **self.recorded.readings}, run_text(self.result(unit).names)
+            without = ", ".join(keys[name] for name in missing)
+            text = "%s has no reading of %s: %s stay empty; does the plan read these devices?"
+            logger.warning(text, scan, without, ", ".join(missing))
+        self._missing.update(missing)
 
     def lose(self, unit: Unit) -> Result:
         """Return the failed result of a unit that Tiled does not accept.

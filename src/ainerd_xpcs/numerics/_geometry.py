@@ -15,6 +15,7 @@ from scipy.ndimage import binary_dilation
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
 
+NO_RINGS = 0.9  # share of the variance of a frame that is left within rings, from which it has none
 RING_WIDTH_PX = 2.0  # rings over which the guess of the beam center takes a frame to be uniform
 COARSE_PIXELS = 6000  # pixels that the first search for the beam center looks at
 Floats = NDArray[np.float64]
@@ -237,7 +238,7 @@ def guess_beam_center(frame: ArrayLike, usable: ArrayLike | None = None) -> tupl
     Raises
     ------
     ValueError
-        If fewer than 100 pixels are usable, or all have the same value.
+        If fewer than 100 pixels are usable, all have the same value, or there are no rings.
 
     Examples
     --------
@@ -263,6 +264,8 @@ def guess_beam_center(frame: ArrayLike, usable: ArrayLike | None = None) -> tupl
             for c in np.linspace(column - reach[1], column + reach[1], n)
         ]
         spread = [_variance_in_rings(values, rows - r, columns - c, max(step, RING_WIDTH_PX)) for r, c in grid]
+        if min(spread) > NO_RINGS * np.var(values):
+            raise ValueError("the frame shows no rings from which the beam center could be guessed")
         row, column = grid[int(np.argmin(spread))]
         if max(reach) < 0.5:
             return float(row), float(column)

@@ -194,11 +194,17 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
         text = f"pixels not to be used, True in a .npy: {mask.sum()} that are marked, or in dead rows and columns"
         yield Question(key="partition.mask", text=text, default="mask.npy", array=mask)
     usable = ~(unusable | dead)
-    center, text = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
+    middle, text = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
+    center: list[float] | None = middle
     if frame is not None:
-        center = [round(x, 1) for x in guess_beam_center(frame, usable)]
-        text += "; guessed from the symmetry of a frame, check it"
-    beam = yield Question(key="partition.beam_center_px", text=text, default=center)
+        try:
+            center = [round(x, 1) for x in guess_beam_center(frame, usable)]
+            text += "; guessed from the symmetry of a frame, check it"
+        except ValueError as error:
+            center, text = None, f"{text}; {error}"
+    beam = yield Question(key="partition.beam_center_px", text=text, default=center, example=middle)
+    if beam is None:
+        raise ValueError(f"{text}: give them, --set rheo_xpcs.partition.beam_center_px='[ROW, COLUMN]'")
     distance = yield Question(key="partition.distance_m", text="sample to detector, in m", default=8.0)
     energy = yield Question(key="partition.energy_keV", text="photon energy, in keV", default=11.0)
     try:
