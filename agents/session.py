@@ -34,8 +34,7 @@ def begin(toml: Path) -> "tuple[Settings, Callable[[], tuple[Container, Callable
         Waits until the server answers. Returns its client, and a function that closes it, which is also called as the
         session ends.
     """
-    if sys.stderr.isatty():
-        print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
+    print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
     gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
     os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
     from ainerd.config import Settings, SettingsError

@@ -2,8 +2,7 @@
 
 import sys
 
-if sys.stderr.isatty():
-    print("ainerd: loading Bluesky, the simulated instrument and the agent …", file=sys.stderr)
+print("ainerd: loading Bluesky, the simulated instrument and the agent …", file=sys.stderr, flush=True)
 
 from agents.demo.campaign import main  # noqa: E402
 

@@ -20,12 +20,13 @@ logger = logging.getLogger(__name__)
 IDLE_S = 1.0  # between two rounds of the idle jobs
 LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: shortest wait for slow jobs, pause between two looks
 LONGEST = 200  # characters of an error in the log
-PATIENCE_S = 1.0  # a longer wait is announced
+PATIENCE_S = 2.0  # a longer wait or activity is announced
+GAP_S = 0.5  # between two parts of one activity, at most
 LINGER_S = 2.0  # of many short activities in a row, each is still named between two of them
 
 T = TypeVar("T")
 Job = Callable[[], Any]
-_lock, _began = threading.Lock(), dict[str, list[float]]()
+_lock, _began, _told = threading.Lock(), dict[str, list[float]](), set[str]()
 _ended: tuple[str, float] = "", 0.0
 
 
@@ -181,7 +182,7 @@ def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any],
 
 
 class doing:  # noqa: N801  (used like a function)
-    """Name an activity while it lasts, in any thread."""
+    """Name an activity while it lasts, in any thread; if it lasts longer than `PATIENCE_S`, print it once."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -189,6 +190,10 @@ class doing:  # noqa: N801  (used like a function)
     def __enter__(self) -> None:
         with _lock:
             _began.setdefault(self._what, []).append(time.monotonic())
+            is_new = self._what not in _told
+            _told.add(self._what)
+        if is_new:
+            in_background("ainerd-telling", partial(_tell, self._what))
 
     def __exit__(self, *_: object) -> None:  # not of a generator: Python closes those of daemon threads when it ends
         global _ended
@@ -197,6 +202,15 @@ class doing:  # noqa: N801  (used like a function)
             if not _began[self._what]:
                 del _began[self._what]
             _ended = self._what, time.monotonic()
+
+
+def _tell(what: str) -> None:
+    time.sleep(PATIENCE_S)
+    with _lock:
+        if what not in _began and (_ended[0] != what or time.monotonic() - _ended[1] > GAP_S):
+            _told.discard(what)
+            return
+    print(f"ainerd: {what} …", file=sys.stderr, flush=True)
 
 
 def activity(within_s: float = LINGER_S) -> str:
@@ -210,8 +224,8 @@ def activity(within_s: float = LINGER_S) -> str:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Print the reason for a wait that takes longer than `PATIENCE_S`; only to a terminal."""
-    if not (sys.stderr.isatty() and threading.current_thread() is threading.main_thread()):
+    """Print the reason for a wait of the main thread that takes longer than `PATIENCE_S`."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     over = threading.Event()

@@ -152,7 +152,7 @@ def test_figures_are_drawn_without_failed_parts(shared, monkeypatch, caplog, tmp
         shared.client["ainerd/results"].values().last().plot()
 
 
-def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
+def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch, capsys):
     """The plan waits for a limited time, and so does `close`."""
     import toy
 
@@ -166,7 +166,9 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     began = time.monotonic()
     b.RE(b.agent.explore(2))
     b.RE(bps.null())
+    capsys.readouterr()
     assert b.RE.state == "idle" and not b.agent.drain(0.1)
+    assert "not finished after 0.1 s: " in capsys.readouterr().err
     assert b.agent.status()["worker"] == "alive" and b.agent.status()["backlog"] > 0
     b.agent.close()
     assert time.monotonic() - began < 30

@@ -1,7 +1,6 @@
 import inspect
 import io
 from datetime import datetime
-from types import SimpleNamespace
 from weakref import WeakSet
 
 import pandas as pd
@@ -10,8 +9,9 @@ from IPython.lib.pretty import pretty
 from rich.console import Console
 
 from ainerd.agent import WhileRunning
-from ainerd.jobs import activity, doing
+from ainerd.jobs import activity, doing, waiting
 from ainerd.views import Logbook
+from tests.waiting import until
 
 during = inspect.getmodule(WhileRunning)
 
@@ -79,13 +79,19 @@ def test_the_progress_line_names_a_long_step(monkeypatch):
     assert activity(within_s=0.0) == "" and activity(within_s=60.0) == "calibrating"
 
 
-def test_a_notebook_names_a_long_step_once(monkeypatch, capsys):
-    waits = iter([False, False, False, True])
-    monkeypatch.setattr(during, "get_console", lambda: SimpleNamespace(is_jupyter=True, is_terminal=False))
-    monkeypatch.setattr(during, "say", lambda line: print(line))
-    with doing("calibrating"):
-        WhileRunning().block(SimpleNamespace(wait=lambda s: next(waits)))
-    assert capsys.readouterr().out == "ainerd: calibrating …\n"
+def test_a_step_that_takes_long_is_printed_once_wherever_the_code_runs(monkeypatch, capsys):
+    for name, value in {"PATIENCE_S": 0.05, "GAP_S": 0.0, "_told": set()}.items():
+        monkeypatch.setattr(f"ainerd.jobs.{name}", value)
+    printed = []
+    for what in ("calibrating", "compiling", "compiling"):
+        with doing(what):
+            until(lambda it=what: printed.append(capsys.readouterr().err) or it in "".join(printed), "it is printed")
+    with doing("something short"), waiting("reading the catalog"):
+        pass
+    with waiting("analysing the runs"), doing("fitting"):
+        until(lambda: printed.append(capsys.readouterr().err) or "the runs" in "".join(printed), "the wait is printed")
+    each = [line for line in "".join(printed).splitlines() if line != "ainerd: fitting …"]
+    assert each == ["ainerd: calibrating …", "ainerd: compiling …", "ainerd: analysing the runs: fitting …"]
 
 
 def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):

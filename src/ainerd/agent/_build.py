@@ -15,6 +15,7 @@ from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
+from ainerd.jobs import waiting
 from ainerd.plans import Devices, answer_of, check_limits, check_units
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import parameters_of, register_files
@@ -154,8 +155,9 @@ def build_agent(
 
 def _open(settings: Settings, client: Container) -> Technique:
     """Open the catalog, and return the technique."""
-    open_catalog(client)
-    return build_technique(settings, ResultStore(client["ainerd"]))
+    with waiting("opening the catalog and the technique"):
+        open_catalog(client)
+        return build_technique(settings, ResultStore(client["ainerd"]))
 
 
 def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> Travel | None:

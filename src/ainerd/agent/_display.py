@@ -1,7 +1,6 @@
 """Output at the terminal: a line for each result, the progress of a run, tables, help, plans; figure and report."""
 
 import logging
-import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -170,9 +169,9 @@ class Suggestion(dict[str, Any]):
 class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 
-    While the RunEngine is busy, the task counts analysed frames on the last line of the terminal; in a notebook it
-    names the step that takes long. At the prompt, also while a plan is paused, it writes nothing to the terminal. With
-    a Qt backend the main thread runs Qt's event loop, as in bluesky's own during task.
+    While the RunEngine is busy, the task counts analysed frames on the last line of the terminal. At the prompt, also
+    while a plan is paused, and in a notebook it writes nothing. With a Qt backend the main thread runs Qt's event loop,
+    as in bluesky's own during task.
 
     Examples
     --------
@@ -186,12 +185,6 @@ class WhileRunning(DefaultDuringTask):
 
     def block(self, blocking_event: threading.Event) -> None:
         """Wait until the plan has finished or pauses."""
-        named = ""
-        if get_console().is_jupyter and "matplotlib.backends.qt_compat" not in sys.modules:
-            while not blocking_event.wait(TICK_S):
-                if activity() not in ("", named):
-                    say(Text(f"ainerd: {(named := activity())} …"))
-            return
         with _progress_line():
             super().block(blocking_event)  # type: ignore[no-untyped-call]
 

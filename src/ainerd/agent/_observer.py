@@ -213,10 +213,17 @@ class Observer(Prompt):
         return self._analysis.worker.progress
 
     def drain(self, timeout_s: float = 60.0) -> bool:
-        """Wait until all runs that have arrived are analysed and written; return False after `timeout_s`."""
+        """Wait until all runs that have arrived are analysed and written.
+
+        After `timeout_s` print what goes on, and return False.
+        """
         end = time.monotonic() + timeout_s
         with waiting("analysing the runs that have arrived"):
-            return all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in self._threads)
+            is_done = all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in self._threads)
+        if not is_done:
+            goes_on = activity() or f"{number_of(self._analysis.worker.backlog, 'run')} without a result"
+            print(f"ainerd: not finished after {timeout_s:g} s: {goes_on}; drain again", file=sys.stderr, flush=True)
+        return is_done
 
     def close(self) -> None:
         """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit.

@@ -14,7 +14,7 @@ from ainerd.agent._commands import CommandReader
 from ainerd.campaign import READS, Campaign, sentences
 from ainerd.config import Settings
 from ainerd.decisions import terms_of
-from ainerd.jobs import Jobs
+from ainerd.jobs import Jobs, activity
 from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, TiledError, digest, where_it_steers
 from ainerd.results.commands import seen
@@ -262,6 +262,7 @@ class State:
             "memory_mb": worker["peak_memory_mb"],
             "run": in_progress,
             "waits": self.waits,
+            "busy": activity(),
         }
 
     def _counted(self, *, new: bool = False) -> dict[str, int]:

@@ -126,7 +126,7 @@ def observing(config: Path, tiled: str | None, what: str) -> "Iterator[tuple[Obs
             observer.warm_up()
             print(f"{settings.name} {what}: Ctrl-C ends it", file=sys.stderr, flush=True)
             yield observer, stop
-            while not observer.drain(1.0):
+            while not observer.drain():
                 pass
         except RuntimeError as error:
             if observer.steers:

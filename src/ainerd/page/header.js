@@ -63,6 +63,7 @@ function Health({ health, alarm, computing = [] }) {
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
   if (!health.closed && health.commands && health.commands !== "alive") add(`commands ${health.commands}`, "bad");
   if (health.backlog) add(`${health.backlog} run${health.backlog === 1 ? "" : "s"} to analyse`, health.backlog > 3 ? "warn" : "");
+  if (!health.closed && health.busy) add(health.busy, "warn");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
   if (alarm) add(alarm.split(":")[0], "warn", alarm);
   if (!health.backlog) add("nothing waits", "", "every run is analysed, every result is in Tiled");

@@ -33,7 +33,7 @@ import httpx
 from tiled.client.container import Container
 
 from ainerd.config import SettingsError, Storage
-from ainerd.jobs import in_background
+from ainerd.jobs import in_background, waiting
 from ainerd.processes import is_locked, lock_file
 from ainerd.server._connect import ServerError, connect
 
@@ -85,7 +85,8 @@ class EmbeddedServer:
             raise ServerError(f"storage.directory {directory} contains {odd[0]!r}, which Tiled cannot store: rename it")
         try:
             directory.mkdir(0o700, parents=True, exist_ok=True)
-            return cls(directory, _Service(directory, [str(Path(path).resolve()) for path in readable_storage]))
+            with waiting("starting Tiled"):
+                return cls(directory, _Service(directory, [str(Path(path).resolve()) for path in readable_storage]))
         except OSError as error:
             raise ServerError(f"cannot serve {directory}: {error}") from None
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KIND = "calibration"
-CALIBRATING = "calibrating p-values for exposures of this noise (10 to 30 s of computing, kept for later sessions)"
+CALIBRATING = "calibrating p-values for exposures of this noise, once (10 to 30 s; minutes on a busy machine)"
 # Code that computes a scorer: a change of one of these files makes another key.
 _SOURCES = (
     "ainerd/novelty/_scorer.py",

@@ -45,6 +45,8 @@ UNITS = {
     **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
+# Shares of the frames after which it calibrates: the first exposure early, since a new detector takes longest.
+EARLY, HALF = 0.1, (0.5,)
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
@@ -61,7 +63,8 @@ class ExposureAnalysis(RunAnalysis):
         self._correlator = numerics.MultiTau(technique.partition, technique.flat_of_pixels)
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._parts = [installed()[name](settings, technique, run) for name, settings in technique.parts.items()]
-        self._prepared = False  # whether the calibration was requested
+        shares = HALF if technique.is_calibrated else (EARLY, *HALF)
+        self._prepare_at = [max(share * (run.n_frames or 0), FEWEST_FRAMES) for share in shares]  # numbers of frames
         self._n_lost = 0  # frames that never came
 
     @property
@@ -95,10 +98,10 @@ class ExposureAnalysis(RunAnalysis):
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
         n_frames = self._run.n_frames
-        if n_frames is None or self._prepared or (start or 0) + len(frames) >= n_frames:
+        if n_frames is None or (start or 0) + len(frames) >= n_frames:
             return  # after the last frame `finish` calibrates
-        if self._reducer.n_pushed >= n_frames / 2:
-            self._prepared = True
+        if self._prepare_at and self._reducer.n_pushed >= self._prepare_at[0]:
+            self._prepare_at = [at for at in self._prepare_at if at > self._reducer.n_pushed]
             self._prepare(self._correlated(), n_frames)
 
     def _correlate(self, screened: list[numerics.Screened]) -> None:
@@ -132,6 +135,7 @@ class ExposureAnalysis(RunAnalysis):
         if any(part.prepare(so_far, n_frames) for part in self._parts) or not so_far.photons.any():
             return
         technique, share = self._technique, n_frames / so_far.n_frames
+        technique.is_calibrated = True
         contrasts = [_numbers.contrast_within(ring, so_far.g2) for ring in technique.rings]
         pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]
         prepare(technique, share * so_far.photons, pooled, Cells.of_whole(n_frames), so_far.speckle_px)

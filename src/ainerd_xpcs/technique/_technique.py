@@ -56,7 +56,7 @@ NAMED = {
 }
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
-COMPILING = "compiling (10 to 30 s of computing, kept for later sessions)"
+COMPILING = "compiling, once (10 to 30 s; a minute on a busy machine)"
 
 
 class _Compiling(Listener):
@@ -149,7 +149,7 @@ class RheoXPCS(Technique):
         self._bins: PartitionSettings | None = None
         self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
-        self.is_session = False
+        self.is_session = self.is_calibrated = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
