@@ -10,6 +10,7 @@ from event_model import compose_run, compose_stream_resource
 from run_sinks import fed
 
 from ainerd.config import Detector
+from ainerd.documents import Run
 from ainerd.results import Result
 from ainerd.technique import Series
 
@@ -193,12 +194,30 @@ def test_frames_of_another_shape_are_a_reason(toy, scanned):
     assert sink.ended[0][1] is None and sink.ended[0][0].problem.endswith("frames of (4, 4)")
 
 
-def test_a_run_whose_technique_cannot_reach_tiled_is_left(toy, scanned, movies, monkeypatch):
+@pytest.mark.fault("Tiled goes away while frames are read from it", "The analysis waits, and goes on where it was")
+def test_frames_are_read_on_when_tiled_is_back(toy, scanned, movies, monkeypatch):
+    read, errors = Run.blocks, [httpx.ConnectError("away"), httpx.ConnectError("away")]
+
+    def blocks(run, pixels, **options):
+        for block in read(run, pixels, **options):
+            yield block
+            if errors:
+                raise errors.pop()
+
+    monkeypatch.setattr(Run, "blocks", blocks)
+    monkeypatch.setattr("ainerd.runs._patience.PAUSES_S", (0.0,) * 3)
+    run, sink = fed(toy(), scanned(movies(1, 2, 3), num_points=3))
+    ((_, analysis, _),) = sink.ended
+    assert not errors and analysis.arrays["sums"].tolist() == [1, 2, 3]
+    assert run.results[0].status == "complete"
+
+
+def test_a_technique_that_cannot_reach_its_own_server_is_a_reason(toy, scanned, movies, monkeypatch):
     technique = toy()
     monkeypatch.setattr(technique.analysis, "push", Mock(side_effect=httpx.ConnectError("away")))
     run, sink = fed(technique, scanned(movies(1), num_points=1))
-    ((result,), ended) = run.results, sink.ended
-    assert run.is_left and not ended and (result.status, result.is_in_tiled) == ("failed", False)
+    ((unit, analysis, _),) = sink.ended
+    assert analysis is None and unit.problem == "ConnectError: away" and unit.retake and not run.is_left
 
 
 def test_a_series_is_closed_by_its_plan(toy, scanned, movies):

@@ -238,7 +238,7 @@ def test_a_result_waits_in_memory_while_tiled_is_away(toy, scanned, movies, work
     documents = list(scanned(movies(1), num_points=1))
     for name, doc in documents:
         mine(name, dict(doc))
-    until(lambda: "which waits in memory: nobody there" in caplog.text)
+    until(lambda: "the analysis waits: nobody there" in caplog.text)
     assert mine.backlog == 1 and store.complete.call_count == 1  # Tiled gets no further request
     store.complete.side_effect, store.answers.return_value = complete, True
     (outcome,) = mine.outcomes(documents[0][1]["uid"]).result(60)
@@ -252,7 +252,7 @@ def test_a_session_that_ends_while_tiled_is_away_says_what_is_left(toy, scanned,
     for _ in range(2):
         for name, doc in scanned(movies(1), num_points=1):
             mine(name, dict(doc))
-    until(lambda: "which waits in memory: nobody there" in caplog.text)
+    until(lambda: "the analysis waits: nobody there" in caplog.text)
     mine.close()
     assert "Tiled took no result of 2 runs: agent.catch_up() in the next session analyses them" in caplog.text
     assert not store.records

@@ -1,4 +1,4 @@
-"""Writes that wait in memory while Tiled does not take them."""
+"""Requests of the analysis, which are repeated while Tiled is away."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Repeats a write until Tiled takes it.
+    """Repeats a write, or a read of frames, until Tiled takes it.
 
     It waits as long as Tiled does not answer. If Tiled answers and does not take the write, it is repeated after
     `PAUSES_S`. A write that Tiled refuses, or that the key does not allow, is not repeated.
@@ -43,7 +43,7 @@ class Patience:
                 if self._ends.is_set() or (answers and (not pauses or error.status in FORBIDDEN)):
                     raise
                 if len(pauses) == len(PAUSES_S):
-                    logger.warning("Tiled does not take a result, which waits in memory: %s", error)
+                    logger.warning("Tiled does not answer, or takes no result; the analysis waits: %s", error)
             if answers:
                 self._ends.wait(pauses.pop(0))
             while not self._ends.is_set() and not self._answers():

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ainerd.documents import FrameError, Whole
+from ainerd.documents import Block, FrameError, Whole
 from ainerd.results import Away, Refused, Result, translated
 from ainerd.runs._recorded import time_of
 from ainerd.runs._unit import Unit
 from ainerd.runs._writer import Writer
-from ainerd.technique import Analysis, AnalysisError, Series
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, Series
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,10 @@ class RunInProgress:
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Number of frames so far, with missing ones, and of all; None before the first, and for a known result."""
+        """Number of frames so far and of all; None before the first, and for a known result.
+
+        Missing frames count, unless the detector has ticks.
+        """
         unit = self._unit  # which the thread of the analysis may change
         has_begun = bool(self.results and self.event is not None) if unit is None else unit.known is None
         if not has_begun:
@@ -164,18 +167,21 @@ class RunInProgress:
     def _take(self, unit: Unit, wait_s: float | None) -> None:
         """Push the unit's frames to its analysis, or skip them."""
         if unit.known is None and unit.problem is None and unit.analysis is not None:
-            with _problems_of(unit):
-                try:
-                    whole = Whole(unit.analysis, unit.first)
-                    pixels, until = unit.analysis.pixels, self._until
-                    for block in self.run.blocks(pixels, until=until, wait_s=wait_s, whole=whole):
-                        unit.push(block)
-                        self._on_block(unit)
-                except FrameError:
-                    self._is_unreadable = self._until is None  # the next event may have another file
-                    raise
+            self._writer.patience(partial(self._push, unit, unit.analysis, wait_s))  # frames may come from Tiled
         if self._until is not None and (unit.known is not None or unit.problem is not None):
             self.run.skip(self._until)
+
+    def _push(self, unit: Unit, analysis: RunAnalysis, wait_s: float | None) -> None:
+        """Push the frames that have not been read yet."""
+        with _problems_of(unit):
+            try:
+                whole = Whole(analysis, unit.first)
+                for block in _read(self.run.blocks(analysis.pixels, until=self._until, wait_s=wait_s, whole=whole)):
+                    unit.push(block)
+                    self._on_block(unit)
+            except FrameError:
+                self._is_unreadable = self._until is None  # the next event may have another file
+                raise
 
     def _end(self, unit: Unit) -> None:
         """Finish the analysis of the unit and write its result."""
@@ -221,7 +227,7 @@ class RunInProgress:
         return bool(self.run.stop_doc.get("exit_status") == "success")
 
     def _written(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Result:
-        """Write the result of a unit. Raises only `Away`; after any other error the result has failed."""
+        """Write the result of a unit; after an error of another kind than `Away` the result has failed."""
         try:
             return self._writer.patience(partial(self._writer.write, unit, analysis, closes=closes))
         except Away:
@@ -235,7 +241,7 @@ class RunInProgress:
     def _give_up(self, error: BaseException) -> None:
         """Note why the analysis of the run ends early."""
         if isinstance(error, Away):
-            self.is_left, self._failure = True, f"Tiled does not take its result: {error}"
+            self.is_left, self._failure = True, f"Tiled is away: {error}"
             logger.warning("run %s: %s", self.run.uid, self._failure)
         else:  # a bug of ours, or of the technique, must not cost the run's record
             self._failure = f"{type(error).__name__}: {error}"
@@ -256,12 +262,17 @@ class RunInProgress:
         return replace(self._writer.result(unit), status="failed", reason=problem, is_in_tiled=False)
 
 
+def _read(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Yield the blocks; raise errors of Tiled as those of `ainerd.results`."""
+    with translated():
+        yield from blocks
+
+
 @contextmanager
 def _problems_of(unit: Unit) -> Iterator[None]:
-    """Turn errors of a run into the problem of its unit; raise those of Tiled."""
+    """Turn errors of a run into the problem of its unit; raise those of Tiled, from which frames are read."""
     try:
-        with translated():
-            yield
+        yield
     except (Away, Refused):
         raise
     except (AnalysisError, FrameError, ValueError) as error:

@@ -177,7 +177,7 @@ class Worker:
         self.current = None
         self._writer.forget()
         self._ended.clear()
-        for future in self._futures.values():
+        for future in list(self._futures.values()):  # other threads add to them
             if not future.done():
                 future.set_result([])
 

@@ -74,8 +74,10 @@ class Writer:
         start, stop = run.metadata["start"], run.metadata.get("stop")
         files = self.technique.files_digest(start)
         n_results = done.get(ResultRecord.identity_of(start["uid"], files_digest=files), 0)
-        if self.technique.unit != "event" or not n_results or not stop:
-            return n_results > 0 and self.technique.unit != "event"
+        if self.technique.unit != "event":
+            return n_results > 0
+        if not (n_results and stop):
+            return False
         n_primary = (stop.get("num_events") or {}).get("primary", 0)
         return 0 < n_primary <= n_results or self._n_events(run) <= n_results  # the first needs no request
 
