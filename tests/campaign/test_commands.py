@@ -78,6 +78,18 @@ def test_an_earlier_suggestion_may_be_taken_and_rejected(make, store):
     assert (again["x"], again["y"]) != (later["x"], later["y"])
 
 
+def test_another_suggestion_follows_a_rejected_or_excluded_one_at_once(make, store):
+    campaign = make()
+    first = campaign.peek()
+    campaign.apply(on(Reject, first, **ANN))
+    (second,) = campaign.state.waiting
+    assert second.id != first["_id"]
+    x, y = (second.suggestion[name] for name in ("x", "y"))
+    campaign.apply(Exclude(region={"x": [x - 1, x + 1], "y": [y - 1, y + 1]}, **ANN))
+    (third,) = campaign.state.waiting
+    assert store.saved[second.id].status == "withdrawn" and third.id not in (first["_id"], second.id)
+
+
 def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
     campaign = make()
     taken = campaign.peek()

@@ -88,7 +88,7 @@ class Campaign:
         announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
     ) -> None:
         self.rules = rules = Rules.of(steering, technique.name, unit)
-        self.own, self.tiled, self._store, self._steering, self._announce = own, tiled, store, steering, announce
+        self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self.catalogue = Catalogue(store, rules, own, tiled)
         self.atlas, self.claims = Atlas(technique, rules.names), Claims(technique)
@@ -261,7 +261,7 @@ class Campaign:
 
     def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
-        before = self.atlas.regime_before(outcome, self.state.window, self._steering.beam_size)
+        before = self.atlas.regime_before(outcome, self.state.window, self.rules.beam_size)
         self.advice = None
         if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
             where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
@@ -307,8 +307,9 @@ class Campaign:
         if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
+        before = self.state.waiting
         after = self._proposals.happen(self._proposals.asked(command, self.atlas, container))
-        if isinstance(command, commands.TakeBack):
+        if before and not isinstance(command, commands.Accept | commands.Next):  # it may have withdrawn the suggestion
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]
 

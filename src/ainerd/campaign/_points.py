@@ -1,4 +1,4 @@
-"""Results as points of the optimizer, with the verdict of the reference that steers."""
+"""Results as points of the optimizer, with the verdict of the present reference."""
 
 import math
 from collections.abc import Sequence
@@ -48,27 +48,27 @@ class Points:
         self._explorer, self._claims, self._rules, self._size = explorer, claims, rules, size
         self._smallest = smallest
         self.known, self.usable = set[str](), set[str]()
-        self._steers = "bank"
+        self._judged_by = "bank"
         self._judged: dict[str, tuple[float | None, bool | None, float | None]] = {}  # p, verdict and own p by point
 
     @property
     def reference(self) -> str:
-        """The reference that steers: "bank" or "session"."""
+        """The reference by which novelty is judged: "bank" or "session"."""
         return "bank" if self._claims.of_sample is None else "session"
 
     def judge_all(self) -> None:
-        """Give the optimizer the verdicts of all points by the reference that steers now."""
-        self._steers = self.reference
+        """Give the optimizer the verdicts of all points by the present reference."""
+        self._judged_by = self.reference
         self._explorer.judge({id: self._verdict(id) for id in self._judged})
 
     def changed_reference(self) -> str | None:
         """Judge all points anew if the reference has changed, and return the line about it; None if it has not."""
-        if self._steers == self.reference:
+        if self._judged_by == self.reference:
             return None
         self.judge_all()
-        new = self._steers == "session"
+        new = self._judged_by == "session"
         sample = "this sample is new" if new else "this sample is not called new any more"
-        return f"from now on p compares an exposure with {NAMES[self._steers]}, because {sample}"
+        return f"from now on p compares an exposure with {NAMES[self._judged_by]}, because {sample}"
 
     def shown(self, outcome: Result) -> Result:
         """Return a result with the p-value and the verdict that steer, as people see it."""
@@ -126,5 +126,5 @@ class Points:
         return self._chosen(*self._judged[id])
 
     def _chosen(self, p: float | None, novel: bool | None, own: float | None) -> Verdict:
-        """Return the p-value and the verdict of the reference that steers."""
-        return (p, novel) if self._steers == "bank" else (own, own is not None and bool(is_novel(own, LEVEL)))
+        """Return the p-value and the verdict of the present reference."""
+        return (p, novel) if self._judged_by == "bank" else (own, own is not None and bool(is_novel(own, LEVEL)))
