@@ -82,7 +82,7 @@ def analyse_maps(
     maps = np.array(read)
     if np.isnan(maps).all():
         raise ValueError(f"{file.path}: no row of its maps holds a photon")
-    (whole, _), doubt = filled(maps), holes(maps, partition.numbers) or None
+    whole, doubt = filled(maps), holes(maps, partition.numbers)
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
     fitted = map_numbers(file, noises, doubt)

@@ -50,12 +50,12 @@ _NEVER = 1e4  # in shares of a run: an onset of ageing after which a rate has no
 def judge_cycles(technique: RheoXPCS, curves: EchoCurves, speckle_px: float, doubt: str | None) -> Judgement:
     """Judge a run that oscillates by its map of cycles, as if each cycle were a frame; see `judge`."""
     c2 = curves.c2.astype(np.float32)
-    whole, _ = filled(c2)
+    whole = filled(c2)
     n = whole.shape[1]
     if n < FEWEST:
         doubt = doubt or f"{n} cycles: a p-value needs at least {FEWEST}"
     else:
-        doubt = doubt or holes(c2, technique.partition.numbers) or None
+        doubt = doubt or holes(c2, technique.partition.numbers)
     resize = reduction_operator("area", n, MOST).toarray()
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)
     photons, contrasts, cells = seen(curves, technique.rings, curves.n_cycles)

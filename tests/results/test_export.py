@@ -235,10 +235,10 @@ def measured(store, record, scan_id, n_tau=5):
 def test_a_result_has_its_coordinates(store, record):
     key = measured(store, record, 1)
     configuration = ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS, units={"q": "1/nm"})
-    store.add_configuration(
-        configuration, {"q": np.array([0.02] * 3), "phi": np.array([10.0, 30, 50])}, {"q": ("roi",)}
-    )
+    of_bins = {"roi": np.array([2, 5, 9]), "q": np.array([0.02] * 3), "phi": np.array([10.0, 30, 50])}
+    store.add_configuration(configuration, of_bins, {"q": ("roi",)})
     data = store[1].to_xarray()
+    assert data["roi"].values.tolist() == [2, 5, 9]
     assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(data.coords)
     units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
     assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "age": "s", "stress": "Pa"}

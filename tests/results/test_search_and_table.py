@@ -202,6 +202,13 @@ def test_a_person_chooses_between_two_scans_with_one_number():
     results["d"] = {**results["b"], "raw_uid": "z"}
     with pytest.raises(KeyError, match=r"scan 3 was taken 2 times: give one by its key, b \(.*\), d \("):
         find_key(frame_of(results, ["event"]), 3)
+    of_run = {"scan_id": 3, "run_time": 1.0, "status": "complete", "raw_uid": "x"}
+    ten = frame_of(
+        {key: {**of_run, "event": event} for key, event in {"a": 1, "b": 2, "c": 10}.items()}
+    ).infer_objects()
+    assert [find_key(ten, run) for run in (3, 3.2, "3.10", "3.1")] == ["a", "b", "c", "a"]
+    with pytest.raises(KeyError, match=r"3\.1 is '3\.1' or '3\.10': write it in quotes"):
+        find_key(ten, 3.10)
     with pytest.raises(KeyError, match="2 results have keys"):
         find_key(frame_of({"ab1": {}, "ab2": {}}), "ab")
     of_one, first, second = ({"scan_id": 7, "event": k, "n_events": n} for k, n in ((1, 1), (1, 3), (2, None)))

@@ -178,8 +178,9 @@ class Agent(Observer):
         self._require_attached()
         if not points:
             raise ValueError("sample needs points: agent.sample((2.0, 3.5))")
-        if wrong := next((p for p in points if not isinstance(p, Mapping | Sequence)), None):
-            raise ValueError(f"a point has a number for each of {', '.join(self.bounds)}, got {wrong!r}")
+        for point in points:
+            if not isinstance(point, Mapping | Sequence):
+                raise ValueError(f"a point has a number for each of {', '.join(self.bounds)}, got {point!r}")
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:  # it may have a reason and terms, too
             self._campaign.position({name: point[name] for name in self.bounds if name in point})

@@ -1,6 +1,6 @@
 """The three errors of Tiled: it is away, it refuses the request, or the node does not exist.
 
-This is decided here and nowhere else. Only an answer about the content of a request is a refusal. A proxy whose server
+Only an answer about the content of a request is a refusal. A proxy whose server
 restarts may send any other answer, and a key may get its rights back.
 """
 

@@ -244,6 +244,8 @@ def find_key(results: pd.DataFrame, run: str | int | float) -> str:
         raise KeyError(f"scan {scan} was taken {len(runs)} times: give one by its key, {which}")
     of_run = of_scan[of_scan["raw_uid"].isin(runs["raw_uid"])]
     events = of_run["event"].fillna(1)
+    if isinstance(run, float) and events.eq(10 * event).any():  # Python reads 12.10 as 12.1
+        raise KeyError(f"{run} is '{scan}.{event}' or '{scan}.{event}0': write it in quotes")
     if not events.eq(event).any():
         known = ", ".join(f"{scan}.{one:.0f}" for one in events.sort_values())
         raise KeyError(f"no result {text!r}: scan {scan} has {'only ' * (len(events) == 1)}{known}")

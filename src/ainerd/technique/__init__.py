@@ -9,7 +9,7 @@ group                 target of the entry, which has the name of the technique
 ``ainerd.techniques`` the class, a `Technique`
 ``ainerd.panels``     a module of drawing functions, see `Panels`; a light install must be able to import it
 ``ainerd.exports``    a function of store, key and path, which writes a result: ``ainerd export KEY FILE``
-``ainerd.commands``   a `typer.Typer`, which becomes ``ainerd <name> …``
+``ainerd.commands``   a function, or a `typer.Typer`, which becomes ``ainerd <name> …``
 ===================== ==============================================================================================
 """
 

@@ -36,8 +36,8 @@ class Readings(Protocol):
     """Readings besides the frames, from the documents that have arrived; they grow with each block.
 
     Keys are data keys of the documents, such as ``sample_x``. Name the unit of each number that enters a formula:
-    values are converted from the unit that the documents state; UnitError, a ValueError, says which cannot be. Where
-    one of both has no unit, they stay as they are.
+    values are converted from the unit that the documents state; UnitError, a ValueError, names a unit that does not
+    fit. Without a unit on one side, values stay as they are.
 
     Examples
     --------

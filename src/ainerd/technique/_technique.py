@@ -70,7 +70,9 @@ class Analysis:
     tables : mapping of str to mapping of str to ndarray
         Tables to store, each with columns (n,) by name. A reader gets a whole table with one request.
     summary : mapping of str to number or str
-        Numbers and texts by which people can filter results. `units` has the units of the numbers.
+        Numbers and texts by which people can filter results. `units` has the units of the numbers. Sentences about the
+        result use ``no_claim`` (the reason without a p-value), ``nearest_known`` (the nearest kind) and
+        ``strangeness_…`` (distances from that kind; 1 is its 90th percentile).
     units : mapping of str to str
         Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping

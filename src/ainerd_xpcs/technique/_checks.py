@@ -16,33 +16,33 @@ Check = Callable[[Correlated], str | None]
 
 
 def no_photons(frames: Correlated) -> str | None:
-    """Check that the counts are photons: otherwise their contrast is another one."""
+    """Refuse a contrast of counts that are no photons."""
     return frames.screen.no_contrast
 
 
 def no_relaxation(frames: Correlated) -> str | None:
-    """Check that not even the relaxation is that of a faulty detector."""
+    """Refuse a relaxation that a faulty detector makes."""
     return frames.screen.no_relaxation
 
 
 def swapped(frames: Correlated) -> str | None:
-    """Check that no neighbouring frames are exchanged."""
-    return None if first(NO_MAPS, frames) else frames.screen.swapped
+    """Refuse neighbouring frames in another order."""
+    return frames.screen.swapped
 
 
 def disorder(frames: Correlated) -> str | None:
-    """Check that no blocks of frames are exchanged."""
-    return None if first(NO_MAPS, frames) else numerics.disorder(frames.whole.mean(0))
+    """Refuse blocks of frames in another order."""
+    return numerics.disorder(frames.whole.mean(0))
 
 
 def shifted(frames: Correlated) -> str | None:
-    """Check that the picture did not move."""
-    return None if first(NO_MAPS, frames) else numerics.shifted(frames.whole.mean(0), frames.reducer)
+    """Refuse a picture that moves."""
+    return numerics.shifted(frames.whole.mean(0), frames.reducer)
 
 
 def behind(frames: Correlated) -> str | None:
-    """Check that the frames belong to the values of the monitor, if there is one of each frame."""
-    keys = frames.technique.incident
+    """Refuse frames that fall behind the monitor, if there is a value of it for each frame."""
+    keys = frames.technique.monitor
     if not keys or frames.left_out.n_missing or isinstance(frames.screen, numerics.EventScreen):
         return None  # events have numbers of their own
     photons = frames.reducer.photons_between(np.arange(frames.n_frames + 1)).sum(1)
@@ -50,12 +50,12 @@ def behind(frames: Correlated) -> str | None:
 
 
 def no_light(frames: Correlated) -> str | None:
-    """Check that g2 is that of light; counts that are no photons have another contrast anyway."""
+    """Refuse a g2 that light cannot have. Counts that are no photons are refused before."""
     return None if no_photons(frames) else numerics.no_light(frames.g2, frames.counts_per_pixel)
 
 
 def uneven_rows(frames: Correlated) -> str | None:
-    """Check that frames came in most ticks of a detector of events."""
+    """Refuse maps of a detector of events if frames came in few ticks."""
     n_came = frames.n_frames - frames.left_out.n_missing
     if not frames.run.has_ticks or 2 * n_came >= frames.n_frames:
         return None
@@ -63,16 +63,17 @@ def uneven_rows(frames: Correlated) -> str | None:
 
 
 def missing_rows(frames: Correlated) -> str | None:
-    """Check that few rows of the maps are without a valid frame with a photon."""
+    """Refuse maps in which many rows are without a valid frame with a photon."""
     reason, left_out = holes(frames.maps, frames.technique.partition.numbers), frames.left_out
     numbers = {"missing": left_out.n_missing} | {why: len(each) for why, each in left_out.frames.items()}
     why = ", ".join(f"{n} {name}" for name, n in numbers.items() if n)
-    return f"{reason}; left out are frames: {why}" if reason and why else reason or None
+    return f"{reason}; left out are frames: {why}" if reason and why else reason
 
 
 NO_CONTRAST: tuple[Check, ...] = (no_photons,)
 NO_MAPS: tuple[Check, ...] = (uneven_rows, missing_rows)
-NO_FITS: tuple[Check, ...] = (no_relaxation, swapped, disorder, shifted, behind, no_light)
+OF_MAPS: tuple[Check, ...] = (swapped, disorder, shifted)  # on maps without missing rows
+NO_FITS: tuple[Check, ...] = (behind, no_light)
 
 
 def first(checks: tuple[Check, ...], frames: Correlated) -> str | None:
@@ -90,7 +91,9 @@ class Doubts(NamedTuple):
     @classmethod
     def of(cls, frames: Correlated) -> "Doubts":
         """Make all checks."""
-        return cls(first(NO_CONTRAST, frames), first(NO_FITS, frames), first(NO_MAPS, frames))
+        maps = first(NO_MAPS, frames)
+        fits = first((no_relaxation, *(() if maps else OF_MAPS), *NO_FITS), frames)
+        return cls(first(NO_CONTRAST, frames), fits, maps)
 
     @property
     def frames(self) -> str | None:

@@ -77,7 +77,7 @@ class Correlated:
     @cached_property
     def whole(self) -> NDArray[np.float32]:
         """The same with these rows filled."""
-        return filled(self.maps)[0]
+        return filled(self.maps)
 
     @cached_property
     def g2(self) -> G2:

@@ -108,14 +108,14 @@ class Picture:
         return np.bincount(self._ring, values, self._field.q.size + 1)[1:].astype(float, copy=False)
 
     def share(self, frames: "Correlated") -> Share:
-        """Return `finish` and I(t) of the frames of an exposure, divided by monitor and transmission."""
+        """Return the part of an exposure: its picture and I(t), divided by monitor and transmission."""
         left_out, technique, frame_time_s = frames.left_out, frames.technique, frames.run.frame_time_s
         assert frame_time_s is not None  # checked by `begin`
         arrays, summary = self.finish(np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)]))
         edges = time_edges(frames.n_frames, technique.partition.n_roi)
         counts = per_bin(frames.reducer.photons_between(edges), technique.partition)
         arrays |= intensities(counts, frames.n_pixels, frame_time_s, edges, left_out.missing)
-        product, of = incident(frames.run.readings, technique.incident)
+        product, of = incident(frames.run.readings, technique.monitor)
         arrays |= {name: arrays[name] / np.float32(product) for name in INTENSITIES if name in arrays}
         numbers: dict[str, Any] = {"counts_per_pixel": frames.counts_per_pixel, **summary}
         numbers |= {"incident": product, "incident_of": of} if of else {}

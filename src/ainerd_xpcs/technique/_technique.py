@@ -140,7 +140,7 @@ class RheoXPCS(Technique):
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
-        self.flat_field, self.incident = "" if flat is None else "flat field", tuple(monitor)
+        self.flat_field, self.monitor = "" if flat is None else "flat field", tuple(monitor)
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
         self.parts = parts
         self.regime_width = 3.0 * encoder.scatter  # two exposures of one regime are rarely farther apart
@@ -199,7 +199,7 @@ class RheoXPCS(Technique):
             "bank": self.bank.id,
             "contrast": self.contrast,
             **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
-            **({"incident": self.incident} if self.incident else {}),
+            **({"incident": self.monitor} if self.monitor else {}),
             **{
                 name: settings.model_dump() | {"version": installed()[name].version}
                 for name, settings in self.parts.items()
@@ -313,9 +313,10 @@ class RheoXPCS(Technique):
         return Common(
             instrument=known | {f"formula_{name}": text for name, text in FORMULAS.items()},
             arrays={name: array for name in names if (array := getattr(self.partition, name)) is not None}
+            | {"roi": self.partition.numbers}
             | ({} if self.flat is None else {"flat_field": self.flat.astype(np.float32)}),
             dims=dict.fromkeys(("roi_map", "static_map", "flat_field"), ("row", "column"))
-            | {"q": ("roi",), "phi": ("roi",)},
+            | dict.fromkeys(("roi", "q", "phi"), ("roi",)),
             units={"q": "1/nm", "phi": "degree", "static_q": "1/nm", "flat_field": "1"},
         )
 

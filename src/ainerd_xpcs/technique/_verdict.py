@@ -257,7 +257,7 @@ class Judgement(NamedTuple):
     p_of_ring : ndarray, shape (n_ring,)
         NaN if it is unknown.
     summary : dict
-        Why there is no p-value, and the verdict on the ring with the smallest, for the summary of a result.
+        For the summary of a result: the reason without a p-value, or the numbers of the ring with the smallest one.
     """
 
     latent: Singles
@@ -341,14 +341,14 @@ def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring,
     return np.asarray(features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0])
 
 
-def filled(maps: Singles) -> tuple[Singles, float]:
+def filled(maps: Singles) -> Singles:
     """Fill rows of maps (n_roi, n, n) without a valid frame from the nearest rows, at the same lags.
 
-    A map without any row is the mean of the others. Returns the maps, and the largest share of missing rows in a map.
+    A map without any row is the mean of the others.
     """
     missing: NDArray[np.bool_] = np.asarray(np.isnan(maps).all(2))
     if not missing.any():
-        return maps, 0.0
+        return maps
     out, n, empty = maps.copy(), maps.shape[1], missing.all(axis=1)
     for k in np.flatnonzero(missing.any(axis=1) & ~empty):
         present = np.flatnonzero(~missing[k])
@@ -358,11 +358,11 @@ def filled(maps: Singles) -> tuple[Singles, float]:
             partner = np.clip(np.arange(n) + row - i, 0, n - 1)  # the same lag
             out[k, i] = out[k, :, i] = maps[k, row, nearest[partner]]
     out[empty] = out[~empty].mean(0)
-    return out, float(missing.mean(1).max())
+    return out
 
 
-def holes(maps: Singles, numbers: NDArray[np.int64]) -> str:
-    """Return why maps (n_roi, n, n) of bins with these numbers have no p-value; "" if no or few rows are missing."""
+def holes(maps: Singles, numbers: NDArray[np.int64]) -> str | None:
+    """Return why maps (n_roi, n, n) of bins with these numbers have no p-value; None if few rows are missing."""
     missing = np.asarray(np.isnan(maps).all(2))
     if (dark := numbers[missing.all(1)]).size:
         return f"no photon in {bins_text(dark)}: take bins that are always dark out of the partition"
@@ -371,5 +371,5 @@ def holes(maps: Singles, numbers: NDArray[np.int64]) -> str:
         length = (length + 1) * row
         longest = np.maximum(longest, length)
     if missing.mean(1).max() <= MOST_MISSING and longest.max() / maps.shape[1] <= MOST_IN_A_ROW:
-        return ""
+        return None
     return f"{missing.any(0).sum()} of {maps.shape[1]} rows of the map hold no valid frame with a photon"

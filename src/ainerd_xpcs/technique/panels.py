@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import SubFigure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from ainerd.words import coordinate
@@ -69,8 +69,9 @@ def plot(result: "AinerdResult", figure: Any) -> None:
         names = [f"{k:.0f}" for k in parts["bins"].read()["bin"]]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
-    for drawing in drawings:
+    if drawings and isinstance(figure, Figure):
         figure.set_size_inches(13, 12)
+    for drawing in drawings:
         figure, below = figure.subfigures(2, 1, height_ratios=(5, 6))
         drawing.plot(below, present, parts[drawing.table].read())
     if "rings" in metadata["tables"]:
@@ -154,7 +155,7 @@ def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, N
         out["roi"] = "roi", np.arange(1, sizes["roi"] + 1), "1"
         try:
             node = result.configuration
-            for name, unit in (("q", "1/nm"), ("phi", "degree")):
+            for name, unit in (("roi", "1"), ("q", "1/nm"), ("phi", "degree")):
                 if "bins_of" not in metadata and name in node.metadata["arrays"]:
                     out[name] = "roi", np.asarray(node[name].read()), unit
         except KeyError:  # no configuration is stored
