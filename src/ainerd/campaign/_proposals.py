@@ -13,7 +13,7 @@ from ainerd.campaign._partners import Partners
 from ainerd.decisions import NO_REASON, UNTAKEN, State, events
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
-from ainerd.steering import Explorer
+from ainerd.steering import GUESS, Explorer
 
 
 class Proposals:
@@ -141,5 +141,6 @@ class Proposals:
 
 
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
-    """Return position and reason of a suggestion, without its id and the numbers behind the reason."""
-    return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}
+    """Return position and reason of a suggestion, without its id, the numbers behind the reason and a guess in it."""
+    same = {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}
+    return {**same, "reason": suggestion["reason"].partition(GUESS)[0]}

@@ -17,6 +17,7 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 
 HALF_WAY = 0.5  # of `Survey.boundary`, from which the reason names the regimes
 LARGEST = 0.95  # of the distance from the farthest open node to its nearest exposure, for the largest gap
+GUESS = "; a guess from the exposures around:"  # begins the part of a reason that changes with each result
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -156,8 +157,8 @@ def _reason(survey: Survey, node: int) -> str:
         return empty
     first, *others = survey.known[survey.chances[:, node].argsort()[:-3:-1]]
     if survey.boundary[node] > HALF_WAY:
-        return f"{empty}; a guess from the exposures around: regime {first} or regime {others[0]}"
-    return f"{empty}; a guess from the exposures around: regime {first}"
+        return f"{empty}{GUESS} regime {first} or regime {others[0]}"
+    return f"{empty}{GUESS} regime {first}"
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:
