@@ -59,11 +59,10 @@ def _escape_bars(app, what, name, obj, options, lines):
     lines[:] = [line.replace("|", r"\|") for line in lines]
 
 
-# Words of the glossary that are linked where a page first uses them; others, such as "frame", explain themselves.
-LINKED = (
-    "alarm", "atlas", "bank", "calibration", "campaign", "claim", "embedding", "exposure", "latent space", "own p",
-    "partition", "regime", "suggestion", "technique",
-)  # fmt: skip
+# Words of the glossary are linked where a page first uses them, but for those that explain themselves.
+GLOSSARY = (Path(__file__).parent / "reference" / "glossary.md").read_text()
+PLAIN = {"C2", "contrast", "echo", "encoder", "event", "g2", "known kind", "novel", "result file"}
+LINKED = sorted(set(re.findall(r"^(\w[\w ]*)\n  ", GLOSSARY, re.MULTILINE)) - PLAIN)
 WORD = re.compile(rf"\b({'|'.join(LINKED)})(s?)\b")
 
 
