@@ -93,9 +93,10 @@ def fitted(layout: Layout, counts: NDArray, bins: Partition) -> Numbers:
         with h5py.File(path, "w") as file:
             layout(file, counts, bins)
         with MapFile(path) as maps:
-            whole = filled(np.array(list(maps.maps())))[0]
+            read = np.array(list(maps.maps()))
+            whole = filled(read)
             noises = Noises(technique_of(maps.partition), maps.neighbours, whole, has_pixels=True)
-            return map_numbers(maps, noises, None)
+            return map_numbers(maps, noises, None, read)
 
 
 def analysed(program: str, counts: NDArray, bins: Partition) -> Analysis:

@@ -3,6 +3,7 @@
 Frames are made by code that shares nothing with `ainerd_xpcs.dynamics`.
 
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
+failed   the contrast of bins without tau
 models   choice between models of curves of g2, and pulls of their parameters
 without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls
@@ -12,7 +13,8 @@ published g2 of a gel in files of averages: false statements, pulls, and how man
 ``--quick`` takes fewer runs of each kind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,20 @@ N_FRAMES = 512
 SHAPES = ((0.7, 5), (1.0, 2), (1.4, 10), (1.8, 3))  # exponent, coherent modes, which are 1 / contrast
 TAUS = (0.01, 0.03, 0.1, 0.3)  # of the run
 
+Field = Callable[[NDArray], NDArray]
+# g1 over the lag as a share of the run
+FAILING: dict[str, Callable[[np.random.Generator], Field]] = {
+    "static": lambda rng: np.ones_like,
+    "slow": lambda rng: stretched(rng.uniform(0.5, 20), rng.uniform(0.6, 1.5)),
+    "two steps": lambda rng: mixed(
+        rng.uniform(0.3, 0.7), stretched(rng.uniform(0.004, 0.02), rng.uniform(0.5, 1)),
+        stretched(rng.uniform(0.5, 5), rng.uniform(0.6, 1.2)),
+    ),
+    "a static share": lambda rng: mixed(
+        rng.uniform(0.3, 0.7), stretched(rng.uniform(0.004, 0.02), rng.uniform(0.5, 1)), np.ones_like
+    ),
+    "swinging": lambda rng: swinging(2 * np.pi * rng.uniform(3, 20), rng.uniform(0.1, 1)),
+}  # fmt: skip
 study = Study(__doc__)
 
 
@@ -34,6 +50,12 @@ study = Study(__doc__)
 def fits(quick: bool = False) -> None:
     """Measure fits and their errors."""
     report("numbers_fits", fitted(quick), least={"tau 2s": 0.8, "contrast 2s": 0.8}, quick=quick)
+
+
+@study.part
+def failed(quick: bool = False) -> None:
+    """Measure the contrast of bins whose fits give no tau: it is g2 - 1 at the first lag."""
+    report("numbers_failed", of_failed(quick), least={"in 1": 0.63, "in 2": 0.92}, most={"beyond 4": 0.01}, quick=quick)
 
 
 @study.part
@@ -79,38 +101,90 @@ def published(quick: bool = False) -> None:
 @study.part
 def maps(quick: bool = False) -> None:
     """Measure pulls of fits of maps that boost_corr and pychx make of independent frames."""
-    most, least = {"tau sd": 1.2, "contrast sd": 1.2}, {"tau sd": 0.85, "contrast sd": "least", "with tau": 0.95}
+    most = {"tau sd": 1.2, "contrast sd": 1.2, "beyond 4": 0.003}
+    least = {"tau sd": 0.7, "contrast sd": "least", "with tau": 0.95}
     report("numbers_maps", of_maps(quick), most=most, least=least, quick=quick)
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Maps of one kind of sample, in bins of `pixels`: tau in frames and exponent of each, and a static share."""
+
+    n_frames: int
+    pixels: tuple[int, ...]
+    relaxations: tuple[tuple[float, float], ...]
+    static: float = 0.0
+    photons: tuple[float, float] = (2.0, 35.0)  # per pixel and frame
+    modes: tuple[int, ...] = (5, 2)
+
+
+MAPS = {
+    "600 pixels": Maps(256, (600,) * 4, ((13, 0.7), (26, 1.0), (51, 1.5))),
+    "static .3, exponent .65": Maps(512, (360,) * 12, ((10, 0.65), (20, 0.65), (40, 0.65)), 0.3, (0.5, 2.0), (5, 4)),
+    "20 to 40 pixels": Maps(256, (20, 25, 30, 40) * 6, ((8, 0.8), (20, 1.0), (20, 1.5)), modes=(4, 2)),
+    "tau .3 to 1 T": Maps(256, (300,) * 12, ((80, 1.0), (160, 0.8), (200, 1.5), (256, 1.0)), photons=(1.0, 2.0)),
+}
+
+
 def of_maps(quick: bool = False) -> Iterator[Row]:
-    """Yield a row for each layout: pulls of bins of 600 pixels and 256 rows, over times, exponents, counts, contrasts.
+    """Yield a row for each sample and layout: pulls of bins over times, exponents, counts and contrasts.
 
     With 168 bins the standard error of a pull's sd is .055.
     """
     layouts = {**_other_programs.PROGRAMS, "boost_corr with g2": _other_programs.with_g2}
-    pulls: dict[str, list[NDArray[np.float64]]] = {}
-    of, cells = (
-        bins((600,) * 4, None),
-        [(tau, p, n) for tau, p in ((0.05, 0.7), (0.1, 1.0), (0.2, 1.5)) for n in (5, 2)],
-    )
-    for i, (tau, p, modes) in enumerate(cells * (1 if quick else 7)):
-        rng, photons = np.random.default_rng(i), (450.0, 9000.0)[i // 6 % 2]
-        counts = frames(plain(tau, p), 256, of.shape, rng, photons=photons, modes=modes)
-        for name, layout in layouts.items():
-            fit = _other_programs.fitted(layout, counts, of).bins
-            truth = {"tau": 256 * tau * _other_programs.FRAME_S, "contrast": 1 / modes, "exponent": p}
-            columns = {"tau": "tau_s", "contrast": "contrast", "exponent": "kww_exponent"}
-            z = [(fit[at] - truth[x]) / fit[f"{at}_err"] for x, at in columns.items()]
-            z[0] = np.log(fit["tau_s"] / truth["tau"]) * fit["tau_s"] / fit["tau_s_err"]
-            pulls.setdefault(name, []).append(np.array(z))
-    for name, every in pulls.items():
-        z = np.concatenate(every, axis=1)
-        out: Row = {"file": name, "bins": z.shape[1], "with tau": float(np.isfinite(z[0]).mean())}
-        for x, values in zip(("tau", "contrast", "exponent"), z, strict=True):
-            out |= {f"{x} mean": float(np.nanmean(values)), f"{x} sd": float(np.nanstd(values))}
-        # the fit of g2 in files leaves out that their means have speckle too
-        yield out | {"least": 0.75 if name not in _other_programs.PROGRAMS else 0.85}
+    for sample, kind in MAPS.items():
+        z: dict[str, list[NDArray[np.float64]]] = {}
+        of = bins(kind.pixels, None)
+        cells = [(tau, p, n) for tau, p in kind.relaxations for n in kind.modes]
+        for i, (tau, p, modes) in enumerate(cells * (1 if quick else 7 if len(kind.pixels) < 6 else 3)):
+            rng, photons = np.random.default_rng(i), kind.photons[i // 6 % 2] * kind.n_frames
+            g1 = mixed(1 - kind.static, stretched(tau / kind.n_frames, p), np.ones_like)
+            counts = frames(squared_of(g1), kind.n_frames, of.shape, rng, photons=photons, modes=modes)
+            for name, layout in layouts.items() if sample == "600 pixels" else [("pychx", _other_programs.pychx)]:
+                fit = _other_programs.fitted(layout, counts, of).bins
+                truth = {"tau_s": tau * _other_programs.FRAME_S, "contrast": 1 / modes, "kww_exponent": p}
+                off = [(fit[at] - true) / fit[f"{at}_err"] for at, true in truth.items()]
+                off[0] = np.log(fit["tau_s"] / truth["tau_s"]) * fit["tau_s"] / fit["tau_s_err"]
+                z.setdefault(name, []).append(np.array(off))
+        for name, every in z.items():
+            pulls = np.concatenate(every, axis=1)
+            known = pulls[0][np.isfinite(pulls[0])]
+            out: Row = {"sample": sample, "file": name, "bins": pulls.shape[1], "with tau": known.size / pulls.shape[1]}
+            for x, values in zip(("tau", "contrast", "exponent"), pulls, strict=True):
+                out |= {f"{x} mean": float(np.nanmean(values)), f"{x} sd": float(np.nanstd(values))}
+            # the fit of g2 in files leaves out that their means have speckle too
+            yield out | {"beyond 4": (np.abs(known) > 4).mean(), "least": 0.75 if name == "boost_corr" else 0.65}
+
+
+def of_failed(quick: bool) -> Iterator[Row]:
+    """Yield a row for each sample that fits seldom describe: deviations of the contrast in its errors.
+
+    Six bins each of 60 to 1000 pixels, with .05 to 3 photons per pixel and frame, of contrast 1/4.
+    """
+    for kind, field in FAILING.items():
+        z: list[float] = []
+        for seed in range(8 if quick else 40):
+            rng = np.random.default_rng([seed, *kind.encode()])
+            size, photons = np.exp(rng.uniform(np.log([60, 0.05]), np.log([1000, 3])))
+            g1 = field(rng)
+            counts = frames(
+                squared_of(g1),
+                N_FRAMES,
+                (6, int(size)),
+                rng,
+                photons=photons * N_FRAMES,
+                modes=4,
+            )
+            correlator = MultiTau(Partition.from_roi_map(np.repeat(np.arange(1, 7), int(size)).reshape(6, -1)))
+            correlator.push(counts)
+            result = fit_relaxation(correlator.result())
+            off = (result.contrast - g1(np.array(1 / N_FRAMES)) ** 2 / 4) / result.contrast_err
+            z += off[np.isnan(result.tau) & np.isfinite(off)].tolist()
+        size_of = np.abs(z)
+        yield {
+            "sample": kind, "bins": len(z), "mean": np.mean(z), "sd": np.std(z), "in 1": (size_of < 1).mean(),
+            "in 2": (size_of < 2).mean(), "beyond 4": (size_of > 4).mean(),
+        }  # fmt: skip
 
 
 def fitted(quick: bool) -> Iterator[Row]:
@@ -142,6 +216,26 @@ def fitted(quick: bool) -> Iterator[Row]:
         for run in range(1 if quick else 8)
     ]
     yield row("runs", 0.5, 100, some)
+
+
+def stretched(tau: float, exponent: float) -> Field:
+    """Return g1 of a stretched exponential."""
+    return lambda t: np.exp(-((t / tau) ** exponent))
+
+
+def mixed(share: float, fast: Field, slow: Field) -> Field:
+    """Return g1 of two shares of the field."""
+    return lambda t: share * fast(t) + (1 - share) * slow(t)
+
+
+def squared_of(g1: Field) -> Squared:
+    """Return |g1|² of two times."""
+    return lambda t, phi: g1(np.abs(t[:, None] - t)) ** 2
+
+
+def swinging(rate: float, tau: float) -> Field:
+    """Return g1 that swings while it decays."""
+    return lambda t: np.exp(-t / tau) * (0.6 + 0.4 * np.cos(rate * t))
 
 
 def still(t: NDArray, phi: float) -> NDArray:

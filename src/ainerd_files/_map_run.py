@@ -20,8 +20,18 @@ from ainerd_files._curves_of_bins import Curves
 from ainerd_files._map_noise import MapNoise, Neighbours
 from ainerd_files._maps import MapFile
 from ainerd_xpcs.latent import SIZE, block_mean
-from ainerd_xpcs.numerics import LEFT_OVER, Partition, diagonal_errors, lags_of_map, mean_over_bins
+from ainerd_xpcs.numerics import (
+    LEFT_OVER,
+    ONE_MODE,
+    Partition,
+    diagonal_errors,
+    fit_ageing,
+    g2_by_age,
+    lags_of_map,
+    mean_over_bins,
+)
 from ainerd_xpcs.technique import (
+    AGEING,
     Numbers,
     RheoXPCS,
     Ring,
@@ -85,7 +95,7 @@ def analyse_maps(
     whole, doubt = filled(maps), holes(maps, partition.numbers)
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
-    fitted = map_numbers(file, noises, doubt)
+    fitted = map_numbers(file, noises, doubt, maps)
     known = {"n_rows": float(file.n_rows), "row_s": file.row_s, "n_bins": float(partition.n_roi)}
     summary: dict[str, Any] = {**fitted.summary, **judgement.summary}
     if judgement.p is not None:
@@ -176,11 +186,11 @@ class Noises:
         return replace(ring, pixels=ring.pixels * noise.speckles / ring.pixels.mean())
 
 
-def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> Numbers:
-    """Fit the g2 of the bins of maps that were read, one by one and ring by ring.
+def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[np.float32]) -> Numbers:
+    """Fit the g2 of the bins of maps that were read, one by one and ring by ring, and its change with age.
 
-    Without g2 in the file it is that along the diagonals. A ring whose noise is unknown then has no numbers but the
-    reason, and so have all if there is a `doubt`.
+    `maps` (n_roi, 256, 256) are those of the file. Without g2 in the file it is that along the diagonals. A ring whose
+    noise is unknown then has no numbers but the reason, and so have all if there is a `doubt`.
     """
     rings = noises.technique.rings
     curves, reasons, options = file.curves, [""] * len(rings), dict[str, Any]()
@@ -196,17 +206,35 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> Numbers:
     why = np.full(len(whole.g2), "", dtype=object)
     for ring, own, reason in zip(rings, of_ring, reasons, strict=True):
         why[ring.bins] = why[own] = reason
+    ages = [ageing(maps, ring, file.n_rows * file.row_s / maps.shape[-1]) for ring in rings]
+    if any(np.isfinite(each["ageing_exponent"]) for each in ages):
+        options["models"] = ONE_MODE
     columns = named(replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2)).fit(**options))
     columns["no_tau"] = np.where(why != "", why, columns["no_tau"]).astype(str)
     together = {name: column[of_ring] for name, column in columns.items()}
+    together |= {name: np.array([each[name] for each in ages]) for name in AGEING}
     of_bins = {name: column[: len(curves.g2)] for name, column in columns.items()}
     return Numbers(
         arrays={"g2": curves.g2, "g2_err": curves.error, "tau": curves.tau_s},
-        summary=of_run(rings, together, of_bins) | {"g2_of": "the diagonals of the maps" if options else "the file"},
+        summary=of_run(rings, together, of_bins)
+        | {"g2_of": "the diagonals of the maps" if file.curves is None else "the file"},
         rings={"q": np.array([ring.q for ring in rings]), **together},
         bins=of_bins,
         contrasts=noises.contrasts,
     )
+
+
+def ageing(maps: NDArray[np.float32], ring: Ring, row_s: float) -> dict[str, float]:
+    """Fit the change of the relaxation time with age in the maps of a ring; bins across the beam count as one."""
+    n, of_pairs = maps.shape[-1], maps[ring.bins]
+    there = across(ring)
+    first = np.flatnonzero((there < 0) | (there > np.arange(there.size)))
+    of_pairs = (of_pairs[first] + of_pairs[np.where(there[first] < 0, first, there[first])]) / 2
+    age, g2 = g2_by_age(of_pairs, [0, *(n >> k for k in range(5, -1, -1))])
+    lag = lags_of_map(n)[0].astype(int)
+    with np.errstate(all="ignore"):  # NaN if nothing is known
+        fit = fit_ageing(lag * row_s, age * row_s, g2[..., lag - 1])
+    return {name: float(getattr(fit, name)) for name in AGEING}
 
 
 def _of_diagonals(file: MapFile, noises: Noises) -> Curves:

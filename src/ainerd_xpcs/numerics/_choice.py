@@ -24,6 +24,7 @@ DEFAULT = (
     "none", "flat", "stretched", "stretched + static", "stretched + baseline", "two modes", "two modes + static",
     "two modes + baseline", "two stretched",
 )  # fmt: skip
+ONE_MODE = tuple(model for model in DEFAULT if "share" not in MODELS[model])
 LATEST = 10.0  # slowest mode, in the longest lag, that is called a mode
 RATIO_KNOWN = 1.0  # error of the logarithm of tau2 / tau above which the slow mode is a part that does not decay
 _BANDS = 8
@@ -275,7 +276,7 @@ def _share_known(fitted: Fitted, row: int, latest: float) -> float:
 
 
 def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tuple[Floats, Floats]:
-    """Return one-sided limits (above, below) of tau, (k,) each, NaN where there is none, or outside the lags.
+    """Return one-sided limits (above, below) of tau, (k,) each, NaN where there is none.
 
     Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times;
     `threshold` is by how much it may exceed its minimum.
@@ -295,7 +296,6 @@ def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tu
             above[i] = _crossing(trial, of_curve, kept[0] - 1)
         if kept[-1] < STEPS - 1:
             below[i] = _crossing(trial, of_curve, kept[-1])
-    above[above < positive[0]], below[below > positive[-1]] = np.nan, np.nan
     return above, below
 
 

@@ -33,6 +33,8 @@ LIMIT_P = 0.05  # probability of the residuals of one mode below which a curve t
 class FileCurve(Judged):
     """One curve of a file: the lags that are used, and their errors."""
 
+    slowest = 2.0  # with 1, of samples as slow as the last lag only those were reported that look faster
+
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
         mean_of: Floats, n_frames: int, source: str, *, n_files: int = 1, normalised: bool = False,

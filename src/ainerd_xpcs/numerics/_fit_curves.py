@@ -33,6 +33,7 @@ LEAST_JUDGED = 8  # lags whose scatter can be compared with their errors
 LEFT_OVER_OF_FILES = 0.03  # largest baseline that the normalisation of others is expected to leave
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
 TOGETHER = ("stretched", "two stretched")  # models of curves that share parameters
+TO_SHARE = ("stretched", "stretched + static", "two stretched")  # the same of curves that need it
 HARDLY = 3.0  # errors of a fall up to which a curve does not share parameters by default
 BY_DEFAULT = ("contrast", "exponent")  # parameters that curves share if they have no numbers alone
 
@@ -178,7 +179,7 @@ def fit_curves(
     if fitted:
         data, chosen = _fit_alone(fitted, models, left_over)
         if contrast is None and share is None:
-            _share_where_needed(fitted, data, chosen)
+            _share_where_needed(fitted, data, chosen, [x for x in TO_SHARE if x in models])
         elif share or contrast is not None:
             _share(fitted, data, share or (), contrast)
     return _collected(curves, unit, n_files)
@@ -245,23 +246,25 @@ def _fit_alone(fitted: list[FileCurve], models: Sequence[str], left_over: float)
     return data, chosen
 
 
-def _share_where_needed(fitted: list[FileCurve], data: Curves, chosen: list[Chosen]) -> None:
-    """Let curves that have no tau, or two modes and a rest, share contrast and exponents, if the evidence prefers it.
+def _share_where_needed(fitted: list[FileCurve], data: Curves, chosen: list[Chosen], models: Sequence[str]) -> None:
+    """Let curves share contrast and exponents, if some have no tau or other parts than others, and the evidence agrees.
 
-    Curves that hardly fall, that have a tau of one mode, or no number in this fit keep their report.
+    Curves that hardly fall, that have a tau and all parts of the shared model, or no number in this fit keep theirs.
     """
-    is_open = [
-        bool(each.report["no_tau"]) or {"two", "+"} <= {*model.model.split()}
-        for each, model in zip(fitted, chosen, strict=True)
-    ]
-    if sum(want and each.fall.is_seen for want, each in zip(is_open, fitted, strict=True)) < 2:
+    parts = [_parts(model.model) for model in chosen]
+    is_open = [bool(each.report["no_tau"]) or len(own) > 1 for each, own in zip(fitted, parts, strict=True)]
+    seen = [each.fall.is_seen for each in fitted]
+    of_seen = {own for own, is_seen in zip(parts, seen, strict=True) if is_seen}
+    if sum(seen) < 2 or (len(of_seen) < 2 and sum(np.logical_and(is_open, seen)) < 2):
         return
-    rows, together = choose_together(data, BY_DEFAULT, None, TOGETHER[1:], _described(fitted))
+    if not models:
+        return
+    rows, together = choose_together(data, BY_DEFAULT, None, models, _described(fitted))
     if together is None or together.evidence < sum(chosen[i].evidence for i in rows):
         return
     of_row = _with_its_noise(fitted, rows, together, BY_DEFAULT, None)
     for i, model in of_row.items():
-        may_share = is_open[i] or "+" in chosen[i].model or "two" in chosen[i].model
+        may_share = is_open[i] or parts[i] != _parts(model.model)
         if may_share and fitted[i].fall.value > HARDLY * fitted[i].fall.error:
             report = fitted[i].report_of(model)
             if np.isfinite([float(report["tau"]), float(report["share"])]).any():
@@ -269,6 +272,11 @@ def _share_where_needed(fitted: list[FileCurve], data: Curves, chosen: list[Chos
                 continue
         if fitted[i].report["no_tau"] in (SLOW, NO_DECAY):  # of one mode: this curve may have a fast one, too
             fitted[i].refuse_with_limits(UNSURE, np.nan, np.nan)
+
+
+def _parts(model: str) -> frozenset[str]:
+    """Return "two" of a model of two modes, and "+" of one with a part that does not decay."""
+    return frozenset({"two", "+"} & {*model.split()})
 
 
 def _share(fitted: list[FileCurve], data: Curves, share: Collection[str], contrast: float | None) -> None:

@@ -5,21 +5,30 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
-from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
-from ainerd_xpcs.numerics._family import MODELS, NAMES, Bounds, Curves, curve, fit, slopes, start_of
+from ainerd_xpcs.numerics._choice import DEFAULT, ONE_MODE, Chosen, choose
+from ainerd_xpcs.numerics._family import NAMES, Bounds, Curves, curve, fit, slopes, start_of
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._judge import Judged, judge, whitened
-from ainerd_xpcs.numerics._relaxation import FAST, LEAST_SPECKLES, NO_SPECKLE, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
+from ainerd_xpcs.numerics._relaxation import (
+    FAST,
+    LEAST_SPECKLES,
+    NO_DECAY,
+    NO_SPECKLE,
+    TOO_FEW_LAGS,
+    TOO_FEW_PIXELS,
+    Relaxation,
+)
 from ainerd_xpcs.numerics._scatter import Sample, covariance_of_mean, larger, misfit, shared, student_factor
 from ainerd_xpcs.numerics._speckle_noise import at_counts, averaged, noise_terms, own_share, scaled
+from ainerd_xpcs.numerics._statements import allowed
 
 Floats = NDArray[np.float64]
 SPECKLE_P = 0.015  # probability that a flat field is reported as speckle, over all tests
 DIFFER_P = 1e-3
 LIMIT_P = 0.05
 FEWEST_LAGS = 5
+LOST = 2.0  # errors by which the first lag exceeds nothing, below which it is lost in noise
 ERRORS = "scatter of parts, at least theory"
-_ONE = [model for model in DEFAULT if "share" not in MODELS[model]]  # with one relaxation time at most
 _KNOWN: Bounds = {"baseline": (0.0, 0.5)}  # the normalization makes the baseline of Gaussian speckle 1
 
 
@@ -88,7 +97,7 @@ def fit_relaxation(
         def threshold(some: list[int]) -> float:
             return float(student.isf(LIMIT_P, np.median([fitted[i].sample.dof for i in some])) ** 2)
 
-        judge(fitted, curves, choose(curves, DEFAULT if two_modes else _ONE, _KNOWN), _KNOWN, threshold)
+        judge(fitted, curves, choose(curves, DEFAULT if two_modes else ONE_MODE, _KNOWN), _KNOWN, threshold)
     return Relaxation.of([group.report for group in of_groups], frame_time)
 
 
@@ -109,7 +118,7 @@ class _Group(Judged):
             return
         contrast, error = s.estimate(s.zero)
         self._twice = float(shared(s, s.zero[:, None], self.roi, opposite)[0])
-        self._set_contrast(contrast, error * float(np.sqrt(self._twice)))
+        self.within_frame, self.decays_at_once = (contrast, error * float(np.sqrt(self._twice))), False
         if np.isfinite(s.mean).sum() < FEWEST_LAGS:
             self.refuse(TOO_FEW_LAGS)
 
@@ -120,6 +129,10 @@ class _Group(Judged):
     def misfit(self, model: Floats) -> float:
         """Return the probability of such residuals if the curve `model` (n,) is right."""
         return misfit(self.sample, model)
+
+    def allowed(self, why: str) -> str:
+        """Return a reason why there is no tau, or a weaker one if the curve contradicts it."""
+        return allowed(why, self.value - 1, self.noise())
 
     def noise(self) -> Floats:
         """Return the covariance of the values with the speckle that opposite bins share, (n, n)."""
@@ -156,16 +169,28 @@ class _Group(Judged):
         return out
 
     def refuse_with_limits(self, why: float | str, above: float, below: float) -> None:
-        """Report limits of tau in place of tau, and the contrast."""
-        s = self.sample
-        fast = _faster_than_a_frame(s)
+        """Report limits of tau in place of tau."""
+        fast = _faster_than_a_frame(self.sample)
         if np.isfinite(fast):
-            above, below, why = np.nan, fast, FAST
+            above, below, why, self.decays_at_once = np.nan, fast, FAST, True
         super().refuse_with_limits(why, above, below)
-        contrast, contrast_err = float(self.report["contrast"]), float(self.report["contrast_err"])
-        if above > s.lag[-1] / 10:
-            contrast, contrast_err = _slow_contrast(s)
-        self._set_contrast(contrast, contrast_err * student_factor(s.dof))
+
+    def describe(self) -> None:
+        """Report numbers that need no model if there is no tau, and as the contrast g2 - 1 at the first lag.
+
+        If g2 decays within a frame, the contrast is that there. If it does not decay, and the first lag alone is lost
+        in noise, a smooth curve through all lags gives the value there.
+        """
+        super().describe()
+        if not self.report["no_tau"]:
+            return
+        at = np.flatnonzero(np.isfinite(np.diag(self.covariance)))[0]
+        first, error = float(self.value[at] - 1), float(np.sqrt(self.noise()[at, at]))
+        if self.decays_at_once:
+            first, error = self.within_frame
+        elif self.report["no_tau"] == NO_DECAY and first < LOST * error and "first" in self.report:
+            first, error = float(self.report["first"]), float(self.report["first_err"])
+        self._set_contrast(first, error)
 
 
 def _sample(g2: G2, group: NDArray[np.int64]) -> tuple[Sample, NDArray[np.int64]]:
@@ -256,15 +281,6 @@ def _has_speckle(s: Sample) -> str:
         if error > 0 and mean > limit * error:
             return "yes"
     return "no"
-
-
-def _slow_contrast(s: Sample) -> tuple[float, float]:
-    """Estimate the contrast of a g2 that hardly decays, and its error, by a line through the first quarter of lags."""
-    weight = np.where(np.isfinite(s.mean) & (s.lag <= max(s.lag[-1] / 4, s.lag[min(4, len(s.lag) - 1)])), 1, 0)
-    weight = weight / s.variance
-    line = np.stack([np.ones_like(s.lag), s.lag / s.lag[-1]])
-    to_line = np.linalg.pinv((line * weight) @ line.T) @ (line * weight)
-    return s.estimate(np.nan_to_num(s.x) @ to_line[0])
 
 
 def _faster_than_a_frame(s: Sample) -> float:

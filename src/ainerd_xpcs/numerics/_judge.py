@@ -54,7 +54,11 @@ class Judged:
     covariance : ndarray, shape (n, n)
         NaN at lags that are not used.
     report : dict
+    slowest : float
+        Longest tau, in the last lag, that is reported.
     """
+
+    slowest = 1.0
 
     def __init__(self, lag: Floats, value: Floats, errors: str) -> None:
         self.lag, self.value = lag, value
@@ -77,7 +81,7 @@ class Judged:
 
     def allowed(self, why: str) -> str:
         """Return a reason why there is no tau, or a weaker one if the curve contradicts it."""
-        return why
+        raise NotImplementedError
 
     def noise(self) -> Floats:
         """Return the covariance of the values with all that they share, (n, n)."""
@@ -96,7 +100,7 @@ class Judged:
         covariance = self.covariance_of(chosen)
         error = np.sqrt(np.maximum(np.diag(covariance), 0))
         first, last = self.lag[np.isfinite(np.diag(self.covariance))][[0, -1]]
-        known = is_determined(chosen, error, first, last)
+        known = is_determined(chosen, error, first, self.slowest * last)
         self._numbers = determined(chosen, covariance, first, last) if known else None
         why = "" if known else self.allowed(why_not(chosen, first, last))
         if self.report["speckle"] == "yes" and why == NO_SPECKLE:  # there is some, but it decays within the first lag
@@ -113,6 +117,7 @@ class Judged:
         if self._numbers is not None and below < RANGE * above:
             self.report |= self._numbers | {"no_tau": ""}
         else:
+            above, below = above if above > self.lag[0] else np.nan, below if below < self.lag[-1] else np.nan
             self.refuse_with_limits(self.report["no_tau"] or UNSURE, above, below)
 
     def refuse_with_limits(self, why: float | str, above: float, below: float) -> None:
@@ -172,9 +177,10 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     -------
     dict of str to float
         `tau_half` and `tau_e2` in the unit of the lags with errors (``_err``), or their one-sided limits of 95 %
-        (``_above``, ``_below``); `left`, the share of the value at the first lags that is left at the last three; and
-        `slope`, the share by which it changes in a decade of lags, of the straight line through the curve. Those that
-        are not known are missing, and all if the value at the first lags is not three errors above zero.
+        (``_above``, ``_below``); `first`, the smooth curve at the first lag; `left`, the share of the value at the
+        first lags that is left at the last three; and `slope`, the share by which it changes in a decade of lags, of
+        the straight line through the curve. Those that are not known are missing, and all but `first` if the value at
+        the first lags is not three errors above zero.
     """
     least = (ROUNDING * np.nanmax(np.abs(value))) ** 2
     curves = Curves.of(lag, value[None], (covariance + least * np.eye(len(lag)))[None])
@@ -190,10 +196,9 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     decades = (grid - grid.mean()) / np.log(10)
     share_of = np.r_[0.5, np.ones(_GRID - 2), 0.5]  # of the ends, a half
     line[2 * ENDS :] = share_of * decades / (share_of @ decades**2)
-    height = first @ mean
+    height, out = first @ mean, {"first": float(mean[0]), "first_err": float(np.sqrt(noise[0, 0]))}
     if not height > HEIGHT_KNOWN * np.sqrt(first @ noise @ first):
-        return {}
-    out: dict[str, float] = {}
+        return out
     for name, row in (("left", last), ("slope", line)):
         share = float(row @ mean / height)
         off = row - share * first

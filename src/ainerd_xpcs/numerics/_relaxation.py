@@ -49,7 +49,8 @@ class Relaxation:
     exponent : ndarray
         NaN where `tau` is.
     contrast : ndarray
-        g2 - 1 at lag 0; the error includes the finite number of speckles.
+        g2 - 1 at lag 0; without `tau` at the first lag, or within a frame if it decays there. The error includes the
+        finite number of speckles.
     plateau : ndarray
         Share of g2 - 1 that does not decay; 0 ± NaN in a model without one, NaN where `tau` is.
     static, baseline : ndarray

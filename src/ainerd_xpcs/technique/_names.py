@@ -11,6 +11,7 @@ from ainerd_xpcs.technique._drawing import draw_exposure, draw_half, draw_map, h
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import TERMS, Ring, Sectors, rings, run_features
 from ainerd_xpcs.technique._numbers import (
+    AGEING,
     TEXTS,
     Numbers,
     across,
@@ -43,9 +44,9 @@ from ainerd_xpcs.technique._verdict import (
 from ainerd_xpcs.technique.field import Field, q_of_pixels
 
 __all__ = [
-    "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "LIMIT_COLOUR", "MARKS", "Noise",
-    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES",
-    "Sectors", "Share", "TERMS", "TEXTS", "Views", "across", "add_systematics",
+    "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "LIMIT_COLOUR", "MARKS",
+    "Noise", "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring",
+    "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "Views", "across", "add_systematics",
     "analysis_of", "bank_options", "bin_cells", "build_partition", "calibrated", "check_bins", "contrast_within",
     "dead_pixels", "details", "draw_bins", "draw_exposure", "draw_guides", "draw_half", "draw_map",
     "draw_over_q", "filled", "half_cell", "highest", "holes", "judge", "lit_weights", "log_axes",

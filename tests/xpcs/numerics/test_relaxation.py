@@ -1,5 +1,6 @@
 """Relaxation times with errors or limits, on simulated AR(1) speckle: g2 - 1 = contrast exp(-2 t / tau)."""
 
+from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
@@ -55,6 +56,16 @@ def test_a_static_sample_gets_a_limit_and_its_contrast():
         assert np.isfinite(fit.tau_above).mean() > 0.9 and np.median(fit.tau_above) > 100
         assert np.isfinite(fit.tau_below).mean() < 0.2
         assert np.abs((fit.contrast - 0.25) / fit.contrast_err).max() < 4
+
+
+def test_without_tau_the_contrast_is_that_of_the_first_lag():
+    g2 = measured(1, 4.0, still=0.6, contrast_modes=2)
+    g2 = replace(g2, value=g2.value + 0.1 * np.sin(g2.lag), parts=g2.parts + 0.1 * np.sin(g2.lag))  # no model fits
+    for fit, bins in ((fit_relaxation(g2), 18), (fit_relaxation(g2, together=True), 1)):
+        assert np.isnan(fit.tau).all() and not (fit.no_tau == NO_DECAY).any()
+        first = (g2.value - g2.bias)[:, 0] - 1
+        assert np.allclose(fit.contrast, first.reshape(bins, -1).mean(1), atol=1e-9)
+        assert (fit.contrast_err > 0).all() and (fit.contrast_err < 0.05).all()
 
 
 def test_a_flat_field_has_no_speckle():
