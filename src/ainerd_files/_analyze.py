@@ -188,7 +188,7 @@ def _verdict(analysis: Analysis, technique: RheoXPCS) -> str:
     if analysis.novelty_p is None:
         return f"no p-value: {analysis.summary['no_claim']}"
     called = "novel" if analysis.novel else "not called novel"
-    return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
+    return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}"
 
 
 def _draw(analysis: Analysis, duration_s: float, names: list[str], title: str, half_s: float | None = None) -> Figure:

@@ -37,8 +37,8 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     ]
     assert list(campaign.claims.discoveries) == [1]
     assert [(event, text, about.key) for event, text, about in announced][:3] == [
-        ("claim", lines[0], "run 1"),
-        ("claim", lines[1], "run 2"),
+        ("new", lines[0], "run 1"),
+        ("new", lines[1], "run 2"),
         ("alarm", ALARM.format("the only regime that was measured twice or more is"), "run 2"),
     ]
 
@@ -302,4 +302,4 @@ def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(m
     claims = {**campaign.claims.state(), **odd}
     store.append(len(store.events) + 1, {"kind": "claimed", "claims": claims})
     again = make()
-    assert again.peek() and again.claims.claims == [] and "claims of earlier sessions are left out" in caplog.text
+    assert again.peek() and again.claims.claims == [] and "what earlier sessions called new is left out" in caplog.text

@@ -73,7 +73,7 @@ def log(caplog):
 def sent(url, *texts):
     webhook = Webhook(url, "flow")
     for text in texts:
-        webhook.post("claim", text, scan="12")
+        webhook.post("new", text, scan="12")
     webhook.close()
 
 
@@ -82,7 +82,7 @@ def test_an_accepted_message_comes_once(chat, log):
     (path, _, message), (_, _, long) = chat.got
     assert path == f"/hook/{TOKEN}" and len(long["text"]) == _webhook.LONGEST and log() == []
     assert {**message, "time": ""} == {
-        "event": "claim", "agent": "flow", "time": "", "text": "regime 1 is new", "scan": "12"
+        "event": "new", "agent": "flow", "time": "", "text": "regime 1 is new", "scan": "12"
     }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_messages_that_are_never_accepted_give_one_line_and_so_does_the_first_ac
     chat.answers = [307, 307, 404, 404]  # a redirect is not followed
     webhook = Webhook(chat.url, "flow")
     for text in "abc":
-        webhook.post("claim", text)
+        webhook.post("new", text)
     chat.wait_for(5)
     webhook.close()
     assert [(path, message["text"]) for path, _, message in chat.got] == [(f"/hook/{TOKEN}", x) for x in "aabbc"]
@@ -105,10 +105,10 @@ def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
     monkeypatch.setattr(_webhook, "CLOSE_S", 0.01)
     chat.opens.clear()
     webhook = Webhook(chat.url, "flow")
-    webhook.post("claim", "a")
+    webhook.post("new", "a")
     chat.wait_for(1)
     for text in "bcdef":
-        webhook.post("claim", text)
+        webhook.post("new", text)
     webhook.close()
     assert webhook._jobs.is_alive
     chat.opens.set()
@@ -131,7 +131,7 @@ def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, monke
             "the last 2 exposures gave no result: 1 frames without finite counts: is the shutter open? (scan 2)",
             uid,
         ),
-        ("end", "the session ended: it analysed 2 runs; 0 regimes claimed to be new", None),
+        ("end", "the session ended: it analysed 2 runs; 0 regimes called new", None),
     ]
 
 

@@ -21,7 +21,7 @@ LONGEST = 2000  # characters of a sentence
 class Webhook:
     """Sends messages to one address, in a thread; nothing waits for it but the end of the session, for `CLOSE_S`.
 
-    A message is a POST of a JSON object: ``event`` (claim, alarm, failure or end), ``agent``, ``time`` (UTC), ``text``
+    A message is a POST of a JSON object: ``event`` (new, alarm, failure or end), ``agent``, ``time`` (UTC), ``text``
     (a sentence), and ``scan``, ``run`` and ``result`` if it is about a result. Any answer 2xx accepts it; the rest of
     the answer is not read. Redirects are not followed, because the address may hold a token, which goes to nobody else.
     A message that is not accepted is sent again after `PAUSES_S`, and then left out. The log gets one line when this

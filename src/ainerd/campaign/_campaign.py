@@ -61,7 +61,7 @@ class Campaign:
     travel : (TravelTime, float), optional
         Travel time and length of an exposure, which the `Explorer` weighs.
     announce : callable, optional
-        Called with the name of an event ("claim", "alarm" or "failure"), a sentence, and the outcome that it follows.
+        Called with the name of an event ("new", "alarm" or "failure"), a sentence, and the outcome that it follows.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ class Campaign:
         lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
         for line in lines:
             is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
-            self._announce("alarm" if is_alarm else "claim", line, outcome)
+            self._announce("alarm" if is_alarm else "new", line, outcome)
         if self._failures > 1:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)

@@ -119,7 +119,7 @@ class Claims:
         try:
             saved = _Saved.model_validate(state)
         except ValidationError as error:  # another version or program wrote them
-            logger.warning("the claims of earlier sessions are left out: %s", error)
+            logger.warning("what earlier sessions called new is left out: %s", error)
             return False
         self.claims, self._asked, self.alarm = saved.claims, saved.asked, saved.alarm
         if self._discoveries is not None:

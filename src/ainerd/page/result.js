@@ -70,7 +70,9 @@ function Pictures({ path, result }) {
 
 function Facts({ path, result: { metadata, arrays } }) {
   const { units = {}, positions = [], summary = [] } = metadata;
-  const names = [...positions, ...summary].filter((name) => metadata[name] !== undefined && !name.endsWith("_err"));
+  const { quantities = [] } = TECHNIQUES[metadata.technique] ?? {};
+  const isRead = (name) => isUnit(units[name]) || quantities.includes(name); // others are numbers of fits and tests
+  const names = [...positions, ...summary.filter((name) => isRead(name) && !/_(err|or)$/.test(name))].filter((name) => name in metadata);
   const text = (name) => {
     const [value, error] = [metadata[name], metadata[`${name}_err`]];
     if (typeof value !== "number") return String(value);

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ainerd.results.picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._kinds import principal_axes
+from ainerd.views._kinds import names_in_map, principal_axes
 from ainerd.views._scene import MOST_SERIES, NEWEST, Scene, regime_colour
 from ainerd.views._style import NOVEL
 from ainerd.words import named_place
@@ -179,11 +179,8 @@ def _draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
 
 
 def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmarks) -> None:
-    names = np.array(landmarks.names)
     axes.scatter(placed[:, 0], placed[:, 1], s=5, color="0.82", linewidth=0, zorder=0)
-    for name in np.unique(names):
-        x, y = placed[names == name].T
-        above = np.median(x), np.quantile(y, 0.75)
+    for name, above in names_in_map(placed, landmarks.names).items():
         offset: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
         axes.annotate(name, above, gid=_style.NAME, fontsize=8.5, color="0.35", **offset)
 

@@ -84,12 +84,19 @@ def kinds_of(
 
 
 def _nearest_drawn(regimes: "pd.Series[float]", embeddings: pd.DataFrame, landmarks: Landmarks) -> dict[int, str]:
-    """Return the name of the landmark that lies nearest to each regime in the map of the latent space."""
+    """Return the name of a kind that stands nearest to each regime in the map of the latent space."""
     middle, directions, _ = principal_axes(known := np.asarray(landmarks.embeddings, float))
     centres = embeddings.groupby(regimes.reindex(embeddings.index)).mean()
     placed = (centres.to_numpy(float) - middle) @ directions.T
-    away = (((known - middle) @ directions.T - placed[:, None]) ** 2).sum(-1)
-    return {int(k): landmarks.names[i] for k, i in zip(centres.index, away.argmin(1), strict=True)}
+    places = names_in_map((known - middle) @ directions.T, landmarks.names)
+    away = ((np.array([*places.values()]) - placed[:, None]) ** 2).sum(-1)
+    return {int(k): [*places][i] for k, i in zip(centres.index, away.argmin(1), strict=True)}
+
+
+def names_in_map(placed: "Floats", names: Sequence[str]) -> "dict[str, tuple[float, float]]":
+    """Return where the name of each kind stands, above the middle of its landmarks, which are `placed` at (n, 2)."""
+    groups = pd.DataFrame(placed).groupby(np.asarray(names))
+    return {str(name): (float(of[0].median()), float(of[1].quantile(0.75))) for name, of in groups}
 
 
 def principal_axes(points: NDArray[np.float64]) -> "tuple[Floats, Floats, Floats]":

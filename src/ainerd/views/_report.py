@@ -207,9 +207,9 @@ class _Campaign:
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
         bank, versions = record.calibration, self._store.versions()
         lines = [
-            f"Technique {record.technique}; parameters {record.digest}; key of the newest result {record.key}.",
+            f"Technique {record.technique}; key of the newest result {record.key}.",
             f"ainerd {record.software.get('version', '?')} ({packages.removeprefix('name ainerd, ')}).",
-            f"Calibration {bank.get('id', 'none')} of {bank.get('n', 0)} exposures." if bank else "No calibration.",
+            f"p-values compare with {bank.get('n', 0)} simulated exposures." if bank else "There are no p-values.",
         ]
         if len(versions) > 1:
             made = ", ".join(f"{n} by {version}" for version, n in versions.items())

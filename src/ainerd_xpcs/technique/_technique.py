@@ -324,8 +324,8 @@ class RheoXPCS(Technique):
         """Describe the models and check the bins."""
         models = {"encoder": self.encoder} | ({"denoiser": self.denoiser} if self.denoiser else {})
         for role, model in models.items():
-            yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
-        yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
+            yield Finding(role, model.name)
+        yield Finding("p-values", f"compare with {self.bank.n} simulated exposures")
         yield from check_bins(self.partition, self._bins)
 
     @classmethod
