@@ -238,7 +238,7 @@ def test_a_result_page_shows_its_pictures_and_verdict(browser, session):
     browser.open("results", key)
     for name in ("c2", "g2", "frame", "intensity"):
         browser.drawn(name)
-    browser.until("Novel: 1 in 1000 exposures of known behaviour would look as strange", "[data-ainerd=explain]")
+    browser.until("Novel: 1 in 1000 exposures of known behaviour would look as unusual", "[data-ainerd=explain]")
     page = browser.page
     page.focus("[data-ainerd=azimuth]")
     page.keyboard.press("ArrowRight")

@@ -250,7 +250,7 @@ def test_a_result_has_a_page_and_gets_notes_of_people(people, campaign):
     for browser in (people.ann, people.bob):
         browser.open("results", campaign.keys[5])
         browser.until("scan 105", "h1")
-        browser.until("Novel: 1 in 1000 exposures of known behaviour would look as strange", "[data-ainerd=explain]")
+        browser.until("Novel: 1 in 1000 exposures of known behaviour would look as unusual", "[data-ainerd=explain]")
     people.ann.page.click("text=add a note")
     people.ann.page.fill("form input", "a bubble")
     people.ann.page.get_by_role("button", name="note it").dblclick()

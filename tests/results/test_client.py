@@ -171,11 +171,10 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
     client, store, keys = night
     novel = store.explain(keys[3])
     p = store.record(keys[3]).novelty_p
-    odds = f"novel: 1 in {1 / p:.0f} exposures of known behaviour would look as strange"
+    odds = f"novel: 1 in {1 / p:.0f} exposures of known behaviour would look as unusual"
     assert novel == f"{odds}. The relaxation time is 0.01 s."  # and no statistics
-    assert f"Its p-value is {p:.2g} against bank bank of 500; it is novel up to alpha = 0.05" in store.explain(
-        keys[3], details=True
-    )
+    against = f"The p-value is {p:.2g}, compared with 500 simulated exposures; novel means p ≤ 0.05."
+    assert against in store.explain(keys[3], details=True)
     assert client["ainerd/results"][keys[3]].explanation == novel
     assert store.explain(keys[2]).startswith("not novel")
     assert store.explain(keys[5]).startswith("there is no verdict, the analysis failed: zero photons")
@@ -193,7 +192,7 @@ def test_an_explanation_names_the_nearest_kind_and_the_terms(night):
     text, details = explain(record), explain(record, details=True)
     assert (
         "; the nearest known kind is flow. Compared with earlier exposures of this session, of regimes 0 and 2: "
-        "20 in 100 exposures of that kind would lie as far from them"
+        "20 in 100 exposures of that kind would differ as much from them"
     ) in text
     assert (
         details.startswith(text.partition(". The relaxation")[0]) and "by 7.2 in structure, 0.4 in embedding" in details

@@ -220,11 +220,11 @@ def test_the_reason_names_its_causes():
     for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):
         _, reason = _best(survey, nodes == node)
         gaps = cdist(survey.visited, survey.window.nodes).min(0)
-        largest = "the largest gap: " * int(gaps[node] >= 0.95 * gaps[survey.is_open].max())
-        empty = f"{largest}nothing was measured within {gaps[node]:.2g} lengths of here yet"
+        largest = ", the largest gap" * int(gaps[node] >= 0.95 * gaps[survey.is_open].max())
+        empty = f"nothing was measured within {gaps[node]:.2g} lengths of here yet{largest}"
         if survey.confirmation[node]:
             assert reason == f"beside the novel spot at {survey.window.text(survey.spots[0])}, to confirm it"
         elif survey.layers[node] > survey.inclusions[node]:
             assert reason == f"{empty}; if the regimes lie in bands, one that was not seen yet may run through here"
         else:
-            assert reason.startswith(f"{empty}; a guess from the exposures around: regime ")
+            assert reason.startswith(f"{empty}; here may be regime ")

@@ -82,7 +82,7 @@ def crowded(n_kinds=11):
     middles = np.repeat(rng.normal(0, 3, (n_kinds, 8)), 40, axis=0)
     points = (middles + rng.normal(0, 0.8, middles.shape)).astype(np.float32)
     names = [f"{kinds[i % 5]} {i}" for i in range(n_kinds) for _ in range(40)]
-    reason = "nothing was measured within 1.8 mm of here yet; a guess from the exposures around: regime 0 or regime 1"
+    reason = "nothing was measured within 1.8 mm of here yet; here may be regime 0 or regime 1"
     scene = campaign(
         regimes,
         p=np.where(regimes == 1, 0.004, 0.5),

@@ -13,7 +13,7 @@ from ainerd.campaign._partners import Partners
 from ainerd.decisions import NO_REASON, UNTAKEN, State, events
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
-from ainerd.steering import GUESS, Explorer
+from ainerd.steering import OF_HERE, Explorer
 
 
 class Proposals:
@@ -143,4 +143,4 @@ class Proposals:
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
     """Return position and reason of a suggestion, without its id, the numbers behind the reason and a guess in it."""
     same = {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}
-    return {**same, "reason": suggestion["reason"].partition(GUESS)[0]}
+    return {**same, "reason": suggestion["reason"].partition(OF_HERE)[0]}

@@ -17,7 +17,7 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 
 HALF_WAY = 0.5  # of `Survey.boundary`, from which the reason names the regimes
 LARGEST = 0.95  # of the distance from the farthest open node to its nearest exposure, for the largest gap
-GUESS = "; a guess from the exposures around:"  # begins the part of a reason that changes with each result
+OF_HERE = " of here yet"  # what follows in a reason changes with each result
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -149,16 +149,17 @@ def _reason(survey: Survey, node: int) -> str:
     nearest = float(survey.nearest[node])
     if new := survey.window.on_new_sample(survey.window.nodes[node], nearest):
         return f"nothing was measured at {new} yet"
-    of_gap = "the largest gap: " if nearest >= LARGEST * survey.nearest[survey.is_open].max() else ""
-    empty = f"{of_gap}nothing was measured within {survey.window.length(nearest)} of here yet"
+    empty = f"nothing was measured within {survey.window.length(nearest)}{OF_HERE}"
+    if nearest >= LARGEST * survey.nearest[survey.is_open].max():
+        empty += ", the largest gap"
     if survey.layers[node] > survey.inclusions[node]:
         return f"{empty}; if the regimes lie in bands, one that was not seen yet may run through here"
     if not survey.known.size:
         return empty
     first, *others = survey.known[survey.chances[:, node].argsort()[:-3:-1]]
     if survey.boundary[node] > HALF_WAY:
-        return f"{empty}{GUESS} regime {first} or regime {others[0]}"
-    return f"{empty}{GUESS} regime {first}"
+        return f"{empty}; here may be regime {first} or regime {others[0]}"
+    return f"{empty}; here may be regime {first}"
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:
