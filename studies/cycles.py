@@ -10,8 +10,6 @@ live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run
            result; and the memory that 10 000 cycles of a smaller one take after the first 1000
 verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, or which yield in mid-run, at one
            cycle or in a sweep of amplitudes; and of samples that return after 8 to 40 cycles or 2 to 6
-yielding   notes that echo and G' change together: at the step of an amplitude sweep over the yield strain, and in
-           sweeps that stay below it
 
 The generators (`sim_devices._cycling`, `sim_devices._oscillation`) move scatterers and share no code with the analysis.
 """
@@ -32,7 +30,6 @@ from ainerd.config import Settings
 from ainerd_shear import (
     EchoCurves,
     Echoes,
-    change_together,
     clock_offset,
     cycle_moduli,
     fit_training,
@@ -100,13 +97,6 @@ def live() -> None:
     with threadpool_limits(2):
         report("cycles_live", [watched()], most={"result after (s)": 0.5, "behind at the end (s)": 0.5})
         report("cycles_memory", [remembered(10_000)], most={"growth (MB)": 8.0})
-
-
-@study.part
-def yielding() -> None:
-    """Count the notes of steps over the yield strain by their third cycle, and those of runs without a step."""
-    with threadpool_limits(1):
-        report("cycles_yielding", [noted(40)], most={"false notes": 0.055}, least={"found": 0.9})
 
 
 @study.part
@@ -319,37 +309,6 @@ def remembered(n_cycles: int) -> Row:
         "after 1000 (MB)": used[1000],
         f"after {n_cycles} (MB)": used[n_cycles],
         "growth (MB)": used[n_cycles] - used[1000],
-    }
-
-
-def noted(n_runs: int) -> Row:
-    """Return the shares of runs with a note, with a step over the yield strain in cycle 15 and without one."""
-    solid, with_note = SoftSolid(yield_strain=0.1), {0.2: 0, 0.03: 0}
-    for strain, seed in track([*product(with_note, range(n_runs))], "runs", transient=True):
-        sweep = Oscillation(frequency_hz=1.0, steps=((15.0, 0.03), (15.0, strain)))
-        sample = Cycled(family="yielding", oscillation=sweep, diffusion_nm2=60.0, yield_strain=0.1)
-        rng = np.random.default_rng(seed + 5000)
-        t_s = frame_times(sweep, 25, [0.25], jitter=0.01, rng=rng)
-        record = write_oscillation(sweep, solid, 1250, every_s=0.02, noise=0.02, rng=rng)
-        phase = phase_of_record(record["time"], record["strain"])
-        moduli = cycle_moduli(record["time"], record["strain"], record["stress"], phase)
-        echoes = Echoes(bins()[2], [0.25], within=0.05)
-        echoes.push(movie(sample, t_s, seed + 5000), phase.at(t_s))
-        echoes.end()
-        echo, error = echoes.result().from_cycle()
-        both = np.isin(np.arange(1, len(echo) + 1), moduli.cycle)
-        mine = np.isin(moduli.cycle, np.arange(1, len(echo) + 1))
-        notes = change_together(
-            moduli.cycle[mine], echo[both], error[both], moduli.storage[mine], moduli.storage_err[mine]
-        )
-        cycles = {int(note.split(":")[0].removeprefix("cycle ")) for note in notes}
-        with_note[strain] += bool(cycles & {15, 16, 17}) if strain > 0.1 else bool(cycles)
-    shares = {"found": with_note[0.2] / n_runs, "false notes": with_note[0.03] / n_runs}
-    return {
-        "what": "a step over the yield strain",
-        "runs of each": n_runs,
-        **shares,
-        "of": interval(with_note[0.2], n_runs),
     }
 
 

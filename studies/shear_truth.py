@@ -1,7 +1,12 @@
 """Cyclic shear against independent generators: Gaussian fields of layers in a gap, by numpy alone.
 
 order      ordinary cyclic runs of 60 cycles with 2 to 32 frames a cycle at any first phase: how many have a reason
-           against their frames, and how many are found with every two frames exchanged; and steady runs
+           against their frames, and how many are found with every two frames exchanged, of those in which C2 falls
+           by 2 % or more from frames 1 apart to those 3 apart, and of all; and steady runs
+
+yielding   frames of one phase and a record of 100 cycles: at a cycle the rate of rearrangements rises by 4 or more and
+           G' falls by 15 % or more. Steps that are found when the run ends with their third cycle, and later; exponents
+           of training in these, in steady runs and in runs that train
 
 A field has six layers at heights of the gap, which move with the strain, and lose their memory at each frame.
 """
@@ -14,13 +19,17 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ainerd.technique import RunInfo
+from ainerd_shear import Echoes, cycle_moduli, phase_of_record
+from ainerd_shear._cycles import CycleResult
+from ainerd_shear.part import cycle_numbers
 from ainerd_xpcs.numerics import MultiTau, Partition, Screen, TwoTimeReducer
-from ainerd_xpcs.technique import RheoXPCS
+from ainerd_xpcs.technique import RheoXPCS, Share, rings
 from ainerd_xpcs.technique._checks import Doubts
 from ainerd_xpcs.technique._correlated import Correlated
 from studies._tools import Row, Study, interval, report
 
 LAYERS, N_BINS, SIDE = 6, 8, 32
+CLEAR = 0.02  # `fall` of a run whose frames can be told from exchanged ones
 PARTITION = Partition.from_roi_map(
     np.arange(SIDE * SIDE).reshape(SIDE, SIDE) * N_BINS // SIDE**2 + 1, q=[0.03] * N_BINS
 )
@@ -38,33 +47,37 @@ def order(runs: int = 300) -> None:
 def ordered(n_runs: int) -> Iterator[Row]:
     """Yield the shares of cyclic runs with whole and with other numbers of frames a cycle, and of steady runs."""
     for kind in ("whole frames a cycle", "any frames a cycle", "steady"):
-        reasons, found = [], 0
+        reasons, falls, found = [], [], []
         for seed in track(range(n_runs if kind.startswith("w") else n_runs // 3), kind, transient=True):
             rng = np.random.default_rng([seed, len(kind)])
-            counts = run_of(kind, rng)
+            shift, loss = run_of(kind, rng)
+            counts = counted(shift, loss, rng)
             reasons.append(doubted(counts))
+            falls.append(fall(shift, loss))
             first = int(rng.integers(2))
             n = (len(counts) - first) // 2 * 2
             counts[first : first + n] = (
                 counts[first : first + n].reshape(-1, 2, SIDE, SIDE)[:, ::-1].reshape(n, SIDE, SIDE)
             )
-            found += doubted(counts) is not None
-        refused = [each for each in reasons if each]
+            found.append(doubted(counts) is not None)
+        refused, clear = [each for each in reasons if each], np.array(falls) >= CLEAR
         yield {
             "what": kind,
             "n": len(reasons),
             "refused": len(refused) / len(reasons),
             "of": interval(len(refused), len(reasons)),
-            "exchanged, found": found / len(reasons),
+            "clear": int(clear.sum()),
+            "exchanged, found": float(np.mean(np.array(found)[clear])),
+            "of all": float(np.mean(found)),
             "why": "; ".join(sorted(set(refused)))[:120],
         }
 
 
-def run_of(kind: str, rng: np.random.Generator) -> NDArray:
-    """Draw a run: counts (T, ny, nx)."""
+def run_of(kind: str, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Draw a run: shift and loss of each frame, as `counted` takes them."""
     if kind == "steady":
         n = int(rng.integers(120, 800))
-        return counted(np.zeros(n), np.full(n, 1 / between(1, 40, rng)), rng)
+        return np.zeros(n), np.full(n, 1 / between(1, 40, rng))
     a_cycle = int(rng.integers(2, 33)) if kind.startswith("w") else between(2, 32, rng)
     phase = rng.random() + np.arange(int(60 * a_cycle)) / a_cycle
     strain, rate = np.sin(2 * np.pi * phase), np.ones(len(phase))
@@ -73,7 +86,86 @@ def run_of(kind: str, rng: np.random.Generator) -> NDArray:
         rate = 2.0 * ((phase + rng.random()) % 1 < 0.5)
     elif shape == 2:  # with the strain rate
         rate = np.abs(np.cos(2 * np.pi * phase)) * np.pi / 2
-    return counted(between(0.3, 8, rng) * strain, rate / a_cycle / between(2, 60, rng), rng)
+    return between(0.3, 8, rng) * strain, rate / a_cycle / between(2, 60, rng)
+
+
+def fall(shift: NDArray, loss: NDArray) -> float:
+    """Return the share by which C2 of frames 1 apart exceeds that of frames 3 apart with the same middle, by theory."""
+    along, worn = np.cos(np.linspace(0, np.pi, 90)) / (2 * np.pi), np.cumsum(loss)
+
+    def alike(first: int, last: int) -> float:
+        apart, lost = (x[last : len(x) - 3 + last] - x[first : len(x) - 3 + first] for x in (shift, worn))
+        return float(np.mean(np.exp(-2 * lost) * np.mean(np.sinc(apart[:, None] * along) ** 2, axis=1)))
+
+    return 1 - alike(0, 3) / alike(1, 2)
+
+
+@study.part
+def yielding(runs: int = 80) -> None:
+    """Count steps and exponents of training."""
+    with threadpool_limits(1):
+        rows = list(yielded(runs))
+    report("shear_truth_yielding", rows, most={"training": "most"}, least={"found": 0.8})
+
+
+def yielded(n_runs: int) -> Iterator[Row]:
+    """Yield the shares of runs in which steps and training are found."""
+    n = 100
+    for kind in ("step at its third cycle", "step", "steady", "training"):
+        steps, exponents, pulls = [], [], []
+        for seed in track(range(n_runs), kind, transient=True):
+            rng = np.random.default_rng([seed, n])
+            at, rate, soft = int(rng.integers(15, 85)), np.full(n, 1 / between(10, 100, rng)), np.full(n, 400.0)
+            if kind.startswith("step"):
+                rate[at:] *= between(4, 12, rng)
+                soft[at:] *= rng.uniform(0.65, 0.85)
+            elif kind == "training":
+                rate = 1 / between(2, 10, rng) * (1.0 + np.arange(n)) ** -rng.uniform(0.4, 1)
+                soft *= 1 + 0.03 * np.log1p(np.arange(n))
+            end = at + 3 if kind.startswith("step at") else n
+            share = numbers_of(counted(np.zeros(end), rate[:end], rng), *record_of(np.zeros(end), soft[:end], rng))
+            table = share.tables["stretches"]
+            found = table["first_cycle"][table["yields"]]
+            steps.append(bool((np.abs(found - at - 1) <= 1).any()) if kind.startswith("step") else bool(found.size))
+            exponents.append(share.summary.get("training_exponent") is not None)
+            if kind == "step" and steps[-1] and found.size == 1:
+                for part, some in enumerate((slice(0, at), slice(at, n))):
+                    tau, error = (table[f"tau_cycles{e}"][part] for e in ("", "_err"))
+                    pulls.append((tau - 1 / rate[some].mean()) / error)
+                    pulls.append((table["storage_pa"][part] - soft[some].mean()) / table["storage_pa_err"][part] * 1j)
+        known = np.array([x for x in pulls if np.isfinite(x)])
+        yield {
+            "what": kind,
+            "n": n_runs,
+            "found" if kind.startswith("step") else "steps": float(np.mean(steps)),
+            "training": float(np.mean(exponents)),
+            "tau given": float(np.mean(np.isfinite([x for x in pulls if not np.imag(x)]))) if pulls else np.nan,
+            "sd of pulls, tau": float(np.std(known[known.imag == 0].real)) if pulls else np.nan,
+            "G'": float(np.std(known.imag[known.imag != 0])) if pulls else np.nan,
+            "most": 1.0 if kind == "training" else 0.05,
+        }
+
+
+def record_of(level: NDArray, storage: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
+    """Return time, strain and stress at 1 Hz, of cycles with these levels (in amplitudes) and G' (Pa)."""
+    t = np.arange(-1.0, len(level) + 1, 0.02)
+    cycle = np.clip(t.astype(int), 0, len(level) - 1)
+    turn, noise = 2 * np.pi * t, rng.standard_normal((2, len(t)))
+    drift = np.interp(t, np.arange(len(level)), level)
+    strain = 0.1 * (np.sin(turn) + drift + 0.01 * noise[0])
+    return t, strain, 0.1 * storage[cycle] * (np.sin(turn) + 0.15 * np.cos(turn) + 0.03 * noise[1])
+
+
+def numbers_of(counts: NDArray, time: NDArray, strain: NDArray, stress: NDArray) -> Share:
+    """Return the numbers of frames at a quarter of each cycle, 0 to the last, beside a record."""
+    phase = phase_of_record(time, strain)
+    at = phase.at(np.arange(len(counts)) + 0.25)
+    echoes = Echoes(PARTITION, [0.25])
+    echoes.push(counts, at)
+    echoes.end()
+    moduli = cycle_moduli(time, strain, stress, phase)
+    result = CycleResult(echoes.result(), int(np.floor(at[0])), phase, moduli, "", None)
+    return cycle_numbers(result, PARTITION, rings(PARTITION))
 
 
 def between(low: float, high: float, rng: np.random.Generator) -> float:

@@ -1,4 +1,4 @@
-"""Moduli and stress of each cycle of oscillatory shear, from a rheometer's record, and their changes with an echo."""
+"""Moduli and stress of each cycle of oscillatory shear, from a rheometer's record."""
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -6,16 +6,14 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from ainerd_shear._cycle_phase import SEEN, CyclePhase, checked_record, scatters
 
 Floats = NDArray[np.float64]
 HARMONICS = (1, 3, 5)  # of a stress that is odd in the strain
 FEWEST_POINTS = 12  # of a cycle
-FALSE_NOTES = 0.01  # probability of a note about a record in which nothing changes
 SURE = 4.0  # errors by which the scatter of cycles exceeds that of white noise
-BEFORE = 3  # cycles whose mean a cycle is compared with
 FINE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
 
 
@@ -179,48 +177,3 @@ def _wider(values: Floats, errors: Floats) -> Floats:
     if n < 3 or not np.median(apart) > 1 + SURE * 1.65 / np.sqrt(n):
         return np.ones(len(values))
     return np.asarray(np.sqrt(np.maximum(np.median(squares, axis=1), 1)))
-
-
-def change_together(
-    cycle: ArrayLike, echo: ArrayLike, echo_err: ArrayLike, modulus: ArrayLike, modulus_err: ArrayLike
-) -> tuple[str, ...]:
-    """Return a note for each cycle in which an echo and a modulus both change against the three cycles before.
-
-    Parameters
-    ----------
-    cycle : array_like of int, shape (n,)
-        Numbers of cycles that follow each other.
-    echo, echo_err : array_like, shape (n,)
-        Correlation of each cycle with the one before, and its standard error.
-    modulus, modulus_err : array_like, shape (n,)
-        Any column of `CycleModuli`.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
-
-    Examples
-    --------
-    >>> change_together(range(6), [0.9, 0.9, 0.9, 0.9, 0.5, 0.5], [0.01] * 6, [400, 400, 400, 400, 300, 300], [1] * 6)
-    ('cycle 4: the echo falls by 0.4 ± 0.012, the modulus falls by 100 ± 1.2',)
-    """
-    number = np.asarray(cycle)
-    columns = [np.asarray(x, dtype=float) for x in (echo, echo_err, modulus, modulus_err)]
-    if number.ndim != 1 or any(x.shape != number.shape for x in columns):
-        raise ValueError("cycle, echo, modulus and their errors must be of one length")
-    notes, begin = [], 0
-    limit = norm.isf(FALSE_NOTES / 2 / max(len(number), 1))
-    for i in range(1, len(number)):
-        before = slice(max(begin, i - BEFORE), i)
-        changes = [
-            (x[i] - x[before].mean(), np.hypot(err[i], np.sqrt(np.square(err[before]).sum()) / (i - before.start)))
-            for x, err in (columns[:2], columns[2:])
-        ]
-        if all(abs(change) > limit * error for change, error in changes):
-            words = [
-                f"{'rises' if change > 0 else 'falls'} by {abs(change):.3g} ± {err:.2g}" for change, err in changes
-            ]
-            notes.append(f"cycle {number[i]}: the echo {words[0]}, the modulus {words[1]}")
-            begin = i
-    return tuple(notes)

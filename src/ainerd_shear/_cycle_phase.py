@@ -332,8 +332,9 @@ def _stretches(fit: _Fit) -> NDArray[np.int64]:
     begin, out = 0, np.zeros(len(fit.run), np.int64)
     error = fit.share * fit.amplitude
     for i in range(1, len(out)):
-        first = fit.amplitude[begin : min(begin + 3, i)].mean()
-        changes = abs(fit.amplitude[i] - first) > max(CHANGED * first, 2 * SEEN * error[i])
+        first = np.median(fit.amplitude[begin : begin + 3])
+        off = np.abs(fit.amplitude[i : i + 2] - first).min()  # of two cycles: one may be half at rest
+        changes = off > max(CHANGED * first, 2 * SEEN * error[i])
         out[i] = out[i - 1] + (changes or fit.run[i] != fit.run[i - 1])
         begin = begin if out[i] == out[i - 1] else i
     return out

@@ -1,14 +1,15 @@
 """The names of cyclic shear for a script."""
 
 from ainerd_shear._clock_offset import ClockOffset, clock_offset
-from ainerd_shear._cycle_moduli import CycleModuli, change_together, cycle_moduli
+from ainerd_shear._cycle_moduli import CycleModuli, cycle_moduli
 from ainerd_shear._cycle_phase import CyclePhase, StillError, phase_of_record, phase_of_triggers
 from ainerd_shear._draw_sweep import draw_sweep
 from ainerd_shear._echoes import EchoCurves, Echoes
 from ainerd_shear._strain_seen import StrainSeen, strain_seen
+from ainerd_shear._stretches import find_steps
 from ainerd_shear._training import fit_training
 
 __all__ = [
-    "ClockOffset", "CycleModuli", "CyclePhase", "EchoCurves", "Echoes", "StillError", "StrainSeen", "change_together",
-    "clock_offset", "cycle_moduli", "draw_sweep", "fit_training", "phase_of_record", "phase_of_triggers", "strain_seen",
+    "ClockOffset", "CycleModuli", "CyclePhase", "EchoCurves", "Echoes", "StillError", "StrainSeen", "clock_offset",
+    "cycle_moduli", "draw_sweep", "find_steps", "fit_training", "phase_of_record", "phase_of_triggers", "strain_seen",
 ]  # fmt: skip

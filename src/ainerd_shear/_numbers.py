@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_shear._cycle_moduli import change_together
 from ainerd_shear._cycles import CycleResult
+from ainerd_shear._stretches import notes, stretches
 from ainerd_shear._training import fit_training
 from ainerd_xpcs.numerics import Partition, Relaxation, fit_relaxation
 from ainerd_xpcs.technique import Ring, Share, contrast_within, lit_weights, opposite, plain
@@ -58,7 +58,9 @@ UNITS = {
     **dict(DECAY.values()),
     **dict.fromkeys(VELOCITY, "nm/cycle"),
     **{f"{name}{end}": unit for name, unit in MODULI.values() for end in ("", "_err")},
-    **dict.fromkeys(("cycle", "n_cycles", "cycle_strain", "cycle_strain_err", *TRAINING.values()), "1"),
+    **dict.fromkeys(
+        ("cycle", "first_cycle", "yields", "n_cycles", "cycle_strain", "cycle_strain_err", *TRAINING.values()), "1"
+    ),
     "cycle_frequency_hz": "Hz",
 }
 TEXTS = (WHY, "no_echoes", "no_moduli", "cycles_changed")
@@ -81,7 +83,8 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         bins |= _of_decay(curves.decay)
         bins |= dict(zip(VELOCITY, (curves.velocity, curves.velocity_err, curves.velocity_below), strict=True))
     together = fit_relaxation(curves.g2, bins=ring.bins, together=True, opposite=opposite(partition, ring))
-    by_cycle = _by_cycle(result, ring)
+    by_cycle, before = _by_cycle(result, ring), max(result.first - int(np.floor(result.phase.phase[0])), 0)
+    parts = _stretches(result, ring, by_cycle, before, together)
     summary: dict[str, Any] = {
         "n_cycles": curves.n_cycles,
         "cycle_frequency_hz": result.phase.frequency,
@@ -89,8 +92,9 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         "phase_off": curves.off_phase,
         **_mean("cycle_strain", result.phase.amplitude),
         **{name: plain(values[0]) for name, values in _of_decay(together).items()},
-        **_training(result, ring),
+        **_training(result, ring, before),
         "no_moduli": result.no_moduli or None,
+        "cycles_changed": notes(parts) or None,
     }
     weights = lit_weights(ring, curves.g2)
     one, errors = (np.where(weights > 0, x[ring.bins, 0], 0) for x in (curves.height, curves.height_err))
@@ -102,8 +106,19 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         for field, (name, _) in MODULI.items():
             if field != "strain":
                 summary |= _mean(name, getattr(result.moduli, field))
-        summary["cycles_changed"] = "; ".join(_notes(by_cycle)) or None
-    return Share(arrays, {"echoes": bins, "cycles": by_cycle}, summary, DIMS, UNITS)
+    if parts["yields"].size > 1:  # one decay for all of them would be that of none
+        summary |= dict.fromkeys([name for name, _ in DECAY.values()] + [*TRAINING.values()])
+        summary[WHY] = f"the run has {parts['yields'].size} stretches, each with its own"
+    return Share(arrays, {"echoes": bins, "cycles": by_cycle, "stretches": parts}, summary, DIMS, UNITS)
+
+
+def _stretches(
+    result: CycleResult, ring: Ring, by_cycle: dict[str, NDArray[Any]], before: int, whole: Relaxation
+) -> dict[str, NDArray[Any]]:
+    phase, n = result.phase, result.curves.cycles_a_row
+    nearest = np.abs(np.subtract.outer(by_cycle["cycle"] + n / 2, phase.phase)).argmin(1)
+    tau = [float(each[0]) for each in (whole.tau, whole.tau_err, whole.tau_above)]
+    return stretches(result.curves.c2[ring.bins], by_cycle, phase.stretch[nearest], n, before, tau)
 
 
 def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:
@@ -113,9 +128,9 @@ def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:
     return columns | {WHY: fit.no_tau}
 
 
-def _training(result: CycleResult, ring: Ring) -> dict[str, float | None]:
+def _training(result: CycleResult, ring: Ring, before: int) -> dict[str, float | None]:
+    """Return the exponent, with so many cycles of the record before the frames."""
     curves = result.curves
-    before = max(result.first - int(np.floor(result.phase.phase[0])), 0)  # cycles of the record before the frames
     try:
         law = fit_training(curves.c2[ring.bins], cycles_a_row=curves.cycles_a_row, cycles_before=before)
     except ValueError:  # too few bins
@@ -147,13 +162,6 @@ def _by_cycle(result: CycleResult, ring: Ring) -> dict[str, NDArray[Any]]:
             squares = np.bincount(row[mine], error**2, rows)
             out[f"{name}_err"] = np.where(of_row, np.sqrt(squares) / of_row, np.nan)
     return out
-
-
-def _notes(by_cycle: dict[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Return the notes of `change_together`, of the echo with G'."""
-    names = ("cycle", "echo", "echo_err", "storage_pa", "storage_pa_err")
-    known = np.isfinite([by_cycle[name] for name in names]).all(0)
-    return change_together(*(by_cycle[name][known] for name in names))
 
 
 def _mean(name: str, values: Floats) -> dict[str, float | None]:

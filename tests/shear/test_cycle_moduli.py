@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from ainerd_shear import change_together, cycle_moduli, phase_of_record
+from ainerd_shear import cycle_moduli, phase_of_record
 
 FREQUENCY = 0.5
 TIME = np.arange(0, 80, 0.04)
@@ -134,24 +134,3 @@ def test_errors_of_correlated_noise_are_those_of_the_scatter():
             result = cycle_moduli(time, strain, stress, phase_of_record(time, strain))
             pulls.append([(result.storage - 400) / result.storage_err, (result.loss - 60) / result.loss_err])
         assert 0.85 < np.concatenate(pulls, axis=1).std() < most
-
-
-def test_a_change_of_both_in_one_cycle_is_noted_and_nothing_else():
-    rng = np.random.default_rng(0)
-    echo, echo_err = np.r_[np.full(12, 0.9), np.full(8, 0.6)] + rng.normal(0, 0.02, 20), np.full(20, 0.02)
-    soft = np.r_[np.full(12, 400.0), np.full(8, 250.0)] + rng.normal(0, 4, 20)
-    notes = change_together(np.arange(20), echo, echo_err, soft, np.full(20, 4.0))
-    assert len(notes) == 1
-    assert notes[0].startswith("cycle 12: the echo falls by 0.")
-    assert not change_together(np.arange(20), echo, echo_err, np.full(20, 400.0), np.full(20, 4.0))
-    assert not change_together(np.arange(20), echo, echo_err, np.roll(soft, -5)[:20], np.full(20, 4.0))[1:]
-
-
-def test_notes_about_nothing_are_rare():
-    rng = np.random.default_rng(1)
-    draws = rng.normal(size=(2, 400, 40))
-    ones = np.ones(40)
-    notes = [change_together(np.arange(40), a, ones, b, ones) for a, b in zip(*draws, strict=True)]
-    assert sum(bool(note) for note in notes) <= 4
-    with pytest.raises(ValueError, match="one length"):
-        change_together([1, 2], [1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0])

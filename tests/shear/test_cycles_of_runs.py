@@ -126,14 +126,12 @@ def test_a_bin_without_light_takes_no_number_away():
 
 @pytest.mark.parametrize("before", [0, 32])
 def test_training_counts_the_cycles_before_the_first_frame(before):
-    """The record of the rheometer has them, after two cycles at rest."""
     worn = np.sqrt(np.arange(1 + before, 129 + before)) / 0.5  # tau goes as the root of the number of the cycle
     c2 = 1 + 0.3 * np.exp(-0.4 * np.abs(np.subtract.outer(worn, worn)))
     c2 = c2 + np.random.default_rng(0).normal(0, 0.004, (12, *c2.shape))
-    of_record = SimpleNamespace(phase=2.5 + np.arange(160.0))
     curves = SimpleNamespace(c2=c2, cycles_a_row=1)
     ring = SimpleNamespace(bins=np.arange(12))
-    numbers = _training(SimpleNamespace(curves=curves, first=2 + before, phase=of_record), ring)
+    numbers = _training(SimpleNamespace(curves=curves), ring, before)
     assert numbers["training_exponent"] == pytest.approx(0.5, abs=0.12)
 
 
@@ -149,6 +147,12 @@ def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
     assert np.nanmean(table["echo"][:30]) - np.nanmean(table["echo"][31:]) > 0.3
     first = numbers.summary["cycles_changed"].split(":")[0]
     assert first in {f"cycle {number}" for number in table["cycle"][30:32]}
+    parts = numbers.tables["stretches"]
+    assert len(parts["strain"]) == 2 and parts["echo"][0] - parts["echo"][1] > 0.3
+    for k, strain in enumerate((0.05, 0.25)):
+        storage, _ = SoftSolid().moduli(strain)
+        assert parts["storage_pa"][k] == pytest.approx(storage, abs=5 * parts["storage_pa_err"][k])
+    assert numbers.summary["tau_cycles"] is None and "2 stretches" in numbers.summary["no_tau_cycles"]
 
 
 def test_numbers_of_cycles_are_on_the_page():
