@@ -18,7 +18,7 @@ def test_the_name_of_a_regime_does_not_contradict_its_exposures():
         ("aab", [0, 0, 0], (), "like a"),
         ("aabb", [0, 0, 0, 0], (), None),  # three in five are needed
         ("a", [0], (), None),  # and two results
-        ("aab", [1, 1, 0], (7,), "new (nearest kind: a)"),
+        ("aab", [1, 1, 0], (7,), "new"),
         ("aab", [1, 1, 0], (), None),  # an echo is not called stationary, nor new before it is claimed
         ("aab", [0, 0, 0], (7,), "like a"),
         ("aab", [np.nan] * 3, (7,), None),  # without verdicts nothing is said
@@ -32,10 +32,8 @@ def test_the_name_of_a_regime_never_contradicts_its_verdict(nearest, novel, new,
 
 def test_regimes_without_a_gap_have_one_name():
     kinds = regime_kinds([0, 1, 1, 2, 2, 3], list("abbbbc"), [0, 0, 0, 1, 1, 0], new=[2], components=[[0, 1], [2], [3]])
-    assert kinds == {0: "like b", 1: "like b", 2: "new (nearest kind: b)"}
-    assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys(
-        (0, 1), "new (nearest kind: a)"
-    )
+    assert kinds == {0: "like b", 1: "like b", 2: "new"}
+    assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys((0, 1), "new")
 
 
 def test_a_regime_is_like_a_kind_only_if_it_lies_nearest_to_it_in_the_map():

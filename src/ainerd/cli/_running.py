@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 import ainerd
 from ainerd.cli._shared import Config, Json, Tiled, check_folder, opened, results_at, stopping
-from ainerd.words import plain_address
+from ainerd.words import plain_address, runnable
 
 if TYPE_CHECKING:
     import threading
@@ -94,7 +94,7 @@ def serve(
   page     {server.page}   (open it in a browser)
   python   from ainerd.server import EmbeddedServer
            client = EmbeddedServer.start("{server.directory}").client()
-  shell    ainerd status --tiled {server.directory}
+  shell    {runnable("ainerd status")} --tiled {server.directory}
 Ctrl-C ends it, unless a session still uses it."""
             print(text, flush=True)
             if open_page:

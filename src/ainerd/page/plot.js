@@ -177,8 +177,7 @@ function spread(runs, coordinate) {
 function hoverText(run, scene) {
   const p = run.p === null ? "no p-value" : `p = ${number(run.p)}`;
   const regime = run.failed ? "failed" : regimeName(run.regime, scene.regimes);
-  const own = Number.isFinite(run.own) ? `, p against the nearest kind of this session ${number(run.own)}` : "";
-  return escaped(`${runName(run.scan)}: ${regime}, ${run.novel ? "NOVEL, " : ""}${p}${own}`);
+  return escaped(`${runName(run.scan)}: ${regime}, ${run.novel ? "NOVEL, " : ""}${p}`);
 }
 
 /**

@@ -114,7 +114,7 @@ class Result:
         text = "novel" if self.novel else "not novel"
         text += f": {_odds(self.novelty_p)} of known behaviour would look as unusual"
         if self.nearest_known:
-            text += f"; {'the nearest known kind is' if self.novel else 'most like'} {self.nearest_known}"
+            text += f"; the known kind that explains it best is {self.nearest_known}"
         if self.own_p is not None and self.own_regimes:
             numbers = f"regime{'s' * (len(self.own_regimes) > 1)} {' and '.join(map(str, self.own_regimes))}"
             far = f"{_odds(self.own_p)} of that kind would differ as much from them"
@@ -160,5 +160,5 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     }
     if terms:
         each = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(terms.items(), key=lambda item: -item[1]))
-        of_kind = "less usual than the median exposure of the nearest known kind"
+        of_kind = "less usual than the median exposure of that kind"
         yield f"{of_kind} by {each} (one in ten exposures of that kind exceeds 1)"

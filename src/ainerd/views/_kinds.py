@@ -24,7 +24,7 @@ def regime_kinds(
     components: Sequence[Sequence[int]] = (),
     drawn: Mapping[int, str] | None = None,
 ) -> dict[int, str]:
-    """Return the kind that each regime resembles, by number: "like stationary", or "new (nearest kind: stationary)".
+    """Return the kind that each regime resembles, by number: "like stationary", or "new".
 
     A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
     new; otherwise it has no name. Another regime is like a known kind if at least two of its results, and three in
@@ -48,7 +48,7 @@ def regime_kinds(
     Examples
     --------
     >>> regime_kinds([0, 0, 1], ["ageing", "ageing", "flow"], [False, False, True], new=[1])
-    {0: 'like ageing', 1: 'new (nearest kind: flow)'}
+    {0: 'like ageing', 1: 'new'}
     """
     of = {regime: group[0] for group in components for regime in group}
     new = {of.get(regime, regime) for regime in new}
@@ -59,7 +59,7 @@ def regime_kinds(
         alike = f"like {counts.index[0]}" if counts.iloc[0] >= max(2, MOST_ALIKE * len(group)) else None
         for regime, of_regime in group.groupby("regime"):
             if of_regime["novel"].mean() > 0.5:
-                kinds |= {int(str(regime)): f"new (nearest kind: {counts.index[0]})"} if number in new else {}
+                kinds |= {int(str(regime)): "new"} if number in new else {}
             elif alike is not None and (drawn is None or drawn.get(int(str(regime))) == counts.index[0]):
                 kinds[int(str(regime))] = alike
     return kinds

@@ -189,7 +189,7 @@ function MapsOfBin({ path, result, bin, duration }) {
   const wanted = [{ title: ["measured"], path, name: "c2", duration }];
   if ("denoised" in result.arrays) wanted.push({ title: ["without noise"], path, name: "denoised", duration });
   if (nearest) {
-    const title = [`nearest: scan ${nearest.scan}, ${number(nearest.distance, 2)} away`];
+    const title = [`most similar: scan ${nearest.scan}`];
     wanted.push({ title, path: `${path.split("/").slice(0, -1).join("/")}/${nearest.key}`, name: "c2", duration });
   }
   return h(ReadMaps, { wanted, bin, failed: unread("the result has no map") });
@@ -262,7 +262,7 @@ function sentence(fit) {
   const or = fit.g2_model_or ? `; the model ${fit.g2_model_or} fits as well, ${value(fit, "tau_s_or") ?? "without a tau"}` : "";
   const shape = Number.isFinite(fit.tau_s) ? `, contrast ${withError(fit.contrast, fit.contrast_err)}${or}` : "";
   const unknown = `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
-  return `${tau ? `tau ${tau}` : unknown}${shape}${half ? `; g2 - 1 falls to half at ${half}` : ""}`;
+  return `${tau ? `tau ${tau}` : unknown}${shape}${half ? `; g2 - 1 falls to half: ${half.replace("= ", "")}` : ""}`;
 }
 
 /** A time with its error, or its limits; null if unknown. */
