@@ -27,6 +27,7 @@ from ainerd_xpcs.technique import (
     PartitionSettings,
     RheoXPCS,
     bin_cells,
+    bin_names,
     build_partition,
     details,
     draw_exposure,
@@ -100,9 +101,9 @@ def _analyze_movie(
         raise ValueError(f"{file}: {err}") from None
     _write(out, analysis, {"source": str(file), **about})
     summary = _known(analysis)
-    verdict, names = _verdict(analysis, technique), names_of(partition)
+    verdict, names = _verdict(analysis, technique), bin_names(partition.numbers, partition.phi)
     title = f"{file.name}: {movie.n_frames} frames; {verdict}"
-    figure = _draw(analysis, movie.n_frames * frame_time_s, names, title, summary.get("tau_half_s"))
+    figure = _draw(analysis, movie.n_frames * frame_time_s, names, title)
     table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
     counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
     table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])
@@ -119,7 +120,7 @@ def analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: 
         technique = technique_of(maps.partition)
         analysis, _ = analyse_maps(maps, technique, lambda n: progress.update(task, completed=n))
     _write(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
-    names = names_of(maps.partition)
+    names = bin_names(maps.partition.numbers, maps.partition.phi)
     title = f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}"
     figure = _draw(analysis, maps.n_rows * maps.row_s, names, title)
     table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=escape(str(file)))
@@ -169,13 +170,6 @@ def read_bins(roi: Path) -> Partition:
         raise ValueError(f"{roi}: {why}") from None
 
 
-def names_of(bins: Partition) -> list[str]:
-    """Return the azimuth of each bin, with its number if another ring has the same; without azimuth the number."""
-    azimuths = [f"φ = {x:.0f}°" if x == x else "" for x in bins.phi]
-    both = zip(bins.numbers, azimuths, strict=True)
-    return [f"bin {k}" if not at else at if azimuths.count(at) == 1 else f"{k}: {at}" for k, at in both]
-
-
 def _known(analysis: Analysis) -> dict[str, Any]:
     return {name: value for name, value in analysis.summary.items() if value is not None}
 
@@ -191,9 +185,10 @@ def _verdict(analysis: Analysis, technique: RheoXPCS) -> str:
     return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}"
 
 
-def _draw(analysis: Analysis, duration_s: float, names: list[str], title: str, half_s: float | None = None) -> Figure:
+def _draw(analysis: Analysis, duration_s: float, names: list[str], title: str) -> Figure:
     figure = new_figure(13, 5)
-    draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names, half_s=half_s)
+    fit = None if "rings" in analysis.tables else _known(analysis)
+    draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names, fit=fit)
     figure.suptitle(title, parse_math=False)
     return figure
 

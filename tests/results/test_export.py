@@ -2,11 +2,13 @@
 
 import h5py
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 import xarray as xr
 
 from ainerd.results import ConfigurationRecord, export
+from ainerd.results._export import write_table
 from ainerd.technique import Analysis
 from ainerd_files import MapFile, read_curves
 from ainerd_xpcs.numerics import Partition, g2_from_two_time
@@ -177,6 +179,15 @@ def test_the_table_as_a_file(night, tmp_path):
     assert list(excel.index) == list(table.index) and excel["run_time"].iloc[0].hour == table["run_time"].iloc[0].hour
     with pytest.raises(ValueError, match="csv, .parquet, .xlsx, .h5 or .nc"):
         store.export(tmp_path / "results.txt")
+
+
+def test_a_spreadsheet_computes_no_text_of_a_table(night, tmp_path):
+    _, store, _ = night
+    table = store.table().assign(sample='=HYPERLINK("http://x")', shift=-1.5).rename(columns={"agent": "@agent"})
+    csv = pd.read_csv(write_table(table, tmp_path / "results.csv"))
+    assert set(csv["sample"]) == {'\'=HYPERLINK("http://x")'} and set(csv["shift"]) == {-1.5} and "'@agent" in csv
+    sheet = openpyxl.load_workbook(write_table(table, tmp_path / "results.xlsx")).active
+    assert not any(cell.data_type == "f" for row in sheet for cell in row)
 
 
 def test_a_result_and_a_store_export_themselves(night, tmp_path):

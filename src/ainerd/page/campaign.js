@@ -1,4 +1,5 @@
 // The page of a campaign, and the registration of all views with Tiled's web interface.
+const MOST_COMPARED = 6; // chosen runs that are drawn together
 
 /** The view of the node `ainerd`; `root` is its path. */
 function Campaign({ root }) {
@@ -60,7 +61,10 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };
   const points = { ...common, picture: TECHNIQUES[scene.technique]?.thumbnail, onChoose: choose };
   const point = { scene, state, asking, mode, setMode: startMode, at };
-  const gallery = { scene, root, state, run, follows, onAsked, onFollow: () => pick(null), onPick: pick };
+  const done = scene.runs.filter((each) => chosen?.has(each.key) && each.done);
+  const compared = done.length > 1 && done.length <= MOST_COMPARED ? done : null;
+  const gallery = { scene, root, state, run, compared, follows, onAsked, onFollow: () => pick(null), onPick: pick };
+  const looked = compared ? `${compared.length} chosen runs` : `The ${follows ? "newest" : "selected"} run`;
   const similarText = `most similar to the ${chosen?.size} chosen, nearest first `;
   const table = {
     ...common,
@@ -91,7 +95,7 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
       { className: "screen" },
       panel("the sample map", `Sample${sampleTitle}`, "sample", SampleMap, map),
       panel("the next point", "Next point", "following", NextPoint, point),
-      panel("the technique's gallery", `The ${follows ? "newest" : "selected"} run`, "looked", Gallery, gallery),
+      panel("the technique's gallery", looked, "looked", Gallery, gallery),
       panel("the latent space", latentTitle, "latent", LatentMap, points),
       panel("the timeline", "Run after run", "time", Timeline, common),
     ),

@@ -73,7 +73,7 @@ function useTechnique(name) {
 }
 
 /** The verdict on a run and the technique's pictures of it. */
-function Gallery({ scene, root, state, run, follows, onAsked, onPick, onFollow }) {
+function Gallery({ scene, root, state, run, compared, follows, onAsked, onPick, onFollow }) {
   const { technique } = scene;
   const view = useTechnique(technique);
   const isBefore = ({ key }) => scene.byKey.get(key).number < run.number;
@@ -86,6 +86,10 @@ function Gallery({ scene, root, state, run, follows, onAsked, onPick, onFollow }
   const inProgress = follows && !health?.closed ? health?.run : null;
   const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, run: inProgress });
   if (!run) return h("div", { className: "gallery" }, progress, nothing("no complete run yet"));
+  if (compared && view?.Compare) {
+    const own = h(view.Compare, { node, path: `${root}/results`, runs: compared });
+    return h("div", { className: "gallery", "data-ainerd": "compared" }, h(Safe, { what: "the comparison", key: compared.map(({ key }) => key).join() }, own));
+  }
   const step = (by, symbol, label) => {
     const other = scene.runs[run.number - 1 + by];
     return button(symbol, () => onPick(other.key), { disabled: !other, "aria-label": label });

@@ -59,6 +59,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
   const font = { size: theme.size * 0.8, color: theme.soft };
   const log = { type: "log", exponentformat: "power", fixedrange: true };
   const bare = { showticklabels: false, ticks: "", showgrid: false, fixedrange: true };
+  const label = { showticklabels: true, tickvals: [0.5], ticktext: ["regime"] };
   const whole = { xref: "paper", x0: 0, x1: 1, yref: "y", layer: "below" };
   const layout = {
     xaxis: axis(theme, "scan, in order of time", {
@@ -69,7 +70,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       anchor: shown.length ? `y${shown.length + 2}` : "y2",
     }),
     yaxis: axis(theme, "p (small: novel)", { range: [floor, 0.3], domain: [bottom, 1], dtick: 1, ...log }),
-    yaxis2: axis(theme, "", { range: [0, 1], domain: [top + gap, bottom - gap * 0.7], ...bare }),
+    yaxis2: axis(theme, "", { range: [0, 1], domain: [top + gap, bottom - gap * 0.7], ...bare, ...label }),
     shapes: [
       { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
       { ...whole, type: "line", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" } },

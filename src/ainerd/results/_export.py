@@ -126,6 +126,8 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     units, plain = table.attrs["units"], pd.DataFrame(table)
     plain.attrs = table.attrs
     named = plain.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
+    texts = named.select_dtypes("object")
+    named = named.assign(**{name: texts[name].map(no_formula) for name in texts}).rename(columns=no_formula)
     if path.suffix == ".csv":
         named.to_csv(path)
     elif path.suffix == ".xlsx":
@@ -135,6 +137,17 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     else:
         plain.to_parquet(path)
     return path
+
+
+def no_formula(cell: Any) -> Any:
+    """Return the value of a cell; a text that a spreadsheet would compute, such as ``=1+1``, begins with ``'``.
+
+    Examples
+    --------
+    >>> no_formula("=1+1"), no_formula("gel 3"), no_formula(-1.5)
+    ("'=1+1", 'gel 3', -1.5)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _write_netcdf(store: "ResultStore", keys: list[str], path: Path) -> Path:

@@ -1,6 +1,6 @@
 """The client of one result."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +200,19 @@ def plot_result(result: LoadedResult) -> "Figure":
     where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
     at = f" at {where}" if where else ""
     figure.suptitle(f"{_scan(metadata)}{at}: {_verdict(result.key, metadata)}", parse_math=False)
+    return figure
+
+
+def compare(results: Sequence[LoadedResult]) -> "Figure":
+    """Draw results beside each other, as their technique does."""
+    from ainerd.results.picture import Picture
+
+    techniques = {str(result.metadata["technique"]) for result in results}
+    draw = getattr(panels(*techniques), "compare", None) if len(techniques) == 1 else None
+    if draw is None:
+        raise ValueError(f"results of {' and '.join(sorted(techniques)) or 'no run'} cannot be drawn together")
+    figure = Picture(figsize=(max(9, 3 * len(results)), 7.5), layout="constrained")
+    draw(results, figure)
     return figure
 
 

@@ -26,6 +26,7 @@ from ainerd.words import number_of, plain_address, run_text
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from ainerd.results._result import AinerdResult
 
@@ -408,6 +409,15 @@ class ResultStore(ResultRecords):
         """
         result: AinerdResult = self._results[self.key(run)]
         return result
+
+    def plot(self, runs: Sequence[str | int | float]) -> "Figure":
+        """Draw results beside each other: ``results.plot([9, 12, 15])``, by the numbers of their scans.
+
+        Raises ValueError if their technique does not draw them together, or if they are of several techniques.
+        """
+        from ainerd.results._result import compare  # imports this module
+
+        return compare([*self.load([self.key(run) for run in runs])])
 
     def export(self, path: str | Path) -> Path:
         """Write all results to a file: the table as ``.csv``, ``.parquet`` or ``.xlsx``, all as ``.h5`` (netCDF).

@@ -40,6 +40,9 @@ class Panels(Protocol):
     def plot(self, result: Any, figure: Any) -> None:
         """Draw an `ainerd.results.AinerdResult` in a matplotlib figure or subfigure: ``result.plot()``."""
 
+    def compare(self, results: Any, figure: Any) -> None:
+        """Draw several results beside each other: ``results.plot([9, 12, 15])``."""
+
     def image(self, result: Any) -> NDArray[np.uint8]:
         """Return a gray picture of a result: ``result.image()``."""
 

@@ -6,18 +6,23 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ainerd.words import SINCE, rounded
+from ainerd_xpcs.technique._over_q import plain_ticks
+from ainerd_xpcs.technique._sentences import tau_cell
 
 C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
 GAP = 4  # pixels between maps
 LIMITS = (1.0, 99.5)  # percentiles drawn black and white
+MOST_NAMED = 6  # curves with a legend; more have a colour bar
+FIT_COLOUR = "#D55E00"
 OUTLINE = withStroke(linewidth=1.5, foreground="black")  # of the numbers of maps
 BEAM = {
     "mean_frame": {"mean_frame"},
@@ -25,6 +30,13 @@ BEAM = {
     "intensity": {"intensity", "intensity_total", "intensity_time"},
 }
 Series = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+
+
+def bin_names(numbers: NDArray[Any], phi: NDArray[Any]) -> list[str]:
+    """Return the azimuth of each bin, with its number if another ring has the same; without azimuth the number."""
+    azimuths = [f"φ = {x:.0f}°" if x == x else "" for x in phi]
+    both = zip(numbers, azimuths, strict=True)
+    return [f"bin {k:.0f}" if not at else at if azimuths.count(at) == 1 else f"{k:.0f}: {at}" for k, at in both]
 
 
 def side_by_side(maps: NDArray[Any]) -> NDArray[np.float64]:
@@ -76,14 +88,14 @@ def draw_exposure(
     *,
     duration_s: float | None,
     names: Sequence[str],
-    half_s: float | None = None,
+    fit: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw two-time maps, g2 and I(t) of every bin, mean frame, I(q), and series, as far as they are given.
 
     `arrays` may hold ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``mean_frame``; ``saxs`` over
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
-    maps labels to (times in s, values); all times count from the start of the exposure. `names` are the names of the
-    bins, and `half_s` the time at which g2 - 1 falls to a half.
+    maps labels to (times in s, values); all times count from the start of the exposure, and all axes of time end with
+    it. `names` are the names of the bins, and `fit` has the numbers of a fit to all of them, by their names in results.
     """
     curves = ["g2"] if {"g2", "tau"} <= set(arrays) else []
     beam = [name for name, wanted in BEAM.items() if wanted <= set(arrays)]
@@ -92,28 +104,59 @@ def draw_exposure(
     there = [[[name] for name in column] for column in columns if column]
     axes = figure.subplot_mosaic([there], width_ratios=widths) if there else {}
     colours = colormaps["hsv"](np.arange(len(names)) / max(len(names), 1)) * [0.8, 0.8, 0.8, 1]
+    limits = None if duration_s is None else (0, duration_s)
     if "c2" in axes:
         _draw_maps(figure, axes["c2"], arrays["c2"], duration_s, names)
     if "g2" in axes:
         axes["g2"].set_prop_cycle(color=colours)
-        axes["g2"].semilogx(arrays["tau"], arrays["g2"].T, ".-", ms=3, lw=0.8, alpha=0.7)
-        axes["g2"].set(xlabel=r"$\tau$ (s)", ylabel="$g_2$", title="all bins")
-        if half_s is not None:
-            draw_half(axes["g2"], half_s)
+        lines = axes["g2"].semilogx(arrays["tau"], arrays["g2"].T, ".-", ms=3, lw=0.8, alpha=0.7)
+        axes["g2"].set(xlabel="lag (s)", ylabel="$g_2$")
+        if len(names) > MOST_NAMED:
+            _draw_names(figure, axes["g2"], colours, names)
+        else:
+            [line.set_label(name) for line, name in zip(lines, names, strict=False)]
+        draw_fit(axes["g2"], arrays["tau"], fit or {}, FIT_COLOUR, label="fit")
+        if axes["g2"].get_legend_handles_labels()[0]:
+            axes["g2"].legend(fontsize=8)
     if "mean_frame" in axes:
         _draw_mean_frame(figure, axes["mean_frame"], arrays["mean_frame"])
     if "saxs" in axes:
         seen = arrays["saxs"] > 0  # not behind the beamstop
         axes["saxs"].loglog(arrays["saxs_q"][seen], arrays["saxs"][seen], ".-", color="0.2", ms=3, lw=0.8)
         axes["saxs"].set(xlabel="$q$ (1/nm)", ylabel="$I(q)$")
+        plain_ticks(axes["saxs"])
     if "intensity" in axes:
         axes["intensity"].set_prop_cycle(color=colours)
         axes["intensity"].plot(arrays["intensity_time"], arrays["intensity"].T, lw=0.5, alpha=0.3)
         axes["intensity"].plot(arrays["intensity_time"], arrays["intensity_total"], lw=0.8, color="0.1")
-        axes["intensity"].set(xlabel=SINCE, ylabel="$I(t)$", ylim=(0, None))
+        axes["intensity"].set(xlabel=SINCE, ylabel="$I(t)$", xlim=limits, ylim=(0, None))
     for label, (times, values) in (series or {}).items():
         axes[label].plot(times, values, ".-", color="0.2", lw=1, ms=3)
-        axes[label].set(xlabel=SINCE, ylabel=label)
+        axes[label].set(xlabel=SINCE, ylabel=label, xlim=limits)
+
+
+def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any, *, label: str) -> None:
+    """Draw the model of g2 with the numbers of a result, and its relaxation time; else when g2 - 1 falls to a half."""
+    if {"contrast", "tau_s"} <= fit.keys():
+        t = np.geomspace(lag[lag > 0].min(), lag.max(), 120)
+        moving = np.exp(-((t / fit["tau_s"]) ** fit.get("kww_exponent", 1.0)))
+        share, still, base = (fit.get(n, x) for n, x in (("fast_share", 1.0), ("static_share", 0), ("g2_baseline", 0)))
+        if share < 1:
+            slow = np.exp(-((t / fit.get("tau2_s", np.inf)) ** fit.get("kww_exponent2", 1.0)))
+            moving = share * moving + (1 - share) * slow
+        g2 = 1 + base + (fit["contrast"] - base) * (still + (1 - still) * moving) ** 2
+        axes.plot(t, g2, lw=1.5, color=colour, zorder=3, label=f"{label}: τ = {tau_cell(fit)} s")
+    elif "tau_half_s" in fit:
+        draw_half(axes, fit["tau_half_s"], colour)
+
+
+def _draw_names(figure: Any, axes: Axes, colours: NDArray[Any], names: Sequence[str]) -> None:
+    """Draw a colour bar with the names of some curves."""
+    n = len(names)
+    of_curves = ScalarMappable(BoundaryNorm(np.arange(n + 1), n), ListedColormap(colours))
+    some = np.unique(np.linspace(0, n - 1, MOST_NAMED).round().astype(int))
+    bar = figure.colorbar(of_curves, ax=axes, pad=0.02, aspect=30, ticks=some + 0.5)
+    bar.set_ticklabels([names[k] for k in some], fontsize=7)
 
 
 def _draw_mean_frame(figure: Any, axes: Any, image: NDArray[Any]) -> None:

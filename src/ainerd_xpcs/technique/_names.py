@@ -7,7 +7,7 @@ from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
 from ainerd_xpcs.technique._correlated import Correlated
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
-from ainerd_xpcs.technique._drawing import draw_exposure, draw_half, draw_map, highest, new_figure
+from ainerd_xpcs.technique._drawing import bin_names, draw_exposure, draw_half, draw_map, highest, new_figure
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import TERMS, Ring, Sectors, rings, run_features
 from ainerd_xpcs.technique._numbers import (
@@ -46,8 +46,8 @@ from ainerd_xpcs.technique.field import Field, q_of_pixels
 __all__ = [
     "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "LIMIT_COLOUR", "MARKS",
     "Noise", "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring",
-    "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "Views", "across", "add_systematics",
-    "analysis_of", "bank_options", "bin_cells", "build_partition", "calibrated", "check_bins", "contrast_within",
+    "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "Views", "across", "add_systematics", "analysis_of",
+    "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated", "check_bins", "contrast_within",
     "dead_pixels", "details", "draw_bins", "draw_exposure", "draw_guides", "draw_half", "draw_map",
     "draw_over_q", "filled", "half_cell", "highest", "holes", "judge", "lit_weights", "log_axes",
     "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs", "placed", "plain",

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 OVER_Q = (
     "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
     "tau_half_s", "tau_half_s_err", "tau2_s_above", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
+NARROW = 5.0  # highest over lowest value of a logarithmic axis below which its ticks are those of a linear one
 LAW_COLOUR, SLOW_COLOUR, LIMIT_COLOUR = "#D55E00", "#0072B2", "#999999"
 MARKS = {  # by column: the marker, the label for one exposure, and that for many
     "tau_s_or": ("D", "τ of a model that fits as well", "◇ of a model that fits as well"),
@@ -72,12 +74,21 @@ def draw_over_q(
 
 
 def log_axes(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str, NDArray[Any]]]) -> bool:
-    """Make the axes logarithmic, and return True, if there is a time; q within a factor of two stays linear."""
+    """Make the axes logarithmic, and return True, if there is a time, so that a power law is a straight line."""
     if not any(np.isfinite(of[name]).any() for of in columns for name in ("tau_s", *MARKS)):
         return False
-    known = q[np.isfinite(q) & (q > 0)]
-    axes.set(yscale="log", xscale="log" if known.size and known.max() > 2 * known.min() else "linear")
+    axes.set(yscale="log", xscale="log" if (q > 0).any() else "linear")
+    plain_ticks(axes)
     return True
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Write plain numbers on logarithmic axes that are narrow: powers of ten would be too few."""
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        if high < NARROW * low:
+            ticks = MaxNLocator(4, steps=(1, 2, 5, 10))
+            axis.set(major_locator=ticks, major_formatter=ScalarFormatter(), minor_locator=NullLocator())
 
 
 def _draw_law(axes: Axes, ends: NDArray[Any], middle: Sequence[float], law: Mapping[str, Any], colour: str) -> None:

@@ -3,18 +3,29 @@
 Functions import pandas and results: `ainerd analyze` needs only the sentences.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from ainerd.words import coordinate
-from ainerd_xpcs.technique._drawing import BEAM, C2_MAP, draw_exposure, draw_map, highest, montage, new_figure
+from ainerd.words import coordinate, run_text
+from ainerd_xpcs.technique._drawing import (
+    BEAM,
+    C2_MAP,
+    bin_names,
+    draw_exposure,
+    draw_fit,
+    draw_map,
+    highest,
+    montage,
+    new_figure,
+)
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._part_panels import part_panels
 from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error, within
@@ -22,13 +33,13 @@ from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ainerd.results import AinerdResult
+    from ainerd.results import AinerdResult, LoadedResult
     from ainerd.views import Scene
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
-    "C2_MAP", "arrays", "columns", "coordinates", "details", "gallery", "highest", "image", "new_figure", "plot",
-    "sentences", "strip", "thumbnail", "view", "with_error", "within",
+    "C2_MAP", "arrays", "columns", "compare", "coordinates", "details", "gallery", "highest", "image", "new_figure",
+    "plot", "sentences", "strip", "thumbnail", "view", "with_error", "within",
 ]  # fmt: skip
 
 OF_FRAMES = ("tau_s", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
@@ -64,9 +75,10 @@ def plot(result: "AinerdResult", figure: Any) -> None:
         table = parts[name].read()
         label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
         series[label] = since_exposure(table, name, metadata)
-    names = [str(k + 1) for k in range(len(present.get("c2", ())))]
+    names = [str(k + 1) for k in range(len(present.get("c2", present.get("g2", ()))))]
     if names and "bins" in metadata["tables"]:
-        names = [f"{k:.0f}" for k in parts["bins"].read()["bin"]]
+        bins = parts["bins"].read()
+        names = bin_names(bins["bin"].to_numpy(), bins["phi"].to_numpy())
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
     if drawings and isinstance(figure, Figure):
@@ -77,8 +89,28 @@ def plot(result: "AinerdResult", figure: Any) -> None:
     if "rings" in metadata["tables"]:
         figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
         draw_over_q(right, *_over_q(parts["rings"].read()), metadata)
-    half_s = metadata.get("tau_half_s")
-    draw_exposure(figure, present, series, duration_s=duration_s, names=names, half_s=half_s)
+    fit = metadata if "rings" not in metadata["tables"] else None
+    draw_exposure(figure, present, series, duration_s=duration_s, names=names, fit=fit)
+
+
+def compare(results: Sequence["LoadedResult"], figure: Any) -> None:
+    """Draw the mean maps of results side by side on one scale, and their mean g2 with fits below."""
+    maps = [np.nanmean(result["c2"].read(), axis=0) for result in results]
+    high, colours = max(highest(maps), 1.001), colormaps["viridis"](np.linspace(0, 0.85, len(results)))
+    above, below = figure.subfigures(2, 1)
+    panels, curves = above.subplots(1, len(results), squeeze=False)[0], below.subplots()
+    for result, image, axes, colour in zip(results, maps, panels, colours, strict=True):
+        metadata, name = result.metadata, run_text(result.metadata)
+        drawn = draw_map(axes, image, metadata["n_frames"] * metadata["frame_time_s"], 1.0, high, colour)
+        axes.set(title=name, xlabel="$t_1$ (s)", ylabel="$t_2$ (s)" if axes is panels[0] else "")
+        lag, g2 = result["tau"].read(), np.nanmean(result["g2"].read(), axis=0)
+        fit = {} if "rings" in metadata["tables"] else metadata
+        text = "" if "tau_s" in fit else f"{name}: {tau_cell(metadata)}"
+        curves.semilogx(lag, g2, ".", ms=4, color=colour, label=text or None)
+        draw_fit(curves, lag, fit, colour, label=name)
+    above.colorbar(drawn, ax=list(panels), label="$C_2$")
+    curves.set(xlabel="lag (s)", ylabel="$g_2$, mean of the bins")
+    curves.legend(fontsize=8)
 
 
 def _over_q(table: "pd.DataFrame") -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:

@@ -4,7 +4,9 @@ const { SCALE, Plot, axis, escaped, h, mean, nothing, number, numbers, readTable
 const { useAsync, useMemo, useState, useTheme, withError } = window.__AINERD__;
 
 const NARROW = window.innerWidth < 640; // a phone
+const CLEAN = NARROW ? "denoised" : "without noise";
 const SINCE = "time since the exposure began (s)"; // of all curves over time
+const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]; // of runs that are compared
 const HIGH = 0.995; // quantile of a map off its diagonal that has the brightest color
 
 /** The rows of a picture from its numbers in C order. */
@@ -101,9 +103,45 @@ function Gallery({ path, newest, nearest }) {
     duration: run.duration,
     frame: run.color,
   });
-  const wanted = [map("measured", newest, "c2"), map(NARROW ? "denoised" : "without noise", newest, "denoised")];
+  const wanted = [map("measured", newest, "c2"), map(CLEAN, newest, "denoised")];
   if (nearest) wanted.push(map(NARROW ? "nearest" : "nearest seen before", nearest, "c2"));
   return h(ReadMaps, { wanted, bin: null, failed: unread("the run has no map") });
+}
+
+/** On the page of a campaign: runs that a person chose, their maps on one scale, and g2 over each other with the fits. */
+function Compare({ path, runs, node }) {
+  const map = (run) => ({ title: [`scan ${run.scan}`], path: `${path}/${run.key}`, name: "c2", duration: run.duration, frame: run.color });
+  const read = () =>
+    Promise.all(
+      runs.map(async ({ key }) => [(await node(`${path}/${key}`)).metadata, ...(await readArrays(`${path}/${key}`, ["tau", "g2"]))]),
+    );
+  const draw = (results, theme) => {
+    const traces = results.flatMap(([metadata, tau, values], k) => {
+      const color = COLORS[k];
+      const fit = "rings" in (metadata.tables ?? {}) ? {} : metadata;
+      const model = fitted(tau, fit);
+      const name = escaped(`scan ${runs[k].scan}: τ ${value(metadata, "tau_s") ?? "not determined"}`);
+      const points = { mode: "markers", marker: { size: 4, color }, name, showlegend: true };
+      const drawn = curve(tau, average(rows(values, tau.length)).y, color, points);
+      return model ? [drawn, curve(model.x, model.y, color, { showlegend: false })] : [drawn];
+    });
+    const layout = {
+      showlegend: true,
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+      margin: { t: 0.8 * runs.length * theme.size + theme.size },
+      xaxis: axis(theme, "lag (s)", { type: "log", exponentformat: "power", dtick: 1 }),
+      yaxis: axis(theme, "g2", { nticks: 5 }),
+    };
+    return { traces, layout };
+  };
+  const keys = runs.map(({ key }) => key).join();
+  const label = `g2 of ${runs.length} runs over the lag, with their fits`;
+  return h(
+    "div",
+    { className: "fill column", key: keys },
+    h(ReadMaps, { wanted: runs.map(map), bin: null, failed: unread("the runs have no maps") }),
+    h(Chart, { path: keys, read, draw, name: "compared", label }),
+  );
 }
 
 /** On the page of a result. */
@@ -187,9 +225,9 @@ function Bins({ bins, bin, setBin, n }) {
 function MapsOfBin({ path, result, bin, duration }) {
   const nearest = result.nearest?.[0];
   const wanted = [{ title: ["measured"], path, name: "c2", duration }];
-  if ("denoised" in result.arrays) wanted.push({ title: ["without noise"], path, name: "denoised", duration });
+  if ("denoised" in result.arrays) wanted.push({ title: [CLEAN], path, name: "denoised", duration });
   if (nearest) {
-    const title = [`most similar: scan ${nearest.scan}`];
+    const title = NARROW ? ["nearest", `scan ${nearest.scan}`] : [`most similar: scan ${nearest.scan}`];
     wanted.push({ title, path: `${path.split("/").slice(0, -1).join("/")}/${nearest.key}`, name: "c2", duration });
   }
   return h(ReadMaps, { wanted, bin, failed: unread("the result has no map") });
@@ -435,5 +473,5 @@ function series(path, name, metadata) {
   return h(Chart, { path, read, draw, name: `series-${name}`, label: `${name} during the run` });
 }
 
-View.Gallery = Gallery;
+Object.assign(View, { Gallery, Compare });
 (window.__AINERD_TECHNIQUES__ ||= {})["rheo_xpcs"] = View;

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from ainerd.results import LoadedResult
+from ainerd.results._files import Part
+from ainerd.results._result import compare
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
 from ainerd_xpcs.technique import OVER_Q, Numbers, draw_over_q
-from ainerd_xpcs.technique._drawing import draw_exposure
+from ainerd_xpcs.technique._drawing import draw_exposure, draw_fit
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, contrast_within, named, numbers, of_run, opposite
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
@@ -195,8 +198,46 @@ def test_figures_mark_where_g2_falls_to_a_half():
     assert times.get_yscale() == "log" and "no τ: falls to a half" in times.get_legend_handles_labels()[1]
     figure, lag = Figure(), np.geomspace(0.01, 10, 40)
     arrays = {"tau": lag, "g2": 1 + 0.2 * np.exp(-lag / [[0.3], [0.4]])}
-    draw_exposure(figure, arrays, duration_s=None, names=["1", "2"], half_s=0.25)
+    draw_exposure(figure, arrays, duration_s=None, names=["1", "2"], fit={"tau_half_s": 0.25})
     assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"] == [0.25]
+
+
+def test_the_drawn_fit_is_the_model_of_the_numbers_and_names_tau():
+    axes, lag = Figure().subplots(), np.geomspace(0.01, 100, 30)
+    fit = {"contrast": 0.2, "tau_s": 1.0, "tau_s_err": 0.1, "kww_exponent": 0.8, "fast_share": 0.6, "tau2_s": 20.0}
+    draw_fit(axes, lag, fit, "black", label="scan 9")
+    t, g2 = axes.lines[0].get_data()
+    field = 0.6 * np.exp(-(t**0.8)) + 0.4 * np.exp(-t / 20)
+    np.testing.assert_allclose(g2, 1 + 0.2 * field**2)
+    draw_fit(axes, lag, {"contrast": 0.1, "tau_s": 2.0, "static_share": 0.5, "g2_baseline": 0.01}, "red", label="b")
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), 1.01 + 0.09 * (0.5 + 0.5 * np.exp(-t / 2)) ** 2)
+    assert axes.get_legend_handles_labels()[1] == ["scan 9: τ = 1 ± 0.1 s", "b: τ = 2 s"]
+
+
+def test_results_are_compared_on_one_scale_with_their_times():
+    rng, lag = np.random.default_rng(0), np.geomspace(0.1, 10, 12)
+    about = {"technique": "rheo_xpcs", "n_frames": 100, "frame_time_s": 0.1, "tables": {}, "contrast": 0.2}
+    results = [
+        LoadedResult(
+            f"k{scan}",
+            about | {"scan_id": scan} | ({"tau_s": tau, "tau_s_err": 0.1} if tau else {"tau_s_above": 30.0}),
+            {
+                "c2": Part(1 + scale * rng.random((3, 16, 16)), ("roi", "t1", "t2")),
+                "g2": Part(1 + 0.2 * np.exp(-2 * lag / (tau or 99)) * np.ones((3, 1)), ("roi", "tau")),
+                "tau": Part(lag, ("tau",)),
+            },
+        )
+        for scan, tau, scale in ((9, 1.0, 0.1), (12, 3.0, 0.3), (15, None, 0.2))
+    ]
+    figure = compare(results)
+    maps = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in maps] == ["scan 9", "scan 12", "scan 15"]
+    assert len({axes.images[0].get_clim() for axes in maps}) == 1
+    (curves,) = (axes for axes in figure.axes if axes.get_legend())
+    texts = sorted(text.get_text() for text in curves.get_legend().get_texts())
+    assert texts == ["scan 12: τ = 3 ± 0.1 s", "scan 15: > 30", "scan 9: τ = 1 ± 0.1 s"]
+    with pytest.raises(ValueError, match="no run cannot be drawn together"):
+        compare([])
 
 
 def test_a_bin_without_speckle_has_no_contrast():

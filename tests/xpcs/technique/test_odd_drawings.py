@@ -1,14 +1,12 @@
 """Figures of results with dark bins, without numbers, or with many marks can be drawn and read."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ainerd_files import draw_many_over_q
-from ainerd_files._analyze import names_of
-from ainerd_xpcs.technique import OVER_Q, draw_over_q, new_figure
+from ainerd_xpcs.technique import OVER_Q, bin_names, draw_over_q, new_figure
 
 Q = np.linspace(0.01, 0.05, 5)
 NONE = {name: np.full(5, np.nan) for name in OVER_Q}
@@ -24,7 +22,7 @@ TIMES = NONE | {"tau_s": 1 / Q, "tau_s_err": 0.1 / Q}
     ],
 )
 def test_bins_of_several_rings_have_different_names(phi, names):
-    assert names_of(SimpleNamespace(numbers=np.arange(4, 4 + len(phi)), phi=np.array(phi))) == names
+    assert bin_names(np.arange(4, 4 + len(phi)), np.array(phi)) == names
 
 
 def test_exposures_without_any_relaxation_time_are_drawn():
@@ -47,6 +45,6 @@ def test_a_long_reason_and_a_single_ring_fit_into_a_narrow_part_of_a_page():
     reason = "the relaxation times scatter by more than their errors around any power law of q"
     times, shapes = draw_over_q(figure, np.full(5, 0.024), TIMES, {"no_q_exponent": reason})
     figure.draw_without_rendering()  # a layout without room would warn
-    assert times.get_xscale() == "linear"
+    assert times.get_xscale() == times.get_yscale() == "log"
     ticks = [label.get_window_extent() for label in shapes.get_xticklabels()]
     assert len(ticks) > 1 and all(one.x1 < two.x0 for one, two in pairwise(ticks))

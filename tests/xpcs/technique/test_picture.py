@@ -143,7 +143,7 @@ def test_it_is_drawn_as_far_as_it_is_there(exposure):
         draw_exposure(figure, there, duration_s=3.0, names=list("123456"))
         figure.draw_without_rendering()
         titles = [axes.get_title() or axes.get_ylabel() for axes in figure.axes]
-        assert len({"mean frame", "$I(q)$", "$I(t)$"} & set(titles)) == labels and "all bins" in titles
+        assert len({"mean frame", "$I(q)$", "$I(t)$"} & set(titles)) == labels and "$g_2$" in titles
         lines = [len(axes.lines) for axes in figure.axes if axes.get_ylabel() == "$I(t)$"]
         assert lines == [7] * (labels > 0)  # six bins and all
 
