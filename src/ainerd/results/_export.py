@@ -127,7 +127,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     plain.attrs = table.attrs
     named = plain.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
     texts = named.select_dtypes("object")
-    named = named.assign(**{name: texts[name].map(no_formula) for name in texts}).rename(columns=no_formula)
+    named = named.assign(**{str(name): texts[name].map(no_formula) for name in texts}).rename(columns=no_formula)
     if path.suffix == ".csv":
         named.to_csv(path)
     elif path.suffix == ".xlsx":
