@@ -134,15 +134,16 @@ def over_q(
     if out.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
     check_out(out, force)
+    from ainerd_files._average import order_of
     from ainerd_files._fitted import FittedCurves
     from ainerd_files._over_q import draw_many_over_q
     from ainerd_xpcs.technique import new_figure
 
     options: dict[str, Any] = {"contrast": contrast, "share": _shared(share)}
     fitted = [FittedCurves.of(each, **options) for each in _read(files, frame_time)]
-    figure = new_figure(7, 6)
-    numbers = [float(k) for k in range(1, len(fitted) + 1)]
-    draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, "number of the file")
+    figure, (order, of) = new_figure(7, 6), order_of(files)
+    numbers = order or [float(k) for k in range(1, len(fitted) + 1)]
+    draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, of or "number of the file")
     figure.savefig(out, dpi=150)
     print(f"figure: {out}")
 

@@ -12,7 +12,7 @@ BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: nam
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -62,20 +62,20 @@ class AcquisitionFiles:
     ----------
     folder : Path
     keys : ainerd.config.Acquisition
-    units : mapping of str to str
-        By data key; readings are converted to them.
     detector : ainerd.config.Detector
     roots : tuple of Path
         Folders from which files may be read, with links resolved.
+    units : mapping of str to str
+        By data key; readings are converted to them.
     growing : bool
         Whether the writer of the frames has not closed the file, and never will.
     """
 
     folder: Path
     keys: config.Acquisition
-    units: Mapping[str, str]
     detector: config.Detector
     roots: tuple[Path, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
     growing: bool = False
 
     @property

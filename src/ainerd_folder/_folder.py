@@ -42,7 +42,7 @@ class FolderOfAcquisitions:
         """Yield the documents of each acquisition that is complete and has no result."""
         settings = intake.settings
         roots = tuple(root.resolve() for root in settings.storage.frames)
-        pattern = AcquisitionFiles(self._path, settings.acquisition, settings.units_of_keys, settings.detector, roots)
+        pattern = AcquisitionFiles(self._path, settings.acquisition, settings.detector, roots, settings.units_of_keys)
         folder = Folder(self._path, pattern, settings.storage.late_s)
         with only_here(self._path, intake.stop):
             for documents in folder_documents(folder, intake):

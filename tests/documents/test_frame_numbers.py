@@ -185,6 +185,14 @@ def test_frames_may_come_at_any_times(folder, times, flush, key):
     assert (run.n_events, run.n_event, rows[7]) == (1, None, (10**8, 7))
 
 
+def test_times_are_in_the_unit_of_their_data_key(folder):
+    written(folder / "f.h5", 500.0 * TICKS[:7])
+    docs = [*documents(folder, 7, key=STREAM)]
+    docs[1][1]["data_keys"][STREAM]["units"] = "ms"
+    rows, reason, _ = read(docs, folder, ticks=STREAM, frame_time_s="tick")
+    assert reason is None and [number for number, _ in rows] == [*TICKS[:7]]
+
+
 def test_times_that_do_not_fit_have_a_reason(folder):
     for times, reason in (
         ([0.0, 0.5, 0.6, 1.0], "came again, or too late: tick 1 was"),

@@ -189,6 +189,25 @@ def test_a_locked_file_is_late(folder, movie):
     assert np.array_equal(read(path), expected(movie))
 
 
+@pytest.mark.parametrize("is_all", [True, False], ids=["all of a source", "one of its rows"])
+def test_a_source_of_four_axes_needs_the_rows_that_hold_the_frames(folder, movie, is_all):
+    shape = (3, 4, *SHAPE) if is_all else (1, 12, *SHAPE)
+    frames, kept = h5py.h5s.create_simple(movie.shape), h5py.h5s.create_simple(shape)
+    if not is_all:
+        kept.select_hyperslab((0, 0, 0, 0), (1, 1, 1, 1), block=shape)
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_virtual(frames, b"s.h5", b"d", kept)
+    with h5py.File(folder / "m.h5", "w") as file:
+        h5py.h5d.create(file.id, b"d", h5py.h5t.NATIVE_UINT16, frames, made)
+    put(folder / "s.h5", movie.reshape(shape)[:2, :8])
+    with pytest.raises(MissingFrames, match="2 frames, 3 are needed" if is_all else r"\(1, 8, 4, 5\), \(1, 12, 4, 5\)"):
+        read(folder / "m.h5", 9)
+    if is_all:
+        assert np.array_equal(read(folder / "m.h5", 8), expected(movie)[:8])
+    put(folder / "s.h5", movie.reshape(shape))
+    assert np.array_equal(read(folder / "m.h5"), expected(movie))
+
+
 @pytest.mark.fault("Frames of several writers take turns in a virtual dataset", "They are read, each from its writer")
 @pytest.mark.parametrize("way", ["in turn", "in any order", "several in a row", "a pattern"])
 def test_sources_of_a_virtual_dataset_are_read_as_hdf5_maps_them(folder, movie, way):

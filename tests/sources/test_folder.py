@@ -63,7 +63,7 @@ def write(root, name="A001", *, frames=FRAMES, metadata=METADATA, record=RECORD)
 
 
 def acquisition(folder, root, **more):
-    return AcquisitionFiles(folder, keys(**more), {"sample_x": "mm", "sample_y": "mm"}, DETECTOR, (root.resolve(),))
+    return AcquisitionFiles(folder, keys(**more), DETECTOR, (root.resolve(),), {"sample_x": "mm", "sample_y": "mm"})
 
 
 def read(documents, root):

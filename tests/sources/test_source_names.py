@@ -25,6 +25,14 @@ def test_a_name_gives_a_source(name, kind, inside):
     assert {attribute: getattr(source, attribute) for attribute in inside} == inside
 
 
+def test_a_home_in_a_path_is_that_of_this_account(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "documents.jsonl").write_text("")
+    assert open_source("folder:~/8id")._path == tmp_path / "8id"
+    assert open_source("results:~/maps?frame_time=0.1")._path == tmp_path / "maps"
+    assert open_source("~/documents.jsonl")._path == tmp_path / "documents.jsonl"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

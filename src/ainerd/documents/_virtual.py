@@ -1,5 +1,6 @@
 """Virtual datasets: HDF5 returns the fill value for a source that is missing or too short, so each is checked first."""
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ class _Rows:
 
     def __init__(self, space: Any) -> None:
         self._first, self._stride, self._count = np.zeros(1, int), 1, sys.maxsize
-        if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS:  # all
+        self.sides: list[int] | None = None  # needed of a row; None for all of a dataset, whose shape is not kept
+        if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS:
             return
         try:
-            start, stride, count, block = (int(x[0]) for x in space.get_regular_hyperslab())
+            (start, stride, count, block), *others = zip(*space.get_regular_hyperslab(), strict=True)
+            self.sides = [first + step * (n - 1) + size for first, step, n, size in others]
         except ValueError:  # several
+            self.sides = space.get_select_bounds()[1][1:]
             runs = [np.arange(low[0], high[0] + 1) for low, high in space.get_select_hyper_blocklist()]
             self._first, self._stride, self._count = np.unique(np.concatenate(runs)), sys.maxsize, 1
             return
@@ -93,17 +97,21 @@ class Sources:
             before, n = part.here.below(start), part.here.below(stop)
             if n > max(before, part.n_known):
                 for needed in part.needed(before, n):
-                    self._check(*needed)
+                    self._check(*needed, part.there.sides)
                 part.n_known = n
 
-    def _check(self, source: str, dataset_name: str, n: int) -> None:
-        """Check that a source has `n` rows."""
+    def _check(self, source: str, dataset_name: str, n: int, sides: list[int] | None) -> None:
+        """Check that a source has `n` rows as large as `sides`; without them, rows with `n` frames."""
         file = self._path if source == "." else linked_file(self._path, source, self._roots)
         path, name = find_item(file, dataset_name, self._roots)
         with opened(path, name, self._roots) as dataset:
             if not isinstance(dataset, h5py.Dataset):
                 raise FrameError(f"{path}, {name!r}: no such dataset, a source of {self._path}")
+            if sides is None:
+                n, sides = -(-n // max(math.prod(dataset.shape[1:-2]), 1)), []
             if dataset.shape and len(dataset) < n:
                 raise MissingFrames(f"{path}, {name!r} holds {len(dataset)} frames, {n} are needed")
+            if any(has < needed for has, needed in zip(dataset.shape[1:], sides, strict=False)):
+                raise MissingFrames(f"{path}, {name!r} has the shape {dataset.shape}, {(n, *sides)} is needed")
             sources = Sources(path, dataset, self._roots)
         sources.require(0, max(n, 1))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from os.path import expanduser
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -86,6 +87,7 @@ def open_source(name: str) -> Source:
         ...
     ValueError: no source 'zmqq://localhost:5578', did you mean 'zmq'? give ...
     """
+    name = expanduser(name)
     kind, separator, address = name.partition(":")
     known = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name and not (separator and kind in known) and name != CATALOG and Path(name).exists():
@@ -95,7 +97,7 @@ def open_source(name: str) -> Source:
             source: type[Source] = known[kind].load()
         except Exception as error:  # code of a third party
             raise ValueError(f"source {kind!r} ({known[kind].value}) cannot be imported: {error}") from error
-        return source(address if kind == FILE else address.removeprefix("//"))
+        return source(address if kind == FILE else expanduser(address.removeprefix("//")))
     close = difflib.get_close_matches(kind, known, 1)
     meant = f", did you mean {close[0]!r}?" if close else ":"
     order = sorted(known, key=lambda each: (each != CATALOG, each == FILE, each))
