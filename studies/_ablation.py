@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 
 SIDE = 40  # nodes along each side
 LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
-THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
 LARGE = (0.2, 1.0)  # radii of large regions
+THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
 REACH = int(np.ceil(HIGH * SIDE))
 BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
 
@@ -36,34 +36,26 @@ class Policy(NamedTuple):
 
     inside: float = 0.5  # expected inclusions inside the limits
     anywhere: float = 1.5  # expected inclusions anywhere
+    large: float = 2.0  # expected large regions
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 1.0  # added to the worth half way between two regimes
     confirm: float = 1.0  # price of a second exposure of a novel regime
-    travel: float = 1.0  # weight of the travel when a position is chosen
-    start: float = 1.0  # the same while one regime is known
-    large: float = 0.0  # expected large regions, while one regime is known
+    start: float = 0.5  # weight of the travel while one regime is known, and a gap may hold an inclusion
 
 
 WHOLE = Policy()
-COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0)
+COVER = Policy(inside=0, large=0, limits=0, layers=0, boundary=0, confirm=0, start=1)
 POLICIES = {
     "coverage": COVER,
-    "coverage + inside the limits": COVER._replace(inside=0.5),
-    "coverage + along the limits": COVER._replace(limits=0.2),
     "coverage + layers": COVER._replace(layers=1),
-    "coverage + boundary": COVER._replace(boundary=1),
-    "coverage + confirmation": COVER._replace(confirm=1),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
+    "whole - large regions": WHOLE._replace(large=0, start=1),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
-    "whole, confirmation worth .3": WHOLE._replace(confirm=0.3),
-    "whole, half of the travel": WHOLE._replace(travel=0.5),
-    "whole + large regions at the start": WHOLE._replace(start=0.25, large=2),
-    "whole + large regions, confirmation worth .3": WHOLE._replace(start=0.25, large=2, confirm=0.3),
 }
 PLAYED = 2  # maps of each kind that the agent's explorer plays, too
 
@@ -148,10 +140,10 @@ def _layered(way, regime, known):
 
 
 @njit(cache=True)
-def _worth(policy, hit, walls, nearest, way, regime, count, chance):
+def _worth(policy, hit, large, walls, nearest, way, regime, count, chance):
     """Return the worth of an exposure at each node."""
     known = np.count_nonzero(count)
-    worth = policy.inside * hit[0] + policy.anywhere * hit[1]
+    worth = policy.inside * hit[0] + policy.anywhere * hit[1] + policy.large * large
     if policy.limits > 0:
         for m in range(SIDE * SIDE):
             x, y = _node(m)
@@ -175,7 +167,7 @@ def _large(apart, by_cell):
     gain = np.zeros(SIDE * SIDE)
     for m in range(SIDE * SIDE):
         before = _share(apart[m], *LARGE)
-        for k in range(SIDE * SIDE):
+        for k in range(SIDE * SIDE if before > 0 else 0):
             gain[k] += max(before - by_cell[abs(k // SIDE - m // SIDE), abs(k % SIDE - m % SIDE)], 0.0)
     return gain / (SIDE * SIDE)
 
@@ -224,12 +216,9 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, of_
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, p_values[:n])
-        worth = _worth(policy, hit, walls, nearest, way[:n], regime[:n], count, chance)
-        travel = policy.travel
-        if np.count_nonzero(count) == 1:
-            travel = policy.start
-            if policy.large > 0:
-                worth += policy.large * _large(apart, of_large)
+        unseen_large = _large(apart, of_large) if policy.large > 0 else np.zeros(n_nodes)
+        worth = _worth(policy, hit, unseen_large, walls, nearest, way[:n], regime[:n], count, chance)
+        travel = policy.start if np.count_nonzero(count) == 1 and np.max(apart) > HIGH else 1.0
         best, rate = 0, -1.0
         for m in range(n_nodes):
             u, v = _node(m)

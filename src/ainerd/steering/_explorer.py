@@ -170,11 +170,8 @@ class Explorer(Windowed):
         ValueError
             If no position is left that may be measured.
         """
-        suggestions = []
-        for _ in range(1 if num_points is None else num_points):
-            survey = self._survey()
-            suggestions.append(self._propose(survey, *self._policy(survey)))
-        return suggestions
+        surveys = (self._survey() for _ in range(1 if num_points is None else num_points))  # each with those before it
+        return [self._propose(survey, *self._policy(survey)) for survey in surveys]
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Learn from measured points.

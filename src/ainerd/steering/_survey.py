@@ -15,12 +15,15 @@ from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
-INCLUSIONS = np.array([0.5, 1.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
+# Expected regimes: of inclusions inside the limits, of inclusions anywhere, of large regions anywhere.
+INCLUSIONS = 0.5, 1.5, 2.0
+WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
+LARGE = 0.2, 1.0  # radii of large regions, in units of the window's width
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
 BOUNDARY = 1.0  # added to the worth half way between two regimes: such exposures show a known regime again
 CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
-WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
+AT_FIRST = 0.5  # part of the travel that counts while one regime is known, and a gap may hold an inclusion
 
 
 @dataclass(frozen=True)
@@ -29,40 +32,41 @@ class Hidden:
 
     An inclusion is a disc whose centre c is uniform and whose radius r is log-uniform on [r_lo, r_hi] with the
     cumulative F. After exposures at distance D(c) or more it is still unhit if r < D(c), and an exposure at x then hits
-    it if r > |x - c|. There are two populations: discs anywhere, and discs that lie inside the limits, r < E(c), with E
-    the distance to the nearest limit:
+    it if r > |x - c|. Of small discs there are two populations: discs anywhere, and discs that lie inside the limits,
+    r < E(c), with E the distance to the nearest limit; large discs lie anywhere:
 
         uncovered(x) = sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
 
-    `INCLUSIONS` are the expected numbers of regimes of the two populations on a sample.
+    `INCLUSIONS` are the expected numbers of regimes of the three populations on a sample.
     """
 
     window: Window
     smallest: float  # radius of a region that must not be missed; inclusions have at least 0.6 of it
 
-    def radius_below(self, distance: NDArray[Any]) -> NDArray[np.float32]:
-        """Return F, the chance that the radius of an inclusion is smaller."""
-        low = 0.6 * self.smallest
-        return _log_uniform(distance, low, max(WIDEST * self.window.width, 3 * low))
+    def radius_below(self, distance: NDArray[Any], large: bool = False) -> NDArray[np.float32]:
+        """Return F, the chance that the radius of a small or of a large disc is smaller."""
+        low, width = 0.6 * self.smallest, self.window.width
+        radii = np.multiply(LARGE, width).tolist() if large else (low, max(WIDEST * width, 3 * low))
+        return _log_uniform(distance, *radii)
 
     @cached_property
-    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
-        """Possible centres of inclusions that cover a node: their index, F, and the start of the part of each node."""
-        below = self.radius_below(cdist(self.window.nodes, self.window.nodes))
-        node, centre = np.nonzero(below < 1)
-        return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
+    def _between(self) -> list[NDArray[np.float32]]:
+        """F of small and of large discs at the distance between each two nodes, (m, m)."""
+        apart = cdist(self.window.nodes, self.window.nodes)
+        return [self.radius_below(apart, large) for large in (False, True)]
 
     def uncovered(self, nearest: Floats) -> Floats:
         """Return the expected number of inclusions that an exposure at each node is the first to hit, (m,).
 
         `nearest` (m,) is the distance of each node to the nearest exposure.
         """
-        hit = np.zeros(len(nearest))
-        centre, below, begins = self._pairs
-        for expected, most in zip(INCLUSIONS, (self.window.edge, np.full(len(nearest), np.inf)), strict=True):
-            if of_all := self.radius_below(most).sum(dtype=float):
-                now = self.radius_below(np.minimum(nearest, most))
-                hit += expected / of_all * np.add.reduceat(np.maximum(now[centre] - below, 0), begins)
+        hit, edge, anywhere = np.zeros(len(nearest)), self.window.edge, np.full(len(nearest), np.inf)
+        for expected, most, large in zip(INCLUSIONS, (edge, anywhere, anywhere), (False, False, True), strict=True):
+            if of_all := self.radius_below(most, large).sum(dtype=float):
+                now = self.radius_below(np.minimum(nearest, most), large)
+                unhit = now > 0
+                more = now[unhit, None] - self._between[large][unhit]
+                hit += expected / of_all * np.maximum(more, 0, out=more).sum(0)
         return hit
 
     def layers(self, positions: Floats) -> Floats:
@@ -259,10 +263,8 @@ class Survey:
     @cached_property
     def confirmation(self) -> Floats:
         """Chance that an exposure shows the regime of a novel spot again."""
-        if not len(self.spots):
-            return np.zeros(len(self.window.nodes))
         reaches = 1 - self.hidden.radius_below(cdist(self.spots, self.window.nodes))
-        return np.asarray((self.chance[:, None] * reaches).max(0))
+        return np.asarray((self.chance[:, None] * reaches).max(0, initial=0.0))
 
     @cached_property
     def known(self) -> NDArray[np.int64]:

@@ -254,8 +254,7 @@ class Trials:
         _, of, count = np.unique(self._rows["label"], return_inverse=True, return_counts=True)
         shared = (self._rows["label"] >= 0) & (count[of] > 1)
         alone = chosen[~shared[chosen]]
-        if alone.size:
-            alone = alone[cKDTree(position).query_ball_point(position[alone], radius, return_length=True) == 1]
+        alone = alone[cKDTree(position).query_ball_point(position[alone], radius, return_length=True) == 1]
         return position[alone], chance_new(self._rows["p"][alone])
 
     @property
@@ -324,9 +323,7 @@ class Trials:
         z = self._rows["embedding"][is_measured]
         labels = np.full(len(z), -1) if self._labeler is None else np.asarray(self._labeler(z))
         if labels.shape != (len(z),):
-            raise ValueError(
-                f"labeler must give a regime for each of the {len(z)} embeddings, got shape {labels.shape}"
-            )
+            raise ValueError(f"labeler must give a regime for each of the {len(z)} embeddings, got {labels.shape}")
         label = self._rows["label"].copy()
         label[is_measured] = labels
         self._rows.give("label", label)
