@@ -73,7 +73,7 @@ class CommandReader:
 
     def look(self) -> None:
         """Find and execute the waiting commands. Can be called from any thread."""
-        if self._store.seems_away or not self._campaign.catalogue.steers:
+        if self._store.seems_away or not self._campaign.steers:
             return
         try:
             self._waiting = dict(self._node.commands())
@@ -85,9 +85,9 @@ class CommandReader:
 
     def execute(self, *_: object) -> None:
         """Execute the commands that wait. Called in the thread of the campaign, also after each result."""
-        if not self._campaign.catalogue.steers:
+        if not self._campaign.steers:
             return
-        waiting, before = list(self._waiting.items()), self._campaign.catalogue.state
+        waiting, before = list(self._waiting.items()), self._campaign.state
         nexts = [place for place, metadata in waiting if metadata.get("do") == NEXT]
         for place, metadata in waiting:
             answer = self._apply(place, metadata)
