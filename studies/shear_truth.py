@@ -8,6 +8,9 @@ yielding   frames of one phase and a record of 100 cycles: at a cycle the rate o
            G' falls by 15 % or more. Steps that are found when the run ends with their third cycle, and later; exponents
            of training in these, in steady runs and in runs that train
 
+creep      a sample that returns, while its mean strain creeps by 2 to 5 % of the amplitude a cycle, and one that
+           rearranges without creep: how often a tau is given
+
 A field has six layers at heights of the gap, which move with the strain, and lose their memory at each frame.
 """
 
@@ -143,6 +146,37 @@ def yielded(n_runs: int) -> Iterator[Row]:
             "sd of pulls, tau": float(np.std(known[known.imag == 0].real)) if pulls else np.nan,
             "G'": float(np.std(known.imag[known.imag != 0])) if pulls else np.nan,
             "most": 1.0 if kind == "training" else 0.05,
+        }
+
+
+@study.part
+def creep(runs: int = 40) -> None:
+    """Count the times that are given as those of the sample."""
+    with threadpool_limits(1):
+        report("shear_truth_creep", list(crept(runs)), most={"tau given": "most"}, least={"tau given": "least"})
+
+
+def crept(n_runs: int) -> Iterator[Row]:
+    """Yield the share of runs with a tau."""
+    n = 80
+    for kind, reach in (("creeps by 2 to 5 % a cycle", (0.02, 0.05)), ("rearranges", (1e-6, 1e-5))):
+        given, why = 0, set()
+        for seed in track(range(n_runs), kind, transient=True):
+            rng = np.random.default_rng([seed, n])
+            level = between(*reach, rng) * np.arange(n)
+            loss = np.full(n, 0.0 if kind.startswith("c") else 1 / between(5, 20, rng))
+            counts = counted(between(5, 10, rng) * level, loss, rng)
+            numbers = numbers_of(counts, *record_of(level, np.full(n, 400.0), rng)).summary
+            given += numbers["tau_cycles"] is not None
+            why.add(str(numbers["no_tau_cycles"]).split(" by ")[0])
+        least = 0.0 if kind.startswith("c") else 0.9
+        yield {
+            "what": kind,
+            "n": n_runs,
+            "tau given": given / n_runs,
+            "why": "; ".join(why),
+            "least": least,
+            "most": least and 1,
         }
 
 

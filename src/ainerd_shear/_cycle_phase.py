@@ -110,6 +110,21 @@ class CyclePhase:
         beside = self.phase[nearest] + self.frequency * (t - self.time[nearest])
         return np.asarray(np.where(between, np.interp(t, self.time, self.phase), beside))
 
+    def creep(self, lag: float, first: float = -np.inf, last: float = np.inf) -> float:
+        """Return by how much the strain of equal phases differs `lag` cycles later, over the amplitude.
+
+        It is the root mean square over the cycles from number `first` to below `last`, of level and amplitude, without
+        their noise; NaN for triggers, or without such cycles.
+        """
+        mine = (np.floor(self.phase) >= first) & (np.floor(self.phase) < last)
+        number, stretch = np.rint(self.phase - self.phase[0])[mine], self.stretch[mine]
+        _, a, b = np.intersect1d(number + max(round(lag), 1), number, return_indices=True)
+        if not a.size or mine.sum() < FEWEST_CYCLES:
+            return np.nan
+        columns = self.level[mine], self.amplitude[mine]
+        square = sum(np.mean((x[a] - x[b]) ** 2) - 2 * _scatter(x, stretch) ** 2 for x in columns)
+        return float(np.sqrt(max(square, 0.0)) / columns[1].mean())
+
 
 def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     """Find the phase of each cycle of a strain that oscillates with one frequency, by least squares.

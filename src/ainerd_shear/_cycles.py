@@ -45,6 +45,8 @@ class CycleResult(NamedTuple):
         Reason why there are no moduli; empty if there are.
     offset : ClockOffset or None
         Between the clocks of detector and rheometer.
+    n_outside : int
+        Frames that the record does not place in a cycle.
     """
 
     curves: EchoCurves
@@ -53,6 +55,7 @@ class CycleResult(NamedTuple):
     moduli: CycleModuli | None
     no_moduli: str
     offset: ClockOffset | None
+    n_outside: int = 0
 
 
 class Cycles:
@@ -87,7 +90,7 @@ class Cycles:
         self._settings, self._partition, self._frame_time_s, self._flat = settings, partition, frame_time_s, flat
         self._clock = CycleClock(settings, readings)
         self._waiting: deque[Screened] = deque()
-        self._n_waiting = self._n_frames = 0
+        self._n_waiting = self._n_frames = self._n_outside = 0
         self._looked_for_offset = False
         self._offset: ClockOffset | None = None
         self._shift = 0.0  # of the phases, by the offset
@@ -161,6 +164,7 @@ class Cycles:
         if screened.leave_out.size:
             self._echoes.leave_out(screened.leave_out)
         known = np.isfinite(phase)
+        self._n_outside += int((~known).sum())
         if not known.any():
             return
         seen = phase[known] + self._shift
@@ -230,7 +234,7 @@ class Cycles:
             except ValueError as error:
                 no_moduli = str(error)
         first = int(np.floor(self._begin)) - self._clock.whole(phase)
-        return CycleResult(curves, first, phase, moduli, no_moduli, self._offset)
+        return CycleResult(curves, first, phase, moduli, no_moduli, self._offset, self._n_outside)
 
 
 class CycleClock:
@@ -280,10 +284,15 @@ class CycleClock:
             clock, stress = (None if each is None else _at(stamps, each) for each in columns[1:])
         t = stamps if clock is None else clock
         assert strain is not None  # its key is given
-        good = np.flatnonzero(np.isfinite(t))
-        t, first = np.unique(t[good], return_index=True)  # a monitor repeats the last point when it begins
-        rows = good[first]
-        return t, strain[rows], np.full(len(t), np.nan) if stress is None else stress[rows]
+        rows = np.flatnonzero(np.isfinite(t))
+        step = np.diff(t[rows])
+        if (step < 0).any():
+            k = int(step.argmin())
+            raise ValueError(f"the times of the record run back from {t[rows[k]]:.10g} to {t[rows[k + 1]]:.10g} s")
+        if (step == 0)[np.diff(strain[rows]) != 0].any():
+            raise ValueError("points of the record have one time stamp: name their times in rheo_xpcs.cycles.time")
+        rows = rows[np.append(True, step > 0)[: rows.size]]  # a monitor repeats the last point when it begins
+        return t[rows], strain[rows], np.full(len(rows), np.nan) if stress is None else stress[rows]
 
     def phases(self, time: Floats, record: tuple[Floats, Floats, Floats]) -> Floats:
         """Return the phases of the next frames in cycles, (n,); NaN more than a cycle outside of the record's cycles.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_shear._cycles import CycleResult
-from ainerd_shear._stretches import notes, stretches
+from ainerd_shear._stretches import SAME_STRAIN, notes, stretches
 from ainerd_shear._training import fit_training
 from ainerd_xpcs.numerics import Partition, Relaxation, fit_relaxation
 from ainerd_xpcs.technique import Ring, Share, contrast_within, lit_weights, opposite, plain
@@ -59,7 +59,18 @@ UNITS = {
     **dict.fromkeys(VELOCITY, "nm/cycle"),
     **{f"{name}{end}": unit for name, unit in MODULI.values() for end in ("", "_err")},
     **dict.fromkeys(
-        ("cycle", "first_cycle", "yields", "n_cycles", "cycle_strain", "cycle_strain_err", *TRAINING.values()), "1"
+        (
+            "cycle",
+            "first_cycle",
+            "yields",
+            "creep",
+            "n_cycles",
+            "frames_outside_cycles",
+            "cycle_strain",
+            "cycle_strain_err",
+            *TRAINING.values(),
+        ),
+        "1",
     ),
     "cycle_frequency_hz": "Hz",
 }
@@ -84,9 +95,11 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         bins |= dict(zip(VELOCITY, (curves.velocity, curves.velocity_err, curves.velocity_below), strict=True))
     together = fit_relaxation(curves.g2, bins=ring.bins, together=True, opposite=opposite(partition, ring))
     by_cycle, before = _by_cycle(result, ring), max(result.first - int(np.floor(result.phase.phase[0])), 0)
-    parts = _stretches(result, ring, by_cycle, before, together)
+    tau = [float(each[0]) for each in (together.tau, together.tau_err, together.tau_above)]
+    parts = stretches(curves.c2[ring.bins], by_cycle, result.phase, curves.cycles_a_row, before, tau)
     summary: dict[str, Any] = {
         "n_cycles": curves.n_cycles,
+        "frames_outside_cycles": result.n_outside,
         "cycle_frequency_hz": result.phase.frequency,
         "phase_err": result.phase.error,
         "phase_off": curves.off_phase,
@@ -106,19 +119,24 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         for field, (name, _) in MODULI.items():
             if field != "strain":
                 summary |= _mean(name, getattr(result.moduli, field))
-    if parts["yields"].size > 1:  # one decay for all of them would be that of none
-        summary |= dict.fromkeys([name for name, _ in DECAY.values()] + [*TRAINING.values()])
-        summary[WHY] = f"the run has {parts['yields'].size} stretches, each with its own"
+    if why := _no_decay(parts):
+        names = [name for name, _ in DECAY.values()]
+        summary |= dict.fromkeys([*names, *TRAINING.values()]) | {WHY: why}
+        bins |= dict.fromkeys([*names, *VELOCITY], np.full(partition.n_roi, np.nan))
+        bins[WHY] = np.full(partition.n_roi, why)
     return Share(arrays, {"echoes": bins, "cycles": by_cycle, "stretches": parts}, summary, DIMS, UNITS)
 
 
-def _stretches(
-    result: CycleResult, ring: Ring, by_cycle: dict[str, NDArray[Any]], before: int, whole: Relaxation
-) -> dict[str, NDArray[Any]]:
-    phase, n = result.phase, result.curves.cycles_a_row
-    nearest = np.abs(np.subtract.outer(by_cycle["cycle"] + n / 2, phase.phase)).argmin(1)
-    tau = [float(each[0]) for each in (whole.tau, whole.tau_err, whole.tau_above)]
-    return stretches(result.curves.c2[ring.bins], by_cycle, phase.stretch[nearest], n, before, tau)
+def _no_decay(parts: dict[str, NDArray[Any]]) -> str:
+    """Return why the decay of the echoes of all cycles together is not one of the sample; empty if it can be."""
+    n, creep = parts["yields"].size, float(parts["creep"][0])
+    if n > 1:
+        return f"the run has {n} stretches, each with its own"
+    if creep > SAME_STRAIN:
+        return (
+            f"the strain creeps by {creep:.0%} of its amplitude meanwhile, as the record says, which explains a decay"
+        )
+    return ""
 
 
 def _of_decay(fit: Relaxation) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
+from ainerd_shear._cycle_phase import CyclePhase
 from ainerd_xpcs.numerics import diagonal_means, fit_curves, lags_of_map, student_factor
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,7 @@ EACH = 2.5  # errors by which echo and modulus change
 BETTER = 4.0  # in chi square: a step over training
 POWERS = np.array([-1.5, -1.0, -0.7, -0.4, -0.2, 0.2, 0.4, 0.7, 1.0, 1.5])  # of the number of a cycle, or of the next
 NEAR = 3  # rows of the map of cycles with which a row is compared
+SAME_STRAIN = 0.05  # of the amplitude: frames at strains further apart see another speckle, also if all returns
 FEWEST_ROWS = 8  # of a stretch whose echoes are fitted
 TAU = ("tau_cycles", "tau_cycles_err", "tau_cycles_above")
 
@@ -89,7 +91,7 @@ def _unit(x: NDArray[Any]) -> Floats:
 def stretches(
     c2: Floats,
     by_cycle: dict[str, NDArray[Any]],
-    of_record: NDArray[np.int64],
+    phase: CyclePhase,
     cycles_a_row: int,
     before: float,
     tau: Sequence[float],
@@ -102,8 +104,7 @@ def stretches(
         Maps of cycles of one ring.
     by_cycle : dict
         The table ``cycles``, of n rows.
-    of_record : ndarray of int, shape (n,)
-        Number of the stretch of the record of each row.
+    phase : CyclePhase
     cycles_a_row : int
     before : float
         Cycles of shear before the first one.
@@ -111,7 +112,8 @@ def stretches(
         Of the whole run, with error and limit.
     """
     maps = c2[np.isfinite(c2).any((1, 2))]
-    n = c2.shape[1]
+    n, of_rows = c2.shape[1], by_cycle["cycle"]
+    of_record = phase.stretch[np.abs(np.subtract.outer(of_rows + cycles_a_row / 2, phase.phase)).argmin(1)]
     near, own = np.full((len(maps), n), np.nan), np.diagonal(maps, 0, 1, 2) - 1
     near[:, NEAR:] = np.mean([np.diagonal(maps, k, 1, 2)[:, NEAR - k :] - 1 for k in range(1, NEAR + 1)], axis=0)
     own = np.mean([own[:, NEAR - k : n - k] for k in range(NEAR + 1)], axis=0)
@@ -136,7 +138,10 @@ def stretches(
                 some = max(int(there.sum()), 1)
                 out.setdefault(name, []).append(value[there].mean() if there.any() else np.nan)
                 out.setdefault(f"{name}_err", []).append(np.sqrt(np.square(error[there]).sum()) / some)
-        for name, number in zip(TAU, _decay(maps[:, a:b, a:b], cycles_a_row) if len(begins) > 1 else tau, strict=True):
+        decay = _decay(maps[:, a:b, a:b], cycles_a_row) if len(begins) > 1 else tau
+        creep = phase.creep(decay[0], of_rows[a], of_rows[a] + (b - a) * cycles_a_row) if decay[0] > 0 else np.nan
+        out.setdefault("creep", []).append(creep)
+        for name, number in zip(TAU, (np.nan,) * len(TAU) if creep > SAME_STRAIN else decay, strict=True):
             out.setdefault(name, []).append(number)
     return {name: np.array(values) for name, values in out.items()}
 

@@ -59,6 +59,11 @@ def record(oscillation=STEADY, seconds=200.0, noise=0.01):
     return write_oscillation(oscillation, SoftSolid(), int(20 * seconds), every_s=0.05, noise=noise, rng=rng)
 
 
+def changed(**columns):
+    """A record of which some columns are changed."""
+    return record() | {name: change(record()[name]) for name, change in columns.items()}
+
+
 @cache
 def partition():
     labels = 1 + np.arange(32)[:, None] // 8 + 4 * (np.arange(32) // 16)
@@ -106,6 +111,19 @@ def test_echoes_and_moduli_are_those_of_the_sample():
     assert numbers.summary["cycle_frequency_hz"] == pytest.approx(0.5, rel=1e-3)
     assert numbers.summary["cycles_changed"] is None
     assert numbers.summary["phase_off"] < 0.005
+
+
+def test_a_strain_that_creeps_explains_the_decay_of_the_echoes():
+    """The frames are those of a sample that diffuses; the record says that they see other strains."""
+    for creep, why in ((0.0005, None), (0.03, "the strain creeps by")):
+        crept = changed(strain=lambda x, of=creep: x + of * 0.05 * np.arange(len(x)) / 40)
+        result = watched(Record(crept, movie()[0][0])).finish()
+        numbers = cycle_numbers(result, partition(), rings(partition()))
+        given = numbers.summary["tau_cycles"]
+        assert (given is None) == np.isnan(numbers.tables["echoes"]["tau_cycles"]).all() == (why is not None)
+        assert why is None or numbers.summary["no_tau_cycles"].startswith(why)
+        assert result.phase.creep(10) == pytest.approx(10 * creep, abs=0.003)
+    assert numbers.summary["frames_outside_cycles"] == 0
 
 
 def test_a_bin_without_light_takes_no_number_away():
@@ -256,6 +274,11 @@ class Unread(Record):
         (lambda: Record(record(seconds=6.5), movie()[0][0]), "cycles"),
         (lambda: Unread(record(), 0.0), "first frame was not read"),
         (lambda: Record(record(), 1e4), "no frame was taken while"),
+        (
+            lambda: Record(changed(time=lambda t: np.where(t > 100, t - 90, t)), movie()[0][0]),
+            "run back from 100 to 10",
+        ),
+        (lambda: Record(changed(time=lambda t: np.floor(t)), movie()[0][0]), "have one time stamp"),
     ],
 )
 def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):
