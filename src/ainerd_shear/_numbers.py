@@ -119,6 +119,9 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         for field, (name, _) in MODULI.items():
             if field != "strain":
                 summary |= _mean(name, getattr(result.moduli, field))
+    fallen = np.flatnonzero(weights @ np.where(weights[:, None] > 0, curves.height[ring.bins], 0) < 0.5)
+    if parts["creep"].size == 1 and fallen.size and not np.isfinite(tau[0]):
+        parts["creep"][0] = result.phase.creep(curves.lag[fallen[0]])
     if why := _no_decay(parts):
         names = [name for name, _ in DECAY.values()]
         summary |= dict.fromkeys([*names, *TRAINING.values()]) | {WHY: why}

@@ -22,7 +22,7 @@ from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen_areas import Windows
 
-EVERY, LATER, EARLY = 3, 33, 512  # one frame in so many is compared, odd numbers: in the first frames, and later
+FIRST, EARLY = 128, 512  # frames of which all are compared, and up to which one in three is; later it is one in 33
 WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
 FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
 # times the distance from the median to the 90 % quantile, plus times the deviation of a Poisson distribution
@@ -49,7 +49,7 @@ class NeighbourScreen:
     def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int, sums: Array) -> None:
         """Add frames (b, n_pixels) from number `first` on; `sums` are over those of them that are counted for good."""
         early = first < EARLY
-        step, every = EVERY if early else LATER, valid.all()
+        step, every = _step(first), valid.all()
         for b in range(-first % step, len(block) - 1, step):
             if b and (every or valid[b - 1 : b + 2].all()):
                 _compare(block[b - 1], block[b], block[b + 1], self._counts, self._excess)
@@ -70,7 +70,7 @@ class NeighbourScreen:
         ticks, valid = events.ticks, events.valid
         if len(ticks) < 3:
             return
-        is_one = ticks[1:-1] % (EVERY if ticks[0] < EARLY else LATER) == 0
+        is_one = ticks[1:-1] % _step(ticks[0]) == 0
         is_one &= (ticks[2:] - ticks[:-2] == 2) & valid[:-2] & valid[1:-1] & valid[2:]
         some = 1 + np.flatnonzero(is_one)
         _compare_events(events.offsets, events.pixel, events.count, some, self._counts, self._excess)
@@ -152,6 +152,11 @@ class NeighbourScreen:
             middle, most = np.quantile(away[some], [0.5, 0.9])
             wrong[some] = away[some] > middle + times[0] * (most - middle) + times[1] * noise / counts[some]
         return wrong
+
+
+def _step(first: int) -> int:
+    """Return an odd number, for all phases of a cycle of 2, 4, 8 … frames."""
+    return 1 if first < FIRST else 3 if first < EARLY else 33
 
 
 @nb.njit(nogil=True, cache=True)
