@@ -189,6 +189,8 @@ def test_a_missing_section_is_named(marble):
         ("ANALYSIS__ALPHA", "AINERD_ANALYSIS__ALPHA: unknown key"),
         ("RHEO_XPC__ALPHA", "AINERD_RHEO_XPC__ALPHA: unknown key, did you mean 'rheo_xpcs'?"),
         ("RHEO_XPCS__ALPHA__MORE", "AINERD_RHEO_XPCS__ALPHA__MORE: alpha is not a table"),
+        ("STORAGE_LATE_S", "AINERD_STORAGE_LATE_S: write two underscores after AINERD_STORAGE"),
+        ("RHEO_XPCS_ALPHA", "AINERD_RHEO_XPCS_ALPHA: write two underscores after AINERD_RHEO_XPCS"),
         ("RHEO_XPCS__ALPHABET", "rheo_xpcs.alphabet: unknown key, did you mean 'alpha'?"),
     ],
 )

@@ -190,8 +190,10 @@ def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
     for variable in sorted(name for name in os.environ if name.startswith(PREFIX)):
         inner, path = tables, tuple[str, ...]()
         *outer, last = variable.removeprefix(PREFIX).split("__")
-        is_own = outer[:1] == [technique.upper()]
-        if not is_own and (outer or [last])[0].lower() not in Settings.model_fields:
+        is_own, first = outer[:1] == [technique.upper()], (outer or [last])[0].lower()
+        if not is_own and first not in Settings.model_fields:
+            if meant := [name for name in (*Settings.model_fields, technique) if first.startswith(f"{name}_")]:
+                raise SettingsError(f"{variable}: write two underscores after {PREFIX}{meant[0].upper()}")
             continue
         for name in outer:
             path = *path, _known_key(name, inner, path, is_own, variable)
