@@ -356,6 +356,8 @@ def read_record(path: Path, times_of: str, columns: Sequence[str]) -> tuple[pd.D
             f"{'date such as 2026-11-20T10:00:00+01:00' if is_date else 'number such as 1.5'}: "
             f"{'another style' if bad.all() else cause}"
         )
+    if are_dates and len({_has_zone(text) for text in table[times_of].dropna()}) > 1:
+        raise FrameError(f"{path}: some dates of {times_of!r} have a time zone and others have none")
     times = numbers[times_of].dropna()
     for row, step in times.diff()[lambda step: step < 0].head(1).items():
         raise FrameError(

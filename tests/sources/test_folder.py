@@ -202,6 +202,10 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ({"record": RECORD + "End of data,\n"}, "line 42, column 'time_s': 'End of data' is no number .*: a footer"),
         ({"record": RECORD.replace(",95", ",OVER")}, "line 17, column 'stress_Pa': 'OVER' .*: text among the values"),
         ({"record": RECORD.replace("50", "20.11.2026 10:0")}, "line 2, column 'time_s': '20.11.2026 10:00' is no"),
+        (
+            {"record": "time_s,stress_Pa\n2026-08-03T12:00:01+02:00,5\n2026-08-03T12:00:02,6\n"},
+            "some dates of 'time_s' have a time zone and others have none",
+        ),
         ({"record": RECORD + "0,900\n"}, "line 42: the times go back by 539 s, so another interval begins"),
         ({"metadata": {k: x for k, x in METADATA.items() if k != "rheometer/clock"}}, "has no /entry/rheometer/clock"),
         ({"metadata": METADATA | {"rheometer/clock": np.nan}}, "has no /entry/rheometer/clock"),
