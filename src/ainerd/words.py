@@ -46,12 +46,11 @@ def scan_text(known: Mapping[Any, Any]) -> str:
     >>> scan_text({"scan_id": 12}), scan_text({"scan_id": 12, "event": 1, "n_events": 3}), scan_text({"file": "7.hdf"})
     ('12', '12.1', '7.hdf')
     """
-    scan_id, event, n_events = (known.get(name) for name in ("scan_id", "event", "n_events"))
-    if not _is_known(scan_id):
+    scan, event, n_events = (_whole(known.get(name)) for name in ("scan_id", "event", "n_events"))
+    if scan is None:
         file = known.get("file")
         return printable(file) if isinstance(file, str) and file else "?"
-    several = _is_known(event) and max(event, n_events if _is_known(n_events) else 1) > 1
-    return f"{int(scan_id)}.{int(event)}" if several else str(int(scan_id))
+    return f"{scan}.{event}" if event is not None and max(event, n_events or 1) > 1 else str(scan)
 
 
 def run_text(known: Mapping[Any, Any]) -> str:
@@ -63,11 +62,11 @@ def run_text(known: Mapping[Any, Any]) -> str:
     ('scan 12.2', 'run_7.hdf')
     """
     text = scan_text(known)
-    return f"scan {text}" if _is_known(known.get("scan_id")) or text == "?" else text
+    return text if _whole(known.get("scan_id")) is None and text != "?" else f"scan {text}"
 
 
-def _is_known(value: Any) -> bool:
-    return isinstance(value, Real) and value == value
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, Real) and value == value else None
 
 
 def coordinate(x: float) -> str:

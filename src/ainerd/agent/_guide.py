@@ -33,8 +33,6 @@ ACTIONS = {
         "agent.attach(RE)": "analyse the runs of a RunEngine; agent.close() ends it; agent.warm_up() compiles before",
         "agent.take_over()": "steer from this session, once the one that steered has ended",
         "agent.drain()": "wait until everything is analysed",
-        "agent.catch_up()": "analyse runs in Tiled that have no result",
-        'agent.close_series("heating 1")': "complete the result of a series of runs",
         'agent.results.export("results.csv")': "the table as a file; agent.results.to_xarray() for analysis",
     },
 }
