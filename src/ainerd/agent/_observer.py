@@ -295,3 +295,15 @@ class Observer(Prompt):
         if self._webhook is not None:
             of = {"scan": scan_text(outcome.names), "run": outcome.raw_uid, "result": outcome.key}
             self._webhook.post(event, f"{text} ({run_text(outcome.names)})", **of)
+
+
+def _warm_up(technique: Technique) -> None:
+    try:
+        technique.warm_up()
+    except Exception as error:  # the first run will take longer, or give the reason
+        logger.warning("not warmed up: %s: %s", type(error).__name__, error)
+
+
+def _close(reference: weakref.ref[Observer]) -> None:
+    if (observer := reference()) is not None:
+        observer.close()
