@@ -87,8 +87,9 @@ function Gallery({ scene, root, state, run, compared, follows, onAsked, onPick, 
   const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, run: inProgress });
   if (!run) return h("div", { className: "gallery" }, progress, nothing("no complete run yet"));
   if (compared && view?.Compare) {
+    const keys = compared.map(({ key }) => key).join();
     const own = h(view.Compare, { node, path: `${root}/results`, runs: compared });
-    return h("div", { className: "gallery", "data-ainerd": "compared" }, h(Safe, { what: "the comparison", key: compared.map(({ key }) => key).join() }, own));
+    return h("div", { className: "gallery" }, h(Safe, { what: "the comparison", key: keys }, own));
   }
   const step = (by, symbol, label) => {
     const other = scene.runs[run.number - 1 + by];
