@@ -128,7 +128,7 @@ function Compare({ path, runs, node }) {
     const layout = {
       showlegend: true,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-      margin: { t: 0.8 * runs.length * theme.size + theme.size },
+      margin: { t: (NARROW ? 1.7 : 0.9) * runs.length * theme.size + theme.size },
       xaxis: axis(theme, "lag (s)", { type: "log", exponentformat: "power", dtick: 1 }),
       yaxis: axis(theme, "g2", { nticks: 5 }),
     };
@@ -138,7 +138,7 @@ function Compare({ path, runs, node }) {
   const label = `g2 of ${runs.length} runs over the lag, with their fits`;
   return h(
     "div",
-    { className: "fill column", key: keys },
+    { className: "fill column", key: keys, style: NARROW ? { minHeight: "34em" } : undefined },
     h(ReadMaps, { wanted: runs.map(map), bin: null, failed: unread("the runs have no maps") }),
     h(Chart, { path: keys, read, draw, name: "compared", label }),
   );
