@@ -66,7 +66,7 @@ def run_text(known: Mapping[Any, Any]) -> str:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, Real) and value == value else None
+    return int(float(value)) if isinstance(value, Real) and value == value else None
 
 
 def coordinate(x: float) -> str:
