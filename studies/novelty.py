@@ -8,6 +8,7 @@ detectors    plain relaxation and ageing on any detector: maps for combinations 
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
 maps         ordinary and new dynamics from frames, and from the maps that boost_corr and pychx make of the same frames;
              it goes on where it was stopped
+slip         the nearest kind of exposures of one jump, of avalanches, and of a speed-up that runs away
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
 """
@@ -171,6 +172,35 @@ def seen_by_all(case: Case) -> Row:
             row.setdefault(way, []).append(np.nan if analysis.novelty_p is None else float(analysis.novelty_p))
             row.setdefault(f"{way}, no_claim", []).append(analysis.summary["no_claim"])
     return row
+
+
+@study.part
+def slip() -> None:
+    """Measure which number shows slip and failure, which are ordinary: three exposures each of 8 bins of 400 pixels."""
+    technique, rows = RheoXPCS(bins((400,) * 8, tuple(np.arange(8) * 45.0))), list[Row]()
+    kinds = {"intermittent": jump, "stick-slip": synthetic.stick_slip, "rejuvenating": run_away}
+    for kind, draw in kinds.items():
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            counts = synthetic.frames(draw(rng), 400, technique.partition.shape, rng, photons=500.0, modes=5)
+            analysis = synthetic.analysed(technique, counts)
+            nearest, mu = (analysis.summary.get(name) for name in ("nearest_known", "ageing_exponent"))
+            row = {"kind": kind, "seed": seed, "p": analysis.novelty_p, "nearest": nearest}
+            rows.append({**row, "ageing exponent": np.nan if mu is None else mu, "right": float(nearest == kind)})
+    report("novelty_slip", rows, least={"right": 1, "p": 0.05})
+
+
+def jump(rng: np.random.Generator) -> Squared:
+    """One jump, of which a share up to a fifth of the correlation is left, in a sample at rest."""
+    at, left, tau = rng.uniform(0.3, 0.7), rng.uniform(0, 0.2), rng.uniform(3, 3.0001)
+    rest = synthetic.plain(tau, 1.0)
+    return lambda t, phi: np.where((t[:, None] < at) == (t < at), 1, left) * rest(t, phi)
+
+
+def run_away(rng: np.random.Generator) -> Squared:
+    """A rate that goes to infinity just after the exposure."""
+    tau = rng.uniform(1, 2)
+    return synthetic.relaxing(lambda t: 1 / (tau * (1.02 - t)))
 
 
 @study.part

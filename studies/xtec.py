@@ -1,6 +1,7 @@
 """X-TEC on simulated crystals whose transitions are known.
 
 transitions  errors and intervals of temperatures, with the number of clusters that X-TEC chooses
+critical     the same for crystals of another author, with critical scattering that is stronger above the transition
 steering     temperatures chosen by the agent
 novel        false alarms, and how often an odd peak is found
 
@@ -24,6 +25,7 @@ from studies._tools import Case, Row, Study, digest_of, report, resumed
 RANGE = (30.0, 180.0)
 EVEN = np.linspace(*RANGE, 30)
 CHOSEN = 10
+SIDE = 100  # pixels of the crystals of another author
 ODD = {"plain": None, "a peak from 150 K on": 150.0, "a peak from 90 K on": 90.0}
 SHAPES = ("cusp", "rounded")  # of critical scattering: one that is fitted, one that is not
 
@@ -103,6 +105,63 @@ def even(case: Case) -> Row:
     summary = analysis.summary
     counts = {"extra": max(summary["transitions"] - 2, 0), "clusters": summary["clusters"]}
     return {"shape": shape, "found": errors_at(analysis, truth), **counts}
+
+
+@study.part
+def critical(quick: bool = False) -> None:
+    """Measure ramps in steps of 1 to 6 K of crystals with one to three transitions, from numpy alone."""
+    rows = each("critical", quick, [("critical", seed) for seed in range(20 if quick else 60)], steps)
+    out = []
+    for step in (1.0, 2.0, 4.0, 6.0):
+        some = [row for row in rows if row["step"] == step]
+        found = np.array([of_one for row in some for of_one in row["found"]], float)
+        near = found[:, 0] < 3 * step
+        out.append(
+            {"step K": step, "ramps": len(some), "transitions": len(found), "not found": int((~near).sum()),
+             "median error K": float(np.median(found[near, 0])), "covered": float(found[near, 2].mean()),
+             "median width K": float(np.median(found[near, 1])), "extra": sum(row["extra"] for row in some)}
+        )  # fmt: skip
+    report("xtec_critical", out, most={"extra": 2}, least={"covered": 0.85}, quick=quick)
+
+
+def steps(case: Case) -> Row:
+    """Return the transitions found in the ramp of a crystal whose critical scattering drops below the transition."""
+    rng = np.random.default_rng([case[1], 77])
+    step, k, m = (1.0, 2.0, 4.0, 6.0)[case[1] % 4], int(rng.integers(1, 4)), int(rng.integers(26, 36))
+    t = rng.uniform(20, 60) + step * np.arange(m)
+    truth = np.sort(rng.uniform(t[5], t[-6], k))
+    while k > 1 and np.diff(truth).min() <= 5 * step:
+        truth = np.sort(rng.uniform(t[5], t[-6], k))
+    limits = np.array([(0.25, 0.5), (2, 8), (1, 1.4), (2, 5), (0.5, 1), (100, 300), (15, 40)]).T
+    shapes = [rng.uniform(*limits) for _ in truth]
+    bragg = spots(rng, 0.5, 0.5, 1.1)
+    places = [(0.0, 0.0), (0.0, 0.5), (0.5, 0.0)][:k]
+    sharp, halo = ([spots(rng, *place, width) for place in places] for width in (1.2, 3.0))
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    frames = []
+    for at in t:
+        counts = 4 + 3 * np.exp(-np.hypot(y, x) / (0.4 * SIDE)) + 300 * np.exp(-0.002 * at) * bragg
+        for peak, diffuse, tc, (beta, width, power, narrower, drop, order, strength) in zip(
+            sharp, halo, truth, shapes, strict=True
+        ):
+            u = (at - tc) / width
+            above = (1 + u) ** -power if u > 0 else drop * (1 - u * narrower) ** -power
+            counts += order * max(1 - at / tc, 0) ** (2 * beta) * peak + strength * above * diffuse
+        frames.append(rng.poisson(counts))
+    run = ExampleRun(frames=np.array(frames).astype(np.uint16), frame_time_s=None, readings={"temperature": t})
+    analysis = analyse(XTEC(), run)
+    return {
+        "step": step,
+        "found": errors_at(analysis, truth.tolist()),
+        "extra": max(int(analysis.summary["transitions"]) - k, 0),
+    }
+
+
+def spots(rng: np.random.Generator, row: float, column: float, width: float) -> np.ndarray:
+    """Return peaks of random heights at one place of each zone of 20 pixels, (SIDE, SIDE)."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    places = 20 * (np.indices((SIDE // 20 + 1,) * 2).reshape(2, -1).T + (row, column))
+    return sum(rng.lognormal(0, 0.5) * np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * width**2)) for a, b in places)
 
 
 @study.part

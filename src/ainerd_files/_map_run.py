@@ -226,10 +226,9 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[
 
 def ageing(maps: NDArray[np.float32], ring: Ring, row_s: float) -> dict[str, float]:
     """Fit the change of the relaxation time with age in the maps of a ring; bins across the beam count as one."""
-    n, of_pairs = maps.shape[-1], maps[ring.bins]
-    there = across(ring)
+    n, of_bins, there = maps.shape[-1], maps[ring.bins], across(ring)
     first = np.flatnonzero((there < 0) | (there > np.arange(there.size)))
-    of_pairs = (of_pairs[first] + of_pairs[np.where(there[first] < 0, first, there[first])]) / 2
+    of_pairs = (of_bins[first] + of_bins[np.where(there[first] < 0, first, there[first])]) / 2
     age, g2 = g2_by_age(of_pairs, [0, *(n >> k for k in range(5, -1, -1))])
     lag = lags_of_map(n)[0].astype(int)
     with np.errstate(all="ignore"):  # NaN if nothing is known

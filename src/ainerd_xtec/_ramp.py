@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy.ndimage import median_filter
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.threads import one_thread
@@ -16,13 +17,17 @@ from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd_xtec._follow import MOVED_PX, Moves, followed
 from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale, unmeasured
 from ainerd_xtec._settings import XTECSettings
-from ainerd_xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions
+from ainerd_xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions, unmixed
 
 if TYPE_CHECKING:
     from ainerd_xtec._technique import XTEC
 
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
+LOST, AREAS = (
+    0.7,
+    16,
+)  # share of the counts around a temperature below which the beam was lost, in most of so many areas
 QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
 MOST_NAMED = 4  # transitions in the summary
 MOST_CLUSTERS = 8  # that are tried
@@ -81,13 +86,14 @@ class Ramp(RunAnalysis):
         """Analyze the frames so far."""
         if not len(self._frames):
             raise AnalysisError("no frame arrived")
-        settings, groups = self._settings, self._groups()
+        settings, out = self._settings, self._marked()
+        groups = self._lit(self._groups(), ~out.ravel()[self.pixels])
         if len(groups) < FEWEST_TEMPERATURES:
             self._technique.known = None  # steering starts again with this ramp
             at = ", ".join(f"{g.temperature:g}" for g in groups)
             frames = f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit})"
             raise AnalysisError(f"{frames}: trajectories need at least {FEWEST_TEMPERATURES}")
-        out, dark = self._marked(), np.mean([np.mean(frame == 0) for frame in self._frames])
+        dark = np.mean([np.mean(frame == 0) for frame in self._frames])
         missing = unmeasured(self._images(groups, out, None), may_vanish=bool(dark > DIM))
         out |= missing
         moves = followed(self._images(groups, out, None))
@@ -156,6 +162,20 @@ class Ramp(RunAnalysis):
             highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
             out.ravel()[self.pixels] |= ~((frame >= 0) & (frame < highest))
         return out
+
+    def _lit(self, groups: list[Group], good: NDArray[np.bool_]) -> list[Group]:
+        """Return the temperatures at which the beam was there: most areas count as at the temperatures around."""
+        if not groups:
+            return groups
+        counts = np.zeros((len(groups), AREAS))
+        for row, group in zip(counts, groups, strict=True):
+            for number in group.frames:
+                row += [float(area.sum(dtype=float)) for area in np.array_split(self._frames[number][good], AREAS)]
+            row /= group.exposure
+        around = median_filter(counts, (5, 1), mode="nearest")
+        share = np.divide(counts, around, out=np.ones_like(counts), where=around > 0)
+        lit = np.quantile(share, 0.75, axis=1) >= LOST
+        return [each for each, is_lit in zip(groups, lit, strict=True) if is_lit]
 
     def _images(self, groups: list[Group], out: NDArray[np.bool_], moves: Moves | None) -> Iterator[Floats]:
         """Yield counts at each temperature, for the mean exposure, (ny, nx); NaN for pixels that are left `out`."""
@@ -237,12 +257,16 @@ def analyze(
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    clusters = _clusters(settings, x, of_patches, patch, keep)
+    find = partial(_clusters, settings, x, of_patches, patch, keep)
+    clusters = find(settings.clusters)
+    fine = clusters if settings.clusters else find(MOST_CLUSTERS)  # a cluster of few may mix two transitions
     k = clusters.mixture.k
-    known, spread, n_pixels = _trajectories(t, x, clusters, patch)
-    posterior = posteriors(t, known.means, known.errors)
-    posterior = replace(posterior, evidence=np.where(clusters.significant, posterior.evidence, np.nan))
-    shared = transitions(t, posterior)
+    of_clusters, spread, n_pixels = _trajectories(t, x, clusters, patch)
+    known, *_ = _trajectories(t, x, fine, patch)
+    posterior, of_fine = _posteriors(of_clusters, clusters), _posteriors(known, fine)
+    within = [int(np.bincount(clusters.labels[fine.labels == i]).argmax()) for i in range(fine.mixture.k)]
+    found = unmixed(known, of_fine.evidence, transitions(t, of_fine))
+    shared = [replace(each, clusters=tuple(sorted({within[i] for i in each.clusters}))) for each in found]
     brightness = np.array([np.median(mean[keep][clusters.labels == i]) for i in range(k)])
     level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
     odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
@@ -275,15 +299,16 @@ def analyze(
     for number, s in enumerate(sorted(sorted(shared, key=lambda s: -s.evidence)[:MOST_NAMED], key=lambda s: s.at), 1):
         name = f"transition_{number}"
         summary |= {name: s.at, f"{name}_low": s.low, f"{name}_high": s.high}
+        summary |= {f"{name}_merged": "yes"} if s.merged else {}
     arrays: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {
         "labels": (labels, ("row", "column")),
-        "trajectories": (known.means.astype(np.float32), ("cluster", "step")),
+        "trajectories": (of_clusters.means.astype(np.float32), ("cluster", "step")),
         "trajectories_sd": (spread.astype(np.float32), ("cluster", "step")),
         "temperature": (t, ("step",)),
         "mean_frame": (mean.astype(np.float32), ("row", "column")),
     }
     analysis = Analysis(
-        embedding=_embedding(t, known.means),
+        embedding=_embedding(t, of_clusters.means),
         novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
         arrays={name: array for name, (array, _) in arrays.items()},
         dims={name: dims for name, (_, dims) in arrays.items()},
@@ -296,10 +321,11 @@ def analyze(
 
 
 def _clusters(
-    settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64], keep: NDArray[np.bool_]
-) -> Clusters:
-    """Cluster the trajectories `x` of pixels, smoothed as the settings ask, or those of patches."""
-    find = partial(find_clusters, k=settings.clusters, most=MOST_CLUSTERS)
+    settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64], keep: NDArray[np.bool_],
+    n: int | None,
+) -> Clusters:  # fmt: skip
+    """Find `n` clusters of the trajectories `x` of pixels, smoothed as the settings ask, or of those of patches."""
+    find = partial(find_clusters, k=n, most=MOST_CLUSTERS)
     if settings.smooth == "patches":
         clusters = find(of_patches)
         return replace(clusters, labels=clusters.labels[patch])
@@ -325,6 +351,12 @@ def _trajectories(
     return Trajectories(t, means, errors), spread, n_pixels
 
 
+def _posteriors(known: Trajectories, clusters: Clusters) -> Posteriors:
+    """Return the posteriors of transitions; clusters that are noise have no evidence."""
+    posterior = posteriors(known.temperatures, known.means, known.errors)
+    return replace(posterior, evidence=np.where(clusters.significant, posterior.evidence, np.nan))
+
+
 def _tables(
     clusters: Clusters,
     n_pixels: NDArray[np.int64],
@@ -341,7 +373,9 @@ def _tables(
     tables: dict[str, dict[str, NDArray[Any]]] = {"cluster": of_clusters | {"evidence": posterior.evidence}}
     tables["tried"] = clusters.tried
     if shared:
-        columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "evidence")}
+        columns = {
+            name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "merged", "evidence")
+        }
         tables["transition"] = columns | {"clusters": np.array([", ".join(map(str, s.clusters)) for s in shared])}
     return tables
 

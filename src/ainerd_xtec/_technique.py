@@ -17,7 +17,7 @@ from ainerd_xtec._ramp import QUANTILES, Ramp
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import STEPS, Trajectories, information
 
-VERSION = 5  # of the formulas
+VERSION = 6  # of the formulas
 SERIES = "series_id"  # key of the start document that runs of one ramp share
 NOT_NUMBERS = {"mask", "alpha", "unit"}  # settings that do not change numbers
 ALIKE = 5.0  # largest difference of two series of one regime, in the unit of the temperature
@@ -180,12 +180,11 @@ class NextTemperature:
         distance = self._distance(ahead)
         curious = CURIOUS * 2 * distance / np.ptp(self._within)
         if known is not None:
-            gain, at, sd = information(known, ahead, self._within)
+            gain, at, _ = information(known, ahead, self._within)
             best = int((gain.sum(axis=0) + curious).argmax())
             k = int(gain[:, best].argmax())
             if gain[k, best] > curious[best]:
-                where = f"near {at[k]:.4g} {unit}, now known to ± {sd[k]:.2g} {unit}"
-                return float(ahead[best]), f"here a frame says most about the transition {where}"
+                return float(ahead[best]), f"here a frame says most about the transition near {at[k]:.4g} {unit}"
         return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
 
     def _free(self) -> NDArray[np.float64]:

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.special import expit, logsumexp
 
 EXPONENTS = (0.25, 0.5, 0.66, 0.8, 1.0, 1.5)  # 2 beta
-WIDTHS = (0.012, 0.025, 0.04, 0.07, 0.13)  # of critical scattering, as a share of the range
-SHAPES = ("none", "cusp", "lorentzian", "cusp, narrow below", "lorentzian, narrow below")
+WIDTHS = (0.012, 0.025, 0.05, 0.1, 0.2)  # of critical scattering above the transition, as a share of the range
+# of critical scattering: its form, how much narrower it is below the transition, and its height there; None without any
+Shape = tuple[str, float, float] | None
+BELOW = ((1.0, 1.0), (3.0, 1.0), (3.0, 0.7), (3.0, 0.3))
+SHAPES: tuple[Shape, ...] = (None, *((form, *below) for form in ("cusp", "lorentzian") for below in BELOW))
 # for a trajectory that spans 1: the smallest residual, and the expected sd of the heights of a constant, a slope, an
 # order parameter and critical scattering
 NOISE, HEIGHTS = 0.01, (3.0, 1.0, 2.0, 1.0)
@@ -20,10 +24,13 @@ LEAST = -1e300  # log evidence for impossible models
 FEWEST = 8  # temperatures: the model has up to seven parameters, three of them on a grid
 FINE = 8  # trial temperatures between two measured ones
 EVIDENT = 3.0  # nats by which a transition must be more probable than a cubic
-TOGETHER = 1.5  # steps: transitions of two clusters this close are one
+MODEL = 0.4  # steps by which the shape of the model is wrong
+TOGETHER = 2.5  # steps: transitions of two clusters this close are one
+MIXED = 2.5  # residual, in the noise, up to which a trajectory is a mixture of others
 STEPS = 150  # of the range: smaller steps in temperature add no information
 PLACES = 60  # trial temperatures of a transition for `information`
-FEW_EXPONENTS, FEW_WIDTHS, FEW_SHAPES = (0.33, 0.66, 1.0), (0.02, 0.04, 0.08), ("none", "cusp", "lorentzian")
+FEW_EXPONENTS, FEW_WIDTHS = (0.33, 0.66, 1.0), (0.02, 0.04, 0.08)
+FEW_SHAPES: tuple[Shape, ...] = (None, ("cusp", 1.0, 1.0), ("lorentzian", 1.0, 1.0))
 Floats = NDArray[np.float64]
 
 
@@ -70,6 +77,8 @@ class Transition:
     at, low, high : float
     clusters : tuple of int
         Trajectories that show it.
+    merged : bool
+        Whether these do not agree within their own intervals: there may be two transitions.
     evidence : float
         Largest evidence of these.
     """
@@ -78,6 +87,7 @@ class Transition:
     low: float
     high: float
     clusters: tuple[int, ...]
+    merged: bool
     evidence: float
 
 
@@ -108,10 +118,10 @@ def posteriors(t: Floats, means: Floats, errors: Floats) -> Posteriors:
 
 
 def transitions(t: Floats, posterior: Posteriors) -> list[Transition]:
-    """Return the transitions that trajectories show, by temperature; those within 1.5 steps are merged.
+    """Return the transitions that trajectories show, by temperature; those within `TOGETHER` steps are merged.
 
     A transition lies at the median of the product of its clusters' posteriors. The interval is that of their mean, so
-    it includes the differences between clusters, exponents, widths and shapes; a third of a step is added in
+    it includes the differences between clusters, exponents, widths and shapes; `MODEL` steps are added in
     quadrature on either side.
     """
     at = posterior.grid[posterior.p.argmax(axis=0)]
@@ -124,14 +134,38 @@ def transitions(t: Floats, posterior: Posteriors) -> list[Transition]:
     return [_joint(t, posterior, group) for group in groups]
 
 
+def unmixed(known: Trajectories, evidence: Floats, found: Sequence[Transition]) -> list[Transition]:
+    """Return the transitions, by temperature, without those that may be another one.
+
+    The interval of such a transition holds a surer one; or its cluster mixes pixels of the two transitions beside it:
+    the trajectory is a line plus trajectories of their clusters. `evidence` (k,) is that of each cluster.
+    """
+    y, noise = _scaled(known.means, known.errors)
+    line = known.temperatures - known.temperatures.mean()
+    smooth = np.column_stack([line, -line, np.ones_like(line), -np.ones_like(line)])
+    kept = [x for x in found if not any(x.low < y.at < x.high and y.evidence > x.evidence for y in found)]
+    while len(kept) > 2:
+        surest = [max(each.clusters, key=lambda k: evidence[k]) for each in kept]
+        off = [
+            nnls(np.column_stack([smooth, y[:, [below, above]]]), y[:, k])[1] / noise[k]
+            for below, k, above in zip(surest, surest[1:], surest[2:], strict=False)
+        ]
+        if min(off) > MIXED * np.sqrt(line.size):
+            break
+        del kept[int(np.argmin(off)) + 1]
+    return kept
+
+
 def _joint(t: Floats, posterior: Posteriors, which: list[int]) -> Transition:
     grid, p, gaps = posterior.grid, posterior.p[:, which], np.gradient(posterior.grid)
     together = np.log(np.maximum(p / gaps[:, None], 1e-300)).sum(axis=1)
     (at,) = _quantiles(grid, gaps * np.exp(together - together.max()), (0.5,))
     low, middle, high = _quantiles(grid, p.mean(axis=1), (0.05, 0.5, 0.95))
-    third = _step(t, middle) / 3
-    low, high = middle - float(np.hypot(middle - low, third)), middle + float(np.hypot(high - middle, third))
-    return Transition(at, min(low, at), max(high, at), tuple(which), float(posterior.evidence[which].max()))
+    wrong = MODEL * _step(t, middle)
+    low, high = middle - float(np.hypot(middle - low, wrong)), middle + float(np.hypot(high - middle, wrong))
+    lows, highs = np.transpose([_quantiles(grid, each, (0.05, 0.95)) for each in p.T])
+    merged = bool(lows.max() - highs.min() > 2 * wrong)
+    return Transition(at, min(low, at), max(high, at), tuple(which), merged, float(posterior.evidence[which].max()))
 
 
 def _quantiles(grid: Floats, p: Floats, shares: Sequence[float]) -> list[float]:
@@ -147,25 +181,30 @@ def _curves(
     t: Floats,
     grid: Floats,
     within: tuple[float, float],
-    shape: str,
+    shape: Shape,
     exponents: Sequence[float] = EXPONENTS,
     widths: Sequence[float] = WIDTHS,
 ) -> Floats:
     """Return the components of a trajectory at `t`, for a transition at each of `grid`, each exponent and each width.
 
     The components are a constant, a slope, the order parameter, which is 1 at the lower end of `within`, and critical
-    scattering, which is 1 at the transition: (len(exponents) * len(widths) * g, n, 4), or one less for shape "none".
+    scattering, which is 1 at the transition: (len(exponents) * len(widths) * g, n, 4), or one less without any.
     """
     low, span = within[0], within[1] - within[0]
     line = np.broadcast_to(np.stack([np.ones(t.size), (t - low) / span - 0.5])[:, None], (2, grid.size, t.size))
     columns = []
     for exponent in exponents:
         order = (np.clip(grid[:, None] - t, 0, None) / np.maximum(grid[:, None] - low, 1e-12 * span)) ** exponent
-        for width in widths if shape != "none" else (1.0,):
+        for width in widths if shape is not None else (1.0,):
+            if shape is None:
+                columns.append(np.stack([*line, order], axis=-1))
+                continue
+            form, narrower, height = shape
             far = (t - grid[:, None]) / (width * span)
-            far = np.where(far < 0, 2 * far, far) if "narrow" in shape else far
-            peak = 1 / (1 + np.abs(far)) if "cusp" in shape else 1 / (1 + far**2)
-            columns.append(np.stack([*line, order, *([] if shape == "none" else [peak])], axis=-1))
+            is_below = far < 0
+            far = np.where(is_below, narrower * far, far)
+            peak = 1 / (1 + np.abs(far)) if form == "cusp" else 1 / (1 + far**2)
+            columns.append(np.stack([*line, order, np.where(is_below, height * peak, peak)], axis=-1))
     return np.concatenate(columns)
 
 

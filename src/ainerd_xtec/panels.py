@@ -87,8 +87,11 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         starts, halves = (f"{summary[name]:.2f}" for name in ("starts_agree", "halves_agree"))
         agree = f"other starts agree with {starts}, halves of the pixels with {halves} (adjusted Rand index)"
         lines[0] += f"; they are unstable: {agree}"
-    for _, (at, low, high) in _transitions(summary):
-        lines.append(f"a transition at {at}, between {low} and {high} (90 %)")
+    for number, (_, (at, low, high)) in enumerate(_transitions(summary), 1):
+        merged = f"transition_{number}_merged" in summary
+        lines.append(
+            f"a transition at {at}, between {low} and {high} (90 %)" + "; its clusters differ: it may be two" * merged
+        )
     if not summary.get("transitions"):
         lines.append("no significant transition")
     if missing := summary.get("pixels_unmeasured"):

@@ -25,7 +25,7 @@ from ainerd_xpcs.numerics._statements import allowed
 Floats = NDArray[np.float64]
 SPECKLE_P = 0.015  # probability that a flat field is reported as speckle, over all tests
 DIFFER_P = 1e-3
-LIMIT_P = 0.05
+LIMIT_P = 0.02  # of a limit of 95 %: those that are given are more often wrong than all
 FEWEST_LAGS = 5
 LOST = 2.0  # errors by which the first lag exceeds nothing, below which it is lost in noise
 ERRORS = "scatter of parts, at least theory"
