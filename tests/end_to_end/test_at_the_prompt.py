@@ -40,7 +40,7 @@ def stored(table):
     """Return the same values of the table of results."""
     rows = {}
     for row in table.to_dict("records"):
-        event = f".{row['event']}" if row["event"] > 1 else ""
+        event = f".{row['event']}" if (row["n_events"] or 1) > 1 else ""
         p = row["novelty_p"]
         regime = "" if row["regime_then"] < 0 else row["regime_then"]
         rows[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.2g}"), bool(row["novel"] == True)  # noqa: E712
@@ -61,7 +61,7 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
     output, table = capsys.readouterr().out, agent.results.table()
     assert printed(output) == stored(table) and len(table) == 4
     number = table["scan_id"].iloc[-1]
-    assert list(printed(output))[1:] == [f"{number}", f"{number}.2", f"{number}.3"]
+    assert list(printed(output))[1:] == [f"{number}.1", f"{number}.2", f"{number}.3"]
     assert table["sample"].tolist()[1:] == ["PEG 3"] * 3 and table["plan"].tolist()[0] == "expose"
     assert set(agent.results.search(user="ada", plan="count").index) == set(table.index[1:])
     assert set(table["raw_uid"].iloc[1:]) == {count}

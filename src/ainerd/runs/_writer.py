@@ -185,7 +185,7 @@ class Writer:
         if missing:
             keys, scan = {**self.recorded.series, **self.recorded.readings}, run_text(self.result(unit).names)
             without = ", ".join(keys[name] for name in missing)
-            text = "%s has no reading of %s: %s stay empty; does the plan read these devices?"
+            text = "%s has no reading of %s, so its result has no %s; does the plan read these devices?"
             logger.warning(text, scan, without, ", ".join(missing))
         self._missing.update(missing)
 
