@@ -26,7 +26,7 @@ LINGER_S = 2.0  # of many short activities in a row, each is still named between
 
 T = TypeVar("T")
 Job = Callable[[], Any]
-_lock, _began, _told = threading.Lock(), dict[str, list[float]](), set[str]()
+_lock, _began, _announced = threading.Lock(), dict[str, list[float]](), set[str]()
 _ended: tuple[str, float] = "", 0.0
 
 
@@ -190,10 +190,10 @@ class doing:  # noqa: N801  (used like a function)
     def __enter__(self) -> None:
         with _lock:
             _began.setdefault(self._what, []).append(time.monotonic())
-            is_new = self._what not in _told
-            _told.add(self._what)
+            is_new = self._what not in _announced
+            _announced.add(self._what)
         if is_new:
-            in_background("ainerd-telling", partial(_tell, self._what))
+            in_background("ainerd-announce", partial(_announce, self._what))
 
     def __exit__(self, *_: object) -> None:  # not of a generator: Python closes those of daemon threads when it ends
         global _ended
@@ -204,11 +204,11 @@ class doing:  # noqa: N801  (used like a function)
             _ended = self._what, time.monotonic()
 
 
-def _tell(what: str) -> None:
+def _announce(what: str) -> None:
     time.sleep(PATIENCE_S)
     with _lock:
         if what not in _began and (_ended[0] != what or time.monotonic() - _ended[1] > GAP_S):
-            _told.discard(what)
+            _announced.discard(what)
             return
     print(f"ainerd: {what} …", file=sys.stderr, flush=True)
 
