@@ -80,7 +80,7 @@ def test_the_progress_line_names_a_long_step(monkeypatch):
 
 
 def test_a_step_that_takes_long_is_printed_once_wherever_the_code_runs(monkeypatch, capsys):
-    for name, value in {"PATIENCE_S": 0.05, "GAP_S": 0.0, "_told": set()}.items():
+    for name, value in {"PATIENCE_S": 0.05, "GAP_S": 0.0, "_announced": set()}.items():
         monkeypatch.setattr(f"ainerd.jobs.{name}", value)
     printed = []
     for what in ("calibrating", "compiling", "compiling"):
