@@ -34,8 +34,7 @@ BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
 class Policy(NamedTuple):
     """Weights of the terms of a policy; a term with the weight 0 is left out."""
 
-    inside: float = 0.5  # expected inclusions inside the limits
-    anywhere: float = 1.5  # expected inclusions anywhere
+    small: float = 1.5  # expected inclusions
     large: float = 2.0  # expected large regions
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
@@ -45,12 +44,11 @@ class Policy(NamedTuple):
 
 
 WHOLE = Policy()
-COVER = Policy(inside=0, large=0, limits=0, layers=0, boundary=0, confirm=0, start=1)
+COVER = Policy(large=0, limits=0, layers=0, boundary=0, confirm=0, start=1)
 POLICIES = {
     "coverage": COVER,
     "coverage + layers": COVER._replace(layers=1),
     "whole": WHOLE,
-    "whole - inside the limits": WHOLE._replace(inside=0),
     "whole - large regions": WHOLE._replace(large=0, start=1),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
@@ -71,35 +69,26 @@ def _node(m):
 
 
 @njit(cache=True)
-def _edge(x, y):
-    return min(min(x, 1 - x), min(y, 1 - y))
-
-
-@njit(cache=True)
-def _cover(hit, whole, m, before, after, by_cell):
+def _cover(hit, m, before, after, by_cell):
     """Subtract from `hit` the inclusions with the centre m that an exposure at the distance `after` hits first."""
     i, j = m // SIDE, m % SIDE
-    for q in range(2):
-        most = _edge(*_node(m)) if q == 0 else 9.0
-        a, b = _share(min(before, most), LOW, HIGH), _share(min(after, most), LOW, HIGH)
-        if b >= a:
-            continue
-        for k in range(max(i - REACH, 0), min(i + REACH + 1, SIDE)):
-            for n in range(max(j - REACH, 0), min(j + REACH + 1, SIDE)):
-                f = by_cell[abs(k - i), abs(n - j)]
-                if f < a:
-                    hit[q, k * SIDE + n] -= (a - max(f, b)) / whole[q]
+    a, b = _share(before, LOW, HIGH), _share(after, LOW, HIGH)
+    for k in range(max(i - REACH, 0), min(i + REACH + 1, SIDE) if b < a else 0):
+        for n in range(max(j - REACH, 0), min(j + REACH + 1, SIDE)):
+            f = by_cell[abs(k - i), abs(n - j)]
+            if f < a:
+                hit[k * SIDE + n] -= (a - max(f, b)) / (SIDE * SIDE)
 
 
 @njit(cache=True)
-def _visit(x, y, apart, near, hit, whole, walls, by_cell):
+def _visit(x, y, apart, near, hit, walls, by_cell):
     """Subtract the inclusions that an exposure hits first; update the distances `near` to exposures of its regime."""
     for m in range(SIDE * SIDE):
         u, v = _node(m)
         d = np.hypot(u - x, v - y)
         near[m] = min(near[m], d)
         if d < apart[m]:
-            _cover(hit, whole, m, apart[m], d, by_cell)
+            _cover(hit, m, apart[m], d, by_cell)
             apart[m] = d
     for q, d in enumerate((x, y, 1 - x, 1 - y)):
         walls[q] = min(walls[q], d)
@@ -143,7 +132,7 @@ def _layered(way, regime, known):
 def _worth(policy, hit, large, walls, nearest, way, regime, count, chance):
     """Return the worth of an exposure at each node."""
     known = np.count_nonzero(count)
-    worth = policy.inside * hit[0] + policy.anywhere * hit[1] + policy.large * large
+    worth = policy.small * hit + policy.large * large
     if policy.limits > 0:
         for m in range(SIDE * SIDE):
             x, y = _node(m)
@@ -189,7 +178,7 @@ def _alone(way, regime, count, p):
 
 
 @njit(cache=True)
-def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, of_large):
+def _explore(regions, large, start, p, policy, ties, unseen, by_cell, of_large):
     """Return exposures and beam time until all large regimes were seen, and exposures until each was seen twice."""
     n_nodes = SIDE * SIDE
     way, regime = np.zeros((EXPOSURES, 2)), np.zeros(EXPOSURES, np.int64)
@@ -212,7 +201,7 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, of_
             return seen, seen_s, n
         if n == EXPOSURES:
             return seen, seen_s if seen < MISSED else spent * MISSED / n, MISSED
-        _visit(x, y, apart, nearest[k], hit, whole, walls, by_cell)
+        _visit(x, y, apart, nearest[k], hit, walls, by_cell)
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, p_values[:n])
@@ -228,17 +217,15 @@ def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, of_
         x, y = _node(best)
 
 
-def _start() -> tuple[Floats, Floats, Floats, Floats]:
-    """Return chances to hit before the first exposure (2, m), their sums, and twice F by distance in cells."""
+def _start() -> tuple[Floats, Floats, Floats]:
+    """Return chances to hit before the first exposure (m,), and twice F by distance in cells."""
     x = np.maximum(np.hypot(*np.meshgrid(*[np.arange(SIDE) / SIDE] * 2)), 1e-9)
     by_cell, of_large = (np.clip(np.log(x / low) / np.log(high / low), 0, 1) for low, high in ((LOW, HIGH), LARGE))
     nodes = np.array([_node(m) for m in range(SIDE * SIDE)])
-    most = np.array([[_share(_edge(x, y), LOW, HIGH) for x, y in nodes], np.ones(len(nodes))])
     cells = np.round(np.abs(nodes[:, None] - nodes) * SIDE).astype(int)
     near = (cells <= REACH).all(2)
     below = np.where(near, by_cell[tuple(np.minimum(cells, REACH).transpose(2, 0, 1))], 1.0)
-    unseen = np.array([np.maximum(each[:, None] - below, 0).sum(0) / each.sum() for each in most])
-    return unseen, most.sum(1), by_cell, of_large
+    return np.maximum(1 - below, 0).mean(0), by_cell, of_large
 
 
 GROUPS = {

@@ -35,13 +35,9 @@ def nearest(positions):
 
 def test_hidden_discs_are_hit_as_often_as_drawn_ones():
     rng, expected = np.random.default_rng(1), np.zeros(len(NODES))
-    for population, number in enumerate(INCLUSIONS):  # inside the limits, anywhere, large ones anywhere
+    for radii, number in zip(((0.6 * SMALLEST, WIDEST), LARGE), INCLUSIONS, strict=True):
         centre = WINDOW.nodes[rng.integers(0, len(WINDOW.nodes), 400_000)]
-        radii = LARGE if population == 2 else (0.6 * SMALLEST, WIDEST)
         radius = np.exp(rng.uniform(*np.log(radii), len(centre)))
-        if population == 0:
-            inside = radius < np.minimum(centre, 1 - centre).min(1)
-            centre, radius = centre[inside], radius[inside]
         unseen = (cdist(centre, POSITIONS) > radius[:, None]).all(1)
         distance = cdist(WINDOW.nodes[NODES], centre)
         expected += number * (unseen & (distance < radius)).mean(1)

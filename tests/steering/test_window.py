@@ -35,12 +35,6 @@ def test_positions_outside_all_boxes_are_free(boxes):
         assert free == (not any(a <= x <= b and c <= y <= d for (a, b), (c, d) in boxes))
 
 
-def test_the_edge_is_the_distance_to_the_nearest_limit():
-    window = Window({"x": (0.0, 4.0), "y": (-1.0, 1.0)})
-    x, y = window.nodes.T
-    assert np.allclose(window.edge, np.min([x, 4 - x, y + 1, 1 - y], axis=0))
-
-
 @pytest.mark.parametrize(
     ("bounds", "excluded", "message"),
     [
@@ -75,8 +69,6 @@ def test_lengths_set_the_scale_and_samples_of_a_holder_lie_far_from_each_other()
     assert n[1] / n[2] == pytest.approx(2, abs=0.1) and window.nodes.shape == (np.prod(n), 3)
     assert window.axes[1][[0, -1]] == pytest.approx([-1 + 5 / n[1], 9 - 5 / n[1]])
     assert window.cell == pytest.approx([0, 10 / n[1], 5 / n[2]])
-    x, t = window.nodes[:, 1], window.nodes[:, 2]
-    assert window.edge == pytest.approx(np.min([x + 1, 9 - x, t - 15, 20 - t], axis=0))  # a holder has no limit
     assert window.grid["holder"] == pytest.approx([1, 2, 5]) and window.grid["t"][0] == pytest.approx(300 + 50 / n[2])
     there = window.position(np.array([2.0, 3.0, 340.0]))
     assert window.coordinates(there) == pytest.approx([2, 3, 340]) and window.text(there) == place(

@@ -15,8 +15,7 @@ from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
-# Expected regimes: of inclusions inside the limits, of inclusions anywhere, of large regions anywhere.
-INCLUSIONS = 0.5, 1.5, 2.0
+INCLUSIONS = 1.5, 2.0  # expected regimes of inclusions, and of large regions
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 LARGE = 0.2, 1.0  # radii of large regions, in units of the window's width
 LAYERS = 0.2  # expected regimes that lie along one of the limits
@@ -32,12 +31,11 @@ class Hidden:
 
     An inclusion is a disc whose centre c is uniform and whose radius r is log-uniform on [r_lo, r_hi] with the
     cumulative F. After exposures at distance D(c) or more it is still unhit if r < D(c), and an exposure at x then hits
-    it if r > |x - c|. Of small discs there are two populations: discs anywhere, and discs that lie inside the limits,
-    r < E(c), with E the distance to the nearest limit; large discs lie anywhere:
+    it if r > |x - c|:
 
-        uncovered(x) = sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
+        uncovered(x) = mean_c [F(D) - F(|x - c|)]+
 
-    `INCLUSIONS` are the expected numbers of regimes of the three populations on a sample.
+    There are small discs and large ones. `INCLUSIONS` are the expected numbers of regimes of both on a sample.
     """
 
     window: Window
@@ -60,13 +58,11 @@ class Hidden:
 
         `nearest` (m,) is the distance of each node to the nearest exposure.
         """
-        hit, edge, anywhere = np.zeros(len(nearest)), self.window.edge, np.full(len(nearest), np.inf)
-        for expected, most, large in zip(INCLUSIONS, (edge, anywhere, anywhere), (False, False, True), strict=True):
-            if of_all := self.radius_below(most, large).sum(dtype=float):
-                now = self.radius_below(np.minimum(nearest, most), large)
-                unhit = now > 0
-                more = now[unhit, None] - self._between[large][unhit]
-                hit += expected / of_all * np.maximum(more, 0, out=more).sum(0)
+        hit = np.zeros(len(nearest))
+        for expected, large in zip(INCLUSIONS, (False, True), strict=True):
+            now = self.radius_below(nearest, large)
+            more = now[now > 0, None] - self._between[large][now > 0]
+            hit += expected / len(nearest) * np.maximum(more, 0, out=more).sum(0)
         return hit
 
     def layers(self, positions: Floats) -> Floats:

@@ -60,7 +60,6 @@ class Window:
         # The nodes (m, d), the last knob running fastest.
         self.nodes = np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")], axis=1)
         self.walls = np.hstack([*np.where(self.is_apart, np.inf, [self.nodes - self.low, self.high - self.nodes])])
-        self.edge = self.walls.min(1)  # distance of each node to the nearest limit
         self.allowed = self.free(self.nodes)
 
     @property
