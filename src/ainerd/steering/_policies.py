@@ -99,7 +99,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     if not open_.any():
         raise ValueError(NO_PLACE)
     nodes, gap = survey.window.nodes, WIDEST * survey.window.width  # it may hold the largest of the small inclusions
-    counts = AT_FIRST if len(survey.known) == 1 and survey.nearest.max() > gap else 1.0
+    counts = AT_FIRST if len(survey.known) < 2 and survey.nearest.max() > gap else 1.0
     seconds = survey.exposure_s + counts * survey.travel_s
     ties = 1 + 1e-6 * np.random.default_rng(survey.seed).random(len(nodes))
     node = int(np.where(open_, survey.worth * ties / seconds, -1.0).argmax())

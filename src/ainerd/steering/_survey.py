@@ -22,7 +22,7 @@ LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
 BOUNDARY = 1.0  # added to the worth half way between two regimes: such exposures show a known regime again
 CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
-AT_FIRST = 0.5  # part of the travel that counts while one regime is known, and a gap may hold an inclusion
+AT_FIRST = 0.5  # part of the travel that counts before a second regime is known, while a gap may hold an inclusion
 
 
 @dataclass(frozen=True)
