@@ -69,7 +69,7 @@ def test_a_plot(nodes, tmp_path):
     figure = nodes[2].plot()
     curves = figure.axes[1].get_lines()
     np.testing.assert_array_equal([line.get_ydata() for line in curves], nodes[2].g2.read())
-    assert [ax.get_ylabel() for ax in figure.axes[1:]] == ["$g_2$", "stress (Pa)", "$C_2$"]
+    assert [ax.get_ylabel() for ax in figure.axes[1:]] == ["$g_2$", "stress (Pa)", "$C_2$", ""]  # of the bins
     assert "scan 2 at sample_x 2.50 mm, sample_y 2.00 mm" in figure.get_suptitle()
     assert [text.get_text() for text in figure.axes[0].texts] == [str(k) for k in range(1, 19)]
     figure.savefig(tmp_path / "result.png")

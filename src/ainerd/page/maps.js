@@ -149,7 +149,7 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
     const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
     const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});
     const layout = {
-      xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false, ...range(x) }),
+      xaxis: axis(theme, (of ? "first principal axis" : "first of the latent numbers") + percent(0, spreadOf), { showgrid: false, ...range(x) }),
       yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false, ...range(y) }),
       images,
       annotations: landmarkNames(landmarks, theme),

@@ -17,9 +17,10 @@ function notesOn(key, { raw_uid, raw_uids = [] }, notes) {
   return notes.filter((note) => note.result === key || isOfRun(note)).reverse().map((note) => note.note).join("; ");
 }
 
-/** The coordinates of a point on the axes that the agent reports. */
+/** The coordinates of a point on the axes that the agent reports; without any, its first two numbers. */
 function projected(point, digest, axes) {
-  if (!axes?.middle || point?.length !== axes.middle.length || (axes.digest && axes.digest !== digest)) return [null, null];
+  if (!axes?.middle) return point?.length > 1 ? [point[0], point[1]] : [null, null];
+  if (point?.length !== axes.middle.length || (axes.digest && axes.digest !== digest)) return [null, null];
   return axes.directions.map((each) => each.reduce((sum, x, k) => sum + x * (point[k] - axes.middle[k]), 0));
 }
 

@@ -78,7 +78,8 @@ def plot(result: "AinerdResult", figure: Any) -> None:
     names = [str(k + 1) for k in range(len(present.get("c2", present.get("g2", ()))))]
     if names and "bins" in metadata["tables"]:
         bins = parts["bins"].read()
-        names = bin_names(bins["bin"].to_numpy(), bins["phi"].to_numpy())
+        numbers = bins["bin"].to_numpy()
+        names = bin_names(numbers, bins["phi"].to_numpy()) if "phi" in bins else [f"{k:.0f}" for k in numbers]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
     if drawings and isinstance(figure, Figure):
