@@ -25,7 +25,6 @@ Floats = NDArray[np.float64]
 
 SIDE = 40  # nodes along each side
 LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
-LARGE = (0.2, 1.0)  # radii of large regions
 THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
 REACH = int(np.ceil(HIGH * SIDE))
 BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
@@ -35,21 +34,18 @@ class Policy(NamedTuple):
     """Weights of the terms of a policy; a term with the weight 0 is left out."""
 
     small: float = 1.5  # expected inclusions
-    large: float = 2.0  # expected large regions
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 1.0  # added to the worth half way between two regimes
     confirm: float = 1.0  # price of a second exposure of a novel regime
-    start: float = 0.5  # weight of the travel while one regime is known, and a gap may hold an inclusion
 
 
 WHOLE = Policy()
-COVER = Policy(large=0, limits=0, layers=0, boundary=0, confirm=0, start=1)
+COVER = Policy(limits=0, layers=0, boundary=0, confirm=0)
 POLICIES = {
     "coverage": COVER,
     "coverage + layers": COVER._replace(layers=1),
     "whole": WHOLE,
-    "whole - large regions": WHOLE._replace(large=0, start=1),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
@@ -129,10 +125,10 @@ def _layered(way, regime, known):
 
 
 @njit(cache=True)
-def _worth(policy, hit, large, walls, nearest, way, regime, count, chance):
+def _worth(policy, hit, walls, nearest, way, regime, count, chance):
     """Return the worth of an exposure at each node."""
     known = np.count_nonzero(count)
-    worth = policy.small * hit + policy.large * large
+    worth = policy.small * hit
     if policy.limits > 0:
         for m in range(SIDE * SIDE):
             x, y = _node(m)
@@ -148,17 +144,6 @@ def _worth(policy, hit, large, walls, nearest, way, regime, count, chance):
                 first, second = min(first, d), min(max(first, d), second)
             worth[m] *= 1 + policy.boundary * 2 * first / (first + second)
     return worth + policy.confirm * chance
-
-
-@njit(cache=True)
-def _large(apart, by_cell):
-    """Return the chance that an exposure at each node is the first to hit a large region."""
-    gain = np.zeros(SIDE * SIDE)
-    for m in range(SIDE * SIDE):
-        before = _share(apart[m], *LARGE)
-        for k in range(SIDE * SIDE if before > 0 else 0):
-            gain[k] += max(before - by_cell[abs(k // SIDE - m // SIDE), abs(k % SIDE - m % SIDE)], 0.0)
-    return gain / (SIDE * SIDE)
 
 
 @njit(cache=True)
@@ -178,7 +163,7 @@ def _alone(way, regime, count, p):
 
 
 @njit(cache=True)
-def _explore(regions, large, start, p, policy, ties, unseen, by_cell, of_large):
+def _explore(regions, large, start, p, policy, ties, unseen, by_cell):
     """Return exposures and beam time until all large regimes were seen, and exposures until each was seen twice."""
     n_nodes = SIDE * SIDE
     way, regime = np.zeros((EXPOSURES, 2)), np.zeros(EXPOSURES, np.int64)
@@ -205,27 +190,25 @@ def _explore(regions, large, start, p, policy, ties, unseen, by_cell, of_large):
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, p_values[:n])
-        unseen_large = _large(apart, of_large) if policy.large > 0 else np.zeros(n_nodes)
-        worth = _worth(policy, hit, unseen_large, walls, nearest, way[:n], regime[:n], count, chance)
-        travel = policy.start if np.count_nonzero(count) == 1 and np.max(apart) > HIGH else 1.0
+        worth = _worth(policy, hit, walls, nearest, way[:n], regime[:n], count, chance)
         best, rate = 0, -1.0
         for m in range(n_nodes):
             u, v = _node(m)
-            r = worth[m] * ties[m] / (1 + travel * RHO * np.hypot(u - x, v - y))
+            r = worth[m] * ties[m] / (1 + RHO * np.hypot(u - x, v - y))
             if apart[m] > BESIDE and r > rate:
                 best, rate = m, r
         x, y = _node(best)
 
 
-def _start() -> tuple[Floats, Floats, Floats]:
+def _start() -> tuple[Floats, Floats]:
     """Return chances to hit before the first exposure (m,), and twice F by distance in cells."""
     x = np.maximum(np.hypot(*np.meshgrid(*[np.arange(SIDE) / SIDE] * 2)), 1e-9)
-    by_cell, of_large = (np.clip(np.log(x / low) / np.log(high / low), 0, 1) for low, high in ((LOW, HIGH), LARGE))
+    by_cell = np.clip(np.log(x / LOW) / np.log(HIGH / LOW), 0, 1)
     nodes = np.array([_node(m) for m in range(SIDE * SIDE)])
     cells = np.round(np.abs(nodes[:, None] - nodes) * SIDE).astype(int)
     near = (cells <= REACH).all(2)
     below = np.where(near, by_cell[tuple(np.minimum(cells, REACH).transpose(2, 0, 1))], 1.0)
-    return np.maximum(1 - below, 0).mean(0), by_cell, of_large
+    return np.maximum(1 - below, 0).mean(0), by_cell
 
 
 GROUPS = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import order_of_change
-from ainerd.steering._survey import AT_FIRST, CONFIRM, WIDEST, Survey
+from ainerd.steering._survey import CONFIRM, Survey
 
 Floats = NDArray[np.float64]
 Policy = Callable[[Survey], tuple[Floats, str]]
@@ -98,9 +98,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     """Return the best of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    nodes, gap = survey.window.nodes, WIDEST * survey.window.width  # it may hold the largest of the small inclusions
-    counts = AT_FIRST if len(survey.known) < 2 and survey.nearest.max() > gap else 1.0
-    seconds = survey.exposure_s + counts * survey.travel_s
+    nodes, seconds = survey.window.nodes, survey.exposure_s + survey.travel_s
     ties = 1 + 1e-6 * np.random.default_rng(survey.seed).random(len(nodes))
     node = int(np.where(open_, survey.worth * ties / seconds, -1.0).argmax())
     spot = int(np.linalg.norm(survey.spots - nodes[node], axis=1).argmin()) if survey.confirmation[node] else None

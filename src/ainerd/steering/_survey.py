@@ -15,14 +15,12 @@ from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
-INCLUSIONS = 1.5, 2.0  # expected regimes of inclusions, and of large regions
+INCLUSIONS = 1.5  # expected regimes of inclusions on a sample
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
-LARGE = 0.2, 1.0  # radii of large regions, in units of the window's width
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
 BOUNDARY = 1.0  # added to the worth half way between two regimes: such exposures show a known regime again
 CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
-AT_FIRST = 0.5  # part of the travel that counts before a second regime is known, while a gap may hold an inclusion
 
 
 @dataclass(frozen=True)
@@ -34,36 +32,29 @@ class Hidden:
     it if r > |x - c|:
 
         uncovered(x) = mean_c [F(D) - F(|x - c|)]+
-
-    There are small discs and large ones. `INCLUSIONS` are the expected numbers of regimes of both on a sample.
     """
 
     window: Window
     smallest: float  # radius of a region that must not be missed; inclusions have at least 0.6 of it
 
-    def radius_below(self, distance: NDArray[Any], large: bool = False) -> NDArray[np.float32]:
-        """Return F, the chance that the radius of a small or of a large disc is smaller."""
-        low, width = 0.6 * self.smallest, self.window.width
-        radii = np.multiply(LARGE, width).tolist() if large else (low, max(WIDEST * width, 3 * low))
-        return _log_uniform(distance, *radii)
+    def radius_below(self, distance: NDArray[Any]) -> NDArray[np.float32]:
+        """Return F, the chance that the radius of an inclusion is smaller."""
+        low = 0.6 * self.smallest
+        return _log_uniform(distance, low, max(WIDEST * self.window.width, 3 * low))
 
     @cached_property
-    def _between(self) -> list[NDArray[np.float32]]:
-        """F of small and of large discs at the distance between each two nodes, (m, m)."""
-        apart = cdist(self.window.nodes, self.window.nodes)
-        return [self.radius_below(apart, large) for large in (False, True)]
+    def _between(self) -> NDArray[np.float32]:
+        """F at the distance between each two nodes, (m, m)."""
+        return self.radius_below(cdist(self.window.nodes, self.window.nodes))
 
     def uncovered(self, nearest: Floats) -> Floats:
         """Return the expected number of inclusions that an exposure at each node is the first to hit, (m,).
 
         `nearest` (m,) is the distance of each node to the nearest exposure.
         """
-        hit = np.zeros(len(nearest))
-        for expected, large in zip(INCLUSIONS, (False, True), strict=True):
-            now = self.radius_below(nearest, large)
-            more = now[now > 0, None] - self._between[large][now > 0]
-            hit += expected / len(nearest) * np.maximum(more, 0, out=more).sum(0)
-        return hit
+        now = self.radius_below(nearest)
+        more = now[now > 0, None] - self._between[now > 0]
+        return np.asarray(INCLUSIONS / len(nearest) * np.maximum(more, 0, out=more).sum(0, dtype=float))
 
     def layers(self, positions: Floats) -> Floats:
         """Return the expected number of new regimes along the limits that an exposure at each node would hit, (m,).
