@@ -196,27 +196,22 @@ def test_the_level_is_the_one_with_the_most_worth_per_second():
         assert position[1] == pytest.approx(max(rates, key=rates.get))
 
 
-def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_of_the_travel_that_counts():
-    n_at_first = 0
-    for seed, border in ((0, 5), (1, 5), (2, 5), (0, 20), (1, 20), (2, 20)):
+def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_travel():
+    for seed in range(3):
         rng = np.random.default_rng(seed)
         explorer = Explorer(
             {"x": (0.0, 10.0), "y": (0.0, 5.0)}, labeler=lambda z: z[:, 0].astype(int), seed=seed,
             travel_time=lambda a, b: 20 * np.abs(b - a).max(1), exposure_s=30.0,
         )  # fmt: skip
         explorer.ingest([
-            {"_id": str(i), "x": x, "y": y, "embedding": [x > border, 0.0]}
-            for i, (x, y) in enumerate(rng.uniform(0, [10, 5], (9 if border == 5 else 2 + seed, 2)).tolist())
+            {"_id": str(i), "x": x, "y": y, "embedding": [x > 5, 0.0]}
+            for i, (x, y) in enumerate(rng.uniform(0, [10, 5], (9, 2)).tolist())
         ])  # fmt: skip
         survey = explorer._survey()
-        gap = cdist(survey.window.nodes, survey.visited).min(1).max()
-        counts = 0.5 if len(set(survey.regime)) == 1 and gap > 0.35 * 10 else 1.0
-        n_at_first += counts < 1
-        rate = survey.worth / (30.0 + counts * survey.travel_s)
+        rate = survey.worth / (30.0 + survey.travel_s)
         position, _ = new_regimes(survey)
         node = np.abs(survey.window.nodes - position).sum(1).argmin()
         assert rate[node] >= (1 - 1e-5) * rate[survey.is_open].max()
-    assert n_at_first == 3
 
 
 def test_the_reason_names_its_causes():
