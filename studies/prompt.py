@@ -179,7 +179,7 @@ class IPython:
 
 
 def commands() -> dict[str, tuple[float, float]]:
-    """Return the times of imports and of commands that need no server; what they compile is in the cache before."""
+    """Return the times of imports and of commands that need no server. Compiled code is cached before."""
     with tempfile.TemporaryDirectory() as name:
         movie = Path(name) / "movie.h5"
         rng, shape, frames = np.random.default_rng(0), (2, 128, 192), []

@@ -147,7 +147,7 @@ def stretches(
 
 
 def _decay(maps: Floats, cycles_a_row: int) -> tuple[float, ...]:
-    """Return tau of the echoes of a stretch in cycles, its error and its limit (95 %); NaN where there is none.
+    """Return tau of the echoes of a stretch in cycles, with its error and its 95 % limit; an unknown number is NaN.
 
     The error is that of fits without one bin each (jackknife), or of the fit if that is larger.
     """

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
-LOST, AREAS = (
-    0.7,
-    16,
-)  # share of the counts around a temperature below which the beam was lost, in most of so many areas
+LOST = 0.7  # share of the counts around a temperature, below which the beam was lost in an area
+AREAS = 16  # of a frame; the beam was lost at a temperature if it was in most of them
 QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
 MOST_NAMED = 4  # transitions in the summary
 MOST_CLUSTERS = 8  # that are tried

@@ -215,7 +215,7 @@ class Observer(Prompt):
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until all runs that have arrived are analysed and written.
 
-        After `timeout_s` print what goes on, and return False.
+        If they are not after `timeout_s`, print what still runs and return False.
         """
         end = time.monotonic() + timeout_s
         with waiting("analysing the runs that have arrived"):

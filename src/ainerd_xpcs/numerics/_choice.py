@@ -276,7 +276,7 @@ def _share_known(fitted: Fitted, row: int, latest: float) -> float:
 
 
 def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tuple[Floats, Floats]:
-    """Return one-sided limits (above, below) of tau, (k,) each, NaN where there is none.
+    """Return the one-sided limits of tau, above and below, (k,) each; NaN without a limit.
 
     Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times;
     `threshold` is by how much it may exceed its minimum.

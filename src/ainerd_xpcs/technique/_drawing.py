@@ -114,7 +114,8 @@ def draw_exposure(
         if len(names) > MOST_NAMED:
             _draw_names(figure, axes["g2"], colours, names)
         else:
-            [line.set_label(name) for line, name in zip(lines, names, strict=False)]
+            for line, name in zip(lines, names, strict=False):
+                line.set_label(name)
         draw_fit(axes["g2"], arrays["tau"], fit or {}, FIT_COLOUR, label="fit")
         if axes["g2"].get_legend_handles_labels()[0]:
             axes["g2"].legend(fontsize=8)
