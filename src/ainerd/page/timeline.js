@@ -75,10 +75,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
       { ...whole, type: "line", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" } },
     ],
-    annotations: [
-      { ...corner, text: `below ${number(alpha)}: novel`, showarrow: false, font },
-      { xref: "paper", x: 0, xanchor: "right", yref: "y2", y: 0.5, text: "regime", showarrow: false, font },
-    ],
+    annotations: [{ ...corner, text: `below ${number(alpha)}: novel`, showarrow: false, font }],
     bargap: 0,
     dragmode: "pan",
     margin: { r: 6, t: 6 },
