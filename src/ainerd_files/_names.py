@@ -9,7 +9,6 @@ from ainerd_files._map_noise import MapNoise, Neighbours
 from ainerd_files._map_run import MapRun, Noises, analyse_maps, map_numbers, technique_of
 from ainerd_files._maps import MapFile, put_right
 from ainerd_files._movie import Movie, find_movie
-from ainerd_files._over_q import draw_many_over_q
 from ainerd_files._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd_files._results import ResultFile, ResultFiles
 from ainerd_files._rigaku import EventFileError, RigakuReader, read_rigaku, rigaku_gaps
@@ -17,6 +16,6 @@ from ainerd_files._rigaku import EventFileError, RigakuReader, read_rigaku, riga
 __all__ = [
     "AcquisitionMetadata", "Average", "Curves", "EventFileError", "EventMovie", "FittedCurves", "MapFile", "MapNoise",
     "MapRun", "Movie", "Neighbours", "Noises", "Repeats", "ResultFile", "ResultFiles", "RigakuReader", "Trend",
-    "analyse_maps", "average_repeats", "draw_many_over_q", "find_movie", "log_tau_shifts", "map_numbers", "put_right",
+    "analyse_maps", "average_repeats", "find_movie", "log_tau_shifts", "map_numbers", "put_right",
     "read_curves", "read_rigaku", "rigaku_gaps", "technique_of",
 ]  # fmt: skip

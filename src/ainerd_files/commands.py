@@ -1,8 +1,8 @@
-"""`ainerd analyze`, `ainerd average` and `ainerd over-q` for files, without Bluesky. Functions import heavy modules."""
+"""`ainerd analyze` and `ainerd average` for files, without Bluesky. Functions import heavy modules."""
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -119,33 +119,6 @@ def average(
     mean.plot().savefig(out.with_suffix(".png"), dpi=120)
     Console().print(mean.fitted.table(f"mean of {len(repeats)} repeats"))
     print(*mean.sentences(), f"average: {out}   figure: {out.with_suffix('.png')}", sep="\n")
-
-
-def over_q(
-    files: Files,
-    out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
-    force: Force = False,
-    frame_time: FrameTime = None,
-    contrast: Contrast = None,
-    share: Share = None,
-) -> None:
-    """Draw relaxation times and exponents over q of many files in one figure."""
-    _check_files(files)
-    if out.suffix not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
-    check_out(out, force)
-    from ainerd_files._average import order_of
-    from ainerd_files._fitted import FittedCurves
-    from ainerd_files._over_q import draw_many_over_q
-    from ainerd_xpcs.technique import new_figure
-
-    options: dict[str, Any] = {"contrast": contrast, "share": _shared(share)}
-    fitted = [FittedCurves.of(each, **options) for each in _read(files, frame_time)]
-    figure, (order, of) = new_figure(7, 6), order_of(files)
-    numbers = order or [float(k) for k in range(1, len(fitted) + 1)]
-    draw_many_over_q(figure, [(each.curves.q, each.columns) for each in fitted], numbers, of or "number of the file")
-    figure.savefig(out, dpi=150)
-    print(f"figure: {out}")
 
 
 def _results_of(file: Path, out: Path | None, name: str) -> tuple[Path | None, Path | None]:

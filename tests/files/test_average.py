@@ -1,4 +1,4 @@
-"""`ainerd average` and `ainerd over-q`: repeats in files, with planted faults."""
+"""`ainerd average`: repeats in files, with planted faults."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd_files import draw_many_over_q
-from ainerd_files.commands import average, over_q
-from ainerd_xpcs.technique import OVER_Q, new_figure
+from ainerd_files.commands import average
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])
@@ -19,8 +17,7 @@ TAU_S = 0.4 * (0.04 / Q) ** 2
 MAP = np.repeat([0, 1, 2, 3], 30).reshape(12, 10)
 
 app = typer.Typer()
-for command in (average, over_q):
-    app.command()(command)
+app.command()(average)
 
 
 def curves(seed, factor=1.0):
@@ -49,8 +46,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        command = [] if arguments[0] == "over-q" else ["average"]
-        done = CliRunner().invoke(app, [*command, *map(str, arguments)])
+        done = CliRunner().invoke(app, [*map(str, arguments)])
         return done, " ".join(f"{done.output} {done.exception or ''}".split())
 
     return run
@@ -139,32 +135,3 @@ def test_a_file_that_is_no_repeat_is_refused(change, why, run):
     change()
     done, text = run("r0.hdf", "r1.hdf")
     assert done.exit_code == 1 and why in text and isinstance(done.exception, ValueError)
-
-
-def test_many_are_drawn_over_q():
-    columns = {name: np.full(3, np.nan) for name in OVER_Q} | {"tau_s_err": np.full(3, 0.01)}
-    taus = [np.append(np.nan, (1 + i) * TAU_S[1:]) for i in range(8)]
-    series = [(Q, columns | {"tau_s": taus[i], "tau_s_above": np.array([5.0 + i, np.nan, np.nan])}) for i in range(8)]
-    figure = new_figure(7, 6)
-    draw_many_over_q(figure, series, np.arange(8.0), "dose")
-    times, shapes, bar = figure.axes
-    lines = [line.get_xydata() for line in times.lines]
-    for i in range(8):
-        known = np.column_stack([Q, taus[i]])
-        assert any(np.array_equal(xy, known, equal_nan=True) for xy in lines)
-        assert any(line.get_marker() == "^" and line.get_ydata()[0] == 5.0 + i for line in times.lines)
-    guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("$q^")}
-    for name, slope in (("$q^{-2}$", -2), ("$q^{-1}$", -1)):
-        (x, y), (u, v) = guides[name]
-        assert np.log(v / y) / np.log(u / x) == pytest.approx(slope)
-    assert times.get_xscale() == times.get_yscale() == "log" and bar.get_ylabel() == "dose"
-    assert times.get_title() == "8 exposures; ▵ lower limit"  # other marks are not drawn
-
-
-def test_many_are_drawn_by_command(run):
-    for i in range(3):
-        write(f"r{i}.hdf", curves(i))
-    done, text = run("over-q", *(f"r{i}.hdf" for i in range(3)))
-    assert done.exit_code == 0 and "figure: over_q.png" in text, text
-    assert Path("over_q.png").stat().st_size > 10_000
-    assert "give a name that ends in .png" in run("over-q", "r0.hdf", "--out", "x.txt")[1]

@@ -23,7 +23,7 @@ from ainerd_xpcs.technique._numbers import (
     opposite,
     plain,
 )  # fmt: skip
-from ainerd_xpcs.technique._over_q import LAW_COLOUR, LIMIT_COLOUR, MARKS, OVER_Q, draw_guides, draw_over_q, log_axes
+from ainerd_xpcs.technique._over_q import LAW_COLOUR, OVER_Q, draw_over_q
 from ainerd_xpcs.technique._parts import Part, Share
 from ainerd_xpcs.technique._picture import Picture
 from ainerd_xpcs.technique._sentences import bin_cells, details, half_cell, power_sentences, sentences, value_cell
@@ -44,14 +44,13 @@ from ainerd_xpcs.technique._verdict import (
 from ainerd_xpcs.technique.field import Field, q_of_pixels
 
 __all__ = [
-    "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "LIMIT_COLOUR", "MARKS",
-    "Noise", "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring",
-    "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "Views", "across", "add_systematics", "analysis_of",
-    "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated", "check_bins", "contrast_within",
-    "dead_pixels", "details", "draw_bins", "draw_exposure", "draw_guides", "draw_half", "draw_map",
-    "draw_over_q", "filled", "half_cell", "highest", "holes", "judge", "lit_weights", "log_axes",
-    "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs", "placed", "plain",
-    "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions",
-    "read_bank", "read_flat", "read_mask", "rings", "run_features", "scorer_of", "seen_from", "sentences",
-    "settings_with_parts", "simulated_exposures", "value_cell", "views", "write_bank",
+    "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise", "Numbers", "OVER_Q",
+    "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share",
+    "TERMS", "TEXTS", "Views", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells", "bin_names",
+    "build_partition", "calibrated", "check_bins", "contrast_within", "dead_pixels", "details", "draw_bins",
+    "draw_exposure", "draw_half", "draw_map", "draw_over_q", "filled", "half_cell", "highest", "holes", "judge",
+    "lit_weights", "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs",
+    "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions", "read_bank",
+    "read_flat", "read_mask", "rings", "run_features", "scorer_of", "seen_from", "sentences", "settings_with_parts",
+    "simulated_exposures", "value_cell", "views", "write_bank",
 ]  # fmt: skip

@@ -16,12 +16,13 @@ OVER_Q = (
 )  # fmt: skip
 NARROW = 5.0  # highest over lowest value of a logarithmic axis below which its ticks are those of a linear one
 LAW_COLOUR, SLOW_COLOUR, LIMIT_COLOUR = "#D55E00", "#0072B2", "#999999"
-MARKS = {  # by column: the marker, the label for one exposure, and that for many
-    "tau_s_or": ("D", "τ of a model that fits as well", "◇ of a model that fits as well"),
-    "tau_half_s": ("X", "no τ: falls to a half", "crosses: falls to a half"),
-    "tau_s_above": ("^", "limit, >", "▵ lower limit"),
-    "tau_s_below": ("v", "limit, <", "▿ upper limit"),
-    "tau2_s_above": ("2", "τ₂, limit, >", "three-pointed: lower limit of the slower mode"),
+MARKS = {  # by column: the marker and its label
+    "tau2_s": ("s", "τ₂"),
+    "tau_s_or": ("D", "τ of a model that fits as well"),
+    "tau_half_s": ("X", "no τ: falls to a half"),
+    "tau_s_above": ("^", "limit, >"),
+    "tau_s_below": ("v", "limit, <"),
+    "tau2_s_above": ("2", "τ₂, limit, >"),
 }
 
 
@@ -40,7 +41,7 @@ def draw_over_q(
     times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     tau, error = columns["tau_s"], columns["tau_s_err"]
     times.errorbar(q, tau, error, fmt="o", ms=4, color="black", label="τ")
-    for name, (marker, label, _) in ({"tau2_s": ("s", "τ₂", "")} | MARKS).items():
+    for name, (marker, label) in MARKS.items():
         if not np.isfinite(columns[name]).any():
             continue
         if f"{name}_err" in columns:
@@ -63,23 +64,18 @@ def draw_over_q(
             if law.get("no_q_exponent"):
                 label = textwrap.fill(f"no exponent: {law['no_q_exponent']}", 28)
                 times.plot([], [], " ", label=label)
-            draw_guides(times, ends, *middle)
-    if log_axes(times, q, [columns]):
+            for slope, style in ((2, "--"), (1, ":")):
+                guide = middle[1] * (ends / middle[0]) ** -slope
+                times.plot(ends, guide, style, lw=1, color="0.7", label=f"$q^{{-{slope}}}$")
+    if any(np.isfinite(columns[name]).any() for name in ("tau_s", *MARKS)):  # a power law is a straight line
+        times.set(yscale="log", xscale="log" if known.any() else "linear")
+        plain_ticks(times)
         times.legend(fontsize=7)
     shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=4, color="black")
     shapes.axhline(1, lw=1, color="0.7")
     times.set(ylabel="τ (s)")
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     return [times, shapes]
-
-
-def log_axes(axes: Axes, q: NDArray[Any], columns: Sequence[Mapping[str, NDArray[Any]]]) -> bool:
-    """Make the axes logarithmic, and return True, if there is a time, so that a power law is a straight line."""
-    if not any(np.isfinite(of[name]).any() for of in columns for name in ("tau_s", *MARKS)):
-        return False
-    axes.set(yscale="log", xscale="log" if (q > 0).any() else "linear")
-    plain_ticks(axes)
-    return True
 
 
 def plain_ticks(axes: Axes) -> None:
@@ -96,9 +92,3 @@ def _draw_law(axes: Axes, ends: NDArray[Any], middle: Sequence[float], law: Mapp
     if (n := law.get("q_exponent")) is not None:
         label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
         axes.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=colour, label=label)
-
-
-def draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:
-    """Draw the slopes of diffusion and of ballistic motion through a point."""
-    for slope, style in ((2, "--"), (1, ":")):
-        axes.plot(ends, tau * (ends / q) ** -slope, style, lw=1, color="0.7", label=f"$q^{{-{slope}}}$")

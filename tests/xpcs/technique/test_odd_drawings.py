@@ -5,7 +5,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ainerd_files import draw_many_over_q
 from ainerd_xpcs.technique import OVER_Q, bin_names, draw_over_q, new_figure
 
 Q = np.linspace(0.01, 0.05, 5)
@@ -23,21 +22,6 @@ TIMES = NONE | {"tau_s": 1 / Q, "tau_s_err": 0.1 / Q}
 )
 def test_bins_of_several_rings_have_different_names(phi, names):
     assert bin_names(np.arange(4, 4 + len(phi)), np.array(phi)) == names
-
-
-def test_exposures_without_any_relaxation_time_are_drawn():
-    figure = new_figure(7, 6)
-    draw_many_over_q(figure, [(Q, NONE)] * 2, [1, 2], "number")
-    figure.draw_without_rendering()
-    assert figure.axes[0].get_title() == "2 exposures"
-
-
-def test_all_marks_fit_into_the_title():
-    figure = new_figure(7, 6)
-    draw_many_over_q(figure, [(Q, TIMES | dict.fromkeys(OVER_Q[4:10], 1 / Q))], [1], "number")
-    figure.draw_without_rendering()
-    title = figure.axes[0].title.get_window_extent()
-    assert figure.bbox.x0 < title.x0 < title.x1 < figure.bbox.x1
 
 
 def test_a_long_reason_and_a_single_ring_fit_into_a_narrow_part_of_a_page():
