@@ -12,7 +12,7 @@ from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
 from ainerd_xpcs.numerics._g2 import G2, G2ByAge, g2_by_age, g2_from_two_time
-from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
+from ainerd_xpcs.numerics._geometry import Annulus, named_detector, pyfai_detectors
 from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Partition
 from ainerd_xpcs.numerics._power import PowerFit, fit_power
@@ -27,8 +27,8 @@ __all__ = [
     "G2", "LEFT_OVER", "LOG_TAU_KNOWN", "ONE_MODE", "RELAXATION_COLUMNS", "RELAXATION_TEXTS", "SURE_P", "AgeingFit",
     "Annulus", "CurveFit", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau", "Partition",
     "PowerFit", "Relaxation", "Screen", "Screened", "SpoiltRunError", "TwoTimeReducer", "behind", "check_counts",
-    "check_valid", "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_curves", "fit_flow",
-    "fit_power", "fit_relaxation", "g2_by_age", "g2_from_two_time", "guess_beam_center", "lags_of_map",
-    "mean_over_bins", "middle_age", "named_detector", "no_light", "per_bin", "positions", "pyfai_detectors",
-    "reduction_operator", "shifted", "student_factor", "two_time",
+    "check_valid", "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_curves", "fit_flow", "fit_power",
+    "fit_relaxation", "g2_by_age", "g2_from_two_time", "lags_of_map", "mean_over_bins", "middle_age", "named_detector",
+    "no_light", "per_bin", "positions", "pyfai_detectors", "reduction_operator", "shifted", "student_factor",
+    "two_time",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Geometry of a detector: q and phi of its pixels, rings cut into sectors, masks, and a guess of the beam center."""
+"""Geometry of a detector: q and phi of its pixels, rings cut into sectors, and masks."""
 
 import os
 import sys
@@ -15,9 +15,6 @@ from scipy.ndimage import binary_dilation
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
 
-NO_RINGS = 0.9  # share of the variance of a frame that is left within rings, from which it has none
-RING_WIDTH_PX = 2.0  # rings over which the guess of the beam center takes a frame to be uniform
-COARSE_PIXELS = 6000  # pixels that the first search for the beam center looks at
 Floats = NDArray[np.float64]
 
 
@@ -219,80 +216,3 @@ def checked_mask(mask: ArrayLike, inside: NDArray[np.bool_]) -> NDArray[np.bool_
             "roi_map"
         )
     return out
-
-
-def guess_beam_center(frame: ArrayLike, usable: ArrayLike | None = None) -> tuple[float, float]:
-    """Guess (row, column) of the beam: the point around which the frame varies least with azimuth.
-
-    The center of pixel i is at i + 0.5. Anisotropic scattering or an unmasked beamstop misleads the guess. It minimizes
-    the variance of the square root of the counts within rings (the root gives photon counts of any mean the same
-    variance), on a grid that reaches half a detector beyond the edges and is then refined.
-
-    Parameters
-    ----------
-    frame : array_like, shape (ny, nx)
-        Mean counts; values that are not finite are ignored.
-    usable : array_like of bool, shape (ny, nx), optional
-        False where a pixel must not be used.
-
-    Raises
-    ------
-    ValueError
-        If fewer than 100 pixels are usable, all have the same value, or there are no rings.
-
-    Examples
-    --------
-    >>> y, x = np.mgrid[:64, :64]
-    >>> frame = 100 * np.exp(-np.hypot(y - 30, x - 40) / 8)
-    >>> np.round(guess_beam_center(frame), 1)
-    array([30.5, 40.5])
-    """
-    counts = np.asarray(frame, dtype=float)
-    good = np.isfinite(counts) & (True if usable is None else np.asarray(usable, bool))
-    root = np.sqrt(np.clip(np.where(good, counts, 0), 0, None))
-    if good.sum() < 100 or np.ptp(root[good]) == 0:
-        raise ValueError("the frame shows no scattering from which the beam center could be guessed")
-    ny, nx = counts.shape
-    step = max(1, int(np.sqrt(counts.size / COARSE_PIXELS)))
-    row, column, reach = ny / 2, nx / 2, (float(ny), float(nx))
-    while True:
-        values, rows, columns = _binned(root, good, step)
-        n = 21 if reach == (ny, nx) else 9
-        grid = [
-            (r, c)
-            for r in np.linspace(row - reach[0], row + reach[0], n)
-            for c in np.linspace(column - reach[1], column + reach[1], n)
-        ]
-        spread = [_variance_in_rings(values, rows - r, columns - c, max(step, RING_WIDTH_PX)) for r, c in grid]
-        if min(spread) > NO_RINGS * np.var(values):
-            raise ValueError("the frame shows no rings from which the beam center could be guessed")
-        row, column = grid[int(np.argmin(spread))]
-        if max(reach) < 0.5:
-            return float(row), float(column)
-        reach = (reach[0] * 3 / (n - 1), reach[1] * 3 / (n - 1))
-        step = max(1, min(step, int(max(reach) / 4)))
-
-
-def _binned(root: Floats, good: NDArray[np.bool_], step: int) -> tuple[Floats, Floats, Floats]:
-    """Average the good pixels over step × step pixels; return values, rows and columns, (n,) each."""
-    ny, nx = (size // step for size in root.shape)
-
-    def summed(pixels: NDArray[Any]) -> Floats:
-        return np.asarray(pixels[: ny * step, : nx * step].reshape(ny, step, nx, step).sum((1, 3), dtype=float))
-
-    weight = summed(good)
-    row, column = np.nonzero(weight > step * step / 2)
-    values = summed(root * good)[row, column] / weight[row, column]
-    if values.size > 4 * COARSE_PIXELS:  # all pixels would be slower and add nothing
-        kept = np.random.default_rng(0).choice(values.size, 4 * COARSE_PIXELS, replace=False)
-        values, row, column = values[kept], row[kept], column[kept]
-    return values, np.asarray((row + 0.5) * step), np.asarray((column + 0.5) * step)
-
-
-def _variance_in_rings(values: Floats, rows: Floats, columns: Floats, width: float) -> float:
-    """Return the unbiased variance of the values within rings of this width around the origin."""
-    ring = (np.hypot(rows, columns) / width).astype(int)
-    n = np.bincount(ring)
-    total = np.bincount(ring, values)
-    within = np.square(values).sum() - np.sum(np.square(total)[n > 0] / n[n > 0])
-    return float(within / max(values.size - np.count_nonzero(n), 1))

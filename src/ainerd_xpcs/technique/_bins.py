@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ainerd.config import read_map
 from ainerd.technique import Finding, Question
-from ainerd_xpcs.numerics import Annulus, Partition, guess_beam_center, named_detector, pyfai_detectors
+from ainerd_xpcs.numerics import Annulus, Partition, named_detector, pyfai_detectors
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
 from ainerd_xpcs.technique._settings import PartitionSettings
 
@@ -153,7 +153,7 @@ USUAL = "lambda750k eiger500k eiger1m eiger4m eiger2_1m eiger2_4m pilatus300k pi
 
 
 def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-    """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
+    """Ask for geometry and bins; a frame gives defaults for shape and dead pixels."""
     bins = (
         "HDF5 file with the bins, masks of NXxpcs or a q map of APS, or .npy of labels; empty for rings in a geometry"
     )
@@ -193,18 +193,9 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
     if mask.any():
         text = f"pixels not to be used, True in a .npy: {mask.sum()} that are marked, or in dead rows and columns"
         yield Question(key="partition.mask", text=text, default="mask.npy", array=mask)
-    usable = ~(unusable | dead)
-    middle, text = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
-    center: list[float] | None = middle
-    if frame is not None:
-        try:
-            center = [round(x, 1) for x in guess_beam_center(frame, usable)]
-            text += "; guessed from the symmetry of a frame, check it"
-        except ValueError as error:
-            center, text = None, f"{text}; {error}"
-    beam = yield Question(key="partition.beam_center_px", text=text, default=center, example=middle)
-    if beam is None:
-        raise ValueError(f"{text}: give them, --set rheo_xpcs.partition.beam_center_px='[ROW, COLUMN]'")
+    middle = [detector.shape[0] / 2, detector.shape[1] / 2]
+    text = "row and column of the direct beam; the default is the middle of the detector"
+    beam = yield Question(key="partition.beam_center_px", text=text, default=middle)
     distance = yield Question(key="partition.distance_m", text="sample to detector, in m", default=8.0)
     energy = yield Question(key="partition.energy_keV", text="photon energy, in keV", default=11.0)
     try:
@@ -215,12 +206,12 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
         wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
         raise ValueError(f"{wrong}: numbers are expected") from None
     text = "inner and outer limit of the rings, in 1/nm; or the edges of all, [0.01, 0.02, 0.04]"
-    limits = yield Question(key="partition.q_range_inv_nm", text=text, default=_ring(annulus, usable))
+    ends = [float(f"{q:.3g}") for q in np.quantile(annulus.q()[~(unusable | dead)], [0.3, 0.5])]
+    yield Question(key="partition.q_range_inv_nm", text=text, default=ends)
     yield Question(key="partition.n_q", text="rings between these limits", default=1)
-    sectors, n_phi = _sectors(annulus, usable, (float(limits[0]), float(limits[1])))
     text = "part of the circle in degrees, 0 along growing columns, 90 along growing rows; [-40, 40] is across 0"
-    yield Question(key="partition.phi_range_deg", text=text, default=sectors, example=[0.0, 360.0])
-    yield Question(key="partition.n_phi", text="equal sectors of it; 1 for none", default=n_phi)
+    yield Question(key="partition.phi_range_deg", text=text, example=[0.0, 360.0])
+    yield Question(key="partition.n_phi", text="equal sectors of it; 1 for none", default=18)
 
 
 def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -249,43 +240,3 @@ def _shape(name: str) -> tuple[int, int] | None:
         return tuple(named_detector(name).shape)
     except ValueError:
         return None
-
-
-def _ring(annulus: Annulus, usable: NDArray[np.bool_]) -> list[float]:
-    """Return limits of a ring: a whole circle if the beam is on the detector, otherwise across its middle."""
-    q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, usable.shape
-    edge = min(row, ny - row, column, nx - column)
-    if edge > 20:
-        far = min(float(q[:, [0, -1]].min()), float(q[[0, -1]].min()))
-        return [_round(0.5 * far), _round(0.8 * far)]
-    low, high = np.quantile(q[usable], [0.3, 0.5])
-    return [_round(low), _round(high)]
-
-
-def _sectors(
-    annulus: Annulus, usable: NDArray[np.bool_], limits: tuple[float, float]
-) -> tuple[list[float] | None, int]:
-    """Return the visible part of a ring and the number of its sectors: about 20 degrees each, with enough pixels."""
-    q = annulus.q()
-    phi = annulus.phi()[(q >= limits[0]) & (q < limits[1]) & usable]
-    ordered = np.sort(phi)
-    if ordered.size == 0:
-        return None, 18  # the check reports the q that the detector sees
-    gaps = np.diff(ordered, append=ordered[0] + 360)
-    widest, part, width = int(np.argmax(gaps)), None, 360.0
-    if gaps[widest] > 20:
-        begin = float(np.ceil(ordered[(widest + 1) % ordered.size]))
-        end = float(np.floor(ordered[widest]))
-        end += 360 * (end <= begin)
-        if begin >= 180 and end > 360:
-            begin, end = begin - 360, end - 360
-        part, width = [begin, end], end - begin
-    for n in range(max(1, round(width / 20)), 1, -1):
-        sector = (((phi - (part or [0.0])[0]) % 360) / width * n).astype(int)
-        if np.bincount(sector[sector < n], minlength=n).min() >= 1.5 * FEWEST_PIXELS:
-            return part, n
-    return part, 1
-
-
-def _round(x: float) -> float:
-    return float(f"{x:.3g}")

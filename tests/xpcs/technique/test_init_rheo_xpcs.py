@@ -1,4 +1,4 @@
-"""A TOML for rheo-XPCS from a frame: shape, dead pixels, the beam; and the picture of the bins."""
+"""A TOML for rheo-XPCS from a frame: shape, dead pixels; and the picture of the bins."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,6 @@ import ainerd.cli
 from ainerd.config import Settings, read_section
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, dead_pixels, draw_bins, questions
-
-
-def spheres(shape, beam, mean, seed=0):
-    """Poisson counts of speckle under the form factor of spheres; the fourth minimum is some 100 px from the beam."""
-    rng = np.random.default_rng(seed)
-    r = np.hypot(np.arange(shape[0])[:, None] + 0.5 - beam[0], np.arange(shape[1]) + 0.5 - beam[1])
-    x = r * 0.14 + 1e-6
-    intensity = 9 * ((np.sin(x) - x * np.cos(x)) / x**3) ** 2 + 2e-4
-    return rng.poisson(rng.gamma(5, 0.2, shape) * np.minimum(intensity * mean / np.median(intensity), 1e4))
 
 
 def test_dead_pixels_of_a_frame():
@@ -48,24 +39,22 @@ def written(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("beam", [(130.0, 120.0), (-12.0, -9.0)], ids=["beam on it", "beam beside its corner"])
+@pytest.mark.parametrize("beam", [[130.0, 120.0], [-12.0, -9.0]], ids=["beam on it", "beam beside its corner"])
 def test_a_frame_becomes_settings_that_pass_and_a_picture(written, beam, tmp_path):
-    frame = spheres((260, 240), beam, 3.0).astype(np.uint16)
+    frame = np.random.default_rng(0).poisson(3.0, (260, 240)).astype(np.uint16)
     frame[190:196], frame[7, 20] = 0, 65535
-    settings = written(frame, "--set", "rheo_xpcs.partition.distance_m=5", "--set", "rheo_xpcs.alpha=0.01")
+    given = ("partition.distance_m=5", f"partition.beam_center_px={beam}", "alpha=0.01")
+    settings = written(frame, *(x for each in given for x in ("--set", f"rheo_xpcs.{each}")))
     about = settings.partition
     assert about.shape == (260, 240) and about.distance_m == 5 and settings.alpha == 0.01 and settings.contrast is None
-    assert np.hypot(*np.subtract(about.beam_center_px, beam)) < 20  # a guess, coarse where the beam is off
     mask = np.load(tmp_path / "mask.npy")
     assert mask[190:196].all() and mask[7, 20] and mask.sum() == 6 * 240 + 1
     bins = build_partition(about)
-    assert bins.n_pixels.min() >= 64 and len(bins.left_out) == 0 and not bins.roi_map[mask].any()
-    if beam[0] < 0:
-        assert 0 <= about.phi_range_deg[0] < about.phi_range_deg[1] <= 90 and bins.n_roi > 2
+    assert bins.n_pixels.min() >= 64 and bins.n_roi == (18 if beam[0] > 0 else 5) and not bins.roi_map[mask].any()
     drawn = CliRunner().invoke(
         ainerd.cli.app, ["check", "agent.toml", "--draw", "bins.png", "--frame", "frame.npy"], env={"COLUMNS": "200"}
     )
-    assert drawn.exit_code == 0 and "guess" in (tmp_path / "agent.toml").read_text()
+    assert drawn.exit_code == 0
     assert (tmp_path / "bins.png").stat().st_size > 20_000
 
 
