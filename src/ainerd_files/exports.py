@@ -70,7 +70,7 @@ def resampled(values: NDArray[Any], centres: NDArray[np.float64], n: int) -> NDA
 
 Arrays = Mapping[str, NDArray[Any]]
 
-SAXS, INTENSITY = ("saxs", "saxs_q", "saxs_segments"), ("intensity", "intensity_total", "intensity_time")
+SAXS, INTENSITY = ("saxs", "saxs_q"), ("intensity", "intensity_total", "intensity_time")
 # arrays with a group of their own
 NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
 LAGS_FIRST: dict[str, Any] = {"storage_mode": "one_array"}
@@ -153,7 +153,6 @@ def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration
         saxs = _group(entry, "saxs", "NXdata", signal="I", axes="Q")
         _put(saxs, "Q", arrays["saxs_q"], "1/nm")
         _put(saxs, "I", arrays["saxs"], record.units.get("saxs", ""))
-        _put(saxs, "I_segments", arrays["saxs_segments"], record.units.get("saxs_segments", ""))
     if set(INTENSITY) <= set(arrays):
         intensity = _group(entry, "intensity", "NXdata", signal="total", axes="time")
         _put(intensity, "time", arrays["intensity_time"], "s")
@@ -274,11 +273,11 @@ def write_viewer(
         bins |= _static(ring_map(q, arrays["saxs_q"]), arrays["saxs_q"] / 10)
     g2 = along_diagonals(arrays["c2"]).T
     image, total = np.full(bins["mask"].shape, np.nan, np.float32), np.full(size, np.nan)
-    saxs = parts = np.full((1, bins["static_num_pts"][0]), np.nan)
+    saxs = np.full((1, bins["static_num_pts"][0]), np.nan)
     if "mean_frame" in arrays:
         image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), image.shape)
     if "saxs" in arrays and arrays["saxs"].size == saxs.size:
-        saxs, parts = arrays["saxs"][None], arrays["saxs_segments"]
+        saxs = arrays["saxs"][None]
     if "intensity_total" in arrays:
         total = resampled(arrays["intensity_total"], arrays["intensity_time"], size)
     groups: dict[str, dict[str, Any]] = {
@@ -296,7 +295,7 @@ def write_viewer(
             "detector_distance": known.get("distance_m", np.nan),
             "pixel_size": known.get("pixel_m", np.nan),
         },
-        "xpcs/temporal_mean": {"scattering_2d": image, "scattering_1d": saxs, "scattering_1d_segments": parts},
+        "xpcs/temporal_mean": {"scattering_2d": image, "scattering_1d": saxs, "scattering_1d_segments": saxs},
         "xpcs/spatial_mean": {"intensity_vs_time": np.stack([per_row * np.arange(size), total])},
         "xpcs/multitau": {
             "delay_list": arrays["tau"] / row_s,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 FEWEST, MOST = 50, 200  # whole frames of a run
 SHARE = 100  # one whole frame of so many, between these limits
-SEGMENTS, FRAMES = 10, 5  # for I(q) over time: segments of a run, and whole frames of a segment, at least
 FRAME_BYTES = 850_000  # of a mean frame, at most
 TIME_BYTES = 100_000  # of I(t)
 POINTS = 1000  # of I(t)
@@ -33,7 +32,6 @@ DIMS = {
     "mean_frame": ("frame_row", "frame_column"),
     "saxs": ("saxs_q",),
     "saxs_q": ("saxs_q",),
-    "saxs_segments": ("segment", "saxs_q"),
     "intensity": ("roi", "intensity_time"),
     "intensity_total": ("intensity_time",),
     "intensity_time": ("intensity_time",),
@@ -75,8 +73,6 @@ class Picture:
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel() + 1  # 0 of no ring
         self._weight = 0.0  # of all whole frames
-        # Cumulative weight and sums over the rings, at intervals.
-        self._until: list[tuple[float, NDArray[np.float64]]] = []
         self.n_whole = 0
 
     @property
@@ -100,12 +96,6 @@ class Picture:
         _add(np.ascontiguousarray(frame).ravel(), np.float32(weight), float(top), self._total, self._bad)
         self._weight += weight
         self.n_whole += 1
-        if self._field.q.size and self.n_whole % FRAMES == 0:
-            self._until.append((self._weight, self._over_rings(self._total * self._flat)))
-
-    def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Sum values over the pixels of each ring."""
-        return np.bincount(self._ring, values, self._field.q.size + 1)[1:].astype(float, copy=False)
 
     def share(self, frames: "Correlated") -> Share:
         """Return the part of an exposure: its picture and I(t), divided by monitor and transmission."""
@@ -133,7 +123,7 @@ class Picture:
         -------
         arrays : dict of str to ndarray
             With a whole frame, ``mean_frame``, binned, NaN if all pixels of a cell are bad; and if q is known, ``saxs``
-            over ``saxs_q``, and the same in up to 10 equal segments of the run, ``saxs_segments``.
+            over ``saxs_q``.
         summary : dict of str to int
             ``whole_frames``, their number, and ``mean_frame_binning``, detector pixels along a side of a pixel of the
             mean frame.
@@ -148,25 +138,12 @@ class Picture:
         factor = binning(self._field.bad.shape)
         image = np.where(out, np.nan, mean).reshape(self._field.bad.shape)
         arrays: dict[str, NDArray[Any]] = {"mean_frame": binned(image, factor)}
-        if self._field.q.size:
-            arrays |= self._saxs(mean, out)
+        if (n_rings := self._field.q.size) > 0:
+            n = np.bincount(self._ring[~out], minlength=n_rings + 1)[1:]
+            counts = np.bincount(self._ring[~out], mean[~out], n_rings + 1)[1:]
+            with np.errstate(divide="ignore", invalid="ignore"):  # a ring without a good pixel is NaN
+                arrays |= {"saxs": (counts / n).astype(np.float32), "saxs_q": self._field.q}
         return arrays, {"whole_frames": self.n_whole, "mean_frame_binning": factor}
-
-    def _saxs(self, mean: NDArray[np.float64], out: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-        n = self._over_rings((~out).astype(float))
-        n[n == 0] = np.nan
-        good, whole = self._over_rings(np.where(out, 0.0, mean)), self._over_rings(mean)
-        rejected = whole - good  # counts of bad pixels from before they were known as bad, spread over all frames
-        begin, end = (0.0, np.zeros_like(n)), (self._weight, whole * self._weight)
-        weights, sums = zip(begin, *self._until, end, strict=True)
-        cuts = np.linspace(0.0, self._weight, 1 + int(np.clip(self.n_whole // FRAMES, 1, SEGMENTS)))
-        until = np.stack([np.interp(cuts, weights, ring) for ring in np.transpose(sums)], axis=1)
-        parts = np.diff(until, axis=0) / np.diff(cuts)[:, None]
-        return {
-            "saxs": (good / n).astype(np.float32),
-            "saxs_q": self._field.q,
-            "saxs_segments": ((parts - rejected) / n).astype(np.float32),
-        }
 
 
 def incident(readings: Readings, keys: Sequence[str]) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 MOST_RINGS = 150  # of I(q)
 HC_KEV_NM = 1.23984198
 COUNTS = "photons/pixel/frame"
-INTENSITIES = ("saxs", "saxs_segments", "intensity", "intensity_total")  # that the monitor divides
+INTENSITIES = ("saxs", "intensity", "intensity_total")  # that the monitor divides
 
 
 def unit_of(incident_of: object) -> str:
