@@ -30,7 +30,6 @@ from ainerd_xpcs.numerics._relaxation import (
 
 Floats = NDArray[np.float64]
 # of the numbers that need no model
-LEVELS = {"tau_half": 0.5, "tau_e2": float(np.exp(-2))}  # shares of the value at the first lags
 ENDS = 3  # lags at either end whose mean counts as the value there
 HEIGHT_KNOWN = 3.0  # errors by which the value at the first lags exceeds zero
 SHARE_KNOWN = 0.25  # standard error of a share above which it is not given
@@ -158,7 +157,7 @@ def judge(
 
 
 def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, float]:
-    """Return when g2 - 1 has first fallen to a half and to 1/e² of its value at the first lags, and its other numbers.
+    """Return when g2 - 1 has first fallen to a half of its value at the first lags, and how much of that is left.
 
     The value at the first lags is the mean of a smooth curve at three of them, so its error is part of all others. The
     limits of a time are where the smooth curve differs from the level by 1 or by 1.645 errors (Fieller, J. R. Stat.
@@ -176,11 +175,10 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     Returns
     -------
     dict of str to float
-        `tau_half` and `tau_e2` in the unit of the lags with errors (``_err``), or their one-sided limits of 95 %
-        (``_above``, ``_below``); `first`, the smooth curve at the first lag; `left`, the share of the value at the
-        first lags that is left at the last three; and `slope`, the share by which it changes in a decade of lags, of
-        the straight line through the curve. Those that are not known are missing, and all but `first` if the value at
-        the first lags is not three errors above zero.
+        `tau_half` in the unit of the lags with its error (``_err``), or its one-sided limits of 95 % (``_above``,
+        ``_below``); `first`, the smooth curve at the first lag; and `left`, the share of the value at the first lags
+        that is left at the last three. Those that are not known are missing, and all but `first` if the value at the
+        first lags is not three errors above zero.
     """
     least = (ROUNDING * np.nanmax(np.abs(value))) ** 2
     curves = Curves.of(lag, value[None], (covariance + least * np.eye(len(lag)))[None])
@@ -191,35 +189,28 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     grid = np.linspace(x[0], x[-1], _GRID)
     at = np.concatenate([x[:ENDS], x[-ENDS:], grid])
     mean, noise = _smooth(x, value[use], variances, curves.whitening[0][np.ix_(use, use)], at)
-    first, last, line = np.zeros((3, len(mean)))
+    first, last = np.zeros((2, len(mean)))
     first[:ENDS], last[ENDS : 2 * ENDS] = 1 / ENDS, 1 / ENDS
-    decades = (grid - grid.mean()) / np.log(10)
-    share_of = np.r_[0.5, np.ones(_GRID - 2), 0.5]  # of the ends, a half
-    line[2 * ENDS :] = share_of * decades / (share_of @ decades**2)
     height, out = first @ mean, {"first": float(mean[0]), "first_err": float(np.sqrt(noise[0, 0]))}
     if not height > HEIGHT_KNOWN * np.sqrt(first @ noise @ first):
         return out
-    for name, row in (("left", last), ("slope", line)):
-        share = float(row @ mean / height)
-        off = row - share * first
-        error = float(np.sqrt(off @ noise @ off) / height)
-        out |= {name: share, f"{name}_err": error} if error < SHARE_KNOWN else {}
-    for name, share in LEVELS.items():
-        off = np.eye(len(mean))[2 * ENDS :] - share * first
-        sigmas = off @ mean / np.sqrt((off @ noise * off).sum(1))
-        out |= _time(name, grid, sigmas)
-    return out
+    left = float(last @ mean / height)
+    off = last - left * first
+    error = float(np.sqrt(off @ noise @ off) / height)
+    out |= {"left": left, "left_err": error} if error < SHARE_KNOWN else {}
+    above_half = np.eye(len(mean))[2 * ENDS :] - first / 2
+    return out | _half(grid, above_half @ mean / np.sqrt((above_half @ noise * above_half).sum(1)))
 
 
-def _time(name: str, grid: Floats, sigmas: Floats) -> dict[str, float]:
-    """Return a time with its error, or its limits; `sigmas` are the errors by which a curve is above the level."""
+def _half(grid: Floats, sigmas: Floats) -> dict[str, float]:
+    """Return the time to a half with its error, or its limits; `sigmas` are the errors by which a curve is above it."""
     before, at, after = (_passage(grid, sigmas, k) for k in (1.0, 0.0, -1.0))
     error = (after - before) / 2
     if np.isfinite(error) and error < LOG_TAU_KNOWN:
-        return {name: float(np.exp(at)), f"{name}_err": float(np.exp(at) * symmetric_error(error))}
+        return {"tau_half": float(np.exp(at)), "tau_half_err": float(np.exp(at) * symmetric_error(error))}
     above, below = _passage(grid, sigmas, ONE_SIDED), _passage(grid, sigmas, -ONE_SIDED)
     limits = {"above": min(above, grid[-1]), "below": max(below, grid[0])}
-    return {f"{name}_{side}": float(np.exp(limit)) for side, limit in limits.items() if np.isfinite(limit)}
+    return {f"tau_half_{side}": float(np.exp(limit)) for side, limit in limits.items() if np.isfinite(limit)}
 
 
 def _passage(grid: Floats, sigmas: Floats, level: float) -> float:

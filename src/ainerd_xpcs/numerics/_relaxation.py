@@ -59,14 +59,11 @@ class Relaxation:
         Share of the faster mode in the field, and relaxation time and exponent of the slower mode.
     tau2_above : ndarray
         Lower limit of 95 % of `tau2`, if it is outside the lags or not known.
-    tau_half, tau_e2 : ndarray
-        Where there is no `tau`: time after which g2 - 1 has first fallen to a half, and to 1/e², of its value at the
-        first lags, from no model (`without_model`). Limits of 95 % where they are not known or outside the lags:
-        ``_above``, ``_below``.
+    tau_half : ndarray
+        Where there is no `tau`: time after which g2 - 1 has first fallen to a half of its value at the first lags, from
+        no model (`without_model`). Limits of 95 % where it is not known or outside the lags: ``_above``, ``_below``.
     left : ndarray
         The share of that value that is left at the last lags.
-    slope : ndarray
-        The share by which g2 - 1 changes in a decade of lags, of a straight line through all of them.
     speckle : ndarray of str
         "yes", "no", or "unknown" if there are too few pixels for a test.
     p_same : ndarray
@@ -119,14 +116,8 @@ class Relaxation:
     tau_half_err: Floats
     tau_half_above: Floats
     tau_half_below: Floats
-    tau_e2: Floats
-    tau_e2_err: Floats
-    tau_e2_above: Floats
-    tau_e2_below: Floats
     left: Floats
     left_err: Floats
-    slope: Floats
-    slope_err: Floats
     speckle: NDArray[np.str_]
     p_same: Floats
     misfit_p: Floats

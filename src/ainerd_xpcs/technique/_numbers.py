@@ -91,7 +91,7 @@ RENAMED = {
     "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
     "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "p_same": "bins_alike_p",
     "model": "g2_model", "either": "g2_model_or", "tau_either": "tau_s_or", "errors": "g2_errors",
-    "tau_half": "tau_half_s", "tau_e2": "tau_e2_s", "left": "g2_left", "slope": "g2_slope",
+    "tau_half": "tau_half_s", "left": "g2_left",
 }  # fmt: skip
 
 
@@ -108,7 +108,7 @@ OF_TAU = [
     NAMES[field]
     for field in numerics.RELAXATION_COLUMNS
     if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
-    and not field.startswith(("tau_above", "tau_below", "tau_half", "tau_e2"))
+    and not field.startswith(("tau_above", "tau_below", "tau_half"))
 ]
 LIKE_GAPS = "frames are lost, and gaps look like a second relaxation"
 TOO_MANY_LOST = "too many frames are missing"
@@ -306,7 +306,7 @@ def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) ->
 
 def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
     out = {name: np.asarray(x if x is not None else "" if name in TEXTS else np.nan) for name, x in table.items()}
-    for name in ("tau_s", "tau2_s", "tau_s_or", "tau_half_s", "tau_e2_s"):
+    for name in ("tau_s", "tau2_s", "tau_s_or", "tau_half_s"):
         out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
     two = np.char.startswith(out["g2_model"].astype(str), "two")  # gaps change the shape of g2 as a second decay does
     lost = two | (out["tau_s_err"] > numerics.LOG_TAU_KNOWN * out["tau_s"])

@@ -99,20 +99,12 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
-    """Give the times at which g2 - 1 has fallen to a half and to 1/e², and the share that is left."""
-    levels = (("tau_half_s", "half of its first value"), ("tau_e2_s", "1/e² of it"))
-    falls = [f"to {level} {when}" for name, level in levels if (when := _when(values, name))]
-    if falls:
-        yield f"the correlation g2 - 1 falls {', '.join(falls)}"
+    """Give the time at which g2 - 1 has fallen to a half, and the share that is left."""
+    if time := within(values, "tau_half_s", "s"):
+        when = time if time.startswith("between") else f"{'at' if 'tau_half_s' in values else 'after'} {time}"
+        yield f"the correlation g2 - 1 falls to half of its first value {when}"
     if "g2_left" in values:
         yield f"at the last lags {with_error(values, 'g2_left')} of its first value is left"
-
-
-def _when(values: Mapping[str, Any], name: str) -> str:
-    time = within(values, name, "s")
-    if not time or time.startswith("between"):
-        return time
-    return f"at {time}" if name in values else f"after {time}"
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
@@ -144,11 +136,9 @@ def _models(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tests(values: Mapping[str, Any]) -> Iterator[str]:
-    """Give the p-values of tests and the numbers that they are of, and the slope of g2 if no model describes it."""
+    """Give the p-values of tests and the numbers that they are of."""
     if "no_tau" in values and values.get("misfit_p", 1.0) < MISFIT_P:
         yield f"misfit of g2: p = {values['misfit_p']:.1g}"
-    if "g2_slope" in values:
-        yield f"slope of g2 - 1: {with_error(values, 'g2_slope')} of its value at the first lags in a decade of lags"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
         yield f"test of alike bins: p = {values['bins_alike_p']:.1g}"
     if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:
