@@ -32,16 +32,13 @@ DIMS = {
     "g2_by_age": ("roi", "age", "tau"),
     "age": ("age",),
     "denoised": ("roi", "t1", "t2"),
-    "g2_denoised": ("roi", "tau_denoised"),
-    "tau_denoised": ("tau_denoised",),
     **_picture.DIMS,
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
-    **dict.fromkeys(("tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
-    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
+    **dict.fromkeys(("tau", "age", "moved_s"), "s"),
+    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
-    "moved_s": "s",
     **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
@@ -151,9 +148,8 @@ class ExposureAnalysis(RunAnalysis):
         judgement = next((each.judgement for each in others if each.judgement), None)
         judgement = judgement or self._judged(frames, fitted, doubt)
         shares = [
-            Share({"c2": frames.maps, "latent": judgement.latent}, summary=judgement.summary),
+            Share(self._maps(frames) | {"latent": judgement.latent}, summary=judgement.summary),
             fitted.share(judgement.p_of_ring),
-            _denoised(frames),
             self._picture.share(frames),
             _left_out(frames),
             _bins_of(self._technique),
@@ -179,24 +175,18 @@ class ExposureAnalysis(RunAnalysis):
             raise AnalysisError(f"{n_bad} pixels are bad, and most of them were found late: mask them")
         return frames
 
+    def _maps(self, frames: Correlated) -> dict[str, NDArray[Any]]:
+        """Return the maps, also denoised if the technique does that."""
+        denoiser = self._technique.denoiser
+        denoised = {} if denoiser is None else {"denoised": denoiser.denoise(frames.whole, size=DENOISED)}
+        return {"c2": frames.maps, **denoised}
+
     def _judged(self, frames: Correlated, fitted: _numbers.Numbers, doubt: str | None) -> Judgement:
         """Judge the maps of the frames."""
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, self._technique.contrast) for of, speckle in pairs]
         cells = None if frames.n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
         return judge(self._technique, frames.whole, frames.photons, pooled, frames.speckle_px, doubt, cells)
-
-
-def _denoised(frames: Correlated) -> Share:
-    """Return denoised maps, g2 along their diagonals, and the relaxation time of its mean over the bins."""
-    if frames.technique.denoiser is None or frames.run.frame_time_s is None:
-        return Share()
-    denoised = frames.technique.denoiser.denoise(frames.whole, size=DENOISED)
-    g2 = numerics.g2_from_two_time(denoised)
-    tau = np.arange(1, DENOISED) * frames.n_frames / DENOISED * frames.run.frame_time_s
-    fit = numerics.fit_curves(tau, g2.mean(0), left_over=numerics.LEFT_OVER)
-    arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
-    return Share(arrays, summary={"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None})
 
 
 def _bins_of(technique: "RheoXPCS") -> Share:
