@@ -97,7 +97,6 @@ def fit_flow(
     part_roi: ArrayLike,
     part_weight: ArrayLike | None = None,
     phi_width: float = 0.0,
-    q_width: float = 0.0,
 ) -> FlowFit:
     """Find motion in the azimuthal dependence of g2 in a ring; report only motion that passes a significance test.
 
@@ -126,10 +125,8 @@ def fit_flow(
     part_weight : array_like, shape (n_part,), optional
         Pixels of each part; for bins of equal size, the shares of `G2` do as well.
     phi_width : float
-        Width of a bin in degrees: 20 for 18 bins. Fringes that vary within a bin are less deep.
-    q_width : float
-        Width of a bin in 1/nm. Relaxation is faster at larger q, here as q², so late fringes come from smaller q. If
-        this is ignored, velocities in a ring of q ± 10 % come out 1 % too low.
+        Width of a bin in degrees: 20 for 18 bins. Fringes that vary within a bin are less deep. The width in q is
+        ignored, so velocities in a ring of q ± 10 % come out 1 % too low.
 
     Raises
     ------
@@ -165,8 +162,8 @@ def fit_flow(
     weight = np.broadcast_to(np.sqrt(noise.size)[:, None], values.shape)
     angle = np.deg2rad(azimuth)
     along = momentum / momentum.mean() * np.stack([np.cos(angle), np.sin(angle)])
-    half = np.deg2rad(phi_width) / 2, q_width / momentum.mean() / 2
-    ring = Ring(lags, angle, along[..., None] * lags, values, weight, noise.whitening(), half)
+    reach = along[..., None] * lags
+    ring = Ring(lags, angle, reach, values, weight, noise.whitening(), np.deg2rad(phi_width) / 2)
     return _Choice(ring, momentum.mean(), noise, p).report()
 
 

@@ -14,7 +14,6 @@ from ainerd_xpcs.numerics._least_squares import levenberg_marquardt
 Floats = NDArray[np.float64]
 N = 9  # parameters before the contrasts
 MOST_FRINGES = 30  # radians of phase within the relaxation time
-LATE = 3.0  # above this exponent z, too little is left of the field's exp(-z) to be seen
 _LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
 _HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
 _CONTRAST = (-0.5, 2.0)
@@ -35,8 +34,8 @@ class Ring:
     weight : ndarray, shape (n_roi, n_lag)
     mix : ndarray, shape (n_lag, n_lag)
         Applied to the weighted residuals of a bin, because lags are correlated.
-    half : (float, float)
-        Half the width of a bin in azimuth, in radians, and in q, over the mean q; fringes are averaged over the bin.
+    half : float
+        Half the width of a bin in azimuth, in radians, over which fringes are averaged.
     """
 
     lag: Floats
@@ -45,7 +44,7 @@ class Ring:
     value: Floats
     weight: Floats
     mix: Floats
-    half: tuple[float, float] = (0.0, 0.0)
+    half: float = 0.0
 
     def whiten(self, x: Floats) -> Floats:
         """Whiten residuals (..., n_roi, n_lag)."""
@@ -65,18 +64,16 @@ def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Float
     z = np.exp(np.clip(exponent * ratio, -700, 6))
     k = w1 * r1 + w2 * r2
     g = np.exp(-z - k * k / 2)
-    lower = np.minimum(z, LATE)  # the part of z that lowers the mean q of the field that is still correlated
-    fringe, slopes, by_lower = _fringe(u1, u2, lower, ring)
+    fringe, slopes = _fringe(u1, u2, ring)
     moving = 1 - static
     shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
     by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # derivative by log g
-    by_z = contrast * 2 * moving * static * g * by_lower * (z < LATE) - by_g
     out = np.empty((len(x), len(free), *shape.shape[1:]))
     for j, i in enumerate(free):
         if i == 0:
-            out[:, j] = -by_z * exponent * z
+            out[:, j] = by_g * exponent * z
         elif i == 1:
-            out[:, j] = by_z * z * ratio
+            out[:, j] = -by_g * z * ratio
         elif i == 2:
             out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
         elif i < 5:
@@ -84,33 +81,24 @@ def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Float
         elif i < 7:
             out[:, j] = -by_g * k * (r1, r2)[i - 5]
         else:
-            out[:, j] = by_z * exponent * z * (c2, s2)[i - 7]
+            out[:, j] = -by_g * exponent * z * (c2, s2)[i - 7]
     return 1 + contrast * shape, out, shape
 
 
-def _fringe(u1: Floats, u2: Floats, z: Floats, ring: Ring) -> tuple[Floats, list[Floats], Floats]:
-    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1, u2, and the moving part's exponent z.
+def _fringe(u1: Floats, u2: Floats, ring: Ring) -> tuple[Floats, list[Floats]]:
+    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1 and u2.
 
-    The phase varies along the azimuth, taken to second order, and in proportion to q. Relaxation is faster at larger q,
-    with z proportional to q² for diffusion, so the mean q of the field that is still correlated falls by
-    2 z half² / 3, to first order.
+    The phase varies along the azimuth, taken to second order.
     """
     r1, r2 = ring.reach
     c, s = np.cos(ring.angle)[:, None], np.sin(ring.angle)[:, None]
     far = r1 * c + r2 * s
-    wide, deep = ring.half
-    fall = 2 * deep**2 / 3
-    shorter = (1 - wide**2 / 6) * (1 - fall * z)
-    whole = u1 * r1 + u2 * r2
-    phase = whole * shorter
-    across = (u2 * c - u1 * s) * far
-    a, a_slope = _sinc(wide * across)
-    b, b_slope = _sinc(deep * phase)
-    cosine, sine = np.cos(phase), np.sin(phase)
-    by_phase = a * (cosine * b_slope * deep - sine * b)
-    by_across = cosine * b * a_slope * wide * far
-    by_u = [by_phase * shorter * r1 - by_across * s, by_phase * shorter * r2 + by_across * c]
-    return cosine * a * b, by_u, -by_phase * whole * (1 - wide**2 / 6) * fall
+    shorter = 1 - ring.half**2 / 6
+    phase = (u1 * r1 + u2 * r2) * shorter
+    a, a_slope = _sinc(ring.half * (u2 * c - u1 * s) * far)
+    by_phase = -np.sin(phase) * a * shorter
+    by_across = np.cos(phase) * a_slope * ring.half * far
+    return np.cos(phase) * a, [by_phase * r1 - by_across * s, by_phase * r2 + by_across * c]
 
 
 def _sinc(x: Floats) -> tuple[Floats, Floats]:

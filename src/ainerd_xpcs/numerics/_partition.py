@@ -3,16 +3,13 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._geometry import Annulus, checked_mask
 from ainerd_xpcs.numerics._masks import by_label, read_masks, write_masks
-
-if TYPE_CHECKING:
-    from pyFAI.detectors import Detector
 
 PARTS = 16  # of a bin: enough to know an error to a fifth, few enough to cost little
 Precision = Literal["float32", "float64"]
@@ -76,47 +73,16 @@ class Partition:
             object.__setattr__(self, "numbers", np.arange(1, self.n_roi + 1))
 
     @classmethod
-    def annular(
-        cls,
-        *,
-        detector: "str | Detector",
-        beam_center_px: tuple[float, float],
-        distance_m: float,
-        energy_keV: float,
-        q_range_inv_nm: ArrayLike,
-        n_q: int | None = None,
-        n_phi: int = 18,
-        phi_range_deg: tuple[float, float] = (0.0, 360.0),
-        n_static: int = 4,
-        mask: ArrayLike | None = None,
-    ) -> "Partition":
-        """Make rings around the beam, cut into equal sectors.
-
-        Bin (i_q, i_phi) is number ``i_q * n_phi + i_phi + 1``; with 18 sectors, sector k covers 20 (k - 1) to 20 k
-        degrees. Bins that hold no pixel, for instance because the beam is near an edge, are left out and the others
-        renumbered; see `left_out`.
+    def annular(cls, *, mask: ArrayLike | None = None, **geometry: Any) -> "Partition":
+        """Cut rings around the beam into sectors, bin by bin; empty bins are left out.
 
         Parameters
         ----------
-        detector : str or pyFAI.detectors.Detector
-            Any detector of pyFAI; its gaps are masked.
-        beam_center_px : (float, float)
-            (row, column) of the direct beam; the center of pixel i is at i + 0.5. It may lie off the detector.
-        distance_m : float
-            Sample to detector, in metres.
-        energy_keV : float
-            Photon energy, in keV.
-        q_range_inv_nm : array_like
-            Inner and outer limit of `n_q` rings of equal width, or the borders of all rings, in 1/nm.
-        n_q : int, optional
-            Number of rings between two limits; 1 by default.
-        n_phi, n_static : int
-            Sectors, and static rings in each ring.
-        phi_range_deg : (float, float)
-            Start of the first sector and end of the last one, in degrees; (-40, 40) lies across 0.
         mask : array_like of bool, shape (ny, nx), optional
             True where a pixel must not be used. Pixels beside a gap of the detector are always masked: they are larger
             and count differently.
+        **geometry
+            Parameters of `Annulus`.
 
         Raises
         ------
@@ -124,19 +90,8 @@ class Partition:
             If an argument makes no sense, or no bin holds a pixel. The message then gives the range that the detector
             sees, and the argument that is most probably in another unit or order.
         """
-        rings = Annulus(
-            detector=detector,
-            beam_center_px=beam_center_px,
-            distance_m=distance_m,
-            energy_keV=energy_keV,
-            q_range_inv_nm=q_range_inv_nm,
-            n_q=n_q,
-            n_phi=n_phi,
-            phi_range_deg=phi_range_deg,
-            n_static=n_static,
-        )
-        labels = rings.masked(mask)
-        return cls._renumbered(*labels, *rings.centers())
+        rings = Annulus(**geometry)
+        return cls._renumbered(*rings.masked(mask), *rings.centers())
 
     @classmethod
     def from_roi_map(
@@ -288,11 +243,6 @@ class Partition:
     def static_roi(self) -> NDArray[np.int64]:
         """Bin, from 0, that each static sub-bin belongs to, (n_sub,)."""
         return self.roi_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64) - 1
-
-    @cached_property
-    def static_label(self) -> NDArray[np.int64]:
-        """Static label of each sub-bin, (n_sub,)."""
-        return self.static_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64)
 
     def gather(self, frames: Array) -> Array:
         """Return the pixels in use, (b, n), of `frames` (b, ny, nx) or (b, n); raise ValueError for other shapes."""

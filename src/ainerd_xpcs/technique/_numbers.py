@@ -61,8 +61,7 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
         use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
         tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
         curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
-        widths = {"phi_width": _narrowest(phi), "q_width": _q_width(partition, ring)}
-        flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, **widths, **of_parts)
+        flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
         results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
     ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
     tau = by_age.lag * frame_time_s
@@ -70,17 +69,8 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
     return results | {name: getattr(ageing, name) for name in AGEING}
 
 
-def _q_width(partition: Partition, ring: Ring) -> float:
-    """Return the width of a ring in q, in 1/nm, from its static labels; 0 if they do not determine it."""
-    if partition.static_q is None:
-        return 0.0
-    labels = np.unique(partition.static_label[np.isin(partition.static_roi, ring.bins)])
-    q = np.sort(partition.static_q[labels - 1])
-    return float((q[-1] - q[0]) * len(q) / (len(q) - 1)) if len(q) > 1 else 0.0
-
-
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 10, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 10, "flow": 2, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,

@@ -38,7 +38,7 @@ def test_whatever_bins_show_a_fit_comes_to_an_end(n_lag, of_run, exponent, stati
     assert flow.kind in ("none", "velocity", "spread", "anisotropy") and np.isfinite(flow.flow_bic)
 
 
-def small_ring(half=(0.0, 0.0), correlated=False):
+def small_ring(half=0.0, correlated=False):
     """A ring of four bins of different q, with values, weights and correlated lags drawn at random."""
     rng, angle, lag = (
         np.random.default_rng(3),
@@ -72,7 +72,7 @@ def test_the_model_is_its_formula():
                 assert shapes[b, j] == pytest.approx(field) and values[b, j] == pytest.approx(1 + contrast[b] * field)
 
 
-@pytest.mark.parametrize("half", [(0.0, 0.0), (0.15, 0.1)])
+@pytest.mark.parametrize("half", [0.0, 0.15])
 def test_the_derivatives_are_those_of_differences(half):
     ring, step = small_ring(half), 1e-6
     _, slopes, by_contrast = model(POINTS, ring, [*range(9)])
@@ -90,15 +90,10 @@ def test_the_derivatives_are_those_of_differences(half):
 
 
 def test_fringes_are_the_mean_over_the_width_of_a_bin():
-    """Of the cosine over azimuth and q, with the weight that faster relaxation leaves to larger q."""
-    ring = small_ring((0.12, 0.08))
-    off, far = (np.linspace(-w, w, 201) for w in ring.half)
-    u1, u2 = 0.6, -0.5
-    for z in (0.0, 1.0):
-        fringe, _, _ = _fringe(np.array(u1), np.array(u2), np.full(ring.value.shape, z), ring)
-        for b, angle in enumerate(ring.angle):
-            q = np.hypot(*ring.reach[:, b, 0]) / ring.lag[0]
-            at, scale = (x.ravel() for x in np.meshgrid(angle + off, 1 + far))
-            phase = q * scale * (u1 * np.cos(at) + u2 * np.sin(at)) * ring.lag[:, None]
-            weight = np.exp(-z * (scale**2 - 1))
-            assert fringe[b] == pytest.approx((np.cos(phase) * weight).sum(1) / weight.sum(), abs=3e-3)
+    ring = small_ring(0.12)
+    u1, u2, off = 0.6, -0.5, np.linspace(-0.12, 0.12, 201)
+    fringe, _ = _fringe(np.array(u1), np.array(u2), ring)
+    for b, angle in enumerate(ring.angle):
+        q = np.hypot(*ring.reach[:, b, 0]) / ring.lag[0]
+        phase = q * (u1 * np.cos(angle + off) + u2 * np.sin(angle + off)) * ring.lag[:, None]
+        assert fringe[b] == pytest.approx(np.cos(phase).mean(1), abs=3e-3)

@@ -246,4 +246,5 @@ def test_numbers_with_holes_keep_their_q(tmp_path, layout, listed):
     np.testing.assert_array_equal(some.labels, np.where(np.isin(roi_map, [5, 9]), roi_map, 0))
     np.testing.assert_allclose(some.q, [0.05, 0.09])
     if layout != "data":
-        np.testing.assert_allclose(read.static_q[read.static_label - 1], q)
+        labels = read.static_map.ravel()[read.pixels[read.static_edges[:-1]]]
+        np.testing.assert_allclose(read.static_q[labels - 1], q)
