@@ -93,6 +93,12 @@ class Jobs:
                 return job()
         return done.result()
 
+    def do_first(self) -> None:
+        """Do the jobs that go before others, in the middle of a long job of this thread."""
+        if threading.get_ident() == self._ident:
+            while self._queue.queue and self._queue.queue[0][0] == 0:
+                self._do(*self._queue.get()[2:])
+
     def when_idle(self, job: Job | None) -> None:
         """Do this job, too, again and again while no other job waits; after None do no such job any more."""
         self._idle = () if job is None else tuple({*self._idle, job})
@@ -138,14 +144,18 @@ class Jobs:
             job, done = self._next()
             if job is None:
                 return
-            try:
-                done.set_result(job())
-            except BaseException as error:  # the thread survives whatever a job raises
-                with suppress(Exception):
-                    done.set_exception(error)
-                with suppress(Exception):
-                    logger.exception("error in job %s", getattr(getattr(job, "func", job), "__qualname__", "?"))
+            self._do(job, done)
             del job, done  # which may hold an agent
+
+    def _do(self, job: Job | None, done: "Future[Any]") -> None:
+        assert job is not None  # the end has the last rank
+        try:
+            done.set_result(job())
+        except BaseException as error:  # the thread survives whatever a job raises
+            with suppress(Exception):
+                done.set_exception(error)
+            with suppress(Exception):
+                logger.exception("error in job %s", getattr(getattr(job, "func", job), "__qualname__", "?"))
 
     def _next(self) -> tuple[Job | None, "Future[Any]"]:
         until_idle = max(0.0, self._idles_at - time.monotonic()) if self._idle else None

@@ -177,6 +177,9 @@ class Jobs:
     def when_idle(self, job):
         pass
 
+    def do_first(self):
+        pass
+
 
 def answers(node):
     """Statuses of the answers, in order."""

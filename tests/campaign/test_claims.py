@@ -15,6 +15,12 @@ UNIFORM = (np.arange(4000) + 0.5) / 4000
 NULL = NullRegimes(by_look=np.tile(-np.log(UNIFORM), (LOOKS, 1)), smallest=UNIFORM, whole=UNIFORM, own=np.ones((14, 9)))
 
 
+def lines_of(claims, exposures, components):
+    """Return what is announced, with the lines about the alarm at the end."""
+    new, alarm = claims.update(exposures, components)
+    return [*new, *alarm]
+
+
 @pytest.fixture
 def judging(technique):
     technique.null_regimes = lambda: NULL
@@ -64,22 +70,22 @@ def seen(**regimes):
 
 
 def test_a_technique_that_knows_no_null_makes_no_claims(technique):
-    assert Claims(technique).update(seen(r0=[1e-6] * 4), ALONE) == [] and Claims(technique).discoveries == {}
+    assert lines_of(Claims(technique), seen(r0=[1e-6] * 4), ALONE) == [] and Claims(technique).discoveries == {}
 
 
 def test_the_exposure_that_decides_is_asked_for_once(judging):
     claims = Claims(judging)
-    assert claims.update(seen(r0=[0.3]), ALONE) == []  # not novel
+    assert lines_of(claims, seen(r0=[0.3]), ALONE) == []  # not novel
     hint = "regime 0 may be new, one exposure: one more exposure there can decide"
-    assert claims.update(seen(r0=[0.01]), ALONE) == [hint]
-    assert claims.update(seen(r0=[0.01]), ALONE) == []
-    new, alarm = claims.update(seen(r0=[0.01, 0.001]), ALONE)
+    assert lines_of(claims, seen(r0=[0.01]), ALONE) == [hint]
+    assert lines_of(claims, seen(r0=[0.01]), ALONE) == []
+    new, alarm = lines_of(claims, seen(r0=[0.01, 0.001]), ALONE)
     assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format(
         "the only regime that was measured twice or more is"
     )
-    assert claims.update(seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
+    assert lines_of(claims, seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
     assert (
-        claims.update(seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5), ALONE) == []
+        lines_of(claims, seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5), ALONE) == []
     )  # six exposures: it stays quiet
 
 
@@ -112,23 +118,23 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
 )
 def test_a_claim_follows_its_exposures(judging, then, logged, new):
     claims = Claims(judging)
-    assert len(claims.update(CLAIMED, ALONE)) == 1
-    lines = [line for line in claims.update(then, ALONE) if "alarm" not in line and "unlike" not in line]
+    assert len(lines_of(claims, CLAIMED, ALONE)) == 1
+    lines = [line for line in lines_of(claims, then, ALONE) if "alarm" not in line and "unlike" not in line]
     assert [line for line in lines if not line.startswith("regime 8 may")] == logged and list(claims.discoveries) == new
     again = Claims(judging)  # the next session
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.discoveries == claims.discoveries
-    assert again.update(then, ALONE) == claims.update(then, ALONE) == []
+    assert lines_of(again, then, ALONE) == lines_of(claims, then, ALONE) == []
 
 
 def test_a_claim_of_many_exposures_stays_small_and_follows_them(judging):
     """PostgreSQL refuses a checkpoint with more than a megabyte of texts."""
     claims, one = Claims(judging), Components(((0,),))
     many = {f"many {i}": 0.001 for i in range(5000)}
-    lines = claims.update(seen(r0=many), one)
+    lines = lines_of(claims, seen(r0=many), one)
     assert any(line.startswith(f"{SAMPLE}: 5000 exposures") for line in lines)
     assert len(json.dumps(claims.state())) < 10_000
     most, rest = seen(r4=dict([*many.items()][:3500])), seen(r0=dict([*many.items()][3500:]))
-    claims.update(most | rest, ALONE)
+    lines_of(claims, most | rest, ALONE)
     assert claims.of_sample is not None and claims.of_sample.regime == 4
 
 
@@ -136,24 +142,24 @@ def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging)
     claims = Claims(judging)
     more = {"d": 0.001, "e": 0.001}
     both = seen(r1=NEW, r4=more)
-    assert sum("is new: " in line for line in claims.update(both, ALONE)) == 2
+    assert sum("is new: " in line for line in lines_of(claims, both, ALONE)) == 2
     merged = seen(r4=NEW | more)
     logged = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
-    assert claims.update(merged, ALONE) == logged
+    assert lines_of(claims, merged, ALONE) == logged
     assert list(claims.discoveries) == [4] and sum(claim.stands for claim in claims.claims) == 1
-    assert claims.update(merged, ALONE) == []
+    assert lines_of(claims, merged, ALONE) == []
 
 
 def test_the_alarm_is_raised_by_half_of_the_regimes_and_ends(judging):
     claims = Claims(judging)
-    lines = claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]), ALONE)  # a regime of one exposure does not count
+    lines = lines_of(claims, seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]), ALONE)  # a regime of one exposure does not count
     assert lines[1:] == [ALARM.format("1 of the 2 regimes that were measured twice or more is")] == [claims.alarm]
-    assert claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE) == [
+    assert lines_of(claims, seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE) == [
         "the alarm has ended: 1 of the 3 regimes that were measured twice or more is unlike all behaviour that the "
         "agent knows"
     ]
     assert claims.alarm == ""
-    assert Claims(judging).update(seen(r0=[0.5] * 6, r1=[0.4] * 6), ALONE) == []  # an alarm implies a claim
+    assert lines_of(Claims(judging), seen(r0=[0.5] * 6, r1=[0.4] * 6), ALONE) == []  # an alarm implies a claim
 
 
 WIDE = Border(2.0, 5.0, (3, 2))
@@ -162,47 +168,47 @@ ONE_KIND = Components(((0,), (1, 4)), {(0, 1): Border(9.0, 5.0, (4, 3)), (0, 4):
 
 def test_regimes_without_a_gap_are_one_discovery(judging):
     claims, both = Claims(judging), seen(r0=KNOWN | {"k": 0.5, "l": 0.5}, r1=NEW, r4={"d": 0.001, "e": 0.001})
-    lines = claims.update(both, ONE_KIND)
+    lines = lines_of(claims, both, ONE_KIND)
     assert [line[:12] for line in lines] == ["regime 1 is ", "1 of the 2 r"] and list(claims.discoveries) == [1]
     apart = Claims(judging)
-    assert len(apart.update(both, ALONE)) == 3 and list(apart.discoveries) == [1, 4]
-    assert apart.update(both, ONE_KIND) == ["regime 4 has no gap to regime 1: they are one discovery, not two"]
+    assert len(lines_of(apart, both, ALONE)) == 3 and list(apart.discoveries) == [1, 4]
+    assert lines_of(apart, both, ONE_KIND) == ["regime 4 has no gap to regime 1: they are one discovery, not two"]
     assert list(apart.discoveries) == [1]
 
 
 def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     claims, pieces = Claims(judging), {"a": 0.02, "b": 0.02}
     one = Components(((0, 1),), {(0, 1): WIDE})
-    assert not [line for line in claims.update(seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
+    assert not [line for line in lines_of(claims, seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
-    claim, alarm = claims.update(both, one)
+    claim, alarm = lines_of(claims, both, one)
     assert claim == f"{SAMPLE}: four exposures, p = 0.02; at most 5 % of campaigns call a regime new that is not"
-    assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.discoveries == {}
+    assert alarm == ALARM.format("the sample is") and lines_of(claims, both, one) == [] and claims.discoveries == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
     many = both | seen(r1={"c": 0.02, "d": 0.02} | {f"more {i}": 0.5 for i in range(5)})
-    assert claims.update(many, one)[0] == f"withdrawn: {SAMPLE}" and claims.of_sample is None and not claims.alarm
+    assert lines_of(claims, many, one)[0] == f"withdrawn: {SAMPLE}" and claims.of_sample is None and not claims.alarm
 
 
 def test_half_of_a_sample_is_not_all_of_it(judging):
     halves = seen(r0=[0.5] * 4, r1=[0.02] * 4)
-    assert not [line for line in Claims(judging).update(halves, Components(((0,), (1,)))) if SAMPLE in line]
+    assert not [line for line in lines_of(Claims(judging), halves, Components(((0,), (1,)))) if SAMPLE in line]
 
 
 def test_a_kind_that_differs_from_the_session_is_logged_at_its_second_exposure(technique):
     far = {(0, 1): Border(8.6, 5.0, (5, 2))}
     claims = Claims(technique)  # it needs no simulated regimes
-    assert claims.update(seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
+    assert lines_of(claims, seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
     logged = [
         "regime 1 differs from the rest of the session: two exposures; "
         "the distance to regime 0 is 9 times the spread within a regime"
     ]
     two = seen(r0=[0.5] * 5, r1=[0.5, 0.5])
-    assert claims.update(two, Components(((0,), (1,)), far)) == logged
-    assert claims.update(two, Components(((0,), (1,)), far)) == []
+    assert lines_of(claims, two, Components(((0,), (1,)), far)) == logged
+    assert lines_of(claims, two, Components(((0,), (1,)), far)) == []
     near = Components(((0,), (1,)), {(0, 1): Border(6.0, 5.0, (5, 2))})  # a gap, but not a wide one
-    assert Claims(technique).update(two, near) == []
-    (back,) = claims.update(two, Components(((0, 1),), {(0, 1): WIDE}))
+    assert lines_of(Claims(technique), two, near) == []
+    (back,) = lines_of(claims, two, Components(((0, 1),), {(0, 1): WIDE}))
     assert back == "withdrawn: regime 1 differs from the rest of the session; the gap has closed"
 
 
@@ -240,7 +246,7 @@ def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):
 
 def test_claims_of_other_parameters_are_not_continued(judging):
     claims = Claims(judging)
-    claims.update(CLAIMED, ALONE)
+    lines_of(claims, CLAIMED, ALONE)
     judging.parameters = {"toy": 2}
     assert not Claims(judging).restore(claims.state())
 
@@ -280,7 +286,7 @@ def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, 
     }
     borders |= {(0, 3): Border(40.0, 5.0, (3, 3)), (1, 3): Border(40.0, 5.0, (3, 3)), (2, 3): Border(1.0, 5.0, (3, 3))}
     claims = Claims(technique)
-    lines = claims.update(seen(r0=[0.5] * 3, r1=[0.5] * 3, r2=[0.5] * 2, r3=[0.5]), Components(groups, borders))
+    lines = lines_of(claims, seen(r0=[0.5] * 3, r1=[0.5] * 3, r2=[0.5] * 2, r3=[0.5]), Components(groups, borders))
     far = f"{distance:.0f} times the spread within a regime"
     assert (
         lines

@@ -255,15 +255,6 @@ def test_a_command_that_breaks_the_agent_is_refused(reader, monkeypatch, caplog)
     ]
 
 
-def test_health_tells_whether_commands_are_served(reader):
-    _, start = reader
-    _, reading = start()
-    reading.start()
-    assert reading.health() == "alive"
-    reading.close()
-    assert reading.health() == "dead"
-
-
 def test_a_command_is_the_metadata_of_its_node():
     for command in (Add(position={"x": 1.0, "y": 2.0}, **ANN), Take(suggestion="a", terms={"gain": 1.0}), Hold()):
         assert parse_command(command_metadata(command, "toy")) == command

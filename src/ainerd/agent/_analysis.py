@@ -82,7 +82,7 @@ class Analysis:
             self.writer,
             begun=campaign.expose,
             answer=campaign.answer,
-            steers=lambda: campaign.steers,
+            steers=lambda: campaign.catalogue.steers,
             pass_on=campaign.own.submit,
             after_writes=campaign.tiled.write,
             late_s=settings.storage.late_s,

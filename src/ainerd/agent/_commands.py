@@ -1,9 +1,8 @@
 """Commands that people, plans and scripts in other processes leave in Tiled for an agent."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from functools import partial
 from typing import Any
 
@@ -15,19 +14,18 @@ from ainerd.results.commands import parse_command
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 5.0  # between two looks at waiting commands, if Tiled does not tell of one
 NEXT = "next"
-CLOSE_S = 5.0  # longest wait for the thread at the end
+CLOSE_S = 5.0  # longest wait for the streams at the end
 
 
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands as soon as Tiled tells of one, and every few seconds. The thread that owns the campaign
-    executes commands, before other jobs. Commands that must wait are executed again after each result and each change,
-    without a request. A command that is executed is an event in Tiled, and then the campaign writes the answer. So
-    after a crash the next session finds the event there, or executes the command. A session that does not steer leaves
-    commands alone.
+    The thread that asks Tiled looks for commands before its other jobs, as soon as Tiled tells of one; the agent calls
+    `look` every few seconds as well. The thread that owns the campaign executes commands, before other jobs. Commands
+    that must wait are executed again after each result and each change, without a request. A command that is executed
+    is an event in Tiled, and then the campaign writes the answer. So after a crash the next session finds the event
+    there, or executes the command. A session that does not steer leaves commands alone.
 
     Any program can write any node. A command that cannot be executed is refused, and the next one is executed.
 
@@ -45,14 +43,12 @@ class CommandReader:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         # commands without an answer in Tiled, in their order, by container and key
         self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self._news, self._ends = threading.Event(), False
-        self._listens: Future[None] | None = None
+        self._is_told = False  # Tiled has told of a command, and nobody has looked yet
         self._streams: list[Stream] = []
 
     def start(self) -> None:
-        """Start the threads."""
-        self._listens = in_background("ainerd-commands", self._listen)
-        self._streams = self._node.listen(self._news.set)
+        """Listen to Tiled."""
+        self._streams = self._node.listen(self._told)
 
     def wake(self) -> None:
         """Execute the commands that wait, if there are any."""
@@ -60,19 +56,13 @@ class CommandReader:
             self._campaign.own.submit(self.execute)
 
     def close(self) -> None:
-        """End the threads."""
-        self._ends = True
-        self._news.set()
-        closing = [in_background("ainerd-stream-end", stream.close) for stream in self._streams]
-        wait([*closing, *filter(None, [self._listens])], CLOSE_S)
+        """Listen no longer."""
+        wait([in_background("ainerd-stream-end", stream.close) for stream in self._streams], CLOSE_S)
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
-
-    def health(self) -> str:
-        """Return ``alive`` or ``dead``."""
-        return "dead" if self._listens is not None and self._listens.done() else "alive"
 
     def look(self) -> None:
         """Find and execute the waiting commands. Can be called from any thread."""
+        self._is_told = False
         if self._store.seems_away or not self._campaign.steers:
             return
         try:
@@ -101,14 +91,10 @@ class CommandReader:
             elif before.answer(place[1]) is None:
                 self._answered()
 
-    def _listen(self) -> None:
-        while not self._ends:
-            self._news.clear()
-            try:
-                self.look()
-            except Exception:  # must not end the thread: people press hold
-                logger.exception("commands are not read")
-            self._news.wait(LOOK_S)
+    def _told(self) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._campaign.tiled.write(self.look, first=True)
 
     def _apply(self, place: tuple[str, str], metadata: Mapping[str, Any]) -> Answer:
         container, key = place

@@ -190,7 +190,7 @@ class Prompt:
         """Return the state of the agent as plain values.
 
         ``free_gb`` is the free space of `storage.directory`. ``backlog`` counts the runs that have ended and have no
-        result yet, ``lag_s`` is how long the first of them waits. ``commands`` is ``alive`` or ``dead``.
+        result yet, ``lag_s`` is how long the first of them waits.
         """
         directory = self._settings.storage.directory
         disk = next(folder for folder in (directory, *directory.parents) if folder.exists())  # on a server elsewhere
@@ -200,7 +200,6 @@ class Prompt:
             "reads": "" if self.steers else self._state.steered_by(),
             **self._display.status(),
             **self._analysis.worker.health(),
-            "commands": self._state.commands.health(),
             "free_gb": shutil.disk_usage(disk).free / 1e9,
             "busy": activity(),
         }

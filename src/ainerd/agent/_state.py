@@ -183,6 +183,7 @@ class State:
         is_due = now - self._written >= EVERY_S
         if is_due:
             self._look_at_others()
+            self._campaign.tiled.write(self.commands.look, first=True)
         if not self._campaign.steers:
             self._written = now if is_due else self._written
             return
@@ -256,7 +257,6 @@ class State:
             "heard": time.time(),
             "closed": False,
             "worker": worker["worker"],
-            "commands": self.commands.health(),
             "backlog": worker["backlog"],
             "lag_s": worker["lag_s"],
             "memory_mb": worker["peak_memory_mb"],

@@ -22,6 +22,7 @@ from ainerd.novelty import Components
 from ainerd.results import Result, ResultStore, commands
 from ainerd.steering import SampleMap
 from ainerd.technique import Technique
+from ainerd.words import storable
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -125,7 +126,7 @@ class Campaign:
         began = events.Began(
             session=self.rules.session,
             configured=self.rules.window.bounds,
-            learned=tuple(self.points.measured(each, self.state) for each in left.values()),
+            learned=tuple(_measured(each, self.points.elsewhere(each, self.state)) for each in left.values()),
         )
         self.tiled.ask(partial(self.catalogue.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
@@ -205,7 +206,7 @@ class Campaign:
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         if outcome.is_of_suggestion:
-            self._proposals.happen(self.points.measured(outcome, self.state))
+            self._proposals.happen(_measured(outcome, elsewhere))
         self._proposals.expect()
         self._proposals.renew()
         if elsewhere is not None and outcome.status != "failed":
@@ -235,17 +236,17 @@ class Campaign:
 
     def _report(self, outcome: Result) -> None:
         """Announce and log what follows from a new result: claims, another reference, changes of regimes."""
-        had_alarm = bool(self.claims.alarm)
-        lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
+        lines, alarm = self.claims.update(self.atlas.exposures(), self.atlas.components)
         for line in lines:
-            is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
-            self._announce("alarm" if is_alarm else "new", line, outcome)
+            self._announce("new", line, outcome)
+        for line in alarm:
+            self._announce("alarm", line, outcome)
         if self._failures > 1:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
-        if lines:
+        if lines or alarm:
             ids = {"raw_uid": outcome.raw_uid, "result": outcome.key}
-            self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=tuple(lines), ids=ids))
+            self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=(*lines, *alarm), ids=ids))
         if (reference := self.points.changed_reference()) is not None:
             self.catalogue.write(events.Line(reference))
             self._store.own_level = self.points.own_level
@@ -396,6 +397,15 @@ class Campaign:
     def _choose_again(self) -> None:
         self._proposals.withdraw("an agent of another technique found something novel", "withdrawn")
         self._proposals.follow()
+
+
+def _measured(outcome: Result, elsewhere: str | None) -> events.Measured:
+    """Return the event of the result of a suggestion; it has failed if it was measured `elsewhere`."""
+    why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
+    failed = outcome.status == "failed" or elsewhere is not None
+    return events.Measured(
+        key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
+    )
 
 
 def _line(text: str, outcome: Result) -> events.Line:

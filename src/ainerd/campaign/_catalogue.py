@@ -185,6 +185,7 @@ class Catalogue:
                     self._write_event(*self._ahead[0])
                 else:
                     self._write_effect(self._due[0].effect)
+                self._tiled.do_first()  # a person may wait
             if self._number - self._saved_at >= SAVE_EVERY:
                 self._save()
         except Away as error:

@@ -93,18 +93,18 @@ class Claims:
             return None
         return f"at most {100 * self._discoveries.alpha:g} % of campaigns call a regime new that is not"
 
-    def update(self, exposures: ByExposure, components: Components) -> list[str]:
-        """Return the announcements that follow from the present regimes and p-values."""
+    def update(self, exposures: ByExposure, components: Components) -> tuple[list[str], list[str]]:
+        """Return what to announce of the present regimes and p-values, and of the alarm."""
         regimes: dict[int, dict[str, float]] = {}
         for key, (regime, p) in exposures.items():
             regimes.setdefault(regime, {})[key] = p
         lines = [*self._follow_apart(regimes, components), *self._tell_apart(regimes, components)]
-        if self._discoveries is not None:
-            lines += self._follow(regimes, components)
-            lines += self._judge_sample(exposures, components)
-            lines += self._announce(regimes, components)
-            lines += self._judge_all(regimes, components)
-        return lines
+        if self._discoveries is None:
+            return lines, []
+        lines += self._follow(regimes, components)
+        lines += self._judge_sample(exposures, components)
+        lines += self._announce(regimes, components)
+        return lines, [*self._judge_all(regimes, components)]
 
     def state(self) -> dict[str, Any]:
         """Return plain values for `restore`."""

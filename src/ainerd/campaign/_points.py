@@ -10,12 +10,11 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.decisions import Rules, State, events
+from ainerd.decisions import Rules, State
 from ainerd.novelty import LEVEL
 from ainerd.results import Result
 from ainerd.steering import Explorer
 from ainerd.technique import is_novel
-from ainerd.words import storable
 
 NAMES = {"bank": "the known kinds", "session": "earlier exposures of this session"}  # of the references
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
@@ -98,15 +97,6 @@ class Points:
                 p, novel = self._verdict(id)
                 points.append({**position, ID_KEY: id, "embedding": z, "novelty_p": p, "novel": novel})
         return points
-
-    def measured(self, outcome: Result, state: State) -> events.Measured:
-        """Return the event of the result of a suggestion."""
-        elsewhere = self.elsewhere(outcome, state)
-        why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
-        failed = outcome.status == "failed" or elsewhere is not None
-        return events.Measured(
-            key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
-        )
 
     def elsewhere(self, outcome: Result, state: State) -> str | None:
         """Return where a suggestion was measured in place of its position, in words; None if it was measured there.

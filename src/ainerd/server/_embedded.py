@@ -219,7 +219,9 @@ class _Service:
         # Without the lock for itself, the server has it already, or there are other users.
         others = not lock_file(self._user) and lock_file(self._user, fcntl.LOCK_SH)
         os.close(self._user)
-        if self.process is not None and not others:
+        if self.process is not None and others:  # it may end long after this use: somebody must wait for it then
+            in_background("ainerd-server-end", self.process.wait)
+        elif self.process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(END_TIMEOUT_S)
             self.process.kill()  # nothing if it has ended
@@ -231,6 +233,8 @@ class _Service:
             if not lock_file(lock):
                 return False
             (self._directory / "server.json").unlink(missing_ok=True)
+            if self.process is not None:
+                self.process.wait()  # it has died
             self.process = _spawn(self._directory, self._readable, lock)
         return True
 
@@ -276,11 +280,10 @@ def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.P
             pass_fds=[lock.fileno()],  # the lock lasts as long as the child
             start_new_session=True,  # Ctrl-C in this session must not reach the server
         )
-    # It may end long after its users: a thread must wait for it, so that it does not become a zombie.
-    in_background("ainerd-server-end", process.wait)
     assert process.stdout is not None
     with process.stdout as ready:
         if not ready.readline():
+            process.wait()
             text = log_path.read_bytes()[begin:].decode(errors="replace")
             errors = re.findall(r"^[\w.]*(?:Error|Exception): [\w('\"\[].*$", text, re.MULTILINE) or text.splitlines()
             raise ServerError(f"the Tiled server for {directory} did not start: {['', *errors][-1]} (see {log_path})")
