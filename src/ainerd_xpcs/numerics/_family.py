@@ -189,10 +189,7 @@ def fit(
         matrix = jacobian @ jacobian.transpose(0, 2, 1)
         return (residual[..., 0] ** 2).sum(1), matrix, (jacobian @ residual)[..., 0]
 
-    x, cost, finished = levenberg_marquardt(
-        np.clip(base[:, columns], low, high), low, high, normal,
-        rounds=80, shrink=0.3, grow=4, least_damping=1e-9, most_damping=1e9, ridge=0.0,
-    )  # fmt: skip
+    x, cost, finished = levenberg_marquardt(np.clip(base[:, columns], low, high), low, high, normal)
     best = cost.reshape(n_start, k).argmin(0) * k + np.arange(k)
     _, matrix, _ = normal(x[best], best)
     full = base[best]

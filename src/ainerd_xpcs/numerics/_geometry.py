@@ -20,7 +20,28 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Annulus:
-    """Rings around the beam, cut into sectors; `Partition.annular` documents the parameters.
+    """Rings around the beam, cut into equal sectors.
+
+    Bin (i_q, i_phi) is number ``i_q * n_phi + i_phi + 1``; with 18 sectors, sector k covers 20 (k - 1) to 20 k degrees.
+
+    Parameters
+    ----------
+    detector : str or pyFAI.detectors.Detector
+        Any detector of pyFAI; its gaps are masked.
+    beam_center_px : (float, float)
+        (row, column) of the direct beam; the center of pixel i is at i + 0.5. It may lie off the detector.
+    distance_m : float
+        Sample to detector, in metres.
+    energy_keV : float
+        Photon energy, in keV.
+    q_range_inv_nm : array_like
+        Inner and outer limit of `n_q` rings of equal width, or the borders of all rings, in 1/nm.
+    n_q : int, optional
+        Number of rings between two limits; 1 by default.
+    n_phi, n_static : int
+        Sectors, and static rings in each ring.
+    phi_range_deg : (float, float)
+        Start of the first sector and end of the last one, in degrees; (-40, 40) lies across 0.
 
     Raises
     ------

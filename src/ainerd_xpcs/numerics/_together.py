@@ -168,10 +168,7 @@ def fit_together(
             np.add.at(gradient[i], place, (jacobian @ off[..., None])[..., 0])
         return chi2, matrix, gradient
 
-    x, cost, _ = levenberg_marquardt(
-        np.clip(x, low, high), low, high, normal,
-        rounds=100, shrink=0.3, grow=4, least_damping=1e-9, most_damping=1e9, ridge=0.0,
-    )  # fmt: skip
+    x, cost, _ = levenberg_marquardt(np.clip(x, low, high), low, high, normal)
     best = x[cost.argmin()]
     _, (matrix,), _ = normal(best[None], np.zeros(1, np.int64))
     joint = inverse(matrix[None])[0]
