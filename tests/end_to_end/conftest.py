@@ -7,7 +7,6 @@ from tests.end_to_end.sessions import Session
 def small_bank(bank_file):
     """That bank, for all processes of these tests, and of no others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: None)
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         yield
 

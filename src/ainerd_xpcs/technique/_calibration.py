@@ -9,13 +9,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +22,8 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 import ainerd
-from ainerd.jobs import doing, in_background
+from ainerd.jobs import doing
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
-from ainerd.processes import call_before_exit
 from ainerd.technique import Landmarks, NullRegimes
 from ainerd.threads import one_thread
 from ainerd_xpcs.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
@@ -52,14 +50,9 @@ _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a
 _scorers: dict[str, NoveltyScorer] = {}
 _fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
 _lock = Lock()  # of both
-_ahead, _expected = Lock(), set[str]()  # one at a time is calibrated ahead, and once
-_ahead_done, _leaving = list[Future[None]](), Event()  # set when the interpreter exits
-_LEAVE_S = 5.0  # longest wait for the exposures in hand
 
 
-def calibrated(
-    bank: Bank, encoder: Encoder, *, photons: float, stop: Event | None = None, **statistics: Any
-) -> NoveltyScorer:
+def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
     """Return a scorer fitted to the exposures of a bank with the noise of a run of these statistics.
 
     It is cached in memory and in a file of the user's cache, which can be made again at any time, unless it is shipped.
@@ -68,8 +61,6 @@ def calibrated(
     ----------
     photons : float
         Photons per pixel in the whole exposure.
-    stop : threading.Event, optional
-        Another thread sets it to end the calibration with a CancelledError.
     **statistics
         Other options of `Bank.features`.
     """
@@ -87,7 +78,7 @@ def calibrated(
                 scorer = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
             except (ModelError, KeyError):  # missing or damaged
                 with doing(CALIBRATING):
-                    features = bank.features(encoder, n_frames=1, seed=0, stop=stop, **options)
+                    features = bank.features(encoder, n_frames=1, seed=0, **options)
                     scorer = NoveltyScorer(terms=TERMS).fit(features, bank.families)
                 _write_cached(path, scorer.state(), _recipe(scorer))
         with _lock:
@@ -112,32 +103,6 @@ def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Pa
 
 def _recipe(scorer: NoveltyScorer) -> dict[str, Any]:
     return {"kind": KIND, "kinds": scorer.kinds_.tolist()}
-
-
-def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str, Any]]) -> None:
-    """Calibrate in the background, one after the other, each of `several` options of `calibrated` once.
-
-    The interpreter ends this work when it exits: a thread that is in a library then may abort the process.
-    """
-    new = {_key(bank, encoder, _options(**given)): given for given in several}
-    new = {key: given for key, given in new.items() if key not in _expected}
-    _expected.update(new)
-
-    def work() -> None:
-        with _ahead, suppress(CancelledError):
-            for given in new.values():
-                calibrated(bank, encoder, stop=_leaving, **given)
-
-    if new and not _leaving.is_set():
-        _ahead_done.append(in_background("ainerd-calibrate", work))
-
-
-def _end() -> None:
-    _leaving.set()
-    wait(_ahead_done, _LEAVE_S)
-
-
-call_before_exit(_end)  # registered before the agents, so it is called after the last analysis
 
 
 def _options(*, photons: float, **statistics: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -34,7 +34,7 @@ from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
-from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
+from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
 from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
@@ -149,7 +149,7 @@ class RheoXPCS(Technique):
         self._bins: PartitionSettings | None = None
         self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
-        self.is_session = self.is_calibrated = False
+        self.is_calibrated = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -259,7 +259,7 @@ class RheoXPCS(Technique):
             other = self._of_bins(bins, self.encoder, self.bank, **self._options)
         except ValueError as error:
             raise AnalysisError(f"it names the q map {qmap.name}, which cannot be used: {error}") from None
-        other.bins_of, other.is_session = qmap.name, self.is_session
+        other.bins_of = qmap.name
         while len(self._of_qmaps) >= MOST_QMAPS:
             del self._of_qmaps[next(iter(self._of_qmaps))]
         self._of_qmaps[key] = other
@@ -286,7 +286,6 @@ class RheoXPCS(Technique):
 
         Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
-        self.is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
@@ -346,8 +345,3 @@ class RheoXPCS(Technique):
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""
         return calibrated(self.bank, self.encoder, **given)
-
-    def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
-        """Calibrate for the later runs of a session of several runs, so that they need not wait for it."""
-        if self.is_session:
-            calibrate_ahead(self.bank, self.encoder, several)

@@ -129,17 +129,14 @@ def bank_options(
     }
 
 
-def options_of_a_session(
-    noise: Noise, contrast_err: float, ring: Ring, cells: Cells | None = None
-) -> list[dict[str, Any]]:
+def options_of_a_session(noise: Noise, contrast_err: float, ring: Ring) -> list[dict[str, Any]]:
     """Return the options of `Bank.features` for all runs of a session of one instrument, the commonest first.
 
     In some runs the beam flickers more, or the levels of opposite bins differ more, than in others.
     """
     flickers, differ = {"flicker": 0.75 * noise.of_mean}, {"baseline": 1.5 * BASELINE * CONTRAST}
     kinds: list[dict[str, Any]] = [{}, flickers] if ring.phi_deg is None else [{}, flickers, differ, flickers | differ]
-    rest: dict[str, Any] = {"cells": cells, "q_spread": ring.q_spread}
-    return [bank_options(noise, contrast_err, ring.phi_deg, **rest, **each) for each in kinds]
+    return [bank_options(noise, contrast_err, ring.phi_deg, q_spread=ring.q_spread, **each) for each in kinds]
 
 
 def pooled_contrast(measured: tuple[float, float] | None, given: float | None) -> tuple[float, float] | None:
@@ -294,7 +291,6 @@ def judge(
         noise = Noise.of(float(ring.weights @ photons[ring.bins]), contrast[0], ring.pixels, speckle_px)
         verdicts.append(_of_ring(technique, ring, maps[ring.bins], noise, contrast, cells))
         p_of_ring[number] = verdicts[-1].p
-        technique.expect(options_of_a_session(noise, contrast[1], ring, cells))
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
     p = None
     if verdicts:

@@ -1,8 +1,5 @@
 """Calibrations are made once and kept: the same numbers, whoever reads them, and nothing lost with the files."""
 
-import threading
-from concurrent.futures import CancelledError
-
 import numpy as np
 import pytest
 from platformdirs import user_cache_path
@@ -102,49 +99,6 @@ def test_a_file_that_is_damaged_or_gone_is_made_again(bank, cache, another_proce
 def test_whoever_cannot_write_goes_without(bank, tmp_path, cache):
     cache.write_text("a file where a folder should be")
     assert calibrated(bank, Encoder.load(), **SEEN).n_calibration_ == 80
-
-
-def test_calibrations_for_later_runs_are_made_while_this_one_goes_on(bank, monkeypatch):
-    """The same scorer as without it; a run that needs another meanwhile does not wait."""
-    monkeypatch.setattr(_calibration, "_expected", set())
-    encoder, fit = Encoder.load(), NoveltyScorer.fit
-    begun, go_on, fitted = threading.Event(), threading.Event(), []
-
-    def slow(self, *args):
-        if threading.current_thread().name == "ainerd-calibrate":
-            begun.set()
-            assert go_on.wait(60)
-        fitted.append(threading.current_thread().name)
-        return fit(self, *args)
-
-    monkeypatch.setattr(NoveltyScorer, "fit", slow)
-    for _ in range(2):  # the second time nothing is left to do
-        _calibration.calibrate_ahead(bank, encoder, [SEEN | {"n_pixels": 300.0}])
-    assert begun.wait(60)
-    calibrated(bank, encoder, **SEEN)
-    go_on.set()
-    for thread in threading.enumerate():
-        if thread.name == "ainerd-calibrate":
-            thread.join(60)
-    assert fitted == ["MainThread", "ainerd-calibrate"]
-    assert calibrated(bank, encoder, **SEEN | {"n_pixels": 300.0}) is not None and len(fitted) == 2
-
-
-def test_a_calibration_ahead_ends_when_the_interpreter_exits(bank, monkeypatch):
-    """A thread that is in a library then may abort the process."""
-    monkeypatch.setattr(_calibration, "_expected", set())
-    monkeypatch.setattr(_calibration, "_ahead_done", [])
-    monkeypatch.setattr(_calibration, "_leaving", threading.Event())
-    monkeypatch.setattr(_calibration, "calibrated", lambda *given, stop, **more: stop.wait(60))
-    _calibration.calibrate_ahead(bank, Encoder.load(), [SEEN | {"n_pixels": 310.0}])
-    (ahead,) = _calibration._ahead_done
-    assert not ahead.done()
-    _calibration._end()
-    assert ahead.done()
-    with pytest.raises(CancelledError):
-        bank.features(
-            Encoder.load(), n_frames=1, counts=150.0, n_pixels=400.0, contrast=0.2, stop=_calibration._leaving
-        )
 
 
 def test_the_simulated_instrument_needs_no_calibration(cache, monkeypatch):

@@ -73,16 +73,6 @@ def test_a_run_that_names_another_q_map_has_its_bins(tmp_path, frames):
     assert of_one.parameters == parameters  # and so the keys of results of runs that name no other q map
 
 
-def test_later_runs_of_another_q_map_are_calibrated_ahead_as_well(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: asked.append(given))
-    subject, other = technique(qmap(tmp_path / "2.hdf", 2)), qmap(tmp_path / "4.hdf", 4)
-    subject.warm_up()
-    info = RunInfo(raw_uid="x", n_frames=N, frame_shape=SHAPE, frame_time_s=0.1, start={"qmap_file": other.name})
-    subject.begin(info)._technique.expect([])
-    assert len(asked) == 1
-
-
 @pytest.mark.parametrize(
     ("name", "why"),
     [

@@ -132,16 +132,6 @@ def test_the_first_exposure_calibrates_with_its_first_frames_and_later_ones_in_t
         asked.clear()
 
 
-def test_only_a_session_calibrates_ahead(monkeypatch):
-    asked, subject = [], technique()
-    monkeypatch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: asked.append(given))
-    subject.expect([])
-    assert asked == []
-    subject.warm_up()  # as a session does
-    subject.expect([])
-    assert len(asked) == 1
-
-
 def test_labels_keep_their_numbers():
     z = np.repeat(np.eye(16, dtype=np.float32)[:2] * technique().regime_width, 4, axis=0)
     first = technique().regimes(z)
