@@ -12,7 +12,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._counts import Sums, check_counts, check_valid
+from ainerd_xpcs.numerics._counts import check_counts, check_valid
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 
 SHIFT = 13
@@ -271,13 +271,6 @@ class FrameSums:
             parts.append([x[a:b] for x in chunk])
         ticks, valid, counts = (np.concatenate(x) for x in zip(*parts, strict=True))
         return ticks, valid, counts.astype(dtype)
-
-    def dense(self, n_frames: int, pixels: Array, dtype: np.dtype[Any]) -> tuple[Sums, NDArray[np.bool_]]:
-        """Return sums and valid of all frames, at most `MOST`, also without photons; `pixels` are those of `Sums`."""
-        sums, valid = Sums.empty(n_frames, self.partition, dtype.name), np.ones(n_frames, bool)
-        for ticks, keep, counts in self._records():
-            valid[ticks], sums.counts[ticks] = keep, counts
-        return Sums(sums.counts, pixels), valid
 
     def photons(self) -> Floats:
         """Return the counts of each sub-bin in the frames to keep, (n_sub,)."""

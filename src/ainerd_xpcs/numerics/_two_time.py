@@ -32,7 +32,6 @@ from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision,
 from ainerd_xpcs.numerics._reductions import AreaRows, CountRows, add_dense, in_frames
 
 MOST = 1 << 22  # frames for which there is room from the beginning
-TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
 
 
 class TwoTimeReducer:
@@ -335,7 +334,7 @@ class TwoTimeReducer:
         """Return the maps of the first `n` frames; `to_map` makes their rows of those of the reducer."""
         p, size = self.partition, to_map.shape[0]
         pixels = self.sums.pixels * (self.photons() > 0)  # a sub-bin without light has no S(q), and counts as left out
-        if self._of_events is not None and self.n_pushed > TOGETHER:
+        if self._of_events is not None:
             sub, terms = of_many_events(self._of_events, self._rows, p, to_map, pixels)
         else:
             sub, terms = self._of_frames(to_map, n, pixels)
@@ -363,40 +362,17 @@ class TwoTimeReducer:
                 out[:, i + away, i] -= values
         return out
 
-    def _sums_of_frames(self) -> tuple[Sums, NDArray[np.bool_]]:
-        """Return the sums of frames, and which frames are valid; missing frames have rows unless the run is long."""
-        n, m, ticks = self.n_pushed, self._n_sums, self.ticks
-        if self._of_events is not None:
-            return self._of_events.dense(n, self.sums.pixels, self.rows.dtype)
-        sums, valid = self.sums.each(lambda x: x[:m]), self._valid[:m]
-        if m == n or n > TOGETHER:
-            return sums, valid
-        keep = np.zeros(n, bool)
-        keep[ticks] = valid
-
-        def spread(x: Array) -> Array:
-            out = np.zeros((n, x.shape[1]), x.dtype)
-            out[ticks] = x
-            return out
-
-        return sums.each(spread), keep
-
     def _of_frames(self, to_map: sp.csr_array, n: int, pixels: NDArray[np.int64]) -> tuple[Floats, list[Floats]]:
         """Return the factor of each sub-bin and the excess on the diagonals of the map, from the first frames.
 
         `pixels`, (1, n_sub), are those of the sub-bins that count.
         """
-        sums, valid = self._sums_of_frames()
-        sums = replace(sums, pixels=pixels)
-        if len(valid) == self.n_pushed:
-            operator, m = (to_map @ self._rows.by_frame(n)).tocsr(), n
-        else:
-            m = int(np.searchsorted(self.ticks, n))
-            operator = self._rows.operator_at(to_map, self.ticks[:m])
-        sums = sums.each(lambda x: x[:m])
-        scale = scales(sums, self.partition, valid[:m])
+        m = int(np.searchsorted(self.ticks, n))
+        sums = replace(self.sums.each(lambda x: x[:m]), pixels=pixels)
+        scale = scales(sums, self.partition, self._valid[:m])
         check_light(scale.valid, self.partition)
         noise = shot_noise(sums, self.partition, scale)
+        operator = self._rows.operator_at(to_map, self.ticks[:m])
         return scale.sub, list(diagonals(operator, noise * scale.weight**2))
 
 

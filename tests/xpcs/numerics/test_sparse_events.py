@@ -67,8 +67,6 @@ def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
     dense, events = (TwoTimeReducer(partition, 700, size=32, dtype="float64") for _ in range(2))
     dense.push(frames, valid=valid)
     events.push(Events.of(frames, valid=valid))
-    np.testing.assert_array_equal(events.maps(), dense.maps())
-    monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
     monkeypatch.setattr("ainerd_xpcs.numerics._many_events.AT_A_TIME", 50)
     np.testing.assert_allclose(events.maps(), dense.maps(), rtol=1e-14)
 
@@ -77,7 +75,6 @@ def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
 def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced):
     """If groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
     frames, valid = movie(7, 6000, 0.02)
-    monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
     reducers = []
     for most in (1 << 17, 1000):
         monkeypatch.setattr("ainerd_xpcs.numerics._events.MOST", most)
