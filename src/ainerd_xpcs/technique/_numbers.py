@@ -1,6 +1,7 @@
 """Numbers of an exposure with their errors: of the run, of each ring in q and of each bin, from its g2."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
     from ainerd_xpcs.technique._checks import Doubts
     from ainerd_xpcs.technique._correlated import Correlated
 
-# Fields of `FlowFit`: names in results, and units.
-FLOW = {
-    "velocity": ("velocity_nm_s", "nm/s"),
-    "velocity_err": ("velocity_nm_s_err", "nm/s"),
-    "velocity_spread": ("velocity_spread_nm_s", "nm/s"),
-    "velocity_spread_err": ("velocity_spread_nm_s_err", "nm/s"),
-    "flow_direction": ("flow_direction_deg", "degree"),
-    "flow_direction_err": ("flow_direction_deg_err", "degree"),
-    "flow_p": ("flow_p", "1"),
-    "flow_bic": ("flow_bic", "1"),
-    "anisotropy": ("anisotropy", "1"),
-    "anisotropy_err": ("anisotropy_err", "1"),
-    "anisotropy_direction": ("anisotropy_direction_deg", "degree"),
-    "anisotropy_direction_err": ("anisotropy_direction_deg_err", "degree"),
-    "anisotropy_p": ("anisotropy_p", "1"),
-}
 AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
 
 
@@ -50,7 +35,7 @@ def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
 
 def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
     """Fit flow, anisotropy and ageing of a ring; return numbers by their names in results, NaN if not significant."""
-    results = dict.fromkeys((name for name, _ in FLOW.values()), np.nan)
+    results = dict.fromkeys(FLOW.values(), np.nan)
     selected, phi = np.isin(g2.part_roi, ring.bins), partition.phi[ring.bins]
     roi = g2.part_roi[selected]
     number = np.full(partition.n_roi, -1)
@@ -62,7 +47,7 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
         tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
         curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
         flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
-        results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
+        results |= {name: getattr(flow, field) for field, name in FLOW.items()}
     ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
     tau = by_age.lag * frame_time_s
     ageing = numerics.fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
@@ -76,12 +61,13 @@ FORMULAS = {
     "flow": numerics.FlowFit.formula,
     "ageing": numerics.AgeingFit.formula,
 }
-# Fields of `Relaxation` that have other names in results, without the endings.
+# Fields of `Relaxation` and `FlowFit` that have other names in results, without the endings.
 RENAMED = {
     "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
     "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "p_same": "bins_alike_p",
     "model": "g2_model", "either": "g2_model_or", "tau_either": "tau_s_or", "errors": "g2_errors",
-    "tau_half": "tau_half_s", "left": "g2_left",
+    "tau_half": "tau_half_s", "left": "g2_left", "velocity": "velocity_nm_s", "velocity_spread": "velocity_spread_nm_s",
+    "flow_direction": "flow_direction_deg", "anisotropy_direction": "anisotropy_direction_deg",
 }  # fmt: skip
 
 
@@ -90,7 +76,14 @@ def _name(field: str) -> str:
     return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
 
 
+def _unit(name: str) -> str:
+    """Return the unit of a number, by its name in results."""
+    base = name.removesuffix("_err").removesuffix("_above").removesuffix("_below").removesuffix("_or")
+    return next((unit for ending, unit in ENDINGS.items() if base.endswith(ending)), "1")
+
+
 NAMES = {field: _name(field) for field in numerics.RELAXATION_COLUMNS}
+FLOW = {each.name: _name(each.name) for each in fields(numerics.FlowFit) if each.name not in ("kind", "formula")}
 TEXTS = {NAMES[field] for field in numerics.RELAXATION_TEXTS}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
@@ -108,15 +101,10 @@ LAW = {  # fields of `PowerFit`, and their names in results
     "diffusion": "diffusion_nm2_s", "diffusion_err": "diffusion_nm2_s_err",
 }  # fmt: skip
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
-UNITS = {
-    **{name: "s" if name.startswith(("tau_", "tau2_")) else "1" for name in NAMES.values() if name not in TEXTS},
-    **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
-    "q": "1/nm",
-    "phi": "degree",
-    **dict(FLOW.values()),
-    **dict.fromkeys((*AGEING, "q_exponent", "q_exponent_err", "q_exponent_p"), "1"),
-    **dict.fromkeys(("diffusion_nm2_s", "diffusion_nm2_s_err"), "nm²/s"),
-}
+ENDINGS = {"_nm2_s": "nm²/s", "_nm_s": "nm/s", "_deg": "degree", "_s": "s"}
+_BESIDE = ("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p", *AGEING, *LAW.values())
+UNITS = {name: _unit(name) for name in {*NAMES.values(), *FLOW.values(), *_BESIDE} - {*TEXTS, "no_q_exponent"}}
+UNITS |= {"q": "1/nm", "phi": "degree"}
 
 
 class Numbers(NamedTuple):
@@ -163,9 +151,7 @@ class Numbers(NamedTuple):
 
     def without_fits(self) -> Self:
         """Return g2 alone, without numbers fitted to it."""
-        return self._without(
-            [*NAMES.values(), *_CONTRASTS, *(name for name, _ in FLOW.values()), *AGEING, *LAW.values()]
-        )
+        return self._without([*NAMES.values(), *_CONTRASTS, *FLOW.values(), *AGEING, *LAW.values()])
 
     def _without(self, names: Collection[str]) -> Self:
         gone = set(names) - {"speckle"}
