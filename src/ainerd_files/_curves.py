@@ -1,4 +1,4 @@
-"""g2 in result files: NXxpcs, both layouts of boost_corr, the Lambda's first NeXus files, pychx, and our own.
+"""g2 in result files: NXxpcs, both layouts of boost_corr, pychx, and our own.
 
 References
 ----------
@@ -6,8 +6,6 @@ NXxpcs: NeXus contributed definitions, ``NXxpcs.nxdl.xml`` of 2026: ``entry/data
 boost_corr 1.2, ``/xpcs/multitau`` with ``/entry``: its ``xpcs_aps_8idi/aps_8idi.py``, ``help_functions.gen_tau_bin``.
 ``/exchange`` with ``/measurement``: boost_corr before 2025 and 8-ID-I before that (``/exchange/norm-0-g2``,
 ``/exchange/tau`` times ``/measurement/instrument/detector/exposure_period``).
-``/entry/XPCS/data``: files of a Lambda at APS in 2020, as ``xicam/XPCS/ingestors`` of Xi-cam.XPCS reads them: g2 and
-errors (lags, bins), ``t_el`` in seconds.
 pychx 4.4: ``Create_Report.export_xpcs_results_to_h5`` and ``save_res_h5``: g2 (lags, bins) over ``taus`` in seconds,
 which begin with 0, attributes of ``qval_dict``: q in 1/Å by the number of the bin from 0.
 """
@@ -67,8 +65,7 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
         if largest > LARGEST:
             raise ValueError(f"{name} holds {largest:.3g}, and no g2 is so large")
         order = np.flatnonzero(some)[np.argsort(lags[some], kind="stable")]
-        level = None if curves.level is None else curves.level[order]
-        curves = replace(curves, tau_s=lags[order], g2=curves.g2[:, order], error=curves.error[:, order], level=level)
+        curves = replace(curves, tau_s=lags[order], g2=curves.g2[:, order], error=curves.error[:, order])
         return curves if name == _WRITTEN else _with_bins(curves, file, path)
 
 
@@ -171,7 +168,7 @@ def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
     g2, error = (_by_lag(group, name, lags) for name in ("normalized_g2", "normalized_g2_err"))
     return _curves(
         "APS, boost_corr", frame_time_s * lags, g2, error, averaged=averaged, frame_time_s=frame_time_s,
-        n_frames=_length(file, "xpcs/spatial_mean/intensity_vs_time"), n_files=_n_files(file), level=_levels(lags, 4),
+        n_frames=_length(file, "xpcs/spatial_mean/intensity_vs_time"), n_files=_n_files(file),
     )  # fmt: skip
 
 
@@ -187,7 +184,6 @@ def _old(file: h5py.File, frame_time_s: float | None) -> Curves:
     return _curves(
         "APS, 8-ID-I and boost_corr before 2025", frame_time_s * lags, g2, error, averaged=averaged,
         frame_time_s=frame_time_s, n_frames=_length(file, "exchange/frameSum"), n_files=_n_files(file),
-        level=_levels(lags, number(file, "xpcs/delays_per_level", 4.0)),
     )  # fmt: skip
 
 
@@ -203,17 +199,6 @@ def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
     return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s, bins=stated_bins(group))
 
 
-def _lambda(file: h5py.File, frame_time_s: float | None) -> Curves:
-    group = file["entry/XPCS/data"]
-    lags = numbers(group, "t_el", "s")
-    if frame_time_s is not None:
-        raise ValueError("t_el holds the lags in seconds: leave --frame-time out")
-    errors = next((name for name in _ERRORS if is_there(group, name)), _ERRORS[0])
-    g2, error = (_by_lag(group, name, lags) for name in ("g2", errors))
-    q = 10 * numbers(group, "ql_dyn", "1/angstrom") if is_there(group, "ql_dyn") else None
-    return _curves("APS, Lambda of 2020", lags, g2, error, q=q)
-
-
 def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
     lags = numbers(file, "taus", "s")
     if frame_time_s is not None:
@@ -222,7 +207,7 @@ def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
     step = lags[lags > 0].min(initial=np.inf)
     return _curves(
         "NSLS-II, pychx", lags, g2, error, q=pychx_q(file, len(g2)), frame_time_s=float(step),
-        n_frames=_length(file, "imgsum"), level=_levels(np.rint(lags / step), 4, first_is_next=True),
+        n_frames=_length(file, "imgsum"),
     )  # fmt: skip
 
 
@@ -238,7 +223,6 @@ def _ours(file: h5py.File, frame_time_s: float | None) -> Curves:
     return Curves(
         "ainerd", lags, values["g2"], _errors(file, "g2_err", values["g2_err"]), q=values["q"], phi=values["phi"],
         numbers=numbers(file, "bin").astype(np.int64), n_pixels=values["n_pixels"], mean_counts=values["mean_counts"],
-        level=numbers(file, "level").astype(np.int64) if "level" in file else None,
         frame_time_s=float(about.get("frame_time_s", np.nan)),
         n_files=int(about.get("n_files", 1)), n_frames=int(about["n_frames"]) if "n_frames" in about else None,
     )  # fmt: skip
@@ -285,16 +269,6 @@ def stated_bins(group: h5py.Group) -> NDArray[np.int64]:
     return given if np.unique(given[given > 0]).size == given.size else _NO_BINS
 
 
-def _levels(lags: Curve, per_level: float, *, first_is_next: bool = False) -> NDArray[np.int64]:
-    """Return the level of each lag in frames, if 2 `per_level` lags are at level 0 and `per_level` at each other.
-
-    The lag that ends a level, such as 8, 16, 32 for 4 at a level, belongs to it, or else to the next.
-    """
-    of_first = np.log2(np.maximum(lags, 1) / (2 * per_level))
-    levels = np.floor(of_first) + 1 if first_is_next else np.ceil(of_first)
-    return np.asarray(np.maximum(levels, 0), dtype=np.int64)
-
-
 def _length(file: h5py.File, name: str) -> int | None:
     """Return the longest side of a dataset, the number of frames of an I(t) with or without times; None without it."""
     return max(dataset(file, name).shape) if is_there(file, name) else None
@@ -310,13 +284,11 @@ def _n_files(file: h5py.File) -> int:
 _WRITTEN = "fit/g2_fall"
 _OURS = ("g2", "g2_err", "q", "phi", "n_pixels", "mean_counts")
 _G2 = ("normalized_g2", "norm-0-g2", "g2")
-_ERRORS = ("g2_errors", "g2_stderr", "g2_err")
 _AVERAGES = ("xpcs/average", "exchange/average", "entry/average", "average")
 _IMAGES = ("xpcs/temporal_mean/scattering_2d", "exchange/pixelSum", "entry/data/frame_average", "avg_img")
 _PYCHX_MAPS = ("roi_mask", "roi")
 _ROI_MAPS = ("entry/instrument/masks/dynamic_roi_map", "xpcs/qmap/dynamic_roi_map", "xpcs/dqmap")
 _LAYOUTS: dict[str, Callable[[h5py.File, float | None], Curves]] = {
-    "entry/XPCS/data/g2": _lambda,  # entry/data is a link to it
     "entry/data/g2": _nexus,
     "xpcs/multitau/normalized_g2": _boost_corr,
     "exchange/norm-0-g2": _old,

@@ -15,8 +15,8 @@ Curve = NDArray[np.float64]
 class Curves:
     """g2 of bins, with the numbers that its Poisson errors need.
 
-    A lag of n frames at level k is a mean over pairs of frames that are sums over 2**k frames; at multi-tau levels the
-    pairs of a run of T frames hold ``n_pixels * mean_counts**2 * (T - n) * 2**k * n_files`` pairs of photons.
+    A lag of n frames at level k of multi-tau is a mean over pairs of sums over 2**k frames; the pairs of a run of T
+    frames hold ``n_pixels * mean_counts**2 * (T - n) * 2**k * n_files`` pairs of photons.
 
     Attributes
     ----------
@@ -38,8 +38,6 @@ class Curves:
         Correlated frames of each file that was averaged; None if unknown.
     n_files : int
         Number of files that were averaged; 1 unless the file lists them.
-    level : ndarray of int, shape (n,), or None
-        Level of multi-tau of each lag; None if the program that wrote the file is unknown.
     partition : Partition or None
         The bins on the detector, if the file has as many bins as curves.
     no_partition : str
@@ -58,7 +56,6 @@ class Curves:
     frame_time_s: float = np.nan
     n_frames: int | None = None
     n_files: int = 1
-    level: NDArray[np.int64] | None = None
     partition: Partition | None = None
     no_partition: str = ""
 
@@ -72,5 +69,5 @@ class Curves:
         step = self.frame_time_s if self.frame_time_s > 0 else None
         return fit_curves(
             self.tau_s, self.g2, self.error, counts=self.mean_counts, n_pixels=self.n_pixels,
-            n_frames=self.n_frames, n_files=self.n_files, level=self.level, frame_time=step, **options,
+            n_frames=self.n_frames, n_files=self.n_files, frame_time=step, **options,
         )  # fmt: skip

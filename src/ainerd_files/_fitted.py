@@ -67,8 +67,6 @@ class FittedCurves:
         for name in ("g2", "q", "phi", "n_pixels", "mean_counts"):
             file[name] = getattr(curves, name)
         file["tau"], file["g2_err"], file["bin"] = curves.tau_s, curves.error, curves.numbers
-        if curves.level is not None:
-            file["level"] = curves.level
         if curves.partition is not None:
             file.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
         for name, column in self.columns.items():

@@ -247,7 +247,7 @@ def _of_diagonals(file: MapFile, noises: Noises) -> Curves:
             error[ring.bins] = diagonal_errors(lag, level, g2[ring.bins], shot, ring.pixels, file.n_rows)
     return Curves(
         file.layout, lag * file.row_s, g2, error, q=partition.q, phi=partition.phi, numbers=partition.numbers,
-        n_pixels=speckles, mean_counts=counts, frame_time_s=file.row_s, n_frames=file.n_rows, level=level,
+        n_pixels=speckles, mean_counts=counts, frame_time_s=file.row_s, n_frames=file.n_rows,
     )  # fmt: skip
 
 

@@ -64,12 +64,6 @@ def before(file):
     xpcs["avg_frames"], xpcs["stride_frames"] = [[1]], [[1]]
 
 
-def of_lambda(file):
-    data = file.create_group("entry/XPCS/data")
-    file["entry/data"] = h5py.SoftLink("/entry/XPCS/data")  # as its @default wants it
-    data["g2"], data["g2_errors"], data["t_el"], data["ql_dyn"] = G2.T, ERROR.T, FRAME_S * LAGS, Q[None] / 10
-
-
 def pychx(file):
     shot = np.full((1, 3), 5.0)  # lag 0
     file["g2"], file["g2_err"] = np.concatenate([shot, G2.T]), np.concatenate([shot, ERROR.T])
@@ -86,7 +80,6 @@ LAYOUTS = {
     "NXxpcs, a key for each bin": lambda file: nexus(file, keys=True),
     "boost_corr": boost_corr,
     "8-ID-I": before,
-    "Lambda": of_lambda,
     "pychx": pychx,
 }
 
@@ -115,11 +108,8 @@ def test_every_layout_gives_the_same_curves(layout, written):
     np.testing.assert_allclose(curves.g2, G2)
     np.testing.assert_allclose(curves.error, ERROR)
     np.testing.assert_allclose(curves.q, Q)
-    if layout == "Lambda":
-        assert curves.partition is None and "holds no partition" in curves.no_partition
-    else:
-        np.testing.assert_array_equal(curves.partition.roi_map, MAP)
-        np.testing.assert_array_equal(curves.n_pixels, 30)
+    np.testing.assert_array_equal(curves.partition.roi_map, MAP)
+    np.testing.assert_array_equal(curves.n_pixels, 30)
 
 
 def test_numbers_for_poisson_errors_come_along(written):
@@ -132,26 +122,8 @@ def test_numbers_for_poisson_errors_come_along(written):
     # frames are averaged in pairs, and the image is that of a single frame
     np.testing.assert_allclose(curves.mean_counts, [0.02, np.nan, 0.06])
     assert (curves.n_frames, curves.n_files, curves.frame_time_s) == (1000, 3, pytest.approx(FRAME_S))
-    np.testing.assert_array_equal(curves.level, [0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3])
     of_pychx = read_curves(written("pychx"))
     assert of_pychx.n_frames == 70 and of_pychx.mean_counts.tolist() == [0.5, 1.0, 1.5]
-
-
-def test_levels_are_those_of_the_programs(written):
-    # lags and levels of boost_corr 1.2: gen_tau_bin(128); of scikit-beam 0.0.27: multi_tau_lags(3, 8)
-    theirs = [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32], [0] * 8 + [1] * 4 + [2] * 4
-    path = written("boost_corr")
-    with h5py.File(path, "r+") as file:
-        for name in ("delay_list", "normalized_g2", "normalized_g2_err"):
-            del file[f"xpcs/multitau/{name}"]
-        file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = theirs[0], np.ones((16, 3))
-    np.testing.assert_array_equal(read_curves(path).level, theirs[1])
-    path = written("pychx")
-    with h5py.File(path, "r+") as file:
-        for name in ("taus", "g2", "g2_err"):
-            del file[name]
-        file["taus"], file["g2"] = FRAME_S * np.array([*range(8), 8, 10, 12, 14, 16, 20, 24, 28]), np.ones((16, 3))
-    np.testing.assert_array_equal(read_curves(path).level, [0] * 7 + [1] * 4 + [2] * 4)
 
 
 @pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
@@ -250,7 +222,7 @@ def test_a_file_without_g2_wants_bins(tmp_path):
     with h5py.File(tmp_path / "frames.h5", "w") as file:
         file["entry/data/data"] = np.zeros((3, 4, 5))
     done, printed = run(tmp_path / "frames.h5")
-    assert done.exit_code != 0 and "holds no g2 in a known layout (entry/XPCS/data/g2, entry/data/g2" in printed
+    assert done.exit_code != 0 and "holds no g2 in a known layout (entry/data/g2" in printed
     assert "only entry. For a file of frames give the bins, --roi" in printed
 
 
@@ -331,7 +303,7 @@ def test_what_the_commands_write_they_read(gel_file, tmp_path):
     for command in (["analyze", "gel.hdf", "--out", "one.h5"], ["average", "a.hdf", "b.hdf", "--out", "mean.h5"]):
         assert CliRunner().invoke(app, command).exit_code == 0
     once, mean, given = (read_curves(name) for name in ("one.h5", "mean.h5", "gel.hdf"))
-    for name in ("tau_s", "g2", "error", "q", "numbers", "n_pixels", "level", "frame_time_s"):
+    for name in ("tau_s", "g2", "error", "q", "numbers", "n_pixels", "frame_time_s"):
         np.testing.assert_allclose(getattr(once, name), getattr(given, name))
     assert mean.n_files == 2 and np.allclose(mean.g2, given.g2)
     assert CliRunner().invoke(app, ["average", "one.h5", "mean.h5", "--out", "all.h5"]).exit_code == 0

@@ -89,7 +89,6 @@ def fit_curves(
     n_pixels: ArrayLike | None = None,
     n_frames: int | None = None,
     n_files: int = 1,
-    level: ArrayLike | None = None,
     frame_time: float | None = None,
     normalised: bool = False,
     errors_of: str = "of the file",
@@ -123,8 +122,6 @@ def fit_curves(
     n_files : int
         Measurements whose g2 is averaged. If it is 1, and the errors of curves whose neighbouring lags scatter as their
         errors are smaller than photons of one measurement allow, it follows from these errors.
-    level : array_like of int, shape (n,), optional
-        Level of multi-tau of each lag, which is averaged over 2^level frames; by default from the spacing of the lags.
     frame_time : float, optional
         Time from frame to frame in the unit of the lags; by default the shortest lag.
     normalised : bool
@@ -165,8 +162,7 @@ def fit_curves(
     frames = lags / unit
     long = n_frames or int(np.ceil(2 * frames[-1])) + 1
     pixels, photons = (np.broadcast_to(np.nan if x is None else np.asarray(x, float), k) for x in (n_pixels, counts))
-    order = np.argsort(np.asarray(tau, dtype=float), kind="stable")[-len(lags) :]
-    mean_of = averaged(frames) if level is None else 2.0 ** np.asarray(level)[order]
+    mean_of = averaged(frames)
     pairs = np.maximum(long - frames, 1) * mean_of
     if n_files == 1:
         n_files = _n_files(frames, values, errors, pixels, photons, pairs, mean_of, long)

@@ -63,6 +63,9 @@ def test_the_means_by_which_g2_is_divided_lower_its_noise():
 
 def test_lags_of_multi_tau_are_means_of_their_spacing():
     assert averaged(np.array([1.0, 2, 3, 4, 6, 8, 12, 16])).tolist() == [1, 1, 1, 1, 2, 2, 4, 4]
+    # multi_tau_lags(3, 8) of scikit-beam, whose levels begin with a lag that ends the level before by its spacing
+    of_pychx = np.array([*range(1, 8), 8, 10, 12, 14, 16, 20, 24, 28], float)
+    assert averaged(of_pychx).tolist() == [1] * 8 + [2] * 4 + [4] * 3
     assert averaged(np.arange(1.0, 9)).tolist() == [1] * 8 and averaged(np.array([3.0])).tolist() == [1]
 
 
