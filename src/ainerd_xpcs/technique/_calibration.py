@@ -7,8 +7,6 @@ shipped; ``ainerd calibrate --photons`` makes those of another one before its fi
 import hashlib
 import json
 import logging
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,11 +43,13 @@ _SOURCES = (
     "ainerd_xpcs/latent/_run.py", "ainerd_xpcs/technique/_bank.py", "ainerd_xpcs/technique/_cells.py",
     "ainerd_xpcs/technique/_clean.py", "ainerd_xpcs/technique/_features.py",
 )  # fmt: skip
+PLACING = "placing the known kinds of dynamics on the latent map, once: some seconds"
 SCORERS = Path(__file__).parent / "weights" / "scorers"
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}
-_fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
-_lock = Lock()  # of both
+_lock = Lock()
+Tensors = dict[str, NDArray[Any]]
+Recipe = dict[str, Any]
 
 
 def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
@@ -66,43 +66,30 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     """
     options = _options(photons=photons, **statistics)
     key = _key(bank, encoder, options)
-    name = f"{key}.safetensors"
-    path = user_cache_path("ainerd") / name
-    with _lock:
-        mine = _fitting.setdefault(key, Lock())
-    with mine:
-        scorer = _scorers.get(key)
-        if scorer is None:
-            try:
-                tensors, recipe = _read_cached(SCORERS / name if (SCORERS / name).exists() else path, KIND)
-                scorer = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
-            except (ModelError, KeyError):  # missing or damaged
-                with doing(CALIBRATING):
-                    features = bank.features(encoder, n_frames=1, seed=0, **options)
-                    scorer = NoveltyScorer(terms=TERMS).fit(features, bank.families)
-                _write_cached(path, scorer.state(), _recipe(scorer))
-        with _lock:
-            _scorers.pop(key, None)
-            _scorers[key] = scorer  # most recently used last
-            for unused in [*_scorers][:-_MOST_IN_MEMORY]:
-                del _scorers[unused]
-        with suppress(OSError):
-            now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
-            os.utime(path, ns=(now, now))
-        return scorer
+
+    def fitted() -> tuple[Tensors, Recipe]:
+        features = bank.features(encoder, n_frames=1, seed=0, **options)
+        return _parts_of(NoveltyScorer(terms=TERMS).fit(features, bank.families))
+
+    with _lock:  # two runs that end together fit it once
+        if key not in _scorers:
+            tensors, recipe = _cached(key, KIND, CALIBRATING, fitted)
+            _scorers[key] = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+            for oldest in [*_scorers][:-_MOST_IN_MEMORY]:
+                del _scorers[oldest]
+        return _scorers[key]
 
 
 def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Path:
     """Write the scorer that `calibrated` returns for the same options to a file in a folder, and return the file."""
-    scorer = calibrated(bank, encoder, **given)
-    tensors = scorer.state()
     path = folder / f"{_key(bank, encoder, _options(**given))}.safetensors"
-    write_weights(path, tensors, {**_recipe(scorer), "digest": _digest(tensors)})
+    tensors, recipe = _parts_of(calibrated(bank, encoder, **given))
+    write_weights(path, tensors, recipe | {"kind": KIND})
     return path
 
 
-def _recipe(scorer: NoveltyScorer) -> dict[str, Any]:
-    return {"kind": KIND, "kinds": scorer.kinds_.tolist()}
+def _parts_of(scorer: NoveltyScorer) -> tuple[Tensors, Recipe]:
+    return scorer.state(), {"kinds": scorer.kinds_.tolist()}
 
 
 def _options(*, photons: float, **statistics: Any) -> dict[str, Any]:
@@ -117,38 +104,33 @@ def _key(bank: Bank, encoder: Encoder, options: Mapping[str, Any]) -> str:
 
 def placed(bank: Bank, encoder: Encoder, **options: Any) -> Landmarks:
     """Return `Bank.landmarks` with these options, which take seconds; they are cached in a file as scorers are."""
-    path = user_cache_path("ainerd") / f"{_key(bank, encoder, {'landmarks': options})}.safetensors"
+
+    def made() -> tuple[Tensors, Recipe]:
+        embeddings, names = bank.landmarks(encoder, **options)
+        return {"embeddings": embeddings}, {"names": [*map(str, names)]}
+
+    tensors, recipe = _cached(_key(bank, encoder, {"landmarks": options}), "landmarks", PLACING, made)
+    return Landmarks(embeddings=tensors["embeddings"], names=recipe["names"])
+
+
+def _cached(key: str, kind: str, doing_what: str, make: Callable[[], tuple[Tensors, Recipe]]) -> tuple[Tensors, Recipe]:
+    """Return the tensors and the recipe of a file that is shipped, or in the user's cache; without it, make both.
+
+    The oldest files in the cache go; a failure to write is logged.
+    """
+    name = f"{key}.safetensors"
+    path = SCORERS / name if (SCORERS / name).exists() else user_cache_path("ainerd") / name
+    with suppress(ModelError):  # missing or damaged
+        return read_tensors(path, kind)
+    with doing(doing_what):
+        tensors, recipe = make()
     try:
-        tensors, recipe = _read_cached(path, "landmarks")
-        return Landmarks(embeddings=tensors["embeddings"], names=recipe["names"])
-    except (ModelError, KeyError):  # missing or damaged
-        with doing("placing the known kinds of dynamics on the latent map, once: some seconds"):
-            embeddings, names = bank.landmarks(encoder, **options)
-        _write_cached(path, {"embeddings": embeddings}, {"kind": "landmarks", "names": [*map(str, names)]})
-        return Landmarks(embeddings=embeddings, names=names)
-
-
-def _read_cached(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read the tensors and the recipe of a file in the cache; ModelError if it is missing or damaged."""
-    tensors, recipe = read_tensors(path, kind)
-    if recipe.get("digest") != _digest(tensors) or not all(np.isfinite(array).all() for array in tensors.values()):
-        raise ModelError(f"{path}: damaged")
-    return tensors, recipe
-
-
-def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
-    parts = (name.encode() + np.ascontiguousarray(tensors[name]).tobytes() for name in sorted(tensors))
-    return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def _write_cached(path: Path, tensors: dict[str, NDArray[Any]], recipe: dict[str, Any]) -> None:
-    """Write tensors to the cache and remove the files unused for longest; a failure is logged."""
-    try:
-        write_weights(path, tensors, {**recipe, "digest": _digest(tensors)})
+        write_weights(path, tensors, recipe | {"kind": kind})
         for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-_MOST_FILES]:
             old.unlink()
     except OSError as error:
         logger.info("the calibration is not cached: %s", error)
+    return tensors, recipe
 
 
 @cache

@@ -145,13 +145,9 @@ def train(
         raise ValueError(f"train {kind} has no steps: leave --steps out")
     if kind is Kind.nights:
         _nights(out, seed or 0, n or 5000, dask)
-    elif kind is Kind.pca:
-        with bars() as progress:
-            advance = partial(progress.advance, progress.add_task("simulating", total=n or 3000))
-            show_file(training.train_pca(out, seed=seed or 0, exposures=n or 3000, advance=advance))
     else:
         given |= {} if n is None else {"truths": n}
-        _train(training.train_ours if kind is Kind.ours else training.train_run, out, **given)
+        _train(getattr(training, f"train_{kind}"), out, **given)
 
 
 def _nights(out: Path, seed: int, regimes: int, dask: str | None) -> None:

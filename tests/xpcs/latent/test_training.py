@@ -149,10 +149,10 @@ def test_training_that_is_interrupted_gives_the_threads_back(tmp_path):
 
 def test_the_seed_determines_the_file(tmp_path):
     seen = []
-    first = training.train_pca(tmp_path / "a", seed=3, exposures=70, advance=seen.append)
-    again = training.train_pca(tmp_path / "b", seed=3, exposures=70)
-    other = training.train_pca(tmp_path / "c", seed=4, exposures=70)
-    assert sum(seen) == 70
+    first = training.train_pca(tmp_path / "a", seed=3, truths=70, watch=lambda *args: seen.append(args[1]))
+    again = training.train_pca(tmp_path / "b", seed=3, truths=70)
+    other = training.train_pca(tmp_path / "c", seed=4, truths=70)
+    assert seen[-1] == 70
     assert first.read_bytes() == again.read_bytes() != other.read_bytes()
     encoder = Encoder.load(first)
     assert encoder.n_latent == 16

@@ -1,6 +1,5 @@
 """Fit the linear encoder."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import ainerd
 from ainerd_xpcs.dynamics import KNOWN, known_maps, noisy
 from ainerd_xpcs.latent import write_weights
 from ainerd_xpcs.latent._grid import ROWS, weighted
+from ainerd_xpcs.latent.training._simulated import Watch, silent
 
 N_COMPONENTS = 16
 _AT_ONCE = 50
@@ -23,25 +23,23 @@ STATISTICS = {
 }
 
 
-def train_pca(
-    out: Path, *, seed: int = 0, exposures: int = 3000, advance: Callable[[int], None] = lambda n: None
-) -> Path:
+def train_pca(out: Path, *, seed: int = 0, truths: int = 3000, watch: Watch = silent) -> Path:
     """Write `out`/pca.safetensors, and return its path.
 
     The components are fitted to simulated exposures, each taken twice: without noise, and with noise of random
-    statistics. The file depends on the seed alone. `advance` is called with the number of exposures just simulated.
+    statistics. The file depends on the seed alone. `watch` is called as by `train_ours`.
     """
     fit, rng = PcaFit(), np.random.default_rng([seed, 0])
-    for first in range(0, exposures, _AT_ONCE):
-        n = min(_AT_ONCE, exposures - first)
+    for first in range(0, truths, _AT_ONCE):
+        n = min(_AT_ONCE, truths - first)
         n_frames, photons, n_pixels, contrast = drawn_statistics(n, rng)
         clean = contrast.astype(np.float32)[:, None, None] * known_maps(n, rng)
         fit.push(1 + clean)
         fit.push(noisy(clean, n_pixels=n_pixels, n_frames=n_frames, counts=photons / n_frames, rng=rng)[:, 0])
-        advance(n)
+        watch("simulating", first + n, truths, {})
     mean, components = fit.finish(N_COMPONENTS)
     ranges = {name: list(pair) for name, pair in STATISTICS.items()}
-    recipe = {"kind": "pca", "seed": seed, "exposures": exposures, "statistics": ranges}
+    recipe = {"kind": "pca", "seed": seed, "exposures": truths, "statistics": ranges}
     recipe |= {"families": list(KNOWN), "ainerd": ainerd.__version__}
     write_weights(out / "pca.safetensors", {"mean": mean, "components": components}, recipe)
     return out / "pca.safetensors"
