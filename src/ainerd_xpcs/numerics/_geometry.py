@@ -146,7 +146,11 @@ class Annulus:
         """Return `labels` with 0 for masked bins; raise ValueError, with a hint, if no pixel is left."""
         roi, static = self.labels()
         if not roi.any():
-            raise ValueError(self._why_empty())
+            q, phi, (low, high) = self.q(), self.phi_range_deg, self.edges[[0, -1]]
+            raise ValueError(
+                f"no pixel lies in the rings from {low:.4g} to {high:.4g} 1/nm and phi from {phi[0]:g} to {phi[1]:g} "
+                f"degrees: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector; {self.QUESTION}"
+            )
         gaps = np.zeros(self.sensor.shape, bool) if self.sensor.mask is None else np.asarray(self.sensor.mask, bool)
         masks = {
             "the gaps of the detector": binary_dilation(gaps, np.ones((3, 3), bool)),
@@ -158,20 +162,6 @@ class Annulus:
             if not roi.any():
                 raise ValueError(f"no pixel is left in the bins: {name} covers all {inside} of them")
         return roi, static
-
-    def _why_empty(self) -> str:
-        q, (low, high) = self.q(), self.edges[[0, -1]]
-        inside = (q >= low) & (q < high)
-        if inside.any():
-            seen = np.flatnonzero(np.bincount((self.phi()[inside] / 10).astype(int), minlength=36))
-            stretches = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
-            tens = ", ".join(f"{10 * stretch[0]:g} to {10 * stretch[-1] + 10:g}" for stretch in stretches)
-            begin, end = self.phi_range_deg
-            return f"no pixel lies in phi_range_deg ({begin:g}, {end:g}): the rings are seen at phi {tens} degrees"
-        return (
-            f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were "
-            f"{low:.4g} to {high:.4g}; {self.QUESTION}"
-        )
 
 
 def q_at(radius_m: Floats, distance_m: float, energy_keV: float) -> Floats:

@@ -41,8 +41,8 @@ class Partition:
         where unknown.
     static_q : ndarray or None
         Center of static label r in 1/nm at ``static_q[r - 1]``; None where unknown.
-    left_out : ndarray, shape (m, 2)
-        q in 1/nm and phi in degrees of requested bins that hold no pixel.
+    n_left_out : int
+        Number of requested bins that hold no pixel.
     numbers : ndarray of int, shape (n_roi,)
         The number of each bin in the labels or the file that it comes from, by which people know it; by default 1 to
         n_roi.
@@ -60,7 +60,7 @@ class Partition:
     q: Floats
     phi: Floats
     static_q: Floats | None = None
-    left_out: Floats = field(default_factory=lambda: np.empty((0, 2)))
+    n_left_out: int = 0
     numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
@@ -175,13 +175,13 @@ class Partition:
         rest = self._renumbered(
             np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q, self.numbers
         )
-        return replace(rest, left_out=np.concatenate([self.left_out, rest.left_out]))
+        return replace(rest, n_left_out=self.n_left_out + rest.n_left_out)
 
     def only(self, bins: ArrayLike) -> "Partition":
         """Return the partition of some bins, given by their labels in `roi_map`."""
         roi_map = np.where(np.isin(self.roi_map, bins), self.roi_map, 0)
         rest = self._renumbered(roi_map, self.static_map, self.q, self.phi, self.static_q, self.numbers)
-        return replace(rest, left_out=self.left_out)
+        return replace(rest, n_left_out=self.n_left_out)
 
     @classmethod
     def _renumbered(
@@ -202,7 +202,7 @@ class Partition:
             q=q[present],
             phi=phi[present],
             static_q=static_q,
-            left_out=np.column_stack([q, phi])[~present],
+            n_left_out=int((~present).sum()),
             **({} if numbers is None else {"numbers": numbers[present]}),
         )
 

@@ -95,10 +95,8 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
         remedy = f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
         remedy += f"; {annulus.QUESTION}" if annulus else ""
     yield Finding("partition", state, remedy)
-    if n := len(partition.left_out):
-        groups = [(f"q {q:.4g} 1/nm" if q == q else "some", phi) for q, phi in _by_q(partition.left_out)]
-        where = "; ".join(q + (f", phi {_list(phi)} degrees" if phi.size else "") for q, phi in groups)
-        yield Finding("left out", f"{n} of {n + pixels.size} bins, which hold no pixel ({where})")
+    if n := partition.n_left_out:
+        yield Finding("left out", f"{n} of {n + pixels.size} bins, which hold no pixel")
     if annulus is not None:
         q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, annulus.sensor.shape
         on = "on" if 0 <= row < ny and 0 <= column < nx else "off"
@@ -131,22 +129,9 @@ def _geometry(settings: PartitionSettings) -> dict[str, Any]:
     return {"detector": sensor(settings), **settings.model_dump(include=names)}
 
 
-def _by_q(centres: NDArray[np.float64]) -> list[tuple[float, NDArray[np.float64]]]:
-    """Group the centres of bins by q: each q with its known phi."""
-    groups = []
-    for q in np.unique(centres[:, 0]):
-        phi = centres[(centres[:, 0] == q) | (np.isnan(centres[:, 0]) & np.isnan(q)), 1]
-        groups.append((float(q), phi[np.isfinite(phi)]))
-    return groups
-
-
-def _list(numbers: NDArray[np.float64]) -> str:
-    return ", ".join(f"{x:g}" for x in numbers[:8]) + (", …" if numbers.size > 8 else "")
-
-
 def bins_text(numbers: NDArray[np.int64]) -> str:
     """Return the numbers of bins in words: ``bins 5, 14``."""
-    return f"bin{'s' * (numbers.size > 1)} {_list(numbers.astype(float))}"
+    return f"bin{'s' * (numbers.size > 1)} {', '.join(map(str, numbers[:8]))}{', …' * (numbers.size > 8)}"
 
 
 USUAL = "lambda750k eiger500k eiger1m eiger4m eiger2_1m eiger2_4m pilatus300k pilatus1m jungfrau".split()

@@ -13,7 +13,7 @@ from ainerd_xpcs.numerics import Partition
 
 Floats = NDArray[np.float64]
 
-# Okabe and Ito, distinct for colour-blind readers; neighbours in a ring and in the next ring differ.
+# Okabe and Ito, distinct for colour-blind readers, in the order of the bins.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 MASKED = "white"  # and nothing else
 GREYS = LinearSegmentedColormap.from_list("greys", ["#101010", "#c4c4c4"])
@@ -61,11 +61,11 @@ def draw_bins(
         axes.set(xlabel="column", ylabel="row")
     rows, columns = np.divmod(partition.pixels, partition.shape[1])
     box = _box(rows, columns)
-    _frame_all(whole, partition.shape, beam)
     for colour, width, style in (("white", 2.2, "-"), ("black", 1.0, "--")):
         around: dict[str, Any] = {"fill": False, "color": colour, "linewidth": width, "linestyle": style}
         whole.add_patch(Rectangle((box[0], box[2]), box[1] - box[0], box[3] - box[2], **around))
     ny, nx = partition.shape
+    whole.set(xlim=(0, nx), ylim=(ny, 0))
     lines = [f"{ny} × {nx} pixels, {len(partition.pixels)} in {partition.n_roi} bins"]
     if beam is not None:
         off = not (0 <= beam[0] < ny and 0 <= beam[1] < nx)
@@ -95,23 +95,13 @@ def _picture(axes: Axes, partition: Partition, masked: NDArray[np.bool_] | None,
     bins = partition.roi_map
     palette = np.array([to_rgb(colour) for colour in COLOURS])
     inside = bins > 0
-    over[inside, :3] = palette[_shade(partition)[bins[inside] - 1]]
+    over[inside, :3] = palette[bins[inside] % len(COLOURS)]
     over[inside, 3] = 0.45 if frame is not None else 0.75
     out = np.zeros((ny, nx), bool) if masked is None else masked
     if frame is not None:
         out = out | ~np.isfinite(frame)
     over[out, :3], over[out, 3] = to_rgb(MASKED), 1.0
     axes.imshow(over, **shown)
-
-
-def _shade(partition: Partition) -> NDArray[np.int64]:
-    """Return the colour index of each bin: sectors of a ring in turn, shifted for the next ring."""
-    shade, rings = np.zeros(partition.n_roi, int), np.round(partition.q, 9)
-    for ring, q in enumerate(np.unique(rings)):
-        members = np.flatnonzero((rings == q) | (np.isnan(rings) & np.isnan(q)))
-        n = len(COLOURS) - 1 if members.size % len(COLOURS) == 1 else len(COLOURS)  # first and last are neighbours
-        shade[members] = (np.arange(members.size) % n + 3 * ring) % len(COLOURS)
-    return shade
 
 
 def _numbers(axes: Axes, partition: Partition) -> None:
@@ -135,14 +125,3 @@ def _box(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[float, fl
     row, column = [rows.min(), rows.max() + 1], [columns.min(), columns.max() + 1]
     margin = 0.06 * max(row[1] - row[0], column[1] - column[0]) + 2
     return (column[0] - margin, column[1] + margin, row[0] - margin, row[1] + margin)
-
-
-def _frame_all(axes: Axes, shape: tuple[int, int], beam: tuple[float, float] | None) -> None:
-    """Set limits that contain the detector, and the beam if it is near."""
-    ny, nx = shape
-    row, column = [0.0, float(ny)], [0.0, float(nx)]
-    if beam is not None and -ny < beam[0] < 2 * ny and -nx < beam[1] < 2 * nx:
-        pad = 0.04 * max(ny, nx)
-        row = [min(row[0], beam[0] - pad), max(row[1], beam[0] + pad)]
-        column = [min(column[0], beam[1] - pad), max(column[1], beam[1] + pad)]
-    axes.set(xlim=column, ylim=row[::-1])

@@ -38,14 +38,14 @@ def test_bins_agree_with_pyfai(beam, sectors):
     wanted = np.where((ring >= 0) & (ring < 3) & (sector < n_phi), ring * n_phi + sector + 1, 0).astype(int)
     arguments = {**GEOMETRY, "beam_center_px": beam, "q_range_inv_nm": edges, "n_phi": n_phi, "phi_range_deg": sectors}
     if not wanted.any():
-        with pytest.raises(ValueError, match=r"no pixel lies in phi_range_deg \(.*: the rings are seen at phi "):
+        with pytest.raises(ValueError, match="no pixel lies in the rings from .* and phi from "):
             Partition.annular(**arguments)
         return
     bins = Partition.annular(**arguments)
     there = np.unique(wanted[wanted > 0])
     renumbered = np.where(wanted > 0, np.searchsorted(there, wanted) + 1, 0)
     assert (renumbered != bins.roi_map).sum() <= 2
-    assert bins.n_roi + len(bins.left_out) == 15 and bins.n_roi == there.size
+    assert bins.n_roi + bins.n_left_out == 15 and bins.n_roi == there.size
     width = (sectors[1] - sectors[0]) / n_phi
     for k in range(1, bins.n_roi + 1):
         inside = bins.roi_map == k
@@ -68,7 +68,7 @@ def test_a_range_and_equal_edges_give_the_same_rings():
 def test_without_sectors_each_ring_is_one_bin():
     rings = Partition.annular(**GEOMETRY, beam_center_px=(90.0, 120.0), q_range_inv_nm=[0.02, 0.03, 0.06, 0.1], n_phi=1)
     q, _ = pyfai_q_phi(90.0, 120.0)
-    assert rings.n_roi == 3 and len(rings.left_out) == 0
+    assert rings.n_roi == 3 and rings.n_left_out == 0
     assert rings.n_pixels.tolist() == [
         np.count_nonzero((q >= a) & (q < b)) for a, b in ((0.02, 0.03), (0.03, 0.06), (0.06, 0.1))
     ]
@@ -104,7 +104,7 @@ RIGHT = {
     ],
 )
 def test_a_ring_beside_the_detector_is_asked_about(wrong):
-    with pytest.raises(ValueError, match="no pixel lies in the rings: q runs .* to .* 1/nm on this detector") as error:
+    with pytest.raises(ValueError, match="no pixel lies in the rings .* q runs .* 1/nm on this detector") as error:
         Partition.annular(**RIGHT | wrong)
     assert "is distance_m in metres, energy_keV in keV, q in 1/nm, beam_center_px (row, column)?" in str(error.value)
 
@@ -149,10 +149,10 @@ def test_labels_that_do_not_occur_are_left_out():
     bins = Partition.from_roi_map(labels, q=np.arange(1, 8) / 10, phi=np.arange(7) * 10.0, static_map=static)
     assert bins.n_roi == 3 and bins.n_pixels.tolist() == [3, 6, 1]
     assert bins.q.tolist() == [0.2, 0.5, 0.6] and bins.phi.tolist() == [10, 40, 50]
-    assert np.allclose(bins.left_out, [[0.1, 0], [0.3, 20], [0.4, 30], [0.7, 60]])
+    assert bins.n_left_out == 4
     without = bins.without(labels == 5)
     assert without.n_roi == 2 and without.q.tolist() == [0.2, 0.6]
     assert np.array_equal(without.static_map, np.where((labels == 2) | (labels == 6), static, 0))
-    assert without.left_out.tolist()[-1] == [0.5, 40]
+    assert without.n_left_out == 5
     with pytest.raises(ValueError, match="no pixels"):
         bins.without(labels > 0)

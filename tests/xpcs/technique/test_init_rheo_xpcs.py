@@ -87,7 +87,7 @@ def test_the_picture_has_numbers_beam_and_mask():
     for k, text in enumerate(near.texts, start=1):
         x, y = text.get_position()
         assert partition.roi_map[int(y), int(x)] == k
-    assert whole.lines[0].get_xydata().tolist() == [[40.0, -5.0]] and whole.get_ylim()[1] < -5
+    assert whole.lines[0].get_xydata().tolist() == [[40.0, -5.0]]
     assert "off the detector" in whole.get_title(loc="left")
     assert whole.get_aspect() == near.get_aspect() == 1.0
     with pytest.raises(ValueError, match=r"the frame has \(5, 5\) pixels"):
