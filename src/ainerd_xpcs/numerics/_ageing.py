@@ -110,8 +110,6 @@ def fit_ageing(
     ages = np.broadcast_to(ages, values.shape[1:])
     n_roi, n_age, n = values.shape
     every, roi = (values, np.zeros(n_roi, int)) if parts is None else (np.asarray(parts, dtype=float), part_roi)
-    if every.shape[1:] != values.shape[1:]:
-        raise ValueError(f"parts of shape {every.shape} do not fit g2 of shape {values.shape}")
     flat = values.reshape(n_roi, -1)
     if parts is None:  # bins are the parts of a ring
         alive = np.isfinite(flat).any(1)

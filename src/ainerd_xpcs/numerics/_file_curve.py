@@ -34,6 +34,7 @@ class FileCurve(Judged):
     """One curve of a file: the lags that are used, and their errors."""
 
     slowest = 2.0  # with 1, of samples as slow as the last lag only those were reported that look faster
+    limit_at = 4.22  # chi square of 98 %, as limits that are given are more often wrong than all
 
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,

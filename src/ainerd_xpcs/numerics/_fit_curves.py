@@ -31,7 +31,6 @@ from ainerd_xpcs.numerics._together import SHARED, Together, choose_together
 Floats = NDArray[np.float64]
 LEAST_JUDGED = 8  # lags whose scatter can be compared with their errors
 LEFT_OVER_OF_FILES = 0.03  # largest baseline that the normalisation of others is expected to leave
-LIMIT = 4.22  # chi square of a limit of 95 %: that of 98 %, as those that are given are more often wrong than all
 TOGETHER = ("stretched", "two stretched")  # models of curves that share parameters
 TO_SHARE = ("stretched", "stretched + static", "two stretched")  # the same of curves that need it
 HARDLY = 3.0  # errors of a fall up to which a curve does not share parameters by default
@@ -236,7 +235,7 @@ def _fit_alone(fitted: list[FileCurve], models: Sequence[str], left_over: float)
         data = whitened(fitted)
         for i, model in zip(again, choose(data[np.array(again)], models, left_over=left_over), strict=True):
             chosen[i] = model
-    judge(fitted, data, chosen, FREE, lambda _: LIMIT)
+    judge(fitted, data, chosen, FREE)
     for each, model in zip(fitted, chosen, strict=True):
         each.take(each.report, model)
     return data, chosen

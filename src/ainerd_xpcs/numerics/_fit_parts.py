@@ -93,11 +93,7 @@ def fit_relaxation(
     fitted = [group for group in of_groups if not group.refused]
     if fitted:
         curves = whitened(fitted)
-
-        def threshold(some: list[int]) -> float:
-            return float(student.isf(LIMIT_P, np.median([fitted[i].sample.dof for i in some])) ** 2)
-
-        judge(fitted, curves, choose(curves, DEFAULT if two_modes else ONE_MODE, _KNOWN), _KNOWN, threshold)
+        judge(fitted, curves, choose(curves, DEFAULT if two_modes else ONE_MODE, _KNOWN), _KNOWN)
     return Relaxation.of([group.report for group in of_groups], frame_time)
 
 
@@ -109,6 +105,7 @@ class _Group(Judged):
         self.opposite = opposite
         s = self.sample
         super().__init__(s.lag, 1 + s.mean, ERRORS)
+        self.limit_at = float(student.isf(LIMIT_P, max(s.dof, 1)) ** 2)
         bins = np.unique(self.roi)
         self.n_pixels = float(g2.n_pixels[bins].sum() - len(bins))
         self.counts = float(np.average(g2.counts[bins], weights=g2.n_pixels[bins])) if bins.size else 0.0

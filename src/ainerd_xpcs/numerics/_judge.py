@@ -1,6 +1,6 @@
 """Report a curve with its chosen model: its numbers, limits of tau, or a reason, and numbers that need no model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -55,9 +55,11 @@ class Judged:
     report : dict
     slowest : float
         Longest tau, in the last lag, that is reported.
+    limit_at : float
+        Increase of chi square at a limit of 95 %.
     """
 
-    slowest = 1.0
+    slowest, limit_at = 1.0, np.nan
 
     def __init__(self, lag: Floats, value: Floats, errors: str) -> None:
         self.lag, self.value = lag, value
@@ -134,22 +136,14 @@ def whitened(judged: Sequence[Judged]) -> Curves:
     return Curves.of(judged[0].lag, np.stack([x.value for x in judged]), np.stack([x.covariance for x in judged]))
 
 
-def judge(
-    judged: Sequence[Judged],
-    curves: Curves,
-    chosen: Sequence[Chosen],
-    bounds: Bounds,
-    threshold: Callable[[list[int]], float],
-) -> None:
-    """Write the reports of curves with their chosen models.
-
-    `threshold` returns the increase of chi square at a limit of 95 %, given the places of the curves that need limits.
-    """
+def judge(judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds) -> None:
+    """Write the reports of curves with their chosen models."""
     for each, of_curve in zip(judged, chosen, strict=True):
         each.judge(of_curve)
     unsure = [i for i, each in enumerate(judged) if each.wants_limits]
     if unsure:
-        ends_of = limits_of_tau(curves[np.array(unsure)], threshold(unsure), bounds)
+        at = float(np.median([judged[i].limit_at for i in unsure]))
+        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds)
         for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
     for each in judged:

@@ -16,7 +16,7 @@ SCATTER = "the relaxation times scatter about a power law by more than twice the
 
 @dataclass(frozen=True, kw_only=True)
 class PowerFit:
-    """A power law, value = amplitude * q**-exponent, fitted to `n` points.
+    """A power law, value ~ q**-exponent, fitted to `n` points.
 
     Attributes
     ----------
@@ -24,8 +24,6 @@ class PowerFit:
         NaN if there is a `reason`.
     reason : str
         Why there is no exponent: fewer than two points can be used, all q are equal, or the points follow no power law.
-    amplitude, amplitude_err : float
-        At q = 1/nm, in the unit of the values.
     chi2 : float
         Reduced chi square, in the logarithm; NaN without a degree of freedom.
     p : float
@@ -44,8 +42,6 @@ class PowerFit:
 
     exponent: float = np.nan
     exponent_err: float = np.nan
-    amplitude: float = np.nan
-    amplitude_err: float = np.nan
     chi2: float = np.nan
     p: float = np.nan
     diffusion: float = np.nan
@@ -55,7 +51,7 @@ class PowerFit:
 
 
 def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
-    """Fit tau = amplitude * q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
+    """Fit tau ~ q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
 
     The exponent is NaN, with a reason, if the points scatter about the law by more than twice their errors: reduced chi
     square above 4.
@@ -96,15 +92,14 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     exponent, log_amplitude = of_fit @ design.T @ inverse @ y
     off = y + exponent * x - log_amplitude
     square = float(off @ inverse @ off)
-    spread, amplitude = np.sqrt(np.diag(of_fit)), np.exp(log_amplitude)
+    exponent_err = float(np.sqrt(of_fit[0, 0]))
     out = PowerFit(
         n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chi2.sf(square, n - 2)) if n > 2 else np.nan
     )
     if n > 2 and out.chi2 > NO_LAW:
         return replace(out, reason=SCATTER)
-    numbers = {"exponent": exponent, "exponent_err": spread[0]}
-    numbers |= {"amplitude": amplitude, "amplitude_err": amplitude * spread[1]}
-    if abs(exponent - 2) < 2 * spread[0] and spread[0] < KNOWN:
+    numbers = {"exponent": exponent, "exponent_err": exponent_err}
+    if abs(exponent - 2) < 2 * exponent_err < 2 * KNOWN:
         variance = 1 / inverse.sum()
         diffusion = np.exp(-variance * (inverse.sum(0) @ (y + 2 * x)))
         numbers |= {"diffusion": diffusion, "diffusion_err": diffusion * np.sqrt(variance)}

@@ -108,7 +108,8 @@ class AreaRows:
         """Return the operator from rows to the map, after `n_frames`."""
         if n_frames < 2:
             raise ValueError(f"a map needs at least 2 frames, got {n_frames}")
-        end, rows = self._borders(n_frames)
+        end = n_frames * self.unit
+        rows = np.append(np.arange(0, end, self.length), end)
         cells = np.arange(self.size + 1) * (end // self.size)
         to_map = _overlap(cells, rows)
         to_map.data *= self.size / n_frames / np.diff(rows)[to_map.indices]
@@ -119,18 +120,9 @@ class AreaRows:
         step = n_frames * self.unit
         return _overlap(np.arange(n_rows + 1) * step, np.arange(0, n_rows * step + 1, self.length)) / self.length
 
-    def by_frame(self, n_frames: int) -> sp.csr_array:
-        """Return the weight of each frame so far in each row in use, (n, n_frames)."""
-        _, rows = self._borders(n_frames)
-        return _overlap(rows, np.arange(n_frames + 1) * self.unit) / self.unit
-
     def frames_of(self, first: int, last: int) -> tuple[int, int]:
         """Return the frames, first and end, that are in rows `first` to `last` - 1."""
         return first * self.length // self.unit, -(-last * self.length // self.unit)
-
-    def _borders(self, n_frames: int) -> tuple[int, NDArray[np.int64]]:
-        end = n_frames * self.unit
-        return end, np.append(np.arange(0, end, self.length), end)
 
 
 def in_frames(of_rows: Floats, weights: sp.csr_array) -> Floats:

@@ -116,17 +116,15 @@ def scatter(
     return Scatter(share * (some - mean[roi]), roi, (count / (count - 1))[roi], size), bins, data
 
 
-def inverse_curvature(jacobian: Floats) -> Floats:
-    """Return (J Jᵀ)⁻¹ of a whitened Jacobian, (k, n_roi, n_lag); directions that it does not know are left out."""
+def sandwich(jacobian: Floats, noise: Scatter, mix: Floats) -> Floats:
+    """Return the covariance (k, k) of parameters from the scatter of parts; `mix` has whitened the Jacobian.
+
+    Directions that the Jacobian, (k, n_roi, n_lag), does not know are left out.
+    """
     flat = jacobian.reshape(len(jacobian), -1)
     scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
     square = (flat / scale[:, None]) @ (flat / scale[:, None]).T
-    return np.asarray(np.linalg.pinv(square, rcond=1e-10, hermitian=True) / (scale * scale[:, None]))
-
-
-def sandwich(jacobian: Floats, noise: Scatter, mix: Floats) -> Floats:
-    """Return the covariance (k, k) of parameters from the scatter of parts; `mix` has whitened the Jacobian."""
-    bread = inverse_curvature(jacobian)
+    bread = np.linalg.pinv(square, rcond=1e-10, hermitian=True) / (scale * scale[:, None])
     deviation = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ mix.T
     score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], deviation) * np.sqrt(noise.factor)[:, None]
     return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))

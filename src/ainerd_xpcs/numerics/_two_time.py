@@ -124,7 +124,7 @@ class TwoTimeReducer:
     def operator(self) -> sp.csr_array:
         """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
         n = self.n_pushed
-        return (self._rows.to_map(n) @ self._rows.by_frame(n)).tocsr()
+        return self._rows.operator_at(self._rows.to_map(n), np.arange(n))
 
     def push(self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
