@@ -124,7 +124,7 @@ class Kind(StrEnum):
 
 def train(
     kind: Annotated[Kind, typer.Argument(help="An encoder, or the nights from which new regimes are told.")],
-    out: Annotated[Path, typer.Option(help="Folder; training continues from the files in it.")] = Path("weights"),
+    out: Annotated[Path, typer.Option(help="Folder.")] = Path("weights"),
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random draws; default: as shipped.")] = None,
     n: Annotated[
         int | None, typer.Option("--n", min=2, help="Simulated exposures, truths or regimes; default: as shipped.")

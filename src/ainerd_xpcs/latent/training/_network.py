@@ -1,8 +1,7 @@
-"""The learned encoder's network in torch, its loss, and the training loop with checkpoints."""
+"""The learned encoder's network in torch, its loss, and the training loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ainerd_xpcs.latent import ModelError
 from ainerd_xpcs.latent._grid import SIZE, weighted
 from ainerd_xpcs.latent._learned import DEPTH, N_SHAPE, features_of, scaled, unit_of
 from ainerd_xpcs.latent.training._simulated import Truths, Watch, examples
@@ -24,7 +22,6 @@ _LATENT_NOISE = 0.05
 _NOISE_FLOOR = 0.02
 _PAIR_TEMPERATURE = 4.0
 _WARM_UP, _COOL_DOWN = 200, 0.3
-_CHECKPOINT_EVERY = 200
 Singles = NDArray[np.float32]
 Loss = tuple[Tensor, dict[str, float]]  # and numbers to watch
 
@@ -161,41 +158,27 @@ class Objective:
         return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
 
 
-def train(
-    parts: dict[str, Any],
-    losses: Callable[[int], Iterator[Loss]],
-    checkpoint: Path,
-    recipe: dict[str, Any],
-    watch: Watch,
-    *,
-    steps: int,
-) -> None:
-    """Train for this number of steps, and write a checkpoint every 200, from which interrupted training continues.
+class Parts(NamedTuple):
+    """What is trained, and how."""
 
-    ModelError if there is a checkpoint that is damaged, or of another recipe or version.
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
 
-    Parameters
-    ----------
-    parts : dict
-        network, optimizer and schedule.
-    losses : callable
-        Called with the number of the first step; yields the loss of each step from there on.
-    """
-    before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
+
+def train(parts: Parts, losses: Iterator[Loss], watch: Watch, *, steps: int) -> None:
+    """Train network, optimizer and schedule with the losses of so many steps."""
+    before, mean = torch.get_num_threads(), dict[str, float]()
     torch.set_num_threads(1)
     try:
-        for step, (loss, watched) in enumerate(losses(start), start + 1):
-            parts["optimizer"].zero_grad()
+        for step, (loss, watched) in enumerate(losses, 1):
+            parts.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(parts["network"].parameters(), 1.0)
-            parts["optimizer"].step()
-            parts["schedule"].step()
+            nn.utils.clip_grad_norm_(parts.network.parameters(), 1.0)
+            parts.optimizer.step()
+            parts.schedule.step()
             mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
             watch("training", step, steps, mean)
-            if step % _CHECKPOINT_EVERY == 0 or step == steps:
-                state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
-                torch.save(state, checkpoint.with_suffix(".part"))
-                checkpoint.with_suffix(".part").replace(checkpoint)
     finally:
         torch.set_num_threads(before)
 
@@ -205,52 +188,26 @@ def halved(tensors: dict[str, Singles]) -> dict[str, NDArray[Any]]:
     return {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()}
 
 
-def _resume(checkpoint: Path, recipe: dict[str, Any], parts: dict[str, Any]) -> int:
-    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if it does not fit."""
-    if not checkpoint.exists():
-        return 0
-    advice = "remove it to train from the start, or choose another folder"
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)  # it may be of a machine with a GPU
-        if (other := state["recipe"]) == recipe:
-            for name, part in parts.items():
-                part.load_state_dict(state[name])
-            return int(state["step"])
-    except Exception as error:  # torch raises many kinds
-        kind = type(error).__name__
-        raise ModelError(f"{checkpoint}: damaged, or of another version of torch ({kind}); {advice}") from None
-    raise ModelError(f"{checkpoint}: of another recipe ({other}); {advice}")
-
-
 def train_network(
-    network: Network,
-    objective: Objective,
-    checkpoint: Path,
-    recipe: dict[str, Any],
-    *,
-    learning_rate: float,
-    watch: Watch,
+    network: Network, objective: Objective, *, seed: int, steps: int, learning_rate: float, watch: Watch
 ) -> Network:
-    """Train a network, in training mode, for `recipe["steps"]` steps."""
-    steps = recipe["steps"]
+    """Train a network, in training mode, for this number of steps."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
 
-    def losses(start: int) -> Iterator[Loss]:
+    def losses() -> Iterator[Loss]:
         with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
-            ahead = [pool.submit(objective.batch, step) for step in range(start, min(start + 3, steps))]
-            for step in range(start, steps):
+            ahead = [pool.submit(objective.batch, step) for step in range(min(3, steps))]
+            for step in range(steps):
                 batch = ahead.pop(0).result()
                 if step + 3 < steps:
                     ahead.append(pool.submit(objective.batch, step + 3))
-                # Each step has its own seed, so that interrupted training continues identically.
-                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step)
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
                 yield objective.loss(network, Batch(*(tensor.to(device) for tensor in batch)), generator)
 
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    train(parts, losses, checkpoint, recipe, watch, steps=steps)
+    train(Parts(network, optimizer, schedule), losses(), watch, steps=steps)
     return network.cpu().eval()
 
 

@@ -1,7 +1,6 @@
 """Train the learned encoder on simulated maps alone."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from ainerd_xpcs.latent._grid import ROWS, from_triangle, weighted
 from ainerd_xpcs.latent._learned import LearnedEncoder
 from ainerd_xpcs.latent.training._network import Network, Objective, halved, tower, train_network
 from ainerd_xpcs.latent.training._pca import PcaFit
-from ainerd_xpcs.latent.training._simulated import PARAMETERS, Truths, Watch, cached, examples, silent, speckled
+from ainerd_xpcs.latent.training._simulated import PARAMETERS, Truths, Watch, examples, silent, speckled
 
 BATCH, _LEARNING_RATE = 160, 2e-3
 _ROUNDING = -0.375  # power of the covariance of the families; -1/2 would make them round
@@ -28,9 +27,6 @@ _QUANTILE = 0.5
 def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4600, watch: Watch = silent) -> Path:
     """Train the learned encoder and write `out`/ours.safetensors.
 
-    Interrupted training continues: noise-free maps are saved in `out`/truths.safetensors, and the network every 200
-    steps in `out`/ours.checkpoint.pt.
-
     Parameters
     ----------
     out : Path
@@ -41,20 +37,15 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
         Number of noise-free maps; number of steps, each of 160 maps, seen twice.
     watch : callable
         Called with the stage, the number done, the total, and numbers to watch.
-
-    Raises
-    ------
-    ModelError
-        If there is a checkpoint of another seed or length.
     """
     recipe = {"seed": seed, "truths": truths, "steps": steps, "families": list(KNOWN), "ainerd": ainerd.__version__}
     file = out / "ours.safetensors"
-    drawn = corpus(out / "truths.safetensors", recipe, watch)
+    drawn = Truths.draw(truths, np.random.default_rng([seed, 77]), watch)
     basis, mean, spread = _basis(drawn, seed)
     objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
     torch.manual_seed(seed)
     network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
-    train_network(network, objective, out / "ours.checkpoint.pt", recipe, learning_rate=_LEARNING_RATE, watch=watch)
+    train_network(network, objective, seed=seed, steps=steps, learning_rate=_LEARNING_RATE, watch=watch)
     tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
     tensors |= fit_noise(drawn, basis, blocks=_blocks(drawn, 40), seed=seed)
     tensors["detail"] = np.eye(_learned.N_DETAIL, ROWS.size, dtype=np.float32)
@@ -62,14 +53,6 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     tensors["detail"] = detail(LearnedEncoder(tensors), drawn, seed)
     write_weights(file, halved(tensors), recipe | {"kind": "learned"})
     return file
-
-
-def corpus(path: Path, recipe: dict[str, Any], watch: Watch) -> Truths:
-    """Read the noise-free maps from the file if they have this seed and number; otherwise draw and save them."""
-    n, rng = recipe["truths"], np.random.default_rng([recipe["seed"], 77])
-    wanted = {"kind": "truths", "seed": recipe["seed"], "truths": n}
-    ranks = {"triangles": 2, "family": 1, "parameters": 2}
-    return Truths(**cached(path, wanted, ranks, lambda: vars(Truths.draw(n, rng, watch))))
 
 
 def _basis(truths: Truths, seed: int) -> tuple[NDArray[np.float32], ...]:

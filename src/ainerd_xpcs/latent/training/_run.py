@@ -1,7 +1,6 @@
 """Train the run encoder on simulated exposures alone."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import ainerd
 from ainerd_xpcs.latent import SHIPPED, digest, write_weights
 from ainerd_xpcs.latent._grid import harmonics
 from ainerd_xpcs.latent._run import N_LEARNED, N_POINT, MapFeatures, RunEncoder
-from ainerd_xpcs.latent.training._network import Loss, halved, tower, train
-from ainerd_xpcs.latent.training._simulated import N_BINS, N_VIEWS, Watch, cached, draw_views, silent, truth, views
+from ainerd_xpcs.latent.training._network import Loss, Parts, halved, tower, train
+from ainerd_xpcs.latent.training._simulated import N_BINS, N_VIEWS, Watch, draw_views, silent, truth, views
 
 _SHARD, _BATCH, _LEARNING_RATE = 250, 192, 3e-3
 _PAIRS = 150  # of truths for the scatter of a regime, three exposures each
@@ -34,9 +33,6 @@ _SAME_BINS = 0.7  # share of pairs that see the same bins
 def train_run(out: Path, *, seed: int = 1, truths: int = 12_000, steps: int = 3000, watch: Watch = silent) -> Path:
     """Train the run encoder on simulated exposures alone and write `out`/run.safetensors.
 
-    Interrupted training continues: simulated views are saved in `out`/views, and the network every 200 steps in
-    `out`/run.checkpoint.pt.
-
     Parameters
     ----------
     out : Path
@@ -47,17 +43,12 @@ def train_run(out: Path, *, seed: int = 1, truths: int = 12_000, steps: int = 30
         Number of truths, with four views each; number of steps, each of 192 truths.
     watch : callable
         Called with the stage, the number done, the total, and numbers to watch.
-
-    Raises
-    ------
-    ModelError
-        If there is a checkpoint of another seed or length.
     """
     maps = [digest(SHIPPED / "pca.safetensors"), digest(SHIPPED / "ours.safetensors")]
     recipe: dict[str, Any] = {"seed": seed, "truths": truths, "steps": steps, "maps": maps}
     recipe["ainerd"] = ainerd.__version__
-    features = _corpus(out / "views", recipe, watch)
-    network = _trained(features, out / "run.checkpoint.pt", recipe, watch)
+    features = _corpus(seed, truths, watch)
+    network = _trained(features, seed, steps, watch)
     # Round first, so that scatter and mean are those of the written weights.
     tensors = halved(network.exported() | _feature_range(features))
     middle, spread = _scatter(RunEncoder(tensors, scatter=1.0), seed)
@@ -73,36 +64,30 @@ def _feature_range(features: NDArray[np.float16]) -> dict[str, NDArray[np.float3
     return {"low": low, "high": high}
 
 
-def _corpus(folder: Path, recipe: dict[str, Any], watch: Watch) -> NDArray[np.float16]:
-    """Return the features (n, 4, 9, f) of all views; shards of `_SHARD` truths are saved in the folder and reused."""
-    n, features, shards = -(-recipe["truths"] // _SHARD), MapFeatures(), []
+def _corpus(seed: int, truths: int, watch: Watch) -> NDArray[np.float16]:
+    """Return the features (n, 4, 9, f) of all views; each `_SHARD` truths have random numbers of their own."""
+    n, features, shards = -(-truths // _SHARD), MapFeatures(), []
     for shard in range(n):
-        path = folder / f"{shard:03d}.safetensors"
-        wanted = {"kind": "views", "seed": recipe["seed"], "maps": recipe["maps"], "ainerd": recipe["ainerd"]}
-        wanted |= {"truths": min(_SHARD, recipe["truths"] - shard * _SHARD)}
-        rng = np.random.default_rng([recipe["seed"], 11, shard])
-        draw = partial(draw_views, wanted["truths"], features, rng)
-        shards.append(cached(path, wanted, {"features": 4}, draw)["features"])
+        rng = np.random.default_rng([seed, 11, shard])
+        shards.append(draw_views(min(_SHARD, truths - shard * _SHARD), features, rng))
         watch("simulating", shard + 1, n, {})
     return np.concatenate(shards)
 
 
-def _trained(features: NDArray[np.float16], checkpoint: Path, recipe: dict[str, Any], watch: Watch) -> "RunNetwork":
-    steps, n = recipe["steps"], len(features)
+def _trained(features: NDArray[np.float16], seed: int, steps: int, watch: Watch) -> "RunNetwork":
+    n = len(features)
     some = features[:: max(1, n // 2000)].reshape(-1, features.shape[-1]).astype(np.float32)
-    torch.manual_seed(recipe["seed"])
+    torch.manual_seed(seed)
     network = RunNetwork(some.mean(0), some.std(0) + 0.02)
     optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, steps + 1)
 
-    def losses(start: int) -> Iterator[Loss]:
-        for step in range(start, steps):
-            # Each step has its own seed, so that interrupted training continues identically.
-            rng = np.random.default_rng([recipe["seed"], 1, step])
+    def losses() -> Iterator[Loss]:
+        for step in range(steps):
+            rng = np.random.default_rng([seed, 1, step])
             yield contrasted(network, *_batch(features, network.spread, rng))
 
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    train(parts, losses, checkpoint, recipe, watch, steps=steps)
+    train(Parts(network, optimizer, schedule), losses(), watch, steps=steps)
     return network.eval()
 
 

@@ -6,9 +6,7 @@ are never combined: no echo, no rate that dies out, no two velocities.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,6 @@ from ainerd_xpcs.dynamics import (
     rate_factor,
     reduced_g1_squared,
 )
-from ainerd_xpcs.latent import ModelError, read_weights, write_weights
 from ainerd_xpcs.latent._grid import SIZE, from_triangle, to_triangle
 from ainerd_xpcs.latent._run import MapFeatures
 from ainerd_xpcs.latent.training._textures import textured
@@ -52,19 +49,6 @@ _BASELINE = 0.025  # standard deviation of an offset common to all maps, over th
 
 def silent(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
     """Show no progress."""
-
-
-def cached(
-    path: Path, wanted: dict[str, Any], ranks: dict[str, int], draw: Callable[[], dict[str, NDArray[Any]]]
-) -> dict[str, NDArray[Any]]:
-    """Read tensors from a file that has the recipe `wanted`; if it is missing or damaged, draw and write them."""
-    with suppress(ModelError):
-        tensors, recipe = read_weights(path, wanted["kind"], ranks, finite=False)
-        if recipe == wanted:
-            return tensors
-    tensors = draw()
-    write_weights(path, tensors, wanted)
-    return tensors
 
 
 @dataclass(frozen=True)
@@ -233,13 +217,13 @@ def _drift(maps: NDArray[np.float32], rng: np.random.Generator) -> None:
     maps += (0.01 * chosen[2] * rng.standard_normal((n, 1))).astype(np.float32)[:, :, None]
 
 
-def draw_views(n: int, features: MapFeatures, rng: np.random.Generator) -> dict[str, NDArray[np.float16]]:
-    """Draw n truths and return the ``features`` (n, 4, 9, f) of the maps of their views."""
+def draw_views(n: int, features: MapFeatures, rng: np.random.Generator) -> NDArray[np.float16]:
+    """Draw n truths and return the features (n, 4, 9, f) of the maps of their views."""
     out = []
     for _ in range(n):
         maps = np.concatenate(views(truth(rng), rng))
         out.append(np.clip(features(maps), -100, 100).astype(np.float16).reshape(N_VIEWS, N_BINS, -1))
-    return {"features": np.stack(out)}
+    return np.stack(out)
 
 
 def truth(rng: np.random.Generator) -> Dynamics:
