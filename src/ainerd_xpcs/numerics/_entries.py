@@ -134,34 +134,6 @@ def add_ends(
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def add_few(
-    ring: Array, sums: Array, which: Array, least: int, edges: Array, bins: Array, n_pixels: Array, products: Array,
-    ends: Array, pairs: Array,
-) -> None:  # fmt: skip
-    """Add the products of the entries `which` with those before, as `add_ends` and `add_products`, pair by pair."""
-    for entry in which:
-        now = np.uintp(entry % len(ring))
-        for c in range(least, min(CHANNELS, entry + 1)):
-            before = np.uintp((entry - c) % len(ring))
-            for k in range(bins.size - 1):
-                w = v = 0.0
-                for j in range(bins[k], bins[k + 1]):
-                    w += sums[now, j]
-                    v += sums[before, j]
-                if w * v == 0:
-                    continue
-                w /= n_pixels[k]
-                v /= n_pixels[k]
-                pairs[c, k] += w * v
-                for j in range(bins[k], bins[k + 1]):
-                    xx = np.float32(0)
-                    for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
-                        xx += ring[now, p] * ring[before, p]
-                    products[c, j] += xx
-                    ends[c, j] += w * sums[before, j] + v * sums[now, j]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
 def _middle(x: Array, y: Array, out: Array) -> None:
     for i in range(x.size):
         out[i] = np.float32(0.5) * (x[i] + y[i])

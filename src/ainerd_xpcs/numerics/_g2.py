@@ -1,6 +1,5 @@
 """The one-time correlation g2(tau), from sums over the parts of bins, and from two-time maps."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,18 +130,18 @@ def g2_from_two_time(c2: ArrayLike) -> Floats:
     >>> g2_from_two_time([[9.0, 1.2, 1.1], [1.2, 9.0, 1.4], [1.1, 1.4, 9.0]])
     array([1.3, 1.1])
     """
-    return g2_by_age(c2, 1)[1][..., 0, :]
+    return g2_by_age(c2, [0, np.shape(c2)[-1]])[1][..., 0, :]
 
 
-def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Floats]:
+def g2_by_age(c2: ArrayLike, edges: ArrayLike) -> tuple[Floats, Floats]:
     """Return g2 by age and lag: cuts across the diagonal of a map.
 
     Parameters
     ----------
     c2 : array_like, shape (n_roi, n, n) or (n, n)
         Two-time maps; NaN is ignored.
-    n_ages : int or sequence of float
-        Number of strips of equal length in age, (t1 + t2) / 2, or the borders of strips in rows.
+    edges : array_like, shape (n_ages + 1,)
+        Borders of the strips in age, (t1 + t2) / 2, in rows.
 
     Returns
     -------
@@ -154,7 +153,7 @@ def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Flo
     Raises
     ------
     ValueError
-        If the maps are not square, there are more ages than rows, or borders do not increase.
+        If the maps are not square, or the borders do not increase.
 
     Examples
     --------
@@ -162,7 +161,7 @@ def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Flo
     >>> distance = np.abs(np.subtract.outer(range(4), range(4)))
     >>> c2 = np.ones((8, 8))
     >>> c2[:4, :4], c2[4:, 4:] = 1 + slow[distance], 1 + fast[distance]  # the relaxation gets faster
-    >>> age, g2 = g2_by_age(c2, n_ages=2)
+    >>> age, g2 = g2_by_age(c2, [0, 4, 8])
     >>> age, g2[:, 0].round(2)
     (array([2., 6.]), array([1.88, 1.45]))
     """
@@ -170,16 +169,12 @@ def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Flo
     n = maps.shape[-1]
     if maps.ndim not in (2, 3) or maps.shape[-2] != n or n < 2:
         raise ValueError(f"c2 must be maps (n_roi, n, n) or (n, n) with n > 1, got shape {maps.shape}")
-    if isinstance(n_ages, int | np.integer):
-        if not 1 <= n_ages <= n:
-            raise ValueError(f"n_ages must lie between 1 and the {n} rows of the map, got {n_ages}")
-        edges = np.arange(n_ages + 1) * n / n_ages
-    else:
-        edges, n_ages = np.asarray(n_ages, dtype=float), len(n_ages) - 1
-        if n_ages < 1 or not (np.diff(edges) > 0).all():
-            raise ValueError(f"the borders of ages must increase, got {edges}")
+    borders = np.asarray(edges, dtype=float)
+    n_ages = len(borders) - 1
+    if n_ages < 1 or not (np.diff(borders) > 0).all():
+        raise ValueError(f"the borders of ages must increase, got {borders}")
     t1, t2 = np.triu_indices(n, 1)
-    strip = np.searchsorted(edges, (t1 + t2 + 1) / 2, side="right") - 1
+    strip = np.searchsorted(borders, (t1 + t2 + 1) / 2, side="right") - 1
     inside = (strip >= 0) & (strip < n_ages)
     t1, t2, strip = t1[inside], t2[inside], strip[inside]
     where = strip * (n - 1) + t2 - t1 - 1
@@ -189,7 +184,7 @@ def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Flo
         total = np.bincount(where[seen], values[seen], n_ages * (n - 1))
         count = np.bincount(where[seen], minlength=n_ages * (n - 1))
         out.append(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
-    return (edges[1:] + edges[:-1]) / 2, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
+    return (borders[1:] + borders[:-1]) / 2, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
 
 
 def from_parts(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ainerd_xpcs.numerics._counts import check_counts, check_flat, check_valid, dimmed
-from ainerd_xpcs.numerics._entries import CHANNELS, SumsOfAge, add_ends, add_few, add_products, halve, take
+from ainerd_xpcs.numerics._entries import CHANNELS, SumsOfAge, add_ends, add_products, halve, take
 from ainerd_xpcs.numerics._event_pairs import PairsOfEvents
 from ainerd_xpcs.numerics._events import Events, joined
 from ainerd_xpcs.numerics._g2 import G2, G2ByAge, from_parts
@@ -16,7 +16,6 @@ YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
 UPPER = 8  # the same of events, of all levels but the lowest: they come from whole detectors, and rings take memory
 LOWEST = 2 * UPPER  # of the lowest level, whose means must have room in the next one
-SPARSE = 4  # pairs of entries, fewer than one of which hold frames, are added one by one
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
 
 
@@ -256,19 +255,11 @@ class MultiTau:
     def _add(self, level: int, first: int, n: int) -> None:
         """Add the products of `n` entries of a level with those before them."""
         age, ring, sums, edges = self._ages[-1], self._ring[level], self._sums[level], self._parts.edges
-        least, has = CHANNELS // 2 if level else 1, np.asarray(sums.any(1))
-        new = first + np.flatnonzero(has[np.arange(first, first + n) % len(has)])
-        if not new.size:
+        if not sums[np.arange(first, first + n) % len(sums)].any():
             return  # all these entries are zero
-        window = first, n, least
-        products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
-        before = np.arange(first, first + n)[:, None] - np.arange(least, CHANNELS)
-        n_pairs = np.count_nonzero(has[(new[:, None] - np.arange(least, CHANNELS)) % len(has)])
-        if SPARSE * n_pairs < np.count_nonzero(before >= 0):
-            add_few(ring, sums, new, least, edges, self._bins, self._pixels, products, ends, pairs)
-            return
-        add_ends(sums, *window, self._bins, self._pixels, ends, pairs)
-        add_products(ring, *window, edges, self._strips, products)
+        window = first, n, CHANNELS // 2 if level else 1
+        add_ends(sums, *window, self._bins, self._pixels, age.ends[level], age.pairs[level])
+        add_products(ring, *window, edges, self._strips, age.products[level])
 
     def _grow(self) -> None:
         """Start an age and with it a level, whose first entries are still in the ring of the level before."""

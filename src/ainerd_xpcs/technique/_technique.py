@@ -47,13 +47,8 @@ from ainerd_xpcs.technique.field import Field
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-# Keys of the start document that name a file that an acquisition was taken for. Another q map is looked for beside the
-# one of the settings; the others must agree with the settings.
+# Key of the start document that names a q map, which is looked for beside the one of the settings.
 QMAP, MOST_QMAPS = "qmap_file", 8
-NAMED = {
-    "mask_file": ("mask", "mask"),
-    "flat_field_file": ("flat field", "flat_field"),
-}
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling, once (10 to 30 s; a minute on a busy machine)"
@@ -213,8 +208,8 @@ class RheoXPCS(Technique):
         Raises
         ------
         AnalysisError
-            If its frames do not fit the partition, if the q map that it names cannot be read, if it was taken for
-            another mask or flat field, or if too few are announced.
+            If its frames do not fit the partition, if the q map that it names cannot be read, or if too few are
+            announced.
         """
         if (made := _analysis_of_run(run.start)) is not None:
             return made(self, run.start)
@@ -270,11 +265,6 @@ class RheoXPCS(Technique):
         if tuple(run.frame_shape) != self.partition.shape:
             frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
             raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")
-        for key, (what, setting) in {} if self._bins is None else NAMED.items():
-            own, its = getattr(self._bins, setting), run.start.get(key)
-            if own is not None and isinstance(its, str) and Path(its).name != own.name:
-                names = f"it names the {what} {Path(its).name}, rheo_xpcs.partition.{setting} is {own.name}"
-                raise AnalysisError(names)
         if run.frame_time_s is None:
             key = "name its configuration key in [detector] frame_time_s"
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")

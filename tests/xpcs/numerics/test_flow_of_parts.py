@@ -157,7 +157,7 @@ def ageing_maps(seed, mu, n_roi):
 def test_ageing_is_found_from_maps_with_its_error(mu):
     maps = ageing_maps(0, mu, 8)
     roi = np.repeat(np.arange(8), PARTS)
-    age, parts = g2_by_age(maps, 8)
+    age, parts = g2_by_age(maps, np.linspace(0, N_FRAMES, 9))
     value = parts.reshape(8, PARTS, *parts.shape[1:]).mean(1)
     lag = np.arange(1.0, N_FRAMES)
     ageing = fit_ageing(lag[:80], age, value[..., :80], parts=parts[..., :80], part_roi=roi)
@@ -174,7 +174,7 @@ def test_ageing_is_found_from_maps_with_its_error(mu):
 def test_a_constant_relaxation_time_is_not_ageing():
     claims = []
     for seed in range(4):
-        age, parts = g2_by_age(ageing_maps(seed, 0.0, 4), 6)
+        age, parts = g2_by_age(ageing_maps(seed, 0.0, 4), np.linspace(0, N_FRAMES, 7))
         value = parts.reshape(4, PARTS, *parts.shape[1:]).mean(1)
         claims.append(fit_ageing(LAGS[:30], age, value[..., LAGS[:30] - 1], parts=parts[..., LAGS[:30] - 1],
                                  part_roi=np.repeat(np.arange(4), PARTS)))  # fmt: skip

@@ -22,7 +22,7 @@ def test_g2_by_age_follows_the_age():
     t = np.arange(n) + 0.5
     age, lag = (t[:, None] + t) / 2, np.abs(t[:, None] - t)
     relaxation = 5 + age / 3
-    ages, values = g2_by_age(1 + 0.2 * np.exp(-lag / relaxation), 6)
+    ages, values = g2_by_age(1 + 0.2 * np.exp(-lag / relaxation), np.linspace(0, n, 7))
     assert np.array_equal(ages, [5, 15, 25, 35, 45, 55])
     assert values.shape == (6, 59)
     for a, row in zip(ages, values, strict=True):
@@ -35,7 +35,7 @@ def test_g2_by_age_follows_the_age():
 def test_ages_together_give_all_elements(frames, partition):
     full = full_map(frames, partition)
     full[:, 7] = full[:, :, 7] = np.nan
-    _, values = g2_by_age(full, 5)
+    _, values = g2_by_age(full, np.linspace(0, 60, 6))
     t1, t2 = np.triu_indices(60, 1)
     for strip in range(5):
         inside = ((t1 + t2 + 1) / 2 >= 12 * strip) & ((t1 + t2 + 1) / 2 < 12 * (strip + 1))
@@ -45,9 +45,14 @@ def test_ages_together_give_all_elements(frames, partition):
 
 
 @pytest.mark.parametrize(
-    ("shape", "n_ages", "message"),
-    [((3, 4), 1, "n, n"), ((1, 1), 1, "n > 1"), ((2, 5, 5), 6, "between 1 and the 5"), ((5, 5), 0, "between 1")],
+    ("shape", "edges", "message"),
+    [
+        ((3, 4), [0, 3], "n, n"),
+        ((1, 1), [0, 1], "n > 1"),
+        ((2, 5, 5), [0, 5, 4], "increase"),
+        ((5, 5), [0], "increase"),
+    ],
 )
-def test_arrays_that_are_not_maps_are_refused(shape, n_ages, message):
+def test_arrays_that_are_not_maps_are_refused(shape, edges, message):
     with pytest.raises(ValueError, match=message):
-        g2_by_age(np.ones(shape), n_ages)
+        g2_by_age(np.ones(shape), edges)

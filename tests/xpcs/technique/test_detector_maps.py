@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.technique import AnalysisError, RunInfo
+from ainerd.technique import RunInfo
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import (
     PartitionSettings,
@@ -168,15 +168,6 @@ def test_frames_that_fall_behind_the_monitor_have_no_verdict():
     assert spoilt.summary["no_claim"].startswith("by the monitor, 9 frames are lost before ")
     assert spoilt.arrays["c2"].size and spoilt.summary["tau_s"] is None
     assert "monitor" not in (analysed(subject, counts[:n], Flickering()).summary["no_claim"] or "")
-
-
-def test_a_run_that_names_another_file_is_refused(tmp_path):
-    maps = {"mask": npy(tmp_path / "mask.npy", np.zeros(SHAPE, bool)), "flat_field": npy(tmp_path / "flat.npy", FLAT)}
-    subject = technique(maps)
-    for key, what in (("mask_file", "mask"), ("flat_field_file", "flat field")):
-        run = RunInfo(raw_uid="x", n_frames=N, frame_shape=SHAPE, frame_time_s=0.1, start={key: "/data/other.npy"})
-        with pytest.raises(AnalysisError, match=f"it names the {what} other.npy, rheo_xpcs.partition"):
-            subject.begin(run)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_files_of_models_are_in_the_folder_of_the_settings(tmp_path):
         (RING.replace("6.0", "6000.0"), "distance_m: Input should be less than or equal to 200, got 6000"),
         (re.sub(r"(beam_center_px = )\[.*\]", r"\1[258.0]", RING), "beam_center_px: has too few values, got [258.0]"),
         (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be two or more growing numbers"),
-        (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings: q runs 0.0"),
+        (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings from 1.9 to 2.9 1/nm"),
     ],
 )  # fmt: skip
 def test_a_fault_of_bins_is_one_line(refused, partition, message):
