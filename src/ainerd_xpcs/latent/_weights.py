@@ -85,19 +85,15 @@ def kind_of(path: Path) -> str:
     return str(_read(path)[1].get("kind", ""))
 
 
-def read_weights(
-    path: Path, kind: str, ranks: Mapping[str, int], *, finite: bool = True
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_weights(path: Path, kind: str, ranks: Mapping[str, int]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read tensors and recipe of a file of `kind`; raise `ModelError` if it is another kind or damaged.
 
-    The tensors must have exactly the names and numbers of axes in `ranks`, and finite values unless `finite` is False.
+    The tensors must have exactly the names and numbers of axes in `ranks`, and finite values.
 
     Examples
     --------
     >>> path = folder / "mine.safetensors"
     >>> write_weights(path, {"mean": np.array([0.0, np.inf])}, {"kind": "mine"})
-    >>> read_weights(path, "mine", {"mean": 1}, finite=False)[0]["mean"]
-    array([ 0., inf])
     >>> read_weights(path, "mine", {"mean": 1})
     Traceback (most recent call last):
         ...
@@ -106,7 +102,7 @@ def read_weights(
     tensors, recipe = read_tensors(path, kind)
     if {name: array.ndim for name, array in tensors.items()} != dict(ranks):
         raise ModelError(f"{path}: holds {', '.join(sorted(tensors))} where {', '.join(sorted(ranks))} are expected")
-    if finite and not all(np.isfinite(array).all() for array in tensors.values()):
+    if not all(np.isfinite(array).all() for array in tensors.values()):
         raise ModelError(f"{path}: holds values that are not finite")
     return tensors, recipe
 

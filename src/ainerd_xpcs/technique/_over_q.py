@@ -64,9 +64,9 @@ def draw_over_q(
             if law.get("no_q_exponent"):
                 label = textwrap.fill(f"no exponent: {law['no_q_exponent']}", 28)
                 times.plot([], [], " ", label=label)
-            for slope, style in ((2, "--"), (1, ":")):
+            for slope, dashes in ((2, "--"), (1, ":")):
                 guide = middle[1] * (ends / middle[0]) ** -slope
-                times.plot(ends, guide, style, lw=1, color="0.7", label=f"$q^{{-{slope}}}$")
+                times.plot(ends, guide, dashes, lw=1, color="0.7", label=f"$q^{{-{slope}}}$")
     if any(np.isfinite(columns[name]).any() for name in ("tau_s", *MARKS)):  # a power law is a straight line
         times.set(yscale="log", xscale="log" if known.any() else "linear")
         plain_ticks(times)
