@@ -186,14 +186,6 @@ def test_results_similar_to_a_result(store, record, analysis, campaign):
         store.similar(campaign[4])
 
 
-def test_results_similar_to_a_point(store, campaign):
-    near = store.similar([2.0, 0.0], n=2)
-    assert list(near.index) == campaign[1::-1]
-    np.testing.assert_allclose(near["distance"], [0.5, 1.5])
-    with pytest.raises(ValueError, match=r"a point has shape \(2,\) here, got \(3,\)"):
-        store.similar([2.0, 0.0, 0.0])
-
-
 def test_an_empty_store(store):
     assert len(store) == 0 and store.table().empty and store.embeddings().empty
     assert store.suggestions().empty and store.logbook().empty and store.newest_atlas() is None

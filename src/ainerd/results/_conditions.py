@@ -83,16 +83,8 @@ def known_names(results: pd.DataFrame) -> set[str]:
     return {*map(str, results), *ResultRecord.model_fields, *OF_THE_START}
 
 
-def refuse(name: str, results: pd.DataFrame, tables: Mapping[str, pd.DataFrame], *, is_text: bool) -> None:
-    """Raise ValueError if no result has metadata of this name, with the table that has it or with similar names.
-
-    A text may be one that other results have. `tables` are those of a result.
-    """
-    for table, rows in tables.items():
-        if name in rows:
-            raise ValueError(
-                f"{name} is in the table {table!r} of each result: results.tables({table!r}) reads all rows"
-            )
+def refuse(name: str, results: pd.DataFrame, *, is_text: bool) -> None:
+    """Raise ValueError if no result has metadata of this name, with similar names; a text may be of other results."""
     known = known_names(results).union(*distinct(results["units"]))
     close = get_close_matches(name, known)
     if name not in known and not (is_text and not close):

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from ainerd.results._table import POINT
-from ainerd.results._tables import KEY_LENGTH, find_key
 
 SCOPE = ["agent", "digest"]  # only embeddings of one agent and the same parameters can be compared
 
@@ -34,19 +32,11 @@ def embedding_table(results: pd.DataFrame, scope: Mapping[str, Any] | None = Non
     return pd.DataFrame(points, index=results.index)
 
 
-def similar(results: pd.DataFrame, like: str | int | float | ArrayLike, n: int) -> "pd.Series[float]":
+def similar(results: pd.DataFrame, key: str, n: int) -> "pd.Series[float]":
     """Return the distances of the `n` results nearest in the latent space, by key; see `ResultStore.similar`."""
-    if isinstance(like, str | int | float):
-        fitting = comparable(results)
-        key = like if isinstance(like, str) and len(like) == KEY_LENGTH else find_key(results, like)
-        if key not in fitting.index:
-            raise KeyError(f"no complete result {key!r}: see store.table('complete')")
-        points = embedding_table(fitting, {name: fitting.at[key, name] for name in SCOPE})
-        point, points = points.loc[key].to_numpy(), points.drop(key)
-    else:
-        point, points = np.asarray(like, np.float32), embedding_table(results)
-    if points.empty:
-        return pd.Series([], points.index[:0], float)
-    if point.shape != points.shape[1:]:
-        raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
-    return pd.Series(np.linalg.norm(points.to_numpy() - point, axis=1), points.index).nsmallest(n)
+    fitting = comparable(results)
+    if key not in fitting.index:
+        raise KeyError(f"no complete result {key!r}: see store.table('complete')")
+    points = embedding_table(fitting, {name: fitting.at[key, name] for name in SCOPE})
+    away = np.linalg.norm(points.to_numpy() - points.loc[key].to_numpy(), axis=1)
+    return pd.Series(away, points.index).drop(key).nsmallest(n)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from tiled.queries import Key
+from numpy.typing import NDArray
 
 from ainerd.jobs import waiting
 from ainerd.results._conditions import checked, known_names, matches, refuse
@@ -189,21 +188,13 @@ class ResultStore(ResultRecords):
         wanted = checked(results, {name: value for name, value in conditions.items() if value is not None})
         for name in where:
             if name.partition(".")[0] not in known_names(results):
-                refuse(name, results, self._newest_tables(results), is_text=isinstance(where[name], str))
+                refuse(name, results, is_text=isinstance(where[name], str))
         if wanted or text:
             notes = notes_by_key(results, current.notes) if text else {}
             table = table[matches(results, wanted, text, notes)]
         if regime is not None:
             table = table[table["regime"].eq(regime).fillna(False)]
         return table.copy()
-
-    def _newest_tables(self, results: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """Read the tables of the newest result."""
-        usable = results[results["status"].isin(USABLE)]
-        for key, names in usable["tables"].iloc[-1:].dropna().items():
-            (newest,) = self.load([str(key)], names)
-            return {name: table for name, table in newest.tables.items() if name in names}
-        return {}
 
     def embeddings(self, digest: str | None = None) -> pd.DataFrame:
         """Return points of the latent space, by time of the run.
@@ -221,25 +212,22 @@ class ResultStore(ResultRecords):
         """
         return embedding_table(self._read(), None if digest is None else {"digest": digest})
 
-    def similar(self, like: str | int | float | ArrayLike, n: int = 10) -> ResultTable:
+    def similar(self, run: str | int | float, n: int = 10) -> ResultTable:
         """Return the `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
 
         Parameters
         ----------
-        like : str, int or array_like, shape (d,)
-            Key of a result or number of its scan, which is compared with those of the same agent and parameters; or a
-            point, which is compared as if it were the newest result's.
+        run : str, int or float
+            Key of a result or number of its scan, which is compared with those of the same agent and parameters.
         n : int
 
         Raises
         ------
         KeyError
             If the key has no complete result.
-        ValueError
-            If the point has another number of components than the results.
         """
         current = self._current_table()
-        distance = similar(current.results, like, n)
+        distance = similar(current.results, self.key(run), n)
         return current.table.loc[distance.index].assign(distance=distance)
 
     def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
@@ -295,15 +283,6 @@ class ResultStore(ResultRecords):
             return str(result_node(self._results, key).metadata["status"])
         except KeyError:
             return None
-
-    @translated()
-    def versions(self) -> dict[str, int]:
-        """Return how many results each version of ainerd made. One request."""
-        some = self._results
-        for name, value in self._scope.items():
-            some = some.search(Key(name) == value)
-        counts = some.distinct("software.version", counts=True)["metadata"]["software.version"]
-        return {each["value"]: each["count"] for each in counts}
 
     def record(self, key: str | int | float) -> ResultRecord:
         """Read everything except the arrays of a result; raise KeyError for an unknown key."""

@@ -205,15 +205,12 @@ class _Campaign:
     def _origin(self) -> _Section:
         record = self._newest
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
-        bank, versions = record.calibration, self._store.versions()
+        bank = record.calibration
         lines = [
             f"Technique {record.technique}; key of the newest result {record.key}.",
             f"ainerd {record.software.get('version', '?')} ({packages.removeprefix('name ainerd, ')}).",
             f"p-values compare with {bank.get('n', 0)} simulated exposures." if bank else "There are no p-values.",
         ]
-        if len(versions) > 1:
-            made = ", ".join(f"{n} by {version}" for version, n in versions.items())
-            lines.append(f"Several versions of ainerd made these results: {made}.")
         return _Section(title="Where the numbers come from", lines=lines)
 
     def _todo(self) -> Iterator[str]:
