@@ -11,12 +11,6 @@ def small_bank(bank_file):
         yield
 
 
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    """No report is written when a sample is explored, except where a test wants it."""
-    monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory, bounds: None)
-
-
 @pytest.fixture(scope="module")
 def session(server, tmp_path_factory):
     session = Session(tmp_path_factory.mktemp("session"), server)

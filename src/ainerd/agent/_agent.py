@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +18,7 @@ from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
 from tiled.client.container import Container
 
-from ainerd.agent._display import AgentPlan, say, write_report
+from ainerd.agent._display import AgentPlan, say
 from ainerd.agent._guide import GUIDE
 from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
@@ -142,8 +141,8 @@ class Agent(Observer):
         Parameters
         ----------
         n : int, optional
-            Number of positions. Without it the plan ends when the sample is explored, and the agent writes a report as
-            ``ainerd report`` does; ``agent.status()["explored"]`` shows the progress.
+            Number of positions. Without it the plan ends when the sample is explored; ``agent.status()["explored"]``
+            shows the progress.
 
         Raises
         ------
@@ -156,8 +155,6 @@ class Agent(Observer):
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore needs a positive number of positions, got {n!r}")
         plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
-        if n is None:
-            plan = self._reported(plan)
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
@@ -195,11 +192,6 @@ class Agent(Observer):
         if self._devices.shutter is not None:
             yield from bps.mv(self._devices.shutter, "close")
         return (yield from plan)
-
-    def _reported(self, plan: MsgGenerator[Any]) -> MsgGenerator[None]:
-        """Run a plan; the agent's thread writes the report after it, unless the plan ends early."""
-        yield from plan
-        self._analysis.jobs.submit(partial(write_report, self.results, self._settings.storage.directory, self.bounds))
 
     def _ask(self) -> MsgGenerator[None]:
         """Execute commands, and wait while a person holds the campaign.

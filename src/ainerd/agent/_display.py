@@ -4,10 +4,7 @@ import logging
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 from weakref import WeakSet
 
 import pandas as pd
@@ -293,27 +290,3 @@ class AgentPlan(Plan):
     def __repr__(self) -> str:
         self._stack.clear()
         return f"<a plan, nothing is measured yet: RE({self.call})>"
-
-
-def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Write the report of a campaign into the folder ``reports``; an error is a line of the log.
-
-    Parameters
-    ----------
-    results : ResultStore
-    directory : Path
-        The folder of the session.
-    bounds : mapping of str to (float, float)
-        Limits of the maps.
-    """
-    from ainerd import views  # its reports import matplotlib
-
-    name = quote(results.agent or "agent", safe="")
-    path = directory / "reports" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.html"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(views.report_html(results, bounds), encoding="utf-8")
-    except Exception as error:  # such as no result, or a full disk
-        logger.warning("no report is written: %s: %s", type(error).__name__, error)
-    else:
-        say(Text(f"ainerd: the sample is explored; the report is {path}"))
