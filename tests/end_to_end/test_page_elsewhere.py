@@ -117,7 +117,6 @@ def report(campaign, **changes):
     state = {
         "bounds": {"x": [0.0, 10.0], "y": [0.0, 10.0]}, "units": {"x": "mm", "y": "mm"}, "alpha": 0.05,
         "technique": "other", "queue": [campaign.second, campaign.first], "at": {"session": "one"},
-        "seen": {campaign.first: "digest", campaign.second: "other"},
         "health": {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0, "heard": time.time()},
         "counters": {**campaign.store.counters, "state": campaign.states},
     }  # fmt: skip
@@ -189,7 +188,7 @@ def test_decisions_of_a_person_are_nodes_with_the_name_of_the_account(people, ca
     page.wait_for_selector(".naming", state="detached")
     commands = {each["do"]: each for each in sent(campaign)}
     assert {each["by"] for each in commands.values()} == {"ann"}
-    assert (commands["take"]["suggestion"], commands["take"]["seen"]) == (campaign.second, "other")
+    assert commands["take"]["suggestion"] == campaign.second
     assert commands["take"]["position"] == {"x": 9.0, "y": 4.0} and commands["take"]["terms"] == {"empty_radius": 2.0}
     assert (commands["reject"]["suggestion"], commands["reject"]["why"]) == (campaign.first, "a bubble")
     assert commands["add"]["position"] == pytest.approx({"x": 5.0, "y": 5.0}, abs=0.2)

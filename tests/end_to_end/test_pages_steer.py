@@ -34,9 +34,8 @@ class Person:
 
     def command(self, do, **more):
         if "suggestion" in more:
-            shown, about = self.sees()["seen"], self._store.suggestion(more["suggestion"])
-            seen = {"seen": shown[more["suggestion"]]}
-            more |= {"position": about.positions, "reason": about.reason, "terms": about.terms, **seen}
+            about = self._store.suggestion(more["suggestion"])
+            more |= {"position": about.positions, "reason": about.reason, "terms": about.terms}
         return parse_command({"do": do, "by": "Ann", **more})
 
     def sends(self, do, **more):

@@ -13,11 +13,9 @@ from ainerd.agent._analysis import Analysis
 from ainerd.agent._commands import CommandReader
 from ainerd.campaign import READS, Campaign, sentences
 from ainerd.config import Settings
-from ainerd.decisions import terms_of
 from ainerd.jobs import Jobs, activity
 from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, ResultStore, TiledError, digest, where_it_steers
-from ainerd.results.commands import seen
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.views import kinds_of, principal_axes
@@ -144,7 +142,6 @@ class State:
             "at": self._at,
             "technique": self._technique.name,
             "digest": self._digest,
-            "settings": campaign.rules.settings,
             "bounds": {name: list(limits) for name, limits in window.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in window.excluded],
             "regimes": self._regimes(),
@@ -157,7 +154,6 @@ class State:
             },
             "held": state.held,
             "queue": [each.id for each in state.waiting],
-            "seen": {each.id: self._digest_of(each.suggestion) for each in state.waiting},
             "measuring": state.measuring,
             "taken": state.taken(review=campaign.rules.review),
             "explored": campaign.should_stop()[1],
@@ -272,12 +268,6 @@ class State:
         """
         self._n_states += new
         return {**self._store.counters, "state": self._n_states}
-
-    def _digest_of(self, suggestion: dict[str, Any]) -> str:
-        """Return the digest with which a person's verdict says which suggestion it is on."""
-        rules = self._campaign.rules
-        terms = terms_of(suggestion, rules.names)
-        return seen(rules.position(suggestion), suggestion["reason"], terms, rules.settings)
 
     def _map(self) -> tuple[dict[str, Any], NDArray[np.float32]] | None:
         """Return the map of regimes with at most `GRID` points along a side; None for more than two actuators.

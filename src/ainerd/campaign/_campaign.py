@@ -88,7 +88,7 @@ class Campaign:
         travel: Travel | None = None,
         announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
     ) -> None:
-        self.rules = rules = Rules.of(steering, technique.name, unit)
+        self.rules = rules = Rules.of(steering, unit)
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self.catalogue = Catalogue(store, rules, own, tiled)

@@ -112,9 +112,8 @@ class Proposals:
         except ValueError as error:
             objection = str(error)
         return events.Asked(
-            command=command, suggestion=suggestion, objection=objection, settings=rules.settings, review=rules.review,
-            container=container,
-        )  # fmt: skip
+            command=command, suggestion=suggestion, objection=objection, review=rules.review, container=container
+        )
 
     def happen(self, event: events.Event) -> State:
         """Let an event happen, and tell the optimizer what follows from it; see `Catalogue.happen`."""

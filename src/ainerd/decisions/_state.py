@@ -21,7 +21,6 @@ from pydantic import (
 
 from ainerd.config import Steering
 from ainerd.decisions.events import Ready
-from ainerd.results import digest
 from ainerd.results.commands import check_position
 from ainerd.steering import Window
 from ainerd.words import place
@@ -74,8 +73,6 @@ class Rules:
         Of the actuators, for sentences.
     review : bool
         Whether a person must take each suggestion.
-    settings : str
-        Digest of the settings.
     beam_size : float or None
         Of a spot.
     """
@@ -84,20 +81,16 @@ class Rules:
     window: Window
     unit: str = ""
     review: bool = False
-    settings: str = ""
     beam_size: float | None = None
 
     @classmethod
-    def of(cls, steering: Steering, technique: str, unit: str) -> Self:
-        """Return the settings of a new session, for a technique by its name and the unit of the actuators."""
-        # a person relies on these when they take a suggestion
-        settings = {"technique": technique, "unit": unit, "steering": steering.model_dump_json()}
+    def of(cls, steering: Steering, unit: str) -> Self:
+        """Return the settings of a new session; `unit` is that of the actuators."""
         return cls(
             session=uuid.uuid4().hex,
             window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
             unit=unit,
             review=steering.review,
-            settings=digest(settings),
             beam_size=steering.beam_size,
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.decisions import events
-from ainerd.decisions._state import UNTAKEN, Answer, limits_text, terms_of, within
+from ainerd.decisions._state import UNTAKEN, Answer, limits_text, within
 from ainerd.decisions._step import Step
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
@@ -91,7 +91,7 @@ def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
         raise ValueError("it was measured already, or is being measured")
     if (old_s := step.age_s(command.created)) > TAKEN_WITHIN_S:
         raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
-    taken = _seen(command, asked, step)
+    taken = _seen(command, step)
     if state.get(id) is None:
         if objection := asked.objection or state.objection(taken):
             step.effects.append(events.SetStatus(id, "failed", objection))
@@ -108,7 +108,7 @@ def _reject(command: commands.Reject, asked: events.Asked, step: Step) -> Answer
     id, state = command.suggestion, step.state
     if id in state.measured:
         raise ValueError("it was measured already")
-    _seen(command, asked, step)
+    _seen(command, step)
     step.remove(id)
     if state.get(id) is None:  # another suggestion has replaced it, maybe at the same place
         step.withdraw(state.own, "another suggestion was rejected", command.by)
@@ -188,18 +188,17 @@ def _first(asked: events.Asked, step: Step) -> Ready:
     return first
 
 
-def _seen(command: commands.Take | commands.Reject, asked: events.Asked, step: Step) -> dict[str, Any]:
+def _seen(command: commands.Take | commands.Reject, step: Step) -> dict[str, Any]:
     """Return the suggestion of a verdict.
 
-    Raises ValueError if it differs from the one that the sender saw, or the settings do.
+    Raises ValueError if it is at another position than the one that the sender saw.
     """
     rules, position = step.rules, step.rules.position(command.position)
     waiting = step.state.get(command.suggestion)
     unknown: dict[str, Any] = {**command.terms, **position, ID_KEY: command.suggestion, "reason": command.reason}
     suggestion = unknown if waiting is None else waiting.suggestion
     now = rules.position(suggestion)
-    shown = commands.seen(now, suggestion["reason"], terms_of(suggestion, rules.names), asked.settings)
-    if now != position or command.seen not in ("", shown):
+    if now != position:
         raise ValueError(
             f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
             "look again, and decide on that"

@@ -85,14 +85,13 @@ class Asked(_Event):
     """Somebody gave a command, at the prompt or as a node in Tiled, in a `container`; the node gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
-    follows from results. `settings` and `review` are those of the session, see `Rules`.
+    follows from results. `review` is that of the session, see `Rules`.
     """
 
     kind: Literal["asked"] = "asked"
     command: commands.Command
     suggestion: Suggestion | None = None
     objection: Text = ""
-    settings: Id = ""
     review: bool = False
     container: Id = ""
 

@@ -77,7 +77,7 @@ function TakeBack({ asking, id, where }) {
   return button("take it back", ask, { disabled: asking.busy, "data-ainerd": "back", ...label });
 }
 
-/** The two buttons of a suggestion, and a field for the reason against it. `seen` is the digest of the shown suggestion. */
+/** The two buttons of a suggestion, and a field for the reason against it. */
 function Verdict({ asking, next }) {
   const [why, setWhy] = useState(null); // null: the person gives no reason yet
   if (next.status && next.status !== "proposed") return null;
@@ -87,8 +87,8 @@ function Verdict({ asking, next }) {
     return h("p", { className: "soft", "data-ainerd": "pending" }, text);
   }
   const asks = why !== null;
-  const { id: suggestion, position, terms = {}, reason = "", seen } = next;
-  const subject = { suggestion, position, terms, reason, ...(seen && { seen }) };
+  const { id: suggestion, position, terms = {}, reason = "" } = next;
+  const subject = { suggestion, position, terms, reason };
   const take = () => asking.ask({ do: "take", ...subject }, "Taken");
   const reject = async (event) => {
     event.preventDefault();

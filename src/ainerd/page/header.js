@@ -61,7 +61,6 @@ function Health({ health, alarm, computing = [] }) {
     add(`${runName(scan)}: frame ${read}${of ? ` of ${of}` : ""}`, "", undefined, bar);
   } else if (computing.length) add(`analyses ${computing.map((each) => runName(each.scan)).join(", ")}`);
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
-  if (!health.closed && health.commands && health.commands !== "alive") add(`commands ${health.commands}`, "bad");
   if (health.backlog) add(`${health.backlog} run${health.backlog === 1 ? "" : "s"} to analyse`, health.backlog > 3 ? "warn" : "");
   if (!health.closed && health.busy) add(health.busy, "warn");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");

@@ -91,11 +91,11 @@ function makeScene(reader) {
   };
 }
 
-/** A suggestion as the panels show it; `seen` is the digest that a verdict sends back. */
-function suggestionOf(id, metadata, seen) {
+/** A suggestion as the panels show it. */
+function suggestionOf(id, metadata) {
   const position = Object.fromEntries((metadata.positions ?? []).map((name) => [name, metadata[name]]));
   const taken_by = metadata.status === "accepted" ? metadata.status_by : null;
-  return { ...metadata, id, position, taken_by, seen: seen?.[id], status_time: seconds(metadata.status_time) };
+  return { ...metadata, id, position, taken_by, status_time: seconds(metadata.status_time) };
 }
 
 /**
@@ -105,7 +105,7 @@ function suggestionOf(id, metadata, seen) {
  */
 function queueOf(state, suggestions, agent) {
   const ours = [...suggestions].filter(([, each]) => !each.agent || each.agent === agent);
-  const known = ours.map(([id, each]) => suggestionOf(id, each, state.seen));
+  const known = ours.map(([id, each]) => suggestionOf(id, each));
   known.sort((a, b) => (a.created < b.created ? -1 : 1));
   const byId = new Map(known.map((each) => [each.id, each]));
   const measuring = byId.get(state.measuring);

@@ -4,7 +4,6 @@ A command waits in Tiled as a node below that of the agent, until the agent has 
 container of their own, which the agent reads first.
 """
 
-import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,14 +22,13 @@ from pydantic import (
     model_validator,
 )
 
-from ainerd.results._records import Stamp, digest
+from ainerd.results._records import Stamp
 from ainerd.words import first_problem, sender, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 COMMANDS, HOLDS = "commands", "holds"  # containers below the node of an agent
 AHEAD = timedelta(hours=1)  # by which the clock of a sender may be ahead
-SHOWN = 500  # characters of a reason that a page shows in any case
 LONGEST, LONGEST_NAME = 2000, 200  # characters of a text, and of a name
 
 
@@ -64,35 +62,6 @@ def log_key(created: str, id: str) -> str:
     """Return an id that sorts by a time, in ISO 8601; the same time and name give the same id."""
     ns = int(datetime.fromisoformat(created).timestamp() * 1e9)
     return f"{ns:020d}-{uuid.uuid5(uuid.NAMESPACE_OID, id).hex[:8]}"
-
-
-def seen(
-    position: Mapping[str, float | None], reason: str | None, terms: Mapping[str, float], settings: str | None = None
-) -> str:
-    """Return the digest of a suggestion as a person sees it: a verdict counts only for the one that its sender saw.
-
-    Parameters
-    ----------
-    position : mapping of str to float
-        By actuator.
-    reason : str or None
-        Why there. The first `SHOWN` characters count.
-    terms : mapping of str to float
-        The numbers behind the reason.
-    settings : str, optional
-        Digest of the settings of the agent, ``settings`` in its state.
-
-    Examples
-    --------
-    >>> seen({"x": 1}, "unexplored", {}) == seen({"x": 1.0}, "unexplored", {})
-    True
-    >>> seen({"x": 1}, "unexplored", {}) == seen({"x": 2}, "unexplored", {})
-    False
-    """
-    numbers = {name: None if x is None else float(x) for name, x in position.items()}
-    finite = {name: float(x) for name, x in terms.items() if math.isfinite(x)}
-    shown = {"position": numbers, "reason": (reason or "")[:SHOWN], "terms": finite, "settings": settings or ""}
-    return digest(shown)
 
 
 def check_position(position: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> dict[str, float]:
@@ -133,10 +102,9 @@ class _Verdict(_Command):
 
     _kind: ClassVar[str] = "verdict"
     suggestion: str = Field(pattern=r"^[0-9A-Za-z_-]{1,100}$")  #: id of the suggestion
-    position: Position = Field(default_factory=dict)  #: by actuator
+    position: Position = Field(default_factory=dict)  #: by actuator, as the sender saw it
     reason: Text = ""  #: why the suggestion was made
     terms: dict[Label, FiniteFloat] = Field(default_factory=dict, max_length=100)  #: the numbers behind that reason
-    seen: Label = ""  #: digest of the suggestion as the sender saw it; without it only the position is compared
 
     @model_validator(mode="before")
     @classmethod
