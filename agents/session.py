@@ -92,11 +92,8 @@ def attach(agent: "Agent", client: "Container", RE: "RunEngine", settings: "Sett
     names : str
         Devices and plans of the session, which are shown at a terminal.
     """
-    from ainerd.agent import ScanTable
-
     RE.subscribe(raw_writer(client, settings))
     agent.attach(RE)
-    RE.subscribe(ScanTable())
     gc.freeze()  # imported objects stay: collections, also IPython's own at the end, skip them
     agent.catch_up()
     agent.warm_up()  # in the background

@@ -13,7 +13,6 @@ import pytest
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer
 from tests.end_to_end.sessions import environment
-from tests.waiting import until
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs"
 HOLD = """
@@ -87,15 +86,9 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
     late = terminal.before + terminal.after
     terminal.send("\r")
     terminal.expect("typed 42")  # which is as it was
-    terminal.send('RE(bp.scan([rheometer], stage.x, 0, 1, 3)); print("SCAN" + "NED")\r')
-    terminal.expect("SCANNED")
-    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in plain(terminal.before).splitlines()]
     with EmbeddedServer.start(folder / "tiled") as server:
         client = server.client()
         results = ResultStore(client["ainerd"]).table()
-        until(lambda: "stop" in client["raw"].values().last().metadata)  # its writer has a buffer
-        scan = client["raw"].values().last()
-        moved = scan["primary"].read()["sample_x"].values
     assert results["transmission"].tolist() == [1.0] * 3 and results["temperature"].between(24, 26).all()
     lines = re.findall(r"scan (\d+)(?:\.(\d))?: (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
     scans, events, regimes, p = zip(*lines, strict=True)
@@ -104,10 +97,6 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
     then = results["regime_then"]
     assert list(regimes) == [f"regime {label}" if label >= 0 else "no regime" for label in then]
     assert [float(x) for x in p] == pytest.approx(results["novelty_p"].tolist(), abs=5.1e-3)
-    heads = [row for row in table if row[:1] == ["seq_num"]]
-    column = heads[-1].index("sample_x")
-    shown = [float(row[column]) for row in table if row and row[0].isdigit()]
-    assert shown == pytest.approx(moved, abs=1e-3)
 
 
 @pytest.mark.timeout(600)

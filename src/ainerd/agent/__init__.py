@@ -4,11 +4,11 @@ from ainerd.agent._agent import Agent
 from ainerd.agent._analysis import recorded_keys, writer_of
 from ainerd.agent._build import build_agent, build_observer, build_technique
 from ainerd.agent._commands import CommandReader
-from ainerd.agent._display import ScanTable, WhileRunning
+from ainerd.agent._display import WhileRunning
 from ainerd.agent._observer import Observer
 from ainerd.server import open_tiled
 
 __all__ = [
-    "Agent", "CommandReader", "Observer", "ScanTable", "WhileRunning", "build_agent", "build_observer",
+    "Agent", "CommandReader", "Observer", "WhileRunning", "build_agent", "build_observer",
     "build_technique", "open_tiled", "recorded_keys", "writer_of",
 ]  # fmt: skip

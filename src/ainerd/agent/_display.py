@@ -2,15 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import pandas as pd
-from bluesky.callbacks import LiveTable
 from bluesky.utils import DefaultDuringTask, Plan
-from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
 from rich.live import Live
@@ -20,7 +18,7 @@ from rich.text import Text
 
 from ainerd.campaign import Campaign, named, sentences
 from ainerd.config import Settings
-from ainerd.jobs import activity, harmless
+from ainerd.jobs import activity
 from ainerd.results import Result, ResultStore
 from ainerd.technique import Technique
 from ainerd.views import Next, kinds_of, read_scene, reordered, run_line
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2  # between two updates of the progress line
-# Runs of these plans get a line for each result instead of a table.
-AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 
 
 class Display:
@@ -216,56 +212,6 @@ def _progress() -> Table | Text:
             line.add_row("analysed", ProgressBar(expected, read, width=30), frames)
             return line
     return Text(activity())
-
-
-class ScanTable(RunRouter):
-    """A callback that prints each run that is not the agent's as bluesky's `LiveTable`, one row for each event.
-
-    Use ``RE.subscribe(ScanTable())``. The columns are the motors and the hinted numbers. No window opens.
-
-    Examples
-    --------
-    >>> from bluesky.plans import scan
-    >>> _ = RE.subscribe(ScanTable())
-    >>> _ = RE(scan([camera], sample_x, 0, 4, 3))
-    <BLANKLINE>
-    <BLANKLINE>
-    +-----------+------------+------------+
-    |   seq_num |       time |   sample_x |
-    +-----------+------------+------------+
-    |         1 | ...        |      0.000 |
-    |         2 | ...        |      2.000 |
-    |         3 | ...        |      4.000 |
-    +-----------+------------+------------+
-    generator scan ['...'] (scan num: 1)
-    """
-
-    def __init__(self) -> None:
-        super().__init__([_tables_of])
-
-    @harmless  # an error in a table must not end a plan
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:  # type: ignore[override]  # without a result
-        """Take a document."""
-        super().__call__(name, doc)
-
-
-def _tables_of(name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Return the factory of the table of a run, in the form of `RunRouter`."""
-
-    def table_of(name: str, descriptor: Mapping[str, Any]) -> list[LiveTable]:
-        return [LiveTable(_columns(start, descriptor))] if descriptor.get("name") == "primary" else []
-
-    is_of_agent = "suggestion_id" in start or start.get("plan_name") in AGENT_PLANS
-    return [], [] if is_of_agent else [table_of]
-
-
-def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[str]:
-    """Return the motors and hinted fields of a stream that are numbers or texts."""
-    keys = descriptor["data_keys"]
-    dimensions = start.get("hints", {}).get("dimensions", ())
-    moved = [field for fields, stream in dimensions if stream == "primary" for field in fields]
-    hinted = [field for hint in descriptor.get("hints", {}).values() for field in hint.get("fields", ())]
-    return [field for field in dict.fromkeys([*moved, *hinted]) if field in keys and not keys[field]["shape"]]
 
 
 def say(*lines: Any) -> None:

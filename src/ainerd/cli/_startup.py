@@ -30,7 +30,7 @@ $more
 from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky_tiled_plugins import TiledWriter
 
-from ainerd.agent import ScanTable, build_agent, open_tiled
+from ainerd.agent import build_agent, open_tiled
 from ainerd.config import Settings
 
 TOML = (Path(__file__).resolve().parent / "$toml").resolve()
@@ -100,7 +100,6 @@ backup = str(settings.storage.unwritten)
 writer = TiledWriter(client["raw"], batch_size=20, max_array_size=0, backup_directory=backup)
 RE.subscribe(BufferingWrapper(writer))  # noqa: F821
 agent.attach(RE)  # noqa: F821
-RE.subscribe(ScanTable())  # noqa: F821
 agent.catch_up()
 agent.warm_up()"""
 IN_IPYTHON = "IPython runs it after the files that define RE and the devices."
