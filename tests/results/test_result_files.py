@@ -91,8 +91,6 @@ def test_a_result_is_one_file_that_tiled_reads(place, record, whole, monkeypatch
             assert_whole(result)
         (some,) = store.load([key], ["bins"])
         assert {*some} == {"bins", "tau"}  # a coordinate comes along
-    monkeypatch.setattr(_files, "MOST_AT_ONCE", 0)
-    np.testing.assert_array_equal(store.array(key, "c2"), ARRAYS["c2"])
 
 
 @pytest.mark.filterwarnings("ignore:The data type:zarr.errors.UnstableSpecificationWarning")  # of texts

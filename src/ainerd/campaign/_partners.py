@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from ainerd.results import Away, ResultRecord, ResultStore
+from ainerd.results import FINAL, Away, ResultStore
 from ainerd.steering import Candidate
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Partners:
         self._seen, before = results, self.candidates
         novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
         # of a run that was analysed again only the newest result counts
-        novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(ResultRecord.final)])]
+        novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(FINAL)])]
         novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
         self.candidates = tuple(
             Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)

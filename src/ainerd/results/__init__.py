@@ -10,8 +10,11 @@ from ainerd.results._errors import Away, Gone, Refused, TiledError, translated
 from ainerd.results._explain import Result, explain
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part
-from ainerd.results._nodes import shared_tags
+from ainerd.results._nodes import CAMPAIGN, SPEC_VERSION, shared_tags
 from ainerd.results._records import (
+    FINAL,
+    LATEST_S,
+    USABLE,
     AtlasRecord,
     ConfigurationRecord,
     LogRecord,
@@ -24,6 +27,7 @@ from ainerd.results._store import ResultStore
 from ainerd.results._stream import Stream
 
 __all__ = [
+    "CAMPAIGN", "FINAL", "LATEST_S", "SPEC_VERSION", "USABLE",
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
     "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
     "SuggestionRecord", "TiledError", "commands", "digest", "explain", "export", "new_file",

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 import pandas as pd
@@ -12,10 +12,6 @@ from tiled.queries import KeysFilter
 
 from ainerd.results._errors import translated
 from ainerd.results._nodes import (
-    CAMPAIGN,
-    SPEC_VERSION,
-    Node,
-    check_schema,
     create_node,
     newest_key,
     read_nodes,
@@ -27,7 +23,6 @@ from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
-MOST_WRITTEN = 100
 _PARTS = ("results", "suggestions", "atlas", "log")
 NOTE = "note"  # kind of the log lines that are notes
 _INVALID = (ValidationError, KeyError, TypeError)  # somebody else wrote the node, or changed it by hand
@@ -46,11 +41,7 @@ class CampaignRecords:
     ``counters`` has the number of nodes that this store wrote or changed in each container.
     """
 
-    spec, schema = CAMPAIGN, SPEC_VERSION  # of the container with all nodes
-    check_schema = staticmethod(check_schema)
-
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
-        check_schema(ainerd)
         parts = dict(ainerd.search(KeysFilter([*_PARTS])).items())
         if missing := ", ".join(name for name in _PARTS if name not in parts):
             raise ValueError(
@@ -63,18 +54,12 @@ class CampaignRecords:
         self._valid_lines = NodeFilter("log line", LogRecord.problem)
         self._valid_suggestions = NodeFilter("suggestion", SuggestionRecord.problem)
         self._lines = NodeTable(self._log, self._valid_lines, [*LogRecord.model_fields])
-        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
-        # newest atlas that was read or written: of all (False), of the scope (True)
-        self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
+        self._known: tuple[str, AtlasRecord | None] = "", None  # the atlas that was last read or written, and its key
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
-        node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
-        if is_new:
-            self.counters["suggestions"] += 1
-            self._written[record.id] = node, record
-            for old in list(self._written)[:-MOST_WRITTEN]:
-                del self._written[old]
+        _, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        self.counters["suggestions"] += is_new
         return record.id
 
     @translated()
@@ -112,13 +97,11 @@ class CampaignRecords:
         KeyError, ValueError
             If the suggestion or the status does not exist.
         """
-        node, record = self._written.pop(id, (None, None))
-        if node is None or record is None:
-            try:
-                node = self._suggestions[id]
-            except KeyError:
-                raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
-            record = SuggestionRecord.from_metadata(node.metadata)
+        try:
+            node = self._suggestions[id]
+        except KeyError:
+            raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
+        record = SuggestionRecord.from_metadata(node.metadata)
         if self.agent and record.agent not in (None, self.agent):
             return False
         if instead_of is not None and record.status not in instead_of:
@@ -127,8 +110,6 @@ class CampaignRecords:
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **details)
         node.replace_metadata(changed.metadata())
         self.counters["suggestions"] += 1
-        if status == "accepted":  # its outcome follows
-            self._written[id] = node, changed
         return True
 
     @translated()
@@ -154,7 +135,8 @@ class CampaignRecords:
         ValueError
             If several agents have one, and neither `agent` nor the store names an agent.
         """
-        proposed = [*_valid(read_nodes(self._suggestions, status="proposed", agent=agent or self.agent))]
+        nodes = dict(read_nodes(self._suggestions, status="proposed", agent=agent or self.agent))
+        proposed = [SuggestionRecord.from_metadata(each) for each in self._valid_suggestions(nodes).values()]
         agents = sorted({str(record.agent) for record in proposed})
         if len(agents) > 1:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")
@@ -166,18 +148,18 @@ class CampaignRecords:
         Results that it does not label keep the label of the newest atlas, even if another process writes at the same
         time, so that the newest atlas of all labels every result.
         """
-        newest, version = (self._known[False][1] if False in self._known else self._newest({})), 0
+        version = 0
         while True:
+            newest = self._newest({})
             # also higher than the key of an invalid atlas
             version = max(version, (newest.version or 0) if newest else 0) + 1
             labels = {**(newest.labels if newest else {}), **record.labels}
             written = record.changed(version=version, labels=labels, **self._scope)
             key = f"{version:06d}"
             if create_node(self._atlas, key, written.metadata(), "AinerdAtlas")[1]:
-                break
-            newest = self._newest({})  # another writer was faster
+                break  # else another writer was faster
         self.counters["atlas"] += 1
-        self._known = {False: (key, written), True: (key, written)}
+        self._known = key, written
         return written
 
     def newest_atlas(self) -> AtlasRecord | None:
@@ -215,7 +197,7 @@ class CampaignRecords:
 
     def current_labels(self) -> Mapping[str, int]:
         """Return the regime of each result by its key in the newest atlas; the same object while that is the newest."""
-        atlas = self._newest(self._scope) or (self._newest({}) if self._scope else None)
+        atlas = self._newest({})
         return atlas.labels if atlas else _NO_LABELS
 
     def _add_line(self, record: LogRecord, key: str | None = None) -> None:
@@ -223,12 +205,10 @@ class CampaignRecords:
         self.counters["log"] += 1
 
     def _newest(self, scope: Mapping[str, str]) -> AtlasRecord | None:
-        ours, key = bool(scope), newest_key(self._atlas, **scope)
-        if key is None:
-            return None
-        if ours not in self._known or self._known[ours][0] != key:
-            self._known[ours] = key, self._read_atlas(key, scope)
-        return self._known[ours][1]
+        key = newest_key(self._atlas, **scope)
+        if key is not None and key != self._known[0]:
+            self._known = key, self._read_atlas(key, scope)
+        return None if key is None else self._known[1]
 
     def _read_atlas(self, key: str, scope: Mapping[str, str]) -> AtlasRecord | None:
         """Return the atlas with that key, or the newest valid one before it."""
@@ -241,13 +221,6 @@ class CampaignRecords:
             with suppress(*_INVALID):
                 return AtlasRecord.from_metadata(metadata)
         return None
-
-
-def _valid(nodes: Iterable[Node]) -> Iterator[SuggestionRecord]:
-    """Yield the valid suggestions."""
-    for _, metadata in nodes:
-        with suppress(*_INVALID):
-            yield SuggestionRecord.from_metadata(metadata)
 
 
 def _with_leading(table: pd.DataFrame, leading: list[str], *times: str) -> pd.DataFrame:

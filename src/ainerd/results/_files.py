@@ -1,7 +1,6 @@
 """Contents of results, as HDF5 files or in memory; many are read at once."""
 
 import io
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AT_ONCE = 100  # results whose metadata are in a request: an address of 4 kB
-MOST_AT_ONCE = 4_000_000  # numbers in a file of which only a part is wanted
 
 
 class Part:
@@ -129,8 +127,8 @@ class LoadedResult(dict[str, Part]):
 def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
     """Yield results, or only some arrays and tables of each, in the order of the keys.
 
-    The file of a result is fetched whole unless it is large and only some of it is wanted; else each array takes a
-    request. An array whose only dimension has its own name comes along, as a coordinate, unless `names` is empty.
+    The file of a result is fetched whole; without one each array takes a request. An array whose only dimension has its
+    own name comes along, as a coordinate, unless `names` is empty.
     KeyError if a result does not exist.
     """
     configuration, with_files = cache(partial(read_configuration, ainerd)), ainerd.include_data_sources()
@@ -139,7 +137,7 @@ def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None =
         nodes = dict(with_files["results"].search(KeysFilter([*some])).items()) if len(some) > 1 else {}
         for key in some:
             node = nodes[key] if key in nodes else result_node(with_files, "results", key)
-            file = None if names is not None and _is_large(node.metadata) else _fetch(node)
+            file = _fetch(node)
             parts = _read_parts(node, names) if file is None else _parts_of(file, names)
             yield LoadedResult(key, node.metadata, parts, configuration)
 
@@ -151,10 +149,6 @@ def read_configuration(ainerd: Container, digest: str) -> LoadedResult | None:
     except KeyError:
         return None
     return LoadedResult(digest, node.metadata, _read_parts(node))
-
-
-def _is_large(metadata: Mapping[str, Any]) -> bool:
-    return sum(map(math.prod, metadata.get("arrays", {}).values())) > MOST_AT_ONCE
 
 
 def _fetch(node: Container) -> bytes | None:

@@ -7,14 +7,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from packaging.version import Version
 from tiled.client.base import BaseClient
 from tiled.client.container import Container
 from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error
 from tiled.structures.core import Spec
 from tiled.utils import safe_json_dump
 
-from ainerd import __version__
 from ainerd.results._errors import translated
 
 SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
@@ -42,17 +40,6 @@ def create_node(
         if not is_conflict(error):
             raise
         return parent[key], False
-
-
-def check_schema(ainerd: Container) -> None:
-    """Raise ValueError if a newer ainerd, with another schema, made the container ``ainerd``."""
-    for spec in ainerd.specs:
-        if spec.name == CAMPAIGN and spec.version is not None and Version(spec.version) > Version(SPEC_VERSION):
-            raise ValueError(
-                f"a newer ainerd wrote {httpx.URL(ainerd.uri).copy_with(query=None)}: its catalog has schema "
-                f"{spec.version}, ainerd {__version__} knows {SPEC_VERSION}; update it, pip install -U ainerd. Nothing "
-                "was changed"
-            )
 
 
 def tags_of(node: BaseClient) -> list[str] | None:

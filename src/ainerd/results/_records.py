@@ -206,10 +206,6 @@ class ResultRecord(_OfParameters):
     'zero photons in the bins: is the shutter open?'
     """
 
-    final: ClassVar = FINAL
-    usable: ClassVar = USABLE
-    latest_s: ClassVar = LATEST_S
-
     _flat = ("positions", "summary", "start")
     _needed = ("status", "raw_uid")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ainerd.config import Recorded
-from ainerd.results import ResultRecord
+from ainerd.results import LATEST_S
 
 # Metadata that most beamlines write, and the names that they use.
 USUAL = {
@@ -91,4 +91,4 @@ def access_tags(value: Any) -> list[str] | None:
 def time_of(value: Any) -> float | None:
     """Return seconds since 1970; None if the value is not a number or later than a table can show."""
     value = typed(value, int, float)
-    return float(value) if value is not None and abs(value) <= ResultRecord.latest_s else None
+    return float(value) if value is not None and abs(value) <= LATEST_S else None

@@ -12,7 +12,7 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.documents import Run, RunReader, Whole, documents_of
-from ainerd.results import Gone, Result, ResultRecord, ResultStore, TiledError
+from ainerd.results import FINAL, Gone, Result, ResultRecord, ResultStore, TiledError
 from ainerd.runs._patience import Patience
 from ainerd.runs._recorded import RecordedKeys, access_tags, start_metadata, time_of, typed
 from ainerd.runs._unit import Unit
@@ -120,7 +120,7 @@ class Writer:
             status, uids = record.status, record.raw_uids or []
         except KeyError:
             status, uids = None, []
-        if status in ResultRecord.final or (status == "growing" and unit.run.uid in uids):
+        if status in FINAL or (status == "growing" and unit.run.uid in uids):
             unit.known = self._known(unit, record)
             return unit
         if status == "growing" and (growing is None or {*uids} - {run.uid for run in growing.runs}):
@@ -248,7 +248,7 @@ class Writer:
         """Return the key of the result of the run that this run replaces, an earlier content of the same file."""
         replaced = typed(unit.run.start_doc.get("replaces"), str)
         former = ResultRecord.key_of(self.parameters, replaced, unit.event) if replaced else None
-        return former if former is not None and self.store.status(former) in ResultRecord.final else None
+        return former if former is not None and self.store.status(former) in FINAL else None
 
     def _positions(self, unit: Unit) -> dict[str, float]:
         readings = {name: unit.run.reading(name, unit.event) for name in self.recorded.positions}

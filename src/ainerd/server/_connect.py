@@ -90,7 +90,7 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     Raises
     ------
     ServerError
-        If the key does not allow writing, or a newer ainerd made the catalog.
+        If the key does not allow writing.
 
     Examples
     --------
@@ -100,21 +100,16 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     (['ainerd', 'raw'], ['atlas', 'log', 'results', 'suggestions'])
     >>> close()
     """
-    from ainerd.results import ResultStore  # imports pandas, which takes a second
+    from ainerd.results import CAMPAIGN, SPEC_VERSION  # imports pandas, which takes a second
 
-    specs = Spec("CatalogOfBlueskyRuns", version="3.0"), Spec(ResultStore.spec, version=ResultStore.schema)
+    specs = Spec("CatalogOfBlueskyRuns", version="3.0"), Spec(CAMPAIGN, version=SPEC_VERSION)
     trees = dict(zip(("raw", "ainerd"), specs, strict=True))
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration
-    if "ainerd" in known:
-        try:
-            ResultStore.check_schema(known["ainerd"])
-        except ValueError as error:
-            raise ServerError(str(error)) from None
     raw, ainerd = [known[key] if key in known else _container(client, key, [spec]) for key, spec in trees.items()]
     existing = set(ainerd)
     for key, spec in {"results": "Results", "suggestions": "Suggestions", "log": "Logbook", "atlas": None}.items():
         if key not in existing or key == "results":  # this attempt shows whether the key allows writing
-            _container(ainerd, key, [Spec(f"Ainerd{spec}", version=ResultStore.schema)] if spec else None)
+            _container(ainerd, key, [Spec(f"Ainerd{spec}", version=SPEC_VERSION)] if spec else None)
     return raw, ainerd
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import AgentNode, ResultRecord, ResultStore, explain
+from ainerd.results import USABLE, AgentNode, ResultRecord, ResultStore, explain
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, read_scene, regime_name
@@ -112,7 +112,7 @@ class _Campaign:
         self._newest: ResultRecord = store.record(str(table.index[-1]))
         self._motors = [*bounds] if bounds else list(self._newest.positions)
         self._bounds = bounds or {motor: _extent(table, motor) for motor in self._motors}
-        self._done = table[table["status"].isin(ResultRecord.usable)]
+        self._done = table[table["status"].isin(USABLE)]
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
         claims = self._done.index[self._done["novelty_p"].notna()]
         self._alpha = float(store.record(str(claims[-1])).calibration.get("alpha", 0.0)) if len(claims) else 0.0
