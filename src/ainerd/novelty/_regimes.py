@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import DisjointSet, fcluster, linkage
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
 
@@ -15,9 +15,8 @@ from ainerd.threads import one_thread
 
 EXACT = 4000  # points compared pair by pair: 64 MB of distances, and as much again while the tree is built
 MOST = 2000  # leaders
-_RADIUS = 1 / 3  # of the cut: points this close may share a leader if there are very many
+_RADIUS = 2 / 3  # of the cut: points this close may share a leader if there are very many
 _BLOCK = 2000  # points compared with all leaders at a time
-_WIDER = 1.5
 _FLOOR, _GAP = 2.0, 1.5
 _SAMPLE = 2000  # results whose nearest neighbours set the scale
 _MOST_DISTANCES = 4_000_000  # held at a time
@@ -284,123 +283,37 @@ class Tree:
 
 
 def tree_of(z: Floats, cut: float) -> Tree:
-    """Build the average linkage of points (n, e), or, for more than `EXACT`, of leaders close compared with `cut`.
+    """Build the average linkage of points (n, e); for more than `EXACT`, that of leaders, which are some of them.
 
-    The distance of two groups is the root of the mean squared distance of their pairs of points. It follows from means
-    and spreads alone [1]_, unlike the mean distance, and is hardly larger.
-
-    References
-    ----------
-    .. [1] T. Zhang, R. Ramakrishnan, M. Livny, BIRCH, SIGMOD 1996, eq. 5 (D2).
+    The first leaders are taken evenly from the sequence, so that dense regions have many. Then the point farthest from
+    all leaders becomes one, until none is far compared with `cut`, or there are `MOST`. So a rare regime has its own.
+    Each point has the place of its nearest leader.
     """
-    if len(z) <= EXACT:
-        distances = pdist(z)
-        merges = linkage(distances, "average") if len(z) > 1 else np.empty((0, 4))
-        return Tree(merges, distances, np.arange(len(z)))
-    points, count, spread, leader = find_leaders(z, _RADIUS * cut)
-    distances = np.sqrt(cdist(points, points, "sqeuclidean") + spread[:, None] + spread)
-    np.fill_diagonal(distances, 0)
-    return Tree(weighted_linkage(distances, count), squareform(distances, checks=False), leader)
+    leaders, leaf = z, np.arange(len(z))
+    if len(z) > EXACT:
+        leaders = z[:: -(-2 * len(z) // MOST)]
+        _, apart = _nearest(z, leaders)
+        leaders = np.concatenate([leaders, _farthest(z[apart > _RADIUS * cut], apart[apart > _RADIUS * cut], cut)])
+        leaf, _ = _nearest(z, leaders)
+    distances = pdist(leaders)
+    return Tree(linkage(distances, "average") if len(z) > 1 else np.empty((0, 4)), distances, leaf)
 
 
-def find_leaders(z: Floats, radius: float) -> tuple[Floats, Ints, Floats, Ints]:
-    """Form at most `MOST` groups of the points `z`, (n, e).
+def _farthest(z: Floats, apart: Floats, cut: float) -> Floats:
+    """Return points (m, e) of `z`, (n, e), that leave none farther than the radius, but at most half of `MOST`.
 
-    The first leaders are points taken evenly from the sequence, so that dense regions have many. Points farther than
-    `radius` from all of them get leaders of their own: each joins the nearest within the radius, or becomes a leader.
-    The radius grows if that makes too many. In the end each point joins the nearest leader, and each leader is replaced
-    by the mean of its points. Return these means (m, e), the numbers of points (m,), the mean squared distances of the
-    points from the means (m,), and the group of each point (n,).
+    `apart` (n,) are their distances from the leaders so far.
     """
-    leaders = z[:: -(-2 * len(z) // MOST)]
-    leader, apart = _nearest(z, leaders)
-    far = z[apart > radius]
-    if len(far):
-        while (of_far := _follow(far, radius, MOST - len(leaders))) is None:
-            radius *= _WIDER
-        leaders = np.concatenate([leaders, _means(far, of_far)])
-        leader, _ = _nearest(z, leaders)
-    _, leader = np.unique(leader, return_inverse=True)
-    points, count = _means(z, leader), np.bincount(leader)
-    spread = np.bincount(leader, weights=((z - points[leader]) ** 2).sum(1)) / count
-    return points, count, spread, leader
-
-
-def _means(z: Floats, group: Ints) -> Floats:
-    count = np.bincount(group)
-    return np.stack([np.bincount(group, weights=column) / count for column in z.T], axis=1)
+    chosen = list[Floats]()
+    while len(z) and len(chosen) < MOST // 2:
+        chosen.append(z[apart.argmax()])
+        apart = np.minimum(apart, np.linalg.norm(z - chosen[-1], axis=1))
+        z, apart = z[apart > _RADIUS * cut], apart[apart > _RADIUS * cut]
+    return np.array(chosen).reshape(-1, z.shape[1])
 
 
 def _nearest(z: Floats, leaders: Floats) -> tuple[Ints, Floats]:
     """Return the number of the nearest leader of each point, and its distance, (n,) each."""
-    middle, near, apart = leaders.mean(0), np.empty(len(z), dtype=np.int64), np.empty(len(z))
-    centered = leaders - middle
-    half = (centered**2).sum(1) / 2
-    for first in range(0, len(z), _BLOCK):
-        some = slice(first, first + _BLOCK)
-        near[some] = (half - (z[some] - middle) @ centered.T).argmin(1)  # faster than computing distances
-        apart[some] = np.linalg.norm(z[some] - leaders[near[some]], axis=1)
-    return near, apart
-
-
-def _follow(z: Floats, radius: float, most: int) -> Ints | None:
-    """Return the group of each point, (n,), with leaders chosen in sequence; None if there are more than `most`."""
-    leader, leaders, n = np.empty(len(z), dtype=np.int64), np.empty((most, z.shape[1])), 1
-    leaders[0] = z[0]
-    for first in range(0, len(z), _BLOCK):
-        some = z[first : first + _BLOCK]
-        distance = cdist(some, leaders[:n])
-        near, apart = distance.argmin(1), distance.min(1)
-        for i in np.flatnonzero(apart > radius):
-            if apart[i] <= radius:  # a newer leader is near
-                continue
-            if n == most:
-                return None
-            leaders[n] = some[i]
-            new = np.linalg.norm(some - some[i], axis=1)
-            closer = new < apart
-            near[closer], apart[closer] = n, new[closer]
-            n += 1
-        leader[first : first + _BLOCK] = near
-    return np.unique(leader, return_inverse=True)[1]
-
-
-def weighted_linkage(apart: Floats, count: Ints) -> Floats:
-    """Build the average linkage of groups of `count` (m,) points at distances `apart` (m, m), in SciPy's form.
-
-    The result is that of all points if those of a group coincide, without their merges at height 0. It follows chains
-    of nearest neighbours [1]_, as SciPy does.
-
-    References
-    ----------
-    .. [1] D. Müllner, Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, 2011, fig. 3.
-    """
-    far, size, chain, merged = apart.copy(), count.astype(float), list[int](), []
-    np.fill_diagonal(far, np.inf)
-    for _ in range(len(far) - 1):
-        chain = chain or [0]  # the first of a chain takes up the one that it is merged with
-        while True:
-            row = far[chain[-1]]
-            nearest = int(row.argmin())
-            if len(chain) > 1 and row[chain[-2]] <= row[nearest]:
-                break
-            chain.append(nearest)
-        one, other = chain.pop(), chain.pop()
-        merged.append((far[one, other], one, other))
-        mean = (size[one] * far[one] + size[other] * far[other]) / (size[one] + size[other])
-        mean[other] = np.inf
-        far[other], far[:, other], far[one], far[:, one] = mean, mean, np.inf, np.inf
-        size[other] += size[one]
-        size[one] = 0
-    return _ordered(sorted(merged, key=lambda merge: merge[0]), len(count))
-
-
-def _ordered(merged: list[tuple[float, int, int]], n: int) -> Floats:
-    """Return merges by height in SciPy's form: two group numbers, height, number of leaves."""
-    number, out, groups = list(range(n)), [], DisjointSet(range(n))
-    for height, one, other in merged:
-        pair = sorted((number[groups[one]], number[groups[other]]))
-        groups.merge(one, other)
-        out.append((*pair, height, groups.subset_size(one)))
-        number[groups[one]] = n + len(out) - 1
-    return np.array(out, dtype=float).reshape(-1, 4)
+    blocks = (cdist(z[first : first + _BLOCK], leaders) for first in range(0, len(z), _BLOCK))
+    near = [(some.argmin(1), some.min(1)) for some in blocks]
+    return np.concatenate([which for which, _ in near]), np.concatenate([apart for _, apart in near])
