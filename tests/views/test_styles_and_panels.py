@@ -1,4 +1,4 @@
-"""Panels for a paper, and marks and texts that do not overlap."""
+"""Panels for a paper, and texts that do not overlap."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ from ainerd_xtec import panels as xtec
 
 @pytest.fixture(scope="module")
 def scene():
-    """Ten runs; the third and fourth nearly coincide, and scan numbers do not start at one."""
+    """Ten runs, whose scan numbers do not start at one."""
     scene = campaign(
         [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
         p=[0.5, 0.03] * 4 + [0.5, 0.004],
@@ -29,21 +29,6 @@ def scene():
     scene.table["sample_y"] = [1, 1, 2, 2.02, 4, 1, 4, 3, 4, 2.8]
     scene.table["scan_id"] = range(11, 21)
     return scene
-
-
-def test_overlapping_marks_are_moved_apart_with_a_line_to_their_position(scene):
-    figure = campaign_figure(scene)
-    figure.draw_without_rendering()
-    sample = panel(figure, "sample_y")
-    texts = [text for text in sample.texts if text.get_text()]
-    assert [text.get_text() for text in texts] == [str(scan) for scan in range(11, 21)]  # scans, as everywhere
-    at = sample.transData.transform([text.get_position() for text in texts]) * 72 / figure.dpi
-    distance = np.linalg.norm(at[:, None] - at[None], axis=2)[~np.eye(10, dtype=bool)]
-    assert distance.min() > 9  # points; a mark is 11 wide
-    stayed = [scene.table[["sample_x", "sample_y"]].iloc[i].tolist() for i in (0, 1, 4)]
-    assert [list(texts[i].get_position()) for i in (0, 1, 4)] == stayed
-    ends = {tuple(np.round(line.get_xydata()[0], 6)) for line in sample.lines[1:]}
-    assert {(4.0, 2.0), (4.02, 2.02)} <= ends
 
 
 def test_the_path_has_a_direction(scene):

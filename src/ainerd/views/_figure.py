@@ -59,7 +59,7 @@ def campaign_figure(scene: Scene) -> Figure:
     ):
         _style.attempt(name, place, lambda region, draw=draw: draw(region, scene, runs))  # type: ignore[misc]
     _draw_legend(figure, scene, runs)
-    _style.spread(figure)
+    _style.place_names(figure)
     return figure
 
 
@@ -111,7 +111,7 @@ def _draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     _point_forward(axes, placed[["x", "y"]].to_numpy(float))
     failed = placed[~placed["done"]]
     axes.scatter(failed["x"], failed["y"], marker="x", s=40, color="0.25", zorder=3)
-    _style.discs(axes, done, "x", "y", size=130)
+    _style.numbered_discs(axes, done, "x", "y", size=130)
     if following is not None:
         x, y = [following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
         axes.scatter(x, y, s=330, zorder=6, **_NEXT)
@@ -170,7 +170,7 @@ def _draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     if landmarks is not None:
         _draw_landmarks(axes, (known - middle) @ directions.T, landmarks)
     placed = (points - middle) @ directions.T if len(points) else np.empty((0, 2))
-    _style.discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=130)
+    _style.discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=50)
     axes.margins(0.08)
     of = "the runs" if landmarks is None else "known kinds"
     axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the variation among {of})" if share[0] else ""))
@@ -223,7 +223,7 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="p (small: novel)")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
-    _style.discs(axes, runs[runs["p"].notna()], "number", "p", size=110)
+    _style.numbered_discs(axes, runs[runs["p"].notna()], "number", "p", size=110)
     failed = runs[~runs["done"]]
     axes.scatter(failed["number"], np.full(len(failed), 1.25), marker="x", s=36, color="0.25", zorder=3)
     unclaimed = runs[runs["done"] & runs["p"].isna()]
@@ -234,7 +234,8 @@ def _draw_regimes(axes: Axes, runs: pd.DataFrame, scene: Scene) -> None:
     """Draw a row for each regime, for a technique that makes no claims of novelty."""
     done, failed = runs[runs["done"]], runs[~runs["done"]]
     order = _style.in_order(done["regime"])
-    _style.discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
+    placed = done.assign(row=[order.index(regime) for regime in done["regime"]])
+    _style.numbered_discs(axes, placed, "number", "row", size=90)
     axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
     rows = [*(scene.name(regime) for regime in order), *(["failed"] if len(failed) else [])]
     axes.set_yticks(range(len(rows)), rows, parse_math=False)
