@@ -146,7 +146,7 @@ def test_the_exact_tree_agrees_with_scipy():
 
 @pytest.mark.parametrize(("kind", "seed"), [("even", 0), ("uneven", 1), ("drawn out", 2), ("heavy tails", 0)])
 def test_leaders_give_the_regimes_of_all_runs(kind, seed, monkeypatch):
-    """Compare 3,000 runs, of which at most 1,000 are leaders, with the exact tree: labels, and numbers at other cuts."""
+    """Compare 3,000 runs, at most 1,000 of them leaders, with the exact tree: labels, and numbers at other cuts."""
     monkeypatch.setattr("ainerd.novelty._regimes.EXACT", 1000)
     monkeypatch.setattr("ainerd.novelty._regimes.MOST", 1000)
     z = campaign(kind, 3000, seed)
