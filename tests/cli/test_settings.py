@@ -98,19 +98,6 @@ def test_documents_for_one_server_are_not_in_the_folder_of_another(marble, monke
     assert with_key == one != two
 
 
-def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", "secret")
-    with monkeypatch.context() as here:
-        here.setenv("AINERD_WEBHOOK", "https://chat.example.org/secret")
-        settings = Settings.load(SMALL)
-    tables = settings.tables()
-    assert "secret" not in str(tables)
-    monkeypatch.setenv("AINERD_STORAGE__FRAMES", f'["{tmp_path}"]')
-    again = Settings.of(tables, settings.folder)
-    assert again.section == settings.section and again.storage.directory == settings.storage.directory
-    assert again.storage.frames == [tmp_path] and again.storage.api_key == settings.storage.api_key
-
-
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

@@ -1,9 +1,7 @@
 """The option ``--dask``: work on the workers of a Dask cluster."""
 
 import re
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
@@ -19,14 +17,25 @@ Dask = Annotated[
 
 
 @contextmanager
-def workers(address: str) -> Iterator[Executor]:
-    """Connect to the workers of Dask; those of ``local`` are started, one for each core, and end with the work.
+def mapping(address: str | None) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield `map`, or the `map` of Dask's workers, which returns the same in the same order.
+
+    Those of ``local`` are started, one for each core, and end with the work.
 
     Raises
     ------
     ValueError
         If no scheduler answers at the address, or the extra ``dask`` is missing.
+
+    Examples
+    --------
+    >>> with mapping(None) as run:  # mapping("local") runs it in other processes
+    ...     print([*run(abs, [-1, 2])])
+    [1, 2]
     """
+    if address is None:
+        yield map
+        return
     try:
         from distributed import Client, LocalCluster
     except ModuleNotFoundError as error:
@@ -42,23 +51,4 @@ def workers(address: str) -> Iterator[Executor]:
             client = stack.enter_context(Client(scheduler, timeout=CONNECT_S, set_as_default=False))
         except (OSError, ValueError) as error:
             raise ValueError(f"{refusal}: {error}") from None
-        if not client.nthreads():
-            print("the cluster has no workers yet: waiting for some", file=sys.stderr, flush=True)
-        yield stack.enter_context(client.get_executor(pure=False, retries=RETRIES))
-
-
-@contextmanager
-def mapping(address: str | None) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Yield `map`, or the `map` of Dask's workers, which returns the same in the same order.
-
-    Examples
-    --------
-    >>> with mapping(None) as run:  # mapping("local") runs it in other processes
-    ...     print([*run(abs, [-1, 2])])
-    [1, 2]
-    """
-    if address is None:
-        yield map
-        return
-    with workers(address) as pool:
-        yield pool.map
+        yield stack.enter_context(client.get_executor(pure=False, retries=RETRIES)).map

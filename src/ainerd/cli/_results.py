@@ -1,11 +1,11 @@
 """`ainerd replay`, `export` and `report`: make results, and write them to files."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ainerd.cli._dask import Dask
 from ainerd.cli._shared import (
     Config,
     Force,
@@ -27,12 +27,12 @@ def replay(
         list[str] | None, typer.Argument(help="Numbers of scans, or uids of runs. Default: all without a result.")
     ] = None,
     all: Annotated[bool, typer.Option("--all", help="Include runs whose analysis failed.")] = False,
-    dask: Dask = None,
+    share: Annotated[str, typer.Option(help="Analyse a share of the runs: 3/8 is the third of eight.")] = "1/1",
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on Dask.
+    """Analyse runs that are in Tiled with the settings of an instrument.
 
     Complete results with the same parameters are kept, so the same command continues after an interruption.
     With other parameters (another --config, or the environment) a run gets a second result beside the first.
@@ -46,10 +46,12 @@ def replay(
 
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
+    number, n = map(int, shares.groups()) if (shares := re.fullmatch(r"(\d+)/(\d+)", share)) else (0, 0)
+    if not 1 <= number <= n:
+        raise ValueError(f"--share {share}: give one of so many shares, such as 3/8")
     settings = Settings.load(config)
-    embedded = tiled is None and not settings.storage.uri
     with opened(tiled, config) as client:
-        outcomes = reanalyse(settings, client, uids or (), again=all, dask=dask, embedded=embedded, quiet=json)
+        outcomes = reanalyse(settings, client, uids or (), again=all, share=(number, n), quiet=json)
     complete, failed = {}, {}
     for outcome in outcomes:
         name = ResultRecord.identity_of(outcome.raw_uid, outcome.event)

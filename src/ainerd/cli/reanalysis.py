@@ -1,139 +1,27 @@
-"""Analysis of runs that are in Tiled, in this process or on the workers of Dask.
+"""Analysis of runs that are in Tiled.
 
-A worker analyses a run as this process would, and writes the result itself. The key of a result is made of the run and
-the parameters. So a run has one result even if two workers get it, because the first one died or seemed dead. Only the
-uid of the run, the settings without the API key, and the outcomes travel between the machines.
+The key of a result is made of the run and the parameters. So a run has one result even if two processes analyse it.
 """
 
-import json
 import re
-import socket
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Self
+import zlib
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 
-from rich.progress import Progress
 from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.agent import build_technique, writer_of
-from ainerd.cli._dask import workers
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import RunReader, documents_of
 from ainerd.jobs import Jobs
 from ainerd.results import AtlasRecord, Result, ResultStore, digest
 from ainerd.runs import Worker, parameters_of
-from ainerd.server import ServerError, connect, open_catalog
+from ainerd.server import open_catalog
 from ainerd.technique import Series, Technique
 from ainerd.words import plain_address
-
-WORKERS_DIED = "four workers died over it: too little memory?"
-
-
-@contextmanager
-def _worker(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Iterator[Worker]:
-    """Start a worker that writes the results of runs, without a campaign or suggestions; at the end close it."""
-    jobs = Jobs()
-    with closing(Worker(jobs, writer_of(technique, store, settings, raw))) as worker:
-        jobs.start()
-        yield worker
-
-
-def _analyse(worker: Worker, raw: Container, uid: str, image: str) -> list[Result]:
-    """Analyse a finished run and return its outcomes; none if it has no data key `image`."""
-    documents = [*documents_of(raw[uid])]
-    if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
-        return []
-    for name, doc in documents:
-        worker(name, doc)
-    return worker.outcomes(uid).result()
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Everything that a worker needs in addition to the uids of runs."""
-
-    settings: str  # tables of the settings as JSON, without the API key
-    folder: str  # relative paths start here
-    address: str  # root of the catalog
-    embedded: bool  # whether the catalog is on the embedded server of `settings.storage.directory`
-    parameters: str  # required parameters of the results, as JSON
-
-    @classmethod
-    def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
-        """Return the workplace of this process."""
-        tables = json.dumps(settings.tables(), default=str)
-        parameters = json.dumps(parameters_of(technique, settings.detector))
-        return cls(tables, str(settings.folder), root.uri, embedded, parameters)
-
-
-def _analyse_on(address: str, uids: Sequence[str], workplace: Workplace, progress: Progress) -> list[Result]:
-    """Analyse runs on Dask; raise ValueError if one cannot be analysed for another reason than the run."""
-    bar, outcomes = progress.add_task("runs", total=len(uids)), list[Result]()
-    with workers(address) as pool:
-        futures = {pool.submit(analyse, uid, workplace): uid for uid in uids}
-        try:
-            for future in as_completed(futures):
-                outcomes += _result(future, futures[future])
-                progress.advance(bar)
-        finally:
-            for future in futures:
-                future.cancel()
-    return outcomes
-
-
-def analyse(uid: str, workplace: Workplace) -> list[Result]:
-    """Analyse a run on a worker and write its results.
-
-    The outcomes report all problems of the run itself. An exception has another cause.
-    """
-    settings, raw, store, technique = _prepare(workplace)
-    with _worker(technique, store, settings, raw) as worker:
-        outcomes = _analyse(worker, raw, uid, settings.detector.image)
-        if worker.n_left:
-            raise ServerError(f"its results are not written: {outcomes[-1].reason}")
-    return outcomes
-
-
-@lru_cache(maxsize=1)  # a worker usually serves one command at a time
-def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Technique]:
-    """Open the catalog and build the technique on a worker. Its own environment overrides the settings it received.
-
-    The API key is that of this machine: keys never travel. Raises ValueError if the results would have other
-    parameters than those of the command.
-    """
-    settings = Settings.of(json.loads(workplace.settings), Path(workplace.folder))
-    key = settings.storage.api_key.get_secret_value() or None
-    if workplace.embedded:
-        key = (settings.storage.directory / "api_key").read_text().strip()  # on its own machine alone
-    client = connect(workplace.address, key)
-    store = ResultStore(client["ainerd"], folder=settings.storage.result_files)
-    technique = build_technique(settings, store)
-    parameters = parameters_of(technique, settings.detector)
-    here, wanted = json.loads(json.dumps(parameters)), json.loads(workplace.parameters)
-    if others := [name for name in wanted | here if here.get(name) != wanted.get(name)]:
-        raise ValueError(
-            f"on {socket.gethostname()} {', '.join(others)} would differ from this command's: a worker needs the same "
-            "ainerd, the same files, and no AINERD_… of its own that changes the numbers"
-        )
-    return settings, client["raw"], store, technique
-
-
-def _result(future: Future[list[Result]], uid: str) -> list[Result]:
-    """Return the outcomes of a run from its worker; a run over which four workers died has failed."""
-    from distributed import KilledWorker
-
-    try:
-        return future.result()
-    except KilledWorker:
-        return [Result(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=WORKERS_DIED)]
-    except Exception as error:  # of any kind: it comes from another process
-        raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
 
 
 def reanalyse(
@@ -142,8 +30,7 @@ def reanalyse(
     uids: Sequence[str],
     *,
     again: bool,
-    dask: str | None,
-    embedded: bool,
+    share: tuple[int, int],
     quiet: bool,
 ) -> list[Result]:
     """Analyse runs that lack a result, and group all results of these parameters into regimes.
@@ -157,31 +44,38 @@ def reanalyse(
         Numbers of scans, or first characters of uids; empty for all runs.
     again : bool
         Whether to repeat failed analyses.
-    dask : str or None
-        ``local`` or the address of a Dask scheduler; None for this process.
-    embedded : bool
-        Whether the catalog is on the embedded server of `settings.storage.directory`.
+    share : (int, int)
+        Which of how many shares of the runs; their uids decide.
     quiet : bool
         Whether to show no progress.
     """
     raw, ainerd = open_catalog(client)
     store = ResultStore(ainerd, folder=settings.storage.result_files)
     technique = build_technique(settings, store)
-    if dask is not None and isinstance(technique.unit, Series):
-        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
-    waiting = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
-    with bars(disable=quiet or not waiting) as progress:
-        if dask is not None:
-            workplace = Workplace.of(settings, client, technique, embedded=embedded)
-            outcomes = _analyse_on(dask, waiting, workplace, progress)
-        else:
-            outcomes = []
-            with _worker(technique, store, settings, raw) as worker:
-                for uid in progress.track(waiting, description="runs"):
-                    outcomes += _analyse(worker, raw, uid, settings.detector.image)
+    number, n = share
+    if n > 1 and isinstance(technique.unit, Series):
+        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --share out")
+    every = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
+    waiting = [uid for uid in every if zlib.crc32(uid.encode()) % n == number - 1]
+    jobs, outcomes = Jobs(), list[Result]()
+    with closing(Worker(jobs, writer_of(technique, store, settings, raw))) as worker:
+        jobs.start()
+        with bars(disable=quiet or not waiting) as progress:
+            for uid in progress.track(waiting, description="runs"):
+                outcomes += _analyse(worker, raw, uid, settings.detector.image)
     parameters = parameters_of(technique, settings.detector)
     _label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes
+
+
+def _analyse(worker: Worker, raw: Container, uid: str, image: str) -> list[Result]:
+    """Analyse a finished run and return its outcomes; none if it has no data key `image`."""
+    documents = [*documents_of(raw[uid])]
+    if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
+        return []
+    for name, doc in documents:
+        worker(name, doc)
+    return worker.outcomes(uid).result()
 
 
 def _runs_to_analyse(

@@ -154,14 +154,6 @@ class Settings(BaseModel):
             raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")
         return settings
 
-    def tables(self) -> dict[str, Any]:
-        """Return the settings without API key and webhook, as tables of plain values for `of` on another machine."""
-        hidden: dict[str, Any] = {"storage": {"api_key"}, "webhook": True}
-        if self.steering.knobs:
-            hidden["steering"] = {"bounds"}
-        tables = self.model_dump(mode="json", exclude=hidden)
-        return {**tables, self.technique: self.section}
-
 
 def _misplaced(given: Sequence[str], technique: str) -> list[str]:
     """Return the problems of keys that are neither general nor of this technique, in the file or the environment."""

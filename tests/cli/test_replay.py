@@ -1,0 +1,158 @@
+"""An archive reprocessed in shares, with the same results as in one process."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
+from distributed import Client, LocalCluster
+from typer.testing import CliRunner
+
+from agents.demo.simulated import hardware_beside, simulated_instrument
+from ainerd.agent import build_technique
+from ainerd.cli import app, mapping
+from ainerd.config import Settings
+from ainerd.plans import expose
+from ainerd.results import ResultStore
+from ainerd.server import embedded_server, open_catalog
+from ainerd.technique import Series
+from ainerd_xpcs.technique import RheoXPCS
+
+SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+RUNS, FRAMES = 3, 64
+
+
+class Archive:
+    """Runs in Tiled, one of them without its frames, and the results that a command writes."""
+
+    def __init__(self, folder, server):
+        self.server = server
+        self.raw, ainerd = open_catalog(server.client())
+        self.store = ResultStore(ainerd)
+        settings = Settings.load(SMALL)
+        settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
+        devices = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
+        cam = devices.detector.cam
+        cam.num_images.put(FRAMES), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+        engine = RunEngine({})
+        engine.subscribe(TiledWriter(self.raw, batch_size=1))
+        for i in range(RUNS):
+            devices.stage.x.set(5 + 0.1 * i).wait(10)
+            engine(expose(devices.detector, beside=[devices.stage.x, devices.stage.y], shutter=devices.shutter))
+        *self.frames, lost = sorted((folder / "frames").rglob("*.h5"), key=os.path.getmtime)
+        lost.unlink()
+
+    def replay(self, *arguments):
+        """Return the output of the command: uids and keys of complete runs, and reasons of failed ones."""
+        done = CliRunner().invoke(app, ["replay", "--json", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        assert self.server.api_key not in done.output
+        return json.loads(done.stdout)
+
+    def forget(self, *keys):
+        """Remove results; all of them without `keys`."""
+        results = self.store.container["results"]
+        for key in keys or list(results):
+            results.delete_contents(key, recursive=True, external_only=False)
+        self.store.refresh()
+
+    def results(self):
+        """Return the parts of each result that two analyses must share, with arrays as bytes."""
+        self.store.refresh()
+        results = {}
+        for key in self.store.table().index:
+            record = self.store.record(key)
+            arrays = {name: self.store.array(key, name) for name in record.arrays}
+            metadata = record.metadata()
+            for name in ("created", "atlas_version"):
+                metadata.pop(name, None)
+            results[key] = metadata, {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
+        return results
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
+    with embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server:
+        yield Archive(folder, server)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A worker, started before the archive exists, and its client; each start imports the agent."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield cluster, client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment(cluster, archive, bank_file):
+    """Set the environment of the command: the archive, and a part of the shipped bank, which is calibrated quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_CONFIG", str(SMALL))
+        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
+        patch.setenv("AINERD_STORAGE__DIRECTORY", str(archive.server.directory))
+        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(archive.server.directory.parent / "frames")]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def serial(archive):
+    """Output and results of one process; its results are removed afterwards."""
+    output = archive.replay()
+    results = archive.results()
+    archive.forget()
+    return output, results
+
+
+@pytest.fixture
+def address(cluster):
+    return cluster[0].scheduler_address
+
+
+def test_shares_write_the_results_of_one_process_bit_for_bit(archive, serial):
+    """Each run once, and only missing results are made."""
+    made = [archive.replay("--share", share) for share in ("1/2", "2/2", "2/2")]
+    assert {**made[0]["complete"], **made[1]["complete"]} == serial[0]["complete"]
+    assert {**made[0]["failed"], **made[1]["failed"]} == serial[0]["failed"] and not made[2]["complete"]
+    assert len(made[0]["complete"]) + len(made[1]["complete"]) == RUNS - 1
+    assert "no file" in " ".join(serial[0]["failed"].values()) and archive.results() == serial[1]
+    assert any(record["novelty_p"] is not None for record, _ in serial[1].values() if record["status"] == "complete")
+
+
+def test_one_run_is_shared_as_the_page_says(archive, address):
+    code = (SMALL.parents[2] / "docs" / "how-to" / "files" / "slurm" / "one_run.py").read_text()
+    names = {"of_settings": build_technique(Settings.load(SMALL)).partition}
+    for of_the_page, here in {
+        "tcp://scheduler.example.org:8786": address,
+        "100_000": str(FRAMES),
+        "/data/movie.h5": str(archive.frames[0]),
+        'Partition.load("qmap.h5")': "of_settings",
+    }.items():
+        assert of_the_page in code
+        code = code.replace(of_the_page, here)
+    exec(code, names)
+    np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
+
+
+@pytest.mark.parametrize("where", ["nowhere://1", "processes"])
+def test_an_address_without_a_scheduler_is_refused(where):
+    with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{where}'"), mapping(where):
+        pass
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "half"])
+def test_a_share_that_does_not_exist_is_refused(archive, share):
+    done = CliRunner().invoke(app, ["replay", "--share", share])
+    assert isinstance(done.exception, ValueError) and "give one of so many shares, such as 3/8" in str(done.exception)
+
+
+def test_series_have_no_shares(archive, monkeypatch):
+    monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
+    done = CliRunner().invoke(app, ["replay", "--share", "1/2"])
+    assert isinstance(done.exception, ValueError) and "is of several runs: leave --share out" in str(done.exception)
