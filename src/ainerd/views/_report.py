@@ -93,9 +93,7 @@ def _html(section: _Section) -> str:
         text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
     if section.table:
         head, *rows = section.table
-        text.append(f"<table><tr>{''.join(f'<th>{escape(printable(cell))}</th>' for cell in head)}</tr>")
-        text += [f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows]
-        text.append("</table>")
+        text.append(pd.DataFrame(rows, columns=head).map(printable).to_html(index=False, border=0))
     for figure, caption in section.figures:
         label = escape(printable(caption))
         buffer = io.BytesIO()
@@ -119,8 +117,6 @@ class _Campaign:
         self._measured = [name for name in table if f"{name}_err" in table and not str(name).endswith("_or")][:3]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
-        again = table.get("retake", pd.Series(False, table.index)).eq(True)
-        self._failed = table.assign(again=again)[table["status"].eq("failed")]
         self._state = AgentNode(store.container, store.agent).state() if store.agent else {}
         self._names = {int(number): str(name) for number, name in self._state.get("names", {}).items()}
 
@@ -192,10 +188,9 @@ class _Campaign:
         return _Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
     def _failures(self) -> _Section:
-        if self._failed.empty:
-            return _Section(title="Failures", lines=["Nothing failed."])
-        reasons = self._failed["reason"].fillna("no reason given").value_counts()
-        return _Section(title="Failures", lines=[f"{n} × {reason}" for reason, n in reasons.items()])
+        reasons = self._table[self._table["status"].eq("failed")]["reason"].fillna("no reason given").value_counts()
+        lines = [f"{n} × {reason}" for reason, n in reasons.items()]
+        return _Section(title="Failures", lines=lines or ["Nothing failed."])
 
     def _all(self) -> _Section:
         text = self._table.text(ROWS)
@@ -218,15 +213,6 @@ class _Campaign:
             yield f"The campaign is held by {sender(held['by'])}: {held['why'] or 'no reason given'}."
         for _, row in self._next.iterrows():
             yield f"Measure at {self._place(row)} next: {row['reason']}."
-        alone = self._done.groupby("regime").size()
-        for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
-            (key,) = self._done.index[self._done["regime"].eq(regime)]
-            yield f"Only {self._scan_at(key)} has {regime_name(int(regime), self._names)}: measure beside it."
-        if again := int(self._failed["again"].sum()):
-            yield f"Start the agent: it takes {number_of(again, 'result')} again that failed by no fault of the data."
-        if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
-            reason = unclaimed.value_counts().index[0]
-            yield f"{len(unclaimed)} results could not be judged, most often because {reason}."
         if alarm := self._state.get("novelty", {}).get("alarm"):
             yield f"{alarm}."
 
