@@ -1,7 +1,6 @@
 """Messages to a web address: a chat, or a logbook such as Olog, learns of claims, alarms, failures and the end."""
 
 import logging
-import threading
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (1.0, 5.0, 30.0)  # before each new attempt
 TIMEOUT_S = 10.0  # of a connection, and of each part of the answer
 CLOSE_S = 5.0  # longest wait at the end of a session
 LONGEST = 2000  # characters of a sentence
@@ -24,8 +22,7 @@ class Webhook:
     A message is a POST of a JSON object: ``event`` (new, alarm, failure or end), ``agent``, ``time`` (UTC), ``text``
     (a sentence), and ``scan``, ``run`` and ``result`` if it is about a result. Any answer 2xx accepts it; the rest of
     the answer is not read. Redirects are not followed, because the address may hold a token, which goes to nobody else.
-    A message that is not accepted is sent again after `PAUSES_S`, and then left out. The log gets one line when this
-    begins, and one when messages are accepted again; neither names the address.
+    A message that is not accepted is left out, with a line in the log that does not name the address.
 
     Parameters
     ----------
@@ -39,8 +36,6 @@ class Webhook:
         here = self._url.host in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=not here, follow_redirects=False)
         logging.getLogger("httpx").addFilter(self._names_no_address)  # it logs the address of each request
-        self._ends = threading.Event()
-        self._is_failing = False
         self._jobs = Jobs("ainerd-webhook")
         self._jobs.start()
 
@@ -50,8 +45,7 @@ class Webhook:
         self._jobs.submit(partial(self._send, message))
 
     def close(self) -> None:
-        """Send the waiting messages, until one is not accepted, and for `CLOSE_S` at most."""
-        self._ends.set()
+        """Send the waiting messages, for `CLOSE_S` at most."""
         self._jobs.submit(self._close)
         self._jobs.close(CLOSE_S)
 
@@ -60,24 +54,13 @@ class Webhook:
         logging.getLogger("httpx").removeFilter(self._names_no_address)
 
     def _send(self, message: dict[str, Any]) -> None:
-        for pause in (*PAUSES_S, None):
-            if self._ends.is_set() and self._is_failing:
-                return
-            try:
-                with self._http.stream("POST", self._url, json=message) as answer:
-                    why = "" if answer.is_success else f"it answers {answer.status_code}"
-            except Exception as error:  # the text may hold the address
-                why = type(error).__name__
-            if not why:
-                if self._is_failing:
-                    logger.warning("the webhook accepts messages again")
-                self._is_failing = False
-                return
-            if pause is None or self._ends.wait(pause):
-                break
-        if not self._is_failing:
-            logger.warning("the webhook does not accept messages, they are left out: %s", why)
-        self._is_failing = True
+        try:
+            with self._http.stream("POST", self._url, json=message) as answer:
+                why = "" if answer.is_success else f"it answers {answer.status_code}"
+        except Exception as error:  # the text may hold the address
+            why = type(error).__name__
+        if why:
+            logger.warning("the webhook did not accept a message: %s", why)
 
     def _names_no_address(self, record: logging.LogRecord) -> bool:
         return str(self._url) not in record.getMessage()
