@@ -4,7 +4,6 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,7 +30,6 @@ from ainerd.words import printable, sender
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
-PATIENCE_S = 3600.0  # longest wait of a plan for a person who takes a suggestion
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.
@@ -147,7 +145,7 @@ class Agent(Observer):
         Raises
         ------
         RuntimeError
-            If the agent is not attached. In mode review the plan also raises it if nobody takes a suggestion in time.
+            If the agent is not attached.
         ValueError
             If `n` is not a positive number.
         """
@@ -207,8 +205,7 @@ class Agent(Observer):
     def _wait_while(
         self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]] | None = None
     ) -> MsgGenerator[None]:
-        """Wait while there is a reason, after one look each time; not for ever for a person who takes a suggestion."""
-        begun = time.monotonic()
+        """Wait while there is a reason, after one look each time."""
         try:
             while True:
                 if look is not None:
@@ -219,10 +216,6 @@ class Agent(Observer):
                     self._state.waits = waits
                     say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
                     self._state.changed()
-                if waits != FOR_A_PERSON:
-                    begun = time.monotonic()
-                elif time.monotonic() - begun > PATIENCE_S:
-                    raise RuntimeError(f"nobody took the suggestion in {PATIENCE_S:g} s: the plan ends")
                 yield from bps.sleep(LOOK_S)
         finally:
             self._state.waits = None
