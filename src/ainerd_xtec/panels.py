@@ -43,12 +43,6 @@ def plot(result: Any, figure: Any) -> None:
     right.set_axis_off()
 
 
-def image(result: Any) -> NDArray[np.uint8]:
-    """Return the map of clusters as gray levels."""
-    labels = result["labels"].read().astype(float)
-    return np.asarray(255 * (labels + 1) / max(labels.max() + 1, 1), dtype=np.uint8)
-
-
 def gallery(figure: Any, scene: Any, runs: Any) -> None:
     """Draw trajectories and map of the newest ramp, beside those of another one."""
     shown = [key for key in runs.index if "labels" in scene.arrays.get(key, {})][-2:][::-1]

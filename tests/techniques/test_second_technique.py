@@ -41,7 +41,7 @@ def test_from_toml_to_figure(beamline):
     assert (cooling.status, cooling.n_frames) == ("complete", 10)
     node = b.client["ainerd/results"][cooling.Index]
     np.testing.assert_allclose(node.temperature[:], [*np.linspace(300, 280, 5), *np.linspace(300, 250, 5)])
-    assert node.variance.shape == (10, 3) and node.image().shape == (10, 3)
+    assert node.variance.shape == (10, 3)
     b.RE(b.agent.explore(3))
     table = b.table()
     assert table["status"].tolist() == ["complete"] * 4

@@ -30,11 +30,6 @@ _NO_LABELS: Mapping[str, int] = {}
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 
 
-def read_notes(log: Container) -> Notes:
-    """Read the metadata of the notes of people, oldest first. One request."""
-    return [metadata for _, metadata in read_nodes(log, kind=NOTE)]
-
-
 class CampaignRecords:
     """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`.
 
@@ -183,7 +178,7 @@ class CampaignRecords:
 
     def notes(self) -> Notes:
         """Return the notes of people on runs, oldest first, with ``note``, ``raw_uid`` and ``created``. One request."""
-        return read_notes(self._log)
+        return [metadata for _, metadata in read_nodes(self._log, kind=NOTE)]
 
     def logbook(self, raw_uid: str | None = None) -> pd.DataFrame:
         """Return the log lines by time, or those on a run; an agent's own store has its lines and those of people."""

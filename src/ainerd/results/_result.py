@@ -10,13 +10,11 @@ from tiled.client.constructors import from_context
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.results._campaign_records import read_notes
-from ainerd.results._explain import Result, explain
+from ainerd.results._explain import Result
 from ainerd.results._export import NETCDF, NEXUS, TABLES, dataset, export
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
-from ainerd.results._tables import notes_on
 from ainerd.technique import panels
 from ainerd.words import SINCE, named_place, run_text
 
@@ -114,22 +112,6 @@ class AinerdResult(Container):  # type: ignore[misc]
         """Return a table or a series. KeyError if the result has no such table."""
         return self._load([name])[name].values  # type: ignore[no-any-return]
 
-    def image(self) -> NDArray[np.uint8]:
-        """Return the result as a grey picture (ny, nx), as its technique draws it.
-
-        Raises
-        ------
-        ValueError
-            If its technique draws none, or is not installed.
-        """
-        draw = getattr(panels(self.metadata["technique"]), "image", None)
-        if draw is None:
-            raise ValueError(
-                f"nothing that is installed makes a picture of a result of technique {self.metadata['technique']!r}: "
-                "try plot()"
-            )
-        return np.asarray(draw(self._load(None)))
-
     def plot(self) -> "Figure":
         """Draw the result on one page, as its technique does; else its series, lines and images.
 
@@ -147,20 +129,9 @@ class AinerdResult(Container):  # type: ignore[misc]
         """Status, regime and p-value in a few words."""
         return _verdict(str(self.path_parts[-1]), self.metadata)
 
-    @property
-    def notes(self) -> list[str]:
-        """Notes of people on the result or on its run, oldest first."""
-        log = self._node([*self.path_parts[:-2], "log"], "the log")
-        return notes_on(self.path_parts[-1], self.metadata, read_notes(log))
-
-    @property
-    def explanation(self) -> str:
-        """Why the run was called novel, or not."""
-        return explain(self.record)
-
     def __repr__(self) -> str:
         inside = ", ".join(name for kind in ("arrays", "tables", "series") for name in self.metadata.get(kind, {}))
-        return f"<AinerdResult of {_scan(self.metadata)}: {self.verdict}; {inside or 'no arrays'}>"
+        return f"<AinerdResult of {run_text(self.metadata)}: {self.verdict}; {inside or 'no arrays'}>"
 
     @property
     def _campaign(self) -> Container:
@@ -194,12 +165,12 @@ def plot_result(result: LoadedResult) -> "Figure":
 
     metadata = result.metadata
     if not metadata["arrays"] and not metadata["series"]:
-        raise ValueError(f"there is nothing to plot: {_scan(metadata)}, {_verdict(result.key, metadata)}")
+        raise ValueError(f"there is nothing to plot: {run_text(metadata)}, {_verdict(result.key, metadata)}")
     figure = Picture(figsize=(13, 5), layout="constrained")
     (getattr(panels(metadata["technique"]), "plot", None) or _draw)(result, figure)
     where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
     at = f" at {where}" if where else ""
-    figure.suptitle(f"{_scan(metadata)}{at}: {_verdict(result.key, metadata)}", parse_math=False)
+    figure.suptitle(f"{run_text(metadata)}{at}: {_verdict(result.key, metadata)}", parse_math=False)
     return figure
 
 
@@ -246,10 +217,6 @@ def since_exposure(
     since = times - began
     first = max(int(np.searchsorted(since, 0.0, side="right")) - 1, 0)
     return np.maximum(since[first:], 0.0), values[first:]
-
-
-def _scan(metadata: Mapping[str, Any]) -> str:
-    return run_text(metadata)
 
 
 def _verdict(key: str, metadata: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique._technique import Technique
@@ -42,9 +41,6 @@ class Panels(Protocol):
 
     def compare(self, results: Any, figure: Any) -> None:
         """Draw several results beside each other: ``results.plot([9, 12, 15])``."""
-
-    def image(self, result: Any) -> NDArray[np.uint8]:
-        """Return a gray picture of a result: ``result.image()``."""
 
     def gallery(self, figure: Any, scene: Any, runs: Any) -> None:
         """Draw the newest run and its nearest one, beside the map in a campaign's figure (`ainerd.views.Scene`)."""

@@ -50,13 +50,6 @@ def side_by_side(maps: NDArray[Any]) -> NDArray[np.float64]:
     return picture
 
 
-def montage(maps: NDArray[Any]) -> NDArray[np.uint8]:
-    """Join maps to one grey picture: percentiles 1 and 99.5 are black and white, the gaps are black."""
-    low, high = np.nanpercentile(maps, LIMITS)
-    shades = 255 * (side_by_side(maps) - low) / max(high - low, 1e-12)
-    return np.asarray(np.nan_to_num(shades).clip(0, 255), dtype=np.uint8)
-
-
 def highest(images: Iterable[NDArray[Any]]) -> float:
     """Return the largest percentile 99.5 of several maps, without their diagonals, which may hold shot noise."""
     return max(float(np.nanpercentile(image[~np.eye(len(image), dtype=bool)], 99.5)) for image in images)

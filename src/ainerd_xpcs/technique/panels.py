@@ -23,7 +23,6 @@ from ainerd_xpcs.technique._drawing import (
     draw_fit,
     draw_map,
     highest,
-    montage,
     new_figure,
 )
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
-    "C2_MAP", "arrays", "columns", "compare", "coordinates", "details", "gallery", "highest", "image", "new_figure",
+    "C2_MAP", "arrays", "columns", "compare", "coordinates", "details", "gallery", "highest", "new_figure",
     "plot", "sentences", "strip", "thumbnail", "view", "with_error", "within",
 ]  # fmt: skip
 
@@ -51,11 +50,6 @@ def __getattr__(name: str) -> Any:
     if name == "quantities":  # the panels of parts import this module
         return (*(quantity for each in part_panels() for quantity in each.quantities), *OF_FRAMES)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def image(result: "AinerdResult") -> NDArray[np.uint8]:
-    """Join all maps to one grey picture, six in a row, time up and to the right."""
-    return montage(result["c2"].read())
 
 
 def plot(result: "AinerdResult", figure: Any) -> None:

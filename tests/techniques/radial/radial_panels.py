@@ -15,11 +15,6 @@ def plot(result, figure):
     right.imshow(variance, aspect="auto")
 
 
-def image(result):
-    variance = result["variance"].read()
-    return (255 * variance / max(variance.max(), 1e-9)).astype(np.uint8)
-
-
 def gallery(figure, scene, runs):
     newest = [key for key in runs.index if "variance" in scene.arrays.get(key, {})][-1:]
     axes = figure.subplots()
