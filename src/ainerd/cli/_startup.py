@@ -45,12 +45,7 @@ def acquire(devices, md):
 
     def frames():
         yield from bps.kickoff(detector, wait=True)
-        taken = yield from bps.complete(detector, group="frames")
-        is_over = False
-        while not is_over:
-            yield from bps.sleep(0.2)
-            is_over = taken.done
-            yield from bps.collect(detector, name=detector.name)
+        yield from bps.collect_while_completing([detector], [detector], 0.2, detector.name)
 
     @bpp.stage_decorator(devices)
     @bpp.run_decorator(md=dict(md))
