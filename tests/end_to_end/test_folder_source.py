@@ -93,7 +93,7 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     instrument.stage.x.set(3.0).wait(10), instrument.stage.y.set(7.0).wait(10)
     acquire(instrument, folder / "data", "A0001_f000100")
     observer, close = follow()
-    until(lambda: observer.concluded == 1)
+    until(lambda: len(observer.results.table("complete")) == 1)
     close()
     table = observer.results.table(columns="all")
     (row,) = table.to_dict("records")

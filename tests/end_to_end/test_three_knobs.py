@@ -36,7 +36,3 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
     with pytest.raises(ValueError, match="a knob that goes only one way would go back"):
         agent.add(2.0, 3.0, 305.0)
     assert agent.plot().axes[0].get_xlabel() == "sample_x (mm)"
-    sample = agent.plot(knobs=("oven", "sample_y")).axes[0]
-    assert (sample.get_xlabel(), sample.get_ylabel()) == ("oven (K)", "sample_y (mm)")
-    with pytest.raises(ValueError, match="there is no knob 'temperature', only sample_x, sample_y, oven"):
-        agent.plot(knobs=("oven", "temperature"))

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -21,7 +21,7 @@ from ainerd.config import Settings
 from ainerd.jobs import activity
 from ainerd.results import Result, ResultStore
 from ainerd.technique import Technique
-from ainerd.views import Next, kinds_of, read_scene, reordered, run_line
+from ainerd.views import Next, kinds_of, read_scene, run_line
 from ainerd.words import number_of, printable, sender
 
 if TYPE_CHECKING:
@@ -104,20 +104,18 @@ class Display:
             *([Text(printable(advice), "yellow")] if advice else []),
         )
 
-    def figure(self, truth: NDArray[Any] | None, knobs: Sequence[str]) -> "Figure":
+    def figure(self, truth: NDArray[Any] | None) -> "Figure":
         """Draw the figure of the campaign and return it."""
         from ainerd.views import campaign_figure
 
         following, belief = self._following(), self._campaign.map()
-        names = [*reordered(self._campaign.explorer.bounds, knobs)]  # an unknown knob is refused
         scene = read_scene(
             self._results,
             self._technique,
             self._bounds,
-            names,
             following=following if following.position else None,
-            belief=None if belief is None else belief.along(names[:2], following.position),
-            truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
+            belief=None if belief is None else belief.along([*self._bounds][:2], following.position),
+            truth=truth,
             kinds=self._kinds(),
             names=self._campaign.state.names,
         )

@@ -203,11 +203,6 @@ class Observer(Prompt):
         return self._analysis.worker.close_series(value).result()
 
     @property
-    def concluded(self) -> int:
-        """Number of runs that got a result, complete or failed, since the agent was built."""
-        return self._analysis.worker.concluded
-
-    @property
     def progress(self) -> tuple[int, int | None] | None:
         """Number of frames analysed and expected in the run in progress; None between runs."""
         return self._analysis.worker.progress
@@ -245,7 +240,10 @@ class Observer(Prompt):
                 print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
                 if self.steers:
-                    runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
+                    runs, new = (
+                        number_of(self._analysis.worker.concluded, "run"),
+                        len(self._campaign.claims.discoveries),
+                    )
                     self._webhook.post(
                         "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} called new"
                     )

@@ -278,7 +278,7 @@ class Prompt:
         record = self.results.record(self.results.key(scan))
         self.results.note(text, raw_uid=record.raw_uid, scan=scan_text(record.metadata()), result=record.key)
 
-    def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
+    def plot(self, *, truth: NDArray[Any] | None = None) -> Figure:
         """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.
 
         It shows the sample with the path, the regimes and the next point; the latent space; novelty and the readings
@@ -289,12 +289,9 @@ class Prompt:
         ----------
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the first two actuators; their borders are drawn.
-        knobs : sequence of str
-            Actuators along x and y of the map of the sample, ``knobs=("sample_x", "temperature")``. Default: the order
-            of the settings. Of further ones the regimes are those at the next position.
         """
         with waiting("drawing"):
-            return self._display.figure(truth, knobs)
+            return self._display.figure(truth)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self._uri}>"

@@ -65,7 +65,7 @@ class State:
         self._at = {**whereabouts(), "session": campaign.rules.session}
         self._digest = digest(parameters_of(technique, settings.detector))
         self._axes: dict[str, Any] | None = None
-        self._next_axes = 0
+        self._next_axes: float = FEW
         self._known_kinds: tuple[Any, dict[str, str]] = None, {}  # for which regimes, and kinds
         self._is_new, self._ends = True, False
         self._steered = False  # whether this session has steered until now
@@ -302,13 +302,13 @@ class State:
         Landmarks may take seconds to compute. So they are computed only after the first results.
         """
         n = len(self._campaign.points.usable)
-        landmarks = self._technique.landmarks() if self._axes is None and n >= FEW else None
+        if n < self._next_axes:
+            return self._axes
+        landmarks = self._technique.landmarks()
         if landmarks is not None and len(landmarks.embeddings) > 1:
-            self._axes, self._next_axes = self._axes_of("landmarks", landmarks.embeddings, landmarks.names), -1
-        elif 0 <= self._next_axes < n and (self._axes is not None or n >= FEW):
-            points = self._store.embeddings().to_numpy(float)
-            if len(points) > 1:
-                self._axes, self._next_axes = self._axes_of("results", points), max(2 * len(points), FIRST)
+            self._axes, self._next_axes = self._axes_of("landmarks", landmarks.embeddings, landmarks.names), math.inf
+        elif len(points := self._store.embeddings().to_numpy(float)) > 1:
+            self._axes, self._next_axes = self._axes_of("results", points), max(2 * len(points), FIRST)
         return self._axes
 
     def _axes_of(self, of: str, points: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, Any]:

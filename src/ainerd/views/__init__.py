@@ -13,7 +13,6 @@ from ainerd.views._scene import (
     newest_and_nearest,
     read_scene,
     regime_colour,
-    reordered,
 )
 from ainerd.views._terminal import Logbook, run_line, status_panel
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Logbook", "Next", "Scene", "read_scene", "campaign_figure", "empty_panel", "kinds_of", "newest_and_nearest",
-    "panel_title", "principal_axes", "regime_colour", "regime_kinds", "reordered", "report_html", "run_line",
+    "panel_title", "principal_axes", "regime_colour", "regime_kinds", "report_html", "run_line",
     "status_panel",
 ]  # fmt: skip
 

@@ -93,7 +93,9 @@ def _html(section: _Section) -> str:
         text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
     if section.table:
         head, *rows = section.table
-        text.append(pd.DataFrame([[*row] for row in rows], columns=[*head]).map(printable).to_html(index=False, border=0))
+        text.append(
+            pd.DataFrame([[*row] for row in rows], columns=[*head]).map(printable).to_html(index=False, border=0)
+        )
     for figure, caption in section.figures:
         label = escape(printable(caption))
         buffer = io.BytesIO()

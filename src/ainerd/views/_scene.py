@@ -1,7 +1,7 @@
 """The contents of a campaign's figure, read from Tiled."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -191,26 +191,10 @@ def regime_colour(regime: int) -> str:
     return "#" + bytes(round(value * 0.55**turn) for value in bytes.fromhex(_PALETTE[place][1:])).hex()
 
 
-def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, Limits]:
-    """Return the limits of all motors with some motors first; ValueError if one is unknown or named twice.
-
-    Examples
-    --------
-    >>> reordered({"x": (0, 1), "y": (0, 2), "z": (0, 3)}, ["z"])
-    {'z': (0, 3), 'x': (0, 1), 'y': (0, 2)}
-    """
-    if unknown := [name for name in first if name not in bounds]:
-        raise ValueError(f"there is no knob {unknown[0]!r}, only {', '.join(bounds)}")
-    if len(set(first)) < len(first):
-        raise ValueError(f"a knob is named twice: {', '.join(first)}")
-    return {name: bounds[name] for name in dict.fromkeys([*first, *bounds])}
-
-
 def read_scene(
     store: ResultStore,
     technique: Technique,
     bounds: Mapping[str, Limits],
-    first: Sequence[str] = (),
     **details: Any,
 ) -> Scene:
     """Read the scene of a campaign from Tiled: of arrays and series only those that are drawn.
@@ -221,8 +205,6 @@ def read_scene(
     technique : Technique
     bounds : mapping of str to (float, float)
         Limits of the motors.
-    first : sequence of str
-        Motors that come first.
     **details
         Fields of `Scene` that are not in results.
 
@@ -232,7 +214,7 @@ def read_scene(
     >>> len(scene.table), scene.embeddings.shape  # the run that failed has no embedding
     (6, (5, 2))
     """
-    bounds, landmarks = reordered(bounds, first), None
+    landmarks = None
     try:
         landmarks = technique.landmarks()
     except Exception:  # a figure without landmarks is better than no figure
