@@ -57,12 +57,10 @@ class Archive:
         results = self.store.container["results"]
         for key in keys or list(results):
             results.delete_contents(key, recursive=True, external_only=False)
-        self.store.refresh()
 
     def results(self):
         """Return the parts of each result that two analyses must share, with arrays as bytes."""
-        self.store.refresh()
-        results = {}
+        self.store, results = ResultStore(self.store.container), {}
         for key in self.store.table().index:
             record = self.store.record(key)
             arrays = {name: self.store.array(key, name) for name in record.arrays}

@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
 ANSWER_S = 0.7  # a slower server counts as unreachable
-READ_S = 10.0
 POLL_S = 1.0
 LAST = ("scan_id", "event", "file", "run_time", "status", "regime", "novelty_p", "novel", "reason")
 
@@ -112,50 +110,28 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
 
 
 def _read(client: "Container", agent: str | None) -> dict[str, Any]:
-    """Read the state from a catalog of any size with a few requests.
+    """Read the state from a catalog of any size with a few requests."""
+    from ainerd.results import AgentNode, ResultStore, where_it_steers
 
-    The requests avoid Tiled's clients for runs and arrays, which take seconds to import.
-    """
-    from json import dumps
-
-    from ainerd.results import where_it_steers
-
-    base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
-
-    def get(url: str, params: Mapping[str, Any], unless: int = 0) -> dict[str, Any]:
-        """Return the answer of the server; empty if it has the status `unless`."""
-        response = http.get(url, params=params, timeout=READ_S)
-        answer: dict[str, Any] = {} if response.status_code == unless else response.raise_for_status().json()
-        return answer
-
-    def equal(**values: str | None) -> dict[str, Any]:
-        given = {key: dumps(value) for key, value in values.items() if value is not None}
-        return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
-
-    def newest(path: str, **values: str | None) -> dict[str, Any]:
-        wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 1}
-        nodes = get(f"{base}/{path}", wanted | equal(**values), HTTPStatus.NOT_FOUND).get("data")
-        return nodes[0]["attributes"]["metadata"] if nodes else {}
-
-    one = {"fields": "", "page[limit]": 1}
-    if get(base, one | {"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
+    if "ainerd" not in client:
         return {"empty": "no agent has written there yet"}
-    by_status = f"{base}/ainerd/results".replace("/search/", "/distinct/", 1)
-    counted = get(by_status, {"metadata": "status", "counts": True, **equal(agent=agent)})["metadata"]["status"] or []
-    last = newest("ainerd/results", agent=agent)
-    ready = newest("ainerd/suggestions", status="proposed", agent=agent)
-    names, units = ready.get("positions", ()), last.get("units") or {}
-    following = {
-        "position": {name: ready[name] for name in names},
-        "reason": ready.get("reason"),
-        "units": {name: units[name] for name in names if name in units},
-    }
-    about = newest("ainerd/agents", agent=agent) if agent else {}  # after a replay there are no agents
+    store = ResultStore(client["ainerd"], agent=agent)
+    counted, last = store.newest()
+    ready, units = store.next_suggestion(agent or last.get("agent")), last.get("units") or {}
+    following = (
+        None
+        if ready is None
+        else {
+            "position": ready.positions,
+            "reason": ready.reason,
+            "units": {name: units[name] for name in ready.positions if name in units},
+        }
+    )
     return {
-        "at_work": where_it_steers(about),
-        "results": {str(each["value"]): int(each["count"]) for each in counted},
+        "at_work": where_it_steers(AgentNode(store.container, agent).state() if agent else {}),
+        "results": counted,
         "last": {name: last[name] for name in LAST if last.get(name) is not None} or None,
-        "next": following if ready else None,
+        "next": following,
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tiled.queries import Key
 
 from ainerd.jobs import waiting
 from ainerd.results._conditions import checked, known_names, matches, refuse
@@ -14,7 +15,7 @@ from ainerd.results._errors import TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
-from ainerd.results._nodes import result_node
+from ainerd.results._nodes import newest_key, result_node
 from ainerd.results._records import FINAL, STATUSES, USABLE, ResultRecord
 from ainerd.results._similar import embedding_table, similar
 from ainerd.results._table import Notes
@@ -284,6 +285,15 @@ class ResultStore(ResultRecords):
         except KeyError:
             return None
 
+    @translated()
+    def newest(self) -> tuple[dict[str, int], Mapping[str, Any]]:
+        """Return the number of results by status, and the metadata of the one that began last; empty without any."""
+        some = self._results if self.agent is None else self._results.search(Key("agent") == self.agent)
+        counts = some.distinct("status", counts=True)["metadata"]["status"] or ()
+        key = newest_key(self._results, agent=self.agent)
+        last = {} if key is None else result_node(self._results, key).metadata
+        return {str(each["value"]): int(each["count"]) for each in counts}, last
+
     def record(self, key: str | int | float) -> ResultRecord:
         """Read everything except the arrays of a result; raise KeyError for an unknown key."""
         return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
@@ -333,13 +343,6 @@ class ResultStore(ResultRecords):
             for one in uids if isinstance(uids, list) else [ResultRecord.identity_of(uid, files_digest=files)]:
                 counts[one] = counts.get(one, 0) + 1
         return counts
-
-    def refresh(self) -> None:
-        """Read all results again.
-
-        This is needed only after a complete result was changed by hand, or another process analysed a failed one again.
-        """
-        self._rows.forget()
 
     def of_everybody(self) -> pd.DataFrame:
         """Return the metadata of the results of all agents; the same object as long as nothing changes. One request."""

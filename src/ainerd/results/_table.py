@@ -89,11 +89,6 @@ class NodeTable:
         with self._lock:
             self._open.setdefault(key, {})
 
-    def forget(self) -> None:
-        """Make the next reading read everything."""
-        with self._lock:
-            self._clear()
-
     def _clear(self) -> None:
         self._frame = frame_of({}, self._columns)
         self._valid.problems.clear()
