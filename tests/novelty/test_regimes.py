@@ -192,7 +192,7 @@ def test_without_the_noise_the_cut_is_the_middle_of_the_widest_gap_above_the_usu
 
 def test_the_farthest_points_become_leaders_until_none_is_far(monkeypatch):
     z, apart = np.array([0, 0.5, 4.0, 1.5, 3.0, 2.9, 0.2])[:, None], np.full(7, np.inf)
-    assert _farthest(z, apart, 1.5).ravel().tolist() == [0, 4.0, 1.5]  # none is farther than 1 from these
+    assert _farthest(z, apart, 1.5).ravel().tolist() == [0, 4.0, 1.5, 2.9]  # none is farther than 1 from these
     monkeypatch.setattr("ainerd.novelty._regimes.MOST", 4)
     assert _farthest(z, apart, 1.5).ravel().tolist() == [0, 4.0]
 

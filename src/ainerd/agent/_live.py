@@ -13,10 +13,8 @@ from ainerd.runs import Unit
 logger = logging.getLogger(__name__)
 
 EVERY_S = 2.0  # between two pictures
-SHARE = 0.05  # of the worker's time that pictures may take
 BUSY = 2  # with more waiting documents no picture is made
 SIDE = 128  # pixels of a picture along a side
-REST_S = 30.0  # pause after a picture that failed
 
 
 class LivePicture:
@@ -53,9 +51,7 @@ class LivePicture:
             self._made = str(unit.run.start_doc["uid"]), np.ascontiguousarray(whole[np.ix_(rows, columns)], "<f4")
         except Exception:  # a picture must not cost a run
             logger.exception("no picture of the run in progress")
-            self._next = now + REST_S
-            return
-        self._next = now + max(EVERY_S, (time.monotonic() - now) / SHARE)
+        self._next = now + EVERY_S
 
     def send(self) -> None:
         """Write the newest picture."""
@@ -66,4 +62,3 @@ class LivePicture:
                 self.shown = made[0]
         except (TiledError, KeyError) as error:
             logger.debug("no picture of the run in progress: %s: %s", type(error).__name__, error)
-            self._next = time.monotonic() + REST_S
