@@ -25,7 +25,7 @@ def test_a_run_fills_in(server, tmp_path, monkeypatch):
         go.get(timeout=PATIENCE_S)
 
     monkeypatch.setattr(LivePicture, "on_block", step)
-    for name, value in {"EVERY_S": 0.0, "SHARE": 1e9, "BUSY": 10**6}.items():
+    for name, value in {"EVERY_S": 0.0, "BUSY": 10**6}.items():
         monkeypatch.setattr(f"ainerd.agent._live.{name}", value)
     for name, value in {"LOOK_S": 0.05, "EVERY_S": 0.1}.items():
         monkeypatch.setattr(f"ainerd.agent._state.{name}", value)
