@@ -87,15 +87,12 @@ class XTEC(Technique):
         return NextTemperature(self, bounds)
 
     @classmethod
-    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+    def questions(cls) -> Generator[Question, Any, None]:
         """Yield the questions of ``ainerd init``."""
         ramped = "data key of the ramped quantity, read with each frame"
         yield Question(key="temperature", text=ramped, default="temperature")
         yield Question(key="unit", text="its unit", default="K")
         yield Question(key="monitor", text="data key of the beam's intensity at each frame", example="i0")
-        if frame is not None and not np.isfinite(frame).all():
-            unused = "a .npy of booleans, True where a pixel must not be used"
-            yield Question(key="mask", text=unused, default="mask.npy", array=~np.isfinite(frame))
         yield Question(key="clusters", text="how many clusters; without it as many as are stable", example=4)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:

@@ -34,13 +34,11 @@ class Pebble(Technique):
         return pebble
 
     @classmethod
-    def questions(cls, frame=None):
-        width = yield Question(key="width", text="its width in mm", default=3 if frame is None else frame.shape[1])
+    def questions(cls):
+        width = yield Question(key="width", text="its width in mm", default=3)
         if width > 100:
             yield Question(key="size.inner", text="of a wide one", default=2.5)
         yield Question(key="note", text="anything", example='of "note"')
-        if frame is not None:
-            yield Question(key="mask", text="what is marked", default="marked.npy", array=(frame != frame))
 
     def check(self):
         yield Finding("pebbles", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
@@ -109,18 +107,12 @@ def test_enter_accepts_the_default(pebble):
     assert settings.steering.smallest_feature == 0.5 and settings.section == {"width": 7}
 
 
-def test_a_frame_gives_defaults_and_arrays(pebble):
-    frames = np.ones((3, 4, 6), np.uint16)
-    frames[:, 1, 2] = 65535
-    np.save("frame.npy", frames)
+def test_a_frame_is_drawn(pebble):
+    np.save("frame.npy", np.ones((3, 4, 6), np.uint16))
     (pebble / "90_ainerd.py").touch()
-    refused = init("--yes", "--frame", "frame.npy", "--startup", ".")
+    refused = init("--yes", "--startup", ".")
     assert "90_ainerd.py exists" in str(refused.exception) and not (pebble / "here").exists()
-    done = init("--yes", "--frame", "frame.npy")
-    assert done.exit_code == 0, done.output
-    settings = Settings.load("here/agent.toml")
-    assert settings.section == {"width": 6, "mask": "marked.npy"} and settings.storage.frames == [pebble]
-    assert np.argwhere(np.load("here/marked.npy")).tolist() == [[1, 2]]
+    assert init("--yes", "--set", "pebble.width=6").exit_code == 0
     assert run("check", "here/agent.toml", "--draw", "p.png", "--frame", "frame.npy").exit_code == 0
     np.save("other.npy", np.ones((4, 5)))
     other = json.loads(run("check", "here/agent.toml", "--draw", "p.png", "--frame", "other.npy", "--json").stdout)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.cli._check import Dataset, findings_of, show
-from ainerd.cli._mean_frame import mean_frame
+from ainerd.cli._check import findings_of, show
 from ainerd.cli._shared import Force, check_new
 from ainerd.cli._startup import Layout, startup_file
 
@@ -27,8 +26,6 @@ HEAD = """\
 def init(
     out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("agent.toml"),
     technique: Annotated[str, typer.Option(help="How runs are analysed: an installed technique.")] = DEFAULT_TECHNIQUE,
-    frame: Annotated[Path | None, typer.Option(help="Frames (.npy, HDF5) from which values are guessed.")] = None,
-    dataset: Dataset = None,
     answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: use defaults for keys without --set.")] = False,
     startup: Annotated[Path | None, typer.Option(help="Folder for a startup file that builds the agent.")] = None,
@@ -41,8 +38,6 @@ def init(
 
     With `--startup`, settings that exist are kept, and only the startup file is written.
     """
-    import numpy as np
-
     from ainerd.config import Settings
     from ainerd.technique import load
 
@@ -60,9 +55,8 @@ def init(
             raise ValueError(f"--set needs KEY=VALUE, got {pair!r}")
         given[key.strip()] = _read(value)
     name = str(given.setdefault("technique", technique))
-    mean = None if frame is None else mean_frame(frame, dataset)
     entries: list[tuple[str, Question, Any]] = []
-    for section, conversation in ("", _general_questions(name, frame)), (f"{name}.", load(name).questions(mean)):
+    for section, conversation in ("", _general_questions(name)), (f"{name}.", load(name).questions()):
         answer: Any = None
         with suppress(StopIteration):
             while True:
@@ -82,13 +76,7 @@ def init(
         if not isinstance(bounds, Mapping):
             raise ValueError(f"steering.bounds: --startup needs limits by the motors' names, got {bounds!r}")
         files |= _startup(layout, out, startup, image, bounds, force)
-    arrays = {out.parent / str(answer): each.array for _, each, answer in entries if each.array is not None and answer}
-    for path in arrays:
-        check_new(path, force)
     out.parent.mkdir(parents=True, exist_ok=True)
-    for path, array in arrays.items():
-        np.save(path, array)
-        print(f"{path} is written")
     _write(files)
     show(findings_of(out))
 
@@ -109,7 +97,7 @@ def _write(files: Mapping[Path, str]) -> None:
         print(f"{path} is written")
 
 
-def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
+def _general_questions(technique: str) -> Generator["Question", Any, None]:
     from ainerd.technique import Question
 
     yield Question(key="name", text="name of the agent, which stands in every result", default="my_beamline")
@@ -126,11 +114,10 @@ def _general_questions(technique: str, frame: Path | None) -> Generator["Questio
     yield Question(key="steering.bounds", text="limits by the motors' names, in their unit", default=bounds)
     smallest = "radius of the smallest region that must not be missed, in the motors' unit"
     yield Question(key="steering.smallest_feature", text=smallest, example=1.0)
-    folder = "." if frame is None else str(frame.resolve().parent)
     for key, what, place in (
         ("uri", "address of a Tiled server; empty for one of its own", ""),
         ("directory", "folder of that server, and of raw runs that Tiled did not take", "output/tiled"),
-        ("frames", "folders that frames may be read from", [folder]),
+        ("frames", "folders that frames may be read from", ["."]),
     ):
         yield Question(key=f"storage.{key}", text=what, default=place)
 

@@ -243,8 +243,6 @@ class Question:
         Answer if the user enters nothing; None leaves the key out.
     example : value of TOML or None
         Value in a commented-out line of the TOML, if the key is left out.
-    array : ndarray or None
-        Array to save as a .npy file beside the TOML; the answer is the name of the file.
 
     Examples
     --------
@@ -258,7 +256,6 @@ class Question:
     text: str
     default: Any = None
     example: Any = None
-    array: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -358,8 +358,8 @@ class Technique:
         """
 
     @classmethod
-    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-        """Yield the questions of ``ainerd init`` for the technique's section of the TOML; `frame` is as in `sketch`.
+    def questions(cls) -> Generator[Question, Any, None]:
+        """Yield the questions of ``ainerd init`` for the technique's section of the TOML.
 
         The generator receives the answer to each question: a TOML value or None.
         """

@@ -134,11 +134,8 @@ def bins_text(numbers: NDArray[np.int64]) -> str:
     return f"bin{'s' * (numbers.size > 1)} {', '.join(map(str, numbers[:8]))}{', …' * (numbers.size > 8)}"
 
 
-USUAL = "lambda750k eiger500k eiger1m eiger4m eiger2_1m eiger2_4m pilatus300k pilatus1m jungfrau".split()
-
-
-def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-    """Ask for geometry and bins; a frame gives defaults for shape and dead pixels."""
+def questions() -> Generator[Question, Any, None]:
+    """Ask for geometry and bins."""
     bins = (
         "HDF5 file with the bins, masks of NXxpcs or a q map of APS, or .npy of labels; empty for rings in a geometry"
     )
@@ -153,31 +150,21 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
         yield Question(key="partition.n_q", text="rings between these limits", default=1)
         yield Question(key="partition.n_phi", text="equal sectors of them; 1 for none", default=1)
     elif not file:
-        yield from _ask_geometry(frame)
+        yield from _ask_geometry()
     beta = "speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found"
     yield Question(key="contrast", text=beta, example=0.2)
     yield Question(key="alpha", text="an exposure is called novel if its p-value is at most this", default=0.05)
 
 
-def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
-    candidates = {} if frame is None else {name: n for name in USUAL if (n := _shape(name)) == frame.shape}
-    known = next(iter(candidates), "" if frame is not None else "eiger4m")
+def _ask_geometry() -> Generator[Question, Any, None]:
     text = "the detector's name in pyFAI, whose gaps are masked; empty for one of another shape"
-    name = yield Question(key="partition.detector", text=text, default=known)
+    name = yield Question(key="partition.detector", text=text, default="eiger4m")
     answers: dict[str, Any] = {"detector": str(name)} if name else {}
     if not name:
-        shape = [512, 512] if frame is None else list(frame.shape)
-        answers["shape"] = yield Question(key="partition.shape", text="rows and columns", default=shape)
+        answers["shape"] = yield Question(key="partition.shape", text="rows and columns", default=[512, 512])
         answers["pixel_um"] = yield Question(key="partition.pixel_um", text="pixel size in µm", default=75.0)
     detector = sensor(PartitionSettings.model_construct(**{"shape": None, "pixel_um": 55.0, **answers}))
     unusable = np.zeros(detector.shape, bool) if detector.mask is None else np.asarray(detector.mask, bool)
-    if frame is not None and frame.shape != tuple(detector.shape):
-        raise ValueError(f"the frame has {frame.shape} pixels, the detector {tuple(detector.shape)}")
-    dead = np.zeros_like(unusable) if frame is None else dead_pixels(frame)
-    mask = dead & ~unusable
-    if mask.any():
-        text = f"pixels not to be used, True in a .npy: {mask.sum()} that are marked, or in dead rows and columns"
-        yield Question(key="partition.mask", text=text, default="mask.npy", array=mask)
     middle = [detector.shape[0] / 2, detector.shape[1] / 2]
     text = "row and column of the direct beam; the default is the middle of the detector"
     beam = yield Question(key="partition.beam_center_px", text=text, default=middle)
@@ -191,37 +178,9 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
         wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
         raise ValueError(f"{wrong}: numbers are expected") from None
     text = "inner and outer limit of the rings, in 1/nm; or the edges of all, [0.01, 0.02, 0.04]"
-    ends = [float(f"{q:.3g}") for q in np.quantile(annulus.q()[~(unusable | dead)], [0.3, 0.5])]
+    ends = [float(f"{q:.3g}") for q in np.quantile(annulus.q()[~unusable], [0.3, 0.5])]
     yield Question(key="partition.q_range_inv_nm", text=text, default=ends)
     yield Question(key="partition.n_q", text="rings between these limits", default=1)
     text = "part of the circle in degrees, 0 along growing columns, 90 along growing rows; [-40, 40] is across 0"
     yield Question(key="partition.phi_range_deg", text=text, example=[0.0, 360.0])
     yield Question(key="partition.n_phi", text="equal sectors of it; 1 for none", default=18)
-
-
-def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which pixels of a mean frame, (ny, nx), are marked (NaN) or lie in dead rows or columns.
-
-    A row or column is dead if none of its pixels counted, and ordered are rows or columns with 20 lit pixels or more on
-    both sides within 60.
-    """
-    marked: NDArray[np.bool_] = ~np.isfinite(frame)
-    counted = np.where(marked, 0, frame) > 0
-    dead_rows, dead_columns = (_dark_between(counted.sum(axis=axis)) for axis in (1, 0))
-    return marked | dead_rows[:, None] | dead_columns[None, :]
-
-
-def _dark_between(lit: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return where the number is 0 between two of at least 20 that are near."""
-    sides = [
-        [lit[max(0, i - 60) : i].max(initial=0), lit[i + 1 : i + 61].max(initial=0)] if n == 0 else [0, 0]
-        for i, n in enumerate(lit)
-    ]
-    return np.asarray(np.min(sides, axis=1) >= 20)
-
-
-def _shape(name: str) -> tuple[int, int] | None:
-    try:
-        return tuple(named_detector(name).shape)
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
 """The public names of rheo-XPCS."""
 
 from ainerd_xpcs.technique._bank import Bank, add_systematics, read_bank, write_bank
-from ainerd_xpcs.technique._bins import build_partition, check_bins, dead_pixels, questions
+from ainerd_xpcs.technique._bins import build_partition, check_bins, questions
 from ainerd_xpcs.technique._calibration import Views, calibrated, placed, scorer_of, views
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
@@ -47,7 +47,7 @@ __all__ = [
     "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise", "Numbers", "OVER_Q",
     "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share",
     "TERMS", "TEXTS", "Views", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells", "bin_names",
-    "build_partition", "calibrated", "check_bins", "contrast_within", "dead_pixels", "details", "draw_bins",
+    "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins",
     "draw_exposure", "draw_half", "draw_map", "draw_over_q", "filled", "half_cell", "highest", "holes", "judge",
     "lit_weights", "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs",
     "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions", "read_bank",

@@ -318,9 +318,9 @@ class RheoXPCS(Technique):
         yield from check_bins(self.partition, self._bins)
 
     @classmethod
-    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+    def questions(cls) -> Generator[Question, Any, None]:
         """Yield the questions of ``ainerd init``: geometry, bins, contrast."""
-        return questions(frame)
+        return questions()
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""

@@ -1,4 +1,4 @@
-"""A TOML for rheo-XPCS from a frame: shape, dead pixels; and the picture of the bins."""
+"""A TOML for rheo-XPCS, and the picture of the bins."""
 
 import numpy as np
 import pytest
@@ -10,60 +10,27 @@ from typer.testing import CliRunner
 import ainerd.cli
 from ainerd.config import Settings, read_section
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, dead_pixels, draw_bins, questions
+from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, draw_bins, questions
 
 
-def test_dead_pixels_of_a_frame():
-    frame = np.ones((40, 30))
-    frame[4], frame[:, 7], frame[10, 10], frame[12, 12] = 0, 0, 0, np.nan
-    dead = dead_pixels(frame)
-    assert dead[4].all() and dead[:, 7].all() and dead[12, 12] and not dead[10, 10] and dead.sum() == 40 + 30 - 1 + 1
-    sparse = np.zeros((200, 300))
-    sparse[3, 4] = 1
-    assert not dead_pixels(sparse).any()
+def test_a_file_is_asked_nothing_more():
+    assert [q.key for q in _rest(questions(), "bins.h5")] == ["partition.file", "contrast", "alpha"]
 
 
-@pytest.fixture
-def written(tmp_path, monkeypatch):
-    """The settings that ``ainerd init`` writes from a frame, and the folder."""
+def test_settings_of_a_shape_pass_and_become_a_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def write(frame, *arguments):
-        np.save("frame.npy", frame)
-        command = ["init", "agent.toml", "--frame", "frame.npy", "--yes", "--force", *arguments]
-        done = CliRunner().invoke(ainerd.cli.app, command, env={"COLUMNS": "200"})
-        assert done.exit_code == 0, (done.output, done.exception)
-        settings = Settings.load("agent.toml")
-        return read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").anchored(tmp_path)
-
-    return write
-
-
-@pytest.mark.parametrize("beam", [[130.0, 120.0], [-12.0, -9.0]], ids=["beam on it", "beam beside its corner"])
-def test_a_frame_becomes_settings_that_pass_and_a_picture(written, beam, tmp_path):
-    frame = np.random.default_rng(0).poisson(3.0, (260, 240)).astype(np.uint16)
-    frame[190:196], frame[7, 20] = 0, 65535
-    given = ("partition.distance_m=5", f"partition.beam_center_px={beam}", "alpha=0.01")
-    settings = written(frame, *(x for each in given for x in ("--set", f"rheo_xpcs.{each}")))
-    about = settings.partition
-    assert about.shape == (260, 240) and about.distance_m == 5 and settings.alpha == 0.01 and settings.contrast is None
-    mask = np.load(tmp_path / "mask.npy")
-    assert mask[190:196].all() and mask[7, 20] and mask.sum() == 6 * 240 + 1
-    bins = build_partition(about)
-    assert bins.n_pixels.min() >= 64 and bins.n_roi == (18 if beam[0] > 0 else 5) and not bins.roi_map[mask].any()
-    drawn = CliRunner().invoke(
-        ainerd.cli.app, ["check", "agent.toml", "--draw", "bins.png", "--frame", "frame.npy"], env={"COLUMNS": "200"}
-    )
-    assert drawn.exit_code == 0
-    assert (tmp_path / "bins.png").stat().st_size > 20_000
-
-
-def test_a_known_detector_is_known_by_its_shape_and_a_file_is_asked_nothing_more():
-    asked = questions(np.ones((514, 1030)) + np.arange(1030) % 7)
-    assert asked.send(None).key == "partition.file"
-    assert asked.send(None).key == "partition.poni"
-    assert asked.send(None).default == "eiger500k"
-    assert [q.key for q in _rest(questions(None), "bins.h5")] == ["partition.file", "contrast", "alpha"]
+    np.save("frame.npy", np.random.default_rng(0).poisson(3.0, (260, 240)).astype(np.uint16))
+    answers = ["detector=", "shape=[260, 240]", "distance_m=5", "beam_center_px=[130.0, 120.0]"]
+    given = [x for answer in answers for x in ("--set", f"rheo_xpcs.partition.{answer}")]
+    done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml", "--yes", *given], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, (done.output, done.exception)
+    settings = read_section(RheoXPCSSettings, Settings.load("agent.toml").section, "rheo_xpcs").anchored(tmp_path)
+    assert settings.partition.shape == (260, 240) and settings.contrast is None
+    bins = build_partition(settings.partition)
+    assert bins.n_pixels.min() >= 64 and bins.n_roi == 18
+    command = ["check", "agent.toml", "--draw", "bins.png", "--frame", "frame.npy"]
+    drawn = CliRunner().invoke(ainerd.cli.app, command, env={"COLUMNS": "200"})
+    assert drawn.exit_code == 0 and (tmp_path / "bins.png").stat().st_size > 20_000
 
 
 def _rest(asked, answer):
