@@ -223,7 +223,7 @@ DRAWN = {
     "phases": partial(phase_map, kinds=LOOKED_AT),
     "held back": partial(phase_map, kinds=HELD_BACK),
 }
-REFERENCES = ("Sobol", "R2", "max-min")
+REFERENCES = ("Sobol", "R2")
 
 
 def cases(each: int) -> list[Case]:
@@ -235,7 +235,7 @@ def on_map(seed: int, case: Case) -> Row:
     """Return the scores of Sobol's sequence and of all policies on one map, and perhaps of the agent's explorer."""
     group, i = case
     kind, regions, start, p, large = _drawn(seed, case)
-    ways = {"Sobol": square.sequences(start), "R2": square.r2(start), "max-min": [square.farthest(start)]}
+    ways = {"Sobol": square.sequences(start), "R2": square.r2(start)}
     scores = {
         name: np.mean([_along(regions, large, way) for way in some], axis=0).tolist() for name, some in ways.items()
     }
@@ -307,16 +307,6 @@ def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
         for k, what in enumerate(("exposures / R2", "beam time / R2")):
             row[what] = ratio(score["whole"][:, k], score["R2"][:, k])
         yield row
-
-
-def by_term(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the scores of the whole over those without each term, on each kind of map."""
-    for (_, kind), score in _of_kinds(rows):
-        for name in (each for each in POLICIES if each.startswith("whole - ")):
-            row: Row = {"kind": kind, "term": name.removeprefix("whole - "), "n": len(score[name])}
-            for k, what in enumerate(("exposures", "beam time", "twice")):
-                row[what] = ratio(score["whole"][:, k], score[name][:, k])
-            yield row
 
 
 def _of_kinds(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], dict[str, Floats]]]:

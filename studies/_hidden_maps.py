@@ -358,13 +358,3 @@ def r2(start: NDArray[np.float64]) -> list[Positions]:
     step = 1 / np.array([1.324717957244746, 1.324717957244746**2])
     shifts = np.random.default_rng(0).random((SCRAMBLES, 2))
     return [np.vstack([start, (shift + np.arange(1, EXPOSURES)[:, None] * step) % 1]) for shift in shifts]
-
-
-def farthest(start: NDArray[np.float64], side: int = 40) -> Positions:
-    """Return the start, and then always the node that is farthest from all others, and from twice the nearest limit."""
-    nodes = np.stack(np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2), axis=-1).reshape(-1, 2)
-    near, way = 2 * np.minimum(nodes, 1 - nodes).min(1), [start]
-    while len(way) < EXPOSURES:
-        near = np.minimum(near, np.linalg.norm(nodes - way[-1], axis=1))
-        way.append(nodes[near.argmax()])
-    return np.array(way)

@@ -4,12 +4,9 @@ So every result can be compared with the frames that it names, whatever happened
 """
 
 import itertools
-import json
 import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import numpy as np
 from bluesky import RunEngine
 from numpy.typing import NDArray
 from ophyd import Component, Signal
-from ophyd.sim import NullStatus, SynAxis
+from ophyd.sim import SynAxis
 from ophyd.status import DeviceStatus
 from tiled.client.container import Container
 
@@ -29,12 +26,13 @@ from ainerd.config import Settings
 from ainerd.novelty import find_regimes
 from ainerd.plans import Devices
 from ainerd.results import ResultStore
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import open_catalog
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, RunInfo, Technique
 from sim_devices import StreamingDetector
 
 SHAPE = (4, 5)
 DATASET = "entry/data/data"
+FRAME_S = 0.002  # on the clock
 SCALE = 5000  # of the position in a pixel: .2 um if it is in mm
 
 
@@ -94,13 +92,13 @@ class FrameMaker:
 
 
 class Stack(StreamingDetector):
-    """A detector that writes frames to a file; triggered, an exposure is an index, and flown, a frame."""
+    """A detector that writes the frames of an exposure to a file."""
 
     n_frames = Component(Signal, value=3, kind="config")
 
-    def __init__(self, maker: FrameMaker, folder: Path, delay_s: float, **options: Any) -> None:
+    def __init__(self, maker: FrameMaker, folder: Path, **options: Any) -> None:
         super().__init__("", **options)
-        self._maker, self._folder, self._delay_s = maker, folder, delay_s
+        self._maker, self._folder = maker, folder
         self._file: Any = None
 
     def stage(self) -> list[object]:
@@ -124,21 +122,9 @@ class Stack(StreamingDetector):
     def trigger(self) -> DeviceStatus:
         """Take an exposure."""
         self._frames_per_index = int(self.n_frames.get())
-        return self._take()
-
-    def kickoff(self) -> Any:
-        """Begin to fly: the frames come with `complete`."""
-        self._frames_per_index = 1
-        return NullStatus()
-
-    def complete(self) -> DeviceStatus:
-        """Take the frames."""
-        return self._take()
-
-    def _take(self) -> DeviceStatus:
         data, status = self._file[DATASET], DeviceStatus(self)
         for _ in range(int(self.n_frames.get())):
-            time.sleep(self._delay_s)
+            time.sleep(FRAME_S)
             data.resize(len(data) + 1, axis=0)
             data[-1] = self._maker.frame()
             data.flush()
@@ -149,10 +135,6 @@ class Stack(StreamingDetector):
     def describe(self) -> dict[str, Any]:
         """Describe an exposure."""
         return {**super().describe(), **self.describe_image(int(self.n_frames.get()), *SHAPE)}
-
-    def describe_collect(self) -> dict[str, Any]:
-        """Describe a frame."""
-        return self.describe_image(1, *SHAPE)
 
 
 class Beamline:
@@ -168,15 +150,13 @@ class Beamline:
         Root of the catalog.
     first : int
         Number of the first frame.
-    delay_s : float
-        Length of a frame.
     """
 
-    def __init__(self, folder: Path, storage: Path, client: Container, first: int = 0, delay_s: float = 0.002) -> None:
+    def __init__(self, folder: Path, storage: Path, client: Container, first: int = 0) -> None:
         self.client, self.folder, self.storage = client, folder, storage
         self.x = SynAxis(name="sample_x")
         maker = FrameMaker(lambda: float(self.x.position), first)
-        self.stack = Stack(maker, folder / "frames", delay_s, name="stack")
+        self.stack = Stack(maker, folder / "frames", name="stack")
         self.RE = RunEngine({}, context_managers=[])
         self.agents: list[Agent] = []
         open_catalog(client)
@@ -202,17 +182,6 @@ class Beamline:
         self.RE.loop.call_soon_threadsafe(self.RE.loop.stop)
         self.RE._th.join()  # noqa: SLF001 (it has no public name)
         self.RE.loop.close()
-
-
-@contextmanager
-def beamline() -> Iterator[tuple[Beamline, int]]:
-    """Yield a beamline on a server of its own, and the server's process id."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        embedded_server(Path(name) / "tiled", readable_storage=[Path(name) / "frames"]) as server,
-        closing(Beamline(Path(name), Path(name) / "tiled", server.client(), delay_s=0)) as line,
-    ):
-        yield line, int(json.loads((server.directory / "server.json").read_text())["pid"])
 
 
 def settings_of(folder: Path, storage: Path) -> Settings:

@@ -3,117 +3,47 @@
 import asyncio
 import json
 import os
-import secrets
-import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import yaml
 
 from ainerd.results import ResultRecord
+from tests.tiled_servers import DATABASES, POSTGRES, postgres, tiled
 
 KEY = "soak0soak"
-_FILES = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "files" / "tiled"
-_TOOLS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-_PATIENCE_S = 600.0
-_ENDS_WITH_PARENT = "setpriv", "--pdeathsig", "INT"  # also if this process is killed
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[None]:
-    """Serve a new cluster in `folder`; its address is in the environment (PGHOST, …).
+def tiled_on_postgres(folder: Path) -> Iterator[str]:
+    """Serve Tiled on a new PostgreSQL with the one key `KEY`, arrays and frames in `folder`, and yield its address.
 
-    PostgreSQL refuses to run as root: root runs it as the user postgres, who must be able to enter the folder.
-
-    Raises
-    ------
-    RuntimeError
-        If PostgreSQL is not installed.
+    The address of PostgreSQL is in the environment (PGHOST, …).
     """
-    if _TOOLS is None:
-        raise RuntimeError("no PostgreSQL in /usr/lib/postgresql: apt install postgresql")
-    user, db, word = "postgres" if os.getuid() == 0 else None, folder / "db", folder / "password"
-    folder.mkdir(parents=True)
-    word.write_text(secrets.token_hex(8))
-    for path in (folder, word) if user else ():
-        shutil.chown(path, user)
-    os.environ |= {"PGHOST": "127.0.0.1", "PGPORT": free_port(), "PGUSER": "tiled", "PGPASSWORD": word.read_text()}
-
-    create = [_TOOLS / "initdb", "-D", db, "-U", "tiled", "--auth=scram-sha-256", f"--pwfile={word}", "-E", "UTF8"]
-    subprocess.run(create, check=True, capture_output=True, user=user, cwd="/")
-    settings = "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_wal_size=8GB"
-    options = [word for setting in settings for word in ("-c", setting)]
-    with open(folder / "log", "ab") as log:
-        command = [*_ENDS_WITH_PARENT, _TOOLS / "postgres", "-D", db, "-p", os.environ["PGPORT"], *options]
-        server = subprocess.Popen(command, stdout=log, stderr=log, user=user, cwd="/")
-    try:
-        end = time.monotonic() + _PATIENCE_S
-        while subprocess.run([_TOOLS / "pg_isready", "-q"], check=False).returncode:
-            if server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL did not start: see {folder / 'log'}")
-            time.sleep(0.1)
-        run_sql("postgres", "databases.sql")
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
-
-
-def run_sql(database: str, name: str) -> None:
-    """Run a file of docs/how-to/files/tiled."""
-    command = [_TOOLS / "psql", "-d", database, "-v", "ON_ERROR_STOP=1", "-f", _FILES / name]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-@contextmanager
-def tiled_on(folder: Path) -> Iterator[str]:
-    """Serve Tiled on that PostgreSQL with the one key `KEY`, arrays and frames in `folder`, and yield its address."""
     for name in ("frames", "data"):
         (folder / name).mkdir(exist_ok=True)
         os.environ[f"{name.upper()}_DIRECTORY"] = str(folder / name)
     os.environ.setdefault("STREAMING_CACHE", "memory")
-    config, more = (yaml.safe_load((_FILES / name).read_text()) for name in ("config.yml", "files.yml"))
+    config, more = (yaml.safe_load((DATABASES.with_name(name)).read_text()) for name in ("config.yml", "files.yml"))
     config["catalog"] |= more.pop("catalog")
     del config["database"], config["access_control"]
     config["authentication"] = {"single_user_api_key": KEY, "allow_anonymous_access": False}
     (folder / "config.yml").write_text(yaml.safe_dump(config | more))
-    serve = [*_ENDS_WITH_PARENT, sys.executable, "-m", "tiled", "serve", "config"]
-    command = [*serve, folder / "config.yml", "--port", port := free_port()]
-    with open(folder / "tiled.log", "ab") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    uri, end = f"http://127.0.0.1:{port}", time.monotonic() + _PATIENCE_S
-    try:
-        while not _answers(uri):
-            if server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"Tiled did not start: see {folder / 'tiled.log'}")
-            time.sleep(0.1)
-        yield uri
-    finally:
-        server.terminate()
-        server.wait(60)
+    with postgres("max_wal_size=8GB") as where:
+        os.environ |= where
+        with tiled(folder / "config.yml") as uri:
+            yield uri
 
 
-def free_port() -> str:
-    """Return a port that is free on this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def _answers(uri: str) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
-    return False
+def make_indexes() -> None:
+    """Make the indexes of docs/how-to/server.md."""
+    command = [POSTGRES.with_name("psql"), "-d", "catalog", "-v", "ON_ERROR_STOP=1", "-f"]
+    subprocess.run([*command, DATABASES.with_name("indexes.sql")], check=True, capture_output=True)
 
 
 def fill_postgres(model: ResultRecord, records: Iterable[ResultRecord]) -> dict[str, Any]:

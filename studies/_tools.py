@@ -5,16 +5,14 @@ import json
 import os
 import platform
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
-from functools import partial, wraps
+from functools import partial
 from inspect import signature
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from threadpoolctl import threadpool_limits
 
 # Tables are written here; tests set another folder.
 FOLDER = Path(os.environ.get("AINERD_STUDIES", Path(__file__).resolve().parents[1] / "output" / "studies"))
-END_S = 10.0  # longest wait for the processes of an interrupted study
 WORDS = {"yes": 1.0, "True": 1.0, "no": 0.0, "False": 0.0}
 NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?")
 Row = dict[str, Any]
@@ -62,19 +59,8 @@ class Study(typer.Typer):
 
     def part(self, function: Callable[..., None]) -> Callable[..., None]:
         """Add a part, named as the function."""
-        parameters = signature(function).parameters
-
-        @wraps(function)
-        def checked(**options: Any) -> None:
-            for name, value in options.items():
-                if value == parameters[name].default:
-                    continue
-                if (isinstance(value, float) and not value > 0) or (isinstance(value, int) and value < 0):
-                    raise typer.BadParameter(f"{value:g} is too small", param_hint=f"--{name.replace('_', '-')}")
-            function(**options)
-
-        self._parts.append(checked)
-        return self.command(function.__name__.strip("_"))(checked)
+        self._parts.append(function)
+        return self.command(function.__name__.strip("_"))(function)
 
     def __call__(self) -> None:
         """Run the part that the command line names."""
@@ -167,7 +153,6 @@ def resumed(
     """Return a row for each case, measured in processes of one thread each.
 
     Each row is written to ``output/studies/<name>.jsonl`` when it is done, and an interrupted study continues there.
-    Ctrl-C ends the processes, and the study with one line.
 
     Parameters
     ----------
@@ -191,25 +176,14 @@ def resumed(
     if not missing:
         return [done[case] for case in cases]
     with _pool(workers) as pool, record.open("a") as file:
-        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that begin here inherit it
         running = {pool.submit(measure, case): case for case in missing}
-        signal.signal(signal.SIGINT, on_interrupt)
         try:
             for future in track(as_completed(running), name, total=len(missing)):
                 case, row = running[future], future.result()
                 done[case] = row
                 file.write(json.dumps([case, row]) + "\n")
                 file.flush()
-        except KeyboardInterrupt:
-            kept = f"{record} keeps {len(done)} of {len(cases)} cases"
-            print(f"interrupted: {kept}, and the next start continues there", file=sys.stderr, flush=True)
-            last_resort = threading.Timer(END_S, os._exit, (1,))  # a pool may wait forever for killed processes
-            last_resort.daemon = True
-            last_resort.start()
-            for process in active_children():
-                process.kill()
-            sys.exit(1)
-        except Exception:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # only the cases in progress are measured
             raise
     return [done[case] for case in cases]
@@ -247,11 +221,6 @@ def ratio(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
     """Return the ratio of the means of paired numbers with its 95 % interval."""
     low, high = bootstrap(np.divide, one, other)
     return f"{one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]"
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median, least, most and number."""
-    return {"median": float(np.median(values)), "least": min(values), "most": max(values), "n": len(values)}
 
 
 def seconds(call: Callable[[], Any], repeats: int = 1) -> float:

@@ -32,14 +32,13 @@ study = Study(__doc__)
 
 
 @study.part
-def campaign(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = False) -> None:
-    """Run the demo on samples of consecutive seeds; ``--quick`` takes three."""
-    cases = [("sample", i) for i in range(3 if quick else samples)]
+def campaign(samples: int = 20, seed: int = 5000, workers: int = 1) -> None:
+    """Run the demo on samples of consecutive seeds."""
+    cases = [("sample", i) for i in range(samples)]
     rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/campaign", "ainerd/steering")]
     parts = [Path(sim_devices.__file__).parent, Path(as_user.__file__), *rooms, Path(__file__)]
     run = {"run": digest_of(*parts), "seed": seed}
     rows = resumed("campaign", run, cases, partial(in_the_demo, seed), workers)
-    report("campaign_regimes", by_regime(rows), seed=seed)
     report("campaign_samples", map(of_sample, rows), seed=seed)
     report("campaign", of_all_samples(rows), most={"measured": "at most"}, least={"measured": "at least"}, seed=seed)
 
@@ -103,19 +102,6 @@ def flagged(row: Row, regimes: Iterable[str]) -> tuple[int, int]:
     """Return the number of exposures of these regimes that are flagged, and that have a p-value."""
     p = [p for p, truth in zip(row["p"], row["truth"], strict=True) if truth in regimes and p is not None]
     return sum(value <= ALPHA for value in p), len(p)
-
-
-def by_regime(rows: list[Row]) -> Iterator[Row]:
-    """Yield how often each regime was flagged; those held out of the bank should be."""
-    for name in dict.fromkeys(truth for row in rows for truth in row["truth"]):
-        mine = [row for row in rows if name in row["truth"]]
-        hits, judged = np.sum([flagged(row, [name]) for row in mine], axis=0)
-        yield {
-            "regime": name,
-            "held out": "yes" if any(name in row["unknown"] for row in mine) else "no",
-            "with p": int(judged),
-            "flagged": hits / max(judged, 1),
-        }
 
 
 if __name__ == "__main__":

@@ -1,21 +1,14 @@
-"""Cyclic shear: echoes, training, phases and moduli against the truth of simulated samples and rheometers.
+"""Cyclic shear: echoes, training and strains against the truth of simulated samples.
 
 recovery   decay of the echoes, the share that returns for good, and training, in bins of 100 pixels of independent
            movies: the differences from the truth in the errors that the analysis gives
-phase      phases of frames from a noisy record, a clock of the detector that is off, and frames that come 1 % of a
-           cycle too early or late
 slip       the strain that the sample sees over that of the record, from speckle within three cycles, in its errors
-rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
-live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run: from the last frame of a cycle to the
-           result; and the memory that 10 000 cycles of a smaller one take after the first 1000
 verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, or which yield in mid-run, at one
            cycle or in a sweep of amplitudes; and of samples that return after 8 to 40 cycles or 2 to 6
 
-The generators (`sim_devices._cycling`, `sim_devices._oscillation`) move scatterers and share no code with the analysis.
+The generator (`sim_devices._cycling`) moves scatterers and shares no code with the analysis.
 """
 
-import time
-import tracemalloc
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
@@ -27,20 +20,12 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ainerd.config import Settings
-from ainerd_shear import (
-    EchoCurves,
-    Echoes,
-    clock_offset,
-    cycle_moduli,
-    fit_training,
-    phase_of_record,
-    strain_seen,
-)
+from ainerd_shear import EchoCurves, Echoes, fit_training, strain_seen
 from ainerd_shear.part import judge_cycles
 from ainerd_xpcs import Partition, fit_relaxation, two_time
 from ainerd_xpcs.technique import RheoXPCS
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
-from studies._tools import Row, Study, interval, report, seconds
+from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+from studies._tools import Row, Study, interval, report
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
 PLACE = Geometry(shape=(40, 40), beam_center_px=(20.0, -42.0), q_range_inv_nm=(0.001, 0.05))
@@ -56,24 +41,11 @@ study = Study(__doc__)
 
 
 @study.part
-def recovery(quick: bool = False) -> None:
-    """Measure the pulls, of fewer movies if ``--quick``; then the bar of their spread is wider by chance."""
+def recovery(movies: int = 60) -> None:
+    """Measure the pulls."""
     with threadpool_limits(1):
-        rows = list(recovered(12 if quick else 60))
-    for row in rows:  # a spread of n pulls is known to 1 / sqrt(2 n); those of one movie share scatterers
-        row["by chance"] = 2.5 / np.sqrt(2 * max(row["movies"], row["n"] / 4))
-        row["least"], row["most"] = 0.85 - quick * row["by chance"], 1.2 + quick * row["by chance"]
-    report(
-        "cycles_recovery", rows,
-        most={"sd of pulls": "most", "|mean|": 0.6}, least={"sd of pulls": "least", "share": 0.9},
-    )  # fmt: skip
-
-
-@study.part
-def phase() -> None:
-    """Measure the error of the phases of frames, in cycles."""
-    with threadpool_limits(1):
-        report("cycles_phase", phases(), most={"rms error": 0.02, "pull of the offset": 3.5})
+        rows = list(recovered(movies))
+    report("cycles_recovery", rows, most={"sd of pulls": 1.2, "|mean|": 0.6}, least={"sd of pulls": 0.85, "share": 0.9})
 
 
 @study.part
@@ -82,21 +54,6 @@ def slip() -> None:
     with threadpool_limits(1):
         rows = [slipped(ratio, 40) for ratio in (1.0, 0.7, 0.4)]
     report("cycles_slip", rows, most={"|mean - ratio|": 0.02, "sd of pulls": 1.4}, least={"sd of pulls": 0.75})
-
-
-@study.part
-def rheology() -> None:
-    """Measure the pulls of moduli."""
-    rows = list(moduli_of_sweeps())
-    report("cycles_rheology", rows, most={"sd of pulls": 1.2, "|mean|": 0.2}, least={"sd of pulls": 0.85})
-
-
-@study.part
-def live() -> None:
-    """Measure times and memory while the cycles run, with two threads."""
-    with threadpool_limits(2):
-        report("cycles_live", [watched()], most={"result after (s)": 0.5, "behind at the end (s)": 0.5})
-        report("cycles_memory", [remembered(10_000)], most={"growth (MB)": 8.0})
 
 
 @study.part
@@ -178,34 +135,6 @@ def echoes(sample: Cycled, partition: Partition, n_cycles: int, seed: int) -> Ec
     return correlator.result()
 
 
-def phases() -> Iterator[Row]:
-    """Yield the errors of phases: of a record with noise, and of frames whose clock is off and jitters by 1 %."""
-    oscillation = Oscillation(frequency_hz=0.5, steps=((8.0, 0.05), (100.0, 0.1)))
-    sample = Cycled(family="sheared", oscillation=oscillation, diffusion_nm2=20.0, direction_deg=0.0)
-    for seed, (noise, put_in) in enumerate((noise, off) for noise in (0.01, 0.05) for off in (0.0, 0.12, -0.2)):
-        rng = np.random.default_rng(seed)
-        record = write_oscillation(oscillation, SoftSolid(), 1600, every_s=0.02, noise=noise, rng=rng)
-        of_record = phase_of_record(record["time"], record["strain"])
-        t_s = frame_times(oscillation, 10, np.arange(16) / 16, jitter=0.01, rng=rng)
-        nominal = np.arange(160) / 16 / 0.5 - put_in / 0.5  # times that the detector records, in s
-        at = of_record.at(nominal)
-        counts = movie(sample, t_s, seed)
-        late = clock_offset(two_time(counts, bins()[2]), at)
-        wrong = at + late.cycles - oscillation.cycle(t_s)
-        wrong -= np.rint(np.median(wrong))
-        alone = of_record.at(t_s) - oscillation.cycle(t_s)
-        yield {
-            "noise of the record": noise,
-            "offset put in": put_in,
-            "offset": late.cycles,
-            "error of the offset": late.error,
-            "pull of the offset": abs(late.cycles - put_in) / np.hypot(late.error, np.hypot(of_record.error, 0.01 / 4)),
-            "error of the record": of_record.error,
-            "rms, record alone": float(np.sqrt(np.mean((alone - np.rint(np.median(alone))) ** 2))),
-            "rms error": float(np.sqrt(np.mean(wrong**2))),
-        }
-
-
 def slipped(ratio: float, n_movies: int) -> Row:
     """Return the pulls of the ratio of strains: the truth has a gap that is narrower than the one that is told."""
     place = Geometry(shape=(80, 80), beam_center_px=(40.0, 40.0), q_range_inv_nm=(0.001, 0.05))
@@ -229,86 +158,6 @@ def slipped(ratio: float, n_movies: int) -> Row:
         "sd": float(ratios.std(ddof=1)),
         "|mean - ratio|": abs(float(ratios.mean()) - ratio),
         "sd of pulls": float(pulls.std(ddof=1)),
-    }
-
-
-def moduli_of_sweeps() -> Iterator[Row]:
-    """Yield the pulls of moduli, below, at and above the yield strain of 10 %."""
-    solid = SoftSolid()
-    for strain in (0.02, 0.1, 0.4):
-        pulls: dict[str, list[NDArray]] = {}
-        for seed in range(10):
-            rng = np.random.default_rng(seed)
-            sweep = Oscillation(frequency_hz=0.5, steps=((20.0, strain),))
-            record = write_oscillation(sweep, solid, 1000, every_s=0.04, noise=0.02, rng=rng)
-            columns = record["time"], record["strain"]
-            moduli = cycle_moduli(*columns, record["stress"], phase_of_record(*columns))
-            storage, loss = solid.moduli(strain)
-            for name, truth in (("storage", storage), ("loss", loss), ("tan_delta", loss / storage)):
-                each = (getattr(moduli, name) - truth) / getattr(moduli, f"{name}_err")
-                pulls.setdefault(name, []).append(each)
-        for name, parts in pulls.items():
-            pull = np.concatenate(parts)
-            yield {
-                "what": name,
-                "strain": strain,
-                "n": len(pull),
-                "|mean|": abs(float(pull.mean())),
-                "sd of pulls": float(pull.std(ddof=1)),
-            }
-
-
-def watched(n_before: int = 250, n_cycles: int = 12, size: int = 256) -> Row:
-    """Return how long results take, of a cycle a second in four windows of 20 frames, with the map of cycles full."""
-    rate, rng = 500, np.random.default_rng(0)
-    roi_map = 1 + np.arange(size)[:, None] * 3 // size * 6 + np.arange(size) * 6 // size
-    echoes = Echoes(Partition.from_roi_map(roi_map, q=np.linspace(0.01, 0.06, 18)), [0.0, 0.25, 0.5, 0.75])
-    speckle = rng.exponential(size=(size, size))
-    frames = rng.poisson(0.5 * speckle, (rate, size, size)).astype(np.uint16)
-    quarters = np.arange(4) / 4
-    for cycle in track(range(n_before), "cycles before", transient=True):
-        echoes.push(frames[rng.integers(rate, size=4)], cycle + quarters)
-    echoes.result()
-    late, begin = [], time.perf_counter()
-    for number in track(range(n_cycles * rate // 25), "blocks of frames", transient=True):
-        done = (number + 1) * 25
-        time.sleep(max(begin + done / rate - time.perf_counter(), 0))  # the detector reads out 25 frames together
-        first = number * 25 % rate
-        echoes.push(frames[first : first + 25], n_before + np.arange(number * 25, done) / rate)
-        if done % rate == 0:
-            result = echoes.result()
-            late.append(time.perf_counter() - begin - done / rate)
-    return {
-        "pixels": size**2,
-        "bins": 18,
-        "rows of the map": result.c2.shape[1],
-        "cycles": result.n_cycles,
-        "result after (s)": max(late),
-        "median (s)": float(np.median(late)),
-        "behind at the end (s)": late[-1],
-        "fits (s)": seconds(lambda: result.decay),
-    }
-
-
-def remembered(n_cycles: int) -> Row:
-    """Return the memory that one phase keeps after the first 1000 cycles and after all."""
-    rng, partition = np.random.default_rng(0), bins()[2]
-    frames = rng.poisson(PHOTONS, (64, 1, *PLACE.frame_shape)).astype(np.uint16)
-    used = {}
-    tracemalloc.start()
-    echoes = Echoes(partition, [0.25])
-    for cycle in track(range(1, n_cycles + 1), "cycles", transient=True):
-        echoes.push(frames[cycle % 64], [cycle + 0.25])
-        if cycle % 200 == 0:
-            echoes.result()
-        if cycle in (1000, n_cycles):
-            used[cycle] = tracemalloc.get_traced_memory()[0] / 2**20
-    tracemalloc.stop()
-    return {
-        "pixels": len(partition.pixels),
-        "after 1000 (MB)": used[1000],
-        f"after {n_cycles} (MB)": used[n_cycles],
-        "growth (MB)": used[n_cycles] - used[1000],
     }
 
 

@@ -39,7 +39,6 @@ def ablation(each: int = 500, seed: int = TEST_SEED, workers: int = 1) -> None:
     run = {"run": digest_of(*sources), "seed": seed}
     rows = resumed("ablation", run, terms.cases(each), partial(terms.on_map, seed), workers)
     report("discovery_ablation_by_kind", terms.by_kind(rows), each=each, seed=seed)
-    report("discovery_ablation_by_term", terms.by_term(rows), each=each, seed=seed)
     report("discovery_ablation_agent", terms.as_agent(rows), least={"same": 0.8}, each=each, seed=seed)
     policies = list(terms.table(rows))
     report("discovery_ablation", policies, each=each, seed=seed)

@@ -36,19 +36,19 @@ study = Study(__doc__)
 
 
 @study.part
-def speed(quick: bool = False, rounds: int = 3, frames: int = 16_384, pixels: str = "") -> None:
+def speed(rounds: int = 3, frames: int = 16_384, pixels: str = "") -> None:
     """Measure frames per second, from the file to the sums of both; of the whole detector `frames` at most."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
-        rows = rates(Path(folder), quick, rounds, frames, pixels)
-        report("events_speed", rows, least={"with C2 and g2": "dense"}, threads=1, quick=quick)
+        rows = rates(Path(folder), rounds, frames, pixels)
+        report("events_speed", rows, least={"with C2 and g2": "dense"}, threads=1)
 
 
 @study.part
-def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> None:
+def memory(frames: int = 1_000_000, pixels: str = "") -> None:
     """Measure the peak of memory of long runs, with screen, a map and g2; `pixels` names one of the partitions."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
-        rows = peaks(Path(folder), frames // 10 if quick else frames, pixels)
-        report("events_memory", rows, most={"peak (MB)": "allowed (MB)"}, quick=quick)
+        rows = peaks(Path(folder), frames, pixels)
+        report("events_memory", rows, most={"peak (MB)": "allowed (MB)"})
 
 
 def eighteen() -> Partition:
@@ -91,13 +91,13 @@ def dense_of(events: Events, n_frames: int) -> NDArray[np.uint16]:
     return out
 
 
-def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) -> Iterator[Row]:
+def rates(folder: Path, rounds: int, n_frames: int, pixels: str) -> Iterator[Row]:
     """Yield thousands of frames per second, of events and of dense frames in memory."""
     for photons in LEVELS:
         for name, partition in PARTITIONS.items():
             if pixels not in ("", name):
                 continue
-            n = (n_frames if name == "whole" else 32_768) // (8 if photons == 0.01 else 1) // (4 if quick else 1)
+            n = (n_frames if name == "whole" else 32_768) // (8 if photons == 0.01 else 1)
             path, where = movie(folder, photons, n), partition()
             ways = [partial(way, path, where, n) for way in (only_read, ours, screened)]
             for way in ways:  # fills the page cache and compiles

@@ -9,9 +9,8 @@ maps     Maps of a run of 5000 frames, 570 pixels a bin, contrast .1 to .3, of a
          degrees of their direction. Nearest neighbours use the latent vectors as they are, or standardised,
          whichever is better for the encoder. The published network, with AINERD_REFERENCE_DATA set, sees .1 photons
          only, for it takes seconds a map set.
-denoise  Squared errors of decoded and denoised maps, how many `denoise` makes worse, and its bias, on the same maps, in
-         units of the contrast. The bias is the difference of the mean of many denoised maps from their truth. For
-         dynamics new to the encoder, a person would take it for physics.
+denoise  Squared errors of decoded and denoised maps, in units of the contrast, and how many `denoise` makes worse
+         on the same maps.
 """
 
 import os
@@ -23,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
-from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.spatial.distance import pdist, squareform
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from sklearn.model_selection import KFold, cross_val_predict
@@ -50,8 +49,6 @@ N_PIXELS, N_FRAMES, FINE, COARSE, BINS = 570, 5000, 256, 64, 18
 CONTRASTS, PHOTONS = (0.1, 0.3), (250.0, 2500.0)
 LEVELS = (0.05, 0.1, 0.5)
 ENOUGH = 0.1  # photons per pixel at which the published network is measured
-CONTRAST = 0.2  # of the maps whose bias is measured
-LAGS = 48  # of 64, up to which g2 is the mean of enough cells
 FAMILIES = (*KNOWN, *sorted(HELD_OUT))
 LEAST = {"ARI known": 0.95, "ARI with held-out": 0.9, "same-or-other AUC": 0.99}  # of the encoder of runs
 PARAMETERS = ("log tau", "exponent", "ageing", "fringe frequency", "plateau")
@@ -66,9 +63,9 @@ study = Study(__doc__)
 
 @study.part
 def runs(quick: bool = False) -> None:
-    """Measure points of exposures, and how often a map is found under noise of other textures."""
+    """Measure points of exposures."""
     encoders = {name: Encoder.load(name) for name in ("run", "pca", "ours")}
-    truths, campaigns, n_maps = (3, 60, 100) if quick else (10, 200, 300)
+    truths, campaigns = (3, 60) if quick else (10, 200)
     rng = np.random.default_rng(2026)
     family = np.repeat(np.arange(len(FAMILIES)), 10 * truths)
     truth = np.arange(len(family)) // 10
@@ -81,7 +78,6 @@ def runs(quick: bool = False) -> None:
         for measure in worth["run"]
     ]
     report("latent_runs", rows, least={"run": "least"}, truths=truths, exposures=len(truth), campaigns=campaigns)
-    report("latent_noise", stability(encoders, n_maps, rng), maps=n_maps)
 
 
 @study.part
@@ -113,14 +109,13 @@ def maps(seeds: int = 3, each: int = 80, ours: str = "ours") -> None:
 
 @study.part
 def denoise(seeds: int = 3, each: int = 80, ours: str = "ours") -> None:
-    """Measure squared errors and bias of denoised maps; options as for maps."""
+    """Measure squared errors of denoised maps; options as for maps."""
     encoders, cells = {"ours": Encoder.load(ours), "pca": Encoder.load("pca")}, list[Cell]()
     for seed in range(seeds):
         for level in (level for level in LEVELS if level != ENOUGH):
-            data = labelled(each, level, rng := np.random.default_rng([seed, round(1000 * level)]))
+            data = labelled(each, level, np.random.default_rng([seed, round(1000 * level)]))
             for name, encoder in encoders.items():
                 cells += ((f"{what}, {level:g}", name, value) for what, value in errors(encoder, data).items())
-            cells += ((f"{what}, {level:g}", "ours", value) for what, value in bias(encoders["ours"], level, rng))
     report("latent_denoise", table(cells), most={"ours": "pca"}, seeds=seeds, each=each, families=list(FAMILIES))
 
 
@@ -244,11 +239,6 @@ def neighbours(z: NDArray, family: NDArray) -> NDArray[np.bool_]:
     return votes.argmax(1) == family
 
 
-def finds_itself(clean: NDArray, noisy: NDArray) -> float:
-    """Return the share of rows whose nearest clean row is their own."""
-    return float((cdist(noisy, clean).argmin(1) == np.arange(len(clean))).mean())
-
-
 def probes(probed: list[tuple[dict[str, Maps], LabelledMaps]]) -> Iterator[Cell]:
     """Measure the cross-validated R² of ridge regression on the latent vectors."""
     known = np.concatenate([data.family for _, data in probed]) < len(KNOWN)
@@ -280,25 +270,6 @@ def errors(encoder: Encoder, data: LabelledMaps) -> dict[str, float]:
         out[f"denoise, {name}"] = float(denoised[which].mean() / before[which].mean())
     worse = {"made worse, share": (denoised > before).mean(), "made worse, at most": (denoised / before).max()}
     return out | {name: float(value) for name, value in worse.items()}
-
-
-def bias(encoder: Encoder, level: float, rng: np.random.Generator, each: int = 8, draws: int = 12) -> Iterator:
-    """Yield the bias of denoised maps and of g2 along their diagonals, in units of the contrast: root mean squares.
-
-    There are `each` truths of each family, and `draws` noisy maps of each; the scatter of so few means is subtracted.
-    """
-    squares = np.empty((2, len(FAMILIES), each))
-    for i, j in track(list(np.ndindex(len(FAMILIES), each)), f"bias at {level:g} photons", transient=True):
-        _, _, truth = truth_of(FAMILIES[i], rng)
-        noisy_maps = np.array([measured(CONTRAST * truth, level, rng) for _ in range(draws)])
-        off = (encoder.denoise(noisy_maps, size=64) - 1) / CONTRAST - block_mean(truth)
-        g2 = np.array([off.diagonal(lag, 1, 2).mean(1) for lag in range(LAGS)]).T
-        for k, each_off in enumerate((off.reshape(draws, -1), g2)):
-            squares[k, i, j] = np.mean(np.square(each_off.mean(0)) - each_off.var(0, ddof=1) / draws)
-    known = np.isin(FAMILIES, KNOWN)
-    for what, squared in zip(("a map", "g2"), squares, strict=True):
-        for which, name in ((known, "known"), (~known, "held out")):
-            yield f"bias of denoise in {what}, {name}", np.sqrt(max(squared[which].mean(), 0))
 
 
 # points of exposures
@@ -363,44 +334,6 @@ def measures(z: Maps, family: NDArray, truth: NDArray, scatter: float, n: int) -
     right = KNeighborsClassifier(5).fit(z[half], family[half]).predict(z[~half]) == family[~half]
     out["5-NN family, other truths"] = right.mean()
     return out
-
-
-def stability(encoders: dict[str, Encoder], n: int, rng: np.random.Generator) -> Iterator[Row]:
-    """Yield how often the nearest of n clean latent vectors to a noisy one is its own, by texture of the noise."""
-    truths = [clean_exposure(draw(str(rng.choice(FAMILIES)), rng), [rng.uniform(0, 180)])[0] for _ in range(n)]
-    clean = (1 + 0.2 * np.stack(truths)).astype(np.float32)
-    for texture, noise in TEXTURES.items():
-        for sd in (0.05, 0.1, 0.2, 0.4):
-            dirty = np.stack([a_map + sd * noise(rng) for a_map in clean]).astype(np.float32)
-            own = {name: finds_itself(e.encode(clean), e.encode(dirty)) for name, e in encoders.items()}
-            yield {"texture": texture, "sd": sd, **own}
-
-
-def _symmetric(noise: NDArray) -> NDArray:
-    return (noise + noise.T) / 2**0.5
-
-
-def _smooth(rng: np.random.Generator) -> NDArray:
-    """Draw noise correlated over about three cells of 64, of standard deviation a fourth."""
-    wave = np.fft.fftfreq(COARSE)
-    low = np.exp(-((wave[:, None] ** 2 + wave**2) * 4 * np.pi**2 * 4.5) / 2)
-    filtered = np.fft.ifft2(np.fft.fft2(rng.standard_normal((COARSE, COARSE))) * low).real
-    return _symmetric(filtered / filtered.std()) / 4
-
-
-def _masked(rng: np.random.Generator) -> NDArray:
-    """Draw lost moments, whose baseline is off by four times the noise."""
-    gone = (rng.random(COARSE) < 0.06).astype(float)
-    return 4 * np.maximum(gone[:, None], gone) * np.sign(rng.standard_normal())
-
-
-TEXTURES = {
-    "white": lambda rng: block_mean(_symmetric(rng.standard_normal((FINE, FINE)))),
-    "correlated": _smooth,
-    "striped": lambda rng: np.add.outer(*2 * [rng.standard_normal(COARSE) / 4]),
-    "heavy-tailed": lambda rng: block_mean(_symmetric(rng.standard_t(1.5, (FINE, FINE))).clip(-50, 50)),
-    "masked": _masked,
-}
 
 
 if __name__ == "__main__":

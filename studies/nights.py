@@ -2,8 +2,7 @@
 
 null    Nights of 30 exposures of one to six regimes of known kinds, which the agent's code groups one by one. They are
         drawn from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pixels; a tenth of the pool's
-        regimes are measured with a contrast 10 % below the stated one. "By exposure" is the rule of Bonferroni: a
-        discovery at the first exposure with p at most alpha over the 30 of the night.
+        regimes are measured with a contrast 10 % below the stated one.
 new     Nights with one new regime, of the dynamics that `studies.novelty power` draws; two to six exposures are of it,
         at random places among those of known regimes.
 samples Claims in the log of whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
@@ -41,30 +40,27 @@ study = Study(__doc__)
 
 
 @study.part
-def null(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
-    """Judge null nights from a pool of `regimes`, six exposures each; ``--quick`` takes 300 and 100 nights."""
-    regimes, nights = (300, 100) if quick else (regimes, nights)
+def null(regimes: int = 3400, nights: int = 1000) -> None:
+    """Judge null nights from a pool of `regimes`, six exposures each."""
     known = pool(of := technique(), regimes)
     row = judged(of, test_of(of), null_nights(known, nights))
     report("nights_null", [row], most={"95 %": ALPHA}, exposures=known.p.size, alpha=ALPHA)  # the lower end counts
 
 
 @study.part
-def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
+def new(regimes: int = 3400, nights: int = 1000) -> None:
     """Judge nights with one new regime; sizes as for null nights."""
-    regimes, nights = (300, 100) if quick else (regimes, nights)
     known = pool(of := technique(), regimes)
-    test, families = test_of(of), new_regimes(of, 100 if quick else 300, seed=5)
+    test, families = test_of(of), new_regimes(of, 300, seed=5)
     nights_of = {family: new_nights(of, test, known, drawn, nights) for family, drawn in families.items()}
     parameters = {"regimes": regimes, "nights": nights, "exposures": known.p.size, "alpha": ALPHA}
     report("nights_new", averaged(nights_of), least={"found": 0.25}, **parameters)
-    report("nights_power", averaged({family: power(test, drawn) for family, drawn in families.items()}))
 
 
 @study.part
-def samples(nights: int = 200, quick: bool = False) -> None:
-    """Read the claims in whole nights of each sort; ``--quick`` takes 20 nights."""
-    of, rng, n = technique(), np.random.default_rng(8), 20 if quick else nights
+def samples(nights: int = 200) -> None:
+    """Read the claims in whole nights of each sort."""
+    of, rng = technique(), np.random.default_rng(8)
     slow = np.array([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], dtype=object)
 
     one, halves = np.zeros(WHOLE, dtype=np.int64), np.repeat([0, 1], WHOLE // 2)
@@ -92,8 +88,8 @@ def samples(nights: int = 200, quick: bool = False) -> None:
         "two to six regimes": lambda: in_turns(lambda rng: drawn(ordinary(rng))),
         "two to six regimes of any dynamics": lambda: in_turns(any_dynamics),
     }
-    rows = [read_nights(of, sort, make, n) for sort, make in sorts.items()]
-    report("nights_samples", rows, least={"right where apart": 0.9}, nights=n)
+    rows = [read_nights(of, sort, make, nights) for sort, make in sorts.items()]
+    report("nights_samples", rows, least={"right where apart": 0.9}, nights=nights)
 
 
 def drawn(squared: Squared) -> Clean:
@@ -230,25 +226,23 @@ def null_nights(known: Views, n: int) -> Iterator[Night]:
 def judged(of: RheoXPCS, test: RegimeTest, nights: Iterable[Night]) -> Row:
     """Return how often something is called new in nights in which nothing is."""
     assert of.regime_width is not None
-    by_regime, by_exposure, flagged = [], [], []
+    by_regime, flagged = [], []
     for p, z in nights:
         ranks, rank = test.night(p, z, of.regimes, width=of.regime_width, alpha=ALPHA)
         by_sample = test.p_of_sample(rank) <= OF_SAMPLE * ALPHA
         by_regime.append(by_sample or any(test.p(r) <= OF_REGIMES * share(k) for k, r in ranks.items()))
-        by_exposure.append((p <= ALPHA / EXPOSURES).any())
         flagged.append((p <= ALPHA).mean())
     return {
         "nights": len(by_regime),
         "any false discovery": float(np.mean(by_regime)),
         "95 %": interval(sum(by_regime), len(by_regime)),
-        "by exposure": float(np.mean(by_exposure)),
         "exposures with p <= alpha": float(np.mean(flagged)),
     }
 
 
 def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int) -> Row:
     """Return how often the new regime of a night is found, and after how many of its exposures."""
-    rng, needed, alone = np.random.default_rng(2), [], []
+    rng, needed = np.random.default_rng(2), []
     for i in track(range(n), "nights with a new regime"):
         which, number = night(known.p.shape, EXPOSURES - EACH, rng)
         k, place = int(rng.integers(2, EACH + 1)), i % len(new.p)
@@ -258,13 +252,11 @@ def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int)
         is_new = np.insert(np.zeros(len(which), bool), at, True)
         after = _exposures_to_discovery(of, test, p, z, is_new)
         needed.append(np.nan if after is None else after)
-        alone.append((new.p[place, :k] <= ALPHA / EXPOSURES).any())
     is_discovered = np.isfinite(needed)
     return {
         "95 %": interval(int(is_discovered.sum()), n),
         "found": is_discovered.mean(),
         "exposures needed": float(np.mean(np.array(needed)[is_discovered])) if is_discovered.any() else np.nan,
-        "found by exposure": float(np.mean(alone)),
     }
 
 
@@ -293,16 +285,6 @@ def _exposures_to_discovery(
             if test.p(smallest[int(number)]) <= OF_REGIMES * share(int(number)) and is_new[:n][mine].mean() > 0.5:
                 return int(is_new[:n].sum())
     return None
-
-
-def power(test: RegimeTest, new: Views) -> Row:
-    """Return the share of new regimes found after one to six exposures, as the first regime, at alpha .05 and .01."""
-    p = {k: np.array([test.p(test.rank(p[:k])) for p in new.p]) for k in (1, 2, 3, EACH)}
-    return {
-        f"{k} at {alpha}": float((p[k] <= (1 - OF_SAMPLE) * alpha * share(0)).mean())
-        for alpha in (0.05, 0.01)
-        for k in p
-    }
 
 
 if __name__ == "__main__":

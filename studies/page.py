@@ -4,8 +4,7 @@ A real server with synthetic results, the newest with maps, and headless Chromiu
 node are opened in turn, each in a context of its own, so that nothing is cached. Ours is ready when map, latent space,
 timeline, two-time maps and table are drawn; Tiled's when it shows the rows of the node. "Readable" is ours as soon as
 it shows the rows of its table, health, next point and log, where pictures may still be missing. Bytes are those on the
-wire, without plotly.js and Tiled's own files. "Busy" is processor time of the browser's main thread until a page is
-ready, in which other programs do not count. The lag runs from the end of a write to the number on the page.
+wire, without plotly.js and Tiled's own files. The lag runs from the end of a write to the number on the page.
 """
 
 import json
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from tiled.client.container import Container
 
 from ainerd.agent import build_technique
@@ -25,9 +24,8 @@ from ainerd.server import EmbeddedServer, embedded_server, open_catalog
 from studies._catalogue import add_new, fill, own_records
 from studies._session import settings_in
 from studies._tools import Row, Study, report
+from tests.end_to_end.browsers import launched
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 SIZES = (20, 1000, 10_000)
 WITH_MAPS = 20  # as many as the table shows
 WORDS = ("[data-ainerd=table] tbody tr", "[data-ainerd=health]", "[data-ainerd=next]", "[data-ainerd=log]")
@@ -35,7 +33,6 @@ DRAWN = tuple(f"[data-ainerd={name}][data-drawn=yes]" for name in ("map", "laten
 READY: dict[str, tuple[str, ...]] = {  # pages, and the elements that each of them shows when it is ready
     "Tiled's page": ("[role=row][data-id], .MuiDataGrid-row",),
     "ours": (*WORDS, *DRAWN),
-    "plotly.js alone": (),
 }
 CLOCK = """
   window.__came = {};  // seconds since the page was asked for, by selector
@@ -52,18 +49,12 @@ study = Study(__doc__)
 
 
 @study.part
-def page(results: int = 10_000, rounds: int = 7, live: int = 20, quick: bool = False) -> None:
-    """Measure at 20, 1,000 and up to `results`, with `live` results written while the page is open.
-
-    ``--quick`` stops at 1,000 results, with three rounds and five live results.
-    """
-    if quick:
-        results, rounds, live = 1000, 3, 5
+def page(results: int = 10_000, rounds: int = 7, live: int = 20) -> None:
+    """Measure at 20, 1,000 and up to `results`, with `live` results written while the page is open."""
     with (
         tempfile.TemporaryDirectory() as folder,
         embedded_server(folder) as server,
-        sync_playwright() as driver,
-        driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser,
+        launched() as browser,
     ):
         rows = measured(server, browser, [n for n in SIZES if n <= results], rounds, live)
         report("page", rows, most={"ours, ready (s)": 10.0, "lag, longest (s)": 5.0})
@@ -81,7 +72,7 @@ def measured(server: EmbeddedServer, browser: Browser, sizes: list[int], rounds:
         for i in range(max(there, n - WITH_MAPS), n):
             add_new(ainerd, i, technique, agent)
         turns = [{what: opened(browser, server, what) for what in READY} for _ in range(rounds)]
-        bare, ours, plotly = (
+        bare, ours = (
             {name: float(np.median([turn[what][name] for turn in turns])) for name in turns[0][what]} for what in READY
         )
         lags = lag(browser, server, partial(add_and_count, ainerd, technique, agent), range(n, n + live))
@@ -94,9 +85,6 @@ def measured(server: EmbeddedServer, browser: Browser, sizes: list[int], rounds:
             "moved (kB)": ours["moved (kB)"],
             "lag, median (s)": np.median(lags),
             "lag, longest (s)": max(lags),
-            "Tiled's page, busy (s)": bare["busy (s)"],
-            "ours, busy (s)": ours["busy (s)"],
-            "plotly.js alone, busy (s)": plotly["busy (s)"],
         }
 
 
@@ -116,17 +104,13 @@ def new_page(browser: Browser) -> tuple[BrowserContext, Page]:
 def show(page: Page, server: EmbeddedServer, what: str) -> None:
     """Open a page, and wait until everything is drawn."""
     root = server.uri.partition("/api/")[0]
-    if what == "plotly.js alone":
-        page.goto(f"{root}/healthz")
-        page.add_script_tag(url=f"{root}/ainerd/plotly.min.js")
-    else:
-        page.goto(f"{root}/ainerd/open.html#key={server.api_key}")
+    page.goto(f"{root}/ainerd/open.html#key={server.api_key}")
     for each in READY[what]:
         page.wait_for_selector(each, state="attached")  # a log may be empty
 
 
 def opened(browser: Browser, server: EmbeddedServer, what: str) -> dict[str, float]:
-    """Return the time until a page is readable and ready, its transfer, and the time of the main thread."""
+    """Return the time until a page is readable and ready, and its transfer."""
     context, page = new_page(browser)
     if what == "Tiled's page":
         page.route("**/tiled-ui-settings", without_views)
@@ -136,18 +120,15 @@ def opened(browser: Browser, server: EmbeddedServer, what: str) -> dict[str, flo
     wire.on("Network.requestWillBeSent", lambda event: urls.update({event["requestId"]: event["request"]["url"]}))
     wire.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
     wire.send("Network.enable")
-    wire.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.add_init_script(CLOCK % json.dumps(READY[what]))
     show(page, server, what)
     came = page.evaluate("window.__came")  # by the page's own clock: from outside nothing is seen while it is busy
-    metrics = {each["name"]: each["value"] for each in wire.send("Performance.getMetrics")["metrics"]}
     moved = [size for of, size in sizes.items() if "plotly.min.js" not in urls[of] and "/ui/" not in urls[of]]
     context.close()
     return {
         "ready (s)": max(came.values(), default=np.nan),
         "readable (s)": max((at for each, at in came.items() if each in WORDS), default=np.nan),
         "moved (kB)": sum(moved) / 1e3,
-        "busy (s)": metrics["TaskDuration"],
     }
 
 

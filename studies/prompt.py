@@ -4,7 +4,6 @@ Medians of wall time, and of CPU time of the command, or of the session with its
 the CPU time. A first session has empty caches: it compiles and calibrates. The others find them full.
 """
 
-import json
 import os
 import re
 import signal
@@ -24,6 +23,7 @@ import psutil
 from agents.rheo_xpcs import TOML
 from studies._session import SMALL
 from studies._tools import Study, report
+from tests.end_to_end.sessions import environment
 
 READY_S, END_S, REPEATS = 600.0, 300.0, 3
 AINERD = [sys.executable, "-m", "ainerd"]
@@ -129,15 +129,7 @@ class IPython:
     """An IPython session of the small simulated instrument in a pseudo-terminal, with its data in a folder."""
 
     def __init__(self, folder: Path, config: Path = SMALL) -> None:
-        settings = {
-            "AINERD_CONFIG": str(config),
-            "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
-            "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
-            "IPYTHONDIR": str(folder / "ipython"),
-            "MPLBACKEND": "Agg",
-            "TERM": "dumb",
-        }
-        self.environment = os.environ | settings
+        self.environment = os.environ | environment(folder, config=config) | {"TERM": "dumb"}
         options = [f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
         self.process = pexpect.spawn(
             sys.executable,

@@ -31,7 +31,7 @@ from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
 from studies._catalogue import REGIMES, add_cases, add_with_maps, own_records, seed
 from studies._movies import read
-from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
+from studies._postgres import KEY, fill_postgres, make_indexes, tiled_on_postgres
 from studies._session import Session, settings_in
 from studies._tools import Row, Study, memory_mb, report, seconds
 
@@ -46,8 +46,7 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
     """Measure on PostgreSQL, with `rounds` of each question, and `runs` of the agent."""
     with tempfile.TemporaryDirectory(prefix="ainerd-many-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL's own user must get through
-        with postgres(folder / "postgres"), tiled_on(folder) as uri:
+        with tiled_on_postgres(folder) as uri:
             client = connect(uri, KEY)
             raw, ainerd = open_catalog(client)
             with closing(attached(folder, uri)) as session:
@@ -56,7 +55,7 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
             technique, model = build_technique(settings, store), store.record(ainerd["results"].keys()[0])
             began = time.perf_counter()
             catalogue = fill_postgres(model, own_records(technique, settings.name, 0, results))
-            run_sql("catalog", "indexes.sql")
+            make_indexes()
             catalogue["filled in (s)"] = time.perf_counter() - began
             print(catalogue, flush=True)
             rows = in_process(read_table, uri, KEY, "table, first and again", runs)

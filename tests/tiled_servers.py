@@ -1,14 +1,54 @@
 """Processes of Tiled with a configuration of their own."""
 
+import os
+import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import yaml
 
 from tests.waiting import until
+
+DATABASES = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "files" / "tiled" / "databases.sql"
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
+
+
+@contextmanager
+def postgres(*settings):
+    """A PostgreSQL cluster with these settings and the databases of docs/how-to/server.md; yields PGHOST and so on.
+
+    It lies outside pytest's folder: it refuses to run as root, and only root may enter that folder.
+    """
+    user = "postgres" if os.getuid() == 0 else None
+    folder, tools, password = Path(tempfile.mkdtemp(prefix="ainerd-postgres-")), POSTGRES.parent, secrets.token_hex(8)
+    (folder / "password").write_text(password)
+    if user is not None:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, user)
+    where = {"PGHOST": "127.0.0.1", "PGPORT": str(free_port()), "PGUSER": "tiled", "PGPASSWORD": password}
+    make = ["-D", folder / "db", "-U", "tiled", "--auth=scram-sha-256", f"--pwfile={folder}/password", "--no-sync"]
+    settings = "listen_addresses=127.0.0.1", "unix_socket_directories=", *settings
+    serve = ["-D", folder / "db", "-p", where["PGPORT"], *(word for each in settings for word in ("-c", each))]
+    ask = ["-d", "postgres", "-v", "ON_ERROR_STOP=1", "-f", DATABASES]
+    try:
+        subprocess.run([tools / "initdb", *make, "-E", "UTF8"], check=True, capture_output=True, user=user, cwd="/")
+        with open(folder / "log", "wb") as log:
+            server = subprocess.Popen([POSTGRES, *serve], stderr=log, user=user, cwd="/")
+        try:
+            until(lambda: not subprocess.run([tools / "pg_isready"], env=where, capture_output=True).returncode)
+            subprocess.run([tools / "psql", *ask], check=True, capture_output=True, env=where)
+            yield where
+        finally:
+            server.terminate()
+            server.wait(60)
+    finally:
+        shutil.rmtree(folder)
 
 
 @contextmanager

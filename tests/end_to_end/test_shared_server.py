@@ -5,7 +5,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import tempfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from string import Template
@@ -21,53 +20,14 @@ from ainerd.agent import build_observer
 from ainerd.results import Away, ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from tests.end_to_end.sessions import Session
-from tests.tiled_servers import free_port, logged_in, tiled
+from tests.tiled_servers import POSTGRES, free_port, logged_in, postgres, tiled
 from tests.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
-POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
 REDIS = shutil.which("redis-server")
 pytestmark = pytest.mark.timeout(600)  # the servers and the first run take minutes on a busy machine
 PASSWORDS = {"operator": "spiegel", "deputy": "blende", "analyst": "lupe"}
-
-
-@contextmanager
-def postgres():
-    """A PostgreSQL cluster, outside pytest's folder: it refuses to run as root, and only root may enter that folder."""
-    user = "postgres" if os.getuid() == 0 else None
-    folder, tools, password = Path(tempfile.mkdtemp(prefix="ainerd-postgres-")), POSTGRES.parent, secrets.token_hex(8)
-    (folder / "password").write_text(password)
-    if user is not None:
-        for path in (folder, folder / "password"):
-            shutil.chown(path, user)
-    where = {"PGHOST": "127.0.0.1", "PGPORT": str(free_port()), "PGUSER": "tiled", "PGPASSWORD": password}
-    make = [
-        "-D",
-        folder / "db",
-        "-U",
-        "tiled",
-        "--auth=scram-sha-256",
-        f"--pwfile={folder}/password",
-        "--no-sync",
-        "-E",
-        "UTF8",
-    ]
-    serve = [f"-p{where['PGPORT']}", "-clisten_addresses=127.0.0.1", "-cunix_socket_directories=", "-cfsync=off"]
-    ask = ["-d", "postgres", "-v", "ON_ERROR_STOP=1", "-f", FILES / "databases.sql"]
-    try:
-        subprocess.run([tools / "initdb", *make], check=True, capture_output=True, user=user, cwd="/")
-        with open(folder / "log", "wb") as log:
-            server = subprocess.Popen([POSTGRES, "-D", folder / "db", *serve], stderr=log, user=user, cwd="/")
-        try:
-            until(lambda: not subprocess.run([tools / "pg_isready"], env=where, capture_output=True).returncode)
-            subprocess.run([tools / "psql", *ask], check=True, capture_output=True, env=where)
-            yield where
-        finally:
-            server.terminate()
-            server.wait(60)
-    finally:
-        shutil.rmtree(folder)
 
 
 @contextmanager
@@ -115,7 +75,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def database():
     """Environment variables with the address of PostgreSQL; empty where it is not installed."""
-    with postgres() if POSTGRES is not None else nullcontext({}) as where:
+    with postgres("fsync=off") if POSTGRES is not None else nullcontext({}) as where:
         yield where
 
 
