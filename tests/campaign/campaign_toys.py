@@ -1,13 +1,12 @@
 """A technique of a few lines and a store of a few dictionaries: the campaign without a RunEngine and without Tiled."""
 
-import json
 from collections import Counter
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from ainerd.results import Gone, Result
-from ainerd.results._records import plain
 from ainerd.technique import Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
@@ -57,7 +56,7 @@ class Store:
         if number <= len(self.events):
             return self.events[number - 1]
         assert number == len(self.events) + 1
-        self.events.append(json.loads(json.dumps(plain(event))))
+        self.events.append(orjson.loads(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY)))
 
     def events_after(self, number):
         return list(enumerate(self.events, 1))[number:]

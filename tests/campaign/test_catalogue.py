@@ -7,7 +7,6 @@ from campaign_toys import BOUNDS, Jobs, outcome
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._sentences import finding
 from ainerd.decisions import Rules, events, terms_of
-from ainerd.decisions._state import limits_text
 from ainerd.results import Away
 from ainerd.steering import Window
 
@@ -83,4 +82,3 @@ def test_a_finding_says_the_verdict_that_was_given():
 def test_terms_are_the_numbers_beside_the_position():
     about = {"_id": "s", "x": 1.0, "n": 2, "gain": np.float32(0.5), "ok": True, "reason": "why", "at": [1]}
     assert terms_of(about, ("x",)) == {"n": 2.0, "gain": 0.5}
-    assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"

@@ -1,15 +1,15 @@
 """The fold of a campaign: pure, without Tiled, threads or a RunEngine."""
 
-import json
 import math
 import time
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.decisions import Rules, State, reduce
-from ainerd.decisions._state import within
+from ainerd.decisions._state import limits_text, within
 from ainerd.decisions.events import (
     Asked,
     Began,
@@ -28,7 +28,6 @@ from ainerd.decisions.events import (
     record_of,
 )
 from ainerd.results import commands
-from ainerd.results._records import plain
 from ainerd.steering import Window
 from ainerd.words import utc_now
 
@@ -37,6 +36,11 @@ RULES = Rules(session="me", window=Window(BOUNDS, knobs={}), beam_size=0.1)
 START = State(window=RULES.window)
 T = time.time()
 NOW = utc_now()
+
+
+def plain(value):
+    """As it is written and read: JSON."""
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def suggestion(id, x=5.0, y=5.0, reason="unexplored"):
@@ -198,9 +202,9 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
         assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
         assert sum(not each.created for each in state.waiting) <= 1
         assert not any(state.objection(each.suggestion) for each in state.waiting if each.created)
-        written = event if isinstance(event, Measured) else parse_event(json.loads(json.dumps(plain(_record(event)))))
+        written = event if isinstance(event, Measured) else parse_event(plain(_record(event)))
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
-    kept = State.model_validate(json.loads(json.dumps(plain(state.saved()))), context=rules)
+    kept = State.model_validate(plain(state.saved()), context=rules)
     for name in ("waiting", "failed", "held", "names", "fetched"):
         assert getattr(kept, name) == getattr(state, name), name
     assert known(kept)["window"] == known(state)["window"] and [*kept.answers] == [*state.answers]
@@ -252,3 +256,7 @@ def test_bounds_within_their_ceiling():
     assert within({"x": (1.0, 2.0)}, BOUNDS) == {"x": (1.0, 2.0)}
     with pytest.raises(ValueError, match="only the settings widen them"):
         within({"x": (-1.0, 2.0)}, BOUNDS)
+
+
+def test_limits_as_text():
+    assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"

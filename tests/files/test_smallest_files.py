@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ainerd_files import MapFile, read_curves
-from ainerd_xpcs.technique._features import rings
+from ainerd_xpcs.technique import rings
 from tests.files.map_files import FRAME_S, MAP, Q, T, correlations, movie
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/behind-a-pipeline.md"

@@ -18,7 +18,7 @@ from ainerd_shear._numbers import _training
 from ainerd_shear.part import DIMS, TEXTS, UNITS, CyclesSettings, cycle_numbers, with_cycles
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
-from ainerd_xpcs.technique import RheoXPCS, judge, rings
+from ainerd_xpcs.technique import RheoXPCS, rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
 from tests.small_bank import OF_EACH, some_of_bank
 
@@ -351,19 +351,13 @@ def test_the_calibration_is_ready_when_the_last_cycle_ends(monkeypatch):
     assert asked[1:] == [ahead]
 
 
-def test_a_run_at_rest_is_as_without_a_record(monkeypatch):
-    monkeypatch.setattr("ainerd_xpcs.technique._exposure.judge", judged_without_a_bank)
+def test_a_run_at_rest_is_as_without_a_record():
     still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
     with_keys, without = (analysed(keys, Record(still, movie()[0][0])) for keys in (KEYS, None))
     assert with_keys.summary == without.summary
     assert with_keys.arrays.keys() == without.arrays.keys()
     assert all(np.array_equal(x, without.arrays[name], equal_nan=True) for name, x in with_keys.arrays.items())
     assert with_keys.tables.keys() == without.tables.keys()
-
-
-def judged_without_a_bank(technique, maps, photons, contrasts, speckle_px, doubt, cells):
-    """The judgement of the technique, without a calibration, which takes seconds."""
-    return judge(technique, maps, photons, contrasts, speckle_px, doubt or "no bank", cells)
 
 
 @pytest.mark.parametrize(

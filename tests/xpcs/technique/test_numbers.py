@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ainerd.results import LoadedResult
-from ainerd.results._files import Part
+from ainerd.results import LoadedResult, Part
 from ainerd.results._result import compare
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
 from ainerd_xpcs.technique import OVER_Q, Numbers, draw_over_q

@@ -11,10 +11,12 @@ from ainerd_files.exports import along_diagonals, resampled, unbinned
 from ainerd_xpcs.numerics import g2_from_two_time
 from ainerd_xpcs.technique import Field, Picture, q_of_pixels
 from ainerd_xpcs.technique._picture import DIMS, UNITS, intensities, time_edges
+from tests.results import conftest
 from tests.results.conftest import add_partition, make_analysis, make_record
 
 T, FRAME_TIME_S = 1600, 0.01
 BINNING = 3
+partition = conftest.partition
 
 
 @pytest.fixture(scope="module")
