@@ -15,15 +15,6 @@ def test_sphere():
     assert form_factor(4.493409457909064 / 125, 250.0) < 1e-20
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.494, 0.605])
-def test_compressibility(fraction):
-    """S(0) of Percus and Yevick is exact; that of Verlet and Weis is near Carnahan and Starling's equation of state."""
-    exact = (1 - fraction) ** 4 / (1 + 2 * fraction) ** 2
-    assert structure_factor(2e-4, 250.0, fraction) == pytest.approx(exact, rel=0.01)
-    carnahan_starling = (1 - fraction) ** 4 / ((1 + 2 * fraction) ** 2 + fraction**3 * (fraction - 4))
-    assert verlet_weis(2e-4, 250.0, fraction) == pytest.approx(carnahan_starling, rel=0.15)
-
-
 def test_spheres_do_not_overlap():
     """The pair correlation, S(q) transformed by quadrature, is 0 inside the core, in the mean and at the middle."""
     k = (np.arange(400_000) + 0.5) * 0.005  # in 1/diameter

@@ -11,7 +11,7 @@ import h5py
 import hdf5plugin  # noqa: F401
 import numpy as np
 import pytest
-from ophyd import Component, Device, EpicsMotor, EpicsSignal, EpicsSignalRO
+from ophyd import EpicsMotor
 from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
 from ophyd.areadetector.cam import Lambda750kCam
 from ophyd.areadetector.filestore_mixins import FileStoreHDF5IterativeWrite
@@ -112,22 +112,6 @@ def test_it_writes_files_as_areadetector_does(detector, swmr):
     assert get("cam1:BadFrameCounter_RBV") == 0
 
 
-def test_a_closed_shutter_and_foils_are_seen_in_the_frames(detector):
-    def mean():
-        with h5py.File(expose(detector)) as file:
-            return file["entry/data/data"][:].mean()
-
-    put("shutter:Position", "open")
-    full = mean()
-    put("att:Transmission", 0.1)
-    transmission = get("att:Transmission_RBV")
-    assert 0.05 < transmission < 0.2
-    assert mean() / full == pytest.approx(transmission, rel=0.1)
-    put("att:Transmission", 1.0)
-    put("shutter:Position", "closed")
-    assert mean() == 0
-
-
 def test_a_motor_moves_and_stops(motor):
     motor.move(3.0, wait=True, timeout=LIMIT_S)
     assert motor.position == pytest.approx(3.0, abs=0.01) and not motor.moving
@@ -158,45 +142,6 @@ def test_abort_ends_an_acquisition_and_its_callback(detector):
     assert get("cam1:Acquire_RBV") == get("cam1:Acquire") == 0
     detector.cam.num_images.set(60).wait(LIMIT_S)
     detector.cam.acquire_period.set(0.1).wait(LIMIT_S)
-
-
-def test_a_fault_raises_an_alarm(detector):
-    state = EpicsSignalRO("T:cam1:DetectorState_RBV", name="state", string=True)
-    bad = EpicsSignalRO("T:cam1:BadFrameCounter_RBV", name="bad")
-    for signal in (state, bad):
-        signal.wait_for_connection(timeout=LIMIT_S)
-    put("sim:LostShare", 0.2)
-    expose(detector)
-    assert bad.get(use_monitor=False) > 0 and get("cam1:BadFrameCounter_RBV.SEVR") == 1
-    put("sim:LostShare", 0)
-    put("sim:Fault", 1)
-    put("cam1:Acquire", 1)
-    assert state.get(use_monitor=False) == "Error" and get("cam1:DetectorState_RBV.SEVR") == 2
-    put("cam1:Acquire", 1)
-    assert state.get(use_monitor=False) == "Idle"
-
-
-def test_the_rheometer_relaxes(ioc):
-    class Rheometer(Device):
-        stress = Component(EpicsSignalRO, "Stress_RBV")
-        age = Component(EpicsSignalRO, "TimeSinceShear_RBV")
-        rate = Component(EpicsSignal, "ShearRate", put_complete=True)
-
-    rheometer = Rheometer("T:rheo:", name="rheometer")
-    rheometer.wait_for_connection(timeout=LIMIT_S)
-    seen, fell = [], threading.Event()
-
-    def follow(value, **_):
-        seen.append(value)
-        if max(seen) > 5000 and value < 500:
-            fell.set()
-
-    rheometer.stress.subscribe(follow)
-    rheometer.rate.set(30.0).wait(LIMIT_S)
-    while not seen or max(seen) <= 5000:
-        assert rheometer.age.get() >= 0
-    rheometer.rate.set(0.0).wait(LIMIT_S)
-    assert fell.wait(LIMIT_S), seen
 
 
 def test_it_ends_with_its_parent_and_listens_on_loopback_alone(tmp_path):

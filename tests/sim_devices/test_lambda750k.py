@@ -12,10 +12,9 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 from bluesky.utils import FailedStatus, RunEngineInterrupted
-from ophyd.areadetector.cam import Lambda750kCam
 
 from ainerd_xpcs.dynamics import Dynamics
-from sim_devices import Eiger, FrameFile, Geometry, Lambda750k, LambdaCam, Recording, SimClock
+from sim_devices import Eiger, FrameFile, Geometry, Lambda750k, Recording, SimClock
 from sim_devices._frames import FrameMaker
 from sim_devices._rigaku import RigakuFile
 
@@ -111,16 +110,6 @@ def test_flying_and_triggering_give_the_same_frames(run_engine, documents, instr
         made.append(frames_of(documents))
     assert np.array_equal(made[0], made[1])
     assert np.array_equal(made[0], made[2])
-
-
-def test_counts_follow_the_exposure_time(run_engine, instrument):
-    cam, mean = instrument.detector.cam, {}
-    for period in (0.1, 0.01):
-        cam.acquire_period.put(period)
-        run_engine(bp.count([instrument.detector]))
-        mean[period] = instrument.detector.mean_counts.get()
-    assert mean[0.1] == pytest.approx(0.5, rel=0.05)
-    assert mean[0.01] == pytest.approx(0.05, rel=0.05)
 
 
 @pytest.mark.parametrize("mode", ["fly", "count"])
@@ -232,43 +221,6 @@ def test_events_of_an_exposure_that_is_taken_again_are_removed(tmp_path, grows):
     assert len(words := written("once.bin", again=False)) and np.array_equal(words, written("again.bin", again=True))
 
 
-def test_cam_has_the_signals_of_ophyd_s():
-    """Every setting and counter is named as in ophyd's class, but for two of the driver's that it lacks."""
-    assert set(LambdaCam.component_names) - set(Lambda750kCam.component_names) == {
-        "energy_threshold",
-        "bad_frame_counter",
-    }
-    assert set(Lambda750kCam._default_configuration_attrs) <= set(LambdaCam.component_names)
-
-
-def test_settings_are_in_the_descriptor(run_engine, documents, make_detector):
-    detector = make_detector(60)
-    detector.cam.trigger_mode.put("Internal")
-    run_engine(bp.count([detector]))
-    seen = of(documents, "descriptor")[0]["configuration"]["lambda750k"]
-    data = {name.removeprefix("lambda750k_cam_"): value for name, value in seen["data"].items()}
-    assert data["acquire_time"] == 0.1 and data["energy_threshold"] == 5.5 and data["temperature"] == 23
-    assert (data["image_mode"], data["trigger_mode"], data["num_exposures"]) == (1, 0, 1)
-    assert data["manufacturer"] == "X-Spectrum"
-    assert seen["data_keys"]["lambda750k_cam_image_mode"]["enum_strs"] == ("Single", "Multiple")
-    assert seen["data_keys"]["lambda750k_cam_acquire_period"]["units"] == "s"
-
-
-@pytest.mark.parametrize(
-    "name, value, message",
-    [
-        ("acquire_period", 1 / 2001, r"acquire_period must be from 0.0005 to 3600 s, got 0.000499"),
-        ("image_mode", "Continuous", "image_mode must be Single or Multiple, got Continuous"),
-    ],
-)
-def test_unsupported_settings_are_refused(make_detector, name, value, message):
-    signal = getattr(make_detector().cam, name)
-    before = signal.get()
-    with pytest.raises(ValueError, match=message):
-        signal.put(value)
-    assert signal.get() == before
-
-
 def test_lost_frames_are_zeros_in_their_place_and_counted(run_engine, documents, make_detector):
     detector = make_detector(400, lost_share=0.1)
     run_engine(bp.count([detector]))
@@ -345,18 +297,6 @@ def test_it_gives_the_frames_of_a_file_again_and_again(make_detector, run_engine
     documents.clear()
     run_engine(bp.count([detector]))
     assert np.array_equal(frames_of(documents), [*frames, *frames[:30]])
-
-
-def test_only_frames_of_the_detector_are_a_recording(tmp_path, small):
-    path = tmp_path / "frames.h5"
-    with h5py.File(path, "w") as file:
-        file["entry/data/data"] = np.zeros((3, *small.frame_shape), "u2")
-    with pytest.raises(
-        ValueError, match=r"frames.h5: frames must be uint16 of \(128, 192\), each a bitshuffle-LZ4 chunk"
-    ):
-        Recording(path, small)
-    with h5py.File(path, "w"), pytest.raises(ValueError, match="frames.h5: no frames in entry/data/data"):
-        Recording(path, small)
 
 
 def _flown(detector):

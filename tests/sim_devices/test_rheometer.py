@@ -1,8 +1,6 @@
 import os
 from pathlib import Path
 
-import bluesky.plan_stubs as bps
-import bluesky.plans as bp
 import numpy as np
 import pytest
 from test_hidden_sample import places
@@ -107,16 +105,6 @@ def test_shear_starts_and_stops_by_the_set_point(rheometer):
     rested = at(rheometer, 419)
     assert (rested["time_since_shear"], rested["shear_number"]) == (100, 1)
     assert rested["stress"] == pytest.approx(PUBLISHED[100], rel=0.01)
-
-
-def test_set_points_are_in_the_configuration(run_engine, rheometer):
-    seen = []
-    run_engine(bps.mv(rheometer.shear_rate_setpoint, 30))
-    run_engine(bp.count([rheometer]), lambda name, doc: seen.append((name, doc)))
-    configuration = next(doc for name, doc in seen if name == "descriptor")["configuration"]["rheometer"]["data"]
-    assert configuration == {"rheometer_shear_rate_setpoint": 30.0, "rheometer_mode": "rate"}
-    (event,) = (doc for name, doc in seen if name == "event")
-    assert event["data"]["rheometer_time_since_shear"] == 0
 
 
 def test_stress_drops_when_the_sample_yields_and_only_then(make):
