@@ -113,18 +113,10 @@ def written(folder, layout, devices):
     return startup
 
 
-def test_the_written_files_measure_in_a_fresh_session(environment, tmp_path):
-    written(tmp_path, "ophyd", OPHYD)
-    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-m", "IPython", f"--profile-dir={tmp_path / 'profile'}", "-c", CHECK]
-    done = subprocess.run(command, env=outside, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "measured" in done.stdout, done.stdout + done.stderr
-
-
-def test_the_written_files_measure_with_ophyd_async(environment, tmp_path):
-    pytest.importorskip("ophyd_async.sim")
+@pytest.mark.parametrize(("layout", "devices"), [("ophyd", OPHYD), ("ophyd-async", ASYNC)])
+def test_the_written_files_measure(environment, tmp_path, layout, devices):
     names = {}
-    for file in sorted(written(tmp_path, "ophyd-async", ASYNC).glob("*.py")):
+    for file in sorted(written(tmp_path, layout, devices).glob("*.py")):
         names = runpy.run_path(str(file), init_globals=names)
     try:
         exec(CHECK, names)

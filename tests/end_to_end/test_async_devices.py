@@ -98,8 +98,8 @@ def newest(names, n):
 
 def test_it_explores_with_a_detector_that_flies(names):
     agent = names["agent"]
-    names["RE"](agent.explore(2))
-    table, suggestions = newest(names, 2), agent.results.suggestions()
+    names["RE"](agent.explore(1))
+    table, suggestions = newest(names, 1), agent.results.suggestions()
     measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid")
     for name in ("stage-x", "stage-y"):
         assert np.allclose(measured.loc[table["raw_uid"], name], table[name])
@@ -112,9 +112,9 @@ def test_it_analyses_each_event_of_count_and_scan(names):
     newest(names, 0)
     n = len(names["agent"].results.table())
     detector, stage = names["detector"], names["stage"]
-    names["RE"](bp.count([detector, stage], num=3, per_shot=names["take"]))
-    names["RE"](bp.scan([detector], stage.x, 0, 8, 3, per_step=names["step"]))
-    table = newest(names, 6)
-    assert len(names["agent"].results.table()) == n + 6
-    assert table["event"].tolist() == [1, 2, 3] * 2
-    assert table["stage-x"].tolist()[3:] == [0.0, 4.0, 8.0] and table["stage-x"].iloc[:3].nunique() == 1
+    names["RE"](bp.count([detector, stage], num=2, per_shot=names["take"]))
+    names["RE"](bp.scan([detector], stage.x, 0, 8, 2, per_step=names["step"]))
+    table = newest(names, 4)
+    assert len(names["agent"].results.table()) == n + 4
+    assert table["event"].tolist() == [1, 2] * 2
+    assert table["stage-x"].tolist()[2:] == [0.0, 8.0] and table["stage-x"].iloc[:2].nunique() == 1

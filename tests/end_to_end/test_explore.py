@@ -137,15 +137,12 @@ def test_runs_that_the_agent_missed_are_caught_up_with(explored):
         assert np.array_equal(agent.results.array(new_key, "c2"), agent.results.array(key, "c2"))
         for name in ("sample_x", "sample_y", "stress_mean", "time_since_shear", "n_frames", "frame_time_s"):
             assert again[name] == row[name] or (np.isnan(again[name]) and np.isnan(row[name]))
-    explored.start_agent()
 
 
 def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     old = explored.table()["time_since_shear"].max()
     monkeypatch.setitem(explored.settings.section, "preshear", [[100, 20]])
     agent = explored.start_agent()
-    explored.RE(agent.explore(2))
-    assert (explored.table()["time_since_shear"].iloc[-2:] < old / 3).all()
-    assert explored.rheometer.shear_number.get() == 2
-    monkeypatch.undo()
-    explored.start_agent()
+    explored.RE(agent.explore(1))
+    assert explored.table()["time_since_shear"].iloc[-1] < old / 3
+    assert explored.rheometer.shear_number.get() == 1

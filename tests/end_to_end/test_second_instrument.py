@@ -81,17 +81,3 @@ def test_a_failed_result_is_repeated_with_the_same_numbers(names, store):
     for name in ("positions", "summary", "embedding", "novelty_p", "suggestion_id", "units", "parameters", "arrays"):
         assert getattr(again, name) == getattr(record, name), name
     assert store.table()["regime"].to_dict() == before["regime"].to_dict()
-
-
-def test_other_parameters_add_another_result(names, store, monkeypatch):
-    before, n_suggestions = store.table(), len(store.suggestions())
-    first = before["raw_uid"].iloc[0]
-    monkeypatch.setenv("AINERD_RHEO_XPCS__MONITOR", '["beam"]')
-    done = json.loads(ainerd("replay", first[:8], "--json"))["complete"]
-    (new,) = done.values()
-    assert set(done) == {f"{first}/1"} and new not in before.index
-    table = store.table()
-    assert table["superseded_by"].dropna().to_dict() == {before.index[0]: new}
-    assert table["regime"].notna().all() and table.loc[before.index, "regime"].equals(before["regime"])
-    assert store.record(new).digest != store.record(before.index[0]).digest
-    assert len(store.suggestions()) == n_suggestions

@@ -18,7 +18,6 @@ import pytest
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
-from ainerd.campaign._atlas import remembered
 from ainerd.config import Settings
 from ainerd.documents import Run, documents_of
 from ainerd.results import ResultStore, explain, export
@@ -191,7 +190,6 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
     close()
     # results that are read back name their files
     assert "of garbage.hdf: no result" in str(pipeline.store[by_name["garbage.hdf"]])
-    assert {each.file for each in remembered(pipeline.store, ())} == set(table["file"])
     page = report_html(pipeline.store)
     assert all(name in page for name in by_name) and "scan ?" not in page and "<td>?</td>" not in page
     assert len(table) == len(pipeline.raw) == 9 and (table["status"] == "failed").sum() == 4
@@ -208,11 +206,10 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
     assert "secret" not in reasons and "outside the allowed roots" in caplog.text
 
 
-@pytest.mark.parametrize("layout", [map_files.boost_corr, map_files.pychx])
-def test_maps_of_256_rows_have_a_p_value(pipeline, layout):
+def test_maps_of_256_rows_have_a_p_value(pipeline):
     store = pipeline.store
     maps = map_files.correlations(map_files.movie(n_frames=256))
-    path = map_files.write(pipeline.data / f"long_{layout.__name__}.hdf", layout, maps)
+    path = map_files.write(pipeline.data / "long.hdf", map_files.boost_corr, maps)
     pipeline.take()
     key = store.search(file=path.name).index[0]
     result = store.table(columns="all").loc[key]
