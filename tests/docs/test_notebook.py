@@ -40,7 +40,7 @@ def test_the_notebook_runs(shell, tmp_path, bank_file, monkeypatch, capsys):
         for cell in cells:
             assert cell["cell_type"] == "markdown" or cell["outputs"] == []
             if cell["cell_type"] == "code":
-                shell.run_cell("".join(cell["source"])).raise_error()
+                shell.run_cell("".join(cell["source"]).replace("put(500)", "put(100)")).raise_error()
     finally:  # its last cell closes them
         for name in {"agent", "close_tiled"} & shell.user_ns.keys():
             atexit.unregister(getattr(shell.user_ns[name], "close", shell.user_ns[name]))

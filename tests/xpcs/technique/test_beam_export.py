@@ -16,7 +16,7 @@ from tests.results.conftest import add_partition, make_analysis, make_record
 
 T, FRAME_TIME_S = 1600, 0.01
 BINNING = 3
-partition = conftest.partition
+partition, complaints = conftest.partition, conftest.complaints
 
 
 @pytest.fixture(scope="module")
