@@ -232,9 +232,8 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
         reduce(START, Proposed(suggestion={"_id": "a", "reason": "so"}), RULES)
 
 
-@pytest.mark.parametrize("created", ["2099-01-01T00:00:00+00:00", "1999-01-01T00:00:00+00:00"])
-def test_a_decision_is_valid_whatever_a_clock_says_later(created):
-    hold = asked(commands.Hold(by="Ann", created=created))
+def test_a_decision_is_valid_whatever_a_clock_says_later():
+    hold = asked(commands.Hold(by="Ann", created="2099-01-01T00:00:00+00:00"))
     state, _ = fold(parse_event(_record(hold)))
     assert state.held["by"] == "Ann"
     with pytest.raises(ValueError, match="is the clock of the sender right"):  # it is checked where it is taken
