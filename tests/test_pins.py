@@ -42,7 +42,7 @@ def test_what_is_recorded_of_a_start_document_can_be_searched():
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
     assert digest(parameters) == "159e620918481b86"
-    assert ResultRecord.key_of(parameters, RUN, 2) == "a643af75-7fbd-5b55-b577-cbcc8bd8e61e"
+    assert ResultRecord.key_of(parameters, RUN, 2) == "ef474ca1-31b6-5b08-a0de-582d1fc3c512"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):
