@@ -88,7 +88,7 @@ def test_any_number_of_runs_can_be_drawn(n):
     figure = campaign_figure(campaign(np.arange(n) % 3, following=Next(position={"sample_x": 5, "sample_y": 1})))
     figure.savefig(io.BytesIO(), dpi=40)
     assert panel(figure, "sample_y (mm)").get_xlabel() == "sample_x (mm)"
-    assert [text.get_text() for text in panel(figure, "second").texts] == [str(i + 1) for i in range(n)]
+    assert sum(map(len, discs(panel(figure, "second")).values())) == n and not panel(figure, "second").texts
     assert len(gallery(figure)) == min(n, 2)
     assert len(panel(figure, "azimuth").images) == n
     if n:
@@ -180,12 +180,10 @@ def test_the_latent_axes_depend_only_on_the_landmarks():
     for n in (3, 4):
         scene = campaign([0] * n, landmarks=landmarks)
         scene.embeddings[:] = plane[:n] @ basis.T + 7
-        texts = panel(campaign_figure(scene), "second").texts
-        places.append({text.get_text(): np.array(text.xy) for text in texts if text.get_text() != "ageing"})
-    drawn = np.array([places[1][str(i)] for i in (1, 2, 3, 4)])
-    np.testing.assert_allclose(np.linalg.norm(drawn[1:] - drawn[0], axis=1), [3, 4, 2**0.5], rtol=1e-5)
-    for name, place in places[0].items():
-        np.testing.assert_allclose(places[1][name], place)
+        places.append(np.array(discs(panel(campaign_figure(scene), "second"))[BLUE]))
+    three, four = places
+    np.testing.assert_allclose(np.linalg.norm(four[1:] - four[0], axis=1), [3, 4, 2**0.5], rtol=1e-5)
+    np.testing.assert_allclose(four[:3], three, atol=1e-5)
 
 
 def test_the_strip_has_the_regime_of_each_azimuth():
