@@ -134,7 +134,6 @@ def claims_of(
     of: RheoXPCS, p: NDArray[np.float64], z: NDArray[np.float32], group: NDArray[np.int64]
 ) -> dict[str, bool]:
     """Return which claims are made in a night, and whether its components are right in the end."""
-    assert of.regime_width is not None
     claims, labels, highest, made = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(CLAIMED, False)
     for n in range(1, len(p) + 1):
         novel = (p[:n] <= ALPHA).astype(int)
@@ -225,7 +224,6 @@ def null_nights(known: Views, n: int) -> Iterator[Night]:
 
 def judged(of: RheoXPCS, test: RegimeTest, nights: Iterable[Night]) -> Row:
     """Return how often something is called new in nights in which nothing is."""
-    assert of.regime_width is not None
     by_regime, flagged = [], []
     for p, z in nights:
         ranks, rank = test.night(p, z, of.regimes, width=of.regime_width, alpha=ALPHA)
@@ -272,7 +270,6 @@ def _exposures_to_discovery(
     of: RheoXPCS, test: RegimeTest, p: NDArray[np.float64], z: NDArray[np.float32], is_new: NDArray[np.bool_]
 ) -> int | None:
     """Return the exposures of the new regime until the regime that holds most of them is a discovery, or None."""
-    assert of.regime_width is not None
     labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
     for n in range(1, len(p) + 1):
         before = np.append(labels, -1)

@@ -87,9 +87,9 @@ def test_the_distance_is_in_own_spreads():
     assert [Border(x, 2.0, (3, 2)).is_gap for x in (1.9, 2.0, 2.1)] == [False, False, True]
 
 
-def test_without_a_width_each_regime_is_a_component_and_the_unassigned_are_none():
-    z = cloud(np.random.default_rng(0), 6)
-    result = components(z, np.array([0, 0, 3, 3, -1, 3]), None)
+def test_the_unassigned_are_of_no_component():
+    z = np.array([0.0, 0.1, 90, 90.1, 50, 90.2])[:, None].astype(np.float32)
+    result = components(z, np.array([0, 0, 3, 3, -1, 3]), WIDTH)
     assert result.groups == ((0,), (3,)) and result.of(3) == (3,) and result.of(9) == (9,)
     assert components(z, np.full(6, -1), WIDTH).groups == ()
     np.testing.assert_array_equal(result.largest(np.array([0, 0, 3, 3, -1, 3])), [0, 0, 1, 1, 0, 1])

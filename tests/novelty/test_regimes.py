@@ -16,7 +16,6 @@ from ainerd.novelty._regimes import (
     HIGHEST,
     LOWEST,
     _farthest,
-    _gap,
     tree_of,
 )
 from ainerd_xpcs.dynamics import clean_exposure, draw
@@ -31,11 +30,10 @@ def blobs(sizes, seed=0, dimension=8, distance=12.0):
     return centres[labels] + rng.normal(size=(len(labels), dimension)), labels
 
 
-@pytest.mark.parametrize("width", [None, 9.0])
 @pytest.mark.parametrize("sizes", [[12, 20], [5, 9, 14, 3], [150, 100, 60]])
-def test_regimes_are_found(width, sizes):
+def test_regimes_are_found(sizes):
     z, labels = blobs(sizes)
-    model = find_regimes(z, width=width)
+    model = find_regimes(z, width=9.0)
     assert adjusted_rand_score(labels, model.labels) > 0.95
     assert model.supported_range[0] <= len(sizes) <= model.supported_range[1]
     first = [list(model.labels).index(k) for k in range(model.n_regimes)]
@@ -48,38 +46,21 @@ def test_it_is_average_linkage():
     assert adjusted_rand_score(peer.labels_, find_regimes(z, width=3 * 1.3).labels) == 1
 
 
-@pytest.mark.parametrize("width", [None, 9.0])
 @pytest.mark.parametrize("n", [1, 2, 3, 12, 60])
-def test_one_regime_is_not_divided(n, width):
+def test_one_regime_is_not_divided(n):
     z, _ = blobs([n])
-    model = find_regimes(z, width=width)
+    model = find_regimes(z, width=9.0)
     assert model.n_regimes == 1 and model.supported_range[0] == 1
     np.testing.assert_array_equal(model.labels, 0)
     np.testing.assert_array_equal(model.predict(z), 0)
 
 
 def test_identical_runs_are_one_regime():
-    assert find_regimes(np.ones((5, 4))).n_regimes == 1
+    assert find_regimes(np.ones((5, 4)), width=1.0).n_regimes == 1
 
 
-def test_runs_at_one_place_do_not_set_the_scale():
-    z, labels = blobs([10, 10], dimension=3)
-    model = find_regimes(np.repeat(z, 3, axis=0))
-    np.testing.assert_array_equal(model.labels[::3], find_regimes(z).labels)
-    assert model.n_regimes == 2
-    assert find_regimes([[0.0], [0.0], [0.0], [30.0], [30.0]]).n_regimes == 1  # as two distant ones
-
-
-def test_very_many_runs_at_few_places_are_grouped():
-    rng = np.random.default_rng(0)
-    z = np.concatenate([rng.integers(0, 13, (9000, 3)), 100 + rng.integers(0, 13, (9000, 3))]).astype(float)
-    assert find_regimes(z).n_regimes == 2
-
-
-def test_two_distant_runs_are_two_regimes_if_the_noise_is_known():
-    z = np.array([[0.0, 0.0], [10.0, 0.0]])
-    assert find_regimes(z, width=3.0).n_regimes == 2
-    assert find_regimes(z).n_regimes == 1
+def test_two_distant_runs_are_two_regimes():
+    assert find_regimes([[0.0, 0.0], [10.0, 0.0]], width=3.0).n_regimes == 2
 
 
 def test_a_run_beyond_all_regimes_is_unassigned():
@@ -92,7 +73,7 @@ def test_a_run_beyond_all_regimes_is_unassigned():
 @pytest.mark.parametrize("z", [np.empty((0, 4)), np.zeros(5), np.array([[0.0, np.nan]])])
 def test_bad_runs_are_refused(z):
     with pytest.raises(ValueError, match="embeddings must be|not finite"):
-        find_regimes(z)
+        find_regimes(z, width=1.0)
 
 
 def scattered(dynamics, rng):
@@ -135,7 +116,6 @@ def test_very_many_runs_are_grouped_like_few():
     z, labels = blobs([EXACT, 1500, 40])
     many = find_regimes(z, width=9.0)
     assert adjusted_rand_score(labels, many.labels) > 0.999 and many.n_regimes == 3
-    assert adjusted_rand_score(labels, find_regimes(z).labels) > 0.999
     np.testing.assert_array_equal(many.predict(z[::50]), many.labels[::50])
 
 
@@ -177,17 +157,6 @@ def test_the_supported_range_comes_from_a_lower_and_a_higher_cut():
     z = np.array([[0.0], [1.0], [5.0], [9.5]])
     model = find_regimes(z, width=4.5)  # cut at 4.5, merges at 1, 4.5 and 7
     assert (model.n_regimes, model.supported_range) == (2, (2, 3))
-
-
-def test_without_the_noise_the_cut_is_the_middle_of_the_widest_gap_above_the_usual_distance():
-    def cut(*x):
-        z = np.array(x, float)[:, None]
-        tree = tree_of(z, np.inf)
-        return _gap(tree.merges[:, 2], tree.distances), find_regimes(z).labels.tolist()
-
-    assert cut(0, 1, 10, 11, 40) == (5.5, [0, 0, 1, 1, 2])  # merges at 1, 1, 10 and 34.5
-    assert cut(0, 0.01, 1, 2, 30, 31) == (pytest.approx((1.4975 + 29.7475) / 2, rel=0.02), [0, 0, 0, 0, 1, 1])
-    assert cut(0, 1, 2.1) == (np.inf, [0, 0, 0])
 
 
 def test_the_farthest_points_become_leaders_until_none_is_far(monkeypatch):

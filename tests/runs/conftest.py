@@ -55,7 +55,7 @@ class Toy(Technique):
     name: str = "toy"
     alpha: float = 0.05
     embedding_size: int = 2
-    regime_width: float | None = None
+    regime_width: float = 1.0
     made: list = field(default_factory=list)
     analysis: type = Sums
 

@@ -116,7 +116,7 @@ class Atlas:
     def own_p(self, outcome: Result) -> tuple[float | None, list[int] | None]:
         """Return the p-value of a result against the components of the others, and the regimes of its component."""
         width = self._technique.regime_width
-        if self._null is None or width is None or outcome.embedding is None:
+        if self._null is None or outcome.embedding is None:
             return None, None
         label, z = self._rows["label"].copy(), self._rows["embedding"] if len(self._rows) else np.empty((0, 0))
         if outcome.key in self._rows:

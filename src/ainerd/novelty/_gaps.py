@@ -84,10 +84,10 @@ class Components:
         return min(((b.distance / b.threshold, b.distance) for b in across), default=(0.0, 0.0))
 
 
-def components(z: NDArray[np.float32], labels: NDArray[np.int64], width: float | None) -> Components:
+def components(z: NDArray[np.float32], labels: NDArray[np.int64], width: float) -> Components:
     """Return the components of exposures (n, d) with regimes (n,), -1 for none.
 
-    `width` is the distance that two exposures of one regime rarely exceed. Without it each regime is a component.
+    `width` is the distance that two exposures of one regime rarely exceed.
 
     Examples
     --------
@@ -98,8 +98,8 @@ def components(z: NDArray[np.float32], labels: NDArray[np.int64], width: float |
     points = {int(k): np.asarray(z[labels == k], float) for k in np.unique(labels[labels >= 0])}
     joined: DisjointSet[int] = DisjointSet(points)
     borders = {}
-    for a, b in combinations(points, 2) if width is not None else ():
-        borders[a, b] = border(points[a], points[b], width)  # type: ignore[arg-type]
+    for a, b in combinations(points, 2):
+        borders[a, b] = border(points[a], points[b], width)
         if not borders[a, b].is_gap:
             joined.merge(a, b)
     return Components(tuple(sorted(tuple(sorted(group)) for group in joined.subsets())), borders)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.spatial.distance import cdist
 
 from ainerd.novelty._gaps import border
 from ainerd.technique import Regimes
@@ -17,8 +17,6 @@ EXACT = 4000  # points compared pair by pair: 64 MB of distances, and as much ag
 MOST = 2000  # leaders
 _RADIUS = 2 / 3  # of the cut: points this close may share a leader if there are very many
 _BLOCK = 2000  # points compared with all leaders at a time
-_FLOOR, _GAP = 2.0, 1.5
-_SAMPLE = 2000  # results whose nearest neighbours set the scale
 _MOST_DISTANCES = 4_000_000  # held at a time
 CLOSE = 2 / 3  # of the width: 19 in 20 pairs of one regime are closer
 FEWEST = 2  # exposures on each side of a gap that divides a regime
@@ -29,34 +27,11 @@ Ints = NDArray[np.int64]
 Find = Callable[[NDArray[np.float32], Ints], Regimes]
 
 
-def _likely_cut(z: Floats) -> float:
-    """Estimate the order of magnitude of the cut from nearest-neighbour distances of a sample."""
-    some = z[:: -(-len(z) // _SAMPLE)]
-    return 3 * _FLOOR * _usual_distance(cdist(some, some))
-
-
-def _usual_distance(apart: Floats) -> float:
-    """Return the median distance of points from the nearest at another place, from their distances (n, n)."""
-    return float(np.median(np.where(apart > 0, apart, np.inf).min(1)))
-
-
 def mean_distances(z: Floats, others: Floats, groups: Sequence[NDArray[np.bool_] | slice]) -> Floats:
     """Return the mean distance (n, k) of points (n, e) from each of k groups of `others`, block by block."""
     rows = max(_MOST_DISTANCES // len(others), 1)
     distances = (cdist(z[i : i + rows], others) for i in range(0, len(z), rows))
     return np.concatenate([np.stack([some[:, group].mean(1) for group in groups], axis=1) for some in distances])
-
-
-def _gap(heights: Floats, distances: Floats) -> float:
-    """Return the middle of the widest relative gap of the merge heights, or infinity."""
-    heights = heights[heights > 0]  # those at one place are one
-    first = np.searchsorted(heights, _FLOOR * _usual_distance(squareform(distances)))
-    above = heights[max(first - 1, 0) :]
-    if len(above) < 2:
-        return np.inf
-    ratio = above[1:] / above[:-1]
-    widest = ratio.argmax()
-    return float(above[widest : widest + 2].mean()) if ratio[widest] >= _GAP else np.inf
 
 
 def checked(x: ArrayLike, name: str, least: int = 1) -> Floats:
@@ -100,7 +75,7 @@ def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> Ints:
 
 
 @one_thread
-def find_regimes(embeddings: ArrayLike, previous: Ints | None = None, *, width: float | None = None) -> Regimes:
+def find_regimes(embeddings: ArrayLike, previous: Ints | None = None, *, width: float) -> Regimes:
     """Group many results, as `ainerd.technique.Technique.regimes` must, by average linkage, cut where regimes end.
 
     It also works for few results. More than 4,000 are represented by the means of 2,000 groups. A lone result is a
@@ -114,10 +89,8 @@ def find_regimes(embeddings: ArrayLike, previous: Ints | None = None, *, width: 
     previous : ndarray of int, shape (n,), optional
         Numbers so far, -1 for none yet: a regime that persists keeps its number. Without them regimes are numbered by
         first appearance.
-    width : float, optional
-        Distance that two results of one regime rarely exceed, at which the tree is cut. Without it, the cut lies in the
-        widest relative gap between merge heights above twice the median nearest-neighbour distance, and all is one
-        regime if no gap reaches 1.5. That needs no unit, but misses more.
+    width : float
+        Distance that two results of one regime rarely exceed, at which the tree is cut.
 
     Returns
     -------
@@ -136,27 +109,23 @@ def find_regimes(embeddings: ArrayLike, previous: Ints | None = None, *, width: 
     array([0, 0, 0, 0, 1, 1, 1, 1])
     """
     z = checked(embeddings, "embeddings")
-    if width is not None and not width > 0:
+    if not width > 0:
         raise ValueError(f"width must be positive, got {width}")
-    cut = np.inf if width is None else width
-    tree = tree_of(z, _likely_cut(z) if width is None and len(z) > EXACT else cut)
-    heights = tree.merges[:, 2]
-    if width is None and len(heights):
-        cut = _gap(heights, tree.distances)
-    labels = match_labels(tree.groups(cut), [])
+    tree = tree_of(z, width)
+    labels = match_labels(tree.groups(width), [])
     n = int(labels.max()) + 1
-    least, most = (1 + int((heights > cut * factor).sum()) for factor in (HIGHEST, LOWEST))
+    least, most = (1 + int((tree.merges[:, 2] > width * factor).sum()) for factor in (HIGHEST, LOWEST))
 
     def predict(further: ArrayLike) -> Ints:
         mean = mean_distances(checked(further, "embeddings"), z, [labels == k for k in range(n)])
-        return np.where(mean.min(1) <= cut, mean.argmin(1), -1)
+        return np.where(mean.min(1) <= width, mean.argmin(1), -1)
 
     regimes = Regimes(labels=labels, n_regimes=n, supported_range=(min(least, n), max(most, n)), predict=predict)
     return regimes if previous is None else _renamed(regimes, match_labels(labels, previous), np.asarray(embeddings))
 
 
 def grouped(
-    find: Find, z: NDArray[np.float32], previous: Ints, novel: Ints, *, width: float | None, highest: int = -1
+    find: Find, z: NDArray[np.float32], previous: Ints, novel: Ints, *, width: float, highest: int = -1
 ) -> tuple[Regimes, NDArray[np.bool_]]:
     """Group results; return also which of them (n,) are novel but as close to known ones of their regime as these are.
 
@@ -168,8 +137,8 @@ def grouped(
         Embeddings.
     previous, novel : ndarray of int, shape (n,)
         Current regime numbers, -1 for none; 1 for novel, 0 for not novel, -1 without a verdict.
-    width : float, optional
-        Distance that two results of one regime rarely exceed; without it p-values change nothing.
+    width : float
+        Distance that two results of one regime rarely exceed.
     highest : int
         Highest regime number ever used.
 
@@ -182,11 +151,8 @@ def grouped(
     >>> regimes.labels.tolist(), regimes.n_regimes
     ([0, 0, 0, 0, 0, 0, 1], 2)
     """
-    regimes = find(z, previous)
-    labels, ambiguous = regimes.labels, np.zeros(len(z), dtype=bool)
-    if width is not None:
-        points = np.asarray(z, dtype=float)
-        labels, ambiguous = _corrected(points, _divided(points, labels, width), novel, width)
+    regimes, points = find(z, previous), np.asarray(z, dtype=float)
+    labels, ambiguous = _corrected(points, _divided(points, regimes.labels, width), novel, width)
     return _renamed(regimes, match_labels(labels, previous, highest=highest), z), ambiguous
 
 
@@ -260,12 +226,10 @@ def _renamed(regimes: Regimes, labels: Ints, z: NDArray[np.float32]) -> Regimes:
 class Tree:
     """A linkage tree of points, or of leaders that represent them.
 
-    `merges` has the form of `scipy.cluster.hierarchy.linkage`, `distances` that of `pdist`; `leaf` (n,) is the leaf of
-    each point.
+    `merges` has the form of `scipy.cluster.hierarchy.linkage`; `leaf` (n,) is the leaf of each point.
     """
 
     merges: Floats
-    distances: Floats
     leaf: Ints
 
     def groups(self, cut: float) -> Ints:
@@ -295,8 +259,7 @@ def tree_of(z: Floats, cut: float) -> Tree:
         _, apart = _nearest(z, leaders)
         leaders = np.concatenate([leaders, _farthest(z[apart > _RADIUS * cut], apart[apart > _RADIUS * cut], cut)])
         leaf, _ = _nearest(z, leaders)
-    distances = pdist(leaders)
-    return Tree(linkage(distances, "average") if len(z) > 1 else np.empty((0, 4)), distances, leaf)
+    return Tree(linkage(leaders, "average") if len(z) > 1 else np.empty((0, 4)), leaf)
 
 
 def _farthest(z: Floats, apart: Floats, cut: float) -> Floats:

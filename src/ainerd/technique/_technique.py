@@ -266,8 +266,8 @@ class Technique:
     alpha : float
         A result is novel if its p-value is at most alpha.
     embedding_size : int
-    regime_width : float or None
-        Distance that the embeddings of two results of one regime seldom exceed; None if unknown.
+    regime_width : float
+        Distance that the embeddings of two results of one regime seldom exceed.
     numbered : bool
         Whether the numbers of frames change the result, so that missing frames must not be ignored. `check_technique`
         tests it.
@@ -277,7 +277,7 @@ class Technique:
     Examples
     --------
     >>> class Brightness(Technique):
-    ...     name, unit, alpha, embedding_size, regime_width = "brightness", "run", 0.05, 1, None
+    ...     name, unit, alpha, embedding_size, regime_width = "brightness", "run", 0.05, 1, 2.0
     ...     parameters = {"technique": "brightness", "version": 1}
     >>> technique = Brightness()
     >>> technique.landmarks() is None, list(technique.check())  # optional methods do nothing
@@ -290,7 +290,7 @@ class Technique:
     unit: Literal["event", "run"] | Series
     alpha: float
     embedding_size: int
-    regime_width: float | None
+    regime_width: float
     numbered = False
 
     if TYPE_CHECKING:  # a subclass may use a plain attribute as well

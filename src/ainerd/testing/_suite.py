@@ -34,10 +34,7 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # a test and a des
     ),
     "alpha": (lambda x: isinstance(x, float) and 0 < x < 1, "a number in (0, 1)"),
     "embedding_size": (lambda x: isinstance(x, int | np.integer) and bool(x > 0), "a positive int"),
-    "regime_width": (
-        lambda x: x is None or (isinstance(x, int | float) and 0 < x < math.inf),
-        "None or a positive distance",
-    ),
+    "regime_width": (lambda x: isinstance(x, int | float) and 0 < x < math.inf, "a positive distance"),
 }
 METHODS = ("from_settings", "begin", "regimes")
 
@@ -389,7 +386,7 @@ def regimes(trial: Trial) -> None:
     require(is_same, "predict() gives the same embeddings other regimes than regimes()")
     spans = [len(np.unique(np.flatnonzero(labels == regime) // OF_GROUP)) for regime in np.unique(labels[known])]
     message = f"regimes() puts embeddings in one regime that are 20 times regime_width = {technique.regime_width} apart"
-    require(technique.regime_width is None or max(spans) == 1, message)
+    require(max(spans) == 1, message)
     numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
     for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):
         grouping = technique.regimes(z, previous.copy())
@@ -403,7 +400,7 @@ def regimes(trial: Trial) -> None:
 
 def _points(trial: Trial) -> NDArray[np.float32]:
     """Return three distant groups of points, (3 * OF_GROUP, d); the first lies around that of the first run."""
-    width, d = trial.technique.regime_width or 1.0, trial.technique.embedding_size
+    width, d = trial.technique.regime_width, trial.technique.embedding_size
     away = np.repeat(20.0 * width * np.arange(3), OF_GROUP)[:, None] * (np.arange(d) == 0)
     scatter = 0.02 * width * np.random.default_rng(0).normal(size=(len(away), d))
     return np.asarray(trial.analyses[0].embedding + away + scatter, np.float32)

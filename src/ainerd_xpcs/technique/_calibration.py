@@ -203,7 +203,6 @@ def write_null(path: Path, technique: "RheoXPCS", simulated: Views, longer: NDAr
 
     `longer` are points (n, 19, d) of regimes with more exposures, for p-values against the session.
     """
-    assert technique.regime_width is not None
     limits: dict[str, Any] = {"width": technique.regime_width, "alpha": technique.alpha}
     rng = np.random.default_rng([seed, 5])
     test = RegimeTest.calibrated(simulated.p, simulated.z, technique.regimes, rng=rng, **limits)
