@@ -6,13 +6,12 @@ Commands import inside their functions, so that help is fast.
 from typing import Any
 
 from ainerd.cli._dask import Dask, mapping
-from ainerd.cli._mean_frame import mean_frame
 from ainerd.cli._running import Documents, Instrument, observing
 from ainerd.cli._shared import Config, Force, Tiled, bars, check_out, key_of, results_at, show_file
 
 __all__ = [
     "Config", "Dask", "Documents", "Force", "Instrument", "Tiled", "bars", "check_out", "key_of", "main", "mapping",
-    "mean_frame", "observing", "results_at", "show_file",
+    "observing", "results_at", "show_file",
 ]  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def _section(config: Path) -> "Iterator[Finding]":
     from ainerd import DEFAULT_TECHNIQUE
     from ainerd.technique import load
 
-    with suppress(OSError, tomllib.TOMLDecodeError, ModuleNotFoundError):
+    with suppress(OSError, tomllib.TOMLDecodeError):
         tables = tomllib.loads(config.read_text("utf-8-sig"))
         name = str(tables.get("technique", DEFAULT_TECHNIQUE))
         try:
@@ -109,21 +109,19 @@ def _section(config: Path) -> "Iterator[Finding]":
 
 def _names_and_policy(settings: "Settings") -> "Iterator[Finding]":
     """Yield the problems of names of recorded data, and of the policy."""
+    from ainerd.agent import recorded_keys
+    from ainerd.campaign import policy_of
     from ainerd.technique import Finding
 
-    with suppress(ModuleNotFoundError):  # a small install has neither
-        from ainerd.agent import recorded_keys
-        from ainerd.campaign import policy_of
-
-        try:
-            recorded_keys(settings)
-        except ValueError as error:
-            yield from _wrong(str(error))
-        try:
-            policy_of(settings.steering, runs=False)
-        except ValueError as error:
-            name, _, problem = str(error).partition(": ")
-            yield Finding(name, problem, "correct its name, or install its package")
+    try:
+        recorded_keys(settings)
+    except ValueError as error:
+        yield from _wrong(str(error))
+    try:
+        policy_of(settings.steering, runs=False)
+    except ValueError as error:
+        name, _, problem = str(error).partition(": ")
+        yield Finding(name, problem, "correct its name, or install its package")
 
 
 def _picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -> "Iterator[Finding]":
@@ -193,17 +191,13 @@ def _storage(settings: "Settings") -> "Iterator[Finding]":
 
 def _technique(settings: "Settings") -> "Iterator[Finding]":
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
+    from ainerd.agent import build_technique
     from ainerd.technique import Finding
 
     what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
     try:
-        from ainerd.agent import build_technique
-
         built = build_technique(settings)
         yield Finding(what, "accepts its section")
-    except ModuleNotFoundError as error:
-        yield Finding(what, f"not checked: {error}")
-        return
     except ValueError as error:
         yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
         return
