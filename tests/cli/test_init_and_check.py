@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ainerd.cli
-from ainerd.cli import mean_frame
+from ainerd.cli._mean_frame import mean_frame
 from ainerd.config import Settings
 
 PEBBLE = '''
