@@ -65,6 +65,17 @@ def test_in_a_toml(tmp_path, before, after, message):
     assert str(error.value).startswith(f"{tmp_path / 'agent.toml'}: ") and message in str(error.value)
 
 
+def test_a_wrong_name_of_a_unit_is_named_beside_the_other_mistakes(tmp_path):
+    text = SMALL.read_text().replace('sample_x = "mm"', 'sampel_x = "mm"', 1).replace("late_s = 0.5", "late_s = inf", 1)
+    (tmp_path / "agent.toml").write_text(text)
+    with pytest.raises(SettingsError) as error:
+        Settings.load(tmp_path / "agent.toml")
+    assert [line.split(": ")[1] for line in str(error.value).splitlines()] == [
+        "storage.late_s",
+        "recorded.units.sampel_x",
+    ]
+
+
 KNOBS = """
 [steering.knobs]
 x = { range = [0, 10], length = 1.0 }

@@ -99,13 +99,9 @@ class Settings(BaseModel):
         return webhook
 
     @model_validator(mode="after")
-    def _check_names(self) -> Self:
+    def _check_partners(self) -> Self:
         if self.name in self.steering.partners:
             raise ValueError(f"steering.partners: {self.name!r} is the name of this agent itself")
-        known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]
-        for name in self.recorded.units:
-            if name not in known:
-                raise ValueError(f"recorded.units.{name}: nothing has that name{alternatives(name, known)}")
         return self
 
     @classmethod
@@ -142,6 +138,8 @@ class Settings(BaseModel):
             settings = cls(**given)
         except ValidationError as error:
             problems += problems_of(error, cls, technique, others=bool(problems))
+        if not any(": unknown key" in line or line.startswith(("steering.bounds", "recorded")) for line in problems):
+            problems += _units_of_nothing(given)  # else what they belong to may only be misspelt
         if problems:
             raise SettingsError("\n".join(problems))
         settings._section, settings._folder, settings._file = section, folder.resolve(), file
@@ -153,6 +151,18 @@ class Settings(BaseModel):
         if any(frames == Path(frames.anchor) for frames in storage.frames):
             raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")
         return settings
+
+
+def _units_of_nothing(given: Mapping[str, Any]) -> list[str]:
+    """Return the problems of units for names that neither an actuator nor a reading of these tables has."""
+
+    def names_in(section: str, *keys: str) -> list[str]:
+        tables = [table.get(key) for key in keys if isinstance(table := given.get(section), dict)]
+        return [name for table in tables if isinstance(table, dict) for name in table]
+
+    known = names_in("steering", "bounds", "knobs") + names_in("recorded", "series", "readings")
+    units = [name for name in names_in("recorded", "units") if name not in known]
+    return [f"recorded.units.{name}: nothing has that name{alternatives(name, known)}" for name in units]
 
 
 def _misplaced(given: Sequence[str], technique: str) -> list[str]:
