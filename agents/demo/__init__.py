@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich import get_console
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn, Task
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -42,8 +42,8 @@ class _Doing(ProgressColumn):
 
 def progress_bar() -> Progress:
     """Return a bar that also names the step that takes long; lines of an agent appear above it."""
-    doing = _Doing(Column(no_wrap=True, overflow="ellipsis"))
-    return Progress(*Progress.get_default_columns(), doing, console=get_console())
+    count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*count, _Doing(Column(no_wrap=True, overflow="ellipsis")), console=get_console())
 
 
 @contextmanager

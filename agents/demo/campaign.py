@@ -173,12 +173,13 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
     known = judged[judged["kind in the bank"] == "yes"].sum()
     low, high = status["supported_range"]
     between = f" (it may be {low} to {high})" if low < high else ""
-    n_known, alpha = known["with a p-value"], agent.technique.alpha
+    n_known, called, alpha = known["with a p-value"], known["called novel"], agent.technique.alpha
     lines = [
         f"There were {len(sample.regions)} regimes. {len(complete)} of {len(table)} exposures have a complete result.",
         f"The agent found {status['regimes']}{between}, without access to the truth. They agree with it to an "
         f"adjusted Rand index of {adjusted_rand_score(truth, complete['regime']):.2f}.",
-        f"Of {n_known} exposures of known kinds with a p-value, {known['called novel']} are called novel; "
+        f"Of {n_known} exposures of known kinds with a p-value, "
+        f"{called} {'is' if called == 1 else 'are'} called novel; "
         f"at alpha = {alpha:g} about {alpha * n_known:.1f} are expected.",
     ]
     crossed = pd.crosstab(complete["regime"], truth)
