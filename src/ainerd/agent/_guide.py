@@ -5,13 +5,13 @@ import re
 # Calls, with a description of each.
 ACTIONS = {
     "Look": {
-        "agent": "its state, the next position and why; agent.status() as plain values, with runs that wait",
-        "agent.results": "the table of results; agent.results[12] is that of scan 12, with its arrays",
+        "agent": "its state, the next position and why; agent.status() as plain values",
+        "agent.results": "the table of results; agent.results[12] is that of scan 12",
         "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
         "agent.why(12)": "why the position of scan 12 was chosen",
         "agent.log()": "results and decisions, a line each; agent.quiet = True prints none",
         "agent.regimes()": 'the regimes, a sentence each; agent.name_regime(1, "gel") names one',
-        "agent.plot()": "a figure of the campaign; agent.page in a browser shows the same, live",
+        "agent.plot()": "a figure of the campaign; agent.page shows the same in a browser",
     },
     "Measure": {
         "RE(agent.explore(3))": "three positions, each chosen after the previous one is analysed",
@@ -21,19 +21,19 @@ ACTIONS = {
     "Steer": {
         "agent.suggest()": "the next position as data, with the numbers behind it",
         "agent.accept()": "take it; RE(agent.sample(agent.accept())) measures it",
-        'agent.reject("too near the wall")': "reject the point that comes next, also a person's; returns another",
+        'agent.reject("too near the wall")': "reject the next point, also a person's; returns another",
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
         "agent.queue()": "the points that people asked for, in their order",
-        'agent.exclude("a crack", sample_x=(2, 3))': "suggest no position in a box; agent.excluded = [] allows all",
+        'agent.exclude("a crack", sample_x=(2, 3))': "suggest none in a box; agent.excluded = [] allows all",
         "agent.bounds = {'sample_x': (1, 9), …}": "narrower limits for all suggestions",
         'agent.hold("the beam is weak")': "begin no exposure until agent.release()",
         'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",
     },
     "Tidy up": {
-        "agent.attach(RE)": "analyse the runs of a RunEngine; agent.close() ends it; agent.warm_up() compiles before",
+        "agent.attach(RE)": "analyse the runs of RE; agent.close() ends it; agent.warm_up() compiles",
         "agent.take_over()": "steer from this session, once the one that steered has ended",
         "agent.drain()": "wait until everything is analysed",
-        'agent.results.export("results.csv")': "the table as a file; agent.results.to_xarray() for analysis",
+        'agent.results.export("results.csv")': "the table as a file; agent.results.to_xarray()",
     },
 }
 

@@ -15,7 +15,7 @@ def known(state: State, rules: Rules, by: str | None) -> dict[str, str]:
     )
     held = "no" if state.held is None else ": ".join(filter(None, [f"by {state.held['by']}", state.held["why"]]))
     texts = {
-        "chosen": f"by {who}, after {number_of(len(state.measured), 'result')} of suggestions",
+        "chosen": f"by {who}, after {number_of(len(state.measured), 'result')} at suggested positions",
         "bounds": limits_text(state.window.bounds),
         "excluded": "; ".join(map(limits_text, state.window.excluded)) or "no regions",
         "rejected or failed": "; ".join(map(rules.text, state.failed.values())) or "no positions",
