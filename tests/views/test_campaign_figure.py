@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -199,6 +200,18 @@ def test_the_strip_has_the_regime_of_each_azimuth():
 def test_a_series_is_drawn_without_values_from_before_the_run():
     line = panel(campaign_figure(campaign([0, 1])), "stress").lines[1]
     np.testing.assert_allclose(line.get_xydata(), [[1.55, 91], [2.0, 89], [2.45, 88]])
+
+
+def test_a_number_is_drawn_with_its_error_and_limits_as_a_line():
+    numbers = {"tau_s": [3.0, np.nan, np.nan], "tau_s_err": [1.0, np.nan, np.nan], "tau_s_above": [np.nan, 2.0, 90.0]}
+    scene = campaign([0, 1, 1])
+    table = scene.table.assign(**numbers, tau_s_below=[np.nan, 20.0, np.nan])
+    axes = panel(campaign_figure(replace(scene, table=table)), "tau_s")
+    lines, values, above, below = axes.collections
+    ends = [[float(y) for _, y in line] for line in lines.get_segments() if len(line)]
+    assert ends == [[2.0, 4.0], [2.0, 20.0]]
+    drawn = [points.get_offsets().compressed().tolist() for points in (values, above, below)]
+    assert drawn == [[1.0, 3.0], [3.0, 90.0], []] and axes.get_yscale() == "log"
 
 
 def test_the_belief_is_paler_where_it_is_less_sure():

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from ainerd.results.picture import Picture
@@ -186,15 +186,17 @@ def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmark
 
 
 def _draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series.
+    """Draw strips with a column for each of the newest runs: novelty or regimes, those of the technique, each series.
 
     Without a claim of novelty the first strip shows the regimes.
     """
     recent = runs.iloc[-NEWEST:]
     names = dict.fromkeys(name for series in scene.series.values() for name in series)
     series = list(names)[:MOST_SERIES]
-    strip = getattr(scene.panels, "strip", None)
-    ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
+    strip, quantities = (getattr(scene.panels, name, None) for name in ("strip", "quantities"))
+    known = {str(name).removesuffix("_above").removesuffix("_below") for name in scene.table}
+    measured = [name for name in quantities or () if name in known]
+    ratios = [1.15, *([1.0] if strip else []), *[0.85] * len([*measured[:1], *series])]
     first, *rest = np.atleast_1d(place.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
     _style.panel_title(first, "Run after run")
     if runs["p"].notna().any():
@@ -203,8 +205,8 @@ def _draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
         _draw_regimes(first, recent, scene)
     if strip:
         _style.attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
-    for axes, each in zip(rest[-len(series) :], series, strict=False):
-        _draw_series(axes, scene, recent, each)
+    for axes, each in zip(rest[bool(strip) :], [*measured[:1], *series], strict=True):
+        (_draw_quantity if each in measured else _draw_series)(axes, scene, recent, each)
     for axes in (first, *rest):
         axes.tick_params(labelbottom=False)
     low = recent["number"].min() if len(recent) else 1
@@ -242,6 +244,25 @@ def _draw_regimes(axes: Axes, runs: pd.DataFrame, scene: Scene) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:
         _style.empty_panel(axes, "no complete run yet")
+
+
+def _draw_quantity(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> None:
+    """Draw a number of each run with its error, or its limits: a line between two, a triangle at a single one."""
+    table = scene.table.reindex(recent.index)
+    value, error, above, below = (
+        table.get(f"{name}{end}", pd.Series(index=table.index, dtype=float)).astype(float)
+        for end in ("", "_err", "_above", "_below")
+    )
+    low, high = (value - error.fillna(0)).fillna(above), (value + error.fillna(0)).fillna(below)
+    axes.vlines(recent["number"], low, high, color=list(recent["colour"]), linewidth=1.5)
+    for marker, at in (("o", value), ("^", low.where(high.isna())), ("v", high.where(low.isna()))):
+        axes.scatter(recent["number"], at, s=18, marker=marker, color=list(recent["colour"]), zorder=3)
+    if (ends := pd.concat([low, high])).min() > 0 and ends.max() > 20 * ends.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(scene.labelled(name))
 
 
 def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> None:
