@@ -35,6 +35,20 @@ def test_a_place_on_the_map_is_not_rounded_to_another_place(value_of):
     assert value_of("actions", "[digits(undefined, given), ...around(undefined, given)]", range) == ["", "", ""]
 
 
+def test_a_quantity_is_a_number_with_its_error_or_its_limits(value_of):
+    def text(value, error, *limits):
+        run = {"of": {"tau_s": value}, "errors": {"tau_s": error}, "limits": {"tau_s": limits}}
+        return value_of("words", "quantityText(given, 'tau_s')", run)
+
+    assert text(8.5, 3.0, None, None) == "8.5 ± 3" and text(8.5, None, None, None) == "8.5"
+    assert text(None, None, 2.29, 23.4) == "2.29 to 23.4"
+    assert text(None, None, 16.1, None) == "> 16.1" and text(None, None, None, 5.0) == "< 5"
+    assert text(None, None, None, None) == ""
+    assert value_of("words", "[plain('tau_s_above'), short('stress_mean'), plain('velocity_nm_s')]") == [
+        "tau above", "stress", "velocity",
+    ]  # fmt: skip
+
+
 def test_points_are_projected_as_the_agent_says(value_of):
     rng = np.random.default_rng(1)
     middle, directions, point = rng.normal(size=8), rng.normal(size=(2, 8)), rng.normal(size=8)

@@ -55,7 +55,7 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
     return h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), content);
   };
   const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : "";
-  const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
+  const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known kinds in grey" : "");
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
   const onPlace = mode ? setAt : () => {};
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };

@@ -146,10 +146,11 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
     if (landmarks?.u?.length)
       traces.unshift(trace("landmarks", landmarks.u, (u) => u, (_, k) => landmarks.v[k], { marker }));
     const spreadOf = ` of the variation among ${of === "landmarks" ? "known kinds" : "the runs"}`;
+    const isNarrow = window.innerWidth < 640;
     const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
     const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});
     const layout = {
-      xaxis: axis(theme, (of ? "first principal axis" : "first of the latent numbers") + percent(0, spreadOf), { showgrid: false, ...range(x) }),
+      xaxis: axis(theme, (of ? "first principal axis" : "first of the latent numbers") + percent(0, isNarrow ? "" : spreadOf), { showgrid: false, ...range(x) }),
       yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false, ...range(y) }),
       images,
       annotations: landmarkNames(landmarks, theme),
@@ -196,7 +197,7 @@ function isWithin(x, y, xs, ys) {
   return inside;
 }
 
-/** The name of each group of landmarks above its middle. */
+/** The name of each group of landmarks above its middle; one that would lie on another is left out. */
 function landmarkNames(landmarks, theme) {
   const groups = Map.groupBy(landmarks?.name?.keys() ?? [], (k) => landmarks.name[k]);
   const quantile = (column, members, q) => {
@@ -204,10 +205,14 @@ function landmarkNames(landmarks, theme) {
     return values[Math.floor(q * (values.length - 1))];
   };
   const look = { showarrow: false, yshift: 9, font: { size: 0.86 * theme.size, color: theme.soft }, captureevents: false };
-  return [...groups].map(([name, members]) => {
+  const names = [...groups].map(([name, members]) => {
     const [x, y] = [quantile(landmarks.u, members, 0.5), quantile(landmarks.v, members, 0.75)];
     return { x, y, text: escaped(name), ...look };
   });
+  const share = (column, a, b) => Math.abs(a - b) / (quantile(column, [...column.keys()], 1) - quantile(column, [...column.keys()], 0));
+  const wide = window.innerWidth < 640 ? 0.24 : 0.1;
+  const isOver = (a, b) => share(landmarks.u, a.x, b.x) < wide && share(landmarks.v, a.y, b.y) < 0.045;
+  return names.filter((name, k) => !names.slice(0, k).some((other) => isOver(name, other)));
 }
 
 function Card({ scene, root, picture, pointed }) {

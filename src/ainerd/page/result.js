@@ -49,7 +49,7 @@ function ResultPage({ root, path, metadata, state, again }) {
   const result = { key, metadata, parameters, series, tables, arrays, nearest };
   return h(
     Frame,
-    { label: `result of ${scan}`, head, fills: true },
+    { label: `result of ${scan}`, title: [scan, facts[2], "ainerd"].filter(Boolean).join(", "), head, fills: true },
     h("p", { className: "explained", "data-ainerd": "explain" }, sentences.map(ended).join(" ")),
     newer && h("p", { className: "warn" }, "There is a newer result of the same run: ", other(newer.key, "open it")),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
@@ -87,7 +87,7 @@ function Facts({ path, result: { metadata, arrays } }) {
     name,
     link(`${path}/${name}`, (array.shape ?? array).join(" × "), { title: "open the array in Tiled" }),
   ]);
-  const numbers = names.map((name) => [name.replaceAll("_", " "), text(name)]);
+  const numbers = names.map((name) => [plain(name), text(name)]);
   return h("div", { className: "page" }, list("Numbers", numbers), list("Arrays", shapes));
 }
 

@@ -29,7 +29,7 @@ function projected(point, digest, axes) {
  *
  * A run is `{key, number, scan, t, place, u, v, p, novel, regime, status, done, failed, duration, color, of, …}`.
  * The `runs` are in the order of time, in which `number` counts from 1; `rows` has those in progress too. `of` holds the
- * quantities of the timeline.
+ * quantities of the timeline, `errors` their errors, and `limits` what a quantity lies between where it is not known.
  */
 function makeScene(reader) {
   const { state, agent, labels, notes, suggestions } = reader;
@@ -42,7 +42,9 @@ function makeScene(reader) {
   const techniques = [...new Set(last.map((each) => each.technique))].reverse();
   const series = [...new Set(last.flatMap((each) => Object.keys(each.series ?? {})))].map((name) => `${name}_mean`);
   const named = [...new Set([...techniques.flatMap((name) => TECHNIQUES[name]?.quantities ?? []), ...series])];
-  const quantities = named.filter((name) => found.some(([, each]) => finite(each[name]) !== null));
+  const ends = (each, name) => ["_above", "_below"].map((end) => finite(each[`${name}${end}`]));
+  const isKnown = (name) => (found) => [found[1][name], ...ends(found[1], name)].some((x) => finite(x) !== null);
+  const quantities = named.filter((name) => found.some(isKnown(name)));
   const level = state.novelty?.own_level ?? null; // exposures of this session are compared with each other
   const rows = found.map(([key, each]) => {
     const { status, sample, technique, reason, arrays = {}, digest, point, raw_uid, supersedes } = each;
@@ -63,6 +65,8 @@ function makeScene(reader) {
       duration: finite(each.frame_time_s * each.n_frames),
       color: regimeColor(regime),
       of: Object.fromEntries(quantities.map((name) => [name, finite(each[name])])),
+      errors: Object.fromEntries(quantities.map((name) => [name, finite(each[`${name}_err`])])),
+      limits: Object.fromEntries(quantities.map((name) => [name, ends(each, name)])),
     };
   });
   const runs = rows.filter((row) => row.status !== "computing");

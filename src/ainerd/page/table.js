@@ -86,8 +86,9 @@ function ResultTable({ found, wanted, change, scene, root, selected, onPick, ord
   // The status has reason and note, which must be in view. A column without a value in any row is left out.
   const always = ["scan", "t", "status", "regime", "p"];
   const names = ["scan", "t", "status", "sample", ...scene.motors, "regime", "p", ...scene.quantities.slice(0, MOST_COLUMNS)];
-  const isShown = (name) => always.includes(name) || rows.some((row) => ![null, undefined, ""].includes(valueOf(row, name)));
-  const isNumeric = (name) => !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
+  const isEmpty = (row, name) => (name in row.of ? !quantityText(row, name) : [null, undefined, ""].includes(valueOf(row, name)));
+  const isShown = (name) => always.includes(name) || rows.some((row) => !isEmpty(row, name));
+  const isNumeric = (name) => !["t", "regime"].includes(name) && rows.some((row) => name in row.of || typeof valueOf(row, name) === "number");
   const columns = names.filter(isShown).map((name) => ({ name, className: isNumeric(name) ? "number" : undefined }));
   const last = Math.min(offset + rows.length, found.length);
   const cell = ({ name, className }) => {
@@ -140,6 +141,7 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
   const text = (name) => {
     const value = valueOf(row, name);
     if (scene.motors.includes(name)) return Number.isFinite(value) ? coordinate(value) : "";
+    if (name in row.of) return quantityText(row, name);
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
   const wide = row.reason || row.note ? "wide" : undefined;

@@ -58,10 +58,10 @@ Object.assign(sheet, { rel: "stylesheet", href: `${FILES}ainerd.css` });
 document.head.append(sheet);
 
 /**
- * The frame of a view: colors, font size, `head`, and buttons for the whole window and for light or dark. A view that
+ * The frame of a view: colors, font size, `title` of the window, `head`, and buttons for the whole window and for light or dark. A view that
  * `fills` the window does so at first, unless the person has left the whole window before.
  */
-function Frame({ label, head, fills = false, children }) {
+function Frame({ label, title = "ainerd", head, fills = false, children }) {
   const element = useRef(null);
   const [stored, choose] = useStored("ainerd-theme", "auto");
   const choice = stored in THEMES ? stored : "auto";
@@ -76,6 +76,10 @@ function Frame({ label, head, fills = false, children }) {
     const stops = [listened(sheet, "load", measure), listened(window, "resize", measure)];
     return () => stops.forEach((stop) => stop());
   }, []);
+  useEffect(() => {
+    document.title = title;
+    return () => void (document.title = "Tiled");
+  }, [title]);
   useEffect(() => {
     document.documentElement.style.overflow = whole ? "hidden" : "";
     const stop = listened(window, "keydown", (event) => event.key === "Escape" && setWhole(false));

@@ -69,7 +69,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       showgrid: false,
       anchor: shown.length ? `y${shown.length + 2}` : "y2",
     }),
-    yaxis: axis(theme, "p (small: novel)", { range: [floor, 0.3], domain: [bottom, 1], dtick: 1, ...log }),
+    yaxis: axis(theme, "p (small: novel)", { range: [floor, -0.25 * floor], domain: [bottom, 1], dtick: 1, ...log }),
     yaxis2: axis(theme, "", { range: [0, 1], domain: [top + gap, bottom - gap * 0.7], ...bare, ...label }),
     shapes: [
       { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
@@ -106,21 +106,34 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
   ];
   shown.forEach((name, k) => {
     const measured = runs.filter((run) => Number.isFinite(run.of[name]));
-    const values = measured.map((run) => run.of[name]);
+    const limited = runs.filter((run) => run.of[name] === null && limitsText(run.limits[name]));
+    const values = [...measured.map((run) => run.of[name]), ...limited.flatMap((run) => run.limits[name]).filter(Number.isFinite)];
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const isLog = low > 0 && high > 20 * low;
     const unit = scene.units[name];
-    const scale = isLog ? { ...log, dtick: high > 1e4 * low ? 2 : 1 } : { type: "linear", fixedrange: true };
+    const scale = isLog ? { ...log, dtick: high > 1e4 * low ? 2 : high > 100 * low ? 1 : "D2" } : { type: "linear", fixedrange: true };
     const title = labelled(short(name), unit);
     layout[`yaxis${k + 3}`] = axis(theme, title, { domain: domains[k], nticks: 4, ...scale });
-    const text = (run) => escaped(`${runName(run.scan)}: ${short(name)} ${withUnit(run.of[name], unit)}`);
+    const text = (run) => escaped(`${runName(run.scan)}: ${short(name)} ${quantityText(run, name)}${isUnit(unit) ? ` ${unit}` : ""}`);
+    const bars = (array) => ({ type: "data", symmetric: false, array, arrayminus: array.map(() => 0), width: 0, thickness: 1.5, color: theme.soft });
+    const errors = measured.map((run) => run.errors[name] ?? 0);
+    const look = (runs) => ({ ...pickable(runs, text), yaxis: `y${k + 3}` });
+    const marker = (runs) => ({ size: 0.45 * theme.size, color: runs.map(color), line: { width: 0.5, color: theme.paper } });
     traces.push(
       trace(name, measured, x, (run) => run.of[name], {
-        ...pickable(measured, text),
+        ...look(measured),
         mode: "lines+markers",
-        yaxis: `y${k + 3}`,
         line: { color: theme.line, width: 1 },
-        marker: { size: 0.45 * theme.size, color: measured.map(color), line: { width: 0.5, color: theme.paper } },
+        marker: marker(measured),
+        error_y: { ...bars(errors), arrayminus: errors },
+      }),
+      trace(`${name} limits`, limited, x, (run) => run.limits[name][0] ?? run.limits[name][1], {
+        ...look(limited),
+        marker: {
+          ...marker(limited),
+          symbol: limited.map(({ limits: { [name]: [low, high] } }) => (low === null ? "triangle-down" : high === null ? "triangle-up" : "line-ew")),
+        },
+        error_y: bars(limited.map(({ limits: { [name]: [low, high] } }) => (low === null || high === null ? 0 : high - low))),
       }),
     );
   });

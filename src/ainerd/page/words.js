@@ -26,8 +26,21 @@ function withError(x, error, unit) {
 /** "sample_x (mm)" */
 const labelled = (name, unit) => (isUnit(unit) ? `${name} (${unit})` : name);
 
-/** "stress" for "stress_mean", "tau" for "tau_s": the unit stands beside it, and there is little room. */
-const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
+/** "tau" for "tau_s": the unit stands beside it. */
+const plain = (name) => name.replace(/_(nm_s|deg|s)(?=$|_above|_below)/, "").replaceAll("_", " ");
+
+/** "stress" for "stress_mean" where there is little room. */
+const short = (name) => plain(name.replace(/_mean$/, ""));
+
+/** The limits of a number, null where there is none: "2.4 to 24", "> 16". */
+function limitsText([low, high]) {
+  if (low !== null && high !== null) return `${number(low)} to ${number(high)}`;
+  return low !== null ? `> ${number(low)}` : high !== null ? `< ${number(high)}` : "";
+}
+
+/** A quantity of a run with its error, or its limits. */
+const quantityText = ({ of, errors, limits }, name) =>
+  of[name] === null ? limitsText(limits[name]) : withError(of[name], errors[name]);
 
 /** Three significant digits and at least two decimals: 5.62, and 0.00412 for a motor in metres. */
 function coordinate(x) {

@@ -126,7 +126,9 @@ def draw_exposure(
         axes["intensity"].set(xlabel=SINCE, ylabel="$I(t)$", xlim=limits, ylim=(0, None))
     for label, (times, values) in (series or {}).items():
         axes[label].plot(times, values, ".-", color="0.2", lw=1, ms=3)
-        axes[label].set(xlabel=SINCE, ylabel=label, xlim=limits)
+        early = duration_s is not None and len(times) and times[-1] < 0.9 * duration_s
+        end = f"\nthe readings end at {rounded(times[-1])} s" if early else ""
+        axes[label].set(xlabel=SINCE + end, ylabel=label, xlim=limits)
 
 
 def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any, *, label: str) -> None:

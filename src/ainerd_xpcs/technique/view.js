@@ -34,7 +34,7 @@ function Maps({ maps, high }) {
     const uirevision = maps.map((each) => each.title).join();
     const layout = { margin: { r: 4, t: 3.1 * theme.size }, annotations: [], dragmode: "zoom", uirevision };
     const [traces, wide, gap] = [[], 0.93, 0.035];
-    const ticks = { nticks: 5, tickfont: { size: theme.size * 0.85 } };
+    const ticks = { nticks: NARROW ? 3 : 5, tickfont: { size: theme.size * 0.85 } };
     const colorbar = { thickness: 9, x: wide + 0.025, xpad: 0, outlinewidth: 0, title: { text: "C<sub>2</sub>" }, len: 0.8, ...ticks };
     const share = (wide - gap * (maps.length - 1)) / maps.length;
     maps.forEach(({ title, values, n, duration, frame, unit: own }, k) => {
@@ -104,7 +104,7 @@ function Gallery({ path, newest, nearest }) {
     frame: run.color,
   });
   const wanted = [map("measured", newest, "c2"), map(CLEAN, newest, "denoised")];
-  if (nearest) wanted.push(map(NARROW ? "nearest" : "nearest seen before", nearest, "c2"));
+  if (nearest) wanted.push(map(NARROW ? "similar" : "most similar before", nearest, "c2"));
   return h(ReadMaps, { wanted, bin: null, failed: unread("the run has no map") });
 }
 
@@ -227,7 +227,7 @@ function MapsOfBin({ path, result, bin, duration }) {
   const wanted = [{ title: ["measured"], path, name: "c2", duration }];
   if ("denoised" in result.arrays) wanted.push({ title: [CLEAN], path, name: "denoised", duration });
   if (nearest) {
-    const title = NARROW ? ["nearest", `scan ${nearest.scan}`] : [`most similar: scan ${nearest.scan}`];
+    const title = NARROW ? ["similar", `scan ${nearest.scan}`] : [`most similar: scan ${nearest.scan}`];
     wanted.push({ title, path: `${path.split("/").slice(0, -1).join("/")}/${nearest.key}`, name: "c2", duration });
   }
   return h(ReadMaps, { wanted, bin, failed: unread("the result has no map") });
@@ -264,7 +264,8 @@ function G2({ path, result, bin, bins }) {
     return { traces, layout };
   };
   const text = sentence(fit);
-  const what = bin === null ? "mean of all bins, one fit to all" : `bin ${numberOf(bins, bin)}, all others faint`;
+  const ofAll = `mean of all bins${Number.isFinite(fit.tau_s) ? ", one fit to all" : ""}`;
+  const what = bin === null ? ofAll : `bin ${numberOf(bins, bin)}, all others faint`;
   const read = () => readArrays(path, names);
   const chart = { path, read, draw, bin: `${bin} ${bins.length}`, name: "g2", label: `g2 over tau. ${text}` };
   return h("div", null, h("p", { className: "soft" }, `${what}: ${text}`), h(Chart, chart));
@@ -306,8 +307,8 @@ function sentence(fit) {
 /** A time with its error, or its limits; null if unknown. */
 function value(fit, name) {
   if (Number.isFinite(fit[name])) return `= ${withError(fit[name], fit[`${name}_err`], "s")}`;
-  const limits = [["above", ">"], ["below", "<"]].filter(([side]) => Number.isFinite(fit[`${name}_${side}`]));
-  return limits.map(([side, sign]) => `${sign} ${number(fit[`${name}_${side}`])} s`).join(" and ") || null;
+  const [low, high] = ["above", "below"].map((side) => number(fit[`${name}_${side}`]));
+  return low && high ? `${low} to ${high} s` : low ? `> ${low} s` : high ? `< ${high} s` : null;
 }
 
 /** A chart of the values that `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */
@@ -463,8 +464,10 @@ function series(path, name, metadata) {
   const unit = metadata.units?.[name];
   const draw = (table, theme) => {
     const [x, y] = ["time", name].map((column) => table.map((row) => row[column]));
+    const duration = metadata.n_frames * metadata.frame_time_s;
+    const end = x.at(-1) < 0.9 * duration ? `; ends at ${number(x.at(-1))} s` : "";
     const layout = {
-      xaxis: axis(theme, SINCE),
+      xaxis: axis(theme, SINCE + end, duration ? { range: [0, duration] } : {}),
       yaxis: axis(theme, unit && unit !== "1" ? `${name} (${unit})` : name, { nticks: 5 }),
     };
     return { traces: [line(theme, x, y, 4)], layout };
