@@ -47,7 +47,7 @@ demo-xtec: $(READY) ## X-TEC: two ramps of a simulated crystal, in output/demo-x
 	$(BIN)/python -m agents.xtec_demo
 
 figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in output/figures
-	$(BIN)/python -m studies.paper
+	$(BIN)/python -m studies.paper campaigns
 
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -1,6 +1,6 @@
-"""``python -m studies.paper``: the figures of two sets of runs.
+"""The figures of the paper: ``python -m studies.paper campaigns``, and ``published FOLDER`` for those of its own data.
 
-The sets are the campaign of ``make demo`` and consecutive exposures at one place of a sample that relaxes after shear.
+The campaigns are that of ``make demo`` and consecutive exposures at one place of a sample that relaxes after shear.
 They are in Tiled, and are simulated first if they are missing.
 """
 
@@ -9,8 +9,11 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import bluesky.plan_stubs as bps
+import numpy as np
+import typer
 from bluesky.utils import MsgGenerator
 from rich.console import Console
 from rich.progress import track
@@ -24,8 +27,10 @@ from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server
 from sim_devices import SimulatedInstrument, Yielding
 from studies._session import attached_session
+from studies._tools import Study, report
 from studies.paper import figures
 from studies.paper.azimuths import AGES, coincidence, read_azimuths
+from studies.paper.published import RANGES, elbow, inertia, read_published, without_clusters
 
 OUTPUT = Path(__file__).resolve().parents[2] / "output"
 EXPOSURES, FRAMES, SECONDS = 60, 256, 50.0  # at one place: fifty minutes in all
@@ -33,6 +38,8 @@ SPEED = 15.0  # simulated seconds in one of the wall's
 AVALANCHES = 12  # seed of a sample of one regime, which yields
 GAP_S = 200.0  # between two of its events at first: most exposures see none
 console = Console()
+study = Study(__doc__)
+RECORD = Path(os.environ.get("AINERD_REFERENCE_DATA", "."), "published_rheology.csv")
 
 
 def save(drawn: dict[str, figures.Figure], folder: Path) -> None:
@@ -43,8 +50,9 @@ def save(drawn: dict[str, figures.Figure], folder: Path) -> None:
     console.print(f"figures in {folder}: {', '.join(drawn)}")
 
 
-def draw_campaigns() -> None:
-    """Draw both sets."""
+@study.part
+def campaigns() -> None:
+    """Draw the runs of both campaigns."""
     config, demo = os.environ.get("AINERD_CONFIG"), agents.demo.campaign
     if not (demo.OUTPUT / "campaign.png").exists():  # the last file that the demo writes
         demo.run(Settings.load(config or TOML), seed=demo.PICTURED, hardware=hardware_beside(config))
@@ -115,9 +123,34 @@ def draw(source: Path, folder: Path, *, k: int = 5, consecutive: bool = False) -
         console.print(str(correlated))
 
 
+@study.part
+def published(
+    folder: Annotated[Path, typer.Argument(help="A clone of https://github.com/jhorwath/XPCS_Clustering.")],
+    record: Annotated[Path, typer.Option(help="The rheometer's record, CSV.")] = RECORD,
+) -> None:
+    """Count and draw the clusters of the published latents, on the record of their stress."""
+    azimuths = read_published(folder, record)
+    correlated = coincidence(azimuths)
+    curves = {"published": inertia(azimuths.flat), "Gaussian": inertia(without_clusters(azimuths.flat))}
+    save({"published": figures.published_figure(azimuths, curves["published"])}, OUTPUT / "figures")
+    rows = [
+        {
+            "latents": name,
+            **{f"elbow up to {most}": elbow(curve[:most]) for most in RANGES},
+            "left at 4": curve[3] / curve[0],
+        }
+        for name, curve in curves.items()
+    ]
+    report(
+        "paper_published", rows, least={"elbow up to 20": 4}, most={"elbow up to 20": 6},
+        correlation=float(np.nanmax(correlated.correlation)), chance=correlated.chance,
+    )  # fmt: skip
+    console.print(str(correlated))
+
+
 if __name__ == "__main__":
     try:
-        draw_campaigns()
+        study()
     except (SettingsError, ServerError, ValueError, OSError) as error:
         print(f"studies.paper: {error}", file=sys.stderr)
         sys.exit(2)

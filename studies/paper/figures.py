@@ -30,20 +30,26 @@ def latent_figure(azimuths: Azimuths) -> Figure:
     are fewer than 50 azimuths.
     """
     n, n_roi = azimuths.labels.shape
-    flat, names = two_dimensions(azimuths.flat)
     figure = new_figure(11, 5.2)
     by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
-    _scatter(by_cluster, flat, [regime_colour(int(k)) for k in azimuths.labels.ravel()], s=14)
-    by_cluster.legend(handles=_cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
-    by_cluster.set(xlabel=names[0], ylabel=names[1])
-    panel_title(by_cluster, "k-means clusters of the latent vectors")
+    flat = _draw_plane(by_cluster, azimuths)
     minutes = np.repeat(azimuths.runs["start_s"].to_numpy(float) / 60, n_roi)
     points = _scatter(by_time, flat, minutes, s=14, cmap="cividis")
     figure.colorbar(points, ax=by_time, label="time since shear stopped (min)", pad=0.02)
-    by_time.set_xlabel(names[0])
+    by_time.set_xlabel(by_cluster.get_xlabel())
     panel_title(by_time, "the same, by time")
     figure.suptitle(f"Latent space: {n} exposures × {n_roi} azimuths", x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def _draw_plane(axes: Axes, azimuths: Azimuths) -> NDArray[np.float64]:
+    """Draw the latent vectors in two dimensions by cluster, and return these points (n, 2)."""
+    flat, names = two_dimensions(azimuths.flat)
+    _scatter(axes, flat, [regime_colour(int(k)) for k in azimuths.labels.ravel()], s=14)
+    axes.legend(handles=_cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
+    axes.set(xlabel=names[0], ylabel=names[1])
+    panel_title(axes, "k-means clusters of the latent vectors")
+    return flat
 
 
 def _scatter(axes: Axes, flat: NDArray[np.float64], colours: Any, **style: Any) -> Any:
@@ -122,6 +128,22 @@ def timeline_figure(azimuths: Azimuths, correlated: Coincidence | None = None) -
     strips[3].set_xlabel("time since shear stopped (min)")
     margin = 0.01 * (stop.max() - start.min())
     strips[3].set_xlim(start.min() - margin, stop.max() + margin)
+    return figure
+
+
+def published_figure(azimuths: Azimuths, inertia: NDArray[np.float64]) -> Figure:
+    """Draw the latent plane by cluster, the inertia of 1 to n clusters, (n,), and clusters and stress over time."""
+    figure = new_figure(12, 8)
+    axes = figure.subplot_mosaic([["plane", "number"], ["time", "time"], ["stress", "stress"]], height_ratios=[2, 1, 1])
+    _draw_plane(axes["plane"], azimuths)
+    axes["number"].plot(np.arange(1, len(inertia) + 1), inertia, ".-", color="#0072B2")
+    axes["number"].axvline(azimuths.n_clusters, color="black", linewidth=0.9, linestyle="--")
+    axes["number"].set(xlabel="number of clusters", ylabel="inertia of k-means", ylim=(0, None))
+    panel_title(axes["number"], f"Elbow: {azimuths.n_clusters}")
+    _draw_clusters(axes["time"], azimuths, azimuths.runs[["start_s", "stop_s"]].mean(axis=1).to_numpy() / 60)
+    _draw_stress(axes["stress"], azimuths.stress)
+    axes["stress"].sharex(axes["time"])
+    axes["stress"].set_xlabel("time since shear stopped (min)")
     return figure
 
 
