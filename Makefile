@@ -117,8 +117,9 @@ lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions that it types
+tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions that it types, and the output of other examples in pages
 	$(BIN)/python -m agents.demo.tutorial
+	AINERD_WRITE_PAGES=1 $(BIN)/python -m pytest -q tests/docs/test_docs.py
 
 bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON in output/studies
 	$(BIN)/python -m studies.two_time all
