@@ -1,29 +1,20 @@
-"""Locks between processes, which forked processes do not hold; where a process runs; and a call at its end."""
+"""Locks between processes; where a process runs; and a call at its end."""
 
 import ctypes
 import fcntl
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
 from typing import IO, Any
 
-logger = logging.getLogger(__name__)
-
-LOOK_S = 0.5  # between two attempts to lock a folder
-_held: dict[int, tuple[int, int]] = {}  # open files with a lock: device and inode, because a number is used again
-
 
 def lock_file(file: int | IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file; return False if another process holds the lock.
-
-    A forked process loses the file: it would hold the lock for as long as it lives.
+    """Lock an open file; return False if another process holds the lock. Forked processes hold it, too.
 
     Examples
     --------
@@ -35,35 +26,7 @@ def lock_file(file: int | IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    number = file if isinstance(file, int) else file.fileno()
-    state = os.fstat(number)
-    _held[number] = state.st_dev, state.st_ino
     return True
-
-
-@contextmanager
-def only_here(folder: Path, stop: threading.Event) -> Iterator[None]:
-    """Wait until no other process works on a folder, and keep others waiting; do not wait once `stop` is set.
-
-    The folder itself is locked, so the settings of the other process do not matter. The lock ends with its process.
-    """
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        if not _lock_folder(folder, file):
-            logger.warning("another process watches %s: this one begins when that one has ended", folder)
-            while not stop.wait(LOOK_S) and not _lock_folder(folder, file):
-                pass
-        yield
-    finally:
-        os.close(file)
-
-
-def _lock_folder(folder: Path, file: int) -> bool:
-    try:
-        return lock_file(file)
-    except OSError as error:  # some network file systems lock no folders
-        logger.warning("%s cannot be locked, start one process for it alone: %s", folder, error)
-        return True
 
 
 def is_locked(path: Path) -> bool:
@@ -118,19 +81,3 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:  # of glibc alone
         trim(0)
-
-
-def _lose() -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    for number, known in _held.items():
-        try:
-            state = os.fstat(number)
-        except OSError:  # closed since
-            continue
-        if (state.st_dev, state.st_ino) == known:
-            os.dup2(null, number, inheritable=False)  # in place of closing it: its owner here may do that later
-    os.close(null)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_lose)

@@ -12,7 +12,6 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +25,6 @@ from tiled.queries import KeyPresent
 
 from ainerd.config import Settings
 from ainerd.documents import Document, FrameError, Metadata, MissingFrames, Run, allowed_file, open_item
-from ainerd.processes import only_here
 from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
 from ainerd_files._curves import has_curves
@@ -270,20 +268,19 @@ class ResultFiles:
             raise ValueError(f"no folder {folder}: give the folder in which results appear, results:FOLDER")
         if folder is not None and not any(map(folder.resolve().is_relative_to, roots)):
             raise ValueError(f"{folder} lies outside storage.frames ({', '.join(map(str, roots))})")
-        with nullcontext() if folder is None else only_here(folder, intake.stop):
-            done = self._earlier(intake)
-            while not intake.stop.is_set():
-                now = time.monotonic()
-                settled = self._settled(now)
-                pause_s = max(LOOK_S, 10 * (time.monotonic() - now))
-                for path, seen in settled:
-                    yield from self._of(path, seen, intake, done)
-                    if intake.stop.is_set():
-                        return
-                has_ended = self._has_ended if folder is None else intake.once
-                if has_ended and all(seen.is_done for seen in self._seen.values()):
-                    break
-                intake.stop.wait(pause_s)
+        done = self._earlier(intake)
+        while not intake.stop.is_set():
+            now = time.monotonic()
+            settled = self._settled(now)
+            pause_s = max(LOOK_S, 10 * (time.monotonic() - now))
+            for path, seen in settled:
+                yield from self._of(path, seen, intake, done)
+                if intake.stop.is_set():
+                    return
+            has_ended = self._has_ended if folder is None else intake.once
+            if has_ended and all(seen.is_done for seen in self._seen.values()):
+                break
+            intake.stop.wait(pause_s)
         if self._missing:
             raise ValueError(f"not read: {', '.join(map(str, self._missing))}")
         if self._has_ended and not self._lines:

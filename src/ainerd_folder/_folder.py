@@ -12,7 +12,6 @@ from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
 from ainerd.documents import Document, EventFrames, FrameError, MissingFrames
-from ainerd.processes import only_here
 from ainerd.results import Away, Refused, TiledError, translated
 from ainerd.sources import Intake
 from ainerd_folder._acquisition import AcquisitionFiles
@@ -44,9 +43,8 @@ class FolderOfAcquisitions:
         roots = tuple(root.resolve() for root in settings.storage.frames)
         pattern = AcquisitionFiles(self._path, settings.acquisition, settings.detector, roots, settings.units_of_keys)
         folder = Folder(self._path, pattern, settings.storage.late_s)
-        with only_here(self._path, intake.stop):
-            for documents in folder_documents(folder, intake):
-                yield from documents
+        for documents in folder_documents(folder, intake):
+            yield from documents
 
 
 @dataclass(frozen=True)
