@@ -9,7 +9,7 @@ class Size(Section):
 
 class MarbleSettings(Section):
     width: float = 1.0
-    nameLong: str = ""
+    name_long: str = ""
     size: Size = Size()
 
 class Marble(Technique):
