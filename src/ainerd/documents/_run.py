@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,22 +101,6 @@ class Run(RunDocuments):
             value = max(every, default=None) if event is None else self.reading(key, event)
             if value is not None and value > largest:
                 return f"the detector reports a fault: {key} is {value:g}, above {largest:g}"
-        return None
-
-    def lost(self, event: int | None) -> str | None:
-        """Return which document of an event (from 1) never came although its number is known, as from a damaged table.
-
-        None without such a document, and for a detector that flies, whose frames have no events.
-        """
-        if event is None or self._image is None or self.flies or self.n_own is None:
-            return None
-        image, n = self._image["name"], self.n_own // self._per_index
-        numbers = self.stop_doc.get("num_events")
-        known = numbers.get(image) if isinstance(numbers, Mapping) else None
-        last = max(self._n_events, known if isinstance(known, int) else 0)
-        for number in range((event - 1) * n + 1, min(event * n, last) + 1):
-            if (image, number) not in self._readings.times:
-                return f"event {number} of the stream {image!r} is missing, so its readings are not known"
         return None
 
     def event_time(self, event: int) -> float | None:

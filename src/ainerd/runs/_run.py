@@ -190,7 +190,6 @@ class RunInProgress:
             self.results.append(unit.known)
             return
         analysis = None
-        unit.problem = unit.problem or self.run.lost(unit.event)
         if unit.analysis is not None and (unit.problem is None or unit.series_id):
             with _problems_of(unit):
                 if not unit.series_id and self._ended_well:

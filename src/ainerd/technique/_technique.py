@@ -268,9 +268,6 @@ class Technique:
     embedding_size : int
     regime_width : float
         Distance that the embeddings of two results of one regime seldom exceed.
-    numbered : bool
-        Whether the numbers of frames change the result, so that missing frames must not be ignored. `check_technique`
-        tests it.
     parameters : mapping
         Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
 
@@ -291,7 +288,6 @@ class Technique:
     alpha: float
     embedding_size: int
     regime_width: float
-    numbered = False
 
     if TYPE_CHECKING:  # a subclass may use a plain attribute as well
 

@@ -164,13 +164,10 @@ def example_runs(trial: Trial) -> None:
 def parameters(trial: Trial) -> None:
     """Check that the parameters are JSON, and always the same: the key of a result depends on them."""
     technique, before = trial.technique, _json(trial.technique.parameters)
-    for what, does in {
-        "a second look": lambda: None,
-        "an analysis": lambda: analyse(technique, trial.run),
-        "warm_up()": technique.warm_up,
-    }.items():
-        does()
-        require(_json(technique.parameters) == before, f"{what} changes the parameters: leave out learned values")
+    technique.warm_up()
+    analyse(technique, trial.run)
+    remedy = "leave out learned values"
+    require(_json(technique.parameters) == before, f"warm_up() or an analysis changes the parameters: {remedy}")
 
 
 def settings(trial: Trial) -> None:
@@ -180,13 +177,11 @@ def settings(trial: Trial) -> None:
     kind, section, folder = type(trial.technique), trial.section, trial.folder
     one, two = (_json(kind.from_settings(dict(section), folder).parameters) for _ in range(2))
     require(one == two, "two techniques from the same section have other parameters: leave out times and addresses")
-    unknown, remedy = "no_such_key", "use ainerd.config.read_section"
     try:
-        kind.from_settings({**section, unknown: 1}, folder)
-    except ValueError as error:
-        require(unknown in str(error), f"the error for an unknown key must name it, got {error}: {remedy}")
-    else:
-        raise CheckFailed(f"a misspelt key of the section is ignored: {remedy}")
+        kind.from_settings({**section, "no_such_key": 1}, folder)
+    except ValueError:
+        return
+    raise CheckFailed("a misspelt key of the section is ignored: use ainerd.config.read_section")
 
 
 def _json(given: Any) -> str:
@@ -246,14 +241,12 @@ def series(trial: Trial) -> None:
     first, second = (replace(run, start={unit.key: "an example", **run.start}) for run in runs)
     feed = Feed(trial.technique, first, n_frames=None).push()
     alone = feed.finish()
-    _check_result(trial, "the first run of a series", alone)
     grown = feed.next_run(second).push().finish()
     _check_result(trial, "the second run of a series", grown)
     is_seen = len(trial.runs) < 2 or _different(alone, grown)
     require(is_seen, "the result after the second run is that of the first: push() must take the frames of every run")
     different = _different(Feed(trial.technique, first, n_frames=None).push().next_run(second).push().finish(), grown)
-    remedy = "it may only look"
-    require(not different, f"finish() after the first run of a series changes {different} of the second: {remedy}")
+    require(not different, f"finish() after the first run of a series changes {different} of the second")
 
 
 Odd = tuple[dict[str, Any], dict[str, Any], int | None]
@@ -293,14 +286,6 @@ def odd_runs(trial: Trial) -> None:
     require(not is_refused, f"in a series n_frames is always None, but that is refused: {refused}")
     nothing = _outcome(technique, "no frames", trial.run, 0, {})
     require(isinstance(nothing, AnalysisError), "finish() without frames must raise AnalysisError, it gave a result")
-    if getattr(technique, "numbered", False) and len(trial.run.frames) > 1:
-        name = next(name for name in outcomes if name.endswith("missing"))
-        n = len(trial.run.frames)
-        alone = _outcome(technique, name, trial.run, None, {"n_frames": n + max(n // 4, 1)})
-        with_gap, remedy = outcomes[name], "push() must place each block by its argument `first`"
-        is_seen = isinstance(alone, AnalysisError) or isinstance(with_gap, AnalysisError)
-        is_seen = is_seen or bool(_different(alone, with_gap))  # type: ignore[arg-type]
-        require(is_seen, f"{name}: the result is the same as without the gap, although `numbered` is True; {remedy}")
 
 
 def _outcome(
@@ -332,8 +317,6 @@ def _check_result(trial: Trial, name: str, analysis: Analysis | AnalysisError) -
     require(p is None or 0 <= p <= 1, f"{name}: novelty_p must be None or lie in [0, 1], got {p}")
     has_alpha = p is None or analysis.calibration.get("alpha") == trial.technique.alpha
     require(has_alpha, f"{name}: with a novelty_p, calibration['alpha'] must be the technique's alpha")
-    is_known = analysis.status in ("complete", "partial")
-    require(is_known, f"{name}: status must be 'complete' or 'partial', got {analysis.status!r}")
     _json([dict(analysis.model), dict(analysis.calibration)])
     for of, array in analysis.arrays.items():
         require(isinstance(array, np.ndarray), f"arrays[{of!r}] must be a numpy array, got {type(array).__name__}")
@@ -362,9 +345,7 @@ def _values(analysis: Analysis) -> dict[str, Any]:
 
 def _is_close(one: Any, two: Any) -> bool:
     a, b = np.asarray(one), np.asarray(two)
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.dtype.kind not in NUMBERS:
+    if a.shape != b.shape or a.dtype.kind not in NUMBERS:
         return bool(np.array_equal(a, b))
     largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
     return bool(np.allclose(a, b, rtol=RELATIVE, atol=RELATIVE * largest, equal_nan=True))
@@ -387,15 +368,11 @@ def regimes(trial: Trial) -> None:
     spans = [len(np.unique(np.flatnonzero(labels == regime) // OF_GROUP)) for regime in np.unique(labels[known])]
     message = f"regimes() puts embeddings in one regime that are 20 times regime_width = {technique.regime_width} apart"
     require(max(spans) == 1, message)
-    numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
-    for z, previous in ((points, numbers), (np.concatenate([points, points[:1]]), np.append(numbers, -1))):
-        grouping = technique.regimes(z, previous.copy())
-        _check_regimes(grouping, z)
-        became = grouping.labels[: len(numbers)]
-        both = zip(numbers[known].tolist(), became[known].tolist(), strict=True)
-        changed = sorted({(before, after) for before, after in both if before != after})
-        message = f"numbers of regimes change (before, after) in a group of {len(z)}: {changed}"
-        require(not changed, f"{message}; ainerd.novelty.find_regimes(embeddings, previous) keeps them")
+    numbers = np.where(known, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
+    again = technique.regimes(points, numbers.copy())
+    _check_regimes(again, points)
+    keeps = np.array_equal(again.labels[known], numbers[known])
+    require(keeps, "numbers of regimes change: ainerd.novelty.find_regimes(embeddings, previous) keeps them")
 
 
 def _points(trial: Trial) -> NDArray[np.float32]:

@@ -112,7 +112,6 @@ class RheoXPCS(Technique):
 
     name = "rheo_xpcs"
     unit = "event"
-    numbered = True
 
     def __init__(
         self,
