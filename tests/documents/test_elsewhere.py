@@ -203,7 +203,7 @@ def numbered(raw, folder, movie, numbers, n_exposure):
     docs, composed = [("start", bundle.start_doc), ("descriptor", detector.descriptor_doc)], []
     for name, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16])):
         resource, compose = compose_stream_resource(
-            mimetype="application/x-hdf5", uri=f"file://detector-pc{folder}/{file_name}", data_key=name,
+            mimetype="application/x-hdf5", uri=f"file://localhost{folder}/{file_name}", data_key=name,
             parameters={"dataset": dataset, "swmr": True, "chunk_shape": chunks},
         )  # fmt: skip
         docs.append(("stream_resource", resource | {"run_start": bundle.start_doc["uid"]}))
@@ -224,7 +224,7 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
     numbers = np.delete(np.arange(70), [5, *range(30, 36), 50, 60, 61])
     docs = numbered(raw, folder, movie, numbers, N)
     for source in docs, list(documents_of(raw[docs[0][1]["uid"]])):
-        run, places, frames = Run(Detector(image="det_image", frame_number="ids"), (), raw), [], []
+        run, places, frames = Run(Detector(image="det_image", frame_number="ids"), [folder], raw), [], []
         for name, doc in source:
             run(name, doc)
             if run.has_frames:
@@ -242,7 +242,13 @@ def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, f
     keys = Detector(image="det_image", frame_number="ids", n_frames="n")
     technique = SimpleNamespace(unit="event", parameters={}, files_digest=lambda start: "")
     writer = Writer(
-        technique, store=None, keys=keys, recorded=SimpleNamespace(units_of_keys={}), roots=(), agent="me", raw=raw
+        technique,
+        store=None,
+        keys=keys,
+        recorded=SimpleNamespace(units_of_keys={}),
+        roots=(folder,),
+        agent="me",
+        raw=raw,
     )
     run = raw[uid := docs[0][1]["uid"]]
     assert [writer.has_all(run, {uid: n}) for n in (0, 3, 4)] == [False, False, True]

@@ -57,7 +57,7 @@ class RunDocuments(DocumentRouter):
         self._readings = Readings(units or {})
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
-        self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
+        self._stored = StoredNumbers(keys.number, self._resources, self._roots)
         self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
         self.problem = self.spoilt = ""
@@ -211,7 +211,7 @@ class RunDocuments(DocumentRouter):
             if room < frames.n:  # of a StreamDatum, whose events have not all come
                 self._unnumbered.insert(1, frames.cut(int(room)))
             try:
-                values = self._stored.values(frames, self._image["data_keys"], self._address)
+                values = self._stored.values(frames, self._image["data_keys"])
                 if self.has_ticks:
                     if values.dtype.kind == "f":
                         values = converted(values, unit_in(self._image["data_keys"], self._keys.number), "s")
@@ -237,12 +237,6 @@ class RunDocuments(DocumentRouter):
     def has_frames(self) -> bool:
         """Whether the detector is in this run; False before its descriptor arrives."""
         return self._image is not None
-
-    @property
-    def _address(self) -> tuple[str, str]:
-        """Uid of the run, and name of the stream of the frames, as in Tiled."""
-        assert self._image is not None
-        return self.uid, self._image["name"]
 
     @property
     def frame_shape(self) -> tuple[int, int]:

@@ -1,10 +1,10 @@
-"""The number or time that a detector stores for each frame: beside the frames, in events, or in Tiled."""
+"""The number or time that a detector stores for each frame: beside the frames, or in events."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from ainerd.documents._storage import FrameError, MissingFrames, Roots, local_path, open_item
 from ainerd.documents._virtual import Sources
-
-if TYPE_CHECKING:
-    from tiled.client.container import Container
 
 
 @dataclass
@@ -61,14 +58,10 @@ class StoredNumbers:
         Descriptions of files by uid, to which files may be added.
     roots : iterable of Path
         Folders from which files may be read.
-    raw : tiled.client.container.Container, optional
-        The raw runs in Tiled.
     """
 
-    def __init__(
-        self, key: str, resources: Mapping[str, dict[str, Any]], roots: Iterable[Path], raw: "Container | None"
-    ) -> None:
-        self._key, self._resources, self._raw = key, resources, raw
+    def __init__(self, key: str, resources: Mapping[str, dict[str, Any]], roots: Iterable[Path]) -> None:
+        self._key, self._resources = key, resources
         self._roots = [root.resolve() for root in roots]
         self._announced: list[tuple[int, str, int, int]] = []  # row in the stream, resource, first index, number
 
@@ -77,12 +70,8 @@ class StoredNumbers:
         row = self._announced[-1][0] + self._announced[-1][3] if self._announced else 0
         self._announced.append((row, resource, start, n))
 
-    def values(
-        self, frames: Unnumbered, data_keys: Mapping[str, Mapping[str, Any]], address: tuple[str, str]
-    ) -> NDArray[Any]:
-        """Return the numbers or times of frames, (n,).
-
-        `data_keys` are those of the stream, and `address` is the uid of the run and the name of the stream in Tiled.
+    def values(self, frames: Unnumbered, data_keys: Mapping[str, Mapping[str, Any]]) -> NDArray[Any]:
+        """Return the numbers or times of frames, (n,). `data_keys` are those of the stream.
 
         Raises
         ------
@@ -103,27 +92,17 @@ class StoredNumbers:
                 parts.append(self._in_file(doc, self._key, start + doc.get("before", 0), n))
             return np.concatenate(parts)
         if "external" not in data_keys.get(self._key, {}):
-            raise FrameError(f"the stream {address[1]!r} has no number for each frame in {self._key!r}")
+            raise FrameError(f"the stream of the frames has no number for each frame in {self._key!r}")
         parts, row, end = [], frames.row, frames.row + frames.n
         for first, resource, start, n in self._announced:
             if first <= row < min(first + n, end):
                 stop = min(first + n, end)
-                parts.append(self._in_stream(self._resources[resource], start - first, row, stop, address))
+                doc = self._resources[resource]
+                parts.append(self._in_file(doc, doc["parameters"].get("dataset", ""), row + start - first, stop - row))
                 row = stop
         if row < end:
             raise MissingFrames(f"{self._key!r} of frames {row}-{end - 1} is not announced")
         return np.concatenate(parts)
-
-    def _in_stream(
-        self, doc: dict[str, Any], moved: int, row: int, stop: int, address: tuple[str, str]
-    ) -> NDArray[Any]:
-        """Return the numbers in rows `row` … `stop` - 1 of the stream, whose index in the file differs by `moved`."""
-        try:
-            return self._in_file(doc, doc["parameters"].get("dataset", ""), row + moved, stop - row)
-        except MissingFrames as error:
-            if self._raw is None:
-                raise
-            return numbers_in_tiled(self._raw, (*address, self._key), row, stop, str(error))
 
     def _in_file(self, doc: dict[str, Any], dataset: str, start: int, n: int) -> NDArray[Any]:
         if doc["mimetype"] != "application/x-hdf5":
@@ -144,30 +123,8 @@ def numbers_in_file(path: Path, dataset: str, roots: Roots, start: int, stop: in
         Sources(Path(numbers.file.filename), numbers, roots).require(start // per_row, -(-stop // per_row))
         if (n := math.prod(numbers.shape)) < stop:
             raise MissingFrames(f"{what} holds the numbers of {n} frames, {stop} were announced")
-        return _part(numbers, start, stop)
-
-
-def numbers_in_tiled(raw: "Container", path: tuple[str, str, str], start: int, stop: int, why: str) -> NDArray[Any]:
-    """Return the numbers in rows start … stop - 1 of a stream from Tiled.
-
-    `path` is the uid of the run, the name of the stream, and the data key; `why` says why no file is read. Raises
-    MissingFrames if Tiled does not have the numbers.
-    """
-    uid, stream, key = path
-    try:
-        node = raw[uid][stream].base[key]
-    except KeyError:
-        raise MissingFrames(f"{why}, and Tiled has no {'/'.join(path)}") from None
-    if (n := math.prod(node.shape)) < stop:
-        raise MissingFrames(f"{why}, and Tiled holds {n} numbers of {'/'.join(path)}, {stop} were announced")
-    return _part(node, start, stop)
-
-
-def _part(numbers: Any, start: int, stop: int) -> NDArray[Any]:
-    """Return the numbers start … stop - 1 of an array, of which each row may have several."""
-    per_row = math.prod(numbers.shape[1:])
-    first = start // per_row
-    return np.asarray(numbers[first : -(-stop // per_row)]).ravel()[start - first * per_row :][: stop - start]
+        first = start // per_row
+        return np.asarray(numbers[first : -(-stop // per_row)]).ravel()[start - first * per_row :][: stop - start]
 
 
 def whole_numbers(values: NDArray[Any], what: str) -> NDArray[np.int64]:

@@ -266,7 +266,8 @@ class Run(RunDocuments):
         except MissingFrames as error:
             if self._raw is None:
                 raise
-            path, offset = (*self._address, self._keys.image), part.row - part.start
+            assert self._image is not None
+            path, offset = (self.uid, self._image["name"], self._keys.image), part.row - part.start
             return TiledFrames(self._raw, path, pixels, self.frame_shape, offset=offset, why=str(error))
         return FrameReader(file, dataset, pixels, self.frame_shape, roots=self._roots)
 
