@@ -15,9 +15,10 @@ from typing import Literal
 
 import h5py
 
-from ainerd.documents import FrameError, Metadata, count_frames
+from ainerd.documents import FrameError
 from ainerd.technique import RunAnalysis
 from ainerd_files._rigaku import RigakuReader, rigaku_gaps
+from ainerd_folder import Metadata, count_frames
 from ainerd_xpcs.numerics import Events, Partition
 
 Order = Literal["rows", "columns"]

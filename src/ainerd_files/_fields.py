@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents import FrameError
-from ainerd.hdf5_files import why_not_opened
 from ainerd.units import UnitError, converted, same_unit, stated
+from ainerd_files._hdf5 import why_not_opened
 
 Numbers = NDArray[np.float64]
 MOST_BYTES = 2**32  # of a map

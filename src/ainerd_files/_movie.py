@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 
 from ainerd.documents import Block, FrameError, FrameReader, Whole, open_hdf5
-from ainerd.hdf5_files import why_not_opened
 from ainerd.technique import RunAnalysis
+from ainerd_files._hdf5 import why_not_opened
 
 
 @dataclass(frozen=True)

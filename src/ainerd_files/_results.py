@@ -24,12 +24,13 @@ from event_model import StreamRange, compose_run
 from tiled.queries import KeyPresent
 
 from ainerd.config import Settings
-from ainerd.documents import Document, FrameError, Metadata, MissingFrames, Run, allowed_file, open_item
+from ainerd.documents import Document, FrameError, MissingFrames, Run, allowed_file, open_item
 from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
 from ainerd_files._curves import has_curves
 from ainerd_files._map_run import ABOUT
 from ainerd_files._maps import MapFile
+from ainerd_folder import Metadata
 from ainerd_xpcs.technique import RheoXPCS
 
 ONLY_G2 = "it holds g2 and no two-time map: a point and a regime are computed from C2"

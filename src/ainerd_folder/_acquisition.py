@@ -31,12 +31,12 @@ from ainerd.documents import (
     Document,
     EventFrames,
     FrameError,
-    Metadata,
     Run,
     allowed_file,
-    count_frames,
     open_item,
 )
+from ainerd_folder._counting import count_frames
+from ainerd_folder._metadata import Metadata
 
 logger = logging.getLogger(__name__)
 

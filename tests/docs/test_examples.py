@@ -17,8 +17,8 @@ ROOMS = (
     "ainerd.agent", "ainerd.campaign", "ainerd.cli", "ainerd.config", "ainerd.documents",
     "ainerd.jobs", "ainerd.knobs", "ainerd.novelty", "ainerd.plans", "ainerd.processes", "ainerd.results",
     "ainerd.runs", "ainerd.server", "ainerd.sources", "ainerd.steering", "ainerd.technique", "ainerd.testing",
-    "ainerd.views", "ainerd.words", "ainerd_files", "ainerd_shear", "ainerd_xpcs", "ainerd_xpcs.dynamics",
-    "ainerd_xpcs.latent",
+    "ainerd.views", "ainerd.words", "ainerd_files", "ainerd_folder", "ainerd_shear", "ainerd_xpcs",
+    "ainerd_xpcs.dynamics", "ainerd_xpcs.latent",
 )  # fmt: skip
 # Names that examples start from: fixtures of conftest.py, and attributes of its `beamline`.
 GIVEN = "Toy address agent client documents five_frames folder lambda750k movie store".split()

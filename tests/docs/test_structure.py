@@ -34,7 +34,7 @@ def imports():
 
 def test_only_modules_of_many_folders_lie_at_the_top():
     modules = {path.stem for path in SOURCE.glob("*.py")}
-    shared = {"hdf5_files", "jobs", "knobs", "processes", "threads", "units", "words"}
+    shared = {"jobs", "knobs", "processes", "threads", "units", "words"}
     assert modules <= {"__init__", "__main__", *shared}
 
 

@@ -7,9 +7,10 @@ import pytest
 from event_model import compose_resource, compose_run, compose_stream_resource
 
 from ainerd.config import Detector
-from ainerd.documents import FrameError, MissingFrames, Run, Whole, count_frames
+from ainerd.documents import FrameError, MissingFrames, Run, Whole
 from ainerd.technique import RunAnalysis
 from ainerd_files import RigakuReader
+from ainerd_folder import count_frames
 from ainerd_xpcs.numerics import Events, Partition
 from sim_devices import rigaku_words, write_rigaku, write_rigaku_3m, write_words
 

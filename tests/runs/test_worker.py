@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from event_model import compose_run
 
-from ainerd.jobs import Jobs, doing
+from ainerd.jobs import Jobs
 from ainerd.runs import RecordedKeys
 
 
@@ -114,25 +114,6 @@ def test_each_listener_gets_each_outcome_even_if_one_fails(toy, store, worker_on
         work(*document)
     assert work.jobs.drain() and events == [1, 2, 3] and work.concluded == 1
     assert caplog.text.count("error in a listener to run") == 3
-
-
-def test_a_lag_is_logged_once_until_the_analysis_has_caught_up(work, caplog, monkeypatch):
-    for name, nothing in (("_began", {}), ("_ended", ("", 0.0))):  # a calibration of another test may go on
-        monkeypatch.setattr(f"ainerd.jobs.{name}", nothing)
-    caplog.set_level("INFO", "ainerd.runs")
-    for lag_s in (30.0, 30.5, 300.0, 3.5, 2.5, 0.1, 31.0):
-        work._warn_if_behind(lag_s)
-    with doing("calibrating"):
-        work._warn_if_behind(0.1)
-        work._warn_if_behind(31.0)
-    lines = [record.getMessage() for record in caplog.records]
-    behind, caught_up = (
-        "the analysis is {} s behind, nothing is left out: {}".format,
-        "the analysis has caught up with the runs",
-    )
-    slow = behind(30, "frames come faster than they are analysed")
-    assert [r.levelname for r in caplog.records[:2]] == ["WARNING", "INFO"]
-    assert lines == [slow, caught_up, slow.replace("30", "31"), caught_up, behind(31, "calibrating")]
 
 
 def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, scanned, movies, caplog):

@@ -11,7 +11,7 @@ from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 
 from ainerd.config import Detector
-from ainerd.documents._classic import HDF5, MIMETYPES, ClassicFiles, uri_of
+from ainerd.documents._classic import MIMETYPES, ClassicFiles
 from ainerd.documents._detector import UNDESCRIBED, Described, unit_in, whole_number
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
@@ -153,20 +153,9 @@ class RunDocuments(DocumentRouter):
             self.event({**each, "time": None} if is_late else each)
 
     def stream_resource(self, doc: Any) -> None:
-        """Remember a file of frames, also in the form that event-model had before 1.20.
-
-        That form has a spec, which begins with AD_HDF5 for files of HDF5, in place of a MIME type.
-        """
-        key = doc.get("data_key", self._keys.image)  # the oldest form has none
-        if key not in (self._keys.image, self._keys.number):
-            return
-        new = {"data_key": key, **doc, "parameters": dict(doc.get("parameters") or doc.get("resource_kwargs") or {})}
-        if "mimetype" not in doc:
-            spec = str(doc["spec"])
-            new |= {"mimetype": HDF5 if "HDF5" in spec.upper() else spec, "uri": uri_of(doc)}
-        if "path" in new["parameters"]:
-            new["parameters"].setdefault("dataset", new["parameters"]["path"])
-        self._resources[doc["uid"]] = new
+        """Remember a file of frames, or of their numbers."""
+        if doc["data_key"] in (self._keys.image, self._keys.number):
+            self._resources[doc["uid"]] = {**doc, "parameters": dict(doc["parameters"])}
 
     def stream_datum(self, doc: Any) -> None:
         """Remember the frames that have been written."""

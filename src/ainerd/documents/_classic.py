@@ -33,12 +33,13 @@ class ClassicFiles:
     def resource(self, doc: Any) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
         spec, options = str(doc["spec"]).upper(), doc.get("resource_kwargs") or {}
+        path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
         self._resources[doc["uid"]] = {
             "spec": spec,
             "options": options,
             "mimetype": HDF5 if is_hdf5 else MIMETYPES.get(spec, spec),
-            "uri": uri_of(doc),
+            "uri": f"file://localhost{quote(str(path))}",
             "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
         }
 
@@ -93,10 +94,3 @@ class ClassicFiles:
 
 def _number(options: dict[str, Any], key: str) -> int:
     return max(whole_number(options.get(key) or 0, f"{key!r} of the resource", least=-1), 0)
-
-
-def uri_of(doc: Any) -> str:
-    """Return the address of the file that a resource names by its root and path."""
-    return (
-        f"file://localhost{quote(str(PurePosixPath(doc.get('root') or '/') / str(doc['resource_path']).lstrip('/')))}"
-    )

@@ -1,6 +1,5 @@
 """HDF5 files of other programs: only below the allowed roots, also while they grow."""
 
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,6 @@ SIGNATURE, SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of a 
 LOCKS = Path("/proc/locks")  # of all processes
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
-CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 
 
 class FrameError(Exception):
@@ -45,10 +43,10 @@ class MissingFrames(FrameError):
 
     Examples
     --------
-    >>> Metadata(folder / "acquisition.h5", ["entry/temperature"], [folder])
+    >>> FrameReader(folder / "elsewhere.h5", "data", np.array([0]), (512, 1024))
     Traceback (most recent call last):
         ...
-    ainerd.documents._storage.MissingFrames: no file ...acquisition.h5
+    ainerd.documents._storage.MissingFrames: no file ...elsewhere.h5
     """
 
 
@@ -219,7 +217,7 @@ def find_item(path: Path, name: str, roots: Roots) -> tuple[Path, str]:
 def opened(path: Path, name: str, roots: Roots) -> Iterator[Any]:
     """Open a dataset or group of a file, as `open_hdf5` does; None if the file has no such item.
 
-    Raises FrameError if it lies outside the roots, or a chunk of it is too large.
+    Raises FrameError if it lies outside the roots.
     """
     with open_hdf5(path) as file:
         try:
@@ -230,8 +228,6 @@ def opened(path: Path, name: str, roots: Roots) -> Iterator[Any]:
             item = None
         if item is not None and item.file.filename != str(path):
             allowed_file(Path(item.file.filename), roots)
-        if isinstance(item, h5py.Dataset) and item.chunks:
-            check_size(item, math.prod(item.chunks), CHUNK_BYTES, "a chunk of it")
         yield item
 
 
@@ -246,7 +242,7 @@ def open_item(path: Path, name: str, roots: Roots, *, is_complete: bool = False)
     MissingFrames
         If a file does not exist, or is being written.
     FrameError
-        If the file is damaged, lies or leads outside the roots, has no such item, or a chunk of it is too large.
+        If the file is damaged, lies or leads outside the roots, or has no such item.
     """
     try:
         where, inner = find_item(allowed_file(path, roots), name, roots)
@@ -260,10 +256,3 @@ def open_item(path: Path, name: str, roots: Roots, *, is_complete: bool = False)
         if "signature not found" in str(error):
             raise FrameError(f"{path} is not an HDF5 file") from error
         raise FrameError(f"{path}, {name!r}: {error}") from error
-
-
-def check_size(dataset: h5py.Dataset, n: int, most: int, what: str) -> None:
-    """Raise FrameError if `n` values of a dataset have more than `most` bytes."""
-    if (size := n * dataset.dtype.itemsize) > most:
-        name = f"{dataset.file.filename}, {dataset.name!r}"
-        raise FrameError(f"{name}: {what} unpacks to {size / 1e6:,.0f} MB, more than {most / 1e6:,.0f}")

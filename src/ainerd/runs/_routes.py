@@ -10,6 +10,7 @@ REFERS = {
     **dict.fromkeys(("datum", "datum_page"), "resource"),
     "stream_datum": "stream_resource",
 }
+OWNERS = ("start", "descriptor", "resource", "stream_resource")  # other documents name them
 
 
 class Routes:
@@ -30,22 +31,13 @@ class Routes:
         self._runs: dict[str, str] = {}  # uid of the run, by uid of a document; of runs in progress
 
     def of(self, name: str, doc: Mapping[str, Any]) -> str | None:
-        """Return the uid of the run of a document: None if its run did not begin here, or has ended.
-
-        Old resources do not name their run; they belong to the one whose start or description came last.
-        """
-        uid, refers, is_resource = (
-            doc.get("uid"),
-            doc.get(REFERS.get(name, "")),
-            name in ("resource", "stream_resource"),
-        )
+        """Return the uid of the run of a document; None if its run did not begin here, or has ended."""
+        uid, refers = doc.get("uid"), doc.get(REFERS.get(name, ""))
         if name == "start":
             run = uid if isinstance(uid, str) and uid not in self._runs else None
-        elif refers is None and is_resource:
-            run = next(reversed(self._runs.values()), None)
         else:
             run = self._runs.get(refers) if isinstance(refers, str) else None
-        if run is not None and isinstance(uid, str) and (is_resource or name in ("start", "descriptor")):
+        if run is not None and isinstance(uid, str) and name in OWNERS:
             self._runs.setdefault(uid, run)
         if name == "stop":
             self._runs = {known: of for known, of in self._runs.items() if of != run}

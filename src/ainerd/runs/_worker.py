@@ -23,7 +23,6 @@ from ainerd.words import number_of
 logger = logging.getLogger(__name__)
 
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
-BEHIND_S = 30.0  # a longer lag is logged
 RELEASE_EVERY = 10  # runs after which freed memory is given back
 
 
@@ -83,7 +82,6 @@ class Worker:
         self._ended = set[str]()  # uids of the runs that `backlog` counts
         self.current: RunInProgress | None = None
         self._since: float | None = None  # when the document in hand came
-        self._is_behind = False
         self.concluded = 0
         self.n_left = 0
         self._last_run: str | None = None  # uid
@@ -188,7 +186,6 @@ class Worker:
             return
         try:
             self._since = since
-            self._warn_if_behind(time.monotonic() - since)
             if (run := self._run_of(name, doc)) is not None:
                 self._deliver(run, name, doc)
         except BaseException as error:
@@ -245,16 +242,6 @@ class Worker:
         future = self._futures.get(raw_uid)
         if future is not None and not future.done():
             future.set_result(results)
-
-    def _warn_if_behind(self, lag_s: float) -> None:
-        """Log once when the analysis falls behind the runs, and once when it has caught up."""
-        if lag_s > BEHIND_S and not self._is_behind:
-            why = activity(lag_s) or "frames come faster than they are analysed"
-            logger.warning("the analysis is %.0f s behind, nothing is left out: %s", lag_s, why)
-            self._is_behind = True
-        elif lag_s < BEHIND_S / 10 and self._is_behind:
-            logger.info("the analysis has caught up with the runs")
-            self._is_behind = False
 
 
 def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 OPEN_S = 0.3  # between two reads of growing runs
 IDLE_S = 1.0  # between two searches for new runs
 AWAY_S = 5.0  # between two attempts to reach a server that does not answer
+DAY_S = 86400.0
 KEYS = 100  # runs in a request: an address of 4 kB
 REFUSALS = 3  # after this many failed reads in a row a run is left out
 NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # raised when a node is not a run
@@ -40,31 +41,25 @@ class Tiled:
 
 
 class _Finder:
-    """Finds the runs that a follower of a catalog has to read: at first all, then those that are new or grow.
+    """Finds the runs that a follower of a catalog has to read: at first all, then those that grow.
 
-    Tiled lists nodes in the order of creation, so new runs follow the last known one. If that one is at another place,
-    a run was removed, or one was created earlier and shown later: then all are searched again.
+    If the number of runs has changed, those of the last day are searched again.
     """
 
     def __init__(self, raw: Container, since: float) -> None:
-        self._raw, self._since = raw, since
-        self._n, self._last = 0, ""  # number of nodes up to the last known one, and its key
-        self._is_ordered = not RunReader.is_of_databroker(raw)
+        self._raw, self._since, self._n = raw, since, -1  # number of nodes
 
     def look(self, growing: Iterable[str]) -> Iterator[tuple[str, Container]]:
         """Yield the runs to read, given those that grow. An interrupted look is repeated."""
-        new = list(self._raw.items()[self._n - 1 :]) if self._n else []
-        if not self._is_ordered or [key for key, _ in new[:1]] != [self._last]:
-            n = len(self._raw.keys())
-            new = list(self._raw.items()[n - 1 : n]) if n else []
-            yield from RunReader.runs_by_time(self._raw, self._since).items()
-        else:
-            n = self._n + len(new) - 1
-            again = [*growing]
-            for first in range(0, len(again), KEYS):
-                yield from self._raw.search(KeysFilter(again[first : first + KEYS])).items()
-            yield from ((uid, run) for uid, run in new[1:] if _began(run) > self._since)
-        self._n, self._last = n, new[-1][0] if new else ""
+        again, n = [*growing], len(self._raw)
+        for first in range(0, len(again), KEYS):
+            yield from self._raw.search(KeysFilter(again[first : first + KEYS])).items()
+        if n != self._n:
+            newest = self._since
+            for uid, run in RunReader.runs_by_time(self._raw, self._since).items():
+                newest = max(newest, _began(run))
+                yield uid, run
+            self._n, self._since = n, max(self._since, newest - DAY_S)
 
 
 def _began(run: Container) -> float:

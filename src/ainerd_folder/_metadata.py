@@ -1,17 +1,15 @@
 """Numbers, with their units, and texts in a file of metadata, such as ``NAME_metadata.hdf`` of APS 8-ID."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from ainerd.documents._detector import whole_number
-from ainerd.documents._storage import FrameError, Roots, allowed_file, check_size, open_item
+from ainerd.documents import FrameError, allowed_file, open_item, whole_number
 from ainerd.units import UnitError, converted, stated
 
 Value = int | float | str
-MOST_BYTES = 2**24  # of a value: a mean of more is none that a file of metadata holds
 
 
 class Metadata:
@@ -44,7 +42,7 @@ class Metadata:
     (0.002, 'PEG 3')
     """
 
-    def __init__(self, path: Path, names: Iterable[str], roots: Roots) -> None:
+    def __init__(self, path: Path, names: Iterable[str], roots: Sequence[Path]) -> None:
         self.path, file = path, allowed_file(path, roots)
         values = {name: _read(file, name, roots) for name in {*names} - {""}}
         self._values = {name: value for name, value in values.items() if value is not None}
@@ -73,12 +71,11 @@ class Metadata:
             raise FrameError(f"{self.path}: {name}: {error}") from None
 
 
-def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
+def _read(path: Path, name: str, roots: Sequence[Path]) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
     with open_item(path, name, roots, is_complete=True) as item:
         if not isinstance(item, h5py.Dataset) or not item.size:
             return None
-        check_size(item, item.size, MOST_BYTES, "it")
         unit = stated(item.attrs.get("units"))
         if h5py.check_string_dtype(item.dtype):
             return str(item.asstr()[(0,) * item.ndim]), unit
