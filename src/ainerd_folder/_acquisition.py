@@ -40,12 +40,7 @@ from ainerd_folder._metadata import Metadata
 
 logger = logging.getLogger(__name__)
 
-DAY_S, OWN_S = 86400.0, 1e8  # times before OWN_S, in 1973, are those of a clock that began with the record
-EPOCHS = {  # of clocks that do not count seconds since 1970: their unit in s, and their zero in s since 1970
-    "seconds since 1904": (1.0, -2082844800.0),
-    "days since 30 December 1899, as Excel": (DAY_S, -25569 * DAY_S),
-    "milliseconds since 1970": (1e-3, 0.0),
-}
+OWN_S = 1e8  # s; times before OWN_S, in 1973, are those of a clock that began with the record
 LATEST_S = 9.2e9  # of a time, in s since 1970: the last year that pandas counts
 DATASET = "/entry/data/data"  # of the frames in NAME.h5
 FRAME_TIME = "/entry/instrument/detector_1/frame_time"  # in the metadata file of 8-ID
@@ -216,9 +211,6 @@ class AcquisitionFiles:
             ranges = (
                 f"from {clock.min():.10g} to {clock.max():.10g} s, the exposure from {began:.10g} to {ended:.10g} s"
             )
-            for epoch, (unit_s, at) in EPOCHS.items() if zero is None else ():
-                if began - DAY_S <= clock.max() * unit_s + at and clock.min() * unit_s + at <= ended + DAY_S:
-                    raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: it counts {epoch}: give dates")
             if zero is None and clock.max() < OWN_S:
                 raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: set acquisition.record_zero")
             logger.warning("%s has no row during the exposure: %r goes %s", path, times_of, ranges)
@@ -348,14 +340,9 @@ def read_record(path: Path, times_of: str, columns: Sequence[str]) -> tuple[pd.D
         numbers[times_of] = table[times_of].map(_seconds)
     wrong = (numbers.isna() & table.notna()).to_numpy()
     for row, column in np.argwhere(wrong)[:1]:
-        bad, name, text = wrong[:, column], table.columns[column], table.iloc[row, column]
-        is_date, is_header = are_dates and name == times_of, row == 0 or text == name
-        cause = "a second header" if is_header else "a footer" if bad[row:].all() else "text among the values"
-        raise FrameError(
-            f"{path}, line {lines[row + 1][0]}, column {name!r}: {short(text)} is no "
-            f"{'date such as 2026-11-20T10:00:00+01:00' if is_date else 'number such as 1.5'}: "
-            f"{'another style' if bad.all() else cause}"
-        )
+        name, text = table.columns[column], table.iloc[row, column]
+        like = "date such as 2026-11-20T10:00:00+01:00" if are_dates and name == times_of else "number such as 1.5"
+        raise FrameError(f"{path}, line {lines[row + 1][0]}, column {name!r}: {short(text)} is no {like}")
     if are_dates and len({_has_zone(text) for text in table[times_of].dropna()}) > 1:
         raise FrameError(f"{path}: some dates of {times_of!r} have a time zone and others have none")
     times = numbers[times_of].dropna()

@@ -2,15 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import adjusted_rand_score
 
 from ainerd.steering._trials import (
     BACK,
     Stability,
     chance_new,
-    rand_index,
     verdict,
 )
 
@@ -80,13 +76,6 @@ def test_the_reason_gives_the_coverage(labels, failed, words):
     stop, why = verdict(0.04, 0.5, "0.9", followed(labels), failed)
     assert stop and words in why
     assert why.startswith("a region of radius 0.5 could hide in only 4 % of the sample, and nowhere one of radius 0.9;")
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=1, max_size=30))
-def test_the_rand_index_is_that_of_scikit_learn(labels):
-    then, now = ([pair[i] for pair in labels] for i in range(2))
-    assert rand_index(then, now) == pytest.approx(adjusted_rand_score(then, now), abs=1e-12)
 
 
 def test_the_chance_of_a_new_regime_is_the_share_of_new_ones_among_such_p_values():

@@ -104,7 +104,9 @@ class Stability:
             return f"the regimes must first stay the same over {BACK} exposures"
         then, now = (dict(zip(ids, labels.tolist(), strict=True)) for ids, labels in (self._past[0], self._past[-1]))
         common = [key for key in then if key in now]
-        if rand_index([then[key] for key in common], [now[key] for key in common]) < SETTLED:
+        from sklearn.metrics import adjusted_rand_score  # here, because it takes long to import
+
+        if adjusted_rand_score([then[key] for key in common], [now[key] for key in common]) < SETTLED:
             return f"the regimes changed during the last {BACK} exposures"
         labels = self._past[-1][1]
         for label in labels[-BACK:]:
@@ -116,17 +118,6 @@ class Stability:
     def n_regimes(self) -> int:
         """Number of regimes known now."""
         return len(np.unique(self._past[-1][1][self._past[-1][1] >= 0])) if self._past else 0
-
-
-def rand_index(then: Sequence[int], now: Sequence[int]) -> float:
-    """Return the adjusted Rand index of two labelings of the same exposures: 1 if they agree, 0 as by chance.
-
-    Hubert and Arabie, J. Classification 2, 193, 1985.
-    """
-    counts = (np.unique(labels, axis=1, return_counts=True)[1] for labels in ([then, now], [then], [now]))
-    both, first, second = (float((n * (n - 1)).sum()) for n in counts)  # pairs of exposures with one label, twice
-    by_chance, most = first * second / max(len(then) * (len(then) - 1), 1), (first + second) / 2
-    return 1.0 if most == by_chance else (both - by_chance) / (most - by_chance)
 
 
 def verdict(missed: float, radius: str, surely: str, stability: Stability, failed: int) -> tuple[bool, str]:
