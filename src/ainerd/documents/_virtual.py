@@ -10,11 +10,11 @@ from ainerd.documents._storage import FrameError, MissingFrames, Roots, find_ite
 
 
 class _Places(NamedTuple):
-    """Places on the first axis: `count` blocks of `block` places, the first from `start`, the others `stride` apart."""
+    """Places on the first axis: `n_blocks` blocks of `block` places, the first from `start`, the others `stride` apart."""
 
     start: int
     stride: int
-    count: int
+    n_blocks: int
     block: int
 
     @classmethod
@@ -27,13 +27,13 @@ class _Places(NamedTuple):
 
     def below(self, row: int) -> int:
         """Return how many places come before a row."""
-        n_blocks, rest = divmod(max(row - self.start, 0), self.stride)
-        return min(n_blocks, self.count) * self.block + (min(rest, self.block) if n_blocks < self.count else 0)
+        before, rest = divmod(max(row - self.start, 0), self.stride)
+        return min(before, self.n_blocks) * self.block + (min(rest, self.block) if before < self.n_blocks else 0)
 
     def last(self, n: int) -> int:
         """Return the last of the first n places."""
-        n_blocks, rest = divmod(n - 1, self.block)
-        return self.start + n_blocks * self.stride + rest
+        before, rest = divmod(n - 1, self.block)
+        return self.start + before * self.stride + rest
 
 
 class Sources:

@@ -40,13 +40,13 @@ def write_page(folder: Path) -> None:
         drawing = panels(name)
         view = getattr(drawing, "view", None)
         if view is not None:
-            _write(folder / f"technique-{name}.js", f"{{\n{Path(view).read_text()}}}\n")
+            (folder / f"technique-{name}.js").write_text(f"{{\n{Path(view).read_text()}}}\n")
         about = {"view": view is not None, "thumbnail": getattr(drawing, "thumbnail", None)}
         techniques[name] = {**about, "quantities": [*getattr(drawing, "quantities", ())]}
     parts = "".join((HERE / f"{part}.js").read_text() for part in PARTS)
     # in a block of strict code a name that two parts declare is an error, not the later one
     script = f'(() => {{\n"use strict";\n{{\nconst TECHNIQUES = {json.dumps(techniques)};\n{parts}}}\n}})();\n'
-    _write(folder / "views.js", script)
+    (folder / "views.js").write_text(script)
     for name in FILES:
         shutil.copyfile(HERE / name, folder / name)
 
@@ -63,10 +63,3 @@ def ui_settings(url: str) -> dict[str, Any]:
 
     settings = yaml.safe_load(Path(SHARE_TILED_PATH, "static", "default_ui_settings.yml").read_text())
     return {**settings, "spec_views": [*(settings.get("spec_views") or []), *spec_views(url)]}
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file at once: a browser may read the one before meanwhile."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
