@@ -47,7 +47,7 @@ def of_pixels(get):
 
 FAULTS = {
     "begin raises": (fails, SAID),
-    "begin gives nothing": (lambda toy, run: None, "technique toy: begin() returned nothing"),
+    "begin gives nothing": (lambda toy, run: None, "technique toy: begin() returned no ainerd.technique.RunAnalysis"),
     "pixels outside": (of_pixels(lambda self: np.array([0, 999])), "999"),
     "push raises": (broken(push=fails), SAID),
     "finish gives nothing": (broken(finish=lambda self: None), "NoneType"),

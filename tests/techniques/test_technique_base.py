@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd.technique import AnalysisError, RunAnalysis, RunInfo, TechniqueError, begin, load, provides
+from ainerd.technique import RunAnalysis, RunInfo, TechniqueError, load, provides
 from tests.techniques.toy.toy import Toy, Trajectory
 
 RUN = RunInfo(raw_uid="x", n_frames=None, frame_shape=(6, 8))
@@ -31,7 +31,7 @@ def test_optional_parts_have_defaults(technique):
     assert technique.null_regimes() is None and technique.common() is None and technique.optimizer({}) is None
     assert list(technique.check()) == list(technique.questions()) == []
     assert technique.sketch(None) is None and technique.warm_up() is None
-    analysis = begin(technique, RUN)
+    analysis = technique.begin(RUN)
     assert analysis.next_run(RUN) is None and analysis.whole(np.zeros((6, 8)), 0) is None
     assert analysis.pixels.size == 48
 
@@ -39,21 +39,10 @@ def test_optional_parts_have_defaults(technique):
 def test_own_parts_are_used():
     own, plain = WithPictures(), Toy()
     assert own.landmarks() == "two" and plain.landmarks() is None
-    assert begin(own, RUN).every == 5 and begin(plain, RUN).every is None
-    assert begin(own, RUN).so_far().shape == (2, 2) and begin(plain, RUN).so_far() is None
+    assert own.begin(RUN).every == 5 and plain.begin(RUN).every is None
+    assert own.begin(RUN).so_far().shape == (2, 2) and plain.begin(RUN).so_far() is None
     assert provides(own, "landmarks") and not provides(own, "common") and not provides(plain, "landmarks")
-    assert provides(plain, "regimes") and provides(begin(own, RUN), "every") and not provides(RunAnalysis(), "push")
-
-
-@pytest.mark.parametrize(
-    ("analysis", "message"),
-    [(None, r"technique toy: begin\(\) returned nothing"), ([], "technique toy: list must inherit from ainerd.techn")],
-)
-def test_an_analysis_that_is_none_is_refused(analysis, message):
-    technique = Toy()
-    technique.begin = lambda run: analysis
-    with pytest.raises(AnalysisError, match=message):
-        begin(technique, RUN)
+    assert provides(plain, "regimes") and provides(own.begin(RUN), "every") and not provides(RunAnalysis(), "push")
 
 
 def test_a_class_that_does_not_inherit_is_refused(installed_toy, monkeypatch):

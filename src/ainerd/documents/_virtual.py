@@ -10,7 +10,7 @@ from ainerd.documents._storage import FrameError, MissingFrames, Roots, find_ite
 
 
 class _Places(NamedTuple):
-    """Places on the first axis: `n_blocks` blocks of `block` places, the first from `start`, the others `stride` apart."""
+    """Places on the first axis: `n_blocks` blocks of `block` places, from `start`, `stride` apart."""
 
     start: int
     stride: int

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ainerd.documents import Block, Run
 from ainerd.results import Result
-from ainerd.technique import RunAnalysis, RunInfo, Technique, begin
+from ainerd.technique import AnalysisError, RunAnalysis, RunInfo, Technique
 
 
 @dataclass
@@ -81,7 +81,9 @@ class Unit:
             readings=self,
         )
         if self.analysis is None:
-            self.analysis = begin(technique, info)
+            self.analysis = technique.begin(info)
+            if not isinstance(self.analysis, RunAnalysis):
+                raise AnalysisError(f"technique {technique.name}: begin() returned no ainerd.technique.RunAnalysis")
         else:
             self.analysis.next_run(info)
 

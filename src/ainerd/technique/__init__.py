@@ -32,7 +32,6 @@ from ainerd.technique._technique import (
     EventReader,
     RunAnalysis,
     Technique,
-    begin,
     is_novel,
     provides,
 )
@@ -40,5 +39,5 @@ from ainerd.technique._technique import (
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
     "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
-    "TechniqueError", "begin", "exporter", "is_novel", "load", "names", "panels", "provides",
+    "TechniqueError", "exporter", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

@@ -104,7 +104,7 @@ class RunInfo:
     Examples
     --------
     >>> run = RunInfo(raw_uid="6f1d", n_frames=20, frame_shape=(6, 8), frame_time_s=0.1)
-    >>> begin(Toy(), run).pixels.size  # the toy looks at all pixels
+    >>> Toy().begin(run).pixels.size  # the toy looks at all pixels
     48
     """
 

@@ -183,7 +183,7 @@ class RunAnalysis:
 
     Examples
     --------
-    >>> analysis = begin(Toy(), RunInfo(raw_uid="6f1d", n_frames=20, frame_shape=(6, 8), frame_time_s=0.1))
+    >>> analysis = Toy().begin(RunInfo(raw_uid="6f1d", n_frames=20, frame_shape=(6, 8), frame_time_s=0.1))
     >>> analysis.push(np.full((12, 48), 2), first=0)
     >>> analysis.push(np.full((8, 48), 7), first=12)
     >>> float(analysis.finish().summary["counts"])  # (12 × 2 + 8 × 7) / 20
@@ -386,27 +386,3 @@ def provides(given: object, name: str) -> bool:
     """
     own = [vars(kind) for kind in type(given).__mro__ if kind not in (Technique, RunAnalysis)]
     return any(name in names for names in (getattr(given, "__dict__", {}), *own))
-
-
-def begin(technique: Technique, run: RunInfo) -> RunAnalysis:
-    """Start the analysis of a run.
-
-    Raises
-    ------
-    AnalysisError
-        If the technique refuses the run, or does not return a `RunAnalysis`.
-
-    Examples
-    --------
-    >>> analysis = begin(Toy(), RunInfo(raw_uid="6f1d", n_frames=2, frame_shape=(6, 8), frame_time_s=0.1))
-    >>> analysis.push(np.array([[1] * 48, [3] * 48]), first=0)
-    >>> analysis.finish().arrays["trajectory"]
-    array([1., 3.])
-    """
-    analysis = technique.begin(run)
-    if analysis is None:
-        raise AnalysisError(f"technique {technique.name}: begin() returned nothing")
-    if not isinstance(analysis, RunAnalysis):
-        got = type(analysis).__name__
-        raise AnalysisError(f"technique {technique.name}: {got} must inherit from ainerd.technique.RunAnalysis")
-    return analysis

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique, begin
+from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique
 
 BLOCK = 50  # frames
 BEGAN = 1.7e9  # seconds since 1970
@@ -106,7 +106,7 @@ class Feed:
     def __init__(self, technique: Technique, run: ExampleRun, *, gap: tuple[int, int] = (0, 0), **changes: Any) -> None:
         self._technique, self._gap = technique, gap
         self._runs, self._taken = [run], [0]
-        self.analysis: RunAnalysis = begin(technique, self._info(**changes))
+        self.analysis: RunAnalysis = technique.begin(self._info(**changes))
 
     def next_run(self, run: ExampleRun) -> Self:
         """Continue with the next run of a series."""

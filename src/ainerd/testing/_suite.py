@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import Settings
 from ainerd.results import ResultRecord
-from ainerd.technique import Analysis, AnalysisError, Regimes, Series, Technique, provides
+from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Series, Technique, provides
 from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse, default_runs
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
@@ -194,6 +194,7 @@ def _json(given: Any) -> str:
 def pixels(trial: Trial) -> None:
     """Check that pixels are unique flat indices in a frame, and the same on every call."""
     analysis = Feed(trial.technique, trial.run).analysis
+    require(isinstance(analysis, RunAnalysis), "begin() must return an ainerd.technique.RunAnalysis")
     indices, all_pixels = analysis.pixels, np.arange(trial.run.frames[0].size)
     is_flat = isinstance(indices, np.ndarray) and indices.ndim == 1 and indices.dtype.kind in "iu" and indices.size > 0
     are_there = is_flat and np.isin(indices, all_pixels).all() and np.unique(indices).size == indices.size
