@@ -46,8 +46,6 @@ class ZeroMQ:
         """
         with zmq.Context() as context, context.socket(zmq.SUB) as socket:
             socket.setsockopt(zmq.RCVHWM, QUEUED)
-            socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
-            socket.setsockopt(zmq.LINGER, 0)
             socket.subscribe(b"")
             try:
                 socket.connect(f"tcp://{self._address}")
@@ -55,12 +53,10 @@ class ZeroMQ:
                 raise ValueError(f"0MQ address {self._address}: {error}") from None
             while not intake.stop.is_set():
                 if socket.poll(int(POLL_S * 1000)):
-                    message = socket.recv()
-                    parts = message.split(b" ", 2)  # prefix, name, payload
+                    _, *named = socket.recv().split(b" ", 2)  # prefix, name, payload
                     try:
-                        if len(parts) != 3:
-                            raise WireError(f"{len(message)} bytes that are no document")
-                        yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
+                        name, payload = named
+                        yield checked(name.decode(errors="replace"), unpack(payload))
                     except ValueError as error:
                         logger.warning("left out of 0MQ %s: %s", self._address, error)
 
@@ -89,12 +85,8 @@ class Kafka:
             from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
         except ImportError:
             raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
-        settings: dict[str, Any] = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
-        try:
-            consumer = Consumer({"bootstrap.servers": servers, "group.id": "ainerd", **settings})
-        except (KafkaException, ValueError) as error:
-            raise ValueError(f"Kafka at {servers}: {error}") from None
-        with closing(consumer):
+        settings = {"bootstrap.servers": servers, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        with closing(Consumer({**settings, "group.id": "ainerd"})) as consumer:
             try:
                 partitions = consumer.list_topics(topic, timeout=CONNECT_S).topics[topic].partitions
             except KafkaException as error:
@@ -110,13 +102,10 @@ class Kafka:
                 if message.error():
                     logger.warning("Kafka at %s: %s", servers, message.error())
                     continue
-                payload = message.value() or b""
                 try:
-                    pair = unpack(payload)
-                    if not isinstance(pair, list) or len(pair) != 2:
-                        raise WireError(f"{len(payload)} bytes that are no document")
-                    yield checked(*pair)
-                except ValueError as error:
+                    name, doc = unpack(message.value() or b"")
+                    yield checked(name, doc)
+                except (TypeError, ValueError) as error:
                     logger.warning("left out of Kafka topic %s: %s", topic, error)
                 consumer.commit(message=message, asynchronous=True)
 
@@ -136,12 +125,10 @@ def unpack(payload: bytes) -> Any:
         unpacker.feed(payload)
         value = unpacker.unpack()
         if unpacker.tell() != len(payload):
-            raise WireError(f"the message has {len(payload)} bytes, but its value ends after {unpacker.tell()}")
+            raise ValueError("they go on after a value")
         return value
-    except WireError:
-        raise
     except Exception as error:  # msgpack raises a dozen types of errors
-        raise WireError(f"{len(payload)} bytes that are not msgpack ({type(error).__name__})") from None
+        raise WireError(f"{len(payload)} bytes that are not read ({type(error).__name__}): {error}") from None
 
 
 def _array(value: dict[Any, Any]) -> Any:
