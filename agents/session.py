@@ -62,7 +62,7 @@ def raw_writer(client: "Container", settings: "Settings") -> "BufferingWrapper":
     from bluesky.callbacks.buffer import BufferingWrapper
     from bluesky_tiled_plugins import TiledWriter
 
-    from ainerd.documents import Run
+    from ainerd.documents import MIMETYPES
 
     backup = str(settings.storage.unwritten)
     return BufferingWrapper(
@@ -71,7 +71,7 @@ def raw_writer(client: "Container", settings: "Settings") -> "BufferingWrapper":
             batch_size=20,
             max_array_size=0,  # the tables of the embedded server hold no arrays
             backup_directory=backup,
-            spec_to_mimetype=Run.mimetypes,
+            spec_to_mimetype=MIMETYPES,
         )
     )
 

@@ -24,7 +24,7 @@ from event_model import StreamRange, compose_run
 from tiled.queries import KeyPresent
 
 from ainerd.config import Settings
-from ainerd.documents import Document, FrameError, MissingFrames, Run, allowed_file, open_item
+from ainerd.documents import MIMETYPES, Document, FrameError, MissingFrames, allowed_file, open_item
 from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
 from ainerd_files._curves import has_curves
@@ -148,7 +148,7 @@ class ResultFile:
         yield "descriptor", dict(frames.descriptor_doc)
         if problem is None:
             resource = run.compose_stream_resource(
-                mimetype=Run.mimetypes["XPCS_RESULT"],
+                mimetype=MIMETYPES["XPCS_RESULT"],
                 uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.path)),
                 data_key=image, parameters={}, uid=self._uid("maps"),
             )  # fmt: skip

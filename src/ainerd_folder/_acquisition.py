@@ -28,14 +28,14 @@ from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 from ainerd import config
 from ainerd.config import short
 from ainerd.documents import (
+    MIMETYPES,
     Document,
     EventFrames,
     FrameError,
-    Run,
     allowed_file,
     open_item,
 )
-from ainerd_folder._counting import count_frames
+from ainerd_folder._counting import SHAPES, count_frames
 from ainerd_folder._metadata import Metadata
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class AcquisitionFiles:
         of_hdf5 = {"dataset": DATASET, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]}
         is_hdf5 = self.data.suffix == ".h5"
         resource = run.compose_stream_resource(
-            mimetype="application/x-hdf5" if is_hdf5 else Run.mimetypes["RIGAKU"],
+            mimetype="application/x-hdf5" if is_hdf5 else MIMETYPES["RIGAKU"],
             # other signs stay: Tiled opens the address as it is
             uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.data)),
             data_key=self.detector.image,
@@ -295,7 +295,7 @@ class AcquisitionFiles:
     @property
     def _shape(self) -> tuple[int, int]:
         """Rows and columns of a detector that records events."""
-        return EventFrames.shapes[self.data.suffix]
+        return SHAPES[self.data.suffix]
 
     def _uid(self, role: str) -> str:
         return str(uuid5(UUID(self.uid), role))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from ainerd.documents import EventFrames, FrameError
 
+SHAPES = {".bin": (512, 1024), ".000": (1676, 2100)}  # of frames, by the ending of the first file
+ENDINGS = (".bin",), tuple(f".bin.{number:03d}" for number in range(6))  # of all files
 EVERY = 1 << 16  # words from one that is read to count frames to the next
 WRAP = 1 << 24
 

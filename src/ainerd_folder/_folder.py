@@ -11,10 +11,11 @@ from typing import ClassVar
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
-from ainerd.documents import Document, EventFrames, FrameError, MissingFrames
+from ainerd.documents import Document, FrameError, MissingFrames
 from ainerd.results import Away, Refused, TiledError, translated
 from ainerd.sources import Intake
 from ainerd_folder._acquisition import AcquisitionFiles
+from ainerd_folder._counting import ENDINGS
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ SETTLED_S = 0.1  # for which size and time of all files must stay the same
 ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
 AWAY_S = 5.0  # between two questions to a server that does not answer
 BATCH = 100  # uids in one question to Tiled
-FRAMES = ((".h5",), *EventFrames.endings)  # endings of their files
+FRAMES = ((".h5",), *ENDINGS)  # endings of their files
 
 
 class FolderOfAcquisitions:

@@ -7,7 +7,7 @@ import pytest
 from event_model import compose_resource, compose_run, compose_stream_resource
 
 from ainerd.config import Detector
-from ainerd.documents import FrameError, MissingFrames, Run, Whole
+from ainerd.documents import MIMETYPES, FrameError, MissingFrames, Run, Whole
 from ainerd.technique import RunAnalysis
 from ainerd_files import RigakuReader
 from ainerd_folder import count_frames
@@ -15,7 +15,7 @@ from ainerd_xpcs.numerics import Events, Partition
 from sim_devices import rigaku_words, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
-RIGAKU = Run.mimetypes["RIGAKU"]
+RIGAKU = MIMETYPES["RIGAKU"]
 KEYS = Detector(image="det", n_frames="n", frame_time_s="t", pixel_order="rows")
 
 
@@ -57,7 +57,7 @@ class Documents:
         ).descriptor_doc
         uri, parameters = f"file://localhost{folder / file}", {"chunk_shape": [1, 1, *shape]}
         resource, self._datum = compose_stream_resource(
-            mimetype=Run.mimetypes["RIGAKU"], uri=uri, data_key="det", parameters=parameters
+            mimetype=MIMETYPES["RIGAKU"], uri=uri, data_key="det", parameters=parameters
         )
         for name, doc in (("start", bundle.start_doc), ("descriptor", self.descriptor), ("stream_resource", resource)):
             self.run(name, doc)

@@ -19,7 +19,7 @@ import pytest
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
 from ainerd.config import Settings
-from ainerd.documents import Run, documents_of
+from ainerd.documents import MIMETYPES, documents_of
 from ainerd.results import ResultStore, explain, export
 from ainerd.server import open_catalog
 from ainerd.views import report_html
@@ -126,7 +126,7 @@ def test_a_file_becomes_a_point_a_regime_and_a_next_position(pipeline):
     # the run names the file, from which it can be analysed again
     by_name = dict(documents_of(pipeline.raw[record.raw_uid]))
     assert by_name["start"]["result_file"]["path"] == str(pipeline.data / "Twotime" / "run_3.hdf")
-    assert by_name["stream_resource"]["mimetype"] == Run.mimetypes["XPCS_RESULT"]
+    assert by_name["stream_resource"]["mimetype"] == MIMETYPES["XPCS_RESULT"]
     # its bins are not those of the settings
     data = pipeline.store[record.key].to_xarray()
     assert data["c2"].sizes["roi"] == 3 and "q" not in data.coords

@@ -9,7 +9,7 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import compose_run
 from ophyd.sim import det
 
-from ainerd.documents import Run
+from ainerd.documents import MIMETYPES
 from ainerd.runs import write_backup, write_run
 from ainerd.server import open_catalog
 
@@ -81,8 +81,8 @@ def test_a_run_that_tiled_refuses_stays_in_the_backup(raw, run, tmp_path, caplog
 
 
 def test_a_run_whose_files_tiled_cannot_read_keeps_their_type(raw):
-    documents = flown(Run.mimetypes["RIGAKU"])
+    documents = flown(MIMETYPES["RIGAKU"])
     write_run(raw, documents)
     node = raw[documents[0][1]["uid"]]["primary"].base["det"]
     assert node.shape == (2, 4, 4)
-    assert node.include_data_sources().data_sources()[0].parameters["mimetype"] == Run.mimetypes["RIGAKU"]
+    assert node.include_data_sources().data_sources()[0].parameters["mimetype"] == MIMETYPES["RIGAKU"]

@@ -4,14 +4,14 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 
 from ainerd.config import Detector
-from ainerd.documents._classic import MIMETYPES, ClassicFiles
+from ainerd.documents._classic import ClassicFiles
 from ainerd.documents._detector import UNDESCRIBED, Described, unit_in, whole_number
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
@@ -31,8 +31,6 @@ EXACT = 2**53  # a double holds all integers up to it
 
 class RunDocuments(DocumentRouter):
     """Takes the documents of one run, in order; see `Run`."""
-
-    mimetypes: ClassVar = MIMETYPES
 
     def __init__(
         self,

@@ -11,14 +11,14 @@ Resource documents with spec ``RIGAKU``, ``frames_per_point`` and the `index` of
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from ainerd.documents._storage import FrameError, MissingFrames, allowed_file
 from ainerd.technique import EventReader, RunAnalysis
 
 RIGAKU = "application/x-rigaku"
 RESULT = "application/x-xpcs-result"  # of other programs; its "frames" are the rows of two-time maps
-MODULE, CANVAS = (512, 1024), (1676, 2100)  # rows and columns of 500k and, with gaps, of 3M
+MODULE = 512, 1024  # rows and columns of 500k; of 3M there are more
 N_MODULES = 6  # of 3M
 QUIET_S, OLD_S = 0.5, 10.0  # without growth, and since the last change: after these a file is taken as it is
 
@@ -30,9 +30,6 @@ class EventFrames:
     frames without an event. They are late until each file holds an event of the last one, or no file has changed for
     `QUIET_S`.
     """
-
-    shapes: ClassVar = {".bin": MODULE, ".000": CANVAS}  # of frames, by the ending of the first file
-    endings: ClassVar = (".bin",), tuple(f".bin.{number:03d}" for number in range(N_MODULES))  # of all files
 
     def __init__(self, files: list[Path], reader: EventReader) -> None:
         self._files, self._reader = files, reader

@@ -6,13 +6,12 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from event_model import unpack_datum_page, unpack_event_page
 from tiled.queries import Key
 
 from ainerd.documents._document import Document
-from ainerd.documents._storage import AWAY
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -44,8 +43,6 @@ def documents_of(run: "Container") -> Iterator[Document]:
 
 class RunReader:
     """Reads one run as documents. Each part is read once."""
-
-    away: ClassVar = AWAY  # see `_storage`
 
     def __init__(self) -> None:
         self.is_over = False  # whether `follow` or `failed` yielded a stop document

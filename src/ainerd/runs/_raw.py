@@ -10,7 +10,7 @@ from typing import Any
 
 from tiled.client.container import Container
 
-from ainerd.documents import Document, Run
+from ainerd.documents import MIMETYPES, Document
 from ainerd.results import Away, translated
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
         batch_size=len(documents) + 1,
         max_array_size=0,  # the tables of the embedded server hold no arrays
         backup_directory=folder,
-        spec_to_mimetype=Run.mimetypes,
+        spec_to_mimetype=MIMETYPES,
     )
     for name, doc in documents:
         write(name, doc)
@@ -82,7 +82,7 @@ def register_files() -> None:
     """Let `TiledWriter` describe the files that Tiled cannot read, those of a Rigaku and of results, as arrays."""
     from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
 
-    ours = {Run.mimetypes[spec] for spec in ("RIGAKU", "XPCS_RESULT")}
+    ours = {MIMETYPES[spec] for spec in ("RIGAKU", "XPCS_RESULT")}
 
     class OfAnalysis(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
         supported_mimetypes = ours

@@ -10,7 +10,7 @@ from typing import ClassVar
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
-from ainerd.documents import Document, RunReader
+from ainerd.documents import AWAY, Document, RunReader
 from ainerd.results import Away, TiledError, translated
 from ainerd.sources._source import Intake
 
@@ -128,7 +128,7 @@ def tiled_documents(
                         yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
                     del refused[uid]
                 except (*NO_RUN, TiledError) as error:  # other programs write to the catalog as well
-                    if isinstance(error, Away) and (error.status is None or error.status in RunReader.away):
+                    if isinstance(error, Away) and (error.status is None or error.status in AWAY):
                         raise
                     refused[uid] += 1
                     if refused[uid] >= REFUSALS:  # not a temporary fault
