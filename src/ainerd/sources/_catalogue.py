@@ -43,23 +43,25 @@ class Tiled:
 class _Finder:
     """Finds the runs that a follower of a catalog has to read: at first all, then those that grow.
 
-    If the number of runs has changed, those of the last day are searched again.
+    If the number of runs has changed, and always in databroker, those of the last day are searched again.
     """
 
     def __init__(self, raw: Container, since: float) -> None:
         self._raw, self._since, self._n = raw, since, -1  # number of nodes
+        self._takes_keys = not RunReader.is_of_databroker(raw)
 
     def look(self, growing: Iterable[str]) -> Iterator[tuple[str, Container]]:
         """Yield the runs to read, given those that grow. An interrupted look is repeated."""
         again, n = [*growing], len(self._raw)
-        for first in range(0, len(again), KEYS):
-            yield from self._raw.search(KeysFilter(again[first : first + KEYS])).items()
-        if n != self._n:
-            newest = self._since
-            for uid, run in RunReader.runs_by_time(self._raw, self._since).items():
-                newest = max(newest, _began(run))
-                yield uid, run
-            self._n, self._since = n, max(self._since, newest - DAY_S)
+        if n == self._n and self._takes_keys:
+            for first in range(0, len(again), KEYS):
+                yield from self._raw.search(KeysFilter(again[first : first + KEYS])).items()
+            return
+        newest = self._since
+        for uid, run in RunReader.runs_by_time(self._raw, self._since).items():
+            newest = max(newest, _began(run))
+            yield uid, run
+        self._n, self._since = n, max(self._since, newest - DAY_S)
 
 
 def _began(run: Container) -> float:
