@@ -58,7 +58,7 @@ def taken(documents, roots=()):
 @pytest.mark.parametrize("key", GOOD)
 @pytest.mark.parametrize(
     "value",
-    [MISSING, None, [96], np.array([96]), "96", "many", True, float("nan"), float("inf"), -7, 1e30, 10**400, {}, 1j],
+    [MISSING, None, [96], np.array([96]), "96", "many", True, float("nan"), float("inf"), -7, 1e30, {}, 1j],
     ids=lambda value: "missing" if value is MISSING else repr(value)[:20],
 )
 def test_a_setting_that_is_no_number_is_named(key, value):

@@ -117,12 +117,9 @@ def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[An
 
 
 def number_in(value: Any) -> float | None:
-    """Return a number as a float, also one of numpy; None for any other value, and for one too large for a float."""
+    """Return a number as a float, also one of numpy; None for any other value."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
+    return float(value)

@@ -67,10 +67,7 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
     >>> local_path(f"file://localhost{path}", [path.parent]).name
     'frames.h5'
     """
-    try:
-        parts = urlparse(uri)
-    except ValueError as error:
-        raise FrameError(f"frames at {uri!r}: {error}") from None
+    parts = urlparse(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise MissingFrames(f"frames at {uri!r} are not a local file")
     return allowed_file(Path(unquote(parts.path)), roots)
