@@ -29,7 +29,8 @@ FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
 OF_FRAMES, OF_WINDOWS = (6.0, 6.0), (5.0, 3.0)
 SHARE, FEW = 0.003, 6  # of the pixels that flicker: fewer change no number of the run
 STRIP = 1 << 16  # pixels that are compared at a time
-PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
+PAIRS = 24  # of neighbours, to tell whether frames are swapped
+SIGMAS, EXCHANGED = 6.0, 4.0  # errors of one difference, and of one of which all others look exchanged
 REACH = 3  # frames
 NEAR = np.array([(0, 1), (-1, 2), (-2, 3), (-1, 0), (-2, 1), (-3, 2)]) + REACH  # after a frame, and before it
 # of correlations of `NEAR`: both inner ones, and inner less outer ones, together and alone
@@ -58,12 +59,12 @@ class NeighbourScreen:
                 counts, products = _pairs(block[b - REACH : b + REACH + 1], good)
                 self._note(counts[NEAR][None], products[None], np.array([first + b]))
         if not early:
-            _add(sums, self._windows.newest())
+            self.add_counts(sums)
             return
         for a in range(0, len(block), LENGTH):
             sums = np.zeros(len(good), np.float32)
             _sum(block[a : a + LENGTH], valid[a : a + LENGTH], sums)
-            _add(sums, self._windows.newest())
+            self.add_counts(sums)
 
     def add_events(self, events: Events, good: NDArray[np.bool_]) -> None:
         """Compare some frames of events with the frames before and after them, if these are listed and valid."""
@@ -86,7 +87,8 @@ class NeighbourScreen:
 
     def add_counts(self, counts: Floats) -> None:
         """Add the counts of pixels (n_pixels,) in some frames together."""
-        _add(counts, self._windows.newest())
+        newest = self._windows.newest()
+        newest += counts
 
     def _note(self, counts: Array, products: Array, number: NDArray[np.int64]) -> None:
         """Add pairs `NEAR` some frames of these numbers: counts (k, 6, 2) of both, and products (k, 6)."""
@@ -103,13 +105,13 @@ class NeighbourScreen:
             return None
         mean = self._moments[0, 1:] / n
         covariance = (self._moments[1:, 1:] / n - np.outer(mean, mean)) / (n - 1)
-
         for exchanged in (0, 3):  # the inner pairs around even middles, or around odd ones
             w = np.roll(ORDERS, exchanged, axis=1)
             sure = w @ mean / np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", w, covariance, w), 1e-300))  # in errors
             a, b = np.split(np.roll(mean, exchanged), 2)
             is_permuted = np.abs([a[0] - b[1], a[2] - b[0]]).max() < abs(a[0] - b[0]) / 2
-            if (sure[1] > SIGMAS and sure[2:].min() > SIGMAS / 2) or (abs(sure[0]) > SIGMAS and is_permuted):
+            is_permuted &= max(sure[1], abs(sure[0])) > EXCHANGED
+            if is_permuted or (sure[1] > SIGMAS and sure[2:].min() > SIGMAS / 2):
                 return "every second pair of neighbouring frames is more alike than the others: frames are swapped"
         return None
 
@@ -157,13 +159,6 @@ class NeighbourScreen:
 def _step(first: int) -> int:
     """Return an odd number, for all phases of a cycle of 2, 4, 8 … frames."""
     return 1 if first < FIRST else 3 if first < EARLY else 33
-
-
-@nb.njit(nogil=True, cache=True)
-def _add(sums: Array, out: Array) -> None:
-    """Add sums (n_pixels,) to `out`; one pass is faster than that of numpy, which converts them first."""
-    for p in range(out.size):
-        out[p] = np.float32(np.float64(out[p]) + np.float64(sums[p]))
 
 
 @nb.njit(nogil=True, cache=True)
