@@ -6,7 +6,7 @@ fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and co
 failed   the contrast of bins without tau
 models   choice between models of curves of g2, and pulls of their parameters
 without  numbers of curves without a model: errors and limits
-maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls
+maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls, ageing, limits
 material one model and tau within its errors in all exposures of one material
 published g2 of a gel in files of averages: false statements, pulls, and how many curves get their numbers
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
 from studies import _numbers_models, _other_programs, _published
-from studies._exposures import Squared, bins, frames, plain
+from studies._exposures import Squared, ageing, bins, frames, plain
 from studies._tools import Row, Study, report
 
 N_FRAMES = 512
@@ -98,8 +98,10 @@ def published(quick: bool = False) -> None:
 def maps(quick: bool = False) -> None:
     """Measure pulls of fits of maps that boost_corr and pychx make of independent frames."""
     most = {"tau sd": 1.2, "contrast sd": 1.2, "beyond 4": 0.003}
-    least = {"tau sd": 0.7, "contrast sd": "least", "with tau": 0.95}
+    least = {"tau sd": 0.8, "contrast sd": "least", "with tau": 0.95}
     report("numbers_maps", of_maps(quick), most=most, least=least, quick=quick)
+    least = {"ageing": "least", "limits hold": 0.95}
+    report("numbers_maps_ages", of_ages(quick), most={"ageing": "most"}, least=least, quick=quick)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,40 @@ def of_maps(quick: bool = False) -> Iterator[Row]:
                 out |= {f"{x} mean": float(np.nanmean(values)), f"{x} sd": float(np.nanstd(values))}
             # the fit of g2 in files leaves out that their means have speckle too
             yield out | {"beyond 4": (np.abs(known) > 4).mean(), "least": 0.75 if name == "boost_corr" else 0.65}
+
+
+def of_ages(quick: bool) -> Iterator[Row]:
+    """Yield a row for each kind of sample: maps called ageing, bins with a tau, limits of tau, and those that hold.
+
+    Twelve bins of 300 pixels. tau grows by (1 + t / onset)^mu, or is constant within the run, slower or faster.
+    """
+    of, kinds = bins((300,) * 12, None), {"ages": (2, 15), "steady": (4, 80), "slow": (256, 5120), "fast": (0.2, 1)}
+    for kind, reach in kinds.items():
+        called, limits, given = list[bool](), list[NDArray[np.bool_]](), list[float]()
+        for seed in range(12 if quick else 60):
+            rng = np.random.default_rng([seed, *kind.encode()])
+            tau, onset = np.exp(rng.uniform(np.log([reach[0] / 256, 0.02]), np.log([reach[1] / 256, 0.2])))
+            p, mu, modes, photons = (
+                rng.uniform(0.7, 1.5),
+                rng.uniform(0.4, 1.2),
+                rng.integers(2, 6),
+                rng.uniform(0.5, 3),
+            )
+            squared = ageing(tau, p, mu, onset) if kind == "ages" else plain(tau, p)
+            counts = frames(squared, 256, of.shape, rng, photons=256 * photons, modes=int(modes))
+            fit = _other_programs.fitted(_other_programs.pychx, counts, of)
+            called.append(bool(np.isfinite(fit.rings["ageing_exponent"]).any()))
+            given.append(np.isfinite(fit.bins["tau_s"]).mean())
+            true = tau * 256 * _other_programs.FRAME_S
+            for side, sign in (("above", -1), ("below", 1)):
+                limit = fit.bins[f"tau_s_{side}"]
+                limits.append(sign * (limit[np.isfinite(limit)] - true) >= 0)
+        hold = np.concatenate(limits) if kind != "ages" else np.empty(0)
+        yield {
+            "sample": kind, "maps": len(called), "ageing": np.mean(called), "with tau": np.mean(given),
+            "limits": hold.size, "limits hold": hold.mean() if hold.size else np.nan,
+            "least": 0.95 * (kind == "ages"), "most": 1.0 if kind == "ages" else 0.05,
+        }  # fmt: skip
 
 
 def of_failed(quick: bool) -> Iterator[Row]:

@@ -209,7 +209,10 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[
     ages = [ageing(maps, ring, file.n_rows * file.row_s / maps.shape[-1]) for ring in rings]
     if any(np.isfinite(each["ageing_exponent"]) for each in ages):
         options["models"] = ONE_MODE
-    columns = named(replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2)).fit(**options))
+    whole = replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2))
+    both = [rows for rows in np.split(np.arange(len(why)), [len(curves.g2)]) if rows.size]  # a mean is no further curve
+    fits = [named(whole.only(rows).fit(**options)) for rows in both]
+    columns = {name: np.concatenate([each[name] for each in fits]) for name in fits[0]}
     columns["no_tau"] = np.where(why != "", why, columns["no_tau"]).astype(str)
     together = {name: column[of_ring] for name, column in columns.items()}
     together |= {name: np.array([each[name] for each in ages]) for name in AGEING}

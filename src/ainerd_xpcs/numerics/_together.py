@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics._choice import GAIN_TWO, Chosen
+from ainerd_xpcs.numerics._choice import GAIN_TWO, RIVAL, Chosen
 from ainerd_xpcs.numerics._family import (
     BASELINE,
     BOUNDS,
@@ -89,7 +89,8 @@ def choose_together(
         fits = [fit_together(curves[rows], model, starts[model], names, fixed) for model in models]
         best = fits[0]
         for each in fits[1:]:
-            if each.evidence > best.evidence + (GAIN_TWO if "share" in MODELS[each.model] else 0.0):
+            gain = 0.0 if "share" not in MODELS[each.model] else RIVAL if "+" in best.model else GAIN_TWO
+            if each.evidence > best.evidence + gain:
                 best = each
         described = np.array([is_fit(int(k), x) for k, x in zip(rows, best.x, strict=True)])
         if described.all():

@@ -9,13 +9,14 @@ from ainerd_xpcs.numerics import diagonal_errors, diagonal_means, lags_of_map, m
 T, PIXELS = 320, 50
 
 
-def speckle(rng, n_pixels, n_frames=T, tau=40.0, modes=4):
-    """Intensities (frames, pixels) of mean 1, |g1| = exp(-lag / tau), contrast 1 / modes."""
+def speckle(rng, n_pixels, n_frames=T, tau=40.0, modes=4, static=0.0):
+    """Intensities (frames, pixels) of mean 1, |g1| = static + (1 - static) exp(-lag / tau), contrast 1 / modes."""
     keep, shape = np.exp(-1 / tau), (n_pixels, modes, 2)
     field = np.empty((n_frames, *shape))
     field[0] = rng.normal(size=shape)
     for t in range(1, n_frames):
         field[t] = keep * field[t - 1] + np.sqrt(1 - keep**2) * rng.normal(size=shape)
+    field = np.sqrt(1 - static) * field + np.sqrt(static) * rng.normal(size=shape)
     return np.square(field).mean((2, 3))
 
 
@@ -49,9 +50,11 @@ def test_rows_without_photons_are_left_out():
     assert np.isnan(diagonal_means(np.full((80, 80), np.nan))).all()
 
 
-def test_errors_are_the_scatter_of_simulated_maps():
+@pytest.mark.parametrize("static", [0.0, 0.4])
+def test_errors_are_the_scatter_of_simulated_maps(static):
     rng, n, photons = np.random.default_rng(2), 150, 5.0
-    g2 = np.array([diagonal_means(c2_of(rng.poisson(photons * speckle(rng, PIXELS)))) for _ in range(n)])
+    light = (speckle(rng, PIXELS, static=static) for _ in range(n))
+    g2 = np.array([diagonal_means(c2_of(rng.poisson(photons * each))) for each in light])
     lag, level = lags_of_map(T)
     speckles = np.full(n, float(PIXELS))
     error = diagonal_errors(lag, level, g2, 1 / photons, speckles, T)
