@@ -89,11 +89,13 @@ class AreaScreen:
     def _add(self, sums: Floats, total: float) -> None:
         if total <= 0:
             return
-        window, photons = self._windows.newest(), self._photons.newest()
-        photons += total
+        for windows, counts in ((self._windows, sums), (self._photons, total)):
+            newest = windows.newest()
+            newest += counts
         # photons alone then add one share to the changes, on average
         weight = 1 / (1 / total + 1 / self._total_before) if self._total_before else 0.0
-        _add_shares(sums, total, weight, window, self._before, self._changes)
+        self._changes += weight * (sums / total - self._before) ** 2
+        self._before = sums / total
         if weight:
             self._weight += weight, 1 / weight
             self._n += 1
@@ -213,13 +215,3 @@ def _sum_areas(counts: Floats, good: Array, area: Array, sums: Floats) -> None:
         if x != 0:
             for i in range(3):
                 sums[np.uintp(area[i, p])] += x
-
-
-@nb.njit(nogil=True, cache=True)
-def _add_shares(sums: Floats, total: float, weight: float, window: Floats, before: Floats, changes: Floats) -> None:
-    """Add the sums of areas, (n,), to a window, and their weighted squared changes; `before` are shares, replaced."""
-    for i in range(sums.size):
-        window[i] += sums[i]
-        share = sums[i] / total
-        changes[i] += weight * (share - before[i]) ** 2
-        before[i] = share

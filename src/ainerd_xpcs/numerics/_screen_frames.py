@@ -78,7 +78,7 @@ class FrameScreen:
         now = slice(self._at, n)
         self._state[now] = np.where(valid, GOOD, INVALID)
         numbers = np.array([self._usual, self._latest])
-        _project(counts, self._basis, self._moments[now])
+        self._moments[now] = np.column_stack([counts @ self._basis.T, counts.sum(1)])
         _judge(
             self._moments, self._state, self._since, self._at, n, self._pattern, self._speckle, self._excess,
             self._sure, self._dark, numbers,
@@ -122,15 +122,6 @@ def _orthonormal(functions: Floats, share: Floats) -> Floats:
         norm = np.sqrt((f**2 * share).sum())
         out.append(f / norm if norm > 1e-3 * before else np.zeros(len(share)))
     return np.array(out[1:])
-
-
-@nb.njit(nogil=True, cache=True)
-def _project(counts: Floats, basis: Floats, moments: Floats) -> None:
-    for t in range(counts.shape[0]):
-        for j in range(counts.shape[1]):
-            moments[t, 5] += counts[t, j]
-            for k in range(5):
-                moments[t, k] += counts[t, j] * basis[k, j]
 
 
 @nb.njit(nogil=True, cache=True)

@@ -200,14 +200,15 @@ def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array,
     mean.
     """
     mu, use = np.zeros(counts.size), np.zeros(counts.size, np.bool_)
-    step, near = np.zeros(6), np.zeros(2 * NEAR)
+    step = np.zeros(6)
     for j in range(edges.size - 1):
         a, b, m = edges[j], edges[j + 1], n_fit[j]
         n, s = 0, 0.0
         parts = max((b - a) // NEAR, 1)
         for i in range(parts):
             first, last = a + (b - a) * i // parts, a + (b - a) * (i + 1) // parts
-            most = FAR * (_median(counts, good, first, last, near) + 1)
+            near = counts[first:last][good[first:last]]
+            most = FAR * ((np.median(near) if near.size else 0.0) + 1)
             for p in range(first, last):
                 use[p] = good[p] and counts[p] <= most
                 if use[p]:
@@ -242,18 +243,3 @@ def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array,
             for i in range(m):
                 coefficient[j, i] += min(max(step[i], -0.5), 0.5)
     return mu
-
-
-@nb.njit(nogil=True, cache=True)
-def _median(counts: Floats, good: Array, first: int, last: int, near: Floats) -> float:
-    """Return the median of the counts of good pixels, at most as many as there is room in `near`; 0 of none."""
-    n = 0
-    for p in range(first, last):
-        if good[p]:
-            at = n
-            while at > 0 and near[at - 1] > counts[p]:  # sorted, as there are few
-                near[at] = near[at - 1]
-                at -= 1
-            near[at] = counts[p]
-            n += 1
-    return float((near[(n - 1) // 2] + near[n // 2]) / 2) if n else 0.0
