@@ -15,6 +15,7 @@ from ainerd.words import amount
 
 arrays = {"gallery": ("trajectories", "temperature", "labels"), "strip": ("trajectories", "temperature")}
 quantities = ("clusters", "transition_1")
+between = ("lowest", "highest")
 thumbnail = "labels?format=image/png"
 view = Path(__file__).with_name("view.js")
 

@@ -98,6 +98,7 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
         RE(bp.scan([detector], temperature, 30, 80, 2), series_id="b")  # it is closed
         assert agent.drain() and len(agent.results.table()) == 2
         five_questions(client, agent.results, table.index[1])
+        assert "from 30 to 180 K" in one.plot().get_suptitle()
         for figure in (one.plot(), agent.plot()):
             figure.savefig(tmp_path / "figure.png")
             assert (tmp_path / "figure.png").stat().st_size > 5000
@@ -132,7 +133,7 @@ def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_fail
         assert (row.status, row.n_frames) == ("complete", 5)
         asked = agent.results.suggestions().query("status == 'measured'")
         assert asked["temperature"].tolist()[:4] == [30.0, 80.0, 130.0, 180.0]
-        assert asked["reason"].str.contains("a frame says most about the transition near").any()
+        assert asked["reason"].str.contains("trajectories bend most between").any()
         del RE.md["series_id"]
         RE(bp.count([agent.problem.sensors[0]], 2))
         assert agent.drain()

@@ -42,7 +42,7 @@ def write_page(folder: Path) -> None:
         if view is not None:
             (folder / f"technique-{name}.js").write_text(f"{{\n{Path(view).read_text()}}}\n")
         about = {"view": view is not None, "thumbnail": getattr(drawing, "thumbnail", None)}
-        techniques[name] = {**about, "quantities": [*getattr(drawing, "quantities", ())]}
+        techniques[name] = about | {part: [*getattr(drawing, part, ())] for part in ("quantities", "between")}
     parts = "".join((HERE / f"{part}.js").read_text() for part in PARTS)
     # in a block of strict code a name that two parts declare is an error, not the later one
     script = f'(() => {{\n"use strict";\n{{\nconst TECHNIQUES = {json.dumps(techniques)};\n{parts}}}\n}})();\n'

@@ -25,9 +25,11 @@ function ResultPage({ root, path, metadata, state, again }) {
   const key = path.split("/").at(-1);
   const { scene } = state ?? {};
   const run = scene?.byKey.get(key);
+  const ends = (TECHNIQUES[metadata.technique]?.between ?? []).filter((name) => name in metadata);
+  const range = `from ${ends.map((name) => number(metadata[name])).join(" to ")} ${isUnit(units[ends[0]]) ? units[ends[0]] : ""}`;
   const where = place(Object.fromEntries(positions.map((name) => [name, metadata[name]])), units);
   const facts = [
-    where && `at ${where}`,
+    ends.length ? range : where && `at ${where}`,
     clock(metadata.event_time ?? metadata.run_time, true),
     typeof sample === "string" && sample,
   ];

@@ -16,7 +16,7 @@ from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
 from ainerd.technique import panels
-from ainerd.words import SINCE, named_place, run_text
+from ainerd.words import SINCE, amount, named_place, run_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,9 +167,12 @@ def plot_result(result: LoadedResult) -> "Figure":
     if not metadata["arrays"] and not metadata["series"]:
         raise ValueError(f"there is nothing to plot: {run_text(metadata)}, {_verdict(result.key, metadata)}")
     figure = Picture(figsize=(13, 5), layout="constrained")
-    (getattr(panels(metadata["technique"]), "plot", None) or _draw)(result, figure)
+    drawing = panels(metadata["technique"])
+    (getattr(drawing, "plot", None) or _draw)(result, figure)
     where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
     at = f" at {where}" if where else ""
+    if ends := [name for name in getattr(drawing, "between", ()) if name in metadata]:
+        at = " from " + amount(" to ".join(f"{metadata[end]:.3g}" for end in ends), metadata["units"].get(ends[0]))
     figure.suptitle(f"{run_text(metadata)}{at}: {_verdict(result.key, metadata)}", parse_math=False)
     return figure
 

@@ -31,8 +31,10 @@ class Panels(Protocol):
     # newest run and of its nearest one, `strip` those of the newest 60 runs.
     arrays: Mapping[str, Sequence[str]]
     # For pages in a browser. `quantities`: names of the numbers in time series and tables. `thumbnail`: the array of
-    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page.
+    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page. `between`:
+    # names of the two numbers between which a result was measured; titles then have these in place of its position.
     quantities: Sequence[str]
+    between: Sequence[str]
     thumbnail: str
     view: Path
 
