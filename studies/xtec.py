@@ -2,6 +2,7 @@
 
 transitions  errors and intervals of temperatures, with the number of clusters that X-TEC chooses
 critical     the same for crystals of another author, with critical scattering that is stronger above the transition
+pairs        regimes of two ramps of one crystal, and of ramps of two crystals
 steering     temperatures chosen by the agent
 novel        false alarms, and how often an odd peak is found
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse
@@ -129,32 +131,46 @@ def steps(case: Case) -> Row:
     rng = np.random.default_rng([case[1], 77])
     step, k, m = (1.0, 2.0, 4.0, 6.0)[case[1] % 4], int(rng.integers(1, 4)), int(rng.integers(26, 36))
     t = rng.uniform(20, 60) + step * np.arange(m)
-    truth = np.sort(rng.uniform(t[5], t[-6], k))
-    while k > 1 and np.diff(truth).min() <= 5 * step:
-        truth = np.sort(rng.uniform(t[5], t[-6], k))
+    truth = apart(rng, t[5], t[-6], k, 5 * step)
+    analysis = taken(foreign(rng, truth), t, rng)
+    extra = max(int(analysis.summary["transitions"]) - k, 0)
+    return {"step": step, "found": errors_at(analysis, truth.tolist()), "extra": extra}
+
+
+def apart(rng: np.random.Generator, low: float, high: float, k: int, least: float) -> NDArray[np.float64]:
+    """Draw temperatures of k transitions that are at least so far from each other."""
+    truth = np.sort(rng.uniform(low, high, k))
+    while k > 1 and np.diff(truth).min() <= least:
+        truth = np.sort(rng.uniform(low, high, k))
+    return truth
+
+
+def foreign(rng: np.random.Generator, truth: NDArray[np.float64]) -> Callable[[float], NDArray[np.float64]]:
+    """Draw a crystal of another author; return its counts (SIDE, SIDE) at a temperature."""
     limits = np.array([(0.25, 0.5), (2, 8), (1, 1.4), (2, 5), (0.5, 1), (100, 300), (15, 40)]).T
     shapes = [rng.uniform(*limits) for _ in truth]
     bragg = spots(rng, 0.5, 0.5, 1.1)
-    places = [(0.0, 0.0), (0.0, 0.5), (0.5, 0.0)][:k]
+    places = [(0.0, 0.0), (0.0, 0.5), (0.5, 0.0)][: len(truth)]
     sharp, halo = ([spots(rng, *place, width) for place in places] for width in (1.2, 3.0))
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
-    frames = []
-    for at in t:
-        counts = 4 + 3 * np.exp(-np.hypot(y, x) / (0.4 * SIDE)) + 300 * np.exp(-0.002 * at) * bragg
+
+    def counts(at: float) -> NDArray[np.float64]:
+        out = 4 + 3 * np.exp(-np.hypot(y, x) / (0.4 * SIDE)) + 300 * np.exp(-0.002 * at) * bragg
         for peak, diffuse, tc, (beta, width, power, narrower, drop, order, strength) in zip(
             sharp, halo, truth, shapes, strict=True
         ):
             u = (at - tc) / width
             above = (1 + u) ** -power if u > 0 else drop * (1 - u * narrower) ** -power
-            counts += order * max(1 - at / tc, 0) ** (2 * beta) * peak + strength * above * diffuse
-        frames.append(rng.poisson(counts))
-    run = ExampleRun(frames=np.array(frames).astype(np.uint16), frame_time_s=None, readings={"temperature": t})
-    analysis = analyse(XTEC(), run)
-    return {
-        "step": step,
-        "found": errors_at(analysis, truth.tolist()),
-        "extra": max(int(analysis.summary["transitions"]) - k, 0),
-    }
+            out += order * max(1 - at / tc, 0) ** (2 * beta) * peak + strength * above * diffuse
+        return out
+
+    return counts
+
+
+def taken(counts: Callable[[float], NDArray], t: NDArray[np.float64], rng: np.random.Generator) -> Analysis:
+    """Return the analysis of a ramp."""
+    frames = np.array([rng.poisson(counts(at)) for at in t]).astype(np.uint16)
+    return analyse(XTEC(), ExampleRun(frames=frames, frame_time_s=None, readings={"temperature": t}))
 
 
 def spots(rng: np.random.Generator, row: float, column: float, width: float) -> np.ndarray:
@@ -165,9 +181,33 @@ def spots(rng: np.random.Generator, row: float, column: float, width: float) -> 
 
 
 @study.part
+def pairs(quick: bool = False) -> None:
+    """Measure whether two ramps of one crystal are one regime, and ramps of two crystals are two."""
+    rows = each("pairs", quick, [("crystal", seed) for seed in range(6 if quick else 20)], twice)
+    points = np.array([row["points"] for row in rows])
+    others = np.stack([points[:, 0], np.roll(points[:, 1], 1, axis=0)], axis=1)
+    same = [XTEC().regimes(pair.astype(np.float32)).n_regimes == 1 for pair in points]
+    other = [XTEC().regimes(pair.astype(np.float32)).n_regimes == 2 for pair in others]
+    table = [{"pairs of ramps": what, "n": len(right), "right": float(np.mean(right))} for what, right in
+             (("one crystal: one regime", same), ("two crystals: two regimes", other))]  # fmt: skip
+    report("xtec_pairs", table, least={"right": 0.85}, quick=quick)
+
+
+def twice(case: Case) -> Row:
+    """Return the points of two ramps of a crystal that differ in steps, range and counts."""
+    rng = np.random.default_rng([case[1], 78])
+    counts, points = foreign(rng, apart(rng, 80, 160, int(rng.integers(1, 4)), 20)), []
+    for _ in range(2):
+        t = np.arange(rng.uniform(40, 65), rng.uniform(175, 200), rng.uniform(2, 5))
+        brighter = np.exp(rng.uniform(np.log(0.2), np.log(2)))
+        points.append(taken(lambda at, times=brighter: times * counts(at), t, rng).embedding.tolist())
+    return {"points": points}
+
+
+@study.part
 def steering(quick: bool = False) -> None:
     """Compare ten temperatures that the agent chooses one by one with ten even ones."""
-    cases = [(shape, seed) for seed in range(5 if quick else 40) for shape in SHAPES]
+    cases = [(shape, seed) for seed in range(5 if quick else 20) for shape in SHAPES]
     rows, out = each("steering", quick, cases, steered), []
     for shape in SHAPES:
         some = [row for row in rows if row["shape"] == shape]
@@ -181,15 +221,15 @@ def steering(quick: bool = False) -> None:
 def steered(case: Case) -> Row:
     """Return the transitions found from chosen temperatures, and from as many even ones."""
     shape, seed = case
-    sample, truth, rng = crystal(3000 + seed, shape)
-    technique, feed, analysis = XTEC(clusters=6), None, None
+    sample, truth, rng = crystal(4000 + seed, shape)
+    technique, feed, analysis = XTEC(clusters=8), None, None
     optimizer = technique.optimizer({"temperature": RANGE})
     for _ in range(CHOSEN):
         run = ramp(sample, rng, optimizer.suggest(1)[0]["temperature"])
         feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
         with suppress(AnalysisError):  # too few yet
             analysis = feed.push().finish()
-    even = analyse(XTEC(clusters=6), ramp(sample, rng, np.linspace(*RANGE, CHOSEN)))
+    even = analyse(XTEC(clusters=8), ramp(sample, rng, np.linspace(*RANGE, CHOSEN)))
     return {"shape": shape, "chosen": errors_at(analysis, truth), "even": errors_at(even, truth)}
 
 
@@ -218,7 +258,7 @@ def called(case: Case) -> Row:
     """Return whether a ramp is called novel."""
     what, seed = case
     sample, _, rng = crystal(2000 + seed, odd_peak=ODD[what])
-    return {"ramps": what, "novel": bool(analyse(XTEC(clusters=6), ramp(sample, rng, EVEN)).novel)}
+    return {"ramps": what, "novel": bool(analyse(XTEC(clusters=8), ramp(sample, rng, EVEN)).novel)}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -45,10 +44,6 @@ class Mixture:
         """Number of clusters."""
         return len(self.weights)
 
-    def bic(self, n: int) -> float:
-        """Return the Bayesian information criterion for `n` trajectories."""
-        return float((self.k * (2 * self.means.shape[1] + 1) - 1) * np.log(n) - 2 * n * self.score)
-
 
 @dataclass(frozen=True)
 class Clusters:
@@ -63,8 +58,8 @@ class Clusters:
         Whether the trajectory of a cluster is more than noise by which its pixels were chosen.
     starts, halves : float
         Adjusted Rand index between two sets of starts, and between fits to two halves of the trajectories.
-    tried : mapping of str to ndarray
-        For each number of clusters tried: ``clusters``, ``halves``, ``bic``.
+    tried : mapping of int to float
+        The agreement of two halves by number of clusters.
     """
 
     mixture: Mixture
@@ -72,7 +67,7 @@ class Clusters:
     significant: NDArray[np.bool_]
     starts: float
     halves: float
-    tried: dict[str, NDArray[Any]]
+    tried: dict[int, float]
 
     @property
     def stable(self) -> bool:
@@ -87,11 +82,8 @@ def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0, smooth
     """
     most = min(most if k is None else k, max(len(x) // 10, 1))
     numbers = range(2, most + 1) if k is None else [most] * (len(x) > 1)  # one trajectory has no halves
-    tried = [_tried(x, n, seed) for n in numbers] or [(1, 1.0, np.nan)]
-    table = dict(zip(("clusters", "halves", "bic"), map(np.array, zip(*tried, strict=True)), strict=True))
-    agree = np.flatnonzero(table["halves"] >= STABLE)
-    best = int(agree[-1]) if agree.size else int(table["halves"].argmax())
-    k = int(table["clusters"][best])
+    tried = {n: _agreement(x, n, seed) for n in numbers} or {1: 1.0}
+    k = max((n for n, halves in tried.items() if halves >= STABLE), default=max(tried, key=tried.__getitem__))
     mixture, starts = _best(_sample(x, np.random.default_rng(seed), SAMPLE), k, seed)
     mixture = mixture if len(x) <= SAMPLE else improve(x, mixture)
     if smooth is not None:
@@ -103,7 +95,7 @@ def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0, smooth
     order = order[: np.count_nonzero(size)]
     mixture = Mixture(mixture.weights[order], mixture.means[order], mixture.variances[order], mixture.score)
     significant = _is_repeated(x, mixture, labels, smooth)
-    return Clusters(mixture, labels, significant, starts, float(table["halves"][best]), table)
+    return Clusters(mixture, labels, significant, starts, tried[k], tried)
 
 
 def _best(some: Singles, k: int, seed: int) -> tuple[Mixture, float]:
@@ -128,14 +120,12 @@ def _is_repeated(x: Singles, mixture: Mixture, labels: NDArray[np.int64], smooth
     return np.asarray(np.logical_and(*alike))
 
 
-def _tried(x: Singles, k: int, seed: int) -> tuple[int, float, float]:
-    """Return the number of clusters, the agreement of fits to two halves, and the BIC of one of them."""
+def _agreement(x: Singles, k: int, seed: int) -> float:
+    """Return the adjusted Rand index of `k` clusters that are fitted to two halves of the trajectories."""
     rng = np.random.default_rng((seed, k))
     some = x[rng.permutation(len(x))[: 2 * HALF]]
     fits = [fit(half, k, seed=seed + i, starts=STARTS // 3) for i, half in enumerate(np.array_split(some, 2))]
-    (first, score), (second, _) = (responsibilities(some, mixture) for mixture in fits)
-    halves = float(adjusted_rand_score(first.argmax(axis=0), second.argmax(axis=0)))
-    return k, halves, replace(fits[0], score=score).bic(len(some))
+    return float(adjusted_rand_score(*(responsibilities(some, mixture)[0].argmax(axis=0) for mixture in fits)))
 
 
 def fit(x: Singles, k: int, *, seed: int = 0, starts: int = STARTS) -> Mixture:

@@ -26,10 +26,10 @@ FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
 LOST = 0.7  # share of the counts around a temperature, below which the beam was lost in an area
 AREAS = 16  # of a frame; the beam was lost at a temperature if it was in most of them
-QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
+POINT = 15  # numbers of the embedding
 MOST_NAMED = 4  # transitions in the summary
 MOST_CLUSTERS = 8  # that are tried
-NEIGHBOURS, IN_CELL = 1.0, 0.2  # lengths of `smoothing`: in pixels, and within a zone
+NEIGHBOURS, IN_CELL = 1.0, 0.1  # lengths of `smoothing`: in pixels, and within a zone
 MEMORY = 4e9  # bytes for frames and trajectories; the rest goes to temporary files
 DIM = 0.5  # share of zeros in all frames, above which a peak may vanish to 0 before the ramp ends
 BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
@@ -257,8 +257,8 @@ def analyze(
     of_patches = rescale(counts.astype(np.float32), settings.scale)
     find = partial(_clusters, settings, x, of_patches, patch, keep)
     clusters = find(settings.clusters)
-    fine = clusters if settings.clusters else find(MOST_CLUSTERS)  # a cluster of few may mix two transitions
     k = clusters.mixture.k
+    fine = clusters if k >= MOST_CLUSTERS else find(MOST_CLUSTERS)  # a cluster of few may mix two transitions
     of_clusters, spread, n_pixels = _trajectories(t, x, clusters, patch)
     known, *_ = _trajectories(t, x, fine, patch)
     posterior, of_fine = _posteriors(of_clusters, clusters), _posteriors(known, fine)
@@ -277,7 +277,6 @@ def analyze(
         "stability": "stable" if clusters.stable else "unstable",
         "starts_agree": clusters.starts,
         "halves_agree": clusters.halves,
-        "bic_clusters": int(clusters.tried["clusters"][np.nan_to_num(clusters.tried["bic"], nan=np.inf).argmin()]),
         "log_likelihood": clusters.mixture.score,
         "pixels": int(keep.sum()),
         "cut_counts": float(level),
@@ -306,7 +305,7 @@ def analyze(
         "mean_frame": (mean.astype(np.float32), ("row", "column")),
     }
     analysis = Analysis(
-        embedding=_embedding(t, of_clusters.means),
+        embedding=_embedding(t, of_clusters.means, [s.at for s in shared]),
         novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
         arrays={name: array for name, (array, _) in arrays.items()},
         dims={name: dims for name, (_, dims) in arrays.items()},
@@ -369,7 +368,7 @@ def _tables(
     at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(len(n_pixels))]
     of_clusters = {"pixels": n_pixels, "counts": brightness, "guess": guess, "transition": np.array(at)}
     tables: dict[str, dict[str, NDArray[Any]]] = {"cluster": of_clusters | {"evidence": posterior.evidence}}
-    tables["tried"] = clusters.tried
+    tables["tried"] = {"clusters": np.array([*clusters.tried]), "halves": np.array([*clusters.tried.values()])}
     if shared:
         columns = {
             name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "merged", "evidence")
@@ -392,11 +391,16 @@ def _motion(moves: Moves | None) -> dict[str, Any]:
     return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
 
 
-def _embedding(t: Floats, means: Floats) -> Singles:
-    """Return the temperatures at quantiles of the total change of the trajectories, over the root of their number.
+def _embedding(t: Floats, means: Floats, transitions: list[float]) -> Singles:
+    """Return the transitions in ascending order, each `POINT` / their number times, over the root of `POINT`.
 
-    The distance of two embeddings is then the rms shift in temperature.
+    The distance of two embeddings is then the rms shift in temperature. Without a transition they are temperatures at
+    which equal shares of the total change of the trajectories have passed. That depends on steps, range and noise.
     """
-    change = np.abs(np.diff(means, axis=1)).sum(axis=0) + 1e-9
-    at = np.interp(QUANTILES, np.append(0, np.cumsum(change)) / change.sum(), t)
-    return np.asarray(at / np.sqrt(at.size), dtype=np.float32)
+    step = np.arange(POINT)
+    if transitions:
+        at = np.sort(transitions)[step * len(transitions) // POINT]
+    else:
+        change = np.abs(np.diff(means, axis=1)).sum(axis=0) + 1e-9
+        at = np.interp((step + 0.5) / POINT, np.append(0, np.cumsum(change)) / change.sum(), t)
+    return np.asarray(at / np.sqrt(POINT), dtype=np.float32)

@@ -13,16 +13,17 @@ from ainerd.novelty import find_regimes
 from ainerd.technique import Question, Regimes, RunInfo, Series, Technique
 from ainerd.threads import one_thread
 from ainerd_xtec._pixels import cut
-from ainerd_xtec._ramp import QUANTILES, Ramp
+from ainerd_xtec._ramp import POINT, Ramp
 from ainerd_xtec._settings import XTECSettings
-from ainerd_xtec._transitions import STEPS, Trajectories, information
+from ainerd_xtec._transitions import Trajectories
 
-VERSION = 6  # of the formulas
+VERSION = 7  # of the formulas
 SERIES = "series_id"  # key of the start document that runs of one ramp share
 NOT_NUMBERS = {"mask", "alpha", "unit"}  # settings that do not change numbers
 ALIKE = 5.0  # largest difference of two series of one regime, in the unit of the temperature
 EVEN = 4  # first temperatures, evenly spread, including both ends
-CURIOUS = 0.02  # nats for a gap as wide as the range, used if no trajectory shows where to measure
+CURIOUS = 0.3  # bend of a gap in which no trajectory bends
+STEPS = 150  # of the range: smaller steps in temperature add nothing
 
 
 class XTEC(Technique):
@@ -45,7 +46,7 @@ class XTEC(Technique):
     """
 
     name = "xtec"
-    embedding_size = QUANTILES.size
+    embedding_size = POINT
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class XTEC(Technique):
         return Ramp(self, run)
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
-        """Group series that change at the same temperatures."""
+        """Group series whose transitions are at the same temperatures."""
         return find_regimes(embeddings, previous, width=self.regime_width)
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> "NextTemperature":
@@ -120,8 +121,9 @@ class XTEC(Technique):
 class NextTemperature:
     """A bluesky-adaptive `Optimizer` of one temperature; other actuators stay in the middle of their bounds.
 
-    It chooses the temperature of one frame at a time. The first ones are spread evenly. Each later one is expected to
-    lower the entropy of the transitions' temperatures most, summed over the clusters of the newest ramp (`XTEC.known`).
+    It chooses the temperature of one frame at a time. The first ones are spread evenly. Each later one is the middle of
+    a gap between temperatures: that with the largest width times bend. The bend is the change of slope at either end,
+    of trajectories that span 1 over the range, summed over the clusters of the newest ramp (`XTEC.known`).
 
     Parameters
     ----------
@@ -135,7 +137,6 @@ class NextTemperature:
         self._technique = technique
         self._name = ([n for n in bounds if technique.settings.temperature.startswith(n)] or list(bounds))[0]
         self._within = bounds[self._name]
-        self._steps = np.linspace(*self._within, STEPS + 1)
         self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
         self._at: list[float] = []  # requested or measured, but not in the newest ramp
 
@@ -156,39 +157,41 @@ class NextTemperature:
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether no gap is left that is worth another frame, and why."""
-        if self._free().size:
+        if np.diff(self._edges()).max() > 2 * np.ptp(self._within) / STEPS:
             return False, "there are gaps between temperatures in which trajectories are not certain"
         return True, "all gaps between temperatures are closed"
 
     def _next(self) -> dict[str, Any]:
-        even = np.linspace(*self._within, EVEN)
-        far = even[self._distance(even) > np.ptp(self._within) / EVEN / 2]
-        if far.size:
-            at, reason = float(far[0]), f"one of {EVEN} temperatures that are spread evenly"
-        else:
-            at, reason = self._most_informative()
+        even, taken = np.linspace(*self._within, EVEN), self._taken()
+        near = np.ptp(self._within) / EVEN / 2
+        far = [at for at in even.tolist() if not (np.abs(taken - at) <= near).any()]
+        at, reason = (far[0], f"one of {EVEN} temperatures that are spread evenly") if far else self._in_a_gap()
         self._at.append(at)
         return {self._name: at, **self._middle, "reason": reason}
 
-    def _most_informative(self) -> tuple[float, str]:
-        known, unit = self._technique.known, self._technique.settings.unit
-        free = self._free()
-        ahead = free if free.size else self._steps
-        distance = self._distance(ahead)
-        curious = CURIOUS * 2 * distance / np.ptp(self._within)
-        if known is not None:
-            gain, at, _ = information(known, ahead, self._within)
-            best = int((gain.sum(axis=0) + curious).argmax())
-            k = int(gain[:, best].argmax())
-            if gain[k, best] > curious[best]:
-                return float(ahead[best]), f"here a frame says most about the transition near {at[k]:.4g} {unit}"
-        return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
+    def _in_a_gap(self) -> tuple[float, str]:
+        edges, unit = self._edges(), self._technique.settings.unit
+        gaps, middle = np.diff(edges), (edges[1:] + edges[:-1]) / 2
+        bend = self._bend(middle)
+        i = int(((bend + CURIOUS) * gaps).argmax())
+        if bend[i] > CURIOUS:
+            return float(middle[i]), f"trajectories bend most between {edges[i]:.4g} and {edges[i + 1]:.4g} {unit}"
+        return float(middle[i]), "the middle of the widest gap between temperatures"
 
-    def _free(self) -> NDArray[np.float64]:
-        """Return the temperatures that are far enough from all measured ones."""
-        return np.asarray(self._steps[self._distance(self._steps) > 0.99 * np.ptp(self._within) / STEPS])
-
-    def _distance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _bend(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the bend of the trajectories around the gap at each of `at` (n,)."""
         known = self._technique.known
-        taken = np.append(self._at, [] if known is None else known.temperatures)
-        return np.asarray(np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf))
+        if known is None:
+            return np.zeros(at.size)
+        t, y = known.temperatures, known.means / np.maximum(np.ptp(known.means, axis=1), 1e-9)[:, None]
+        bend = np.pad(np.abs(np.diff(np.diff(y, axis=1) / np.diff(t), axis=1)), ((0, 0), (1, 1)))
+        of_gaps = np.maximum(bend[:, 1:], bend[:, :-1]).sum(axis=0) * np.ptp(self._within)
+        return np.asarray(of_gaps[np.clip(np.searchsorted(t, at) - 1, 0, t.size - 2)])
+
+    def _taken(self) -> NDArray[np.float64]:
+        known = self._technique.known
+        return np.append(self._at, [] if known is None else known.temperatures)
+
+    def _edges(self) -> NDArray[np.float64]:
+        """Return the ends of the gaps: those of the range, and the temperatures within it."""
+        return np.unique([*self._within, *np.clip(self._taken(), *self._within)])

@@ -1,4 +1,4 @@
-"""Temperatures of transitions in the mean trajectories of clusters, and the information of further temperatures.
+"""Temperatures of transitions in the mean trajectories of clusters.
 
 A trajectory is modelled by an order parameter with critical scattering.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
 EXPONENTS = (0.25, 0.5, 0.66, 0.8, 1.0, 1.5)  # 2 beta
 WIDTHS = (0.012, 0.025, 0.05, 0.1, 0.2)  # of critical scattering above the transition, as a share of the range
@@ -24,13 +24,10 @@ LEAST = -1e300  # log evidence for impossible models
 FEWEST = 8  # temperatures: the model has up to seven parameters, three of them on a grid
 FINE = 8  # trial temperatures between two measured ones
 EVIDENT = 3.0  # nats by which a transition must be more probable than a cubic
-MODEL = 0.4  # steps by which the shape of the model is wrong
+MODEL = 0.2  # steps by which the shape of the model is wrong
+APART = 0.8  # steps between the intervals of clusters that may show two transitions
 TOGETHER = 2.5  # steps: transitions of two clusters this close are one
 MIXED = 2.5  # residual, in the noise, up to which a trajectory is a mixture of others
-STEPS = 150  # of the range: smaller steps in temperature add no information
-PLACES = 60  # trial temperatures of a transition for `information`
-FEW_EXPONENTS, FEW_WIDTHS = (0.33, 0.66, 1.0), (0.02, 0.04, 0.08)
-FEW_SHAPES: tuple[Shape, ...] = (None, ("cusp", 1.0, 1.0), ("lorentzian", 1.0, 1.0))
 Floats = NDArray[np.float64]
 
 
@@ -78,7 +75,7 @@ class Transition:
     clusters : tuple of int
         Trajectories that show it.
     merged : bool
-        Whether these do not agree within their own intervals: there may be two transitions.
+        Whether the intervals of these are apart: there may be two transitions.
     evidence : float
         Largest evidence of these.
     """
@@ -106,7 +103,7 @@ def posteriors(t: Floats, means: Floats, errors: Floats) -> Posteriors:
     prior = np.log(gaps / gaps.mean())
     of_shapes, shares = [], []
     for shape in SHAPES:
-        logs, heights, *_ = _evidence(_curves(t, grid, (t[0], t[-1]), shape), y, noise)
+        logs, heights = _evidence(_curves(t, grid, shape), y, noise)
         of_shapes.append(logs.reshape(-1, grid.size, len(means)) + prior[:, None] - np.log(len(SHAPES)))
         shares.append(heights[:, 2] / np.maximum(heights[:, 2:].sum(axis=1), 1e-30))
     logs, share = np.concatenate(of_shapes), np.concatenate(shares)
@@ -161,10 +158,11 @@ def _joint(t: Floats, posterior: Posteriors, which: list[int]) -> Transition:
     together = np.log(np.maximum(p / gaps[:, None], 1e-300)).sum(axis=1)
     (at,) = _quantiles(grid, gaps * np.exp(together - together.max()), (0.5,))
     low, middle, high = _quantiles(grid, p.mean(axis=1), (0.05, 0.5, 0.95))
-    wrong = MODEL * _step(t, middle)
+    step = _step(t, middle)
+    wrong = MODEL * step
     low, high = middle - float(np.hypot(middle - low, wrong)), middle + float(np.hypot(high - middle, wrong))
     lows, highs = np.transpose([_quantiles(grid, each, (0.05, 0.95)) for each in p.T])
-    merged = bool(lows.max() - highs.min() > 2 * wrong)
+    merged = bool(lows.max() - highs.min() > APART * step)
     return Transition(at, min(low, at), max(high, at), tuple(which), merged, float(posterior.evidence[which].max()))
 
 
@@ -177,29 +175,22 @@ def _step(t: Floats, at: float) -> float:
     return float(np.diff(t)[np.clip(np.searchsorted(t, at) - 1, 0, t.size - 2)])
 
 
-def _curves(
-    t: Floats,
-    grid: Floats,
-    within: tuple[float, float],
-    shape: Shape,
-    exponents: Sequence[float] = EXPONENTS,
-    widths: Sequence[float] = WIDTHS,
-) -> Floats:
+def _curves(t: Floats, grid: Floats, shape: Shape) -> Floats:
     """Return the components of a trajectory at `t`, for a transition at each of `grid`, each exponent and each width.
 
-    The components are a constant, a slope, the order parameter, which is 1 at the lower end of `within`, and critical
-    scattering, which is 1 at the transition: (len(exponents) * len(widths) * g, n, 4), or one less without any.
+    The components are a constant, a slope, the order parameter, which is 1 at the lowest temperature, and critical
+    scattering, which is 1 at the transition: (len(EXPONENTS) * len(WIDTHS) * g, n, 4), or one less without any.
     """
-    low, span = within[0], within[1] - within[0]
+    low, span = t[0], np.ptp(t)
     line = np.broadcast_to(np.stack([np.ones(t.size), (t - low) / span - 0.5])[:, None], (2, grid.size, t.size))
     columns = []
-    for exponent in exponents:
-        order = (np.clip(grid[:, None] - t, 0, None) / np.maximum(grid[:, None] - low, 1e-12 * span)) ** exponent
-        for width in widths if shape is not None else (1.0,):
-            if shape is None:
-                columns.append(np.stack([*line, order], axis=-1))
-                continue
-            form, narrower, height = shape
+    for exponent in EXPONENTS:
+        order = (np.clip(grid[:, None] - t, 0, None) / (grid[:, None] - low)) ** exponent
+        if shape is None:
+            columns.append(np.stack([*line, order], axis=-1))
+            continue
+        form, narrower, height = shape
+        for width in WIDTHS:
             far = (t - grid[:, None]) / (width * span)
             is_below = far < 0
             far = np.where(is_below, narrower * far, far)
@@ -215,10 +206,10 @@ def _scaled(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
     return y.T, np.hypot(NOISE, np.median(errors, axis=1) / span)
 
 
-def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """Return the log evidence (m, k), over the number of models, of models (m, n, p) for trajectories `y` (n, k).
 
-    Also return heights (m, p, k), residual sums of squares (m, k), and the inverse (m, p, p) of the normal equations.
+    Also return heights (m, p, k).
     The prior of heights is Gaussian, that of the noise an inverse gamma of two degrees of freedom around `noise` (k,).
     Among many models, those with a negative order parameter or critical scattering are excluded.
     """
@@ -226,64 +217,11 @@ def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[Floats, Floats, Floa
     prior = (NOISE / np.array(HEIGHTS[:p])) ** 2
     across = x.transpose(0, 2, 1)
     gram = across @ x + np.diag(prior)
-    inverse, right = np.asarray(np.linalg.inv(gram), dtype=float), across @ y
-    heights = inverse @ right
+    right = across @ y
+    heights = np.asarray(np.linalg.solve(gram, right), dtype=float)
     left = np.maximum(np.sum(y**2, axis=0) - np.sum(heights * right, axis=1), 0) + 2 * noise**2
     occam = 0.5 * (np.linalg.slogdet(gram)[1] - np.log(prior).sum()) + np.log(len(x))
     logs = -occam[:, None] - 0.5 * (n + 2) * np.log(left)
     if len(x) > 1:
         logs[(heights[:, 2:] < 0).any(axis=1)] = -np.inf
-    return logs, heights, left, inverse
-
-
-def information(known: Trajectories, ahead: Floats, within: tuple[float, float]) -> tuple[Floats, Floats, Floats]:
-    """Return the expected information of a frame at other temperatures about the transition in each trajectory.
-
-    A trajectory is a line, an order parameter and critical scattering, with unknown Gaussian heights and a transition
-    anywhere; or it is a parabola without a transition. The posterior has a closed form on a grid. To second order, a
-    frame lowers the variance of the transition's temperature through its covariance with the frame's intensity. The
-    logarithm of the ratio of variances, floored at a `STEPS`-th of the range, is weighted by the probability of a
-    transition. It is 0 for a transition that another cluster determines better.
-
-    Parameters
-    ----------
-    known : Trajectories
-        Trajectories of k clusters.
-    ahead : ndarray, shape (c,)
-    within : (float, float)
-        Range of possible transitions.
-
-    Returns
-    -------
-    gain : ndarray, shape (k, c)
-        Information in nats.
-    at, sd : ndarray, shape (k,)
-        Posterior mean and standard deviation of the transition's temperature.
-    """
-    low, span = within[0], within[1] - within[0]
-    fine = span / STEPS
-    grid = low + span * (np.arange(PLACES) + 0.5) / PLACES
-    both, n = np.append(known.temperatures, ahead), known.temperatures.size
-    y, noise = _scaled(known.means, known.errors)
-    of_shapes = []
-    for shape in FEW_SHAPES:
-        seen, further = np.split(_curves(both, grid, within, shape, FEW_EXPONENTS, FEW_WIDTHS), [n], axis=1)
-        logs, heights, left, inverse = _evidence(seen, y, noise)
-        variance = 1 + ((further @ inverse) * further).sum(axis=2)
-        of_shapes.append((logs, further @ heights, variance[..., None] * left[:, None] / (n + 2)))
-    logs, predicted, variance = map(np.concatenate, zip(*of_shapes, strict=True))
-    parabola = np.vander((known.temperatures - low) / span - 0.5, 3, increasing=True)[None]
-    smooth = _evidence(parabola, y, noise)[0][0] + np.log(len(FEW_SHAPES))
-    total = np.maximum(logsumexp(logs, axis=0), LEAST)
-    sure, weight = expit(total - smooth), np.exp(logs - total)
-    place = np.tile(grid, len(weight) // PLACES)
-    at = place @ weight
-    off = predicted - np.einsum("mk,mck->ck", weight, predicted)
-    covariance = np.einsum("mk,mck->kc", weight * (place[:, None] - at), off)
-    before = np.sum(weight * (place[:, None] - at) ** 2, axis=0)
-    spread = np.einsum("mk,mck->kc", weight, off**2 + variance)
-    after = before[:, None] - covariance**2 / np.maximum(spread, 1e-30)
-    gain = 0.5 * sure[:, None] * np.log((before[:, None] + fine**2) / (np.maximum(after, 0) + fine**2))
-    sd = np.sqrt(before)
-    sharper = (sd < sd[:, None]) & (sure > 0.5) & (np.abs(at - at[:, None]) < sd[:, None])
-    return np.where(sharper.any(axis=1)[:, None], 0.0, gain), at, sd
+    return logs, heights

@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sklearn.metrics import adjusted_rand_score
 
 from ainerd.results import LoadedResult, Part
 from ainerd.technique import AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse, check_technique
-from ainerd_xtec import XTEC, Trajectories, information
+from ainerd_xtec import XTEC, Trajectories
 from ainerd_xtec._ramp import grouped
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec.panels import columns, plot, sentences
-from sim_devices import Crystal
+from sim_devices import Crystal, Transition
 from tests.xtec.ramps import TEMPERATURES, ramp
 
 RUN = ramp()
@@ -265,7 +266,7 @@ def test_steering_spreads_four_temperatures_then_approaches_a_transition_and_res
                 optimizer.register_failures([point])
             if not number and step < 4:
                 assert asked["temperature"] == 30.0 + 50.0 * step and "evenly" in asked["reason"]
-            if step >= 4:
+            if step >= 4 + number:  # the first of a further ramp still follows the trajectories before
                 assert " K" in asked["reason"] and not optimizer.should_stop()[0]
     t = technique.known.temperatures
     assert t.size == 6 and t[0] == 30.0 and np.diff(t).max() <= 75.0
@@ -278,14 +279,32 @@ def one_frame(sample, temperature, uid):
     return ExampleRun(frames=frame[None], frame_time_s=None, readings=readings, start={"series_id": uid[0]}, uid=uid)
 
 
-def test_the_expected_information_is_largest_near_the_transition():
-    t, ahead = np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0]), np.linspace(35, 175, 57)
+def test_the_next_temperature_halves_the_gap_with_the_transition():
+    technique, t = XTEC(), np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0])
     curve = 2 * np.clip(1 - t / 92.0, 0, None) ** 0.66 + 0.5 / (1 + np.abs(t - 92.0) / 6)
-    line = 1 - 0.003 * t
-    known = Trajectories(t, np.stack([curve, line]), np.full((2, t.size), 0.005))
-    gain, at, sd = information(known, ahead, (30.0, 180.0))
-    assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
-    assert 60 < ahead[gain[0].argmax()] < 120 and gain[0].max() > 3 * gain[1].max()
+    technique.known = Trajectories(t, np.stack([curve, 1 - 0.003 * t]), np.full((2, t.size), 0.005))
+    (asked,) = technique.optimizer({"temperature": (30.0, 180.0)}).suggest(1)
+    assert asked == {"temperature": 92.5, "reason": "trajectories bend most between 80 and 105 K"}
+
+
+@pytest.mark.parametrize("transition", [131.0, 110.0])
+def test_ramps_of_one_crystal_are_one_regime_whatever_their_steps_range_and_counts(transition):
+    """Two ramps of a crystal with transitions at 82 and 131 K, and one of another crystal."""
+    one = analyse(XTEC(), ramp(2, np.linspace(30, 180, 24), 96))
+    crystal = {} if transition == 131.0 else {"transitions": (Transition(82.0), Transition(transition, 0.5))}
+    other = analyse(XTEC(), ramp(2, np.linspace(45, 172, 18), 96, exposures=np.full(18, 3.0), **crystal))
+    regimes = XTEC().regimes(np.stack([one.embedding, other.embedding]))
+    assert regimes.n_regimes == (1 if transition == 131.0 else 2)
+
+
+def test_a_zone_brings_clusters_nearer_to_the_kinds_of_peaks():
+    """The same place in all zones of 16 pixels is one neighbourhood; without it peaks are split by their brightness."""
+    run = ramp(0, np.linspace(30, 180, 16), 128)
+    nothing, one, both = (Crystal(128, transitions=Crystal(8).transitions[:k]).counts(35.0) for k in range(3))
+    kinds = np.digitize(nothing, [20.0]) + 2 * (one > nothing + 5) + 4 * (both > one + 5)
+    found = [analyse(XTEC(clusters=6, smooth=how), run).arrays["labels"] for how in ("none", (16.0, 16.0))]
+    plain, zone = (adjusted_rand_score(kinds[labels >= 0], labels[labels >= 0]) for labels in found)
+    assert zone > max(plain + 0.1, 0.7)
 
 
 def test_digits_and_labels_suit_the_ramped_quantity():
