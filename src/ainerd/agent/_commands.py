@@ -99,7 +99,7 @@ class CommandReader:
     def _apply(self, place: tuple[str, str], metadata: Mapping[str, Any]) -> Answer:
         container, key = place
         try:
-            command = parse_command({**metadata, "id": key}, str(self._store.agent))
+            command = parse_command({**metadata, "id": key})
             return self._campaign.apply(command, container=container)
         except ValueError as error:  # any program can write a node
             return Answer(status="refused", text=str(error)[:300])

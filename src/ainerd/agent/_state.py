@@ -255,7 +255,6 @@ class State:
             "worker": worker["worker"],
             "backlog": worker["backlog"],
             "lag_s": worker["lag_s"],
-            "memory_mb": worker["peak_memory_mb"],
             "run": in_progress,
             "waits": self.waits,
             "busy": activity(),

@@ -94,7 +94,7 @@ def _without_none(values: Any) -> Any:
 Numbers = Annotated[dict[str, float], BeforeValidator(_without_none)]
 Scalars = Annotated[dict[str, bool | int | float | str], BeforeValidator(_without_none)]
 Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
-Stamp = Annotated[str, AfterValidator(_checked_time)]  #: UTC, ISO 8601
+Stamp = Annotated[str, Field(max_length=50), AfterValidator(_checked_time)]  #: UTC, ISO 8601
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Status = Literal["computing", "complete", "partial", "growing", "failed"]
 STATUSES = get_args(Status)

@@ -204,18 +204,16 @@ Command = Annotated[
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
-def parse_command(metadata: Mapping[str, Any], agent: str | None = None) -> Command:
+def parse_command(metadata: Mapping[str, Any]) -> Command:
     """Return the command in the metadata of a node; raise ValueError, in one line, if the metadata are invalid.
 
-    The command must be for this agent, and must not come from the future. This is checked where a command is taken,
-    and not again: an event with a command is valid for ever.
+    It must not come from the future. This is checked where a command is taken, and not again: an event with a command
+    is valid for ever.
     """
     try:
         command = _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
         raise ValueError(first_problem(error, skip=1)[:250]) from None  # the first part is the verb
-    if agent is not None and metadata.get("agent", agent) != agent:
-        raise ValueError(f"it is for agent {str(metadata['agent'])[:LONGEST_NAME]!r}")
     if datetime.fromisoformat(command.created).astimezone(UTC) > datetime.now(UTC) + AHEAD:
         raise ValueError(f"{command.created[:40]} is not the time of a command: is the clock of the sender right?")
     return command
