@@ -203,6 +203,11 @@ class Observer(Prompt):
         return self._analysis.worker.close_series(value).result()
 
     @property
+    def concluded(self) -> int:
+        """Number of runs that got a result, complete or failed, since the agent was built."""
+        return self._analysis.worker.concluded
+
+    @property
     def progress(self) -> tuple[int, int | None] | None:
         """Number of frames analysed and expected in the run in progress; None between runs."""
         return self._analysis.worker.progress
@@ -241,7 +246,7 @@ class Observer(Prompt):
             if self._webhook is not None:
                 if self.steers:
                     runs, new = (
-                        number_of(self._analysis.worker.concluded, "run"),
+                        number_of(self.concluded, "run"),
                         len(self._campaign.claims.discoveries),
                     )
                     self._webhook.post(
