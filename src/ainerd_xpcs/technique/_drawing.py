@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ainerd.words import SINCE, rounded
 from ainerd_xpcs.technique._over_q import plain_ticks
-from ainerd_xpcs.technique._sentences import tau_cell
+from ainerd_xpcs.technique._sentences import half_cell, tau_cell
 
 C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
@@ -64,9 +64,9 @@ def draw_map(axes: Axes, image: NDArray[Any], duration: float, low: float, high:
     return drawn
 
 
-def draw_half(axes: Axes, time_s: float, colour: Any = "0.2") -> None:
+def draw_half(axes: Axes, time_s: float, colour: Any = "0.2", label: str | None = None) -> None:
     """Draw a dotted line at the time at which g2 - 1 falls to a half of its value at the first lags."""
-    axes.axvline(time_s, color=colour, lw=1, ls=":")
+    axes.axvline(time_s, color=colour, lw=1, ls=":", label=label)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -109,7 +109,7 @@ def draw_exposure(
         else:
             for line, name in zip(lines, names, strict=False):
                 line.set_label(name)
-        draw_fit(axes["g2"], arrays["tau"], fit or {}, FIT_COLOUR, label="fit")
+        draw_fit(axes["g2"], arrays["tau"], fit or {}, FIT_COLOUR, label="all bins")
         if axes["g2"].get_legend_handles_labels()[0]:
             axes["g2"].legend(fontsize=8)
     if "mean_frame" in axes:
@@ -143,7 +143,7 @@ def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any,
         g2 = 1 + base + (fit["contrast"] - base) * (still + (1 - still) * moving) ** 2
         axes.plot(t, g2, lw=1.5, color=colour, zorder=3, label=f"{label}: τ = {tau_cell(fit)} s")
     elif "tau_half_s" in fit:
-        draw_half(axes, fit["tau_half_s"], colour)
+        draw_half(axes, fit["tau_half_s"], colour, f"{label}: {half_cell(fit)} s")
 
 
 def _draw_names(figure: Any, axes: Axes, colours: NDArray[Any], names: Sequence[str]) -> None:
