@@ -29,11 +29,10 @@ def tiled_on_postgres(folder: Path) -> Iterator[str]:
         (folder / name).mkdir(exist_ok=True)
         os.environ[f"{name.upper()}_DIRECTORY"] = str(folder / name)
     os.environ.setdefault("STREAMING_CACHE", "memory")
-    config, more = (yaml.safe_load((DATABASES.with_name(name)).read_text()) for name in ("config.yml", "files.yml"))
-    config["catalog"] |= more.pop("catalog")
+    config = yaml.safe_load(DATABASES.with_name("config.yml").read_text())
     del config["database"], config["access_control"]
     config["authentication"] = {"single_user_api_key": KEY, "allow_anonymous_access": False}
-    (folder / "config.yml").write_text(yaml.safe_dump(config | more))
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
     with postgres("max_wal_size=8GB") as where:
         os.environ |= where
         with tiled(folder / "config.yml") as uri:
