@@ -18,7 +18,7 @@ from ainerd.documents import documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
-from ainerd.sources._catalogue import tiled_documents
+from ainerd.sources import Intake, open_source
 from tests.tiled_servers import logged_in, tiled, written
 
 READ = ["read:metadata", "read:data"]
@@ -169,6 +169,6 @@ def test_a_tag_that_the_agent_may_not_give_is_refused(client, toy, scanned, movi
 def test_a_server_without_a_stream_of_changes_is_followed(client):
     raw, stop = open_catalog(client("service"))[0], threading.Event()
     raw.create_container("alone", metadata={"start": {"uid": "alone", "time": time.time()}})
-    follow = tiled_documents(raw, stop, since=time.time() - 60)
+    follow = open_source("tiled").documents(Intake(stop, raw, None, lambda: lambda run: False, lambda position: None))
     assert any(name == "start" and document["uid"] == "alone" for name, document in follow)
     follow.close()
