@@ -117,16 +117,12 @@ class Jobs:
         """Wait until all jobs submitted so far are done; return False if that takes longer."""
         return bool(wait([self.submit(lambda: None)], timeout_s).done)
 
-    def finish(self) -> None:
-        """End the thread after the jobs submitted so far; do not wait."""
-        self._put(2, None)
-
     def close(self, timeout_s: float = 60.0, is_slow: Callable[[], object] = lambda: False) -> None:
         """Do the jobs submitted so far, then end the thread.
 
         After `LEAVE_S` the jobs are left as soon as `is_slow` returns something true.
         """
-        self.finish()
+        self._put(2, None)
         began = time.monotonic()
         while self.is_alive and (waited := time.monotonic() - began) < timeout_s:
             if waited >= LEAVE_S and is_slow():
