@@ -125,7 +125,7 @@ def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
             pass
         say("all results are on the page")
         table = observer.results.table()
-        console.print(table[["scan_id", "sample_x", "sample_y", "regime", "novelty_p", "novel"]].to_string(index=False))
+        console.print(table)
         if browser:
             say(f"the server runs until Ctrl-C, for {page}")
             with suppress(KeyboardInterrupt):
