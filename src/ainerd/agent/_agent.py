@@ -78,7 +78,7 @@ class Agent(Observer):
         self._devices = devices
         self._attached: tuple[RunEngine, int] | None = None
         self._reads = client.uri, parameters_of(technique, settings.detector), settings.detector.image, self.name
-        self.__doc__, self.__signature__ = GUIDE, ""  # for `agent?`, which then shows no call signature
+        self.__doc__ = GUIDE  # for `agent?`
 
     @property
     def problem(self) -> OptimizationProblem[Any, Any, Any]:
