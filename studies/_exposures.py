@@ -73,6 +73,11 @@ def banded(rng: np.random.Generator) -> Squared:
     """Two shear bands of different velocity, and half the time a wall at rest."""
     fast, along, tau = rng.uniform(3, 12), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.3), np.log(2)))
     slow, share, wall = fast * rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.7), rng.choice([0, rng.uniform(0.2, 0.4)])
+    return two_bands(fast, slow, share, wall, along, tau)
+
+
+def two_bands(fast: float, slow: float, share: float, wall: float, along: float, tau: float) -> Squared:
+    """Flow by so many turns of phase in two parts, the slow one a `share`, which both relax in `tau`, past a wall."""
 
     def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
         turn = 2j * np.pi * q * np.cos(np.deg2rad(phi - along)) * lags(t)
