@@ -7,7 +7,6 @@ import sys
 from importlib.metadata import entry_points
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer.main import get_command_name
 
@@ -71,7 +70,7 @@ def build() -> typer.Typer:
 
 def _without_metavar(command: Any) -> None:
     """Let help name options without a value by their name alone, not as ``--json <bool>``."""
-    for option in [*command.params, command.get_help_option(click.Context(command))]:
+    for option in [*command.params, command.get_help_option(command.context_class(command))]:
         option.metavar = "" if getattr(option, "is_flag", False) else option.metavar
     for each in getattr(command, "commands", {}).values():
         _without_metavar(each)
