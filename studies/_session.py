@@ -35,8 +35,6 @@ class Session:
         Root of a Tiled server that may read `folder`.
     toml : Path
         Settings of the agent; the instrument is described beside them.
-    section : dict, optional
-        Other settings of rheo-XPCS.
     series : dict, optional
         More signals that are monitored.
     **instrument
@@ -49,12 +47,10 @@ class Session:
         client: Container,
         *,
         toml: Path = SMALL,
-        section: dict[str, Any] | None = None,
         series: dict[str, str] | None = None,
         **instrument: Any,
     ) -> None:
         self.client, self.settings = client, settings_in(folder, toml)
-        self.settings.section.update(section or {})
         self.settings.recorded.series.update(series or {})
         self.instrument = simulated_instrument(
             folder / "frames", hardware_beside(toml), **{"speed": 1000.0, **instrument}
@@ -62,10 +58,6 @@ class Session:
         self.detector, self.stage = self.instrument.detector, self.instrument.stage
         self.actuators = [self.stage.x, self.stage.y]
         self.RE = RunEngine({})
-        self.start_agent()
-
-    def start_agent(self) -> None:
-        """Start an agent; the caller closes an earlier one."""
         self.agent = agent_of(self.client, self.settings, self.instrument)
         self.agent.quiet = True
 

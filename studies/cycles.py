@@ -76,7 +76,6 @@ def recovered(n_movies: int) -> Iterator[Row]:
         yield {
             "what": name,
             "n": len(known),
-            "movies": n_movies,
             "share": len(known) / len(pull),
             "|mean|": abs(float(known.mean())),
             "sd of pulls": float(known.std(ddof=1)),

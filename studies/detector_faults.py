@@ -10,18 +10,14 @@ tau, contrast   share of numbers that are right
 tau given       share of exposures with a tau, among those that have one without the fault
 p given         share of exposures with a verdict
 reason          of the first result without a verdict
-
-``--faults`` selects faults by a part of their names.
 """
 
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 import ainerd
@@ -43,14 +39,9 @@ exposure_of = lru_cache(1)(Exposure.drawn)
 
 
 @study.part
-def faults(
-    faults: Annotated[list[str] | None, typer.Option()] = None,
-    exposures: int = 10,
-    photons: float = PHOTONS,
-    workers: int = 2,
-) -> None:
-    """Measure all faults, or some."""
-    names = [name for name in FAULTS if not faults or name == "nothing" or any(part in name for part in faults)]
+def faults(exposures: int = 10, photons: float = PHOTONS, workers: int = 2) -> None:
+    """Measure all faults."""
+    names = [*FAULTS]
     cases = [(name, number) for number in range(exposures) for name in names]
     sources = digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))
     run = {"photons": photons, "sources": sources}
@@ -60,12 +51,9 @@ def faults(
     spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]
     rows = [judged(name, pairs[name]) for name in names]
     report("detector_faults", rows, most={"novel": 0}, least={"tau": 0.7, "contrast": 0.9}, **run, exposures=exposures)
-    tenth = [pair for name in TENTH if name in pairs for pair in pairs[name]]
+    tenth = [pair for name in TENTH for pair in pairs[name]]
     print(" ".join(f"{key} {value:.3f}" for key, value in judged("all", spoilt).items() if isinstance(value, float)))
-    if tenth:
-        print(
-            f"a tenth of copies, gaps, bad pixels, dark or lost frames: tau given {judged('', tenth)['tau given']:.3f}"
-        )
+    print(f"a tenth of copies, gaps, bad pixels, dark or lost frames: tau given {judged('', tenth)['tau given']:.3f}")
 
 
 def measured(photons: float, case: Case) -> Row:

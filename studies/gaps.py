@@ -23,24 +23,23 @@ study = Study(__doc__)
 
 
 @study.part
-def table(draws: int = 6000, seed: int = 0, quick: bool = False) -> None:
-    """Write the table; ``--quick`` takes a tenth of the draws and writes nothing."""
+def table(draws: int = 6000, seed: int = 0) -> None:
+    """Write the table."""
     pairs: dict[int, list[tuple[int, float]]] = {m: [] for m in range(1, FEW + 1)}
-    for a, b, distance in distances(draws // 10 if quick else draws, seed):
+    for a, b, distance in distances(draws, seed):
         pairs[min(a, b, FEW)].append((min(a + b, MANY), distance))
     thresholds = [[_quantile(np.array(pairs[m]), n) for n in range(2, MANY + 1)] for m in pairs]
     rows = [{"smaller": m, **{str(n): thresholds[m - 1][n - 2] for n in (3, 10, 20, 40, 60)}} for m in pairs]
     report("gaps_table", rows, draws=draws)
-    if not quick:
-        recipe = {"command": "python -m studies.gaps table", "draws": draws, "seed": seed, "dimensions": DIMENSIONS}
-        rounded = [[round(x, 3) for x in row] for row in thresholds]
-        TABLE.write_text(json.dumps({"recipe": recipe, "level": LEVEL, "thresholds": rounded}) + "\n")
+    recipe = {"command": "python -m studies.gaps table", "draws": draws, "seed": seed, "dimensions": DIMENSIONS}
+    rounded = [[round(x, 3) for x in row] for row in thresholds]
+    TABLE.write_text(json.dumps({"recipe": recipe, "level": LEVEL, "thresholds": rounded}) + "\n")
 
 
 @study.part
-def borders(draws: int = 3000, seed: int = 1, quick: bool = False) -> None:
+def borders(draws: int = 3000, seed: int = 1) -> None:
     """Count borders that are called gaps although there is no gap."""
-    wrong = [d > threshold(a, b) for a, b, d in distances(draws // 10 if quick else draws, seed)]
+    wrong = [d > threshold(a, b) for a, b, d in distances(draws, seed)]
     row = {"borders": len(wrong), "called gaps": float(np.mean(wrong)), "95 %": interval(sum(wrong), len(wrong))}
     report("gaps_borders", [row], most={"95 %": 1 - LEVEL}, draws=draws)  # the lower end counts
 

@@ -16,7 +16,6 @@ denoise  Squared errors of decoded and denoised maps, in units of the contrast, 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ from ainerd_xpcs.dynamics import (
 )
 from ainerd_xpcs.latent import Encoder, from_unit
 from ainerd_xpcs.latent.training import variant
-from studies._tools import Row, Study, report, seconds
+from studies._tools import Row, Study, report
 
 N_PIXELS, N_FRAMES, FINE, COARSE, BINS = 570, 5000, 256, 64, 18
 CONTRASTS, PHOTONS = (0.1, 0.3), (250.0, 2500.0)
@@ -97,13 +96,11 @@ def maps(seeds: int = 3, each: int = 80, ours: str = "ours") -> None:
             if level == ENOUGH:
                 probed.append((z, data))
     cells += probes(probed)
-    of_a_run = 1 + 0.1 * np.random.default_rng(0).random((BINS, FINE, FINE), np.float32)
     for name, encoder in every.items():
         if target.exists():
             c2 = from_unit(np.load(target))[None]
             rest = np.square(encoder.decode(encoder.encode(c2)) - c2).mean()
             cells.append(("explained variance, measured map", name, 1 - rest / c2.var()))
-        cells.append(("18 maps, ms", name, 1e3 * seconds(partial(encoder.encode, of_a_run), 15)))
     report("latent", table(cells), least={"ours": "pca"}, seeds=seeds, each=each, families=list(FAMILIES))
 
 
