@@ -9,7 +9,7 @@ class Size(Section):
 
 class MarbleSettings(Section):
     width: float = 1.0
-    name_long: str = ""
+    nameLong: str = ""
     size: Size = Size()
 
 class Marble(Technique):

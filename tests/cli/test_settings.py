@@ -35,9 +35,10 @@ def test_another_technique_has_its_own_section(marble):
 
 
 def test_the_environment_overrides_any_section(marble, monkeypatch):
+    marble.write_text(marble.read_text().replace("width = 3", 'width = 3\nnameLong = "x"'))
     variables = {
         "MARBLE__WIDTH": "5",
-        "MARBLE__NAME_LONG": "5 m",
+        "MARBLE__NAMELONG": "5 m",
         "MARBLE__SIZE__INNER": "2.5",
         "STEERING__DOSE_LIMIT": "4",
     }
@@ -45,23 +46,27 @@ def test_the_environment_overrides_any_section(marble, monkeypatch):
         monkeypatch.setenv(f"AINERD_{name}", text)
     settings = Settings.load(marble)
     assert settings.steering.dose_limit == 4
-    assert settings.section == {"width": 5, "name_long": "5 m", "size": {"inner": 2.5}}
+    assert settings.section == {"width": 5, "nameLong": "5 m", "size": {"inner": 2.5}}
     monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")  # of another technique that is installed
     assert Settings.load(marble).section["width"] == 5
 
 
-def test_the_environment_overrides_keys_of_tables(marble, monkeypatch):
-    marble.write_text(marble.read_text() + '[recorded.readings]\ntemperature = "oven_T"\n')
+def test_the_environment_overrides_keys_of_tables_in_any_case(marble, monkeypatch):
+    marble.write_text(marble.read_text() + '[recorded.readings]\nTemperature = "oven_T"\n')
     bounds = dict(Settings.load(marble).steering.bounds)
     name = next(iter(bounds))
-    monkeypatch.setenv(f"AINERD_STEERING__BOUNDS__{name.upper()}", "[0, 0.5]")
-    monkeypatch.setenv("AINERD_RECORDED__READINGS__TEMPERATURE", "probe_T")
-    monkeypatch.setenv("AINERD_RECORDED__SERIES", '{"Stress": "s"}')
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", "12345")  # text, not a number
-    settings = Settings.load(marble)
+    with monkeypatch.context() as here:
+        here.setenv(f"AINERD_STEERING__BOUNDS__{name.upper()}", "[0, 0.5]")
+        here.setenv("AINERD_RECORDED__READINGS__TEMPERATURE", "probe_T")
+        here.setenv("AINERD_RECORDED__SERIES", '{"Stress": "s"}')
+        settings = Settings.load(marble)
     assert dict(settings.steering.bounds) == bounds | {name: (0.0, 0.5)}
-    assert settings.recorded.readings == {"temperature": "probe_T"} and settings.recorded.series == {"Stress": "s"}
-    assert settings.storage.api_key.get_secret_value() == "12345"
+    assert settings.recorded.readings == {"Temperature": "probe_T"} and settings.recorded.series == {"Stress": "s"}
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", "12345")  # text, not a number
+    assert Settings.load(marble).storage.api_key.get_secret_value() == "12345"
+    monkeypatch.setenv("AINERD_RECORDED__READINGS__TEMPERATUR", "probe_T")
+    line = "AINERD_RECORDED__READINGS__TEMPERATUR: unknown key, did you mean 'Temperature'?"
+    assert refused(marble) == f"{marble}: {line}"
 
 
 def test_a_home_in_a_path(marble, monkeypatch, tmp_path):
@@ -171,6 +176,8 @@ def test_a_missing_section_is_named(marble):
         ("ANALYSIS__ALPHA", "AINERD_ANALYSIS__ALPHA: unknown key"),
         ("RHEO_XPC__ALPHA", "AINERD_RHEO_XPC__ALPHA: unknown key, did you mean 'rheo_xpcs'?"),
         ("RHEO_XPCS__ALPHA__MORE", "AINERD_RHEO_XPCS__ALPHA__MORE: alpha is not a table"),
+        ("STORAGE_LATE_S", "AINERD_STORAGE_LATE_S: write two underscores after AINERD_STORAGE"),
+        ("RHEO_XPCS_ALPHA", "AINERD_RHEO_XPCS_ALPHA: write two underscores after AINERD_RHEO_XPCS"),
         ("RHEO_XPCS__ALPHABET", "rheo_xpcs.alphabet: unknown key, did you mean 'alpha'?"),
     ],
 )
@@ -179,9 +186,7 @@ def test_an_unknown_variable_is_refused(monkeypatch, name, message):
     assert message in refused(SMALL)
 
 
-@pytest.mark.parametrize(
-    "value", ["{api_key: SECRET123}", '["SECRET123"]', '{"api_key": ["SECRET123"], "directory": "x", "frames": []}']
-)
+@pytest.mark.parametrize("value", ["{api_key: SECRET123}", '["SECRET123"]', '{"api_key": ["SECRET123"]}'])
 def test_problems_do_not_show_the_api_key(monkeypatch, value):
     monkeypatch.setenv("AINERD_STORAGE", value)
     message = refused(SMALL)

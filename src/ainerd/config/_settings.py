@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.config._problems import SettingsError, alternatives, problems_of
+from ainerd.config._problems import SettingsError, alternatives, keys_at, problems_of, short
 from ainerd.config._sections import Acquisition, Detector, Recorded, Steering, Storage
 from ainerd.technique import names
 
@@ -166,40 +166,65 @@ def _units_of_nothing(given: Mapping[str, Any]) -> list[str]:
 
 
 def _misplaced(given: Sequence[str], technique: str) -> list[str]:
-    """Return the problems of keys that are neither general nor of this technique."""
+    """Return the problems of keys that are neither general nor of this technique, in the file or the environment."""
     if given and technique not in names():
         return [f"technique: {technique!r} is not installed{alternatives(technique, names())}"]
-    known = [*Settings.model_fields, technique]
+    known, places = [*Settings.model_fields, technique], {name: name for name in given}
+    for variable in filter(lambda name: name.startswith(PREFIX), os.environ):
+        section, is_nested, _ = variable.removeprefix(PREFIX).lower().partition("__")
+        if is_nested and section not in {*known, technique.lower(), *names()}:
+            places[section] = variable
     return [
-        f"{name}: technique is {technique!r}, remove the section or write technique = {name!r}"
+        f"{place}: technique is {technique!r}, remove the section or write technique = {name!r}"
         if name in names()
-        else f"{name}: unknown key{alternatives(name, known)}"
-        for name in given
+        else f"{place}: unknown key{alternatives(name, known)}"
+        for name, place in places.items()
     ]
 
 
 def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
-    """Return the tables of a file, overridden by the environment; its keys are in lower case.
+    """Return the tables of a file, overridden by the environment.
 
+    A key of the environment is one that a table has, in any case, or one of a section; the technique knows its own.
     Lists and tables are JSON, as are other values of the technique unless they are text.
     """
-    tables, known = deepcopy(dict(given)), [*Settings.model_fields, technique]
+    tables = deepcopy(dict(given))
     for variable in sorted(name for name in os.environ if name.startswith(PREFIX)):
-        *outer, last = variable.removeprefix(PREFIX).lower().split("__")
-        section, inner = [*outer, last][0], tables
-        if section not in known:
-            if outer and section not in names():
-                raise SettingsError(f"{variable}: unknown key{alternatives(section, known)}")
+        inner, path = tables, tuple[str, ...]()
+        *outer, last = variable.removeprefix(PREFIX).split("__")
+        is_own, first = outer[:1] == [technique.upper()], (outer or [last])[0].lower()
+        if not is_own and first not in Settings.model_fields:
+            if meant := [name for name in (*Settings.model_fields, technique) if first.startswith(f"{name}_")]:
+                raise SettingsError(f"{variable}: write two underscores after {PREFIX}{meant[0].upper()}")
             continue
         for name in outer:
-            inner = inner.setdefault(name, {})
+            path = *path, _known_key(name, inner, path, is_own, variable)
+            inner = inner.setdefault(path[-1], {})
             if not isinstance(inner, dict):
-                raise SettingsError(f"{variable}: {name} is not a table")
-        inner[last] = text = os.environ[variable]
-        if (outer and section == technique) or text.startswith(("[", "{")):
+                raise SettingsError(f"{variable}: {name.lower()} is not a table")
+        key, text = _known_key(last, inner, path, is_own, variable), os.environ[variable]
+        before: Any = inner.get(key)
+        value: Any = text
+        if is_own or isinstance(before, dict | list) or text.startswith(("[", "{")):
             with suppress(ValueError):
-                inner[last] = json.loads(text)
+                value = json.loads(text)
+        if isinstance(before, dict | list) and isinstance(value, str):
+            shown = "the value" if "STORAGE" in variable else short(text)  # the API key is in it
+            raise SettingsError(f'{variable}: {shown} is not JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\'')
+        if not is_own and isinstance(before, dict) and isinstance(value, dict):
+            value = before | value
+        inner[key] = value
     return tables
+
+
+def _known_key(name: str, table: Mapping[str, Any], path: tuple[str, ...], is_own: bool, variable: str) -> str:
+    """Return the key of a table that matches a name of a variable in any case."""
+    known = [*table, *keys_at(Settings, path)]
+    if match := [key for key in known if key.lower() == name.lower()]:
+        return match[0]
+    if not is_own:
+        raise SettingsError(f"{variable}: unknown key{alternatives(name.lower(), known)}")
+    return name.lower()
 
 
 def located(path: Path, folder: Path, *, follow: bool = True) -> Path:
