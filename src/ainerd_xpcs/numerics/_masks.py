@@ -8,7 +8,6 @@ which other programs may have lost: pySimpleMask's ``combine_qmap_files`` number
 lists of one no longer multiply with those of the other. Such a map is refused.
 """
 
-import math
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -28,7 +27,6 @@ NEXUS = "entry/instrument/masks"
 APS = ("qmap", "xpcs/qmap", "data", "xpcs")
 PHI = ("dynamic_phi_list", "bins/phi")  # the definition of the former wants 1/length
 DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
-MOST_BYTES = 2**30  # of a map or a list
 NUMBERS = {  # of the geometry of a q map of APS, with the units in which they are used
     "energy": "keV", "detector_distance": "m", "pixel_size": "m", "beam_center_x": "pixel", "beam_center_y": "pixel",
 }  # fmt: skip
@@ -97,7 +95,7 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
     for name in ("mask", "blemish"):
         if name not in group:
             continue
-        good = np.squeeze(_values(group, name))
+        good = np.squeeze(group[name][()])
         if good.shape != roi_map.shape:
             raise ValueError(f"{path}: {group.name}/{name} has shape {good.shape}, the dynamic map {roi_map.shape}")
         masked = float((good[roi_map > 0] <= 0).mean()) if roi_map.any() else 0.0
@@ -153,8 +151,8 @@ def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tu
             f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
         )
     first, second = np.divmod(used.astype(int), dim1.size)
-    names = [stated(x) for x in np.ravel(_values(group, "map_names"))] if "map_names" in group else ["q", "phi"]
-    units = [stated(x) for x in np.ravel(_values(group, "map_units"))] if "map_units" in group else []
+    names = [stated(x) for x in np.ravel(group["map_names"][()])] if "map_names" in group else ["q", "phi"]
+    units = [stated(x) for x in np.ravel(group["map_units"][()])] if "map_units" in group else []
     dim0, dim1 = (
         _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
         for i, (x, unit) in enumerate(
@@ -173,7 +171,7 @@ def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
     name = next((name for name in names if name in group), None)
     if name is None:
         return None
-    labels = np.squeeze(_values(group, name))
+    labels = np.squeeze(group[name][()])
     if labels.ndim != 2 or labels.dtype.kind not in "uif" or not np.all(labels % 1 == 0):
         raise ValueError(f"{path}: {group.name}/{name} must be a 2-d array of whole numbers, got {labels.shape}")
     return labels.astype(np.int64)
@@ -183,7 +181,7 @@ def _list(group: h5py.Group, name: str, unit: str = "") -> Any:
     """Return the numbers of a dataset in a unit, or as they are; None without it."""
     if name not in group:
         return None
-    values, what = np.ravel(_values(group, name)), f"{group.file.filename}: {group.name}/{name}"
+    values, what = np.ravel(group[name][()]), f"{group.file.filename}: {group.name}/{name}"
     return _in_unit(values, group[name].attrs.get("units"), unit, what) if unit else values
 
 
@@ -192,15 +190,6 @@ def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDAr
         return np.asarray(converted(values.astype(float), unit, wanted))
     except UnitError as error:
         raise ValueError(f"{what}: {error}") from None
-
-
-def _values(group: h5py.Group, name: str) -> NDArray[Any]:
-    """Return all values of a dataset; ValueError if they are more than any detector has."""
-    dataset = group[name]
-    size = max(dataset.size or 0, math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
-    if size > MOST_BYTES:
-        raise ValueError(f"{group.file.filename}: {dataset.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
-    return np.asarray(dataset[()])
 
 
 def _check_q(of_pixels: Floats, labels: Labels, q: Floats, what: str) -> None:

@@ -7,7 +7,6 @@ NXdetector, ``pixel_mask`` and ``flatfield``; Dectris, SIMPLON API: the detector
 ``scripts/qmap_blemish_patch.py``.
 """
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,6 @@ from ainerd_xpcs.technique._settings import PartitionSettings
 INSTRUMENT = "entry/instrument"
 MASK, FLAT = "pixel_mask", "flatfield"  # of NeXus
 BLEMISH, QMAPS = "blemish", ("qmap", "xpcs/qmap")  # of APS: in a q map, and in results of boost_corr
-MOST_BYTES = 2**30  # of a map
 APPLIED = ("flatfield_applied", "flatfield_correction_applied")  # whether the detector has multiplied by it
 
 
@@ -97,13 +95,9 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
             for group in groups:
                 item = group.get(name) if isinstance(group, h5py.Group) else None
                 if isinstance(item, h5py.Dataset) and len(item.shape) == 2:
-                    if (size := max(item.size, math.prod(item.chunks or ())) * item.dtype.itemsize) > MOST_BYTES:
-                        raise ValueError(f"{path}, {item.name} unpacks to {size / 1e9:.1f} GB")
                     return np.asarray(item[()])
     except OSError as error:
         raise ValueError(f"{key}: {path} cannot be read as HDF5: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
     return None
 
 

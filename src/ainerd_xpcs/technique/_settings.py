@@ -1,6 +1,5 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
-import math
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -64,7 +63,6 @@ def read_poni(path: Path) -> dict[str, Any]:
 PixelPosition = Annotated[float, Field(ge=-1e6, le=1e6)]
 Q = Annotated[float, Field(ge=0, le=500)]
 Angle = Annotated[float, Field(ge=-360, le=720)]
-MOST_PIXELS = 10**9
 GEOMETRY = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
 RINGS = ("q_range_inv_nm", "n_q", "n_phi", "phi_range_deg")
 # Ways to give the bins, and the keys that are allowed beside each; without a way, by a geometry.
@@ -133,8 +131,6 @@ class PartitionSettings(Section):
                 "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
                 "or file, HDF5 with bins or .npy of labels"
             )
-        if self.shape and math.prod(self.shape) > MOST_PIXELS:
-            raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
         if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
             raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
         if missing := [name for name in GEOMETRY[-3:] if "poni" not in given and name not in given]:

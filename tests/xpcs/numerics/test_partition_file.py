@@ -146,13 +146,6 @@ def test_invalid_files_are_named(tmp_path):
         Partition.load(path)
 
 
-def test_a_map_that_unpacks_to_gigabytes_is_refused(tmp_path):
-    with h5py.File(tmp_path / "bins.h5", "w") as file:
-        file.create_dataset("qmap/dynamicMap", (100_000, 100_000), "u2", chunks=(1000, 1000), compression="gzip")
-    with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamicMap unpacks to 20.0 GB, no map of a detector"):
-        Partition.load(tmp_path / "bins.h5")
-
-
 def geometric_map(path, scale=1.0):
     """Write a q map of five rings with its geometry, whose list has q times `scale`; return labels and q in 1/nm."""
     y, x = np.indices((200, 240))

@@ -191,14 +191,6 @@ def test_labels_take_a_flat_field_too(tmp_path):
     np.testing.assert_array_equal(build_partition(settings).roi_map, wanted.roi_map)
 
 
-def test_a_mask_that_unpacks_to_gigabytes_is_refused(tmp_path):
-    with h5py.File(tmp_path / "mask.h5", "w") as file:
-        where = "entry/instrument/detector/pixel_mask"
-        file.create_dataset(where, (100_000, 100_000), "u4", chunks=(1000, 1000), compression="gzip")
-    with pytest.raises(ValueError, match=r"mask: .*mask.h5, /entry/.*/pixel_mask unpacks to 40.0 GB"):
-        read_mask(PartitionSettings(**RING, mask=tmp_path / "mask.h5"))
-
-
 @pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
 def test_a_blemish_map_of_boost_corr_is_a_mask(tmp_path, group):
     """1 is a good pixel; the layout is that of BCDA-APS/8id-bits, scripts/qmap_blemish_patch.py."""
