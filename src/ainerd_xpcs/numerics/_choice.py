@@ -28,7 +28,7 @@ ONE_MODE = tuple(model for model in DEFAULT if "share" not in MODELS[model])
 LATEST = 10.0  # slowest mode, in the longest lag, that is called a mode
 RATIO_KNOWN = 1.0  # error of the logarithm of tau2 / tau above which the slow mode is a part that does not decay
 _BANDS = 8
-_SIMPLE = ("none", "flat", "one mode", "stretched")
+_SIMPLE = ("none", "flat", "stretched")
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ def _starts(model: str, first: Floats, middle: Floats, last: dict[str, Floats]) 
         return [changed(first, contrast=0.0)]
     single, double = last.get("stretched", first), last.get("two modes", first)
     match model.split(" + "):
-        case ["one mode" | "stretched"]:
+        case ["stretched"]:
             return [changed(first, exponent=1.0), changed(first, exponent=0.6), changed(middle, exponent=0.5)]
-        case ["one mode" | "stretched", "static"]:
+        case ["stretched", "static"]:
             return [changed(single, static=s, exponent=p) for s, p in ((0.1, single[:, 2]), (0.3, 1.0), (0.6, 1.0))]
-        case ["one mode" | "stretched", "baseline"]:
-            static = last.get(f"{model.split(' + ')[0]} + static", single)
+        case ["stretched", "baseline"]:
+            static = last.get("stretched + static", single)
             rest = static[:, 0] * static[:, 3] ** 2
             tail = [changed(single, baseline=share * single[:, 0], exponent=1.0) for share in (0.02, 0.2)]
             return [*tail, changed(static, baseline=rest, contrast=static[:, 0] - rest, static=0.0)]

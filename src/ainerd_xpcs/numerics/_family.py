@@ -34,7 +34,6 @@ BOUNDS = {
     "exponent2": (0.2, 2.5),
 }
 _SHAPES = {
-    "one mode": ("contrast", "tau"),
     "stretched": ("contrast", "tau", "exponent"),
     "two modes": ("contrast", "tau", "share", "ratio"),
     "two stretched": ("contrast", "tau", "exponent", "share", "ratio", "exponent2"),

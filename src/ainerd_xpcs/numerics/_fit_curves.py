@@ -129,7 +129,7 @@ def fit_curves(
     errors_of : str
         Source of the errors, for `Relaxation.errors`.
     models : sequence of str
-        Models to choose from, of "none", "flat", "one mode", "stretched", "two modes" and "two stretched", the last
+        Models to choose from, of "none", "flat", "stretched", "two modes" and "two stretched", the last
         four also with " + static" or " + baseline".
     left_over : float
         Largest baseline that the normalisation may leave in g2 - 1. A larger rest that does not decay is called a

@@ -42,8 +42,7 @@ UNITS = {
     **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
-# Shares of the frames after which it calibrates: the first exposure early, since a new detector takes longest.
-EARLY, HALF = 0.1, (0.5,)
+CALIBRATES = (0.1, 0.5)  # shares of the frames after which it calibrates: early, as that may take long, and surely
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
@@ -60,8 +59,7 @@ class ExposureAnalysis(RunAnalysis):
         self._correlator = numerics.MultiTau(technique.partition, technique.flat_of_pixels)
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._parts = [installed()[name](settings, technique, run) for name, settings in technique.parts.items()]
-        shares = HALF if technique.is_calibrated else (EARLY, *HALF)
-        self._prepare_at = [max(share * (run.n_frames or 0), FEWEST_FRAMES) for share in shares]  # numbers of frames
+        self._prepare_at = [max(share * (run.n_frames or 0), FEWEST_FRAMES) for share in CALIBRATES]
         self._n_lost = 0  # frames that never came
 
     @property
@@ -132,7 +130,6 @@ class ExposureAnalysis(RunAnalysis):
         if any(part.prepare(so_far, n_frames) for part in self._parts) or not so_far.photons.any():
             return
         technique, share = self._technique, n_frames / so_far.n_frames
-        technique.is_calibrated = True
         contrasts = [_numbers.contrast_within(ring, so_far.g2) for ring in technique.rings]
         pooled = [pooled_contrast((beta, sigma * share**-0.5), technique.contrast) for beta, sigma in contrasts]
         prepare(technique, share * so_far.photons, pooled, Cells.of_whole(n_frames), so_far.speckle_px)

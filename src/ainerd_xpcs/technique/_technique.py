@@ -143,7 +143,6 @@ class RheoXPCS(Technique):
         self._bins: PartitionSettings | None = None
         self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
-        self.is_calibrated = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
