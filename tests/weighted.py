@@ -40,18 +40,15 @@ def along_diagonals(full, frames, partition, lags, valid=None):
     return np.stack([np.nansum(values * weight, 1) / weight.sum(1) for values, weight in of_lags], 1)
 
 
-def full_map(frames, partition, valid=None, flat=None):
+def full_map(frames, partition, valid=None):
     """Return C2 of each bin by its formula, (n_roi, T, T): counts over the profile S_q and the mean of the frame.
 
-    S_q is the mean over the frames of each static label in the bin. The diagonal is without shot noise. `flat`, (ny,
-    nx), multiplies the counts.
+    S_q is the mean over the frames of each static label in the bin. The diagonal is without shot noise.
     """
-    flat = np.ones(partition.shape) if flat is None else flat
     out = np.full((partition.n_roi, len(frames), len(frames)), np.nan)
     for k, c2 in enumerate(out, 1):
         inside = partition.roi_map == k
-        static, f = partition.static_map[inside], flat[inside]
-        counts = frames[:, inside] * f
+        static, counts = partition.static_map[inside], frames[:, inside]
         good = np.flatnonzero((counts.sum(1) > 0) & (True if valid is None else valid))
         profile = np.ones(static.size)
         for label in np.unique(static):
@@ -59,5 +56,5 @@ def full_map(frames, partition, valid=None, flat=None):
         factor = counts[good].mean() / profile / counts[good].mean(1, keepdims=True)
         d = counts[good] * factor
         c2[np.ix_(good, good)] = d @ d.T / static.size
-        c2[good, good] -= (counts[good] * f * factor**2).mean(1)
+        c2[good, good] -= (counts[good] * factor**2).mean(1)
     return out

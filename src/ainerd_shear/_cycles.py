@@ -5,7 +5,7 @@
 
 from collections import deque
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,6 @@ class Cycles:
     partition : Partition
     readings : Readings
     frame_time_s : float
-    flat : ndarray, shape (n_pixels,), optional
 
     Attributes
     ----------
@@ -85,9 +84,8 @@ class Cycles:
         partition: Partition,
         readings: Readings,
         frame_time_s: float,
-        flat: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        self._settings, self._partition, self._frame_time_s, self._flat = settings, partition, frame_time_s, flat
+        self._settings, self._partition, self._frame_time_s = settings, partition, frame_time_s
         self._clock = CycleClock(settings, readings)
         self._waiting: deque[Screened] = deque()
         self._n_waiting = self._n_frames = self._n_outside = 0
@@ -101,7 +99,7 @@ class Cycles:
     @cached_property
     def _echoes(self) -> Echoes:
         """Correlators, which only a run that oscillates needs."""
-        return Echoes(self._partition, self._settings.phases, within=WITHIN, flat=self._flat)
+        return Echoes(self._partition, self._settings.phases, within=WITHIN)
 
     def push(self, screened: Screened) -> None:
         """Take the next frames."""

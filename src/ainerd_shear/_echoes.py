@@ -131,8 +131,6 @@ class Echoes:
         Half the width of a window, in cycles. Frames in a window are summed, other frames are not used.
     size : int
         Most rows of the map of cycles, a multiple of four. When all are full, rows are added in pairs.
-    flat : array_like, shape (n_pixels,), optional
-        Flat field, as for `TwoTimeReducer`.
 
     Raises
     ------
@@ -157,18 +155,17 @@ class Echoes:
         *,
         within: float = 0.02,
         size: int = 256,
-        flat: ArrayLike | None = None,
     ) -> None:
         middles = np.sort(np.asarray(phases, dtype=float))
         gaps = np.diff(np.append(middles, middles[:1] + 1))
         if not (middles.size and 0 <= middles[0] and middles[-1] < 1 and 0 < within and gaps.min() > 2 * within):
             raise ValueError(f"phases {list(phases)} ± {within} must be windows in the cycle that do not overlap")
         self.partition, self._within, self._middles = partition, within, middles
-        self._g2 = [MultiTau(partition, flat) for _ in middles]
+        self._g2 = [MultiTau(partition) for _ in middles]
         if size < 4 or size % 4:
             raise ValueError(f"the rows of the map of cycles are a multiple of four, got {size}")
-        self._maps = [TwoTimeReducer(partition, None, size=size // 4, flat=flat) for _ in middles]  # of four rows each
-        self._halves = MultiTau(partition, flat) if {0.0, 0.5} <= set(middles.tolist()) else None
+        self._maps = [TwoTimeReducer(partition, None, size=size // 4) for _ in middles]  # of four rows each
+        self._halves = MultiTau(partition) if {0.0, 0.5} <= set(middles.tolist()) else None
         self._origin: float | None = None
         self._last = -np.inf
         self._begun: dict[int, tuple[int, Array]] = {}  # cycle and sum of a window that still goes on

@@ -22,8 +22,7 @@ class CyclicShear(Part):
     def __init__(self, settings: CyclesSettings, technique: RheoXPCS, run: RunInfo) -> None:
         super().__init__(settings, technique, run)
         assert run.frame_time_s is not None  # the technique has checked it
-        flat = technique.flat_of_pixels
-        self._cycles = Cycles(settings, technique.partition, run.readings, run.frame_time_s, flat)
+        self._cycles = Cycles(settings, technique.partition, run.readings, run.frame_time_s)
 
     def push(self, frames: Screened) -> None:
         """Take the next frames."""

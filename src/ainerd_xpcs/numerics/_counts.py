@@ -44,18 +44,6 @@ def check_counts(block: Array) -> Array:
     return np.ascontiguousarray(block)
 
 
-def check_flat(flat: ArrayLike | None, partition: Partition) -> Array | None:
-    """Return a copy of the factors of a flat field, (n_pixels,), or None; raise ValueError for impossible ones."""
-    if flat is None:
-        return None
-    factor = np.array(flat, np.float32)
-    if factor.shape != partition.pixels.shape:
-        raise ValueError(f"flat has shape {factor.shape}, expected a factor for each of {len(partition.pixels)} pixels")
-    if not (np.isfinite(factor) & (factor > 0)).all():
-        raise ValueError("flat must be above 0 and finite; mask pixels without a factor")
-    return factor
-
-
 def check_valid(valid: ArrayLike | None, n_frames: int) -> NDArray[np.bool_]:
     """Return a copy of `valid`, (n_frames,), all True without one; raise ValueError for another shape."""
     keep = np.ones(n_frames, bool) if valid is None else np.array(valid, dtype=bool)
@@ -68,13 +56,11 @@ def check_valid(valid: ArrayLike | None, n_frames: int) -> NDArray[np.bool_]:
 class Sums:
     """Sums over the pixels of each static sub-bin, frame by frame.
 
-    `counts` are (T, n_sub); `pixels`, (1, n_sub), are the numbers of pixels summed. `noise`, like `counts`, is Σ f I,
-    the variance of a counter, if I are counts times a flat field f; None if they are counts.
+    `counts` are (T, n_sub); `pixels`, (1, n_sub), are the numbers of pixels summed.
     """
 
     counts: NDArray[np.floating]
     pixels: NDArray[np.int64]
-    noise: NDArray[np.floating] | None = None
 
     @classmethod
     def empty(cls, n_frames: int, partition: Partition, dtype: str) -> "Sums":
@@ -83,8 +69,8 @@ class Sums:
         return cls(np.zeros((n_frames, len(sizes)), dtype), sizes[None])
 
     def each(self, change: Callable[[Array], Array]) -> "Sums":
-        """Return the sums with a function applied to each array of frames."""
-        return Sums(change(self.counts), self.pixels, None if self.noise is None else change(self.noise))
+        """Return the sums with a function applied to the array of frames."""
+        return Sums(change(self.counts), self.pixels)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -281,11 +267,10 @@ def static_scale(seen: Array, counts: Array, size: NDArray[np.int64], partition:
 def shot_noise(sums: Sums, partition: Partition, scale: Scales) -> Floats:
     """Return by how much shot noise raises the diagonal C2(t, t) of a counter in the mean, (T, n_roi).
 
-    Without it the diagonal is <I(I - 1)>, or <I(I - f)> with a flat field f.
+    Without it the diagonal is <I(I - 1)>.
     """
-    noise = sums.counts if sums.noise is None else sums.noise
     per_pixel = _inverse(per_bin(sums.pixels, partition))
-    return np.asarray(per_bin(noise, partition, scale.sub**2) * per_pixel * scale.frame**2)
+    return np.asarray(per_bin(sums.counts, partition, scale.sub**2) * per_pixel * scale.frame**2)
 
 
 def ratio(x: ArrayLike, y: Array) -> Floats:

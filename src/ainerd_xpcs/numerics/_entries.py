@@ -147,20 +147,19 @@ def _count(frame: Array, factor: Array, now: Array, counts: Array) -> None:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _square(now: Array, factor: Array, squares: Array) -> None:
+def _square(now: Array, squares: Array) -> None:
     for p in range(now.size):
-        squares[p] += now[p] * (now[p] - factor[p])
+        squares[p] += now[p] * (now[p] - np.float32(1))
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def take(
-    block: Array, keep: Array, factor: Array, has_flat: bool, edges: Array, bins: Array, n_pixels: Array, seen: int,
+    block: Array, keep: Array, factor: Array, edges: Array, bins: Array, n_pixels: Array, seen: int,
     ring: Array, sums: Array, usual: Array, alone: Array, pairs: Array,
 ) -> None:  # fmt: skip
     """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs.
 
-    `factor` is 0 for pixels that are left out, and the flat field, or 1, for the others. With a flat field the photons
-    of a pixel make f N (f N - f) pairs.
+    `factor` is 0 for pixels that are left out, and 1 for the others.
     """
     now = np.empty(factor.size, np.float32)
     counts, squares, ends = alone[0], alone[1], alone[2]
@@ -171,7 +170,7 @@ def take(
             of_parts[:] = 0
             continue
         _count(block[b], factor, now, counts)
-        _square(now, factor, squares)
+        _square(now, squares)
         for k in range(n_pixels.size):
             total = np.float32(0)
             for j in range(bins[k], bins[k + 1]):
@@ -181,13 +180,7 @@ def take(
                 of_parts[j] = of_part
                 total += of_part
             mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
-            own = np.float32(1)  # mean factor of the photons
-            if has_flat and total > 0:
-                own = np.float32(0)
-                for p in range(np.uintp(edges[bins[k]]), np.uintp(edges[bins[k + 1]])):
-                    own += now[p] * factor[p]
-                own /= total
-            others = max(mean - own / n_pixels[k], 0.0) if total > 0 else 0.0
+            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
             scale, twice = np.float32(weigh(mean, usual[k]) if total > 0 else 0.0), np.float32(2 * others)
             for p in range(np.uintp(edges[bins[k]]), np.uintp(edges[bins[k + 1]])):
                 row[p] = scale * now[p]

@@ -5,7 +5,7 @@ from copy import deepcopy
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ainerd_xpcs.numerics._counts import check_counts, check_flat, check_valid, dimmed
+from ainerd_xpcs.numerics._counts import check_counts, check_valid, dimmed
 from ainerd_xpcs.numerics._entries import CHANNELS, SumsOfAge, add_ends, add_products, halve, take
 from ainerd_xpcs.numerics._event_pairs import PairsOfEvents
 from ainerd_xpcs.numerics._events import Events, joined
@@ -36,8 +36,6 @@ class MultiTau:
     Parameters
     ----------
     partition : Partition
-    flat : array_like, shape (n_pixels,), optional
-        Flat field, as for `TwoTimeReducer`.
 
     Examples
     --------
@@ -49,12 +47,11 @@ class MultiTau:
     (array([ 1.,  7., 13., 22.]), array([1.8, 1.2, 1.1, 1. ]))
     """
 
-    def __init__(self, partition: Partition, flat: ArrayLike | None = None) -> None:
-        self.partition, factor = partition, check_flat(flat, partition)
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
-        self._has_flat = factor is not None
-        self._factor = np.ones(n_pixels, np.float32) if factor is None else factor  # 0 for pixels that are left out
+        self._factor = np.ones(n_pixels, np.float32)  # 0 for pixels that are left out
         # for each level: entries (frames, averaged in pairs from level to level), and their sums over parts
         self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
         self._sums = [np.zeros((CHANNELS + FRAMES, n_part), np.float32)]
@@ -104,7 +101,7 @@ class MultiTau:
         while begin < len(block):
             some = slice(begin, min(len(block), begin + self._room_until() - self._seen[0]))
             take(
-                block[some], keep[some], self._factor, self._has_flat, self._parts.edges, self._bins, self._pixels,
+                block[some], keep[some], self._factor, self._parts.edges, self._bins, self._pixels,
                 self._seen[0], self._ring[0], self._sums[0], self._usual, self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
@@ -163,8 +160,6 @@ class MultiTau:
     def _push_events(self, frames: Array | Events) -> None:
         if not isinstance(frames, Events) or (self._pairs is None and self._seen[0]):
             raise ValueError("the frames of one run are either all dense or all events")
-        if self._has_flat:
-            raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events = frames.gathered(self.partition)
         if len(events.ticks) and events.ticks[0] < self._seen[0]:
             raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._seen[0]}")

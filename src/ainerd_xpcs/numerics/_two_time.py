@@ -4,7 +4,7 @@ Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/
 of R D to which it contributes, and is then discarded. The weight of a frame is its number of photons, so rows are sums
 of counts, and each row is divided by its own mean at the end. So no photon is wasted, even if a frame has only a few.
 Memory and the work after the last frame do not grow with the number of frames, except for a sum of each frame and
-static sub-bin, and another one with a flat field.
+static sub-bin.
 """
 
 from dataclasses import replace
@@ -19,7 +19,6 @@ from ainerd_xpcs.numerics._counts import (
     Sums,
     accumulate,
     check_counts,
-    check_flat,
     check_valid,
     per_bin,
     ratio,
@@ -46,9 +45,6 @@ class TwoTimeReducer:
         Rows of the map.
     dtype : {"float32", "float64"}
         Type of the accumulated rows and the maps.
-    flat : array_like, shape (n_pixels,), optional
-        Flat field: factors, above 0, that the counts of each of ``partition.pixels`` are multiplied by. Events take
-        none.
 
     Attributes
     ----------
@@ -96,7 +92,6 @@ class TwoTimeReducer:
         *,
         size: int = 256,
         dtype: Precision = "float32",
-        flat: ArrayLike | None = None,
     ) -> None:
         check_choice("dtype", dtype, Precision)
         if n_frames is not None and n_frames < 2:
@@ -107,9 +102,6 @@ class TwoTimeReducer:
         self._valid, self._ticks = np.ones(capacity, bool), np.zeros(capacity, np.int64)
         self.n_pushed = self._n_sums = 0  # frames, also missing ones, and rows of `sums`
         self.sums = Sums.empty(capacity, partition, dtype)
-        self._flat = check_flat(flat, partition)  # 0 for pixels that are left out
-        if self._flat is not None:
-            self.sums = replace(self.sums, noise=np.zeros_like(self.sums.counts))
         self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._good = np.ones(len(partition.pixels), bool)
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
@@ -154,21 +146,15 @@ class TwoTimeReducer:
         self._admit(len(block), first, valid)
         if len(block) == 0:
             return
-        p, sums, end = self.partition, self.sums, self.n_pushed
-        some = slice(self._n_sums - len(block), self._n_sums)
-        if self._flat is not None and sums.noise is not None:
-            block = block * self._flat
-            sums.noise[some] = np.add.reduceat(block * self._flat, p.static_edges[:-1], axis=1, dtype=float)
+        end, some = self.n_pushed, slice(self._n_sums - len(block), self._n_sums)
         accumulate(
-            block, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
-            *self._rows.columns_at(np.arange(end - len(block), end)), self.rows, sums.counts,
+            block, some.start, self._valid[some], np.flatnonzero(~self._good), self.partition.static_edges,
+            *self._rows.columns_at(np.arange(end - len(block), end)), self.rows, self.sums.counts,
         )  # fmt: skip
 
     def _push_events(self, frames: Array | Events) -> None:
         if not isinstance(frames, Events) or (self._of_events is None and self.n_pushed):
             raise ValueError("the frames of one run are either all dense or all events")
-        if self._flat is not None:
-            raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
             self._of_events = FrameSums(self.partition)
@@ -202,8 +188,6 @@ class TwoTimeReducer:
         if self.n_pushed and new.size:
             self._take_out(new, sub)
         self._good[new] = False
-        if self._flat is not None:
-            self._flat[new] = 0
         self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
 
     def _take_out(self, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
@@ -227,12 +211,10 @@ class TwoTimeReducer:
             if frames is not None:
                 frames.take_out(mine_sub, in_bin, partial(self._share_at, share), self.rows.dtype)
                 continue
-            counts, noise = self.sums.counts[:n], self.sums.noise
+            counts = self.sums.counts[:n]
             photons = counts[:, in_bin].sum(1, dtype=float) * self._valid[:n]
-            for p, j, out in zip(mine, mine_sub, in_frames(share, weights).T * photons, strict=True):
+            for j, out in zip(mine_sub, in_frames(share, weights).T * photons, strict=True):
                 counts[:, j] -= out
-                if self._flat is not None and noise is not None:
-                    noise[:n, j] -= out * self._flat[p]
 
     def _share_at(self, share: Floats, ticks: NDArray[np.int64]) -> Floats:
         return in_frames(share, self._rows.weights_at(ticks))

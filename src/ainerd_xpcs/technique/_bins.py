@@ -11,7 +11,7 @@ from scipy import ndimage
 from ainerd.config import read_map
 from ainerd.technique import Finding, Question
 from ainerd_xpcs.numerics import Annulus, Partition, named_detector, pyfai_detectors
-from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
+from ainerd_xpcs.technique._detector_maps import read_mask
 from ainerd_xpcs.technique._settings import PartitionSettings
 
 if TYPE_CHECKING:
@@ -106,10 +106,6 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
         remedy = "it must be True (1) where a pixel is not to be used: check whether it is inverted"
         state = f"{settings.mask.name} takes {out.mean():.2%} of the pixels away"
         yield Finding("mask", state, remedy if out.mean() > 0.5 else "")
-    if settings is not None and (flat := read_flat(settings)) is not None:
-        least, most = np.nanmin(flat.factor), np.nanmax(flat.factor)
-        done = "the detector has multiplied by it" if flat.is_applied else "counts are multiplied by it"
-        yield Finding("flat field", f"{flat.file.name}, factors {least:.3g} to {most:.3g}: {done}")
 
 
 def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, float] | None, NDArray[np.bool_] | None]:

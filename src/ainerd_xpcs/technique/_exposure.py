@@ -55,9 +55,9 @@ class ExposureAnalysis(RunAnalysis):
     def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
         self._technique, self._run = technique, run
         self._screen: numerics.Screen | None = None  # made with the first frames, for dense ones or events
-        self._reducer = numerics.TwoTimeReducer(technique.partition, run.n_frames, flat=technique.flat_of_pixels)
-        self._correlator = numerics.MultiTau(technique.partition, technique.flat_of_pixels)
-        self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
+        self._reducer = numerics.TwoTimeReducer(technique.partition, run.n_frames)
+        self._correlator = numerics.MultiTau(technique.partition)
+        self._picture = _picture.Picture(technique.field, run.n_frames)
         self._parts = [installed()[name](settings, technique, run) for name, settings in technique.parts.items()]
         self._prepare_at = [max(share * (run.n_frames or 0), FEWEST_FRAMES) for share in CALIBRATES]
         self._n_lost = 0  # frames that never came
@@ -187,11 +187,9 @@ class ExposureAnalysis(RunAnalysis):
 
 
 def _bins_of(technique: "RheoXPCS") -> Share:
-    """Name the flat field, and the bins of a q map that the run names."""
-    summary = {"flat_field": technique.flat_field} if technique.flat_field else {}
-    if technique.bins_of:
-        summary |= {"bins_of": technique.bins_of, "bins_sha256": technique.parameters["partition"]}
-    return Share(summary=summary)
+    """Name the bins of a q map that the run names."""
+    names = {"bins_of": technique.bins_of, "bins_sha256": technique.parameters["partition"]}
+    return Share(summary=names if technique.bins_of else {})
 
 
 def _left_out(frames: Correlated) -> Share:

@@ -6,7 +6,7 @@ from ainerd_xpcs.technique._calibration import Views, calibrated, placed, scorer
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
 from ainerd_xpcs.technique._correlated import Correlated
-from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
+from ainerd_xpcs.technique._detector_maps import read_mask
 from ainerd_xpcs.technique._drawing import bin_names, draw_exposure, draw_half, draw_map, highest, new_figure
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import TERMS, Ring, Sectors, rings, run_features
@@ -47,10 +47,10 @@ __all__ = [
     "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise", "Numbers", "OVER_Q",
     "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share",
     "TERMS", "TEXTS", "Views", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells", "bin_names",
-    "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins",
-    "draw_exposure", "draw_half", "draw_map", "draw_over_q", "filled", "half_cell", "highest", "holes", "judge",
-    "lit_weights", "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs",
-    "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions", "read_bank",
-    "read_flat", "read_mask", "rings", "run_features", "scorer_of", "seen_from", "sentences", "settings_with_parts",
-    "simulated_exposures", "value_cell", "views", "write_bank",
+    "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins", "draw_exposure",
+    "draw_half", "draw_map", "draw_over_q", "filled", "half_cell", "highest", "holes", "judge", "lit_weights",
+    "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs", "placed", "plain",
+    "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions", "read_bank", "read_mask", "rings",
+    "run_features", "scorer_of", "seen_from", "sentences", "settings_with_parts", "simulated_exposures", "value_cell",
+    "views", "write_bank",
 ]  # fmt: skip

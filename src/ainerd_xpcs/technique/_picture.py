@@ -57,8 +57,6 @@ class Picture:
     field : Field
     n_frames : int or None
         Number of frames of the run; None for an open-ended run.
-    flat : ndarray, shape (ny, nx), optional
-        Factors that counts are multiplied by.
 
     Attributes
     ----------
@@ -66,9 +64,8 @@ class Picture:
         Number of whole frames so far.
     """
 
-    def __init__(self, field: Field, n_frames: int | None, flat: NDArray[np.floating[Any]] | None = None) -> None:
+    def __init__(self, field: Field, n_frames: int | None) -> None:
         self._field, self._n_frames = field, n_frames
-        self._flat = np.ones(1, np.float32) if flat is None else np.nan_to_num(flat.ravel().astype(np.float32))
         self._total = np.zeros(field.bad.size, np.float32)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel() + 1  # 0 of no ring
@@ -134,7 +131,6 @@ class Picture:
         out = self._bad.copy()
         out[np.asarray(bad, int)] = True
         out |= hot(np.where(out, 0.0, mean * self.n_whole).reshape(self._field.bad.shape), out).ravel()
-        mean *= self._flat
         factor = binning(self._field.bad.shape)
         image = np.where(out, np.nan, mean).reshape(self._field.bad.shape)
         arrays: dict[str, NDArray[Any]] = {"mean_frame": binned(image, factor)}

@@ -90,8 +90,6 @@ class PartitionSettings(Section):
     mask : Path or None
         A .npy of booleans, True where a pixel must not be used, or HDF5 with a ``pixel_mask`` of NeXus; allowed with
         both.
-    flat_field : Path or None
-        A .npy of factors that counts are multiplied by, or HDF5 with a ``flatfield`` of NeXus; allowed with both.
     """
 
     detector: str = ""
@@ -107,7 +105,6 @@ class PartitionSettings(Section):
     poni: Path | None = None
     file: Path | None = None
     mask: Path | None = None
-    flat_field: Path | None = None
 
     @property
     def by_geometry(self) -> bool:
@@ -116,7 +113,7 @@ class PartitionSettings(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = [name for name in type(self).model_fields if name in self.model_fields_set - {"mask", "flat_field"}]
+        given = [name for name in type(self).model_fields if name in self.model_fields_set - {"mask"}]
         way = next((name for name in BESIDE if name in given), "")
         beside = BESIDE[way]
         if self.file is not None and self.file.suffix == ".npy":
@@ -145,7 +142,7 @@ class PartitionSettings(Section):
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""
-        update: dict[str, Any] = _anchored(self, ("file", "mask", "flat_field"), folder)
+        update: dict[str, Any] = _anchored(self, ("file", "mask"), folder)
         if self.poni is not None:
             update |= {"poni": None, **read_poni(located(self.poni, folder))}
         return self.model_copy(update=update)

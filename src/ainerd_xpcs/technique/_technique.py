@@ -35,7 +35,6 @@ from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
-from ainerd_xpcs.technique._detector_maps import read_flat
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
@@ -98,8 +97,6 @@ class RheoXPCS(Technique):
         Speckle contrast beta of the instrument; it is pooled with that of each run.
     alpha : float
         An exposure is called novel if its p-value is at most alpha.
-    flat : ndarray, shape (ny, nx), optional
-        Factors above 0 by which counts are multiplied. They are divided by their mean over the pixels of the bins.
     monitor : sequence of str
         Data keys of the beam's intensity and of further readings, by whose product intensities are divided.
     denoiser : Encoder, optional
@@ -122,7 +119,6 @@ class RheoXPCS(Technique):
         contrast: float | None = None,
         alpha: float = 0.05,
         denoiser: Encoder | None = None,
-        flat: NDArray[np.floating[Any]] | None = None,
         monitor: Sequence[str] = (),
         of_maps: bool = False,
         parts: Mapping[str, Section] = MappingProxyType({}),
@@ -133,8 +129,7 @@ class RheoXPCS(Technique):
             raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
-        self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
-        self.flat_field, self.monitor = "" if flat is None else "flat field", tuple(monitor)
+        self.monitor = tuple(monitor)
         self._of_maps, self.bins_of = of_maps, ""  # the q map that a run names
         self.parts = parts
         self.regime_width = 3.0 * encoder.scatter  # two exposures of one regime are rarely farther apart
@@ -156,20 +151,9 @@ class RheoXPCS(Technique):
 
     @classmethod
     def _of_bins(cls, bins: PartitionSettings, *models: Any, **options: Any) -> Self:
-        partition, flat = build_partition(bins), read_flat(bins)
-        if flat is not None and flat.factor.shape != partition.shape:
-            raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
-        factor = None if flat is None or flat.is_applied else flat.factor
-        technique = cls(partition, *models, flat=factor, **options)
+        technique = cls(build_partition(bins), *models, **options)
         technique._bins, technique._options = bins, options
-        if flat is not None:
-            technique.flat_field = flat.name
         return technique
-
-    @property
-    def flat_of_pixels(self) -> NDArray[np.floating[Any]] | None:
-        """The flat field of the pixels of the bins, (n_pixels,)."""
-        return None if self.flat is None else self.flat.ravel()[self.partition.pixels]
 
     @cached_property
     def field(self) -> Field:
@@ -191,7 +175,6 @@ class RheoXPCS(Technique):
             **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
             "bank": self.bank.id,
             "contrast": self.contrast,
-            **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
             **({"incident": self.monitor} if self.monitor else {}),
             **{
                 name: settings.model_dump() | {"version": installed()[name].version}
@@ -217,7 +200,7 @@ class RheoXPCS(Technique):
         return ExposureAnalysis(self, run)
 
     def files_digest(self, start: Mapping[str, Any]) -> str:
-        """Return a digest of the bins, their q and the flat field of the q map that a run names, or ""."""
+        """Return a digest of the bins and their q of the q map that a run names, or ""."""
         if _analysis_of_run(start) is not None or (qmap := self._other_qmap(start)) is None:
             return ""
         try:
@@ -225,7 +208,7 @@ class RheoXPCS(Technique):
         except AnalysisError:  # `begin` gives the reason
             return ""
         arrays = (other.partition.q, other.partition.phi, other.partition.static_q)
-        content = [other.parameters["partition"], other.parameters.get("flat")]
+        content = [other.parameters["partition"]]
         content += [None if array is None else array.tolist() for array in arrays]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
@@ -300,11 +283,10 @@ class RheoXPCS(Technique):
         return Common(
             instrument=known | {f"formula_{name}": text for name, text in FORMULAS.items()},
             arrays={name: array for name in names if (array := getattr(self.partition, name)) is not None}
-            | {"roi": self.partition.numbers}
-            | ({} if self.flat is None else {"flat_field": self.flat.astype(np.float32)}),
-            dims=dict.fromkeys(("roi_map", "static_map", "flat_field"), ("row", "column"))
+            | {"roi": self.partition.numbers},
+            dims=dict.fromkeys(("roi_map", "static_map"), ("row", "column"))
             | dict.fromkeys(("roi", "q", "phi"), ("roi",)),
-            units={"q": "1/nm", "phi": "degree", "static_q": "1/nm", "flat_field": "1"},
+            units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},
         )
 
     def check(self) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Mask, flat field, monitor and transmission, from files and readings, and their effects on a result."""
+"""Mask, monitor and transmission, from files and readings, and their effects on a result."""
 
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from ainerd_xpcs.technique import (
     RheoXPCS,
     RheoXPCSSettings,
     build_partition,
-    check_bins,
-    read_flat,
     read_mask,
 )
 
@@ -25,7 +23,6 @@ RING = {
     "shape": SHAPE, "beam_center_px": (20.0, 30.0), "distance_m": 6.0, "energy_keV": 11.0,
     "q_range_inv_nm": (0.004, 0.009), "n_phi": 2,
 }  # fmt: skip
-FLAT = np.random.default_rng(5).uniform(0.8, 1.25, SHAPE)
 N = 128
 
 
@@ -43,9 +40,9 @@ def npy(path, values):
 
 @pytest.fixture
 def frames():
-    """Speckle that changes from frame to frame, seen through pixels of unequal efficiency."""
+    """Speckle that changes from frame to frame."""
     light = np.random.default_rng(2).gamma(3.0, 1.0, (N, *SHAPE))
-    return np.random.default_rng(3).poisson(light / FLAT).astype(np.uint16)
+    return np.random.default_rng(3).poisson(light).astype(np.uint16)
 
 
 class Beam:
@@ -83,54 +80,21 @@ PLACES = ("entry/instrument/detector", "entry/instrument/detector/detectorSpecif
 def test_maps_of_nexus_are_those_of_npy(tmp_path, place):
     marked = np.zeros(SHAPE, np.uint32)
     marked[10, 15:25], marked[12, 18] = 2, 1 << 31  # dead, virtual
-    factor = FLAT.copy()
-    factor[30, 40:45], factor[31, 31] = 0, np.nan
-    file = nexus(tmp_path / "x_master.h5", place, pixel_mask=marked, flatfield=factor)
-    ways = [
-        {"mask": file, "flat_field": file},
-        {"mask": npy(tmp_path / "m.npy", marked > 0), "flat_field": npy(tmp_path / "f.npy", factor)},
-    ]
-    first, second = (PartitionSettings(**RING, **way) for way in ways)
-    np.testing.assert_array_equal(read_mask(first), (marked > 0) | ~(factor > 0))
+    ways = nexus(tmp_path / "x_master.h5", place, pixel_mask=marked), npy(tmp_path / "m.npy", marked > 0)
+    first, second = (PartitionSettings(**RING, mask=way) for way in ways)
+    np.testing.assert_array_equal(read_mask(first), marked > 0)
     np.testing.assert_array_equal(read_mask(second), read_mask(first))
-    np.testing.assert_array_equal(read_flat(second).factor, read_flat(first).factor)
     np.testing.assert_array_equal(build_partition(second).roi_map, build_partition(first).roi_map)
     assert not build_partition(first).roi_map[read_mask(first)].any()
 
 
-def test_a_q_map_brings_mask_and_flat_field(tmp_path):
+def test_a_q_map_brings_a_mask(tmp_path):
     bins, marked = build_partition(PartitionSettings(**RING)), np.zeros(SHAPE, np.uint32)
     marked[8:12] = 1
     bins.save(tmp_path / "qmap.h5")
-    nexus(tmp_path / "qmap.h5", pixel_mask=marked, flatfield=FLAT)
+    nexus(tmp_path / "qmap.h5", pixel_mask=marked)
     settings = PartitionSettings(file=tmp_path / "qmap.h5")
     assert build_partition(settings).n_pixels.sum() == (bins.roi_map[marked == 0] > 0).sum()
-    (finding,) = [x for x in check_bins(build_partition(settings), settings) if x.subject == "flat field"]
-    assert finding.state.startswith("qmap.h5, factors 0.8 to 1.25: counts are multiplied")
-
-
-@pytest.mark.parametrize("flag", ["flatfield_applied", "flatfield_correction_applied"])
-def test_counts_that_the_detector_has_multiplied_are_not_multiplied_again(tmp_path, frames, flag):
-    file = nexus(tmp_path / "x_master.h5", PLACES[1], flatfield=FLAT, **{flag: 1})
-    subject = technique({"flat_field": file})
-    assert subject.flat is None and subject.parameters == technique({}).parameters
-    assert analysed(subject, frames).summary["flat_field"] == "x_master.h5, multiplied by the detector"
-
-
-def test_a_flat_field_gives_the_contrast_of_the_light(tmp_path, frames):
-    plain, flat = technique({}), technique({"flat_field": npy(tmp_path / "flat.npy", 3 * FLAT)})
-    assert plain.parameters != flat.parameters
-    other = technique({"flat_field": npy(tmp_path / "other.npy", FLAT**2)})
-    assert other.parameters != flat.parameters
-    before, after = analysed(plain, frames), analysed(flat, frames)
-    assert after.summary["contrast0"] == pytest.approx(1 / 3, abs=0.01) and "flat_field" not in before.summary
-    assert before.summary["contrast0"] > 0.34 and after.summary["flat_field"] == "flat.npy"
-    # photons stay photons: the factors are relative to their mean
-    assert after.summary["counts_per_pixel"] == pytest.approx(before.summary["counts_per_pixel"], rel=0.05)
-    assert np.isfinite(after.arrays["saxs"]).all() and not np.array_equal(after.arrays["saxs"], before.arrays["saxs"])
-    seen = flat.field.ring.ravel() >= 0
-    image = frames.mean(0) * FLAT / FLAT.ravel()[flat.partition.pixels].mean()
-    assert np.average(after.arrays["saxs"]) == pytest.approx(image.ravel()[seen].mean(), rel=0.02)
 
 
 def test_monitor_and_transmission_divide_intensities_and_leave_c2_bit_for_bit(frames):
@@ -168,27 +132,6 @@ def test_frames_that_fall_behind_the_monitor_have_no_verdict():
     assert spoilt.summary["no_claim"].startswith("by the monitor, 9 frames are lost before ")
     assert spoilt.arrays["c2"].size and spoilt.summary["tau_s"] is None
     assert "monitor" not in (analysed(subject, counts[:n], Flickering()).summary["no_claim"] or "")
-
-
-@pytest.mark.parametrize(
-    ("write", "why"),
-    [
-        (lambda path: nexus(path, other=1), "flat_field: .* holds no entry/instrument/DETECTOR/flatfield"),
-        (lambda path: path.write_text("no HDF5") and path, "flat_field: .* cannot be read as HDF5"),
-        (lambda path: nexus(path, flatfield=FLAT[:-1]), "mask"),
-    ],
-)
-def test_files_that_cannot_be_meant_have_a_reason(tmp_path, write, why):
-    with pytest.raises(ValueError, match=why):
-        technique({"flat_field": write(tmp_path / "flat.h5")})
-
-
-def test_labels_take_a_flat_field_too(tmp_path):
-    labels, factor = np.ones(SHAPE, np.int64), FLAT.copy()
-    factor[:5] = 0
-    settings = PartitionSettings(file=npy(tmp_path / "bins.npy", labels), flat_field=npy(tmp_path / "flat.npy", factor))
-    wanted = Partition.from_roi_map(np.where(factor > 0, 1, 0))
-    np.testing.assert_array_equal(build_partition(settings).roi_map, wanted.roi_map)
 
 
 @pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
