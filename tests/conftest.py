@@ -115,12 +115,6 @@ def pytest_configure(config):
         config.pluginmanager.register(FaultTable(path))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers():
-    """Start three workers on two cores: tests wait for servers, devices and pages for a quarter of their time."""
-    return len(os.sched_getaffinity(0)) * 3 // 2 or 1
-
-
 def pytest_collection_modifyitems(items):
     def place(item):
         folder = item.path.relative_to(Path(__file__).parent).parts[0]

@@ -50,7 +50,7 @@ def test_the_bar_names_a_long_step_below_the_lines_of_the_agent(monkeypatch):
         bar.refresh()
         say("scan 2: regime 0")
     text = screen.getvalue()
-    assert "-:--:-- calibrating" in text
+    assert "0:00:00 calibrating" in text
     assert "\r\x1b[2Kscan 2: regime 0\n" in text  # the bar is erased before the line
 
 

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 PLACES = {  # functions that call `ainerd.units.converted`, with a test that knows the right number
     ("ainerd/documents/_announced.py", "_number"): "test_times_are_in_the_unit_of_their_data_key",
     ("ainerd/documents/_detector.py", "_frame_time_s"): "test_the_frame_time_is_in_the_unit_of_its_data_key",
-    ("ainerd/documents/_metadata.py", "number"): "test_a_value_of_metadata_is_the_first_text_or_the_mean",
+    ("ainerd_folder/_metadata.py", "number"): "test_a_value_of_metadata_is_the_first_text_or_the_mean",
     ("ainerd/documents/_readings.py", "describe"): (
         "test_a_reading_in_a_unit_that_does_not_fit_is_refused_with_both_units"
     ),

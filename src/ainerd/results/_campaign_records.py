@@ -143,16 +143,16 @@ class CampaignRecords:
         Results that it does not label keep the label of the newest atlas, even if another process writes at the same
         time, so that the newest atlas of all labels every result.
         """
-        version = 0
+        newest, version = self._known[1] or self._newest({}), 0
         while True:
-            newest = self._newest({})
             # also higher than the key of an invalid atlas
             version = max(version, (newest.version or 0) if newest else 0) + 1
             labels = {**(newest.labels if newest else {}), **record.labels}
             written = record.changed(version=version, labels=labels, **self._scope)
             key = f"{version:06d}"
             if create_node(self._atlas, key, written.metadata(), "AinerdAtlas")[1]:
-                break  # else another writer was faster
+                break
+            newest = self._newest({})  # another writer was faster
         self.counters["atlas"] += 1
         self._known = key, written
         return written

@@ -84,6 +84,11 @@ class NodeTable:
                 self._is_read = True
             return self._frame
 
+    @property
+    def known(self) -> pd.DataFrame | None:
+        """The result of the last reading; None before the first."""
+        return self._frame if self._is_read else None
+
     def may_change(self, key: str) -> None:
         """Read a final child again at the next reading."""
         with self._lock:

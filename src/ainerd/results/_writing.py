@@ -98,6 +98,7 @@ class ResultRecords(CampaignRecords):
         self.seems_away = False
         self._files = None if folder is None else ResultFiles(self._results, folder)
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
+        self._digests = set[str]()  # of the results that this store began
 
     def begin(self, record: ResultRecord) -> str:
         """Write that a run is being analysed, and return the key of its result.
@@ -110,9 +111,10 @@ class ResultRecords(CampaignRecords):
         return record.key
 
     def take(self, record: ResultRecord) -> str | None:
-        """Like `begin`, but return the status of an existing result that is left as it is, or None."""
+        """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
+        self._digests.add(record.digest)
         record = record.changed(status="computing")
         answer = self._write(record, unless=(*FINAL, "growing"))
         if not answer.written:
@@ -256,7 +258,14 @@ class ResultRecords(CampaignRecords):
         return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def _predecessor(self, record: ResultRecord) -> str | None:
-        """Return the key of the newest other result of the same unit and agent."""
+        """Return the key of the newest other result of the same unit and agent.
+
+        This takes a request only if there can be one.
+        """
+        known = self._rows.known
+        is_alone = known is not None and {*known["digest"], *self._digests} <= {record.digest}
+        if is_alone and not record.files_digest:
+            return None
         known = self._rows.read()
         same = known["event"].isna() if record.event is None else known["event"].eq(record.event)
         same &= known["status"].isin(FINAL) & (known.index != record.key)
