@@ -191,11 +191,7 @@ def settings_of(folder: Path, storage: Path) -> Settings:
         "technique": "numbered",
         "detector": {"image": "stack_image", "n_frames": "stack_n_frames"},
         "steering": {"bounds": {"sample_x": [0.0, 10.0]}, "beam_size": 0.01},  # room for many exposures
-        "storage": {
-            "directory": str(storage),
-            "frames": [str(folder / "frames")],
-            "late_s": 1.0,
-        },
+        "storage": {"directory": str(storage), "frames": [str(folder / "frames")], "late_s": 1.0},
     }
     return Settings.of(described, folder)
 

@@ -143,13 +143,7 @@ def _number(cell: Any) -> float:
     return WORDS.get(cell, float(number[0]) if number else float("nan"))
 
 
-def resumed(
-    name: str,
-    run: Row,
-    cases: Sequence[Case],
-    measure: Callable[[Case], Row],
-    workers: int = 1,
-) -> list[Row]:
+def resumed(name: str, run: Row, cases: Sequence[Case], measure: Callable[[Case], Row], workers: int = 1) -> list[Row]:
     """Return a row for each case, measured in processes of one thread each.
 
     Each row is written to ``output/studies/<name>.jsonl`` when it is done, and an interrupted study continues there.

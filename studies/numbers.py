@@ -73,11 +73,8 @@ def models(quick: bool = False) -> None:
 @study.part
 def without(quick: bool = False) -> None:
     """Measure numbers of curves that need no model."""
-    rows = list(_numbers_models.without_model(quick))
-    pooled = pd.DataFrame([row for row in rows if row["pixels"] >= 100])
-    print(f"median of cells of 100 pixels and more:\n{pooled.iloc[:, 3:].median().to_string(float_format='%.3f')}")
     most = {"half limit wrong": 0.1, "half rms": 1.5, "left rms": 1.5}
-    report("numbers_without", rows, most=most, quick=quick)
+    report("numbers_without", _numbers_models.without_model(quick), most=most, quick=quick)
 
 
 @study.part
@@ -199,14 +196,7 @@ def of_failed(quick: bool) -> Iterator[Row]:
             rng = np.random.default_rng([seed, *kind.encode()])
             size, photons = np.exp(rng.uniform(np.log([60, 0.05]), np.log([1000, 3])))
             g1 = field(rng)
-            counts = frames(
-                squared_of(g1),
-                N_FRAMES,
-                (6, int(size)),
-                rng,
-                photons=photons * N_FRAMES,
-                modes=4,
-            )
+            counts = frames(squared_of(g1), N_FRAMES, (6, int(size)), rng, photons=photons * N_FRAMES, modes=4)
             correlator = MultiTau(Partition.from_roi_map(np.repeat(np.arange(1, 7), int(size)).reshape(6, -1)))
             correlator.push(counts)
             result = fit_relaxation(correlator.result())

@@ -51,11 +51,7 @@ study = Study(__doc__)
 @study.part
 def page(results: int = 10_000, rounds: int = 7, live: int = 20) -> None:
     """Measure at 20, 1,000 and up to `results`, with `live` results written while the page is open."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        embedded_server(folder) as server,
-        launched() as browser,
-    ):
+    with tempfile.TemporaryDirectory() as folder, embedded_server(folder) as server, launched() as browser:
         rows = measured(server, browser, [n for n in SIZES if n <= results], rounds, live)
         report("page", rows, most={"ours, ready (s)": 10.0, "lag, longest (s)": 5.0})
 

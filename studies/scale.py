@@ -1,7 +1,7 @@
 """Growth with the number of results, and the time that a person waits for answers and frames take to maps.
 
 many     100,000 results in PostgreSQL, each with a run, a suggestion and log lines like those of a run that an agent
-         took. Table, start and runs are measured in processes of their own. A run is concluded when everything is
+         took. Start and runs are measured in processes of their own. A run is concluded when everything is
          written after its last frame.
 query    Questions to `ResultStore` and to Tiled alone.
          Then each question of docs/how-to/query-results.md.
@@ -57,12 +57,8 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
             catalogue = fill_postgres(model, own_records(technique, settings.name, 0, results))
             make_indexes()
             catalogue["filled in (s)"] = time.perf_counter() - began
-            print(catalogue, flush=True)
-            rows = in_process(read_table, uri, KEY, "table, first and again", runs)
-            atlas = atlas_of(store.table()["regime_then"])
-            rows.append(timed("atlas of all, written", lambda: store.add_atlas(atlas)))
-            rows += in_process(start_agent, uri, folder)
-            rows += in_process(take_runs, uri, folder, runs)
+            store.add_atlas(atlas_of(store.table()["regime_then"]))
+            rows = in_process(start_agent, uri, folder) + in_process(take_runs, uri, folder, runs)
             report("many", rows, results=results, **catalogue)
             add_cases(raw, ainerd, key := add_with_maps(ainerd, results))
             report(
@@ -159,9 +155,7 @@ def attached(folder: Path, uri: str) -> Session:
 def in_process(do: Callable[..., list[Row]], *arguments: Any) -> list[Row]:
     """Return the rows of `do`, called in a process of its own."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        rows = pool.submit(do, *arguments).result()
-    print(*rows, sep="\n", flush=True)
-    return rows
+        return pool.submit(do, *arguments).result()
 
 
 def timed(what: str, do: Callable[[], Any], conclude: Callable[[], Any] | None = None) -> Row:
@@ -178,12 +172,6 @@ def timed(what: str, do: Callable[[], Any], conclude: Callable[[], Any] | None =
         "memory (MB)": memory_mb("VmHWM"),
         "concluded after (s)": time.perf_counter() - done if conclude else np.nan,
     }
-
-
-def read_table(uri: str, key: str, what: str, times: int) -> list[Row]:
-    """Read the table in a new session, some times."""
-    store = ResultStore(connect(uri, key)["ainerd"])
-    return [timed(what, store.table) for _ in range(times)]
 
 
 def start_agent(uri: str, folder: Path) -> list[Row]:
