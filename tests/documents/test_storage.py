@@ -201,10 +201,26 @@ def test_sources_of_a_virtual_dataset_are_read_as_hdf5_maps_them(folder, movie, 
         read(path)
 
 
-def test_sources_without_a_regular_order_are_refused(folder, movie):
-    layout = h5py.VirtualLayout(movie.shape, "u2")
-    layout[[0, 3, 4, 9, 11]] = h5py.VirtualSource(put(folder / "s.h5", movie[:5]), "d", (5, *SHAPE))
+def test_a_source_in_any_order_is_read(folder, movie):
+    layout, share = h5py.VirtualLayout(movie.shape, "u2"), [0, 3, 4, 9, 11]
+    layout[share] = h5py.VirtualSource(put(folder / "s.h5", movie[share][:3]), "d", (5, *SHAPE))
+    others = [k for k in range(12) if k not in share]
+    layout[others] = h5py.VirtualSource(put(folder / "t.h5", movie[others]), "d", (7, *SHAPE))
     with h5py.File(folder / "m.h5", "w", libver="latest") as file:
         file.create_virtual_dataset("d", layout)
-    with pytest.raises(FrameError, match="have no regular order"):
-        read(folder / "m.h5")
+    assert np.array_equal(read(folder / "m.h5", 9), expected(movie)[:9])
+    with pytest.raises(MissingFrames, match="holds 3 frames, 4 are needed"):
+        read(folder / "m.h5", 10)
+    put(folder / "s.h5", movie[share])
+    assert np.array_equal(read(folder / "m.h5"), expected(movie))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 12)])
+def test_a_source_of_four_axes_is_refused(folder, movie, shape):
+    source = h5py.VirtualSource(put(folder / "s.h5", movie.reshape(*shape, *SHAPE)), "d", (*shape, *SHAPE))
+    layout = h5py.VirtualLayout(movie.shape, "u2")
+    layout[:] = source
+    with h5py.File(folder / "m.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("d", layout)
+    with pytest.raises(FrameError, match=r"s\.h5, 'd' has 4 axes, .*m\.h5 has 3"):
+        read(folder / "m.h5", 1)
