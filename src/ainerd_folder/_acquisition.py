@@ -40,7 +40,7 @@ from ainerd_folder._metadata import Metadata
 
 logger = logging.getLogger(__name__)
 
-OWN_S = 1e8  # s; times before OWN_S, in 1973, are those of a clock that began with the record
+OTHER_S = 1e9  # s; a clock that is so far from the exposure does not count seconds since 1970
 LATEST_S = 9.2e9  # of a time, in s since 1970: the last year that pandas counts
 DATASET = "/entry/data/data"  # of the frames in NAME.h5
 FRAME_TIME = "/entry/instrument/detector_1/frame_time"  # in the metadata file of 8-ID
@@ -211,8 +211,9 @@ class AcquisitionFiles:
             ranges = (
                 f"from {clock.min():.10g} to {clock.max():.10g} s, the exposure from {began:.10g} to {ended:.10g} s"
             )
-            if zero is None and clock.max() < OWN_S:
-                raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: set acquisition.record_zero")
+            if zero is None and abs(clock.max() - began) > OTHER_S:
+                count = "set acquisition.record_zero, or give dates if it counts from 1904, ms, or days as Excel"
+                raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: {count}")
             logger.warning("%s has no row during the exposure: %r goes %s", path, times_of, ranges)
             return
         stream = self._describe(run, "record", {name: self._key(name, path) for name in values}, began)

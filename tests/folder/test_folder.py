@@ -145,6 +145,9 @@ def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(t
 @pytest.mark.parametrize(
     ("count", "message"),
     [
+        (lambda t: t + 2082844800, "goes from .* give dates if it counts from 1904"),
+        (lambda t: t / 86400 + 25569, "goes from .* or days as Excel"),
+        (lambda t: 1000 * t, "goes from .* to .* s, the exposure from .* since 1970: set"),
         (lambda t: t - BEGAN, "goes from 0 to 9 s, .*: set acquisition.record_zero"),
         (lambda t: t - 1e7, None),  # of another time
     ],
