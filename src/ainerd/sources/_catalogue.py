@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar
@@ -43,7 +44,8 @@ class Tiled:
 class _Finder:
     """Finds the runs that a follower of a catalog has to read: at first all, then those that grow.
 
-    If the number of runs has changed, and always in databroker, those of the last day are searched again.
+    If the number of runs has changed, and always in databroker, those of the day before the newest are searched again.
+    A run that began earlier, and is written later, is found by the next start.
     """
 
     def __init__(self, raw: Container, since: float) -> None:
@@ -59,7 +61,7 @@ class _Finder:
             return
         newest = self._since
         for uid, run in RunReader.runs_by_time(self._raw, self._since).items():
-            newest = max(newest, _began(run))
+            newest = max(newest, min(_began(run), time.time()))  # a clock may be wrong
             yield uid, run
         self._n, self._since = n, max(self._since, newest - DAY_S)
 
