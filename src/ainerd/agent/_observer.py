@@ -245,10 +245,7 @@ class Observer(Prompt):
                 print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
                 if self.steers:
-                    runs, new = (
-                        number_of(self.concluded, "run"),
-                        len(self._campaign.claims.discoveries),
-                    )
+                    runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
                     self._webhook.post(
                         "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} called new"
                     )

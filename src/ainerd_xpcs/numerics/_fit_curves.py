@@ -129,8 +129,8 @@ def fit_curves(
     errors_of : str
         Source of the errors, for `Relaxation.errors`.
     models : sequence of str
-        Models to choose from, of "none", "flat", "stretched", "two modes" and "two stretched", the last
-        four also with " + static" or " + baseline".
+        Models to choose from, of "none", "flat", "stretched", "two modes" and "two stretched", the last three also
+        with " + static" or " + baseline".
     left_over : float
         Largest baseline that the normalisation may leave in g2 - 1. A larger rest that does not decay is called a
         static share, unless the curve excludes it.
