@@ -27,14 +27,7 @@ from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 
 from ainerd import config
 from ainerd.config import short
-from ainerd.documents import (
-    MIMETYPES,
-    Document,
-    EventFrames,
-    FrameError,
-    allowed_file,
-    open_item,
-)
+from ainerd.documents import MIMETYPES, Document, EventFrames, FrameError, allowed_file, open_item
 from ainerd_folder._counting import SHAPES, count_frames
 from ainerd_folder._metadata import Metadata
 

@@ -10,6 +10,7 @@ from ainerd.documents import FrameError, allowed_file, open_item, whole_number
 from ainerd.units import UnitError, converted, stated
 
 Value = int | float | str
+MOST_BYTES = 2**24  # of a value: a mean of more is none that a file of metadata holds
 
 
 class Metadata:
@@ -76,6 +77,8 @@ def _read(path: Path, name: str, roots: Sequence[Path]) -> tuple[Value, str] | N
     with open_item(path, name, roots, is_complete=True) as item:
         if not isinstance(item, h5py.Dataset) or not item.size:
             return None
+        if item.nbytes > MOST_BYTES:
+            raise FrameError(f"{path}, {name!r}: it unpacks to {item.nbytes / 1e6:,.0f} MB, which is no metadata")
         unit = stated(item.attrs.get("units"))
         if h5py.check_string_dtype(item.dtype):
             return str(item.asstr()[(0,) * item.ndim]), unit

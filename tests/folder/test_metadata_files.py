@@ -1,8 +1,9 @@
-"""Items of HDF5 files that other programs wrote: links."""
+"""Items of HDF5 files that other programs wrote: links, and items that are larger than the file."""
 
 import h5py
 import pytest
 
+from ainerd.documents import FrameError
 from ainerd_folder import Metadata
 
 
@@ -30,3 +31,13 @@ def test_a_link_to_a_dataset_that_is_not_there_has_no_value(tmp_path):
     names = ["entry/instrument/detector/distance", "entry/instrument/detector/qmap_file", "entry/gone"]
     metadata = Metadata(tmp_path / "export.nxs", names, [tmp_path.resolve()])
     assert [metadata.value(name) for name in names] == [5.0, None, None]
+
+
+@pytest.mark.fault("Kilobytes of metadata unpack to gigabytes", "They are refused, with the name of the file")
+@pytest.mark.parametrize("name", ["numbers", "chunk"])
+def test_metadata_that_unpack_to_gigabytes_are_refused(tmp_path, name):
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("numbers", (10**10,), "f8", chunks=(2**16,), compression="gzip")
+        file.create_dataset("chunk", (2,), "f8", chunks=(2**28,), maxshape=(None,), compression="gzip")
+    with pytest.raises(FrameError, match=rf"bomb\.h5, '{name}': .* unpacks to"):
+        Metadata(tmp_path / "bomb.h5", [name], [tmp_path.resolve()])

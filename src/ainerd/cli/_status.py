@@ -118,15 +118,11 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     store = ResultStore(client["ainerd"], agent=agent)
     counted, last = store.newest()
     ready, units = store.next_suggestion(agent or last.get("agent")), last.get("units") or {}
-    following = (
-        None
-        if ready is None
-        else {
-            "position": ready.positions,
-            "reason": ready.reason,
-            "units": {name: units[name] for name in ready.positions if name in units},
-        }
-    )
+    following = ready and {
+        "position": ready.positions,
+        "reason": ready.reason,
+        "units": {name: units[name] for name in ready.positions if name in units},
+    }
     return {
         "at_work": where_it_steers(AgentNode(store.container, agent).state() if agent else {}),
         "results": counted,

@@ -25,13 +25,7 @@ from ainerd.words import plain_address
 
 
 def reanalyse(
-    settings: Settings,
-    client: Container,
-    uids: Sequence[str],
-    *,
-    again: bool,
-    share: tuple[int, int],
-    quiet: bool,
+    settings: Settings, client: Container, uids: Sequence[str], *, again: bool, share: tuple[int, int], quiet: bool
 ) -> list[Result]:
     """Analyse runs that lack a result, and group all results of these parameters into regimes.
 

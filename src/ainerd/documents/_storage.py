@@ -1,5 +1,6 @@
 """HDF5 files of other programs: only below the allowed roots, also while they grow."""
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ SIGNATURE, SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of a 
 LOCKS = Path("/proc/locks")  # of all processes
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
+CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 
 
 class FrameError(Exception):
@@ -214,7 +216,7 @@ def find_item(path: Path, name: str, roots: Roots) -> tuple[Path, str]:
 def opened(path: Path, name: str, roots: Roots) -> Iterator[Any]:
     """Open a dataset or group of a file, as `open_hdf5` does; None if the file has no such item.
 
-    Raises FrameError if it lies outside the roots.
+    Raises FrameError if it lies outside the roots, or a chunk of it is too large.
     """
     with open_hdf5(path) as file:
         try:
@@ -225,6 +227,9 @@ def opened(path: Path, name: str, roots: Roots) -> Iterator[Any]:
             item = None
         if item is not None and item.file.filename != str(path):
             allowed_file(Path(item.file.filename), roots)
+        size = math.prod(item.chunks) * item.dtype.itemsize if getattr(item, "chunks", None) else 0
+        if size > CHUNK_BYTES:
+            raise FrameError(f"{path}, {name!r}: a chunk of it unpacks to {size / 1e6:,.0f} MB: write smaller ones")
         yield item
 
 

@@ -191,12 +191,7 @@ def regime_colour(regime: int) -> str:
     return "#" + bytes(round(value * 0.55**turn) for value in bytes.fromhex(_PALETTE[place][1:])).hex()
 
 
-def read_scene(
-    store: ResultStore,
-    technique: Technique,
-    bounds: Mapping[str, Limits],
-    **details: Any,
-) -> Scene:
+def read_scene(store: ResultStore, technique: Technique, bounds: Mapping[str, Limits], **details: Any) -> Scene:
     """Read the scene of a campaign from Tiled: of arrays and series only those that are drawn.
 
     Parameters
