@@ -205,7 +205,7 @@ class AcquisitionFiles:
                 f"from {clock.min():.10g} to {clock.max():.10g} s, the exposure from {began:.10g} to {ended:.10g} s"
             )
             if zero is None and abs(clock.max() - began) > OTHER_S:
-                count = "set acquisition.record_zero, or give dates if it counts from 1904, ms, or days as Excel"
+                count = "set acquisition.record_zero, or give dates if it counts from 1904, in ms, or in days as Excel"
                 raise FrameError(f"{path}: {times_of!r} goes {ranges} since 1970: {count}")
             logger.warning("%s has no row during the exposure: %r goes %s", path, times_of, ranges)
             return
@@ -334,9 +334,12 @@ def read_record(path: Path, times_of: str, columns: Sequence[str]) -> tuple[pd.D
         numbers[times_of] = table[times_of].map(_seconds)
     wrong = (numbers.isna() & table.notna()).to_numpy()
     for row, column in np.argwhere(wrong)[:1]:
-        name, text = table.columns[column], table.iloc[row, column]
+        bad, name, text = wrong[:, column], table.columns[column], table.iloc[row, column]
+        is_header = row == 0 or text == name
+        cause = "a second header" if is_header else "a footer" if bad[row:].all() else "text among the values"
         like = "date such as 2026-11-20T10:00:00+01:00" if are_dates and name == times_of else "number such as 1.5"
-        raise FrameError(f"{path}, line {lines[row + 1][0]}, column {name!r}: {short(text)} is no {like}")
+        where = f"{path}, line {lines[row + 1][0]}, column {name!r}"
+        raise FrameError(f"{where}: {short(text)} is no {like}: {'another style' if bad.all() else cause}")
     if are_dates and len({_has_zone(text) for text in table[times_of].dropna()}) > 1:
         raise FrameError(f"{path}: some dates of {times_of!r} have a time zone and others have none")
     times = numbers[times_of].dropna()

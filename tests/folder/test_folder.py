@@ -146,7 +146,7 @@ def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(t
     ("count", "message"),
     [
         (lambda t: t + 2082844800, "goes from .* give dates if it counts from 1904"),
-        (lambda t: t / 86400 + 25569, "goes from .* or days as Excel"),
+        (lambda t: t / 86400 + 25569, "goes from .* or in days as Excel"),
         (lambda t: 1000 * t, "goes from .* to .* s, the exposure from .* since 1970: set"),
         (lambda t: t - BEGAN, "goes from 0 to 9 s, .*: set acquisition.record_zero"),
         (lambda t: t - 1e7, None),  # of another time
@@ -182,7 +182,7 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ({"record": "t,stress_Pa\n1,2\n"}, "has no column 'time_s'"),
         (
             {"record": "time_s,stress_Pa\nnoon,2\n"},
-            "rheo.csv, line 2, column 'time_s': 'noon' is no date such as 2026-",
+            "rheo.csv, line 2, column 'time_s': 'noon' is no date such as 2026-.*: another style",
         ),
         (
             {"record": "Temp_°C\n1\n".encode("latin-1")},
@@ -190,14 +190,14 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ),
         (
             {"record": RECORD + "time_s,stress_Pa\n540,1\n"},
-            "line 42, column 'time_s': 'time_s' is no number",
+            "line 42, column 'time_s': 'time_s' is no number .*: a second header",
         ),
         (
             {"record": RECORD.replace("\n", "\n\ns,Pa\n", 1)},
-            "line 3, column 'time_s': 's' is no number",
+            "line 3, column 'time_s': 's' is no number .*: a second header",
         ),
-        ({"record": RECORD + "End of data,\n"}, "line 42, column 'time_s': 'End of data' is no number"),
-        ({"record": RECORD.replace(",95", ",OVER")}, "line 17, column 'stress_Pa': 'OVER' is no number"),
+        ({"record": RECORD + "End of data,\n"}, "line 42, column 'time_s': 'End of data' is no number .*: a footer"),
+        ({"record": RECORD.replace(",95", ",OVER")}, "line 17, column 'stress_Pa': 'OVER' .*: text among the values"),
         ({"record": RECORD.replace("50", "20.11.2026 10:0")}, "line 2, column 'time_s': '20.11.2026 10:00' is no"),
         (
             {"record": "time_s,stress_Pa\n2026-08-03T12:00:01+02:00,5\n2026-08-03T12:00:02,6\n"},

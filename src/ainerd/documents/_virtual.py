@@ -54,9 +54,7 @@ class Sources:
         for source in dataset.virtual_sources() if dataset.is_virtual else ():
             there, *more, before = *_Places.of(source.src_space), 0
             if more or "%b" in source.file_name + source.dset_name:
-                raise FrameError(
-                    f"{path}, {dataset.name!r}: it names parts or a pattern of sources, which are not read"
-                )
+                raise FrameError(f"{path}, {dataset.name!r}: a source in parts, or with %b in its name, is not read")
             for here in _Places.of(source.vspace):
                 self._parts.append((source.file_name, source.dset_name, here, before, there))
                 before += here.block
@@ -79,7 +77,7 @@ class Sources:
                 raise FrameError(f"{path}, {name!r}: no such dataset, a source of {self._path}")
             if dataset.ndim != self._n_axes and math.prod(dataset.shape[1:-2]) != 1:
                 axes = f"{dataset.ndim} axes, {self._path} has {self._n_axes}"
-                raise FrameError(f"{path}, {name!r} has {axes}: sources with several frames in a row are not read")
+                raise FrameError(f"{path}, {name!r} has {axes}: a source with several frames at one index is not read")
             if len(dataset) < n:
                 raise MissingFrames(f"{path}, {name!r} holds {len(dataset)} frames, {n} are needed")
             sources = Sources(path, dataset, self._roots)
