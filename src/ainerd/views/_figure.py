@@ -257,8 +257,10 @@ def _draw_quantity(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) ->
     axes.vlines(recent["number"], low, high, color=list(recent["colour"]), linewidth=1.5)
     for marker, at in (("o", value), ("^", low.where(high.isna())), ("v", high.where(low.isna()))):
         axes.scatter(recent["number"], at, s=18, marker=marker, color=list(recent["colour"]), zorder=3)
-    if (ends := pd.concat([low, high])).min() > 0 and ends.max() > 20 * ends.min():
+    least, most = value.fillna(low).fillna(high).min(), high.fillna(low).max()
+    if 0 < least < most / 10:  # the lower end of an error may be below zero
         axes.set_yscale("log")
+        axes.set_ylim(least / 3, most * 1.5)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())

@@ -298,7 +298,7 @@ function fitted(tau, fit) {
 function sentence(fit) {
   const tau = value(fit, "tau_s");
   const half = value(fit, "tau_half_s");
-  const or = fit.g2_model_or ? `; the model ${fit.g2_model_or} fits as well, ${value(fit, "tau_s_or") ?? "without a tau"}` : "";
+  const or = fit.g2_model_or ? `; the model ${fit.g2_model_or} fits as well, tau ${value(fit, "tau_s_or") ?? "unknown"}` : "";
   const shape = Number.isFinite(fit.tau_s) ? `, contrast ${withError(fit.contrast, fit.contrast_err)}${or}` : "";
   const unknown = `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
   return `${tau ? `tau ${tau}` : unknown}${shape}${half ? `; g2 - 1 falls to half: ${half.replace("= ", "")}` : ""}`;
