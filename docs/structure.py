@@ -19,7 +19,7 @@ DOCS = Path(__file__).resolve().parent
 PICTURE = DOCS / "images" / "structure.svg"
 PACKAGES = (
     "ainerd", "ainerd_files", "ainerd_folder", "ainerd_mcp", "ainerd_queueserver", "ainerd_shear", "ainerd_streams",
-    "ainerd_xpcs", "ainerd_xtec",
+    "ainerd_train", "ainerd_xpcs", "ainerd_xtec",
 )  # fmt: skip
 COLOR = "#33526e"
 WIDTH, TRIES = 1.7, 12000  # of a folder; places that are tried

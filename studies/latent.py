@@ -30,9 +30,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ainerd.novelty import find_regimes
+from ainerd_train import variant
 from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, Dynamics, clean_exposure, clock, draw, rate_factor, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, from_unit
-from ainerd_xpcs.latent.training import variant
 from studies._tools import Row, Study, report
 
 N_PIXELS, N_FRAMES, FINE, COARSE, BINS = 570, 5000, 256, 64, 18

@@ -25,9 +25,10 @@ from rich.progress import track
 
 from ainerd.campaign import Claims
 from ainerd.novelty import OF_SAMPLE, RegimeTest, components, grouped, night, share
+from ainerd_train import Views, views
 from ainerd_xpcs import Partition
 from ainerd_xpcs.dynamics import DIRECTIONS
-from ainerd_xpcs.technique import Clean, RheoXPCS, Views, simulated_exposures, views
+from ainerd_xpcs.technique import Clean, RheoXPCS, simulated_exposures
 from studies._exposures import AZIMUTHAL, KNOWN, NEW, USUAL, Squared, binned, ordinary, plain
 from studies._tools import FOLDER, Row, Study, interval, report
 

@@ -143,7 +143,7 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 def tower_ranks(name: str, depth: int) -> dict[str, int]:
     """Return the names of the tensors of a tower and their numbers of axes.
 
-    A tower is a linear layer, residual blocks and a normalized linear layer; `ainerd_xpcs.latent.training` trains it.
+    A tower is a linear layer, residual blocks and a normalized linear layer; `ainerd_train` trains it.
     """
     layers = [f"{name}.{b}.{part}" for b in range(1, depth + 1) for part in ("norm", "up", "down")]
     layers += [f"{name}.{b}" for b in (0, depth + 1, depth + 2)]

@@ -1,15 +1,15 @@
 """The public names of rheo-XPCS."""
 
-from ainerd_xpcs.technique._bank import Bank, add_systematics, read_bank, write_bank
+from ainerd_xpcs.technique._bank import BASELINE, Bank, add_systematics, noised, read_bank, write_bank
 from ainerd_xpcs.technique._bins import build_partition, check_bins, questions
-from ainerd_xpcs.technique._calibration import Views, calibrated, placed, scorer_of, views
+from ainerd_xpcs.technique._calibration import calibrated, placed, purpose_of
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
 from ainerd_xpcs.technique._correlated import Correlated
 from ainerd_xpcs.technique._detector_maps import read_mask
 from ainerd_xpcs.technique._drawing import bin_names, draw_exposure, draw_half, draw_map, highest, new_figure
 from ainerd_xpcs.technique._exposure import analysis_of
-from ainerd_xpcs.technique._features import TERMS, Ring, Sectors, rings, run_features
+from ainerd_xpcs.technique._features import TERMS, Ring, Sectors, features, rings, run_features, sectors_of
 from ainerd_xpcs.technique._numbers import (
     AGEING,
     TEXTS,
@@ -44,13 +44,13 @@ from ainerd_xpcs.technique._verdict import (
 from ainerd_xpcs.technique.field import Field, q_of_pixels
 
 __all__ = [
-    "AGEING", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise", "Numbers", "OVER_Q",
-    "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share",
-    "TERMS", "TEXTS", "Views", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells", "bin_names",
-    "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins", "draw_exposure",
-    "draw_half", "draw_map", "draw_over_q", "filled", "half_cell", "highest", "holes", "judge", "lit_weights",
-    "measured_exposure", "named", "new_figure", "of_law", "of_run", "opposite", "opposite_pairs", "placed", "plain",
-    "pooled_contrast", "power_sentences", "prepare", "q_of_pixels", "questions", "read_bank", "read_mask", "rings",
-    "run_features", "scorer_of", "seen_from", "sentences", "settings_with_parts", "simulated_exposures", "value_cell",
-    "views", "write_bank",
+    "AGEING", "BASELINE", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise",
+    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES",
+    "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells",
+    "bin_names", "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins",
+    "draw_exposure", "draw_half", "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes",
+    "judge", "lit_weights", "measured_exposure", "named", "new_figure", "noised", "of_law", "of_run", "opposite",
+    "opposite_pairs", "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "purpose_of", "q_of_pixels",
+    "questions", "read_bank", "read_mask", "rings", "run_features", "sectors_of", "seen_from", "sentences",
+    "settings_with_parts", "simulated_exposures", "value_cell", "write_bank",
 ]  # fmt: skip

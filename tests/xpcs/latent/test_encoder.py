@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 from scipy.ndimage import zoom
-from sklearn.decomposition import PCA
 
 from ainerd_xpcs.dynamics import known_maps
-from ainerd_xpcs.latent import SHIPPED, Encoder, ModelError, PcaEncoder, read_tensors, write_weights
-from ainerd_xpcs.latent.training import PcaFit
+from ainerd_xpcs.latent import SHIPPED, Encoder, ModelError, read_tensors, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +22,6 @@ def encoder():
 def maps():
     """Six clean maps of contrast 0.2 at 64 px."""
     return 1 + 0.2 * known_maps(6, np.random.default_rng(5))
-
-
-def test_the_fit_is_that_of_scikit_learn():
-    maps = 1 + 0.2 * known_maps(300, np.random.default_rng(1))
-    fit = PcaFit()
-    for block in np.array_split(maps, 7):
-        fit.push(block)
-    mean, components = fit.finish(4)
-    weight = np.where(np.eye(64, dtype=bool), 1, np.sqrt(2))[np.triu_indices(64)]
-    x = np.array([(m[np.triu_indices(64)] - 1) * weight for m in maps])
-    peer = PCA(4, svd_solver="full").fit(x)
-    np.testing.assert_allclose(mean, peer.mean_, atol=1e-6)
-    np.testing.assert_allclose(np.abs((components * peer.components_).sum(1)), 1, atol=1e-4)
-    ours = PcaEncoder(mean, components)
-    z = ours.encode(maps)
-    np.testing.assert_allclose(np.abs(z), np.abs(peer.transform(x)), atol=2e-3)
-    kept = peer.inverse_transform(peer.transform(x))
-    left = np.square(maps - ours.decode(z, size=64)).sum((1, 2))
-    np.testing.assert_allclose(left, np.square(x - kept).sum(1), rtol=1e-2, atol=1e-4)
 
 
 def test_a_map_of_256_is_averaged_over_blocks(encoder, maps):

@@ -5,8 +5,7 @@ import pytest
 
 from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, draw, noisy, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, ModelError, write_weights
-from ainerd_xpcs.latent._learned import RANKS, LearnedEncoder
-from ainerd_xpcs.latent._weights import run_tower
+from ainerd_xpcs.latent._learned import RANKS
 
 CONDITION = {"n_pixels": 570, "n_frames": 5000}
 
@@ -62,29 +61,6 @@ def test_maps_of_256_are_averaged_over_blocks(encoder):
     np.testing.assert_allclose(encoder.encode(fine), encoder.encode(maps), atol=1e-3)
     assert encoder.denoise(fine).shape == encoder.decode(encoder.encode(fine)).shape == (2, 256, 256)
     assert encoder.encode(np.empty((0, 256, 256))).shape == (0, 64)
-
-
-def test_numpy_and_torch_compute_the_same():
-    import torch
-
-    from ainerd_xpcs.latent.training._network import Network
-
-    torch.manual_seed(0)
-    network = Network(564, 400, 9, 8)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
-    network.encode(torch.randn(300, 564) * 3)  # fits the whitening
-    network.eval()
-    rng = np.random.default_rng(1)
-    basis = np.linalg.qr(rng.standard_normal((2080, 400)))[0].T
-    tensors = {"basis": basis, "mean": np.zeros(2080), "spread": np.ones(400), "detail": basis[:32]}
-    ours = LearnedEncoder(network.exported() | tensors)
-    x = rng.standard_normal((5, 564)).astype(np.float32)
-    with torch.inference_mode():
-        z, level = network.encode(torch.from_numpy(x))
-        coefficients = network.decode(z).numpy()
-    np.testing.assert_allclose(run_tower(ours._t, "encoder", x), np.hstack([z, level]), atol=2e-4)
-    np.testing.assert_allclose(ours._shape(z.numpy()) @ basis.T, coefficients, rtol=1e-3, atol=1e-3)
 
 
 def test_a_file_of_another_size_is_named(encoder, tmp_path):

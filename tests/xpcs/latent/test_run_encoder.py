@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ainerd.novelty import find_regimes
+from ainerd_train import variant
 from ainerd_xpcs.dynamics import Dynamics, clean_exposure, noisy
 from ainerd_xpcs.latent import SHIPPED, Encoder, ModelError, read_tensors, run_embedding, write_weights
-from ainerd_xpcs.latent.training import variant
 from sim_devices import Yielding
 
 FLUID = Dynamics(family="fluid", tau_s=0.05)

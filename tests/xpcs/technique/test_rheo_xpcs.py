@@ -8,10 +8,11 @@ import pytest
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import AnalysisError, RunInfo
+from ainerd_train import scorer_of
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique import RheoXPCS, scorer_of, sentences
+from ainerd_xpcs.technique import RheoXPCS, sentences
 from tests.small_bank import some_of_bank
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)

@@ -8,13 +8,26 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 import ainerd
+from ainerd_train._network import Network, Objective, halved, tower, train_network
+from ainerd_train._pca import PcaFit
+from ainerd_train._simulated import PARAMETERS, Truths, Watch, examples, silent, speckled
 from ainerd_xpcs.dynamics import KNOWN
-from ainerd_xpcs.latent import _learned, write_weights
-from ainerd_xpcs.latent._grid import ROWS, from_triangle, weighted
-from ainerd_xpcs.latent._learned import LearnedEncoder
-from ainerd_xpcs.latent.training._network import Network, Objective, halved, tower, train_network
-from ainerd_xpcs.latent.training._pca import PcaFit
-from ainerd_xpcs.latent.training._simulated import PARAMETERS, Truths, Watch, examples, silent, speckled
+from ainerd_xpcs.latent import (
+    DEPTH,
+    GROUPS,
+    N_DETAIL,
+    N_GAUGES,
+    N_NOISE_GAUGES,
+    N_SHAPE,
+    ROWS,
+    LearnedEncoder,
+    from_triangle,
+    group_power,
+    noise_gauges,
+    scaled,
+    weighted,
+    write_weights,
+)
 
 BATCH, _LEARNING_RATE = 160, 2e-3
 _ROUNDING = -0.375  # power of the covariance of the families; -1/2 would make them round
@@ -44,11 +57,11 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     basis, mean, spread = _basis(drawn, seed)
     objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
     torch.manual_seed(seed)
-    network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
+    network = Network(len(objective.operator) + N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
     train_network(network, objective, seed=seed, steps=steps, learning_rate=_LEARNING_RATE, watch=watch)
     tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
     tensors |= fit_noise(drawn, basis, blocks=_blocks(drawn, 40), seed=seed)
-    tensors["detail"] = np.eye(_learned.N_DETAIL, ROWS.size, dtype=np.float32)
+    tensors["detail"] = np.eye(N_DETAIL, ROWS.size, dtype=np.float32)
     _round(tensors, drawn, seed)
     tensors["detail"] = detail(LearnedEncoder(tensors), drawn, seed)
     write_weights(file, halved(tensors), recipe | {"kind": "learned"})
@@ -62,7 +75,7 @@ def _basis(truths: Truths, seed: int) -> tuple[NDArray[np.float32], ...]:
     for block, first in enumerate(range(0, n, _AT_ONCE)):
         maps = from_triangle(truths.triangles[first : min(first + _AT_ONCE, n)].astype(np.float32))
         fit.add(weighted(speckled(maps, rng) if block % 3 == 0 else maps).astype(np.float64))
-    return tuple(np.ascontiguousarray(array, np.float32) for array in fit.top(int(_learned.GROUPS[-1])))
+    return tuple(np.ascontiguousarray(array, np.float32) for array in fit.top(int(GROUPS[-1])))
 
 
 def _round(tensors: dict[str, NDArray[np.float32]], truths: Truths, seed: int) -> None:
@@ -75,19 +88,19 @@ def _round(tensors: dict[str, NDArray[np.float32]], truths: Truths, seed: int) -
     for block in range(_blocks(truths, 12)):
         e = examples(truths, _AT_ONCE, np.random.default_rng([seed, 3, block]))
         of = np.where((e.truth >= 0) & (e.noise < 0.05), truths.family[e.truth], -1)
-        z.append(encoder.encode(e.maps)[of >= 0, 2 : 2 + _learned.N_SHAPE])
+        z.append(encoder.encode(e.maps)[of >= 0, 2 : 2 + N_SHAPE])
         family.append(of[of >= 0])
     shape, of = np.concatenate(z), np.concatenate(family)
     within = np.mean([np.cov(shape[of == k].T) for k in np.unique(of) if (of == k).sum() > 1], axis=0)
     values, vectors = np.linalg.eigh(within)
     turn = (vectors * np.maximum(values, 1e-3) ** _ROUNDING) @ vectors.T
-    turn /= np.sqrt(np.trace(turn.T @ np.cov(shape.T) @ turn) / _learned.N_SHAPE)
+    turn /= np.sqrt(np.trace(turn.T @ np.cov(shape.T) @ turn) / N_SHAPE)
     back = np.linalg.inv(turn)
-    last = f"encoder.{_learned.DEPTH + 2}"
+    last = f"encoder.{DEPTH + 2}"
     for part in ("weight", "bias"):
-        tensors[f"{last}.{part}"][: _learned.N_SHAPE] = turn @ tensors[f"{last}.{part}"][: _learned.N_SHAPE]
+        tensors[f"{last}.{part}"][:N_SHAPE] = turn @ tensors[f"{last}.{part}"][:N_SHAPE]
     for name in ("decoder.0.weight", "linear.weight"):
-        tensors[name][:, : _learned.N_SHAPE] = tensors[name][:, : _learned.N_SHAPE] @ back
+        tensors[name][:, :N_SHAPE] = tensors[name][:, :N_SHAPE] @ back
 
 
 def detail(encoder: LearnedEncoder, truths: Truths, seed: int) -> NDArray[np.float32]:
@@ -99,7 +112,7 @@ def detail(encoder: LearnedEncoder, truths: Truths, seed: int) -> NDArray[np.flo
         weight = np.sqrt(0.02 / (0.01 + e.noise)) * (e.noise < 0.05)
         left = (weighted(e.shape) - shape) * weight[:, None].astype(np.float32)
         square += left.T.astype(np.float64) @ left
-    _, vectors = eigh(square, subset_by_index=[ROWS.size - _learned.N_DETAIL, ROWS.size - 1])
+    _, vectors = eigh(square, subset_by_index=[ROWS.size - N_DETAIL, ROWS.size - 1])
     return np.ascontiguousarray(vectors.T[::-1], dtype=np.float32)
 
 
@@ -116,19 +129,19 @@ def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: 
     inputs, targets = [], []
     for block in range(blocks):
         e = examples(truths, _AT_ONCE, np.random.default_rng([seed, 5, block]))
-        x, level, gauges = _learned.scaled(e.maps)
+        x, level, gauges = scaled(e.maps)
         noise = x - weighted(e.shape) * (e.contrast / level)[:, None]
         inside = noise @ basis.T
-        power = _learned.group_power(inside, np.square(noise).sum(1) - np.square(inside).sum(1))
+        power = group_power(inside, np.square(noise).sum(1) - np.square(inside).sum(1))
         noisy = e.noise > 0
-        inputs.append(_learned.noise_gauges(e.maps, level, gauges)[noisy])
+        inputs.append(noise_gauges(e.maps, level, gauges)[noisy])
         targets.append(np.log(np.maximum(power, 1e-6))[noisy])
     gauges, powers = np.concatenate(inputs), np.concatenate(targets).astype(np.float32)
     mean, spread = gauges.mean(0), gauges.std(0) + 1e-3
     given, wanted = torch.from_numpy((gauges - mean) / spread), torch.from_numpy(powers)
 
     torch.manual_seed(seed)
-    network = tower(_learned.N_NOISE_GAUGES, 64, 1, len(_learned.GROUPS))
+    network = tower(N_NOISE_GAUGES, 64, 1, len(GROUPS))
     network[-1].bias.data[:] = wanted.median(0).values  # type: ignore[operator]
     optimizer = torch.optim.Adam(network.parameters(), _NOISE_RATE)
     generator = torch.Generator().manual_seed(seed)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ainerd_xpcs.latent._grid import SIZE, weighted
-from ainerd_xpcs.latent._learned import DEPTH, N_SHAPE, features_of, scaled, unit_of
-from ainerd_xpcs.latent.training._simulated import Truths, Watch, examples
+from ainerd_train._simulated import Truths, Watch, examples
+from ainerd_xpcs.latent import DEPTH, N_SHAPE, SIZE, features_of, scaled, unit_of, weighted
 
 # The exponent and the relaxation time are the hardest to predict, so they count more.
 _PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])

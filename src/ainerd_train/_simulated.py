@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd_train._textures import textured
 from ainerd_xpcs.dynamics import (
     KNOWN,
     MECHANISMS,
@@ -27,9 +28,7 @@ from ainerd_xpcs.dynamics import (
     rate_factor,
     reduced_g1_squared,
 )
-from ainerd_xpcs.latent._grid import SIZE, from_triangle, to_triangle
-from ainerd_xpcs.latent._run import MapFeatures
-from ainerd_xpcs.latent.training._textures import textured
+from ainerd_xpcs.latent import SIZE, MapFeatures, from_triangle, to_triangle
 
 Watch = Callable[[str, int, int, dict[str, float]], None]  # the stage, the number done, the total, numbers to watch
 PARAMETERS = ("log_tau", "exponent", "ageing", "fringe", "plateau", "jumps", "share", "static")

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 import ainerd
+from ainerd_train._simulated import Watch, silent
 from ainerd_xpcs.dynamics import KNOWN, known_maps, noisy
-from ainerd_xpcs.latent import write_weights
-from ainerd_xpcs.latent._grid import ROWS, weighted
-from ainerd_xpcs.latent.training._simulated import Watch, silent
+from ainerd_xpcs.latent import ROWS, weighted, write_weights
 
 N_COMPONENTS = 16
 _AT_ONCE = 50

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from ainerd_xpcs.dynamics import log_uniform
-from ainerd_xpcs.latent._grid import SIZE
+from ainerd_xpcs.latent import SIZE
 
 Maps = NDArray[np.float32]
 # Standard deviation over the contrast, log-uniform; share of runs without any texture.

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import ainerd
-from ainerd_xpcs.latent import SHIPPED, digest, write_weights
-from ainerd_xpcs.latent._grid import harmonics
-from ainerd_xpcs.latent._run import N_LEARNED, N_POINT, MapFeatures, RunEncoder
-from ainerd_xpcs.latent.training._network import Loss, Parts, halved, tower, train
-from ainerd_xpcs.latent.training._simulated import N_BINS, N_VIEWS, Watch, draw_views, silent, truth, views
+from ainerd_train._network import Loss, Parts, halved, tower, train
+from ainerd_train._simulated import N_BINS, N_VIEWS, Watch, draw_views, silent, truth, views
+from ainerd_xpcs.latent import N_LEARNED, N_POINT, SHIPPED, MapFeatures, RunEncoder, digest, harmonics, write_weights
 
 _SHARD, _BATCH, _LEARNING_RATE = 250, 192, 3e-3
 _PAIRS = 150  # of truths for the scatter of a regime, three exposures each

@@ -1,0 +1,95 @@
+"""Nights of simulated regimes of known kinds, with which claims are calibrated."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ainerd
+from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
+from ainerd.threads import one_thread
+from ainerd_xpcs.latent import SIZE, write_weights
+from ainerd_xpcs.technique import (
+    BASELINE,
+    Clean,
+    RheoXPCS,
+    add_systematics,
+    features,
+    noised,
+    purpose_of,
+    sectors_of,
+    seen_from,
+)
+
+# Statistics of the simulated exposures: with more counts the p-values of one regime are more alike, and the test is
+# more cautious.
+PHOTONS, PIXELS, CONTRAST, CONTRAST_ERR = 500.0, 570.0, 0.2, 0.1
+BINS = 18
+LONGER = 1000  # regimes with the exposures that p-values against the session need
+
+
+@dataclass(frozen=True)
+class Views:
+    """p-values (n, k), points (n, k, d) and features (n, k, f) of k exposures of each of n regimes."""
+
+    p: NDArray[np.float64]
+    z: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+@one_thread
+def views(
+    technique: RheoXPCS,
+    clean: Sequence[Clean],
+    *,
+    each: int = LOOKS,
+    contrast_off: float = 1.0,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Views:
+    """Simulate exposures of regimes, which differ by noise alone; each regime has its own contrast within its error.
+
+    `contrast_off` is the true contrast over the given one.
+    """
+    encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
+    sectors = sectors_of(np.full(BINS, PIXELS), None, True)
+    noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
+    columns, points = [], []
+    for one in clean:
+        scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
+        signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
+        signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
+        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
+        add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
+        mean = sectors.mean(maps)
+        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS))
+        latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
+        points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
+        advance(1)
+    z, described = np.array(points, dtype=np.float32), np.stack(columns)
+    p = scorer_of(technique).p_values(described.reshape(-1, described.shape[-1])).reshape(z.shape[:2])
+    return Views(p, z, described)
+
+
+def scorer_of(technique: RheoXPCS) -> NoveltyScorer:
+    """Return the scorer for the exposures of `views`."""
+    contrast = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
+    return technique.scorer({"photons": PHOTONS, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **contrast})
+
+
+def write_null(path: Path, technique: RheoXPCS, simulated: Views, longer: NDArray[np.float32], *, seed: int) -> None:
+    """Group simulated regimes of nights as the technique does, and write the file that `RheoXPCS.null_regimes` reads.
+
+    `longer` are points (n, 19, d) of regimes with more exposures, for p-values against the session.
+    """
+    limits: dict[str, Any] = {"width": technique.regime_width, "alpha": technique.alpha}
+    rng = np.random.default_rng([seed, 5])
+    test = RegimeTest.calibrated(simulated.p, simulated.z, technique.regimes, rng=rng, **limits)
+    own = null_distances(longer, technique.regime_width)
+    arrays = {"by_look": test.by_look, "smallest": test.smallest, "whole": test.whole, "own": own}
+    tensors = {name: array.astype(np.float32) for name, array in arrays.items()}
+    recipe = {"kind": "regimes", "seed": seed, "ainerd": ainerd.__version__, **purpose_of(technique)}
+    write_weights(path, tensors, recipe)
