@@ -68,10 +68,6 @@ class Sums:
         sizes = np.diff(partition.static_edges)
         return cls(np.zeros((n_frames, len(sizes)), dtype), sizes[None])
 
-    def each(self, change: Callable[[Array], Array]) -> "Sums":
-        """Return the sums with a function applied to the array of frames."""
-        return Sums(change(self.counts), self.pixels)
-
 
 @nb.njit(nogil=True, cache=True)
 def weigh(mean: float, usual: Array) -> float:

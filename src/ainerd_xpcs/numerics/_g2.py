@@ -90,8 +90,8 @@ class G2ByAge:
         ``edges[a + 1] - 1``.
     lag : ndarray, shape (n,)
         In frames.
-    value, error : ndarray, shape (n_roi, n_age, n)
-        g2 and its standard error; NaN where there is no pair.
+    value : ndarray, shape (n_roi, n_age, n)
+        g2; NaN where there is no pair.
     parts : ndarray, shape (n_part, n_age, n)
         g2 of the parts that `part_roi` and `part_weight` of `G2` describe.
 
@@ -112,7 +112,6 @@ class G2ByAge:
     edges: NDArray[np.int64]
     lag: Floats
     value: Floats
-    error: Floats
     parts: Floats
 
 

@@ -337,7 +337,7 @@ class MultiTau:
             plain, centred = (np.pad(x, more, constant_values=np.nan) for x in sums)
             curves.append(from_parts(lags, plain, centred, self._photons(), self._size, self._parts, n_frames))
         edges = [0, *(YOUNGEST << a for a in range(len(curves) - 1)), n_frames]
-        arrays = {name: np.stack([getattr(x, name) for x in curves], 1) for name in ("value", "error", "parts")}
+        arrays = {name: np.stack([getattr(x, name) for x in curves], 1) for name in ("value", "parts")}
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
     def _settled_frames(self) -> tuple[int, list[SumsOfAge]]:

@@ -7,7 +7,6 @@ Memory and the work after the last frame do not grow with the number of frames, 
 static sub-bin.
 """
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -256,7 +255,7 @@ class TwoTimeReducer:
         row = self._n_sums + (begin > before)
         end = row + n
         while end > len(self._valid):
-            self.sums = self.sums.each(lambda x: np.concatenate([x, np.zeros_like(x)]))
+            self.sums = Sums(np.concatenate([self.sums.counts, np.zeros_like(self.sums.counts)]), self.sums.pixels)
             self._valid = np.append(self._valid, np.ones_like(self._valid))
             self._ticks = np.append(self._ticks, np.zeros_like(self._ticks))
         if begin > before:
@@ -281,26 +280,17 @@ class TwoTimeReducer:
             self.rows[half:] = 0
         self.n_pushed = end
 
-    def maps(self, *, partial: bool = False) -> Array:
-        """Return the two-time correlation maps, (n_roi, size, size), baseline 1.
+    def maps(self) -> Array:
+        """Return the two-time correlation maps of the frames so far, (n_roi, size, size), baseline 1; see the notes.
 
         Rows without a valid frame are NaN, and so are bins whose pixels are all left out.
-
-        Parameters
-        ----------
-        partial : bool
-            Whether to make maps before all announced frames have arrived, for a run that was aborted or still goes on.
-            They span the frames so far; see the notes above.
 
         Raises
         ------
         ValueError
-            If frames are missing and `partial` is False, or no frame holds a photon.
+            If no frame holds a photon.
         """
-        n = self.n_pushed
-        if self.n_frames not in (None, n) and not partial:
-            raise ValueError(f"{n} of {self.n_frames} frames have arrived; maps(partial=True) maps these")
-        return self._maps(self._rows.to_map(n), n)
+        return self._maps(self._rows.to_map(self.n_pushed), self.n_pushed)
 
     @property
     def row_frames(self) -> int:
@@ -350,7 +340,7 @@ class TwoTimeReducer:
         `pixels`, (1, n_sub), are those of the sub-bins that count.
         """
         m = int(np.searchsorted(self.ticks, n))
-        sums = replace(self.sums.each(lambda x: x[:m]), pixels=pixels)
+        sums = Sums(self.sums.counts[:m], pixels)
         scale = scales(sums, self.partition, self._valid[:m])
         check_light(scale.valid, self.partition)
         noise = shot_noise(sums, self.partition, scale)

@@ -72,7 +72,7 @@ class Correlated:
     @cached_property
     def maps(self) -> NDArray[np.float32]:
         """C2 of each bin, (n_roi, n, n), NaN in rows without a valid frame with a photon."""
-        return self.reducer.maps(partial=True)
+        return self.reducer.maps()
 
     @cached_property
     def whole(self) -> NDArray[np.float32]:

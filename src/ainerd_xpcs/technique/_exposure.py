@@ -114,7 +114,7 @@ class ExposureAnalysis(RunAnalysis):
         if self._reducer.n_pushed < FEWEST_FRAMES:
             return None
         try:
-            maps = self._reducer.maps(partial=True)
+            maps = self._reducer.maps()
         except ValueError:  # no photon
             return None
         valid = np.isfinite(maps)

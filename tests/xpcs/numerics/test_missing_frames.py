@@ -62,10 +62,11 @@ def test_g2_is_that_with_frames_that_are_not_valid(partition, counts, gaps):
     if parts[-1][0] + parts[-1][1] < 2:
         return
     with_gaps, wanted = (make(lambda: MultiTau(partition), counts, parts) for make in (in_parts, filled))
-    for one, other in ((with_gaps.result(), wanted.result()), (with_gaps.by_age(), wanted.by_age())):
+    g2, whole = with_gaps.result(), wanted.result()
+    for one, other in ((g2, whole), (with_gaps.by_age(), wanted.by_age())):
         np.testing.assert_array_equal(one.lag, other.lag)
         np.testing.assert_allclose(one.value, other.value, rtol=3e-6)
-        np.testing.assert_allclose(one.error, other.error, rtol=2e-3, atol=3e-6)
+    np.testing.assert_allclose(g2.error, whole.error, rtol=2e-3, atol=3e-6)
 
 
 def test_g2_after_short_gaps_is_the_same_bit_for_bit(partition, counts):
@@ -148,5 +149,5 @@ def test_a_map_may_have_a_billion_ticks(partition, counts):
     reducer = TwoTimeReducer(partition, 10**9, size=64)
     for i, frame in enumerate(counts):
         reducer.push(frame[None], first=i * 2_500_000)
-    assert np.isfinite(reducer.maps(partial=True)).all() and tracemalloc.get_traced_memory()[1] < 2e9
+    assert np.isfinite(reducer.maps()).all() and tracemalloc.get_traced_memory()[1] < 2e9
     tracemalloc.stop()

@@ -44,13 +44,13 @@ def test_a_partial_map_is_its_operator_on_the_full_map(frames, partition, n, siz
     operator = reducer.operator.toarray()
     assert operator.shape == (size, n)
     assert np.allclose(operator.sum(1), 1, atol=1e-12) and operator.min() >= 0
-    maps = reducer.maps(partial=True)
+    maps = reducer.maps()
     assert np.abs(maps - of_full(frames[:n], partition, operator)).max() < 1e-11
 
 
 def test_a_partial_map_is_exact_if_no_border_crosses_a_row(frames, partition):
     for announced, n in ((56, 28), (56, 14), (None, 28), (None, 11), (None, 56)):
-        part = reduce(frames[:n], partition, announced, size=7).maps(partial=True)
+        part = reduce(frames[:n], partition, announced, size=7).maps()
         whole = reduce(frames[:n], partition, n, size=7).maps()
         assert np.abs(part - whole).max() < 1e-12
 
@@ -102,7 +102,7 @@ def test_intermediate_maps_do_not_change_the_result(frames, partition):
     reducer = TwoTimeReducer(partition, 60, size=12)
     for a, b in blocks_of(60, (9,)):
         reducer.push(frames[a:b])
-        assert np.isfinite(reducer.maps(partial=True)).all()
+        assert np.isfinite(reducer.maps()).all()
     assert np.array_equal(reducer.maps(), reduce(frames, partition, 60, (9,), size=12, dtype="float32").maps())
 
 

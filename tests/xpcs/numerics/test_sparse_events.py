@@ -40,14 +40,14 @@ def test_maps_are_those_of_dense_frames(partition, seed, n, photons, size, block
         dense.push(frames[a:b], first=a, valid=valid[a:b])
         events.push(Events.of(frames[a:b], a, valid[a:b]))
     try:
-        wanted = dense.maps(partial=True)
+        wanted = dense.maps()
     except ValueError as err:
         with pytest.raises(ValueError, match=str(err)[:20]):
-            events.maps(partial=True)
+            events.maps()
         return
     exact = dtype == "float64" and size & (size - 1) == 0  # shares of frames are then binary numbers
     rtol = 0 if exact else 1e-13 if dtype == "float64" else 1e-5
-    np.testing.assert_allclose(events.maps(partial=True), wanted, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(events.maps(), wanted, rtol=rtol, atol=rtol)
 
 
 def test_rows_hold_counts_of_any_size(partition):
@@ -58,7 +58,7 @@ def test_rows_hold_counts_of_any_size(partition):
     for a in range(0, 500, 60):
         dense.push(frames[a : a + 60], first=a, valid=valid[a : a + 60])
         events.push(Events.of(frames[a : a + 60], a, valid[a : a + 60]))
-        np.testing.assert_array_equal(events.maps(partial=True), dense.maps(partial=True))
+        np.testing.assert_array_equal(events.maps(), dense.maps())
     assert dense.rows.max() > 1 << 16
 
 
