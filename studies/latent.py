@@ -46,7 +46,6 @@ PARAMETERS = ("log tau", "exponent", "ageing", "fringe frequency", "plateau")
 ALONG_DEG = 50.0
 Maps = NDArray[np.float32]
 Cell = tuple[str, str, float]  # measure, encoder, value
-Campaign = tuple[NDArray[np.int64], NDArray[np.int64]]  # exposures, and the truth of each
 
 study = Study(__doc__)
 
@@ -286,7 +285,9 @@ def exposure(dynamics: Dynamics, rng: np.random.Generator) -> Maps:
     return (1 + pixels @ pixels.swapaxes(1, 2) / N_PIXELS - shot).astype(np.float32)
 
 
-def campaigns(family: NDArray, truth: NDArray, families: Sequence[int], n: int, seed: int) -> list[Campaign]:
+def campaigns(
+    family: NDArray, truth: NDArray, families: Sequence[int], n: int, seed: int
+) -> list[tuple[NDArray, NDArray]]:
     """Draw campaigns of regions of these families."""
     rng, out = np.random.default_rng(seed), []
     for _ in range(n):
