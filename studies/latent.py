@@ -285,9 +285,7 @@ def exposure(dynamics: Dynamics, rng: np.random.Generator) -> Maps:
     return (1 + pixels @ pixels.swapaxes(1, 2) / N_PIXELS - shot).astype(np.float32)
 
 
-def campaigns(
-    family: NDArray, truth: NDArray, families: Sequence[int], n: int, seed: int
-) -> list[tuple[NDArray, NDArray]]:
+def campaigns(family: NDArray, truth: NDArray, families: Sequence[int], n: int, seed: int) -> list[tuple[NDArray, ...]]:
     """Draw campaigns of regions of these families."""
     rng, out = np.random.default_rng(seed), []
     for _ in range(n):
