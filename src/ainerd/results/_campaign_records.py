@@ -23,6 +23,7 @@ from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
+MOST_WRITTEN = 100
 _PARTS = ("results", "suggestions", "atlas", "log")
 NOTE = "note"  # kind of the log lines that are notes
 _INVALID = (ValidationError, KeyError, TypeError)  # somebody else wrote the node, or changed it by hand
@@ -49,12 +50,17 @@ class CampaignRecords:
         self._valid_lines = NodeFilter("log line", LogRecord.problem)
         self._valid_suggestions = NodeFilter("suggestion", SuggestionRecord.problem)
         self._lines = NodeTable(self._log, self._valid_lines, [*LogRecord.model_fields])
+        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         self._known: tuple[str, AtlasRecord | None] = "", None  # the atlas that was last read or written, and its key
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
-        _, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
-        self.counters["suggestions"] += is_new
+        node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        if is_new:
+            self.counters["suggestions"] += 1
+            self._written[record.id] = node, record
+            for old in list(self._written)[:-MOST_WRITTEN]:
+                del self._written[old]
         return record.id
 
     @translated()
@@ -92,11 +98,13 @@ class CampaignRecords:
         KeyError, ValueError
             If the suggestion or the status does not exist.
         """
-        try:
-            node = self._suggestions[id]
-        except KeyError:
-            raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
-        record = SuggestionRecord.from_metadata(node.metadata)
+        node, record = self._written.pop(id, (None, None))
+        if node is None or record is None:
+            try:
+                node = self._suggestions[id]
+            except KeyError:
+                raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
+            record = SuggestionRecord.from_metadata(node.metadata)
         if self.agent and record.agent not in (None, self.agent):
             return False
         if instead_of is not None and record.status not in instead_of:
@@ -105,6 +113,8 @@ class CampaignRecords:
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **details)
         node.replace_metadata(changed.metadata())
         self.counters["suggestions"] += 1
+        if status == "accepted":  # its outcome follows
+            self._written[id] = node, changed
         return True
 
     @translated()
