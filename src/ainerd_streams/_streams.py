@@ -58,7 +58,7 @@ class ZeroMQ:
                         name, payload = named
                         yield checked(name.decode(errors="replace"), unpack(payload))
                     except ValueError as error:
-                        logger.warning("left out of 0MQ %s what is no document: %s", self._address, error)
+                        logger.warning("a message is left out of 0MQ %s, it is no document: %s", self._address, error)
 
 
 class Kafka:
@@ -106,7 +106,7 @@ class Kafka:
                     name, doc = unpack(message.value() or b"")
                     yield checked(name, doc)
                 except (TypeError, ValueError) as error:
-                    logger.warning("left out of Kafka topic %s what is no document: %s", topic, error)
+                    logger.warning("a message is left out of Kafka topic %s, it is no document: %s", topic, error)
                 consumer.commit(message=message, asynchronous=True)
 
 

@@ -1,4 +1,4 @@
-"""What rheo-XPCS ships, made from simulated exposures: encoders, and nights. Nothing here runs during an experiment.
+"""Training of the shipped encoders and nights on simulated exposures. Nothing here runs during an experiment.
 
 Names are imported on first use: the linear encoder needs no torch.
 """

@@ -158,7 +158,7 @@ class Objective:
 
 
 class Parts(NamedTuple):
-    """What is trained, and how."""
+    """A network in training, with its optimizer and its learning rates."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer

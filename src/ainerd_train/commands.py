@@ -12,7 +12,7 @@ from ainerd.cli import Dask, bars, mapping, show_file
 
 
 class Kind(StrEnum):
-    """What is trained."""
+    """The encoders, and the simulated nights."""
 
     pca = "pca"
     ours = "ours"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 def train(
-    kind: Annotated[Kind, typer.Argument(help="An encoder, or the nights from which new regimes are told.")],
+    kind: Annotated[Kind, typer.Argument(help="An encoder, or the nights that calibrate claims of new regimes.")],
     out: Annotated[Path, typer.Option(help="Folder.")] = Path("weights"),
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random draws; default: as shipped.")] = None,
     n: Annotated[
@@ -30,7 +30,7 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of ours and run; default: as shipped.")] = None,
     dask: Dask = None,
 ) -> None:
-    """Train what is shipped, with simulated exposures of known dynamics.
+    """Train an encoder, or simulate nights, with exposures of known dynamics.
 
     pca: principal components. ours: the encoder of single maps, under an hour on two cores. run: the encoder of whole
     exposures, the default, half an hour. nights: nights of known regimes, with which claims are calibrated, some

@@ -190,3 +190,22 @@ def test_an_error_of_a_job_reaches_who_waits_for_it_and_the_next_job_is_done():
     assert jobs.drain() and jobs.backlog == 0 and jobs.is_alive
     jobs.close()
     assert not jobs.is_alive
+
+
+def test_a_long_job_lets_those_first_for_which_somebody_waits():
+    jobs, done, asked = Jobs("ainerd-test"), [], threading.Event()
+
+    def long():
+        done.append("begun")
+        assert asked.wait(10)
+        jobs.do_first()
+        done.append("ended")
+
+    jobs.submit(long)
+    jobs.start()
+    later = jobs.write(lambda: done.append("write"))
+    jobs.write(lambda: done.append("command"), first=True)
+    asked.set()
+    later.result(10)
+    jobs.close()
+    assert done == ["begun", "command", "ended", "write"]

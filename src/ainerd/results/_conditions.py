@@ -52,7 +52,7 @@ def _checked(results: pd.DataFrame, name: str, wanted: Any) -> Any:
     if is_range and len(wanted) != 2:
         raise ValueError(f"{name}={wanted!r} is not a range: give (low, high), None for an open end")
     values = [_seconds(name, value) for value in (wanted if is_range else (wanted,))]
-    known = results[name].dropna() if name in results else results.index[:0]
+    known = results[name].dropna() if name in results else ()
     kind = _KINDS.get(infer_dtype(known)) if len(known) else None
     for value in values:
         if value is not None and kind is not None and isinstance(value, str) != (kind == _A_TEXT):

@@ -149,7 +149,7 @@ def null_regimes(technique: "RheoXPCS") -> NullRegimes | None:
 
 
 def purpose_of(technique: "RheoXPCS") -> dict[str, str | float]:
-    """Return what a file of simulated regimes is valid for."""
+    """Return the parameters for which a file of simulated regimes is valid."""
     return {"bank": technique.bank.id, "encoder": technique.encoder.sha256, "alpha": technique.alpha}
 
 
