@@ -8,7 +8,7 @@ detectors    plain relaxation and ageing on any detector: maps for combinations 
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
 maps         ordinary and new dynamics from frames, and from the maps that boost_corr and pychx make of the same frames;
              it goes on where it was stopped
-slip         the nearest kind of exposures of one jump, of avalanches, and of a speed-up that runs away
+slip         the word for exposures of one jump, of avalanches, and of a speed-up that runs away
 bands        bands like those of the demo, with its noise and with hardly any
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
@@ -180,17 +180,17 @@ def seen_by_all(case: Case) -> Row:
 
 @study.part
 def slip() -> None:
-    """Measure which number shows slip and failure, which are ordinary: three exposures each of 8 bins of 400 pixels."""
+    """Measure which word shows slip and failure, which are ordinary: three exposures each of 8 bins of 400 pixels."""
     technique, rows = RheoXPCS(bins((400,) * 8, tuple(np.arange(8) * 45.0))), list[Row]()
-    kinds = {"intermittent": jump, "stick-slip": synthetic.stick_slip, "rejuvenating": run_away}
-    for kind, draw in kinds.items():
+    kinds = {"jumps": jump, "in bursts": synthetic.stick_slip, "speeds up": run_away}
+    for word, draw in kinds.items():
         for seed in range(3):
             rng = np.random.default_rng(seed)
             counts = synthetic.frames(draw(rng), 400, technique.partition.shape, rng, photons=500.0, modes=5)
             analysis = synthetic.analysed(technique, counts)
-            nearest, mu = (analysis.summary.get(name) for name in ("nearest_known", "ageing_exponent"))
-            row = {"kind": kind, "seed": seed, "p": analysis.novelty_p, "nearest": nearest}
-            rows.append({**row, "ageing exponent": np.nan if mu is None else mu, "right": float(nearest == kind)})
+            found, by = (analysis.summary.get(name) for name in ("dynamics", "slows_by"))
+            row = {"kind": word, "seed": seed, "p": analysis.novelty_p, "dynamics": found}
+            rows.append({**row, "slows by": np.nan if by is None else by, "right": float(found == word)})
     report("novelty_slip", rows, least={"right": 1, "p": 0.05})
 
 

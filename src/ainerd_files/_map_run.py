@@ -25,19 +25,18 @@ from ainerd_xpcs.numerics import (
     ONE_MODE,
     Partition,
     diagonal_errors,
-    fit_ageing,
-    g2_by_age,
     lags_of_map,
     mean_over_bins,
 )
 from ainerd_xpcs.technique import (
-    AGEING,
+    CHANGING,
     Numbers,
     RheoXPCS,
     Ring,
     Share,
     across,
     analysis_of,
+    clock_of,
     filled,
     holes,
     judge,
@@ -45,6 +44,7 @@ from ainerd_xpcs.technique import (
     of_run,
     opposite_pairs,
     pooled_contrast,
+    with_clocks,
 )
 
 NOISE = ("contrast", "contrast_err", "shot_noise", "noise_pixels", "speckle_px")  # columns of the table of bins
@@ -95,7 +95,7 @@ def analyse_maps(
     whole, doubt = filled(maps), holes(maps, partition.numbers)
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
-    fitted = map_numbers(file, noises, doubt, maps)
+    fitted = map_numbers(file, noises, doubt)
     known = {"n_rows": float(file.n_rows), "row_s": file.row_s, "n_bins": float(partition.n_roi)}
     summary: dict[str, Any] = {**fitted.summary, **judgement.summary}
     if judgement.p is not None:
@@ -186,10 +186,10 @@ class Noises:
         return replace(ring, pixels=ring.pixels * noise.speckles / ring.pixels.mean())
 
 
-def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[np.float32]) -> Numbers:
-    """Fit the g2 of the bins of maps that were read, one by one and ring by ring, and its change with age.
+def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> Numbers:
+    """Fit the g2 of the bins of maps that were read, one by one and ring by ring, and the clock of each ring.
 
-    `maps` (n_roi, 256, 256) are those of the file. Without g2 in the file it is that along the diagonals. A ring whose
+    Without g2 in the file it is that along the diagonals. A ring whose
     noise is unknown then has no numbers but the reason, and so have all if there is a `doubt`.
     """
     rings = noises.technique.rings
@@ -206,8 +206,12 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[
     why = np.full(len(whole.g2), "", dtype=object)
     for ring, own, reason in zip(rings, of_ring, reasons, strict=True):
         why[ring.bins] = why[own] = reason
-    ages = [ageing(maps, ring, file.n_rows * file.row_s / maps.shape[-1]) for ring in rings]
-    if any(np.isfinite(each["ageing_exponent"]) for each in ages):
+    duration_s = file.n_rows * file.row_s
+    clocks = [
+        None if reason or np.isnan(shot) else clock_of(ring, noises.maps, noises.photons, duration_s)
+        for ring, shot, reason in zip(rings, noises.shots, reasons, strict=True)
+    ]
+    if any(clock is not None and clock.word in CHANGING for clock in clocks):
         options["models"] = ONE_MODE
     whole = replace(whole, g2=np.where((why != "")[:, None], np.nan, whole.g2))
     both = [rows for rows in np.split(np.arange(len(why)), [len(curves.g2)]) if rows.size]  # a mean is no further curve
@@ -215,28 +219,18 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[
     columns = {name: np.concatenate([each[name] for each in fits]) for name in fits[0]}
     columns["no_tau"] = np.where(why != "", why, columns["no_tau"]).astype(str)
     together = {name: column[of_ring] for name, column in columns.items()}
-    together |= {name: np.array([each[name] for each in ages]) for name in AGEING}
     of_bins = {name: column[: len(curves.g2)] for name, column in columns.items()}
+    together, of_bins, more = with_clocks(rings, together, of_bins, clocks)
     return Numbers(
-        arrays={"g2": curves.g2, "g2_err": curves.error, "tau": curves.tau_s},
+        arrays={"g2": curves.g2, "g2_err": curves.error, "tau": curves.tau_s, **more.arrays},
         summary=of_run(rings, together, of_bins)
+        | more.summary
         | {"g2_of": "the diagonals of the maps" if file.curves is None else "the file"},
         rings={"q": np.array([ring.q for ring in rings]), **together},
         bins=of_bins,
         contrasts=noises.contrasts,
+        tables=more.tables,
     )
-
-
-def ageing(maps: NDArray[np.float32], ring: Ring, row_s: float) -> dict[str, float]:
-    """Fit the change of the relaxation time with age in the maps of a ring; bins across the beam count as one."""
-    n, of_bins, there = maps.shape[-1], maps[ring.bins], across(ring)
-    first = np.flatnonzero((there < 0) | (there > np.arange(there.size)))
-    of_pairs = (of_bins[first] + of_bins[np.where(there[first] < 0, first, there[first])]) / 2
-    age, g2 = g2_by_age(of_pairs, [0, *(n >> k for k in range(5, -1, -1))])
-    lag = lags_of_map(n)[0].astype(int)
-    with np.errstate(all="ignore"):  # NaN if nothing is known
-        fit = fit_ageing(lag * row_s, age * row_s, g2[..., lag - 1])
-    return {name: float(getattr(fit, name)) for name in AGEING}
 
 
 def _of_diagonals(file: MapFile, noises: Noises) -> Curves:

@@ -41,17 +41,17 @@ def test_earlier_results_are_fitted_and_keep_their_numbers(technique):
     assert kept(atlas) == {"a": 4, "b": 2, "c": 4, "d": 8} and kept(atlas) is None
 
 
-def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique):
+def test_the_result_before_is_the_latest_at_the_place(technique):
     atlas = Atlas(technique, ("x", "y"))
     for key, x, z in (("first", 5.0, 0.0), ("second", 5.05, 3.0), ("elsewhere", 7.0, 6.0)):
         atlas.add(outcome(key, x=x, z=z))
     last = outcome("last", x=5.02, z=6.0)
-    assert atlas.regime_before(last, WINDOW, 0.1) == 1  # of the second, not of the first
+    assert atlas.before(last, WINDOW, 0.1) == "second"
     atlas.add(last)
-    assert atlas.regime_before(last, WINDOW, 0.1) == 1
-    assert atlas.regime_before(outcome("second", x=5.05), WINDOW, 0.1) == 0  # later results do not count as before
-    assert atlas.regime_before(outcome("far", x=1.0), WINDOW, 0.1) is None
-    assert atlas.regime_before(outcome("nowhere", positions={}), WINDOW, 0.1) is None
+    assert atlas.before(last, WINDOW, 0.1) == "second"
+    assert atlas.before(outcome("second", x=5.05), WINDOW, 0.1) == "first"  # later results do not count as before
+    assert atlas.before(outcome("far", x=1.0), WINDOW, 0.1) is None
+    assert atlas.before(outcome("nowhere", positions={}), WINDOW, 0.1) is None
 
 
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique):
@@ -67,11 +67,11 @@ def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(techn
 
 def test_a_place_belongs_to_an_earlier_one_up_to_the_size_of_the_beam(technique):
     atlas = Atlas(technique, ("x", "y"))
-    assert atlas.regime_before(outcome("a"), WINDOW, 0.5) is None
+    assert atlas.before(outcome("a"), WINDOW, 0.5) is None
     atlas.add(outcome("a", x=1.0, y=1.0))
-    assert atlas.regime_before(outcome("b", x=1.5, y=1.0), WINDOW, 0.5) == 0
-    assert atlas.regime_before(outcome("b", x=1.51, y=1.0), WINDOW, 0.5) is None
-    assert atlas.regime_before(outcome("b", x=1.0, y=1.0), WINDOW, None) is None
+    assert atlas.before(outcome("b", x=1.5, y=1.0), WINDOW, 0.5) == "a"
+    assert atlas.before(outcome("b", x=1.51, y=1.0), WINDOW, 0.5) is None
+    assert atlas.before(outcome("b", x=1.0, y=1.0), WINDOW, None) is None
 
 
 def test_exposures_with_a_regime_and_a_p_value_count_in_order(technique):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from campaign_toys import BOUNDS, Jobs, outcome
+from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
 from ainerd.campaign._catalogue import Catalogue
+from ainerd.campaign._differences import Differences
 from ainerd.campaign._sentences import finding
 from ainerd.decisions import Rules, events, terms_of
 from ainerd.results import Away
@@ -16,7 +17,7 @@ RULES = Rules(session="me", window=Window(BOUNDS))
 
 @pytest.fixture
 def catalogue(store):
-    catalogue = Catalogue(store, RULES, Jobs(), Jobs())
+    catalogue = Catalogue(store, RULES, Jobs(), Jobs(), Differences(store, Toy()))
     catalogue.steers = True
     return catalogue
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from campaign_toys import Jobs, Store, outcome
+from campaign_toys import Jobs, Store, Toy, outcome
 
 from ainerd.campaign import Campaign
 from ainerd.campaign._catalogue import Catalogue
+from ainerd.campaign._differences import Differences
 from ainerd.config import Steering
 from ainerd.decisions.events import parse_event
 from ainerd.results import commands
@@ -91,7 +92,7 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
     campaign, recorded = make(smallest_feature=1.5), list(store.events)
     for n in range(len(recorded) + 1):
         store.events = recorded[:n]
-        catalogue = Catalogue(store, campaign.rules, Jobs(), Jobs())
+        catalogue = Catalogue(store, campaign.rules, Jobs(), Jobs(), Differences(store, Toy()))
         catalogue.read()
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
         assert len(catalogue.state.window.excluded) == done.count("exclude")

@@ -320,7 +320,7 @@ def test_numbers_and_arrays_of_a_result(session):
     of_series = {f"{name}_{what}" for name in beside.series for what in ("mean", "min", "max", "last")}
     named = set(rows(section(page, "### Summary numbers")))
     present = set(store.record(key).summary) - of_series - set(beside.readings)
-    known = {*_exposure.UNITS, *_numbers.UNITS, *_numbers.TEXTS, "speckle", "no_claim", "nearest_known", "strangest_in"}
+    known = {*_exposure.UNITS, *_numbers.UNITS, *_numbers.TEXTS, "speckle", "no_claim", "jumps_at", "strangest_in"}
     known |= {"incident", "incident_of", "noise_of", "g2_of"}  # this session has not these
     known |= {"bins_of", "bins_sha256", *_numbers.LAW.values()}
     assert present <= named <= present | known

@@ -169,14 +169,14 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
         store.explain("nothing")
 
 
-def test_an_explanation_names_the_nearest_kind_and_the_terms(night):
+def test_an_explanation_names_the_regimes_and_the_terms(night):
     _, store, keys = night
-    summary = {"nearest_known": "flow", "strangeness_embedding": 0.4, "strangeness_structure": 7.25}
+    summary = {"strangeness_embedding": 0.4, "strangeness_structure": 7.25}
     record = store.record(keys[3]).changed(summary=summary, own_p=0.2, own_regimes=[0, 2])
     text, details = explain(record), explain(record, details=True)
     assert (
-        "; the known kind that explains it best is flow. Compared with earlier exposures of this session, of regimes "
-        "0 and 2: 20 in 100 exposures of that kind would differ as much from them"
+        ". Compared with earlier exposures of this session, of regimes 0 and 2: "
+        "20 in 100 exposures of that kind would differ as much from them"
     ) in text
     assert (
         details.startswith(text.partition(". The relaxation")[0]) and "by 7.2 in structure, 0.4 in embedding" in details

@@ -217,16 +217,16 @@ DIMS = {
     "denoised": ("roi", "t1", "t2"),
     "g2": ("roi", "tau"),
     "tau": ("tau",),
-    "g2_by_age": ("roi", "age", "tau"),
-    "age": ("age",),
+    "clock": ("clock_time",),
+    "clock_time": ("clock_time",),
 }
-SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4), "g2": (3, 5), "g2_by_age": (3, 2, 5)}
+SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4), "g2": (3, 5), "clock": (5,)}
 
 
 def measured(store, record, scan_id, n_tau=5):
     rng = np.random.default_rng(scan_id)
     arrays = {name: rng.random(shape) for name, shape in SHAPES.items()}
-    arrays |= {"tau": 0.1 * np.arange(1, n_tau + 1), "age": np.array([6.0, 12.0])}
+    arrays |= {"tau": 0.1 * np.arange(1, n_tau + 1), "clock_time": np.arange(5.0)}
     arrays |= {name: array[..., :n_tau] for name, array in arrays.items() if DIMS[name][-1] == "tau"}
     analysis = Analysis(
         embedding=np.zeros(2, np.float32),
@@ -235,7 +235,7 @@ def measured(store, record, scan_id, n_tau=5):
         dims=DIMS,
         tables={"bins": {"q": np.arange(3.0), "what": np.array(["a", "b", "c"])}},
         summary={"tau_s": 1.5},
-        units={"tau": "s", "age": "s", "tau_s": "s", "q": "1/nm"},
+        units={"tau": "s", "clock_time": "s", "tau_s": "s", "q": "1/nm"},
         calibration={"id": "bank", "n": 9, "alpha": 0.05},
     )
     key = store.begin(record(scan_id=scan_id, raw_uid=str(scan_id), run_time=float(scan_id), parameters=PARAMETERS))
@@ -252,7 +252,7 @@ def test_a_result_has_its_coordinates(store, record):
     assert data["roi"].values.tolist() == [2, 5, 9]
     assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(data.coords)
     units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
-    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "age": "s", "stress": "Pa"}
+    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "clock_time": "s", "stress": "Pa"}
     np.testing.assert_allclose(data["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
     np.testing.assert_allclose(data["t1_denoised"], [1.5, 4.5, 7.5, 10.5])
     for name in SHAPES:

@@ -79,6 +79,5 @@ def test_scatterers_that_yield_are_of_a_known_kind():
     echoes.end()
     subject = RheoXPCS(partition, Encoder.load(), some_of_bank())
     judgement = judge_cycles(subject, echoes.result(), 1.0, None)
-    assert judgement.summary["nearest_known"] == "yielding"
     assert judgement.p > 0.05
     assert "yielding" not in subject.bank.families

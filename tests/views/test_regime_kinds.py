@@ -1,4 +1,4 @@
-"""The known kind that each regime resembles."""
+"""What the exposures of each regime do, in a word."""
 
 import numpy as np
 import pytest
@@ -8,35 +8,29 @@ from ainerd.views import regime_kinds
 
 def test_the_name_of_a_regime_does_not_contradict_its_exposures():
     regimes, novel = [0] * 8 + [1, 1], [False] * 8 + [True, True]
-    kinds = regime_kinds(regimes, ["stationary"] * 10, novel, (), [[0, 1]])  # no gap between them
-    assert kinds == {0: "like stationary"}  # regime 1 is not claimed, and its exposures are novel
+    kinds = regime_kinds(regimes, ["steady"] * 10, novel, (), [[0, 1]])  # no gap between them
+    assert kinds == {0: "steady"}  # regime 1 is not claimed, and its exposures are novel
 
 
 @pytest.mark.parametrize(
-    ("nearest", "novel", "new", "name"),
+    ("words", "novel", "new", "name"),
     [
-        ("aab", [0, 0, 0], (), "like a"),
+        ("aab", [0, 0, 0], (), "a"),
         ("aabb", [0, 0, 0, 0], (), None),  # three in five are needed
         ("a", [0], (), None),  # and two results
         ("aab", [1, 1, 0], (7,), "new"),
-        ("aab", [1, 1, 0], (), None),  # an echo is not called stationary, nor new before it is claimed
-        ("aab", [0, 0, 0], (7,), "like a"),
+        ("aab", [1, 1, 0], (), None),  # an echo is not called steady, nor new before it is claimed
+        ("aab", [0, 0, 0], (7,), "a"),
         ("aab", [np.nan] * 3, (7,), None),  # without verdicts nothing is said
     ],
 )
-def test_the_name_of_a_regime_never_contradicts_its_verdict(nearest, novel, new, name):
-    regimes = [7] * len(nearest)
-    kinds = regime_kinds([*regimes, -1, None], [*nearest, "b", "b"], [*novel, 0, 0], new)
+def test_the_name_of_a_regime_never_contradicts_its_verdict(words, novel, new, name):
+    regimes = [7] * len(words)
+    kinds = regime_kinds([*regimes, -1, None], [*words, "b", "b"], [*novel, 0, 0], new)
     assert kinds == ({} if name is None else {7: name})
 
 
-def test_regimes_without_a_gap_have_one_name():
+def test_regimes_without_a_gap_have_one_word():
     kinds = regime_kinds([0, 1, 1, 2, 2, 3], list("abbbbc"), [0, 0, 0, 1, 1, 0], new=[2], components=[[0, 1], [2], [3]])
-    assert kinds == {0: "like b", 1: "like b", 2: "new"}
+    assert kinds == {0: "b", 1: "b", 2: "new"}
     assert regime_kinds([0, 1], list("ab"), [1, 1], new=[1], components=[[0, 1]]) == dict.fromkeys((0, 1), "new")
-
-
-def test_a_regime_is_like_a_kind_only_if_it_lies_nearest_to_it_in_the_map():
-    given = [0, 0, 1, 1], list("aabb"), [0] * 4
-    assert regime_kinds(*given, drawn={0: "a", 1: "a"}) == {0: "like a"}
-    assert regime_kinds(*given, drawn={}) == {}

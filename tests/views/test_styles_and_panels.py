@@ -23,7 +23,7 @@ def scene():
         [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
         p=[0.5, 0.03] * 4 + [0.5, 0.004],
         following=Next(position={"sample_x": 5, "sample_y": 1}, reason="why"),
-        kinds={0: "like ageing", 1: "new"},
+        kinds={0: "slows", 1: "new"},
     )
     scene.table["sample_x"] = [1, 9, 4, 4.02, 6, 7, 2, 3, 8, 5.5]
     scene.table["sample_y"] = [1, 1, 2, 2.02, 4, 1, 4, 3, 4, 2.8]
@@ -42,7 +42,7 @@ def test_the_path_has_a_direction(scene):
 
 def test_the_name_of_a_regime_follows_the_verdict(scene):
     labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
-    assert labels[:2] == ["regime 0: like ageing", "regime 1: new"]
+    assert labels[:2] == ["regime 0: slows", "regime 1: new"]
 
 
 def overlaps(figure, monkeypatch):

@@ -123,7 +123,7 @@ class Display:
 
     def _kinds(self) -> dict[int, str]:
         new, groups = [*self._campaign.claims.discoveries], self._campaign.atlas.components.groups
-        return kinds_of(self._results, self._technique, new, groups)
+        return kinds_of(self._results, new, groups)
 
     def _following(self) -> Next:
         """Return the position of the next run and its reason; the position is empty if no position is left."""

@@ -126,8 +126,15 @@ class Atlas:
         nearest = own_p(outcome.embedding, groups, self._null.own, width)
         return (None, None) if nearest is None else (nearest[0], list(known[nearest[1]]))
 
-    def regime_before(self, outcome: Result, window: Window, within: float | None) -> int | None:
-        """Return the regime of the latest earlier result within a distance, in the lengths of the window, or None.
+    def of_regime(self, outcome: Result) -> tuple[str, ...]:
+        """Return the keys of the other results of the regime of a result, the newest last."""
+        if outcome.regime < 0:
+            return ()
+        rows = zip(self._rows, self._rows["label"].tolist(), strict=True)
+        return tuple(key for key, label in rows if label == outcome.regime and key != outcome.key)
+
+    def before(self, outcome: Result, window: Window, within: float | None) -> str | None:
+        """Return the key of the latest earlier result within a distance, in the lengths of the window, or None.
 
         Without a distance there is no such result.
         """
@@ -137,7 +144,7 @@ class Atlas:
         earlier, here = (window.places(x) for x in (self._rows["position"][:end], self._position(outcome)[None]))
         apart = np.linalg.norm(earlier - here, axis=1)
         near = np.flatnonzero(apart <= within)
-        return int(self._rows["label"][near[-1]]) if near.size else None
+        return [*self._rows][near[-1]] if near.size else None
 
     def _fit(self, outcome: Result) -> None:
         self._take([outcome])

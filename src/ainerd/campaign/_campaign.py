@@ -10,6 +10,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._claims import Claims
+from ainerd.campaign._differences import Differences
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._points import Points
@@ -22,7 +23,7 @@ from ainerd.novelty import Components
 from ainerd.results import Result, ResultStore, commands
 from ainerd.steering import SampleMap
 from ainerd.technique import Technique
-from ainerd.words import storable
+from ainerd.words import run_text, storable
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -91,7 +92,7 @@ class Campaign:
         self.rules = rules = Rules.of(steering, unit)
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        self.catalogue = Catalogue(store, rules, own, tiled)
+        self.catalogue = Catalogue(store, rules, own, tiled, Differences(store, technique))
         self.atlas, self.claims = Atlas(technique, rules.names), Claims(technique)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         size, smallest = technique.embedding_size, steering.smallest_feature
@@ -225,9 +226,13 @@ class Campaign:
             if (regimes := self.atlas.refitted()) is not None:
                 effects.append(events.Refit(regimes))
             label: dict[str, Any] = {"regime": outcome.regime, "own_p": p, "own_regimes": compared}
-            if p is not None and outcome.sentences:  # the first one is the verdict
+            if outcome.sentences:  # the first one is the verdict
                 label["sentences"] = [outcome.sentence(), *outcome.sentences[1:]]
-            effects.append(events.Label(outcome.key, label))
+            before = self.atlas.before(outcome, self.state.window, self.rules.beam_size)
+            name = "" if self.points.shown(outcome).novel else run_text(outcome.names)
+            ids = {"raw_uid": outcome.raw_uid, "result": outcome.key}
+            alike = self.atlas.of_regime(outcome)
+            effects.append(events.Label(outcome.key, label, () if before is None else (before,), alike, name, ids))
         text = finding(
             self.points.shown(outcome), self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known
         )
@@ -262,9 +267,10 @@ class Campaign:
 
     def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
-        before = self.atlas.regime_before(outcome, self.state.window, self.rules.beam_size)
+        earlier = self.atlas.before(outcome, self.state.window, self.rules.beam_size)
+        before = -1 if earlier is None else self.atlas.regime_of(earlier)
         self.advice = None
-        if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
+        if outcome.regime >= 0 and before not in (-1, outcome.regime):
             where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
             self.advice = f"the regime at {where} was {before}, {now}: measure there again to follow the change"
             self.catalogue.write(_line(self.advice, outcome))

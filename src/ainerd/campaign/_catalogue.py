@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bluesky_adaptive.protocols import ID_KEY
 
+from ainerd.campaign._differences import Differences
 from ainerd.decisions import Answer, Rules, State, events, fold, reduce, terms_of
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, SuggestionRecord
@@ -60,6 +61,7 @@ class Catalogue:
     rules : Rules
     own, tiled : Jobs
         Of the thread that owns the state, and of the one that asks Tiled.
+    differences : Differences
 
     Attributes
     ----------
@@ -71,10 +73,10 @@ class Catalogue:
         By id, the answers to commands whose events Tiled does not accept.
     """
 
-    def __init__(self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs) -> None:
+    def __init__(self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs, differences: Differences) -> None:
         self._store, self.rules, self._own, self._tiled = store, rules, own, tiled
         self._node = AgentNode(store.container, str(store.agent))
-        self.steers = False
+        self.steers, self._differences = False, differences
         self.refused: dict[str, Answer] = {}
         self._ahead, self._due = deque[Ahead](), deque[Due]()
         self._learned: list[events.Measured] = []  # results that the next event lists
@@ -242,14 +244,23 @@ class Catalogue:
                 store.set_status(id, status, effect.why, effect.raw_uid, by=effect.by, instead_of=instead_of)
             case events.Refit(regimes=regimes):
                 self._atlas_version = store.add_atlas(regimes).version
-            case events.Label(key=key, fields=fields):
-                store.label(key, **fields, atlas_version=self._atlas_version)
+            case events.Label():
+                self._label(effect)
             case events.Line(text=text, once=once, by=by, ids=ids):
                 store.log(text, once=once, by=by, **ids)
             case events.ShowHold():
                 self._node.update_state({"held": self.state.held})
             case events.Reply():
                 self._node.answer(effect.container, effect.id, effect.status, effect.text, effect.fetched)
+
+    def _label(self, effect: events.Label) -> None:
+        """Write the regime of a result, and its differences; the log names a difference that p does not show."""
+        fields, sentence = self._differences.of(effect)
+        if sentence and effect.fields.get("sentences"):
+            fields["sentences"] = [*effect.fields["sentences"], sentence]
+        self._store.label(effect.key, **{**effect.fields, **fields}, atlas_version=self._atlas_version)
+        if sentence and effect.name:
+            self._store.log(f"{effect.name}: {sentence}", once=f"{effect.key}-differs", **effect.ids)
 
     def _suggest(self, effect: events.Suggest) -> None:
         """Write a suggestion, or its new status."""

@@ -190,10 +190,18 @@ class Refit:
 
 @dataclass(frozen=True)
 class Label:
-    """Write the regime of a result, and how it compares with earlier ones of the session, as fields of its record."""
+    """Write the regime of a result, and how it compares with earlier ones of the session, as fields of its record.
+
+    `before` has the key of the last result at its spot, if there is one, and `alike` those of others of its regime.
+    `name` is that of the exposure in the line of the log about a difference, with the keys `ids`; "" for no line.
+    """
 
     key: str
     fields: Mapping[str, Any]
+    before: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
+    name: str = ""
+    ids: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

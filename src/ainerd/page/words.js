@@ -84,7 +84,7 @@ function span(seconds) {
 /** Seconds since 1970 of an ISO time. */
 const seconds = (iso) => (iso ? Date.parse(iso) / 1000 : NaN);
 
-/** "regime 3 (gel)", by the name that a person gave it, or "regime 3: like stationary", by the nearest kind. */
+/** "regime 3 (gel)", by the name that a person gave it, or "regime 3: steady", by what its exposures do. */
 function regimeName(regime, regimes = []) {
   if (!(regime >= 0)) return "unassigned";
   const known = regimes.find((each) => each.id === regime);

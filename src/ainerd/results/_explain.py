@@ -12,7 +12,7 @@ from ainerd.technique import panels
 
 _SAME = {
     "raw_uid", "status", "scan_id", "event", "n_events", "novelty_p", "novel", "own_p", "regime", "awaits_regime",
-    "reason", "own_regimes", "nearest_known", "no_claim", "sentences",
+    "reason", "own_regimes", "no_claim", "sentences",
 }  # fmt: skip
 
 
@@ -41,7 +41,6 @@ class Result:
     embedding: NDArray[np.float32] | None = None  # (d,)
     novelty_p: float | None = None
     novel: bool | None = None  # see `Analysis.novel`
-    nearest_known: str = ""  # the nearest known kind
     no_claim: str = ""  # why there is no p-value
     own_p: float | None = None  # against earlier exposures of the session
     own_regimes: list[int] | None = None  # those of these exposures
@@ -113,8 +112,6 @@ class Result:
             return f"there is no p-value: {self.no_claim or 'nothing to compare it with'}"
         text = "novel" if self.novel else "not novel"
         text += f": {_odds(self.novelty_p)} of known behaviour would look as unusual"
-        if self.nearest_known:
-            text += f"; the known kind that explains it best is {self.nearest_known}"
         if self.own_p is not None and self.own_regimes:
             numbers = f"regime{'s' * (len(self.own_regimes) > 1)} {' and '.join(map(str, self.own_regimes))}"
             far = f"{_odds(self.own_p)} of that kind would differ as much from them"

@@ -241,6 +241,10 @@ class ResultRecord(_OfParameters):
     novel: bool | None = None  #: whether ``novelty_p <= calibration["alpha"]``
     own_p: float | None = Field(default=None, ge=0, le=1)  #: p-value against earlier exposures of the agent
     own_regimes: list[int] | None = None  #: regimes that ``own_p`` compares with, as they were numbered then
+    spot_chi2: float | None = None  #: reduced chi square beside the last exposure of the same spot
+    spot_chi2_p: float | None = None  #: and its p-value
+    regime_chi2: float | None = None  #: the same beside the mean of others of its regime
+    regime_chi2_p: float | None = None
     regime: Whole | None = Field(default=None, ge=-1)  #: the label that the agent gave it; -1 is unassigned
     atlas_version: int | None = None  #: of the atlas that gave ``regime``
     awaits_regime: Stamp | None = None  #: when the result was written, until it has its regime

@@ -1,6 +1,6 @@
 """The base classes of a technique and of its analysis of a unit, and the record that an analysis returns."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -71,8 +71,8 @@ class Analysis:
         Tables to store, each with columns (n,) by name. A reader gets a whole table with one request.
     summary : mapping of str to number or str
         Numbers and texts by which people can filter results. `units` has the units of the numbers. Sentences about the
-        result use ``no_claim`` (the reason without a p-value), ``nearest_known`` (the nearest kind) and
-        ``strangeness_…`` (distances from that kind; 1 is its 90th percentile).
+        result use ``no_claim`` (the reason without a p-value) and ``strangeness_…`` (distances from known exposures; 1
+        is their 90th percentile). Regimes have the word of their exposures in ``dynamics``, such as "slows".
     units : mapping of str to str
         Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping
@@ -268,6 +268,8 @@ class Technique:
     embedding_size : int
     regime_width : float
         Distance that the embeddings of two results of one regime seldom exceed.
+    compares : tuple of str
+        Arrays of a result that `difference` needs.
     parameters : mapping
         Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
 
@@ -288,6 +290,7 @@ class Technique:
     alpha: float
     embedding_size: int
     regime_width: float
+    compares: tuple[str, ...] = ()
 
     if TYPE_CHECKING:  # a subclass may use a plain attribute as well
 
@@ -324,6 +327,15 @@ class Technique:
         `previous`, (n,), has the earlier regime of each result, or -1. A regime that persists keeps its number.
         """
         raise NotImplementedError
+
+    def difference(
+        self, new: Mapping[str, NDArray[Any]], others: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> tuple[float, float] | None:
+        """Return reduced chi square of a result beside the mean of others, and its p-value; None without a comparison.
+
+        The arrays are those named in `compares`.
+        """
+        return None
 
     def landmarks(self) -> Landmarks | None:
         """Return runs of known kinds, which fix the axes of pictures of the latent space. They must never change."""

@@ -1,6 +1,6 @@
-"""The known kind that each regime resembles."""
+"""What the exposures of each regime do, in a word."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,89 +8,68 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.results import ResultStore
-from ainerd.technique import Landmarks, Technique
 
 if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
-MOST_ALIKE = 0.6  # share of the results of a regime that name it
+MOST_ALIKE = 0.6  # share of the results of a regime that have its word
 
 
 def regime_kinds(
     regimes: ArrayLike,
-    nearest: "Sequence[Any] | pd.Series[Any]",
+    words: "Sequence[Any] | pd.Series[Any]",
     novel: ArrayLike,
     new: Collection[int] = (),
     components: Sequence[Sequence[int]] = (),
-    drawn: Mapping[int, str] | None = None,
 ) -> dict[int, str]:
-    """Return the kind that each regime resembles, by number: "like stationary", or "new".
+    """Return what the exposures of each regime do, by number, such as "steady" or "slows", or that it is "new".
 
     A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
-    new; otherwise it has no name. Another regime is like a known kind if at least two of its results, and three in
-    five, are most likely of that kind, and it lies nearest to that kind in the map of the latent space.
+    new; otherwise it has no word. Another regime has the word of at least two of its results, and of three in five.
 
     Parameters
     ----------
     regimes : array_like, shape (n,)
         Regime of each result; missing or negative for none.
-    nearest : sequence of str or None, length n
-        Known kind under which each result is most likely.
+    words : sequence of str or None, length n
+        What the sample does in each result.
     novel : array_like, shape (n,)
         1 for novel, 0 for not novel, missing without a verdict.
     new : collection of int
         Regimes that are called new.
     components : sequence of sequence of int
-        Regimes without a gap between them, which get one name.
-    drawn : mapping of int to str, optional
-        The kind to which each regime lies nearest in the map. Default: it is not compared.
+        Regimes without a gap between them, which get one word.
 
     Examples
     --------
-    >>> regime_kinds([0, 0, 1], ["ageing", "ageing", "flow"], [False, False, True], new=[1])
-    {0: 'like ageing', 1: 'new'}
+    >>> regime_kinds([0, 0, 1], ["slows", "slows", "flows"], [False, False, True], new=[1])
+    {0: 'slows', 1: 'new'}
     """
     of = {regime: group[0] for group in components for regime in group}
     new = {of.get(regime, regime) for regime in new}
-    known = pd.DataFrame({"regime": regimes, "kind": nearest, "novel": np.asarray(novel, float)}).dropna()
+    known = pd.DataFrame({"regime": regimes, "word": words, "novel": np.asarray(novel, float)}).dropna()
     known, kinds = known[known["regime"] >= 0].astype({"regime": int}), dict[int, str]()
     for number, group in known.groupby(known["regime"].replace(of)):
-        counts = group["kind"].value_counts()
-        alike = f"like {counts.index[0]}" if counts.iloc[0] >= max(2, MOST_ALIKE * len(group)) else None
+        counts = group["word"].value_counts()
+        shared = str(counts.index[0]) if counts.iloc[0] >= max(2, MOST_ALIKE * len(group)) else None
         for regime, of_regime in group.groupby("regime"):
             if of_regime["novel"].mean() > 0.5:
                 kinds |= {int(str(regime)): "new"} if number in new else {}
-            elif alike is not None and (drawn is None or drawn.get(int(str(regime))) == counts.index[0]):
-                kinds[int(str(regime))] = alike
+            elif shared is not None:
+                kinds[int(str(regime))] = shared
     return kinds
 
 
-def kinds_of(
-    store: ResultStore, technique: Technique, new: Collection[int], components: Sequence[Sequence[int]]
-) -> dict[int, str]:
-    """Return the known kinds that the regimes of a store resemble; empty if the technique names none.
+def kinds_of(store: ResultStore, new: Collection[int], components: Sequence[Sequence[int]]) -> dict[int, str]:
+    """Return what the exposures of the regimes of a store do; empty if its technique has no words for it.
 
     `new` and `components` are as for `regime_kinds`.
     """
     table = store.table()
-    if (nearest := table.get("nearest_known")) is None:
+    if (words := table.get("dynamics")) is None:
         return {}
-    landmarks, regimes = technique.landmarks(), table["regime"].astype(float)
-    drawn = (
-        _nearest_drawn(regimes, store.embeddings(), landmarks) if landmarks is not None and landmarks.names else None
-    )
     novel = table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
-    return regime_kinds(regimes, nearest, novel, new, components, drawn)
-
-
-def _nearest_drawn(regimes: "pd.Series[float]", embeddings: pd.DataFrame, landmarks: Landmarks) -> dict[int, str]:
-    """Return the name of a kind that stands nearest to each regime in the map of the latent space."""
-    middle, directions, _ = principal_axes(known := np.asarray(landmarks.embeddings, float))
-    centres = embeddings.groupby(regimes.reindex(embeddings.index)).mean()
-    placed = (centres.to_numpy(float) - middle) @ directions.T
-    places = names_in_map((known - middle) @ directions.T, landmarks.names)
-    away = ((np.array([*places.values()]) - placed[:, None]) ** 2).sum(-1)
-    return {int(k): [*places][i] for k, i in zip(centres.index, away.argmin(1), strict=True)}
+    return regime_kinds(table["regime"].astype(float), words, novel, new, components)
 
 
 def names_in_map(placed: "Floats", names: Sequence[str]) -> "dict[str, tuple[float, float]]":

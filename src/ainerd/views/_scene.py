@@ -72,7 +72,7 @@ class Scene:
     truth : ndarray of int, shape (ny, nx), optional
         Regions of a simulated sample over `bounds`, first row at the lower bound.
     kinds : mapping of int to str
-        The known kind that each regime resembles, as `kinds_of` gives it.
+        What the exposures of each regime do, as `kinds_of` gives it.
     names : mapping of int to str
         Names that people gave regimes.
 
@@ -130,8 +130,8 @@ def regime_name(regime: int, names: Mapping[int, str], kinds: Mapping[int, str] 
 
     Examples
     --------
-    >>> regime_name(1, {1: "gel"}), regime_name(2, {1: "gel"}, {2: "like stationary"})
-    ('regime 1 (gel)', 'regime 2: like stationary')
+    >>> regime_name(1, {1: "gel"}), regime_name(2, {1: "gel"}, {2: "steady"})
+    ('regime 1 (gel)', 'regime 2: steady')
     """
     if regime < 0:
         return "unassigned"

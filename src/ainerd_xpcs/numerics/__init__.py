@@ -2,6 +2,7 @@
 
 from ainerd_xpcs.numerics._ageing import SURE_P, AgeingFit, fit_ageing, middle_age
 from ainerd_xpcs.numerics._choice import LEFT_OVER, ONE_MODE
+from ainerd_xpcs.numerics._clock import Clock, fit_clock
 from ainerd_xpcs.numerics._counts import check_counts, check_valid, per_bin
 from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 from ainerd_xpcs.numerics._event_screen import EventScreen
@@ -25,10 +26,10 @@ from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [
     "G2", "LEFT_OVER", "LOG_TAU_KNOWN", "ONE_MODE", "RELAXATION_COLUMNS", "RELAXATION_TEXTS", "SURE_P", "AgeingFit",
-    "Annulus", "CurveFit", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau", "Partition",
-    "PowerFit", "Relaxation", "Screen", "Screened", "SpoiltRunError", "TwoTimeReducer", "behind", "check_counts",
-    "check_valid", "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_curves", "fit_flow", "fit_power",
-    "fit_relaxation", "g2_by_age", "g2_from_two_time", "lags_of_map", "mean_over_bins", "middle_age", "named_detector",
-    "no_light", "per_bin", "positions", "pyfai_detectors", "reduction_operator", "shifted", "student_factor",
-    "two_time",
+    "Annulus", "Clock", "CurveFit", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau",
+    "Partition", "PowerFit", "Relaxation", "Screen", "Screened", "SpoiltRunError", "TwoTimeReducer", "behind",
+    "check_counts", "check_valid", "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_clock",
+    "fit_curves", "fit_flow", "fit_power", "fit_relaxation", "g2_by_age", "g2_from_two_time", "lags_of_map",
+    "mean_over_bins", "middle_age", "named_detector", "no_light", "per_bin", "positions", "pyfai_detectors",
+    "reduction_operator", "shifted", "student_factor", "two_time",
 ]  # fmt: skip

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import RunInfo
-from ainerd_xpcs.numerics import G2, G2ByAge, LeftOut, MultiTau, Screen, TwoTimeReducer, per_bin
+from ainerd_xpcs.numerics import G2, LeftOut, MultiTau, Screen, TwoTimeReducer, per_bin
+from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._speckle_size import SPECKLE_PIXELS, speckle_px
 from ainerd_xpcs.technique._verdict import filled
 
@@ -85,9 +86,9 @@ class Correlated:
         return self.correlator.result()
 
     @cached_property
-    def by_age(self) -> G2ByAge:
-        """Of each bin, by age."""
-        return self.correlator.by_age()
+    def cells(self) -> Cells | None:
+        """Cells of the maps; None for those of many frames."""
+        return None if self.n_frames >= MANY else Cells.of(self.reducer.operator.toarray())
 
     @cached_property
     def speckle_px(self) -> float:

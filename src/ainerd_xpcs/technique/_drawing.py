@@ -29,6 +29,7 @@ BEAM = {
     "saxs": {"saxs", "saxs_q"},
     "intensity": {"intensity", "intensity_total", "intensity_time"},
 }
+CLOCK = ("clock", "clock_err", "clock_time")
 Series = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
 
@@ -85,14 +86,16 @@ def draw_exposure(
 ) -> None:
     """Draw two-time maps, g2 and I(t) of every bin, mean frame, I(q), and series, as far as they are given.
 
-    `arrays` may hold ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``mean_frame``; ``saxs`` over
+    `arrays` may hold ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``clock`` (n,), the rate of the
+    sample's clock in 1/s, with ``clock_err`` over ``clock_time`` in s; ``mean_frame``; ``saxs`` over
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
     maps labels to (times in s, values); all times count from the start of the exposure, and all axes of time end with
     it. `names` are the names of the bins, and `fit` has the numbers of a fit to all of them, by their names in results.
     """
     curves = ["g2"] if {"g2", "tau"} <= set(arrays) else []
     beam = [name for name, wanted in BEAM.items() if wanted <= set(arrays)]
-    columns = [["c2"] if "c2" in arrays else [], [*curves, *(series or {})], beam]
+    clock = ["clock"] if {*CLOCK} <= set(arrays) else []
+    columns = [["c2"] if "c2" in arrays else [], [*curves, *clock, *(series or {})], beam]
     widths = [width for column, width in zip(columns, (3.3, 1.8, 1.7), strict=True) if column]
     there = [[[name] for name in column] for column in columns if column]
     axes = figure.subplot_mosaic([there], width_ratios=widths) if there else {}
@@ -112,6 +115,9 @@ def draw_exposure(
         draw_fit(axes["g2"], arrays["tau"], fit or {}, FIT_COLOUR, label="all bins")
         if axes["g2"].get_legend_handles_labels()[0]:
             axes["g2"].legend(fontsize=8)
+    if "clock" in axes:
+        draw_clock(axes["clock"], *(arrays[name] for name in CLOCK))
+        axes["clock"].set(xlabel=SINCE, xlim=limits)
     if "mean_frame" in axes:
         _draw_mean_frame(figure, axes["mean_frame"], arrays["mean_frame"])
     if "saxs" in axes:
@@ -144,6 +150,14 @@ def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any,
         axes.plot(t, g2, lw=1.5, color=colour, zorder=3, label=f"{label}: τ = {tau_cell(fit)} s")
     elif "tau_half_s" in fit:
         draw_half(axes, fit["tau_half_s"], colour, f"{label}: {half_cell(fit)} s")
+
+
+def draw_clock(axes: Axes, rate: NDArray[Any], error: NDArray[Any], time: NDArray[Any]) -> None:
+    """Draw the rate of the sample's clock, 1 / tau, with its band."""
+    band = np.exp(error / rate)
+    axes.fill_between(time, rate / band, rate * band, color=FIT_COLOUR, alpha=0.25, lw=0)
+    axes.semilogy(time, rate, color=FIT_COLOUR, lw=1.2)
+    axes.set(ylabel="rate 1/τ (1/s)", ylim=(np.quantile(rate, 0.02) / 3, np.max(rate) * 2))
 
 
 def _draw_names(figure: Any, axes: Axes, colours: NDArray[Any], names: Sequence[str]) -> None:

@@ -12,10 +12,11 @@ from ainerd.technique import Analysis, AnalysisError, EventReader, RunAnalysis, 
 from ainerd.threads import one_thread
 from ainerd.words import number_of
 from ainerd_xpcs import numerics
-from ainerd_xpcs.technique import _numbers, _picture
-from ainerd_xpcs.technique._cells import MANY, Cells
+from ainerd_xpcs.technique import _difference, _numbers, _picture, _sample_clock
+from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._checks import Doubts
 from ainerd_xpcs.technique._correlated import Correlated
+from ainerd_xpcs.technique._difference import outline
 from ainerd_xpcs.technique._parts import Share, installed, merged
 from ainerd_xpcs.technique._verdict import Judgement, judge, pooled_contrast, prepare
 from ainerd_xpcs.technique.field import COUNTS
@@ -29,17 +30,19 @@ DIMS = {
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
     "tau": ("tau",),
-    "g2_by_age": ("roi", "age", "tau"),
-    "age": ("age",),
+    **_sample_clock.DIMS,
     "denoised": ("roi", "t1", "t2"),
+    **_difference.DIMS,
     **_picture.DIMS,
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
-    **dict.fromkeys(("tau", "age", "moved_s"), "s"),
-    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised"), "1"),
+    **dict.fromkeys(("tau", "moved_s"), "s"),
+    **dict.fromkeys(("c2", "g2", "g2_err", "latent", "denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     **_picture.UNITS,
+    **_sample_clock.UNITS,
+    **_difference.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
 CALIBRATES = (0.1, 0.5)  # shares of the frames after which it calibrates: early, as that may take long, and surely
@@ -146,6 +149,7 @@ class ExposureAnalysis(RunAnalysis):
         judgement = judgement or self._judged(frames, fitted, doubt)
         shares = [
             Share(self._maps(frames) | {"latent": judgement.latent}, summary=judgement.summary),
+            Share({} if doubt else outline(self._technique.rings, frames.whole, frames.photons, frames.speckle_px)),
             fitted.share(judgement.p_of_ring),
             self._picture.share(frames),
             _left_out(frames),
@@ -182,8 +186,7 @@ class ExposureAnalysis(RunAnalysis):
         """Judge the maps of the frames."""
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, self._technique.contrast) for of, speckle in pairs]
-        cells = None if frames.n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
-        return judge(self._technique, frames.whole, frames.photons, pooled, frames.speckle_px, doubt, cells)
+        return judge(self._technique, frames.whole, frames.photons, pooled, frames.speckle_px, doubt, frames.cells)
 
 
 def _bins_of(technique: "RheoXPCS") -> Share:

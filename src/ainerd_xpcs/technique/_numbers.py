@@ -9,16 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs import numerics
-from ainerd_xpcs.numerics import G2, G2ByAge, Partition
+from ainerd_xpcs.numerics import G2, Partition
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._parts import Share
+from ainerd_xpcs.technique._sample_clock import (
+    CHANGING,
+    CLOCK,
+    CLOCK_FORMULA,
+    clock_arrays,
+    clock_columns,
+    clock_of,
+    jumps_at,
+    jumps_table,
+    relaxation_of,
+)
 from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, tau_error
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._checks import Doubts
     from ainerd_xpcs.technique._correlated import Correlated
-
-AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
 
 
 def lit_weights(ring: Ring, g2: G2) -> NDArray[np.float64]:
@@ -33,33 +42,32 @@ def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
     return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * np.nan_to_num(error)))
 
 
-def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
-    """Fit flow, anisotropy and ageing of a ring; return numbers by their names in results, NaN if not significant."""
+def flow(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
+    """Fit flow and anisotropy of a ring; return numbers by their names in results, NaN if not significant."""
     results = dict.fromkeys(FLOW.values(), np.nan)
-    selected, phi = np.isin(g2.part_roi, ring.bins), partition.phi[ring.bins]
-    roi = g2.part_roi[selected]
-    number = np.full(partition.n_roi, -1)
+    phi = partition.phi[ring.bins]
+    if len(ring.bins) < 3 or not np.isfinite(phi).all() or not ring.q > 0:
+        return results
+    selected = np.isin(g2.part_roi, ring.bins)
+    roi, number = g2.part_roi[selected], np.full(partition.n_roi, -1)
     number[ring.bins] = np.arange(len(ring.bins))
-    weight = g2.part_weight[selected] * partition.n_pixels[roi]
-    of_parts: dict[str, Any] = {"part_roi": number[roi], "part_weight": weight}
-    if len(ring.bins) >= 3 and np.isfinite(phi).all() and ring.q > 0:
-        use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
-        tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
-        curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
-        flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
-        results |= {name: getattr(flow, field) for field, name in FLOW.items()}
-    ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
-    tau = by_age.lag * frame_time_s
-    ageing = numerics.fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
-    return results | {name: getattr(ageing, name) for name in AGEING}
+    use = g2.lag < g2.n_frames / 2  # the longest lags have few pairs
+    curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
+    of_parts: dict[str, Any] = {
+        "part_roi": number[roi],
+        "part_weight": g2.part_weight[selected] * partition.n_pixels[roi],
+    }
+    tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
+    found = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
+    return {name: getattr(found, field) for field, name in FLOW.items()}
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 11, "flow": 2, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 2, "clock": 1, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
-    "ageing": numerics.AgeingFit.formula,
+    "clock": CLOCK_FORMULA,
 }
 # Fields of `Relaxation` and `FlowFit` that have other names in results, without the endings.
 RENAMED = {
@@ -84,7 +92,7 @@ def _unit(name: str) -> str:
 
 NAMES = {field: _name(field) for field in numerics.RELAXATION_COLUMNS}
 FLOW = {each.name: _name(each.name) for each in fields(numerics.FlowFit) if each.name not in ("kind", "formula")}
-TEXTS = {NAMES[field] for field in numerics.RELAXATION_TEXTS}
+TEXTS = {*(NAMES[field] for field in numerics.RELAXATION_TEXTS), "dynamics"}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
 OF_TAU = [
@@ -102,7 +110,7 @@ LAW = {  # fields of `PowerFit`, and their names in results
 }  # fmt: skip
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 ENDINGS = {"_nm2_s": "nm²/s", "_nm_s": "nm/s", "_deg": "degree", "_s": "s"}
-_BESIDE = ("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p", *AGEING, *LAW.values())
+_BESIDE = ("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p", *CLOCK, *LAW.values())
 UNITS = {name: _unit(name) for name in {*NAMES.values(), *FLOW.values(), *_BESIDE} - {*TEXTS, "no_q_exponent"}}
 UNITS |= {"q": "1/nm", "phi": "degree"}
 
@@ -120,6 +128,8 @@ class Numbers(NamedTuple):
         Columns of numbers of each ring, and of each bin.
     contrasts : list of (float, float) or None
         Contrast of each ring with its standard error, for its verdict; None if none was found.
+    tables : dict
+        The jumps of the sample, if it jumps.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -127,12 +137,15 @@ class Numbers(NamedTuple):
     rings: dict[str, NDArray[Any]]
     bins: dict[str, NDArray[Any]]
     contrasts: list[tuple[float, float] | None]
+    tables: dict[str, dict[str, NDArray[Any]]] = {}  # noqa: RUF012
 
     def share(self, p_of_ring: NDArray[np.float64]) -> Share:
         """Return arrays, numbers and the tables of a result: bins, and rings if there are several."""
         rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
         summary = {name: value for name, value in self.summary.items() if value is not None}
-        return Share(self.arrays, {"bins": self.bins, **rings}, self.summary | {"tau_s_err": tau_error(summary)})
+        return Share(
+            self.arrays, {"bins": self.bins, **rings, **self.tables}, self.summary | {"tau_s_err": tau_error(summary)}
+        )
 
     def with_lost(self, share: float) -> Self:
         """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
@@ -151,7 +164,7 @@ class Numbers(NamedTuple):
 
     def without_fits(self) -> Self:
         """Return g2 alone, without numbers fitted to it."""
-        return self._without([*NAMES.values(), *_CONTRASTS, *FLOW.values(), *AGEING, *LAW.values()])
+        return self._without([*NAMES.values(), *_CONTRASTS, *FLOW.values(), *CLOCK, "dynamics", *LAW.values()])
 
     def _without(self, names: Collection[str]) -> Self:
         gone = set(names) - {"speckle"}
@@ -163,45 +176,85 @@ class Numbers(NamedTuple):
         return self._replace(summary=self.summary | unknown, rings=of_rings, bins=of_bins)
 
 
-def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
-    """Fit the g2 of an exposure, bin by bin and ring by ring."""
+def numbers(
+    g2: G2, partition: Partition, rings: Sequence[Ring], frame_time_s: float, clocks: Sequence[numerics.Clock | None]
+) -> Numbers:
+    """Fit the g2 of an exposure, bin by bin and ring by ring; `clocks` are those of the rings, None if unknown."""
     with np.errstate(all="ignore"):  # NaN if nothing is known
-        motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+        flows = [flow(g2, partition, ring, frame_time_s) for ring in rings]
     fit_ring = partial(numerics.fit_relaxation, g2, frame_time_s)
-    steady = [bool(np.isnan(of["ageing_exponent"])) for of in motions]
+    steady = [clock is None or clock.word not in CHANGING for clock in clocks]
     relaxations = [
         named(fit_ring(bins=ring.bins, together=True, opposite=opposite(partition, ring), two_modes=is_steady))
         for ring, is_steady in zip(rings, steady, strict=True)
     ]
     together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
-    together |= {name: np.array([fit[name] for fit in motions]) for name in motions[0]}
+    together |= {name: np.array([fit[name] for fit in flows]) for name in flows[0]}
     # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
     value, error = np.array([contrast_within(ring, g2) for ring in rings]).T
     within = value, np.where(error > 0, error, np.nan)
+    of_bins = [named(fit_ring(bins=ring.bins, two_modes=x)) for ring, x in zip(rings, steady, strict=True)]
     bins = {
         "bin": partition.numbers,
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
-        **_of_bins(
-            rings, [named(fit_ring(bins=ring.bins, two_modes=x)) for ring, x in zip(rings, steady, strict=True)]
-        ),
+        **_of_bins(rings, of_bins),
         **_known(g2.contrast0, g2.contrast0_err),
     }
     columns = together["speckle"], *within, together["contrast"], together["contrast_err"]
     contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
     together |= _known(*within)
+    together, bins, more = with_clocks(rings, together, bins, clocks)
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
-    arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
     of_rings = {"q": np.array([ring.q for ring in rings]), **together}
-    return Numbers(arrays, of_run(rings, together, bins), of_rings, bins, contrasts)
+    summary = of_run(rings, together, bins) | more.summary
+    return Numbers(arrays | more.arrays, summary, of_rings, bins, contrasts, more.tables)
+
+
+def with_clocks(
+    rings: Sequence[Ring],
+    together: dict[str, NDArray[Any]],
+    bins: dict[str, NDArray[Any]],
+    clocks: Sequence[numerics.Clock | None],
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], Share]:
+    """Let the clock of each ring decide on its relaxation times; return columns of rings and bins, and more.
+
+    More are the rate and the jumps of the middle ring. Bins keep their relaxation times where only the rate changes.
+    """
+    rows, bins = list[dict[str, Any]](), dict(bins)
+    for number, (ring, clock) in enumerate(zip(rings, clocks, strict=True)):
+        fitted = {name: together[name][number].item() for name in NAMES.values()}
+        flows = _flows(together, number)
+        changed = relaxation_of(clock, fitted, flows=flows)
+        rows.append(fitted | changed | clock_columns(clock, flows=flows))
+        if changed.get("no_tau"):
+            of_ring = np.isin(np.arange(len(bins["tau_s"])), ring.bins)
+            bins |= {name: np.where(of_ring, value, bins[name]) for name, value in changed.items()}
+    together = together | {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    middle = len(rings) // 2
+    clock = None if _flows(together, middle) else clocks[middle]
+    if clock is None:
+        return together, bins, Share()
+    return together, bins, Share(clock_arrays(clock), jumps_table(clock), {"jumps_at": jumps_at(clock) or None})
+
+
+def _flows(together: dict[str, NDArray[Any]], number: int) -> bool:
+    """Return whether a ring flows, by its columns."""
+    return any(
+        np.isfinite(together[name][number]) for name in ("velocity_nm_s", "velocity_spread_nm_s") if name in together
+    )
 
 
 def of_frames(frames: "Correlated", doubts: "Doubts") -> Numbers:
-    """Fit the g2 of an exposure, and leave out the numbers of which there are doubts."""
+    """Fit the g2 and the clock of an exposure, and leave out the numbers of which there are doubts."""
     technique, frame_time_s = frames.technique, frames.run.frame_time_s
     assert frame_time_s is not None  # checked by `begin`
-    fitted = numbers(frames.g2, frames.by_age, technique.partition, technique.rings, frame_time_s)
+    clocks: list[numerics.Clock | None] = [None] * len(technique.rings)
+    if not (doubts.fits or doubts.maps):
+        duration_s = frames.n_frames * frame_time_s
+        clocks = [clock_of(ring, frames.whole, frames.photons, duration_s, frames.cells) for ring in technique.rings]
+    fitted = numbers(frames.g2, technique.partition, technique.rings, frame_time_s, clocks)
     fitted = fitted.with_lost(frames.n_lost / frames.n_frames)
     if doubts.fits:
         return fitted.without_fits()

@@ -9,13 +9,14 @@ from ainerd_xpcs.technique._part_panels import part_panels
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
 DIFFER_P = 1e-3  # below it the bins differ
+CLOCK_P = 1e-3  # below it no clock describes the map
 BINS_DIFFER = "the bins differ"  # why a run has no single relaxation time
 
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
     """Describe the summary of a result in plain sentences."""
     of_parts = [sentence for panels in part_panels() for sentence in panels.sentences(values)]
-    return [*_relaxation(values), *_motion(values), *of_parts, *_left_out(values)]
+    return [*_clock(values), *_relaxation(values), *_motion(values), *of_parts, *_left_out(values)]
 
 
 def details(values: Mapping[str, Any]) -> list[str]:
@@ -77,6 +78,48 @@ def _limits(values: Mapping[str, Any], name: str) -> str:
     return f"{above} to {below}" if above and below else f"> {above}" if above else below and f"< {below}"
 
 
+def dynamics_cell(values: Mapping[str, Any]) -> str:
+    """Format what the sample does, with its number: "slows × 3.1", "jumps at 37.1 s"; empty if unknown.
+
+    Examples
+    --------
+    >>> dynamics_cell({"dynamics": "speeds up", "slows_by": 0.25}), dynamics_cell({"dynamics": "steady"})
+    ('speeds up × 4', 'steady')
+    """
+    word = str(values.get("dynamics", ""))
+    if word == "jumps":
+        return f"jumps at {values.get('jumps_at', 'unknown times')}"
+    if word in ("slows", "speeds up") and (factor := values.get("slows_by", 0)) > 0:
+        return f"{word} × {rounded(max(factor, 1 / factor), 2)}"
+    return word
+
+
+def _clock(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say what the clock of the sample does."""
+    word = values.get("dynamics")
+    if word == "steady":
+        yield "the dynamics are steady"
+    elif word in ("slows", "speeds up"):
+        factor, error = values["slows_by"], values.get("slows_by_err", 0.0)
+        if factor < 1:
+            factor, error = 1 / factor, error / factor**2
+        of = {"by": factor, "by_err": error}
+        yield f"the sample {word} by a factor of {with_error(of, 'by')} during the exposure"
+    elif word == "jumps":
+        yield f"the sample {dynamics_cell(values)}: see the table jumps"
+    elif word == "oscillates":
+        yield f"the rate of relaxation oscillates with a period of {with_error(values, 'rate_period_s', 's')}"
+    elif word in CHANGES:
+        yield CHANGES[word]
+
+
+CHANGES = {
+    "in bursts": "the sample relaxes in bursts",
+    "varies": "the rate of relaxation varies",
+    "not described": "one clock of the sample does not describe the map",
+}
+
+
 def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("speckle") == "no":
         yield "no speckle is seen: the contrast is no larger than its error"
@@ -115,8 +158,6 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{label} {with_error(values, name, 'nm/s')}{direction}"
     if "anisotropy" in values:
         yield f"the sample relaxes fastest along {with_error(values, 'anisotropy_direction_deg', 'degrees')}"
-    if "ageing_exponent" in values:
-        yield f"the sample becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
     if "q_exponent" in values:
         yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
@@ -147,7 +188,9 @@ def _tests(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"anisotropy of log tau: {with_error(values, 'anisotropy')}"
     if "ageing_exponent" in values:
         power = with_error(values, "ageing_exponent")
-        yield f"tau goes with age to the power of {power}, p = {values['ageing_p']:.1g}"
+        yield f"tau goes with the time since the exposure began to the power of {power}"
+    if values.get("clock_p", 1.0) < CLOCK_P:
+        yield f"misfit of the clock: p = {values['clock_p']:.1g}"
 
 
 def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:

@@ -35,6 +35,7 @@ from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
 from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
+from ainerd_xpcs.technique._difference import OUTLINE, difference
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
@@ -109,6 +110,7 @@ class RheoXPCS(Technique):
 
     name = "rheo_xpcs"
     unit = "event"
+    compares = OUTLINE
 
     def __init__(
         self,
@@ -267,6 +269,12 @@ class RheoXPCS(Technique):
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Group runs into regimes."""
         return find_regimes(embeddings, previous, width=self.regime_width)
+
+    def difference(
+        self, new: Mapping[str, NDArray[Any]], others: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> tuple[float, float] | None:
+        """Return reduced chi square of the maps of an exposure beside the mean of others, and its p-value."""
+        return difference(new, others)
 
     def landmarks(self) -> Landmarks:
         """Return exposures of the bank with their families."""

@@ -291,11 +291,11 @@ def judge(
         noise = Noise.of(float(ring.weights @ photons[ring.bins]), contrast[0], ring.pixels, speckle_px)
         verdicts.append(_of_ring(technique, ring, maps[ring.bins], noise, contrast, cells))
         p_of_ring[number] = verdicts[-1].p
-    summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
+    summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "strangest_in": None}
     p = None
     if verdicts:
         least, p = min(verdicts, key=lambda verdict: verdict.p), min(1.0, float(np.nanmin(p_of_ring)) * len(verdicts))
-        summary = {"no_claim": None, "nearest_known": least.nearest, "strangest_in": least.strangest_term}
+        summary = {"no_claim": None, "strangest_in": least.strangest_term}
         summary |= {f"strangeness_{term}": x for term, x in least.excess.items()}
     return Judgement(latent, np.mean(embeddings, axis=0, dtype=np.float32), p, p_of_ring, summary)
 

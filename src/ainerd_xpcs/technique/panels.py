@@ -18,6 +18,7 @@ from ainerd.words import coordinate, run_text
 from ainerd_xpcs.technique._drawing import (
     BEAM,
     C2_MAP,
+    CLOCK,
     bin_names,
     draw_exposure,
     draw_fit,
@@ -27,7 +28,7 @@ from ainerd_xpcs.technique._drawing import (
 )
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
 from ainerd_xpcs.technique._part_panels import part_panels
-from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell, with_error, within
+from ainerd_xpcs.technique._sentences import details, dynamics_cell, half_cell, sentences, tau_cell, with_error, within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def plot(result: "AinerdResult", figure: Any) -> None:
 
     metadata = result.metadata
     drawings = [each for each in part_panels() if each.arrays[0] in metadata["arrays"]]
-    wanted = {"c2", "g2", "tau"}.union(*BEAM.values(), *(each.arrays for each in drawings))
+    wanted = {"c2", "g2", "tau", *CLOCK}.union(*BEAM.values(), *(each.arrays for each in drawings))
     parts = dict(result.items())  # in one request
     present = {name: parts[name].read() for name in metadata["arrays"] if name in wanted}
     series = {}
@@ -205,5 +206,7 @@ def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.in
 
 
 def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
-    """Return the relaxation time with its error, the time to a half, or limits, for the table of results."""
-    return {"tau (s)": half_cell(values) if "tau_half_s" in values else tau_cell(values)}
+    """Return the relaxation time with its error, the time to a half, or limits, and what the sample does."""
+    tau = half_cell(values) if "tau_half_s" in values else tau_cell(values)
+    word = dynamics_cell(values)
+    return {"tau (s)": tau} | ({"dynamics": word} if word else {})

@@ -167,6 +167,7 @@ function View({ path, result }) {
     has("echo") && panel("Cycles", "", cycles(path)),
     has("echo_c2") &&
       panel("Cycle with cycle", "", h("div", { className: "fill", style: { height: "22em" } }, h(MapOfCycles, { path }))),
+    has("clock") && panel("Clock of the sample", "", clock(path, duration)),
     has("mean_frame") && panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1])),
     has("intensity") && panel("Intensity over time", "", intensity(path, bin)),
     has("saxs") && panel("I(q)", "", saxs(path)),
@@ -269,6 +270,28 @@ function G2({ path, result, bin, bins }) {
   const read = () => readArrays(path, names);
   const chart = { path, read, draw, bin: `${bin} ${bins.length}`, name: "g2", label: `g2 over tau. ${text}` };
   return h("div", null, h("p", { className: "soft" }, `${what}: ${text}`), h(Chart, chart));
+}
+
+/** The rate of the sample's clock with its band, on the axis of time of the other curves. */
+function clock(path, duration) {
+  const color = "#D55E00";
+  const draw = ([time, rate, error], theme) => {
+    const edge = (sign) => rate.map((x, k) => x * Math.exp((sign * error[k]) / x));
+    const none = { line: { width: 0 } };
+    const hovertemplate = "1/tau = %{y:.3g} 1/s at %{x:.3g} s<extra></extra>";
+    const traces = [
+      curve(time, edge(-1), color, none),
+      curve(time, edge(1), color, { ...none, fill: "tonexty", fillcolor: "rgba(213, 94, 0, 0.25)" }),
+      curve(time, rate, color, { hoverinfo: undefined, hovertemplate, line: { color, width: 2 } }),
+    ];
+    const layout = {
+      xaxis: axis(theme, SINCE, duration ? { range: [0, duration] } : {}),
+      yaxis: axis(theme, "rate 1/tau (1/s)", { type: "log", exponentformat: "power", nticks: 5 }),
+    };
+    return { traces, layout };
+  };
+  const read = () => readArrays(path, ["clock_time", "clock", "clock_err"]);
+  return h(Chart, { path, read, draw, name: "clock", label: "Rate of relaxation over the exposure, with its error" });
 }
 
 function average(g2, err) {

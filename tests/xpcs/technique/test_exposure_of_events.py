@@ -70,7 +70,7 @@ def test_the_result_is_that_of_dense_frames(technique, frames):
     assert dense.arrays.keys() == events.arrays.keys() and dense.summary.keys() == events.summary.keys()
     for name in ("c2", "intensity", "intensity_total", "mean_frame"):
         np.testing.assert_array_equal(events.arrays[name], dense.arrays[name], name)
-    for name in ("g2", "g2_err", "g2_by_age", "latent"):
+    for name in ("g2", "g2_err", "clock", "latent"):
         np.testing.assert_allclose(events.arrays[name], dense.arrays[name], rtol=1e-6, atol=1e-6, err_msg=name)
     assert events.novelty_p == dense.novelty_p is not None
     np.testing.assert_allclose(events.embedding, dense.embedding, rtol=1e-6)

@@ -63,7 +63,17 @@ def analyse(subject, frames, n_frames="as many as there are", frame_time_s=None)
     return exposure.finish()
 
 
-TEXTS = {"speckle", "no_claim", "nearest_known", "strangest_in", "no_tau", "g2_model", "g2_model_or", "g2_errors"}
+TEXTS = {
+    "speckle",
+    "no_claim",
+    "dynamics",
+    "jumps_at",
+    "strangest_in",
+    "no_tau",
+    "g2_model",
+    "g2_model_or",
+    "g2_errors",
+}
 
 
 def given(analysis):

@@ -1,10 +1,11 @@
 """Maps of a sample whose relaxation time grows with age, from a formula."""
 
 import numpy as np
+import pytest
 
 from ainerd_files import technique_of
-from ainerd_files._map_run import ageing
 from ainerd_xpcs import Partition
+from ainerd_xpcs.technique import clock_of
 
 
 def maps(mu, n_bins, seed, n=256):
@@ -20,13 +21,9 @@ def ring(phi):
     return technique_of(partition).rings[0]
 
 
-def test_the_exponent_of_ageing_is_found_and_none_without():
-    of = ring(np.arange(6) * 30.0)
-    aged, steady = ageing(maps(0.8, 6, 1), of, 0.1), ageing(maps(0.0, 6, 1), of, 0.1)
-    assert abs(aged["ageing_exponent"] - 0.8) < 0.03 and aged["ageing_exponent_err"] < 0.03
-    assert np.isnan(steady["ageing_exponent"]) and steady["ageing_p"] > 0.01
-
-
-def test_two_bins_across_the_beam_are_one_and_too_few_give_nothing():
-    of = ring(np.array([0.0, 60.0, 180.0, 240.0]))
-    assert np.isnan(ageing(maps(0.8, 4, 1), of, 0.1)["ageing_exponent"])
+def test_the_map_of_a_file_shows_that_its_sample_slows():
+    of, photons = ring(np.arange(6) * 30.0), np.full(6, 64 / 0.02)
+    aged, steady = (clock_of(of, maps(mu, 6, 1), photons, 25.6) for mu in (0.8, 0.0))
+    assert aged.word == "slows" and steady.word == "steady"
+    middle = np.interp(12.8, aged.age, aged.rate)  # there tau is 20 rows of .1 s
+    assert middle == pytest.approx(0.5, rel=0.1) and steady.tau == pytest.approx(2.0, rel=0.05)

@@ -1,0 +1,53 @@
+"""What a result says about the last one of its spot and about its regime, beside its p-value."""
+
+import numpy as np
+from campaign_toys import Toy, outcome
+
+from ainerd.results import LoadedResult, Part
+
+
+class Comparing(Toy):
+    """Results hold one number; the difference is chi square of it, and rare beyond 10."""
+
+    compares = ("level",)
+
+    def difference(self, new, others):
+        chi2 = float((new["level"] - np.mean([each["level"] for each in others])) ** 2)
+        return chi2, 1e-6 if chi2 > 10 else 0.5
+
+
+def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make, store):
+    levels = {"a": 0.0, "b": 1.0, "c": 8.0, "far": 8.0}
+    read = []
+
+    def load(keys, names):
+        read.extend(keys)
+        for scan, key in enumerate(levels):
+            if key in keys:
+                yield LoadedResult(key, {"scan_id": scan}, {"level": Part(np.array(levels[key]))})
+
+    store.load = load
+    campaign = make(technique=Comparing())
+    for scan, (key, x) in enumerate({"a": 5.0, "b": 5.02, "c": 5.04, "far": 1.0}.items()):
+        campaign.answer(outcome(key, x=x, scan_id=scan, novelty_p=0.5, novel=False, sentences=["verdict"]))
+    assert "spot_chi2" not in store.labels["a"] and "regime_chi2" not in store.labels["a"]
+    assert store.labels["b"]["spot_chi2"] == 1.0 and store.labels["b"]["spot_chi2_p"] == 0.5
+    assert store.labels["c"]["spot_chi2"] == 49.0 and store.labels["c"]["regime_chi2"] == 7.5**2
+    assert "spot_chi2" not in store.labels["far"]  # nothing was measured there before
+    (line,) = [text for text, _ in store.lines if text.startswith("scan 2: it differs")]
+    both = "from scan 1 at the same spot (reduced χ² 49) and from the others of its regime (reduced χ² 56)"
+    assert line == f"scan 2: it differs {both}"
+    assert store.labels["c"]["sentences"][-1] == line.removeprefix("scan 2: ")
+    assert len(read) == len(set(read))  # each result is read once
+
+
+def test_a_result_that_is_novel_has_no_line_about_its_difference(make, store):
+    levels = {"a": 0.0, "b": 9.0}
+    store.load = lambda keys, names: [
+        LoadedResult(key, {"scan_id": 1}, {"level": Part(np.array(levels[key]))}) for key in keys
+    ]
+    campaign = make(technique=Comparing())
+    for key, p in (("a", 0.5), ("b", 0.01)):
+        campaign.answer(outcome(key, scan_id=1, novelty_p=p, novel=p < 0.05))
+    assert store.labels["b"]["spot_chi2"] == 81.0
+    assert not [text for text, _ in store.lines if "differs" in text]
