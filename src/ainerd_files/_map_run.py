@@ -25,8 +25,6 @@ from ainerd_xpcs.numerics import (
     ONE_MODE,
     Partition,
     diagonal_errors,
-    fit_ageing,
-    g2_by_age,
     lags_of_map,
     mean_over_bins,
 )
@@ -229,14 +227,7 @@ def map_numbers(file: MapFile, noises: Noises, doubt: str | None, maps: NDArray[
 
 def ageing(maps: NDArray[np.float32], ring: Ring, row_s: float) -> dict[str, float]:
     """Fit the change of the relaxation time with age in the maps of a ring; bins across the beam count as one."""
-    n, of_bins, there = maps.shape[-1], maps[ring.bins], across(ring)
-    first = np.flatnonzero((there < 0) | (there > np.arange(there.size)))
-    of_pairs = (of_bins[first] + of_bins[np.where(there[first] < 0, first, there[first])]) / 2
-    age, g2 = g2_by_age(of_pairs, [0, *(n >> k for k in range(5, -1, -1))])
-    lag = lags_of_map(n)[0].astype(int)
-    with np.errstate(all="ignore"):  # NaN if nothing is known
-        fit = fit_ageing(lag * row_s, age * row_s, g2[..., lag - 1])
-    return {name: float(getattr(fit, name)) for name in AGEING}
+    return dict.fromkeys(AGEING, np.nan)
 
 
 def _of_diagonals(file: MapFile, noises: Noises) -> Curves:

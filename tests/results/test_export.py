@@ -217,16 +217,14 @@ DIMS = {
     "denoised": ("roi", "t1", "t2"),
     "g2": ("roi", "tau"),
     "tau": ("tau",),
-    "g2_by_age": ("roi", "age", "tau"),
-    "age": ("age",),
 }
-SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4), "g2": (3, 5), "g2_by_age": (3, 2, 5)}
+SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4), "g2": (3, 5)}
 
 
 def measured(store, record, scan_id, n_tau=5):
     rng = np.random.default_rng(scan_id)
     arrays = {name: rng.random(shape) for name, shape in SHAPES.items()}
-    arrays |= {"tau": 0.1 * np.arange(1, n_tau + 1), "age": np.array([6.0, 12.0])}
+    arrays["tau"] = 0.1 * np.arange(1, n_tau + 1)
     arrays |= {name: array[..., :n_tau] for name, array in arrays.items() if DIMS[name][-1] == "tau"}
     analysis = Analysis(
         embedding=np.zeros(2, np.float32),
@@ -235,7 +233,7 @@ def measured(store, record, scan_id, n_tau=5):
         dims=DIMS,
         tables={"bins": {"q": np.arange(3.0), "what": np.array(["a", "b", "c"])}},
         summary={"tau_s": 1.5},
-        units={"tau": "s", "age": "s", "tau_s": "s", "q": "1/nm"},
+        units={"tau": "s", "tau_s": "s", "q": "1/nm"},
         calibration={"id": "bank", "n": 9, "alpha": 0.05},
     )
     key = store.begin(record(scan_id=scan_id, raw_uid=str(scan_id), run_time=float(scan_id), parameters=PARAMETERS))
@@ -250,9 +248,9 @@ def test_a_result_has_its_coordinates(store, record):
     store.add_configuration(configuration, of_bins, {"q": ("roi",)})
     data = store[1].to_xarray()
     assert data["roi"].values.tolist() == [2, 5, 9]
-    assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(data.coords)
-    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
-    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "age": "s", "stress": "Pa"}
+    assert {"roi", "q", "phi", "t1", "t2", "tau"} <= set(data.coords)
+    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "stress")}
+    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "stress": "Pa"}
     np.testing.assert_allclose(data["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
     np.testing.assert_allclose(data["t1_denoised"], [1.5, 4.5, 7.5, 10.5])
     for name in SHAPES:

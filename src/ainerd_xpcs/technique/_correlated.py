@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import RunInfo
-from ainerd_xpcs.numerics import G2, G2ByAge, LeftOut, MultiTau, Screen, TwoTimeReducer, per_bin
+from ainerd_xpcs.numerics import G2, LeftOut, MultiTau, Screen, TwoTimeReducer, per_bin
 from ainerd_xpcs.technique._speckle_size import SPECKLE_PIXELS, speckle_px
 from ainerd_xpcs.technique._verdict import filled
 
@@ -83,11 +83,6 @@ class Correlated:
     def g2(self) -> G2:
         """Of each bin."""
         return self.correlator.result()
-
-    @cached_property
-    def by_age(self) -> G2ByAge:
-        """Of each bin, by age."""
-        return self.correlator.by_age()
 
     @cached_property
     def speckle_px(self) -> float:

@@ -29,15 +29,13 @@ DIMS = {
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
     "tau": ("tau",),
-    "g2_by_age": ("roi", "age", "tau"),
-    "age": ("age",),
     "denoised": ("roi", "t1", "t2"),
     **_picture.DIMS,
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
-    **dict.fromkeys(("tau", "age", "moved_s"), "s"),
-    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised"), "1"),
+    **dict.fromkeys(("tau", "moved_s"), "s"),
+    **dict.fromkeys(("c2", "g2", "g2_err", "latent", "denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     **_picture.UNITS,
 }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs import numerics
-from ainerd_xpcs.numerics import G2, G2ByAge, Partition
+from ainerd_xpcs.numerics import G2, Partition
 from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._parts import Share
 from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, tau_error
@@ -33,7 +33,7 @@ def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
     return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * np.nan_to_num(error)))
 
 
-def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
+def motion(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
     """Fit flow, anisotropy and ageing of a ring; return numbers by their names in results, NaN if not significant."""
     results = dict.fromkeys(FLOW.values(), np.nan)
     selected, phi = np.isin(g2.part_roi, ring.bins), partition.phi[ring.bins]
@@ -43,15 +43,12 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
     weight = g2.part_weight[selected] * partition.n_pixels[roi]
     of_parts: dict[str, Any] = {"part_roi": number[roi], "part_weight": weight}
     if len(ring.bins) >= 3 and np.isfinite(phi).all() and ring.q > 0:
-        use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
+        use = g2.lag < g2.n_frames / 2  # the longest lags have few pairs
         tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
         curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
         flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
         results |= {name: getattr(flow, field) for field, name in FLOW.items()}
-    ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
-    tau = by_age.lag * frame_time_s
-    ageing = numerics.fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
-    return results | {name: getattr(ageing, name) for name in AGEING}
+    return results | dict.fromkeys(AGEING, np.nan)
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
@@ -59,7 +56,6 @@ VERSIONS = {"c2": 2, "g2": 4, "relaxation": 11, "flow": 2, "ageing": 2, "left_ou
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
-    "ageing": numerics.AgeingFit.formula,
 }
 # Fields of `Relaxation` and `FlowFit` that have other names in results, without the endings.
 RENAMED = {
@@ -163,10 +159,10 @@ class Numbers(NamedTuple):
         return self._replace(summary=self.summary | unknown, rings=of_rings, bins=of_bins)
 
 
-def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
+def numbers(g2: G2, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
     with np.errstate(all="ignore"):  # NaN if nothing is known
-        motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+        motions = [motion(g2, partition, ring, frame_time_s) for ring in rings]
     fit_ring = partial(numerics.fit_relaxation, g2, frame_time_s)
     steady = [bool(np.isnan(of["ageing_exponent"])) for of in motions]
     relaxations = [
@@ -192,7 +188,6 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
     together |= _known(*within)
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
-    arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
     of_rings = {"q": np.array([ring.q for ring in rings]), **together}
     return Numbers(arrays, of_run(rings, together, bins), of_rings, bins, contrasts)
 
@@ -201,7 +196,7 @@ def of_frames(frames: "Correlated", doubts: "Doubts") -> Numbers:
     """Fit the g2 of an exposure, and leave out the numbers of which there are doubts."""
     technique, frame_time_s = frames.technique, frames.run.frame_time_s
     assert frame_time_s is not None  # checked by `begin`
-    fitted = numbers(frames.g2, frames.by_age, technique.partition, technique.rings, frame_time_s)
+    fitted = numbers(frames.g2, technique.partition, technique.rings, frame_time_s)
     fitted = fitted.with_lost(frames.n_lost / frames.n_frames)
     if doubts.fits:
         return fitted.without_fits()
