@@ -39,6 +39,13 @@ class Training:
     tau, tau_err : ndarray, shape (n_strip,)
         Relaxation time in cycles at each number; NaN outside the lags, if its relative error is above .4, or if static
         part or shape are at the end of their range.
+
+    Examples
+    --------
+    >>> echo = 1 + 0.2 * np.exp(-np.abs(np.subtract.outer(np.arange(64), np.arange(64))) / 5)  # the same in all cycles
+    >>> steady = fit_training(echo + np.random.default_rng(0).normal(0, 0.004, (8, 64, 64)))
+    >>> steady.exponent, np.nanmean(steady.tau).round()
+    (nan, np.float64(10.0))
     """
 
     exponent: float = np.nan
