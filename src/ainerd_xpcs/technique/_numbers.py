@@ -109,7 +109,7 @@ class Numbers(NamedTuple):
     Attributes
     ----------
     arrays : dict of str to ndarray
-        g2 with its errors, and by age.
+        g2 with its errors.
     summary : dict
         Numbers of the run: those of its ring, or of the middle ring of several.
     rings, bins : dict of str to ndarray
