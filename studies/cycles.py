@@ -100,7 +100,7 @@ def of_movies(seed: int) -> dict[str, NDArray]:
         Cycled(family="training", oscillation=STEADY, diffusion_nm2=300.0, training=0.5), mixed, 150, seed + 2000
     )
     law = fit_training(trained.c2, cycles_a_row=trained.cycles_a_row)
-    out["training"] = np.array([(law.ageing_exponent - 0.5) / law.ageing_exponent_err])
+    out["training"] = np.array([(law.exponent - 0.5) / law.exponent_err])
     return out
 
 

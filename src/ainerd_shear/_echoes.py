@@ -1,7 +1,7 @@
 """Echoes of cyclic shear: correlations of frames that see the same phase in different cycles, while they arrive.
 
 The frames of each phase are summed by cycle. g2 of these sums is that of `MultiTau`, with a cycle in place of a frame,
-and their map that of `TwoTimeReducer`. Memory grows with the squared logarithm of the number of cycles.
+and their map that of `TwoTimeReducer`. Memory grows with the logarithm of the number of cycles.
 """
 
 from collections.abc import Sequence

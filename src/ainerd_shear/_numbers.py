@@ -45,9 +45,9 @@ DECAY = {
 WHY = "no_tau_cycles"
 VELOCITY = ("velocity_nm_cycle", "velocity_nm_cycle_err", "velocity_nm_cycle_below")
 TRAINING = {
-    "ageing_exponent": "training_exponent",
-    "ageing_exponent_err": "training_exponent_err",
-    "ageing_p": "training_p",
+    "exponent": "training_exponent",
+    "exponent_err": "training_exponent_err",
+    "p": "training_p",
 }
 UNITS = {
     **dict.fromkeys(

@@ -187,25 +187,30 @@ def maps_of_training(mu, n=96, noise=0.004, seed=0):
 def test_training_is_measured(mu):
     maps = maps_of_training(mu)
     training, dark = fit_training(maps), fit_training(np.append(maps, np.full_like(maps[:1], np.nan), axis=0))
-    assert (dark.ageing_exponent_err, dark.ageing_p) == (training.ageing_exponent_err, training.ageing_p)
-    assert training.ageing_exponent == pytest.approx(mu, abs=0.06)
+    assert (dark.exponent_err, dark.p) == (training.exponent_err, training.p)
+    assert training.exponent == pytest.approx(mu, abs=0.06)
     first, later = training.tau[np.isfinite(training.tau)][[0, -1]]
     assert later > 1.5 * first
 
 
 def test_without_training_there_is_no_exponent():
     laws = [fit_training(maps_of_training(0.0, seed=seed)) for seed in range(8)]
-    assert sum(np.isfinite(each.ageing_exponent) for each in laws) <= 1
+    assert sum(np.isfinite(each.exponent) for each in laws) <= 1
     for each in laws:
         assert each.tau[np.isfinite(each.tau)] == pytest.approx(5, rel=0.1)
     with pytest.raises(ValueError, match="8 bins"):
         fit_training(maps_of_training(0.3)[:2])
 
 
+def test_echoes_that_do_not_decay_have_no_relaxation_time():
+    still = fit_training(1.3 + np.random.default_rng(0).normal(0, 0.004, (12, 96, 96)))
+    assert np.isnan([still.exponent, still.exponent_err, *still.tau, *still.tau_err]).all()
+
+
 def test_training_of_a_sample_that_was_sheared_before():
     later = fit_training(maps_of_training(0.5, n=160)[:, 32:, 32:], cycles_before=32)
-    assert later.ageing_exponent == pytest.approx(0.5, abs=0.12)
-    assert later.age[np.isfinite(later.age)].min() > 32
+    assert later.exponent == pytest.approx(0.5, abs=0.12)
+    assert later.number.min() > 32
 
 
 def test_a_gradient_of_the_intensity_inside_a_bin_looks_like_a_share_that_returns():

@@ -1,8 +1,7 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
-from ainerd_xpcs.numerics._ageing import SURE_P, AgeingFit, fit_ageing, middle_age
 from ainerd_xpcs.numerics._choice import LEFT_OVER, ONE_MODE
-from ainerd_xpcs.numerics._clock import Clock, fit_clock
+from ainerd_xpcs.numerics._clock import WORDS, Clock, ClockEvent, clock_offset, fit_clock
 from ainerd_xpcs.numerics._counts import check_counts, check_valid, per_bin
 from ainerd_xpcs.numerics._diagonals import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 from ainerd_xpcs.numerics._event_screen import EventScreen
@@ -12,7 +11,7 @@ from ainerd_xpcs.numerics._faults_of_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._fit_curves import CurveFit, fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
-from ainerd_xpcs.numerics._g2 import G2, G2ByAge, g2_by_age, g2_from_two_time
+from ainerd_xpcs.numerics._g2 import G2, g2_by_age, g2_from_two_time
 from ainerd_xpcs.numerics._geometry import Annulus, named_detector, pyfai_detectors
 from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Partition
@@ -25,11 +24,11 @@ from ainerd_xpcs.numerics._screened import LeftOut, Screened, SpoiltRunError
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 __all__ = [
-    "G2", "LEFT_OVER", "LOG_TAU_KNOWN", "ONE_MODE", "RELAXATION_COLUMNS", "RELAXATION_TEXTS", "SURE_P", "AgeingFit",
-    "Annulus", "Clock", "CurveFit", "EventScreen", "Events", "FlowFit", "G2ByAge", "LeftOut", "MultiTau",
-    "Partition", "PowerFit", "Relaxation", "Screen", "Screened", "SpoiltRunError", "TwoTimeReducer", "behind",
-    "check_counts", "check_valid", "diagonal_errors", "diagonal_means", "disorder", "fit_ageing", "fit_clock",
-    "fit_curves", "fit_flow", "fit_power", "fit_relaxation", "g2_by_age", "g2_from_two_time", "lags_of_map",
-    "mean_over_bins", "middle_age", "named_detector", "no_light", "per_bin", "positions", "pyfai_detectors",
-    "reduction_operator", "shifted", "student_factor", "two_time",
+    "G2", "LEFT_OVER", "LOG_TAU_KNOWN", "ONE_MODE", "RELAXATION_COLUMNS", "RELAXATION_TEXTS", "WORDS", "Annulus",
+    "Clock", "ClockEvent", "CurveFit", "EventScreen", "Events", "FlowFit", "LeftOut", "MultiTau", "Partition",
+    "PowerFit", "Relaxation", "Screen", "Screened", "SpoiltRunError", "TwoTimeReducer", "behind", "check_counts",
+    "check_valid", "clock_offset", "diagonal_errors", "diagonal_means", "disorder", "fit_clock", "fit_curves",
+    "fit_flow", "fit_power", "fit_relaxation", "g2_by_age", "g2_from_two_time", "lags_of_map", "mean_over_bins",
+    "named_detector", "no_light", "per_bin", "positions", "pyfai_detectors", "reduction_operator", "shifted",
+    "student_factor", "two_time",
 ]  # fmt: skip

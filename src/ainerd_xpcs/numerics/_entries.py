@@ -3,6 +3,8 @@
 Entry i is in row i modulo the number of rows.
 """
 
+from typing import NamedTuple, Self
+
 import numba as nb
 import numpy as np
 
@@ -13,16 +15,22 @@ CHANNELS = 16
 WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 
 
-class SumsOfAge:
-    """Sums over the pairs whose later frame has one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
+class PairSums(NamedTuple):
+    """Sums over the pairs of entries of one level: (CHANNELS, n_part), or (CHANNELS, n_roi) for `pairs`.
 
     Channel 0 of level 0 is a frame with itself, without shot noise. `pairs` are sums of w w', and `lost` those of them
     that a part has no products of, because it was restarted.
     """
 
-    def __init__(self, levels: int, n_part: int, n_roi: int) -> None:
-        self.products, self.ends, self.lost = np.zeros((3, levels, CHANNELS, n_part))
-        self.pairs = np.zeros((levels, CHANNELS, n_roi))
+    products: Array
+    ends: Array
+    lost: Array
+    pairs: Array
+
+    @classmethod
+    def zeros(cls, n_part: int, n_roi: int) -> Self:
+        products, ends, lost = np.zeros((3, CHANNELS, n_part))
+        return cls(products, ends, lost, np.zeros((CHANNELS, n_roi)))
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

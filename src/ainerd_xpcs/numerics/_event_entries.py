@@ -46,9 +46,8 @@ def halve_entries(
 
 
 def pair_entries(
-    entries: Entries, mine: Array, first: int, end: int, least: int, alike: list[tuple[slice, slice]], ends: Array,
-    pairs: Array,
-) -> None:  # fmt: skip
+    entries: Entries, first: int, end: int, least: int, alike: list[tuple[slice, slice]], ends: Array, pairs: Array
+) -> None:
     """Add w w' and w x' + w' x of all pairs of entries, the later from `first` to `end` - 1, to their channels.
 
     Entry t is added to channel c with the weights of the entries t - c and t + c. `alike` are bins that follow each
@@ -59,7 +58,7 @@ def pair_entries(
         return
     some = slice(here[0], here[-1] + 1)
     both = np.empty((pairs.shape[1], len(here), CHANNELS), np.float32)
-    _weigh_partners(entries.number[some], entries.weight[some], mine[some], first, end, least, both, pairs)
+    _weigh_partners(entries.number[some], entries.weight[some], first, end, least, both, pairs)
     for bins, parts in alike:
         sums = entries.sums[some, parts].reshape(len(here), bins.stop - bins.start, -1).transpose(1, 0, 2)
         for begin in range(0, len(here), SUMMED):
@@ -69,9 +68,7 @@ def pair_entries(
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
-def _weigh_partners(
-    number: Array, weight: Array, mine: Array, first: int, end: int, least: int, both: Array, pairs: Array
-) -> None:
+def _weigh_partners(number: Array, weight: Array, first: int, end: int, least: int, both: Array, pairs: Array) -> None:
     """Write w' of both partners of each entry in each channel, (n_roi, n, CHANNELS), and add w w' to `pairs`."""
     base, n_roi = first - CHANNELS, weight.shape[1]  # number of the first column; no entry before has a partner
     n = end - base + CHANNELS
@@ -81,13 +78,13 @@ def _weigh_partners(
         t = number[i] - base
         for k in range(n_roi):
             back[k, n - 1 - t] = weight[i, k]
-            if t >= CHANNELS and mine[i]:
+            if t >= CHANNELS:
                 ahead[k, t] = weight[i, k]
     for r in range(n_roi):
         n_pairs = np.zeros(CHANNELS)
         for i in range(number.size):
             t = number[i] - base
-            is_later = np.float32(1) if t >= CHANNELS and mine[i] else np.float32(0)
+            is_later = np.float32(1) if t >= CHANNELS else np.float32(0)
             now, column, reverse = ahead[r, t], np.uintp(t), np.uintp(n - 1 - t)
             for c in range(CHANNELS):
                 w = back[r, reverse + np.uintp(c)]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._counts import dimmed, weigh
-from ainerd_xpcs.numerics._entries import CHANNELS
+from ainerd_xpcs.numerics._entries import CHANNELS, PairSums
 from ainerd_xpcs.numerics._event_entries import Entries, halve_entries, pair_entries, youngest
 from ainerd_xpcs.numerics._events import SHIFT, TILE, Events, labels
 from ainerd_xpcs.numerics._partition import Array, Parts
@@ -74,8 +74,8 @@ class PairsOfEvents:
         return int(np.clip(min(level, room), LEAST_LEVEL, MOST_LEVEL))
 
     def add(
-        self, events: Events, begin: int, fresh: int, end: int, ages: Sequence[tuple[Array, ...]], age_of: Array,
-        entries: Array, of_parts: Array, photons: Array,
+        self, events: Events, begin: int, fresh: int, end: int, totals: Sequence[PairSums], entries: Array,
+        of_parts: Array, photons: Array,
     ) -> None:  # fmt: skip
         """Add the pairs whose later frame is from `fresh` to `end` - 1.
 
@@ -85,10 +85,8 @@ class PairsOfEvents:
             Frames of the block so far; gathered.
         begin : int
             First frame of the block, a multiple of its size.
-        ages : list of (products, ends, pairs)
-            Sums of each age, as in `MultiTau`, to which it adds.
-        age_of : ndarray of int
-            Age, from 0, of each 32 frames of the block.
+        totals : list of PairSums
+            Of each level so far, to which it adds.
         entries, of_parts : ndarray, shape (8, n_pixels) and (8, n_part)
             Entries of level L of the block and their sums over parts, to which it adds those that are whole by `end`
             and not by `fresh`. At the beginning of a block the entries may hold anything.
@@ -107,29 +105,24 @@ class PairsOfEvents:
         new, usual = len(self._history[0].number), self._usual.copy()
         both.number[new:] = ticks
         photons_of = both.sums[new:]
-        age = np.where((ticks >= fresh - begin) & (ticks < last), age_of[ticks >> 5], -1)
-        alone = np.zeros((len(ages), len(self._parts.roi)))
-        _count(events.offsets, events.pixel, events.count, events.valid, age, self._part, photons_of, alone)
-        for a, (products, ends, pairs) in enumerate(ages):
-            products[0, 0] += alone[a]
-            _add_ends_alone(photons_of, age == a, self._bins, self._n_pixels, ends[0, 0], pairs[0, 0])
+        later, alone = (ticks >= fresh - begin) & (ticks < last), totals[0]
+        _count(
+            events.offsets, events.pixel, events.count, events.valid, later, self._part, photons_of, alone.products[0]
+        )
+        _add_ends_alone(photons_of, later, self._bins, self._n_pixels, alone.ends[0], alone.pairs[0])
         _scale(photons_of, self._bins, self._n_pixels, usual, scale, both.weight[new:])
         block = self._sort(ticks, events, scale, fresh - begin, last, photons)
-        sums = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
+        products = np.zeros((self.dense, CHANNELS, len(self._parts.roi)))
         _pairs(
             block.ptr, block.events, self._old.ptr, self._old.events, self._parts.edges, self._level, self.dense,
-            self.size, fresh - begin, last, age_of, entries, sums,
+            self.size, fresh - begin, last, entries, products,
         )  # fmt: skip
-        for (products, _, _), more in zip(ages, sums, strict=True):
-            levels = min(len(products), self.dense)
-            products[:levels] += more[:levels]
         for level in range(self.dense):
             window, least = ((fresh - begin) >> level, last >> level), HALF if level else 1
-            number = np.maximum(both.number, 0) << level >> 5
-            for a, (_, ends, pairs) in enumerate(ages):
-                if level < len(pairs):
-                    mine = age_of[np.minimum(number, len(age_of) - 1)] == a
-                    pair_entries(both, mine, *window, least, self._alike, ends[level], pairs[level])
+            if level < len(totals):
+                total = totals[level]
+                total.products[:] += products[level]
+                pair_entries(both, *window, least, self._alike, total.ends, total.pairs)
             if last == self.size:
                 self._history[level] = youngest(both, self.size >> level)
             both, new = self._halved(both, new, level + 1)
@@ -194,26 +187,26 @@ class PairsOfEvents:
 
 @nb.njit(nogil=True, cache=True)
 def _count(
-    offsets: Array, pixel: Array, count: Array, valid: Array, age: Array, part: Array, photons: Array, alone: Array
+    offsets: Array, pixel: Array, count: Array, valid: Array, later: Array, part: Array, photons: Array, alone: Array
 ) -> None:
-    """Add the photons of valid frames to their parts, and the pairs of a frame with itself to those of its age.
+    """Add the photons of valid frames to their parts, and the pairs of each of the `later` frames with itself.
 
-    N photons in a pixel make N (N - 1) pairs. Frames of age -1 have none.
+    N photons in a pixel make N (N - 1) pairs.
     """
     for b in range(valid.size):
         if valid[b]:
             for e in range(offsets[b], offsets[b + 1]):
                 j, c = part[np.uintp(pixel[e])], np.float64(count[e])
                 photons[b, j] += np.float32(c)
-                if c > 1 and age[b] >= 0:
-                    alone[age[b], j] += c * (c - 1)
+                if c > 1 and later[b]:
+                    alone[j] += c * (c - 1)
 
 
 @nb.njit(nogil=True, cache=True)
-def _add_ends_alone(photons: Array, mine: Array, bins: Array, n_pixels: Array, ends: Array, pairs: Array) -> None:
-    """Add the ends of pairs of a frame with itself, and their number, of the frames that are `mine`."""
-    for b in range(mine.size):
-        if not mine[b]:
+def _add_ends_alone(photons: Array, later: Array, bins: Array, n_pixels: Array, ends: Array, pairs: Array) -> None:
+    """Add the ends of pairs of each of the `later` frames with itself, and their number."""
+    for b in range(later.size):
+        if not later[b]:
             continue
         for k in range(np.uintp(n_pixels.size)):
             first, last, total = np.uintp(bins[k]), np.uintp(bins[k + np.uintp(1)]), 0.0
@@ -279,14 +272,14 @@ def _by_pixel(
 @nb.njit(nogil=True, cache=True, fastmath=True)
 def _pairs(
     ptr: Array, events: Array, old_ptr: Array, old: Array, edges: Array, level: Array, dense: int, size: int,
-    fresh: int, end: int, age_of: Array, entries: Array, sums: Array,
+    fresh: int, end: int, entries: Array, products: Array,
 ) -> None:  # fmt: skip
     """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`.
 
     Entries are made zero at the beginning of the block. Pairs are listed first and added later: processors mispredict
     the loops over the events of a pixel, and add meanwhile.
     """
-    acc = np.zeros((len(sums), dense + 1, 2 * CHANNELS))  # only channels in use are added to `sums`
+    acc = np.zeros((dense + 1, 2 * CHANNELS))  # only channels in use are added to `products`
     share, one = np.float32(1 / 2.0**dense), np.uintp(1)
     stop = end >> np.arange(dense + 1)
     room = LISTED + 2 * size
@@ -310,30 +303,26 @@ def _pairs(
                     later[n], earlier[n], xx[n] = t, np.int64(old[k, 0]) - size, x * old[k, 1]
                     n += np.uintp(old[k, 0] > t)  # those within `size`
                 if n >= LISTED:
-                    _add_listed(later, earlier, xx, n, level, stop, age_of, acc)
+                    _add_listed(later, earlier, xx, n, level, stop, acc)
                     n = np.uintp(0)
-        _add_listed(later, earlier, xx, n, level, stop, age_of, acc)
-        for age in range(len(sums)):
-            for i in range(dense):
-                for c in range(1 if i == 0 else HALF, CHANNELS):
-                    sums[age, i, c, j] += acc[age, i, c] / 4.0**i
+        _add_listed(later, earlier, xx, n, level, stop, acc)
+        for i in range(dense):
+            for c in range(1 if i == 0 else HALF, CHANNELS):
+                products[i, c, j] += acc[i, c] / 4.0**i
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
 def _add_listed(
-    later: Array, earlier: Array, products: Array, n: np.uintp, level: Array, stop: Array, age_of: Array, into: Array
+    later: Array, earlier: Array, products: Array, n: np.uintp, level: Array, stop: Array, into: Array
 ) -> None:
     """Add to the channel of the level that reaches this far, and to that of the next: often to one that is not used."""
-    has_ages, a = len(into) > 1, np.uintp(0)
     whole = stop[0] >> (len(stop) - 1) << (len(stop) - 1) == stop[0]  # no entry is cut
     for q in range(n):
         t, u, xx = np.int64(later[q]), np.int64(earlier[q]), products[q]
-        if has_ages:
-            a = np.uintp(age_of[np.uintp(t >> 5)])
         i = np.uintp(level[np.uintp(t - u)])
         s = np.int64(i)
         if whole or t >> s < stop[i]:
-            into[a, i, np.uintp((t >> s) - (u >> s))] += xx
+            into[i, np.uintp((t >> s) - (u >> s))] += xx
         i, s = i + np.uintp(1), s + 1
         if whole or t >> s < stop[i]:
-            into[a, i, np.uintp((t >> s) - (u >> s))] += xx
+            into[i, np.uintp((t >> s) - (u >> s))] += xx

@@ -79,42 +79,6 @@ class G2:
     bias: Floats
 
 
-@dataclass(frozen=True, kw_only=True)
-class G2ByAge:
-    """g2 by the age of the sample and the lag, both on logarithmic scales.
-
-    Attributes
-    ----------
-    edges : ndarray, shape (n_age + 1,)
-        A pair of frames has age a if the number (from 0) of the later one is from ``edges[a]`` to
-        ``edges[a + 1] - 1``.
-    lag : ndarray, shape (n,)
-        In frames.
-    value : ndarray, shape (n_roi, n_age, n)
-        g2; NaN where there is no pair.
-    parts : ndarray, shape (n_part, n_age, n)
-        g2 of the parts that `part_roi` and `part_weight` of `G2` describe.
-
-    Examples
-    --------
-    >>> rng, field, frames = np.random.default_rng(0), 0, np.empty((512, 30, 30))
-    >>> for age in range(512):  # speckle that forgets ever more slowly
-    ...     kept = np.exp(-1 / (1 + age / 16))
-    ...     field = kept * field + np.sqrt(1 - kept**2) * rng.normal(size=(2, 30, 30))
-    ...     frames[age] = rng.poisson(10 * np.square(field).sum(0))
-    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((30, 30), int)))
-    >>> correlator.push(frames)
-    >>> by_age = correlator.by_age()
-    >>> by_age.edges, by_age.value[0, :, 7].round(1)
-    (array([  0,  32,  64, 128, 256, 512]), array([1. , 1. , 1.1, 1.3, 1.5]))
-    """
-
-    edges: NDArray[np.int64]
-    lag: Floats
-    value: Floats
-    parts: Floats
-
-
 def g2_from_two_time(c2: ArrayLike) -> Floats:
     """Return g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), ignoring NaN.
 

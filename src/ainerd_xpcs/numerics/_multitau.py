@@ -1,4 +1,4 @@
-"""The one-time correlation g2(tau) while frames arrive, by lag and by age."""
+"""The one-time correlation g2(tau) while frames arrive."""
 
 from copy import deepcopy
 
@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ainerd_xpcs.numerics._counts import check_counts, check_valid, dimmed
-from ainerd_xpcs.numerics._entries import CHANNELS, SumsOfAge, add_ends, add_products, halve, take
+from ainerd_xpcs.numerics._entries import CHANNELS, PairSums, add_ends, add_products, halve, take
 from ainerd_xpcs.numerics._event_pairs import PairsOfEvents
 from ainerd_xpcs.numerics._events import Events, joined
-from ainerd_xpcs.numerics._g2 import G2, G2ByAge, from_parts
+from ainerd_xpcs.numerics._g2 import G2, from_parts
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Parts
 
-YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
 UPPER = 8  # the same of events, of all levels but the lowest: they come from whole detectors, and rings take memory
 LOWEST = 2 * UPPER  # of the lowest level, whose means must have room in the next one
@@ -26,9 +25,8 @@ class MultiTau:
     J. Mod. Opt. 35, 711, 1988). Each frame is divided by its mean count a in the bin and multiplied with a weight w
     when it arrives, and divided by the static profile S_q when g2 is computed. The sum of the products of a lag is
     divided by the sum of w w', so the beam cancels. The weight is a / (1 + a), divided by the mean of that over some
-    64 frames: in proportion to the photons if they are few, which wastes none, and 1 if they are many. The sums are
-    kept separately by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron Rad. 33, 698, 2026); added
-    together they give g2. Memory grows with the squared logarithm of the number of frames.
+    64 frames: in proportion to the photons if they are few, which wastes none, and 1 if they are many. Memory grows
+    with the logarithm of the number of frames.
 
     Frames are correlated 64 at a time, and their means 32 at a time: first pixel by pixel, then part by part, so that
     many small bins cost little more than few large ones.
@@ -52,11 +50,11 @@ class MultiTau:
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._factor = np.ones(n_pixels, np.float32)  # 0 for pixels that are left out
-        # for each level: entries (frames, averaged in pairs from level to level), and their sums over parts
+        # for each level: entries (frames, averaged in pairs from level to level), their sums over parts, and over pairs
         self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
         self._sums = [np.zeros((CHANNELS + FRAMES, n_part), np.float32)]
+        self._totals = [PairSums.zeros(n_part, partition.n_roi)]
         self._seen, self._done = [0], [0]  # entries of each level so far, and those already correlated
-        self._ages: list[SumsOfAge] = []
         self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames
         self._counts = np.zeros(n_pixels)
         self._usual = np.zeros((partition.n_roi, 2))  # see `weigh`
@@ -102,30 +100,30 @@ class MultiTau:
             some = slice(begin, min(len(block), begin + self._room_until() - self._seen[0]))
             take(
                 block[some], keep[some], self._factor, self._parts.edges, self._bins, self._pixels,
-                self._seen[0], self._ring[0], self._sums[0], self._usual, self._alone, self._ages[-1].pairs[0, 0],
+                self._seen[0], self._ring[0], self._sums[0], self._usual, self._alone, self._totals[0].pairs[0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
 
-    def _next_age(self) -> int:
-        """Return the first frame of the next age."""
-        return YOUNGEST << len(self._ages) >> 1 if self._ages else 0
+    def _next_level(self) -> int:
+        """Return the number of frames with which the next level starts."""
+        return CHANNELS << len(self._seen) - 1 if len(self._seen) > 1 else 0
 
     def _room_until(self) -> int:
-        """Make room in the first ring, and start an age if one begins; return the frame before which both hold."""
-        if self._seen[0] == self._next_age():
+        """Make room in the first ring, and start a level if it is time; return the frame before which both hold."""
+        if self._seen[0] == self._next_level():
             self._settle()
             self._grow()
         if self._seen[0] - self._done[0] == FRAMES:
             self._correlate(0)
-        return min(self._done[0] + FRAMES, self._next_age())
+        return min(self._done[0] + FRAMES, self._next_level())
 
     def _pass(self, first: int) -> None:
         """Pass missing frames before frame `first`."""
         if first < self._seen[0]:
             raise ValueError(f"frame {first} was pushed before: the next is {self._seen[0]}")
         while self._seen[0] < first:
-            room, end = self._room_until(), min(self._next_age(), first)
+            room, end = self._room_until(), min(self._next_level(), first)
             if end - self._seen[0] > FRAMES:
                 self._jump(end)
                 continue
@@ -134,7 +132,7 @@ class MultiTau:
             self._seen[0] = end
 
     def _jump(self, end: int) -> None:
-        """Pass missing frames before frame `end` of this age: complete the entries that have begun, add empty ones."""
+        """Pass missing frames before frame `end` of these levels: complete entries that have begun, add empty ones."""
         self._settle()
         begun = list(self._seen)
         for level, entry in enumerate(begun):
@@ -178,8 +176,8 @@ class MultiTau:
         self._seen[0] = max(events.stop, self._seen[0])
 
     def _grow_until(self, n_frames: int) -> None:
-        """Start the ages that so many frames have."""
-        while n_frames > self._next_age():
+        """Start the levels that so many frames have."""
+        while n_frames > self._next_level():
             level, n_pixels = len(self._seen), len(self._factor)
             self._settle()
             if level > self._lowest:
@@ -193,25 +191,21 @@ class MultiTau:
                 self._ring[-1][:n], self._sums[-1][:n], self._first = *self._first, None
             self._seen.append(self._begin >> level)
             self._done.append(self._begin >> level)
-            self._ages.append(SumsOfAge(level + 1, len(self._parts.roi), self.partition.n_roi))
+            self._totals.append(PairSums.zeros(len(self._parts.roi), self.partition.n_roi))
 
-    def _add_events(self, end: int, ages: "list[SumsOfAge] | None" = None) -> None:
-        """Add the pairs of events whose later frame is below `end`: to `ages`, copies for one result, or for good."""
+    def _add_events(self, end: int, totals: list[PairSums] | None = None) -> None:
+        """Add the pairs of events whose later frame is below `end`: to `totals`, copies for one result, or for good."""
         assert self._pairs is not None
         pairs, begin, level = self._pairs, self._begin, self._lowest
-        group, keep = np.arange(pairs.size // 32), ages is None
-        some = self._ages if ages is None else ages
-        age_of = np.ceil(np.log2(group + 1)).astype(np.int64) if begin == 0 else np.zeros(len(group), np.int64)
-        n = pairs.size >> level
+        n, keep = pairs.size >> level, totals is None
         if begin and keep:  # in their places in the ring
             first = (begin >> level) % len(self._ring[level])
             entries, of_parts = (x[level][first : first + n] for x in (self._ring, self._sums))
         else:
             entries, of_parts = (np.zeros((n, m), np.float32) for m in (len(self._factor), len(self._parts.roi)))
         block = joined(self._waiting)
-        sums = [(age.products, age.ends, age.pairs) for age in (some if begin == 0 else some[-1:])]
         photons = self._counts if keep else self._waiting_counts
-        pairs.add(block, begin, self._taken, end, sums, age_of, entries, of_parts, photons)
+        pairs.add(block, begin, self._taken, end, totals or self._totals, entries, of_parts, photons)
         if not keep:
             return
         self._taken = end
@@ -232,13 +226,13 @@ class MultiTau:
         done, seen = self._done[level], self._seen[level]
         if done == seen:
             return
-        age, ring, sums, edges = self._ages[-1], self._ring[level], self._sums[level], self._parts.edges
+        total, ring, sums, edges = self._totals[level], self._ring[level], self._sums[level], self._parts.edges
         self._add(level, done, seen - done)
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
-            age.products[0, 0] += np.add.reduceat(products, edges[:-1])
-            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1])
+            total.products[0] += np.add.reduceat(products, edges[:-1])
+            total.ends[0] += np.add.reduceat(ends, edges[:-1])
             self._alone[:] = 0
         if level + 1 < len(self._seen):
             if seen // 2 - self._done[level + 1] > self._room:
@@ -249,22 +243,22 @@ class MultiTau:
 
     def _add(self, level: int, first: int, n: int) -> None:
         """Add the products of `n` entries of a level with those before them."""
-        age, ring, sums, edges = self._ages[-1], self._ring[level], self._sums[level], self._parts.edges
+        total, ring, sums, edges = self._totals[level], self._ring[level], self._sums[level], self._parts.edges
         if not sums[np.arange(first, first + n) % len(sums)].any():
             return  # all these entries are zero
         window = first, n, CHANNELS // 2 if level else 1
-        add_ends(sums, *window, self._bins, self._pixels, age.ends[level], age.pairs[level])
-        add_products(ring, *window, edges, self._strips, age.products[level])
+        add_ends(sums, *window, self._bins, self._pixels, total.ends, total.pairs)
+        add_products(ring, *window, edges, self._strips, total.products)
 
     def _grow(self) -> None:
-        """Start an age and with it a level, whose first entries are still in the ring of the level before."""
+        """Start a level, whose first entries are still in the ring of the level before."""
         for rows in (self._ring, self._sums):
             rows.append(np.zeros((CHANNELS + self._room, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
         halve(self._ring[-2], self._sums[-2], 0, first, self._ring[-1], self._sums[-1])
         self._seen.append(first)
         self._done.append(first)
-        self._ages.append(SumsOfAge(len(self._seen), len(self._parts.roi), self.partition.n_roi))
+        self._totals.append(PairSums.zeros(len(self._parts.roi), self.partition.n_roi))
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out from the next frame on, as if masked, and correct g2 for their effect so far.
@@ -307,66 +301,44 @@ class MultiTau:
         if self._pairs is not None:
             self._pairs.leave_out(good, self._pixels, mean)
             self._waiting = [x.without(out) for x in self._waiting]
-        for age in self._ages:
-            age.products /= mean[roi] ** 2
-            age.ends /= mean[roi]
-            age.products[..., restarted] = age.ends[..., restarted] = 0
-            age.lost[..., restarted] = age.pairs[..., roi[restarted]]
+        for total in self._totals:
+            total.products[:] /= mean[roi] ** 2
+            total.ends[:] /= mean[roi]
+            total.products[:, restarted] = total.ends[:, restarted] = 0
+            total.lost[:, restarted] = total.pairs[:, roi[restarted]]
 
     def _bin_counts(self) -> Floats:
         return np.bincount(self._parts.roi, weights=self._photons()).astype(float)
 
     def result(self) -> G2:
         """Return g2 of the frames so far; raise ValueError for fewer than two."""
-        n_frames, ages = self._settled_frames()
-        levels = len(self._seen)
-        products, ends, lost, pairs = (
-            np.sum([np.pad(x, ((0, levels - len(x)), (0, 0), (0, 0))) for x in of_ages], axis=0)
-            for of_ages in zip(*((a.products, a.ends, a.lost, a.pairs) for a in ages), strict=True)
-        )
-        lag, plain, centred = self._per_part(products, ends, lost, pairs)
-        return from_parts(lag, plain, centred, self._photons(), self._size, self._parts, n_frames)
-
-    def by_age(self) -> G2ByAge:
-        """Return g2 of the frames so far by age of the later one, in octaves; raise ValueError for fewer than two."""
-        n_frames, ages = self._settled_frames()
-        of_ages = [self._per_part(age.products, age.ends, age.lost, age.pairs) for age in ages]
-        lags, curves = of_ages[-1][0], []  # the last age has all levels
-        for lag, *sums in of_ages:
-            more = ((0, 0), (0, len(lags) - len(lag)))
-            plain, centred = (np.pad(x, more, constant_values=np.nan) for x in sums)
-            curves.append(from_parts(lags, plain, centred, self._photons(), self._size, self._parts, n_frames))
-        edges = [0, *(YOUNGEST << a for a in range(len(curves) - 1)), n_frames]
-        arrays = {name: np.stack([getattr(x, name) for x in curves], 1) for name in ("value", "parts")}
-        return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
-
-    def _settled_frames(self) -> tuple[int, list[SumsOfAge]]:
-        """Correlate all frames and return their number and the ages; raise ValueError for fewer than two."""
-        n_frames = int(self._seen[0])
+        n_frames, totals = int(self._seen[0]), self._totals
         if n_frames < 2:
             raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
         if self._pairs is None:
             self._settle()
-            return n_frames, self._ages
-        self._grow_until(n_frames)
-        whole = n_frames >> self._lowest << self._lowest
-        if self._begin and whole > self._taken:
-            self._add_events(whole)
-        self._settle()
-        ages = deepcopy(self._ages)
-        self._waiting_counts[:] = 0
-        if n_frames > self._taken:
-            self._add_events(n_frames, ages)
-        return n_frames, ages
+        else:
+            self._grow_until(n_frames)
+            whole = n_frames >> self._lowest << self._lowest
+            if self._begin and whole > self._taken:
+                self._add_events(whole)
+            self._settle()
+            totals = deepcopy(self._totals)
+            self._waiting_counts[:] = 0
+            if n_frames > self._taken:
+                self._add_events(n_frames, totals)
+        lag, plain, centred = self._per_part(totals)
+        return from_parts(lag, plain, centred, self._photons(), self._size, self._parts, n_frames)
 
     def _photons(self) -> Floats:
         """Return the photons in the used pixels of each part, (n_part,)."""
         counts = self._counts + self._waiting_counts
         return np.asarray(np.add.reduceat(counts, self._parts.edges[:-1]))
 
-    def _per_part(self, products: Floats, ends: Floats, lost: Floats, pairs: Floats) -> tuple[Floats, Floats, Floats]:
+    def _per_part(self, totals: list[PairSums]) -> tuple[Floats, Floats, Floats]:
         """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""
         n_frames, parts, size = self._seen[0], self._parts, self._size
+        products, ends, lost, pairs = (np.stack(of_levels) for of_levels in zip(*totals, strict=True))
         with np.errstate(divide="ignore", invalid="ignore"):
             photons = self._photons()
             of_sub = np.bincount(parts.sub, photons) / np.bincount(parts.sub, size)

@@ -18,7 +18,9 @@ from ainerd_xpcs.technique._features import Ring, sectors_of
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._cells import Cells
 
-CLOCK_FORMULA = "C2(t1, t2) = 1 + contrast * ((1 - static) * exp(-|s(t1) - s(t2)|**exponent) + static)**2, clock = ds/dt"
+CLOCK_FORMULA = (
+    "C2(t1, t2) = 1 + contrast * ((1 - static) * exp(-|s(t1) - s(t2)|**exponent) + static)**2, clock = ds/dt"
+)
 FLOWS = "flows"
 # Numbers of a ring by their names in results, and the fields of `Clock`.
 CLOCK = {

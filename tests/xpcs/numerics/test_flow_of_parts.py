@@ -1,10 +1,10 @@
-"""Fits of flow and ageing with errors from parts, on complex Gaussian fields simulated here."""
+"""Fits of flow with errors from parts, on complex Gaussian fields simulated here."""
 
 import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from ainerd_xpcs.numerics import fit_ageing, fit_flow, g2_by_age, middle_age
+from ainerd_xpcs.numerics import fit_flow
 
 N_FRAMES, PIXELS, PARTS = 256, 48, 12
 LAGS = np.r_[np.arange(1, 16), np.concatenate([np.arange(8, 16) * 2**level for level in (1, 2, 3)])]
@@ -144,67 +144,3 @@ def test_parts_that_do_not_fit_are_named():
         fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi[:4])
     with pytest.raises(ValueError, match="between 0 and 17"):
         fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi + 1)
-
-
-def ageing_maps(seed, mu, n_roi):
-    """Return two-time maps of parts, (n_roi * PARTS, T, T), with a relaxation time of 30 (t / 100)^mu."""
-    rng = np.random.default_rng(seed)
-    rates = 1 / (30 * ((np.arange(N_FRAMES) + 0.5) / 100) ** mu)
-    return np.concatenate([1 + parts_of(fields(rng, rates), rng) for _ in range(n_roi)])
-
-
-@pytest.mark.parametrize("mu", [1.0, -0.6])
-def test_ageing_is_found_from_maps_with_its_error(mu):
-    maps = ageing_maps(0, mu, 8)
-    roi = np.repeat(np.arange(8), PARTS)
-    age, parts = g2_by_age(maps, np.linspace(0, N_FRAMES, 9))
-    value = parts.reshape(8, PARTS, *parts.shape[1:]).mean(1)
-    lag = np.arange(1.0, N_FRAMES)
-    ageing = fit_ageing(lag[:80], age, value[..., :80], parts=parts[..., :80], part_roi=roi)
-    assert ageing.ageing_p < 1e-3 and ageing.ageing_bic > 0
-    assert abs(ageing.ageing_exponent - mu) < 4 * ageing.ageing_exponent_err < 0.8
-    truth = 30 * (ageing.age / 100) ** mu
-    known = np.isfinite(ageing.tau)
-    assert known.sum() > 5
-    assert np.mean(np.abs(ageing.tau - truth)[known] < 3 * ageing.tau_err[known]) > 0.7
-    bins = fit_ageing(lag[:80], age, value[..., :80])  # the scatter of bins will do
-    assert bins.ageing_exponent == pytest.approx(ageing.ageing_exponent, abs=0.2)
-
-
-def test_a_constant_relaxation_time_is_not_ageing():
-    claims = []
-    for seed in range(4):
-        age, parts = g2_by_age(ageing_maps(seed, 0.0, 4), np.linspace(0, N_FRAMES, 7))
-        value = parts.reshape(4, PARTS, *parts.shape[1:]).mean(1)
-        claims.append(fit_ageing(LAGS[:30], age, value[..., LAGS[:30] - 1], parts=parts[..., LAGS[:30] - 1],
-                                 part_roi=np.repeat(np.arange(4), PARTS)))  # fmt: skip
-    assert sum(np.isfinite(one.ageing_exponent) for one in claims) == 0
-    assert all(np.isnan(fit_ageing([1, 2], [1, 2], np.ones((4, 2, 2))).tau))
-
-
-def test_the_middle_age_is_that_of_the_pairs():
-    edges, lag = np.array([0, 8, 16, 32]), np.array([1.0, 3.0, 10.0])
-    for a, begin in enumerate(edges[:-1]):
-        for j, step in enumerate(lag):
-            later = np.arange(max(begin, step), edges[a + 1])
-            if later.size:
-                assert middle_age(edges, lag)[a, j] == (2 * later - step + 1).mean() / 2
-
-
-def test_inconsistent_ages_are_named():
-    with pytest.raises(ValueError, match="does not fit"):
-        fit_ageing([1.0, 2.0], [1.0], np.ones((4, 2, 2)))
-    with pytest.raises(ValueError, match="must be positive"):
-        fit_ageing(np.arange(1.0, 5), [0.0, 1.0, 2.0], np.random.default_rng(0).normal(1, 0.1, (4, 3, 4)))
-    with pytest.raises(ValueError, match="parts of shape"):
-        fit_ageing([1.0, 2.0], [1.0, 2.0], np.ones((4, 2, 2)), parts=np.ones((4, 2)))
-
-
-@pytest.mark.parametrize(("tau", "is_known"), [([5.0, 30.0, 150.0], True), ([1.2, 16.0, 210.0], False)])
-def test_ageing_needs_relaxation_times_of_two_ages_within_the_lags(tau, is_known):
-    rng, lag = np.random.default_rng(6), np.geomspace(1, 200, 40)
-    bins = 1 + 0.2 * np.exp(-2 * lag / np.array(tau)[:, None]) + rng.normal(0, 0.002, (7, 3, 40))
-    ageing = fit_ageing(lag, [10.0, 100.0, 1000.0], bins)
-    assert ageing.ageing_p < 1e-3 and ageing.ageing_bic > 0
-    assert np.isfinite(ageing.tau).tolist() == [is_known, True, is_known]
-    assert np.isfinite(ageing.ageing_exponent) == is_known == np.isfinite(ageing.ageing_exponent_err)

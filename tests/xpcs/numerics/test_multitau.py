@@ -1,4 +1,4 @@
-"""The multi-tau correlator: frames and pixels left out, open ends, ages, contrast within a frame, errors from parts."""
+"""The multi-tau correlator: frames and pixels left out, open ends, contrast within a frame, errors from parts."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd_xpcs.numerics import MultiTau, Partition
-from tests.weighted import along_diagonals, full_map, mean, means, weights
+from tests.weighted import along_diagonals, full_map, mean
 
 
 def pushed(partition, frames, valid=None, step=13):
@@ -51,7 +51,6 @@ def test_a_dark_frame_changes_nothing(frames, partition):
 def test_blocks_of_any_size_give_the_same_result(frames, partition, n):
     one, many = pushed(partition, frames[:n], step=60), pushed(partition, frames[:n], step=7)
     np.testing.assert_array_equal(many.result().lag, one.result().lag)
-    np.testing.assert_array_equal(many.by_age().lag, one.result().lag)
     np.testing.assert_allclose(many.result().value, one.result().value, rtol=1e-12)
 
 
@@ -113,28 +112,17 @@ def test_frames_before_a_pixel_was_left_out_keep_their_weight(photons):
 
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1000), n_pixels=st.integers(1, 80), n_static=st.integers(1, 5), n=st.integers(2, 70))
-def test_parts_and_ages_average_to_the_whole(seed, n_pixels, n_static, n):
+def test_parts_average_to_the_whole(seed, n_pixels, n_static, n):
     rng = np.random.default_rng(seed)
     roi = np.r_[1, 2, rng.integers(1, 3, n_pixels)][None]
     partition = Partition.from_roi_map(roi, static_map=rng.integers(1, n_static + 1, roi.shape))
     frames = rng.poisson(2.0, (n, *roi.shape)).astype(np.uint16)
-    live = pushed(partition, frames)
-    whole, by_age = live.result(), live.by_age()
+    whole = pushed(partition, frames).result()
     for k in range(2):
         mine = whole.part_roi == k
         assert whole.part_weight[mine].sum() == pytest.approx(1) and mine.sum() <= 16 + n_static
         average = whole.part_weight[mine] @ whole.parts[mine]
         np.testing.assert_allclose(average, whole.value[k], rtol=1e-9)
-    assert (
-        by_age.edges[0] == 0
-        and by_age.edges[-1] == n
-        and by_age.value.shape == (2, by_age.edges.size - 1, live.result().lag.size)
-    )
-    if np.isfinite(by_age.value[:, :, 0]).all():  # every age counts with its pairs, by their later frame
-        w = weights(means(frames, partition))
-        pairs = np.add.reduceat(w[:, 1:] * w[:, :-1], np.maximum(by_age.edges[:-1], 1) - 1, axis=1)
-        average = (by_age.value[:, :, 0] * pairs).sum(1) / pairs.sum(1)
-        np.testing.assert_allclose(average, whole.value[:, 0], rtol=1e-6)
 
 
 def speckle(rng, n_frames, n_pixels, modes, keep, photons):

@@ -39,15 +39,13 @@ def pushed(partition, counts, valid, blocks, *, asked=(), out=(), at=None):
         live.push(counts[begin:end], valid=valid[begin:end])
         if end in asked:
             live.result()
-            live.by_age()
         begin, i = end, i + 1
     return live
 
 
 def mean_of_pairs(partition, counts, valid):
-    """Return the mean over pairs and pixels of d d' / S², and the pairs, by bin, age of the later entry, and lag."""
+    """Return the mean over pairs and pixels of d d' / S², and the pairs, by bin and lag."""
     edges, means = np.append(0, np.cumsum(partition.n_pixels)), {}
-    ages = np.array([0, 32, 64, 128, 256])
     sub = np.diff(partition.static_edges)
     profile = np.repeat(np.add.reduceat(counts[valid].sum(0), partition.static_edges[:-1]) / sub, sub)
     for k in range(partition.n_roi):
@@ -59,29 +57,20 @@ def mean_of_pairs(partition, counts, valid):
         d /= profile[bin_] / profile[bin_].mean()
         while len(d) > 8:
             for c in range(1 if level == 0 else 8, min(16, len(d))):
-                age = np.searchsorted(ages, np.arange(c, len(d)) << level, "right") - 1
-                for a in (slice(None), *(age == a for a in np.unique(age))):
-                    pairs = (w[c:] * w[:-c])[a]
-                    which = None if isinstance(a, slice) else int(age[a][0])
-                    means[k, which, c << level] = (
-                        (d[c:] * d[:-c])[a].mean(1).sum() / max(pairs.sum(), 1e-9),
-                        pairs.sum(),
-                    )
+                pairs = (w[c:] * w[:-c]).sum()
+                means[k, c << level] = (d[c:] * d[:-c]).mean(1).sum() / max(pairs, 1e-9), pairs
             half = len(d) // 2
             d, w, level = (d[: 2 * half : 2] + d[1::2][:half]) / 2, (w[: 2 * half : 2] + w[1::2][:half]) / 2, level + 1
     return means
 
 
 @pytest.mark.parametrize("blocks", [(N,), (1,), (7, 50)])
-def test_g2_is_the_mean_over_the_pairs_of_each_level_and_age(partition, counts, valid, blocks):
-    live = pushed(partition, counts, valid, blocks)
-    whole, by_age, wanted = live.result(), live.by_age(), mean_of_pairs(partition, counts, valid)
-    assert np.array_equal(by_age.edges, [0, 32, 64, 128, 256, N])
-    for (k, age, lag), (value, pairs) in wanted.items():
+def test_g2_is_the_mean_over_the_pairs_of_each_level(partition, counts, valid, blocks):
+    g2 = pushed(partition, counts, valid, blocks).result()
+    for (k, lag), (value, pairs) in mean_of_pairs(partition, counts, valid).items():
         if pairs > 0:
-            here = np.flatnonzero(whole.lag == lag)[0]
-            g2 = whole.value[k, here] if age is None else by_age.value[k, age, here]
-            assert g2 == pytest.approx(value, rel=2e-6), (k, age, lag)
+            here = np.flatnonzero(g2.lag == lag)[0]
+            assert g2.value[k, here] == pytest.approx(value, rel=2e-6), (k, lag)
 
 
 @settings(max_examples=20, deadline=None)
@@ -92,9 +81,7 @@ def test_g2_is_the_mean_over_the_pairs_of_each_level_and_age(partition, counts, 
 )
 def test_block_sizes_and_intermediate_results_change_nothing(partition, counts, valid, blocks, asked, at):
     out = [3, 40, 41, 200]
-    wanted = pushed(partition, counts, valid, (N,), out=out, at=at)
-    in_blocks = pushed(partition, counts, valid, blocks, asked=asked, out=out, at=at)
-    for ask, names in ((MultiTau.result, ("value", "error", "parts")), (MultiTau.by_age, ("value", "parts"))):
-        a, b = ask(wanted), ask(in_blocks)
-        for name in names:
-            np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-5, atol=1e-5)
+    wanted = pushed(partition, counts, valid, (N,), out=out, at=at).result()
+    in_blocks = pushed(partition, counts, valid, blocks, asked=asked, out=out, at=at).result()
+    for name in ("value", "error", "parts"):
+        np.testing.assert_allclose(getattr(in_blocks, name), getattr(wanted, name), rtol=1e-5, atol=1e-5)

@@ -121,8 +121,6 @@ def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons
     # where parts hardly differ, the dense sums themselves are rounded
     np.testing.assert_allclose(of_events.error, wanted.error, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(of_events.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
-    np.testing.assert_array_equal(events.by_age().edges, dense.by_age().edges)
-    np.testing.assert_allclose(events.by_age().value, dense.by_age().value, rtol=1e-6, atol=1e-6)
 
 
 def test_pixels_are_left_out_before_the_first_frame(partition):
