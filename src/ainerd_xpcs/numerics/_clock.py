@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._clock_events import AT_REST, find_events, residual_p, time_of_event
+from ainerd_xpcs.numerics._clock_events import AT_REST, find_events, least_size, residual_p, stationary_p, time_of_event
 from ainerd_xpcs.numerics._clock_fit import ClockFit, RingMaps
-from ainerd_xpcs.numerics._clock_rate import COARSE, GRID, SLOW, STILL, Evidence, Prior, RateData, covariance
+from ainerd_xpcs.numerics._clock_rate import COARSE, GRID, STILL, Evidence, RateData
 
 Floats = NDArray[np.float64]
 WORDS = ("steady", "slows", "speeds up", "jumps", "in bursts", "oscillates", "varies", "not described")
-_DESCRIBED_P = 1e-3
+_DESCRIBED_P = 2e-3
 _SURE = 2.8  # errors by which a trend of the rate is from zero
 _RESOLVED = 0.7  # least advance between events of a tau
 _KNOWN = 0.5  # largest relative error of a tau
@@ -19,7 +19,6 @@ _GAIN = 5.0  # log evidence for a rate that scatters
 _SWING = 2.0  # log evidence for a period, beyond the number of periods tried
 _PERIODS = np.geomspace(0.06, 0.55, 45)  # of the exposure
 _SPECKLE = 5.0  # errors by which the map at short lags is above zero
-_LOST = 0.5  # error of the logarithm of an event's size above which it is a lower bound
 _MOST_OFFSET = 0.15  # of the exposure
 _FEWEST = 16  # cells
 
@@ -45,11 +44,10 @@ class ClockEvent:
 
 
 @dataclass(frozen=True)
-class _Known:
+class ClockData:
     """What `clock_offset` needs of a fit; times as shares of the exposure."""
 
     data: RateData
-    prior: Prior
     times: Floats
     duration: float
     n: int
@@ -65,7 +63,8 @@ class Clock:
     ----------
     word : str
         One of `WORDS`. "jumps" has events, "in bursts" a rate that scatters from step to step, "varies" one that varies
-        slowly, and "not described" is a map of no such clock.
+        slowly, and "not described" is a map of no such clock. A steady sample may relax in another shape (`p`): it has
+        no tau.
     p : float
         Probability that the clock describes the map.
     tau, tau_err : float
@@ -84,6 +83,8 @@ class Clock:
         Middle of each step, from the first frame, its rate, and the band of 68 %.
     events : tuple of ClockEvent
         Only of "jumps".
+    fitted : ClockData or None
+        What `clock_offset` needs.
     """
 
     word: str = "not described"
@@ -107,7 +108,7 @@ class Clock:
     rate_low: Floats
     rate_high: Floats
     events: tuple[ClockEvent, ...] = ()
-    _known: _Known | None = field(default=None, repr=False, compare=False)
+    fitted: ClockData | None = field(default=None, repr=False, compare=False)
 
 
 def fit_clock(
@@ -160,9 +161,7 @@ def fit_clock(
     n = values.shape[1]
     first = duration / 10 if age0 is None else age0
     if not (duration > 0 and first >= 0):
-        raise ValueError(
-            f"the duration {duration} must be positive and the age {first} of the first frame not negative"
-        )
+        raise ValueError(f"duration must be positive and age0 not negative, got {duration} and {first}")
     own = np.broadcast_to(np.asarray(shot, dtype=float), n)
     noise = np.sqrt(own[:, None] * own) * (np.eye(n) if shared is None else np.asarray(shared, dtype=float))
     middles = np.arange(1, n) * duration / n
@@ -218,7 +217,7 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
     cov = np.linalg.inv(fit.fisher + fit.penalty())
     share = evidence.share
     mean = share @ evidence.beta[:, 1]
-    mu, mu_err = -mean, np.sqrt(share @ (evidence.cov[:, 1, 1] + (evidence.beta[:, 1] - mean) ** 2))
+    mu, mu_err = -float(mean), np.sqrt(share @ (evidence.cov[:, 1, 1] + (evidence.beta[:, 1] - mean) ** 2))
     u, advance = fit.theta[:m], fit.advance
     quiet = np.setdiff1d(np.arange(m), events)
     between, whole = fit.advance_between(), fit.steps.sum()
@@ -228,9 +227,9 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
         slope = np.zeros(len(fit.theta))
         slope[use] = advance[use] / advance[use].sum()
         errors.append(np.sqrt(slope @ cov @ slope + of_model))
-    tau, tau_err, p = whole / between, errors[0] * whole / between, residual_p(fit)
-    at_rest = bool(events) and between < AT_REST
-    period = _period(data, fit.events, evidence)
+    tau, tau_err, p = whole / between, float(errors[0]) * whole / between, residual_p(fit)
+    at_rest = bool(events) and np.median(np.exp(u[quiet])) < AT_REST
+    period = _period(data, fit.events, evidence) if between > _RESOLVED else None
     still = np.array([g[0] == STILL for g in GRID])
     flat = still & np.array([g[1] == 0 for g in GRID])
     white = evidence.log.max() - evidence.log[still].max()
@@ -238,7 +237,8 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
     sudden = varies > _GAIN and GRID[int(evidence.log.argmax())][2] < 0.1
     sure = abs(mu) > _SURE * mu_err and between > _RESOLVED
     if not p > _DESCRIBED_P:
-        word = "not described"
+        is_steady = varies < _GAIN - np.log(max(p, 1e-300)) and not events and stationary_p(fit) > _DESCRIBED_P
+        word = "steady" if is_steady else "not described"  # a steady sample of another shape
     elif events:
         word = "jumps"
     elif period is not None:
@@ -250,15 +250,15 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
     else:
         word = "varies" if varies > _GAIN else "steady"
     has_tau = word not in ("not described", "in bursts", "varies") and not at_rest
-    has_tau &= between > _RESOLVED and tau_err < _KNOWN * tau
+    has_tau &= p > _DESCRIBED_P and between > _RESOLVED and tau_err < _KNOWN * tau
     numbers: dict[str, float] = {}
     if has_tau:
-        numbers |= {"tau": tau * duration, "tau_err": tau_err * duration}
+        numbers |= {"tau": tau * duration, "tau_err": float(tau_err) * duration}
     if word in ("slows", "speeds up"):
         reach = np.log((1 + fit.ring.age0) / max(fit.ring.age0, 0.5 / n))
-        numbers |= {"slows_by": np.exp(mu * reach), "slows_by_err": np.exp(mu * reach) * reach * mu_err}
+        numbers |= {"slows_by": float(np.exp(mu * reach)), "slows_by_err": float(np.exp(mu * reach) * reach * mu_err)}
         if varies < _GAIN:
-            numbers |= {"ageing_exponent": mu, "ageing_exponent_err": mu_err}
+            numbers |= {"ageing_exponent": mu, "ageing_exponent_err": float(mu_err)}
     if word == "oscillates" and period is not None:
         numbers |= {"rate_period": period[0] * duration, "rate_period_err": period[1] * duration}
     exponent = np.exp(fit.theta[m + 1])
@@ -277,27 +277,28 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
         rate=np.exp(u) / duration,
         rate_low=np.exp(u - band) / duration,
         rate_high=np.exp(u + band) / duration,
-        events=tuple(_event(fit, k, band[k], duration) for k in events) if word == "jumps" else (),
-        _known=_Known(data, SLOW if events else fit.prior, fit.times, duration, n),
+        events=tuple(_event(fit, k, duration) for k in events) if word == "jumps" else (),
+        fitted=ClockData(data, fit.times, duration, n),
         **numbers,
     )
 
 
-def _event(fit: ClockFit, k: int, band: float, duration: float) -> ClockEvent:
+def _event(fit: ClockFit, k: int, duration: float) -> ClockEvent:
     time, error = time_of_event(fit, k)
-    size, lost = fit.advance[k], band > _LOST
-    return ClockEvent(time * duration, error * duration, float(size * np.exp(-1.645 * band * lost)), bool(lost))
+    least = least_size(fit, k)
+    size = fit.advance[k] if least is None else least
+    return ClockEvent(time * duration, error * duration, float(size), least is not None)
 
 
 def _period(data: RateData, events: list[int], evidence: Evidence) -> tuple[float, float] | None:
     """Return period and error of an oscillation of the rate, as shares of the exposure, if the evidence is for one."""
-    best = None
+    best, error = np.nan, np.nan
     periods = _PERIODS
     for _ in range(2):
         w = 2 * np.pi * data.t / periods[:, None]
         log = data.evidence(events, COARSE, np.stack([np.cos(w), np.sin(w)], -1)).log.max(1)
         gain = log - evidence.log.max()
-        if best is None and gain.max() - np.log(len(_PERIODS)) < _SWING:
+        if np.isnan(best) and gain.max() - np.log(len(_PERIODS)) < _SWING:
             return None
         weight = np.exp(log - log.max())
         best = float(weight @ periods / weight.sum())
@@ -310,7 +311,7 @@ def _period(data: RateData, events: list[int], evidence: Evidence) -> tuple[floa
 def clock_offset(clock: Clock, time: ArrayLike, stress_rate: ArrayLike) -> tuple[float, float, float]:
     """Return the time by which the rate of the clock follows a record, its error, and the log likelihood gained.
 
-    The rate is the trend times 1 + k max(stress_rate, 0), with k and the offset free.
+    The rate is the trend times 1 + k max(stress_rate, 0), with k and the offset free, and the trend as it may scatter.
 
     Parameters
     ----------
@@ -324,7 +325,7 @@ def clock_offset(clock: Clock, time: ArrayLike, stress_rate: ArrayLike) -> tuple
     offset, err, gain : float
         NaN if the map has no clock, or the record never rises. A gain below 8 is no finding.
     """
-    known, at, rise = clock._known, np.asarray(time, dtype=float), np.maximum(np.asarray(stress_rate, dtype=float), 0)
+    known, at, rise = clock.fitted, np.asarray(time, dtype=float), np.maximum(np.asarray(stress_rate, dtype=float), 0)
     if known is None or not rise.size or not np.isfinite(rise).all() or not rise.max() > 0:
         return np.nan, np.nan, np.nan
     step = 0.25 / known.n
@@ -334,10 +335,14 @@ def clock_offset(clock: Clock, time: ArrayLike, stress_rate: ArrayLike) -> tuple
     expected = np.interp(fine - offsets[:, None, None], at / known.duration, rise / rise.max())
     strengths = 2.0 ** np.arange(-1, 8)[:, None, None, None]
     gains = np.log((1 + strengths * expected).mean(3))
-    inner, score = known.data.projected(known.prior, [])
-    likelihood = gains @ score - 0.5 * np.einsum("kdi,ij,kdj->kd", gains, inner, gains)
-    weight = np.exp(likelihood - likelihood.max()).sum(0)
+    own = known.data.evidence([], COARSE).log
+    likelihood = []
+    for prior, log in zip(COARSE, own, strict=True):
+        inner, score = known.data.projected(prior, [])
+        likelihood.append(log + gains @ score - 0.5 * ((gains @ inner) * gains).sum(-1))
+    best = np.max(likelihood)
+    weight = np.exp(likelihood - best).sum((0, 1))
     weight /= weight.sum()
     mean = weight @ offsets
     error = np.sqrt(weight @ (offsets - mean) ** 2 + step**2 / 12)
-    return float(mean * known.duration), float(error * known.duration), float(likelihood.max())
+    return float(mean * known.duration), float(error * known.duration), float(best - own.max())

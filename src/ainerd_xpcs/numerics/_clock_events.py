@@ -15,6 +15,7 @@ AT_REST = 0.5  # advance between events below which the sample does not relax be
 _ERRORS = 5.0  # by which an event is above the other steps
 _BESIDE = 3.0  # and a step next to one
 _WITHIN = 12  # cells on both sides of an event that say when in its cell it was
+_NEXT, _LEFT = 4, 3.0  # cells on both sides that say whether something is left, and errors by which it is
 _EDGE = 0.1  # error of that time from the form of the cell, in cells
 _LEAST_LEFT = 0.01  # share of the information of a mean below which the clock takes all of it
 _LEAST_BESIDE_EVENTS = 0.05
@@ -112,6 +113,24 @@ def time_of_event(fit: ClockFit, k: int) -> tuple[float, float]:
     return float((cell + share(whole)) / n), float(error / n)
 
 
+def least_size(fit: ClockFit, k: int) -> float | None:
+    """Return the least size of an event that leaves nothing of the pattern; None if something is left.
+
+    It is of the limit of 95 % of what the cells next to it have in common.
+    """
+    before, after = slice(max(k - _NEXT, 0), k + 1), slice(k + 1, k + 1 + _NEXT)
+    each = fit.bins[:, before, after].mean((1, 2))
+    left = fit.ring.weights @ each
+    contrast, exponent, logit = fit.theta[fit.m :]
+    alone = (np.exp(contrast) + np.diag(fit.ring.noise).mean() / _NEXT) / np.sqrt(fit.ring.n_pixels)
+    error = max(np.sqrt((fit.ring.weights**2) @ (each - left) ** 2), alone)
+    share = 1 / (1 + np.exp(-logit)) if fit.static else 0.0
+    if left > np.exp(contrast) * share**2 + _LEFT * error:
+        return None
+    field = (np.sqrt(max(left + 1.645 * error, 1e-9) / np.exp(contrast)) - share) / (1 - share)
+    return float((-np.log(np.clip(field, 1e-6, 0.99))) ** np.exp(-exponent))
+
+
 def residual_p(fit: ClockFit) -> float:
     """Return the probability that the clock describes the map: tests of what it leaves over.
 
@@ -146,6 +165,32 @@ def residual_p(fit: ClockFit) -> float:
     n_bins = len(fit.bins)
     differ = f.sf(max(ratios[2:]), n_bins - 1, 2 * (n_bins - 1)) if n_bins > 2 else 1.0
     return min(1.0, 4 * min(p[0], p[1], len(_TURNS) * min(*p[2:], float(differ))))
+
+
+def stationary_p(fit: ClockFit) -> float:
+    """Return the probability that pairs of one lag correlate alike at all ages, whatever the shape of the relaxation.
+
+    The test is of the means over eighths of the ages, at short lags and at all lags, against that of all ages.
+    """
+    n, k, y = len(fit.keep), fit.ring.n_pixels, fit.map
+    lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    by_lag = np.bincount(lag.ravel(), y.ravel()) / np.bincount(lag.ravel())
+    part = (np.add.outer(np.arange(n), np.arange(n)) * 4 / n).astype(int)
+    slopes = []
+    for low, high in ((1, 1), (2, 2), (3, 4), (5, 8), (9, n)):
+        band = (lag >= low) & (lag <= high)
+        for each in range(8):
+            here = band & (part == each)
+            if here.sum() > 2:
+                slopes.append(here / here.sum())
+    weights, mean = np.array(slopes), by_lag[lag]
+    through = weights @ (mean + fit.ring.noise[np.ix_(fit.keep, fit.keep)])
+    covariance = 2 / k * np.einsum("aij,bji->ab", through, through, optimize=True) * max(fit.scatter, 0.5)
+    difference = (weights * (y - mean)).sum((1, 2))
+    values, vectors = np.linalg.eigh(covariance)
+    known = values > 1e-3 * values.max()
+    chi = ((difference @ vectors[:, known]) ** 2 / values[known]).sum()
+    return float(chi2.sf(chi, known.sum()))
 
 
 def _patches(fit: ClockFit, lag: NDArray[np.int64]) -> Floats:

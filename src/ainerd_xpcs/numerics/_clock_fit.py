@@ -20,6 +20,7 @@ NO_SHARE = -8.0  # logit of a static share of nothing
 _FIRST: Prior = (0.02, 0.15, 0.2)
 _LEAST_NOISE = 0.02  # of a cell, as a share of the contrast
 _SHARE_COST = 0.5  # log odds of no static share
+_LONGEST, _AT_REST = 1.5, -1.0  # longest step of Newton's method, and log rate of a sample at rest
 _ENOUGH = 0.03  # gain of the log likelihood below which a step is the last
 
 
@@ -148,6 +149,12 @@ class ClockFit:
         out[np.arange(m, m + N_SHAPE), np.arange(m, m + N_SHAPE)] = self.shape_prior[0]
         return out
 
+    def _length(self, step: Floats) -> float:
+        """Return the largest change; rates of a sample at rest may change at will."""
+        out, slow = np.abs(step), np.maximum(_AT_REST - self.theta[: self.m], 0)
+        out[: self.m] -= np.where(step[: self.m] > 0, slow, 2 * slow)
+        return float(out.max())
+
     def newton(self, most: int) -> None:
         """Take Newton steps, `most` at most, and evaluate at the end."""
         damping, penalty = 1e-3, self.penalty()
@@ -159,8 +166,8 @@ class ClockFit:
                 damped = self.fisher + penalty + damping * np.diag(np.diag(self.fisher) + 1e-6)
                 step = np.linalg.solve(damped, up)
                 expected = 0.5 * float(step @ up)
-                step *= min(1, 1.5 / max(np.abs(step).max(), 1e-9))
-                new = np.clip(self.theta + step, -9, 7)
+                step *= min(1, _LONGEST / max(self._length(step), 1e-9))
+                new = np.clip(self.theta + step, -16, 7)
                 new[-2] = min(new[-2], np.log(2))
                 value = self.loss(new, penalty)
                 if value < old:

@@ -13,7 +13,7 @@ WIDE = 2.5**2  # variance of the log rate of an event
 GRID: tuple[Prior, ...] = tuple(
     (white, smooth, length)
     for white in (STILL, 0.15, 0.35, 0.8, 1.6)
-    for smooth, length in ((0, 0.2), *((s, l) for s in (0.15, 0.35, 0.8, 1.6) for l in (0.06, 0.2)))
+    for smooth, length in ((0, 0.2), *((each, long) for each in (0.15, 0.35, 0.8, 1.6) for long in (0.06, 0.2)))
 )
 SLOW: Prior = (STILL, 0.35, 0.2)
 GENTLE = tuple(prior for prior in GRID if prior[0] <= 0.35 and (prior[2] > 0.1 or prior[1] < 0.5))
@@ -112,7 +112,7 @@ class RateData:
         use = [[0, 1, 2]] if extra is None else [[0, 1, 2, 3 + 2 * k, 4 + 2 * k] for k in range(len(extra))]
         each = np.array([gram[:, np.ix_(k, k)[0], np.ix_(k, k)[1]] for k in use])
         normal = each[..., 1:, 1:] + 1e-9 * np.eye(len(use[0]) - 1)
-        cov = np.linalg.inv(normal)
+        cov = np.asarray(np.linalg.inv(normal), dtype=np.float64)
         beta = (cov @ each[..., 1:, :1])[..., 0]
         fit = (beta * each[..., 1:, 0]).sum(-1)
         log = -0.5 * (log_det + np.linalg.slogdet(normal)[1] + each[..., 0, 0] - fit) - [cost(g) for g in grid]

@@ -39,8 +39,9 @@ NO_TAU = {
     "jumps": "the sample jumps, and does not relax in between",
     "in bursts": "the sample moves in bursts",
     "varies": "the rate varies too much",
-    "not described": "one clock of the sample does not describe the map",
+    "not described": "one relaxation with one clock does not describe the map",
 }
+SURE_P = 1e-4  # below it a steady sample relaxes in another shape
 NOT_KNOWN = "the rate changes, and the exposure does not determine its mean"
 # Numbers of g2 that no model of the decay gives.
 _WITHOUT_MODEL = ("speckle", "contrast", "contrast_err", "bins_alike_p", "misfit_p", "g2_errors")
@@ -51,19 +52,20 @@ UNITS = {"clock": "1/s", "clock_err": "1/s", "clock_time": "s", "time": "s", "ti
 
 def clock_of(
     ring: Ring, maps: NDArray[np.float32], photons: NDArray[np.float64], duration_s: float, cells: "Cells | None" = None
-) -> Clock:
+) -> Clock | None:
     """Fit the clock to the maps (n_roi, 256, 256) of all bins, with `photons` (n_roi,) per pixel; rows are filled.
 
-    Bins across the beam see the same and may share speckle, so they are averaged. `cells` are those of few frames.
+    None if the map shows nothing: the sample relaxes within a cell, or there is no speckle. Bins across the beam see
+    the same and may share speckle, so they are averaged. `cells` are those of few frames.
     """
     sectors = sectors_of(ring.pixels, ring.phi_deg, ring.phi_deg is not None)
     of_bins = block_mean(maps[ring.bins]) - 1
     few = len(sectors.n_pixels) < min(3, len(ring.bins))
     of_parts, n_pixels = (of_bins, ring.pixels) if few else (sectors.average(of_bins), sectors.n_pixels)
     shot = of_parts.shape[-1] / max(float(ring.weights @ photons[ring.bins]), 1e-9)
-    return numerics.fit_clock(
-        of_parts, n_pixels, shot, duration=duration_s, shared=None if cells is None else cells.shot
-    )
+    shared = None if cells is None else cells.shot
+    clock = numerics.fit_clock(of_parts, n_pixels, shot, duration=duration_s, shared=shared)
+    return clock if np.isfinite(clock.p) else None
 
 
 def clock_columns(clock: Clock | None, *, flows: bool) -> dict[str, Any]:
@@ -97,11 +99,14 @@ def jumps_at(clock: Clock) -> str:
 def relaxation_of(clock: Clock | None, fitted: Mapping[str, Any], *, flows: bool) -> dict[str, Any]:
     """Return what the clock changes in the numbers of g2 of a ring, which `fitted` has by their names in results.
 
-    A steady sample keeps them. Where the rate changes, the relaxation time is that at the mean rate, or there is none.
+    A steady sample keeps them, unless one relaxation does not describe its map, and g2 has no second one. Where the
+    rate changes, the relaxation time is that at the mean rate, or there is none.
     """
     word = FLOWS if flows else "steady" if clock is None else clock.word
     if word == "steady":
-        return {}
+        if clock is None or clock.p > SURE_P or str(fitted["g2_model"]).startswith("two"):
+            return {}
+        word = "not described"
     kept = _WITHOUT_MODEL + (_HALF if word in (FLOWS, "not described") else ())
     gone = {name: "" if isinstance(x, str) else np.nan for name, x in fitted.items() if name not in kept}
     if clock is not None and word in AT_MEAN_RATE and np.isfinite(clock.tau):

@@ -116,7 +116,7 @@ def _clock(values: Mapping[str, Any]) -> Iterator[str]:
 CHANGES = {
     "in bursts": "the sample relaxes in bursts",
     "varies": "the rate of relaxation varies",
-    "not described": "one clock of the sample does not describe the map",
+    "not described": "one clock does not describe the map",
 }
 
 
