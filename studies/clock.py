@@ -125,8 +125,10 @@ def _echoes(rng: np.random.Generator) -> Sample:
     return _no_clock(rng, strain=1.2 * np.sin(2 * np.pi * TIME / rng.uniform(0.12, 0.3)))
 
 
-def _no_clock(rng: np.random.Generator, advance: float = 2.0, **options: Any) -> Sample:
-    return Sample(advance * TIME, ("not described",), rates=False, **options)
+def _no_clock(
+    rng: np.random.Generator, advance: float = 2.0, words: tuple[str, ...] = ("not described",), **options: Any
+) -> Sample:
+    return Sample(advance * TIME, words, rates=False, **options)
 
 
 SCENES: dict[str, Callable[[np.random.Generator], Sample]] = {
@@ -145,7 +147,7 @@ SCENES: dict[str, Callable[[np.random.Generator], Sample]] = {
     "stop and go": _stop_and_go,
     "echoes": _echoes,
     "gelation to .85": partial(_no_clock, advance=10, share=0.85 * np.clip((TIME - 0.2) / 0.6, 0, 1)),
-    "beats of a flow": partial(_no_clock, share=0.4, turns=25.0),
+    "beats of a flow": partial(_no_clock, share=0.4, turns=25.0, words=("not described", "steady")),
     "tau 2 to 6 exposures": partial(_plain, low=2.0, high=6.0),
     "few photons, .05": partial(_plain, photons=0.05),
     "18 x 300 px, reducer": partial(_plain, pixels=5400, photons=0.2, reduced=True),

@@ -170,16 +170,16 @@ def residual_p(fit: ClockFit) -> float:
 def stationary_p(fit: ClockFit) -> float:
     """Return the probability that pairs of one lag correlate alike at all ages, whatever the shape of the relaxation.
 
-    The test is of the means over eighths of the ages, at short lags and at all lags, against that of all ages.
+    The test is of the means over sixteenths of the ages, at short lags and at all lags, against that of all ages.
     """
     n, k, y = len(fit.keep), fit.ring.n_pixels, fit.map
     lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     by_lag = np.bincount(lag.ravel(), y.ravel()) / np.bincount(lag.ravel())
-    part = (np.add.outer(np.arange(n), np.arange(n)) * 4 / n).astype(int)
+    part = (np.add.outer(np.arange(n), np.arange(n)) * 8 / n).astype(int)
     slopes = []
     for low, high in ((1, 1), (2, 2), (3, 4), (5, 8), (9, n)):
         band = (lag >= low) & (lag <= high)
-        for each in range(8):
+        for each in range(16):
             here = band & (part == each)
             if here.sum() > 2:
                 slopes.append(here / here.sum())
