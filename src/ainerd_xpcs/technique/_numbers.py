@@ -33,9 +33,9 @@ def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
     return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * np.nan_to_num(error)))
 
 
-def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
+def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, Any]:
     """Fit flow, anisotropy and ageing of a ring; return numbers by their names in results, NaN if not significant."""
-    results = dict.fromkeys(FLOW.values(), np.nan)
+    results = {name: "" if name in TEXTS else np.nan for name in FLOW.values()}
     selected, phi = np.isin(g2.part_roi, ring.bins), partition.phi[ring.bins]
     roi = g2.part_roi[selected]
     number = np.full(partition.n_roi, -1)
@@ -46,7 +46,9 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
         use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
         tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
         curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
-        flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
+        apart = np.diff(tau, append=2 * tau[-1:] - tau[-2:-1])  # as long as the means of frames that lags are of
+        widths = {"phi_width": _narrowest(phi), "q_spread": ring.q_spread, "tau_width": apart}
+        flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, **widths, **of_parts)
         results |= {name: getattr(flow, field) for field, name in FLOW.items()}
     ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
     tau = by_age.lag * frame_time_s
@@ -55,7 +57,7 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 11, "flow": 2, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 11, "flow": 3, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
@@ -68,6 +70,7 @@ RENAMED = {
     "model": "g2_model", "either": "g2_model_or", "tau_either": "tau_s_or", "errors": "g2_errors",
     "tau_half": "tau_half_s", "left": "g2_left", "velocity": "velocity_nm_s", "velocity_spread": "velocity_spread_nm_s",
     "flow_direction": "flow_direction_deg", "anisotropy_direction": "anisotropy_direction_deg",
+    "kind": "flow_kind",
 }  # fmt: skip
 
 
@@ -83,8 +86,8 @@ def _unit(name: str) -> str:
 
 
 NAMES = {field: _name(field) for field in numerics.RELAXATION_COLUMNS}
-FLOW = {each.name: _name(each.name) for each in fields(numerics.FlowFit) if each.name not in ("kind", "formula")}
-TEXTS = {NAMES[field] for field in numerics.RELAXATION_TEXTS}
+FLOW = {each.name: _name(each.name) for each in fields(numerics.FlowFit) if each.name != "formula"}
+TEXTS = {"flow_kind", *(NAMES[field] for field in numerics.RELAXATION_TEXTS)}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
 OF_TAU = [
