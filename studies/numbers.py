@@ -8,6 +8,7 @@ models   choice between models of curves of g2, and pulls of their parameters
 without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls, ageing, limits
 material one model and tau within its errors in all exposures of one material
+flow     a velocity, a spread or neither for flows of one velocity, of linear and of other profiles
 published g2 of a gel in files of averages: false statements, pulls, and how many curves get their numbers
 
 ``--quick`` takes fewer runs of each kind.
@@ -21,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
-from studies import _numbers_models, _other_programs, _published
+from studies import _flows, _numbers_models, _other_programs, _published
 from studies._exposures import Squared, ageing, bins, frames, plain
 from studies._tools import Row, Study, report
 
@@ -81,6 +82,13 @@ def without(quick: bool = False) -> None:
 def material(quick: bool = False) -> None:
     """Measure whether exposures of one material get one model, and a tau within its errors."""
     report("numbers_material", _numbers_models.materials(quick), least={"either in 3": 0.7}, quick=quick)
+
+
+@study.part
+def flow(quick: bool = False) -> None:
+    """Measure fits of flows, and how often one gets a number that it does not have."""
+    most = {"false": 0, "misfit": 0.01, "sd": 1.2}
+    report("numbers_flow", _flows.of_flows(8 if quick else 40), most=most, least={"sd": 0.85}, quick=quick)
 
 
 @study.part

@@ -164,7 +164,7 @@ class ClockFit:
             up = self.score - penalty @ self._off_prior(self.theta)
             for _ in range(6):
                 damped = self.fisher + penalty + damping * np.diag(np.diag(self.fisher) + 1e-6)
-                step = np.linalg.solve(damped, up)
+                step = np.asarray(np.linalg.solve(damped, up), dtype=float)
                 expected = 0.5 * float(step @ up)
                 step *= min(1, _LONGEST / max(self._length(step), 1e-9))
                 new = np.clip(self.theta + step, -16, 7)

@@ -1,7 +1,7 @@
-"""Find motion across the azimuth of a ring: a velocity, a spread of velocities, an anisotropic relaxation, or none."""
+"""Find motion across the azimuth of a ring: a velocity, a spread, an anisotropy, none, or one that no model has."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,24 +9,26 @@ from scipy.stats import f as f_distribution
 
 from ainerd_xpcs.numerics._family import Curves, start_of
 from ainerd_xpcs.numerics._family import fit as fit_family
-from ainerd_xpcs.numerics._flow_model import Ring, fit, search
+from ainerd_xpcs.numerics._flow_misfit import misfit
+from ainerd_xpcs.numerics._flow_model import Ring, fit, model, search
 from ainerd_xpcs.numerics._least_squares import NOTHING
 from ainerd_xpcs.numerics._scatter import Scatter, differ, sandwich, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * <cos(q * velocity * tau * cos(phi - "
-    "direction))>), x = 1 - static, <> over the width of a bin, g = exp(-(tau / tau0(phi))**exponent - (q * "
-    "velocity_spread * tau * cos(phi - direction))**2 / 2), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi - "
-    "direction)))"
+    "direction))>), x = 1 - static, <> over the width of a bin, g = exp(-(tau / tau0(phi))**exponent) * sin(k) / k, "
+    "k = sqrt(3) * q * velocity_spread * tau * cos(phi - direction), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi "
+    "- direction)))"
 )
 Floats = NDArray[np.float64]
 SURE_P = 0.01
 SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
 ALIKE = 2.0  # smaller differences in BIC do not distinguish two kinds of flow
+DIRECTED = 20.0  # largest error of a direction that is reported, in degrees
 KNOWN = 1 / 12  # largest relative error of a velocity that is reported: noise can raise it above a threshold
 SHAPE = [0, 1, 2]  # log tau, exponent, static
 FREE = {"none": SHAPE, "velocity": [*SHAPE, 3, 4], "spread": [*SHAPE, 5, 6], "anisotropy": [*SHAPE, 7, 8]}
-Kind = Literal["none", "velocity", "spread", "anisotropy"]
+Kind = Literal["none", "velocity", "spread", "anisotropy", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +37,28 @@ class FlowFit:
 
     Attributes
     ----------
-    kind : {"none", "velocity", "spread", "anisotropy"}
+    kind : {"none", "velocity", "spread", "anisotropy", "unknown"}
         The model selected by the data: all bins alike (apart from their contrast), a uniform flow that interferes with
-        a static part, a spread of velocities without fringes, or a relaxation time with a second harmonic.
+        a static part, a linear profile of velocities without fringes, or a relaxation time with a second harmonic;
+        "unknown" if bins differ surely with azimuth, but not as any of these: a curved profile, or bands, where the
+        part that seems at rest relaxes as the other one does.
     velocity, velocity_err : float
-        Velocity of the uniform flow, in nm per unit of tau; NaN unless `kind` is "velocity".
+        Velocity of the uniform flow relative to the static part, in nm per unit of tau; NaN unless `kind` is
+        "velocity". Two parts that both flow, and that relax slowly, look the same: it is the difference of theirs.
     velocity_spread, velocity_spread_err : float
-        Standard deviation of the velocities, in nm per unit of tau; NaN unless `kind` is "spread". A linear profile
+        Standard deviation of the velocities, in nm per unit of tau; NaN unless `kind` is "spread". The linear profile
         between walls of speeds 0 and V has V / sqrt(12).
     flow_direction, flow_direction_err : float
-        Direction of either flow, in degrees from 0 to 180; speckle does not show the sign.
+        Direction of a flow, also of an unknown one, in degrees from 0 to 180; speckle does not show the sign.
     flow_p : float
         Probability that equal bins differ so much with azimuth, by a test of the scatter of their parts.
     flow_bic : float
         Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) minus that of
         the better flow. A flow is reported if this is above 10, `flow_p` is below .01, the other kind of flow is worse,
         and the velocity is known to a twelfth. NaN if no flow was fitted, because the bins do not differ.
+    flow_misfit_p : float
+        Probability of such residuals if the best model of a flow or anisotropy is right to .5 %. Below .01 there is no
+        number of a model. NaN if none was fitted.
     anisotropy, anisotropy_err : float
         Amplitude of the second harmonic of log tau; NaN unless significant, and NaN if there are fringes.
     anisotropy_direction, anisotropy_direction_err : float
@@ -79,6 +87,7 @@ class FlowFit:
     flow_direction_err: float = np.nan
     flow_p: float = np.nan
     flow_bic: float = np.nan
+    flow_misfit_p: float = np.nan
     anisotropy: float = np.nan
     anisotropy_err: float = np.nan
     anisotropy_direction: float = np.nan
@@ -97,14 +106,16 @@ def fit_flow(
     part_roi: ArrayLike,
     part_weight: ArrayLike | None = None,
     phi_width: float = 0.0,
+    q_spread: float = 0.0,
+    tau_width: ArrayLike = 0.0,
 ) -> FlowFit:
     """Find motion in the azimuthal dependence of g2 in a ring; report only motion that passes a significance test.
 
     Moving and static scatterers together give |g1|² = x² g² + (1 - x)² + 2 x (1 - x) g cos(q·v tau) (Livet et al., J.
-    Synchrotron Rad. 13, 453, 2006). Velocities that are spread about their mean, as in shear, let speckle decay without
-    fringes, by exp(-(q·s tau)²) for a normal spread (Fuller et al., J. Fluid Mech. 100, 555, 1980; Burghardt et al.,
-    Phys. Rev. E 85, 021402, 2012). Horwath et al. (Nat. Commun. 15, 5945, 2024) use angle-resolved velocities. Each bin
-    has its own contrast.
+    Synchrotron Rad. 13, 453, 2006). A linear profile of velocities, as in shear between walls that differ by V, lets
+    speckle decay by sinc²(q·V tau / 2) (Burghardt et al., Phys. Rev. E 85, 021402, 2012; He et al., PNAS 121,
+    e2401162121, 2024). Horwath et al. (Nat. Commun. 15, 5945, 2024) use angle-resolved velocities. Each bin has its own
+    contrast.
 
     Parameters
     ----------
@@ -125,8 +136,11 @@ def fit_flow(
     part_weight : array_like, shape (n_part,), optional
         Pixels of each part; for bins of equal size, the shares of `G2` do as well.
     phi_width : float
-        Width of a bin in degrees: 20 for 18 bins. Fringes that vary within a bin are less deep. The width in q is
-        ignored, so velocities in a ring of q ± 10 % come out 1 % too low.
+        Width of a bin in degrees: 20 for 18 bins. Fringes that vary within a bin are less deep.
+    q_spread : float
+        q within a bin is even from 1 - `q_spread` to 1 + `q_spread` of its mean.
+    tau_width : array_like, shape (n,)
+        Time over which the intensities of a lag are averaged: long lags of `MultiTau` are of means of frames.
 
     Raises
     ------
@@ -151,6 +165,7 @@ def fit_flow(
     order = order[lags[order] > 0]
     noise, bins, data = scatter(values[:, order], np.asarray(parts)[..., order], part_roi, part_weight)
     order = order[data]
+    width = np.broadcast_to(np.asarray(tau_width, dtype=float), lags.shape)[order] / lags[order]
     lags, values, azimuth, momentum = lags[order], values[np.ix_(bins, order)], azimuth[bins], momentum[bins]
     if lags.size < 4 or bins.size < 3:
         return FlowFit()
@@ -163,7 +178,8 @@ def fit_flow(
     angle = np.deg2rad(azimuth)
     along = momentum / momentum.mean() * np.stack([np.cos(angle), np.sin(angle)])
     reach = along[..., None] * lags
-    ring = Ring(lags, angle, reach, values, weight, noise.whitening(), np.deg2rad(phi_width) / 2)
+    blur = np.hypot(q_spread, width / np.sqrt(2))  # the time between two averages has twice their variance
+    ring = Ring(lags, angle, reach, values, weight, noise.whitening(), np.deg2rad(phi_width) / 2, blur)
     return _Choice(ring, momentum.mean(), noise, p).report()
 
 
@@ -177,12 +193,16 @@ class _Choice:
         turned = np.array([(0.7, 0.0), (0.5, 0.5), (0.0, 0.7), (-0.5, 0.5)])
         starts = {
             "anisotropy": _at(plain, 7, [(0.1, 0.0), (0.0, 0.1), (-0.1, 0.0), (0.0, -0.1)]),
-            "spread": _at(plain, 5, np.exp(-plain[0]) * turned),
+            "spread": _at(plain, 5, np.exp(-plain[0]) * np.concatenate([turned, 3 * turned])),
             "velocity": search(ring, plain),
         }
         for kind, start in starts.items():
             if len(start):
                 self.fits[kind] = fit(start, ring, FREE[kind])
+        if "velocity" in self.fits:  # fringes are the same if the shares change places, and only their decay is not
+            x = self.fits["velocity"][0]
+            other = np.where(np.arange(x.size) == FREE["velocity"][2], 1 - x, x)
+            self.fits["velocity"] = fit(np.array([x, other]), ring, FREE["velocity"])
         of_each = np.log(ring.value.size)
         self.bic = {kind: chi2 + self._size(kind) * of_each for kind, (_, chi2, _) in self.fits.items()}
 
@@ -208,23 +228,33 @@ class _Choice:
         """Return the numbers of the selected model."""
         flow = min((kind for kind in ("velocity", "spread") if kind in self.bic), key=self.bic.__getitem__)
         gain = min(self.bic["none"], self.bic["anisotropy"]) - self.bic[flow]
-        out = {"flow_p": self.p, "flow_bic": gain}
+        best = min((kind for kind in self.bic if kind != "none"), key=self.bic.__getitem__)
+        vectors = {kind: self._vector(kind) for kind in {flow, best, "anisotropy"}}
+        p = misfit(*self.fits[best][::2], np.deg2rad(vectors[best].direction), self.ring, self.noise, self._bands(best))
+        found = FlowFit(flow_p=self.p, flow_bic=float(gain), flow_misfit_p=p, anisotropy_p=vectors["anisotropy"].p)
+        if p < SURE_P:
+            if self.bic["none"] - self.bic[best] > SURE_BIC:
+                return replace(found, kind="unknown", **vectors[best].directions("flow"))
+            return found
+        out: dict[str, Any] = {}
         kind: Kind = "none"
-        length, length_err, direction, direction_err, _ = self._vector(flow)
         other = min((bic for kind, bic in self.bic.items() if kind not in ("none", "anisotropy", flow)), default=np.inf)
-        surely = gain > SURE_BIC and other - self.bic[flow] > ALIKE and self.p < SURE_P
-        surely = surely and length_err < KNOWN * length and direction_err < 20
-        if surely:
-            kind = flow
+        length, error = vectors[flow].length / self.q, vectors[flow].length_err / self.q
+        if gain > SURE_BIC and other - self.bic[flow] > ALIKE and error < KNOWN * length and vectors[flow].is_directed:
+            kind = "velocity" if flow == "velocity" else "spread"
             name = "velocity" if flow == "velocity" else "velocity_spread"
-            out |= {name: length / self.q, f"{name}_err": length_err / self.q}
-            out |= {"flow_direction": direction, "flow_direction_err": direction_err}
-        size, size_err, twice, twice_err, out["anisotropy_p"] = self._vector("anisotropy")
-        if kind != "velocity" and out["anisotropy_p"] < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
+            out |= {name: float(length), f"{name}_err": float(error), **vectors[flow].directions("flow")}
+        second = vectors["anisotropy"]
+        if kind != "velocity" and second.p < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
             kind = "anisotropy" if kind == "none" else kind
-            out |= {"anisotropy": size, "anisotropy_err": size_err}
-            out |= {"anisotropy_direction": twice / 2 % 180, "anisotropy_direction_err": twice_err / 2}
-        return FlowFit(kind=kind, **{name: float(x) for name, x in out.items()})  # type: ignore[arg-type]
+            out |= {"anisotropy": second.length, "anisotropy_err": second.length_err, **second.directions("anisotropy")}
+        return replace(found, kind=kind, **out)
+
+    def _bands(self, kind: str) -> Floats | None:
+        """Return g2 of the fit of a flow in which the part at rest relaxes as the moving one does."""
+        ring = replace(self.ring, relaxes=True)
+        start = self.fits[kind][0][None]
+        return None if kind == "anisotropy" else model(fit(start, ring, FREE[kind])[0][None], ring, [])[0][0]
 
     def _covariance(self, kind: str) -> Floats:
         """Return the covariance of the free parameters: a sandwich of the scatter of parts."""
@@ -233,19 +263,37 @@ class _Choice:
             return np.eye(len(jacobian)) / NOTHING
         return sandwich(jacobian, self.noise, self.ring.mix)
 
-    def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
-        """Return length, error, direction in degrees modulo 180 (anisotropy: 360), error, and p of a length of zero."""
+    def _vector(self, kind: str) -> "_Vector":
         x, _, _ = self.fits[kind]
         v, covariance = x[FREE[kind][3:]], self._covariance(kind)[3:5, 3:5]
-        length = float(np.hypot(*v))
+        length, turn = float(np.hypot(*v)), 2 if kind == "anisotropy" else 1
         if not length > NOTHING:
-            return 0.0, np.inf, np.nan, np.inf, 1.0
+            return _Vector()
         along, across = v / length, np.array([-v[1], v[0]]) / length
-        direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
+        direction = np.rad2deg(np.arctan2(v[1], v[0])) / turn % 180
         p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(self.noise.freedom - 1, 1))
         # the variance may be slightly negative if the covariance is singular
         length_err, across_err = (float(np.sqrt(np.maximum(x @ covariance @ x, 0))) for x in (along, across))
-        return length, length_err, float(direction), float(np.rad2deg(across_err / length)), float(p)
+        return _Vector(length, length_err, float(direction), float(np.rad2deg(across_err / length / turn)), float(p))
+
+
+class _Vector(NamedTuple):
+    """Length of a vector, direction in degrees modulo 180, their errors, and p of a length of zero."""
+
+    length: float = 0.0
+    length_err: float = np.inf
+    direction: float = np.nan
+    direction_err: float = np.inf
+    p: float = 1.0
+
+    @property
+    def is_directed(self) -> bool:
+        return self.direction_err < DIRECTED
+
+    def directions(self, name: str) -> dict[str, Any]:
+        """Return the direction and its error by the names of fields, if it is known."""
+        known = {f"{name}_direction": self.direction, f"{name}_direction_err": self.direction_err}
+        return known if self.is_directed else {}
 
 
 def _at(x: Floats, first: int, vectors: ArrayLike) -> Floats:

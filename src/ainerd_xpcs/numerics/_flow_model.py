@@ -2,18 +2,25 @@
 
 The parameters of a fit are log tau, exponent, static part, two components each of u, the phase of the fringes, and of
 w, the spread, both in radians per lag, and of a, the second harmonic of log tau; then the contrast of each bin.
+
+A spread is that of a linear profile between walls: x² g² <sinc²(√3 w·reach)>, where √12 w is the difference of the
+walls' velocities (He et al., PNAS 121, e2401162121, 2024, with a constant shear rate).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import sici
 
 from ainerd_xpcs.numerics._least_squares import levenberg_marquardt
 
 Floats = NDArray[np.float64]
 N = 9  # parameters before the contrasts
 MOST_FRINGES = 30  # radians of phase within the relaxation time
+WALLS = np.sqrt(3)  # half the difference of the walls' velocities, in standard deviations of a linear profile
+_NODES = np.polynomial.legendre.leggauss(8)  # azimuths within a bin, and their weights
+NARROW = 0.01  # radians over which a profile is averaged at least
 _LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
 _HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
 _CONTRAST = (-0.5, 2.0)
@@ -36,6 +43,10 @@ class Ring:
         Applied to the weighted residuals of a bin, because lags are correlated.
     half : float
         Half the width of a bin in azimuth, in radians, over which fringes are averaged.
+    blur : ndarray, shape (n_lag,)
+        The phase of a lag is even from 1 - `blur` to 1 + `blur` of its mean, as q of the bin and the lag are wide.
+    relaxes : bool
+        Whether the part at rest decays as the moving one does.
     """
 
     lag: Floats
@@ -44,7 +55,9 @@ class Ring:
     value: Floats
     weight: Floats
     mix: Floats
-    half: float = 0.0
+    half: float
+    blur: Floats
+    relaxes: bool = False
 
     def whiten(self, x: Floats) -> Floats:
         """Whiten residuals (..., n_roi, n_lag)."""
@@ -59,15 +72,15 @@ def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Float
     log_tau, exponent, static, u1, u2, w1, w2, a1, a2 = x[:, :N].T[..., None, None]
     contrast = x[:, N:, None]
     c2, s2 = np.cos(2 * ring.angle)[:, None], np.sin(2 * ring.angle)[:, None]
-    r1, r2 = ring.reach
-    ratio = np.log(ring.lag) - log_tau + a1 * c2 + a2 * s2
-    z = np.exp(np.clip(exponent * ratio, -700, 6))
-    k = w1 * r1 + w2 * r2
-    g = np.exp(-z - k * k / 2)
+    ratio, z = decay(x, ring)
+    g = np.exp(-z)
     fringe, slopes = _fringe(u1, u2, ring)
+    (one, one_slopes), (two, two_slopes) = _profile(w1, w2, ring) if 5 in free or w1.any() else (_STILL, _STILL)
     moving = 1 - static
-    shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
-    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # derivative by log g
+    rest = g if ring.relaxes else np.ones_like(g)
+    squared, crossed = moving**2 * g * g, 2 * moving * static * g * rest
+    shape = squared * two + (static * rest) ** 2 + crossed * one * fringe
+    by_g = contrast * (2 * shape if ring.relaxes else 2 * squared * two + crossed * one * fringe)  # by log g
     out = np.empty((len(x), len(free), *shape.shape[1:]))
     for j, i in enumerate(free):
         if i == 0:
@@ -75,30 +88,67 @@ def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Float
         elif i == 1:
             out[:, j] = -by_g * z * ratio
         elif i == 2:
-            out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
+            out[:, j] = (
+                contrast * 2 * (static * rest**2 - moving * g * g * two + (1 - 2 * static) * g * rest * one * fringe)
+            )
         elif i < 5:
-            out[:, j] = 2 * contrast * moving * static * g * slopes[i - 3]
+            out[:, j] = contrast * crossed * one * slopes[i - 3]
         elif i < 7:
-            out[:, j] = -by_g * k * (r1, r2)[i - 5]
+            out[:, j] = contrast * (squared * two_slopes[i - 5] + crossed * fringe * one_slopes[i - 5])
         else:
             out[:, j] = -by_g * exponent * z * (c2, s2)[i - 7]
     return 1 + contrast * shape, out, shape
 
 
-def _fringe(u1: Floats, u2: Floats, ring: Ring) -> tuple[Floats, list[Floats]]:
-    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1 and u2.
+def decay(x: Floats, ring: Ring) -> tuple[Floats, Floats]:
+    """Return log(lag / tau) and that ratio to the power of the exponent, (k, n_roi, n_lag)."""
+    log_tau, exponent, a1, a2 = x[:, [0, 1, 7, 8]].T[..., None, None]
+    turn = 2 * ring.angle[:, None]
+    ratio = np.log(ring.lag) - log_tau + a1 * np.cos(turn) + a2 * np.sin(turn)
+    return ratio, np.exp(np.clip(exponent * ratio, -700, 6))
 
-    The phase varies along the azimuth, taken to second order.
+
+_STILL = np.float64(1), [np.float64(0)] * 2  # the mean and its derivatives without a spread
+
+
+def _fringe(u1: Floats, u2: Floats, ring: Ring) -> tuple[Floats, list[Floats]]:
+    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1 and u2."""
+    r1, r2 = ring.reach
+    mean: Floats = np.zeros(np.broadcast_shapes(u1.shape, r1.shape))
+    slopes = [mean, mean]
+    for node, weight in zip(*_NODES, strict=True):
+        c, s = np.cos(ring.half * node), np.sin(ring.half * node)
+        along = r1 * c - r2 * s, r1 * s + r2 * c
+        phase = u1 * along[0] + u2 * along[1]
+        a, a_slope = _sinc(ring.blur * phase)
+        mean = mean + weight / 2 * np.cos(phase) * a
+        slope = weight / 2 * (np.cos(phase) * a_slope * ring.blur - np.sin(phase) * a)
+        slopes = [x + slope * r for x, r in zip(slopes, along, strict=True)]
+    return mean, slopes
+
+
+def _profile(w1: Floats, w2: Floats, ring: Ring) -> list[tuple[Floats, list[Floats]]]:
+    """Return the means over a bin of sinc and sinc² of half the phase between the walls, and their derivatives by w.
+
+    The phase varies along the azimuth, with q and with the lag; all widths are taken as one.
     """
     r1, r2 = ring.reach
     c, s = np.cos(ring.angle)[:, None], np.sin(ring.angle)[:, None]
-    far = r1 * c + r2 * s
-    shorter = 1 - ring.half**2 / 6
-    phase = (u1 * r1 + u2 * r2) * shorter
-    a, a_slope = _sinc(ring.half * (u2 * c - u1 * s) * far)
-    by_phase = -np.sin(phase) * a * shorter
-    by_across = np.cos(phase) * a_slope * ring.half * far
-    return np.cos(phase) * a, [by_phase * r1 - by_across * s, by_phase * r2 + by_across * c]
+    turn, far = WALLS * ring.half, r1 * c + r2 * s
+    phase, across = WALLS * (w1 * r1 + w2 * r2) * (1 - ring.half**2 / 6), turn * (w2 * c - w1 * s) * far
+    wide = np.sqrt(across**2 + (ring.blur * phase) ** 2 + NARROW**2)
+    ends = phase + wide, phase - wide
+    sinc = [_sinc(end)[0] for end in ends]
+    whole = [sici(end)[0] for end in ends], [sici(2 * x)[0] - x * y**2 for x, y in zip(ends, sinc, strict=True)]
+    out = []
+    for (above, below), power in zip(whole, (1, 2), strict=True):
+        high, low = (each**power for each in sinc)
+        mean = (above - below) / (2 * wide)
+        by_wide = ((high + low) / 2 - mean) / wide**2
+        by_phase = ((high - low) / (2 * wide) + by_wide * ring.blur**2 * phase) * WALLS * (1 - ring.half**2 / 6)
+        by_across = by_wide * across * turn * far
+        out.append((mean, [by_phase * r1 - by_across * s, by_phase * r2 + by_across * c]))
+    return out
 
 
 def _sinc(x: Floats) -> tuple[Floats, Floats]:

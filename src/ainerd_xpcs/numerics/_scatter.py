@@ -125,9 +125,15 @@ def sandwich(jacobian: Floats, noise: Scatter, mix: Floats) -> Floats:
     scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
     square = (flat / scale[:, None]) @ (flat / scale[:, None]).T
     bread = np.linalg.pinv(square, rcond=1e-10, hermitian=True) / (scale * scale[:, None])
+    meat = covariance_of_scores(jacobian, noise, mix)
+    return np.asarray(bread @ meat @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
+
+
+def covariance_of_scores(patterns: Floats, noise: Scatter, mix: Floats) -> Floats:
+    """Return the covariance (k, k) of the products of whitened noise with `patterns`, (k, n_roi, n_lag)."""
     deviation = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ mix.T
-    score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], deviation) * np.sqrt(noise.factor)[:, None]
-    return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
+    score = np.einsum("nrl,rl->rn", patterns[:, noise.roi], deviation) * np.sqrt(noise.factor)[:, None]
+    return np.asarray(score.T @ score)
 
 
 def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:

@@ -23,7 +23,7 @@ from ainerd_xpcs.technique._sample_clock import (
     jumps_table,
     relaxation_of,
 )
-from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, tau_error
+from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, SURE_BIC, tau_error
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._checks import Doubts
@@ -42,28 +42,27 @@ def contrast_within(ring: Ring, g2: G2) -> tuple[float, float]:
     return float(weight @ np.nan_to_num(value)), float(np.hypot.reduce(weight * np.nan_to_num(error)))
 
 
-def flow(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
+def flow(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, Any]:
     """Fit flow and anisotropy of a ring; return numbers by their names in results, NaN if not significant."""
-    results = dict.fromkeys(FLOW.values(), np.nan)
     phi = partition.phi[ring.bins]
     if len(ring.bins) < 3 or not np.isfinite(phi).all() or not ring.q > 0:
-        return results
+        return {name: "" if name in TEXTS else np.nan for name in FLOW.values()}
     selected = np.isin(g2.part_roi, ring.bins)
     roi, number = g2.part_roi[selected], np.full(partition.n_roi, -1)
     number[ring.bins] = np.arange(len(ring.bins))
     use = g2.lag < g2.n_frames / 2  # the longest lags have few pairs
     curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
-    of_parts: dict[str, Any] = {
-        "part_roi": number[roi],
-        "part_weight": g2.part_weight[selected] * partition.n_pixels[roi],
-    }
+    weight = g2.part_weight[selected] * partition.n_pixels[roi]
+    of_parts: dict[str, Any] = {"parts": parts, "part_roi": number[roi], "part_weight": weight}
     tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
-    found = numerics.fit_flow(tau, curves, phi, q, parts=parts, phi_width=_narrowest(phi), **of_parts)
+    apart = np.diff(tau, append=2 * tau[-1:] - tau[-2:-1])  # as long as the means of frames that lags are of
+    widths: dict[str, Any] = {"phi_width": _narrowest(phi), "q_spread": ring.q_spread, "tau_width": apart}
+    found = numerics.fit_flow(tau, curves, phi, q, **widths, **of_parts)
     return {name: getattr(found, field) for field, name in FLOW.items()}
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 2, "clock": 1, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 3, "clock": 1, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
@@ -76,6 +75,7 @@ RENAMED = {
     "model": "g2_model", "either": "g2_model_or", "tau_either": "tau_s_or", "errors": "g2_errors",
     "tau_half": "tau_half_s", "left": "g2_left", "velocity": "velocity_nm_s", "velocity_spread": "velocity_spread_nm_s",
     "flow_direction": "flow_direction_deg", "anisotropy_direction": "anisotropy_direction_deg",
+    "kind": "flow_kind",
 }  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def _unit(name: str) -> str:
 
 
 NAMES = {field: _name(field) for field in numerics.RELAXATION_COLUMNS}
-FLOW = {each.name: _name(each.name) for each in fields(numerics.FlowFit) if each.name not in ("kind", "formula")}
-TEXTS = {*(NAMES[field] for field in numerics.RELAXATION_TEXTS), "dynamics"}
+FLOW = {each.name: _name(each.name) for each in fields(numerics.FlowFit) if each.name != "formula"}
+TEXTS = {*(NAMES[field] for field in numerics.RELAXATION_TEXTS), "flow_kind", "dynamics"}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
 OF_TAU = [
@@ -241,9 +241,8 @@ def with_clocks(
 
 def _flows(together: dict[str, NDArray[Any]], number: int) -> bool:
     """Return whether a ring flows, by its columns."""
-    return any(
-        np.isfinite(together[name][number]) for name in ("velocity_nm_s", "velocity_spread_nm_s") if name in together
-    )
+    kind = together["flow_kind"][number] if "flow_kind" in together else "none"
+    return kind in ("velocity", "spread") or (kind == "unknown" and together["flow_bic"][number] > SURE_BIC)
 
 
 def of_frames(frames: "Correlated", doubts: "Doubts") -> Numbers:

@@ -8,6 +8,7 @@ from ainerd_xpcs.technique._part_panels import part_panels
 
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
+SURE_BIC = 10.0  # `flow_bic` of a flow
 DIFFER_P = 1e-3  # below it the bins differ
 CLOCK_P = 1e-3  # below it no clock describes the map
 BINS_DIFFER = "the bins differ"  # why a run has no single relaxation time
@@ -151,15 +152,25 @@ def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
-    flows = "all directions together fit a flow of" if "no_tau" in values else "the sample flows at"
-    for name, label in (("velocity_nm_s", flows), ("velocity_spread_nm_s", "velocities in the sample differ by")):
+    for name, label in (
+        ("velocity_nm_s", "the sample flows at"),
+        ("velocity_spread_nm_s", "velocities in the sample differ by"),
+    ):
         if name in values:
-            direction = f", along {with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
-            yield f"{label} {with_error(values, name, 'nm/s')}{direction}"
+            yield f"{label} {with_error(values, name, 'nm/s')},{_along(values)}"
+    if values.get("flow_kind") == "unknown":
+        moves = "it flows" if values["flow_bic"] > SURE_BIC else "its motion is fastest"
+        yield f"{moves}{_along(values)}; the profile is not determined"
     if "anisotropy" in values:
         yield f"the sample relaxes fastest along {with_error(values, 'anisotropy_direction_deg', 'degrees')}"
     if "q_exponent" in values:
         yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
+
+
+def _along(values: Mapping[str, Any]) -> str:
+    if "flow_direction_deg" not in values:
+        return ""
+    return f" along {with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
 
 
 def _models(values: Mapping[str, Any]) -> Iterator[str]:
@@ -184,6 +195,8 @@ def _tests(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"test of alike bins: p = {values['bins_alike_p']:.1g}"
     if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:
         yield f"flow: p = {values['flow_p']:.1g}"
+    if values.get("flow_kind") == "unknown":
+        yield f"flow: p = {values['flow_p']:.1g}; misfit of its models: p = {values['flow_misfit_p']:.1g}"
     if "anisotropy" in values:
         yield f"anisotropy of log tau: {with_error(values, 'anisotropy')}"
     if "ageing_exponent" in values:

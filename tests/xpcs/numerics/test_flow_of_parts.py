@@ -88,7 +88,7 @@ def angled(kind, size, direction, seed=0):
     """Return bins whose curves differ with azimuth, with noise."""
     angle = np.deg2rad(FULL - direction)[:, None]
     if kind == "spread":
-        curve = 0.2 * np.exp(-2 * LAGS / 40 - (size * LAGS * np.cos(angle)) ** 2)
+        curve = 0.2 * np.exp(-2 * LAGS / 40) * np.sinc(np.sqrt(3) / np.pi * size * LAGS * np.cos(angle)) ** 2
     else:
         curve = 0.2 * np.exp(-2 * LAGS / (20 * np.exp(-size * np.cos(2 * angle))))
     value, parts, roi = correlated(np.random.default_rng(seed), 18, contrast=0.0)
@@ -102,6 +102,32 @@ def test_a_spread_of_velocities_is_distinguished_from_a_flow(direction):
     assert flow.kind == "spread" and np.isnan(flow.velocity)
     assert abs(flow.velocity_spread - 3.0) < 4 * flow.velocity_spread_err < 1.2
     assert abs((flow.flow_direction - direction + 90) % 180 - 90) < 4 * flow.flow_direction_err < 20
+
+
+GAP = (np.arange(200) + 0.5) / 200
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [np.where(GAP < 0.3, 3 * GAP, 0.9 + (GAP - 0.3) / 7), 4 * GAP * (1 - GAP), np.where(GAP < 0.5, GAP / 2, 1.0)],
+    ids=["90 % of the shear in 30 % of the gap", "Poiseuille", "a sheared band and a plug"],
+)
+def test_a_profile_that_no_model_has_gets_a_direction_and_no_velocity(profile):
+    turned = np.exp(0.3j * LAGS[:, None] * np.cos(np.deg2rad(FULL - 40))[:, None, None] * profile).mean(-1)
+    curve = 0.2 * np.exp(-2 * LAGS / 60) * np.abs(turned) ** 2
+    value, parts, roi = correlated(np.random.default_rng(0), 18, contrast=0.0)
+    flow = fit_flow(LAGS, value + curve, FULL, 0.02, parts=parts + curve[roi], part_roi=roi)
+    assert flow.kind == "unknown" and flow.flow_p < 1e-4 and flow.flow_misfit_p < 0.01
+    assert np.isnan([flow.velocity, flow.velocity_spread, flow.anisotropy]).all()
+    assert abs((flow.flow_direction - 40 + 90) % 180 - 90) < 4 * flow.flow_direction_err < 20
+
+
+def test_models_that_are_right_are_seldom_called_misfits():
+    found = []
+    for seed in range(12):
+        value, parts, roi = angled("spread" if seed % 2 else "anisotropy", 0.06 if seed % 2 else 0.4, 50.0, seed)
+        found.append(fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi).flow_misfit_p)
+    assert min(found) > 0.01
 
 
 @pytest.mark.parametrize("direction", [5.0, 130.0])

@@ -242,3 +242,12 @@ def test_a_bin_without_speckle_has_no_contrast():
     row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
     assert bin_cells(row) == ("no", "", "", "")
     assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")
+
+
+def test_a_flow_whose_profile_no_model_has_is_told_with_its_direction():
+    values = {"flow_kind": "unknown", "flow_p": 1e-9, "flow_bic": 300.0, "flow_misfit_p": 2e-6}
+    directed = values | {"flow_direction_deg": 30.0, "flow_direction_deg_err": 2.0}
+    assert sentences(directed) == ["it flows along 30 ± 2 degrees or the opposite; the profile is not determined"]
+    assert sentences(values) == ["it flows; the profile is not determined"]
+    assert sentences(values | {"flow_bic": -40.0})[0].startswith("its motion is fastest;")
+    assert details(directed) == ["flow: p = 1e-09; misfit of its models: p = 2e-06"]
