@@ -2,14 +2,14 @@
 
 from ainerd_xpcs.technique._bank import BASELINE, Bank, add_systematics, noised, read_bank, write_bank
 from ainerd_xpcs.technique._bins import build_partition, check_bins, questions
-from ainerd_xpcs.technique._calibration import calibrated, placed, purpose_of
+from ainerd_xpcs.technique._calibration import RANKED, calibrated, placed, purpose_of
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
 from ainerd_xpcs.technique._correlated import Correlated
 from ainerd_xpcs.technique._detector_maps import read_mask
 from ainerd_xpcs.technique._drawing import bin_names, draw_exposure, draw_half, draw_map, highest, new_figure
 from ainerd_xpcs.technique._exposure import analysis_of
-from ainerd_xpcs.technique._features import TERMS, Ring, Sectors, features, rings, run_features, sectors_of
+from ainerd_xpcs.technique._features import RESIDUALS, TERMS, Ring, features, rings, run_features, sectors_of
 from ainerd_xpcs.technique._numbers import (
     AGEING,
     TEXTS,
@@ -26,6 +26,7 @@ from ainerd_xpcs.technique._numbers import (
 from ainerd_xpcs.technique._over_q import LAW_COLOUR, OVER_Q, draw_over_q
 from ainerd_xpcs.technique._parts import Part, Share
 from ainerd_xpcs.technique._picture import Picture
+from ainerd_xpcs.technique._sectors import Sectors, opposite_pairs
 from ainerd_xpcs.technique._sentences import bin_cells, details, half_cell, power_sentences, sentences, value_cell
 from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings, settings_with_parts
 from ainerd_xpcs.technique._sketch import draw_bins
@@ -37,7 +38,6 @@ from ainerd_xpcs.technique._verdict import (
     filled,
     holes,
     judge,
-    opposite_pairs,
     pooled_contrast,
     prepare,
 )  # fmt: skip
@@ -45,9 +45,9 @@ from ainerd_xpcs.technique.field import Field, q_of_pixels
 
 __all__ = [
     "AGEING", "BASELINE", "Bank", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise",
-    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES",
-    "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells",
-    "bin_names", "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins",
+    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RANKED", "RESIDUALS", "RheoXPCS", "RheoXPCSSettings",
+    "Ring", "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics", "analysis_of", "bank_options",
+    "bin_cells", "bin_names", "build_partition", "calibrated", "check_bins", "contrast_within", "details", "draw_bins",
     "draw_exposure", "draw_half", "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes",
     "judge", "lit_weights", "measured_exposure", "named", "new_figure", "noised", "of_law", "of_run", "opposite",
     "opposite_pairs", "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "purpose_of", "q_of_pixels",

@@ -55,7 +55,7 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 11, "flow": 2, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 11, "flow": 2, "ageing": 2, "left_out": 5, "novelty": 6, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
