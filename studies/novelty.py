@@ -314,7 +314,7 @@ def seen(each: int = 40, quick: bool = False, seed: int = 0, workers: int = 1) -
 def seen_chunk(case: Case) -> Row:
     """Judge exposures of one kind by the densities alone, and with the residuals."""
     pixels, kind = json.loads(case[0])
-    rng = np.random.default_rng([case[1], pixels, *kind.encode()])
+    rng = np.random.default_rng([11, case[1], pixels, *kind.encode()])
     drawn = {"bands of the demo": partial(demo_bands, slow=0.4)} | synthetic.PLAIN | synthetic.SEEN | synthetic.NEW
     instrument = replace(USUAL, photons=NOISE["of the demo"][0], n_pixels=(pixels,) * len(USUAL.phi_deg))
     isotropic = kind not in (*synthetic.AZIMUTHAL, "bands of the demo")

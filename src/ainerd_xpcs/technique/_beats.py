@@ -4,7 +4,8 @@ y(phi, l) is the mean over ages of C2 - 1 of a sector at a lag l. Three models a
 
 - flow past a part at rest, A (s² + (1 - s)² g² + 2 s (1 - s) g K) with g = exp(-(l / tau)^gamma), and K the mean of
   cos(2 pi v l cos(phi - along)) over the sector;
-- a sheared fluid that may come to rest, D(l) S, with any D, and S the mean of sinc² of half the phase between plates;
+- a sheared fluid that may come to rest, D(l) S, with a D that does not rise, and S the mean of sinc² of half the phase
+  between plates;
 - relaxation faster along one direction, c0(l) + c1(l) rho + c2(l) rho² with rho = cos 2 (phi - along).
 
 The statistic is the log of the least squared residual over that of the noise of Wishart maps. Errors of the contrast of
@@ -36,11 +37,13 @@ _REST = (np.inf, 1.6, 0.9, 0.55, 0.33, 0.2)  # time in which a sheared fluid com
 _SOME = np.array([1, 2, 3, 4, 6, 8, 11, 14, 18, 22, 27, 32, 38, 45, 53])  # lags of the grid of sheared fluids
 _PER_RADIAN, _MOST_RADIANS = 8, 120
 _AT_REST, _TAUS, _GAMMAS = (
-    np.linspace(0.06, 0.94, 10),
-    np.exp(np.linspace(np.log(0.2), np.log(20), 10)),
+    np.linspace(0.1, 0.9, 10),
+    np.exp(np.linspace(np.log(0.3), np.log(20), 10)),
     (0.8, 1.0, 1.3),
 )
 _RIDGE = 1e-3
+# Part at rest, log tau and log gamma of a flow.
+_LEAST, _LARGEST = np.array([0.1, np.log(0.3), np.log(0.75)]), np.array([0.9, np.log(20), np.log(1.35)])
 _MOST = 20  # iterations of the fit of a flow
 _MOST_STEP = np.array([0.03, 0.07, 0.2, 0.6, 0.3])  # log turns, direction, part at rest, log tau, log gamma
 
@@ -315,7 +318,8 @@ def _polished(y, p, share, at, shares):  # type: ignore[no-untyped-def]
                 normal[m, i] = normal[i, m]
             normal[i, i] += damping * normal[i, i] + 1e-12
         q = p + np.minimum(np.maximum(np.linalg.solve(normal, right), -_MOST_STEP), _MOST_STEP)
-        q[2], q[3], q[4] = min(max(q[2], 0.02), 0.98), min(max(q[3], -3.0), 4.0), min(max(q[4], -0.6), 0.7)
+        for i in range(3):
+            q[2 + i] = min(max(q[2 + i], _LEAST[i]), _LARGEST[i])
         of_q = fringes(np.exp(q[0]), q[1], at, shares)
         other, new = _shaped(y, of_q, share, q[2], np.exp(q[3]), np.exp(q[4]))
         if new < misfit:
@@ -334,25 +338,46 @@ def _polished(y, p, share, at, shares):  # type: ignore[no-untyped-def]
 def of_plates(y, phase, along, share, at, shares, table):  # type: ignore[no-untyped-def]
     """Return the residual of the best sheared fluid, from a phase and a direction near the best."""
     step, turn = 0.04, np.deg2rad(5.0)
-    model = np.zeros(y.shape)
     for _ in range(6):
         best, of_p, of_a = -1.0, phase, along
-        for i in range(-1, 2):
-            for j in range(-1, 2):
-                p, a = phase * np.exp(i * step), along + j * turn
-                seen, explained = plates(p, a, at, shares, table), 0.0
-                for lag in range(1, SIZE):
-                    top, bottom = 0.0, 1e-12
-                    for m in range(y.shape[0]):
-                        top += share[m] * y[m, lag] * seen[m, lag]
-                        bottom += share[m] * seen[m, lag] ** 2
-                    explained += _W[lag] * max(top, 0.0) ** 2 / bottom
-                    for m in range(y.shape[0]):
-                        seen[m, lag] *= max(top, 0.0) / bottom
-                if explained > best:
-                    best, of_p, of_a, model = explained, p, a, seen
+        for more in range(9):
+            p, a = phase * np.exp((more % 3 - 1) * step), along + (more // 3 - 1) * turn
+            seen, explained = plates(p, a, at, shares, table), 0.0
+            for lag in range(1, SIZE):
+                top, bottom = 0.0, 1e-12
+                for m in range(y.shape[0]):
+                    top += share[m] * y[m, lag] * seen[m, lag]
+                    bottom += share[m] * seen[m, lag] ** 2
+                explained += _W[lag] * max(top, 0.0) ** 2 / bottom
+            if explained > best:
+                best, of_p, of_a = explained, p, a
         phase, along, step, turn = of_p, of_a, step * 0.6, turn * 0.6
-    return _left(y, model, share)
+    return _left(y, _falling(y, plates(phase, along, at, shares, table), share), share)
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _falling(y, seen, share):  # type: ignore[no-untyped-def]
+    """Return D(l) times `seen`, with the best D that does not rise with the lag (pooled adjacent violators)."""
+    level, weight, size, n = np.zeros(SIZE), np.zeros(SIZE), np.zeros(SIZE, np.int64), 0
+    for lag in range(1, SIZE):
+        top, bottom = 0.0, 1e-12
+        for m in range(y.shape[0]):
+            top += share[m] * _W[lag] * y[m, lag] * seen[m, lag]
+            bottom += share[m] * _W[lag] * seen[m, lag] ** 2
+        level[n], weight[n], size[n] = top / bottom, bottom, 1
+        n += 1
+        while n > 1 and level[n - 2] < level[n - 1]:
+            both = weight[n - 2] + weight[n - 1]
+            level[n - 2] = (level[n - 2] * weight[n - 2] + level[n - 1] * weight[n - 1]) / both
+            weight[n - 2], size[n - 2] = both, size[n - 2] + size[n - 1]
+            n -= 1
+    out, lag = np.zeros(y.shape), 1
+    for block in range(n):
+        for _ in range(size[block]):
+            for m in range(y.shape[0]):
+                out[m, lag] = max(level[block], 0.0) * seen[m, lag]
+            lag += 1
+    return out
 
 
 @nb.njit(nogil=True, cache=True)
