@@ -18,6 +18,7 @@ _KNOWN = 0.5  # largest relative error of a tau
 _GAIN = 5.0  # log evidence for a rate that scatters
 _SWING = 2.0  # log evidence for a period, beyond the number of periods tried
 _PERIODS = np.geomspace(0.06, 0.55, 45)  # of the exposure
+_SPREAD = 0.5  # of the variance between models of the share that counts: the choice is right more often than not
 _SPECKLE = 5.0  # errors by which the map at short lags is above zero
 _MOST_OFFSET = 0.15  # of the exposure
 _FEWEST = 16  # cells
@@ -45,7 +46,7 @@ class ClockEvent:
 
 @dataclass(frozen=True)
 class ClockData:
-    """What `clock_offset` needs of a fit; times as shares of the exposure."""
+    """What `rate_offset` needs of a fit; times as shares of the exposure."""
 
     data: RateData
     times: Floats
@@ -84,7 +85,7 @@ class Clock:
     events : tuple of ClockEvent
         Only of "jumps".
     fitted : ClockData or None
-        What `clock_offset` needs.
+        What `rate_offset` needs.
     """
 
     word: str = "not described"
@@ -221,7 +222,7 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
     u, advance = fit.theta[:m], fit.advance
     quiet = np.setdiff1d(np.arange(m), events)
     between, whole = fit.advance_between(), fit.steps.sum()
-    of_model = other[0] * (1 - other[0]) * other[1] ** 2
+    of_model = _SPREAD * other[0] * (1 - other[0]) * other[1] ** 2
     errors = []
     for use in (quiet, np.arange(m)):
         slope = np.zeros(len(fit.theta))
@@ -308,7 +309,7 @@ def _period(data: RateData, events: list[int], evidence: Evidence) -> tuple[floa
     return best, error
 
 
-def clock_offset(clock: Clock, time: ArrayLike, stress_rate: ArrayLike) -> tuple[float, float, float]:
+def rate_offset(clock: Clock, time: ArrayLike, stress_rate: ArrayLike) -> tuple[float, float, float]:
     """Return the time by which the rate of the clock follows a record, its error, and the log likelihood gained.
 
     The rate is the trend times 1 + k max(stress_rate, 0), with k and the offset free, and the trend as it may scatter.

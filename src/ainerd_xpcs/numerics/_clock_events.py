@@ -156,8 +156,9 @@ def residual_p(fit: ClockFit) -> float:
     for use in (range(n_patch), range(n_patch, n_patch + 2), *([i] for i in range(n_patch + 2, len(slopes)))):
         i = np.ix_(use, use)
         scatter = fit.scatter_of(scores[:, use], own[i])
-        unit = np.sqrt(max(scatter, 0.5) * np.diag(own[i]))
-        values, vectors = np.linalg.eigh(max(scatter, 0.5) * left[i] / unit / unit[:, None])
+        safe = max(scatter, fit.scatter if len(use) == 1 else 0.5)  # that of one column is not well known
+        unit = np.sqrt(safe * np.diag(own[i]))
+        values, vectors = np.linalg.eigh(safe * left[i] / unit / unit[:, None])
         known = values > (_LEAST_BESIDE_EVENTS if fit.events else _LEAST_LEFT)
         chi = ((score[list(use)] / unit @ vectors[:, known]) ** 2 / values[known]).sum()
         p.append(float(chi2.sf(chi, known.sum())) if known.any() else 1.0)

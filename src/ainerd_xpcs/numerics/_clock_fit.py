@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +150,7 @@ class ClockFit:
         out[np.arange(m, m + N_SHAPE), np.arange(m, m + N_SHAPE)] = self.shape_prior[0]
         return out
 
-    def _length(self, step: Floats) -> float:
+    def _length(self, step: NDArray[Any]) -> float:
         """Return the largest change; rates of a sample at rest may change at will."""
         out, slow = np.abs(step), np.maximum(_AT_REST - self.theta[: self.m], 0)
         out[: self.m] -= np.where(step[: self.m] > 0, slow, 2 * slow)

@@ -18,7 +18,7 @@ GRID: tuple[Prior, ...] = tuple(
 SLOW: Prior = (STILL, 0.35, 0.2)
 GENTLE = tuple(prior for prior in GRID if prior[0] <= 0.35 and (prior[2] > 0.1 or prior[1] < 0.5))
 COARSE: tuple[Prior, ...] = tuple((w, s, 0.2) for w in (STILL, 0.35, 1.0) for s in (0.0, 0.5))
-_COST = 0.7  # of each kind of scatter, in the logarithm of the evidence
+_COST = 1.2  # of each kind of scatter, in the logarithm of the evidence
 
 
 def covariance(t: Floats, prior: Prior, events: list[int]) -> Floats:

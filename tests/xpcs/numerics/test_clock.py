@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs.numerics import WORDS, Clock, clock_offset, fit_clock
+from ainerd_xpcs.numerics import WORDS, Clock, fit_clock, rate_offset
 
 T, N, BINS = 256, 32, 9
 TIME = (np.arange(T) + 0.5) / T
@@ -132,10 +132,10 @@ def test_the_clock_follows_a_record_of_stress():
         pulse = np.exp(-0.5 * ((TIME - 0.5) / 0.03) ** 2)
         late = np.exp(-0.5 * ((TIME - 0.5 - shift) / 0.03) ** 2)
         clock = fit_clock(*maps_of(np.cumsum(4 * (1 + 8 * late)) / T, 2, n=64), duration=10.0)
-        offset, error, gain = clock_offset(clock, 10 * TIME, pulse)
+        offset, error, gain = rate_offset(clock, 10 * TIME, pulse)
         assert gain > 8 and 0 < error < 0.2 and abs(offset - 10 * shift) < 4 * error
     nothing = fit_clock(np.zeros((2, N, N)), [5, 5], 1.0)
-    assert np.isnan(clock_offset(nothing, TIME, pulse)).all() and np.isnan(clock_offset(clock, TIME, -pulse)).all()
+    assert np.isnan(rate_offset(nothing, TIME, pulse)).all() and np.isnan(rate_offset(clock, TIME, -pulse)).all()
 
 
 def test_maps_that_do_not_fit_are_refused():
