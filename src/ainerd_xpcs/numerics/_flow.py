@@ -57,9 +57,8 @@ class FlowFit:
         the better flow. A flow is reported if this is above 10, `flow_p` is below .01, the other kind of flow is worse,
         and the velocity is known to a twelfth. NaN if no flow was fitted, because the bins do not differ.
     flow_misfit_p : float
-        Probability of such residuals if the best model of a flow or anisotropy is right to .5 %. Below .01, and if bands
-        fit surely better (chi square less by 10), there is no
-        number of a model. NaN if none was fitted.
+        Probability of such residuals if the best model of a flow or anisotropy is right to .5 %; NaN if none was
+        fitted. Below .01 no number of a model is given, nor if bands fit surely better (chi square less by 10).
     anisotropy, anisotropy_err : float
         Amplitude of the second harmonic of log tau; NaN unless significant, and NaN if there are fringes.
     anisotropy_direction, anisotropy_direction_err : float
