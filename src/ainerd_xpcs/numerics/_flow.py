@@ -60,7 +60,7 @@ class FlowFit:
         Probability of such residuals if the best model of a flow or anisotropy is right to .5 %; NaN if none was
         fitted. Below .01 no number of a model is given, nor if bands fit surely better (chi square less by 10).
     anisotropy, anisotropy_err : float
-        Amplitude of the second harmonic of log tau; NaN unless significant, and NaN if there are fringes.
+        Amplitude of the second harmonic of log tau; NaN unless `kind` is "anisotropy".
     anisotropy_direction, anisotropy_direction_err : float
         Direction of the fastest relaxation, in degrees from 0 to 180.
     anisotropy_p : float
@@ -246,8 +246,8 @@ class _Choice:
             name = "velocity" if flow == "velocity" else "velocity_spread"
             out |= {name: float(length), f"{name}_err": float(error), **vectors[flow].directions("flow")}
         second = vectors["anisotropy"]
-        if kind != "velocity" and second.p < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
-            kind = "anisotropy" if kind == "none" else kind
+        if kind == "none" and second.p < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
+            kind = "anisotropy"
             out |= {"anisotropy": second.length, "anisotropy_err": second.length_err, **second.directions("anisotropy")}
         return replace(found, kind=kind, **out)
 
