@@ -104,7 +104,10 @@ class Ramp(RunAnalysis):
         n = int(bright.keep.sum())
         if n < FEWEST_PIXELS:
             missed = f"; {missing.sum()} hold 0 where they were not measured" if missing.any() else ""
-            raise AnalysisError(f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed{missed}")
+            divided = f"; frames are divided by {', '.join(settings.monitor)}" if settings.monitor else ""
+            raise AnalysisError(
+                f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed{missed}{divided}"
+            )
         x = allocate((n, len(groups)), np.float32, self._memory)
         for column, image in enumerate(self._images(groups, out, applied)):
             x[:, column] = image.ravel()[bright.keep]
@@ -123,7 +126,11 @@ class Ramp(RunAnalysis):
             if end - first > 1 and not np.ptp(temperature[first:end]):
                 temperature[first:end] = self._flown(run, temperature[first:end])
         for key in settings.monitor:
-            exposure *= self._read(key, "frames cannot be divided by it")
+            reading = self._read(key, "frames cannot be divided by it")
+            counted = reading[np.isfinite(reading) & (reading != 0)]
+            if not counted.size:
+                raise AnalysisError(f"the monitor {key} reads 0 in all frames: take it out of xtec.monitor")
+            exposure *= reading * np.sign(np.median(counted))  # the sign of a diode's current is that of its wiring
         return grouped(temperature, exposure, time, settings)
 
     def _read(self, key: str, without: str, unit: str = "") -> Floats:

@@ -74,6 +74,18 @@ def test_the_monitor_corrects_for_the_beam():
     assert np.abs(by_monitor - steady).max() < 0.03 < 0.08 < np.abs(plain - steady).max()
 
 
+def test_the_sign_of_a_monitor_is_that_of_its_wiring_and_a_dead_one_is_named():
+    run, technique = (
+        ramp(3, exposures=np.linspace(0.8, 1, len(TEMPERATURES))),
+        XTEC(clusters=3, cut=30.0, monitor=["i0"]),
+    )
+    i0 = np.asarray(run.readings["i0"])
+    turned = replace(run, readings={**run.readings, "i0": -i0})
+    same_bits(analyse(technique, run), analyse(technique, turned))
+    with pytest.raises(AnalysisError, match=r"the monitor i0 reads 0 in all frames: take it out of xtec\.monitor"):
+        analyse(technique, replace(run, readings={**run.readings, "i0": 0 * i0}))
+
+
 def mean_trajectory(analysis):
     """Return the mean trajectory of all kept pixels."""
     pixels = analysis.tables["cluster"]["pixels"]

@@ -57,10 +57,10 @@ class FlowFit:
         the better flow. A flow is reported if this is above 10, `flow_p` is below .01, the other kind of flow is worse,
         and the velocity is known to a twelfth. NaN if no flow was fitted, because the bins do not differ.
     flow_misfit_p : float
-        Probability of such residuals if the best model of a flow or anisotropy is right to .5 %. Below .01 there is no
-        number of a model. NaN if none was fitted.
+        Probability of such residuals if the best model of a flow or anisotropy is right to .5 %; NaN if none was
+        fitted. Below .01 no number of a model is given, nor if bands fit surely better (chi square less by 10).
     anisotropy, anisotropy_err : float
-        Amplitude of the second harmonic of log tau; NaN unless significant, and NaN if there are fringes.
+        Amplitude of the second harmonic of log tau; NaN unless `kind` is "anisotropy".
     anisotropy_direction, anisotropy_direction_err : float
         Direction of the fastest relaxation, in degrees from 0 to 180.
     anisotropy_p : float
@@ -230,9 +230,10 @@ class _Choice:
         gain = min(self.bic["none"], self.bic["anisotropy"]) - self.bic[flow]
         best = min((kind for kind in self.bic if kind != "none"), key=self.bic.__getitem__)
         vectors = {kind: self._vector(kind) for kind in {flow, best, "anisotropy"}}
-        p = misfit(*self.fits[best][::2], np.deg2rad(vectors[best].direction), self.ring, self.noise, self._bands(best))
+        bands, chi2_of_bands = self._bands(best)
+        p = misfit(*self.fits[best][::2], np.deg2rad(vectors[best].direction), self.ring, self.noise, bands)
         found = FlowFit(flow_p=self.p, flow_bic=float(gain), flow_misfit_p=p, anisotropy_p=vectors["anisotropy"].p)
-        if p < SURE_P:
+        if p < SURE_P or chi2_of_bands < self.fits[best][1] - SURE_BIC:
             if self.bic["none"] - self.bic[best] > SURE_BIC:
                 return replace(found, kind="unknown", **vectors[best].directions("flow"))
             return found
@@ -245,16 +246,18 @@ class _Choice:
             name = "velocity" if flow == "velocity" else "velocity_spread"
             out |= {name: float(length), f"{name}_err": float(error), **vectors[flow].directions("flow")}
         second = vectors["anisotropy"]
-        if kind != "velocity" and second.p < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
-            kind = "anisotropy" if kind == "none" else kind
+        if kind == "none" and second.p < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
+            kind = "anisotropy"
             out |= {"anisotropy": second.length, "anisotropy_err": second.length_err, **second.directions("anisotropy")}
         return replace(found, kind=kind, **out)
 
-    def _bands(self, kind: str) -> Floats | None:
-        """Return g2 of the fit of a flow in which the part at rest relaxes as the moving one does."""
+    def _bands(self, kind: str) -> tuple[Floats | None, float]:
+        """Return g2 and chi square of a flow in which the part at rest relaxes as the moving one does."""
+        if kind == "anisotropy":
+            return None, np.inf
         ring = replace(self.ring, relaxes=True)
-        start = self.fits[kind][0][None]
-        return None if kind == "anisotropy" else model(fit(start, ring, FREE[kind])[0][None], ring, [])[0][0]
+        x, chi2, _ = fit(self.fits[kind][0][None], ring, FREE[kind])
+        return model(x[None], ring, [])[0][0], chi2
 
     def _covariance(self, kind: str) -> Floats:
         """Return the covariance of the free parameters: a sandwich of the scatter of parts."""
