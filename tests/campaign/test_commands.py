@@ -10,7 +10,7 @@ from ainerd.agent import CommandReader
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.decisions import reduce
 from ainerd.decisions.events import Asked
-from ainerd.results import AgentNode, Away
+from ainerd.results import AgentNode, Away, Refused
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -387,7 +387,7 @@ def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypa
 
     def damaged(id, *args, **options):
         if id == shown["_id"]:
-            raise ValueError("the node is no suggestion")
+            raise Refused("the node is no suggestion")
         set_status(id, *args, **options)
 
     monkeypatch.setattr(store, "set_status", damaged)

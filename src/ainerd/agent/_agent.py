@@ -29,7 +29,7 @@ from ainerd.words import printable, sender
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
+LOOK_S = 1.0  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.

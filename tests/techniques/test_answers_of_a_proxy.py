@@ -1,0 +1,65 @@
+"""Answers that are none of Tiled: nothing that was measured or decided is lost, and nothing is there twice."""
+
+import bluesky.plans as bp
+import pytest
+
+from ainerd.results import ResultStore
+from ainerd.server import connect
+from tests.proxy import proxy_of
+from tests.techniques.beamline import Beamline
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("installed_toy")
+
+N, MANY = 10, 10**6
+OF_MODE = {"3 s": 4, "6 s": 3}  # requests that go wrong; of the other modes all, until the proxy is healed
+
+
+@pytest.fixture
+def session(server, tmp_path, monkeypatch):
+    """A session whose agent, but not the writer of raw runs, asks Tiled through a proxy."""
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    for name in ("ATTEMPTS", "TIMEOUT"):
+        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
+    monkeypatch.setattr("ainerd.results._store.PAUSE_S", 1.0)
+    b = Beamline(tmp_path, server.client().create_container(tmp_path.name).uri, results=server.directory / "results")
+    with proxy_of(b.client.uri) as proxy:
+        store, direct = ResultStore(b.client["ainerd"], agent="toy beamline"), b.client
+        b.client = connect(proxy.through(direct.uri), server.api_key)
+        b.start_agent(acquire=bp.count)
+        b.agent.quiet = True
+        yield b, proxy, store
+        b.close()
+        b.client.context.http_client.close()
+
+
+@pytest.mark.fault(
+    "A proxy before Tiled answers with a page (200 or 404), nothing, 502, half an answer, or late",
+    "Results and decisions wait; once Tiled answers, each is written once",
+)
+@pytest.mark.timeout(600)
+def test_answers_that_are_none_lose_no_run_and_no_decision(session, caplog):
+    b, proxy, store = session
+    for i, mode in enumerate(["html", "empty", "404", "502", "cut", "3 s", "6 s"]):
+        assert until(b.agent.drain)
+        proxy.fail(mode, n := OF_MODE.get(mode, MANY))
+        for x in range(N):
+            b.agent.add(0.01 * i + 0.1 + x * 0.9, reason=f"{mode}: scratch {x}")
+            b.RE(bp.count([b.camera, b.x, b.temperature]))
+        if mode in OF_MODE:
+            until(lambda: proxy.left <= 0)
+        else:
+            assert until(lambda n=n: proxy.left < n) and not b.agent.drain(0.5)
+        proxy.heal()
+        assert until(b.agent.drain)
+        until(lambda: not b.agent.optimizer.catalogue.is_behind)
+        table, lines, suggestions = store.table(), store.logbook(), store.suggestions()
+        assert len(table) == N * (i + 1) and (table["status"] == "complete").all() and table["raw_uid"].is_unique
+        assert table["regime"].notna().all(), mode
+        of_results = lines["result"][lines["text"].str.contains("regime", regex=False) & lines["result"].notna()]
+        assert {*of_results} == {*table.index} and of_results.is_unique, mode
+        asked = lines["text"][lines["text"].str.contains(f"{mode}: scratch", regex=False)]
+        assert len(asked) == N and asked.is_unique, mode
+        mine = suggestions[suggestions["reason"].str.contains(f"{mode}: scratch", regex=False)]
+        assert len(mine) == N and (mine["status"] == "proposed").all(), mode
+    assert not [record for record in caplog.records if record.exc_info]
