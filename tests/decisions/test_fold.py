@@ -259,3 +259,16 @@ def test_bounds_within_their_ceiling():
 
 def test_limits_as_text():
     assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"
+
+
+def test_a_suggestion_that_a_run_names_is_not_measured_again():
+    """Its session was killed before the events reached Tiled, and the run has no result yet."""
+    lost, waiting = (commands.Add(position={"x": x, "y": 3.0}) for x in (1.0, 2.0))
+    seen = {"position": {"x": 5.0, "y": 5.0}, "reason": "unexplored"}
+    take = commands.Take(suggestion="t", **seen)
+    before = asked(waiting, x=2.0)
+    session = began().model_copy(update={"exposed": (lost.id, waiting.id, "t")})
+    state, effects = fold(before, session, asked(lost, x=1.0), asked(take))
+    assert not state.waiting and not state.is_open(waiting.id)
+    assert [state.answers[id].status for id in (lost.id, take.id)] == ["refused", "refused"]
+    assert [x.status for x in effects if isinstance(x, SetStatus)] == ["failed"]

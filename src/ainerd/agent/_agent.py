@@ -94,7 +94,7 @@ class Agent(Observer):
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent. A second call does nothing.
 
-        Without a number of the last scan in ``RE.md``, scans go on after the newest run in Tiled.
+        Scans go on after the highest number in ``RE.md``, of the newest runs in Tiled, and of runs not written yet.
 
         Raises
         ------
@@ -115,8 +115,8 @@ class Agent(Observer):
                     f"would have the same results: give [{self.technique.name}] of each the bins of its detector"
                 )
         _ATTACHED[RE].append(self._reads)
-        for newest in self._raw.sort(("start.time", -1)).values().head(1) if "scan_id" not in RE.md else ():
-            RE.md["scan_id"] = newest.metadata["start"].get("scan_id", 0)
+        if numbers := [n for each in (RE.md, *self._starts()) if type(n := each.get("scan_id")) is int]:
+            RE.md["scan_id"] = max(numbers)
         self._attached = RE, RE.subscribe(self)
 
     def detach(self) -> None:

@@ -26,7 +26,7 @@ from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
 from ainerd.results import Result, ResultStore, digest
-from ainerd.runs import parameters_of
+from ainerd.runs import parameters_of, start_documents
 from ainerd.sources import Source
 from ainerd.technique import Technique
 from ainerd.words import number_of, run_text, scan_text
@@ -81,6 +81,7 @@ class Observer(Prompt):
             client["ainerd"], agent=self.name, digest=digest(parameters), folder=settings.storage.result_files
         )
         self._client, self._raw, self._settings = client, client["raw"], settings
+        self._starts = partial(start_documents, self._raw, settings.storage.unwritten)
         self._uri = str(client.context.api_uri)
 
         self._own, self._tiled = Jobs("ainerd-campaign"), Jobs("ainerd-catalog")
@@ -93,6 +94,7 @@ class Observer(Prompt):
             unit=settings.unit,
             travel=travel,
             announce=self._announce,
+            starts=self._starts,
         )
         self._analysis = Analysis(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled

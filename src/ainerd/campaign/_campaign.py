@@ -1,6 +1,6 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -63,6 +63,8 @@ class Campaign:
         Travel time and length of an exposure, which the `Explorer` weighs.
     announce : callable, optional
         Called with the name of an event ("new", "alarm" or "failure"), a sentence, and the outcome that it follows.
+    starts : callable, optional
+        Returns the start documents of the newest raw runs: a suggestion that one names is not measured again.
 
     Attributes
     ----------
@@ -87,7 +89,9 @@ class Campaign:
         unit: str = "",
         travel: Travel | None = None,
         announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
+        starts: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     ) -> None:
+        self._starts = starts
         self.rules = rules = Rules.of(steering, unit)
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
@@ -126,10 +130,14 @@ class Campaign:
         began = events.Began(
             session=self.rules.session,
             configured=self.rules.window.bounds,
+            exposed=tuple(self._named_by_runs() - {*self.state.measured, *first}),
             learned=tuple(_measured(each, self.points.elsewhere(each, self.state)) for each in left.values()),
         )
         self.tiled.ask(partial(self.catalogue.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
+
+    def _named_by_runs(self) -> set[str]:
+        return {id for start in self._starts() if isinstance(id := start.get("suggestion_id"), str)}
 
     def _begun(self, outcomes: Sequence[Result], left: Container[str]) -> None:
         self._follow_state()

@@ -71,8 +71,12 @@ def _begin(step: Step, began: events.Began) -> None:
     """
     state, configured = step.state, began.configured
     bounds = state.window.bounds if state.configured == configured else configured
-    step.set(configured=configured, window=state.window.changed(bounds, state.window.excluded))
+    step.set(configured=configured, window=state.window.changed(bounds, state.window.excluded), exposed=began.exposed)
     for each in state.waiting:
+        if each.id in began.exposed:
+            step.remove(each.id)
+            step.fail(each.id, each.suggestion, "failed", f"{GONE}: a run names it, which has no result")
+            continue
         is_late = bool(each.created) and step.age_s(each.created) > TAKEN_WITHIN_S
         if not each.created or is_late or step.state.objection(each.suggestion):
             step.withdraw(each, GONE)

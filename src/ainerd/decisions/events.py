@@ -79,6 +79,7 @@ class Began(_Event):
     kind: Literal["began"] = "began"
     session: Id  # a random name
     configured: Annotated[dict[Id, tuple[FiniteFloat, FiniteFloat]], Field(max_length=20)]
+    exposed: tuple[Id, ...] = ()  # suggestions that raw runs name and that have no result yet
 
 
 class Asked(_Event):
