@@ -304,20 +304,20 @@ class Campaign:
     # people
 
     @_owned
-    def apply(self, command: commands.Command, *, container: str = "") -> Answer:
+    def apply(self, command: commands.Command, *, container: str = "", age_s: float = 0.0) -> Answer:
         """Execute a command, and write its effects. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
-        A command that came as a node in Tiled, in a `container`, gets its answer there. Raises RuntimeError if another
-        session steers.
+        A command that came as a node in Tiled, in a `container`, gets its answer there; for `age_s` see `events.Asked`.
+        Raises RuntimeError if another session steers.
         """
         self.require_steering()
         if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
         before = self.state.waiting
-        after = self._proposals.happen(self._proposals.asked(command, self.atlas, container))
+        after = self._proposals.happen(self._proposals.asked(command, self.atlas, container, age_s))
         if before and not isinstance(command, commands.Accept | commands.Next):  # it may have withdrawn the suggestion
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]

@@ -86,7 +86,8 @@ class Asked(_Event):
     """Somebody gave a command, at the prompt or as a node in Tiled, in a `container`; the node gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
-    follows from results. `review` is that of the session, see `Rules`.
+    follows from results. `review` is that of the session, see `Rules`. `age_s` is the time since the session found the
+    command, by its clock; only a command that had waited for the session is as old as its sender says.
     """
 
     kind: Literal["asked"] = "asked"
@@ -94,6 +95,7 @@ class Asked(_Event):
     suggestion: Suggestion | None = None
     objection: Text = ""
     review: bool = False
+    age_s: FiniteFloat = 0.0
     container: Id = ""
 
 
