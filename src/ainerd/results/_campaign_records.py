@@ -19,7 +19,7 @@ from ainerd.results._nodes import (
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import NodeFilter, NodeTable, Notes, frame_of
 from ainerd.results.commands import new_id
-from ainerd.words import utc_now
+from ainerd.words import printable, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +210,7 @@ class CampaignRecords:
         return atlas.labels if atlas else _NO_LABELS
 
     def _add_line(self, record: LogRecord, key: str | None = None) -> None:
+        record = record.changed(text=printable(record.text))
         create_node(self._log, key or new_id(), record.metadata(), "AinerdLog")
         self.counters["log"] += 1
 
