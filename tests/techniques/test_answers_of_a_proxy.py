@@ -3,10 +3,14 @@
 import bluesky.plans as bp
 import pytest
 
+from ainerd.agent import build_observer
+from ainerd.config import Settings
+from ainerd.jobs import in_background
 from ainerd.results import ResultStore
 from ainerd.server import connect
 from tests.proxy import proxy_of
 from tests.techniques.beamline import Beamline
+from tests.techniques.installing import TOY
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
@@ -63,3 +67,43 @@ def test_answers_that_are_none_lose_no_run_and_no_decision(session, caplog):
         mine = suggestions[suggestions["reason"].str.contains(f"{mode}: scratch", regex=False)]
         assert len(mine) == N and (mine["status"] == "proposed").all(), mode
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.fixture
+def behind(server, tmp_path, monkeypatch):
+    """Settings, a client of an empty catalog behind a proxy, and the proxy."""
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    for name in ("ATTEMPTS", "TIMEOUT"):
+        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)
+    uri = server.client().create_container(tmp_path.name).uri
+    toml = tmp_path / "agent.toml"
+    toml.write_text((TOY / "toy.toml").read_text().replace('directory = "tiled"', f'directory = "t"\nuri = "{uri}"'))
+    with proxy_of(uri) as proxy:
+        client = connect(proxy.through(uri), server.api_key)
+        yield Settings.load(toml), client, proxy
+        client.context.http_client.close()
+
+
+@pytest.mark.fault(
+    "Tiled is away, or behind a page of a login, while a session starts", "The start waits, with one line"
+)
+@pytest.mark.parametrize("mode", ["html", "502"])
+def test_a_start_waits_for_tiled(behind, mode, capsys):
+    settings, client, proxy = behind
+    proxy.fail(mode)
+    n = proxy.left
+    building = in_background("start", lambda: build_observer(settings, client))
+    until(lambda: proxy.left < n - 1 and "waiting for Tiled" in capsys.readouterr().err)
+    proxy.fail(mode, 1)  # once more
+    observer = building.result(120)
+    try:
+        assert observer.steers and "waiting for Tiled" not in capsys.readouterr().err
+    finally:
+        observer.close()
+
+
+def test_a_start_with_a_refused_key_ends_with_one_line(behind):
+    settings, client, _ = behind
+    client.context.api_key = "0" * 64
+    with pytest.raises(ValueError, match=r"^[^\n]*(refuses|does not allow)[^\n]*$"):
+        build_observer(settings, client)

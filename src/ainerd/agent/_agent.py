@@ -20,6 +20,7 @@ from tiled.client.container import Container
 from ainerd.agent._display import AgentPlan, say
 from ainerd.agent._guide import GUIDE
 from ainerd.agent._observer import Observer
+from ainerd.agent._patiently import patiently
 from ainerd.campaign import Travel
 from ainerd.config import Settings
 from ainerd.plans import Devices, explore, visit
@@ -115,7 +116,7 @@ class Agent(Observer):
                     f"would have the same results: give [{self.technique.name}] of each the bins of its detector"
                 )
         _ATTACHED[RE].append(self._reads)
-        if numbers := [n for each in (RE.md, *self._starts()) if type(n := each.get("scan_id")) is int]:
+        if numbers := [n for each in (RE.md, *patiently(self._starts)) if type(n := each.get("scan_id")) is int]:
             RE.md["scan_id"] = max(numbers)
         self._attached = RE, RE.subscribe(self)
 
@@ -233,7 +234,8 @@ class Agent(Observer):
         """Wait until the campaign has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
 
         def execute() -> None:
-            self._state.commands.look()
+            if self._state.waits is None:  # later the state looks for them
+                self._state.commands.look()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
             self._campaign.look_elsewhere()

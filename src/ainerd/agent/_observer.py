@@ -18,6 +18,7 @@ from tiled.client.container import Container
 
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._display import Display, show_progress_of
+from ainerd.agent._patiently import patiently
 from ainerd.agent._prompt import Prompt
 from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
@@ -172,14 +173,18 @@ class Observer(Prompt):
         An `Agent` also analyses runs without an end that it has not seen: their session was killed.
 
         Before, write the raw runs to Tiled that a `TiledWriter` left in its backup directory ``unwritten``, in
-        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis. If
-        another session steers, it does nothing, and the log has a line.
+        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis. While
+        Tiled is away, it waits. If another session steers, it does nothing, and the log has a line.
         """
         if not self.steers:
             logger.warning("no run is analysed here, because another session steers: %s", READS)
             return 0
-        self._analysis.write_backup()
-        return self.analyse(*self._analysis.missing(newest, killed=self._has_engine))
+        patiently(self._analysis.write_backup)
+        uids = patiently(partial(self._analysis.missing, newest, killed=self._has_engine))
+        for uid in uids:
+            for name, doc in patiently(lambda: [*self._analysis.documents((uid,))]):  # noqa: B023 - called at once
+                self(name, doc)
+        return len(uids)
 
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.

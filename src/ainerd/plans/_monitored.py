@@ -14,7 +14,7 @@ def monitored(plan: MsgGenerator[Any], signals: Sequence[Any]) -> MsgGenerator[A
     A signal calls its subscribers in another thread. Bluesky makes an event of a call that comes late, after the stop
     document, and TiledWriter raises a KeyError then. Here such a call does nothing.
     """
-    return bpp.monitor_during_wrapper(plan, [_Monitored(signal) for signal in signals])
+    return (yield from bpp.monitor_during_wrapper(plan, [_Monitored(signal) for signal in signals]))
 
 
 class _Monitored:

@@ -14,6 +14,7 @@ TOO_LARGE = httpx.codes.REQUEST_ENTITY_TOO_LARGE  # 413: also from a proxy
 REFUSALS = (httpx.codes.CONFLICT, httpx.codes.UNSUPPORTED_MEDIA_TYPE, httpx.codes.UNPROCESSABLE_ENTITY)
 NO_NODE = "No such entry"  # in an answer 404 of Tiled, not in that of a proxy
 CLOSED = "client has been closed"
+FORBIDDEN = (401, 403)  # answers of Tiled to a key that is revoked, or lacks a scope
 MARK = "X-Tiled-Request-ID"  # a header of each answer of Tiled
 PARSED = ("application/json", "application/x-msgpack")
 

@@ -12,7 +12,7 @@ from tiled.queries import Key
 
 from ainerd.jobs import waiting
 from ainerd.results._conditions import checked, known_names, matches, refuse
-from ainerd.results._errors import TiledError, translated
+from ainerd.results._errors import FORBIDDEN, TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
@@ -99,6 +99,7 @@ class ResultStore(ResultRecords):
     _last_read: _Read | None = None
     _last_table: _Current | None = None
     _pause_s, _asked_again_at = 0.0, 0.0  # before the next look whether the server answers, if it is away
+    _is_refused = False  # the key, at the last look
     own_level: float | None = None  # the p column is ``own_p``, and novel up to this level; None: it is ``novelty_p``
 
     def __len__(self) -> int:
@@ -455,9 +456,11 @@ class ResultStore(ResultRecords):
         http = self.container.context.http_client
         try:
             with translated():
-                return bool(http.get(self.container.uri, timeout=within_s).is_success)
+                response = http.get(self.container.uri, timeout=within_s)
         except TiledError:
-            return False
+            response = None
+        self._is_refused = response is not None and response.status_code in FORBIDDEN
+        return response is not None and bool(response.is_success)
 
     def __repr__(self) -> str:
         return self._shown_by(repr)
@@ -469,7 +472,8 @@ class ResultStore(ResultRecords):
         """Return a summary line and the table, or that Tiled is away: the reader is a person, not a program."""
         of = f" of {self.agent}" if self.agent else ""
         if not self.answers(QUICK_S):
-            return f"<ResultStore{of}: Tiled does not answer at {plain_address(self.container.uri)}>"
+            does = "refuses the key" if self._is_refused else "does not answer"
+            return f"<ResultStore{of}: Tiled {does} at {plain_address(self.container.uri)}>"
         results = self.search()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()

@@ -12,7 +12,7 @@ from tiled.structures.core import Spec
 
 from ainerd.words import plain_address
 
-PROBE_TIMEOUT_S = 3.0
+PROBE_TIMEOUT_S = 10.0  # a slow server may need 6 s
 SCOPES = (  # of an agent
     "read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node", "delete:revision",
 )  # fmt: skip
