@@ -15,9 +15,9 @@ from ainerd_xpcs.numerics._scatter import Scatter, differ, sandwich, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * <cos(q * velocity * tau * cos(phi - "
-    "direction))>), x = 1 - static, <> over the width of a bin, g = exp(-(tau / tau0(phi))**exponent) * sin(k) / k, "
-    "k = sqrt(3) * q * velocity_spread * tau * cos(phi - direction), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi "
-    "- direction)))"
+    "direction))>), x = 1 - static, <> over the width of a bin, g = exp(-(tau / tau0(phi))**exponent - (q * "
+    "velocity_spread * tau * cos(phi - direction))**2 / 2), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi - "
+    "direction)))"
 )
 Floats = NDArray[np.float64]
 SURE_P = 0.01
