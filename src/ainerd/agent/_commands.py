@@ -49,7 +49,7 @@ class CommandReader:
         self._found_at = dict[tuple[str, str], float]()  # on the clock of `time.monotonic`
         self._left: Collection[tuple[str, str]] | None = None  # those that had waited for this session
         self._is_told = False  # Tiled has told of a command, and nobody has looked yet
-        self._lively_until, self._has_said = 0.0, False  # until when a person may give more commands
+        self._lively_until = 0.0  # until when a person may give more commands
         self._streams: list[Stream] = []
 
     def start(self) -> None:
@@ -81,21 +81,12 @@ class CommandReader:
         except TiledError as error:
             logger.debug("commands are not read: %s", error)
             return
-        self._say_if_refused()
         if self._waiting:
             self._lively_until = time.monotonic() + LIVELY_S
         self._left = {*self._waiting} if self._left is None else self._left
         self._found_at = {place: self._found_at.get(place, time.monotonic()) for place in self._waiting}
         if self._waiting:
             self._campaign.own.ask(self.execute)
-
-    def _say_if_refused(self) -> None:
-        if not self._has_said and any(stream.is_refused for stream in self._streams):
-            self._has_said = True
-            logger.warning(
-                "the key may not subscribe to commands (create:apikeys, revoke:apikeys): the agent asks for them every "
-                "second while a plan waits, and for a minute after each, else every five"
-            )
 
     def _age_s(self, place: tuple[str, str], created: str) -> float:
         if place in (self._left or ()):

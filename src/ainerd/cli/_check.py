@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+import tomllib
 import uuid
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
@@ -94,11 +95,10 @@ def _wrong(lines: str) -> "Iterator[Finding]":
 def _section(config: Path) -> "Iterator[Finding]":
     """Yield the problems of the technique's section of a file whose other sections are wrong."""
     from ainerd import DEFAULT_TECHNIQUE
-    from ainerd.config import SettingsError, read_toml
     from ainerd.technique import load
 
-    with suppress(SettingsError):
-        tables = read_toml(config)
+    with suppress(OSError, tomllib.TOMLDecodeError, RecursionError):
+        tables = tomllib.loads(config.read_text("utf-8-sig"))
         name = str(tables.get("technique", DEFAULT_TECHNIQUE))
         try:
             if isinstance(tables.get(name), dict):
@@ -211,17 +211,13 @@ def _technique(settings: "Settings") -> "Iterator[Finding]":
 
 def _scopes(client: "Container") -> "Iterator[Finding]":
     """Yield a problem for each scope of an agent that the key lacks, as far as the server tells the scopes of a key."""
-    from ainerd.results import translated
     from ainerd.server import SCOPES
     from ainerd.technique import Finding
 
-    context, has = client.context, {"inherit"}
-    if context.api_key and context.server_info.authentication.links:
-        with translated():
-            has = {*context.which_api_key()["scopes"]}
-    for scope in SCOPES if "inherit" not in has else ():
-        if scope not in has:
-            yield Finding("key", f"lacks the scope {scope}", "give a key with it; any key is enough to see results")
+    context = client.context
+    has = context.which_api_key()["scopes"] if context.api_key and context.server_info.authentication.links else SCOPES
+    for scope in [] if "inherit" in has else [scope for scope in SCOPES if scope not in has]:
+        yield Finding("key", f"lacks the scope {scope}", "give a key with it; any key is enough to see results")
 
 
 def _write(parent: "Container") -> "Finding":

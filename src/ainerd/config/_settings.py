@@ -17,7 +17,6 @@ from ainerd.config._sections import Acquisition, Detector, Recorded, Steering, S
 from ainerd.technique import names
 
 PREFIX = "AINERD_"
-DEEPEST = 20  # tables and lists in each other
 
 
 class Settings(BaseModel):
@@ -112,11 +111,16 @@ class Settings(BaseModel):
         Raises SettingsError with one line for each problem, which names the file and the key.
         """
         path = Path(path)
-        tables = read_toml(path)
         try:
-            return cls.of(tables, path.parent, path)
+            return cls.of(tomllib.loads(path.read_text("utf-8-sig")), path.parent, path)  # some editors write a mark
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}") from None
         except SettingsError as error:
             raise error.in_file(path) from None
+        except RecursionError:
+            raise SettingsError(f"{path}: lists or tables lie too deep in each other") from None
+        except ValueError as error:
+            raise SettingsError(f"{path} is not TOML: {error}") from None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], folder: Path, file: Path | None = None) -> Self:
@@ -149,35 +153,6 @@ class Settings(BaseModel):
         if any(frames == Path(frames.anchor) for frames in storage.frames):
             raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")
         return settings
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file; SettingsError, in one line, if it is none, or is nested too deeply.
-
-    Examples
-    --------
-    >>> path = folder / "deep.toml"
-    >>> _ = path.write_text("x = " + 30 * "[" + 30 * "]")
-    >>> read_toml(path)
-    Traceback (most recent call last):
-    ainerd.config._problems.SettingsError: ...deep.toml: lists and tables lie deeper than 20 in each other
-    """
-    try:
-        tables = tomllib.loads(path.read_text("utf-8-sig"))  # some editors write a mark
-        inner: list[Any] = [tables]
-        for _ in range(DEEPEST):
-            inner = [x for each in inner for x in (each.values() if isinstance(each, dict) else each)]
-            inner = [each for each in inner if isinstance(each, dict | list)]
-        is_deep = bool(inner)
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-    except RecursionError:
-        is_deep = True
-    except ValueError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
-    if is_deep:
-        raise SettingsError(f"{path}: lists and tables lie deeper than {DEEPEST} in each other")
-    return tables
 
 
 def _units_of_nothing(given: Mapping[str, Any]) -> list[str]:

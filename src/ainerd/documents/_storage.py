@@ -223,18 +223,20 @@ def _first_external(file: h5py.File, name: str) -> tuple[str, h5py.ExternalLink 
     at, rest, n_soft = "", name.split("/"), 0
     while rest:
         part, *rest = rest
+        if part in ("", "."):
+            continue
         group = file[at or "/"]
-        link = group.get(part, getlink=True) if part not in ("", ".") and isinstance(group, h5py.Group) else None
+        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
         if isinstance(link, h5py.ExternalLink):
-            return f"{at}/{part}", link, rest
+            return name, link, rest
         if isinstance(link, h5py.SoftLink):
             at, rest, n_soft = "" if link.path.startswith("/") else at, [*link.path.split("/"), *rest], n_soft + 1
             if n_soft > MOST_LINKS:
                 raise FrameError(f"{file.filename}, {name!r}: links lead to each other")
-        elif part not in ("", "."):
+        elif link is None:
+            return "/".join((at, part, *rest)) if n_soft else name, None, []
+        else:
             at = f"{at}/{part}"
-            if link is None:
-                at, rest = "/".join((at, *rest)), []
     return at if n_soft else name, None, []
 
 

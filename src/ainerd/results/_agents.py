@@ -126,7 +126,8 @@ class AgentNode:
 
     def listen(self, created: Callable[[], None]) -> list[Stream]:
         """Call a function for each new command, if the server has a stream; see `Stream`."""
-        return [Stream(partial(self._container, name), created) for name in (HOLDS, COMMANDS)]
+        levels = {HOLDS: logging.WARNING, COMMANDS: logging.DEBUG}  # one line for both
+        return [Stream(partial(self._container, name), created, level) for name, level in levels.items()]
 
     def commands(self) -> list[tuple[tuple[str, str], Mapping[str, Any]]]:
         """Read the commands without an answer: name of the container and key, and the metadata.

@@ -13,6 +13,11 @@ from ainerd.results._errors import FORBIDDEN
 
 logger = logging.getLogger(__name__)
 
+REFUSED = (
+    "the key may not subscribe to commands (create:apikeys, revoke:apikeys): the agent asks for them every second "
+    "while a plan waits, and for a minute after each, else every five"
+)
+
 AGAIN_S, LONGEST_S = 5.0, 300.0  # until a server that ended a stream, or has none, is asked for one again
 
 
@@ -27,19 +32,21 @@ class Stream:
         Returns the container.
     created : callable
         Called in a thread of its own.
+    level : int
+        Of the line of the log that says that the key may not subscribe; the server is then not asked again.
 
     Attributes
     ----------
     hears : bool
         Whether the server tells of new nodes at present.
-    is_refused : bool
-        Whether the key may not subscribe; then the server is not asked again.
     """
 
-    hears, is_refused = False, False
+    hears = False
 
-    def __init__(self, container: Callable[[], Container], created: Callable[[], None]) -> None:
-        self._container, self._created = container, created
+    def __init__(
+        self, container: Callable[[], Container], created: Callable[[], None], level: int = logging.WARNING
+    ) -> None:
+        self._container, self._created, self._level = container, created, level
         self._ends = threading.Event()
         self._subscription: ContainerSubscription | None = None
         in_background("ainerd-stream", self._listen)
@@ -52,7 +59,7 @@ class Stream:
 
     def _listen(self) -> None:
         pause_s = AGAIN_S
-        while not self._ends.is_set() and not self.is_refused:
+        while not self._ends.is_set():
             try:
                 subscription = self._subscription = self._container().subscribe()
                 subscription.child_created.add_callback(self._on_child)
@@ -62,7 +69,9 @@ class Stream:
                 pause_s = AGAIN_S
             except Exception as error:  # a server without a stream refuses one in several ways
                 logger.debug("Tiled has no stream of a container: %s: %s", type(error).__name__, error)
-                self.is_refused = isinstance(error, HTTPStatusError) and error.response.status_code in FORBIDDEN
+                if isinstance(error, HTTPStatusError) and error.response.status_code in FORBIDDEN:
+                    logger.log(self._level, REFUSED)
+                    return
                 pause_s = min(2 * pause_s, LONGEST_S)
             self.hears = False
             self._ends.wait(pause_s)
