@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SINCE = "time since the exposure began (s)"  # label of every axis of time within a run
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # most decimals; smaller numbers are written with powers of ten
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BREAK = re.compile(r"[\n\v\f\r\x85\u2028\u2029]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # and directions
 
 
 def utc_now() -> str:
@@ -191,14 +192,16 @@ def here(times: Any) -> Any:
 
 
 def printable(text: object) -> str:
-    """Return the text with � for control characters, so that an escape sequence in a name cannot clear the screen.
+    """Return the text in one line, with � for control characters and marks of direction.
+
+    An escape sequence in a name cannot clear the screen, and a line break in a note cannot forge a line of the log.
 
     Examples
     --------
-    >>> printable("a" + chr(27) + "[2Jb")
-    'a�[2Jb'
+    >>> printable("a" + chr(27) + "[2Jb" + chr(10) + "c")
+    'a�[2Jb c'
     """
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _BREAK.sub(" ", str(text)))
 
 
 def first_problem(error: "ValidationError", skip: int = 0) -> str:

@@ -26,6 +26,7 @@ TOOLS = ("results", "search", "explain", "similar", "compare", "log", "next_sugg
 MOST = 200  # rows of an answer
 Count = Annotated[int, Field(ge=1, le=MOST)]
 LONGEST = 2000  # characters of a text
+ANSWERS_S = 2.0  # in which Tiled must answer
 MOST_PROPOSED = 20  # suggestions that wait for a person
 ME = "ainerd mcp"
 NO_P = "no p-value"
@@ -61,7 +62,7 @@ def _as_tool(answer: Callable[..., dict[str, Any]], store: ResultStore) -> Calla
 
     @wraps(answer)
     def inner(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        if not store.answers():  # without this check each question would wait for half a minute
+        if not store.answers(ANSWERS_S):  # without this check each question would wait for half a minute
             raise ToolError("Tiled does not answer, or refuses the key")
         try:
             with translated():

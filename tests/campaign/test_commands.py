@@ -10,7 +10,7 @@ from ainerd.agent import CommandReader
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.decisions import reduce
 from ainerd.decisions.events import Asked
-from ainerd.results import AgentNode, Away
+from ainerd.results import AgentNode, Away, Refused
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -23,6 +23,7 @@ from ainerd.results.commands import (
     SetExcluded,
     Take,
     command_metadata,
+    container_of,
     parse_command,
 )
 
@@ -135,10 +136,10 @@ def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store, verd
 def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):
     campaign = make()
     ready = campaign.peek()
-    late = campaign.apply(on(Take, ready, created=hours_ago(13), **ANN))
+    late = campaign.apply(on(Take, ready, **ANN), age_s=13 * 3600.0)
     assert late.status == "refused" and "taken 13 h ago" in late.text
     assert store.saved[ready["_id"]].status == "proposed" and taken_of(campaign) is None
-    assert campaign.apply(on(Take, ready, id="another", created=hours_ago(11), **ANN)).status == "done"
+    assert campaign.apply(on(Take, ready, id="another", **ANN), age_s=11 * 3600.0).status == "done"
 
 
 def test_hold_and_names_last_over_a_restart(make):
@@ -168,13 +169,26 @@ def test_boxes_are_lifted_and_the_log_says_who(make, store):
     ]
 
 
-def test_points_of_half_a_day_ago_are_not_resumed(make):
-    campaign = make()
-    old, new = (Add(position={"x": x, "y": 2.0}, created=hours_ago(h), **ANN) for x, h in ((2.0, 12.1), (4.0, 11.9)))
-    for command in (old, new):
-        campaign.apply(command)
+@pytest.mark.fault("The clock of a person's PC is wrong by hours", "Holds are obeyed, and accepted points are measured")
+def test_the_clock_of_a_sender_decides_nothing(reader, make):
+    node, start = reader
+    campaign, reading = start()
+    slow, fast = (Add(position={"x": x, "y": 2.0}, created=hours_ago(h), **ANN) for x, h in ((2.0, 1e4), (4.0, -1e4)))
+    taken = on(Take, suggestion := campaign.peek(), created=hours_ago(1e4), **ANN)
+    hold = Hold(created=hours_ago(-1e4), **ANN)
+    for command in (taken, slow, fast, hold):
+        node.add(command.id, command_metadata(command, "toy"), container_of(command))
+    reading.look()
+    assert answers(node) == ["done"] * 4 and campaign.state.held
     again = make()
-    assert [each.id for each in again.state.waiting] == [new.id]
+    assert [each.id for each in again.state.waiting] == [suggestion["_id"], slow.id, fast.id] and again.state.held
+    node.add("1", command_metadata(Release(created=hours_ago(-1e4)), "toy"), "holds")
+    late = on(Take, {**suggestion, "_id": "other", "x": 1.0}, created=hours_ago(13), **ANN)
+    node.add(late.id, command_metadata(late, "toy"))
+    reading = CommandReader(campaign._store, node, again, lambda: None)
+    reading.look()  # the first look of the session: both were left
+    assert node.answers["1"][0] == "done" and not again.state.held
+    assert node.answers[late.id] == ("refused", "it was taken 13 h ago, when no agent was there: take or add a new one")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +401,7 @@ def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypa
 
     def damaged(id, *args, **options):
         if id == shown["_id"]:
-            raise ValueError("the node is no suggestion")
+            raise Refused("the node is no suggestion")
         set_status(id, *args, **options)
 
     monkeypatch.setattr(store, "set_status", damaged)

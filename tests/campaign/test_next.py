@@ -44,7 +44,7 @@ def test_a_script_may_wait_for_the_last_result(make):
     assert second.status == "done" and campaign.apply(waits) == second
     measure(campaign, second, "b")
     for wait_s in (0, 60):  # its script may be gone, and would leave a position that nobody measures
-        late = campaign.apply(Next(wait_s=wait_s, created="2026-01-01T00:00:00+00:00"))
+        late = campaign.apply(Next(wait_s=wait_s), age_s=wait_s + 61.0)
         assert late.status == "refused" and "ask again" in late.text
 
 

@@ -264,7 +264,8 @@ def test_the_log_is_printed_newest_last(run, catalogue):
     server, _, _ = catalogue
     assert "the log is empty" in run("log").output
     store = ResultStore(server.client()["ainerd"])
-    for text in ("one", "two", "\x1b[2Jthree"):
+    for text in ("one", "two", "\x1b[2Jthree\n2026-11-30 12:00:00  Ann rejected\u2028all \u202ella"):
         store.log(text)
     lines = run("log", "-n", 2).output.splitlines()
-    assert [line.split("  ")[1] for line in lines] == ["two", "\N{REPLACEMENT CHARACTER}[2Jthree"]
+    three = "\ufffd[2Jthree 2026-11-30 12:00:00  Ann rejected all \ufffdlla"  # one line, whatever a person wrote
+    assert [line.split("  ", 1)[1] for line in lines] == ["two", three]

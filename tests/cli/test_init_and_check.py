@@ -153,6 +153,16 @@ def test_problems_come_with_remedies(pebble):
     assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
 
 
+@pytest.mark.parametrize("depth", [300, 600, 3000])
+@pytest.mark.parametrize("before", ["", "[pebble]\n"])
+def test_a_file_of_endless_brackets_gives_few_lines(pebble, depth, before):
+    (pebble / "deep.toml").write_text(f'technique = "pebble"\n{before}x = {depth * "["}{depth * "]"}\n')
+    findings = json.loads(run("check", "deep.toml", "--json").stdout)
+    lines = [each["state"] for each in findings if not each["ok"]]
+    assert 1 <= len(lines) < 10 and not any("\n" in line or len(line) > 300 for line in lines)
+    assert depth < 3000 or lines == ["deep.toml: lists or tables lie too deep in each other"]
+
+
 def test_a_technique_without_questions_and_sketch(marble, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("init", "m.toml", "--technique", "marble", "--yes").exit_code == 0

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, translated
+from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, TiledError, translated
 
 HTML, TILED = "<html>no such page</html>", "{\"detail\":\"No such entry: ['results', 'a']\"}"
 
@@ -15,10 +15,15 @@ HTML, TILED = "<html>no such page</html>", "{\"detail\":\"No such entry: ['resul
     + [(404, TILED, Gone), (404, '{"detail":"Not Found"}', Away)],
 )
 def test_only_an_answer_about_the_request_is_a_refusal(status, text, kind):
-    response = httpx.Response(status, text=text, request=httpx.Request("POST", "http://tiled"))
-    with pytest.raises(kind) as raised, translated():
-        response.raise_for_status()
-    assert type(raised.value) is kind and raised.value.status == status
+    def meaning(**headers):
+        request = httpx.Request("POST", "http://tiled")
+        with pytest.raises(TiledError) as raised, translated():
+            httpx.Response(status, text=text, request=request, headers=headers).raise_for_status()
+        return raised.value
+
+    assert type(of_tiled := meaning(**{"X-Tiled-Request-ID": "1"})) is kind and of_tiled.status == status
+    of_a_proxy = meaning()
+    assert type(of_a_proxy) is (Refused if status == 413 else Away)
 
 
 def test_a_node_that_does_not_exist_is_gone_and_a_closed_client_is_away(ainerd, monkeypatch):

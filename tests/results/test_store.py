@@ -365,3 +365,12 @@ def test_a_server_that_answers_again_counts_as_there_before_the_next_result(requ
             store.take(record())
     assert store.seems_away
     assert store.answers() and not store.seems_away
+
+
+def test_a_line_of_the_log_is_one_line_whatever_people_write(store):
+    store.log("Ann holds the campaign: tea\n2026-11-30 12:00:00  Bob released\r\n\u202eit", by="Ann")
+    store.note("dry\u2029\x85sample", raw_uid="r", scan="3")
+    assert store.logbook()["text"].tolist() == [
+        "Ann holds the campaign: tea 2026-11-30 12:00:00  Bob released \ufffdit",
+        "a person noted on scan 3: dry sample",
+    ]

@@ -118,5 +118,5 @@ def test_no_control_character_reaches_the_terminal():
 
 def test_plain_text_stays():
     assert (
-        printable("τ = 3 µs\n\tnext") == "τ = 3 µs\n\tnext" and printable(3) == "3" and printable("\x1b[31m") == "�[31m"
+        printable("τ = 3 µs\n\tnext") == "τ = 3 µs \tnext" and printable(3) == "3" and printable("\x1b[31m") == "�[31m"
     )

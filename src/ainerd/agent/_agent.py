@@ -20,6 +20,7 @@ from tiled.client.container import Container
 from ainerd.agent._display import AgentPlan, say
 from ainerd.agent._guide import GUIDE
 from ainerd.agent._observer import Observer
+from ainerd.agent._patiently import patiently
 from ainerd.campaign import Travel
 from ainerd.config import Settings
 from ainerd.plans import Devices, explore, visit
@@ -29,7 +30,7 @@ from ainerd.words import printable, sender
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
+LOOK_S = 1.0  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.
@@ -94,7 +95,7 @@ class Agent(Observer):
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent. A second call does nothing.
 
-        Without a number of the last scan in ``RE.md``, scans go on after the newest run in Tiled.
+        Scans go on after the highest number in ``RE.md``, of the newest runs in Tiled, and of runs not written yet.
 
         Raises
         ------
@@ -115,8 +116,8 @@ class Agent(Observer):
                     f"would have the same results: give [{self.technique.name}] of each the bins of its detector"
                 )
         _ATTACHED[RE].append(self._reads)
-        for newest in self._raw.sort(("start.time", -1)).values().head(1) if "scan_id" not in RE.md else ():
-            RE.md["scan_id"] = newest.metadata["start"].get("scan_id", 0)
+        if numbers := [n for each in (RE.md, *patiently(self._starts)) if type(n := each.get("scan_id")) is int]:
+            RE.md["scan_id"] = max(numbers)
         self._attached = RE, RE.subscribe(self)
 
     def detach(self) -> None:
@@ -233,7 +234,8 @@ class Agent(Observer):
         """Wait until the campaign has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
 
         def execute() -> None:
-            self._state.commands.look()
+            if self._state.waits is None:  # later the state looks for them
+                self._state.commands.look()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
             self._campaign.look_elsewhere()

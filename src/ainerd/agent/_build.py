@@ -4,6 +4,7 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tiled.client.container import Container
 
 from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
+from ainerd.agent._patiently import patiently
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.jobs import waiting
@@ -85,8 +87,9 @@ def build_observer(settings: Settings, client: Container) -> Observer:
     >>> observer.close()
     >>> close()
     """
-    observer = Observer(_open(settings, client), client, settings)
-    observer.start()
+    technique = _open(settings, client)
+    observer = patiently(partial(Observer, technique, client, settings))
+    patiently(observer.start)
     return observer
 
 
@@ -122,7 +125,7 @@ def build_agent(
     Raises
     ------
     ValueError
-        If settings, technique and devices do not fit together.
+        If settings, technique and devices do not fit together, or Tiled refuses the key. While Tiled is away, it waits.
 
     Examples
     --------
@@ -148,16 +151,16 @@ def build_agent(
     devices = Devices(detector, tuple(actuators), beside, monitored, shutter, before, acquire, knobs)
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
     register_files()
-    agent = Agent(technique, client, settings, travel, devices)
-    agent.start()
+    agent = patiently(partial(Agent, technique, client, settings, travel, devices))
+    patiently(agent.start)
     return agent
 
 
 def _open(settings: Settings, client: Container) -> Technique:
     """Open the catalog, and return the technique."""
     with waiting("opening the catalog and the technique"):
-        open_catalog(client)
-        return build_technique(settings, ResultStore(client["ainerd"]))
+        patiently(partial(open_catalog, client))
+        return patiently(lambda: build_technique(settings, ResultStore(client["ainerd"])))
 
 
 def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> Travel | None:

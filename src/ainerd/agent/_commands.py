@@ -1,8 +1,10 @@
 """Commands that people, plans and scripts in other processes leave in Tiled for an agent."""
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,6 +17,7 @@ from ainerd.results.commands import parse_command
 logger = logging.getLogger(__name__)
 
 NEXT = "next"
+LIVELY_S = 60.0  # after a command, within which a person probably gives another one
 CLOSE_S = 5.0  # longest wait for the streams at the end
 
 
@@ -43,7 +46,10 @@ class CommandReader:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         # commands without an answer in Tiled, in their order, by container and key
         self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._found_at = dict[tuple[str, str], float]()  # on the clock of `time.monotonic`
+        self._left: Collection[tuple[str, str]] | None = None  # those that had waited for this session
         self._is_told = False  # Tiled has told of a command, and nobody has looked yet
+        self._lively_until = 0.0  # until when a person may give more commands
         self._streams: list[Stream] = []
 
     def start(self) -> None:
@@ -54,6 +60,11 @@ class CommandReader:
         """Execute the commands that wait, if there are any."""
         if self._waiting:
             self._campaign.own.submit(self.execute)
+
+    def must_look(self, is_awaited: bool) -> bool:
+        """Return whether to look every second: Tiled tells of no command, and one is awaited, or came just now."""
+        hears = bool(self._streams) and all(stream.hears for stream in self._streams)
+        return not hears and (is_awaited or time.monotonic() < self._lively_until)
 
     def close(self) -> None:
         """Listen no longer."""
@@ -71,7 +82,16 @@ class CommandReader:
             logger.debug("commands are not read: %s", error)
             return
         if self._waiting:
+            self._lively_until = time.monotonic() + LIVELY_S
+        self._left = {*self._waiting} if self._left is None else self._left
+        self._found_at = {place: self._found_at.get(place, time.monotonic()) for place in self._waiting}
+        if self._waiting:
             self._campaign.own.ask(self.execute)
+
+    def _age_s(self, place: tuple[str, str], created: str) -> float:
+        if place in (self._left or ()):
+            return time.time() - datetime.fromisoformat(created).timestamp()
+        return time.monotonic() - self._found_at.get(place, time.monotonic())
 
     def execute(self, *_: object) -> None:
         """Execute the commands that wait. Called in the thread of the campaign, also after each result."""
@@ -100,7 +120,7 @@ class CommandReader:
         container, key = place
         try:
             command = parse_command({**metadata, "id": key})
-            return self._campaign.apply(command, container=container)
+            return self._campaign.apply(command, container=container, age_s=self._age_s(place, command.created))
         except ValueError as error:  # any program can write a node
             return Answer(status="refused", text=str(error)[:300])
         except Exception as error:

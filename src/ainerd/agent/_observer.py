@@ -18,6 +18,7 @@ from tiled.client.container import Container
 
 from ainerd.agent._analysis import Analysis
 from ainerd.agent._display import Display, show_progress_of
+from ainerd.agent._patiently import patiently
 from ainerd.agent._prompt import Prompt
 from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
@@ -26,7 +27,7 @@ from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity, harmless, in_background, waiting
 from ainerd.processes import call_before_exit
 from ainerd.results import Result, ResultStore, digest
-from ainerd.runs import parameters_of
+from ainerd.runs import parameters_of, start_documents
 from ainerd.sources import Source
 from ainerd.technique import Technique
 from ainerd.words import number_of, run_text, scan_text
@@ -81,6 +82,7 @@ class Observer(Prompt):
             client["ainerd"], agent=self.name, digest=digest(parameters), folder=settings.storage.result_files
         )
         self._client, self._raw, self._settings = client, client["raw"], settings
+        self._starts = partial(start_documents, self._raw, settings.storage.unwritten)
         self._uri = str(client.context.api_uri)
 
         self._own, self._tiled = Jobs("ainerd-campaign"), Jobs("ainerd-catalog")
@@ -93,6 +95,7 @@ class Observer(Prompt):
             unit=settings.unit,
             travel=travel,
             announce=self._announce,
+            starts=self._starts,
         )
         self._analysis = Analysis(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled
@@ -170,14 +173,18 @@ class Observer(Prompt):
         An `Agent` also analyses runs without an end that it has not seen: their session was killed.
 
         Before, write the raw runs to Tiled that a `TiledWriter` left in its backup directory ``unwritten``, in
-        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis. If
-        another session steers, it does nothing, and the log has a line.
+        ``storage.directory``. Returns the number of runs to analyse at once; `drain` waits for their analysis. While
+        Tiled is away, it waits. If another session steers, it does nothing, and the log has a line.
         """
         if not self.steers:
             logger.warning("no run is analysed here, because another session steers: %s", READS)
             return 0
-        self._analysis.write_backup()
-        return self.analyse(*self._analysis.missing(newest, killed=self._has_engine))
+        patiently(self._analysis.write_backup)
+        uids = patiently(partial(self._analysis.missing, newest, killed=self._has_engine))
+        for uid in uids:
+            for name, doc in patiently(lambda: [*self._analysis.documents((uid,))]):  # noqa: B023 - called at once
+                self(name, doc)
+        return len(uids)
 
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
 EVERY_S = 5.0  # between two signs of life
+SOON_S = 1.0  # between two looks at commands, while a person may wait
+IDLE_S = 0.5  # longest wait for a thread that is to give the whole state
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed
@@ -73,7 +75,7 @@ class State:
         self._counters: dict[str, int] = {}  # as they are written; with the number of whole states
         self._n_states = 0
         self._belief: tuple[dict[str, Any], NDArray[np.float32]] | None = None  # axes and values of the map in Tiled
-        self._written = -math.inf  # when the last sign of life was written
+        self._written = self._asked = -math.inf  # when the last sign of life was written, and commands were asked for
         self._jobs = Jobs("ainerd-state", LOOK_S)
 
     def start(self) -> None:
@@ -179,6 +181,8 @@ class State:
         is_due = now - self._written >= EVERY_S
         if is_due:
             self._look_at_others()
+        if is_due or (now - self._asked >= SOON_S and self.commands.must_look(self.waits is not None)):
+            self._asked = now
             self._campaign.tiled.write(self.commands.look, first=True)
         if not self._campaign.steers:
             self._written = now if is_due else self._written
@@ -188,7 +192,8 @@ class State:
         is_new = self._is_new or self._counters != self._counted()
         if is_due or (is_new and not (self._campaign.own.backlog or self._campaign.tiled.backlog)):
             self._written = now
-            self._write(everything=self._is_new)
+            is_idle = self._campaign.own.drain(IDLE_S) and self._campaign.tiled.drain(IDLE_S)
+            self._write(everything=self._is_new and is_idle)  # a busy agent gives a sign of life
             if self._has_partners:
                 self._campaign.tiled.submit(self._campaign.look_elsewhere)
         if not self._store.seems_away:

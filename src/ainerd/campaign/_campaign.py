@@ -1,6 +1,6 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -64,6 +64,8 @@ class Campaign:
         Travel time and length of an exposure, which the `Explorer` weighs.
     announce : callable, optional
         Called with the name of an event ("new", "alarm" or "failure"), a sentence, and the outcome that it follows.
+    starts : callable, optional
+        Returns the start documents of the newest raw runs: a suggestion that one names is not measured again.
 
     Attributes
     ----------
@@ -88,7 +90,9 @@ class Campaign:
         unit: str = "",
         travel: Travel | None = None,
         announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
+        starts: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     ) -> None:
+        self._starts = starts
         self.rules = rules = Rules.of(steering, unit)
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
@@ -127,10 +131,14 @@ class Campaign:
         began = events.Began(
             session=self.rules.session,
             configured=self.rules.window.bounds,
+            exposed=tuple(self._named_by_runs() - {*self.state.measured, *first}),
             learned=tuple(_measured(each, self.points.elsewhere(each, self.state)) for each in left.values()),
         )
         self.tiled.ask(partial(self.catalogue.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
+
+    def _named_by_runs(self) -> set[str]:
+        return {id for start in self._starts() if isinstance(id := start.get("suggestion_id"), str)}
 
     def _begun(self, outcomes: Sequence[Result], left: Container[str]) -> None:
         self._follow_state()
@@ -302,20 +310,20 @@ class Campaign:
     # people
 
     @_owned
-    def apply(self, command: commands.Command, *, container: str = "") -> Answer:
+    def apply(self, command: commands.Command, *, container: str = "", age_s: float = 0.0) -> Answer:
         """Execute a command, and write its effects. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
-        A command that came as a node in Tiled, in a `container`, gets its answer there. Raises RuntimeError if another
-        session steers.
+        A command that came as a node in Tiled, in a `container`, gets its answer there; for `age_s` see `events.Asked`.
+        Raises RuntimeError if another session steers.
         """
         self.require_steering()
         if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
         before = self.state.waiting
-        after = self._proposals.happen(self._proposals.asked(command, self.atlas, container))
+        after = self._proposals.happen(self._proposals.asked(command, self.atlas, container, age_s))
         if before and not isinstance(command, commands.Accept | commands.Next):  # it may have withdrawn the suggestion
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]

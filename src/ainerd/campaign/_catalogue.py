@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bluesky_adaptive.protocols import ID_KEY
+from pydantic import ValidationError
 
 from ainerd.campaign._differences import Differences
 from ainerd.decisions import Answer, Rules, State, events, fold, reduce, terms_of
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, Away, Gone, Refused, ResultStore, SuggestionRecord
+from ainerd.results import AgentNode, Gone, Refused, ResultStore, SuggestionRecord
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,8 @@ class Catalogue:
 
     def catch_up(self) -> None:
         """Write the events that are not in Tiled, and then their effects, if it answers; otherwise later."""
-        if not self.steers or ((self._is_away or self._store.seems_away) and not self._store.answers()):
+        was_away = self._is_away
+        if not self.steers or ((was_away or self._store.seems_away) and not self._store.answers()):
             return
         self._is_away = False
         try:
@@ -190,8 +192,10 @@ class Catalogue:
                 self._tiled.do_first()  # a person may wait
             if self._number - self._saved_at >= SAVE_EVERY:
                 self._save()
-        except Away as error:
-            logger.warning("decisions of %s are not written yet: %s", self._store.agent, error)
+        except Exception as error:  # only success and a refusal end an effect
+            if not was_away:
+                why = f"{type(error).__name__}: {str(error)[:LONGEST]}"
+                logger.warning("decisions of %s are not written yet: %s", self._store.agent, why)
             self._is_away = True
 
     def _write_event(self, event: events.Event | None, effects: Sequence[events.Effect], _: State) -> None:
@@ -226,12 +230,10 @@ class Catalogue:
         """Write the next effect. One that Tiled will never accept is left out, with a line of the log."""
         try:
             self._write(effect)
-        except Away:
-            raise
         except Gone as error:
             logger.debug("%s: %s", error, effect)
-        except Exception:  # such as a node that another program has changed
-            logger.exception("an effect is left out: %s", effect)
+        except (Refused, ValidationError) as error:
+            logger.error("an effect is left out, %s: %s", error, effect)
         self._due.popleft()
 
     def _write(self, effect: events.Effect) -> None:

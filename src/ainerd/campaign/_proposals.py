@@ -92,7 +92,7 @@ class Proposals:
             self.happen(events.HandedOut(suggestion=suggestion))
         return suggestions
 
-    def asked(self, command: commands.Command, atlas: Atlas, container: str) -> events.Asked:
+    def asked(self, command: commands.Command, atlas: Atlas, container: str, age_s: float) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
         suggestion, objection, rules = None, "", self._catalogue.rules
         try:
@@ -112,8 +112,9 @@ class Proposals:
         except ValueError as error:
             objection = str(error)
         return events.Asked(
-            command=command, suggestion=suggestion, objection=objection, review=rules.review, container=container
-        )
+            command=command, suggestion=suggestion, objection=objection, review=rules.review, container=container,
+            age_s=age_s,
+        )  # fmt: skip
 
     def happen(self, event: events.Event) -> State:
         """Let an event happen, and tell the optimizer what follows from it; see `Catalogue.happen`."""

@@ -97,7 +97,7 @@ def _section(config: Path) -> "Iterator[Finding]":
     from ainerd import DEFAULT_TECHNIQUE
     from ainerd.technique import load
 
-    with suppress(OSError, tomllib.TOMLDecodeError):
+    with suppress(OSError, tomllib.TOMLDecodeError, RecursionError):
         tables = tomllib.loads(config.read_text("utf-8-sig"))
         name = str(tables.get("technique", DEFAULT_TECHNIQUE))
         try:
@@ -157,7 +157,8 @@ def _server(config: Path) -> "Iterator[Finding]":
                 yield Finding("read", f"{len(client['raw'])} runs, {len(client['ainerd']['results'])} results")
             else:
                 yield Finding("read", "no containers raw and ainerd yet: the first agent makes them")
-            yield _write(client["ainerd"] if "ainerd" in client else client)
+            lacks = [*_scopes(client)]
+            yield from lacks or [_write(client["ainerd"] if "ainerd" in client else client)]
     except ValueError as error:
         yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
 
@@ -208,18 +209,33 @@ def _technique(settings: "Settings") -> "Iterator[Finding]":
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
 
 
+def _scopes(client: "Container") -> "Iterator[Finding]":
+    """Yield a problem for each scope of an agent that the key lacks, as far as the server tells the scopes of a key."""
+    from ainerd.server import SCOPES
+    from ainerd.technique import Finding
+
+    context = client.context
+    has = context.which_api_key()["scopes"] if context.api_key and context.server_info.authentication.links else SCOPES
+    for scope in [] if "inherit" in has else [scope for scope in SCOPES if scope not in has]:
+        yield Finding("key", f"lacks the scope {scope}", "give a key with it; any key is enough to see results")
+
+
 def _write(parent: "Container") -> "Finding":
-    """Write a small node and remove it."""
+    """Write a small node, read it, and remove it."""
     from ainerd.results import TiledError, translated
     from ainerd.technique import Finding
 
-    key, begun = f"check-{uuid.uuid4()}", time.perf_counter()
+    key, begun, remedy = f"check-{uuid.uuid4()}", time.perf_counter(), ""
     try:
         with translated():
             node = parent.create_container(key, metadata={"written_by": "ainerd check"})
-            node.write_array([0.0, 1.0, 2.0], key="array")
-            parent.delete_contents(key, recursive=True, external_only=False)
+            try:
+                node.write_array([0.0, 1.0, 2.0], key="array").read()
+            finally:
+                remedy = f": remove the node {key}"
+                parent.delete_contents(key, recursive=True, external_only=False)
+                remedy = ""
     except TiledError as error:
-        remedy = "give a key that may create, write and delete; a key that may only read is enough to see results"
+        remedy = f"give a key that may create, write, read and delete{remedy}; a key that may only read shows results"
         return Finding("write", f"refused: {error}", remedy)
     return Finding("write", f"a small node was written and removed ({1000 * (time.perf_counter() - begun):.0f} ms)")

@@ -80,17 +80,20 @@ def start_agent(RE, devices):
     $start
     return agent
 '''
-START = """settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
-client, close_tiled = open_tiled(settings.storage)
-atexit.register(close_tiled)
-agent = build_agent(
-    settings,
-    client,
-    detector=$device,  # noqa: F821
-    actuators=$actuators,  # noqa: F821
-    beside=$beside,  # noqa: F821
-    acquire=$acquire,
-)
+START = """try:
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+    client, close_tiled = open_tiled(settings.storage)
+    atexit.register(close_tiled)
+    agent = build_agent(
+        settings,
+        client,
+        detector=$device,  # noqa: F821
+        actuators=$actuators,  # noqa: F821
+        beside=$beside,  # noqa: F821
+        acquire=$acquire,
+    )
+except ValueError as error:  # settings, devices or a server that do not fit
+    sys.exit(f"ainerd: {error}")
 backup = str(settings.storage.unwritten)
 writer = TiledWriter(client["raw"], batch_size=20, max_array_size=0, backup_directory=backup)
 RE.subscribe(BufferingWrapper(writer))  # noqa: F821

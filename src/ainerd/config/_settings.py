@@ -117,6 +117,8 @@ class Settings(BaseModel):
             raise SettingsError(f"cannot read {path}: {error.strerror}") from None
         except SettingsError as error:
             raise error.in_file(path) from None
+        except RecursionError:
+            raise SettingsError(f"{path}: lists or tables lie too deep in each other") from None
         except ValueError as error:
             raise SettingsError(f"{path} is not TOML: {error}") from None
 

@@ -11,7 +11,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.decisions import events
 from ainerd.decisions._state import Answer, Rules, State
 from ainerd.decisions._step import Step
-from ainerd.decisions._verbs import TAKEN_WITHIN_S, NotYet, execute
+from ainerd.decisions._verbs import NotYet, execute
 from ainerd.decisions.events import Ready, parse_event
 from ainerd.results import commands
 
@@ -71,10 +71,13 @@ def _begin(step: Step, began: events.Began) -> None:
     """
     state, configured = step.state, began.configured
     bounds = state.window.bounds if state.configured == configured else configured
-    step.set(configured=configured, window=state.window.changed(bounds, state.window.excluded))
+    step.set(configured=configured, window=state.window.changed(bounds, state.window.excluded), exposed=began.exposed)
     for each in state.waiting:
-        is_late = bool(each.created) and step.age_s(each.created) > TAKEN_WITHIN_S
-        if not each.created or is_late or step.state.objection(each.suggestion):
+        if each.id in began.exposed:
+            step.remove(each.id)
+            step.fail(each.id, each.suggestion, "failed", f"{GONE}: a run names it, which has no result")
+            continue
+        if not each.created or step.state.objection(each.suggestion):
             step.withdraw(each, GONE)
     for id, each in state.handed_out.items():
         if state.is_open(id) and id not in state.fetched:
@@ -106,7 +109,7 @@ def _ask(step: Step, asked: events.Asked, command: commands.Command) -> None:
     try:
         answer = execute(command, asked, step)
     except NotYet as reason:
-        waits = isinstance(command, commands.Next) and step.age_s(command.created) < command.wait_s
+        waits = isinstance(command, commands.Next) and asked.age_s < command.wait_s
         answer = Answer(status="waits" if waits else "refused", text=str(reason))
     except ValueError as error:
         answer = Answer(status="refused", text=str(error)[:300])

@@ -149,6 +149,8 @@ class State(BaseModel):
         Names of regimes, from people.
     fetched : tuple of str
         Suggestions that scripts fetched, the last one at the end.
+    exposed : tuple of str
+        Suggestions that runs of earlier sessions name and that had no result when this session began.
     answers : dict of str to Answer
         To the newest commands, by id.
     claims : dict
@@ -170,6 +172,7 @@ class State(BaseModel):
     held: dict[str, Any] | None = None
     names: dict[int, str] = Field(default_factory=dict)
     fetched: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
     answers: dict[str, Answer] = Field(default_factory=dict)
     claims: dict[str, Any] = Field(default_factory=dict)
 
@@ -206,6 +209,10 @@ class State(BaseModel):
         """Return the reason why a position may not be measured; None if it may."""
         numbers = np.array([float(position[name]) for name in self.window.names])
         return self.window.objection(self.window.position(numbers))
+
+    def was_exposed(self, id: str) -> bool:
+        """Return whether a suggestion has a result, or a run of an earlier session names it."""
+        return id in self.measured or id in self.exposed
 
     def is_open(self, id: str) -> bool:
         """Return whether a suggestion that was handed out has neither a result nor failed."""

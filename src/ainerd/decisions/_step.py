@@ -101,9 +101,6 @@ class Step:
     def line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
         """Write the line of the log that a command leads to."""
         by = None if isinstance(command, commands.Next) else command.by  # a script that measures decides nothing
-        self.effects.append(events.Line(text, command.log_key, by, ids or {}))
-
-    def age_s(self, created: str) -> float:
-        """Return the time from a moment, in ISO 8601, to the event, in s."""
         assert not isinstance(self.event, events.Measured)  # it has no time
-        return self.event.t - datetime.fromisoformat(created).astimezone(UTC).timestamp()
+        when = datetime.fromtimestamp(self.event.t, UTC).isoformat()  # the clock of the sender may be wrong
+        self.effects.append(events.Line(text, commands.log_key(when, command.id), by, ids or {}))

@@ -65,8 +65,8 @@ def _next(command: commands.Next, asked: events.Asked, step: Step) -> Answer:
     """Hand out the next position to a script."""
     state, rules = step.state, step.rules
     last = next(filter(state.is_open, state.fetched[-1:]), None)
-    if (old_s := step.age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
-        raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
+    if asked.age_s > command.wait_s + FETCHED_WITHIN_S:
+        raise ValueError(f"it was asked for {asked.age_s:.0f} s ago, and the script may be gone: ask again")
     if state.held is not None:
         raise NotYet(f"{state.held['by']} holds the campaign")
     if asked.review and state.taken(review=True) is None:
@@ -87,10 +87,10 @@ def _next(command: commands.Next, asked: events.Asked, step: Step) -> Answer:
 @execute.register
 def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
     id, state = command.suggestion, step.state
-    if id in state.handed_out or id in state.measured:
+    if id in state.handed_out or state.was_exposed(id):
         raise ValueError("it was measured already, or is being measured")
-    if (old_s := step.age_s(command.created)) > TAKEN_WITHIN_S:
-        raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
+    if asked.age_s > TAKEN_WITHIN_S:
+        raise ValueError(f"it was taken {asked.age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
     taken = _seen(command, step)
     if state.get(id) is None:
         if objection := asked.objection or state.objection(taken):
@@ -133,7 +133,7 @@ def _take_back(command: commands.TakeBack, asked: events.Asked, step: Step) -> A
 
 @execute.register
 def _add(command: commands.Add, asked: events.Asked, step: Step) -> Answer:
-    if command.id in step.state.measured:  # by a session that was killed before it could answer
+    if step.state.was_exposed(command.id):  # by a session that was killed before it could answer
         raise ValueError("it was measured already")
     if asked.objection or asked.suggestion is None:
         raise ValueError(asked.objection or NOT_LEFT)

@@ -79,13 +79,15 @@ class Began(_Event):
     kind: Literal["began"] = "began"
     session: Id  # a random name
     configured: Annotated[dict[Id, tuple[FiniteFloat, FiniteFloat]], Field(max_length=20)]
+    exposed: tuple[Id, ...] = ()  # suggestions that raw runs name and that have no result yet
 
 
 class Asked(_Event):
     """Somebody gave a command, at the prompt or as a node in Tiled, in a `container`; the node gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
-    follows from results. `review` is that of the session, see `Rules`.
+    follows from results. `review` is that of the session, see `Rules`. `age_s` is the time since the session found the
+    command, by its clock; only a command that had waited for the session is as old as its sender says.
     """
 
     kind: Literal["asked"] = "asked"
@@ -93,6 +95,7 @@ class Asked(_Event):
     suggestion: Suggestion | None = None
     objection: Text = ""
     review: bool = False
+    age_s: FiniteFloat = 0.0
     container: Id = ""
 
 

@@ -203,7 +203,7 @@ class FrameReader:
         """Read the first of these frames as they are stored, as many as there is time for while the file is open."""
         began, stored, what = time.monotonic(), list[NDArray[Any] | Chunk](), f"{self.path}"
         try:
-            with opened(self.path, self._name, self._roots) as dataset:
+            with opened(self.path, self._name, self._roots, is_checked=True) as dataset:
                 until = time.monotonic() + max(HOLD_S, 4 * (time.monotonic() - began))
                 if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
                     raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")

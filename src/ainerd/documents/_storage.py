@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -22,6 +22,7 @@ SIGNATURE, SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of a 
 LOCKS = Path("/proc/locks")  # of all processes
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
+MOST_LINKS = 16  # soft links in one name, as HDF5 follows
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 
 
@@ -87,6 +88,8 @@ def allowed_file(path: Path, roots: Iterable[Path]) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # no permission, a loop of links, NUL, a name too long
         raise FrameError(f"{str(path)[:200]!r} cannot be opened: {str(error)[:200]}") from None
     if not is_there:
+        if resolved.exists():
+            raise FrameError(f"{path} is not a regular file")
         raise MissingFrames(f"no file {path}")
     if not any(map(resolved.is_relative_to, roots)):
         raise FrameError(f"{resolved} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
@@ -206,17 +209,43 @@ def find_item(path: Path, name: str, roots: Roots) -> tuple[Path, str]:
     link leads outside the roots, and MissingFrames if its file does not exist.
     """
     with open_hdf5(path) as file:
-        link = file.get(name, getlink=True) if name.strip("/") else None
-    if isinstance(link, h5py.ExternalLink):
-        return find_item(linked_file(path, link.filename, roots), link.path, roots)
+        name, link, rest = _first_external(file, name)
+    if link is not None:
+        return find_item(linked_file(path, link.filename, roots), "/".join((link.path, *rest)), roots)
     return path, name
 
 
+def _first_external(file: h5py.File, name: str) -> tuple[str, h5py.ExternalLink | None, list[str]]:
+    """Follow a name to the first link into another file, and return the name that leads there, the link and the rest.
+
+    HDF5 would open that file, and wait in it for ever if it is a pipe.
+    """
+    at, rest, n_soft = "", name.split("/"), 0
+    while rest:
+        part, *rest = rest
+        if part in ("", "."):
+            continue
+        group = file[at or "/"]
+        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            return name, link, rest
+        if isinstance(link, h5py.SoftLink):
+            at, rest, n_soft = "" if link.path.startswith("/") else at, [*link.path.split("/"), *rest], n_soft + 1
+            if n_soft > MOST_LINKS:
+                raise FrameError(f"{file.filename}, {name!r}: links lead to each other")
+        elif link is None:
+            return "/".join((at, part, *rest)) if n_soft else name, None, []
+        else:
+            at = f"{at}/{part}"
+    return at if n_soft else name, None, []
+
+
 @contextmanager
-def opened(path: Path, name: str, roots: Roots) -> Iterator[Any]:
+def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> Iterator[Any]:
     """Open a dataset or group of a file, as `open_hdf5` does; None if the file has no such item.
 
-    Raises FrameError if it lies outside the roots, or a chunk of it is too large.
+    `name` is as `find_item` returns it. The files of its sources are checked before HDF5 opens them, unless that
+    `is_checked`. Raises FrameError if it lies outside the roots, or a chunk of it is too large.
     """
     with open_hdf5(path) as file:
         try:
@@ -230,7 +259,22 @@ def opened(path: Path, name: str, roots: Roots) -> Iterator[Any]:
         size = math.prod(item.chunks) * item.dtype.itemsize if getattr(item, "chunks", None) else 0
         if size > CHUNK_BYTES:
             raise FrameError(f"{path}, {name!r}: a chunk of it unpacks to {size / 1e6:,.0f} MB: write smaller ones")
+        if isinstance(item, h5py.Dataset) and not is_checked:
+            _check_sources(path, item, roots)
         yield item
+
+
+def _check_sources(path: Path, dataset: h5py.Dataset, roots: Roots) -> None:
+    """Raise FrameError if a source of a dataset is no regular file, or lies outside the roots; it may be missing."""
+    if dataset.external:
+        raise FrameError(f"{path}, {dataset.name!r}: its values are raw data outside the file, which are not read")
+    for source in dataset.virtual_sources() if dataset.is_virtual else ():
+        if "%b" in source.file_name + source.dset_name:
+            raise FrameError(f"{path}, {dataset.name!r}: a source with %b in its name is not read")
+        with suppress(MissingFrames):
+            file = path if source.file_name == "." else linked_file(path, source.file_name, roots)
+            with opened(*find_item(file, source.dset_name, roots), roots):
+                pass
 
 
 @contextmanager

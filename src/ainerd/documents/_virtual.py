@@ -49,12 +49,10 @@ class Sources:
     def __init__(self, path: Path, dataset: h5py.Dataset, roots: Roots) -> None:
         self._path, self._roots, self._n_axes = path, roots, dataset.ndim
         self._parts: list[tuple[str, str, _Places, int, _Places]] = []  # with the number of frames before
-        if dataset.external:
-            raise FrameError(f"{path}, {dataset.name!r}: its values are raw data outside the file, which are not read")
         for source in dataset.virtual_sources() if dataset.is_virtual else ():
             there, *more, before = *_Places.of(source.src_space), 0
-            if more or "%b" in source.file_name + source.dset_name:
-                raise FrameError(f"{path}, {dataset.name!r}: a source in parts, or with %b in its name, is not read")
+            if more:
+                raise FrameError(f"{path}, {dataset.name!r}: a source in parts is not read")
             for here in _Places.of(source.vspace):
                 self._parts.append((source.file_name, source.dset_name, here, before, there))
                 before += here.block

@@ -17,6 +17,7 @@ from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
 from ainerd.plans._limits import reading
+from ainerd.plans._monitored import monitored
 from ainerd.plans._shutter import behind_shutter
 
 FLUSH_S = 0.2
@@ -121,7 +122,7 @@ def _flight(devices: Devices, md: Mapping[str, Any] | None) -> MsgGenerator[str]
         yield from bpp.rewindable_wrapper(exposure, False)  # after a pause it goes on, and is not kicked off again
 
     run = bpp.run_wrapper(inner(), md={"plan_name": "expose", **(md or {})})
-    run = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(devices.monitored)), staged)
+    run = bpp.stage_wrapper(monitored(run, devices.monitored), staged)
     uid: str = yield from bpp.set_run_key_wrapper(run, "ainerd_exposure")
     return uid
 
@@ -171,8 +172,7 @@ def visit(
         if devices.acquire is None:
             return (yield from _flight(devices, metadata))
         plan = devices.acquire([devices.detector, *devices.actuators, *devices.beside], md=metadata)
-        monitored = bpp.monitor_during_wrapper(plan, list(devices.monitored))
-        keyed = bpp.set_run_key_wrapper(monitored, "ainerd_exposure")
+        keyed = bpp.set_run_key_wrapper(monitored(plan, devices.monitored), "ainerd_exposure")
         uid: str = yield from behind_shutter(devices.shutter, lambda: keyed)
         return uid
 

@@ -6,7 +6,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode, where_it_steers
-from ainerd.results._errors import Away, Gone, Refused, TiledError, translated
+from ainerd.results._errors import FORBIDDEN, Away, Gone, Refused, TiledError, check_answers, translated
 from ainerd.results._explain import Result, explain
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part
@@ -27,9 +27,9 @@ from ainerd.results._store import ResultStore
 from ainerd.results._stream import Stream
 
 __all__ = [
-    "CAMPAIGN", "FINAL", "LATEST_S", "SPEC_VERSION", "USABLE",
+    "CAMPAIGN", "FINAL", "FORBIDDEN", "LATEST_S", "SPEC_VERSION", "USABLE",
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
     "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
-    "SuggestionRecord", "TiledError", "commands", "digest", "explain", "export", "new_file",
+    "SuggestionRecord", "TiledError", "check_answers", "commands", "digest", "explain", "export", "new_file",
     "shared_tags", "since_exposure", "translated", "where_it_steers",
 ]  # fmt: skip

@@ -21,8 +21,8 @@ from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.5  # between two looks whether a command has its answer
-SOON_S = 5.0  # time limit of a request; it is not repeated
+POLL_S = 1.0  # between two looks whether a command has its answer
+SOON_S = 10.0  # time limit of a request; it is not repeated
 SILENT_S = 30.0  # without a sign of life, until a session counts as ended
 MOST_DELETED = 20  # events in a row that may be missing
 
@@ -126,7 +126,8 @@ class AgentNode:
 
     def listen(self, created: Callable[[], None]) -> list[Stream]:
         """Call a function for each new command, if the server has a stream; see `Stream`."""
-        return [Stream(partial(self._container, name), created) for name in (HOLDS, COMMANDS)]
+        levels = {HOLDS: logging.WARNING, COMMANDS: logging.DEBUG}  # one line for both
+        return [Stream(partial(self._container, name), created, level) for name, level in levels.items()]
 
     def commands(self) -> list[tuple[tuple[str, str], Mapping[str, Any]]]:
         """Read the commands without an answer: name of the container and key, and the metadata.

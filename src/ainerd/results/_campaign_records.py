@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
-from ainerd.results._errors import translated
+from ainerd.results._errors import Refused, translated
 from ainerd.results._nodes import (
     create_node,
     newest_key,
@@ -19,7 +19,7 @@ from ainerd.results._nodes import (
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import NodeFilter, NodeTable, Notes, frame_of
 from ainerd.results.commands import new_id
-from ainerd.words import utc_now
+from ainerd.words import printable, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +97,8 @@ class CampaignRecords:
         ------
         KeyError, ValueError
             If the suggestion or the status does not exist.
+        Refused
+            If another program has made the suggestion invalid.
         """
         node, record = self._written.pop(id, (None, None))
         if node is None or record is None:
@@ -104,6 +106,8 @@ class CampaignRecords:
                 node = self._suggestions[id]
             except KeyError:
                 raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
+            if problem := SuggestionRecord.problem(node.metadata):  # another program has changed it
+                raise Refused(f"suggestion {id} is invalid: {problem}")
             record = SuggestionRecord.from_metadata(node.metadata)
         if self.agent and record.agent not in (None, self.agent):
             return False
@@ -206,6 +210,7 @@ class CampaignRecords:
         return atlas.labels if atlas else _NO_LABELS
 
     def _add_line(self, record: LogRecord, key: str | None = None) -> None:
+        record = record.changed(text=printable(record.text))
         create_node(self._log, key or new_id(), record.metadata(), "AinerdLog")
         self.counters["log"] += 1
 

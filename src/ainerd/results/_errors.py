@@ -1,24 +1,26 @@
 """The three errors of Tiled: it is away, it refuses the request, or the node does not exist.
 
-Only an answer about the content of a request is a refusal. A proxy whose server
-restarts may send any other answer, and a key may get its rights back.
+Only an answer of Tiled about the content of a request is a refusal. A proxy whose server restarts, or that wants a
+login, may send any answer, also a success; and a key may get its rights back.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from tiled.client.container import Container
 
-REFUSALS = (  # 409, 413, 415 and 422
-    httpx.codes.CONFLICT, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNSUPPORTED_MEDIA_TYPE,
-    httpx.codes.UNPROCESSABLE_ENTITY,
-)  # fmt: skip
+TOO_LARGE = httpx.codes.REQUEST_ENTITY_TOO_LARGE  # 413: also from a proxy
+REFUSALS = (httpx.codes.CONFLICT, httpx.codes.UNSUPPORTED_MEDIA_TYPE, httpx.codes.UNPROCESSABLE_ENTITY)
 NO_NODE = "No such entry"  # in an answer 404 of Tiled, not in that of a proxy
 CLOSED = "client has been closed"
+FORBIDDEN = (401, 403)  # answers of Tiled to a key that is revoked, or lacks a scope
+MARK = "X-Tiled-Request-ID"  # a header of each answer of Tiled
+PARSED = ("application/json", "application/x-msgpack")
 
 
 class TiledError(Exception):
-    """Tiled has not done what was requested. `status` is that of its answer, or None if it did not answer."""
+    """Tiled has not done what was requested. `status` is that of its answer; None if it gave none, or a proxy did."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -38,6 +40,31 @@ class Refused(TiledError):
 
 class Gone(TiledError, KeyError):
     """The node does not exist."""
+
+
+def check_answers(client: Container) -> None:
+    """Let a client of Tiled raise an error, which is `Away`, at an answer that is not one of Tiled.
+
+    It may be a page of a proxy, or a part of an answer. The client itself takes such an answer for what it has written.
+    """
+    hooks = client.context.http_client.event_hooks["response"]
+    if _check_answer not in hooks:
+        hooks.append(_check_answer)
+
+
+def _check_answer(response: httpx.Response) -> None:
+    if response.is_server_error or response.has_redirect_location or response.status_code == TOO_LARGE:
+        return  # these are errors in any case
+    is_whole = MARK in response.headers
+    if is_whole and response.headers.get("Content-Type") in PARSED:
+        response.read()
+        try:
+            response.json()
+        except ValueError:
+            is_whole = False
+    if not is_whole:
+        text = f"{response.url.host} answers {response.status_code} with something that is not an answer of Tiled"
+        raise httpx.HTTPStatusError(text, request=response.request, response=response)
 
 
 @contextmanager
@@ -76,9 +103,11 @@ def translated() -> Iterator[None]:
 
 
 def _meaning(response: httpx.Response, text: str) -> TiledError:
-    status = response.status_code
-    if status in REFUSALS:
+    status, is_of_tiled = response.status_code, MARK in response.headers
+    if status == TOO_LARGE or (is_of_tiled and status in REFUSALS):
         return Refused(text, status)
+    if not is_of_tiled:
+        return Away(text)
     is_missing = status == httpx.codes.NOT_FOUND and NO_NODE in response.text
     return Gone(text, status) if is_missing else Away(text, status)
 

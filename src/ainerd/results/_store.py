@@ -1,5 +1,6 @@
 """The store of everything that agents keep in Tiled."""
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from tiled.queries import Key
 
 from ainerd.jobs import waiting
 from ainerd.results._conditions import checked, known_names, matches, refuse
-from ainerd.results._errors import TiledError, translated
+from ainerd.results._errors import FORBIDDEN, TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from ainerd.results._result import AinerdResult
 
-QUICK_S = 2.0
+QUICK_S, LONGEST_S = 2.0, 10.0  # time limits of the first and the longest look whether the server answers
+PAUSE_S = 30.0  # longest pause between two looks
 
 
 class _Read(NamedTuple):
@@ -96,6 +98,8 @@ class ResultStore(ResultRecords):
 
     _last_read: _Read | None = None
     _last_table: _Current | None = None
+    _pause_s, _asked_again_at = 0.0, 0.0  # before the next look whether the server answers, if it is away
+    _is_refused = False  # the key, at the last look
     own_level: float | None = None  # the p column is ``own_p``, and novel up to this level; None: it is ``novelty_p``
 
     def __len__(self) -> int:
@@ -430,17 +434,33 @@ class ResultStore(ResultRecords):
         table = table[table["status"].isin(USABLE)]
         return dataset_of_all(table, self.load([*map(str, table.index)], arrays), arrays)
 
-    def answers(self, within_s: float = QUICK_S) -> bool:
-        """Return whether the server answers within this time and accepts the key."""
+    def answers(self, within_s: float | None = None) -> bool:
+        """Return whether the server answers within this time and accepts the key.
+
+        Without a time, a server that does not answer is asked again only after 1, 2, 4 … 30 s, and then it gets as much
+        time, up to `LONGEST_S`. Until then it counts as away.
+        """
+        if is_patient := within_s is None:
+            if time.monotonic() < self._asked_again_at:
+                return False
+            within_s = min(max(QUICK_S, self._pause_s), LONGEST_S)
+        answers = self._answers(within_s)
+        if answers:  # otherwise commands would not be read until the next result
+            self.seems_away, self._pause_s, self._asked_again_at = False, 0.0, 0.0
+        elif is_patient:
+            self._pause_s = min(2 * self._pause_s or 1.0, PAUSE_S)
+            self._asked_again_at = time.monotonic() + self._pause_s
+        return answers
+
+    def _answers(self, within_s: float) -> bool:
         http = self.container.context.http_client
         try:
             with translated():
-                answers = bool(http.get(self.container.uri, timeout=within_s).is_success)
+                response = http.get(self.container.uri, timeout=within_s)
         except TiledError:
-            return False
-        if answers:  # or commands would not be read until the next result
-            self.seems_away = False
-        return answers
+            response = None
+        self._is_refused = response is not None and response.status_code in FORBIDDEN
+        return response is not None and bool(response.is_success)
 
     def __repr__(self) -> str:
         return self._shown_by(repr)
@@ -451,8 +471,9 @@ class ResultStore(ResultRecords):
     def _shown_by(self, show: Callable[[ResultTable], str]) -> str:
         """Return a summary line and the table, or that Tiled is away: the reader is a person, not a program."""
         of = f" of {self.agent}" if self.agent else ""
-        if not self.answers():
-            return f"<ResultStore{of}: Tiled does not answer at {plain_address(self.container.uri)}>"
+        if not self.answers(QUICK_S):
+            does = "refuses the key" if self._is_refused else "does not answer"
+            return f"<ResultStore{of}: Tiled {does} at {plain_address(self.container.uri)}>"
         results = self.search()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()

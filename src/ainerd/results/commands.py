@@ -7,7 +7,7 @@ container of their own, which the agent reads first.
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -27,7 +27,6 @@ from ainerd.words import first_problem, sender, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
 COMMANDS, HOLDS = "commands", "holds"  # containers below the node of an agent
-AHEAD = timedelta(hours=1)  # by which the clock of a sender may be ahead
 LONGEST, LONGEST_NAME = 2000, 200  # characters of a text, and of a name
 
 
@@ -89,11 +88,6 @@ class _Command(BaseModel):
     def who(self) -> str:
         """The sender in a sentence."""
         return sender(self.by)
-
-    @property
-    def log_key(self) -> str:
-        """Key of its log line: it sorts by time, and is the same if the command is applied again."""
-        return log_key(self.created, self.id)
 
 
 class _Verdict(_Command):
@@ -207,16 +201,12 @@ _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 def parse_command(metadata: Mapping[str, Any]) -> Command:
     """Return the command in the metadata of a node; raise ValueError, in one line, if the metadata are invalid.
 
-    It must not come from the future. This is checked where a command is taken, and not again: an event with a command
-    is valid for ever.
+    Its time may be any: it is that of the clock of its sender.
     """
     try:
-        command = _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
+        return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
         raise ValueError(first_problem(error, skip=1)[:250]) from None  # the first part is the verb
-    if datetime.fromisoformat(command.created).astimezone(UTC) > datetime.now(UTC) + AHEAD:
-        raise ValueError(f"{command.created[:40]} is not the time of a command: is the clock of the sender right?")
-    return command
 
 
 def container_of(command: Command) -> str:

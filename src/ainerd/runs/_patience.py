@@ -5,13 +5,12 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ainerd.results import Away
+from ainerd.results import FORBIDDEN, Away
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks whether Tiled answers
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # before a write is repeated at which a server failed that answers
-FORBIDDEN = (401, 403)
 T = TypeVar("T")
 
 

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -48,6 +49,17 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
     )
     for name, doc in documents:
         write(name, doc)
+
+
+def start_documents(raw: Container, backup: Path, newest: int = 100) -> list[Mapping[str, Any]]:
+    """Return the start documents of the `newest` runs in Tiled, and of those in the backup of a `TiledWriter`."""
+    with translated():
+        runs = raw.sort(("start.time", -1)).values().head(newest)
+    starts = [run.metadata.get("start") for run in runs]
+    for path in backup.glob("*.jsonl"):
+        with suppress(OSError, ValueError, KeyError, TypeError), path.open() as lines:
+            starts.append(json.loads(next(lines, ""))["doc"])
+    return [start for start in starts if isinstance(start, Mapping)]
 
 
 def write_backup(raw: Container, backup: Path) -> None:

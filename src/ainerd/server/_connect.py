@@ -12,13 +12,13 @@ from tiled.structures.core import Spec
 
 from ainerd.words import plain_address
 
-PROBE_TIMEOUT_S = 3.0
+PROBE_TIMEOUT_S = 10.0  # a slow server may need 6 s
 SCOPES = (  # of an agent
     "read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node", "delete:revision",
 )  # fmt: skip
 
 
-class ServerError(RuntimeError):
+class ServerError(ValueError):
     """No Tiled server could be started or reached; the message gives the reason in one line.
 
     Examples
@@ -75,7 +75,15 @@ def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TI
     trust_env = url.host not in ("127.0.0.1", "localhost", "::1")  # no proxy to this machine
     api = url.copy_with(path=url.path.partition("/api")[0].rstrip("/") + "/api/v1/", query=None)
     _probe(api, plain_address(root), api_key, trust_env, timeout_s)
-    return from_uri(root, api_key=api_key, trust_env=trust_env)
+    from ainerd.results import TiledError, check_answers, translated  # imports pandas, which takes a second
+
+    try:
+        with translated():
+            client = from_uri(root, api_key=api_key, trust_env=trust_env)
+    except (TiledError, ValueError, KeyError) as error:
+        raise ServerError(f"the server at {plain_address(root)} does not answer: {error}") from None
+    check_answers(client)
+    return client
 
 
 def open_catalog(client: Container) -> tuple[Container, Container]:
@@ -100,8 +108,9 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     (['ainerd', 'raw'], ['atlas', 'log', 'results', 'suggestions'])
     >>> close()
     """
-    from ainerd.results import CAMPAIGN, SPEC_VERSION  # imports pandas, which takes a second
+    from ainerd.results import CAMPAIGN, SPEC_VERSION, check_answers  # imports pandas, which takes a second
 
+    check_answers(client)
     specs = Spec("CatalogOfBlueskyRuns", version="3.0"), Spec(CAMPAIGN, version=SPEC_VERSION)
     trees = dict(zip(("raw", "ainerd"), specs, strict=True))
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration

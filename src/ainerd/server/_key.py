@@ -21,7 +21,8 @@ class KeyRequired:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         status = None if scope["type"] == "lifespan" else self._refusal(HTTPConnection(scope))
-        answer = self._app if status is None else JSONResponse({"detail": "refused: is the key right?"}, status)
+        refusal = JSONResponse({"detail": "refused: is the key right?"}, status or 401, {"X-Tiled-Request-ID": "none"})
+        answer = self._app if status is None else refusal
         await answer(scope, receive, send)
 
     def _refusal(self, asked: HTTPConnection) -> int | None:
