@@ -262,7 +262,7 @@ class Catalogue:
             fields["sentences"] = [*effect.fields["sentences"], sentence]
         self._store.label(effect.key, **{**effect.fields, **fields}, atlas_version=self._atlas_version)
         if sentence and effect.name:
-            self._store.log(f"{effect.name}: {sentence}", once=f"{effect.key}-differs", **effect.ids)
+            self._store.log(f"{effect.name}: {sentence}", once=effect.once, **effect.ids)
 
     def _suggest(self, effect: events.Suggest) -> None:
         """Write a suggestion, or its new status."""

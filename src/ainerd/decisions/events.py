@@ -196,7 +196,8 @@ class Label:
     """Write the regime of a result, and how it compares with earlier ones of the session, as fields of its record.
 
     `before` has the key of the last result at its spot, if there is one, and `alike` those of others of its regime.
-    `name` is that of the exposure in the line of the log about a difference, with the keys `ids`; "" for no line.
+    `name` is that of the exposure in the line of the log about a difference, with the keys `ids`; "" for no line. The
+    key of this line is `once`.
     """
 
     key: str
@@ -205,6 +206,7 @@ class Label:
     alike: tuple[str, ...] = ()
     name: str = ""
     ids: Mapping[str, Any] = field(default_factory=dict)
+    once: str = field(default_factory=new_id)
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,7 @@ def _read(fit: ClockFit, other: tuple[float, float], duration: float) -> Clock:
     if not p > _DESCRIBED_P:
         is_steady = varies < _GAIN - np.log(max(p, 1e-300)) and not events and stationary_p(fit) > _DESCRIBED_P
         word = "steady" if is_steady else "not described"  # a steady sample of another shape
+        word = "in bursts" if white > max(2 * _GAIN, -np.log(max(p, 1e-300))) else word  # events within cells
     elif events:
         word = "jumps"
     elif period is not None:

@@ -13,6 +13,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from ainerd_xpcs.latent import block_mean
 from ainerd_xpcs.technique._features import Ring, sectors_of
+from ainerd_xpcs.technique._verdict import opposite_pairs
 
 CELLS = 32
 OUTLINE = ("outline", "outline_noise")
@@ -33,11 +34,22 @@ def outline(
     small, means, noises = block_mean(maps, CELLS) - 1, list[NDArray[Any]](), list[NDArray[Any]]()
     for ring in rings:
         sectors = sectors_of(ring.pixels, ring.phi_deg, ring.phi_deg is not None)
-        pixels = sectors.n_pixels / max(speckle_px, 1.0)
         shot = CELLS / max(float(ring.weights @ photons[ring.bins]), 1e-9)
+        pixels = sectors.n_pixels / max(speckle_px, 1.0) / (1 + _shared(ring, small[ring.bins], shot, speckle_px))
         means.append(sectors.average(small[ring.bins]))
         noises.append(np.column_stack([pixels, np.full(len(pixels), shot)]))
     return dict(zip(OUTLINE, (np.concatenate(x).astype(np.float32) for x in (means, noises)), strict=True))
+
+
+def _shared(ring: Ring, maps: NDArray[np.float32], shot: float, speckle_px: float) -> float:
+    """Return the correlation of the noise of opposite bins: 1 if both see the same speckle, 0 if each has its own."""
+    pairs = [] if ring.phi_deg is None else opposite_pairs(ring.phi_deg)
+    if not pairs:
+        return 0.0
+    root = _whitening(np.tensordot(ring.weights, maps, 1), shot)
+    white = root.T @ np.array([maps[a] - maps[b] for a, b in pairs]) @ root
+    expected = CELLS * (CELLS + 1) * max(speckle_px, 1.0) * np.array([(1 / ring.pixels[list(x)]).sum() for x in pairs])
+    return float(np.clip(1 - ((white**2).sum((1, 2)) / expected).mean(), 0, 1))
 
 
 def difference(new: Arrays, others: Sequence[Arrays]) -> tuple[float, float] | None:
@@ -72,8 +84,7 @@ def _test(maps: Floats, noise: Floats, n_others: int) -> tuple[float, float, flo
     for (x, y), ((n_x, s_x), (n_y, s_y)) in zip(maps.swapaxes(0, 1), noise.swapaxes(0, 1), strict=True):
         share = n_y * n_others / (n_x + n_y * n_others)
         pooled = (1 - share) * x + share * y
-        values, vectors = np.linalg.eigh(pooled + max(s_x, s_y) * np.eye(CELLS))
-        root = vectors / np.sqrt(np.maximum(values, 0.02 * values.max() / CELLS))
+        root = _whitening(pooled, max(s_x, s_y))
         basis = np.stack([np.ones((CELLS, CELLS)), pooled, *_BANDS])
         axes = np.linalg.qr((root.T @ basis @ root).reshape(len(basis), -1).T)[0]
         white = (root.T @ (x - y) @ root).ravel()
@@ -82,6 +93,12 @@ def _test(maps: Floats, noise: Floats, n_others: int) -> tuple[float, float, flo
         left = white @ white - along[:2] @ along[:2]
         out += [n_x * share / 2 * left, CELLS * (CELLS + 1) / 2 - 2, n_x * share / 2 * smooth, len(_BANDS)]
     return out[0], out[1], out[2], out[3]
+
+
+def _whitening(signal: NDArray[Any], shot: float) -> Floats:
+    """Return r with rᵀ (S + shot) r = 1, of a map of C2 - 1."""
+    values, vectors = np.linalg.eigh(np.asarray(signal, float) + shot * np.eye(CELLS))
+    return np.asarray(vectors / np.sqrt(np.maximum(values, 0.02 * values.max() / CELLS)))
 
 
 def _bands() -> NDArray[np.float64]:
