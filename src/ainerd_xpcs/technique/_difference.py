@@ -35,21 +35,25 @@ def outline(
     for ring in rings:
         sectors = sectors_of(ring.pixels, ring.phi_deg, ring.phi_deg is not None)
         shot = CELLS / max(float(ring.weights @ photons[ring.bins]), 1e-9)
-        pixels = sectors.n_pixels / max(speckle_px, 1.0) / (1 + _shared(ring, small[ring.bins], shot, speckle_px))
+        pixels = sectors.n_pixels / max(speckle_px, 1.0) / _excess(ring, small[ring.bins], shot, speckle_px)
         means.append(sectors.average(small[ring.bins]))
         noises.append(np.column_stack([pixels, np.full(len(pixels), shot)]))
     return dict(zip(OUTLINE, (np.concatenate(x).astype(np.float32) for x in (means, noises)), strict=True))
 
 
-def _shared(ring: Ring, maps: NDArray[np.float32], shot: float, speckle_px: float) -> float:
-    """Return the correlation of the noise of opposite bins: 1 if both see the same speckle, 0 if each has its own."""
+def _excess(ring: Ring, maps: NDArray[np.float32], shot: float, speckle_px: float) -> float:
+    """Return the variance of the mean of two opposite bins over the expected one, from how much they differ.
+
+    Bins that differ less than expected share speckle, so their mean has up to twice the variance.
+    """
     pairs = [] if ring.phi_deg is None else opposite_pairs(ring.phi_deg)
     if not pairs:
-        return 0.0
+        return 1.0
     root = _whitening(np.tensordot(ring.weights, maps, 1), shot)
     white = root.T @ np.array([maps[a] - maps[b] for a, b in pairs]) @ root
     expected = CELLS * (CELLS + 1) * max(speckle_px, 1.0) * np.array([(1 / ring.pixels[list(x)]).sum() for x in pairs])
-    return float(np.clip(1 - ((white**2).sum((1, 2)) / expected).mean(), 0, 1))
+    ratio = float(((white**2).sum((1, 2)) / expected).mean())
+    return max(ratio, 2 - ratio)
 
 
 def difference(new: Arrays, others: Sequence[Arrays]) -> tuple[float, float] | None:
@@ -57,7 +61,8 @@ def difference(new: Arrays, others: Sequence[Arrays]) -> tuple[float, float] | N
 
     A map of Gaussian speckle is a Wishart matrix, with cov(Y_ij, Y_kl) = (S_ik S_jl + S_il S_jk) / N. With W the
     inverse of S, N / 2 tr(W D W D) of a difference D is chi square with a degree of freedom for each cell. Another
-    contrast, and an offset of each map, are no difference. Three tests see different changes: of all cells of each
+    contrast, an offset of each map, and errors of single times against all others, as of a beam that flickers, are no
+    difference. Three tests see different changes: of all cells of each
     direction, of all cells of their mean, and of means of this over lags and ages. The surest counts, three times.
     """
     same = [each for each in others if each["outline"].shape == new["outline"].shape]
@@ -85,13 +90,13 @@ def _test(maps: Floats, noise: Floats, n_others: int) -> tuple[float, float, flo
         share = n_y * n_others / (n_x + n_y * n_others)
         pooled = (1 - share) * x + share * y
         root = _whitening(pooled, max(s_x, s_y))
-        basis = np.stack([np.ones((CELLS, CELLS)), pooled, *_BANDS])
+        basis = np.concatenate([_ROWS, pooled[None], _BANDS])
         axes = np.linalg.qr((root.T @ basis @ root).reshape(len(basis), -1).T)[0]
         white = (root.T @ (x - y) @ root).ravel()
         along = axes.T @ white
-        smooth = along[2:] @ along[2:]
-        left = white @ white - along[:2] @ along[:2]
-        out += [n_x * share / 2 * left, CELLS * (CELLS + 1) / 2 - 2, n_x * share / 2 * smooth, len(_BANDS)]
+        n = len(_ROWS) + 1
+        smooth, left = along[n:] @ along[n:], white @ white - along[:n] @ along[:n]
+        out += [n_x * share / 2 * left, CELLS * (CELLS + 1) / 2 - n, n_x * share / 2 * smooth, len(_BANDS)]
     return out[0], out[1], out[2], out[3]
 
 
@@ -111,3 +116,4 @@ def _bands() -> NDArray[np.float64]:
 
 
 _BANDS = _bands()
+_ROWS = np.eye(CELLS)[:, :, None] + np.eye(CELLS)[:, None]  # errors of single times against all others
