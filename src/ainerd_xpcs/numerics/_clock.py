@@ -36,6 +36,15 @@ class ClockEvent:
         Advance of the clock, in relaxation times.
     complete : bool
         Whether nothing of the pattern is left, so that `size` is a lower bound.
+
+    Examples
+    --------
+    >>> s = np.where(np.arange(32) < 20, 0.0, 1.0) + np.arange(32) / 32
+    >>> noise = np.random.default_rng(0).normal(0, 0.001, (6, 32, 32))
+    >>> maps = 0.25 * np.exp(-2 * np.abs(s[:, None] - s)) + noise + noise.transpose(0, 2, 1)
+    >>> (jump,) = fit_clock(maps, [200] * 6, 0.01, duration=32).events
+    >>> round(jump.time), round(jump.size), jump.complete
+    (20, 1, False)
     """
 
     time: float
@@ -86,6 +95,15 @@ class Clock:
         Only of "jumps".
     fitted : ClockData or None
         What `rate_offset` needs.
+
+    Examples
+    --------
+    >>> s = 4 * np.log1p(8 * (np.arange(32) + 0.5) / 32)  # the rate falls by a factor of nine
+    >>> noise = np.random.default_rng(0).normal(0, 0.001, (6, 32, 32))
+    >>> maps = 0.25 * np.exp(-2 * np.abs(s[:, None] - s)) + noise + noise.transpose(0, 2, 1)
+    >>> clock = fit_clock(maps, [200] * 6, 0.01, duration=60)
+    >>> clock.word, 6 < clock.slows_by < 12, clock.rate.shape
+    ('slows', True, (31,))
     """
 
     word: str = "not described"
@@ -326,6 +344,17 @@ def rate_offset(clock: Clock, time: ArrayLike, stress_rate: ArrayLike) -> tuple[
     -------
     offset, err, gain : float
         NaN if the map has no clock, or the record never rises. A gain below 8 is no finding.
+
+    Examples
+    --------
+    >>> t = (np.arange(32) + 0.5) / 32
+    >>> pulse = np.exp(-(((t - 0.5) / 0.06) ** 2))  # of the rate, .1 later than that of the stress
+    >>> s = np.cumsum(2 + 20 * pulse) / 32
+    >>> noise = np.random.default_rng(0).normal(0, 0.001, (6, 32, 32))
+    >>> maps = 0.25 * np.exp(-2 * np.abs(s[:, None] - s)) + noise + noise.transpose(0, 2, 1)
+    >>> offset, err, gain = rate_offset(fit_clock(maps, [200] * 6, 0.01), t, np.roll(pulse, -3))
+    >>> round(offset, 1), gain > 8
+    (0.1, True)
     """
     known, at, rise = clock.fitted, np.asarray(time, dtype=float), np.maximum(np.asarray(stress_rate, dtype=float), 0)
     if known is None or not rise.size or not np.isfinite(rise).all() or not rise.max() > 0:
