@@ -250,8 +250,8 @@ def test_a_result_has_its_coordinates(store, record):
     store.add_configuration(configuration, of_bins, {"q": ("roi",)})
     data = store[1].to_xarray()
     assert data["roi"].values.tolist() == [2, 5, 9]
-    assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(data.coords)
-    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
+    assert {"roi", "q", "phi", "t1", "t2", "tau", "clock_time"} <= set(data.coords)
+    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "clock_time", "stress")}
     assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "clock_time": "s", "stress": "Pa"}
     np.testing.assert_allclose(data["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
     np.testing.assert_allclose(data["t1_denoised"], [1.5, 4.5, 7.5, 10.5])

@@ -215,5 +215,5 @@ def test_a_person_chooses_between_two_scans_with_one_number():
 
 
 def test_the_repr_without_a_server(store, monkeypatch):
-    monkeypatch.setattr(store, "answers", lambda: False)
+    monkeypatch.setattr(store, "answers", lambda within_s=None: False)
     assert "Tiled does not answer at http" in repr(store)

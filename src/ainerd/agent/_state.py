@@ -131,7 +131,7 @@ class State:
         """Return what the exposures of each regime do, computed anew if regimes change or results double."""
         groups, new = state["regimes"].get("components", []), [*map(int, state["novelty"]["discoveries"])]
         version = groups, new, len(self._campaign.points.usable).bit_length()
-        if self._known_kinds[0] != version:
+        if (self._axes or {}).get("landmarks") and self._known_kinds[0] != version:
             kinds = kinds_of(self._store, new, groups)
             self._known_kinds = version, {str(regime): kind for regime, kind in kinds.items()}
         return self._known_kinds[1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ainerd.words import rounded
 from ainerd_xpcs import numerics
-from ainerd_xpcs.latent import block_mean
+from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.numerics import Clock
 from ainerd_xpcs.technique._features import Ring, sectors_of
 
@@ -55,9 +55,12 @@ def clock_of(
 ) -> Clock | None:
     """Fit the clock to the maps (n_roi, 256, 256) of all bins, with `photons` (n_roi,) per pixel; rows are filled.
 
-    None if the map shows nothing: the sample relaxes within a cell, or there is no speckle. Bins across the beam see
-    the same and may share speckle, so they are averaged. `cells` are those of few frames.
+    None if the map shows nothing: the sample relaxes within a cell, there is no speckle, or there are fewer pixels than
+    cells along a time. Bins across the beam see the same and may share speckle, so they are averaged. `cells` are those
+    of few frames.
     """
+    if ring.n_pixels < SIZE:
+        return None
     sectors = sectors_of(ring.pixels, ring.phi_deg, ring.phi_deg is not None)
     of_bins = block_mean(maps[ring.bins]) - 1
     few = len(sectors.n_pixels) < min(3, len(ring.bins))

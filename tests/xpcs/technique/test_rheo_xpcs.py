@@ -65,6 +65,7 @@ def analyse(subject, frames, n_frames="as many as there are", frame_time_s=None)
 
 TEXTS = {
     "speckle",
+    "flow_kind",
     "no_claim",
     "dynamics",
     "jumps_at",
