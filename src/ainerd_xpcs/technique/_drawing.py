@@ -139,7 +139,7 @@ def draw_exposure(
 
 def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any, *, label: str) -> None:
     """Draw the model of g2 with the numbers of a result, and its relaxation time; else when g2 - 1 falls to a half."""
-    if {"contrast", "tau_s"} <= fit.keys():
+    if {"contrast", "tau_s"} <= fit.keys() and fit.get("g2_model") != "clock":  # that is of the map
         t = np.geomspace(lag[lag > 0].min(), lag.max(), 120)
         moving = np.exp(-((t / fit["tau_s"]) ** fit.get("kww_exponent", 1.0)))
         share, still, base = (fit.get(n, x) for n, x in (("fast_share", 1.0), ("static_share", 0), ("g2_baseline", 0)))

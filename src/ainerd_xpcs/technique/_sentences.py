@@ -128,7 +128,11 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("no_tau") == BINS_DIFFER:
         yield f"the bins differ: their relaxation times lie {within(values, 'tau_s', 's')}, see the table bins"
     elif tau := within({**values, "tau_s_err": tau_error(values)}, "tau_s", "s"):
-        yield f"the relaxation time is {tau}" + (", whichever of two models is right" if "tau_s_or" in values else "")
+        of_clock = {"jumps": " between the jumps"}.get(values.get("dynamics", ""), " at the mean rate")
+        when = of_clock if values.get("g2_model") == "clock" else ""
+        yield f"the relaxation time is {tau}{when}" + (
+            ", whichever of two models is right" if "tau_s_or" in values else ""
+        )
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
     yield from _without_model(values)

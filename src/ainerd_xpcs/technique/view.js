@@ -265,7 +265,7 @@ function G2({ path, result, bin, bins }) {
     return { traces, layout };
   };
   const text = sentence(fit);
-  const ofAll = `mean of all bins${Number.isFinite(fit.tau_s) ? ", one fit to all" : ""}`;
+  const ofAll = `mean of all bins${Number.isFinite(fit.tau_s) && fit.g2_model !== "clock" ? ", one fit to all" : ""}`;
   const what = bin === null ? ofAll : `bin ${numberOf(bins, bin)}, all others faint`;
   const read = () => readArrays(path, names);
   const chart = { path, read, draw, bin: `${bin} ${bins.length}`, name: "g2", label: `g2 over tau. ${text}` };
@@ -307,7 +307,7 @@ function average(g2, err) {
 /** The curve of the model of `Relaxation.formula`; null if tau is unknown. */
 function fitted(tau, fit) {
   const { contrast, tau_s } = fit;
-  if (![contrast, tau_s].every(Number.isFinite)) return null;
+  if (![contrast, tau_s].every(Number.isFinite) || fit.g2_model === "clock") return null; // the clock is of the map
   const or = (value, other) => (Number.isFinite(value) ? value : other);
   const [still, base, share] = [or(fit.static_share, 0), or(fit.g2_baseline, 0), or(fit.fast_share, 1)];
   const mode = (t, tau0, p) => Math.exp(-((t / or(tau0, Infinity)) ** or(p, 1)));
