@@ -98,6 +98,8 @@ def is_written(RE, raw):
 def form(shown):
     """The text without the parts that change from session to session: numbers, reasons and chance verdicts."""
     text = re.sub(r"(?m)^\d\d:\d\d:\d\d +(new regime|regime \d+ may|the regime at|explored:).*\n?", "", shown)
+    text = re.sub(r"(?m)^\d\d:\d\d:\d\d +scan [\d.]+: it differs.*\n?(^ {12}.*\n?)*", "", text)
+    text = re.sub(r"\bNaN\b", "0", text)  # a tau that the noise of a run hides
     text = re.sub(r"-[-\s]*-", "-", text)  # a table is folded where the terminal ends
     text = " ".join(re.sub("[╭╮╰╯│─]", " ", text).split())
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ [A-Z][a-z]{2}\b", "date", text)

@@ -101,7 +101,8 @@ def compare(results: Sequence["LoadedResult"], figure: Any) -> None:
         axes.set(title=name, xlabel="$t_1$ (s)", ylabel="$t_2$ (s)" if axes is panels[0] else "")
         lag, g2 = result["tau"].read(), np.nanmean(result["g2"].read(), axis=0)
         fit = {} if "rings" in metadata["tables"] else metadata
-        text = "" if {"tau_s", "tau_half_s"} & {*fit} else f"{name}: {tau_cell(metadata)}"
+        is_drawn = bool({"tau_s", "tau_half_s"} & {*fit}) and fit.get("g2_model") != "clock"
+        text = "" if is_drawn else f"{name}: {tau_cell(metadata)}"
         curves.semilogx(lag, g2, ".", ms=4, color=colour, label=text or None)
         draw_fit(curves, lag, fit, colour, label=name)
     above.colorbar(drawn, ax=list(panels), label="$C_2$")
