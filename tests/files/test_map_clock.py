@@ -17,7 +17,7 @@ def maps(mu, n_bins, seed, n=256):
 
 
 def ring(phi):
-    partition = Partition.from_roi_map(np.repeat(np.arange(1, len(phi) + 1), 10)[None], phi=np.asarray(phi))
+    partition = Partition.from_roi_map(np.repeat(np.arange(1, len(phi) + 1), 20)[None], phi=np.asarray(phi))
     return technique_of(partition).rings[0]
 
 
