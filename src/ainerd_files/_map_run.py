@@ -189,8 +189,8 @@ class Noises:
 def map_numbers(file: MapFile, noises: Noises, doubt: str | None) -> Numbers:
     """Fit the g2 of the bins of maps that were read, one by one and ring by ring, and the clock of each ring.
 
-    Without g2 in the file it is that along the diagonals. A ring whose
-    noise is unknown then has no numbers but the reason, and so have all if there is a `doubt`.
+    Without g2 in the file it is that along the diagonals. A ring whose noise is unknown then has no numbers but the
+    reason, and so have all if there is a `doubt`.
     """
     rings = noises.technique.rings
     curves, reasons, options = file.curves, [""] * len(rings), dict[str, Any]()

@@ -81,11 +81,10 @@ class CommandReader:
         except TiledError as error:
             logger.debug("commands are not read: %s", error)
             return
-        if self._waiting:
-            self._lively_until = time.monotonic() + LIVELY_S
         self._left = {*self._waiting} if self._left is None else self._left
         self._found_at = {place: self._found_at.get(place, time.monotonic()) for place in self._waiting}
         if self._waiting:
+            self._lively_until = time.monotonic() + LIVELY_S
             self._campaign.own.ask(self.execute)
 
     def _age_s(self, place: tuple[str, str], created: str) -> float:

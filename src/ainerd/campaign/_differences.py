@@ -1,6 +1,7 @@
 """How a new result differs from the last one of its spot and from its regime. This decides nothing."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Differences:
-    """Reads what a technique compares, in the thread that asks Tiled, and keeps the newest."""
+    """Compares results, in the thread that asks Tiled. It keeps the arrays of the newest results."""
 
     def __init__(self, store: ResultStore, technique: Technique) -> None:
         self._store, self._technique = store, technique
@@ -46,10 +47,11 @@ class Differences:
     def _read(self, keys: Sequence[str]) -> dict[str, tuple[Arrays, Mapping[str, Any]]]:
         """Return arrays and metadata of results that have all arrays; in one request for those that are not known."""
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
-        for result in self._store.load(new, self._technique.compares):
-            if {*self._technique.compares} <= {*result}:
-                arrays = {name: result[name].values for name in self._technique.compares}
-                self._known[result.key] = arrays, result.metadata
+        with suppress(KeyError):  # somebody removed a result: the others are compared
+            for result in self._store.load(new, self._technique.compares):
+                if {*self._technique.compares} <= {*result}:
+                    arrays = {name: result[name].values for name in self._technique.compares}
+                    self._known[result.key] = arrays, result.metadata
         for oldest in [key for key in self._known if key not in keys][:-_KEPT]:
             del self._known[oldest]
         return {key: self._known[key] for key in keys if key in self._known}

@@ -1,4 +1,4 @@
-"""What the exposures of each regime do, in a word."""
+"""The word that the exposures of a regime share."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ def regime_kinds(
     new: Collection[int] = (),
     components: Sequence[Sequence[int]] = (),
 ) -> dict[int, str]:
-    """Return what the exposures of each regime do, by number, such as "steady" or "slows", or that it is "new".
+    """Return the word that the exposures of each regime share, by number, such as "steady" or "slows", or "new".
 
     A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
     new; otherwise it has no word. Another regime has the word of at least two of its results, and of three in five.
@@ -61,7 +61,7 @@ def regime_kinds(
 
 
 def kinds_of(store: ResultStore, new: Collection[int], components: Sequence[Sequence[int]]) -> dict[int, str]:
-    """Return what the exposures of the regimes of a store do; empty if its technique has no words for it.
+    """Return the words of the regimes of a store; empty if its technique has no words.
 
     `new` and `components` are as for `regime_kinds`.
     """

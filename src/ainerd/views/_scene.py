@@ -72,7 +72,7 @@ class Scene:
     truth : ndarray of int, shape (ny, nx), optional
         Regions of a simulated sample over `bounds`, first row at the lower bound.
     kinds : mapping of int to str
-        What the exposures of each regime do, as `kinds_of` gives it.
+        The word of each regime, from `kinds_of`.
     names : mapping of int to str
         Names that people gave regimes.
 

@@ -1,4 +1,4 @@
-"""Events of a sample's clock, steps far above the others, and what the model of the clock leaves over."""
+"""Find the events of a sample's clock, which are steps far above the others, and test the fit of the clock."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,7 @@ def time_of_event(fit: ClockFit, k: int) -> tuple[float, float]:
 def least_size(fit: ClockFit, k: int) -> float | None:
     """Return the least size of an event that leaves nothing of the pattern; None if something is left.
 
-    It is of the limit of 95 % of what the cells next to it have in common.
+    It follows from the limit of 95 % of the correlation of the cells on both sides.
     """
     before, after = slice(max(k - _NEXT, 0), k + 1), slice(k + 1, k + 1 + _NEXT)
     each = fit.bins[:, before, after].mean((1, 2))

@@ -79,7 +79,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RateData:
-    """What a map says of the log rates u of its steps: information F (m, m) and score b = F u, at times `t`.
+    """Information F (m, m) of a map about the log rates u of its steps at times `t`, and the score b = F u.
 
     The rate has the mean ``design @ beta``, with the columns constant and logarithm of the age.
     """

@@ -62,11 +62,12 @@ def difference(new: Arrays, others: Sequence[Arrays]) -> tuple[float, float] | N
     A map of Gaussian speckle is a Wishart matrix, with cov(Y_ij, Y_kl) = (S_ik S_jl + S_il S_jk) / N. With W the
     inverse of S, N / 2 tr(W D W D) of a difference D is chi square with a degree of freedom for each cell. Another
     contrast, an offset of each map, and errors of single times against all others, as of a beam that flickers, are no
-    difference. Three tests see different changes: of all cells of each
-    direction, of all cells of their mean, and of means of this over lags and ages. The surest counts, three times.
+    difference. Three tests see different changes: of all cells of each direction, of all cells of their mean, and of
+    means of this over lags and ages. The least p-value counts, times three.
     """
-    same = [each for each in others if each["outline"].shape == new["outline"].shape]
-    if not same:
+    alike = [each for each in others if each["outline"].shape == new["outline"].shape]
+    same = [each for each in alike if np.isfinite(each["outline"]).all()]
+    if not (same and np.isfinite(new["outline"]).all()):
         return None
     mine, noise = (np.asarray(new[name], float) for name in OUTLINE)
     theirs, their_noise = (np.mean([each[name] for each in same], axis=0, dtype=float) for name in OUTLINE)
