@@ -51,3 +51,15 @@ def test_a_result_that_is_novel_has_no_line_about_its_difference(make, store):
         campaign.answer(outcome(key, scan_id=1, novelty_p=p, novel=p < 0.05))
     assert store.labels["b"]["spot_chi2"] == 81.0
     assert not [text for text, _ in store.lines if "differs" in text]
+
+
+def test_a_result_that_somebody_removed_holds_up_no_decision(make, store):
+    def load(keys, names):
+        raise KeyError("no result")
+
+    store.load = load
+    campaign = make(technique=Comparing())
+    for key in "ab":
+        campaign.answer(outcome(key, scan_id=1, novelty_p=0.5, novel=False))
+    assert store.labels["b"]["regime"] == 0 and "spot_chi2" not in store.labels["b"]
+    assert not campaign.catalogue.is_behind
