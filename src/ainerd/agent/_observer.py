@@ -105,7 +105,6 @@ class Observer(Prompt):
         self._webhook: Webhook | None = None
         self._is_closed = False
 
-        self._analysis.worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
         self._analysis.worker.on_outcome(self._state.changed)
         self._analysis.worker.on_outcome(self._show)
 

@@ -7,11 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from bluesky_adaptive.protocols import ID_KEY
 from pydantic import ValidationError
 
 from ainerd.campaign._differences import Differences
-from ainerd.decisions import Answer, Rules, State, events, fold, reduce, terms_of
+from ainerd.decisions import Answer, Rules, State, events, fold, reduce
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, Gone, Refused, ResultStore, SuggestionRecord
 
@@ -153,8 +152,10 @@ class Catalogue:
                 self.state, effects = reduce(self.state, each.event, self.rules)
             self._ahead.append(Ahead(each.event, effects, before))
         if isinstance(event, events.Asked):
-            text = f"Tiled does not accept this command: {why}"
-            self.refused[event.command.id] = Answer(status="refused", text=text)
+            text, id = f"Tiled does not accept this command: {why}", event.command.id
+            self.refused[id] = Answer(status="refused", text=text)
+            if event.container:
+                self._ahead.append(Ahead(None, [events.Reply(event.container, id, "refused", text)], self.state))
         logger.error("an event (%s) is left out, Tiled does not accept it: %s", event.kind, why)
 
     # in the thread that asks Tiled
@@ -251,16 +252,19 @@ class Catalogue:
             case events.Line(text=text, once=once, by=by, ids=ids):
                 store.log(text, once=once, by=by, **ids)
             case events.ShowHold():
-                self._node.update_state({"held": self.state.held})
+                self._node.update_state({"held": self.state.held and self.state.held.model_dump()})
             case events.Reply():
                 self._node.answer(effect.container, effect.id, effect.status, effect.text, effect.fetched)
 
     def _label(self, effect: events.Label) -> None:
         """Write the regime of a result, and its differences; the log names a difference that p does not show."""
         fields, sentence = self._differences.of(effect)
-        if sentence and effect.fields.get("sentences"):
-            fields["sentences"] = [*effect.fields["sentences"], sentence]
-        self._store.label(effect.key, **{**effect.fields, **fields}, atlas_version=self._atlas_version)
+        if sentences := [*effect.sentences, *filter(None, [effect.sentences and sentence])]:
+            fields["sentences"] = sentences
+        self._store.label(
+            effect.key, regime=effect.regime, own_p=effect.own_p, own_regimes=effect.own_regimes, **fields,
+            atlas_version=self._atlas_version,
+        )  # fmt: skip
         if sentence and effect.name:
             self._store.log(f"{effect.name}: {sentence}", once=effect.once, **effect.ids)
 
@@ -269,14 +273,14 @@ class Catalogue:
         suggestion, status, by = effect.suggestion, effect.status, effect.by
         if status != "proposed":
             with suppress(Gone):  # it never was proposed
-                self._store.set_status(suggestion[ID_KEY], status, by=by, instead_of=_INSTEAD_OF[status])
+                self._store.set_status(suggestion.id, status, by=by, instead_of=_INSTEAD_OF[status])
                 return
         record = SuggestionRecord(
-            id=suggestion[ID_KEY],
+            id=suggestion.id,
             agent=str(self._store.agent),
-            positions={name: suggestion[name] for name in self.rules.names},
-            reason=suggestion["reason"],
-            terms=terms_of(suggestion, self.rules.names),
+            positions=suggestion.position,
+            reason=suggestion.reason,
+            terms=suggestion.terms,
             status_by=by or str(self._store.agent),
             known=dict(effect.known),
         )

@@ -381,9 +381,10 @@ class Technique:
         return None
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
-        """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.Explorer`.
+        """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.propose`.
 
-        The optimizer must have `suggest` and `ingest`, and may have other methods of `Explorer`.
+        The optimizer must have `suggest` and `ingest`, and may have the methods of `CanRegisterSuggestions`,
+        `TrialFaultAware` and `SupportsStoppingCriteria`, and `get_best_points`.
         """
         return None
 
