@@ -29,6 +29,13 @@ class Exposures:
         Level at which ``own_p`` is novel; None while the verdicts of the technique count.
     stability : Stability
         Regimes of the last exposures.
+
+    Examples
+    --------
+    >>> exposures = Exposures(["sample_x"], size=2)
+    >>> exposures.add("a result", {"sample_x": 3.0}, [0.5, 0.1], p=0.01)
+    >>> exposures["position"], exposures.novel
+    (array([[3.]]), array([ True]))
     """
 
     def __init__(self, names: Sequence[str], size: int = 0, alpha: float = 0.05) -> None:
@@ -124,7 +131,7 @@ class Exposures:
         if self.own_level is not None:
             return is_novel(self["own_p"], self.own_level)
         is_claimed = np.where(self["verdict"] < 0, is_novel(self["p"], self._alpha), self["verdict"] == 1)
-        return is_claimed & ~np.isnan(self["p"])
+        return np.asarray(is_claimed & ~np.isnan(self["p"]))
 
     @property
     def p_value(self) -> NDArray[np.float64]:

@@ -70,6 +70,11 @@ class Search:
         Length of an exposure, to weigh the travel time.
     seed : int
         Breaks ties.
+
+    Examples
+    --------
+    >>> Search.of({"sample_x": (0, 10), "sample_y": (0, 5)}).smallest  # a tenth of the widest bound
+    1.0
     """
 
     window: Window
@@ -137,6 +142,12 @@ def propose(
 
     `waiting` are positions that will be measured, `failed` those that were rejected or could not be measured, and
     `candidates` those that are novel to other techniques. Raises ValueError if no position is left.
+
+    Examples
+    --------
+    >>> rules = Search.of({"sample_x": (0, 10), "sample_y": (0, 5)})
+    >>> propose(Exposures(["sample_x", "sample_y"]), waiting=(), failed=(), rules=rules).reason
+    'the first point: a region of unknown size is most likely hit here'
     """
     survey = survey_of(exposures, waiting, failed, rules, candidates)
     return _described(survey, *rules.policy(survey))
