@@ -5,11 +5,12 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, FrameReader
+from ainerd.documents import FrameError, FrameReader, MissingFrames
 from ainerd.documents._storage import local_path
 
 SHAPE = (20, 30)
 PIXELS = np.array([5, 599, 0, 77, 300])
+OLD = 1e9, 1e9  # times of a file that nobody writes any more
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def test_uncompressed_frames_are_read(tmp_path, movie, chunks):
     with h5py.File(path, "w") as file:
         data = file.create_dataset("d", (13, *SHAPE), "u2", chunks=chunks, fillvalue=3)
         data[:12] = movie
+    os.utime(path, OLD)
     reader = FrameReader(path, "d", PIXELS, SHAPE)
     assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
     assert (reader.read(12, 13) == 0).all()  # nobody wrote it
@@ -119,6 +121,9 @@ def test_a_dataset_that_does_not_fit_is_refused(written, dataset, shape, message
 
 def test_another_file_format_is_refused(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(MissingFrames, match="is being written"):
+        FrameReader(tmp_path / "broken.h5", "d", PIXELS, SHAPE)
+    os.utime(tmp_path / "broken.h5", OLD)
     with pytest.raises(FrameError, match="cannot open"):
         FrameReader(tmp_path / "broken.h5", "d", PIXELS, SHAPE)
 
@@ -161,6 +166,7 @@ def test_frames_that_nobody_wrote_are_dark(tmp_path, fill, dtype, is_virtual):
     with h5py.File(tmp_path / "f.h5", "w") as file:
         data = file.create_dataset("d", shape=frames.shape, dtype=dtype, chunks=(1, 2, 3), fillvalue=fill)
         data[:4], data[8:] = frames[:4], frames[8:]
+    os.utime(tmp_path / "f.h5", OLD)
     layout = h5py.VirtualLayout(frames.shape, dtype)
     for part in (slice(0, 4), slice(8, 12)):
         layout[part] = h5py.VirtualSource(str(tmp_path / "f.h5"), "d", shape=frames.shape)[part]

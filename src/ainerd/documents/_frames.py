@@ -20,6 +20,7 @@ from ainerd.documents._storage import (
     MissingFrames,
     find_item,
     is_growing,
+    is_recent,
     opened,
 )  # fmt: skip
 from ainerd.documents._virtual import Sources
@@ -161,7 +162,8 @@ class FrameReader:
         """Check the dataset and choose how to read it."""
         what, (ny, nx) = f"{self.path}, {self._name!r}", self._shape
         if not isinstance(dataset, h5py.Dataset):
-            raise FrameError(f"{what}: no such dataset")
+            error = MissingFrames if dataset is None and is_recent(self.path) else FrameError
+            raise error(f"{what}: no such dataset")
         if dataset.shape is None or len(dataset.shape) != 3 or dataset.shape[1:] != (ny, nx):
             raise FrameError(f"{what}: shape {dataset.shape}, expected (frames, {ny}, {nx})")
         self._type = type_of_counts(dataset.dtype, what)
@@ -208,7 +210,7 @@ class FrameReader:
                 if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
                     raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")
                 if stop > len(dataset):
-                    error = MissingFrames if is_growing(dataset.file) else FrameError
+                    error = MissingFrames if is_growing(dataset.file) or is_recent(self.path) else FrameError
                     raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
                 for index in range(start, stop):
                     what = f"frame {index} of {self.path}"
@@ -226,7 +228,7 @@ class FrameReader:
                 return tuple(dataset.id.read_direct_chunk((index, 0, 0)))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
                 pass
-        if dataset.chunks and is_growing(dataset.file):
+        if dataset.chunks and (is_growing(dataset.file) or is_recent(self.path)):
             place = (index // dataset.chunks[0] * dataset.chunks[0], 0, 0)
             if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
                 raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
