@@ -20,10 +20,7 @@ def movie():
 
 def read(path):
     reader = FrameReader(path, "d", np.arange(12), SHAPE)
-    try:
-        return np.concatenate(list(reader.blocks(0, N)))
-    finally:
-        reader.close()
+    return np.concatenate(list(reader.blocks(0, N)))
 
 
 @pytest.mark.fault(

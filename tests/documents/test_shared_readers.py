@@ -80,10 +80,7 @@ def test_two_readers_get_their_frames(tmp_path, layout):
     for start in (0, 6):
         assert np.array_equal(one.read(start, start + 6), expected(start, start + 6))
         assert np.array_equal(other.read(start, start + 6), expected(start, start + 6))
-    one.close()
-    one.close()
     assert np.array_equal(other.read(0, 12), expected(0, 12))
-    other.close()
     with h5py.File(path, "a") as file:  # nobody has it open
         assert len(file["d"]) == 12
 
@@ -98,13 +95,10 @@ def test_two_readers_follow_a_file(growing):
     other, third = FrameReader(path, "d", PIXELS, SHAPE), FrameReader(path, "d", PIXELS, SHAPE)
     assert np.array_equal(other.read(0, 8), expected(0, 8))
     assert np.array_equal(one.read(4, 8), expected(4, 8))
-    one.close()
     until(12)
     assert np.array_equal(other.read(8, 12), expected(8, 12))
     assert np.array_equal(third.read(0, 12), expected(0, 12))
     assert numbers_in_file(path, "number", [path.parent], 3, 12).tolist() == list(range(3, 12))
-    for each in (other, third):
-        each.close()
 
 
 def test_frames_are_late_while_others_hold_the_file_as_it_was(growing):
@@ -118,7 +112,6 @@ def test_frames_are_late_while_others_hold_the_file_as_it_was(growing):
             reader.read(4, 8)
         assert np.array_equal(dataset[3], MOVIE[3])
     assert np.array_equal(reader.read(0, 8), expected(0, 8))
-    reader.close()
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -135,7 +128,6 @@ def test_a_file_is_written_again_between_two_reads(tmp_path, libver):
             file["d"].resize(13, 0)
             file["d"][12] = MOVIE[3]
     assert np.array_equal(reader.read(11, 14), expected(0, 12)[[11, 3, 0]])
-    reader.close()
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -164,7 +156,6 @@ def test_frames_that_another_process_did_not_close_yet_are_late(tmp_path, libver
     writer.communicate()
     reader = FrameReader(path, "d", PIXELS, SHAPE)
     assert (reader.read(0, 6) == 7).all() and (reader.read(6, 12) == 8).all()
-    reader.close()
 
 
 def test_a_writer_of_this_process_may_find_its_file_open(tmp_path):
@@ -193,7 +184,6 @@ def test_a_frame_without_a_chunk_is_late_while_its_file_is_new(tmp_path):
     assert (reader.read(6, 12) == 0).all()
     with pytest.raises(FrameError, match="holds 12 frames, 13 were announced"):
         reader.read(12, 13)
-    reader.close()
 
 
 def test_values_read_while_a_file_changed_are_discarded(tmp_path, monkeypatch):
@@ -208,7 +198,6 @@ def test_values_read_while_a_file_changed_are_discarded(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py.Dataset, "__getitem__", fetch_and_change)
     with pytest.raises(MissingFrames, match="changed while it was read"):
         reader.read(0, 12)
-    reader.close()
 
 
 def test_frames_that_a_writer_has_announced_but_not_written_are_late(tmp_path):
@@ -225,4 +214,3 @@ def test_frames_that_a_writer_has_announced_but_not_written_are_late(tmp_path):
                 reader.read(4, 8)
         os.utime(path, OLD)
         assert (reader.read(6, 8) == 0).all()  # the writer left them out
-        reader.close()

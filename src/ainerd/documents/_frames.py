@@ -2,11 +2,12 @@
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
@@ -24,9 +25,11 @@ from ainerd.documents._storage import (
     opened,
 )  # fmt: skip
 from ainerd.documents._virtual import Sources
+from ainerd.jobs import in_background
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
+T = TypeVar("T")
 Ints = NDArray[np.int64]
 Chunk = tuple[int, bytes]  # filters that were not used, one bit each, and the bytes in the file
 BLOCK = 50  # frames read at a time
@@ -60,7 +63,6 @@ class Whole:
     9 (3, 4)
     19 (3, 4)
     20
-    >>> reader.close()
     """
 
     viewer: RunAnalysis | None = None
@@ -98,8 +100,7 @@ class FrameReader:
     """Reads selected pixels of the frames in a dataset.
 
     The file may be growing. It is opened for each reading, see `open_hdf5`. Reading is fast if a chunk is one frame,
-    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader keeps one or two threads for `blocks` until
-    it is closed.
+    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader has one or two threads for `blocks`.
 
     Parameters
     ----------
@@ -129,7 +130,6 @@ class FrameReader:
     >>> reader.read(18, 20)  # the first and the last pixel of two frames
     array([[216, 227],
            [228, 239]])
-    >>> reader.close()
     """
 
     def __init__(
@@ -259,14 +259,13 @@ class FrameReader:
         `whole` gets its frames after the block that holds them. FrameError is raised at a block that cannot be read.
         """
         pending: deque[Future[tuple[NDArray[Any], dict[int, NDArray[Any]]]]] = deque()
+        first = start
         try:
-            first = start
             while first < stop or pending:
-                if first < stop and len(pending) <= AHEAD:
+                while first < stop and len(pending) <= AHEAD:
                     last = min(first + whole.block(size, self._frame_bytes), stop)
-                    pending.append(self._pool.submit(self._read, first, last, whole.indices(first, last)))
+                    pending.append(self._later(partial(self._read, first, last, whole.indices(first, last))))
                     first = last
-                    continue
                 block, frames = pending.popleft().result()
                 yield block
                 whole.give(frames)
@@ -274,9 +273,11 @@ class FrameReader:
             for future in pending:
                 future.cancel()
 
-    def close(self) -> None:
-        """End the threads of the reader, after the current read."""
-        self._pool.shutdown(cancel_futures=True)
+    def _later(self, job: Callable[[], T]) -> "Future[T]":
+        try:
+            return self._pool.submit(job)
+        except RuntimeError:  # the interpreter ends, and takes no more jobs for pools
+            return in_background("ainerd-frames", job)
 
 
 def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:

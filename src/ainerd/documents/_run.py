@@ -315,7 +315,7 @@ class Run(RunDocuments):
 
     def close(self) -> None:
         """Close the file being read."""
-        if self._open is not None and isinstance(self._open[2], FrameReader | EventFrames):
+        if self._open is not None and isinstance(self._open[2], EventFrames):
             self._open[2].close()
         self._open = None
 
