@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -33,10 +32,10 @@ class Movie:
         """Yield the pixels of the analysis in all frames; FrameError if they cannot be read. It gets whole frames."""
         before = first = 0
         for dataset, n in self.parts:
-            with closing(FrameReader(self.file, dataset, analysis.pixels, self.shape)) as reader:
-                for frames in reader.blocks(0, n, whole=Whole(analysis, -before)):
-                    yield Block(first, frames)
-                    first += len(frames)
+            reader = FrameReader(self.file, dataset, analysis.pixels, self.shape)
+            for frames in reader.blocks(0, n, whole=Whole(analysis, -before)):
+                yield Block(first, frames)
+                first += len(frames)
             before += n
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import Detector
 from ainerd.documents._classic import ClassicFiles
-from ainerd.documents._detector import UNDESCRIBED, Described, unit_in, whole_number
+from ainerd.documents._detector import UNDESCRIBED, Described, number_in, unit_in, whole_number
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._numbering import MOST_NUMBER, Numbering
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LEFT_OUT = "dark", "baseline"  # begin the names of streams whose frames are not those of the plan
 SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
 EXACT = 2**53  # a double holds all integers up to it
 
@@ -53,6 +54,7 @@ class RunDocuments(DocumentRouter):
         self._n_others = Counter[str]()  # events in each other stream
         self._flights = Flights()
         self._readings = Readings(units or {})
+        self._stamps: dict[int, tuple[float | None, bool]] = {}  # of frames by event, and whether it is that of a datum
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
         self._stored = StoredNumbers(keys.number, self._resources, self._roots)
@@ -78,16 +80,20 @@ class RunDocuments(DocumentRouter):
         self.start_doc = dict(doc)
 
     def descriptor(self, doc: Any) -> None:
-        """Take a descriptor. The first one with the detector describes the frames.
+        """Take a descriptor. The first one with the detector describes the frames, and that of primary before others.
 
-        Frames in other streams are left out, and all in streams of dark frames, which `bluesky_darkframes` makes.
+        Frames in other streams are left out, and all in those of dark frames, which `bluesky_darkframes` makes, and of
+        the baseline.
         """
         doc = {"name": "primary", **doc}  # the name is optional
         name = self._streams[doc["uid"]] = doc["name"]
         self._readings.describe(doc["data_keys"])
         if self._keys.image not in doc["data_keys"]:
             return
-        if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
+        former = name if self._image is None else self._image["name"]
+        is_first = former == name or (name == "primary" and not self._n_rows and not self._n_events)
+        if is_first and not name.startswith(LEFT_OUT):
+            self._others |= {former} - {name}
             self._image, self._described = doc, UNDESCRIBED
             self._described = Described.of(doc, self._keys)
         elif name not in self._others:
@@ -108,7 +114,10 @@ class RunDocuments(DocumentRouter):
         number = whole_number(doc["seq_num"], "the seq_num of an event")
         self._n_events = max(self._n_events, number)
         self._readings.take(stream, number, doc)
-        self._take_frames((doc.get("data") or {}).get(self._keys.image), number, doc)
+        image = (doc.get("data") or {}).get(self._keys.image)
+        stamp = number_in((doc.get("timestamps") or {}).get(self._keys.image))
+        self._stamps.setdefault(number, (stamp, isinstance(image, str)))
+        self._take_frames(image, number, doc)
 
     def _take_frames(self, image: Any, event: int, doc: Any) -> None:
         """Take the frames of an event: `image` is the id of their datum, or holds them."""

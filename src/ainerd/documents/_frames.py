@@ -2,11 +2,12 @@
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
@@ -20,12 +21,15 @@ from ainerd.documents._storage import (
     MissingFrames,
     find_item,
     is_growing,
+    is_recent,
     opened,
 )  # fmt: skip
 from ainerd.documents._virtual import Sources
+from ainerd.jobs import in_background
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
+T = TypeVar("T")
 Ints = NDArray[np.int64]
 Chunk = tuple[int, bytes]  # filters that were not used, one bit each, and the bytes in the file
 BLOCK = 50  # frames read at a time
@@ -59,7 +63,6 @@ class Whole:
     9 (3, 4)
     19 (3, 4)
     20
-    >>> reader.close()
     """
 
     viewer: RunAnalysis | None = None
@@ -97,8 +100,7 @@ class FrameReader:
     """Reads selected pixels of the frames in a dataset.
 
     The file may be growing. It is opened for each reading, see `open_hdf5`. Reading is fast if a chunk is one frame,
-    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader keeps one or two threads for `blocks` until
-    it is closed.
+    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader has one or two threads for `blocks`.
 
     Parameters
     ----------
@@ -128,7 +130,6 @@ class FrameReader:
     >>> reader.read(18, 20)  # the first and the last pixel of two frames
     array([[216, 227],
            [228, 239]])
-    >>> reader.close()
     """
 
     def __init__(
@@ -161,7 +162,8 @@ class FrameReader:
         """Check the dataset and choose how to read it."""
         what, (ny, nx) = f"{self.path}, {self._name!r}", self._shape
         if not isinstance(dataset, h5py.Dataset):
-            raise FrameError(f"{what}: no such dataset")
+            error = MissingFrames if dataset is None and is_recent(self.path) else FrameError
+            raise error(f"{what}: no such dataset")
         if dataset.shape is None or len(dataset.shape) != 3 or dataset.shape[1:] != (ny, nx):
             raise FrameError(f"{what}: shape {dataset.shape}, expected (frames, {ny}, {nx})")
         self._type = type_of_counts(dataset.dtype, what)
@@ -208,7 +210,7 @@ class FrameReader:
                 if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
                     raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")
                 if stop > len(dataset):
-                    error = MissingFrames if is_growing(dataset.file) else FrameError
+                    error = MissingFrames if is_growing(dataset.file) or is_recent(self.path) else FrameError
                     raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
                 for index in range(start, stop):
                     what = f"frame {index} of {self.path}"
@@ -226,7 +228,7 @@ class FrameReader:
                 return tuple(dataset.id.read_direct_chunk((index, 0, 0)))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
                 pass
-        if dataset.chunks and is_growing(dataset.file):
+        if dataset.chunks and (is_growing(dataset.file) or is_recent(self.path)):
             place = (index // dataset.chunks[0] * dataset.chunks[0], 0, 0)
             if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
                 raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
@@ -257,14 +259,13 @@ class FrameReader:
         `whole` gets its frames after the block that holds them. FrameError is raised at a block that cannot be read.
         """
         pending: deque[Future[tuple[NDArray[Any], dict[int, NDArray[Any]]]]] = deque()
+        first = start
         try:
-            first = start
             while first < stop or pending:
-                if first < stop and len(pending) <= AHEAD:
+                while first < stop and len(pending) <= AHEAD:
                     last = min(first + whole.block(size, self._frame_bytes), stop)
-                    pending.append(self._pool.submit(self._read, first, last, whole.indices(first, last)))
+                    pending.append(self._later(partial(self._read, first, last, whole.indices(first, last))))
                     first = last
-                    continue
                 block, frames = pending.popleft().result()
                 yield block
                 whole.give(frames)
@@ -272,9 +273,11 @@ class FrameReader:
             for future in pending:
                 future.cancel()
 
-    def close(self) -> None:
-        """End the threads of the reader, after the current read."""
-        self._pool.shutdown(cancel_futures=True)
+    def _later(self, job: Callable[[], T]) -> "Future[T]":
+        try:
+            return self._pool.submit(job)
+        except RuntimeError:  # the interpreter ends, and takes no more jobs for pools
+            return in_background("ainerd-frames", job)
 
 
 def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:

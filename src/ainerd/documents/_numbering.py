@@ -128,7 +128,7 @@ class Numbering:
     the next one to be read, and ends the exposure that it comes in.
 
     After a pause the RunEngine may take its last events again, with the same sequence numbers; the frames of the first
-    time count.
+    time count. If a detector that flies begins an exposure again that was not whole, those of the second time count.
 
     If the detector stores a number or a tick for each frame, these count instead of the indices. Each exposure with
     ticks begins at a multiple of `MOST_NUMBER`, because the number of its ticks is not known before its last frame.
@@ -158,8 +158,8 @@ class Numbering:
     def add(self, resource: str, start: int, stop: int, row: int | None = None, n_flight: int | None = 1) -> None:
         """Add frames start … stop - 1 of a resource.
 
-        `row` is the number of the first one by the sequence numbers, if they are known. A detector that flies, with
-        `n_flight` frames in an exposure, may begin again in the middle of one; then the exposure has a problem.
+        `row` is the number of the first one by the sequence numbers, if they are known. A detector that flies has
+        `n_flight` frames in an exposure. If it begins again in the middle of one, the exposure has a problem.
         """
         if not 0 <= start <= stop:
             self.refuse(f"the announced frames {start} to {stop} are not a valid range")
@@ -179,6 +179,13 @@ class Numbering:
         self, known: _Resource, start: int, stop: int, row: int, n_flight: int | None
     ) -> tuple[int, str]:
         """Leave out the frames that were taken again; return the index of the next ones, and a problem of these."""
+        if n_flight is not None and row % n_flight == 0 and row < self._next_row < row + n_flight:
+            logger.warning("the exposure that was interrupted after %d frames is taken again", self._next_row - row)
+            self.next = (self.next - 1) // n_flight * n_flight
+            for part in self.parts:
+                part.stop = min(part.stop, part.start + max(self.next - part.first, 0))
+            self.parts = deque(x for x in self.parts if x.first < self.next and (x.problem or x.start < x.stop))
+            known.moved, self._next_row = self.next - start, row
         if (n_again := min(self._next_row - row, stop - start)) > 0:
             logger.warning("%s came again after a pause, and is left out", named(row, row + n_again))
             self.n_announced += n_again

@@ -118,7 +118,7 @@ class Flights:
 
     def add(self, end: int, before: int | None) -> None:
         """Note the number after the last announced frame, and the number of events of primary that came before."""
-        if self._flown and self._flown[-1][1] == before:
+        while self._flown and (self._flown[-1][1] == before or self._flown[-1][0] > end):  # taken again
             self._flown.pop()
         self._flown.append((end, before))
 

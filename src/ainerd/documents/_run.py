@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd.documents._announced import RunDocuments
 from ainerd.documents._classic import HDF5
+from ainerd.documents._detector import number_in
 from ainerd.documents._events import RESULT, RIGAKU, EventFrames
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block
@@ -108,15 +109,39 @@ class Run(RunDocuments):
         times = [self._readings.times[each] for each in self._numbers(event) if each in self._readings.times]
         return max(times, default=None)
 
-    def exposure_time(self, event: int) -> float | None:
-        """Return the start of the exposure of an event (from 1), in seconds since the epoch; None if unknown.
+    def exposure_time(self, event: int) -> tuple[float | None, float | None]:
+        """Return when the exposure of an event (from 1) began, in seconds since 1970, and how much earlier it may have.
 
-        A detector that flies starts after the readings of its event; a triggered one has taken its frames before them.
+        Each is None if it is not known. A detector that flies starts after the readings of its event. A triggered one
+        has taken its frames before them: classic ophyd stamps their datum when it triggers, and frames in an event are
+        stamped when they have come. A stamp of another clock is not taken; then the event may have waited for another
+        device, at most since the event before, or since the start of the run.
         """
         read = self.event_time(event)
-        if read is None or self.flies:
-            return read
-        return None if self.frame_time_s is None or self.n_own is None else read - self.n_own * self.frame_time_s
+        if not read or self.flies or self._image is None:
+            return read or None, None
+        frame_s, since = self.frame_time_s, self._span(event)[0]
+        since = max(since, number_in(self.start_doc.get("time")) or since)
+        first = min((number for stream, number in self._numbers(event) if stream == self._image["name"]), default=0)
+        stamp, is_begin = self._stamps.get(first) or (None, False)
+        length = None if frame_s is None or self.n_own is None else self.n_own * frame_s
+        if stamp is not None and (is_begin or frame_s is not None):
+            began = stamp if is_begin else stamp - self._per_index * (frame_s or 0.0)
+            if since <= began and began + (length or 0.0) - (frame_s or 0.0) <= read:
+                return began, None
+        if length is None:
+            return None, None
+        began = read - length
+        return began, began - since if np.isfinite(since) and since <= began else None
+
+    def go_back(self) -> int | None:
+        """If the next frames are those of an exposure that is taken again, return the number of the first of them."""
+        part = next(iter(self._announced.parts), None)
+        if part is None or part.first >= self.n_passed:
+            return None
+        self.n_read -= self.n_passed - part.first
+        self.n_passed = part.first
+        return part.first
 
     def series(self, key: str, event: int | None = None, unit: str = "") -> NDArray[np.float64]:
         """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
@@ -290,7 +315,7 @@ class Run(RunDocuments):
 
     def close(self) -> None:
         """Close the file being read."""
-        if self._open is not None and isinstance(self._open[2], FrameReader | EventFrames):
+        if self._open is not None and isinstance(self._open[2], EventFrames):
             self._open[2].close()
         self._open = None
 

@@ -220,6 +220,7 @@ class ResultRecord(_OfParameters):
     n_events: Whole | None = None  #: that the run announced, for a result of one event
     event_time: Time | None = None  #: when the event was read, in seconds since 1970
     exposure_time: Time | None = None  #: start of the exposure of the event, in seconds since 1970
+    exposure_time_err: float | None = None  #: s by which it may have begun earlier, if its event alone has a time
     series_id: str | None = None  #: for a result of a series of runs: its key and value, ``ramp=cooling 1``
     raw_uids: list[str] | None = None  #: the runs in a series
     start: Scalars = Field(default_factory=dict)  #: fields of the start document; top-level keys of the metadata

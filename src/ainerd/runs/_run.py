@@ -125,6 +125,9 @@ class RunInProgress:
                 unit.problem, self._is_unreadable = self.run.problem, True
                 return
             self._place(unit)
+            if (again := self.run.go_back()) is not None and unit.known is None:
+                with _problems_of(unit):
+                    unit.begin_again(self._technique, again)
             self._take(unit, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return

@@ -87,6 +87,16 @@ class Unit:
         else:
             self.analysis.next_run(info)
 
+    def begin_again(self, technique: Technique, first: int) -> None:
+        """Forget the frames of an exposure that is taken again from frame `first` of the run.
+
+        Raises AnalysisError if the unit has others, which cannot be told from them.
+        """
+        if first > self.first or len(self.runs) > 1:
+            raise AnalysisError(f"the exposure at frame {first} was interrupted and taken again, within a longer unit")
+        self.analysis, self.problem, self._taken[-1] = None, None, []
+        self.begin(technique)
+
     def push(self, block: Block) -> None:
         """Pass a block of frames to the analysis."""
         assert self.analysis is not None

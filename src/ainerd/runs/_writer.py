@@ -149,12 +149,14 @@ class Writer:
     def write(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Result:
         """Write the analysis of a unit, or why it has none (yet, unless it `closes`); return the result in Tiled."""
         event, details = unit.event, dict[str, Any]()
+        exposed, early_s = unit.run.exposure_time(event) if event else (None, None)
         about: dict[str, Any] = {
             "positions": self._positions(unit),
             "summary": {name: unit.value(key) for name, key in self.recorded.readings.items()},
             "units": dict(self.recorded.units),
             "event_time": event and time_of(unit.run.event_time(event)),
-            "exposure_time": event and time_of(unit.run.exposure_time(event)),
+            "exposure_time": time_of(exposed),
+            "exposure_time_err": None if time_of(exposed) is None else early_s,
             "raw_uids": [run.uid for run in unit.runs] if unit.series_id else None,
         }
         if analysis is None:
