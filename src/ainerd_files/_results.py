@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -207,6 +207,7 @@ class ResultFiles:
         if self._row_s is not None and not 0 < self._row_s < math.inf:
             raise ValueError(f"results: frame_time={row_s} is not a time in seconds")
         self._seen: dict[Path, _Seen] = {}
+        self._outside = set[str]()  # folders that links lead to
         self._runs: dict[Path, tuple[int, float, str]] = {}  # size, time of change and uid of the newest run of a path
 
     def documents(self, intake: Intake) -> Iterator[Document]:
@@ -228,7 +229,7 @@ class ResultFiles:
         done = self._earlier(intake)
         while not intake.stop.is_set():
             now = time.monotonic()
-            settled = self._settled(now)
+            settled = self._settled(now, roots)
             pause_s = max(LOOK_S, 10 * (time.monotonic() - now))
             for path, seen in settled:
                 yield from self._of(path, seen, intake, done)
@@ -255,10 +256,10 @@ class ResultFiles:
                 intake.stop.wait(AWAY_S)
         return set()
 
-    def _settled(self, now: float) -> list[tuple[Path, _Seen]]:
+    def _settled(self, now: float, roots: Sequence[Path]) -> list[tuple[Path, _Seen]]:
         """Return the files that have not changed for a time and were not read as they are, oldest first."""
         before, self._seen = self._seen, {}
-        for path in _files_below(self._path.resolve()):
+        for path in self._files(roots):
             try:
                 stat = path.stat()
                 size, changed = stat.st_size, stat.st_mtime
@@ -271,6 +272,21 @@ class ResultFiles:
             self._seen[path] = seen
         settled = [each for each in self._seen.items() if not each[1].is_done and now - each[1].since >= SETTLED_S]
         return sorted(settled, key=lambda each: (each[1].changed, each[0]))
+
+    def _files(self, roots: Sequence[Path]) -> Iterator[Path]:
+        """Yield the files below the folder, also in folders that are links; those that begin with a dot are hidden."""
+        known = set[Path]()
+        for parent, folders, names in os.walk(self._path.resolve(), followlinks=True):
+            place = Path(parent).resolve()
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if place in known or not any(map(place.is_relative_to, roots)):
+                folders.clear()
+                if place not in known and parent not in self._outside:
+                    self._outside.add(parent)
+                    logger.warning("%s is left out: it leads outside storage.frames, to %s", parent, place)
+                continue
+            known.add(place)
+            yield from (Path(parent, name) for name in names if name.endswith(ENDINGS) and not name.startswith("."))
 
     def _of(self, path: Path, seen: _Seen, intake: Intake, done: set[str]) -> Iterator[Document]:
         """Yield the documents of a file, unless it is half-written, or its content has a result."""
@@ -304,8 +320,3 @@ class ResultFiles:
         self._seen[path], self._runs[file.path] = replace(seen, is_done=True), (seen.size, seen.changed, file.uid)
         done.add(file.uid)
         yield from documents
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names if name.endswith(ENDINGS) and not name.startswith("."))

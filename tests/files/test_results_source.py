@@ -328,6 +328,19 @@ def test_the_script_for_8_id_reads_what_boost_corr_wrote(pipeline):
     assert set(table["status"]) == {"complete"} and len(pipeline.raw) == 2
 
 
+def test_hidden_folders_are_left_out_and_links_inside_the_roots_are_followed(pipeline, caplog):
+    place = pipeline.data / "watched"
+    (place / ".rsync-partial").mkdir(parents=True)
+    (place / ".rsync-partial" / "partial.hdf").write_bytes(write(pipeline.folder / "whole.hdf").read_bytes()[:5000])
+    write(pipeline.data / "night2" / "linked.hdf", seed=1)
+    write(pipeline.folder / "secrets" / "secret.hdf", seed=2)
+    for name, to in {"today": pipeline.data / "night2", "again": place, "away": pipeline.folder / "secrets"}.items():
+        (place / name).symlink_to(to)
+    observer, _ = pipeline.follow(ResultFiles(str(place)))
+    until(lambda: observer.concluded == 1 and caplog.text.count("leads outside storage.frames") == 1)
+    assert list(pipeline.table()["file"]) == ["linked.hdf"]
+
+
 def test_a_run_in_tiled_is_analysed_again_from_its_file(pipeline):
     path = write(pipeline.data / "run.hdf")
     pipeline.take()
