@@ -288,9 +288,14 @@ class CycleClock:
             k = int(step.argmin())
             raise ValueError(f"the times of the record run back from {t[rows[k]]:.10g} to {t[rows[k + 1]]:.10g} s")
         if (step == 0)[np.diff(strain[rows]) != 0].any():
-            raise ValueError("points of the record have one time stamp: name their times in rheo_xpcs.cycles.time")
+            raise ValueError(self._of_equal_times(t[rows][np.flatnonzero(step == 0)[0]]))
         rows = rows[np.append(True, step > 0)[: rows.size]]  # a monitor repeats the last point when it begins
         return t[rows], strain[rows], np.full(len(rows), np.nan) if stress is None else stress[rows]
+
+    def _of_equal_times(self, time: float) -> str:
+        if not (key := self._keys.time):
+            return "points of the record have one time stamp: name their times in rheo_xpcs.cycles.time"
+        return f"different points of the record have one time in {key!r}, {time:.10g} s: export it with more digits"
 
     def phases(self, time: Floats, record: tuple[Floats, Floats, Floats]) -> Floats:
         """Return the phases of the next frames in cycles, (n,); NaN more than a cycle outside of the record's cycles.

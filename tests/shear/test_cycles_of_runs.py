@@ -278,7 +278,10 @@ class Unread(Record):
             lambda: Record(changed(time=lambda t: np.where(t > 100, t - 90, t)), movie()[0][0]),
             "run back from 100 to 10",
         ),
-        (lambda: Record(changed(time=lambda t: np.floor(t)), movie()[0][0]), "have one time stamp"),
+        (
+            lambda: Record(changed(time=lambda t: np.floor(t)), movie()[0][0]),
+            "have one time in 'time', 0 s: export it with more digits",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):

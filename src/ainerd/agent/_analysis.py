@@ -165,11 +165,11 @@ class Analysis:
         return lambda run: self.writer.has_all(run, done)
 
     def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
-        """Return whether a run has frames but not all its results; False for a node that is not a run."""
+        """Return whether a run has frames, or a file, but not all its results; False for a node that is not a run."""
         try:
-            return not is_done(run) and any(
-                self.writer.keys.image in stream.metadata["data_keys"] for _, stream in RunReader.streams_of(run)
-            )
+            if is_done(run) or self.writer.technique.file_of(run.metadata["start"]) is not None:
+                return not is_done(run)
+            return any(self.writer.keys.image in each.metadata["data_keys"] for _, each in RunReader.streams_of(run))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             logger.warning("%s is left out, it is not a run: %s: %s", run.path_parts[-1], type(error).__name__, error)
             return False

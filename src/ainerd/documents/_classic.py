@@ -5,12 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ainerd.documents._detector import whole_number
-from ainerd.documents._events import RESULT, RIGAKU
+from ainerd.documents._events import RIGAKU
 from ainerd.documents._storage import FrameError
 
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")
 HDF5 = "application/x-hdf5"
-MIMETYPES = dict.fromkeys(EIGER, HDF5) | {"RIGAKU": RIGAKU, "XPCS_RESULT": RESULT}  # by spec of a Resource
+MIMETYPES = dict.fromkeys(EIGER, HDF5) | {"RIGAKU": RIGAKU}  # by spec of a Resource
 
 
 class ClassicFiles:

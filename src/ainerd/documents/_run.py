@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from ainerd.documents._announced import RunDocuments
 from ainerd.documents._classic import HDF5
 from ainerd.documents._detector import number_in
-from ainerd.documents._events import RESULT, RIGAKU, EventFrames
+from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block
-from ainerd.documents._storage import FrameError, MissingFrames, local_path
+from ainerd.documents._storage import FrameError, MissingFrames, allowed_file, local_path
 from ainerd.documents._tiled_frames import TiledFrames
 
 Reader = FrameReader | EventFrames | HeldFrames | TiledFrames
@@ -95,6 +96,10 @@ class Run(RunDocuments):
         recent = [x for x in values if since < x.time <= until] or [x for x in values if x.time <= since][-1:]
         return (own or recent or values)[0].value
 
+    def allowed(self, path: str) -> Path:
+        """Return the path of a file that the start document names; FrameError if it may not be read."""
+        return allowed_file(Path(path), self._roots)
+
     def flagged(self, event: int | None = None) -> str | None:
         """Return which fault the detector reports in the run, or in an event (from 1); None without a fault."""
         for key, largest in self._keys.flags.items():
@@ -171,7 +176,8 @@ class Run(RunDocuments):
 
     def _numbers(self, event: int) -> set[tuple[str, int]]:
         """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
-        assert self._image is not None
+        if self._image is None:
+            return set()
         image, n = self._image["name"], self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
@@ -281,9 +287,9 @@ class Run(RunDocuments):
             return HeldFrames(self._held[part.resource], pixels, self._shape)
         doc = self._resources[part.resource]
         options, dataset = doc["parameters"], doc["parameters"].get("dataset")
-        if doc["mimetype"] in (RIGAKU, RESULT):
+        if doc["mimetype"] == RIGAKU:
             file, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
-            return EventFrames.open(file, self.frame_shape, self._roots, order, whole.viewer, doc["mimetype"])
+            return EventFrames.open(file, self.frame_shape, self._roots, order, whole.viewer)
         try:
             if doc["mimetype"] != HDF5 or not dataset:
                 raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")

@@ -163,13 +163,13 @@ class Writer:
             about |= {"status": "failed" if closes else "growing", "retake": unit.retake or None}
             record = self.store.fail(unit.key, unit.problem or "unknown", **about)
         else:
-            frame_time_s = unit.run.frame_time_s
+            frame_time_s = analysis.frame_time_s or unit.run.frame_time_s
             about |= {"status": analysis.status if closes else "growing", "series": self._series(unit)}
-            about |= {"n_frames": unit.n_taken, "frame_time_s": frame_time_s}
+            about |= {"n_frames": analysis.n_frames or unit.n_taken, "frame_time_s": frame_time_s}
             about["awaits_regime"] = utc_now() if self.has_campaign else None
             self._warn_of_missing({**about["summary"], **dict.fromkeys(self.recorded.series), **about["series"]}, unit)
             record = self.store.complete(unit.key, analysis, **about)
-            details["exposure_s"] = frame_time_s and unit.n_passed * frame_time_s
+            details["exposure_s"] = frame_time_s and (analysis.n_frames or unit.n_passed) * frame_time_s
         if unit.series_id and not closes:
             self._growing[unit.key] = unit
         else:

@@ -77,6 +77,8 @@ class Analysis:
         Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping
         Encoder and bank behind the verdict: {name, sha256} and {id, n, alpha}.
+    n_frames, frame_time_s : int and float, optional
+        Number of frames and the time from one to the next, of a file that the analysis read by itself.
     status : {"complete", "partial"}
         Partial if the run had fewer frames than announced, or announced no number of frames; the result is usable.
 
@@ -103,6 +105,8 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    n_frames: int | None = None
+    frame_time_s: float | None = None
     status: Literal["complete", "partial"] = "complete"
 
     def __post_init__(self) -> None:
@@ -312,6 +316,14 @@ class Technique:
 
     def begin(self, run: RunInfo) -> RunAnalysis:
         """Start the analysis of a run; raise `AnalysisError` if the run cannot be analysed."""
+        raise NotImplementedError
+
+    def file_of(self, start: Mapping[str, Any]) -> str | None:
+        """Return the path of a file that a start document names, which is analysed in place of frames, or None."""
+        return None
+
+    def begin_file(self, path: Path, start: Mapping[str, Any]) -> RunAnalysis:
+        """Start the analysis of the file from `file_of`, of which only `finish` is called."""
         raise NotImplementedError
 
     def files_digest(self, start: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ from ainerd_xpcs.technique._sample_clock import CHANGING, clock_of
 from ainerd_xpcs.technique._sentences import bin_cells, details, half_cell, power_sentences, sentences, value_cell
 from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings, settings_with_parts
 from ainerd_xpcs.technique._sketch import draw_bins
-from ainerd_xpcs.technique._technique import RheoXPCS
+from ainerd_xpcs.technique._technique import RESULT_FILE, RheoXPCS
 from ainerd_xpcs.technique._verdict import (
     Judgement,
     Noise,
@@ -54,8 +54,9 @@ from ainerd_xpcs.technique.field import Field, q_of_pixels
 
 __all__ = [
     "BASELINE", "Bank", "CHANGING", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise",
-    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RheoXPCS", "RheoXPCSSettings", "Ring", "SHARES",
-    "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics", "analysis_of", "bank_options", "bin_cells",
+    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RESULT_FILE", "RheoXPCS", "RheoXPCSSettings", "Ring",
+    "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics", "analysis_of", "bank_options",
+    "bin_cells",
     "bin_names", "build_partition", "calibrated", "check_bins", "clock_of", "contrast_within", "details",
     "draw_bins", "draw_clock", "draw_exposure", "draw_half", "draw_map", "draw_over_q", "features", "filled",
     "half_cell", "highest", "holes", "judge", "lit_weights", "measured_exposure", "named", "new_figure", "noised",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -49,6 +49,7 @@ from ainerd_xpcs.technique.field import Field
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 # Key of the start document that names a q map, which is looked for beside the one of the settings.
 QMAP, MOST_QMAPS = "qmap_file", 8
+RESULT_FILE = "result_file"  # key of the start document: path, size, time of change, SHA-256, row_s of a file
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling, once (10 to 30 s; a minute on a busy machine)"
@@ -69,21 +70,6 @@ class _Compiling(Listener):
 
 
 register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
-
-
-Made = Callable[["RheoXPCS", Mapping[str, Any]], RunAnalysis]
-
-
-def _analysis_of_run(start: Mapping[str, Any]) -> Made | None:
-    """Return the analysis of a run that a source made of something else than frames, or None.
-
-    An entry point of the group ``ainerd_xpcs.runs`` has the name of the key of such start documents.
-    """
-    for entry in entry_points(group="ainerd_xpcs.runs"):
-        if entry.name in start:
-            made: Made = entry.load()
-            return made
-    return None
 
 
 class RheoXPCS(Technique):
@@ -186,7 +172,7 @@ class RheoXPCS(Technique):
         }
 
     def begin(self, run: RunInfo) -> RunAnalysis:
-        """Start an exposure, or the analysis of a run that a source made, such as that of the maps in a result file.
+        """Start an exposure.
 
         Raises
         ------
@@ -194,16 +180,24 @@ class RheoXPCS(Technique):
             If its frames do not fit the partition, if the q map that it names cannot be read, or if too few are
             announced.
         """
-        if (made := _analysis_of_run(run.start)) is not None:
-            return made(self, run.start)
         if (qmap := self._other_qmap(run.start)) is not None:
             return self._with_qmap(qmap).begin(run)
         self._check_run(run)
         return ExposureAnalysis(self, run)
 
+    def file_of(self, start: Mapping[str, Any]) -> str | None:
+        """Return the path of a file with two-time maps, which the source ``results`` found, or None."""
+        return start[RESULT_FILE]["path"] if isinstance(start.get(RESULT_FILE), Mapping) else None
+
+    def begin_file(self, path: Path, start: Mapping[str, Any]) -> RunAnalysis:
+        """Start the analysis of such a file by the entry point ``ainerd_xpcs.result_files``."""
+        (entry,) = entry_points(group="ainerd_xpcs.result_files", name="maps")
+        made: RunAnalysis = entry.load()(self, path, start[RESULT_FILE])
+        return made
+
     def files_digest(self, start: Mapping[str, Any]) -> str:
         """Return a digest of the bins and their q of the q map that a run names, or ""."""
-        if _analysis_of_run(start) is not None or (qmap := self._other_qmap(start)) is None:
+        if self.file_of(start) is not None or (qmap := self._other_qmap(start)) is None:
             return ""
         try:
             other = self._with_qmap(qmap)
