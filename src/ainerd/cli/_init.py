@@ -14,9 +14,7 @@ from ainerd.cli._shared import Force, check_new
 from ainerd.cli._startup import Layout, filled, startup_file
 
 Sections = dict[str, list[str]]
-IMAGE = {
-    Layout.ophyd_async: ("detector", "detector-driver-")
-}  # keys of the frames, and of the detector's configuration
+IMAGE = {Layout.ophyd_async: ("detector", "detector-driver-")}  # keys of frames, and of the configuration
 
 
 def init(
