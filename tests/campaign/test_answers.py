@@ -106,8 +106,9 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     assert not store.labels  # once
 
 
-def test_a_regime_that_is_refused_holds_up_no_other(make, store, monkeypatch, caplog):
-    label, refused = store.label, Refused("no", 422)
+@pytest.mark.parametrize("refused", [Refused("no", 422), TypeError("a fault of this program")])
+def test_a_regime_that_can_never_be_written_holds_up_no_other(make, store, monkeypatch, caplog, refused):
+    label = store.label
 
     def refuse(key, **what):
         if key == "a":
@@ -118,7 +119,9 @@ def test_a_regime_that_is_refused_holds_up_no_other(make, store, monkeypatch, ca
     monkeypatch.setattr(store, "label", refuse)
     for key in ("a", "b"):
         campaign.answer(outcome(key, z=3.0))
-    assert [*store.labels] == ["b"] and "an effect is left out" in caplog.text
+    assert [*store.labels] == ["b"]
+    assert [line for line in caplog.messages if "left out" in line][0].startswith(f"an effect is left out, {refused}")
+    assert not campaign.catalogue.is_behind
 
 
 def test_a_series_that_has_no_point_yet_has_no_regime(make, store):

@@ -16,7 +16,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.agent._analysis import Analysis
+from ainerd.agent._analysis import Analysis, catch_up
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._patiently import patiently
 from ainerd.agent._prompt import Prompt
@@ -180,9 +180,7 @@ class Observer(Prompt):
             return 0
         patiently(self._analysis.write_backup)
         uids = patiently(partial(self._analysis.missing, newest, killed=self._has_engine))
-        for uid in uids:
-            for name, doc in patiently(lambda: [*self._analysis.documents((uid,))]):  # noqa: B023 - called at once
-                self(name, doc)
+        catch_up(self._raw, uids, self)
         return len(uids)
 
     def analyse(self, *uids: str) -> int:
@@ -192,8 +190,9 @@ class Observer(Prompt):
         and RuntimeError if another session steers.
         """
         self._campaign.require_steering()
-        for name, doc in self._analysis.documents(uids):
-            self(name, doc)
+        if lost := [uid for uid in uids if uid not in self._raw]:
+            raise KeyError(f"no run {lost[0]!r} in Tiled at {self._uri}")
+        catch_up(self._raw, uids, self)
         return len(uids)
 
     def warm_up(self) -> None:

@@ -7,12 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from ainerd.campaign._differences import Differences
 from ainerd.decisions import Answer, Rules, State, events, fold, reduce
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, Gone, Refused, ResultStore, SuggestionRecord
+from ainerd.results import AgentNode, Away, Gone, ResultStore, SuggestionRecord, translated
 
 logger = logging.getLogger(__name__)
 
@@ -193,19 +191,25 @@ class Catalogue:
                 self._tiled.do_first()  # a person may wait
             if self._number - self._saved_at >= SAVE_EVERY:
                 self._save()
-        except Exception as error:  # only success and a refusal end an effect
+        except (Away, OSError) as error:
             if not was_away:
                 why = f"{type(error).__name__}: {str(error)[:LONGEST]}"
                 logger.warning("decisions of %s are not written yet: %s", self._store.agent, why)
             self._is_away = True
+        except Exception as error:  # the next attempt is after `SAVE_EVERY` events
+            logger.error("the state of %s is not saved, %s: %s", self._store.agent, type(error).__name__, error)
+            self._saved_at = self._number
 
     def _write_event(self, event: events.Event | None, effects: Sequence[events.Effect], _: State) -> None:
         if isinstance(event, events.Measured):
             self._learned.append(event)
         elif event is not None:
             try:
-                is_next = self._append(event.model_copy(update={"learned": tuple(self._learned)}))
-            except Refused as error:
+                with translated():
+                    is_next = self._append(event.model_copy(update={"learned": tuple(self._learned)}))
+            except (Away, OSError):
+                raise
+            except Exception as error:  # refused, or a fault of this program, which a repeat would meet again
                 self._own.ask(partial(self._leave_out, event, str(error)[:LONGEST]))
                 return
             if not is_next:
@@ -228,12 +232,15 @@ class Catalogue:
         return there is None or there.get("id") == event.id  # else Tiled's answer was lost
 
     def _write_effect(self, effect: events.Effect) -> None:
-        """Write the next effect. One that Tiled will never accept is left out, with a line of the log."""
+        """Write the next effect. One that can never be written is left out, with a line of the log."""
         try:
-            self._write(effect)
+            with translated():
+                self._write(effect)
+        except (Away, OSError):
+            raise
         except Gone as error:
             logger.debug("%s: %s", error, effect)
-        except (Refused, ValidationError) as error:
+        except Exception as error:  # refused, or a fault of this program, which a repeat would meet again
             logger.error("an effect is left out, %s: %s", error, effect)
         self._due.popleft()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from ainerd.config import Settings
-    from ainerd.technique import Finding
+    from ainerd.technique import Finding, Technique
 
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
 FREE_GB = 5.0  # a night of exposures needs more
@@ -77,12 +77,14 @@ def findings_of(config: Path) -> "Generator[Finding, None, Settings | None]":
         yield from _wrong(str(error))
         yield from _section(config)
         return None
-    problems = [*_names_and_policy(loaded)]
+    built, problems = _built(loaded)
+    problems += _names_and_policy(loaded)
     yield from problems or [Finding("settings", f"{config}: instrument {loaded.name!r}")]
     yield from _storage(loaded)
     if url := loaded.webhook.get_secret_value():  # its path may hold a token
         yield Finding("webhook", f"messages go to {urlsplit(url).hostname}; nothing was sent")
-    yield from _technique(loaded)
+    if built is not None:
+        yield from _technique(built)
     return loaded
 
 
@@ -190,21 +192,26 @@ def _storage(settings: "Settings") -> "Iterator[Finding]":
         yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
 
 
-def _technique(settings: "Settings") -> "Iterator[Finding]":
-    """Check that the technique accepts its section of the settings, and run the technique's own checks."""
+def _built(settings: "Settings") -> "tuple[Technique | None, list[Finding]]":
+    """Return the technique, or None and the problems of its section."""
     from ainerd.agent import build_technique
     from ainerd.technique import Finding
 
     what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
     try:
-        built = build_technique(settings)
-        yield Finding(what, "accepts its section")
+        return build_technique(settings), []
     except ValueError as error:
-        yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
-        return
+        return None, [Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines()]
+
+
+def _technique(technique: "Technique") -> "Iterator[Finding]":
+    """Yield the technique's own checks."""
+    from ainerd.technique import Finding
+
+    what = f"technique {technique.name}"
+    yield Finding(what, "accepts its section")
     try:
-        for finding in built.check():
-            yield Finding(finding.subject, finding.state, finding.remedy)
+        yield from technique.check()
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
 

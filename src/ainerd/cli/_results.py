@@ -97,7 +97,7 @@ def report(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
+    """Write the figure of a campaign, the table of its results and the log to one file."""
     from ainerd.config import Settings
     from ainerd.results import ResultStore
     from ainerd.views import report_html

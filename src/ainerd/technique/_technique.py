@@ -1,6 +1,6 @@
 """The base classes of a technique and of its analysis of a unit, and the record that an analysis returns."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -13,7 +13,6 @@ from ainerd.technique._records import (
     Finding,
     Landmarks,
     NullRegimes,
-    Question,
     Regimes,
     RunInfo,
     Series,
@@ -377,13 +376,20 @@ class Technique:
         Raises ValueError if the shape of the frame does not fit.
         """
 
-    @classmethod
-    def questions(cls) -> Generator[Question, Any, None]:
-        """Yield the questions of ``ainerd init`` for the technique's section of the TOML.
+    def before(self, beside: Sequence[Any]) -> Callable[[], Any] | None:
+        """Return a function that makes the plan to run at each position before the exposure, or None.
 
-        The generator receives the answer to each question: a TOML value or None.
+        `beside` are the devices that are read beside the detector. Raises ValueError if one that it needs is not there.
         """
-        yield from ()
+        return None
+
+    @classmethod
+    def template(cls) -> str:
+        """Return the technique's sections of the TOML that ``ainerd init`` writes, with a comment for each key.
+
+        Lines of general sections, such as ``[recorded.units]``, are added to these.
+        """
+        return f"[{cls.name}]"
 
     def common(self) -> Common | None:
         """Return the data that all results with the same parameters share, such as the pixels of each bin.

@@ -1,7 +1,7 @@
 """The public names of rheo-XPCS."""
 
 from ainerd_xpcs.technique._bank import BASELINE, Bank, add_systematics, noised, read_bank, write_bank
-from ainerd_xpcs.technique._bins import build_partition, check_bins, questions
+from ainerd_xpcs.technique._bins import build_partition, check_bins
 from ainerd_xpcs.technique._calibration import calibrated, placed, purpose_of
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
@@ -61,7 +61,7 @@ __all__ = [
     "draw_bins", "draw_clock", "draw_exposure", "draw_half", "draw_map", "draw_over_q", "features", "filled",
     "half_cell", "highest", "holes", "judge", "lit_weights", "measured_exposure", "named", "new_figure", "noised",
     "of_law", "of_run", "opposite", "opposite_pairs", "placed", "plain", "pooled_contrast", "power_sentences",
-    "prepare", "purpose_of", "q_of_pixels", "questions", "read_bank", "read_mask", "rings", "run_features",
+    "prepare", "purpose_of", "q_of_pixels", "read_bank", "read_mask", "rings", "run_features",
     "sectors_of", "seen_from", "sentences", "settings_with_parts", "simulated_exposures", "value_cell",
     "with_clocks", "write_bank",
 ]  # fmt: skip

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -23,7 +24,6 @@ from ainerd.technique import (
     Finding,
     Landmarks,
     NullRegimes,
-    Question,
     Regimes,
     RunAnalysis,
     RunInfo,
@@ -33,7 +33,7 @@ from ainerd.words import number_of
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
-from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
+from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument
 from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
 from ainerd_xpcs.technique._difference import OUTLINE, difference
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
@@ -92,6 +92,8 @@ class RheoXPCS(Technique):
         Whether it analyses two-time maps of other programs, not frames.
     parts : mapping of str to settings
         Settings of the installed parts that analyse exposures too, by name.
+    preshear : sequence of (float, float)
+        Steps of shear before each exposure of the agent, rate in 1/s and duration in s.
     """
 
     name = "rheo_xpcs"
@@ -110,6 +112,7 @@ class RheoXPCS(Technique):
         monitor: Sequence[str] = (),
         of_maps: bool = False,
         parts: Mapping[str, Section] = MappingProxyType({}),
+        preshear: Sequence[tuple[float, float]] = (),
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
@@ -124,6 +127,7 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._preshear = preshear
         self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
 
@@ -135,7 +139,7 @@ class RheoXPCS(Technique):
         options = settings.model_dump(include={"contrast", "alpha", "monitor"})
         parts = {name: part for name in installed() if (part := getattr(settings, name)) is not None}
         options |= {"denoiser": Encoder.load("ours"), "parts": parts}
-        return cls._of_bins(settings.partition, *models, **options)
+        return cls._of_bins(settings.partition, *models, preshear=settings.preshear, **options)
 
     @classmethod
     def _of_bins(cls, bins: PartitionSettings, *models: Any, **options: Any) -> Self:
@@ -299,10 +303,16 @@ class RheoXPCS(Technique):
         yield Finding("p-values", f"compare with {self.bank.n} simulated exposures")
         yield from check_bins(self.partition, self._bins)
 
+    def before(self, beside: Sequence[Any]) -> Callable[[], Any] | None:
+        """Return the plan of ``rheo_xpcs.preshear`` with the rheometer among these devices, or None without steps."""
+        from ainerd_xpcs.technique.plans import preshear_of  # it imports Bluesky
+
+        return preshear_of(self._preshear, beside)
+
     @classmethod
-    def questions(cls) -> Generator[Question, Any, None]:
-        """Yield the questions of ``ainerd init``: geometry, bins, contrast."""
-        return questions()
+    def template(cls) -> str:
+        """Return the sections of the TOML that ``ainerd init`` writes: options, bins, and what a rheometer records."""
+        return files("ainerd_xpcs.technique").joinpath("template.toml").read_text("utf-8")
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
