@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import USABLE, AgentNode, ResultRecord, ResultStore, explain
+from ainerd.results import USABLE, AgentNode, ResultRecord, ResultStore, explain, plot_result
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, read_scene, regime_name
@@ -236,7 +236,7 @@ class _Campaign:
     def _drawn(self, keys: Iterable[Any]) -> Iterator[tuple[Figure, str]]:
         for result in self._store.load([*map(str, keys)]):
             try:
-                yield result.plot(), self._scan_at(result.key)
+                yield plot_result(result), self._scan_at(result.key)
             except Exception as error:  # a technique may be anybody's code
                 logger.warning("result %s cannot be drawn: %s: %s", result.key, type(error).__name__, error)
 
