@@ -65,6 +65,12 @@ def where_it_may_run(process: Mapping[str, Any]) -> str | None:
     return text
 
 
+def inside(directory: Path) -> Path:
+    """Return a path to the directory for a process that works in it: on Linux one that also holds in a copy of it."""
+    working = Path("/proc/self/cwd")
+    return working if working.exists() else directory
+
+
 def call_before_exit(function: Callable[..., object], *arguments: object) -> None:
     """Call a function when the interpreter ends, but not when a forked process ends.
 

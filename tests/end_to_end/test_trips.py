@@ -22,7 +22,7 @@ TRIPS = {
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
-        "the result is written": {("results/_registered.py", "ResultFiles.write")},
+        "the result is written": {("results/_places.py", "Places.write")},
     },
     "From a verdict to a move": {
         "the campaign finds its regime": {("the technique", "grouped")},

@@ -79,7 +79,11 @@ class Observer(Prompt):
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
         parameters = parameters_of(technique, settings.detector)
         self.results = ResultStore(
-            client["ainerd"], agent=self.name, digest=digest(parameters), folder=settings.storage.result_files
+            client["ainerd"],
+            agent=self.name,
+            digest=digest(parameters),
+            folder=settings.storage.result_files,
+            seen_as=settings.storage.results_seen_as,
         )
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._starts = partial(start_documents, self._raw, settings.storage.unwritten)

@@ -43,7 +43,7 @@ def reanalyse(
         Whether to show no progress.
     """
     raw, ainerd = open_catalog(client)
-    store = ResultStore(ainerd, folder=settings.storage.result_files)
+    store = ResultStore(ainerd, folder=settings.storage.result_files, seen_as=settings.storage.results_seen_as)
     technique = build_technique(settings, store)
     number, n = share
     if n > 1 and isinstance(technique.unit, Series):
