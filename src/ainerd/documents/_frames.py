@@ -1,11 +1,12 @@
 """Read frames from an HDF5 file, also while it is being written, or from the documents themselves."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -225,16 +226,31 @@ class FrameReader:
 
     def _stored(self, dataset: h5py.Dataset, index: int, *, is_whole: bool) -> Array | Chunk:
         """Read a frame as it is stored: whole, the rows with the selected pixels, or its chunk."""
-        if self._by_chunk and not is_whole:
+        if self._by_chunk:
             try:
-                return tuple(dataset.id.read_direct_chunk((index, 0, 0)))
+                chunk = tuple(dataset.id.read_direct_chunk((index, 0, 0)))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
                 pass
+            else:
+                return self._unpacked(*chunk) if is_whole else chunk
         if dataset.chunks and (is_growing(dataset.file) or is_recent(self.path)):
             place = (index // dataset.chunks[0] * dataset.chunks[0], 0, 0)
             if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
                 raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
         return np.asarray(dataset[index] if is_whole else dataset[index, self._rows])
+
+    def _unpacked(self, skipped: int, chunk: bytes) -> Array:
+        """Unpack a whole frame here: the filter of hdf5plugin crashes the process at some damaged chunks."""
+        if self._decoder is None or skipped & 1:
+            return np.frombuffer(chunk, self._dtype).reshape(self._shape)
+        frame = np.empty(self._shape, self._type)
+        self._whole_decoder.decode(chunk, frame.ravel())
+        return frame
+
+    @cached_property
+    def _whole_decoder(self) -> BitshuffleLZ4:
+        n_pixels = math.prod(self._shape)
+        return BitshuffleLZ4(self._dtype, n_pixels, np.arange(n_pixels))
 
     def _select(self, frame: Array | Chunk, out: Array) -> None:
         """Write the selected pixels of a frame to `out`, (n_pixels,)."""
