@@ -84,7 +84,7 @@ class Run(RunDocuments):
         values = self._readings.of(key, unit)
         if event is None or not values or self._image is None:
             return values[0].value if values else None
-        numbers, image = self._numbers(event), self._image["name"]
+        numbers, image = self._numbers(event), self._image_stream
         own = [x for x in values if (x.stream, x.number) in numbers]
         own = [x for x in own if x.stream == image] or own
         if not own and key in self._image["data_keys"]:
@@ -127,7 +127,7 @@ class Run(RunDocuments):
             return read or None, None
         frame_s, since = self.frame_time_s, self._span(event)[0]
         since = max(since, number_in(self.start_doc.get("time")) or since)
-        first = min((number for stream, number in self._numbers(event) if stream == self._image["name"]), default=0)
+        first = min((number for stream, number in self._numbers(event) if stream == self._image_stream), default=0)
         stamp, is_begin = self._stamps.get(first) or (None, False)
         length = None if frame_s is None or self.n_own is None else self.n_own * frame_s
         if stamp is not None and (is_begin or frame_s is not None):
@@ -166,7 +166,7 @@ class Run(RunDocuments):
 
         If the scalar was not read with the frames, all frames have its value in the run, or in `event`.
         """
-        image = self._image["name"] if self._image else ""
+        image = self._image_stream
         values = {number: value for _, value, stream, number in self._readings.of(key, unit) if stream == image}
         if not values:  # it was not read with the frames
             once = self.reading(key, event, unit)
@@ -178,7 +178,7 @@ class Run(RunDocuments):
         """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
         if self._image is None:
             return set()
-        image, n = self._image["name"], self.n_own
+        image, n = self._image_stream, self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
         own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
@@ -271,7 +271,7 @@ class Run(RunDocuments):
                 yield Block(first, block)
         except MissingFrames:
             if self._open is not None and not isinstance(self._open[2], EventFrames):  # which notices new frames itself
-                self.close()  # the frames may appear elsewhere
+                self._open = None  # the frames may appear elsewhere
             raise
 
     def _reader_of(self, part: AnnouncedFrames, pixels: Ints, whole: Whole) -> Reader:
@@ -286,19 +286,18 @@ class Run(RunDocuments):
         if part.resource in self._held:
             return HeldFrames(self._held[part.resource], pixels, self._shape)
         doc = self._resources[part.resource]
-        options, dataset = doc["parameters"], doc["parameters"].get("dataset")
-        if doc["mimetype"] == RIGAKU:
-            file, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
+        dataset = doc.parameters.get("dataset")
+        if doc.mimetype == RIGAKU:
+            file, order = local_path(doc.uri, self._roots), self._keys.pixel_order
             return EventFrames.open(file, self.frame_shape, self._roots, order, whole.viewer)
         try:
-            if doc["mimetype"] != HDF5 or not dataset:
-                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
-            file = local_path(doc["uri"], self._roots)
+            if doc.mimetype != HDF5 or not dataset:
+                raise MissingFrames(f"frames of type {doc.mimetype!r} with parameters {doc.parameters} are not read")
+            file = local_path(doc.uri, self._roots)
         except MissingFrames as error:
             if self._raw is None:
                 raise
-            assert self._image is not None
-            path, offset = (self.uid, self._image["name"], self._keys.image), part.row - part.start
+            path, offset = (self.uid, self._image_stream, self._keys.image), self._announced.offsets[part.resource]
             return TiledFrames(self._raw, path, pixels, self.frame_shape, offset=offset, why=str(error))
         return FrameReader(file, dataset, pixels, self.frame_shape, roots=self._roots)
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlparse
 
 import h5py
+from numpy.typing import NDArray
 
 AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a server that it cannot reach
 
@@ -20,6 +21,8 @@ DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by 
 WRITTEN, LOCKS_DIFFER, NO_FILE = "already open for write", "locking flag values don't match", "can't open file"
 _one_at_a_time = threading.RLock()
 
+Array = NDArray[Any]  # in the type of the detector, which its file states
+Item: TypeAlias = h5py.Dataset | h5py.Group | None  # None: the file has no such item
 Roots = Sequence[Path]  # folders that may be read, with links resolved
 MOST_LINKS = 16  # soft links in one name, as HDF5 follows
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
@@ -31,6 +34,7 @@ class FrameError(Exception):
     Examples
     --------
     >>> import h5py
+    from numpy.typing import NDArray
     >>> with h5py.File(folder / "frames.h5", "w") as file:
     ...     file["data"] = np.zeros((20, 3, 4))
     >>> FrameReader(folder / "frames.h5", "data", np.array([0]), (512, 1024))
@@ -219,7 +223,7 @@ def _first_external(file: h5py.File, name: str) -> tuple[str, h5py.ExternalLink 
 
 
 @contextmanager
-def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> Iterator[Any]:
+def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> Iterator[Item]:
     """Open a dataset or group of a file, as `open_hdf5` does; None if the file has no such item.
 
     `name` is as `find_item` returns it. The files of its sources are checked before HDF5 opens them, unless that
@@ -256,7 +260,7 @@ def _check_sources(path: Path, dataset: h5py.Dataset, roots: Roots) -> None:
 
 
 @contextmanager
-def open_item(path: Path, name: str, roots: Roots, *, is_complete: bool = False) -> Iterator[Any]:
+def open_item(path: Path, name: str, roots: Roots, *, is_complete: bool = False) -> Iterator[Item]:
     """Open a dataset or group of an HDF5 file, after links.
 
     If the file `is_complete`, its writer must have closed it, and None stands for an item that it does not have.

@@ -51,7 +51,7 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
         write(name, doc)
 
 
-def start_documents(raw: Container, backup: Path, newest: int = 100) -> list[Mapping[str, Any]]:
+def start_documents(raw: Container, backup: Path, newest: int = 100) -> list[Mapping[str, object]]:
     """Return the start documents of the `newest` runs in Tiled, and of those in the backup of a `TiledWriter`."""
     with translated():
         runs = raw.sort(("start.time", -1)).values().head(newest)
