@@ -256,7 +256,7 @@ def why_moved(frames):
 
 
 def test_a_narrow_bin_that_rearranges_has_not_moved():
-    """Where few pixels overlap, a mean is noisier: with one noise for all displacements the one of seed 13 had moved."""
+    """Where few pixels overlap, a mean is noisier: with one noise for all displacements that of seed 13 had moved."""
     assert [why_moved(avalanches(seed, 256, 25)) for seed in range(10, 18)] == [None] * 8
 
 
