@@ -318,6 +318,12 @@ class RheoXPCS(Technique):
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
 
+    def with_partition(self, partition: Partition) -> Self:
+        """Return the same technique with other bins."""
+        other = copy(self)
+        other.partition, other.rings = partition, rings(partition)
+        return other
+
     def with_bank(self, bank: Bank) -> Self:
         """Return the same technique with another bank."""
         other = copy(self)
