@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-import numpy as np
 from event_model import compose_run
 from tiled.queries import KeyPresent
 
@@ -143,16 +142,11 @@ class ResultFile:
 
     def _metadata(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Return readings and metadata that the file has at the paths in the settings."""
-        keys, units = self.settings.acquisition, self.settings.units_of_keys
+        keys = self.settings.acquisition
         if self.path.suffix == ".npy":
             return {}, {}
-        values = Metadata(self.path, (*keys.readings.values(), *keys.start.values()), self._roots)
-        numbers = {key: values.number(name, units.get(key)) for key, name in keys.readings.items()}
-        readings = {key: x for key, x in numbers.items() if x is not None and np.isfinite(x)}
-        if missing := numbers.keys() - readings.keys():
-            logger.warning("%s has no number for %s", self.path, ", ".join(sorted(missing)))
-        texts = {key: values.value(name) for key, name in keys.start.items()}
-        return readings, {key: value for key, value in texts.items() if value is not None}
+        found = Metadata(self.path, (*keys.readings.values(), *keys.start.values()), self._roots)
+        return found.numbers(keys.readings, self.settings.units_of_keys), dict(found.values(keys.start))
 
     def _uid(self, role: str) -> str:
         return str(uuid5(UUID(self.uid), role))

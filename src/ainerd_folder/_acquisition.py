@@ -127,8 +127,8 @@ class AcquisitionFiles:
         """
         frame_time_s, ended = self._frame_time_s, self.data.stat().st_mtime
         began = self._began(ended - self.n_frames * (frame_time_s or 0.0))
-        readings = self._readings()
-        about = {"acquisition": self.folder.name, "file": self.data.name, **self._start()}
+        readings = self._values.numbers(self.keys.readings, self.units)
+        about = {"acquisition": self.folder.name, "file": self.data.name, **self._values.values(self.keys.start)}
         if (suggestion := suggestion_of(readings)) is not None:
             about["suggestion_id"] = suggestion
         run = compose_run(uid=self.uid, time=began, metadata=about)
@@ -214,21 +214,6 @@ class AcquisitionFiles:
         yield "descriptor", dict(stream.descriptor_doc)
         for number, row in enumerate(rows.assign(_time=times).to_dict("records"), 1):
             yield self._event(stream, number, row.pop("_time"), {str(key): float(x) for key, x in row.items()})
-
-    def _readings(self) -> dict[str, float]:
-        """Return the readings that the metadata have; several values of one count as their mean."""
-        readings = {}
-        for key, name in self.keys.readings.items():
-            value = self._values.number(name, self.units.get(key))
-            if value is None or not np.isfinite(value):
-                logger.warning("%s: %s, the path of %r, holds no number", self.metadata, name, key)
-            else:
-                readings[key] = value
-        return readings
-
-    def _start(self) -> dict[str, Any]:
-        values = {key: self._values.value(name) for key, name in self.keys.start.items()}
-        return {key: value for key, value in values.items() if value is not None}
 
     def _began(self, otherwise: float) -> float:
         value = self._values.value(BEGAN)

@@ -350,14 +350,14 @@ def test_a_poisoned_acquisition_does_not_stop_the_others(follow, tmp_path, caplo
     for name, number in {"A001": np.nan, "A002": np.inf, "A003": -7}.items():
         write(tmp_path, name, metadata=METADATA | {N_IMAGES: number})
     write(tmp_path, "A004", metadata=METADATA | {"sample/name": "a surprise"})
-    started = AcquisitionFiles._start
+    described = AcquisitionFiles._configuration
 
     def raises(self):
         if self.folder.name == "A004":
             raise ZeroDivisionError("of any library")
-        return started(self)
+        return described(self)
 
-    monkeypatch.setattr(AcquisitionFiles, "_start", raises)
+    monkeypatch.setattr(AcquisitionFiles, "_configuration", raises)
     for behind in ("A005", "A006"):  # each is found by a follower that has just started
         write(tmp_path, behind)
         with caplog.at_level(logging.WARNING):
