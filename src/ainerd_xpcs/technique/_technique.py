@@ -191,7 +191,9 @@ class RheoXPCS(Technique):
 
     def file_of(self, start: Mapping[str, Any]) -> str | None:
         """Return the path of a file with two-time maps, which the source ``results`` found, or None."""
-        return start[RESULT_FILE]["path"] if isinstance(start.get(RESULT_FILE), Mapping) else None
+        about = start.get(RESULT_FILE)
+        path = about.get("path") if isinstance(about, Mapping) else None
+        return path if isinstance(path, str) else None
 
     def begin_file(self, path: Path, start: Mapping[str, Any]) -> RunAnalysis:
         """Start the analysis of such a file by the entry point ``ainerd_xpcs.result_files``."""
