@@ -18,7 +18,7 @@ from ainerd_xtec._ramp import POINT, Ramp
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import Trajectories
 
-VERSION = 7  # of the formulas
+VERSION = 8  # of the formulas
 SERIES = "series_id"  # key of the start document that runs of one ramp share
 NOT_NUMBERS = {"mask", "alpha", "unit"}  # settings that do not change numbers
 ALIKE = 5.0  # largest difference of two series of one regime, in the unit of the temperature

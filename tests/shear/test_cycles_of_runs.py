@@ -290,6 +290,13 @@ def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):
     assert reason in cycles.reason
 
 
+def test_an_error_of_the_echoes_is_a_reason():
+    cycles = Cycles(KEYS, partition(), Record(record(), movie()[0][0]), 2.0)
+    cycles.push(block(0, np.full((N_CYCLES, len(partition().pixels)), -1.0)))
+    assert cycles.finish() is None
+    assert "frames hold" in cycles.reason
+
+
 @pytest.mark.parametrize("noise", [0.0, 1e-3])
 def test_a_sample_at_rest_has_neither_echoes_nor_a_reason(noise):
     still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
