@@ -6,7 +6,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode, where_it_steers
-from ainerd.results._drawing import compare, plot_result, since_exposure
+from ainerd.results._drawing import compare, since_exposure
 from ainerd.results._errors import FORBIDDEN, Away, Gone, Refused, TiledError, check_answers, translated
 from ainerd.results._explain import Result, explain
 from ainerd.results._export import new_file
@@ -32,5 +32,5 @@ __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
     "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
     "SuggestionRecord", "TiledError", "check_answers", "commands", "compare", "digest", "explain", "export", "new_file",
-    "plot_result", "shared_tags", "since_exposure", "translated", "where_it_steers",
+    "shared_tags", "since_exposure", "translated", "where_it_steers",
 ]  # fmt: skip

@@ -142,13 +142,14 @@ class Places:
             with within(node, QUICK_S, ATTEMPTS):
                 node.replace_metadata(metadata, drop_revision=True)
         self._last[key] = node
-        if len(self._last) > MOST_KEPT:
-            del self._last[next(iter(self._last))]
+        for old in list(self._last)[:-MOST_KEPT]:
+            self._last.pop(old, None)
         return Written(former, True)
 
     def node(self, key: str) -> Container:
         """Return the node of a result, without a request if it was just written."""
-        return self._last.pop(key) if key in self._last else result_node(self._container, key)
+        node = self._last.pop(key, None)
+        return result_node(self._container, key) if node is None else node
 
     def _begun(self, record: ResultRecord, sources: Sequence[DataSource[None]]) -> tuple[Container, bool]:
         """Return the node of a result, and whether it is new."""
