@@ -1,8 +1,7 @@
-"""Cyclic shear: echoes, training and strains against the truth of simulated samples.
+"""Cyclic shear: echoes and training against the truth of simulated samples.
 
 recovery   decay of the echoes, the share that returns for good, and training, in bins of 100 pixels of independent
            movies: the differences from the truth in the errors that the analysis gives
-slip       the strain that the sample sees over that of the record, from speckle within three cycles, in its errors
 verdicts   p-values of ordinary cyclic dynamics, whose echoes return, decay or train, or which yield in mid-run, at one
            cycle or in a sweep of amplitudes; and of samples that return after 8 to 40 cycles or 2 to 6
 
@@ -20,9 +19,9 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ainerd.config import Settings
-from ainerd_shear import EchoCurves, Echoes, fit_training, strain_seen
+from ainerd_shear import EchoCurves, Echoes, fit_training
 from ainerd_shear.part import judge_cycles
-from ainerd_xpcs import Partition, fit_relaxation, two_time
+from ainerd_xpcs import Partition, fit_relaxation
 from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 from studies._tools import Row, Study, interval, report
@@ -46,14 +45,6 @@ def recovery(movies: int = 60) -> None:
     with threadpool_limits(1):
         rows = list(recovered(movies))
     report("cycles_recovery", rows, most={"sd of pulls": 1.2, "|mean|": 0.6}, least={"sd of pulls": 0.85, "share": 0.9})
-
-
-@study.part
-def slip() -> None:
-    """Measure the ratio of both strains, of samples that follow the plates and of samples that slip."""
-    with threadpool_limits(1):
-        rows = [slipped(ratio, 40) for ratio in (1.0, 0.7, 0.4)]
-    report("cycles_slip", rows, most={"|mean - ratio|": 0.02, "sd of pulls": 1.4}, least={"sd of pulls": 0.75})
 
 
 @study.part
@@ -132,32 +123,6 @@ def echoes(sample: Cycled, partition: Partition, n_cycles: int, seed: int) -> Ec
     correlator.push(movie(sample, t_s, seed), STEADY.cycle(t_s))
     correlator.end()
     return correlator.result()
-
-
-def slipped(ratio: float, n_movies: int) -> Row:
-    """Return the pulls of the ratio of strains: the truth has a gap that is narrower than the one that is told."""
-    place = Geometry(shape=(80, 80), beam_center_px=(40.0, 40.0), q_range_inv_nm=(0.001, 0.05))
-    azimuth = (place.phi_deg - 75) % 360  # the flow is in the middle of the first bin
-    ring = (place.q_inv_nm > 0.0122) & (place.q_inv_nm < 0.0148)
-    partition = Partition.from_roi_map(np.where(ring, azimuth // 30 + 1, 0).astype(int))
-    q_flow = place.q_inv_nm * np.cos(np.deg2rad(place.phi_deg - 90))
-    strains = []
-    for seed in track(range(n_movies), f"ratio {ratio}", transient=True):
-        t_s = frame_times(STEADY, 3, np.arange(16) / 16, rng=np.random.default_rng(seed))
-        sample = Cycled(family="sheared", oscillation=STEADY, gap_nm=3000 * ratio, diffusion_nm2=100.0)
-        c2 = two_time(movie(sample, t_s, seed, place), partition)
-        strains.append(strain_seen(c2, STEADY.strain(t_s), partition, q_flow, 3000.0))
-    ratios, errors = np.array([(each.ratio, each.error) for each in strains]).T
-    pulls = (ratios - ratio) / errors
-    return {
-        "ratio": ratio,
-        "n": n_movies,
-        "mean": float(ratios.mean()),
-        "mean error": float(errors.mean()),
-        "sd": float(ratios.std(ddof=1)),
-        "|mean - ratio|": abs(float(ratios.mean()) - ratio),
-        "sd of pulls": float(pulls.std(ddof=1)),
-    }
 
 
 def judged(n_of_each: int, n_cycles: int = 128) -> Iterator[Row]:

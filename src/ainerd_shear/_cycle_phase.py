@@ -1,4 +1,4 @@
-"""The phase of a frame in cycles of oscillatory shear, from a rheometer's record or from triggers."""
+"""The phase of a frame in cycles of oscillatory shear, from a rheometer's record."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +19,6 @@ REST = 2  # cycles in a row that do not oscillate as those before
 REACH = 1.5  # cycles from the middle of one, in which the phase is known
 UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is interpolated
 IRREGULAR = 0.1  # of a cycle: the phase of a strain that wanders scatters more, that of one that is `SEEN` less
-REGULAR = 0.25  # of a cycle, by which triggers may be late
 BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
 STANDS_OUT = 30.0  # times the median of the spectrum: noise of 10⁴ points comes so far once in 10⁵ records
 PADDED = 8  # times the length of the record, in the first search for the frequency
@@ -43,7 +42,7 @@ class StillError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class CyclePhase:
-    """The phase of an oscillation at any time: whole numbers where the strain passes zero upwards, or at triggers.
+    """The phase of an oscillation at any time: whole numbers where the strain passes zero upwards.
 
     Attributes
     ----------
@@ -56,7 +55,7 @@ class CyclePhase:
     frequency : float
         In Hz, of all cycles.
     amplitude, level : ndarray, shape (n,)
-        Of the strain in each cycle, and its mean; NaN for triggers.
+        Of the strain in each cycle, and its mean.
     stretch : ndarray of int, shape (n,)
         Number of the stretch of each cycle, from 0: a rest, a ramp, or another amplitude (by 5 %) begins a new one.
     nodes : (ndarray, ndarray), each of shape (m,)
@@ -119,7 +118,7 @@ class CyclePhase:
         """Return by how much the strain of equal phases differs `lag` cycles later, over the amplitude.
 
         It is the root mean square over the cycles from number `first` to below `last`, of level and amplitude, without
-        their noise; NaN for triggers, or without such cycles.
+        their noise; NaN without such cycles.
         """
         mine = (np.floor(self.phase) >= first) & (np.floor(self.phase) < last)
         number, stretch = np.rint(self.phase - self.phase[0])[mine], self.stretch[mine]
@@ -183,50 +182,6 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
         level=fit.level,
         stretch=_stretches(fit),
         nodes=nodes,
-    )
-
-
-def phase_of_triggers(time: ArrayLike) -> CyclePhase:
-    """Return the phase between triggers, one of which comes at the start of each cycle; some may be missing.
-
-    Parameters
-    ----------
-    time : array_like, shape (n,)
-        In s, increasing.
-
-    Raises
-    ------
-    ValueError
-        If there are too few triggers, or they are not regular.
-
-    Examples
-    --------
-    >>> phase = phase_of_triggers([0.0, 2.0, 4.0, 8.0])  # one is missing
-    >>> round(phase.frequency, 3), phase.at([3.0, 6.0])
-    (0.5, array([1.5, 3. ]))
-    """
-    t = np.asarray(time, dtype=float)
-    if t.ndim != 1 or t.size < FEWEST_CYCLES or not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
-        raise ValueError(f"triggers must be at least {FEWEST_CYCLES} times that increase")
-    gaps = np.diff(t)
-    cycles = gaps / np.median(gaps)
-    whole = np.rint(cycles)
-    late = float(np.abs(cycles - whole).max())
-    if whole.min() < 1 or late > REGULAR:
-        raise ValueError(
-            f"triggers are not regular: a gap is {late:.2f} of a cycle longer or shorter than whole cycles"
-        )
-    phase = np.append(0.0, np.cumsum(whole))
-    frequency, begin = np.polyfit(t - t[0], phase, 1)
-    return CyclePhase(
-        time=t,
-        phase=phase,
-        error=_scatter(phase - frequency * (t - t[0]) - begin, np.zeros(t.size)),
-        frequency=float(frequency),
-        amplitude=np.full(t.size, np.nan),
-        level=np.full(t.size, np.nan),
-        stretch=np.zeros(t.size, np.int64),
-        nodes=(t, phase),
     )
 
 

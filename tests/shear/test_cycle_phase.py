@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd_shear import clock_offset, phase_of_record, phase_of_triggers
+from ainerd_shear import clock_offset, phase_of_record
 from ainerd_xpcs import Partition, two_time
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
 
@@ -131,18 +131,6 @@ def test_frames_in_a_rest_are_refused_and_stretches_have_numbers():
     assert phase.inside([20.0, 60.0, 100.0]).tolist() == [True, False, True]
     with pytest.raises(ValueError, match=r"1 of 2 frames, from 60 to 60 s, .* and from "):
         phase.at([20.0, 60.0])
-
-
-def test_triggers_give_phase_and_error_and_some_may_be_missing():
-    rng = np.random.default_rng(0)
-    time = (np.arange(60) + 0.01 * rng.standard_normal(60))[rng.random(60) > 0.1] / FREQUENCY
-    phase = phase_of_triggers(time)
-    assert phase.frequency == pytest.approx(FREQUENCY, rel=1e-3)
-    assert phase.error == pytest.approx(0.01, rel=0.4)
-    with pytest.raises(ValueError, match="not regular"):
-        phase_of_triggers([0.0, 1.0, 2.0, 3.5, 4.5])
-    with pytest.raises(ValueError, match="at least 3"):
-        phase_of_triggers([0.0, 1.0])
 
 
 def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
