@@ -346,7 +346,7 @@ def _stretches(fit: _Fit) -> NDArray[np.int64]:
     for i in range(1, len(out)):
         first = np.median(fit.amplitude[begin : begin + 3])
         off = np.abs(fit.amplitude[i : i + 2] - first).min()  # of two cycles: one may be half at rest
-        changes = off > max(CHANGED * first, 2 * SEEN * error[i])
+        changes = i + 1 < len(out) and off > max(CHANGED * first, 2 * SEEN * error[i])  # the record cuts its last cycle
         out[i] = out[i - 1] + (changes or fit.run[i] != fit.run[i - 1])
         begin = begin if out[i] == out[i - 1] else i
     return out
