@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 SIDE = 40  # nodes along each side
 LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
 THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
+LARGE = 0.7  # radius of the largest large region
 REACH = int(np.ceil(HIGH * SIDE))
 BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
 
@@ -35,18 +36,20 @@ class Policy(NamedTuple):
 
     small: float = 1.5  # expected inclusions
     limits: float = 0.2  # expected layers along a limit
+    even: float = 4.0  # worth of a large region, while one regime is known and a wide gap is left
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 1.0  # added to the worth half way between two regimes
     confirm: float = 1.0  # price of a second exposure of a novel regime
 
 
 WHOLE = Policy()
-COVER = Policy(limits=0, layers=0, boundary=0, confirm=0)
+COVER = Policy(limits=0, even=0, layers=0, boundary=0, confirm=0)
 POLICIES = {
     "coverage": COVER,
     "coverage + layers": COVER._replace(layers=1),
     "whole": WHOLE,
     "whole - along the limits": WHOLE._replace(limits=0),
+    "whole - even positions first": WHOLE._replace(even=0),
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
@@ -125,7 +128,7 @@ def _layered(way, regime, known):
 
 
 @njit(cache=True)
-def _worth(policy, hit, walls, nearest, way, regime, count, chance):
+def _worth(policy, hit, walls, apart, nearest, way, regime, count, chance):
     """Return the worth of an exposure at each node."""
     known = np.count_nonzero(count)
     worth = policy.small * hit
@@ -143,7 +146,26 @@ def _worth(policy, hit, walls, nearest, way, regime, count, chance):
             for d in nearest[:, m]:
                 first, second = min(first, d), min(max(first, d), second)
             worth[m] *= 1 + policy.boundary * 2 * first / (first + second)
-    return worth + policy.confirm * chance
+    worth += policy.confirm * chance
+    return worth + policy.even * _first_in_large(apart) if _is_even(policy, known, apart) else worth
+
+
+@njit(cache=True)
+def _is_even(policy, known, apart):
+    """Return whether positions are even: one regime is known, and the widest inclusion fits into a gap."""
+    return policy.even > 0 and known < 2 and apart.max() > HIGH
+
+
+@njit(cache=True)
+def _first_in_large(apart):
+    """Return the chance that an exposure at each node is the first in a region of a radius uniform up to `LARGE`."""
+    first, beyond = np.zeros(SIDE * SIDE), np.minimum(apart / LARGE, 1)
+    for m in range(SIDE * SIDE):
+        x, y = _node(m)
+        for k in range(SIDE * SIDE):
+            u, v = _node(k)
+            first[m] += max(beyond[k] - min(np.hypot(u - x, v - y) / LARGE, 1.0), 0.0) / (SIDE * SIDE)
+    return first
 
 
 @njit(cache=True)
@@ -190,11 +212,12 @@ def _explore(regions, large, start, p, policy, ties, unseen, by_cell):
         chance = np.zeros(n_nodes)
         if policy.confirm > 0:
             chance = _alone(way[:n], regime[:n], count, p_values[:n])
-        worth = _worth(policy, hit, walls, nearest, way[:n], regime[:n], count, chance)
+        worth = _worth(policy, hit, walls, apart, nearest, way[:n], regime[:n], count, chance)
         best, rate = 0, -1.0
+        rho = 0.0 if _is_even(policy, np.count_nonzero(count), apart) else RHO
         for m in range(n_nodes):
             u, v = _node(m)
-            r = worth[m] * ties[m] / (1 + RHO * np.hypot(u - x, v - y))
+            r = worth[m] * ties[m] / (1 + rho * np.hypot(u - x, v - y))
             if apart[m] > BESIDE and r > rate:
                 best, rate = m, r
         x, y = _node(best)

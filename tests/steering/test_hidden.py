@@ -1,4 +1,4 @@
-"""Chances of hidden inclusions, of layers along a limit, and of unseen layers, against samples drawn at random."""
+"""Chances of hidden inclusions, layers along a limit, large regions and unseen layers, against random samples."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from ainerd.steering import Window
 from ainerd.steering._survey import (
     INCLUSIONS,
+    LARGE_RADIUS,
     LAYERED,
     LAYERS,
     NEW,
@@ -51,6 +52,15 @@ def test_an_exposure_more_never_leaves_more_hidden(points):
 
 def test_nothing_is_hidden_where_everything_was_measured():
     assert not HIDDEN.uncovered(np.zeros(len(WINDOW.nodes))).any()
+
+
+def test_a_large_region_is_hit_as_often_as_drawn_ones():
+    rng = np.random.default_rng(3)
+    centre = WINDOW.nodes[rng.integers(0, len(WINDOW.nodes), 400_000)]
+    radius = rng.uniform(0, LARGE_RADIUS, len(centre))
+    unseen = (cdist(centre, POSITIONS[:2]) > radius[:, None]).all(1)
+    expected = (unseen & (cdist(WINDOW.nodes[NODES], centre) < radius)).mean(1)
+    assert HIDDEN.large(nearest(POSITIONS[:2]))[NODES] == pytest.approx(expected, abs=0.004)
 
 
 def test_a_layer_along_a_limit_is_hit_as_often_as_drawn_ones():

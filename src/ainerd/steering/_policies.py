@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import order_of_change
-from ainerd.steering._survey import CONFIRM, Survey
+from ainerd.steering._survey import CONFIRM, LARGE, Survey
 
 Floats = NDArray[np.float64]
 Policy = Callable[[Survey], tuple[Floats, str]]
@@ -25,8 +25,8 @@ NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or be
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
     """Return the position where most new regimes are expected per second of exposure and travel.
 
-    Positions between two known regimes count more, and so do those that may confirm a novel spot. Raises ValueError if
-    no position is left.
+    Positions between two known regimes count more, and so do those that may confirm a novel spot. The first positions,
+    while one regime is known, are even over the window. Raises ValueError if no position is left.
     """
     return _best(survey, survey.is_open)
 
@@ -98,9 +98,12 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     """Return the best of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    nodes, seconds = survey.window.nodes, survey.exposure_s + survey.travel_s
+    nodes, seconds, worth = survey.window.nodes, survey.exposure_s + survey.travel_s, survey.worth
+    if survey.is_uniform:  # first positions are even; knobs with a cost still count their time
+        worth = worth + LARGE * survey.hidden.large(survey.nearest)
+        seconds = seconds if order_of_change(survey.window.knobs) else np.ones(len(nodes))
     ties = 1 + 1e-6 * np.random.default_rng(survey.seed).random(len(nodes))
-    node = int(np.where(open_, survey.worth * ties / seconds, -1.0).argmax())
+    node = int(np.where(open_, worth * ties / seconds, -1.0).argmax())
     spot = int(np.linalg.norm(survey.spots - nodes[node], axis=1).argmin()) if survey.confirmation[node] else None
     if spot is None or CONFIRM * survey.confirmation[node] <= survey.gain[node]:
         return _in_cell(survey, node), _reason(survey, node)

@@ -19,6 +19,8 @@ INCLUSIONS = 1.5  # expected regimes of inclusions on a sample
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
+LARGE = 4.0  # worth of the first exposure of a large region, and its radius in units of the window's width
+LARGE_RADIUS = 0.7
 BOUNDARY = 1.0  # added to the worth half way between two regimes: such exposures show a known regime again
 CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
 
@@ -66,6 +68,15 @@ class Hidden:
         seen = _log_uniform(np.maximum(to_walls.min(0, initial=np.inf), 0), thin, thick)
         walls = self.window.walls
         return np.asarray(LAYERS / walls.shape[1] * np.maximum(seen - _log_uniform(walls, thin, thick), 0).sum(1))
+
+    def large(self, nearest: Floats) -> Floats:
+        """Return the chance that an exposure at each node is the first to hit a large region, (m,).
+
+        Its radius is uniform from 0 to `LARGE_RADIUS`.
+        """
+        widest, nodes = LARGE_RADIUS * self.window.width, self.window.nodes
+        more = np.minimum(nearest / widest, 1)[:, None] - np.minimum(cdist(nodes, nodes) / widest, 1)
+        return np.asarray(np.maximum(more, 0, out=more).mean(0))
 
 
 def _log_uniform(x: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
@@ -235,6 +246,11 @@ class Survey:
     def inclusions(self) -> Floats:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         return self.hidden.uncovered(self.nearest) + self.hidden.layers(self.visited)
+
+    @cached_property
+    def is_uniform(self) -> bool:
+        """Whether one regime is known at most, and a gap is left in which the widest inclusion fits."""
+        return len(self.known) < 2 and bool(self.nearest.max() > WIDEST * self.window.width)
 
     @cached_property
     def layers(self) -> Floats:
