@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from docs import structure
@@ -49,6 +50,13 @@ def test_no_folder_imports_a_private_module_of_another():
 
 def test_no_folders_import_each_other_in_a_circle(imports):
     assert structure.circles(imports) == []
+
+
+def test_no_files_of_the_agent_import_each_other_in_a_circle():
+    """Imports for type checkers count, too."""
+    graph = grimp.build_graph("ainerd", cache_dir=None)
+    files = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(files) > 100 and structure.circles(files) == []
 
 
 def test_there_are_at_most_eight_floors(imports):
