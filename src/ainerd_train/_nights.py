@@ -65,7 +65,7 @@ def views(
         maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = sectors.mean(maps)
-        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS))
+        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS, differing=rng))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)

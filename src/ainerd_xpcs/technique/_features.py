@@ -1,8 +1,6 @@
-"""Rings of bins, the directions along which the bins of a ring look, and the features of a run.
+"""Rings of bins, and the features of a run.
 
-An embedding and a p-value belong to one ring. By Friedel's symmetry bins across the beam from each other see the same,
-so they are averaged; if there are many directions, neighbours are averaged as well. The novelty of a run is computed
-from its features:
+An embedding and a p-value belong to one ring. The novelty of a run is computed from its features:
 
 ======= ====================================================================================================
 columns
@@ -19,6 +17,9 @@ columns
 35–38   order: autocorrelation over ages of that correlation, 1, 2, 3 and 4–5 cells apart
 55–57   steps: logs of how far that correlation goes in all over its range, of how many cells in a row it is low,
         and of how much it differs among the cells where it is low, over its range
+58      beats: log of what flow, shear and anisotropy leave of the profiles of the sectors, over the noise; see `Beats`
+59–62   time: what any clock of the sample leaves of the mean map at lags 1, 2, 3–4 and 5–8; see `time_columns`
+63      bins: log of the squared differences of opposite bins, over the noise; see `opposite`
 ======= ====================================================================================================
 
 For the structure, maps are averaged over azimuth, which leaves the least noise, and their second and fourth harmonics
@@ -32,6 +33,7 @@ lost among the others.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +50,11 @@ from ainerd_xpcs.latent import (
     to_triangle,
 )
 from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique._beats import FEWEST, beats_of
+from ainerd_xpcs.technique._material_time import time_columns
+from ainerd_xpcs.technique._noise_by_lag import by_lag, expected_left
+from ainerd_xpcs.technique._opposite import differences, drawn_differences, opposite
+from ainerd_xpcs.technique._sectors import Sectors
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -109,79 +116,6 @@ def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
         of_ring = partition.static_q[partition.static_map[np.isin(partition.roi_map, bins + 1)] - 1]
         spread = float(np.nan_to_num(np.sqrt(3) * of_ring.std() / q))
     return Ring(bins, q, pixels.astype(float), phi if known else None, spread)
-
-
-MOST_SECTORS = 12
-_SAME_DEG = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Sectors:
-    """The k directions of a ring of n bins.
-
-    Attributes
-    ----------
-    phi_deg, width_deg : ndarray, shape (k,)
-        Center, 0 to 180, and width of each.
-    n_pixels : ndarray, shape (k,)
-        Pixels of the bins of each.
-    members : ndarray, shape (k, n)
-        Share of each bin in the mean of its sector.
-    """
-
-    phi_deg: Floats
-    width_deg: Floats
-    n_pixels: Floats
-    members: Floats
-
-    @classmethod
-    def of(cls, n_pixels: ArrayLike, phi_deg: ArrayLike | None = None) -> "Sectors":
-        """Group bins by direction, from their pixels, (n,), and centres in degrees; without centres into one sector."""
-        pixels = np.atleast_1d(np.asarray(n_pixels, dtype=float))
-        phi = np.full(len(pixels), np.nan) if phi_deg is None else np.asarray(phi_deg, dtype=float)
-        if len(pixels) < 2 or not np.isfinite(phi).all():
-            return cls(np.zeros(1), np.full(1, 180.0), pixels.sum(keepdims=True), (pixels / pixels.sum())[None])
-        width = _width(phi)
-        half = np.mod(np.round(phi, 3), 180.0)
-        order = np.argsort(half, kind="stable")
-        new = np.append(True, np.diff(half[order]) > np.minimum(_SAME_DEG, width / 4))
-        groups = np.split(order, np.flatnonzero(new)[1:])
-        if len(groups) > MOST_SECTORS:
-            parts = np.array_split(np.arange(len(groups)), MOST_SECTORS)
-            groups = [np.concatenate([groups[i] for i in part]) for part in parts]
-        members = np.zeros((len(groups), len(pixels)))
-        for row, group in zip(members, groups, strict=True):
-            row[group] = pixels[group] / pixels[group].sum()
-        centre = members @ half
-        spread = np.array([half[group].max() - half[group].min() for group in groups])
-        return cls(centre, spread + width, np.array([pixels[group].sum() for group in groups]), members)
-
-    @property
-    def share(self) -> Floats:
-        """Share of the ring's pixels in each sector."""
-        return np.asarray(self.n_pixels / self.n_pixels.sum())
-
-    @property
-    def are_even(self) -> bool:
-        """Whether the sectors are equal and fill the circle."""
-        k, are_equal = len(self.phi_deg), bool(np.ptp(self.n_pixels) <= 0.02 * self.n_pixels.max())
-        return k > 1 and np.allclose(np.diff(self.phi_deg), 180 / k, atol=0.5) and are_equal
-
-    def mean(self, maps: Singles) -> Singles:
-        """Average maps of the sectors, (n, k, 64, 64), to (n, 64, 64); without a copy of them, as `tensordot` makes."""
-        n, k, *shape = maps.shape
-        return (self.share.astype(np.float32) @ maps.reshape(n, k, -1)).reshape(n, *shape)
-
-    def average(self, maps: Singles) -> Singles:
-        """Average maps of the bins, (n, …), to those of the sectors, (k, …)."""
-        return np.tensordot(self.members, maps, 1).astype(np.float32)
-
-
-def _width(phi: Floats) -> float:
-    """Return the usual distance of bins with these centres, in degrees."""
-    gaps = np.diff(np.sort(np.mod(phi, 360.0)))
-    gaps = gaps[gaps > 0.01]
-    return min(float(np.median(gaps)), 180.0) if gaps.size else 180.0
 
 
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of each cell among those of its lag, -1 to 1
@@ -252,8 +186,10 @@ def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) ->
     return list(np.sqrt(np.square(rotated).mean(2)))
 
 
-# Columns of the densities of `NoveltyScorer`.
+# Columns of the densities of `NoveltyScorer`, and of its residuals.
 TERMS = {"embedding": slice(0, 16), "structure": slice(16, 55), "steps": slice(55, 58)}
+RESIDUALS = {"beats": slice(58, 59), "time": slice(59, 63), "bins": slice(63, 64)}
+N_FEATURES = 64
 
 
 def run_features(
@@ -266,7 +202,7 @@ def run_features(
     phi_deg: ArrayLike | None = None,
     by_azimuth: bool = True,
 ) -> Singles:
-    """Compute the features (58,) of one run; columns as above, errors as for `Encoder.encode`.
+    """Compute the features (64,) of one run; columns as above, errors as for `Encoder.encode`.
 
     Parameters
     ----------
@@ -286,8 +222,10 @@ def run_features(
     pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
     sectors = sectors_of(pixels, phi_deg, by_azimuth)
     mean = block_mean(np.average(maps, axis=0, weights=pixels)[None].astype(np.float32))
-    of_sectors = block_mean(sectors.average(maps))[None]
-    return np.asarray(features(encoder, mean, of_sectors, sectors, photons=n_frames * counts)[0])
+    bins = block_mean(maps)
+    differing = differences(bins, sectors.pairs, pixels)[None]
+    options: dict[str, Any] = {"photons": n_frames * counts, "differing": differing}
+    return np.asarray(features(encoder, mean, sectors.average(bins)[None], sectors, **options)[0])
 
 
 def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool) -> Sectors:
@@ -298,18 +236,53 @@ def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool)
     return Sectors.of(n_pixels, phi_deg if by_azimuth else None)
 
 
-def features(encoder: Encoder, mean: Singles, maps: Singles, sectors: Sectors, *, photons: float) -> Singles:
-    """Compute the features (n, 58) of n runs from their mean maps and their maps.
+def features(
+    encoder: Encoder,
+    mean: Singles,
+    maps: Singles,
+    sectors: Sectors,
+    *,
+    photons: float,
+    differing: Floats | np.random.Generator,
+    shared: Floats | None = None,
+    residuals: bool = True,
+) -> Singles:
+    """Compute the features (n, 64) of n runs from their mean maps and their maps.
 
-    Mean maps are (n, 64, 64), maps (n, k, 64, 64), of the k `sectors`. Photons are per pixel in the whole exposure.
+    Parameters
+    ----------
+    encoder : Encoder
+    mean, maps : ndarray, shapes (n, 64, 64) and (n, k, 64, 64)
+        Mean maps, and those of the k `sectors`.
+    sectors : Sectors
+    photons : float
+        Per pixel in the whole exposure.
+    differing : ndarray, shape (n, p, 64), or Generator
+        `differences` of opposite bins; a generator draws them as of bins that see the same.
+    shared : ndarray, shape (64, 64), optional
+        Covariance of the shot noise of the cells, as in `noisy`.
+    residuals : bool
+        Whether columns 58–63 are computed; NaN without.
     """
     decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
     steady, _ = decay_and_unsteadiness(to_triangle(decoded) - 1)
     residual = np.square(mean - decoded).sum((1, 2))
     # Noise of a Wishart map: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a
     # reduced frame.
-    signal = decoded - 1
-    total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / photons)
-    expected = (total**2 + np.square(signal).sum((1, 2))) / sectors.n_pixels.sum()
+    signal, shot, pixels = decoded - 1, SIZE / photons, float(sectors.n_pixels.sum())
+    total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * shot
+    expected = (total**2 + np.square(signal).sum((1, 2))) / pixels
     shape = structure(mean, maps, np.deg2rad(sectors.phi_deg), sectors.share)
-    return np.column_stack([steady, np.log(residual / expected), shape])
+    columns = [steady, np.log(residual / expected), shape]
+    if not residuals:
+        return np.column_stack([*columns, np.full((len(mean), N_FEATURES - 58), np.nan, dtype=np.float32)])
+    profiles, signal = by_lag(to_triangle(mean) - 1), mean - 1
+    covariances = signal + np.float32(shot) * (np.eye(SIZE) if shared is None else shared).astype(np.float32)
+    left = expected_left(covariances, profiles, shot)
+    if isinstance(differing, np.random.Generator):
+        differing = drawn_differences(covariances, len(sectors.pairs), differing)
+    beats = np.zeros(len(mean))
+    if len(sectors.phi_deg) >= FEWEST:
+        beats = beats_of(sectors)(by_lag(to_triangle(maps) - 1), left)
+    columns += [beats, time_columns(signal, shot, pixels), opposite(differing, profiles, left)]
+    return np.column_stack(columns).astype(np.float32)
