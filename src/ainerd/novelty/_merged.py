@@ -1,8 +1,8 @@
-"""Residuals beside densities: statistics that are ranked on their own, and merged with the rank under the densities.
+"""Residuals beside densities: statistics that are ranked on their own, and merged with that of the densities.
 
 A density of many columns dilutes one strong sign. A residual is a test of its own: what a model of all known runs
-leaves. Each rank r, that under the densities and those of the residuals, gives cot(pi r), and their sum is ranked among
-the known runs (Cauchy combination: Liu and Xie, J. Am. Stat. Assoc. 115, 393, 2020; the rank makes it exact under any
+leaves. The rank r of each, and that of the densities, give cot(pi r), and their sum is ranked among the known runs
+(Cauchy combination: Liu and Xie, J. Am. Stat. Assoc. 115, 393, 2020; the last rank makes it exact under any
 dependence). Ranks above a half give zero, so that a run that is ordinary in one way does not hide what is strange in
 another. The tail of a statistic is continued as an exponential, so that one beyond all known runs counts for more.
 """
@@ -22,6 +22,7 @@ _FEWEST_OF_A_KIND = 40  # otherwise runs of all kinds are compared
 _TAIL = 0.1  # share of the known runs that determines the exponential
 _LEAST_RANK = 1e-9
 _LEAST_SPREAD = 1e-6
+_DENSITIES = "densities"
 
 
 @dataclass
@@ -29,7 +30,8 @@ class Merged:
     """Residuals of known runs.
 
     A term of one column is a statistic, which is large if a run is strange, and is compared with all known runs. One of
-    several columns is measured by its Mahalanobis distance from the runs of the nearest kind, and compared with those.
+    several columns is measured by its Mahalanobis distance from the runs of the nearest kind, and compared with those,
+    as the excess under the densities is.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Merged:
     centre, precision : dict of str to ndarray
         For each kind, (kinds, c) and (kinds, c, c).
     ranked : dict of str to list of ndarray
-        Sorted statistics of the known runs that are compared, for each kind.
+        Sorted statistics of the known runs that are compared, for each kind; those of the densities as well.
     totals : ndarray, shape (n,)
         Sorted sums of the known runs.
     """
@@ -50,32 +52,29 @@ class Merged:
     totals: Floats
 
     @classmethod
-    def fitted(cls, columns: Floats, nearest: Ints, rank: Floats, n_kinds: int, terms: Mapping[str, slice]) -> Self:
-        """Return those of known runs from their columns (n, d), nearest kinds (n,) and ranks under densities (n,).
+    def fitted(cls, columns: Floats, nearest: Ints, excess: Floats, n_kinds: int, terms: Mapping[str, slice]) -> Self:
+        """Return those of known runs from columns (n, d), nearest kinds (n,) and excesses under densities (n,).
 
         Terms that are the same in all runs are left out.
         """
         every = np.arange(len(nearest))
-        of_kinds = [
-            mine if (mine := np.flatnonzero(nearest == kind)).size >= _FEWEST_OF_A_KIND else every
-            for kind in range(n_kinds)
-        ]
-        sizes = np.array([len(mine) for mine in of_kinds])
-        used = {name: of for name, of in terms.items() if np.ptp(columns[:, of], axis=0).all()}
-        merged = cls(used, {}, {}, {}, np.empty(0))
-        total = _score(rank)
-        for name, of in used.items():
+        mine = [np.flatnonzero(nearest == kind) for kind in range(n_kinds)]
+        of_kinds = [some if some.size >= _FEWEST_OF_A_KIND else every for some in mine]
+        merged = cls({n: of for n, of in terms.items() if np.ptp(columns[:, of], axis=0).all()}, {}, {}, {}, excess)
+        known = {_DENSITIES: excess}
+        for name, of in merged.terms.items():
             x = columns[:, of]
-            merged.centre[name] = np.array([x[mine].mean(0) for mine in of_kinds])
-            spread = [np.atleast_2d(np.cov(x[mine].T)) + _LEAST_SPREAD * np.eye(x.shape[1]) for mine in of_kinds]
+            merged.centre[name] = np.array([x[some].mean(0) for some in of_kinds])
+            spread = [np.atleast_2d(np.cov(x[some].T)) + _LEAST_SPREAD * np.eye(x.shape[1]) for some in of_kinds]
             merged.precision[name] = np.asarray(np.linalg.inv(spread), dtype=np.float64)
-            known = merged._statistics(name, x, nearest)
+            known[name] = merged._statistics(name, x, nearest)
             if x.shape[1] > 1:
-                known = _without_itself(known, sizes[nearest].astype(float))
-            compared = of_kinds if x.shape[1] > 1 else [every] * n_kinds
-            merged.ranked[name] = [np.sort(known[mine]) for mine in compared]
-            total += _score(merged._ranks(name, known, nearest, itself=1))
-        merged.totals = np.sort(total)
+                sizes = np.array([some.size for some in of_kinds], dtype=float)
+                known[name] = _without_itself(known[name], sizes[nearest])
+        for name, values in known.items():
+            is_of_all = name in terms and terms[name].stop - terms[name].start == 1
+            merged.ranked[name] = [np.sort(values[every if is_of_all else some]) for some in of_kinds]
+        merged.totals = np.sort(merged._totals(known, nearest, itself=1))
         return merged
 
     def _statistics(self, name: str, x: Floats, nearest: Ints) -> Floats:
@@ -84,24 +83,24 @@ class Merged:
         away = x - self.centre[name][nearest]
         return np.asarray(np.einsum("ni,nij,nj->n", away, self.precision[name][nearest], away))
 
-    def _ranks(self, name: str, statistics: Floats, nearest: Ints, itself: int = 0) -> Floats:
-        """Return the ranks (n,) of statistics; `itself` is 1 if each is one of the known runs."""
-        out = np.empty(len(statistics))
-        for kind in np.unique(nearest):
-            runs, mine = self.ranked[name][kind], nearest == kind
-            above = 1 - itself + len(runs) - np.searchsorted(runs, statistics[mine])
-            begin = np.quantile(runs, 1 - _TAIL)
-            beyond = statistics[mine] - begin
-            size = max((runs[runs > begin] - begin).mean(), _LEAST_SPREAD)
-            tail = _TAIL * np.exp(-np.maximum(beyond, 0) / size)
-            out[mine] = np.where(beyond > 0, tail, above / (1 + len(runs)))
+    def _totals(self, statistics: Mapping[str, Floats], nearest: Ints, itself: int = 0) -> Floats:
+        """Return the sums (n,) for statistics (n,) by name; `itself` is 1 if each run is one of the known."""
+        out = np.zeros(len(nearest))
+        for name, values in statistics.items():
+            for kind in np.unique(nearest):
+                runs, mine = self.ranked[name][kind], nearest == kind
+                rank = (1 - itself + len(runs) - np.searchsorted(runs, values[mine])) / (1 + len(runs))
+                begin = np.quantile(runs, 1 - _TAIL)
+                beyond = np.maximum(values[mine] - begin, 0)
+                size = max((runs[runs > begin] - begin).mean(), _LEAST_SPREAD) if (runs > begin).any() else np.inf
+                rank = np.where(beyond > 0, _TAIL * np.exp(-beyond / size), rank)
+                out[mine] += 1 / np.tan(np.pi * np.clip(rank, _LEAST_RANK, 0.5))
         return out
 
-    def p_values(self, columns: Floats, nearest: Ints, rank: Floats) -> Floats:
+    def p_values(self, columns: Floats, nearest: Ints, excess: Floats) -> Floats:
         """Return the p-values (n,) of runs from the same numbers."""
-        total = _score(rank)
-        for name, of in self.terms.items():
-            total += _score(self._ranks(name, self._statistics(name, columns[:, of], nearest), nearest))
+        statistics = {name: self._statistics(name, columns[:, of], nearest) for name, of in self.terms.items()}
+        total = self._totals({_DENSITIES: excess} | statistics, nearest)
         return np.asarray((1 + len(self.totals) - np.searchsorted(self.totals, total)) / (1 + len(self.totals)))
 
     def excess(self, columns: Floats, nearest: Ints) -> dict[str, Floats]:
@@ -121,7 +120,8 @@ class Merged:
         out: dict[str, NDArray[Any]] = {"residual.totals": self.totals}
         for name in self.terms:
             out[f"residual.{name}.centre"], out[f"residual.{name}.precision"] = self.centre[name], self.precision[name]
-            out |= {f"residual.{name}.{kind}": runs for kind, runs in enumerate(self.ranked[name])}
+        for name, of_kinds in self.ranked.items():
+            out |= {f"residual.{name}.{kind}": runs for kind, runs in enumerate(of_kinds)}
         return out
 
     @classmethod
@@ -131,7 +131,7 @@ class Merged:
             return None
         used = {name: of for name, of in terms.items() if f"residual.{name}.centre" in state}
         centre, precision = ({n: state[f"residual.{n}.{x}"] for n in used} for x in ("centre", "precision"))
-        ranked = {name: [state[f"residual.{name}.{kind}"] for kind in range(n_kinds)] for name in used}
+        ranked = {name: [state[f"residual.{name}.{kind}"] for kind in range(n_kinds)] for name in [_DENSITIES, *used]}
         return cls(used, centre, precision, ranked, state["residual.totals"])
 
 
@@ -139,7 +139,3 @@ def _without_itself(distances: Floats, n: Floats) -> Floats:
     """Return the distances of known runs from the n - 1 others of the kind, from those from all n."""
     q = distances / (n - 1)
     return np.asarray((n / (n - 1)) ** 2 * (n - 2) * q / np.maximum(1 - n / (n - 1) * q, 1 / n))
-
-
-def _score(rank: Floats) -> Floats:
-    return np.asarray(1 / np.tan(np.pi * np.clip(rank, _LEAST_RANK, 0.5)))

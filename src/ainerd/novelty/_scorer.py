@@ -160,12 +160,8 @@ class NoveltyScorer:
         for held, of in enumerate(self._folds):
             each, nearest[fold == held] = of.excess(features[fold == held])
             excess[fold == held] = each.sum(1)
-        rank = np.empty(len(features))
-        for kind in np.unique(nearest):
-            mine = excess[nearest == kind]
-            rank[nearest == kind] = (len(mine) - np.searchsorted(np.sort(mine), mine)) / (1 + len(mine))
         kinds, terms = len(self.kinds_), self._columns_beside()
-        return Merged.fitted(beside[there], nearest[there], rank[there], kinds, terms)
+        return Merged.fitted(beside[there], nearest[there], excess[there], kinds, terms)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all fitted arrays by name, for `restored`."""
@@ -217,10 +213,11 @@ class NoveltyScorer:
         return [fold.excess(x[:, : self._n_of_terms]) for fold in self._folds], x[:, self._n_of_terms :]
 
     def _p_values(self, of_folds: list[_Excess], beside: NDArray[np.float64]) -> NDArray[np.float64]:
-        ranks = [fold.ranks(*of_fold) for fold, of_fold in zip(self._folds, of_folds, strict=True)]
-        stranger, n = np.sum(ranks, axis=0)
-        rank = np.asarray((1 + stranger) / (1 + n))
-        return rank if self._merged is None else self._merged.p_values(beside, of_folds[0][1], rank)
+        if self._merged is not None:
+            excess = np.mean([each.sum(1) for each, _ in of_folds], axis=0)
+            return self._merged.p_values(beside, of_folds[0][1], excess)
+        stranger, n = np.sum([fold.ranks(*each) for fold, each in zip(self._folds, of_folds, strict=True)], axis=0)
+        return np.asarray((1 + stranger) / (1 + n))
 
     def _n_beside(self) -> int:
         """Return the number of columns of the residuals."""

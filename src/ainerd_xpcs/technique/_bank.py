@@ -24,6 +24,7 @@ from ainerd_xpcs.latent import COLS, ROWS, SIZE, Encoder, ModelError, digest, re
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import ALIKE, FLOW, MEASURED, TURNED, Clean, seen_from
 from ainerd_xpcs.technique._features import features, sectors_of
+from ainerd_xpcs.technique._opposite import differences
 from ainerd_xpcs.technique._sectors import Sectors
 
 Singles = NDArray[np.float32]
@@ -169,10 +170,10 @@ class Bank:
         stop: Event | None = None,
         n_ranked: int | None = None,
     ) -> Singles:
-        """Compute the features (n, 64) of each exposure with the noise of a run, see `run_features`.
+        """Compute the features (n, 61) of each exposure with the noise of a run, see `run_features`.
 
-        Each exposure has its own contrast, within the error of the run's. Bins that see the same are simulated as one
-        bin of all their pixels.
+        Each exposure has its own contrast, within the error of the run's. Where residuals are not computed, bins that
+        see the same are simulated as one bin of all their pixels.
 
         Parameters
         ----------
@@ -221,23 +222,28 @@ class Bank:
         exposures, shared = (self.clean, None) if cells is None else (self._in(cells), cells.shot)
         first, rest = np.split(np.arange(self.n), [self.n if n_ranked is None else n_ranked])
         chunks, pool = [*self._chunks(first), *self._chunks(rest)], ThreadPoolExecutor(n_cores())
+        drawn, pixels = sectors if len(sectors.phi_deg) > 1 else _several(sectors), np.broadcast_to(n_pixels, n)
         described: list[Future[Singles]] = []
         with pool:
-            for i, chunk in enumerate(chunks):
+            for chunk in chunks:
                 if stop is not None and stop.is_set():
                     raise CancelledError
-                some = [exposures[k] for k in chunk]
-                drawn = sectors if len(sectors.phi_deg) > 1 else _several(sectors)
+                some, is_ranked = [exposures[k] for k in chunk], chunk[0] < first.size
                 scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
                 clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells, q_spread)
                 clean = clean * scale[:, None, None, None].astype(np.float32)
-                maps = noised(clean, drawn.n_pixels, photons, rng, shared)
+                if is_ranked and drawn is sectors:  # opposite bins are compared
+                    of_bins = noised(sectors.of_bins(clean), pixels.astype(float), photons, rng, shared)
+                    maps = sectors.average(of_bins)
+                    differing: NDArray[np.float64] | None = differences(of_bins, sectors.pairs, pixels)
+                else:
+                    maps = noised(clean, drawn.n_pixels, photons, rng, shared)
+                    differing = np.empty((len(some), 0, SIZE)) if is_ranked else None
                 add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
                 mean = drawn.mean(maps)
-                options: dict[str, Any] = {"photons": photons, "shared": shared, "residuals": chunk[0] < first.size}
                 seen = maps if drawn is sectors else mean[:, None]
-                own = np.random.default_rng([seed, i])
-                described.append(pool.submit(features, encoder, mean, seen, sectors, differing=own, **options))
+                options: dict[str, Any] = {"photons": photons, "shared": shared, "differing": differing}
+                described.append(pool.submit(features, encoder, mean, seen, sectors, **options))
                 if len(described) > _AHEAD:
                     described[-_AHEAD].result()
         return np.concatenate([each.result() for each in described])[np.concatenate(chunks).argsort()]

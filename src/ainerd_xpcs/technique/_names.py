@@ -31,6 +31,7 @@ from ainerd_xpcs.technique._numbers import (
     plain,
     with_clocks,
 )  # fmt: skip
+from ainerd_xpcs.technique._opposite import differences
 from ainerd_xpcs.technique._over_q import LAW_COLOUR, OVER_Q, draw_over_q
 from ainerd_xpcs.technique._parts import Part, Share
 from ainerd_xpcs.technique._picture import Picture
@@ -57,8 +58,8 @@ __all__ = [
     "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RANKED", "RESIDUALS", "RheoXPCS",
     "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics",
     "analysis_of", "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated", "check_bins",
-    "clock_of", "contrast_within", "details", "draw_bins", "draw_clock", "draw_exposure", "draw_half", "draw_map",
-    "draw_over_q", "features", "filled", "half_cell", "highest", "holes", "judge", "lit_weights",
+    "clock_of", "contrast_within", "details", "differences", "draw_bins", "draw_clock", "draw_exposure", "draw_half",
+    "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes", "judge", "lit_weights",
     "measured_exposure", "named", "new_figure", "noised", "of_law", "of_run", "opposite", "opposite_pairs",
     "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "purpose_of", "q_of_pixels", "questions",
     "read_bank", "read_mask", "rings", "run_features", "sectors_of", "seen_from", "sentences",

@@ -1,10 +1,12 @@
 """Profiles over the lag, and the noise of Wishart maps in them.
 
 The profile is the mean over ages of C2 - 1. A map of one pixel, whose reduced intensities have covariance S, has noise
-of covariance S_ik S_jl + S_il S_jk between its cells (i, j) and (k, l).
+of covariance S_ik S_jl + S_il S_jk between its cells (i, j) and (k, l). A profile is the Fourier transform of the power
+of the intensities, padded with zeros, and the noise of the powers at f and g is |X|² + |Y|² with the transforms X of S
+at (f, -g) and Y at (f, g). In slow dynamics it is the same at many lags, and large beside the fringes of a flow, so
+residuals are divided by it as a matrix.
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +15,13 @@ from ainerd_xpcs.latent import COLS, ROWS, SIZE
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-OF_LAG = (1 - np.arange(SIZE) / SIZE) * (np.arange(SIZE) > 0)
-"""Weight of each lag in a squared residual; that of zero has none, because it holds shot noise."""
 _TO_LAGS = np.zeros((ROWS.size, SIZE), dtype=np.float32)
 _TO_LAGS[np.arange(ROWS.size), COLS - ROWS] = 1 / (SIZE - (COLS - ROWS))
+_PHASE = np.pi * np.arange(SIZE + 1)[:, None] * np.arange(SIZE) / SIZE
+_WAVES = np.concatenate([np.cos(_PHASE), np.sin(_PHASE)]).astype(np.float32)
+_BACK = np.cos(_PHASE).T / SIZE / (SIZE - np.arange(SIZE))[:, None]
+_BACK[:, [0, -1]] /= 2
+_LEAST = 0.02  # variance over the median one, of a map that is no covariance
 
 
 def by_lag(triangles: Singles) -> Floats:
@@ -24,54 +29,21 @@ def by_lag(triangles: Singles) -> Floats:
     return np.asarray(triangles @ _TO_LAGS, dtype=np.float64)
 
 
-def expected_left(covariances: Singles, profiles: Floats, shot: float) -> Floats:
-    """Return the squared residual (n,), weighted by `OF_LAG`, that the noise of one pixel leaves in a profile.
-
-    Errors along the profile and offsets are left out. `covariances` (n, 64, 64) are mean maps of C2 - 1 with shot
-    noise, `profiles` (n, 64) those without it, and `shot` is that of a cell.
-    """
-    share = np.array([_kept(profile, shot) for profile in profiles])
-    return np.asarray(share * (_variances(covariances) @ OF_LAG))
+def noise_by_lag(covariances: Singles) -> Floats:
+    """Return the covariances (…, 64, 64) of profiles of one pixel with these covariances (…, 64, 64) of moments."""
+    n, squares = SIZE + 1, np.square(_WAVES @ covariances @ _WAVES.T)
+    powers = 2 * (squares[..., :n, :n] + squares[..., n:, n:] + squares[..., :n, n:] + squares[..., n:, :n])
+    return np.asarray(_BACK @ powers @ _BACK.T)
 
 
-@nb.njit(nogil=True, cache=True, fastmath=True)
-def _variances(maps):  # type: ignore[no-untyped-def]
-    """Return the variance (n, 64) of the profiles of maps of one pixel with these covariances (n, 64, 64)."""
-    out = np.zeros((maps.shape[0], SIZE))
-    for m in range(maps.shape[0]):
-        s = maps[m].astype(np.float64)
-        for lag in range(1, SIZE):
-            n, total = SIZE - lag, 0.0
-            for i in range(n):
-                for j in range(n):
-                    total += s[i, j] * s[i + lag, j + lag] + s[i, j + lag] * s[i + lag, j]
-            out[m, lag] = total / n**2
+def whitening(covariances: Floats) -> Floats:
+    """Return w (…, 64, 64) for covariances of profiles: w times their noise is white; lag 0 has none."""
+    some, out = covariances[..., 1:, 1:], np.zeros(covariances.shape)
+    try:
+        root = np.linalg.cholesky(some)
+    except np.linalg.LinAlgError:  # systematic errors of a map of little shot noise, or few pixels
+        values, vectors = np.linalg.eigh(some)
+        values = np.maximum(values, _LEAST * np.median(values, axis=-1, keepdims=True))
+        root = np.linalg.cholesky((vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2))
+    out[..., 1:, 1:] = np.linalg.inv(root)
     return out
-
-
-@nb.njit(nogil=True, cache=True, fastmath=True)
-def _kept(curve, shot):  # type: ignore[no-untyped-def]
-    """Return the share of the noise of a profile (64,) that is neither along the profile nor an offset.
-
-    It is that of the noise of one sector, as if dynamics were stationary.
-    """
-    s, last = np.zeros(2 * SIZE), SIZE - 1
-    for lag in range(SIZE):
-        s[lag] = abs(curve[lag])
-    s[0] += shot
-    first, second = np.sqrt(OF_LAG), np.sqrt(OF_LAG) * curve
-    first = first / np.sqrt((first * first).sum())
-    second = second - first * (first * second).sum()
-    second = second / (np.sqrt((second * second).sum()) + 1e-9)
-    total, removed = 0.0, 0.0
-    for a in range(1, SIZE):
-        for b in range(1, a + 1):
-            m, n, covariance = SIZE - a, SIZE - b, 0.0
-            for d in range(1 - n, m):
-                both = s[abs(d)] * s[min(abs(d + a - b), last)] + s[min(abs(d - b), last)] * s[min(abs(d + a), last)]
-                covariance += (min(m, n + d) - max(0, d)) * both
-            covariance *= np.sqrt(OF_LAG[a] * OF_LAG[b]) / (m * n)
-            if a == b:
-                total += covariance
-            removed += (2 if a != b else 1) * covariance * (first[a] * first[b] + second[a] * second[b])
-    return max(1 - removed / total, 0.02)

@@ -79,9 +79,15 @@ class Sectors:
         n, k, *shape = maps.shape
         return (self.share.astype(np.float32) @ maps.reshape(n, k, -1)).reshape(n, *shape)
 
+    def of_bins(self, maps: Singles) -> Singles:
+        """Return what each bin sees, (n, bins, 64, 64), from maps of the sectors, or of one if all see the same."""
+        return maps[:, self.members.argmax(0)] if maps.shape[1] > 1 else maps
+
     def average(self, maps: Singles) -> Singles:
-        """Average maps of the bins, (n, …), to those of the sectors, (k, …)."""
-        return np.tensordot(self.members, maps, 1).astype(np.float32)
+        """Average maps of the bins, (…, n, 64, 64), to those of the sectors, (…, k, 64, 64)."""
+        *shape, n, _, _ = maps.shape
+        means = self.members.astype(np.float32) @ maps.reshape(*shape, n, -1)
+        return np.asarray(means.reshape(*shape, len(self.members), *maps.shape[-2:]))
 
 
 def opposite_pairs(phi_deg: Floats) -> list[tuple[int, int]]:
