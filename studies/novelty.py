@@ -32,7 +32,18 @@ from scipy.stats import binomtest
 
 from ainerd.novelty import NoveltyScorer
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.technique import RANKED, RESIDUALS, TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
+from ainerd_xpcs.technique import (
+    RANKED,
+    RESIDUALS,
+    TERMS,
+    WEIGHTS,
+    Bank,
+    Cells,
+    RheoXPCS,
+    judge,
+    pooled_contrast,
+    run_features,
+)
 from studies import _exposures as synthetic
 from studies import _other_programs
 from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary
@@ -335,7 +346,7 @@ def demo_scorers(pixels: int) -> tuple[NoveltyScorer, NoveltyScorer]:
     options = {"n_frames": 1.0, "counts": NOISE["of the demo"][0], "contrast": USUAL.contrast, "contrast_err": 0.1}
     x = bank.features(Encoder.load(), n_pixels=[float(pixels)] * n, n_ranked=RANKED, **options)
     alone = NoveltyScorer(terms=TERMS).fit(x[:, : TERMS["steps"].stop], bank.families)
-    return alone, NoveltyScorer(terms=TERMS, residuals=RESIDUALS).fit(x, bank.families)
+    return alone, NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(x, bank.families)
 
 
 def chunk(q_spread: float, case: Case) -> Row:
@@ -362,7 +373,7 @@ def usual_scorer(q_spread: float = 0.0) -> NoveltyScorer:
     bank = Bank.load()
     options = {"contrast": USUAL.contrast, "q_spread": q_spread, "n_ranked": RANKED}
     features = bank.features(Encoder.load(), **options, **RUN)
-    return NoveltyScorer(terms=TERMS, residuals=RESIDUALS).fit(features, bank.families)
+    return NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(features, bank.families)
 
 
 def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squared, bool], float]:

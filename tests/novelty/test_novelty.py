@@ -9,7 +9,17 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.novelty._scorer import _Density
 from ainerd_xpcs.dynamics import DIRECTIONS, HELD_OUT, MECHANISMS, Dynamics, clean_exposure, draw, ordinary
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.technique import RANKED, RESIDUALS, TERMS, Bank, Clean, add_systematics, run_features, seen_from
+from ainerd_xpcs.technique import (
+    RANKED,
+    RESIDUALS,
+    TERMS,
+    WEIGHTS,
+    Bank,
+    Clean,
+    add_systematics,
+    run_features,
+    seen_from,
+)
 from tests.noisy_runs import noisy_runs
 
 CONTRAST = 0.2
@@ -29,7 +39,7 @@ def bank():
 @pytest.fixture(scope="module")
 def scorer(encoder, bank):
     features = bank.features(encoder, contrast=CONTRAST, n_ranked=RANKED, **RUN)
-    return NoveltyScorer(terms=TERMS, residuals=RESIDUALS).fit(features, bank.families)
+    return NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(features, bank.families)
 
 
 def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, rng)):

@@ -1,7 +1,7 @@
 """Residuals beside densities: statistics that are ranked on their own, and merged with that of the densities.
 
 A density of many columns dilutes one strong sign. A residual is a test of its own: what a model of all known runs
-leaves. The rank r of each, and that of the densities, give cot(pi r), and their sum is ranked among the known runs
+leaves. The rank r of each, and that of the densities, give cot(pi r), and a weighted sum is ranked among the known runs
 (Cauchy combination: Liu and Xie, J. Am. Stat. Assoc. 115, 393, 2020; the last rank makes it exact under any
 dependence). Ranks above a half give zero, so that a run that is ordinary in one way does not hide what is strange in
 another. The tail of a statistic is continued as an exponential, so that one beyond all known runs counts for more.
@@ -37,6 +37,8 @@ class Merged:
     ----------
     terms : dict of str to slice
         Columns of each residual, from 0.
+    weights : mapping of str to float
+        Weight of a residual in the sum, 1 by default.
     centre, precision : dict of str to ndarray
         For each kind, (kinds, c) and (kinds, c, c).
     ranked : dict of str to list of ndarray
@@ -46,13 +48,22 @@ class Merged:
     """
 
     terms: dict[str, slice]
+    weights: Mapping[str, float]
     centre: dict[str, Floats]
     precision: dict[str, Floats]
     ranked: dict[str, list[Floats]]
     totals: Floats
 
     @classmethod
-    def fitted(cls, columns: Floats, nearest: Ints, excess: Floats, n_kinds: int, terms: Mapping[str, slice]) -> Self:
+    def fitted(
+        cls,
+        columns: Floats,
+        nearest: Ints,
+        excess: Floats,
+        n_kinds: int,
+        terms: Mapping[str, slice],
+        weights: Mapping[str, float],
+    ) -> Self:
         """Return those of known runs from columns (n, d), nearest kinds (n,) and excesses under densities (n,).
 
         Terms that are the same in all runs are left out.
@@ -60,7 +71,8 @@ class Merged:
         every = np.arange(len(nearest))
         mine = [np.flatnonzero(nearest == kind) for kind in range(n_kinds)]
         of_kinds = [some if some.size >= _FEWEST_OF_A_KIND else every for some in mine]
-        merged = cls({n: of for n, of in terms.items() if np.ptp(columns[:, of], axis=0).all()}, {}, {}, {}, excess)
+        used = {name: of for name, of in terms.items() if np.ptp(columns[:, of], axis=0).all()}
+        merged = cls(used, weights, {}, {}, {}, excess)
         known = {_DENSITIES: excess}
         for name, of in merged.terms.items():
             x = columns[:, of]
@@ -94,7 +106,7 @@ class Merged:
                 beyond = np.maximum(values[mine] - begin, 0)
                 size = max((runs[runs > begin] - begin).mean(), _LEAST_SPREAD) if (runs > begin).any() else np.inf
                 rank = np.where(beyond > 0, _TAIL * np.exp(-beyond / size), rank)
-                out[mine] += 1 / np.tan(np.pi * np.clip(rank, _LEAST_RANK, 0.5))
+                out[mine] += self.weights.get(name, 1.0) / np.tan(np.pi * np.clip(rank, _LEAST_RANK, 0.5))
         return out
 
     def p_values(self, columns: Floats, nearest: Ints, excess: Floats) -> Floats:
@@ -125,14 +137,16 @@ class Merged:
         return out
 
     @classmethod
-    def restored(cls, state: Mapping[str, NDArray[Any]], terms: Mapping[str, slice], n_kinds: int) -> Self | None:
+    def restored(
+        cls, state: Mapping[str, NDArray[Any]], terms: Mapping[str, slice], weights: Mapping[str, float], n_kinds: int
+    ) -> Self | None:
         """Return those of a state; None if it has none."""
         if "residual.totals" not in state:
             return None
         used = {name: of for name, of in terms.items() if f"residual.{name}.centre" in state}
         centre, precision = ({n: state[f"residual.{n}.{x}"] for n in used} for x in ("centre", "precision"))
         ranked = {name: [state[f"residual.{name}.{kind}"] for kind in range(n_kinds)] for name in [_DENSITIES, *used]}
-        return cls(used, centre, precision, ranked, state["residual.totals"])
+        return cls(used, weights, centre, precision, ranked, state["residual.totals"])
 
 
 def _without_itself(distances: Floats, n: Floats) -> Floats:

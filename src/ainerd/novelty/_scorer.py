@@ -81,6 +81,8 @@ class NoveltyScorer:
     residuals : mapping of str to slice, optional
         Columns of each residual, after those of the terms; see `Merged`. Known runs may lack them (NaN). They count if
         at least 1,000 known runs have them.
+    weights : mapping of str to float, optional
+        Weights of residuals, 1 by default.
     n_components : int
         Least number of Gaussians in a density; large kinds have one for each 200 runs.
 
@@ -105,10 +107,12 @@ class NoveltyScorer:
         *,
         terms: Mapping[str, slice] | None = None,
         residuals: Mapping[str, slice] | None = None,
+        weights: Mapping[str, float] | None = None,
         n_components: int = 4,
     ) -> None:
         self.terms = terms
         self.residuals = residuals
+        self.weights = weights
         self.n_components = n_components
 
     def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -161,7 +165,7 @@ class NoveltyScorer:
             each, nearest[fold == held] = of.excess(features[fold == held])
             excess[fold == held] = each.sum(1)
         kinds, terms = len(self.kinds_), self._columns_beside()
-        return Merged.fitted(beside[there], nearest[there], excess[there], kinds, terms)
+        return Merged.fitted(beside[there], nearest[there], excess[there], kinds, terms, self.weights or {})
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all fitted arrays by name, for `restored`."""
@@ -175,16 +179,17 @@ class NoveltyScorer:
         kinds: Sequence[str],
         terms: Mapping[str, slice] | None = None,
         residuals: Mapping[str, slice] | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> Self:
         """Return a scorer of these kinds, terms and residuals, with default settings, from the arrays of `state`."""
-        scorer = cls(terms=terms, residuals=residuals)
+        scorer = cls(terms=terms, residuals=residuals, weights=weights)
         scorer.kinds_ = np.array(kinds)
         scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(_FOLDS)]
         scorer.n_calibration_ = sum(runs.size for fold in scorer._folds for runs in fold.calibration)
         scorer._n_of_terms = sum(density.mean.size for density in scorer._folds[0].densities)
         scorer.n_features_in_ = scorer._n_of_terms + scorer._n_beside()
         scorer.terms_ = scorer._terms()
-        scorer._merged = Merged.restored(state, scorer._columns_beside(), len(kinds))
+        scorer._merged = Merged.restored(state, scorer._columns_beside(), weights or {}, len(kinds))
         return scorer
 
     def p_values(self, features: ArrayLike) -> NDArray[np.float64]:

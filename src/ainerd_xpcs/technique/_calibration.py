@@ -23,7 +23,7 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.technique import Landmarks, NullRegimes
 from ainerd_xpcs.latent import Encoder, ModelError, read_tensors, read_weights, write_weights
 from ainerd_xpcs.technique._bank import Bank
-from ainerd_xpcs.technique._features import RESIDUALS, TERMS
+from ainerd_xpcs.technique._features import RESIDUALS, TERMS, WEIGHTS
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -68,12 +68,12 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
 
     def fitted() -> tuple[Tensors, Recipe]:
         features = bank.features(encoder, n_frames=1, seed=0, n_ranked=RANKED, **options)
-        return _parts_of(NoveltyScorer(terms=TERMS, residuals=RESIDUALS).fit(features, bank.families))
+        return _parts_of(NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(features, bank.families))
 
     with _lock:  # two runs that end together fit it once
         if key not in _scorers:
             tensors, recipe = _cached(key, KIND, CALIBRATING, fitted)
-            _scorers[key] = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS, RESIDUALS)
+            _scorers[key] = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS, RESIDUALS, WEIGHTS)
             for oldest in [*_scorers][:-_MOST_IN_MEMORY]:
                 del _scorers[oldest]
         return _scorers[key]

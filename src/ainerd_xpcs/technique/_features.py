@@ -161,6 +161,7 @@ def _pace(near: Singles) -> list[Singles]:
 # Columns of the densities of `NoveltyScorer`, and of its residuals.
 TERMS = {"embedding": slice(0, 15), "structure": slice(15, 52), "steps": slice(52, 55)}
 RESIDUALS = {"beats": slice(55, 56), "time": slice(56, 60), "bins": slice(60, 61)}
+WEIGHTS = {"beats": 1.5, "bins": 0.1}  # opposite bins are alike, or differ beyond doubt
 _N_RESIDUALS = 6
 
 

@@ -17,7 +17,7 @@ from ainerd_xpcs.technique._drawing import (
     new_figure,
 )
 from ainerd_xpcs.technique._exposure import analysis_of
-from ainerd_xpcs.technique._features import RESIDUALS, TERMS, Ring, features, rings, run_features, sectors_of
+from ainerd_xpcs.technique._features import RESIDUALS, TERMS, WEIGHTS, Ring, features, rings, run_features, sectors_of
 from ainerd_xpcs.technique._numbers import (
     TEXTS,
     Numbers,
@@ -56,7 +56,7 @@ from ainerd_xpcs.technique.field import Field, q_of_pixels
 __all__ = [
     "BASELINE", "Bank", "CHANGING", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise",
     "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RANKED", "RESIDUALS", "RheoXPCS",
-    "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "across", "add_systematics",
+    "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "WEIGHTS", "across", "add_systematics",
     "analysis_of", "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated", "check_bins",
     "clock_of", "contrast_within", "details", "differences", "draw_bins", "draw_clock", "draw_exposure", "draw_half",
     "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes", "judge", "lit_weights",

@@ -53,7 +53,7 @@ def test_the_next_process_reads_the_file_of_this_one(bank, cache, another_proces
     for scorer in (made, read):
         np.testing.assert_array_equal(scorer.p_values(runs), fitted.p_values(runs))
         assert scorer.explain(runs[:5]) == fitted.explain(runs[:5])
-        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 64) and scorer.kinds_.tolist() == [
+        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 61) and scorer.kinds_.tolist() == [
             "fluid",
             "slow",
         ]
