@@ -69,3 +69,14 @@ def test_a_residual_without_differences_is_left_out():
     x[:, 3] = 0
     scorer = NoveltyScorer(terms=TERMS, residuals=RESIDUALS, n_components=1).fit(x, kinds)
     assert [*scorer.explain(x[:1])[0].excess] == ["all", "several"]
+
+
+def test_a_residual_without_weight_does_not_count():
+    rng = np.random.default_rng(5)
+    x, kinds = runs(rng, 1200)
+    new, _ = runs(rng, 20)
+    new[:, 3] = 30
+    options = {"terms": TERMS, "residuals": RESIDUALS, "n_components": 1}
+    for weight, flagged in ((1.0, 20), (0.0, 0)):
+        scorer = NoveltyScorer(weights={"one": weight}, **options).fit(x, kinds)
+        assert (scorer.p_values(new) <= 0.002).sum() == flagged
