@@ -12,7 +12,6 @@ from tiled.client.container import Container
 import ainerd.agent
 from ainerd.agent import Agent
 from ainerd.config import Settings
-from ainerd_xpcs.technique.plans import preshear_of
 
 TOML = Path(__file__).resolve().parents[1] / "profiles" / "rheo_xpcs" / "agent.toml"
 
@@ -39,5 +38,4 @@ def build_agent(
         actuators=actuators,
         beside=[] if rheometer is None else [rheometer],
         shutter=shutter,
-        before=preshear_of(settings, rheometer),
     )

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.stats import qmc
 
-from ainerd.steering import Explorer, Labeler
 from studies._tools import Row
+from tests.explorer import Explorer, Labeler
 
 RESOLUTION = 200  # pixels across the square
 DIMENSIONS = 12
@@ -340,7 +340,7 @@ def suggested(known: Explorer, start: NDArray[np.float64], measure: Callable[[An
         known.ingest([measure(here)])
         yield here
         (suggestion,) = known.suggest()
-        known.expect({}, {})
+        known.waiting.clear()
         here = np.array([suggestion["sample_x"], suggestion["sample_y"]]) / WIDTH_MM
 
 

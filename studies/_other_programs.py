@@ -96,7 +96,7 @@ def fitted(layout: Layout, counts: NDArray, bins: Partition) -> Numbers:
             read = np.array(list(maps.maps()))
             whole = filled(read)
             noises = Noises(technique_of(maps.partition), maps.neighbours, whole, has_pixels=True)
-            return map_numbers(maps, noises, None, read)
+            return map_numbers(maps, noises, None)
 
 
 def analysed(program: str, counts: NDArray, bins: Partition) -> Analysis:
@@ -106,4 +106,4 @@ def analysed(program: str, counts: NDArray, bins: Partition) -> Analysis:
         with h5py.File(path, "w") as file:
             PROGRAMS[program](file, counts, bins)
         with MapFile(path) as maps:
-            return analyse_maps(maps, technique_of(maps.partition))[0]
+            return analyse_maps(maps, technique_of(maps.partition))

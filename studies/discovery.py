@@ -18,7 +18,6 @@ from scipy.stats import chi2
 import ainerd.knobs
 import ainerd.steering
 from ainerd.novelty import find_regimes
-from ainerd.steering import Explorer
 from studies import _ablation as terms
 from studies import _hidden_maps as square
 from studies import _rivals as peers
@@ -26,6 +25,7 @@ from studies import _stopping as ends
 from studies._hidden_maps import OURS, HiddenMap
 from studies._tools import Case, Row, Study, digest_of, report, resumed
 from tests import random_campaigns
+from tests.explorer import Explorer
 
 TEST_SEED = 2026  # seeds below 100 are for tuning
 

@@ -9,6 +9,7 @@ without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls, ageing, limits
 material one model and tau within its errors in all exposures of one material
 flow     a velocity, a spread or neither for flows of one velocity, of linear and of other profiles
+gradients tau in bins whose brightness falls with the distance from the beam
 published g2 of a gel in files of averages: false statements, pulls, and how many curves get their numbers
 
 ``--quick`` takes fewer runs of each kind.
@@ -22,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
-from studies import _flows, _numbers_models, _other_programs, _published
+from studies import _flows, _gradients, _numbers_models, _other_programs, _published
 from studies._exposures import Squared, ageing, bins, frames, plain
 from studies._tools import Row, Study, report
 
@@ -89,6 +90,13 @@ def flow(quick: bool = False) -> None:
     """Measure fits of flows, and how often one gets a number that it does not have."""
     most = {"false": 0, "misfit": 0.01, "sd": 1.2}
     report("numbers_flow", _flows.of_flows(8 if quick else 40), most=most, least={"sd": 0.85}, quick=quick)
+
+
+@study.part
+def gradients(quick: bool = False) -> None:
+    """Measure pulls of tau in bins that are labels, across which the brightness falls."""
+    least = {"in 1": 0.6, "in 3": 0.95}
+    report("numbers_gradients", _gradients.of_gradients(quick), most={"sd": 1.3}, least=least, quick=quick)
 
 
 @study.part

@@ -11,6 +11,10 @@ yielding   frames of one phase and a record of 100 cycles: at a cycle the rate o
 creep      a sample that returns, while its mean strain creeps by 2 to 5 % of the amplitude a cycle, and one that
            rearranges without creep: how often a tau is given
 
+irregular  80 cycles whose lengths scatter by 0 to 8 %, with 40 frames in each; the stress has no third harmonic: how
+           many have a reason against them, or more than one stretch; a tau, its pulls, G' over the truth, and the third
+           harmonic of the stress in its errors
+
 A field has six layers at heights of the gap, which move with the strain, and lose their memory at each frame.
 """
 
@@ -23,9 +27,9 @@ from threadpoolctl import threadpool_limits
 
 from ainerd.technique import RunInfo
 from ainerd_shear import Echoes, cycle_moduli, phase_of_record
-from ainerd_shear._cycles import CycleResult
-from ainerd_shear.part import cycle_numbers
-from ainerd_xpcs.numerics import MultiTau, Partition, Screen, TwoTimeReducer
+from ainerd_shear._cycles import CycleResult, Cycles
+from ainerd_shear.part import CyclesSettings, cycle_numbers
+from ainerd_xpcs.numerics import MultiTau, Partition, Screen, Screened, TwoTimeReducer
 from ainerd_xpcs.technique import RheoXPCS, Share, rings
 from ainerd_xpcs.technique._checks import Doubts
 from ainerd_xpcs.technique._correlated import Correlated
@@ -178,6 +182,93 @@ def crept(n_runs: int) -> Iterator[Row]:
             "least": least,
             "most": least and 1,
         }
+
+
+@study.part
+def irregular(runs: int = 24) -> None:
+    """Measure runs of the whole way: frames and record come in parts."""
+    with threadpool_limits(1):
+        rows = list(scattered(runs))
+    most = {"no echoes": 0.0, "more stretches": 0.05, "|G' - 1|": 0.005, "sd of pulls, tau": 1.3}
+    report("shear_truth_irregular", rows, most=most, least={"tau given": 0.9, "harmonic within 2": 0.9})
+
+
+def scattered(n_runs: int, n: int = 80, a_cycle: int = 40) -> Iterator[Row]:
+    """Yield the numbers of runs by the scatter of their lengths."""
+    for scatter in (0.0, 0.02, 0.04, 0.06, 0.08):
+        reasons, numbers, truth = [], [], []
+        for seed in track(range(n_runs), f"{scatter:.0%}", transient=True):
+            rng = np.random.default_rng([seed, n, 3])
+            begins = np.append(0, np.cumsum(1 + scatter * np.clip(rng.standard_normal(n + 2), -2.5, 2.5)))
+            t = np.arange(0, begins[-1], 0.02)
+            turn, noise = 2 * np.pi * np.interp(t, begins, np.arange(n + 3)), rng.standard_normal((2, len(t)))
+            stress = 40 * np.sin(turn) + 6 * np.cos(turn) + 1.2 * noise[0]
+            record = {"time": t, "strain": 0.1 * (np.sin(turn) + 0.005 * noise[1]), "stress": stress}
+            at = begins[1] + np.arange(n * a_cycle) / a_cycle
+            at = at[at < begins[-1] - 0.5]
+            tau = between(5, 20, rng)
+            phase = np.interp(at, begins, np.arange(n + 3))
+            loss = np.diff(phase, prepend=phase[0]) / tau
+            counts = counted(between(0.5, 2, rng) * np.sin(2 * np.pi * phase), loss, rng)
+            share, reason = taken(record, counts, at)
+            reasons.append(reason)
+            truth.append(tau)
+            numbers.append(
+                {} if share is None else share.summary | {"stretches": len(share.tables["stretches"]["yields"])}
+            )
+        given = [
+            (x["tau_cycles"] - tau) / x["tau_cycles_err"]
+            for x, tau in zip(numbers, truth, strict=True)
+            if x.get("tau_cycles_err")
+        ]
+        some = [x for x in numbers if x]
+        yield {
+            "lengths scatter by": scatter,
+            "n": n_runs,
+            "no echoes": float(np.mean([bool(each) for each in reasons])),
+            "why": "; ".join(sorted(set(filter(None, reasons))))[:80],
+            "more stretches": float(np.mean([x["stretches"] > 1 for x in some])),
+            "tau given": len(given) / n_runs,
+            "mean of pulls, tau": float(np.mean(given)),
+            "sd of pulls, tau": float(np.std(given)),
+            "|G' - 1|": abs(float(np.mean([x["storage_pa"] for x in some])) / 400 - 1),
+            "harmonic within 2": float(np.mean([x["third_harmonic"] < 2 * x["third_harmonic_err"] for x in some])),
+            "phase off": float(np.mean([x["phase_off"] for x in some])),
+        }
+
+
+class Coming:
+    """Readings of a record that has come up to a time."""
+
+    def __init__(self, record: dict[str, NDArray], first_s: float) -> None:
+        self.record, self.first_s, self.until_s = record, first_s, 0.0
+
+    def value(self, key: str, unit: str = "") -> float | None:
+        return None
+
+    def of_frames(self, key: str, unit: str = "") -> NDArray:
+        return np.empty(0)
+
+    def series(self, key: str, unit: str = "") -> NDArray:
+        """Return time stamps and values."""
+        if key == "gate":
+            return np.array([[self.first_s], [self.first_s]])
+        came = self.record["time"] <= self.until_s
+        return np.array([self.record["time"][came], self.record[key][came]])
+
+
+def taken(record: dict[str, NDArray], counts: NDArray, at: NDArray) -> tuple[Share | None, str]:
+    """Return the numbers of frames at even times beside a record, or the reason why there are none."""
+    readings = Coming(record, at[0])
+    keys = CyclesSettings(strain="strain", stress="stress", time="time", first_frame="gate", phases=[0.25, 0.75])
+    cycles, pixels = Cycles(keys, PARTITION, readings, float(at[1] - at[0])), PARTITION.pixels
+    for first in range(0, len(counts), 200):
+        frames = counts[first : first + 200].reshape(-1, SIDE * SIDE)[:, pixels]
+        readings.until_s = at[min(first + 200, len(at)) - 1] + 0.5
+        cycles.push(Screened(frames, np.ones(len(frames), bool), np.empty(0, np.int64), first))
+    readings.until_s = np.inf
+    result = cycles.finish()
+    return (cycle_numbers(result, PARTITION, rings(PARTITION)), "") if result else (None, cycles.reason or "at rest")
 
 
 def record_of(level: NDArray, storage: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:

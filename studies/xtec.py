@@ -5,6 +5,8 @@ critical     the same for crystals of another author, with critical scattering t
 pairs        regimes of two ramps of one crystal, and of ramps of two crystals
 steering     temperatures chosen by the agent
 novel        false alarms, and how often an odd peak is found
+motion       ramps without any transition, of peaks that stand still and of peaks that move, on detectors of 72 to 200
+             pixels a side: how many are followed, and how far; and transitions that do not exist
 
 ``--quick`` takes fewer ramps. Interrupted parts continue where they stopped.
 """
@@ -29,6 +31,7 @@ EVEN = np.linspace(*RANGE, 30)
 CHOSEN = 10
 SIDE = 100  # pixels of the crystals of another author
 ODD = {"plain": None, "a peak from 150 K on": 150.0, "a peak from 90 K on": 90.0}
+MOTIONS = [(kind, side) for kind in ("stands still", "moves") for side in (72, 120, 200)]
 SHAPES = ("cusp", "rounded")  # of critical scattering: one that is fitted, one that is not
 
 study = Study(__doc__)
@@ -259,6 +262,60 @@ def called(case: Case) -> Row:
     what, seed = case
     sample, _, rng = crystal(2000 + seed, odd_peak=ODD[what])
     return {"ramps": what, "novel": bool(analyse(XTEC(clusters=8), ramp(sample, rng, EVEN)).novel)}
+
+
+@study.part
+def motion(quick: bool = False) -> None:
+    """Count the ramps that are followed, and false transitions; and measure how far peaks moved."""
+    cases = [(f"{kind}, {side} px", seed) for kind, side in MOTIONS for seed in range(10 if quick else 40)]
+    rows, out = each("motion", quick, cases, moved), []
+    for what in dict.fromkeys(what for what, _ in cases):
+        some = [row for row in rows if row["ramps"] == what]
+        pulls = np.array([row["pull"] for row in some], float)
+        moves = what.startswith("moves")
+        out.append(
+            {"ramps": what, "n": len(some), "followed": float(np.mean([row["followed"] for row in some])),
+             "at least": 0.9 * moves, "at most": float(moves),
+             "false transitions": float(np.mean([row["transitions"] for row in some])), "bar": moves * 0.15 + 0.05,
+             "median |error| px": float(np.nanmedian(np.abs([row["error"] for row in some]))),
+             "mean of pulls": float(np.nanmean(pulls)), "sd of pulls": float(np.nanstd(pulls))}
+        )  # fmt: skip
+    bars = {"most": {"followed": "at most", "false transitions": "bar"}, "least": {"followed": "at least"}}
+    report("xtec_motion", out, **bars, quick=quick)
+
+
+def moved(case: Case) -> Row:
+    """Return whether a ramp of 26 to 35 temperatures is followed, how far, and how many transitions it shows."""
+    what, seed = case
+    side, rng = int(what.split()[-2]), np.random.default_rng([seed, 79])
+    t = rng.uniform(20, 60) + 4.0 * np.arange(int(rng.integers(26, 36)))
+    y, x = np.mgrid[:side, :side]
+    places = 24 * np.indices((side // 24,) * 2).reshape(2, -1).T + rng.uniform(8, 16, 2)
+    heights, fades = rng.uniform(30, 300) * rng.lognormal(0, 0.5, len(places)), rng.uniform(5e-4, 4e-3, len(places))
+    drift, stretch = np.zeros(2), 0.0
+    if what.startswith("moves"):
+        drift, stretch = rng.uniform(-2, 2, 2), rng.choice([-1, 1]) * rng.uniform(2, 6) / (side / 2)
+    diffuse, below, frames = rng.uniform(0.01, 0.05), rng.uniform(1, 5), []
+    for at in t:
+        part = ((at - t[0]) / np.ptp(t)) ** 1.5  # expansion grows with temperature
+        now = places + part * (drift + stretch * (places - side / 2 + 0.5))
+        counts = np.full((side, side), below)
+        for (row, column), height, fade in zip(now, heights, fades, strict=True):
+            square, left = (y - row) ** 2 + (x - column) ** 2, np.exp(-fade * at)
+            counts += height * (left * np.exp(-square / 2.9) + diffuse * (1 - left) * np.exp(-square / 40))
+        frames.append(rng.poisson(counts))
+    run = ExampleRun(frames=np.array(frames).astype(np.uint16), frame_time_s=None, readings={"temperature": t})
+    summary = analyse(XTEC(), run).summary
+    corners = drift + stretch * np.array([(a, b) for a in (-1, 1) for b in (-1, 1)]) * side / 2
+    far = np.linalg.norm(corners, axis=1).max()
+    error = summary.get("expansion_px", np.nan) - far
+    return {
+        "ramps": what,
+        "followed": summary["followed"] == "yes",
+        "transitions": summary["transitions"],
+        "error": error,
+        "pull": error / summary.get("expansion_px_err", np.nan),
+    }
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import numpy as np
 from ainerd.knobs import Knob
 from ainerd.novelty import find_regimes
 from ainerd.plans import visit
-from ainerd.steering import POLICIES, Explorer
+from ainerd.steering import POLICIES
+from tests.explorer import Explorer
 
 STEPS = 12
 READBACK = 3e-4  # largest error of a readback, in ranges: that of a thermometer
@@ -51,7 +52,7 @@ class Campaign:
 
     def run(self, suggestion):
         """Run the plan of a position, and return whether it was measured; ValueError if the plan refuses it."""
-        begun, knobs = [], self.explorer.window.knobs
+        begun, knobs = [], self.explorer.rules.window.knobs
         plan = visit(None, acquire=lambda devices, md: bps.null(), knobs=knobs)([suggestion], self.devices, [Frames()])
         answer, error = None, None
         while True:
@@ -129,7 +130,7 @@ def start(knob):
 def wish(campaign):
     """A point of a person, often one that is forbidden."""
     rng, point = campaign.rng, {}
-    for name, knob in campaign.explorer.window.knobs.items():
+    for name, knob in campaign.explorer.rules.window.knobs.items():
         low, high = knob.range
         x = float(rng.uniform(low - 0.1 * (high - low), high + 0.1 * (high - low)))
         point[name] = float(rng.choice(knob.values)) if knob.values and rng.random() < 0.7 else x
@@ -187,7 +188,7 @@ def forbidden(seed):
 
 def wrong(campaign, before, asked):
     """Yield the rules that the last position breaks."""
-    explorer, knobs = campaign.explorer, campaign.explorer.window.knobs
+    explorer, knobs = campaign.explorer, campaign.explorer.rules.window.knobs
     here = campaign.measured[-1]
     for name, knob in knobs.items():
         low, high = knob.range
@@ -219,7 +220,7 @@ def wrong(campaign, before, asked):
     if asked >= 0.25:
         lengths = {name: knob.length or 1e-12 for name, knob in knobs.items()}
         apart = [np.linalg.norm([(here[n] - old[n]) / lengths[n] for n in knobs]) for old in campaign.measured[:-1]]
-        if min(apart, default=np.inf) < explorer._beam_size * (1 - 1e-5):
+        if min(apart, default=np.inf) < explorer.rules.beam_size * (1 - 1e-5):
             yield f"{here} was measured before"
 
 

@@ -1,14 +1,14 @@
-"""The trials that an explorer knows."""
+"""The exposures that a campaign or an explorer knows."""
 
 
-def trials_of(explorer):
-    """Return position, verdict and embedding (None unless it was measured) of each trial, by id."""
-    rows = explorer._trials._rows
+def trials_of(exposures):
+    """Return position, verdict and embedding (None unless it was measured) of each exposure, by suggestion."""
     return {
-        id: {
-            **dict(zip(explorer.names, rows.of(id, "position").tolist(), strict=True)),
-            **{name: rows.of(id, name).item() for name in ("novel", "failed")},
-            "embedding": rows.of(id, "embedding").tolist() if rows.of(id, "is_measured") else None,
+        exposures.suggestion(row): {
+            **dict(zip(exposures._names, exposures["position"][row].tolist(), strict=True)),
+            "novel": bool(exposures.novel[row]),
+            "failed": not exposures["measured"][row],
+            "embedding": exposures["embedding"][row].tolist() if exposures["measured"][row] else None,
         }
-        for id in rows
+        for row in range(len(exposures))
     }

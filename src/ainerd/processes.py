@@ -1,9 +1,9 @@
 """Locks between processes; where a process runs; and a call at its end."""
 
+import atexit
 import ctypes
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -65,15 +65,19 @@ def where_it_may_run(process: Mapping[str, Any]) -> str | None:
     return text
 
 
-def call_before_exit(function: Callable[..., object], *arguments: object) -> None:
-    """Call a function when the interpreter ends, while threads can still be started.
+def inside(directory: Path) -> Path:
+    """Return a path to the directory for a process that works in it: on Linux one that also holds in a copy of it."""
+    working = Path("/proc/self/cwd")
+    return working if working.exists() else directory
 
-    Functions of `atexit` run too late: then `concurrent.futures` cannot start threads, and files cannot be read. This
-    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order. It calls none of
-    them when a forked process ends.
+
+def call_before_exit(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function when the interpreter ends, but not when a forked process ends.
+
+    Threads can be started then, but not those of `concurrent.futures`.
     """
     process = os.getpid()
-    threading._register_atexit(lambda: os.getpid() == process and function(*arguments))  # type: ignore[attr-defined]  # noqa: SLF001
+    atexit.register(lambda: os.getpid() == process and function(*arguments))
 
 
 def release_memory() -> None:

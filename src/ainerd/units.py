@@ -92,7 +92,8 @@ def converted(value: Any, unit: object, wanted: object) -> Any:
     ----------
     value : float or ndarray
     unit, wanted : str
-        In any spelling that UDUNITS, EPICS or Pint know. If one of them states no unit, the value is unchanged.
+        In any spelling that UDUNITS, EPICS or Pint know. If one of them states no unit, the value is unchanged. 1 Hz
+        is a turn of 2π rad each second.
 
     Raises
     ------
@@ -103,6 +104,8 @@ def converted(value: Any, unit: object, wanted: object) -> Any:
     --------
     >>> converted(10.0, "msec", "s"), converted(5000.0, "µm", "mm"), round(converted(300.0, "K", "C"), 2)
     (0.01, 5.0, 26.85)
+    >>> converted(60.0, "rpm", "Hz")
+    1.0
     """
     own, target = stated(unit), stated(wanted)
     if not own or not target or unit_of(own) == unit_of(target):
@@ -159,4 +162,7 @@ def _meanings(text: str) -> Iterator["Unit"]:
         plain = _TIMES.sub("*", plain.strip()).replace("Å", "angstrom").replace("%", "percent")
         if plain == "1" or _PRODUCT.fullmatch(plain):
             with suppress(AttributeError, ValueError):  # pint's UndefinedUnitError, and of offsets in a product
-                yield _registry().parse_units(plain, as_delta=False)
+                unit = _registry().parse_units(plain, as_delta=False)
+                yield unit
+                if "hertz" in str(unit):
+                    yield unit * _registry().turn

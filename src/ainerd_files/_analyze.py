@@ -19,7 +19,7 @@ from ainerd.words import rounded
 from ainerd_files._acquisition import AcquisitionMetadata, EventMovie, is_events
 from ainerd_files._curves import read_curves
 from ainerd_files._fitted import FittedCurves
-from ainerd_files._map_run import analyse_maps, technique_of
+from ainerd_files._map_analysis import analyse_maps, technique_of
 from ainerd_files._maps import MapFile
 from ainerd_files._movie import Movie, find_movie
 from ainerd_xpcs.numerics import Partition
@@ -118,7 +118,7 @@ def analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: 
     with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
         task = progress.add_task("maps", total=maps.partition.n_roi)
         technique = technique_of(maps.partition)
-        analysis, _ = analyse_maps(maps, technique, lambda n: progress.update(task, completed=n))
+        analysis = analyse_maps(maps, technique, lambda n: progress.update(task, completed=n))
     _write(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
     names = bin_names(maps.partition.numbers, maps.partition.phi)
     title = f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,6 +13,8 @@ import h5py
 from ainerd.documents import Block, FrameError, FrameReader, Whole, open_hdf5
 from ainerd.technique import RunAnalysis
 from ainerd_files._hdf5 import why_not_opened
+
+EIGER = "entry/instrument/detector/detectorSpecific"  # of a master file
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Movie:
         """Yield the pixels of the analysis in all frames; FrameError if they cannot be read. It gets whole frames."""
         before = first = 0
         for dataset, n in self.parts:
-            with closing(FrameReader(self.file, dataset, analysis.pixels, self.shape)) as reader:
-                for frames in reader.blocks(0, n, whole=Whole(analysis, -before)):
-                    yield Block(first, frames)
-                    first += len(frames)
+            reader = FrameReader(self.file, dataset, analysis.pixels, self.shape)
+            for frames in reader.blocks(0, n, whole=Whole(analysis, -before)):
+                yield Block(first, frames)
+                first += len(frames)
             before += n
 
 
@@ -45,13 +46,14 @@ def find_movie(file: Path, dataset: str) -> Movie:
 
     A master file of Eiger has the group ``entry/data`` with links ``data_000001``, ``data_000002``, … to the files with
     the frames (Dectris, File writer, 2.x); it is found by default. If there are no frames, the ValueError lists the
-    movies in the file.
+    movies in the file. The frames of several triggers are no movie.
     """
     try:
         with open_hdf5(file) as opened:
             node = _at(opened, dataset, file)
             if node is None and dataset == "entry/data/data":
                 node, dataset = _at(opened, "entry/data", file), "entry/data"
+            n_triggers, n_images = (_number(opened, f"{EIGER}/{name}") for name in ("ntrigger", "nimages"))
             if isinstance(node, h5py.Group):
                 parts = _series(node, file)
             else:
@@ -72,6 +74,11 @@ def find_movie(file: Path, dataset: str) -> Movie:
     if len(shapes) > 1:
         sizes = ", ".join(f"{name} {shape[1]} × {shape[2]}" for name, shape in parts.items())
         raise ValueError(f"{file}: the frames differ in size ({sizes}); name one dataset with --dataset")
+    if min(n_triggers, n_images) > 1 and sum(shape[0] for shape in parts.values()) > n_images:
+        raise ValueError(
+            f"{file} holds {n_triggers} triggers of {n_images} images, and does not say what time passed between them: "
+            f"name the frames of one trigger with --dataset, such as {next(iter(parts))}"
+        )
     return Movie(file, [(name, shape[0]) for name, shape in parts.items()], next(iter(shapes)))
 
 
@@ -90,6 +97,12 @@ def _series(group: h5py.Group, file: Path) -> dict[str, tuple[int, int, int]]:
             f"{file}: {', '.join(shapes)} are not one series without a gap; name one dataset with --dataset"
         )
     return shapes
+
+
+def _number(file: h5py.File, name: str) -> int:
+    """Return a whole number in a file, 1 without it."""
+    node = file.get(name)
+    return int(node[()]) if isinstance(node, h5py.Dataset) and node.size == 1 else 1
 
 
 def _at(group: h5py.Group, name: str, file: Path) -> Any:

@@ -7,31 +7,25 @@ import hashlib
 import logging
 import math
 import os
-import re
-import select
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-import numpy as np
-from event_model import StreamRange, compose_run
+from event_model import compose_run
 from tiled.queries import KeyPresent
 
 from ainerd.config import Settings
-from ainerd.documents import MIMETYPES, Document, FrameError, MissingFrames, allowed_file, open_item
+from ainerd.documents import Document, FrameError, MissingFrames, allowed_file, open_item
 from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
 from ainerd_files._curves import has_curves
-from ainerd_files._map_run import ABOUT
 from ainerd_files._maps import MapFile
 from ainerd_folder import Metadata
-from ainerd_xpcs.technique import RheoXPCS
+from ainerd_xpcs.technique import RESULT_FILE, RheoXPCS
 
 ONLY_G2 = "it holds g2 and no two-time map: a point and a regime are computed from C2"
 
@@ -108,30 +102,24 @@ class ResultFile:
         FrameError
             If a value that `[acquisition]` names cannot be used.
         """
-        layout, began, row_s, n_rows, shape = "", None, None, 1, (1, 1)
+        readings, start, began, row_s = dict[str, float](), dict[str, Any](), self.changed, None
         if problem is None:
-            file, shape = self._about, self._about.partition.shape
-            layout, began, row_s, n_rows = file.layout, file.began, file.row_s, file.n_stated
-        began = self.changed - n_rows * (row_s or 0.0) if began is None else began
-        readings, start = self._metadata() if problem is None else ({}, {})
-        about: dict[str, Any] = {
-            "path": str(self.path),
-            "size": self.size,
-            "changed": self.changed,
-            "sha256": self.sha256,
-        }
-        about |= {"layout": layout, "row_s": row_s}
-        start |= {"plan_name": "results", "file": self.path.name, ABOUT: about}
+            (readings, start), file = self._metadata(), self._about
+            row_s = file.row_s
+            began = self.changed - file.n_stated * row_s if file.began is None else file.began
+        about = {"path": str(self.path), "size": self.size, "changed": self.changed}
+        start |= {"plan_name": "results", "file": self.path.name}
+        start[RESULT_FILE] = about | {"sha256": self.sha256, "row_s": row_s}
         if replaces is not None:
             start["replaces"] = replaces
         if (suggestion := suggestion_of(readings)) is not None:
             start["suggestion_id"] = suggestion
         run = compose_run(uid=self.uid, time=began, metadata=start)
-        assert run.compose_stream_resource is not None
         yield "start", dict(run.start_doc)
         units = self.settings.units_of_keys
         if readings:
-            keys = {name: self._key([], **({"units": units[name]} if name in units else {})) for name in readings}
+            key = {"source": str(self.path), "dtype": "number", "shape": []}
+            keys = {name: key | ({"units": units[name]} if name in units else {}) for name in readings}
             stream = run.compose_descriptor(name="baseline", data_keys=keys, time=began, uid=self._uid("baseline"))
             yield "descriptor", dict(stream.descriptor_doc)
             times = dict.fromkeys(readings, began)
@@ -139,27 +127,10 @@ class ResultFile:
                 data=readings, timestamps=times, seq_num=1, uid=self._uid("readings"), time=began
             )
             yield "event", dict(event)
-        image = self.settings.detector.image
-        key = self._key([n_rows, *shape], dtype="array", dtype_numpy="<f4", external="STREAM:")
-        frames = run.compose_descriptor(
-            name="primary", data_keys={image: key}, time=began, uid=self._uid("primary"),
-            configuration=self._configuration(n_rows, row_s),
-        )  # fmt: skip
-        yield "descriptor", dict(frames.descriptor_doc)
-        if problem is None:
-            resource = run.compose_stream_resource(
-                mimetype=MIMETYPES["XPCS_RESULT"],
-                uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.path)),
-                data_key=image, parameters={}, uid=self._uid("maps"),
-            )  # fmt: skip
-            yield "stream_resource", dict(resource.stream_resource_doc)
-            index, number = (StreamRange(start=first, stop=first + 1) for first in (0, 1))
-            yield "stream_datum", dict(resource.compose_stream_datum(index, number, frames.descriptor_doc))
         end: dict[str, Any] = {"uid": self._uid("stop"), "time": max(self.changed, began)}
         if problem is not None:
             end |= {"exit_status": "fail", "reason": f"spoilt file: {problem}"}
-        stop = dict[str, Any](run.compose_stop(**end))
-        yield "stop", stop | {"num_events": {**stop["num_events"], "primary": 1}}
+        yield "stop", dict(run.compose_stop(**end))
 
     # parts
 
@@ -171,27 +142,11 @@ class ResultFile:
 
     def _metadata(self) -> tuple[dict[str, float], dict[str, Any]]:
         """Return readings and metadata that the file has at the paths in the settings."""
-        keys, units = self.settings.acquisition, self.settings.units_of_keys
+        keys = self.settings.acquisition
         if self.path.suffix == ".npy":
             return {}, {}
-        values = Metadata(self.path, (*keys.readings.values(), *keys.start.values()), self._roots)
-        numbers = {key: values.number(name, units.get(key)) for key, name in keys.readings.items()}
-        readings = {key: x for key, x in numbers.items() if x is not None and np.isfinite(x)}
-        if missing := numbers.keys() - readings.keys():
-            logger.warning("%s has no number for %s", self.path, ", ".join(sorted(missing)))
-        texts = {key: values.value(name) for key, name in keys.start.items()}
-        return readings, {key: value for key, value in texts.items() if value is not None}
-
-    def _configuration(self, n_rows: int, row_s: float | None) -> dict[str, Any] | None:
-        """Return the configuration of the detector, by the keys in which an analysis looks for it."""
-        keys = self.settings.detector
-        data = {key: x for key, x in {keys.frame_time_s: row_s, keys.n_frames: n_rows}.items() if key and x is not None}
-        times = dict.fromkeys(data, self.changed)
-        of_image = {"data": data, "timestamps": times, "data_keys": {key: self._key([]) for key in data}}
-        return {keys.image: of_image} if data else None
-
-    def _key(self, shape: list[int], *, dtype: str = "number", **more: str) -> dict[str, Any]:
-        return {"source": str(self.path), "dtype": dtype, "shape": shape, **more}
+        found = Metadata(self.path, (*keys.readings.values(), *keys.start.values()), self._roots)
+        return found.numbers(keys.readings, self.settings.units_of_keys), dict(found.values(keys.start))
 
     def _uid(self, role: str) -> str:
         return str(uuid5(UUID(self.uid), role))
@@ -208,8 +163,7 @@ LOOK_S = 0.2  # between two looks at the folder; after a look that takes long, t
 SETTLED_S = 1.0  # for which size and time of a file must stay the same
 ABANDONED_S = 600.0  # after which a file that its writer has not closed, and that no longer changes, is given up
 AWAY_S = 5.0  # between two attempts to reach a server that does not answer
-LINES = "-"  # the address of standard input
-MISSING = (-1, 0.0)  # size and time of a file that is not there
+MISSING = (-1, 0.0)  # size and time of a file that was just removed
 
 
 @dataclass(frozen=True)
@@ -223,23 +177,23 @@ class _Seen:
 
 
 class ResultFiles:
-    """Files with two-time maps in a folder and those below it, or the paths on the lines of standard input.
+    """Files with two-time maps in a folder and those below it.
 
     Parameters
     ----------
     address : str
-        The folder, or ``-``; ``?frame_time=0.02`` after it are the seconds from row to row of the maps, in place of
+        The folder; ``?frame_time=0.02`` after it are the seconds from row to row of the maps, in place of
         those in the files.
     """
 
-    usage: ClassVar[str] = "results:FOLDER (two-time maps of other programs; results:- reads paths from standard input)"
+    usage: ClassVar[str] = "results:FOLDER (two-time maps of other programs)"
     writes_runs: ClassVar[bool] = True
 
     def __init__(self, address: str) -> None:
         place, _, row_s = address.partition("?frame_time=")
         if not place:
             raise ValueError(f"a source without a path: give {self.usage}")
-        self._path = None if place == LINES else Path(place)
+        self._path = Path(place)
         try:
             self._row_s = float(row_s) if row_s else None
         except ValueError:
@@ -247,11 +201,8 @@ class ResultFiles:
         if self._row_s is not None and not 0 < self._row_s < math.inf:
             raise ValueError(f"results: frame_time={row_s} is not a time in seconds")
         self._seen: dict[Path, _Seen] = {}
+        self._outside = set[str]()  # folders that links lead to
         self._runs: dict[Path, tuple[int, float, str]] = {}  # size, time of change and uid of the newest run of a path
-        self._lines: list[Path] = []  # those read so far
-        self._rest = b""  # of a line that has not ended
-        self._has_ended = False  # whether there is no further line
-        self._missing: list[Path] = []  # on lines
 
     def documents(self, intake: Intake) -> Iterator[Document]:
         """Yield the documents of each file that is complete and has no result.
@@ -259,33 +210,28 @@ class ResultFiles:
         Raises
         ------
         ValueError
-            If there is no such folder, if it lies outside the roots, or at the end if a file on a line was not read.
+            If there is no such folder, or it lies outside the roots.
         """
         settings = intake.settings
         if settings.technique != RheoXPCS.name or settings.detector.number:
             raise ValueError("results: needs the technique rheo_xpcs, and no detector.frame_number or detector.ticks")
         roots, folder = [root.resolve() for root in settings.storage.frames], self._path
-        if folder is not None and not folder.is_dir():
+        if not folder.is_dir():
             raise ValueError(f"no folder {folder}: give the folder in which results appear, results:FOLDER")
-        if folder is not None and not any(map(folder.resolve().is_relative_to, roots)):
+        if not any(map(folder.resolve().is_relative_to, roots)):
             raise ValueError(f"{folder} lies outside storage.frames ({', '.join(map(str, roots))})")
         done = self._earlier(intake)
         while not intake.stop.is_set():
             now = time.monotonic()
-            settled = self._settled(now)
+            settled = self._settled(now, roots)
             pause_s = max(LOOK_S, 10 * (time.monotonic() - now))
             for path, seen in settled:
                 yield from self._of(path, seen, intake, done)
                 if intake.stop.is_set():
                     return
-            has_ended = self._has_ended if folder is None else intake.once
-            if has_ended and all(seen.is_done for seen in self._seen.values()):
+            if intake.once and all(seen.is_done for seen in self._seen.values()):
                 break
             intake.stop.wait(pause_s)
-        if self._missing:
-            raise ValueError(f"not read: {', '.join(map(str, self._missing))}")
-        if self._has_ended and not self._lines:
-            logger.warning("standard input holds no line with a path: no file was read")
 
     def _earlier(self, intake: Intake) -> set[str]:
         """Return the uids of the runs of earlier sessions that have a result, and note which files they are of."""
@@ -293,8 +239,8 @@ class ResultFiles:
             try:
                 with translated():
                     is_done, done = intake.analysed(), set[str]()
-                    for uid, run in intake.raw.search(KeyPresent(f"start.{ABOUT}.sha256")).items():
-                        about = run.metadata["start"][ABOUT]
+                    for uid, run in intake.raw.search(KeyPresent(f"start.{RESULT_FILE}.sha256")).items():
+                        about = run.metadata["start"][RESULT_FILE]
                         if run.metadata.get("stop") and is_done(run):
                             done.add(uid)
                             self._runs[Path(about["path"])] = about["size"], about["changed"], uid
@@ -304,14 +250,14 @@ class ResultFiles:
                 intake.stop.wait(AWAY_S)
         return set()
 
-    def _settled(self, now: float) -> list[tuple[Path, _Seen]]:
+    def _settled(self, now: float, roots: Sequence[Path]) -> list[tuple[Path, _Seen]]:
         """Return the files that have not changed for a time and were not read as they are, oldest first."""
         before, self._seen = self._seen, {}
-        for path in self._named() if self._path is None else _files_below(self._path.resolve()):
+        for path in self._files(roots):
             try:
                 stat = path.stat()
                 size, changed = stat.st_size, stat.st_mtime
-            except OSError:  # it was just removed, or a line names it too early
+            except OSError:
                 size, changed = MISSING
             seen = before.get(path)
             if seen is None or (seen.size, seen.changed) != (size, changed):
@@ -320,6 +266,21 @@ class ResultFiles:
             self._seen[path] = seen
         settled = [each for each in self._seen.items() if not each[1].is_done and now - each[1].since >= SETTLED_S]
         return sorted(settled, key=lambda each: (each[1].changed, each[0]))
+
+    def _files(self, roots: Sequence[Path]) -> Iterator[Path]:
+        """Yield the files below the folder, also in folders that are links; those that begin with a dot are hidden."""
+        known = set[Path]()
+        for parent, folders, names in os.walk(self._path.resolve(), followlinks=True):
+            place = Path(parent).resolve()
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if place in known or not any(map(place.is_relative_to, roots)):
+                folders.clear()
+                if place not in known and parent not in self._outside:
+                    self._outside.add(parent)
+                    logger.warning("%s is left out: it leads outside storage.frames, to %s", parent, place)
+                continue
+            known.add(place)
+            yield from (Path(parent, name) for name in names if name.endswith(ENDINGS) and not name.startswith("."))
 
     def _of(self, path: Path, seen: _Seen, intake: Intake, done: set[str]) -> Iterator[Document]:
         """Yield the documents of a file, unless it is half-written, or its content has a result."""
@@ -331,7 +292,6 @@ class ResultFiles:
         except FrameError as error:  # there is no such file, or it lies outside the roots
             if not isinstance(error, MissingFrames) or quiet_s > settings.storage.late_s:
                 logger.warning("%s is left out: %s", path, error)
-                self._missing += [path] if self._path is None else []
                 self._seen[path] = replace(seen, is_done=True)
             return
         problem = file.problem()
@@ -354,17 +314,3 @@ class ResultFiles:
         self._seen[path], self._runs[file.path] = replace(seen, is_done=True), (seen.size, seen.changed, file.uid)
         done.add(file.uid)
         yield from documents
-
-    def _named(self) -> list[Path]:
-        """Return the paths on the lines of standard input that have come so far; do not wait for more."""
-        while not self._has_ended and select.select([sys.stdin], [], [], 0)[0]:
-            more = os.read(sys.stdin.fileno(), 2**16)
-            self._has_ended = not more
-            *lines, self._rest = (self._rest + (more or b"\n")).split(b"\n")
-            self._lines += [Path(os.fsdecode(line)).absolute() for line in lines if line.strip()]
-        return self._lines
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names if name.endswith(ENDINGS) and not name.startswith("."))

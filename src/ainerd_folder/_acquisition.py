@@ -9,6 +9,7 @@ References
 BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: names and places of these files.
 """
 
+import csv
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,8 +127,8 @@ class AcquisitionFiles:
         """
         frame_time_s, ended = self._frame_time_s, self.data.stat().st_mtime
         began = self._began(ended - self.n_frames * (frame_time_s or 0.0))
-        readings = self._readings()
-        about = {"acquisition": self.folder.name, "file": self.data.name, **self._start()}
+        readings = self._values.numbers(self.keys.readings, self.units)
+        about = {"acquisition": self.folder.name, "file": self.data.name, **self._values.values(self.keys.start)}
         if (suggestion := suggestion_of(readings)) is not None:
             about["suggestion_id"] = suggestion
         run = compose_run(uid=self.uid, time=began, metadata=about)
@@ -214,21 +215,6 @@ class AcquisitionFiles:
         for number, row in enumerate(rows.assign(_time=times).to_dict("records"), 1):
             yield self._event(stream, number, row.pop("_time"), {str(key): float(x) for key, x in row.items()})
 
-    def _readings(self) -> dict[str, float]:
-        """Return the readings that the metadata have; several values of one count as their mean."""
-        readings = {}
-        for key, name in self.keys.readings.items():
-            value = self._values.number(name, self.units.get(key))
-            if value is None or not np.isfinite(value):
-                logger.warning("%s: %s, the path of %r, holds no number", self.metadata, name, key)
-            else:
-                readings[key] = value
-        return readings
-
-    def _start(self) -> dict[str, Any]:
-        values = {key: self._values.value(name) for key, name in self.keys.start.items()}
-        return {key: value for key, value in values.items() if value is not None}
-
     def _began(self, otherwise: float) -> float:
         value = self._values.value(BEGAN)
         if value is None:
@@ -313,8 +299,8 @@ def _has_zone(text: str) -> bool:
 def read_record(path: Path, times_of: str, columns: Sequence[str]) -> tuple[pd.DataFrame, Any]:
     """Return columns of a CSV as numbers, one row for each of its own, and its first time as it is written.
 
-    Dates become seconds since 1970, in local time without a zone. FrameError with line and column of what is no number,
-    or if the times go back.
+    Dates become seconds since 1970, in local time without a zone. A header that comes again is left out. FrameError
+    with the line of what is no number, of a row with more fields than the header, or of a time that goes back.
     """
     wanted = [times_of, *columns]
     try:
@@ -326,19 +312,28 @@ def read_record(path: Path, times_of: str, columns: Sequence[str]) -> tuple[pd.D
     except (ValueError, OSError) as error:  # ValueError: pandas' ParserError
         raise FrameError(f"{path} is not a table: {error}") from error
     lines = [(n, line) for n, line in enumerate(path.read_text(errors="replace").splitlines(), 1) if line.strip()]
+    names, *rows = csv.reader(line for _, line in lines)
+    if twice := [name for name in wanted if names.count(name) > 1]:
+        raise FrameError(f"{path} has {names.count(twice[0])} columns {twice[0]!r}: give each a name of its own")
+    for (n, line), row in zip(lines[1:], rows, strict=False):
+        if any(row[len(names) :]):  # one comma at the end of each row does no harm
+            raise FrameError(
+                f"{path}, line {n}: {short(line)} has {len(row)} fields, and the header has {len(names)} names: write "
+                "numbers with a decimal point, or between quotes"
+            )
     if missing := [name for name in wanted if name not in table]:
         (n, head), code = lines[0], ", which is not UTF-8" * ("\ufffd" in lines[0][1])
         raise FrameError(f"{path} has no column {missing[0]!r}: line {n} has {short(head)}{code}")
+    table = table[table[times_of] != times_of]
     numbers = table.apply(pd.to_numeric, errors="coerce")
     if are_dates := numbers[times_of].count() < table[times_of].count() / 2:
         numbers[times_of] = table[times_of].map(_seconds)
     wrong = (numbers.isna() & table.notna()).to_numpy()
     for row, column in np.argwhere(wrong)[:1]:
         bad, name, text = wrong[:, column], table.columns[column], table.iloc[row, column]
-        is_header = row == 0 or text == name
-        cause = "a second header" if is_header else "a footer" if bad[row:].all() else "text among the values"
+        cause = "a second header" if row == 0 else "a footer" if bad[row:].all() else "text among the values"
         like = "date such as 2026-11-20T10:00:00+01:00" if are_dates and name == times_of else "number such as 1.5"
-        where = f"{path}, line {lines[row + 1][0]}, column {name!r}"
+        where = f"{path}, line {lines[table.index[row] + 1][0]}, column {name!r}"
         raise FrameError(f"{where}: {short(text)} is no {like}: {'another style' if bad.all() else cause}")
     if are_dates and len({_has_zone(text) for text in table[times_of].dropna()}) > 1:
         raise FrameError(f"{path}: some dates of {times_of!r} have a time zone and others have none")

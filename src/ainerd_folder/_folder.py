@@ -128,7 +128,8 @@ class Folder:
     def _names(self) -> list[str]:
         try:
             with os.scandir(self._path) as entries:
-                return [entry.name for entry in entries if entry.name not in self._done and entry.is_dir()]
+                names = {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
+                return [*names - self._done]
         except OSError as error:  # such as a file system that does not answer
             logger.warning("%s cannot be read: %s", self._path, error)
             return []

@@ -1,6 +1,7 @@
 """Numbers, with their units, and texts in a file of metadata, such as ``NAME_metadata.hdf`` of APS 8-ID."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -8,6 +9,8 @@ import numpy as np
 
 from ainerd.documents import FrameError, allowed_file, open_item, whole_number
 from ainerd.units import UnitError, converted, stated
+
+logger = logging.getLogger(__name__)
 
 Value = int | float | str
 MOST_BYTES = 2**24  # of a value: a mean of more is none that a file of metadata holds
@@ -70,6 +73,19 @@ class Metadata:
             return float(converted(float(value), own, unit))
         except UnitError as error:
             raise FrameError(f"{self.path}: {name}: {error}") from None
+
+    def numbers(self, names: Mapping[str, str], units: Mapping[str, str]) -> dict[str, float]:
+        """Return numbers by data key, from their names and units by data key; the log has those that are missing."""
+        values = {key: self.number(name, units.get(key)) for key, name in names.items()}
+        found = {key: x for key, x in values.items() if x is not None and np.isfinite(x)}
+        for key in values.keys() - found.keys():
+            logger.warning("%s: %s, the path of %r, holds no number", self.path, names[key], key)
+        return found
+
+    def values(self, names: Mapping[str, str]) -> dict[str, Value]:
+        """Return the values that there are by key, from their names by key."""
+        values = {key: self.value(name) for key, name in names.items()}
+        return {key: value for key, value in values.items() if value is not None}
 
 
 def _read(path: Path, name: str, roots: Sequence[Path]) -> tuple[Value, str] | None:

@@ -129,7 +129,7 @@ def _waits_for(observer: Observer) -> str:
     """Return the reason why no item is added now; empty if one may be. ValueError if no position is left."""
     state = observer.optimizer.state
     if state.held is not None:
-        return f"{state.held['by']} holds the agent, until it is released"
+        return f"{state.held.by} holds the agent, until it is released"
     if not observer.review or state.taken(review=True) is not None:
         return ""
     suggestion = observer.suggest()

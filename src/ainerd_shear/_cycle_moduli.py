@@ -35,8 +35,10 @@ class CycleModuli:
         G'' / G'.
     peak_stress, peak_stress_err : ndarray
         Largest value of the first, third and fifth harmonic together.
-    third, third_err : ndarray
-        Third harmonic of the stress over the first.
+    third : ndarray of complex
+        Third harmonic of the stress over the size of the first, relative to the phase of the strain.
+    third_err : ndarray
+        Root of the variances of its two parts.
 
     Examples
     --------
@@ -59,7 +61,7 @@ class CycleModuli:
     tan_delta_err: Floats
     peak_stress: Floats
     peak_stress_err: Floats
-    third: Floats
+    third: NDArray[np.complex128]
     third_err: Floats
 
 
@@ -104,8 +106,10 @@ def cycle_moduli(time: ArrayLike, strain: ArrayLike, stress: ArrayLike, phase: C
     cycles = [each for each in cycles if each.oscillates]
     columns = np.transpose([each.columns() for each in cycles])
     columns[1::2] *= _wider(columns[::2], columns[1::2])[:, None]
+    *others, real, real_err, imag, imag_err = columns
+    others += [real + 1j * imag, np.hypot(real_err, imag_err)]
     names = [each.name for each in fields(CycleModuli)][1:]
-    return CycleModuli(cycle=np.array([each.number for each in cycles]), **dict(zip(names, columns, strict=True)))
+    return CycleModuli(cycle=np.array([each.number for each in cycles]), **dict(zip(names, others, strict=True)))
 
 
 class _Cycle(NamedTuple):
@@ -134,7 +138,7 @@ class _Cycle(NamedTuple):
         return bool(np.hypot(*self.of[1:3, 0]) > SEEN * np.sqrt(self.inverse[1, 1] * self.rest[0]))
 
     def columns(self) -> list[float]:
-        """Return the columns of `CycleModuli` but the first, with the errors of white noise."""
+        """Return the columns of `CycleModuli` but the first, with the errors of white noise; two for `third`."""
         of, inverse, n = self.of, self.inverse, 1 + 2 * len(HARMONICS)
         # variances of coefficients; with a slope, those of sines are larger
         var = inverse.diagonal() if len(inverse) > n else np.full(n, inverse[1, 1])
@@ -149,13 +153,14 @@ class _Cycle(NamedTuple):
         curve = np.stack([f(k * FINE) for k in HARMONICS for f in (np.sin, np.cos)], axis=1)
         at = int((curve @ of[1:n, 1]).argmax())
         peak_err = float(np.sqrt(curve[at] @ inverse[1:n, 1:n] @ curve[at] * self.rest[1]))
-        var_third = _along(third, y[3:5]) + _along(first, y[1:3]) * abs(third / first) ** 2
+        third *= (strain.conjugate() / size) ** 3 / abs(first)
+        real_err, imag_err = (np.sqrt(y[3:5]) / abs(first)).tolist()
         return [
             size, float(np.sqrt(_along(strain, x[1:3]))),
             modulus.real, storage_err, modulus.imag, loss_err,
             tan_delta, float(np.hypot(loss_err, tan_delta * storage_err)) / abs(modulus.real),
             float(curve[at] @ of[1:n, 1]), peak_err,
-            abs(third) / abs(first), float(np.sqrt(var_third)) / abs(first),
+            third.real, real_err, third.imag, imag_err,
         ]  # fmt: skip
 
 
@@ -165,7 +170,7 @@ def _along(x: complex, var: Floats) -> float:
 
 
 def _wider(values: Floats, errors: Floats) -> Floats:
-    """Return by how much correlated noise widens the errors of each column, (6,), or ones, from values (6, n).
+    """Return by how much correlated noise widens the errors of each column, (7,), or ones, from values (7, n).
 
     The fit takes slow noise away from its residuals, so the scatter of cycles about their neighbours tells. Half of the
     cycles count (median), so a step of the sample does not.
@@ -173,7 +178,7 @@ def _wider(values: Floats, errors: Floats) -> Floats:
     n = max(values.shape[1] - 2, 0)
     off = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
     squares = np.square(off) / (1.5 * errors[:, 1:-1] ** 2 + 1e-300) / chi2.median(1)
-    apart = squares[[0, 1, 2, 5]]  # the others depend on these
+    apart = squares[[0, 1, 2, 5, 6]]  # the others depend on these
     if n < 3 or not np.median(apart) > 1 + SURE * 1.65 / np.sqrt(n):
         return np.ones(len(values))
     return np.asarray(np.sqrt(np.maximum(np.median(squares, axis=1), 1)))

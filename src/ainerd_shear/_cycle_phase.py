@@ -10,13 +10,15 @@ from scipy.signal import detrend
 
 Floats = NDArray[np.float64]
 FEWEST_CYCLES, FEWEST_POINTS = 3, 6  # of a record: cycles, and points in each of them
+UNEQUAL = 2.0  # errors by which half of the cycles have another frequency, if these are different (noise: .67)
+ROUNDS = 3  # of the fit of cycles of different lengths
 OF_NEIGHBOURS = np.sqrt(1.5)  # scatter about the mean of two neighbours, in that of a single number
 SEEN = 5.0  # errors by which an oscillation exceeds the noise, a change of amplitude, or the scatter of levels
 CHANGED = 0.05  # of the amplitude, by which it is another one
 REST = 2  # cycles in a row that do not oscillate as those before
 REACH = 1.5  # cycles from the middle of one, in which the phase is known
 UNLIKE = 5.0  # times the usual error of a cycle's phase, above which it is interpolated
-IRREGULAR = 0.05  # of a cycle: the phase of a strain that wanders scatters more, that of one that is `SEEN` less
+IRREGULAR = 0.1  # of a cycle: the phase of a strain that wanders scatters more, that of one that is `SEEN` less
 REGULAR = 0.25  # of a cycle, by which triggers may be late
 BESIDE = 4  # over the length of the record: the distance from a peak beyond which its spectrum is over
 STANDS_OUT = 30.0  # times the median of the spectrum: noise of 10⁴ points comes so far once in 10⁵ records
@@ -57,6 +59,8 @@ class CyclePhase:
         Of the strain in each cycle, and its mean; NaN for triggers.
     stretch : ndarray of int, shape (n,)
         Number of the stretch of each cycle, from 0: a rest, a ramp, or another amplitude (by 5 %) begins a new one.
+    nodes : (ndarray, ndarray), each of shape (m,)
+        Times and phases between which the phase is linear.
 
     Examples
     --------
@@ -74,6 +78,7 @@ class CyclePhase:
     amplitude: Floats
     level: Floats
     stretch: NDArray[np.int64]
+    nodes: tuple[Floats, Floats]
 
     def _sides(self, t: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the nearest cycle of each time, and whether the time is between two cycles of one stretch."""
@@ -108,7 +113,7 @@ class CyclePhase:
             )
         nearest, between = self._sides(t)
         beside = self.phase[nearest] + self.frequency * (t - self.time[nearest])
-        return np.asarray(np.where(between, np.interp(t, self.time, self.phase), beside))
+        return np.asarray(np.where(between, np.interp(t, *self.nodes), beside))
 
     def creep(self, lag: float, first: float = -np.inf, last: float = np.inf) -> float:
         """Return by how much the strain of equal phases differs `lag` cycles later, over the amplitude.
@@ -156,19 +161,28 @@ def phase_of_record(time: ArrayLike, strain: ArrayLike) -> CyclePhase:
     t, x = checked_record(time, strain)
     frequency = _first_frequency(t, x)
     for _ in range(3):
-        fit = _by_cycle(t, x, frequency)
+        fit = _by_cycle(t, x, frequency * (t - t[0]))
         off = fit.middle - _means(fit.middle, fit.run)
         frequency += float(off @ (fit.turn - _means(fit.turn, fit.run)) / (off @ off))
-    fit = _by_cycle(t, x, frequency)
+    tried, nodes = frequency * (t - t[0]), (fit.middle, fit.phase)
+    of_each = _by_cycle(t, x, tried, has_rate=True)
+    off = np.abs(of_each.rate - np.median(of_each.rate)) / np.sqrt(of_each.rate_var + 1e-300)
+    if np.median(off) > UNEQUAL:
+        for _ in range(ROUNDS):
+            nodes = _nodes(of_each)
+            beyond = t - np.clip(t, nodes[0][0], nodes[0][-1])
+            of_each = _by_cycle(t, x, np.interp(t, *nodes) + frequency * beyond, has_rate=True)
+        fit, nodes = of_each, _nodes(of_each)
     formal = float(np.median(fit.share)) / (2 * np.pi)
     return CyclePhase(
         time=fit.middle,
-        phase=frequency * (fit.middle - t[0]) + fit.turn,
+        phase=fit.phase,
         error=max(formal, _scatter(fit.turn, fit.run)),
         frequency=frequency,
         amplitude=fit.amplitude,
         level=fit.level,
         stretch=_stretches(fit),
+        nodes=nodes,
     )
 
 
@@ -212,6 +226,7 @@ def phase_of_triggers(time: ArrayLike) -> CyclePhase:
         amplitude=np.full(t.size, np.nan),
         level=np.full(t.size, np.nan),
         stretch=np.zeros(t.size, np.int64),
+        nodes=(t, phase),
     )
 
 
@@ -230,13 +245,16 @@ def checked_record(time: ArrayLike, *columns: ArrayLike) -> tuple[Floats, ...]:
 
 
 class _Fit(NamedTuple):
-    """Cycles that oscillate, (n,) each: `turn` is the phase less that of the frequency, `share` its error in rad.
+    """Cycles that oscillate, (n,) each: `turn` is their phase less the one that was tried, `share` its error in rad.
 
     `run` counts up after each rest.
     """
 
     middle: Floats
+    phase: Floats
     turn: Floats
+    rate: Floats  # in Hz, with its variance
+    rate_var: Floats
     amplitude: Floats
     share: Floats
     level: Floats
@@ -257,7 +275,7 @@ def _first_frequency(t: Floats, x: Floats) -> float:
             mine = (t >= begin) & (t <= begin + (t[-1] - t[0]) / n)
             try:
                 frequency = _peak(t[mine], x[mine])
-                fit = _by_cycle(t, x, frequency)
+                fit = _by_cycle(t, x, frequency * (t - t[0]))
             except ValueError as error:
                 reason = reason or error
                 continue
@@ -296,32 +314,40 @@ def _peak(t: Floats, x: Floats) -> float:
     return peak
 
 
-def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -> _Fit:
-    """Fit each cycle with a level, and with a slope if the levels differ by more than their errors.
+def _by_cycle(t: Floats, x: Floats, phase: Floats, has_rate: bool = False, has_slope: bool = False) -> _Fit:
+    """Fit each cycle with a level; `has_rate`: and with a frequency; with a slope if the levels differ by their errors.
 
-    Cycles in which the sample rests, or whose amplitude changes, are left out: their phase says nothing, and a random
-    one would add whole cycles to those after it. StillError without three cycles in a row.
+    `phase`, (n,), is tried. Cycles in which the sample rests, or whose amplitude changes, are left out: their phase
+    says nothing, and a random one would add whole cycles to those after it. StillError without three cycles in a row.
     """
-    number, rows = ((t - t[0]) * frequency).astype(int), []
-    for begin, end in pairwise([*np.flatnonzero(np.diff(number, prepend=-1)), t.size]):
+    number, rows = np.floor(phase).astype(int), []
+    for begin, end in pairwise([*np.flatnonzero(np.diff(number, prepend=number[0] - 1)), t.size]):
         mine = slice(begin, end)
-        turn = 2 * np.pi * frequency * (t[mine] - t[0])
-        design = np.stack([np.sin(turn), np.cos(turn), np.ones(turn.size)], axis=1)
+        turn = 2 * np.pi * phase[mine]
+        sine, cosine, far = np.sin(turn), np.cos(turn), turn - turn.mean()
+        design = np.stack([sine, cosine, np.ones(turn.size)], axis=1)
         if turn.size < FEWEST_POINTS or np.linalg.cond(design.T @ design) > 50:  # too little of a cycle
             continue
         if has_slope:
-            design = np.append(design, (turn - turn.mean())[:, None] / np.pi, axis=1)
+            design = np.append(design, far[:, None] / np.pi, axis=1)
+        if has_rate:
+            a, b, *_ = np.linalg.lstsq(design, x[mine])[0]
+            if a == b == 0:
+                continue
+            design = np.append(design, (far * (a * cosine - b * sine))[:, None], axis=1)
         normal = design.T @ design
         a, b, level, *_ = of = np.linalg.solve(normal, design.T @ x[mine])
         rest = np.square(x[mine] - design @ of).sum() / (turn.size - len(of))
         var = np.linalg.inv(normal).diagonal() * rest
-        rows.append((t[mine].mean(), np.arctan2(b, a), np.hypot(a, b), np.sqrt(var[:2].mean()), level, var[2]))
+        rate = np.ptp(phase[mine]) / np.ptp(t[mine]) * np.array([1 + of[-1], np.sqrt(var[-1])])
+        places = t[mine].mean(), phase[mine].mean(), np.arctan2(b, a), rate[0], rate[1] ** 2
+        rows.append((*places, np.hypot(a, b), np.sqrt(var[:2].mean()), level, var[2]))
     if len(rows) < FEWEST_CYCLES:
         raise ValueError(f"the record has {len(rows)} whole cycles, {FEWEST_CYCLES} are needed")
-    middle, turn, amplitude, error, level, var = np.array(rows).T
+    middle, tried, turn, rate, rate_var, amplitude, error, level, var = np.array(rows).T
     drifts = scatters(level, var)
     if drifts and not has_slope:
-        return _by_cycle(t, x, frequency, has_slope=True)
+        return _by_cycle(t, x, phase, has_rate, has_slope=True)
     share = error / np.maximum(amplitude, 1e-300)
     known = share < 1 / SEEN
     if known.any():  # errors of small amplitudes are larger, as a share
@@ -333,7 +359,23 @@ def _by_cycle(t: Floats, x: Floats, frequency: float, has_slope: bool = False) -
     turns = np.unwrap(turn[at]) / (2 * np.pi)
     if _scatter(turns, run) > IRREGULAR:
         raise StillError
-    return _Fit(middle[at], turns, amplitude[at], share[at], level[at], run, 2 * at.size >= len(known), drifts)
+    are_most = 2 * at.size >= len(known)
+    rates = rate[at], rate_var[at]
+    return _Fit(
+        middle[at], tried[at] + turns, turns, *rates, amplitude[at], share[at], level[at], run, are_most, drifts
+    )
+
+
+def _nodes(fit: _Fit) -> tuple[Floats, Floats]:
+    """Return times and phases between which the phase is linear: in the middle of each cycle, and where two meet."""
+    (a, b), (phase, then), (rate, other) = ((x[:-1], x[1:]) for x in (fit.middle, fit.phase, fit.rate))
+    meet = np.ceil(phase)
+    time = (a + (meet - phase) / rate + b - (then - meet) / other) / 2
+    value = (phase + rate * (time - a) + then - other * (b - time)) / 2
+    good = (np.rint(then - phase) == 1) & (a < time) & (time < b)
+    times = np.append(fit.middle, time[good])
+    order = np.argsort(times)
+    return times[order], np.append(fit.phase, value[good])[order]
 
 
 def scatters(level: Floats, var: Floats) -> bool:

@@ -19,6 +19,7 @@ from ainerd_shear._settings import WITHIN, CyclesSettings
 from ainerd_xpcs.numerics import Events, Partition, Screened, two_time
 
 Floats = NDArray[np.float64]
+AHEAD = 1.5  # cycles of the record after a frame, before its phase is known
 BEFORE = 8  # cycles of the record before the next frames that are fitted with theirs
 FEWEST, HELD = 64, 512  # frames that wait before the record is looked at: of a run that begins, and later
 MOST_BYTES = 256 << 20  # of frames that wait
@@ -127,11 +128,11 @@ class Cycles:
         try:
             begin, record = self._clock.first_frame, self._clock.record()
         except ValueError as error:
-            self._give_up(str(error))
-            return
+            return self._give_up(str(error))
         if begin is None or not len(record[0]) or not self._waiting:
             return
-        until = np.inf if is_end else (record[0][-1] - begin) / self._frame_time_s
+        ahead = np.nan_to_num(AHEAD / self._clock.frequency)  # the last cycle of the record has no period yet
+        until = np.inf if is_end else (record[0][-1] - ahead - begin) / self._frame_time_s
         n_ready = sum(each.first + len(each.valid) <= until for each in self._waiting)
         if not n_ready:
             return
@@ -156,7 +157,10 @@ class Cycles:
         for each in ready:
             mine = slice(done, done + len(each.valid))
             done = mine.stop
-            self._correlate(each, phase[mine])
+            try:
+                self._correlate(each, phase[mine])
+            except ValueError as error:
+                return self._give_up(str(error))
 
     def _correlate(self, screened: Screened, phase: Floats) -> None:
         if screened.leave_out.size:
@@ -166,7 +170,8 @@ class Cycles:
         if not known.any():
             return
         seen = phase[known] + self._shift
-        seen = np.maximum(seen, self._newest + SMALL * np.arange(1, len(seen) + 1))  # parts of the record may overlap
+        seen = np.maximum.accumulate(np.maximum(seen, self._newest))  # parts of the record may overlap
+        seen += SMALL * np.arange(1, len(seen) + 1)
         if self._begin is None:
             self._begin = float(seen[0])
         self._newest = float(seen[-1])
@@ -288,9 +293,14 @@ class CycleClock:
             k = int(step.argmin())
             raise ValueError(f"the times of the record run back from {t[rows[k]]:.10g} to {t[rows[k + 1]]:.10g} s")
         if (step == 0)[np.diff(strain[rows]) != 0].any():
-            raise ValueError("points of the record have one time stamp: name their times in rheo_xpcs.cycles.time")
+            raise ValueError(self._of_equal_times(t[rows][np.flatnonzero(step == 0)[0]]))
         rows = rows[np.append(True, step > 0)[: rows.size]]  # a monitor repeats the last point when it begins
         return t[rows], strain[rows], np.full(len(rows), np.nan) if stress is None else stress[rows]
+
+    def _of_equal_times(self, time: float) -> str:
+        if not (key := self._keys.time):
+            return "points of the record have one time stamp: name their times in rheo_xpcs.cycles.time"
+        return f"different points of the record have one time in {key!r}, {time:.10g} s: export it with more digits"
 
     def phases(self, time: Floats, record: tuple[Floats, Floats, Floats]) -> Floats:
         """Return the phases of the next frames in cycles, (n,); NaN more than a cycle outside of the record's cycles.

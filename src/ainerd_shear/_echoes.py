@@ -56,6 +56,7 @@ class EchoCurves:
     off_phase : float
         Root mean square distance of the frames from their phases, in cycles.
     n_cycles : int
+        Cycles with frames at each phase.
 
     Examples
     --------
@@ -170,6 +171,7 @@ class Echoes:
         self._last = -np.inf
         self._begun: dict[int, tuple[int, Array]] = {}  # cycle and sum of a window that still goes on
         self._square, self._n_frames = 0.0, 0
+        self._n_windows = np.zeros(len(middles), int)  # with frames, of each phase
 
     def push(self, frames: Array, phase: ArrayLike, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -241,6 +243,7 @@ class Echoes:
         for _, number, i, counts in sorted(done, key=lambda each: each[0]):
             self._g2[i].push(counts[None], first=number)
             self._maps[i].push(counts[None], first=number)
+            self._n_windows[i] += 1
             if self._halves is not None and self._middles[i] in (0.0, 0.5):
                 self._halves.push(counts[None], first=2 * number + int(self._middles[i] > 0))
 
@@ -258,7 +261,7 @@ class Echoes:
             lag=g2.lag, height=height, height_err=height_err,
             half_lag=half[0], half_height=half[1], half_height_err=half[2],
             g2=g2, c2=np.mean(maps, axis=0, dtype=float), cycles_a_row=in_row, q=self.partition.q,
-            off_phase=float(np.sqrt(self._square / max(self._n_frames, 1))), n_cycles=n,
+            off_phase=float(np.sqrt(self._square / max(self._n_frames, 1))), n_cycles=int(self._n_windows.min()),
         )  # fmt: skip
 
     def _of_halves(self) -> tuple[Floats, Floats, Floats]:

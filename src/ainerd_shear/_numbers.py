@@ -127,7 +127,10 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         summary |= dict.fromkeys([*names, *TRAINING.values()]) | {WHY: why}
         bins |= dict.fromkeys([*names, *VELOCITY], np.full(partition.n_roi, np.nan))
         bins[WHY] = np.full(partition.n_roi, why)
-    return Share(arrays, {"echoes": bins, "cycles": by_cycle, "stretches": parts}, summary, DIMS, UNITS)
+    tables = {"echoes": bins}
+    for name, table in {"cycles": by_cycle, "stretches": parts}.items():
+        tables[name] = {column: _size(values) for column, values in table.items()}
+    return Share(arrays, tables, summary, DIMS, UNITS)
 
 
 def _no_decay(parts: dict[str, NDArray[Any]]) -> str:
@@ -179,16 +182,22 @@ def _by_cycle(result: CycleResult, ring: Ring) -> dict[str, NDArray[Any]]:
     for field, (name, _) in MODULI.items():
         value, error = (getattr(moduli, f"{field}{end}")[mine] for end in ("", "_err"))
         with np.errstate(invalid="ignore", divide="ignore"):
-            out[name] = np.where(of_row, np.bincount(row[mine], value, rows) / of_row, np.nan)
+            parts = [np.bincount(row[mine], part, rows) / of_row for part in (value.real, value.imag)]
+            out[name] = parts[0] + 1j * parts[1] if np.iscomplexobj(value) else parts[0]
             squares = np.bincount(row[mine], error**2, rows)
             out[f"{name}_err"] = np.where(of_row, np.sqrt(squares) / of_row, np.nan)
     return out
 
 
-def _mean(name: str, values: Floats) -> dict[str, float | None]:
-    """Return the mean over the cycles, and its error."""
+def _mean(name: str, values: NDArray[Any]) -> dict[str, float | None]:
+    """Return the mean over the cycles, or its size, and its error."""
     known = values[np.isfinite(values)]
     if not known.size:
         return {name: None, f"{name}_err": None}
     error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else np.nan
-    return {name: float(known.mean()), f"{name}_err": plain(error)}
+    return {name: plain(_size(known.mean())), f"{name}_err": plain(error)}
+
+
+def _size(values: Any) -> Any:
+    """Return the size of complex numbers; the mean of sizes would be that of the noise."""
+    return np.abs(values) if np.iscomplexobj(values) else values

@@ -115,6 +115,7 @@ def stretches(
     n, of_rows = c2.shape[1], by_cycle["cycle"]
     of_record = phase.stretch[np.abs(np.subtract.outer(of_rows + cycles_a_row / 2, phase.phase)).argmin(1)]
     near, own = np.full((len(maps), n), np.nan), np.diagonal(maps, 0, 1, 2) - 1
+    has_frames = np.asarray(np.isfinite(own).any(axis=0))
     near[:, NEAR:] = np.mean([np.diagonal(maps, k, 1, 2)[:, NEAR - k :] - 1 for k in range(1, NEAR + 1)], axis=0)
     own = np.mean([own[:, NEAR - k : n - k] for k in range(NEAR + 1)], axis=0)
     near[:, NEAR:] -= own * np.nanmean(near) / np.nanmean(own)  # the contrast of a few speckles varies
@@ -130,7 +131,7 @@ def stretches(
     out: dict[str, list[Any]] = {"first_cycle": [], "n_cycles": [], "yields": yields}
     for a, b in zip(begins, [*begins[1:], n], strict=True):
         out["first_cycle"].append(int(by_cycle["cycle"][a]))
-        out["n_cycles"].append((b - a) * cycles_a_row)
+        out["n_cycles"].append(np.count_nonzero(has_frames[a:b]) * cycles_a_row)
         for name in by_cycle:
             if f"{name}_err" in by_cycle:
                 value, error = (by_cycle[f"{name}{end}"][a + (name == "echo") : b] for end in ("", "_err"))

@@ -30,8 +30,8 @@ class Training:
     Attributes
     ----------
     exponent, exponent_err : float
-        mu of tau ~ number^mu: positive if fewer rearrangements come with each cycle. NaN unless `p` is below .01, the
-        Bayesian information criterion prefers the power law, and two relaxation times are known.
+        mu of tau ~ number^mu: fewer rearrangements come with each cycle. NaN unless it is positive, `p` is below .01,
+        the Bayesian information criterion prefers the power law, and two relaxation times are known.
     p : float
         Probability of a mu so far from zero in a sample of one relaxation time (Wald's test); NaN if the fit failed.
     number : ndarray, shape (n_strip,)
@@ -122,7 +122,7 @@ def fit_training(c2: ArrayLike, *, cycles_a_row: float = 1.0, cycles_before: flo
     known &= (errors < LOG_TAU_KNOWN) & _shaped(each)
     tau[seen[known]] = np.exp(log_taus[known])
     tau_err[seen[known]] = wider * (np.exp(log_taus) * errors)[known]
-    sure = p < SURE_P and gain > 0 and known.sum() > 1 and _shaped(law) and abs(mu) < 0.99 * STEEPEST
+    sure = p < SURE_P and gain > 0 and known.sum() > 1 and _shaped(law) and 0 < mu < 0.99 * STEEPEST
     return Training(
         exponent=float(mu) if sure else np.nan,
         exponent_err=float(wider * mu_err) if sure else np.nan,

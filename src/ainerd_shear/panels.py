@@ -110,7 +110,7 @@ def sentences(values: Mapping[str, Any]) -> Iterator[str]:
     elif "no_tau_cycles" in values:
         yield f"no decay of the echoes is given: {values['no_tau_cycles']}"
     if "training_exponent" in values:
-        yield f"echoes decay {'more slowly' if values['training_exponent'] > 0 else 'faster'} from cycle to cycle"
+        yield "echoes decay more slowly from cycle to cycle"
     if "storage_pa" in values:
         moduli = (with_error(values, name, "Pa") for name in ("storage_pa", "loss_pa"))
         yield "G' is {}, G'' is {}".format(*moduli)

@@ -17,7 +17,7 @@ class CyclicShear(Part):
     """Echoes of a run that oscillates, beside the moduli of the same cycles; nothing for a run at rest."""
 
     Settings = CyclesSettings
-    version = 7
+    version = 8
 
     def __init__(self, settings: CyclesSettings, technique: RheoXPCS, run: RunInfo) -> None:
         super().__init__(settings, technique, run)

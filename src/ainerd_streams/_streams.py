@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import zmq
-from msgpack.fallback import Unpacker
+from msgpack import Unpacker
 
 from ainerd.documents import Document, checked
 from ainerd.sources import Intake
@@ -119,8 +119,9 @@ def unpack(payload: bytes) -> Any:
 
     Raises WireError for invalid data, and for object arrays, because they are pickle.
     """
+    if Unpacker.__module__ == "msgpack_numpy":  # its patch(), which bluesky_kafka calls, lets msgpack read pickle
+        raise WireError("msgpack was patched to read pickle: import ainerd_streams before bluesky_kafka")
     try:
-        # do not use msgpack.unpackb: bluesky_kafka calls msgpack_numpy.patch(), after which it reads pickle
         unpacker = Unpacker(None, object_hook=_array, strict_map_key=False, max_buffer_size=LARGEST)
         unpacker.feed(payload)
         value = unpacker.unpack()

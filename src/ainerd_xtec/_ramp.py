@@ -14,7 +14,7 @@ from scipy.ndimage import median_filter
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.threads import one_thread
 from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
-from ainerd_xtec._follow import MOVED_PX, Moves, followed
+from ainerd_xtec._follow import Moves, followed
 from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale, unmeasured
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions, unmixed
@@ -26,6 +26,9 @@ FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
 LOST = 0.7  # share of the counts around a temperature, below which the beam was lost in an area
 AREAS = 16  # of a frame; the beam was lost at a temperature if it was in most of them
+SCATTERED = 0.01  # share of pixels that are negative at some temperatures, if these are data
+MARKS = 2  # negative numbers by which a detector marks pixels, such as -1 between modules and -2 for a dead one
+SEEN = 5.0  # errors by which the counts of an area exceed zero
 POINT = 15  # numbers of the embedding
 MOST_NAMED = 4  # transitions in the summary
 MOST_CLUSTERS = 8  # that are tried
@@ -85,6 +88,7 @@ class Ramp(RunAnalysis):
         if not len(self._frames):
             raise AnalysisError("no frame arrived")
         settings, out = self._settings, self._marked()
+        marked = int(out.sum())
         groups = self._lit(self._groups(), ~out.ravel()[self.pixels])
         if len(groups) < FEWEST_TEMPERATURES:
             self._technique.known = None  # steering starts again with this ramp
@@ -94,8 +98,9 @@ class Ramp(RunAnalysis):
         dark = np.mean([np.mean(frame == 0) for frame in self._frames])
         missing = unmeasured(self._images(groups, out, None), may_vanish=bool(dark > DIM))
         out |= missing
-        moves = followed(self._images(groups, out, None))
-        applied = moves if moves is not None and moves.farthest_px > MOVED_PX else None
+        t = np.array([g.temperature for g in groups])
+        moves = followed(self._images(groups, out, None), t)
+        applied = moves if moves is not None and not moves.reason else None
         mean = sum(self._images(groups, out, applied), np.zeros(self._shape)) / len(groups)
         try:
             bright = cut(np.nan_to_num(mean.ravel()), settings.cut)
@@ -103,7 +108,8 @@ class Ramp(RunAnalysis):
             raise AnalysisError(str(error)) from None
         n = int(bright.keep.sum())
         if n < FEWEST_PIXELS:
-            missed = f"; {missing.sum()} hold 0 where they were not measured" if missing.any() else ""
+            missed = f"; {marked} are negative, the highest number or not finite in a frame" if marked else ""
+            missed += f"; {missing.sum()} hold 0 where they were not measured" if missing.any() else ""
             divided = f"; frames are divided by {', '.join(settings.monitor)}" if settings.monitor else ""
             raise AnalysisError(
                 f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed{missed}{divided}"
@@ -111,8 +117,11 @@ class Ramp(RunAnalysis):
         x = allocate((n, len(groups)), np.float32, self._memory)
         for column, image in enumerate(self._images(groups, out, applied)):
             x[:, column] = image.ravel()[bright.keep]
-        t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
-        analysis, self._technique.known = analyze(settings, t, x, mean, bright, moves, left_out, int(missing.sum()))
+        if settings.scale == "log" and x.min() <= -1:
+            raise AnalysisError('xtec.scale = "log" needs counts, and some are negative: take "mean" or "zscore"')
+        left_out = len(self._frames) - sum(len(g.frames) for g in groups)
+        counted = left_out, marked, int(missing.sum())
+        analysis, self._technique.known = analyze(settings, t, x, mean, bright, moves, *counted)
         return analysis
 
     def _groups(self) -> list[Group]:
@@ -161,12 +170,26 @@ class Ramp(RunAnalysis):
         return np.asarray(np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value))
 
     def _marked(self) -> NDArray[np.bool_]:
-        """Return the pixels, (ny, nx), that the detector marks in any frame: negative, the highest, or not finite."""
-        out = np.zeros(self._shape, bool)
+        """Return the pixels, (ny, nx), that the detector marks in any frame: the highest, not finite, or negative.
+
+        Negative numbers are data, as after the subtraction of a background, if there are more than two of them, or if
+        many pixels are negative at some temperatures. Then the same one in all frames marks a pixel.
+        """
+        values: set[float] = set()
+        ever, always = np.zeros(self.pixels.size, bool), np.ones(self.pixels.size, bool)
+        out, same = ever.copy(), always.copy()
         for frame in self._frames:
             highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
-            out.ravel()[self.pixels] |= ~((frame >= 0) & (frame < highest))
-        return out
+            out |= ~(frame < highest)
+            ever |= (below := frame < 0)
+            always &= below
+            same &= frame == self._frames[0]
+            if len(values) <= MARKS:
+                values.update(np.unique(frame[below]).tolist())
+        are_data = len(values) > MARKS or np.mean(ever & ~always) > SCATTERED
+        marked = np.zeros(self._shape, bool)
+        marked.ravel()[self.pixels] = out | (always & same if are_data else ever)
+        return marked
 
     def _lit(self, groups: list[Group], good: NDArray[np.bool_]) -> list[Group]:
         """Return the temperatures at which the beam was there: most areas count as at the temperatures around."""
@@ -178,7 +201,8 @@ class Ramp(RunAnalysis):
                 row += [float(area.sum(dtype=float)) for area in np.array_split(self._frames[number][good], AREAS)]
             row /= group.exposure
         around = median_filter(counts, (5, 1), mode="nearest")
-        share = np.divide(counts, around, out=np.ones_like(counts), where=around > 0)
+        noise = np.median(np.abs(np.diff(counts, axis=0)), axis=0) if len(counts) > 1 else 0.0
+        share = np.divide(counts, around, out=np.ones_like(counts), where=around > SEEN * noise)
         lit = np.quantile(share, 0.75, axis=1) >= LOST
         return [each for each, is_lit in zip(groups, lit, strict=True) if is_lit]
 
@@ -250,12 +274,12 @@ def _ways(t: Floats, merge: float) -> NDArray[np.int64]:
 
 def analyze(
     settings: XTECSettings, t: Floats, x: Singles, mean: Floats, bright: Cut, moves: Moves | None, left_out: int,
-    unmeasured: int,
+    marked: int, unmeasured: int,
 ) -> tuple[Analysis, Trajectories]:  # fmt: skip
     """Return the result of a ramp, and the trajectories for steering.
 
     `t` (n,) are the temperatures, `x` (m, n) the intensities of the kept pixels, which are scaled in place, and `mean`
-    (ny, nx) is the mean frame. `left_out` frames and `unmeasured` pixels are counted.
+    (ny, nx) is the mean frame. `left_out` frames, `marked` and `unmeasured` pixels are counted.
     """
     keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
@@ -292,6 +316,7 @@ def analyze(
         "highest": float(t[-1]),
         "direction": settings.direction,
         "frames_left_out": left_out,
+        "pixels_marked": marked,
         "pixels_unmeasured": unmeasured,
         "transitions": len(shared),
         "noise_clusters": int(np.sum(~clusters.significant)),
@@ -387,15 +412,15 @@ def _tables(
 def _units(summary: Mapping[str, Any], unit: str) -> dict[str, str]:
     units = dict.fromkeys((n for n, value in summary.items() if isinstance(value, int | float)), "1")
     units |= {n: unit for n in units if n.startswith("transition_") or n in ("lowest", "highest")}
-    units |= {n: "px" for n in units if n in ("expansion_px", "oddest_row", "oddest_column")}
+    units |= {n: "px" for n in units if n in ("expansion_px", "expansion_px_err", "oddest_row", "oddest_column")}
     return units | {"temperature": unit, "transition": unit, "trajectories": "1", "counts": "1"}
 
 
 def _motion(moves: Moves | None) -> dict[str, Any]:
     if moves is None:
         return {"followed": "no: too few peaks could be followed"}
-    far = moves.farthest_px
-    return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
+    size = {"expansion_px": moves.farthest_px, "expansion_px_err": moves.error_px} if moves.alike else {}
+    return {**size, "followed": f"no: {moves.reason}" if moves.reason else "yes"}
 
 
 def _embedding(t: Floats, means: Floats, transitions: list[float]) -> Singles:

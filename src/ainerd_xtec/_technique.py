@@ -1,7 +1,8 @@
 """X-TEC as a technique: clusters of pixel trajectories through a ramp, and the choice of the next temperature."""
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 from ainerd.config import located, read_map, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Question, Regimes, RunInfo, Series, Technique
+from ainerd.technique import Regimes, RunInfo, Series, Technique
 from ainerd.threads import one_thread
 from ainerd_xtec._pixels import cut
 from ainerd_xtec._ramp import POINT, Ramp
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import Trajectories
 
-VERSION = 7  # of the formulas
+VERSION = 8  # of the formulas
 SERIES = "series_id"  # key of the start document that runs of one ramp share
 NOT_NUMBERS = {"mask", "alpha", "unit"}  # settings that do not change numbers
 ALIKE = 5.0  # largest difference of two series of one regime, in the unit of the temperature
@@ -88,13 +89,9 @@ class XTEC(Technique):
         return NextTemperature(self, bounds)
 
     @classmethod
-    def questions(cls) -> Generator[Question, Any, None]:
-        """Yield the questions of ``ainerd init``."""
-        ramped = "data key of the ramped quantity, read with each frame"
-        yield Question(key="temperature", text=ramped, default="temperature")
-        yield Question(key="unit", text="its unit", default="K")
-        yield Question(key="monitor", text="data key of the beam's intensity at each frame", example="i0")
-        yield Question(key="clusters", text="how many clusters; without it as many as are stable", example=4)
+    def template(cls) -> str:
+        """Return the section of the TOML that ``ainerd init`` writes."""
+        return files("ainerd_xtec").joinpath("template.toml").read_text("utf-8")
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw the kept pixels on a mean frame, and the histogram with the cut.

@@ -89,14 +89,19 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         )
     if not summary.get("transitions"):
         lines.append("no significant transition")
+    if marked := summary.get("pixels_marked"):
+        lines.append(f"{marked} pixels are left out: negative, the highest number, or not finite in a frame")
     if missing := summary.get("pixels_unmeasured"):
         lines.append(f"{missing} pixels are left out: they hold 0 at some temperatures, where they were not measured")
     if noise := summary.get("noise_clusters"):
         why = "pixels chosen by half of the temperatures do not follow each other at the others"
         lines.append(f"clusters that are noise, and show no transition: {noise}; their {why}")
-    if summary.get("expansion_px", 0) > 1 or str(summary.get("followed", "")).startswith("no: too few"):
-        moved = f"peaks move by {summary['expansion_px']:.1f} pixels" if "expansion_px" in summary else "peaks may move"
-        lines.append(f"{moved}; followed: {summary['followed']}")
+    followed = str(summary.get("followed", ""))
+    if followed == "yes":
+        size = "{expansion_px:.2f} ± {expansion_px_err:.2f}".format(**summary)
+        lines.append(f"peaks move by {size} pixels, and are followed")
+    elif followed.startswith(("no: too few", "no: peaks do not move alike")):
+        lines.append(f"peaks may move, and are not followed: {followed[4:]}")
     if summary.get("odd_patches"):
         place = f"row {summary['oddest_row']:.0f}, column {summary['oddest_column']:.0f}"
         lines.append(f"{summary['odd_patches']} patch(es) with a trajectory unlike all others, the oddest at {place}")

@@ -121,7 +121,12 @@ def outcome(key, x=5.0, y=5.0, z=0.0, **about):
 
 def waiting(campaign):
     """The suggestions that wait, in their order."""
-    return [each.suggestion for each in campaign.state.waiting]
+    return [each.suggestion.point for each in campaign.state.waiting]
+
+
+def usable(campaign):
+    """Keys of the results that did not fail."""
+    return {*campaign.exposures.keys(campaign.exposures["measured"])}
 
 
 def taken_of(campaign):

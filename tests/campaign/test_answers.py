@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from campaign_toys import BOUNDS, Jobs, Toy, outcome
+from campaign_toys import BOUNDS, Jobs, Toy, outcome, usable
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
@@ -66,7 +66,7 @@ def test_a_result_without_a_regime_is_answered_by_the_next_start(client, monkeyp
     again = campaign_on(client)
     record = store.record(key)
     assert (record.regime, record.awaits_regime, record.status) == (0, None, "complete")
-    assert again.points.usable == {key} and store.suggestion(taken["_id"]).status == "measured"
+    assert usable(again) == {key} and store.suggestion(taken["_id"]).status == "measured"
     campaign_on(client)  # a further start changes nothing
     assert sum(line.startswith("at (1.00, 2.00)") for line in store.logbook()["text"]) == 1
     assert store.table()["regime"].tolist() == [0] and store.array(key, "a").tolist() == [1, 1, 1]
@@ -96,7 +96,7 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     store.answers = lambda: True
     monkeypatch.setattr(store, "label", lambda *_, **__: (_ for _ in ()).throw(away))
     assert campaign.answer(outcome("a", z=3.0)).regime == 0
-    assert "decisions of toy are not written yet" in caplog.text and campaign.peek() and campaign.points.usable == {"a"}
+    assert "decisions of toy are not written yet" in caplog.text and campaign.peek().point and usable(campaign) == {"a"}
     campaign.catalogue.catch_up()
     monkeypatch.setattr(store, "label", label)
     campaign.catalogue.catch_up()
@@ -106,8 +106,9 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     assert not store.labels  # once
 
 
-def test_a_regime_that_is_refused_holds_up_no_other(make, store, monkeypatch, caplog):
-    label, refused = store.label, Refused("no", 422)
+@pytest.mark.parametrize("refused", [Refused("no", 422), TypeError("a fault of this program")])
+def test_a_regime_that_can_never_be_written_holds_up_no_other(make, store, monkeypatch, caplog, refused):
+    label = store.label
 
     def refuse(key, **what):
         if key == "a":
@@ -118,7 +119,9 @@ def test_a_regime_that_is_refused_holds_up_no_other(make, store, monkeypatch, ca
     monkeypatch.setattr(store, "label", refuse)
     for key in ("a", "b"):
         campaign.answer(outcome(key, z=3.0))
-    assert [*store.labels] == ["b"] and "an effect is left out" in caplog.text
+    assert [*store.labels] == ["b"]
+    assert [line for line in caplog.messages if "left out" in line][0].startswith(f"an effect is left out, {refused}")
+    assert not campaign.catalogue.is_behind
 
 
 def test_a_series_that_has_no_point_yet_has_no_regime(make, store):

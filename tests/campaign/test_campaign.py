@@ -10,7 +10,7 @@ from bluesky_adaptive.protocols import (
     SupportsStoppingCriteria,
     TrialFaultAware,
 )
-from campaign_toys import BOUNDS, on, outcome
+from campaign_toys import BOUNDS, on, outcome, usable
 
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
 from ainerd.results.commands import Accept, Add, Exclude, Hold, Reject, SetBounds
@@ -18,9 +18,8 @@ from tests.trials import trials_of
 
 
 def trials(campaign):
-    """The trials of the explorer that were measured or failed, by id."""
-    known = trials_of(campaign.explorer)
-    return {id: trial for id, trial in known.items() if trial["failed"] or trial["embedding"]}
+    """The exposures at known positions, by suggestion."""
+    return {id: each for id, each in trials_of(campaign.exposures).items() if np.isfinite([each["x"], each["y"]]).all()}
 
 
 def of(suggestion, key="result", **about):
@@ -35,14 +34,14 @@ def test_it_has_all_protocols_of_bluesky_adaptive(make):
 
 def test_a_suggestion_is_proposed_accepted_and_measured(make, store):
     campaign = make()
-    ready = campaign.peek()
-    assert campaign.peek() == ready and store.status(ready["_id"]) == ("proposed", "toy")
+    ready = campaign.peek().point
+    assert campaign.peek().point == ready and store.status(ready["_id"]) == ("proposed", "toy")
     (accepted,) = campaign.suggest(1)
     assert accepted == ready and store.status(ready["_id"]) == ("accepted", "toy")
     campaign.answer(of(accepted, novelty_p=0.5, novel=False))
     record = store.saved[ready["_id"]]
     assert (record.status, record.status_by, record.raw_uid) == ("measured", "toy", "run of result")
-    assert campaign.peek()["_id"] != ready["_id"]
+    assert campaign.peek().point["_id"] != ready["_id"]
     assert [*trials(campaign)] == [ready["_id"]]
 
 
@@ -56,15 +55,15 @@ def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make,
 
 def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, store):
     campaign = make()
-    ready = [campaign.peek()]
+    ready = [campaign.peek().point]
     campaign.answer(outcome("by hand", 1.0, 1.0))
-    ready.append(campaign.peek())
+    ready.append(campaign.peek().point)
     campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch"))
-    ready.append(campaign.peek())
+    ready.append(campaign.peek().point)
     campaign.apply(Exclude(region={"x": (0.0, 4.0)}, why="a bubble"))
-    ready.append(campaign.peek())
+    ready.append(campaign.peek().point)
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
-    ready.append(campaign.peek())
+    ready.append(campaign.peek().point)
     campaign.end()
     assert [store.status(suggestion["_id"]) for suggestion in ready] == [
         ("superseded", "toy"),
@@ -78,11 +77,11 @@ def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, 
 
 def test_a_person_accepts_and_rejects(make, store):
     campaign = make()
-    accepted = campaign.apply(Accept()).suggestion
+    accepted = campaign.apply(Accept()).suggestion.point
     assert store.status(accepted["_id"]) == ("accepted", "person")
-    rejected = campaign.peek()
+    rejected = campaign.peek().point
     campaign.apply(on(Reject, rejected, why="a bubble"))
-    following = campaign.peek()
+    following = campaign.peek().point
     assert store.status(rejected["_id"]) == ("rejected", "person")
     assert store.saved[rejected["_id"]].status_reason == "a bubble"
     assert np.hypot(following["x"] - rejected["x"], following["y"] - rejected["y"]) > 0.5
@@ -92,7 +91,7 @@ def test_a_person_accepts_and_rejects(make, store):
 
 def test_own_points_are_registered_and_accepted_ones_kept(make, store):
     campaign = make()
-    accepted = campaign.apply(Accept()).suggestion
+    accepted = campaign.apply(Accept()).suggestion.point
     mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
     assert same == accepted and store.status(mine["_id"]) == ("accepted", "person")
     assert mine["reason"] == "a scratch" and len(store.saved) == 2
@@ -100,7 +99,7 @@ def test_own_points_are_registered_and_accepted_ones_kept(make, store):
 
 def test_several_are_handed_out_with_the_ready_one_first(make, store):
     campaign = make()
-    ready = campaign.peek()
+    ready = campaign.peek().point
     batch = campaign.suggest(3)
     assert batch[0] == ready and len({suggestion["_id"] for suggestion in batch}) == 3
     assert {store.status(suggestion["_id"]) for suggestion in batch} == {("accepted", "toy")}
@@ -121,15 +120,16 @@ def test_an_exposure_that_was_not_finished_has_failed(make, store):
     (accepted,) = campaign.suggest(1)
     campaign.register_failures([accepted])
     assert store.saved[accepted["_id"]].status_reason == "the exposure was not finished"
-    assert trials(campaign)[accepted["_id"]]["failed"]
+    (failed,) = campaign.state.failed.values()
+    assert campaign.peek().position != failed == {name: accepted[name] for name in BOUNDS}
 
 
 def test_two_results_of_one_suggestion_are_two_exposures(make):
     campaign = make()
-    accepted = campaign.apply(Accept()).suggestion
+    accepted = campaign.apply(Accept()).suggestion.point
     for key in ("first", "second", "first"):
         campaign.answer(of(accepted, key))
-    assert [*trials(campaign)] == ["second", accepted["_id"]]
+    assert campaign.exposures.keys(slice(None)) == ["first", "second"]
 
 
 def test_a_run_that_does_not_say_where_it_was_is_at_its_suggestion(make):
@@ -190,7 +190,7 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     campaign = make()
     campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
-    rejected = campaign.peek()
+    rejected = campaign.peek().point
     campaign.apply(on(Reject, rejected, why="a bubble"))
     position = {"x": 8.0, "y": 2.0}
     store.add_result("a", [0, 0], suggestion_id="s", novelty_p=0.01, novel=True, regime=4, **position)
@@ -199,30 +199,30 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     store.add_result("dark", reason="too dark", x=7.0, y=7.0)
 
     again = make()
-    assert again.explorer.bounds["y"] == (0.0, 9.0) and again.explorer.window.excluded == [{"x": (0.0, 6.0)}]
+    assert again.state.window.bounds["y"] == (0.0, 9.0) and again.state.window.excluded == [{"x": (0.0, 6.0)}]
     known = trials(again)
     assert known["s"]["novel"] and not known["b"]["novel"]
     assert known["dark"]["failed"] and "lost" not in known
-    assert sum(trial["x"] == rejected["x"] and trial["failed"] for trial in known.values()) == 1
+    assert [each["x"] for each in again.state.failed.values()] == [rejected["x"]]
     assert again.atlas.regimes.n_regimes == 2 and again.answer(outcome("c", z=3.0)).regime == 2
-    before = [*trials_of(again.explorer).items()]
+    before = [*trials(again).items()]
     again.answer(outcome("a", **position, trial_id="s", is_recalled=True))  # it comes again
-    assert [*trials_of(again.explorer).items()][: len(before)] == before
+    assert [*trials(again).items()][: len(before)] == before
 
 
 def test_a_persons_point_survives_a_kill_and_is_withdrawn_with_its_session(make, store):
-    added = make().apply(Add(position={"x": 8.0, "y": 2.0}, why="a scratch")).suggestion
+    added = make().apply(Add(position={"x": 8.0, "y": 2.0}, why="a scratch")).suggestion.point
     again = make()
-    assert again.peek() == added
+    assert again.peek().point == added
     again.end()
     third = make()
-    assert third.peek()["_id"] != added["_id"] and store.status(added["_id"]) == ("withdrawn", "toy")
+    assert third.peek().point["_id"] != added["_id"] and store.status(added["_id"]) == ("withdrawn", "toy")
 
 
 def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, store):
     campaign = make()
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
-    assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).explorer.bounds["y"] == (0.0, 5.0)
+    assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).state.window.bounds["y"] == (0.0, 5.0)
 
 
 @pytest.mark.parametrize("changed", [
@@ -234,16 +234,17 @@ def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, 
     make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
     store.checkpoints["toy"]["state"] |= changed
     again = make()
-    assert "the saved state is left out" in caplog.text and again.explorer.bounds["x"] == (2.0, 8.0)  # from the events
-    assert set(again.peek()) >= {"x", "y"}
+    assert "the saved state is left out" in caplog.text
+    assert again.state.window.bounds["x"] == (2.0, 8.0)  # from the events
+    assert {*again.peek().position} == {"x", "y"}
 
 
 def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
     campaign = make()
     campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
-    campaign.apply(on(Reject, campaign.peek(), why="a bubble"))
+    campaign.apply(on(Reject, campaign.peek().point, why="a bubble"))
     other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
-    assert other.explorer.window.excluded == [] and set(other.peek()) >= {"y", "z"}
+    assert other.state.window.excluded == [] and {*other.peek().position} == {"y", "z"}
 
 
 def test_positions_are_checked_in_words(make):
@@ -258,9 +259,8 @@ def test_positions_are_checked_in_words(make):
 def test_open_suggestions_of_a_killed_session_are_closed(make, store):
     killed = make()
     a, b, c = (each["_id"] for each in killed.suggest(3))
-    d = killed.peek()["_id"]
-    at = {"x": killed.state.handed_out[a].suggestion["x"], "y": killed.state.handed_out[a].suggestion["y"]}
-    store.add_result("of a", z=[0.0, 0.0], suggestion_id=a, **at)
+    d = killed.peek().point["_id"]
+    store.add_result("of a", z=[0.0, 0.0], suggestion_id=a, **killed.state.handed_out[a].suggestion.position)
     store.add_result("of b", suggestion_id=b, reason="too dark", x=1.0, y=1.0)
     make()
     gone = "its session had ended"
@@ -284,7 +284,7 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
         assert record.status == status, off
     assert record.status_reason.startswith(f"the motors stood at ({x:.2f}, {taken['y']:.2f}) when (")
     assert record.status_reason in [text for text, _ in store.lines]
-    assert not campaign.explorer.window.excluded and campaign.points.usable == {"0", "1", "2"}  # the result counts
+    assert not campaign.state.window.excluded and usable(campaign) == {"0", "1", "2"}  # the result counts
 
 
 @pytest.mark.parametrize(

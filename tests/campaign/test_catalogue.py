@@ -7,11 +7,11 @@ from campaign_toys import BOUNDS, Jobs, Toy, outcome
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._differences import Differences
 from ainerd.campaign._sentences import finding
-from ainerd.decisions import Rules, events, terms_of
+from ainerd.decisions import Rules, events
 from ainerd.results import Away
-from ainerd.steering import Window
+from ainerd.steering import Suggestion, Window
 
-SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
+SUGGESTION = Suggestion(id="s", position={"x": 1.0, "y": 2.5}, reason="nobody was there", terms={"unexplored": 0.5})
 RULES = Rules(session="me", window=Window(BOUNDS))
 
 
@@ -82,4 +82,4 @@ def test_a_finding_says_the_verdict_that_was_given():
 
 def test_terms_are_the_numbers_beside_the_position():
     about = {"_id": "s", "x": 1.0, "n": 2, "gain": np.float32(0.5), "ok": True, "reason": "why", "at": [1]}
-    assert terms_of(about, ("x",)) == {"n": 2.0, "gain": 0.5}
+    assert Suggestion.of({**about, "x": 1.0}, ("x",)).terms == {"n": 2.0, "gain": 0.5}

@@ -228,13 +228,13 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
         "from now on p compares an exposure with earlier exposures of this session, because this sample is new"
     ]
     assert (
-        campaign.points.reference == "session" and campaign.get_best_points() == []
+        campaign.exposures.own_level is not None and campaign.get_best_points() == []
     )  # nothing differs from the session
     assert measure(campaign, 8, 3.0, 0.5) <= 0.01
     ((key, _, values),) = campaign.get_best_points()
     assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary
     again = make()
-    assert again.points.reference == "session" and again.claims.of_sample is not None
+    assert again.exposures.own_level is not None and again.claims.of_sample is not None
 
 
 def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):

@@ -12,7 +12,7 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
     campaign = make()
     campaign.answer(outcome("a"))
     store.lines.clear(), store.by.clear()
-    ready = campaign.peek()
+    ready = campaign.peek().point
     here = position_text(ready, campaign.rules)
     answers = [
         campaign.apply(command).text
@@ -23,7 +23,7 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
             Name(regime=0, name="", by="Ann"), Accept(), Accept(by="Ann"), Next(by="a script"),
         )
     ]  # fmt: skip
-    there = position_text(campaign.state.handed_out[campaign.state.fetched[-1]].suggestion, campaign.rules)
+    there = position_text(campaign.state.handed_out[campaign.state.fetched[-1]].suggestion.position, campaign.rules)
     no_more = "the agent takes no new suggestion until somebody releases it"
     assert answers == [
         no_more, no_more, "the plans continue", "the plans continue", "it is measured next",
@@ -49,5 +49,5 @@ def test_the_answers_of_the_last_commands_are_kept(make, monkeypatch):
     commands = [Next(by=str(i)) for i in range(3)]
     first = [campaign.apply(command) for command in commands]
     assert [*campaign.state.answers] == [command.id for command in commands[1:]]
-    assert [*campaign.state.fetched] == [answer.fetched["suggestion"] for answer in first[1:]]
+    assert [*campaign.state.fetched] == [answer.fetched.id for answer in first[1:]]
     assert [campaign.apply(command) for command in commands[1:]] == first[1:]

@@ -50,11 +50,11 @@ def hours_ago(hours):
 
 def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
     campaign = make()
-    taken = campaign.peek()
+    taken = campaign.peek().point
     assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
     assert taken_of(campaign) == taken["_id"]
     campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede suggestions that nobody took
-    assert campaign.peek()["_id"] == taken_of(campaign) == taken["_id"]
+    assert campaign.peek().point["_id"] == taken_of(campaign) == taken["_id"]
     (handed,) = campaign.suggest()
     assert handed["_id"] == taken["_id"] and taken_of(campaign) is None
     assert store.status(taken["_id"]) == ("accepted", "Ann")
@@ -64,27 +64,27 @@ def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
 
 def test_an_earlier_suggestion_may_be_taken_and_rejected(make, store):
     campaign = make()
-    earlier = campaign.peek()
+    earlier = campaign.peek().point
     campaign.answer(outcome("a", x=0.5, y=0.5))
     assert store.saved[earlier["_id"]].status == "superseded"
     assert campaign.apply(on(Take, earlier, **ANN)).status == "done"
-    assert campaign.peek()["_id"] == earlier["_id"] and store.saved[earlier["_id"]].status == "accepted"
+    assert campaign.peek().point["_id"] == earlier["_id"] and store.saved[earlier["_id"]].status == "accepted"
     campaign.suggest()
-    later = campaign.peek()
+    later = campaign.peek().point
     campaign.answer(outcome("b", x=9.5, y=0.5))
     assert campaign.apply(on(Reject, later, **ANN)).status == "done"
     assert store.saved[later["_id"]].status == "rejected"
-    again = campaign.peek()
+    again = campaign.peek().point
     assert (again["x"], again["y"]) != (later["x"], later["y"])
 
 
 def test_another_suggestion_follows_a_rejected_or_excluded_one_at_once(make, store):
     campaign = make()
-    first = campaign.peek()
+    first = campaign.peek().point
     campaign.apply(on(Reject, first, **ANN))
     (second,) = campaign.state.waiting
     assert second.id != first["_id"]
-    x, y = (second.suggestion[name] for name in ("x", "y"))
+    x, y = (second.suggestion.position[name] for name in ("x", "y"))
     campaign.apply(Exclude(region={"x": [x - 1, x + 1], "y": [y - 1, y + 1]}, **ANN))
     (third,) = campaign.state.waiting
     assert store.saved[second.id].status == "withdrawn" and third.id not in (first["_id"], second.id)
@@ -92,21 +92,21 @@ def test_another_suggestion_follows_a_rejected_or_excluded_one_at_once(make, sto
 
 def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
     campaign = make()
-    taken = campaign.peek()
+    taken = campaign.peek().point
     campaign.apply(on(Take, taken, **ANN))
     box = {"x": [taken["x"] - 1, taken["x"] + 1], "y": [taken["y"] - 1, taken["y"] + 1]}
     assert campaign.apply(Exclude(region=box, **ANN)).status == "done"
     assert store.saved[taken["_id"]].status == "failed" and taken_of(campaign) is None
     answer = campaign.apply(on(Take, taken, id="another", **ANN))
     assert answer.status == "refused" and "excluded" in answer.text
-    first = campaign.peek()
+    first = campaign.peek().point
     campaign.answer(outcome("a", x=0.5, y=0.5))
     assert campaign.apply(on(Take, first | {"x": 1e9}, **ANN)).status == "refused"
 
 
 def test_the_first_verdict_on_a_suggestion_counts(make, store):
     campaign = make()
-    ready = campaign.peek()
+    ready = campaign.peek().point
     assert campaign.apply(on(Reject, ready)).status == "done"  # at the prompt, while the page still shows it
     late = campaign.apply(on(Take, ready, **ANN))
     assert (late.status, late.text) == ("refused", "somebody was first, with 'reject'")
@@ -125,17 +125,17 @@ def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
 @pytest.mark.parametrize("verdict", [Take, Reject])
 def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store, verdict):
     campaign = make()
-    ready = campaign.peek()
+    ready = campaign.peek().point
     position = {name: ready[name] for name in ("x", "y")}
     answer = campaign.apply(verdict(suggestion=ready["_id"], id="1", position={**position, "x": 9.5}))
     assert answer.status == "refused" and "differs from the one that was seen, it is now at (" in answer.text
-    assert campaign.peek()["_id"] == ready["_id"] and taken_of(campaign) is None
+    assert campaign.peek().point["_id"] == ready["_id"] and taken_of(campaign) is None
     assert campaign.apply(verdict(suggestion=ready["_id"], position=position)).status == "done"
 
 
 def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):
     campaign = make()
-    ready = campaign.peek()
+    ready = campaign.peek().point
     late = campaign.apply(on(Take, ready, **ANN), age_s=13 * 3600.0)
     assert late.status == "refused" and "taken 13 h ago" in late.text
     assert store.saved[ready["_id"]].status == "proposed" and taken_of(campaign) is None
@@ -149,7 +149,7 @@ def test_hold_and_names_last_over_a_restart(make):
     regime = int(campaign.atlas.regimes.labels[0])
     assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "the regime has this name now"
     again = make()
-    assert again.state.held["by"] == "Ann" and again.state.held["why"] == "so" and again.state.names == {regime: "gel"}
+    assert again.state.held.by == "Ann" and again.state.held.why == "so" and again.state.names == {regime: "gel"}
     again.apply(Release(**ANN))
     assert make().state.held is None
 
@@ -159,7 +159,7 @@ def test_boxes_are_lifted_and_the_log_says_who(make, store):
     campaign.apply(Exclude(region={"x": (0, 1)}, by="Ann", why="a crack"))
     campaign.apply(SetExcluded(regions=[]))
     campaign.apply(SetBounds(bounds={"x": (0, 9), "y": (0, 9)}))
-    assert campaign.explorer.window.excluded == [] and campaign.explorer.bounds["x"] == (0, 9)
+    assert campaign.state.window.excluded == [] and campaign.state.window.bounds["x"] == (0, 9)
     lines = [text for text, _ in store.lines]
     assert store.by == ["Ann", "person", "person"]
     assert lines == [
@@ -174,7 +174,7 @@ def test_the_clock_of_a_sender_decides_nothing(reader, make):
     node, start = reader
     campaign, reading = start()
     slow, fast = (Add(position={"x": x, "y": 2.0}, created=hours_ago(h), **ANN) for x, h in ((2.0, 1e4), (4.0, -1e4)))
-    taken = on(Take, suggestion := campaign.peek(), created=hours_ago(1e4), **ANN)
+    taken = on(Take, suggestion := campaign.peek().point, created=hours_ago(1e4), **ANN)
     hold = Hold(created=hours_ago(-1e4), **ANN)
     for command in (taken, slow, fast, hold):
         node.add(command.id, command_metadata(command, "toy"), container_of(command))
@@ -234,8 +234,8 @@ def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
     node.add("next", command_metadata(Name(regime=0, name="gel"), "toy"))
     reading.look()
     assert node.answers["next"] == ("refused", "there is no regime 0")
-    assert campaign.explorer.bounds == {"x": (0, 10), "y": (0, 10)}
-    assert campaign.explorer.window.excluded == [] and campaign.state.held is None and taken_of(campaign) is None
+    assert campaign.state.window.bounds == {"x": (0, 10), "y": (0, 10)}
+    assert campaign.state.window.excluded == [] and campaign.state.held is None and taken_of(campaign) is None
 
 
 @pytest.mark.fault("The agent fails while it executes a command", "It refuses the command; the next one is executed")
@@ -253,7 +253,7 @@ def test_a_command_that_breaks_the_agent_is_refused(reader, monkeypatch, caplog)
         node.add(key, command_metadata(command, "toy"))
     reading.look()
     assert node.answers["broken"] == ("refused", "the agent cannot execute this: ZeroDivisionError: a fault of ours")
-    assert node.answers["sound"][0] == "done" and campaign.state.held["why"] == "so"
+    assert node.answers["sound"][0] == "done" and campaign.state.held.why == "so"
     assert [each.getMessage() for each in caplog.records if "command" in each.getMessage()] == [
         "command broken is refused"
     ]
@@ -278,24 +278,24 @@ def test_a_command_applied_twice_acts_once(make, store):
     assert [campaign.apply(command) for command in (hold, add)] == first
     assert campaign.state.held is held and store.lines == lines
     assert campaign.suggest()[0]["_id"] == add.id  # the suggestion is the command
-    assert campaign.apply(add) == first[1] and campaign.peek()["_id"] != add.id
+    assert campaign.apply(add) == first[1] and campaign.peek().point["_id"] != add.id
     again = make()  # a later session reads the events
     assert [again.apply(command).text for command in (hold, add)] == [answer.text for answer in first]
-    assert again.peek()["_id"] != add.id
+    assert again.peek().point["_id"] != add.id
 
 
 @pytest.mark.fault("A person presses buttons while the agent is down", "The agent executes them once when it is back")
 def test_commands_that_waited_are_executed_at_the_next_start(reader, store):
     node, start = reader
     campaign, _ = start()
-    taken, left = campaign.peek(), None
+    taken, left = campaign.peek().point, None
     campaign.answer(outcome("a", x=0.5, y=0.5))
-    left = campaign.peek()
+    left = campaign.peek().point
     node.add("1", command_metadata(Hold(**ANN), "toy"))
     node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
     statuses = store.history(taken["_id"])
     again, _ = start()
-    assert again.state.held["by"] == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
+    assert again.state.held.by == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
     assert {key: status for key, (status, _) in node.answers.items()} == {
         "1": "done",
         f"verdict-{taken['_id']}": "done",
@@ -362,7 +362,7 @@ def test_a_session_killed_between_acting_and_answering(kill, reader, store, writ
     assert added["_id"] == "1" and (added["x"], added["y"]) == (1, 2)
     again.answer(outcome("of it", 1, 2, trial_id="1"))
     third, _ = start()
-    assert third.peek()["_id"] != "1" and store.saved["1"].status == "measured"
+    assert third.peek().point["_id"] != "1" and store.saved["1"].status == "measured"
     assert len([line for line, _ in store.lines if "wants" in line]) == 1
 
 
@@ -374,7 +374,7 @@ def test_a_point_that_was_measured_before_the_answer_is_not_measured_again(reade
     node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))
     store.add_result("of it", [0, 0], suggestion_id="1", x=1.0, y=2.0)
     campaign, _ = start()
-    assert node.answers["1"] == ("refused", "it was measured already") and campaign.peek()["_id"] != "1"
+    assert node.answers["1"] == ("refused", "it was measured already") and campaign.peek().point["_id"] != "1"
 
 
 def test_an_answer_waits_until_its_event_is_in_tiled(reader, store, monkeypatch):
@@ -397,7 +397,7 @@ def test_an_answer_waits_until_its_event_is_in_tiled(reader, store, monkeypatch)
 def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypatch, caplog):
     node, start = reader
     campaign, reading = start()
-    shown, set_status = campaign.peek(), store.set_status
+    shown, set_status = campaign.peek().point, store.set_status
 
     def damaged(id, *args, **options):
         if id == shown["_id"]:

@@ -9,25 +9,25 @@ from ainerd.results.commands import Hold, Next, Release, command_metadata
 
 def measure(campaign, answer, key="a"):
     """Absorb the result of an acquisition at a fetched position, whose file says nothing of suggestions."""
-    position = {name: x + 0.02 for name, x in answer.fetched["position"].items()}  # where the motors stopped
+    position = {name: x + 0.02 for name, x in answer.fetched.position.items()}  # where the motors stopped
     campaign.answer(outcome(key, position["x"], position["y"], trial_id=given_at(campaign, position | {"i0": 1.0})))
 
 
 def test_a_fetched_position_is_taken_and_then_measured(make, store):
     campaign = make()
     first = campaign.apply(Next())
-    id = first.fetched["suggestion"]
-    assert first.status == "done" and set(first.fetched["position"]) == {"x", "y"}
-    assert store.saved[id].status == "taken" and first.fetched["reason"] == first.text
+    id = first.fetched.id
+    assert first.status == "done" and set(first.fetched.position) == {"x", "y"}
+    assert store.saved[id].status == "taken" and first.fetched.reason == first.text
     measure(campaign, first)
     assert store.saved[id].status == "measured"
-    assert given_at(campaign, first.fetched["position"]) is None  # another one there has no suggestion
+    assert given_at(campaign, first.fetched.position) is None  # another one there has no suggestion
 
 
 def test_another_fetch_supersedes_unmeasured_suggestions(make, store):
     campaign = make()
     first, second = (campaign.apply(Next()) for _ in range(2))
-    one, two = (answer.fetched["suggestion"] for answer in (first, second))
+    one, two = (answer.fetched.id for answer in (first, second))
     assert one != two and (store.saved[one].status, store.saved[two].status) == ("superseded", "taken")
     measure(campaign, first)  # its files came late
     assert store.saved[one].status == "measured"
@@ -70,10 +70,10 @@ def test_a_later_session_gives_the_same_answer_and_knows_the_position(make, stor
     first = make().apply(command)
     again = make()
     assert again.apply(command).fetched == first.fetched
-    assert store.saved[first.fetched["suggestion"]].status == "taken"
+    assert store.saved[first.fetched.id].status == "taken"
     assert again.apply(Next(wait_s=60)).status == "waits"
     measure(again, first)
-    assert store.saved[first.fetched["suggestion"]].status == "measured"
+    assert store.saved[first.fetched.id].status == "measured"
 
 
 def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(make, store):
@@ -91,5 +91,5 @@ def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(mak
     assert ("commands", "2") in node.waiting
     measure(campaign, first)
     node.commands = None  # no request is needed
-    reader.execute()
+    reader.wake()
     assert answers(node) == ["refused", "done"] and node.fetched["2"]["position"].keys() == {"x", "y"}

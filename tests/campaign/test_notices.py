@@ -12,7 +12,7 @@ def texts(store):
 
 def test_explored_is_posted_once_until_it_changes(make, store, monkeypatch):
     campaign, explored = make(), iter((False, True, True, False, True))
-    monkeypatch.setattr(campaign.explorer, "should_stop", lambda: (next(explored), "covered"))
+    monkeypatch.setattr(campaign._proposals, "should_stop", lambda: (next(explored), "covered"))
     for i in range(5):
         campaign.answer(outcome(f"{i}", x=float(i)))
     assert texts(store) == ["explored: covered"] * 2

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from campaign_toys import BOUNDS, Toy, on, outcome
+from campaign_toys import Toy, on, outcome
 
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.results.commands import Add, Exclude, Reject, SetBounds
-from ainerd.steering import Window
 
 SHOWN = Path(__file__).parents[2] / "docs/how-to/files/optimizers"
 
@@ -76,7 +75,7 @@ def steered(make):
 def test_suggest_and_ingest_are_enough(steered, store):
     line = Line()
     campaign = steered(line)
-    ready = campaign.peek()
+    ready = campaign.peek().point
     assert (ready["x"], ready["y"], ready["gain"]) == (1.0, 5.0, 0.5) and "how" not in ready
     assert store.saved[ready["_id"]].terms == {"gain": 0.5} and "technique toy" in ready["reason"]
     (accepted,) = campaign.suggest(1)
@@ -92,7 +91,7 @@ def test_suggest_and_ingest_are_enough(steered, store):
 def test_forbidden_positions_are_never_suggested(steered):
     campaign = steered(Line())
     campaign.apply(Exclude(region={"x": (2.5, 5.5)}))
-    assert campaign.peek()["x"] == 1.0
+    assert campaign.peek().point["x"] == 1.0
     assert [suggestion["x"] for suggestion in campaign.suggest(4)] == [1.0, 2.0, 6.0, 7.0]
     assert campaign.suggest(1)[0]["x"] == 8.0
     campaign.apply(SetBounds(bounds={"x": (0.0, 9.5), "y": (0.0, 10.0)}))
@@ -101,13 +100,13 @@ def test_forbidden_positions_are_never_suggested(steered):
         campaign.peek()
     campaign.answer(outcome("by hand"))
     assert "lies in an excluded region" in campaign.apply(Add(position={"x": 3.0, "y": 5.0})).text
-    assert campaign.apply(Add(position={"x": 2.0, "y": 5.0}, why="a scratch")).suggestion["reason"] == "a scratch"
+    assert campaign.apply(Add(position={"x": 2.0, "y": 5.0}, why="a scratch")).suggestion.reason == "a scratch"
 
 
 def test_further_methods_are_used(steered):
     full = Full()
     campaign = steered(full)
-    assert [(s["_id"], s["reason"]) for s in campaign.suggest(2)] == [("0", "next"), ("1", "next")]
+    assert [(s["_id"], s["reason"]) for s in campaign.suggest(2)] == [("0", "next"), ("0", "next")]
     assert campaign.register_suggestions([{"x": 1.0, "y": 1.0}])[0]["_id"] == "registered"
     campaign.answer(outcome("dark", z=None))
     assert [failed["_id"] for failed in full.failed] == ["dark"] and full.points == []
@@ -136,7 +135,7 @@ def test_an_optimizer_that_raises_ends_no_plan_and_no_command(steered, caplog):
     campaign = steered(Sensitive())
     (first,) = campaign.suggest()
     campaign.register_failures([first])  # as a plan does whose exposure failed
-    assert campaign.apply(on(Reject, campaign.peek(), why="a bubble")).status == "done"
+    assert campaign.apply(on(Reject, campaign.peek().point, why="a bubble")).status == "done"
     assert caplog.text.count("technique toy did not accept the failures") == 2
     added = campaign.apply(Add(position={"x": 2.0, "y": 5.0}))
     assert added.text == "the optimizer of technique toy failed to take a point: RuntimeError: no room"
@@ -169,10 +168,10 @@ class Diagonal(Line):
 
 
 def test_a_policy_is_chosen_by_name(make):
-    assert "Sobol" in make(policy="sobol").peek()["reason"]
-    assert make(policy=f"{__name__}:nearest").peek()["reason"] == "the nearest place"
+    assert "Sobol" in make(policy="sobol").peek().point["reason"]
+    assert make(policy=f"{__name__}:nearest").peek().point["reason"] == "the nearest place"
     suggestion = make(policy=f"{__name__}:Diagonal").peek()
-    assert (suggestion["x"], suggestion["y"]) == (1.0, 1.0) and "Diagonal" in suggestion["reason"]
+    assert suggestion.position == {"x": 1.0, "y": 1.0} and "Diagonal" in suggestion.reason
 
 
 @pytest.mark.filterwarnings("ignore")  # of the fits of Ax and gpCAM
@@ -196,7 +195,7 @@ def test_optimizers_of_others_learn_and_respect_exclusions(make, monkeypatch, ca
     [
         ("r2", "'r2' is not one of new_regimes, levels, sobol, raster"),
         ("nowhere:policy", "'nowhere:policy' cannot be loaded: ModuleNotFoundError"),
-        (f"{__name__}:BOUNDS", "is not a function"),
+        (f"{__name__}:SHOWN", "is not a function"),
     ],
 )
 def test_an_unknown_policy_is_refused_in_one_line(make, policy, message):
@@ -206,4 +205,4 @@ def test_an_unknown_policy_is_refused_in_one_line(make, policy, message):
 
 def test_an_object_without_the_methods_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"the optimizer of technique toy, a object, has no suggest\(\)"):
-        OtherOptimizer(object(), Window(BOUNDS), "the optimizer of technique toy")
+        OtherOptimizer(object(), ("x", "y"), "the optimizer of technique toy")

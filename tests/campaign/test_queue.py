@@ -13,6 +13,7 @@ from ainerd.results.commands import (
     TakeBack,
     command_metadata,
 )
+from ainerd.steering._propose import survey_of
 from tests.trials import trials_of
 
 ANN = {"by": "Ann", "why": "so"}
@@ -31,16 +32,16 @@ def order(campaign):
 
 def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, store):
     campaign = make()
-    taken = campaign.peek()
+    taken = campaign.peek().point
     assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
     answer = campaign.apply(Add(position={"x": 2.0, "y": 1.0}, **ANN))
     assert answer.text == "it is number 2 in the queue"
     third = add(campaign, 8.0)
     campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede no point of a person
-    assert order(campaign) == [taken["_id"], answer.suggestion["_id"], third]
+    assert order(campaign) == [taken["_id"], answer.suggestion.id, third]
     assert [each.taken_by for each in campaign.state.waiting] == ["Ann", None, None]
-    assert [each["_id"] for each in campaign.suggest(2)] == [taken["_id"], answer.suggestion["_id"]]
-    assert order(campaign) == [third] and campaign.state.measuring == answer.suggestion["_id"]
+    assert [each["_id"] for each in campaign.suggest(2)] == [taken["_id"], answer.suggestion.id]
+    assert order(campaign) == [third] and campaign.state.measuring == answer.suggestion.id
 
 
 def test_the_order_survives_a_kill(make):
@@ -81,24 +82,25 @@ def test_a_position_that_a_killed_session_handed_out_counts_as_an_exposure(make,
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
     again = make(dose_limit=dose_limit)
     assert [*again.state.failed] == [killed["_id"]] and store.saved[killed["_id"]].status == "failed"
-    here = np.array([[killed["x"], killed["y"]]])
-    assert again.explorer._survey().may_measure(here).tolist() == [dose_limit > 1]
+    here, proposals = np.array([[killed["x"], killed["y"]]]), again._proposals
+    survey = survey_of(again.exposures, proposals._waiting(), proposals._failed.values(), proposals._rules)
+    assert survey.may_measure(here).tolist() == [dose_limit > 1]
     again.answer(outcome("b", killed["x"], killed["y"], trial_id=killed["_id"]))  # its frames are in Tiled
-    assert trials_of(again.explorer)[killed["_id"]]["embedding"] and store.saved[killed["_id"]].status == "measured"
+    assert trials_of(again.exposures)[killed["_id"]]["embedding"] and store.saved[killed["_id"]].status == "measured"
     make(dose_limit=dose_limit)
     assert store.saved[killed["_id"]].status == "measured"
 
 
 def test_a_run_by_hand_counts_for_its_spot_before_it_has_a_result(make):
     campaign = make()
-    first = campaign.peek()
+    first = campaign.peek().point
     by_hand = outcome("by hand", first["x"], first["y"])
     campaign.expose(by_hand)
     campaign.expose(outcome("elsewhere", positions={"x": 1.0}))  # its whole position is not known
-    second = campaign.peek()
+    second = campaign.peek().point
     assert second["_id"] != first["_id"] and not campaign.rules.are_near(first, second)
     campaign.answer(by_hand)
-    assert trials_of(campaign.explorer)["by hand"]["embedding"] and campaign.peek()["_id"] == second["_id"]
+    assert trials_of(campaign.exposures)["by hand"]["embedding"] and campaign.peek().point["_id"] == second["_id"]
 
 
 def requests(store, monkeypatch):
@@ -130,7 +132,7 @@ def test_a_following_point_stays_if_the_result_does_not_change_the_choice(make, 
     assert made == [("add_suggestion", following["_id"]), ("set_status", measured["_id"])]
     assert campaign.suggest()[0]["_id"] == following["_id"]
     campaign.answer(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
-    assert following["_id"] in trials_of(campaign.explorer)
+    assert following["_id"] in trials_of(campaign.exposures)
 
 
 def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_the_choice(make, store, monkeypatch):
@@ -152,8 +154,8 @@ def test_in_review_the_first_point_that_a_person_took_is_measured(make):
     answer = campaign.apply(Add(position={"x": 8.0, "y": 1.0}, **ANN))
     assert answer.text == "it is measured next, once a person takes it" and taken_of(campaign) is None
     taken = campaign.apply(on(Take, waiting(campaign)[1], **ANN))
-    assert taken.text == "it is measured next" and taken_of(campaign) == answer.suggestion["_id"]
-    assert campaign.suggest() == [taken.suggestion] and order(campaign) == [first]
+    assert taken.text == "it is measured next" and taken_of(campaign) == answer.suggestion.id
+    assert campaign.suggest() == [taken.suggestion.point] and order(campaign) == [first]
 
 
 def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, store):
@@ -164,7 +166,7 @@ def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, 
     node.add("1", command_metadata(Hold(**ANN), "toy"))
     jobs.clear()
     reader.look()
-    assert campaign.state.held["by"] == by and len(store.events) == 1 and not node.answers
+    assert campaign.state.held.by == by and len(store.events) == 1 and not node.answers
     node.before_answer = lambda: (
         (store.events[-1]["command"]["by"], store.shown["held"]["by"]) == ("Ann", by)
         or (pytest.fail("no event, or the hold is not shown"))
@@ -177,11 +179,11 @@ def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, 
 
 def test_a_point_that_was_taken_can_be_taken_back(make, store):
     campaign = make()
-    shown = campaign.peek()
+    shown = campaign.peek().point
     assert campaign.apply(on(Take, shown, by="Ann")).status == "done"
     assert campaign.apply(TakeBack(suggestion=shown["_id"], by="Bob")).text == "the agent chooses again"
     assert store.status(shown["_id"]) == ("withdrawn", "Bob") and taken_of(campaign) is None
-    again = campaign.peek()
+    again = campaign.peek().point
     assert again["_id"] != shown["_id"] and (again["x"], again["y"]) == (shown["x"], shown["y"])  # not refused for good
     late = campaign.apply(TakeBack(suggestion=shown["_id"], id="late"))
     assert late.status == "refused" and "does not wait any more" in late.text

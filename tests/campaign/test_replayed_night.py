@@ -23,7 +23,7 @@ def night(make, technique, store):
         if does == 0:
             campaign.apply(commands.Add(position=dict(zip("xy", rng.uniform(0, 10, 2).tolist(), strict=True))))
         elif does == 1:
-            ready = campaign.peek()
+            ready = campaign.peek().point
             position = {name: ready[name] for name in "xy"}
             campaign.apply(commands.Reject(suggestion=ready["_id"], position=position, reason=ready["reason"]))
         elif does == 2:
@@ -45,7 +45,7 @@ def night(make, technique, store):
 
 def numbers(suggestion):
     """Position, terms and reason of a suggestion: all but its id."""
-    return {name: x for name, x in suggestion.items() if name != "_id"}
+    return {name: x for name, x in suggestion.items() if name not in ("_id", "id")}
 
 
 def proposals(records):
@@ -72,12 +72,12 @@ def test_a_recorded_night_gives_the_same_suggestions(night, technique, store, mo
                 campaign.apply(commands.parse_command({**values, "id": values["id"]}))
             case "handed out":
                 (taken,) = campaign.suggest()
-                assert numbers(taken) == numbers(event.suggestion)
-                ids[event.suggestion["_id"]] = taken["_id"]
+                assert numbers(taken) == numbers(event.suggestion.point)
+                ids[event.suggestion.id] = taken["_id"]
             case "unfinished":
                 campaign.register_failures([{"_id": now({"id": id})["id"], **x} for id, x in event.positions.items()])
             case "proposed":
-                ids[event.suggestion["_id"]] = campaign.peek()["_id"]
+                ids[event.suggestion.id] = campaign.peek().id
     assert proposals(store.events) == proposals(recorded) and len(proposals(recorded)) > 10
 
 
@@ -97,6 +97,6 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
         assert len(catalogue.state.window.excluded) == done.count("exclude")
         assert len(catalogue.state.answers) == len(done)
-        handed_out = {record["suggestion"]["_id"] for record in recorded[:n] if record["kind"] == "handed out"}
+        handed_out = {record["suggestion"]["id"] for record in recorded[:n] if record["kind"] == "handed out"}
         assert {*catalogue.state.handed_out} == handed_out
     assert catalogue.state.waiting == () and {*catalogue.state.measured.values()} == {*night}

@@ -1,7 +1,7 @@
 """Sessions of one agent: one steers and writes, the others read, and no decision disappears."""
 
 import pytest
-from campaign_toys import Node, outcome, waiting
+from campaign_toys import Node, outcome, usable, waiting
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
@@ -22,7 +22,7 @@ def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make,
     store.add_result("a", [3.0, 0.0], regime=0, x=5.0, y=5.0, novelty_p=0.5)
     steers.apply(Hold(why="tea"))
     reads.look()
-    assert reads.state.held["why"] == "tea" and reads.points.usable == {"a"} and reads.atlas.labels == {0}
+    assert reads.state.held.why == "tea" and usable(reads) == {"a"} and reads.atlas.labels == {0}
     assert reads.peek() == steers.peek()
     n_events, n_lines = len(store.events), len(store.lines)
     for act in (reads.suggest, lambda: reads.apply(Release()), lambda: reads.register_suggestions([{"x": 1, "y": 1}])):
@@ -57,7 +57,7 @@ def test_a_session_that_was_silent_writes_nothing_more(make, store, looks):
     assert (len(store.events), len(store.lines), store.saved) == before
     new.apply(Hold(why="tea"))
     old.look()
-    assert old.state.held["why"] == "tea"
+    assert old.state.held.why == "tea"
 
 
 def test_of_two_sessions_that_begin_at_once_one_steers(make, store, monkeypatch):
@@ -74,13 +74,13 @@ def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
     campaign = make(knobs=FEW)
     with monkeypatch.context() as patch:
         patch.setattr("ainerd.results.AgentNode.append", gone)
-        assert campaign.apply(Hold(why="tea")).status == "done" and campaign.state.held["why"] == "tea"
+        assert campaign.apply(Hold(why="tea")).status == "done" and campaign.state.held.why == "tea"
         campaign.apply(SetBounds(bounds=NARROW))
         assert campaign.catalogue.is_behind
     campaign.checkpoint()
     assert not campaign.catalogue.is_behind
     again = make(knobs=FEW)
-    assert again.state.held["why"] == "tea" and again.explorer.bounds == NARROW
+    assert again.state.held.why == "tea" and again.state.window.bounds == NARROW
 
 
 @pytest.mark.fault(
@@ -98,7 +98,7 @@ def test_effects_are_written_when_tiled_is_back(make, store, monkeypatch, half):
     texts = [text for text, _ in store.lines]
     assert store.saved["mine"].status == "proposed" and len(texts) == 2 and any("wants" in text for text in texts)
     later = make(knobs=FEW)
-    assert len(store.lines) == 2 and later.state.held["why"] == "tea"
+    assert len(store.lines) == 2 and later.state.held.why == "tea"
 
 
 def test_the_status_of_a_result_comes_after_that_of_its_suggestion(make, store, monkeypatch):
@@ -140,7 +140,7 @@ def test_the_spot_of_a_killed_exposure_is_not_measured_again(make, store):
     assert store.status(given["_id"])[0] == "failed"
     assert again.state.failed[given["_id"]] == {"x": given["x"], "y": given["y"]}
     following = again.peek()
-    assert (following["x"], following["y"]) != (given["x"], given["y"])
+    assert following.position != {"x": given["x"], "y": given["y"]}
     again.answer(outcome("r", given["x"], given["y"], trial_id=given["_id"]))  # its frames were complete
     assert store.status(given["_id"])[0] == "measured"
 
@@ -151,7 +151,7 @@ def test_a_result_that_a_killed_session_did_not_answer_is_answered(make, store):
     at = {"x": given["x"], "y": given["y"]}
     store.add_result("r", [0.0, 0.0], suggestion_id=given["_id"], awaits_regime="2026-01-01T00:00:00+00:00", **at)
     again = make()
-    assert again.points.usable == {"r"} and store.status(given["_id"])[0] == "measured" and "r" in store.labels
+    assert usable(again) == {"r"} and store.status(given["_id"])[0] == "measured" and "r" in store.labels
     assert given["_id"] not in again.state.failed
 
 
@@ -177,12 +177,12 @@ def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkey
         lambda _, n, event: refused_by(413)() if event.get("command", {}).get("id") == "large" else append(n, event),
     )
     reading.look()
-    assert one.explorer.window.excluded == [] and "does not accept it" in caplog.text
+    assert one.state.window.excluded == [] and "does not accept it" in caplog.text
     reading.look()
     assert node.answers["large"][0] == "refused" and "Tiled does not accept" in node.answers["large"][1]
     assert one.apply(box).status == "done" and not one.catalogue.is_behind
     for session in (one, make(knobs=FEW)):
-        assert session.explorer.window.excluded == [{"x": (8.0, 9.0)}]
+        assert session.state.window.excluded == [{"x": (8.0, 9.0)}]
 
 
 @pytest.mark.parametrize("looks", [False, True])
@@ -208,10 +208,9 @@ def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch
 def test_a_person_takes_a_suggestion_while_no_session_runs(make, store):
     node, killed = Node(store), make()
     ready = killed.peek()
-    position = {"x": ready["x"], "y": ready["y"]}
-    take = Take(suggestion=ready["_id"], position=position, reason=ready["reason"], by="Ann")
+    take = Take(suggestion=ready.id, position=ready.position, reason=ready.reason, by="Ann")
     node.add(take.id, command_metadata(take, "toy"))
     again = make()
     CommandReader(store, node, again, lambda: None).look()
-    assert node.answers[take.id][0] == "done" and waiting(again)[0]["_id"] == ready["_id"]
-    assert store.status(ready["_id"]) == ("accepted", "Ann")
+    assert node.answers[take.id][0] == "done" and waiting(again)[0]["_id"] == ready.id
+    assert store.status(ready.id) == ("accepted", "Ann")

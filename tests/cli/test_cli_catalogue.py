@@ -164,6 +164,8 @@ def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
         done = run("status", "--tiled", tmp_path if tiled == "folder" else uri)
         assert time.monotonic() - begun < 10  # the server's clients would try for a minute
     assert done.exit_code == 1 and ("no server answers" in done.output) != ("is not running" in done.output)
+    says_how = f"serve {tmp_path}" in " ".join(done.output.split())
+    assert says_how == (tiled == "folder"), done.output
 
 
 def test_the_next_position_has_all_digits_of_a_motor_in_nanometres(run, monkeypatch):

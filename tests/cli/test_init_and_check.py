@@ -1,6 +1,7 @@
-"""`ainerd init` and `ainerd check` with a third-party technique: questions, files, findings and pictures."""
+"""`ainerd init` and `ainerd check` with a third-party technique: templates, files, findings and pictures."""
 
 import json
+import re
 import tomllib
 
 import h5py
@@ -15,7 +16,22 @@ from ainerd.config import Settings
 PEBBLE = '''
 from typing import Any
 from ainerd.config import Section, read_section
-from ainerd.technique import Finding, Question, Technique
+from ainerd.technique import Finding, Technique
+
+TEMPLATE = """
+[pebble]
+width = 3  # in mm
+# note = "of \\\\"note\\\\""  # e.g.: anything
+
+# [pebble.size]  # of a wide one
+# inner = 2.5  # e.g.: in mm
+
+[recorded.readings]
+# weight = "scale_weight"  # e.g.
+
+[recorded.units]
+# weight = "g"  # e.g.
+"""
 
 class PebbleSettings(Section):
     width: float
@@ -34,11 +50,8 @@ class Pebble(Technique):
         return pebble
 
     @classmethod
-    def questions(cls):
-        width = yield Question(key="width", text="its width in mm", default=3)
-        if width > 100:
-            yield Question(key="size.inner", text="of a wide one", default=2.5)
-        yield Question(key="note", text="anything", example='of "note"')
+    def template(cls):
+        return TEMPLATE
 
     def check(self):
         yield Finding("pebbles", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
@@ -66,53 +79,70 @@ def init(*arguments, **options):
     return run("init", "here/agent.toml", "--technique", "pebble", *arguments, **options)
 
 
-def test_with_defaults_alone_the_file_loads_and_passes(pebble):
-    done = init("--yes")
+def test_the_template_alone_loads_and_passes(pebble):
+    done = init()
     assert done.exit_code == 0, done.output
     settings = Settings.load("here/agent.toml")
     assert (settings.technique, settings.section) == ("pebble", {"width": 3})
-    assert settings.detector.n_frames == "detector_cam_num_images"
     text = (pebble / "here" / "agent.toml").read_text()
-    assert 'width = 3  # its width in mm\n# note = "of \\"note\\""  # anything\n' in text
-    assert all("  # " in line for line in text.splitlines() if " = " in line and not line.startswith("#"))
+    assert 'width = 3  # in mm\n# note = "of \\"note\\""  # e.g.: anything\n' in text
+    assert text.index("[recorded.units]") < text.index('# weight = "g"') < text.index("[acquisition]")
+    assert all("  # " in line for line in text.splitlines() if " = " in line and not line.startswith("# "))
     checked = run("check", "here/agent.toml", "--draw", "p.png")
     assert checked.exit_code == 0 and "pebbles: 3 wide" in checked.stdout and (pebble / "p.png").stat().st_size > 5000
 
 
-def test_every_question_can_be_answered_in_advance(pebble):
-    answers = {
+def test_each_key_has_a_line_with_its_default_or_an_example(pebble):
+    """All lines but those in place of others load together, and each default is that of the settings."""
+    init()
+    before, text = Settings.load("here/agent.toml"), (pebble / "here" / "agent.toml").read_text()
+    lines = re.findall(r"^# ((\w+) = .*)$", text, re.MULTILINE)
+    shown = text.replace("# [pebble.size]", "[pebble.size]")
+    for line, name in lines:
+        if name not in ("knobs", "ticks", "frame_number", "webhook"):  # in place of bounds, or of each other
+            shown = shown.replace(f"# {line}", line.replace('"sample.batch"', '"sample_batch"'))
+    (pebble / "here" / "all.toml").write_text(shown)
+    after = Settings.load("here/all.toml")
+    examples = {name for line, name in lines if "  # e.g." in line}
+    for section in ("detector", "steering", "acquisition", "storage"):
+        mine, model = getattr(after, section), getattr(before, section)
+        for name in type(model).model_fields:
+            assert name == "api_key" or re.search(rf"^(# )?{name} = ", text, re.MULTILINE), name
+            assert name in examples or getattr(mine, name) == getattr(model, name), name
+    assert after.recorded.readings and after.recorded.start and after.recorded.units["weight"] == "g"
+
+
+def test_set_replaces_the_line_and_keeps_its_comment(pebble):
+    given = {
         "name": "P1",
         "detector.image": '"eiger_image"',
         "detector.n_frames": "",
         "steering.bounds": "{ x = [-1.0, 1.0] }",
         "pebble.width": "120",
         "pebble.note": "it's round",
+        "pebble.size.inner": "2",
         "steering.dose_limit": "4",
+        "recorded.readings": '{ weight = "scale_weight" }',
+        "recorded.units.x": "mm",
     }
-    done = init("--yes", *(x for key, value in answers.items() for x in ("--set", f"{key}={value}")))
+    done = init(*(x for key, value in given.items() for x in ("--set", f"{key}={value}")))
     assert done.exit_code == 0, done.output
-    settings = Settings.load("here/agent.toml")
-    assert settings.section == {"width": 120, "size": {"inner": 2.5}, "note": "it's round"}
+    settings, text = Settings.load("here/agent.toml"), (pebble / "here" / "agent.toml").read_text()
+    assert settings.section == {"width": 120, "size": {"inner": 2}, "note": "it's round"}
     assert (settings.name, settings.steering.dose_limit, settings.steering.bounds) == ("P1", 4, {"x": (-1.0, 1.0)})
-    assert (settings.detector.n_frames, settings.detector.frame_time_s) == ("", "eiger_cam_acquire_period")
-
-
-def test_enter_accepts_the_default(pebble):
-    answers = ["my line", "cam_image", "", "", "{ x = [0, 2] }", "0.5", "", "", "", "7", ""]
-    done = init(input="\n".join(answers) + "\n")
-    assert done.exit_code == 0, done.output
-    assert "name of the agent" in done.output and '["."]' in done.output
-    settings = Settings.load("here/agent.toml")
-    assert settings.name == "my line" and settings.detector.n_frames == "cam_cam_num_images"
-    assert settings.steering.smallest_feature == 0.5 and settings.section == {"width": 7}
+    assert (settings.detector.n_frames, settings.detector.frame_time_s) == ("", "detector_cam_acquire_period")
+    assert settings.recorded.readings == {"weight": "scale_weight"} and settings.recorded.units == {"x": "mm"}
+    assert 'note = "it\'s round"  # anything\n' in text and "dose_limit = 4  # exposures that a spot may get" in text
+    init()
+    assert len(text.splitlines()) == len((pebble / "here" / "agent.toml").read_text().splitlines())
 
 
 def test_a_frame_is_drawn(pebble):
     np.save("frame.npy", np.ones((3, 4, 6), np.uint16))
     (pebble / "90_ainerd.py").touch()
-    refused = init("--yes", "--startup", ".")
+    refused = init("--startup", ".")
     assert "90_ainerd.py exists" in str(refused.exception) and not (pebble / "here").exists()
-    assert init("--yes", "--set", "pebble.width=6").exit_code == 0
+    assert init("--set", "pebble.width=6").exit_code == 0
     assert run("check", "here/agent.toml", "--draw", "p.png", "--frame", "frame.npy").exit_code == 0
     np.save("other.npy", np.ones((4, 5)))
     other = json.loads(run("check", "here/agent.toml", "--draw", "p.png", "--frame", "other.npy", "--json").stdout)
@@ -122,30 +152,38 @@ def test_a_frame_is_drawn(pebble):
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(pebble):
-    assert init("--yes").exit_code == 0
-    again = init("--yes")
+    assert init().exit_code == 0
+    again = init()
     assert isinstance(again.exception, ValueError) and "exists: give another name, or --force" in str(again.exception)
-    assert init("--yes", "--force", "--set", "pebble.width=9").exit_code == 0
+    assert init("--force", "--set", "pebble.width=9").exit_code == 0
     for bad, message in (
         ("no equals", "needs KEY=VALUE"),
-        ("steering.bounds.x=[0,1]", "the answers are not valid TOML"),
+        ("steering.bounds.x=[0,1]", "the values of --set are not valid TOML"),
+        ("steering.bounds={x = [.1, 1]}", "--set steering.bounds: {x = [.1, 1]} is not valid TOML"),
     ):
-        refused = run("init", "new.toml", "--technique", "pebble", "--yes", "--set", bad)
+        refused = run("init", "new.toml", "--technique", "pebble", "--set", bad)
         assert message in str(refused.exception) and not (pebble / "new.toml").exists()
-    assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel", "--yes").exception)
+    assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel").exception)
 
 
-@pytest.mark.parametrize("bounds", ["", "5", "[0, 1]"])
-def test_a_startup_file_needs_the_names_of_motors(pebble, bounds):
-    refused = init("--yes", "--startup", "s", "--set", f"steering.bounds={bounds}")
-    assert isinstance(refused.exception, ValueError) and "steering.bounds: --startup needs" in str(refused.exception)
-    assert not (pebble / "here").exists() and not (pebble / "s").exists()
+@pytest.mark.parametrize("bounds", ["", "5", "samx -2 8"])
+def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble, bounds):
+    done = init("--startup", "s", "--set", f"steering.bounds={bounds}", "--set", "name=P1")
+    assert done.exit_code == 1 and "steering.bounds" in done.stdout and not (pebble / "s").exists()
+    assert (
+        "no startup file is written: correct here/agent.toml, then give --startup again, without --set" in done.stdout
+    )
+    toml = pebble / "here" / "agent.toml"
+    fixed = re.sub("^#? ?bounds = .*$", "bounds = { samx = [-2, 8] }", toml.read_text(), flags=re.MULTILINE)
+    toml.write_text(fixed)
+    assert init("--startup", "s").exit_code == 0 and toml.read_text() == fixed
+    assert "samx" in (pebble / "s" / "90_ainerd.py").read_text()
 
 
 def test_problems_come_with_remedies(pebble):
-    done = init("--yes", "--set", "pebble.width=-1", "--set", "pebble.wide=2")
+    done = init("--set", "pebble.width=-1", "--set", "pebble.wide=2")
     assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
-    init("--yes", "--force", "--set", "pebble.width=-1")
+    init("--force", "--set", "pebble.width=-1")
     findings = json.loads(run("check", "here/agent.toml", "--json").stdout)
     assert [f["remedy"] for f in findings if not f["ok"]] == ["make it wider"]
     assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in findings}
@@ -163,9 +201,9 @@ def test_a_file_of_endless_brackets_gives_few_lines(pebble, depth, before):
     assert depth < 3000 or lines == ["deep.toml: lists or tables lie too deep in each other"]
 
 
-def test_a_technique_without_questions_and_sketch(marble, tmp_path, monkeypatch):
+def test_a_technique_without_template_and_sketch(marble, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run("init", "m.toml", "--technique", "marble", "--yes").exit_code == 0
+    assert run("init", "m.toml", "--technique", "marble").exit_code == 0
     assert tomllib.loads((tmp_path / "m.toml").read_text())["technique"] == "marble"
     done = run("check", "m.toml", "--draw", "m.png")
     assert done.exit_code == 1 and "technique marble draws none" in done.stdout

@@ -28,7 +28,13 @@ class Camera(Device):
         self.image.put(self.rng.poisson(0.3, (80, 128, 192)).astype(np.uint16))
         return NullStatus()
 
+class Rheometer(Device):
+    shear_rate_setpoint = Component(Signal, value=7.0)
+    dwell = Component(Signal, value=0.0)
+    temperature = Component(Signal, value=298.0)
+
 RE = RunEngine({})
+rheometer = Rheometer(name="rheometer")
 camera, sample_x, sample_y = Camera(name="camera"), SynAxis(name="sample_x"), SynAxis(name="sample_y")
 """
 ASYNC = """
@@ -61,12 +67,16 @@ ophyd.sim.SynAxis:
 - {name: sample_y}
 instrument.devices.simulated.Camera:
 - {name: camera}
+instrument.devices.simulated.Rheometer:
+- {name: rheometer}
 """
 CHECK = """
 RE(agent.explore(1))
 assert agent.drain(60)
 (row,) = agent.results.table().to_dict("records")
 assert row["n_frames"] == 80, row
+if "temperature" in row:  # it has sheared the sample, and stands
+    assert row["temperature"] == 298.0 and (rheometer.dwell.get(), rheometer.shear_rate_setpoint.get()) == (0.1, 0.0)
 print("measured", row["status"])
 """
 KEYS = {"n_frames": "camera_num_images", "frame_time_s": "camera_acquire_period", "image": "camera_image"}
@@ -83,11 +93,13 @@ def init(folder, layout, startup):
     answers = [f"detector.{key}={value}" for key, value in keys.items()]
     answers += [
         "steering.bounds={" + ", ".join(f'"{motor}" = [0.0, 0.1]' for motor in motors) + "}",
-        'rheo_xpcs.partition.detector=""', f"rheo_xpcs.partition.shape={shape}",
+        "rheo_xpcs.partition.energy_keV=11", f"rheo_xpcs.partition.shape={shape}",
         f"rheo_xpcs.partition.beam_center_px=[{shape[0] / 2}, {shape[1] / 2}]", "rheo_xpcs.partition.distance_m=6.0",
         "rheo_xpcs.partition.q_range_inv_nm=[0.019, 0.029]",
     ]  # fmt: skip
-    command = ["init", str(folder / "agent.toml"), "--yes", "--startup", str(startup), "--layout", layout]
+    if layout != "ophyd-async":
+        answers += ["recorded.readings.temperature=rheometer_temperature", "rheo_xpcs.preshear=[[100.0, 0.1]]"]
+    command = ["init", str(folder / "agent.toml"), "--startup", str(startup), "--layout", layout]
     done = CliRunner().invoke(ainerd.cli.app, [*command, *(part for each in answers for part in ("--set", each))])
     assert done.exit_code == 0, done.output
 
@@ -164,9 +176,11 @@ def test_settings_that_exist_are_kept(tmp_path):
 def test_a_session_without_the_devices_gets_their_names(tmp_path):
     init(tmp_path, "ophyd", tmp_path / "startup")
     written = (tmp_path / "startup" / "90_ainerd.py").read_text()
-    with pytest.raises(SystemExit, match="no RE, camera, sample_x, sample_y: a startup file before this one"):
+    with pytest.raises(
+        SystemExit, match="no RE, camera, sample_x, sample_y, rheometer: a startup file before this one"
+    ):
         exec(compile(written, "90_ainerd.py", "exec"), {"__file__": str(tmp_path / "startup" / "90_ainerd.py")})
-    again = ["init", str(tmp_path / "other.toml"), "--yes", "--startup", str(tmp_path / "startup")]
+    again = ["init", str(tmp_path / "other.toml"), "--startup", str(tmp_path / "startup")]
     done = CliRunner().invoke(ainerd.cli.app, again)
     assert "90_ainerd.py exists: give another name, or --force" in str(done.exception)
     assert not (tmp_path / "other.toml").exists()

@@ -29,7 +29,7 @@ from ainerd.decisions.events import (
     record_of,
 )
 from ainerd.results import commands
-from ainerd.steering import Window
+from ainerd.steering import Suggestion, Window
 from ainerd.words import utc_now
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
@@ -45,7 +45,7 @@ def plain(value):
 
 
 def suggestion(id, x=5.0, y=5.0, reason="unexplored"):
-    return {"_id": id, "x": x, "y": y, "reason": reason}
+    return Suggestion(id=id, position={"x": x, "y": y}, reason=reason)
 
 
 def asked(command, x=3.0, y=3.0, **more):
@@ -202,7 +202,7 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
         ids = [each.id for each in state.waiting]
         assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
         assert sum(not each.created for each in state.waiting) <= 1
-        assert not any(state.objection(each.suggestion) for each in state.waiting if each.created)
+        assert not any(state.objection(each.suggestion.position) for each in state.waiting if each.created)
         written = event if isinstance(event, Measured) else parse_event(plain(_record(event)))
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
     kept = State.model_validate(plain(state.saved()), context=rules)
@@ -224,19 +224,19 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
     good = _record(proposed("a"))
     for changes in (
         {"kind": "dance"}, {"t": math.nan}, {"suggestion": {}}, {"suggestion": 7}, {"learned": [7]},
-        {"more": 1}, {"suggestion": {"_id": 5, "reason": "so"}},
+        {"more": 1}, {"suggestion": {"id": 5, "position": {}, "reason": "so"}},
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
             parse_event({**good, **changes})
     assert parse_event(good) == proposed("a").model_copy(update={"id": good["id"]})
     with pytest.raises(KeyError):
-        reduce(START, Proposed(suggestion={"_id": "a", "reason": "so"}), RULES)
+        reduce(START, Proposed(suggestion=Suggestion(id="a", position={}, reason="so")), RULES)
 
 
 def test_a_decision_is_valid_whatever_a_clock_says_later():
     hold = asked(commands.Hold(by="Ann", created="2099-01-01T00:00:00+00:00"))
     state, _ = fold(parse_event(_record(hold)))
-    assert state.held["by"] == "Ann"
+    assert state.held.by == "Ann"
     assert commands.parse_command(commands.command_metadata(hold.command, "toy")) == hold.command
 
 

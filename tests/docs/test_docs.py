@@ -29,10 +29,10 @@ from ainerd.config import Detector, Settings
 from ainerd.documents import Run
 from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
-from ainerd.steering import Explorer
 from ainerd_shear.part import CyclesSettings
 from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
 from ainerd_xtec import XTECSettings
+from tests.explorer import Explorer
 from tests.techniques.installing import TOY, installed
 from tests.waiting import until
 

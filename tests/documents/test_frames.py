@@ -5,11 +5,12 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, FrameReader
+from ainerd.documents import FrameError, FrameReader, MissingFrames
 from ainerd.documents._storage import local_path
 
 SHAPE = (20, 30)
 PIXELS = np.array([5, 599, 0, 77, 300])
+OLD = 1e9, 1e9  # times of a file that nobody writes any more
 
 
 @pytest.fixture
@@ -28,7 +29,6 @@ def written(tmp_path, movie):
 def test_pixels_come_in_the_given_order(written, movie):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     assert np.array_equal(reader.read(3, 9), movie[3:9].reshape(6, -1)[:, PIXELS])
-    reader.close()
 
 
 @pytest.mark.parametrize("chunks", [None, (1, *SHAPE)])
@@ -37,10 +37,10 @@ def test_uncompressed_frames_are_read(tmp_path, movie, chunks):
     with h5py.File(path, "w") as file:
         data = file.create_dataset("d", (13, *SHAPE), "u2", chunks=chunks, fillvalue=3)
         data[:12] = movie
+    os.utime(path, OLD)
     reader = FrameReader(path, "d", PIXELS, SHAPE)
     assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
     assert (reader.read(12, 13) == 0).all()  # nobody wrote it
-    reader.close()
 
 
 @pytest.mark.parametrize("chunks", [None, (4, 20, 30), (1, 7, 11), (1, 20, 30)])
@@ -52,7 +52,6 @@ def test_other_layouts_are_read_as_well(tmp_path, movie, chunks):
         )
     reader = FrameReader(path, "images", PIXELS, SHAPE)
     assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
-    reader.close()
 
 
 @pytest.mark.parametrize("compression", [{}, hdf5plugin.Bitshuffle(cname="lz4")])
@@ -67,7 +66,6 @@ def test_frames_are_read_while_the_file_is_written(tmp_path, movie, compression)
             data[start:] = movie[start : start + 6]
             data.flush()
             assert np.array_equal(reader.read(start, start + 6), movie[start : start + 6].reshape(6, -1)[:, PIXELS])
-        reader.close()
 
 
 def test_blocks_come_in_order_and_cover_all(written, movie):
@@ -76,14 +74,12 @@ def test_blocks_come_in_order_and_cover_all(written, movie):
     assert [len(block) for block in blocks] == [2, 2, 2, 2, 2, 1]
     assert np.array_equal(np.concatenate(blocks), movie[1:].reshape(11, -1)[:, PIXELS])
     assert list(reader.blocks(3, 3)) == []
-    reader.close()
 
 
 def test_missing_frames_are_named(written):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     with pytest.raises(FrameError, match="holds 12 frames, 20 were announced"):
         reader.read(0, 20)
-    reader.close()
 
 
 def test_a_damaged_frame_is_named(written):
@@ -99,7 +95,6 @@ def test_a_damaged_frame_is_named(written):
     assert len(next(blocks)) == len(next(blocks)) == 2
     with pytest.raises(FrameError, match="frame 5 of"):
         next(blocks)
-    reader.close()
 
 
 @pytest.mark.parametrize("pixels", [[], [-1], [600]])
@@ -119,6 +114,9 @@ def test_a_dataset_that_does_not_fit_is_refused(written, dataset, shape, message
 
 def test_another_file_format_is_refused(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(MissingFrames, match="is being written"):
+        FrameReader(tmp_path / "broken.h5", "d", PIXELS, SHAPE)
+    os.utime(tmp_path / "broken.h5", OLD)
     with pytest.raises(FrameError, match="cannot open"):
         FrameReader(tmp_path / "broken.h5", "d", PIXELS, SHAPE)
 
@@ -161,6 +159,7 @@ def test_frames_that_nobody_wrote_are_dark(tmp_path, fill, dtype, is_virtual):
     with h5py.File(tmp_path / "f.h5", "w") as file:
         data = file.create_dataset("d", shape=frames.shape, dtype=dtype, chunks=(1, 2, 3), fillvalue=fill)
         data[:4], data[8:] = frames[:4], frames[8:]
+    os.utime(tmp_path / "f.h5", OLD)
     layout = h5py.VirtualLayout(frames.shape, dtype)
     for part in (slice(0, 4), slice(8, 12)):
         layout[part] = h5py.VirtualSource(str(tmp_path / "f.h5"), "d", shape=frames.shape)[part]
@@ -168,6 +167,5 @@ def test_frames_that_nobody_wrote_are_dark(tmp_path, fill, dtype, is_virtual):
         file.create_virtual_dataset("d", layout, fillvalue=fill)
     reader = FrameReader(tmp_path / ("v.h5" if is_virtual else "f.h5"), "d", np.arange(6), (2, 3))
     got = reader.read(0, 12)
-    reader.close()
     frames[4:8] = 0
     np.testing.assert_array_equal(got, frames.reshape(12, 6))

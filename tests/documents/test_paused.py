@@ -146,11 +146,11 @@ def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed
 
 @pytest.mark.fault(
     "A detector that flies begins again after a pause, in the middle of an exposure or after it",
-    "The frames of the first time count; an exposure of two parts is refused",
+    "An exposure that was whole counts; of one that was interrupted the frames of the second time count",
 )
 def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
     configured = Detector(image="det", n_frames="n")
-    for first, n_complete in (((0, 3), 2), ((0, 2), 1)):  # the frames of the first attempt
+    for first, position in (((0, 3), 1.0), ((0, 2), 1.5)):  # the frames of the first attempt
         bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
         documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
         at(x, documents, 1.0)
@@ -161,18 +161,23 @@ def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
         at(x, documents, 2.0)
         datum(det, documents, first[1] + 3, first[1] + 6, 4)
         documents.append(("stop", bundle.compose_stop()))
-        run = Run(configured, [tmp_path])
-        for name, doc in documents:
-            run(name, doc)
-        if n_complete == 1:
-            with pytest.raises(FrameError, match="the detector began again before frame 2"):
-                list(run.blocks(PIXELS, until=3))
-            run.skip(3)
-        else:
-            assert [x[0] for _, block in run.blocks(PIXELS, until=3) for x in block] == [0, 1, 2]
-        assert [x[0] for _, block in run.blocks(PIXELS, until=6) for x in block] == [first[1] + i for i in (3, 4, 5)]
-        assert run.n_events == 2 and run.reading("x", 2) == 2.0
-        run.close()
+        frames, positions = exposures(Run(configured, [tmp_path]), documents)
+        begin = 0 if position == 1.0 else 2
+        assert [[x[0] for x in event] for event in frames] == [
+            [begin, begin + 1, begin + 2], [first[1] + i for i in (3, 4, 5)]
+        ]  # fmt: skip
+        assert positions == [position, 2.0]
+
+
+def test_a_flight_that_begins_again_in_its_middle_is_refused(tmp_path):
+    bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
+    documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
+    at(x, documents, 1.0)
+    datum(det, documents, 0, 2, 1)
+    datum(det, documents, 2, 5, 2)
+    documents.append(("stop", bundle.compose_stop()))
+    with pytest.raises(FrameError, match="the detector began again before frame 2"):
+        exposures(Run(Detector(image="det", n_frames="n"), [tmp_path]), documents)
 
 
 @pytest.mark.fault(

@@ -115,10 +115,12 @@ def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):
     assert run.n_ready == 0
 
 
-@pytest.mark.parametrize("order", [("dark", "primary"), ("primary", "dark"), ("primary", "after the scan")])
+@pytest.mark.parametrize(
+    "order", [("dark", "primary"), ("primary", "dark"), ("primary", "after the scan"), ("baseline", "primary")]
+)
 @pytest.mark.fault(
     "A detector takes frames in two streams of a run, such as dark frames",
-    "Only those of the first stream that is not dark are analysed, with its positions",
+    "Only those of primary or of the first stream are analysed, with its positions, none of the baseline or dark",
 )
 def test_frames_in_another_stream_are_left_out(order, caplog):
     bundle = compose_run()
@@ -141,6 +143,20 @@ def test_frames_in_another_stream_are_left_out(order, caplog):
     assert frames.tolist() == [each.ravel()[PIXELS].tolist() for each in of_primary]
     assert [run.reading("x", event) for event in (1, 2)] == [float(each[0, 0]) for each in of_primary]
     assert "are not analysed" in caplog.text
+
+
+def test_primary_counts_if_another_stream_was_described_first():
+    """As when a plan prepares a second stream with the detector, which takes its frames after the scan."""
+    bundle, run = compose_run(), Run(Detector(image="det"), [])
+    keys = {"det": {"dtype": "array", "shape": [3, 4], "source": "sim"}}
+    second, primary = (bundle.compose_descriptor(name=name, data_keys=keys) for name in ("second", "primary"))
+    documents = [("start", bundle.start_doc), *(("descriptor", x.descriptor_doc) for x in (second, primary))]
+    for stream, value in ((primary, 1.0), (second, 2.0), (primary, 3.0)):
+        event = stream.compose_event(data={"det": np.full((3, 4), value)}, timestamps={"det": 1.0})
+        documents.append(("event", event))
+    for name, doc in documents:
+        run(name, doc)
+    assert [x[0] for block in run.blocks(PIXELS) for x in block.frames] == [1.0, 3.0]
 
 
 @pytest.mark.fault(

@@ -103,9 +103,31 @@ def test_a_triggered_detector_has_exposed_before_its_event():
     run = read(Detector(image="det", n_frames="num", frame_time_s="period"), configuration=configured,
                image_shape=(4, 2, 3))  # fmt: skip
     assert [run.event_time(event) for event in (1, 2, 3, 4)] == [10.0, 11.0, 12.0, None]
-    assert [run.exposure_time(event) for event in (1, 2, 3, 4)] == pytest.approx([9.6, 10.6, 11.6, None])
+    assert [run.exposure_time(event)[0] for event in (1, 2, 3, 4)] == pytest.approx([9.6, 10.6, 11.6, None])
     unknown = read(Detector(image="det", n_frames="num"), configuration=configured, image_shape=(4, 2, 3))
-    assert unknown.exposure_time(1) is None
+    assert unknown.exposure_time(1) == (None, None)
+
+
+@pytest.mark.parametrize("is_datum", [True, False], ids=["stamp of the trigger", "stamp of the frames"])
+@pytest.mark.parametrize("slow_s", [0.0, 1.0, 5.0])
+def test_another_device_of_the_event_does_not_move_the_exposure(is_datum, slow_s):
+    """Exposures of .4 s begin at 3 and 13 s; then another device takes some seconds, and the event is made."""
+    run, bundle = Run(Detector(image="det", n_frames="num", frame_time_s="period"), []), compose_run()
+    image = {"dtype": "array", "shape": [4, 2, 3], "source": "sim"} | ({"external": "FILESTORE:"} if is_datum else {})
+    keys = {"det": {"data": {"num": 4, "period": 0.1}, "timestamps": {}, "data_keys": {}}}
+    stream = bundle.compose_descriptor(name="primary", data_keys={"det": image, "x": NUMBER}, configuration=keys,
+                                       object_keys={"det": ["det"]})  # fmt: skip
+    run("start", {**bundle.start_doc, "time": 0.0})
+    run("descriptor", stream.descriptor_doc)
+    for began, clock_s in ((3.0, 0.0), (13.0, 0.0), (23.0, 100.0), (33.0, -100.0)):  # the clock of the detector's stamp
+        data = {"det": "datum" if is_datum else np.zeros((4, 2, 3)), "x": 1.0}
+        stamps = {"det": began + clock_s + (0.0 if is_datum else 0.4), "x": began + 0.4 + slow_s}
+        event = stream.compose_event(data=data, timestamps=stamps, time=began + 0.4 + slow_s, filled={"det": False})
+        run("event", event)
+    times = [run.exposure_time(event) for event in (1, 2, 3, 4)]
+    assert [x for each in times[:2] for x in each] == pytest.approx([3.0, None, 13.0, None])
+    for began, (time, early_s) in zip((23.0, 33.0), times[2:], strict=True):  # by the event alone
+        assert time == pytest.approx(began + slow_s) and time - early_s == pytest.approx(began - 9.6 + slow_s)
 
 
 FLOWN = {  # readings of x and frames of a detector that takes two in an exposure, in their order; x of each exposure

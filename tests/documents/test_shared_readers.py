@@ -1,20 +1,21 @@
 """Several readers of one file in one process."""
 
+import os
 import subprocess
 import sys
-import threading
 
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameReader, MissingFrames
+from ainerd.documents import FrameError, FrameReader, MissingFrames, open_hdf5
 from ainerd.documents._frame_numbers import numbers_in_file
 
 SHAPE = (20, 30)
 PIXELS = np.array([5, 599, 0, 77, 300])
 MOVIE = np.random.default_rng(0).poisson(0.5, (12, *SHAPE)).astype(np.uint16)
+OLD = 1e9, 1e9  # times of a file that nobody writes any more
 LZ4 = dict(hdf5plugin.Bitshuffle(cname="lz4"))
 LAYOUTS = {
     "extensible array": {"maxshape": (None, *SHAPE), **LZ4},
@@ -79,10 +80,7 @@ def test_two_readers_get_their_frames(tmp_path, layout):
     for start in (0, 6):
         assert np.array_equal(one.read(start, start + 6), expected(start, start + 6))
         assert np.array_equal(other.read(start, start + 6), expected(start, start + 6))
-    one.close()
-    one.close()
     assert np.array_equal(other.read(0, 12), expected(0, 12))
-    other.close()
     with h5py.File(path, "a") as file:  # nobody has it open
         assert len(file["d"]) == 12
 
@@ -97,13 +95,10 @@ def test_two_readers_follow_a_file(growing):
     other, third = FrameReader(path, "d", PIXELS, SHAPE), FrameReader(path, "d", PIXELS, SHAPE)
     assert np.array_equal(other.read(0, 8), expected(0, 8))
     assert np.array_equal(one.read(4, 8), expected(4, 8))
-    one.close()
     until(12)
     assert np.array_equal(other.read(8, 12), expected(8, 12))
     assert np.array_equal(third.read(0, 12), expected(0, 12))
     assert numbers_in_file(path, "number", [path.parent], 3, 12).tolist() == list(range(3, 12))
-    for each in (other, third):
-        each.close()
 
 
 def test_frames_are_late_while_others_hold_the_file_as_it_was(growing):
@@ -117,7 +112,6 @@ def test_frames_are_late_while_others_hold_the_file_as_it_was(growing):
             reader.read(4, 8)
         assert np.array_equal(dataset[3], MOVIE[3])
     assert np.array_equal(reader.read(0, 8), expected(0, 8))
-    reader.close()
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -134,43 +128,62 @@ def test_a_file_is_written_again_between_two_reads(tmp_path, libver):
             file["d"].resize(13, 0)
             file["d"][12] = MOVIE[3]
     assert np.array_equal(reader.read(11, 14), expected(0, 12)[[11, 3, 0]])
-    reader.close()
 
 
-def test_no_writer_opens_a_file_while_it_is_read(tmp_path, monkeypatch):
-    path, opened, writers = put(tmp_path / "m.h5", compression="gzip"), threading.Event(), []
-    reader, fetch = FrameReader(path, "d", PIXELS, SHAPE), h5py.Dataset.__getitem__
-
-    def write():
-        with h5py.File(path, "a"):
-            opened.set()
-
-    def check(dataset, index):
-        if not writers:
-            writers.append(threading.Thread(target=write))
-            writers[0].start()
-        assert not opened.wait(0.05)  # it waits for HDF5, and neither fails nor sees the file open
-        return fetch(dataset, index)
-
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", check)
-    assert np.array_equal(reader.read(0, 1), expected(0, 1))
-    writers[0].join(10)
-    assert opened.is_set()
-    reader.close()
-
-
-def test_frames_that_another_process_did_not_close_yet_are_late(tmp_path):
-    """Without SWMR, the metadata of a file that is open come to the disk in any order."""
-    path = put(tmp_path / "m.h5", libver="earliest", chunks=None)
-    write = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); f['d'][0] = 7; print(flush=True); sys.stdin.read()"
-    reader = FrameReader(path, "d", PIXELS, SHAPE)
-    writer = subprocess.Popen([sys.executable, "-c", write, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_frames_that_another_process_did_not_close_yet_are_late(tmp_path, libver):
+    """Without SWMR, the metadata of a file that is open come to the disk when its writer closes it."""
+    path = tmp_path / "m.h5"
+    write = """if True:
+        import h5py, sys
+        file = h5py.File(sys.argv[1], "w", libver=sys.argv[2])
+        data = file.create_dataset("d", (12, 20, 30), "u2", chunks=(1, 20, 30))
+        data[:6] = 7
+        print(flush=True)
+        sys.stdin.read()
+        file.flush()
+        data[6:] = 8
+        print(flush=True)
+        sys.stdin.read()
+        file.close()
+        """
+    writer = subprocess.Popen(
+        [sys.executable, "-c", write, path, libver], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     writer.stdout.readline()
     with pytest.raises(MissingFrames, match="is being written"):
-        reader.read(0, 1)
+        FrameReader(path, "d", PIXELS, SHAPE)
     writer.communicate()
-    assert (reader.read(0, 1) == 7).all()
-    reader.close()
+    reader = FrameReader(path, "d", PIXELS, SHAPE)
+    assert (reader.read(0, 6) == 7).all() and (reader.read(6, 12) == 8).all()
+
+
+def test_a_writer_of_this_process_may_find_its_file_open(tmp_path):
+    path = put(tmp_path / "m.h5")
+    with open_hdf5(path), pytest.raises(OSError, match="already open for read-only"):
+        h5py.File(path, "a")
+    with h5py.File(path, "a", libver="latest") as file:
+        file.swmr_mode = True
+        with open_hdf5(path) as again:  # a file that its writer keeps open
+            assert np.array_equal(again["d"][3], MOVIE[3])
+
+
+def test_a_frame_without_a_chunk_is_late_while_its_file_is_new(tmp_path):
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", MOVIE.shape, "u2", chunks=(1, *SHAPE))[:6] = MOVIE[:6]
+    reader = FrameReader(path, "d", PIXELS, SHAPE)
+    assert np.array_equal(reader.read(0, 6), expected(0, 6))
+    with pytest.raises(MissingFrames, match="does not hold frame 6 yet"):
+        reader.read(6, 12)
+    with pytest.raises(MissingFrames, match="holds 12 frames, 13 were announced"):
+        reader.read(12, 13)
+    with pytest.raises(MissingFrames, match="no such dataset"):
+        FrameReader(path, "e", PIXELS, SHAPE)
+    os.utime(path, OLD)
+    assert (reader.read(6, 12) == 0).all()
+    with pytest.raises(FrameError, match="holds 12 frames, 13 were announced"):
+        reader.read(12, 13)
 
 
 def test_values_read_while_a_file_changed_are_discarded(tmp_path, monkeypatch):
@@ -185,7 +198,6 @@ def test_values_read_while_a_file_changed_are_discarded(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py.Dataset, "__getitem__", fetch_and_change)
     with pytest.raises(MissingFrames, match="changed while it was read"):
         reader.read(0, 12)
-    reader.close()
 
 
 def test_frames_that_a_writer_has_announced_but_not_written_are_late(tmp_path):
@@ -200,5 +212,5 @@ def test_frames_that_a_writer_has_announced_but_not_written_are_late(tmp_path):
             assert np.array_equal(reader.read(0, 6), expected(0, 6))
             with pytest.raises(MissingFrames, match="does not hold frame 6 yet"):
                 reader.read(4, 8)
+        os.utime(path, OLD)
         assert (reader.read(6, 8) == 0).all()  # the writer left them out
-        reader.close()

@@ -56,10 +56,7 @@ def raw(path, frames, *segments):
 
 def read(path, n=12, dataset="d", first=0, **options):
     reader = FrameReader(path, dataset, PIXELS, SHAPE, **options)
-    try:
-        return np.concatenate(list(reader.blocks(first, n)))
-    finally:
-        reader.close()
+    return np.concatenate(list(reader.blocks(first, n)))
 
 
 def expected(movie):

@@ -36,7 +36,6 @@ def check(path, frames=FRAMES):
     for each in (plain, path):
         seen, reader = Wholes(), FrameReader(each, "d", PIXELS, SHAPE)
         blocks = np.concatenate(list(reader.blocks(0, len(frames), whole=Whole(seen))))
-        reader.close()
         assert blocks.dtype.isnative and blocks.dtype.kind in "iuf" and blocks.dtype.itemsize in (1, 2, 4, 8)
         assert blocks.dtype != np.float16 and len(seen.frames) == 2
         got.append((blocks, np.array(seen.frames)))

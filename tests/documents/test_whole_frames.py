@@ -60,7 +60,6 @@ def reader(request, tmp_path, movie):
         file.create_dataset("d", data=movie, **layout)
     reader = FrameReader(tmp_path / "m.h5", "d", PIXELS, movie.shape[1:])
     yield reader
-    reader.close()
 
 
 @pytest.mark.parametrize(("every", "numbers"), [(None, []), (1, range(N)), (7, range(6, N, 7)), (61, [])])

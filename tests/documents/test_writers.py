@@ -18,15 +18,14 @@ from ainerd.novelty import find_regimes
 from ainerd.plans import Devices
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis, RunAnalysis, Technique
-from sim_devices import StreamingDetector, WrittenElsewhere, WrittenFile
+from sim_devices import StreamingDetector, WrittenElsewhere
 
 SHAPE, POINTS, FRAMES = (20, 30), 2, 120  # an exposure is more than one block for the reader
 MOVIE = np.random.default_rng(0).poisson(0.5, (POINTS * FRAMES, *SHAPE)).astype(np.uint16)
-WRITERS = [  # in another process, as at a beamline; one in this process, where HDF5 knows that its file is open
+WRITERS = [  # in another process, as at a beamline
     (WrittenElsewhere, "open with SWMR"),
     (WrittenElsewhere, "opened again"),
     (WrittenElsewhere, "opened again with SWMR"),
-    (WrittenFile, "opened again"),
 ]
 
 

@@ -134,7 +134,7 @@ def test_a_restart_remembers_failed_positions(session):
     session.expect(100)
     agent = session.start_agent()
     assert agent.catch_up() == 0  # a failed result is not tried again by itself
-    trials = trials_of(agent.optimizer.explorer).values()
+    trials = trials_of(agent.optimizer.exposures).values()
     failed = [(trial["sample_x"], trial["sample_y"]) for trial in trials if trial["failed"]]
     assert any(place == pytest.approx((9.5, 9.5), abs=0.01) for place in failed)
     for _ in range(3):

@@ -84,7 +84,7 @@ def test_a_key_of_a_facility(address, tmp_path, caplog, monkeypatch):
         monkeypatch.setattr("ainerd.results._agents.SILENT_S", 0.0)  # the first session could not say that it ended
         again = connect(address, new_key())
         second = build_observer(settings, again)
-        assert second.steers and second.optimizer.state.held["by"] == "Ann"
+        assert second.steers and second.optimizer.state.held.by == "Ann"
         second.close()
         for each in (client, again):
             each.context.http_client.close()

@@ -117,6 +117,27 @@ def test_a_run_that_fails_is_shown_in_the_table_and_on_its_page(night):
     other.until("There is no verdict, the analysis failed: the beam was lost", "[data-ainerd=explain]")
 
 
+def test_rows_are_compared_by_click_and_the_name_is_kept(night, server):
+    page = night.page
+    night.browser.open()
+    night.browser.until("1 to 3 of 3", "[data-ainerd=table]")
+    boxes = page.get_by_role("checkbox", name="compare scan")
+    boxes.nth(0).check(), boxes.nth(1).check()
+    night.browser.until("2 chosen runs", ".looked")
+    page.locator("tr[data-key]").nth(2).locator("td").last.click(modifiers=["Shift"])
+    night.browser.until("3 chosen runs", ".looked")
+    assert page.evaluate("getSelection().toString()") == "" and boxes.nth(2).is_checked()
+    for k in range(3):
+        boxes.nth(k).uncheck()
+    night.browser.until("The newest run", ".looked")
+    page.get_by_label("You are").fill("Ada; Lovelace")
+    page.reload()
+    night.browser.until("1 to 3 of 3", "[data-ainerd=table]")
+    assert page.get_by_label("You are").input_value() == "Ada; Lovelace"
+    (cookie,) = [each for each in page.context.cookies() if each["name"] == "ainerd-who"]
+    assert cookie["path"] == "/" and cookie["sameSite"] == "Strict" and night.browser.wrong == []  # for any port
+
+
 def test_results_are_read_from_the_newest_back_and_can_be_chosen(night):
     for i in range(10, 32):
         night.result(i, start={"sample": "wax" if i == 30 else "gel"})

@@ -250,7 +250,7 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     rows = beamline.store.table().set_index("raw_uid")
     assert len(uids) == 2 and (rows["status"] == "complete").all(), rows["reason"].tolist()
     assert rows["sample_x"].round(1).tolist()[:2] == [2.0, 5.0] and rows.index[2:].tolist() == uids
-    trials = trials_of(observer.optimizer.explorer).values()
+    trials = trials_of(observer.optimizer.exposures).values()
     learned = [round(trial["sample_x"], 1) for trial in trials if trial["embedding"] is not None]
     assert learned == rows["sample_x"].round(1).tolist()  # of the person's run and the killed agent's as well
     suggestions = beamline.store.suggestions()

@@ -22,11 +22,10 @@ TRIPS = {
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
-        "the result is written": {("results/_registered.py", "ResultFiles.write")},
+        "the result is written": {("results/_places.py", "Places.write")},
     },
     "From a verdict to a move": {
         "the campaign finds its regime": {("the technique", "grouped")},
-        "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},
         "the next position is chosen": {
             ("steering/_policies.py", "new_regimes"),
         },
@@ -38,7 +37,7 @@ TRIPS = {
 }
 # Of these only calls within another: a plan moves other things as well.
 WITHIN = {
-    "the result is written": "complete", "the explorer learns it": "answer", "the stage moves": "measure",
+    "the result is written": "complete", "the stage moves": "measure",
 }  # fmt: skip
 
 

@@ -53,6 +53,18 @@ def test_a_master_file_is_read_through(master, dataset):
     assert all(np.array_equal(frame, FRAMES[number]) for number, frame in viewer.seen.items())
 
 
+def test_frames_of_several_triggers_are_no_movie(master):
+    specific = "entry/instrument/detector/detectorSpecific"
+    with h5py.File(master, "r+") as file:
+        file[f"{specific}/ntrigger"], file[f"{specific}/nimages"] = 2, 65
+    with pytest.raises(ValueError, match="holds 2 triggers of 65 images.*with --dataset, such as entry/data/data_9$"):
+        find_movie(master, "entry/data")
+    assert find_movie(master, "entry/data/data_9").n_frames == 60
+    with h5py.File(master, "r+") as file:  # a trigger for each frame
+        file[f"{specific}/ntrigger"][()], file[f"{specific}/nimages"][()] = 130, 1
+    assert find_movie(master, "entry/data").n_frames == 130
+
+
 def test_a_group_may_hold_the_frames_itself(tmp_path):
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["modules/part_1"], file["modules/part_2"], file["modules/mask"] = FRAMES[:5], FRAMES[5:], FRAMES[0]

@@ -111,6 +111,15 @@ def test_rows_of_a_record_may_end_with_a_comma(tmp_path):
     assert np.array_equal(stress, 90.0 + np.arange(11)) and np.allclose(times - BEGAN, np.arange(11))
 
 
+def test_a_header_that_comes_again_is_left_out(tmp_path):
+    head, *rows = RECORD.splitlines()
+    record = "\n".join([head, *rows[:15], head, *rows[15:]])
+    _, stress = read(acquisition(write(tmp_path, record=record), tmp_path).documents(nothing), tmp_path).series(
+        "stress"
+    )
+    assert np.array_equal(stress, 90.0 + np.arange(11))
+
+
 def test_a_name_may_hold_signs_of_an_address(tmp_path):
     run = read(acquisition(write(tmp_path, "50%41#3 é?"), tmp_path).documents(nothing), tmp_path)
     frames = np.concatenate([block.frames for block in run.blocks(np.arange(48))])
@@ -189,9 +198,15 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
             "has no column 'time_s': line 1 has 'Temp_.C', which is not UTF-8",
         ),
         (
-            {"record": RECORD + "time_s,stress_Pa\n540,1\n"},
-            "line 42, column 'time_s': 'time_s' is no number .*: a second header",
+            {"record": RECORD + "time_s,stress_Pa\n540,high\n"},
+            "line 43, column 'stress_Pa': 'high' is no number .*: a footer",
         ),
+        (
+            {"record": RECORD.replace(",", ",0,").replace("time_s,0", "time_s")},
+            "line 2: '500,0,80' has 3 fields, and the header has 2 names: write numbers with a decimal point",
+        ),
+        ({"record": RECORD + "540,1,100.5\n"}, "line 42: '540,1,100.5' has 3 fields"),
+        ({"record": RECORD.replace("time_s", "stress_Pa,time_s")}, "has 2 columns 'stress_Pa'"),
         (
             {"record": RECORD.replace("\n", "\n\ns,Pa\n", 1)},
             "line 3, column 'time_s': 's' is no number .*: a second header",
@@ -335,14 +350,14 @@ def test_a_poisoned_acquisition_does_not_stop_the_others(follow, tmp_path, caplo
     for name, number in {"A001": np.nan, "A002": np.inf, "A003": -7}.items():
         write(tmp_path, name, metadata=METADATA | {N_IMAGES: number})
     write(tmp_path, "A004", metadata=METADATA | {"sample/name": "a surprise"})
-    started = AcquisitionFiles._start
+    described = AcquisitionFiles._configuration
 
     def raises(self):
         if self.folder.name == "A004":
             raise ZeroDivisionError("of any library")
-        return started(self)
+        return described(self)
 
-    monkeypatch.setattr(AcquisitionFiles, "_start", raises)
+    monkeypatch.setattr(AcquisitionFiles, "_configuration", raises)
     for behind in ("A005", "A006"):  # each is found by a follower that has just started
         write(tmp_path, behind)
         with caplog.at_level(logging.WARNING):

@@ -18,9 +18,9 @@ from ophyd.sim import NullStatus, SynAxis, SynGauss
 
 from ainerd.knobs import Knob
 from ainerd.plans import answer_of, check_limits, explore, expose, visit
-from ainerd.steering import Explorer
 from ainerd_xpcs.technique.plans import preshear
 from sim_devices import Geometry, SimulatedInstrument
+from tests.explorer import Explorer
 from tests.trials import trials_of
 
 
@@ -186,7 +186,7 @@ def test_exploring_records_each_step_also_the_last_one(RE, n):
     events = [doc["data"] for name, doc in documents if name == "event" and doc["descriptor"] == stream]
     assert len(events) == (n or 4) and start["iterations"] == n
     taken = [doc["suggestion_id"] for name, doc in documents if name == "start" and "suggestion_id" in doc]
-    assert taken == [*trials_of(explorer)]  # each was measured, in this order
+    assert taken == [*trials_of(explorer.exposures)]  # each was measured, in this order
 
 
 def test_a_device_of_ophyd_async_is_not_asked_before_there_is_a_runengine(monkeypatch):

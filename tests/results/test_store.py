@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord, _nodes, _registered, _writing
+from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord, _places
 
 
 def assert_holds(node, analysis):
@@ -313,7 +313,6 @@ def test_a_result_is_sent_again_after_an_error_of_the_server(store, ainerd, reco
         return error if method == "POST" and len(attempts) == 1 else request(method, url, **options)
 
     monkeypatch.setattr(http, "request", at_first_an_error)
-    monkeypatch.setattr(_nodes, "PAUSE_S", 0.01)
     wanted = record()
     assert store.take(wanted) is None and len(attempts) == 2
     assert store.status(wanted.key) == "computing"
@@ -333,15 +332,17 @@ def test_a_server_that_does_not_answer_is_noticed_quickly(store, ainerd, record,
     def elsewhere(method, url, **options):
         if method == "GET":
             return request(method, url, **options)
-        attempts.append(url)
         return request(method, httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
 
+    assert store.status("none") is None and store.take(record()) is None  # the limits of its requests are there
     monkeypatch.setattr(http, "request", elsewhere)
-    monkeypatch.setattr(_nodes, "PAUSE_S", 0.01)
-    monkeypatch.setattr(_registered, "QUICK_S", 0.2)
+    if hangs:
+        monkeypatch.setattr(_places, "QUICK_S", 0.2)
+    http.event_hooks["request"].append(attempts.append)  # of what is sent
     with pytest.raises(Away):
         store.take(record())
-    assert len(attempts) == (1 if hangs else _registered.ATTEMPTS) and store.seems_away
+    assert len(attempts) == (1 if hangs else _places.ATTEMPTS) and store.seems_away
+    http.event_hooks["request"].remove(attempts.append)
     listener.close()
     monkeypatch.undo()
     assert store.take(record()) is None and not store.seems_away
@@ -360,7 +361,6 @@ def test_a_server_that_answers_again_counts_as_there_before_the_next_result(requ
     there = store.container.context.http_client.request
     with monkeypatch.context() as patch:
         patch.setattr(store.container.context.http_client, "request", away)
-        patch.setattr(_writing, "create_node", lambda *_, **options: away("POST", ""))
         with pytest.raises(Away):
             store.take(record())
     assert store.seems_away

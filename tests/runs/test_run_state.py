@@ -110,7 +110,21 @@ def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2], [3, 4]]
     assert [unit.value("x") for unit, _, _ in ended] == [10, 11]
     assert [unit.run.event_time(unit.event) for unit, _, _ in ended] == [100, 101]
-    assert [unit.run.exposure_time(unit.event) for unit, _, _ in ended] == [100, 101]  # readings come before
+    assert [unit.run.exposure_time(unit.event)[0] for unit, _, _ in ended] == [100, 101]  # readings come before
+
+
+@pytest.mark.parametrize("unit", ["event", "run"])
+def test_a_flight_that_was_interrupted_and_taken_again_has_the_result_of_the_second(toy, tmp_path, unit):
+    documents = list(flown(tmp_path, [1, 2, 10, 20, 30], exposures=1, num=3))
+    for number, (name, doc) in enumerate(documents):
+        if name == "stream_datum" and doc["indices"]["start"] >= 2:  # the RunEngine counts from 1 again
+            again = doc["indices"]["start"] - 1
+            documents[number] = name, doc | {"seq_nums": {"start": again, "stop": again + 1}}
+    technique = toy(unit=unit)
+    ((unit, analysis, _),) = fed_flown(technique, documents, tmp_path, n_frames="num")
+    assert analysis.arrays["sums"].tolist() == [10, 20, 30] and analysis.status == "complete"
+    assert [made.sums for made in technique.made] == [[1, 2], [10, 20, 30]]  # frames are analysed as they come
+    assert (unit.n_read, unit.n_passed, unit.run.n_read, unit.run.n_passed) == (3, 3, 3, 3)
 
 
 def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_path):

@@ -257,10 +257,14 @@ def test_connect_fails_if_the_server_is_not_tiled(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b"])
-def test_a_folder_that_tiled_cannot_store_is_refused(tmp_path, name):
-    with pytest.raises(ServerError, match=f"contains '[{name[1]}]', which Tiled cannot store: rename it"):
-        EmbeddedServer.start(tmp_path / name)
-    assert not (tmp_path / name).exists()
+def test_a_folder_with_characters_of_an_address_is_served(tmp_path, name):
+    with EmbeddedServer.start(tmp_path / name) as server:
+        client = server.client()
+        client.write_array(np.arange(4), key="a")
+        assert client["a"].read().tolist() == [0, 1, 2, 3]
+        table = client.create_appendable_table(pyarrow.schema([("x", pyarrow.float64())]), key="t")
+        table.append_partition(0, pyarrow.table({"x": [1.5]}))
+        assert client["t"].read()["x"].tolist() == [1.5]
 
 
 def test_tables_can_be_written_at_the_same_time(place, server):

@@ -28,11 +28,21 @@ def test_moduli_are_within_their_errors():
     pulls = []
     for seed in range(8):
         result = moduli(seed=seed, third=30.0)
-        truth = {"storage": 400, "loss": 60, "tan_delta": 0.15, "strain": 0.1, "third": 30 / np.hypot(400, 60)}
+        truth = {"storage": 400, "loss": 60, "tan_delta": 0.15, "strain": 0.1}
+        third = np.sqrt(2) * (result.third - 30 / np.hypot(400, 60)) / result.third_err  # the error of both parts
         pulls.append([(getattr(result, n) - x) / getattr(result, f"{n}_err") for n, x in truth.items()])
+        pulls[-1] += [third.real, third.imag]
     pulls = np.concatenate(pulls, axis=1)
     assert np.abs(pulls.mean(1)).max() < 0.25
     assert pulls.std(1) == pytest.approx(1, abs=0.2)
+
+
+def test_a_stress_without_a_third_harmonic_has_none():
+    off = []
+    for seed in range(40):
+        third = moduli(seed=seed, noise=0.03).third
+        off.append(abs(third.mean()) / (third.std(ddof=1) / np.sqrt(third.size)))
+    assert np.mean(np.array(off) < 2) >= 0.9
 
 
 def test_the_peak_of_the_stress_holds_the_harmonics():

@@ -66,6 +66,19 @@ def test_a_drift_of_the_frequency_is_followed():
     assert np.abs(wrong - np.rint(np.median(wrong))).max() < 0.002
 
 
+@pytest.mark.parametrize("scatter", [0.02, 0.05, 0.08])
+def test_each_cycle_has_a_length_of_its_own(scatter):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        begins = np.append(0, np.cumsum(1 + scatter * np.clip(rng.standard_normal(82), -2.5, 2.5)))
+        time = np.arange(0, begins[-1], 0.02)
+        turns = np.interp(time, begins, np.arange(83))
+        phase = phase_of_record(time, np.sin(2 * np.pi * turns) + 0.005 * rng.standard_normal(time.size))
+        wrong = (phase.at(time) - turns)[100:-100]
+        assert (wrong - np.rint(np.median(wrong))).std() < 0.01  # half of a window
+        assert not phase.stretch.any()
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [

@@ -278,13 +278,23 @@ class Unread(Record):
             lambda: Record(changed(time=lambda t: np.where(t > 100, t - 90, t)), movie()[0][0]),
             "run back from 100 to 10",
         ),
-        (lambda: Record(changed(time=lambda t: np.floor(t)), movie()[0][0]), "have one time stamp"),
+        (
+            lambda: Record(changed(time=lambda t: np.floor(t)), movie()[0][0]),
+            "have one time in 'time', 0 s: export it with more digits",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):
     cycles = watched(readings())
     assert cycles.finish() is None
     assert reason in cycles.reason
+
+
+def test_an_error_of_the_echoes_is_a_reason():
+    cycles = Cycles(KEYS, partition(), Record(record(), movie()[0][0]), 2.0)
+    cycles.push(block(0, np.full((N_CYCLES, len(partition().pixels)), -1.0)))
+    assert cycles.finish() is None
+    assert "frames hold" in cycles.reason
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-3])

@@ -135,7 +135,7 @@ def test_a_cycle_without_frames_leaves_a_gap():
     keep = np.r_[0:20, 30:60]
     curves = echoes(frames[keep], phase[keep], (0.25,))
     whole = echoes(frames, phase, (0.25,))
-    assert curves.n_cycles == 60
+    assert curves.n_cycles == 50
     assert np.isnan(curves.c2[:, 25]).all()
     np.testing.assert_allclose(curves.c2[:, 40, 50], whole.c2[:, 40, 50], rtol=1e-5)
 
@@ -205,6 +205,14 @@ def test_without_training_there_is_no_exponent():
 def test_echoes_that_do_not_decay_have_no_relaxation_time():
     still = fit_training(1.3 + np.random.default_rng(0).normal(0, 0.004, (12, 96, 96)))
     assert np.isnan([still.exponent, still.exponent_err, *still.tau, *still.tau_err]).all()
+
+
+def test_a_sample_that_yields_gradually_has_no_training():
+    rate = np.where(np.arange(100) < 50, 0.02, 0.02 * 8 ** (np.clip(np.arange(100) - 50, 0, 8) / 8))
+    worn = np.cumsum(rate)
+    echo = 1 + 0.3 * np.exp(-2 * np.abs(np.subtract.outer(worn, worn)))
+    law = fit_training(echo + np.random.default_rng(0).normal(0, 0.004, (12, 100, 100)))
+    assert law.p < 0.01 and np.isnan(law.exponent)
 
 
 def test_training_of_a_sample_that_was_sheared_before():

@@ -1,4 +1,6 @@
-import bluesky_kafka  # noqa: F401 (it patches msgpack.unpackb so that it reads pickle)
+import subprocess
+import sys
+
 import msgpack
 import msgpack_numpy
 import numpy as np
@@ -27,6 +29,26 @@ class Trap:
 def test_an_array_of_objects_is_refused_before_anything_is_executed():
     with pytest.raises(WireError, match="array of objects"):
         unpack(pack({"x": np.array([Trap()], dtype=object)}))
+
+
+@pytest.mark.parametrize("first", ["ainerd_streams", "bluesky_kafka"])
+def test_nothing_is_executed_if_bluesky_kafka_patches_msgpack_so_that_it_reads_pickle(first):
+    code = f"""if True:
+        import {first}
+        import bluesky_kafka, msgpack, msgpack_numpy, numpy as np
+        from ainerd_streams import WireError, unpack
+        class Trap:
+            def __reduce__(self):
+                return print, ("executed",)
+        for value in (Trap(), 3.0):
+            try:
+                print(unpack(msgpack.packb(np.array([value], dtype=object), default=msgpack_numpy.encode)))
+            except WireError as error:
+                print(error)
+        """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    why = {"ainerd_streams": "array of objects", "bluesky_kafka": "import ainerd_streams before bluesky_kafka"}[first]
+    assert done.returncode == 0 and "executed" not in done.stdout and done.stdout.count(why) == 2, done
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
+import ainerd_streams  # noqa: F401 (before bluesky_kafka, which lets msgpack read pickle)
 from ainerd.documents import RunReader
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source

@@ -4,7 +4,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from ainerd.steering import Explorer
+from tests.explorer import Explorer
 
 BOUNDS = {"x": (0.0, 10.0), "y": (-5.0, 5.0)}
 box = st.tuples(st.floats(0, 9), st.floats(0.1, 6), st.floats(-5, 4), st.floats(0.1, 6)).map(

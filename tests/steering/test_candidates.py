@@ -3,8 +3,9 @@
 import numpy as np
 
 from ainerd.knobs import Knob
-from ainerd.steering import Candidate, Explorer
+from ainerd.steering import Candidate
 from ainerd.steering._policies import _at_or_beside
+from tests.explorer import Explorer
 
 
 def test_a_candidate_is_measured_at_its_very_place_unless_its_level_of_a_slow_knob_is_not_open():
@@ -14,7 +15,7 @@ def test_a_candidate_is_measured_at_its_very_place_unless_its_level_of_a_slow_kn
     }
     explorer = Explorer({name: knob.range for name, knob in knobs.items()}, knobs=knobs)
     explorer.candidates = [Candidate({"x": 12.3, "t": 322.0}, 0.0001, "xtec")]
-    survey, spot = explorer._survey(), explorer.window.position(np.array([12.3, 322.0]))
+    survey, spot = explorer.survey(), explorer.window.position(np.array([12.3, 322.0]))
     elsewhere = survey.is_open & (np.abs(survey.window.nodes[:, 1] - spot[1]) > 1)
     assert not np.array_equal(_at_or_beside(survey, spot, elsewhere), spot)
     taken = explorer.suggest(4)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from ainerd.knobs import Knob
 from ainerd.steering import Window
@@ -22,22 +21,6 @@ def test_the_chance_of_discs_is_the_share_of_all_centres():
     assert share > 1.5 * inside
 
 
-@pytest.mark.parametrize("d", [2, 3])
-def test_the_chance_of_ellipsoids_is_the_share_of_all_directions(d):
-    rng, window = np.random.default_rng(d), Window({f"k{i}": (0.0, 1.0) for i in range(d)})
-    positions, centres = rng.random((80, d)), rng.random((20_000, d))
-    half = 0.15 * 4.0 ** np.array([1 - 1 / d, *[-1 / d] * (d - 1)])
-    assert np.prod(half) == pytest.approx(0.15**d)
-    if d == 2:
-        angle = rng.uniform(0, np.pi, len(centres))
-        turn = np.stack([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
-    else:
-        turn = Rotation.random(len(centres), random_state=1).as_matrix()
-    seen = np.einsum("nij,nkj->nki", turn, positions - centres[:, None]) / half
-    share = (np.square(seen).sum(2) > 1).all(1).mean()
-    assert share <= missed(window, positions, 0.15, 4.0) + 0.005 <= share + 0.045
-
-
 def test_in_six_knobs_of_different_lengths_it_holds():
     knobs = {f"k{i}": Knob(range=(0, 10.0 * (i + 1)), unit=str(i), length=5.0 * (i + 1)) for i in range(6)}
     window = Window({name: knob.range for name, knob in knobs.items()}, knobs=knobs)
@@ -51,7 +34,7 @@ def test_each_value_of_a_knob_that_lies_apart_counts_alone():
     knobs = {"x": Knob(range=(0, 10), length=1.0), "holder": Knob(values=(1, 2), apart=True)}
     window = Window({"x": (0, 10), "holder": (1, 2)}, knobs=knobs)
     full = window.position(np.array([[x, 1.0] for x in np.arange(0.5, 10, 0.5)]))
-    assert missed(window, full, 1.0, 2.0) == pytest.approx(0.5, abs=0.04)
+    assert missed(window, full, 1.0) == pytest.approx(0.5, abs=0.04)
     assert surely_hit(window, full) > 10
 
 

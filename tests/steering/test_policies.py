@@ -10,8 +10,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from ainerd.knobs import NOISE, Knob
-from ainerd.steering import POLICIES, Explorer
+from ainerd.steering import POLICIES
 from ainerd.steering._policies import _best, levels, new_regimes
+from tests.explorer import Explorer
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
 SLOW = {"range": (300.0, 400.0), "unit": "K", "length": 20.0, "speed": 1.0, "settle_s": 300.0}
@@ -116,7 +117,7 @@ def test_the_samples_of_a_holder_have_nothing_in_common():
     holder = {"values": (1.0, 2.0), "apart": True}
     explorer = explorer_of(x={**MM, "length": None}, holder=holder)
     explorer.ingest([{"_id": "a", "x": 5.0, "holder": 1.0, "embedding": np.zeros(2)}])
-    survey = explorer._survey()
+    survey = explorer.survey()
     other = survey.window.nodes[:, 1] > survey.window.nodes[:, 1].min()
     assert survey.nearest[other].min() > 10 * survey.window.width  # an exposure says nothing about the other sample
     assert survey.inclusions[other].min() > 0
@@ -167,7 +168,7 @@ def test_cells_wider_than_a_region_are_measured_anywhere():
 def surveyed(policy="levels"):
     """An explorer with two regimes, a novel exposure, and a temperature that is slow."""
     explorer = explorer_of(policy, x=MM, t=SLOW, travel=no_time)
-    explorer._trials._labeler = lambda z: z[:, 0].astype(int)
+    explorer._labeler = lambda z: z[:, 0].astype(int)
     rng = np.random.default_rng(0)
     places = np.column_stack([rng.uniform(0, 10, 12), 310 + 5.0 * np.sort(rng.integers(0, 3, 12))])
     places[3] = 5.0, 365.0  # alone
@@ -181,7 +182,7 @@ def surveyed(policy="levels"):
 
 
 def test_the_level_is_the_one_with_the_most_worth_per_second():
-    survey = surveyed()._survey()
+    survey = surveyed().survey()
     worth = survey.gain * (1 + survey.boundary) + survey.confirmation
     assert survey.worth == pytest.approx(worth) and survey.confirmation.max() > 0.1 and survey.boundary.max() > 0.5
     at = survey.window.nodes[:, 1]
@@ -207,7 +208,7 @@ def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_travel():
             {"_id": str(i), "x": x, "y": y, "embedding": [x > 5, 0.0]}
             for i, (x, y) in enumerate(rng.uniform(0, [10, 5], (9, 2)).tolist())
         ])  # fmt: skip
-        survey = explorer._survey()
+        survey = explorer.survey()
         rate = survey.worth / (30.0 + survey.travel_s)
         position, _ = new_regimes(survey)
         node = np.abs(survey.window.nodes - position).sum(1).argmin()
@@ -215,7 +216,7 @@ def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_travel():
 
 
 def test_the_reason_names_its_causes():
-    survey = surveyed("new_regimes")._survey()
+    survey = surveyed("new_regimes").survey()
     nodes = np.arange(len(survey.window.nodes))
     for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):
         _, reason = _best(survey, nodes == node)

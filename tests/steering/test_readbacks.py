@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ainerd.knobs import Knob
-from ainerd.steering import POLICIES, Explorer, Window
+from ainerd.steering import POLICIES, Window
+from tests.explorer import Explorer
 
 X = Knob(range=(0, 10), unit="mm", length=1.0)
 

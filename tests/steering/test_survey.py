@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from ainerd.knobs import Knob
-from ainerd.steering import Explorer
+from tests.explorer import Explorer
 
 BOUNDS = {"x": (0.0, 20.0), "y": (0.0, 10.0)}
 
@@ -110,7 +110,7 @@ def test_neighbours_agree_with_all_distances(dose_limit):
     rng = np.random.default_rng(dose_limit)
     visited = np.round(rng.uniform([0, 0], [20, 10], (200, 2)), 1)  # some of them twice at one place
     explorer = knows(visited, beam_size=0.5, dose_limit=dose_limit)
-    survey = explorer._survey()
+    survey = explorer.survey()
     asked = np.vstack([survey.window.nodes, rng.uniform([-1, -1], [21, 11], (300, 2))])
     apart = cdist(asked, visited)
     inside = ((asked >= [0, 0]) & (asked <= [20, 10])).all(1)

@@ -91,7 +91,7 @@ def test_any_number_of_runs_can_be_drawn(n):
     assert panel(figure, "sample_y (mm)").get_xlabel() == "sample_x (mm)"
     assert sum(map(len, discs(panel(figure, "second")).values())) == n and not panel(figure, "second").texts
     assert len(gallery(figure)) == min(n, 2)
-    assert len(panel(figure, "azimuth").images) == n
+    assert len(panel(figure, "bin").images) == n
     if n:
         assert len(panel(figure, "stress (Pa)").lines) == n
     assert ("no complete run yet" in texts_of(figure)) == (n == 0)
@@ -187,13 +187,13 @@ def test_the_latent_axes_depend_only_on_the_landmarks():
     np.testing.assert_allclose(four[:3], three, atol=1e-5)
 
 
-def test_the_strip_has_the_regime_of_each_azimuth():
+def test_the_strip_has_the_regime_of_each_bin():
     scene = campaign([0, 1])
     scene.arrays["run-1"]["latent"][:5] = 0.4  # five azimuths look like regime 0
     labels = rheo_xpcs.azimuth_regimes(scene, scene.runs)
     assert labels["run-0"].tolist() == [0] * 18 and labels["run-1"].tolist() == [0] * 5 + [1] * 13
-    first, second = panel(campaign_figure(scene), "azimuth").images
-    assert first.get_extent() == [0.5, 1.5, 0, 360] and second.get_extent() == [1.5, 2.5, 0, 360]
+    first, second = panel(campaign_figure(scene), "bin").images
+    assert first.get_extent() == [0.5, 1.5, 0.5, 18.5] and second.get_extent() == [1.5, 2.5, 0.5, 18.5]
     np.testing.assert_allclose(second.get_array()[:, 0], [to_rgb(BLUE)] * 5 + [to_rgb(ORANGE)] * 13)
 
 
@@ -259,7 +259,7 @@ def test_one_motor_is_enough():
 def test_only_the_newest_runs_have_columns():
     scene = campaign(np.arange(130) % 3)
     figure = campaign_figure(scene)
-    assert panel(figure, "azimuth").get_xlim() == (70.5, 130.5)
+    assert panel(figure, "bin").get_xlim() == (70.5, 130.5)
     assert not panel(figure, "sample_y").texts and len(discs(panel(figure, "sample_y"))[BLUE]) == 44
 
 
@@ -274,7 +274,7 @@ def test_the_figure_of_a_technique_without_panels():
     scene = plain_scene(series={f"run-{i}": {"temperature": np.array([[0.0, 10], [300 + i, 301]])} for i in range(6)})
     figure = campaign_figure(scene)
     figure.savefig(io.BytesIO(), dpi=40)
-    assert not gallery(figure) and "C_2" not in texts_of(figure) and "azimuth" not in texts_of(figure)
+    assert not gallery(figure) and "C_2" not in texts_of(figure) and "each bin" not in texts_of(figure)
     assert (
         "novelty" not in texts_of(figure)
         and "nothing" not in texts_of(figure)

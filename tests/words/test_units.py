@@ -48,6 +48,11 @@ def test_spellings_of_a_unit_are_one_unit(one, others):
         (1.0, "kPa", "Pa", 1000.0),
         (1.0, "mm²", "um2", 1e6),
         (50.0, "% percent", "1", 0.5),
+        (2 * np.pi, "rad/s rad.s-1 radian/second", "Hz", 1.0),
+        (60.0, "rpm turn/minute", "Hz", 1.0),
+        (1.0, "Hz hertz", "rad/s", 2 * np.pi),
+        (0.5, "kHz", "rpm", 30_000.0),
+        (10.0, "1/s s-1", "Hz", 10.0),
     ],
 )
 def test_numbers_are_converted_from_every_spelling(value, unit, wanted, right):
@@ -64,7 +69,8 @@ def test_times_of_udunits_have_the_unit_before_since():
     ("unit", "wanted"),
     [
         ("deg", "mm"), ("deg", "1"), ("steps", "mm"), ("px", "mm"), ("counts", "s"), ("furlongs", "steps"),
-        ("9**9**9", "s"), ("10 ms", "s"), ("__import__('os')", "s"), ("m" * 10_000, "s"), ("°C²", "K"),
+        ("rad/s", "1/s"), ("9**9**9", "s"),
+        ("10 ms", "s"), ("__import__('os')", "s"), ("m" * 10_000, "s"), ("°C²", "K"),
     ],
 )  # fmt: skip
 def test_a_unit_that_does_not_fit_is_refused_with_both(unit, wanted):

@@ -225,9 +225,9 @@ class Agent(Observer):
         """Return who holds the campaign and why; None if nobody does. RuntimeError if another session steers."""
         self._campaign.require_steering()
         if (held := self._campaign.state.held) is not None:
-            why = f" ({held['why']})" if held["why"] else ""
+            why = f" ({held.why})" if held.why else ""
             go_on = "release it on the page, or with Ctrl-C twice, agent.release(), RE.resume()"
-            return f"because {sender(held['by'])} holds it{why}: {go_on}"
+            return f"because {sender(held.by)} holds it{why}: {go_on}"
         return None
 
     async def _commands_done(self) -> None:

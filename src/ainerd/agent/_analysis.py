@@ -2,13 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from tiled.client.container import Container
 
 from ainerd.agent._live import LivePicture
+from ainerd.agent._patiently import patiently
 from ainerd.campaign import Campaign
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import Document, RunReader, documents_of
@@ -19,6 +21,8 @@ from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
+Seen = Callable[[str], bool]
+Take = Callable[[str, Mapping[str, Any]], object]
 AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
 
 
@@ -49,6 +53,49 @@ def recorded_keys(settings: Settings) -> RecordedKeys:
     return RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
 
 
+def missing(
+    writer: Writer, store: ResultStore, runs: Iterable[Container], *, again: bool = False, killed: Seen | None = None
+) -> list[str]:
+    """Return the uids of those runs in Tiled that have frames, or a file, and not all their results.
+
+    Parameters
+    ----------
+    writer : Writer
+    store : ResultStore
+    runs : iterable of Container
+    again : bool
+        Whether runs whose analysis failed count too.
+    killed : callable, optional
+        Returns whether a run without an end has been killed; by default it is still measured.
+    """
+    done, uids = store.analysed(digest(writer.parameters), again=again), list[str]()
+    for run in runs:
+        uid = run.path_parts[-1]
+        try:
+            has_ended = bool(run.metadata.get("stop")) or (killed is not None and killed(uid))
+            if has_ended and not writer.has_all(run, done):
+                streams = RunReader.streams_of(run)
+                of_file = writer.technique.file_of(run.metadata["start"]) is not None
+                has_frames = any(writer.keys.image in stream.metadata["data_keys"] for _, stream in streams)
+                uids += [uid] * (of_file or has_frames)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s is left out, it is not a run: %s: %s", uid, type(error).__name__, error)
+    return uids
+
+
+def catch_up(raw: Container, uids: Iterable[str], take: Take) -> None:
+    """Pass the documents of runs in Tiled to `take`, run by run; while Tiled is away, wait."""
+    for uid in uids:
+        for name, doc in patiently(partial(_documents, raw, uid)):
+            take(name, doc)
+
+
+def _documents(raw: Container, uid: str) -> list[Document]:
+    run = raw[uid]
+    is_over = bool(run.metadata.get("stop"))
+    return [*(documents_of(run) if is_over else RunReader().ended(run, "its session was killed"))]
+
+
 class Analysis:
     """Analyses runs in a thread of its own and writes their results, which the campaign then answers.
 
@@ -73,7 +120,7 @@ class Analysis:
         self, technique: Technique, store: ResultStore, client: Container, settings: Settings, campaign: Campaign
     ) -> None:
         self._store, self._settings, self._campaign = store, settings, campaign
-        self._raw, self._uri = client["raw"], str(client.context.api_uri)
+        self._raw = client["raw"]
         self.jobs, self._backup = Jobs("ainerd-analysis"), settings.storage.unwritten
         self.live = LivePicture(AgentNode(client["ainerd"], settings.name), self.jobs)
         self.writer = writer_of(technique, store, settings, self._raw, has_campaign=True)
@@ -93,7 +140,7 @@ class Analysis:
         self,
         source: str | Source,
         stop: threading.Event,
-        take: Callable[[str, Mapping[str, Any]], object],
+        take: Take,
         then: Callable[[str, Mapping[str, Any]], None] | None,
         once: bool,
     ) -> None:
@@ -121,22 +168,9 @@ class Analysis:
         With `killed` also those without an end that this session has not seen.
         """
         with waiting("looking for runs that have no result"):
-            is_done, missing = self._is_analysed(), list[str]()
-            for uid, run in islice(self._raw.sort(("start.time", -1)).items(), newest):
-                has_ended = bool(run.metadata.get("stop"))
-                if (has_ended or (killed and not self.worker.knows(uid))) and self._is_missing(run, is_done):
-                    missing.append(uid)
-        return missing[::-1]
-
-    def documents(self, uids: tuple[str, ...]) -> Iterator[Document]:
-        """Yield the documents of runs in Tiled; KeyError before the first if one is not there."""
-        for uid in uids:
-            if uid not in self._raw:
-                raise KeyError(f"no run {uid!r} in Tiled at {self._uri}")
-        for uid in uids:
-            run = self._raw[uid]
-            has_ended = bool(run.metadata.get("stop"))
-            yield from documents_of(run) if has_ended else RunReader().ended(run, "its session was killed")
+            runs = islice(self._raw.sort(("start.time", -1)).values(), newest)
+            unseen = (lambda uid: not self.worker.knows(uid)) if killed else None
+            return missing(self.writer, self._store, runs, killed=unseen)[::-1]
 
     def _written(self, documents: Iterator[Document], stop: threading.Event) -> Iterator[Document]:
         """Yield documents, and write each run to Tiled after its last one."""
@@ -163,13 +197,3 @@ class Analysis:
         """Return a function that returns whether a run in Tiled has all its results at this moment."""
         done = self._store.analysed(digest(self.writer.parameters))
         return lambda run: self.writer.has_all(run, done)
-
-    def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
-        """Return whether a run has frames but not all its results; False for a node that is not a run."""
-        try:
-            return not is_done(run) and any(
-                self.writer.keys.image in stream.metadata["data_keys"] for _, stream in RunReader.streams_of(run)
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            logger.warning("%s is left out, it is not a run: %s: %s", run.path_parts[-1], type(error).__name__, error)
-            return False

@@ -118,7 +118,7 @@ def build_agent(
     shutter : device, optional
         Opened for each exposure of the agent; it accepts "open" and "close".
     before : callable, optional
-        Returns a plan to run at each position before the exposure.
+        Returns a plan to run at each position before the exposure; by default that of `Technique.before`.
     acquire : callable, optional
         Plan of an exposure, for a detector that does not fly; see `ainerd.plans.visit`.
 
@@ -148,8 +148,9 @@ def build_agent(
     check_units(actuators, settings.units)
     monitored = _signals(beside, settings.recorded.series.values()) if beside else []
     knobs = settings.steering.knobs
-    devices = Devices(detector, tuple(actuators), beside, monitored, shutter, before, acquire, knobs)
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
+    before = before or technique.before(beside)
+    devices = Devices(detector, tuple(actuators), beside, monitored, shutter, before, acquire, knobs)
     register_files()
     agent = patiently(partial(Agent, technique, client, settings, travel, devices))
     patiently(agent.start)

@@ -2,23 +2,30 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import wait
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
 from ainerd.jobs import in_background
-from ainerd.results import AgentNode, ResultStore, Stream, TiledError
-from ainerd.results.commands import parse_command
+from ainerd.results import AgentNode, ResultStore, Stream, TiledError, commands
 
 logger = logging.getLogger(__name__)
 
-NEXT = "next"
+Place = tuple[str, str]  # container and key of a command
 LIVELY_S = 60.0  # after a command, within which a person probably gives another one
 CLOSE_S = 5.0  # longest wait for the streams at the end
+
+
+class Waiting(NamedTuple):
+    """A command, and when it was given, on the clock of `time.monotonic`."""
+
+    place: Place
+    command: commands.Command
+    since: float
 
 
 class CommandReader:
@@ -44,10 +51,9 @@ class CommandReader:
 
     def __init__(self, store: ResultStore, node: AgentNode, campaign: Campaign, answered: Callable[[], None]) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
-        # commands without an answer in Tiled, in their order, by container and key
-        self._waiting: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self._found_at = dict[tuple[str, str], float]()  # on the clock of `time.monotonic`
-        self._left: Collection[tuple[str, str]] | None = None  # those that had waited for this session
+        self._waiting: dict[Place, Waiting] = {}  # commands that must wait, in their order
+        self._done = set[Place]()  # commands that were executed, whose answers may not be in Tiled
+        self._left: Collection[Place] | None = None  # those that had waited for this session
         self._is_told = False  # Tiled has told of a command, and nobody has looked yet
         self._lively_until = 0.0  # until when a person may give more commands
         self._streams: list[Stream] = []
@@ -57,9 +63,9 @@ class CommandReader:
         self._streams = self._node.listen(self._told)
 
     def wake(self) -> None:
-        """Execute the commands that wait, if there are any."""
+        """Try the commands that must wait again, if there are any."""
         if self._waiting:
-            self._campaign.own.submit(self.execute)
+            self._campaign.own.submit(self._execute)
 
     def must_look(self, is_awaited: bool) -> bool:
         """Return whether to look every second: Tiled tells of no command, and one is awaited, or came just now."""
@@ -72,64 +78,79 @@ class CommandReader:
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def look(self) -> None:
-        """Find and execute the waiting commands. Can be called from any thread."""
+        """Find the new commands, and execute them. Can be called from any thread."""
         self._is_told = False
         if self._store.seems_away or not self._campaign.steers:
             return
         try:
-            self._waiting = dict(self._node.commands())
+            found = dict(self._node.commands())
         except TiledError as error:
             logger.debug("commands are not read: %s", error)
             return
-        self._left = {*self._waiting} if self._left is None else self._left
-        self._found_at = {place: self._found_at.get(place, time.monotonic()) for place in self._waiting}
-        if self._waiting:
+        self._left = {*found} if self._left is None else self._left
+        self._done &= {*found}  # the answers of the others are in Tiled
+        new = [place for place in found if place not in self._waiting and place not in self._done]
+        if found:
             self._lively_until = time.monotonic() + LIVELY_S
-            self._campaign.own.ask(self.execute)
+            parsed = [each for place in new if (each := self._parsed(place, found[place])) is not None]
+            self._campaign.own.ask(partial(self._execute, parsed, {*found}))
 
-    def _age_s(self, place: tuple[str, str], created: str) -> float:
-        if place in (self._left or ()):
-            return time.time() - datetime.fromisoformat(created).timestamp()
-        return time.monotonic() - self._found_at.get(place, time.monotonic())
-
-    def execute(self, *_: object) -> None:
-        """Execute the commands that wait. Called in the thread of the campaign, also after each result."""
+    def _execute(self, new: Sequence[Waiting] = (), there: Collection[Place] | None = None) -> None:
+        """Execute new commands, and those that must wait, which are still `there`. Called in the campaign's thread."""
         if not self._campaign.steers:
             return
-        waiting, before = list(self._waiting.items()), self._campaign.state
-        nexts = [place for place, metadata in waiting if metadata.get("do") == NEXT]
-        for place, metadata in waiting:
-            answer = self._apply(place, metadata)
+        waiting = {place: each for place, each in self._waiting.items() if there is None or place in there}
+        waiting |= {each.place: each for each in new}
+        nexts = [place for place, each in waiting.items() if isinstance(each.command, commands.Next)]
+        still = dict[Place, Waiting]()
+        for place, each in waiting.items():
+            answer = self._apply(each)
             if answer.status == "waits" and place in nexts[:-1]:  # its sender is gone
                 answer = Answer(status="refused", text="a later command asks for the next position")
             if answer.status == "waits":
-                continue
-            if self._campaign.state.answer(place[1]) is None:  # it is no event
-                self._waiting.pop(place, None)
-                self._campaign.tiled.write(partial(self._reply, place, answer), first=True)
-            elif before.answer(place[1]) is None:
+                still[place] = each
+            elif self._campaign.state.answer(each.command.id) is None:  # it is no event
+                self._refuse(place, answer.text)
+            else:
+                self._done.add(place)
                 self._answered()
+        self._waiting = still
 
     def _told(self) -> None:
         if not self._is_told:
             self._is_told = True
             self._campaign.tiled.write(self.look, first=True)
 
-    def _apply(self, place: tuple[str, str], metadata: Mapping[str, Any]) -> Answer:
-        container, key = place
+    def _parsed(self, place: Place, values: Mapping[str, Any]) -> Waiting | None:
+        """Return a command, or refuse a node that is none."""
         try:
-            command = parse_command({**metadata, "id": key})
-            return self._campaign.apply(command, container=container, age_s=self._age_s(place, command.created))
+            command, age_s = commands.parse_command({**values, "id": place[1]}), 0.0
+            if place in (self._left or ()):
+                age_s = time.time() - datetime.fromisoformat(command.created).timestamp()
+            return Waiting(place, command, time.monotonic() - age_s)
         except ValueError as error:  # any program can write a node
+            self._refuse(place, str(error))
+            return None
+
+    def _apply(self, each: Waiting) -> Answer:
+        try:
+            return self._campaign.apply(each.command, container=each.place[0], age_s=time.monotonic() - each.since)
+        except ValueError as error:
             return Answer(status="refused", text=str(error)[:300])
         except Exception as error:
-            logger.exception("command %s is refused", key)
+            logger.exception("command %s is refused", each.command.id)
             why = f"the agent cannot execute this: {type(error).__name__}: {error}"
             return Answer(status="refused", text=why[:300])
 
-    def _reply(self, place: tuple[str, str], answer: Answer) -> None:
-        """Write an answer. If that fails, the next `look` finds the command again."""
-        try:
-            self._node.answer(*place, answer.status, answer.text, answer.fetched)
-        except TiledError as error:
-            logger.debug("the answer to a command is not written: %s", error)
+    def _refuse(self, place: Place, why: str) -> None:
+        """Refuse a command that is no event. If Tiled does not answer, the next `look` finds it again."""
+        self._done.add(place)
+
+        def write() -> None:
+            try:
+                self._node.answer(*place, "refused", why[:300])
+            except TiledError as error:
+                self._done.discard(place)
+                logger.debug("the answer to a command is not written: %s", error)
+
+        self._campaign.tiled.write(write, first=True)

@@ -65,7 +65,7 @@ class Display:
             "expected_false": self._technique.alpha * int(table["novelty_p"].notna().sum()),
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
-            "held": "" if held is None else f"{sender(held['by'])}{': ' * bool(held['why'])}{held['why']}",
+            "held": "" if held is None else f"{sender(held.by)}{': ' * bool(held.why)}{held.why}",
             "queue": sum(bool(each.created) for each in self._campaign.state.waiting),
             "next": following.position,
             "units": self._units,
@@ -100,7 +100,7 @@ class Display:
         following, advice = self._following(), self._campaign.advice
         names = self._campaign.state.names
         say(
-            run_line(self._campaign.points.shown(outcome), following, self._units, names),
+            run_line(self._campaign.shown(outcome), following, self._units, names),
             *([Text(printable(advice), "yellow")] if advice else []),
         )
 
@@ -131,9 +131,7 @@ class Display:
             suggestion = self._campaign.peek()
         except ValueError as error:
             return Next(position={}, reason=str(error))
-        names = self._campaign.explorer.names
-        position = {name: float(suggestion[name]) for name in names}
-        return Next(position=position, reason=suggestion["reason"])
+        return Next(position=suggestion.position, reason=suggestion.reason)
 
 
 class Sentences(str):
@@ -150,8 +148,8 @@ class Queue(pd.DataFrame):
         return "no point of a person waits" if self.empty else super().__repr__()
 
 
-class Suggestion(dict[str, Any]):
-    """A suggestion, whose numbers the prompt shows with four digits."""
+class Point(dict[str, Any]):
+    """A suggestion as a point of bluesky-adaptive, whose numbers the prompt shows with four digits."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.pretty({name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in self.items()})

@@ -16,7 +16,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.agent._analysis import Analysis
+from ainerd.agent._analysis import Analysis, catch_up
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._patiently import patiently
 from ainerd.agent._prompt import Prompt
@@ -79,7 +79,11 @@ class Observer(Prompt):
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
         parameters = parameters_of(technique, settings.detector)
         self.results = ResultStore(
-            client["ainerd"], agent=self.name, digest=digest(parameters), folder=settings.storage.result_files
+            client["ainerd"],
+            agent=self.name,
+            digest=digest(parameters),
+            folder=settings.storage.result_files,
+            seen_as=settings.storage.results_seen_as,
         )
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._starts = partial(start_documents, self._raw, settings.storage.unwritten)
@@ -105,7 +109,6 @@ class Observer(Prompt):
         self._webhook: Webhook | None = None
         self._is_closed = False
 
-        self._analysis.worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
         self._analysis.worker.on_outcome(self._state.changed)
         self._analysis.worker.on_outcome(self._show)
 
@@ -181,9 +184,7 @@ class Observer(Prompt):
             return 0
         patiently(self._analysis.write_backup)
         uids = patiently(partial(self._analysis.missing, newest, killed=self._has_engine))
-        for uid in uids:
-            for name, doc in patiently(lambda: [*self._analysis.documents((uid,))]):  # noqa: B023 - called at once
-                self(name, doc)
+        catch_up(self._raw, uids, self)
         return len(uids)
 
     def analyse(self, *uids: str) -> int:
@@ -193,8 +194,9 @@ class Observer(Prompt):
         and RuntimeError if another session steers.
         """
         self._campaign.require_steering()
-        for name, doc in self._analysis.documents(uids):
-            self(name, doc)
+        if lost := [uid for uid in uids if uid not in self._raw]:
+            raise KeyError(f"no run {lost[0]!r} in Tiled at {self._uri}")
+        catch_up(self._raw, uids, self)
         return len(uids)
 
     def warm_up(self) -> None:

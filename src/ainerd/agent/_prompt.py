@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.agent._analysis import Analysis
-from ainerd.agent._display import Display, Queue, Sentences, Suggestion
+from ainerd.agent._display import Display, Point, Queue, Sentences
 from ainerd.agent._guide import NAMES
 from ainerd.agent._state import State
 from ainerd.campaign import Campaign
@@ -57,7 +56,7 @@ class Prompt:
 
     def suggest(self) -> dict[str, Any]:
         """Return the next suggestion without taking it; raise ValueError if no position is left."""
-        return Suggestion(self._campaign.peek())
+        return Point(self._campaign.peek().point)
 
     def accept(self) -> dict[str, Any]:
         """Take the suggestion, to measure it by hand, and return its position, reason and ``_id``.
@@ -74,9 +73,8 @@ class Prompt:
         if not reason.strip():
             raise ValueError('give a reason: agent.reject("too near the wall")')
         rejected = self._campaign.peek()
-        position = {name: rejected[name] for name in self._campaign.explorer.names}
-        self._apply(commands.Reject, suggestion=rejected[ID_KEY], position=position, why=reason)
-        self._display.say(f"rejected {place(position, self._settings.units)}: {rejected['reason']}")
+        self._apply(commands.Reject, suggestion=rejected.id, position=rejected.position, why=reason)
+        self._display.say(f"rejected {place(rejected.position, self._settings.units)}: {rejected.reason}")
         return self.suggest()
 
     def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
@@ -90,7 +88,7 @@ class Prompt:
             If the position is not one number for each actuator, or lies outside the bounds or in an excluded region.
         """
         if position and by_name:
-            raise ValueError(f"a position has {', '.join(self._campaign.explorer.names)}, got {position} and {by_name}")
+            raise ValueError(f"a position has {', '.join(self._campaign.rules.names)}, got {position} and {by_name}")
         return self._apply(commands.Add, position=self._campaign.position(by_name or position), why=reason)
 
     def queue(self) -> pd.DataFrame:
@@ -98,9 +96,9 @@ class Prompt:
 
         ``by`` is who took or added the point; ``id`` is that of the suggestion.
         """
-        names = [*self._campaign.explorer.names]
+        names = [*self._campaign.rules.names]
         rows = [
-            {**{name: each.suggestion[name] for name in (*names, "reason")}, "by": each.taken_by or "a person",
+            {**each.suggestion.position, "reason": each.suggestion.reason, "by": each.taken_by or "a person",
              "id": each.id} for each in self._campaign.state.waiting if each.created
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
@@ -173,7 +171,7 @@ class Prompt:
         if answer.status == "refused":
             raise ValueError(answer.text)
         self._state.changed()
-        return Suggestion(answer.suggestion or {})
+        return Point({} if answer.suggestion is None else answer.suggestion.point)
 
     # look
 

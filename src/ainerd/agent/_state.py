@@ -62,7 +62,7 @@ class State:
         self.commands = CommandReader(store, self._node, campaign, self.changed)
         self.waits: str | None = None
         self._store, self._technique, self._campaign, self._analysis = store, technique, campaign, analysis
-        review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
+        review = settings.steering.review
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
         self._at = {**whereabouts(), "session": campaign.rules.session}
         self._digest = digest(parameters_of(technique, settings.detector))
@@ -130,7 +130,7 @@ class State:
     def _kinds(self, state: dict[str, Any]) -> dict[str, str]:
         """Return what the exposures of each regime do, computed anew if regimes change or results double."""
         groups, new = state["regimes"].get("components", []), [*map(int, state["novelty"]["discoveries"])]
-        version = groups, new, len(self._campaign.points.usable).bit_length()
+        version = groups, new, self._n_results.bit_length()
         if (self._axes or {}).get("landmarks") and self._known_kinds[0] != version:
             kinds = kinds_of(self._store, new, groups)
             self._known_kinds = version, {str(regime): kind for regime, kind in kinds.items()}
@@ -152,9 +152,9 @@ class State:
                 "bound": claims.bound,
                 "discoveries": {str(k): p for k, p in claims.discoveries.items()},
                 "alarm": claims.alarm,
-                "own_level": campaign.points.own_level,
+                "own_level": campaign.exposures.own_level,
             },
-            "held": state.held,
+            "held": self._hold(),
             "queue": [each.id for each in state.waiting],
             "measuring": state.measuring,
             "taken": state.taken(review=campaign.rules.review),
@@ -194,8 +194,7 @@ class State:
             self._written = now
             is_idle = self._campaign.own.drain(IDLE_S) and self._campaign.tiled.drain(IDLE_S)
             self._write(everything=self._is_new and is_idle)  # a busy agent gives a sign of life
-            if self._has_partners:
-                self._campaign.tiled.submit(self._campaign.look_elsewhere)
+            self._campaign.tiled.submit(self._campaign.look_elsewhere)
         if not self._store.seems_away:
             self._analysis.live.send()
 
@@ -232,7 +231,7 @@ class State:
                 health = {**state["health"], "closed": closed}
                 # one thread writes all values of the state, because a hold may have come meanwhile
                 self._campaign.tiled.ask(
-                    lambda: self._node.write_state({**state, "health": health, "held": self._campaign.state.held})
+                    lambda: self._node.write_state({**state, "health": health, "held": self._hold()})
                 )
             else:
                 health = {**self._health(), "closed": closed}
@@ -240,6 +239,14 @@ class State:
         except TiledError as error:
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
+
+    def _hold(self) -> dict[str, Any] | None:
+        held = self._campaign.state.held
+        return None if held is None else held.model_dump()
+
+    @property
+    def _n_results(self) -> int:
+        return int(self._campaign.exposures["measured"].sum())
 
     def _health(self) -> dict[str, Any]:
         """Return the sign of life: the worker and the run in progress."""
@@ -305,7 +312,7 @@ class State:
 
         Landmarks may take seconds to compute. So they are computed only after the first results.
         """
-        n = len(self._campaign.points.usable)
+        n = self._n_results
         if n < self._next_axes:
             return self._axes
         landmarks = self._technique.landmarks()

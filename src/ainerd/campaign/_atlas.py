@@ -1,6 +1,6 @@
-"""The known results of one agent, and their regimes."""
+"""The regimes of the exposures of one agent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ainerd.novelty import Components, components, grouped, own_p
 from ainerd.results import AtlasRecord, Result, ResultStore
-from ainerd.steering import RowsById, Window
+from ainerd.steering import Exposures, Window
 from ainerd.technique import Regimes, Technique
 
 _COLUMNS = (
@@ -38,151 +38,107 @@ GROWTH = 1.02  # with more results, growth of their number that leads to a refit
 
 
 class Atlas:
-    """Embeddings of the results, and their regimes by the newest refit.
+    """Finds the regimes of the exposures.
 
     With at most `MANY` results, each new one leads to a refit. With more, a new result gets the label of its regime. A
     refit follows when a result belongs to no known regime, or when the number of results has grown by a few per cent.
-    `names` are the actuators.
+
+    Attributes
+    ----------
+    regimes : Regimes or None
+        Of the newest refit.
+    components : Components
+        Of these regimes.
+    close_to_known : set of str
+        Novel results that share a regime with known ones.
     """
 
-    def __init__(self, technique: Technique, names: Sequence[str]) -> None:
-        self._technique, self._names = technique, tuple(names)
-        self._null = technique.null_regimes()
-        self.begin([], {})
-
-    def begin(self, known: Sequence[Result], labels: Mapping[str, int]) -> None:
-        """Begin with earlier results, by time. `labels` are those in the newest atlas in Tiled: no number is reused."""
-        self.regimes: Regimes | None = None  # of the newest refit
-        self.components = Components()  # of these regimes
-        self._rows = RowsById()  # by result key, in the order of arrival
-        self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
-        self.close_to_known = set[str]()  # novel results that share a regime with known ones
-        self._n_fitted = 0  # number of results in the newest refit
+    def __init__(self, technique: Technique, exposures: Exposures) -> None:
+        self._technique, self._exposures, self._null = technique, exposures, technique.null_regimes()
+        self.regimes: Regimes | None = None
+        self.components, self.close_to_known = Components(), set[str]()
+        self._n_fitted, self._highest = 0, -1  # number of results in the newest refit, highest number of a regime
         self._is_written = True
-        self._take([outcome for outcome in known if outcome.embedding is not None])
-        self._highest = max({*self._rows["label"].tolist(), *labels.values()}, default=-1)  # highest number so far
-        if len(self._rows):
+
+    def begin(self, labels: Iterable[int]) -> None:
+        """Begin with the exposures that are known. No number of the labels in the newest atlas in Tiled is reused."""
+        self._highest = max(self._highest, *self._exposures["regime"].tolist(), *labels, -1)
+        if self._exposures["measured"].any():
             self._refit()
 
-    def add(self, outcome: Result) -> int:
-        """Add a result and return its label."""
-        self._fit(outcome)
-        return self.regime_of(outcome.key)
+    def fit(self, key: str) -> None:
+        """Find the regime of a new result."""
+        table = self._exposures
+        n = int(table["measured"].sum())
+        if self.regimes is not None and MANY < n <= GROWTH * self._n_fitted:
+            (label,) = self.regimes.predict(table["embedding"][[table.row(key)]])
+            if label >= 0:
+                table.give(key, regime=label)
+                return
+        self._refit()
 
     def refitted(self) -> AtlasRecord | None:
-        """Return the newest refit, once; None if there is no new one."""
+        """Return the newest refit, once; None if there is no new one. It has no results of other agents."""
         if self._is_written or self.regimes is None:
             return None
-        self._is_written = True
-        rows = zip(self._rows, self._rows["label"].tolist(), self._rows["is_other"].tolist(), strict=True)
+        self._is_written, table = True, self._exposures
+        own = table["measured"] & ~table["of_another"]
         return AtlasRecord(
             n_regimes=self.regimes.n_regimes,
             supported_range=self.regimes.supported_range,
-            labels={key: label for key, label, is_other in rows if not is_other},
+            labels=dict(zip(table.keys(own), table["regime"][own].tolist(), strict=True)),
         )
 
     @property
     def labels(self) -> set[int]:
         """Regimes that have results."""
-        return {label for label in np.unique(self._rows["label"]).tolist() if label >= 0}
+        return {label for label in np.unique(self._exposures["regime"]).tolist() if label >= 0}
 
-    def regime_of(self, key: str) -> int:
-        """Return the label of a result."""
-        return int(self._rows.of(key, "label"))
-
-    def learn(self, outcome: Result) -> None:
-        """Add a result that another process wrote, unless it is known.
-
-        The atlas in Tiled contains no labels for results of another agent.
-        """
-        if outcome.key not in self._rows and outcome.embedding is not None:
-            self._fit(outcome)
-        if outcome.is_of_another and outcome.key in self._rows:
-            self._rows.add([outcome.key], is_other=[True])
-
-    def label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the regimes of known embeddings, (n, e), without a refit; -1 for unknown embeddings."""
-        if not len(self._rows):
-            return np.full(len(embeddings), -1)
-        points = (z.tobytes() for z in self._rows["embedding"])
-        known = dict(zip(points, self._rows["label"].tolist(), strict=True))
-        return np.array([known.get(z.tobytes(), -1) for z in embeddings])
-
-    def exposures(self) -> dict[str, tuple[int, float]]:
+    def with_p(self) -> dict[str, tuple[int, float]]:
         """Return regime and p-value of each exposure that has both, by key, in the order of arrival."""
-        rows = zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True)
-        return {key: (label, p) for key, label, p in rows if label >= 0 and not np.isnan(p)}
+        label, p = self._exposures["regime"], self._exposures["p"]
+        both = (label >= 0) & ~np.isnan(p)
+        values = zip(label[both].tolist(), p[both].tolist(), strict=True)
+        return dict(zip(self._exposures.keys(both), values, strict=True))
 
-    def own_p(self, outcome: Result) -> tuple[float | None, list[int] | None]:
+    def own_p(self, key: str) -> tuple[float | None, list[int] | None]:
         """Return the p-value of a result against the components of the others, and the regimes of its component."""
-        width = self._technique.regime_width
-        if self._null is None or outcome.embedding is None:
+        if self._null is None:
             return None, None
-        label, z = self._rows["label"].copy(), self._rows["embedding"] if len(self._rows) else np.empty((0, 0))
-        if outcome.key in self._rows:
-            label[self._rows.place(outcome.key)] = -1
+        row, z, label = self._exposures.row(key), self._exposures["embedding"], self._exposures["regime"].copy()
+        label[row] = -1
         known = self.components.groups
         groups = (z[np.isin(label, group)] for group in known)
-        nearest = own_p(outcome.embedding, groups, self._null.own, width)
+        nearest = own_p(z[row], groups, self._null.own, self._technique.regime_width)
         return (None, None) if nearest is None else (nearest[0], list(known[nearest[1]]))
 
-    def of_regime(self, outcome: Result) -> tuple[str, ...]:
+    def of_regime(self, key: str) -> tuple[str, ...]:
         """Return the keys of the other results of the regime of a result, the newest last."""
-        if outcome.regime < 0:
-            return ()
-        rows = zip(self._rows, self._rows["label"].tolist(), strict=True)
-        return tuple(key for key, label in rows if label == outcome.regime and key != outcome.key)
+        label, row = self._exposures["regime"], self._exposures.row(key)
+        same = (label == label[row]) & (label >= 0)
+        same[row] = False
+        return tuple(self._exposures.keys(same))
 
-    def before(self, outcome: Result, window: Window, within: float | None) -> str | None:
+    def before(self, key: str, window: Window, within: float | None) -> str | None:
         """Return the key of the latest earlier result within a distance, in the lengths of the window, or None.
 
         Without a distance there is no such result.
         """
-        if within is None or not len(self._rows):
+        if within is None:
             return None
-        end = self._rows.place(outcome.key) if outcome.key in self._rows else len(self._rows)
-        earlier, here = (window.places(x) for x in (self._rows["position"][:end], self._position(outcome)[None]))
-        apart = np.linalg.norm(earlier - here, axis=1)
-        near = np.flatnonzero(apart <= within)
-        return [*self._rows][near[-1]] if near.size else None
-
-    def _fit(self, outcome: Result) -> None:
-        self._take([outcome])
-        if self.regimes is not None and MANY < len(self._rows) <= GROWTH * self._n_fitted:
-            (label,) = self.regimes.predict(np.asarray(outcome.embedding, np.float32)[None])
-            if label >= 0:
-                self._rows.add([outcome.key], label=[label])
-                return
-        self._refit()
-
-    def _take(self, outcomes: Sequence[Result]) -> None:
-        """Add results. For known results replace all values except the labels."""
-        if not outcomes:
-            return
-        new = [outcome for outcome in outcomes if outcome.key not in self._rows]
-        self._rows.add(
-            [outcome.key for outcome in new],
-            label=np.array([outcome.regime for outcome in new], np.int64),
-            is_other=np.zeros(len(new), bool),  # whether it belongs to another agent
-        )
-        self._rows.add(
-            [outcome.key for outcome in outcomes],
-            embedding=np.array([outcome.embedding for outcome in outcomes], np.float32),
-            position=np.array([self._position(outcome) for outcome in outcomes]),
-            p=np.array([np.nan if outcome.novelty_p is None else outcome.novelty_p for outcome in outcomes]),
-            novel=[-1 if outcome.novel is None else int(outcome.novel) for outcome in outcomes],  # -1: no claim
-        )
-
-    def _position(self, outcome: Result) -> NDArray[np.float64]:
-        """Return the position of a result, (d,); NaN where it is unknown."""
-        return np.array([outcome.positions.get(name, np.nan) for name in self._names])
+        row, places = self._exposures.row(key), window.places(self._exposures["position"])
+        apart = np.linalg.norm(places[:row] - places[row], axis=1)
+        near = np.flatnonzero((apart <= within) & self._exposures["measured"][:row])
+        return self._exposures.keys(near[-1:])[0] if near.size else None
 
     def _refit(self) -> None:
-        width, find = self._technique.regime_width, self._technique.regimes
-        z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
+        table, width, find = self._exposures, self._technique.regime_width, self._technique.regimes
+        rows = np.flatnonzero(table["measured"])
+        z, previous, novel = (table[name][rows] for name in ("embedding", "regime", "verdict"))
         self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
-        self.close_to_known = set(self._rows.ids[ambiguous].tolist())
-        self._rows.give("label", self.regimes.labels)
-        self.components = components(z, self.regimes.labels, width)
-        self._highest = max(self._highest, int(self.regimes.labels.max()))
-        self._n_fitted, self._is_written = len(self._rows), False
+        self.close_to_known = {*table.keys(rows[ambiguous])}
+        labels: NDArray[np.int64] = self.regimes.labels
+        table["regime"][rows] = labels
+        self.components = components(z, labels, width)
+        self._highest = max(self._highest, int(labels.max()))
+        self._n_fitted, self._is_written = len(rows), False

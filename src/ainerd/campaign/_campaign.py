@@ -5,24 +5,24 @@ from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, TypeVar
 
+import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._differences import Differences
-from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.campaign._optimizer import Travel, search_of
 from ainerd.campaign._partners import Partners
-from ainerd.campaign._points import Points
 from ainerd.campaign._proposals import Proposals
-from ainerd.campaign._sentences import changes, finding, position_text
+from ainerd.campaign._sentences import changed_reference, changes, elsewhere, finding, position_text
 from ainerd.config import Steering
-from ainerd.decisions import Answer, Rules, State, events, is_position
+from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
-from ainerd.novelty import Components
+from ainerd.novelty import LEVEL, Components
 from ainerd.results import Result, ResultStore, commands
-from ainerd.steering import SampleMap
-from ainerd.technique import Technique
+from ainerd.steering import Exposures, SampleMap, Suggestion
+from ainerd.technique import Technique, is_novel
 from ainerd.words import run_text, storable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,18 +41,18 @@ def _owned(method: F) -> F:
 
 
 class Campaign:
-    """Updates the explorer, the regimes and the suggestions of one agent with its results in Tiled.
+    """Updates the exposures, the regimes and the suggestions of one agent with its results in Tiled.
 
     The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. It answers each result that is in Tiled,
     so that runs taken by hand count as well. It only reads until `take_over`.
 
-    Two threads work for it. One owns the state and the optimizer: it folds events, executes commands and answers
+    Two threads work for it. One owns the state and the exposures: it folds events, executes commands and answers
     results, and never waits for Tiled. The other one reads and writes Tiled. Any thread may call a public method.
 
     Parameters
     ----------
     technique : Technique
-        If it has an optimizer, the campaign uses it instead of an `Explorer`.
+        If it has an optimizer, the campaign asks it for positions.
     store : ResultStore
         Store of the agent.
     steering : Steering
@@ -61,7 +61,7 @@ class Campaign:
     unit : str
         Unit of the actuators.
     travel : (TravelTime, float), optional
-        Travel time and length of an exposure, which the `Explorer` weighs.
+        Travel time and length of an exposure, which are weighed.
     announce : callable, optional
         Called with the name of an event ("new", "alarm" or "failure"), a sentence, and the outcome that it follows.
     starts : callable, optional
@@ -71,10 +71,9 @@ class Campaign:
     ----------
     rules : Rules
     catalogue : Catalogue
-    explorer : Explorer or OtherOptimizer
+    exposures : Exposures
     atlas : Atlas
     claims : Claims
-    points : Points
     advice : str or None
         What to do about a change of regime in the latest run.
     """
@@ -97,12 +96,11 @@ class Campaign:
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self.catalogue = Catalogue(store, rules, own, tiled, Differences(store, technique))
-        self.atlas, self.claims = Atlas(technique, rules.names), Claims(technique)
-        self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
-        size, smallest = technique.embedding_size, steering.smallest_feature
-        self.points = Points(self.explorer, self.claims, rules, size, smallest)
-        self._partners = Partners(store, rules.names, steering.partners)
-        self._proposals = Proposals(self.catalogue, self.explorer, self._partners)
+        self.exposures = Exposures(rules.names, technique.embedding_size, technique.alpha)
+        self.atlas, self.claims = Atlas(technique, self.exposures), Claims(technique)
+        self._partners, self._smallest = Partners(store, rules.names, steering.partners), steering.smallest_feature
+        search = search_of(technique, steering, unit, travel)
+        self._proposals = Proposals(self.catalogue, self.exposures, *search, self._partners)
         self._failures, self._was_explored = 0, False  # exposures in a row without a result
         self._seen: tuple[int, Mapping[str, int]] = 0, {}  # number and labels of the results that were read
         self._components = Components()  # that the log knows
@@ -132,7 +130,7 @@ class Campaign:
             session=self.rules.session,
             configured=self.rules.window.bounds,
             exposed=tuple(self._named_by_runs() - {*self.state.measured, *first}),
-            learned=tuple(_measured(each, self.points.elsewhere(each, self.state)) for each in left.values()),
+            learned=tuple(_measured(each, self._elsewhere(each)) for each in left.values()),
         )
         self.tiled.ask(partial(self.catalogue.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
@@ -168,9 +166,11 @@ class Campaign:
         """Learn the results of the session that steers, or of an earlier one."""
         self.catalogue.know({each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion})
         if (seen := (len(outcomes), labels)) != self._seen:
-            self.atlas.begin(outcomes, labels)
-            new = [each for each in outcomes if each.key not in self.points.known]
-            self.explorer.ingest(self.points.learn(new, self.state))
+            for outcome in outcomes:
+                self._learn(outcome)
+                self.exposures.give(outcome.key, regime=outcome.regime)
+            self.atlas.begin(labels.values())
+            self.exposures.settle()
             self._seen = seen
         self._follow_state()
 
@@ -178,11 +178,9 @@ class Campaign:
         """Follow the claims and decisions in the events."""
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
-            self.claims.update(self.atlas.exposures(), self.atlas.components)
+            self.claims.update(self.atlas.with_p(), self.atlas.components)
         self._components = self.atlas.components
-        self.points.judge_all()
-        self._store.own_level = self.points.own_level
-        self._proposals.expect()
+        self._judge()
 
     @_owned
     def end(self) -> None:
@@ -201,55 +199,71 @@ class Campaign:
         the log are written after that. A recalled result (the run came again, or another process was faster) is
         learned once, and not logged unless it has no regime yet.
         """
-        if not self.steers or (outcome.is_recalled and outcome.key in self.points.usable):
+        is_known = outcome.key in self.exposures and bool(self.exposures["measured"][self.exposures.row(outcome.key)])
+        if not self.steers or (outcome.is_recalled and is_known):
             return outcome
         is_new = not outcome.is_recalled or bool(outcome.awaits_regime)
+        self._learn(outcome)
         if is_new:
             outcome = self._labelled(outcome)
-        else:
-            self.atlas.learn(outcome)
+        elif outcome.embedding is not None:
+            self.atlas.fit(outcome.key)
         self._failures = self._failures + 1 if outcome.status == "failed" else 0
-        elsewhere = self.points.elsewhere(outcome, self.state)
+        self.exposures.settle()
         self._proposals.running.pop(outcome.key, None)
-        self.explorer.ingest(self.points.learn([outcome], self.state))
-        if outcome.exposure_s and self._weighs_travel:
-            self.explorer.exposure_s = outcome.exposure_s
+        self._proposals.learn(outcome.exposure_s if self._weighs_travel else None)
+        moved = self._elsewhere(outcome)
         if outcome.is_of_suggestion:
-            self._proposals.happen(_measured(outcome, elsewhere))
-        self._proposals.expect()
+            self.catalogue.happen(_measured(outcome, moved))
         self._proposals.renew()
-        if elsewhere is not None and outcome.status != "failed":
-            self.catalogue.write(_line(elsewhere, outcome))
+        if moved is not None and outcome.status != "failed":
+            self.catalogue.write(_line(moved, outcome))
         if is_new:
             self._report(outcome)
         self._proposals.follow()
         return outcome
 
+    def _learn(self, outcome: Result) -> None:
+        """Add a result to the exposures. One that records no position is where it was suggested."""
+        asked = self.state.handed_out.get(outcome.trial_id)
+        self.exposures.add(
+            outcome.key,
+            {**({} if asked is None else asked.suggestion.position), **outcome.positions},
+            outcome.embedding,
+            suggestion=outcome.trial_id,
+            p=outcome.novelty_p,
+            novel=outcome.novel,
+            own_p=outcome.own_p,
+            regime=outcome.regime,
+        )
+        if outcome.is_of_another:
+            self.exposures.give(outcome.key, of_another=True)
+
     def _labelled(self, outcome: Result) -> Result:
         """Return a new result with its regime and own p-value. Its line of the log and its regime are written."""
         effects: list[events.Effect] = []
         if outcome.embedding is not None:
-            p, compared = self.atlas.own_p(outcome)
-            outcome = replace(outcome, regime=self.atlas.add(outcome), own_p=p, own_regimes=compared)
+            key, ids = outcome.key, {"raw_uid": outcome.raw_uid, "result": outcome.key}
+            p, compared = self.atlas.own_p(key)
+            self.exposures.give(key, own_p=np.nan if p is None else p)
+            self.atlas.fit(key)
+            regime = int(self.exposures["regime"][self.exposures.row(key)])
+            outcome = replace(outcome, regime=regime, own_p=p, own_regimes=compared)
             if (regimes := self.atlas.refitted()) is not None:
                 effects.append(events.Refit(regimes))
-            label: dict[str, Any] = {"regime": outcome.regime, "own_p": p, "own_regimes": compared}
-            if outcome.sentences:  # the first one is the verdict
-                label["sentences"] = [outcome.sentence(), *outcome.sentences[1:]]
-            before = self.atlas.before(outcome, self.state.window, self.rules.beam_size)
-            name = "" if self.points.shown(outcome).novel else run_text(outcome.names)
-            ids = {"raw_uid": outcome.raw_uid, "result": outcome.key}
-            alike = self.atlas.of_regime(outcome)
-            effects.append(events.Label(outcome.key, label, () if before is None else (before,), alike, name, ids))
-        text = finding(
-            self.points.shown(outcome), self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known
-        )
+            # the first sentence is the verdict
+            sentences = (outcome.sentence(), *outcome.sentences[1:]) if outcome.sentences else ()
+            before = self.atlas.before(key, self.state.window, self.rules.beam_size)
+            name = "" if self.shown(outcome).novel else run_text(outcome.names)
+            alike = self.atlas.of_regime(key)
+            effects.append(events.Label(key, regime, p, compared, sentences, before, alike, name, ids))
+        text = finding(self.shown(outcome), self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known)
         self.catalogue.write(_line(text, outcome), *effects)
         return replace(outcome, awaits_regime="")
 
     def _report(self, outcome: Result) -> None:
         """Announce and log what follows from a new result: claims, another reference, changes of regimes."""
-        lines, alarm = self.claims.update(self.atlas.exposures(), self.atlas.components)
+        lines, alarm = self.claims.update(self.atlas.with_p(), self.atlas.components)
         for line in lines:
             self._announce("new", line, outcome)
         for line in alarm:
@@ -260,9 +274,8 @@ class Campaign:
         if lines or alarm:
             ids = {"raw_uid": outcome.raw_uid, "result": outcome.key}
             self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=(*lines, *alarm), ids=ids))
-        if (reference := self.points.changed_reference()) is not None:
-            self.catalogue.write(events.Line(reference))
-            self._store.own_level = self.points.own_level
+        if self._judge():
+            self.catalogue.write(events.Line(changed_reference(self.exposures.own_level)))
             self._proposals.withdraw("p compares with other exposures now", "superseded")
         for line in changes(self._components, self.atlas.components):
             self.catalogue.write(_line(line, outcome))
@@ -275,13 +288,30 @@ class Campaign:
 
     def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
-        earlier = self.atlas.before(outcome, self.state.window, self.rules.beam_size)
-        before = -1 if earlier is None else self.atlas.regime_of(earlier)
+        earlier = self.atlas.before(outcome.key, self.state.window, self.rules.beam_size)
+        before = -1 if earlier is None else int(self.exposures["regime"][self.exposures.row(earlier)])
         self.advice = None
         if outcome.regime >= 0 and before not in (-1, outcome.regime):
             where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
             self.advice = f"the regime at {where} was {before}, {now}: measure there again to follow the change"
             self.catalogue.write(_line(self.advice, outcome))
+
+    def shown(self, outcome: Result) -> Result:
+        """Return a result with the p-value and the verdict that steer, as people see it."""
+        if (level := self.exposures.own_level) is None:
+            return outcome
+        own = outcome.own_p
+        return replace(outcome, novelty_p=own, novel=own is not None and bool(is_novel(own, level)))
+
+    def _judge(self) -> bool:
+        """Judge exposures by the known kinds, or by this session once its sample is new; return if this changes."""
+        before, level = self.exposures.own_level, None if self.claims.of_sample is None else LEVEL
+        self.exposures.own_level = self._store.own_level = level
+        return before != level
+
+    def _elsewhere(self, outcome: Result) -> str | None:
+        asked = self.state.handed_out.get(outcome.trial_id)
+        return None if asked is None else elsewhere(outcome, asked.suggestion, self.rules, self._smallest)
 
     @_owned
     def begun(self, trial_id: str) -> None:
@@ -289,7 +319,7 @@ class Campaign:
 
         An optimizer that cannot take a suggestion back is asked only after a result.
         """
-        if self.steers and trial_id in self.state.handed_out and self.explorer.takes_back:
+        if self.steers and trial_id in self.state.handed_out and self._proposals.takes_back:
             self._proposals.follow()
 
     @_owned
@@ -299,8 +329,7 @@ class Campaign:
             return
         if is_position(outcome.positions, self.rules.names):
             self._proposals.running[outcome.key] = outcome.positions
-            self._proposals.expect()
-            if self.explorer.takes_back:
+            if self._proposals.takes_back:
                 self._proposals.renew("a run began that nobody suggested")
 
     def checkpoint(self) -> None:
@@ -323,7 +352,7 @@ class Campaign:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
         before = self.state.waiting
-        after = self._proposals.happen(self._proposals.asked(command, self.atlas, container, age_s))
+        after = self.catalogue.happen(self._proposals.asked(command, self.atlas, container, age_s))
         if before and not isinstance(command, commands.Accept | commands.Next):  # it may have withdrawn the suggestion
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]
@@ -331,23 +360,23 @@ class Campaign:
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
         if not isinstance(values, Mapping):
-            names = self.explorer.names
+            names = self.rules.names
             if len(values) != len(names):
                 raise ValueError(f"a position has {len(names)} numbers ({', '.join(names)}), got {len(values)}")
             values = dict(zip(names, values, strict=True))
-        return commands.check_position(values, self.explorer.bounds)
+        return commands.check_position(values, self.state.window.bounds)
 
     @_owned
     def map(self) -> SampleMap | None:
         """Return the belief over position; None for an optimizer of the technique."""
-        return self.explorer.map()
+        return self._proposals.map()
 
     # the optimizer that bluesky-adaptive knows
 
     @_owned
-    def peek(self) -> dict[str, Any]:
+    def peek(self) -> Suggestion:
         """Return the next suggestion, without taking it; ValueError if no position is left, or none is chosen yet."""
-        return dict(self._proposals.ready().suggestion)
+        return self._proposals.ready().suggestion
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Hand out the next positions, to be measured now. The ready suggestion comes first.
@@ -375,12 +404,14 @@ class Campaign:
         """Add points of a person. Suggestions that were handed out are returned unchanged."""
         self.require_steering()
         registered = []
-        for suggestion in suggestions:
-            added = dict(suggestion)
-            if suggestion.get(ID_KEY) not in self.state.handed_out:
-                (added,) = self.explorer.register_suggestions([suggestion])
-                self._proposals.happen(events.HandedOut(suggestion=added, by="person"))
-            registered.append(added)
+        for point in suggestions:
+            id, reason = str(point.get(ID_KEY) or commands.new_id()), str(point.get("reason") or NO_REASON)
+            if id in self.state.handed_out:
+                registered.append(dict(point))
+                continue
+            added = self._proposals.complete(self.rules.position(point), reason, id)
+            self.catalogue.happen(events.HandedOut(suggestion=added, by="person"))
+            registered.append(added.point)
         return registered
 
     @_owned
@@ -389,23 +420,23 @@ class Campaign:
         if not self.steers:
             return
         positions = {str(each[ID_KEY]): self.rules.position(each) for each in suggestions}
-        self._proposals.happen(events.Unfinished(positions=positions))
+        self.catalogue.happen(events.Unfinished(positions=positions))
 
     @_owned
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """Return the novel exposures, most novel first."""
-        return self.explorer.get_best_points()
+        return self._proposals.best_points()
 
     @_owned
     def should_stop(self) -> tuple[bool, str]:
-        """Return whether a plan should end by itself, and the reason in words; see `Explorer.should_stop`."""
+        """Return whether a plan should end by itself, and the reason in words; see `ainerd.steering.should_stop`."""
         if self._failures >= MAX_CONSECUTIVE_FAILURES:
             return True, f"the last {self._failures} exposures gave no result"
-        return self.explorer.should_stop()
+        return self._proposals.should_stop()
 
     def look_elsewhere(self) -> None:
         """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
-        if self.tiled.ask(self._partners.look):
+        if bool(self._partners.agents) and self.tiled.ask(self._partners.look):
             self.own.ask(self._choose_again)
 
     def _choose_again(self) -> None:

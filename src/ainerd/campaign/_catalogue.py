@@ -7,13 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from bluesky_adaptive.protocols import ID_KEY
-from pydantic import ValidationError
-
 from ainerd.campaign._differences import Differences
-from ainerd.decisions import Answer, Rules, State, events, fold, reduce, terms_of
+from ainerd.decisions import Answer, Rules, State, events, fold, reduce
 from ainerd.jobs import Jobs
-from ainerd.results import AgentNode, Gone, Refused, ResultStore, SuggestionRecord
+from ainerd.results import AgentNode, Away, Gone, ResultStore, SuggestionRecord, translated
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +150,10 @@ class Catalogue:
                 self.state, effects = reduce(self.state, each.event, self.rules)
             self._ahead.append(Ahead(each.event, effects, before))
         if isinstance(event, events.Asked):
-            text = f"Tiled does not accept this command: {why}"
-            self.refused[event.command.id] = Answer(status="refused", text=text)
+            text, id = f"Tiled does not accept this command: {why}", event.command.id
+            self.refused[id] = Answer(status="refused", text=text)
+            if event.container:
+                self._ahead.append(Ahead(None, [events.Reply(event.container, id, "refused", text)], self.state))
         logger.error("an event (%s) is left out, Tiled does not accept it: %s", event.kind, why)
 
     # in the thread that asks Tiled
@@ -192,19 +191,25 @@ class Catalogue:
                 self._tiled.do_first()  # a person may wait
             if self._number - self._saved_at >= SAVE_EVERY:
                 self._save()
-        except Exception as error:  # only success and a refusal end an effect
+        except (Away, OSError) as error:
             if not was_away:
                 why = f"{type(error).__name__}: {str(error)[:LONGEST]}"
                 logger.warning("decisions of %s are not written yet: %s", self._store.agent, why)
             self._is_away = True
+        except Exception as error:  # the next attempt is after `SAVE_EVERY` events
+            logger.error("the state of %s is not saved, %s: %s", self._store.agent, type(error).__name__, error)
+            self._saved_at = self._number
 
     def _write_event(self, event: events.Event | None, effects: Sequence[events.Effect], _: State) -> None:
         if isinstance(event, events.Measured):
             self._learned.append(event)
         elif event is not None:
             try:
-                is_next = self._append(event.model_copy(update={"learned": tuple(self._learned)}))
-            except Refused as error:
+                with translated():
+                    is_next = self._append(event.model_copy(update={"learned": tuple(self._learned)}))
+            except (Away, OSError):
+                raise
+            except Exception as error:  # refused, or a fault of this program, which a repeat would meet again
                 self._own.ask(partial(self._leave_out, event, str(error)[:LONGEST]))
                 return
             if not is_next:
@@ -227,12 +232,15 @@ class Catalogue:
         return there is None or there.get("id") == event.id  # else Tiled's answer was lost
 
     def _write_effect(self, effect: events.Effect) -> None:
-        """Write the next effect. One that Tiled will never accept is left out, with a line of the log."""
+        """Write the next effect. One that can never be written is left out, with a line of the log."""
         try:
-            self._write(effect)
+            with translated():
+                self._write(effect)
+        except (Away, OSError):
+            raise
         except Gone as error:
             logger.debug("%s: %s", error, effect)
-        except (Refused, ValidationError) as error:
+        except Exception as error:  # refused, or a fault of this program, which a repeat would meet again
             logger.error("an effect is left out, %s: %s", error, effect)
         self._due.popleft()
 
@@ -251,16 +259,19 @@ class Catalogue:
             case events.Line(text=text, once=once, by=by, ids=ids):
                 store.log(text, once=once, by=by, **ids)
             case events.ShowHold():
-                self._node.update_state({"held": self.state.held})
+                self._node.update_state({"held": self.state.held and self.state.held.model_dump()})
             case events.Reply():
                 self._node.answer(effect.container, effect.id, effect.status, effect.text, effect.fetched)
 
     def _label(self, effect: events.Label) -> None:
         """Write the regime of a result, and its differences; the log names a difference that p does not show."""
         fields, sentence = self._differences.of(effect)
-        if sentence and effect.fields.get("sentences"):
-            fields["sentences"] = [*effect.fields["sentences"], sentence]
-        self._store.label(effect.key, **{**effect.fields, **fields}, atlas_version=self._atlas_version)
+        if sentences := [*effect.sentences, *filter(None, [effect.sentences and sentence])]:
+            fields["sentences"] = sentences
+        self._store.label(
+            effect.key, regime=effect.regime, own_p=effect.own_p, own_regimes=effect.own_regimes, **fields,
+            atlas_version=self._atlas_version,
+        )  # fmt: skip
         if sentence and effect.name:
             self._store.log(f"{effect.name}: {sentence}", once=effect.once, **effect.ids)
 
@@ -269,14 +280,14 @@ class Catalogue:
         suggestion, status, by = effect.suggestion, effect.status, effect.by
         if status != "proposed":
             with suppress(Gone):  # it never was proposed
-                self._store.set_status(suggestion[ID_KEY], status, by=by, instead_of=_INSTEAD_OF[status])
+                self._store.set_status(suggestion.id, status, by=by, instead_of=_INSTEAD_OF[status])
                 return
         record = SuggestionRecord(
-            id=suggestion[ID_KEY],
+            id=suggestion.id,
             agent=str(self._store.agent),
-            positions={name: suggestion[name] for name in self.rules.names},
-            reason=suggestion["reason"],
-            terms=terms_of(suggestion, self.rules.names),
+            positions=suggestion.position,
+            reason=suggestion.reason,
+            terms=suggestion.terms,
             status_by=by or str(self._store.agent),
             known=dict(effect.known),
         )

@@ -26,10 +26,11 @@ class Differences:
 
     def of(self, label: events.Label) -> tuple[dict[str, Any], str]:
         """Return the fields of a record with the differences, and a sentence if one of them is rare."""
-        compare = {"spot": label.before[-1:], "regime": label.alike[-MOST:]}
+        before = () if label.before is None else (label.before,)
+        compare = {"spot": before, "regime": label.alike[-MOST:]}
         if not (self._technique.compares and any(compare.values())):
             return {}, ""
-        read = self._read([label.key, *label.before, *label.alike[-MOST:]])
+        read = self._read([label.key, *before, *label.alike[-MOST:]])
         fields, rare = dict[str, Any](), list[str]()
         for name, keys in compare.items():
             others = [read[key][0] for key in keys if key in read]

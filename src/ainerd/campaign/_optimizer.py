@@ -1,9 +1,8 @@
-"""The optimizer of a campaign: an `Explorer` with the campaign's options, or the optimizer of the technique."""
+"""The optimizer of a technique or of another package, and the policy of the settings."""
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
@@ -12,8 +11,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.config import Steering
-from ainerd.decisions import terms_of
-from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
+from ainerd.steering import POLICIES, Exposures, Search, Suggestion, TravelTime, Window
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
@@ -21,13 +19,13 @@ logger = logging.getLogger(__name__)
 GROUP = "ainerd.policies"  # of entry points
 TRIES = 20  # requests for a position that may be measured
 
-Travel = tuple[TravelTime, float]  # with the length of an exposure in s, as for `ainerd.steering.Explorer`
+Travel = tuple[TravelTime, float]  # with the length of an exposure in s, as for `ainerd.steering.Search`
 
 
-def optimizer_of(
-    technique: Technique, steering: Steering, labeler: Labeler, unit: str, travel: Travel | None
-) -> "Explorer | OtherOptimizer":
-    """Return the optimizer of the technique or of the settings, if there is one, otherwise an `Explorer`.
+def search_of(
+    technique: Technique, steering: Steering, unit: str, travel: Travel | None
+) -> "tuple[Search, OtherOptimizer | None]":
+    """Return the rules of the settings, and the optimizer of the technique or of the settings, if there is one.
 
     Raises ValueError if the policy of the settings cannot be loaded.
     """
@@ -36,21 +34,18 @@ def optimizer_of(
     own, whose = technique.optimizer(steering.bounds), f"the optimizer of technique {technique.name}"
     if own is None and hasattr(policy, "suggest"):
         own, whose = policy(steering.bounds), f"the optimizer {steering.policy}"
-    if own is not None:
-        return OtherOptimizer(own, Window(steering.bounds, knobs=steering.knobs), whose)
-    return Explorer(
+    search = Search.of(
         steering.bounds,
         knobs=steering.knobs,
         policy=policy,
-        labeler=labeler,
         travel_time=travel_time,
         exposure_s=exposure_s,
         smallest_feature=steering.smallest_feature,
         beam_size=steering.beam_size,
         dose_limit=steering.dose_limit,
-        alpha=technique.alpha,
         unit=unit,
     )
+    return search, None if own is None else OtherOptimizer(own, search.window.names, whose)
 
 
 def policy_of(steering: Steering, *, runs: bool = True) -> Any:
@@ -78,107 +73,96 @@ def policy_of(steering: Steering, *, runs: bool = True) -> Any:
     return policy
 
 
-class OtherOptimizer(Windowed):
-    """Wraps another bluesky-adaptive `Optimizer` in the interface of `ainerd.steering.Explorer`.
+class OtherOptimizer:
+    """Asks another bluesky-adaptive `Optimizer` for positions, in place of `ainerd.steering.propose`.
 
     A suggestion without id or reason gets one, and its numbers besides the position become terms. Positions outside the
     bounds or in an excluded region are dropped. The optimizer itself must respect a dose limit. `whose` names it in
     messages. Raises ValueError if the optimizer has no `suggest` or no `ingest`.
     """
 
-    def __init__(self, optimizer: Any, window: Window, whose: str) -> None:
+    def __init__(self, optimizer: Any, names: tuple[str, ...], whose: str) -> None:
         for method in ("suggest", "ingest"):
             if not callable(getattr(optimizer, method, None)):
                 raise ValueError(f"{whose}, a {type(optimizer).__name__}, has no {method}()")
-        self._optimizer, self.window, self._whose = optimizer, window, whose
-        self._failed: set[str] = set()  # ids that it knows as failed
+        self._optimizer, self._names, self._whose = optimizer, names, whose
+        self._n_known, self._failed = 0, set[str]()  # exposures, and failed suggestions, that it knows
 
-    def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
-        """Return the next positions; raise ValueError if the optimizer suggests no position that may be measured."""
-        n, suggestions = num_points or 1, list[dict[str, Any]]()
-        for _ in range(TRIES):
-            with self._failure("to suggest a position"):
-                offered = [self._completed(each) for each in self._optimizer.suggest(n)]
-            suggestions += [each for each in offered if self._objection(each) is None]
-            if len(suggestions) >= n:
-                return suggestions[:n]
-        raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
-
-    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Pass results to the optimizer, and log its errors."""
-        measured = [point for point in points if np.isfinite(point["embedding"]).all()]
+    def learn(self, exposures: Exposures, failed: Mapping[str, Mapping[str, float]]) -> None:
+        """Pass new exposures and failures to the optimizer, and log its errors."""
+        new = [row for row in range(self._n_known, len(exposures)) if exposures.placed[row]]
+        self._n_known, p, novel = len(exposures), exposures.p_value, exposures.novel
+        points = [
+            {
+                **dict(zip(self._names, exposures["position"][row].tolist(), strict=True)),
+                ID_KEY: exposures.suggestion(row),
+                "embedding": exposures["embedding"][row],
+                "novelty_p": None if np.isnan(p[row]) else float(p[row]),
+                "novel": bool(novel[row]),
+            }
+            for row in new
+        ]
+        lost = [{**position, ID_KEY: id} for id, position in failed.items() if id not in self._failed]
+        self._failed |= {*failed}
+        lost += [point for row, point in zip(new, points, strict=True) if not exposures["measured"][row]]
+        measured = [point for row, point in zip(new, points, strict=True) if exposures["measured"][row]]
         try:
             if measured:
                 self._optimizer.ingest(measured)
         except Exception:
             logger.exception("%s did not accept the results", self._whose)
-        self.register_failures([point for point in points if not np.isfinite(point["embedding"]).all()])
-
-    def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return points of a person as complete suggestions; raise ValueError if a point may not be measured."""
-        for suggestion in suggestions:
-            if (objection := self._objection(suggestion)) is not None:
-                raise ValueError(objection)
-        if isinstance(self._optimizer, CanRegisterSuggestions):
-            with self._failure("to take a point"):
-                suggestions = self._optimizer.register_suggestions(suggestions)
-        return [self._completed({"reason": "asked for by a person", **each}) for each in suggestions]
-
-    def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Report failed exposures, and log an error of the optimizer."""
         try:
-            if suggestions and isinstance(self._optimizer, TrialFaultAware):
-                self._optimizer.register_failures(suggestions)
+            if lost and isinstance(self._optimizer, TrialFaultAware):
+                self._optimizer.register_failures(lost)
         except Exception:
             logger.exception("%s did not accept the failures", self._whose)
 
-    def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
-        """Do nothing: the protocols of bluesky-adaptive have no verdicts that change."""
+    def propose(self, window: Window) -> Suggestion:
+        """Return the next position; raise ValueError if the optimizer suggests no position that may be measured."""
+        for _ in range(TRIES):
+            offered = self._asked("to suggest a position", lambda: [*map(self._complete, self._optimizer.suggest(1))])
+            for each in offered:
+                if self._objection(each, window) is None:
+                    return each  # type: ignore[no-any-return]
+        raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
 
-    def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
-        """Report positions that failed, by id, once. The protocols have no method to withdraw a suggestion."""
-        self.register_failures([{**position, ID_KEY: id} for id, position in failed.items() if id not in self._failed])
-        self._failed |= {*failed}
+    def complete(self, position: Mapping[str, float], reason: str, id: str, window: Window) -> Suggestion:
+        """Return a position of a person as a suggestion; raise ValueError if it may not be measured."""
+        point = self._complete({**position, "reason": reason, ID_KEY: id})
+        if (objection := self._objection(point, window)) is not None:
+            raise ValueError(objection)
+        if not isinstance(self._optimizer, CanRegisterSuggestions):
+            return point
+        (known,) = self._asked("to take a point", lambda: self._optimizer.register_suggestions([point.point]))
+        return self._complete({"reason": reason, **known})
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether to stop, and the reason. An optimizer without such a method never stops."""
         if not isinstance(self._optimizer, SupportsStoppingCriteria):
             return False, f"{self._whose} does not say when to stop"
         try:
-            with self._failure("to say when to stop"):
-                stop, why = self._optimizer.should_stop()
+            stop, why = self._asked("to say when to stop", self._optimizer.should_stop)
         except ValueError as error:
             return False, str(error)
         return bool(stop), why or f"{self._whose} says {'stop' if stop else 'go on'}"
 
-    def get_best_points(self) -> list[Any]:
+    def best_points(self) -> list[Any]:
         """Return the best points; empty if the optimizer has no such method."""
         return list(self._optimizer.get_best_points()) if hasattr(self._optimizer, "get_best_points") else []
 
-    def map(self) -> None:
-        """Return None: this optimizer has no belief over position to draw."""
-
-    @contextmanager
-    def _failure(self, doing: str) -> Iterator[None]:
+    def _asked(self, doing: str, ask: Callable[[], Any]) -> Any:
         """Turn an error of the optimizer into a ValueError of one line."""
         try:
-            yield
+            return ask()
         except Exception as error:
             raise ValueError(f"{self._whose} failed {doing}: {type(error).__name__}: {error}") from error
 
-    def _completed(self, suggestion: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            ID_KEY: str(suggestion.get(ID_KEY, uuid.uuid4().hex)),
-            **self._position(suggestion),
-            "reason": str(suggestion.get("reason") or f"suggested by {self._whose}"),
-            **terms_of(suggestion, (*self.names, ID_KEY)),
-        }
+    def _complete(self, point: Mapping[str, Any]) -> Suggestion:
+        if missing := [name for name in self._names if name not in point]:
+            raise ValueError(f"a position has no {', '.join(missing)}: {dict(point)}")
+        reason = point.get("reason") or f"suggested by {self._whose}"
+        return Suggestion.of({ID_KEY: uuid.uuid4().hex, **point, "reason": reason}, self._names)
 
-    def _objection(self, suggestion: Mapping[str, Any]) -> str | None:
+    def _objection(self, suggestion: Suggestion, window: Window) -> str | None:
         """Return the reason why a position may not be measured; None if it may be measured."""
-        return self.window.objection(self.window.position(np.array([*self._position(suggestion).values()])))
-
-    def _position(self, suggestion: Mapping[str, Any]) -> dict[str, float]:
-        if missing := [name for name in self.names if name not in suggestion]:
-            raise ValueError(f"a position has no {', '.join(missing)}: {dict(suggestion)}")
-        return {name: float(suggestion[name]) for name in self.names}
+        return window.objection(window.position(np.array([suggestion.position[name] for name in self._names])))

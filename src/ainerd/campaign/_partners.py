@@ -23,19 +23,18 @@ class Partners:
 
     Attributes
     ----------
+    agents : list of str
     candidates : tuple of Candidate
         The positions that were novel to one of them at the last look.
     """
 
     def __init__(self, store: ResultStore, names: Sequence[str], agents: Sequence[str]) -> None:
-        self._store, self._names, self._agents = store, list(names), list(agents)
+        self._store, self._names, self.agents = store, list(names), [*agents]
         self._seen: object = None  # the results at the last look
         self.candidates: tuple[Candidate, ...] = ()
 
     def look(self) -> bool:
         """Read new results, and return whether the candidates have changed; without an answer they stay."""
-        if not self._agents:
-            return False
         try:
             results = self._store.of_everybody()
         except Away as error:
@@ -44,7 +43,7 @@ class Partners:
         if results is self._seen or not {*self._names, "novel", "novelty_p"} <= {*results}:
             return False
         self._seen, before = results, self.candidates
-        novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
+        novel = results[results["agent"].isin(self.agents) & results["novel"].eq(True)]
         # of a run that was analysed again only the newest result counts
         novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(FINAL)])]
         novel = novel[[*self._names, "novelty_p", "agent"]].dropna()

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
-
-from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._catalogue import Catalogue
@@ -13,16 +12,29 @@ from ainerd.campaign._partners import Partners
 from ainerd.decisions import NO_REASON, UNTAKEN, State, events
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
-from ainerd.steering import OF_HERE, Explorer
+from ainerd.steering import (
+    OF_HERE,
+    Exposures,
+    SampleMap,
+    Search,
+    Suggestion,
+    completed,
+    propose,
+    sample_map,
+    should_stop,
+)
 
 
 class Proposals:
-    """Asks the optimizer for positions. The optimizer is a function of the results and of the state.
+    """Chooses positions: a function of the exposures and of the state, or another optimizer.
 
     Parameters
     ----------
     catalogue : Catalogue
-    explorer : Explorer or OtherOptimizer
+    exposures : Exposures
+    search : Search
+        The rules, of which the state replaces the window.
+    other : OtherOptimizer or None
     partners : Partners
 
     Attributes
@@ -33,13 +45,33 @@ class Proposals:
         Whether the session has ended: its last results then cause no suggestion.
     """
 
-    def __init__(self, catalogue: Catalogue, explorer: Explorer | OtherOptimizer, partners: Partners) -> None:
-        self._catalogue, self._explorer, self._partners = catalogue, explorer, partners
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        exposures: Exposures,
+        search: Search,
+        other: OtherOptimizer | None,
+        partners: Partners,
+    ) -> None:
+        self._catalogue, self._exposures, self._search = catalogue, exposures, search
+        self._other, self._partners = other, partners
         self.running: dict[str, Mapping[str, float]] = {}
         self.is_over = False
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether a suggestion can be withdrawn and chosen again."""
+        return self._other is None
+
+    def learn(self, exposure_s: float | None) -> None:
+        """Tell another optimizer of new exposures; keep the length of an exposure, if it weighs."""
+        if exposure_s:
+            self._search = replace(self._search, exposure_s=exposure_s)
+        if self._other is not None:
+            self._other.learn(self._exposures, self._failed)
+
     def ready(self) -> Ready:
-        """Return the suggestion that is measured next. If none waits, the optimizer chooses one.
+        """Return the suggestion that is measured next. If none waits, one is chosen.
 
         Raises ValueError if no position is left.
         """
@@ -48,7 +80,7 @@ class Proposals:
                 raise ValueError("the session has ended")
             if not self._catalogue.steers:
                 raise ValueError("the session that steers chooses the next position")
-            self.happen(events.Proposed(suggestion=self._chosen(1)[0]))
+            self._catalogue.happen(events.Proposed(suggestion=self._chosen()))
         if (first := self._first) is None:
             raise ValueError("the position that was chosen may not be measured")
         return first
@@ -60,53 +92,47 @@ class Proposals:
 
     def renew(self, why: str = "newer results") -> None:
         """Choose again, because of `why`. If the choice is the same, the suggestion that waits stays as it is."""
-        if (own := self._catalogue.state.own) is None:
+        if (own := self._state.own) is None:
             return
-        new: dict[str, Any] | None = None
-        if self._explorer.takes_back:
-            self.expect(but=own.id)
+        new: Suggestion | None = None
+        if self.takes_back:
             with suppress(ValueError):  # no position is left: the next caller of `ready` gets the error
-                new = self._chosen(1)[0]
+                new = self._chosen(but=own.id)
         if new is None:
             self.withdraw(why, "superseded")
-        elif _choice(new) == _choice(own.suggestion):
-            self.expect()
-        else:
-            self.happen(events.Proposed(suggestion=new, why=why))
+        elif _choice(new) != _choice(own.suggestion):
+            self._catalogue.happen(events.Proposed(suggestion=new, why=why))
 
     def withdraw(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
-        """Withdraw the optimizer's suggestion, if it waits."""
-        if self._catalogue.state.own is not None:
-            self.happen(events.Withdrawn(why=why, status=status))
+        """Withdraw the suggestion that was chosen, if it waits."""
+        if self._state.own is not None:
+            self._catalogue.happen(events.Withdrawn(why=why, status=status))
 
     def hand_out(self, n: int) -> list[dict[str, Any]]:
         """Hand out the next positions; ValueError if none is left, or, in review, if no person took one."""
         if self._catalogue.rules.review and (self.ready().taken_by is None or n > 1):
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
-        suggestions: list[dict[str, Any]] = []
-        while len(suggestions) < n and (first := self._first) is not None:
-            suggestions.append(first.suggestion)
-            self.happen(events.HandedOut(suggestion=first.suggestion))
-        for suggestion in self._chosen(n - len(suggestions)) if n > len(suggestions) else []:
-            suggestions.append(suggestion)
-            self.happen(events.HandedOut(suggestion=suggestion))
-        return suggestions
+        points = []
+        for _ in range(n):
+            suggestion = self._chosen() if (first := self._first) is None else first.suggestion
+            self._catalogue.happen(events.HandedOut(suggestion=suggestion))
+            points.append(suggestion.point)
+        return points
 
     def asked(self, command: commands.Command, atlas: Atlas, container: str, age_s: float) -> events.Asked:
-        """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
+        """Return the event of a command. It holds the suggestion and the objection to it, if there are any."""
         suggestion, objection, rules = None, "", self._catalogue.rules
         try:
             match command:
                 case commands.Next() | commands.Accept():
-                    if isinstance(command, commands.Accept) or self._catalogue.state.held is None:
+                    if isinstance(command, commands.Accept) or self._state.held is None:
                         self.ready()
                 case commands.Add():
-                    position = commands.check_position(command.position, self._explorer.bounds)
-                    asked = {ID_KEY: command.id, **position, "reason": command.why or NO_REASON}
-                    (suggestion,) = self._explorer.register_suggestions([asked])
-                case commands.Take() if self._catalogue.state.get(command.suggestion) is None:
-                    asked = {**command.terms, **rules.position(command.position), ID_KEY: command.suggestion}
-                    self._explorer.register_suggestions([{**asked, "reason": command.reason or NO_REASON}])
+                    position = commands.check_position(command.position, self._state.window.bounds)
+                    suggestion = self.complete(position, command.why or NO_REASON, command.id)
+                case commands.Take() if self._state.get(command.suggestion) is None:
+                    reason = command.reason or NO_REASON
+                    self.complete(rules.position(command.position), reason, command.suggestion)
                 case commands.Name() if command.regime not in atlas.labels:
                     raise ValueError(f"there is no regime {command.regime}")
         except ValueError as error:
@@ -116,31 +142,61 @@ class Proposals:
             age_s=age_s,
         )  # fmt: skip
 
-    def happen(self, event: events.Event) -> State:
-        """Let an event happen, and tell the optimizer what follows from it; see `Catalogue.happen`."""
-        after = self._catalogue.happen(event)
-        self.expect()
-        return after
+    def complete(self, position: Mapping[str, float], reason: str, id: str) -> Suggestion:
+        """Return a position of a person as a suggestion; ValueError if it may not be measured."""
+        if self._other is not None:
+            return self._other.complete(position, reason, id, self._state.window)
+        waiting, failed = self._waiting(), self._failed.values()
+        return completed(position, reason, id, self._exposures, waiting, failed, self._rules)
 
-    def expect(self, but: str | None = None) -> None:
-        """Give the optimizer the window, the positions that will be measured, and those that failed."""
-        state = self._catalogue.state
-        self._explorer.window = state.window
-        expected = {id: each.suggestion for id, each in state.open.items() if id != but}
-        self._explorer.expect({**self.running, **expected}, state.failed)
+    def should_stop(self) -> tuple[bool, str]:
+        """Return whether the sample is explored, and the reason in words."""
+        if self._other is not None:
+            return self._other.should_stop()
+        return should_stop(self._exposures, self._failed.values(), self._rules)
+
+    def map(self) -> SampleMap | None:
+        """Return the belief over position; None for another optimizer."""
+        return None if self._other is not None else sample_map(self._exposures, self._failed.values(), self._rules)
+
+    def best_points(self) -> list[Any]:
+        """Return the novel exposures, the most novel first, or the best points of another optimizer."""
+        if self._other is not None:
+            return self._other.best_points()
+        return [(id, position, {"novelty_p": p}) for id, position, p in self._exposures.most_novel()]
+
+    @property
+    def _state(self) -> State:
+        return self._catalogue.state
 
     @property
     def _first(self) -> Ready | None:
         """The suggestion that is measured next, if one waits."""
-        return self._catalogue.state.next(review=self._catalogue.rules.review)
+        return self._state.next(review=self._catalogue.rules.review)
 
-    def _chosen(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions, which regard other techniques."""
-        self._explorer.candidates = self._partners.candidates
-        return self._explorer.suggest(n)
+    @property
+    def _rules(self) -> Search:
+        return replace(self._search, window=self._state.window)
+
+    @property
+    def _failed(self) -> dict[str, dict[str, float]]:
+        """Positions that were rejected or not finished, and not measured after all."""
+        return {id: each for id, each in self._state.failed.items() if id not in self._state.measured}
+
+    def _waiting(self, but: str | None = None) -> list[Mapping[str, float]]:
+        """Return the positions that will be measured."""
+        given = (each.suggestion.position for id, each in self._state.open.items() if id != but)
+        return [*self.running.values(), *given]
+
+    def _chosen(self, but: str | None = None) -> Suggestion:
+        """Return a new suggestion, as if the one with the id `but` did not wait."""
+        if self._other is not None:
+            self.learn(None)
+            return self._other.propose(self._state.window)
+        waiting, failed = self._waiting(but), self._failed.values()
+        return propose(self._exposures, waiting, failed, self._rules, self._partners.candidates)
 
 
-def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
-    """Return position and reason of a suggestion, without its id, the numbers behind the reason and a guess in it."""
-    same = {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}
-    return {**same, "reason": suggestion["reason"].partition(OF_HERE)[0]}
+def _choice(suggestion: Suggestion) -> tuple[dict[str, float], str]:
+    """Return position and reason of a suggestion, without a guess in the reason."""
+    return suggestion.position, suggestion.reason.partition(OF_HERE)[0]

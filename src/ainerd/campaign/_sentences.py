@@ -1,15 +1,17 @@
 """Sentences about a result, and about regimes without a gap between them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+
+import numpy as np
 
 from ainerd.decisions import Rules
 from ainerd.novelty import Components
 from ainerd.results import Result
+from ainerd.steering import Suggestion
 from ainerd.words import named_place, place, run_text
 
 
-def position_text(position: Mapping[str, Any], rules: Rules, *, of_file: bool = False) -> str:
+def position_text(position: Mapping[str, float], rules: Rules, *, of_file: bool = False) -> str:
     """Return a position in words, which a plan recorded, or the result file of a pipeline contains."""
     known = {name: position[name] for name in rules.names if name in position}
     units = dict.fromkeys(known, rules.unit)
@@ -31,6 +33,30 @@ def finding(outcome: Result, rules: Rules, *, differs_from_known: bool = True) -
     where = f"{name}at {position_text(outcome.positions, rules, of_file=of_file)}"
     remark = "" if differs_from_known else ", but close to the others of its regime"
     return f"{where}: {outcome.verdict(remark=remark)}"
+
+
+def elsewhere(outcome: Result, asked: Suggestion, rules: Rules, smallest: float | None) -> str | None:
+    """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
+
+    The motors may differ from it by half the radius of the smallest region, or by a twentieth of the window without
+    one. The result counts where the motors stood.
+    """
+    window, there = rules.window, outcome.positions
+    if not set(window.names) <= set(there):
+        return None
+    off = window.position(np.array([there[name] - asked.position[name] for name in window.names]))
+    if np.linalg.norm(off[~window.is_apart]) <= (smallest or window.width / 10) / 2:
+        return None
+    stood, suggested = rules.text(there), rules.text(asked.position)
+    return f"the motors stood at {stood} when {suggested} was to be measured: do they move?"
+
+
+def changed_reference(own_level: float | None) -> str:
+    """Return the line about the exposures with which p compares from now on."""
+    kinds, session = "the known kinds", "earlier exposures of this session"
+    if own_level is None:
+        return f"from now on p compares an exposure with {kinds}, because this sample is not called new any more"
+    return f"from now on p compares an exposure with {session}, because this sample is new"
 
 
 def sentences(components: Components) -> list[str]:

@@ -3,10 +3,8 @@
 import os
 import shutil
 import time
-import tomllib
 import uuid
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from ainerd.config import Settings
-    from ainerd.technique import Finding
+    from ainerd.technique import Finding, Technique
 
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
 FREE_GB = 5.0  # a night of exposures needs more
@@ -75,14 +73,15 @@ def findings_of(config: Path) -> "Generator[Finding, None, Settings | None]":
         loaded = Settings.load(config)
     except SettingsError as error:
         yield from _wrong(str(error))
-        yield from _section(config)
         return None
-    problems = [*_names_and_policy(loaded)]
+    built, problems = _built(loaded)
+    problems += [] if problems else _names_and_policy(loaded)  # which imports much
     yield from problems or [Finding("settings", f"{config}: instrument {loaded.name!r}")]
     yield from _storage(loaded)
     if url := loaded.webhook.get_secret_value():  # its path may hold a token
         yield Finding("webhook", f"messages go to {urlsplit(url).hostname}; nothing was sent")
-    yield from _technique(loaded)
+    if built is not None:
+        yield from _technique(built)
     return loaded
 
 
@@ -90,21 +89,6 @@ def _wrong(lines: str) -> "Iterator[Finding]":
     from ainerd.technique import Finding
 
     yield from (Finding("settings", line, "correct the file, or the environment") for line in lines.splitlines())
-
-
-def _section(config: Path) -> "Iterator[Finding]":
-    """Yield the problems of the technique's section of a file whose other sections are wrong."""
-    from ainerd import DEFAULT_TECHNIQUE
-    from ainerd.technique import load
-
-    with suppress(OSError, tomllib.TOMLDecodeError, RecursionError):
-        tables = tomllib.loads(config.read_text("utf-8-sig"))
-        name = str(tables.get("technique", DEFAULT_TECHNIQUE))
-        try:
-            if isinstance(tables.get(name), dict):
-                load(name).from_settings(tables[name], config.parent)
-        except ValueError as error:
-            yield from _wrong("\n".join(f"{config}: {line}" for line in str(error).splitlines()))
 
 
 def _names_and_policy(settings: "Settings") -> "Iterator[Finding]":
@@ -190,21 +174,28 @@ def _storage(settings: "Settings") -> "Iterator[Finding]":
         yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
 
 
-def _technique(settings: "Settings") -> "Iterator[Finding]":
-    """Check that the technique accepts its section of the settings, and run the technique's own checks."""
-    from ainerd.agent import build_technique
-    from ainerd.technique import Finding
+def _built(settings: "Settings") -> "tuple[Technique | None, list[Finding]]":
+    """Return the technique, or None and the problems of its section."""
+    from ainerd.technique import Finding, load
 
     what, remedy = f"technique {settings.technique}", f"correct [{settings.technique}] in the file, or the environment"
     try:
-        built = build_technique(settings)
-        yield Finding(what, "accepts its section")
-    except ValueError as error:
-        yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
-        return
+        return load(settings.technique).from_settings(settings.section, settings.folder), []
+    except (ValueError, OSError) as error:
+        text = str(error)
+    except Exception as error:  # code of a third party
+        text = f"{type(error).__name__}: {error}"
+    return None, [Finding(what, line, remedy) for line in text.splitlines()]
+
+
+def _technique(technique: "Technique") -> "Iterator[Finding]":
+    """Yield the technique's own checks."""
+    from ainerd.technique import Finding
+
+    what = f"technique {technique.name}"
+    yield Finding(what, "accepts its section")
     try:
-        for finding in built.check():
-            yield Finding(finding.subject, finding.state, finding.remedy)
+        yield from technique.check()
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "report it to its maintainers")
 

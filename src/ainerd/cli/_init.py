@@ -1,160 +1,107 @@
-"""`ainerd init`: write the settings of an instrument, and a startup file."""
+"""`ainerd init`: write the settings of an instrument, and a startup file, from templates."""
 
-import json as as_json
+import json
+import re
 import tomllib
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ainerd import DEFAULT_TECHNIQUE
 from ainerd.cli._check import findings_of, show
 from ainerd.cli._shared import Force, check_new
-from ainerd.cli._startup import Layout, startup_file
+from ainerd.cli._startup import Layout, filled, startup_file
 
-if TYPE_CHECKING:
-    from ainerd.technique import Question
-
-HEAD = """\
-# Settings of an instrument for ainerd. Relative paths start at the folder of this file; the environment overrides any
-# key, e.g. AINERD_STEERING__DOSE_LIMIT=2. To check the file: ainerd check {name} --draw picture.png
-"""
+Sections = dict[str, list[str]]
+IMAGE = {Layout.ophyd_async: ("detector", "detector-driver-")}  # keys of frames, and of the configuration
 
 
 def init(
     out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("agent.toml"),
     technique: Annotated[str, typer.Option(help="How runs are analysed: an installed technique.")] = DEFAULT_TECHNIQUE,
-    answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: use defaults for keys without --set.")] = False,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE: the value of a key; an empty one leaves it out.")
+    ] = None,
     startup: Annotated[Path | None, typer.Option(help="Folder for a startup file that builds the agent.")] = None,
-    layout: Annotated[
-        Layout, typer.Option(help="Kind of that folder: of IPython, or of a BITS package.")
-    ] = Layout.ophyd,
+    layout: Annotated[Layout, typer.Option(help="Kind of session: of IPython, or of a BITS package.")] = Layout.ophyd,
     force: Force = False,
 ) -> None:
-    """Ask a few questions, write the settings of an instrument with comments, and check them.
+    """Write the settings of an instrument, with a comment for each key, and check them.
 
     With `--startup`, settings that exist are kept, and only the startup file is written.
     """
-    from ainerd.config import Settings
+    from ainerd.config import Settings, SettingsError
     from ainerd.technique import load
 
-    if startup is not None and out.exists() and not (answers or force):
-        settings = Settings.load(out)
-        recorded = [*settings.recorded.readings.values(), *settings.recorded.series.values()]
-        _write(_startup(layout, out, startup, settings.detector.image, settings.steering.bounds, force, recorded))
-        show(findings_of(out))
-        return
-    check_new(out, force)
-    given: dict[str, Any] = {}
-    for pair in answers or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--set needs KEY=VALUE, got {pair!r}")
-        given[key.strip()] = _read(value)
-    name = str(given.setdefault("technique", technique))
-    entries: list[tuple[str, Question, Any]] = []
-    for section, conversation in ("", _general_questions(name)), (f"{name}.", load(name).questions()):
-        answer: Any = None
-        with suppress(StopIteration):
-            while True:
-                question = conversation.send(answer)
-                key = f"{section}{question.key}"
-                answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
-                entries.append((key, question, answer))
-    text = HEAD.format(name=out.name) + _toml(entries, given)
-    try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"the answers are not valid TOML, nothing is written: {error}") from None
-    files = {out: text}
     if startup is not None:
-        answered = {key: value for key, _, value in entries}
-        image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
-        if not isinstance(bounds, Mapping):
-            raise ValueError(f"steering.bounds: --startup needs limits by the motors' names, got {bounds!r}")
-        files |= _startup(layout, out, startup, image, bounds, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write(files)
+        check_new(startup / layout.file, force)
+    if startup is None or not out.exists() or given or force:
+        check_new(out, force)
+        image, configured = IMAGE.get(layout, ("detector_image", "detector_cam_"))
+        names = {"file": out.name, "technique": technique, "image": image, "configured": configured}
+        sections = _sections(filled("agent.toml", **names))
+        for name, lines in _sections(load(technique).template()).items():
+            sections[name] = [*sections[name], *lines[1:]] if name in sections else lines
+        for pair in given or []:
+            key, equals, value = pair.partition("=")
+            if not equals:
+                raise ValueError(f"--set needs KEY=VALUE, got {pair!r}")
+            _set(sections, key.strip(), value.strip())
+        text = "\n\n".join("\n".join(lines) for lines in sections.values() if lines) + "\n"
+        try:
+            tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"the values of --set are not valid TOML, nothing is written: {error}") from None
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+        print(f"{out} is written")
+    if startup is not None:
+        try:
+            text = startup_file(layout, out, startup, Settings.load(out))
+            startup.mkdir(parents=True, exist_ok=True)
+            (startup / layout.file).write_text(text, encoding="utf-8")
+            print(f"{startup / layout.file} is written")
+        except SettingsError:
+            print(f"no startup file is written: correct {out}, then give --startup again, without --set")
     show(findings_of(out))
 
 
-def _startup(
-    layout: Layout, toml: Path, folder: Path, image: str, bounds: Iterable[str], force: bool, keys: Iterable[str] = ()
-) -> dict[Path, str]:
-    """Return the text of a startup file by its path, which must be new."""
-    path, lines = startup_file(layout, toml, folder, image, [*bounds], keys)
-    check_new(path, force)
-    folder.mkdir(parents=True, exist_ok=True)
-    return {path: lines}
+def _sections(text: str) -> Sections:
+    """Return the lines of a TOML by its sections, also of those that are commented out."""
+    sections: Sections = {}
+    name = ""
+    for line in text.splitlines():
+        if header := re.match(r"(?:# )?\[([\w.-]+)\]", line):
+            name = header[1]
+        if line:
+            sections.setdefault(name, []).append(line)
+    return sections
 
 
-def _write(files: Mapping[Path, str]) -> None:
-    for path, lines in files.items():
-        path.write_text(lines, encoding="utf-8")
-        print(f"{path} is written")
+def _set(sections: Sections, key: str, text: str) -> None:
+    """Replace the line of a key, which may be commented out, or add one; comment it out without a text.
 
-
-def _general_questions(technique: str) -> Generator["Question", Any, None]:
-    from ainerd.technique import Question
-
-    yield Question(key="name", text="name of the agent, which stands in every result", default="my_beamline")
-    yield Question(key="technique", text="how runs are analysed", default=technique)
-    image = yield Question(key="detector.image", text="data key of the frames", default="detector_image")
-    stem = str(image).removesuffix("_image")
-    for key, of, what in (
-        ("n_frames", "num_images", "configuration key of the number of frames of an exposure"),
-        ("frame_time_s", "acquire_period", "configuration key of the time from frame to frame, in s"),
-    ):
-        text = f"{what}; empty if the detector does not say"
-        yield Question(key=f"detector.{key}", text=text, default=f"{stem}_cam_{of}")
-    bounds = {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]}
-    yield Question(key="steering.bounds", text="limits by the motors' names, in their unit", default=bounds)
-    smallest = "radius of the smallest region that must not be missed, in the motors' unit"
-    yield Question(key="steering.smallest_feature", text=smallest, example=1.0)
-    for key, what, place in (
-        ("uri", "address of a Tiled server; empty for one of its own", ""),
-        ("directory", "folder of that server, and of raw runs that Tiled did not take", "output/tiled"),
-        ("frames", "folders that frames may be read from", ["."]),
-    ):
-        yield Question(key=f"storage.{key}", text=what, default=place)
-
-
-def _ask(key: str, question: "Question") -> Any:
-    shown = "" if question.default is None else _value(question.default)
-    text = typer.prompt(f"{question.text}\n  {key}", default=shown, show_default=bool(shown))
-    return question.default if text == shown else _read(text)
-
-
-def _read(text: str) -> Any:
-    """Parse a TOML value. Return other text as it is, and None for empty text."""
-    text = text.strip()
-    if not text:
-        return None
+    A text that is no value of TOML is a string. The keys of a table are set one by one where it is a section.
+    """
+    section, _, name = key.rpartition(".")
+    value: object = text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _toml(entries: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:
-    """Return the text of the TOML by section. The comment of each key is its question."""
-    lines: dict[str, list[str]] = {"": []}
-    for key, question, value in [*entries, *((key, None, value) for key, value in more.items())]:
-        section, _, name = key.rpartition(".")
-        shown = question.example if question is not None and value is None else value
-        if value is not None or shown is not None:
-            mark, comment = "# " * (value is None), "" if question is None else f"  # {question.text}"
-            lines.setdefault(section, []).append(f"{mark}{name} = {_value(shown)}{comment}")
-    return "\n".join("\n".join([f"\n[{section}]"] * bool(section) + of_it) for section, of_it in lines.items()) + "\n"
-
-
-def _value(value: Any) -> str:
-    """Format a value as TOML."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{as_json.dumps(key)} = {_value(x)}" for key, x in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return as_json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        if text.startswith(("[", "{")):
+            raise ValueError(f"--set {key}: {text} is not valid TOML, nothing is written: {error}") from None
+        text = json.dumps(text, ensure_ascii=False) if text else ""
+    if isinstance(value, dict) and key in sections:
+        for inner, each in value.items():
+            _set(sections, f"{key}.{inner}", json.dumps(each, ensure_ascii=False))
+        return
+    lines = sections.setdefault(section, [f"[{section}]"])
+    at = next((i for i, line in enumerate(lines) if re.match(rf"(?:# )?{re.escape(name)} = ", line)), len(lines))
+    was, _, comment = lines[at].partition("  # ") if at < len(lines) else ("", "", "")
+    if text:
+        lines[0] = lines[0].removeprefix("# ") if section else lines[0]
+        meaning = comment.removeprefix("e.g.").removeprefix(": ")
+        lines[at : at + 1] = [f"{name} = {text}" + (f"  # {meaning}" if meaning else "")]
+    elif was and not was.startswith("# "):
+        lines[at] = f"# {lines[at]}"

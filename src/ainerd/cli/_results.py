@@ -38,18 +38,19 @@ def replay(
     With other parameters (another --config, or the environment) a run gets a second result beside the first.
     At the end a new atlas groups the results of these parameters into regimes. The command suggests nothing.
     """
-    from rich.console import Console
-
-    from ainerd.cli.reanalysis import reanalyse
-    from ainerd.config import Settings
-    from ainerd.results import ResultRecord
-
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
     number, n = map(int, shares.groups()) if (shares := re.fullmatch(r"(\d+)/(\d+)", share)) else (0, 0)
     if not 1 <= number <= n:
         raise ValueError(f"--share {share}: give one of so many shares, such as 3/8")
+    from ainerd.config import Settings
+
     settings = Settings.load(config)
+    from rich.console import Console
+
+    from ainerd.cli.reanalysis import reanalyse
+    from ainerd.results import ResultRecord
+
     with opened(tiled, config) as client:
         outcomes = reanalyse(settings, client, uids or (), again=all, share=(number, n), quiet=json)
     complete, failed = {}, {}
@@ -76,12 +77,12 @@ def export(
     config: Config = None,
 ) -> None:
     """Write one result to a file in the format of its technique, or the table of all to CSV, Parquet or Excel."""
-    import ainerd.results
-
     if table is not None and table.suffix not in (".csv", ".parquet", ".xlsx"):
         raise ValueError(f"{table}: give a name that ends in .csv, .parquet or .xlsx")
     if (table is None) == (key is None) or (key is None) != (out is None):
         raise ValueError("give KEY and OUT, or --table alone")
+    import ainerd.results
+
     with results_at(tiled, config) as store:
         if key is not None and out is not None:
             show_file(ainerd.results.export(store, key_of(store, key), out))
@@ -97,15 +98,16 @@ def report(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
-    from ainerd.config import Settings
-    from ainerd.results import ResultStore
-    from ainerd.views import report_html
-
+    """Write the figure of a campaign, the table of its results and the log to one file."""
     if out.suffix != ".html":
         raise ValueError(f"{out}: give a name that ends in .html; a browser prints it as PDF")
     check_new(out, force)
+    from ainerd.config import Settings
+
     settings = None if config is None else Settings.load(config)
+    from ainerd.results import ResultStore
+    from ainerd.views import report_html
+
     agent = agent or (None if settings is None else settings.name)
     with results_at(tiled, config) as store:
         table = store.table()

@@ -44,6 +44,9 @@ def watch(
     After a crash the same command continues: with --documents tiled, folder:PATH or results:FOLDER it analyses every
     run exactly once.
     """
+    from ainerd.config import Settings
+
+    Settings.load(config)  # a mistake there is found before more is imported
     from ainerd.sources import open_source
 
     source = open_source(documents)

@@ -70,14 +70,17 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     ValueError: no server is named: give --tiled URL or FOLDER, or --config with a .toml
     """
     from ainerd.config import Settings
+
+    of_settings = None if tiled or config is None else Settings.load(config).storage
+    if of_settings is None and isinstance(place := place_of(tiled, None), Path):
+        check_folder(place)
     from ainerd.results import Away, Refused, translated
     from ainerd.server import EmbeddedServer, ServerError, connect, open_tiled
 
     try:
-        if not tiled and config is not None:
-            client, close = open_tiled(Settings.load(config).storage)
-        elif isinstance(place := place_of(tiled, None), Path):
-            check_folder(place)
+        if of_settings is not None:
+            client, close = open_tiled(of_settings)
+        elif isinstance(place, Path):
             server = EmbeddedServer.start(place)
             client, close = server.client(), server.close
         else:
@@ -109,9 +112,9 @@ def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"
     ...     print(len(store), "results")
     6 results
     """
-    from ainerd.results import ResultStore
-
     with opened(tiled, config) as client:
+        from ainerd.results import ResultStore
+
         if "ainerd" not in client:
             where = plain_address(str(place_of(tiled, config)))
             raise ValueError(f"there are no results in {where}: no agent has written there yet")

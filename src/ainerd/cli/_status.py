@@ -91,7 +91,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
     if isinstance(place, Path):
         server = running(place)
         if server is None:
-            hint = f"to start it: open a session, or {runnable('ainerd serve')}"
+            hint = f"to start it: open a session, or {runnable('ainerd serve')} {place}"
             return {"tiled": None, "away": f"the embedded server of {place} is not running; {hint}"}
         uri, key = server
     else:

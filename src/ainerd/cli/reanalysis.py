@@ -7,18 +7,17 @@ import re
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
 
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.agent import build_technique, writer_of
+from ainerd.agent import build_technique, catch_up, missing, writer_of
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import RunReader, documents_of
+from ainerd.documents import RunReader
 from ainerd.jobs import Jobs
 from ainerd.results import AtlasRecord, Result, ResultStore, digest
-from ainerd.runs import Worker, parameters_of
+from ainerd.runs import Worker
 from ainerd.server import open_catalog
 from ainerd.technique import Series, Technique
 from ainerd.words import plain_address
@@ -44,45 +43,24 @@ def reanalyse(
         Whether to show no progress.
     """
     raw, ainerd = open_catalog(client)
-    store = ResultStore(ainerd, folder=settings.storage.result_files)
+    store = ResultStore(ainerd, folder=settings.storage.result_files, seen_as=settings.storage.results_seen_as)
     technique = build_technique(settings, store)
     number, n = share
     if n > 1 and isinstance(technique.unit, Series):
         raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --share out")
-    every = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
+    writer, given = writer_of(technique, store, settings, raw), [_finished_run(raw, uid) for uid in uids]
+    runs = given or RunReader.runs_by_time(raw).values().page_size(300)
+    every = missing(writer, store, runs, again=again or bool(given))
     waiting = [uid for uid in every if zlib.crc32(uid.encode()) % n == number - 1]
     jobs, outcomes = Jobs(), list[Result]()
-    with closing(Worker(jobs, writer_of(technique, store, settings, raw))) as worker:
+    with closing(Worker(jobs, writer)) as worker:
         jobs.start()
         with bars(disable=quiet or not waiting) as progress:
             for uid in progress.track(waiting, description="runs"):
-                outcomes += _analyse(worker, raw, uid, settings.detector.image)
-    parameters = parameters_of(technique, settings.detector)
-    _label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
+                catch_up(raw, [uid], worker)
+                outcomes += worker.outcomes(uid).result()
+    _label(ResultStore(ainerd, agent=settings.name, digest=digest(writer.parameters)), technique)
     return outcomes
-
-
-def _analyse(worker: Worker, raw: Container, uid: str, image: str) -> list[Result]:
-    """Analyse a finished run and return its outcomes; none if it has no data key `image`."""
-    documents = [*documents_of(raw[uid])]
-    if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
-        return []
-    for name, doc in documents:
-        worker(name, doc)
-    return worker.outcomes(uid).result()
-
-
-def _runs_to_analyse(
-    raw: Container, store: ResultStore, technique: Technique, settings: Settings, uids: Sequence[str], *, again: bool
-) -> list[str]:
-    """Return the uids of the finished runs that have no result with these parameters, oldest first."""
-    runs: Any = RunReader.runs_by_time(raw).values().page_size(300)
-    if uids:
-        runs = [_finished_run(raw, uid) for uid in uids]
-    writer = writer_of(technique, store, settings, raw)
-    done = store.analysed(digest(writer.parameters), again=again or bool(uids))
-    finished = (run for run in runs if run.metadata.get("stop"))
-    return [run.metadata["start"]["uid"] for run in finished if not writer.has_all(run, done)]
 
 
 def _finished_run(raw: Container, uid: str) -> Container:

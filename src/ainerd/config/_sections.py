@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from ainerd.config._problems import SettingsError
 from ainerd.knobs import Knob, lengths, range_of
+from ainerd.processes import inside
 from ainerd.words import plain_address
 
 DAY_S = 86_400.0
@@ -227,6 +228,11 @@ class Storage(Section):
     def result_files(self) -> Path | None:
         """Folder for the files of results; None if the server at `uri` reads no folder of this machine."""
         return self.results if self.uri else self.directory.resolve() / "results"
+
+    @property
+    def results_seen_as(self) -> Path | None:
+        """The path of that folder for the server; None if it is the same."""
+        return None if self.uri else inside(self.directory.resolve()) / "results"
 
     def create_directory(self) -> None:
         """Create `directory` for its owner alone; one that exists keeps its permissions.

@@ -6,8 +6,6 @@ It reads no clock and no Tiled, and draws no random numbers: the same events giv
 from collections.abc import Mapping
 from typing import Any
 
-from bluesky_adaptive.protocols import ID_KEY
-
 from ainerd.decisions import events
 from ainerd.decisions._state import Answer, Rules, State
 from ainerd.decisions._step import Step
@@ -75,22 +73,22 @@ def _begin(step: Step, began: events.Began) -> None:
     for each in state.waiting:
         if each.id in began.exposed:
             step.remove(each.id)
-            step.fail(each.id, each.suggestion, "failed", f"{GONE}: a run names it, which has no result")
+            step.fail(each.id, each.suggestion.position, "failed", f"{GONE}: a run names it, which has no result")
             continue
-        if not each.created or step.state.objection(each.suggestion):
+        if not each.created or step.state.objection(each.suggestion.position):
             step.withdraw(each, GONE)
     for id, each in state.handed_out.items():
         if state.is_open(id) and id not in state.fetched:
-            step.fail(id, each.suggestion, "failed", f"{GONE}: not measured")
+            step.fail(id, each.suggestion.position, "failed", f"{GONE}: not measured")
 
 
 def _propose(step: Step, proposed: events.Proposed) -> None:
     """Let a suggestion wait, unless one waits already, or it may not be measured."""
-    suggestion, id = proposed.suggestion, proposed.suggestion[ID_KEY]
+    suggestion, id = proposed.suggestion, proposed.suggestion.id
     if proposed.why:
         step.withdraw(step.state.own, proposed.why, status="superseded")
     is_given = id in step.state.measured or id in step.state.handed_out
-    if step.state.own is None and not is_given and not step.state.objection(suggestion):
+    if step.state.own is None and not is_given and not step.state.objection(suggestion.position):
         step.put(Ready(suggestion=suggestion))
         step.suggest(suggestion)
 
@@ -116,5 +114,7 @@ def _ask(step: Step, asked: events.Asked, command: commands.Command) -> None:
     answers = {**step.state.answers, command.id: answer.model_copy(update={"do": command.do})}
     step.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
     if asked.container and answer.status != "waits":  # otherwise it is executed again
-        reply = events.Reply(asked.container, command.id, answer.status, answer.text, answer.fetched)
+        first = answer.fetched
+        fetched = {"suggestion": first.id, "position": first.position, "reason": first.reason} if first else None
+        reply = events.Reply(asked.container, command.id, answer.status, answer.text, fetched)
         step.effects.append(reply)

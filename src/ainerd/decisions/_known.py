@@ -10,10 +10,10 @@ def known(state: State, rules: Rules, by: str | None) -> dict[str, str]:
     """Return the campaign before a choice, as texts by label; `by` is the person who chose, None for the agent."""
     who = "the agent" if by is None else sender(by)
     queue = "; ".join(
-        f"{rules.text(each.suggestion)}, {each.taken_by or ('a person' if each.created else 'the agent')}"
+        f"{rules.text(each.suggestion.position)}, {each.taken_by or ('a person' if each.created else 'the agent')}"
         for each in state.waiting
     )
-    held = "no" if state.held is None else ": ".join(filter(None, [f"by {state.held['by']}", state.held["why"]]))
+    held = "no" if state.held is None else ": ".join(filter(None, [f"by {state.held.by}", state.held.why]))
     texts = {
         "chosen": f"by {who}, after {number_of(len(state.measured), 'result')} at suggested positions",
         "bounds": limits_text(state.window.bounds),

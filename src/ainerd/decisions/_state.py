@@ -2,10 +2,9 @@
 
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -22,7 +21,7 @@ from pydantic import (
 from ainerd.config import Steering
 from ainerd.decisions.events import Ready
 from ainerd.results.commands import check_position
-from ainerd.steering import Window
+from ainerd.steering import Suggestion, Window
 from ainerd.words import place
 
 UNTAKEN = "nobody has taken a suggestion on a page"
@@ -39,10 +38,10 @@ class Answer(BaseModel):
         A sentence.
     do : str
         The verb of the command.
-    suggestion : dict or None
+    suggestion : Suggestion or None
         The suggestion that comes first. It is not saved.
-    fetched : dict or None
-        Id, position and reason of the suggestion, for the sender of a `Next`.
+    fetched : Suggestion or None
+        The suggestion for the sender of a `Next`.
 
     Examples
     --------
@@ -52,11 +51,21 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: str
+    status: Literal["done", "refused", "waits"]
     text: str
     do: str = ""
-    suggestion: dict[str, Any] | None = Field(default=None, exclude=True)
-    fetched: dict[str, Any] | None = None
+    suggestion: Suggestion | None = Field(default=None, exclude=True)
+    fetched: Suggestion | None = None
+
+
+class Held(BaseModel):
+    """Who holds the campaign, why, and since when (s since 1970)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by: str
+    why: str
+    t: FiniteFloat
 
 
 @dataclass(frozen=True)
@@ -99,19 +108,19 @@ class Rules:
         """Names of the actuators."""
         return self.window.names
 
-    def text(self, position: Mapping[str, Any]) -> str:
+    def text(self, position: Mapping[str, float]) -> str:
         """Return a position in words."""
-        return place({name: float(position[name]) for name in self.names}, dict.fromkeys(self.names, self.unit))
+        return place({name: position[name] for name in self.names}, dict.fromkeys(self.names, self.unit))
 
     def position(self, values: Mapping[str, Any]) -> dict[str, float]:
         """Return the numbers of the actuators among values, in their order; ValueError if one is missing."""
         known = {name: values[name] for name in self.names if name in values}
         return check_position(known, dict.fromkeys(self.names, (-np.inf, np.inf)))
 
-    def are_near(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    def are_near(self, a: Mapping[str, float], b: Mapping[str, float]) -> bool:
         """Return whether two positions are the same spot for the beam."""
         window = self.window
-        apart = window.position(np.array([float(a[name]) - float(b[name]) for name in self.names]))
+        apart = window.position(np.array([a[name] - b[name] for name in self.names]))
         size = self.beam_size or 1e-3 * (window.high - window.low).min()
         return bool(np.linalg.norm(apart) < (1 - 1e-6) * size)  # as `Survey.may_measure`
 
@@ -143,8 +152,7 @@ class State(BaseModel):
         Key of the first result of each suggestion. It is not saved, because the results have it.
     failed : dict of str to dict
         Positions that people rejected or whose exposure failed, by suggestion.
-    held : dict or None
-        Who holds the campaign, why, and since when (s since 1970).
+    held : Held or None
     names : dict of int to str
         Names of regimes, from people.
     fetched : tuple of str
@@ -169,7 +177,7 @@ class State(BaseModel):
     handed_out: dict[str, Ready] = Field(default_factory=dict)
     measured: dict[str, str] = Field(default_factory=dict, exclude=True)
     failed: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
-    held: dict[str, Any] | None = None
+    held: Held | None = None
     names: dict[int, str] = Field(default_factory=dict)
     fetched: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
@@ -205,9 +213,9 @@ class State(BaseModel):
         following = self.next(review=review)
         return following.id if following is not None and following.taken_by is not None else None
 
-    def objection(self, position: Mapping[str, Any]) -> str | None:
+    def objection(self, position: Mapping[str, float]) -> str | None:
         """Return the reason why a position may not be measured; None if it may."""
-        numbers = np.array([float(position[name]) for name in self.window.names])
+        numbers = np.array([position[name] for name in self.window.names])
         return self.window.objection(self.window.position(numbers))
 
     def was_exposed(self, id: str) -> bool:
@@ -238,7 +246,7 @@ class State(BaseModel):
         if not is_position(position, rules.names):
             return None
         given = {**self.handed_out, **{each.id: each for each in self.waiting if each.taken_by is not None}}
-        near = [id for id, each in given.items() if rules.are_near(each.suggestion, position)]
+        near = [id for id, each in given.items() if rules.are_near(each.suggestion.position, position)]
         return next((id for id in reversed(near) if id not in self.measured), None)
 
     def saved(self) -> dict[str, Any]:
@@ -276,18 +284,3 @@ def within(
 def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
     """Return limits in words: ``sample_x 0 to 10``."""
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
-
-
-def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Return the terms of a suggestion: all its numbers except the position.
-
-    Examples
-    --------
-    >>> terms_of({"sample_x": 3.0, "distance": 2.5, "reason": "unexplored"}, ["sample_x"])
-    {'distance': 2.5}
-    """
-    return {
-        name: float(x)
-        for name, x in suggestion.items()
-        if name not in names and isinstance(x, Real) and not isinstance(x, bool)
-    }

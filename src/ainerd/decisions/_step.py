@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bluesky_adaptive.protocols import ID_KEY
-
 from ainerd.decisions import events
 from ainerd.decisions._known import known
 from ainerd.decisions._state import Rules, State
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
+from ainerd.steering import Suggestion
 
 Limits = Mapping[str, tuple[float, float]]
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
@@ -43,9 +42,9 @@ class Step:
         waiting[place : place + 1] = [ready]
         self.set(waiting=tuple(waiting))
 
-    def put_last(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
+    def put_last(self, suggestion: Suggestion, created: str, taken_by: str | None = None) -> None:
         """Put a person's point behind those of others; one that was added keeps its place when it is taken."""
-        if self.state.get(str(suggestion[ID_KEY])) is None:
+        if self.state.get(suggestion.id) is None:
             self.withdraw(self.state.own, "a person's point comes first", "person")
         self.put(Ready(suggestion=suggestion, created=created, taken_by=taken_by))
 
@@ -64,18 +63,18 @@ class Step:
         """Change the window. Withdraw the optimizer's suggestion, and the points of people that lie outside."""
         self.set(window=self.state.window.changed(bounds, excluded))
         for each in self.state.waiting:
-            if not each.created or self.state.objection(each.suggestion):
+            if not each.created or self.state.objection(each.suggestion.position):
                 self.withdraw(each, why, "person")
 
-    def fail(self, id: str, position: Mapping[str, Any], status: str, why: str, by: str | None = None) -> None:
+    def fail(self, id: str, position: Mapping[str, float], status: str, why: str, by: str | None = None) -> None:
         """Let a position fail: it is not suggested again."""
         self.set(failed={**self.state.failed, id: self.rules.position(position)})
         self.effects.append(events.SetStatus(id, status, why, by))
 
-    def hand_out(self, suggestion: dict[str, Any], by: str | None, status: str = "accepted") -> None:
+    def hand_out(self, suggestion: Suggestion, by: str | None, status: str = "accepted") -> None:
         """Hand out a suggestion, to be measured now."""
-        id = str(suggestion[ID_KEY])
-        self.rules.position(suggestion)
+        id = suggestion.id
+        self.rules.position(suggestion.position)
         waiting = self.state.get(id)
         by = (None if waiting is None else waiting.taken_by) or by
         self.remove(id)
@@ -86,16 +85,16 @@ class Step:
         self.set(handed_out=handed_out)
         self.suggest(suggestion, status, by)
 
-    def suggest(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
+    def suggest(self, suggestion: Suggestion, status: str = "proposed", by: str | None = None) -> None:
         """Write a suggestion, with what was known before this step."""
         self.effects.append(events.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
 
-    def log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
+    def log(self, command: commands.Command, text: str, suggestion: Suggestion | None = None) -> None:
         """Log what the sender of a command did. The position of the suggestion replaces ``{}`` in the text."""
         line, ids = f"{command.who} {text}", {}
         if suggestion is not None:
-            line = line.replace("{}", self.rules.text(suggestion), 1)
-            ids = {"suggestion_id": str(suggestion[ID_KEY])}
+            line = line.replace("{}", self.rules.text(suggestion.position), 1)
+            ids = {"suggestion_id": suggestion.id}
         self.line(command, line, ids)
 
     def line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:

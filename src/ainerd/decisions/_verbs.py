@@ -1,15 +1,13 @@
 """The verbs of people: each changes the state of a campaign, and returns its answer."""
 
 from functools import singledispatch
-from typing import Any
-
-from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.decisions import events
-from ainerd.decisions._state import UNTAKEN, Answer, limits_text, within
+from ainerd.decisions._state import UNTAKEN, Answer, Held, limits_text, within
 from ainerd.decisions._step import Step
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
+from ainerd.steering import Suggestion
 
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
@@ -31,13 +29,13 @@ def execute(command: commands.Command, asked: events.Asked, step: Step) -> Answe
     raise TypeError(f"{command!r} is not a command")
 
 
-def _done(text: str, suggestion: dict[str, Any] | None = None, fetched: dict[str, Any] | None = None) -> Answer:
+def _done(text: str, suggestion: Suggestion | None = None, fetched: Suggestion | None = None) -> Answer:
     return Answer(status="done", text=text, suggestion=suggestion, fetched=fetched)
 
 
 @execute.register
 def _hold(command: commands.Hold, asked: events.Asked, step: Step) -> Answer:
-    step.set(held={"by": command.by, "why": command.why, "t": asked.t})
+    step.set(held=Held(by=command.by, why=command.why, t=asked.t))
     step.effects.append(events.ShowHold())
     step.log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
     return _done("the agent takes no new suggestion until somebody releases it")
@@ -68,20 +66,19 @@ def _next(command: commands.Next, asked: events.Asked, step: Step) -> Answer:
     if asked.age_s > command.wait_s + FETCHED_WITHIN_S:
         raise ValueError(f"it was asked for {asked.age_s:.0f} s ago, and the script may be gone: ask again")
     if state.held is not None:
-        raise NotYet(f"{state.held['by']} holds the campaign")
+        raise NotYet(f"{state.held.by} holds the campaign")
     if asked.review and state.taken(review=True) is None:
         raise NotYet(UNTAKEN)
     if last is not None and command.wait_s:
-        raise NotYet(f"no result has come from {rules.text(state.handed_out[last].suggestion)}, fetched before")
+        there = rules.text(state.handed_out[last].suggestion.position)
+        raise NotYet(f"no result has come from {there}, fetched before")
     suggestion = _first(asked, step).suggestion
     step.hand_out(suggestion, command.by, "taken")
     if last is not None:
         step.effects.append(events.SetStatus(last, "superseded", "another position was fetched", command.by))
-    id = str(suggestion[ID_KEY])
-    step.set(fetched=(*state.fetched, id)[-MOST_FETCHED:])
+    step.set(fetched=(*state.fetched, suggestion.id)[-MOST_FETCHED:])
     step.log(command, "fetched {}", suggestion)
-    fetched = {"suggestion": id, "position": rules.position(suggestion), "reason": suggestion["reason"]}
-    return _done(suggestion["reason"], suggestion, fetched)
+    return _done(suggestion.reason, suggestion, suggestion)
 
 
 @execute.register
@@ -93,7 +90,7 @@ def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
         raise ValueError(f"it was taken {asked.age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
     taken = _seen(command, step)
     if state.get(id) is None:
-        if objection := asked.objection or state.objection(taken):
+        if objection := asked.objection or state.objection(taken.position):
             step.effects.append(events.SetStatus(id, "failed", objection))
             raise ValueError(objection)
         step.withdraw(state.own, f"{command.who} took another one", command.by)
@@ -108,13 +105,13 @@ def _reject(command: commands.Reject, asked: events.Asked, step: Step) -> Answer
     id, state = command.suggestion, step.state
     if id in state.measured:
         raise ValueError("it was measured already")
-    _seen(command, step)
+    rejected = _seen(command, step)
     step.remove(id)
     if state.get(id) is None:  # another suggestion has replaced it, maybe at the same place
         step.withdraw(state.own, "another suggestion was rejected", command.by)
     why = command.why or NO_REASON
     step.fail(id, command.position, "rejected", why, command.by)
-    step.log(command, f"rejected {{}}: {why}", {ID_KEY: id, **command.position})
+    step.log(command, f"rejected {{}}: {why}", rejected)
     return _done("the agent measures neither this position nor one close to it")
 
 
@@ -137,7 +134,7 @@ def _add(command: commands.Add, asked: events.Asked, step: Step) -> Answer:
         raise ValueError("it was measured already")
     if asked.objection or asked.suggestion is None:
         raise ValueError(asked.objection or NOT_LEFT)
-    if objection := step.state.objection(asked.suggestion):
+    if objection := step.state.objection(asked.suggestion.position):
         raise ValueError(objection)
     step.put_last(asked.suggestion, command.created)
     step.suggest(asked.suggestion, by=command.by)
@@ -188,22 +185,21 @@ def _first(asked: events.Asked, step: Step) -> Ready:
     return first
 
 
-def _seen(command: commands.Take | commands.Reject, step: Step) -> dict[str, Any]:
+def _seen(command: commands.Take | commands.Reject, step: Step) -> Suggestion:
     """Return the suggestion of a verdict.
 
     Raises ValueError if it is at another position than the one that the sender saw.
     """
     rules, position = step.rules, step.rules.position(command.position)
-    waiting = step.state.get(command.suggestion)
-    unknown: dict[str, Any] = {**command.terms, **position, ID_KEY: command.suggestion, "reason": command.reason}
-    suggestion = unknown if waiting is None else waiting.suggestion
-    now = rules.position(suggestion)
-    if now != position:
+    if (waiting := step.state.get(command.suggestion)) is None:
+        reason = command.reason or NO_REASON
+        return Suggestion(id=command.suggestion, position=position, reason=reason, terms=command.terms)
+    if (now := waiting.suggestion.position) != position:
         raise ValueError(
             f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
             "look again, and decide on that"
         )
-    return {**suggestion, "reason": suggestion["reason"] or NO_REASON}
+    return waiting.suggestion
 
 
 def _place(id: str, review: bool, step: Step) -> str:

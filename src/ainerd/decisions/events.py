@@ -7,30 +7,21 @@ that is written twice changes nothing the second time.
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from bluesky_adaptive.protocols import ID_KEY
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from ainerd.results import AtlasRecord, commands
 from ainerd.results.commands import new_id
+from ainerd.steering import Suggestion
 from ainerd.words import first_problem
 
 LONGEST = 4000
 Text = Annotated[str, Field(max_length=LONGEST)]
 Id = Annotated[str, Field(max_length=200)]
 Position = Annotated[dict[Id, FiniteFloat], Field(max_length=20)]
-
-
-def _complete(suggestion: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(suggestion.get(ID_KEY), str) or not isinstance(suggestion.get("reason"), str):
-        raise ValueError(f"a suggestion has {ID_KEY!r} and 'reason', which are texts")
-    return suggestion
-
-
-Suggestion = Annotated[dict[Id, Any], Field(max_length=200), AfterValidator(_complete)]
 
 
 class _Fields(BaseModel):
@@ -47,7 +38,7 @@ class Ready(_Fields):
     @property
     def id(self) -> str:
         """Id of the suggestion."""
-        return str(self.suggestion[ID_KEY])
+        return self.suggestion.id
 
 
 class Measured(_Fields):
@@ -167,7 +158,7 @@ def parse_event(record: Mapping[str, Any]) -> Written:
 class Suggest:
     """Write a suggestion with what was `known` when it was made, or its new status."""
 
-    suggestion: Mapping[str, Any]
+    suggestion: Suggestion
     status: str = "proposed"
     by: str | None = None
     known: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -193,19 +184,22 @@ class Refit:
 
 @dataclass(frozen=True)
 class Label:
-    """Write the regime of a result, and how it compares with earlier ones of the session, as fields of its record.
+    """Write the regime of a result, and how it compares with earlier ones of the session.
 
-    `before` has the key of the last result at its spot, if there is one, and `alike` those of others of its regime.
+    `before` is the key of the last result at its spot, if there is one, and `alike` has those of others of its regime.
     `name` is that of the exposure in the line of the log about a difference, with the keys `ids`; "" for no line. The
     key of this line is `once`.
     """
 
     key: str
-    fields: Mapping[str, Any]
-    before: tuple[str, ...] = ()
+    regime: int
+    own_p: float | None
+    own_regimes: Sequence[int] | None
+    sentences: tuple[str, ...] = ()
+    before: str | None = None
     alike: tuple[str, ...] = ()
     name: str = ""
-    ids: Mapping[str, Any] = field(default_factory=dict)
+    ids: Mapping[str, str | None] = field(default_factory=dict)
     once: str = field(default_factory=new_id)
 
 
@@ -216,7 +210,7 @@ class Line:
     text: str
     once: str = field(default_factory=new_id)
     by: str | None = None
-    ids: Mapping[str, Any] = field(default_factory=dict)
+    ids: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

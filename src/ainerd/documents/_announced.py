@@ -2,22 +2,21 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
-from numpy.typing import NDArray
+from event_model import documents, unpack_datum_page, unpack_event_page
 
 from ainerd.config import Detector
-from ainerd.documents._classic import ClassicFiles
-from ainerd.documents._detector import UNDESCRIBED, Described, unit_in, whole_number
+from ainerd.documents._classic import ClassicFiles, FrameFile
+from ainerd.documents._detector import UNDESCRIBED, Described, number_in, unit_in, whole_number
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._numbering import MOST_NUMBER, Numbering
 from ainerd.documents._readings import Flights, Readings
-from ainerd.documents._storage import FrameError, MissingFrames
+from ainerd.documents._storage import Array, FrameError, MissingFrames
 from ainerd.units import UnitError, converted
 
 if TYPE_CHECKING:
@@ -25,11 +24,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LEFT_OUT = "dark", "baseline"  # begin the names of streams whose frames are not those of the plan
 SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
 EXACT = 2**53  # a double holds all integers up to it
 
 
-class RunDocuments(DocumentRouter):
+class RunDocuments:
     """Takes the documents of one run, in order; see `Run`."""
 
     def __init__(
@@ -39,13 +39,13 @@ class RunDocuments(DocumentRouter):
         raw: "Container | None" = None,
         units: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
         self._keys, self._roots, self._raw = keys, tuple(roots), raw
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
-        self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
+        self._image: documents.EventDescriptor | None = None  # descriptor of the stream with the detector
+        self._image_stream = ""
         self._described = UNDESCRIBED  # also if that descriptor cannot be used
-        self._resources: dict[str, dict[str, Any]] = {}
+        self._resources: dict[str, FrameFile] = {}
         self._classic = ClassicFiles(self._resources)
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
         self._others: set[str] = set()  # streams whose frames are left out
@@ -53,17 +53,24 @@ class RunDocuments(DocumentRouter):
         self._n_others = Counter[str]()  # events in each other stream
         self._flights = Flights()
         self._readings = Readings(units or {})
-        self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
+        self._stamps: dict[int, tuple[float | None, bool]] = {}  # of frames by event, and whether it is that of a datum
+        self._held: dict[str, Array] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
         self._stored = StoredNumbers(keys.number, self._resources, self._roots)
         self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
         self.problem = self.spoilt = ""
 
-    def __call__(self, name: str, doc: Any, validate: bool = False) -> tuple[str, Any]:
+        self._takes: dict[str, Callable[[Any], None]] = {
+            "start": self.start, "descriptor": self.descriptor, "event": self.event, "event_page": self.event_page,
+            "resource": self._classic.resource, "datum": self._classic.datum, "datum_page": self.datum_page,
+            "stream_resource": self.stream_resource, "stream_datum": self.stream_datum, "stop": self.stop,
+        }  # fmt: skip
+
+    def __call__(self, name: str, doc: Any) -> None:
         """Take a document. If it cannot be used, `problem` names it."""
         try:
-            return super().__call__(name, doc, validate)
+            self._takes[name](doc)
         except FrameError as error:
             self.problem = self.problem or str(error)
         except MemoryError:
@@ -71,46 +78,51 @@ class RunDocuments(DocumentRouter):
         except Exception as error:  # documents hold any values
             self.problem = self.problem or _complaint(name, doc, error)
             logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
-        return name, doc
 
-    def start(self, doc: Any) -> None:
+    def start(self, doc: Mapping[str, Any]) -> None:
         """Take the start document."""
         self.start_doc = dict(doc)
 
-    def descriptor(self, doc: Any) -> None:
-        """Take a descriptor. The first one with the detector describes the frames.
+    def descriptor(self, doc: documents.EventDescriptor) -> None:
+        """Take a descriptor. The first one with the detector describes the frames, and that of primary before others.
 
-        Frames in other streams are left out, and all in streams of dark frames, which `bluesky_darkframes` makes.
+        Frames in other streams are left out, and all in those of dark frames, which `bluesky_darkframes` makes, and of
+        the baseline.
         """
-        doc = {"name": "primary", **doc}  # the name is optional
-        name = self._streams[doc["uid"]] = doc["name"]
+        name = self._streams[doc["uid"]] = doc.get("name", "primary")
         self._readings.describe(doc["data_keys"])
         if self._keys.image not in doc["data_keys"]:
             return
-        if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
-            self._image, self._described = doc, UNDESCRIBED
+        former = name if self._image is None else self._image_stream
+        is_first = former == name or (name == "primary" and not self._n_rows and not self._n_events)
+        if is_first and not name.startswith(LEFT_OUT):
+            self._others |= {former} - {name}
+            self._image, self._image_stream, self._described = doc, name, UNDESCRIBED
             self._described = Described.of(doc, self._keys)
         elif name not in self._others:
             self._others.add(name)
             logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
 
-    def event(self, doc: Any) -> Any:
+    def event(self, doc: documents.Event) -> None:
         """Keep the frames of an event, and all its scalar numbers with their times.
 
         After a pause the RunEngine may take an event again, with its sequence number. Of events with frames the first
         one counts, with its readings.
         """
         stream = self._streams[doc["descriptor"]]
-        if self._image is None or stream != self._image["name"]:
+        if self._image is None or stream != self._image_stream:
             self._n_others[stream] += 1
             self._readings.take(stream, self._n_others[stream], doc)
             return
         number = whole_number(doc["seq_num"], "the seq_num of an event")
         self._n_events = max(self._n_events, number)
         self._readings.take(stream, number, doc)
-        self._take_frames((doc.get("data") or {}).get(self._keys.image), number, doc)
+        image = (doc.get("data") or {}).get(self._keys.image)
+        stamp = number_in((doc.get("timestamps") or {}).get(self._keys.image))
+        self._stamps.setdefault(number, (stamp, isinstance(image, str)))
+        self._take_frames(image, number, doc)
 
-    def _take_frames(self, image: Any, event: int, doc: Any) -> None:
+    def _take_frames(self, image: object, event: int, doc: documents.Event) -> None:
         """Take the frames of an event: `image` is the id of their datum, or holds them."""
         if isinstance(image, str):
             try:
@@ -130,32 +142,24 @@ class RunDocuments(DocumentRouter):
         values = None if value is None else np.atleast_1d(np.asarray(value)).ravel()
         self._unnumbered.append(Unnumbered(pieces, self._n_rows, event, values))
 
-    def resource(self, doc: Any) -> None:
-        """Remember a file of classic ophyd. Its events name the datum of each frame."""
-        self._classic.resource(doc)
-
-    def datum(self, doc: Any) -> Any:
-        """Remember the frames of a datum."""
-        self._classic.datum(doc)
-
-    def datum_page(self, doc: Any) -> Any:
+    def datum_page(self, doc: documents.DatumPage) -> None:
         """Take a page of datums."""
         for each in unpack_datum_page(doc):
-            self.datum(each)
+            self._classic.datum(each)
 
-    def event_page(self, doc: Any) -> Any:
+    def event_page(self, doc: documents.EventPage) -> None:
         """Take a page of events."""
         times = doc.get("time") or []
         is_late = len(times) > 1 and len({*times}) == 1  # sent together, long after they were read
         for each in unpack_event_page(doc):
-            self.event({**each, "time": None} if is_late else each)
+            self.event(each | {"time": None} if is_late else each)
 
-    def stream_resource(self, doc: Any) -> None:
+    def stream_resource(self, doc: documents.StreamResource) -> None:
         """Remember a file of frames, or of their numbers."""
         if doc["data_key"] in (self._keys.image, self._keys.number):
-            self._resources[doc["uid"]] = {**doc, "parameters": dict(doc["parameters"])}
+            self._resources[doc["uid"]] = FrameFile(doc["mimetype"], doc["uri"], doc["parameters"], doc["data_key"])
 
-    def stream_datum(self, doc: Any) -> None:
+    def stream_datum(self, doc: documents.StreamDatum) -> None:
         """Remember the frames that have been written."""
         if doc["stream_resource"] not in self._resources or self._streams.get(doc["descriptor"]) in self._others:
             return
@@ -169,12 +173,12 @@ class RunDocuments(DocumentRouter):
             self._flights.add(self._announced.next, self._n_others["primary"] if is_known else None)
         elif not 0 <= start <= stop:
             self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
-        elif self._resources[resource]["data_key"] == self._keys.image:
+        elif self._resources[resource].data_key == self._keys.image:
             self._unnumbered.append(Unnumbered([(resource, start, stop - start)], self._n_rows))
         else:
             self._stored.announce(resource, start, stop - start)
 
-    def stop(self, doc: Any) -> None:
+    def stop(self, doc: Mapping[str, Any]) -> None:
         """Take the stop document. Frames of events that nothing has announced are missing."""
         self.stop_doc = dict(doc)
         if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
@@ -192,11 +196,8 @@ class RunDocuments(DocumentRouter):
         self._late = None
         while self._unnumbered and self._image is not None:
             frames = self._unnumbered[0]
-            room = self._limit - frames.row
-            if room <= 0:
+            if frames.row + frames.n > self._limit:  # of a StreamDatum, whose events have not all come
                 return
-            if room < frames.n:  # of a StreamDatum, whose events have not all come
-                self._unnumbered.insert(1, frames.cut(int(room)))
             try:
                 values = self._stored.values(frames, self._image["data_keys"])
                 if self.has_ticks:
@@ -300,15 +301,14 @@ class RunDocuments(DocumentRouter):
         return self.n_exposure if n_event > 1 or self.flies else None
 
 
-def _ends(numbers: Mapping[str, Any], what: str) -> tuple[int, int]:
+def _ends(numbers: documents.StreamRange, what: str) -> tuple[int, int]:
     """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
-    start, stop = (
-        whole_number(numbers[end], f"the {end} of {what!r}", least=-EXACT, most=EXACT) for end in ("start", "stop")
-    )
+    ends = {"start": numbers["start"], "stop": numbers["stop"]}
+    start, stop = (whole_number(n, f"the {end} of {what!r}", least=-EXACT, most=EXACT) for end, n in ends.items())
     return start, stop
 
 
-def _complaint(name: str, doc: Any, error: Exception) -> str:
+def _complaint(name: str, doc: object, error: Exception) -> str:
     """Return why a document cannot be used: by the schema, or else the error that it led to."""
     try:
         checked(name, doc)

@@ -1,16 +1,44 @@
 """Frames as Resource and Datum documents of classic ophyd describe them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from event_model.documents import Datum, Resource
+
 from ainerd.documents._detector import whole_number
-from ainerd.documents._events import RESULT, RIGAKU
+from ainerd.documents._events import RIGAKU
 from ainerd.documents._storage import FrameError
 
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")
+Options = Mapping[str, Any]  # a document may hold any values
 HDF5 = "application/x-hdf5"
-MIMETYPES = dict.fromkeys(EIGER, HDF5) | {"RIGAKU": RIGAKU, "XPCS_RESULT": RESULT}  # by spec of a Resource
+MIMETYPES = dict.fromkeys(EIGER, HDF5) | {"RIGAKU": RIGAKU}  # by spec of a Resource
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """A file of frames, or of their numbers, as a document describes it.
+
+    Attributes
+    ----------
+    mimetype, uri, parameters, data_key
+        Those of a StreamResource.
+    spec, options
+        Those of a Resource of classic ophyd.
+    before : int
+        Frames of the series of an Eiger that are in the files before.
+    """
+
+    mimetype: str
+    uri: str
+    parameters: Options
+    data_key: str = ""
+    spec: str = ""
+    options: Options = field(default_factory=dict)
+    before: int = 0
 
 
 class ClassicFiles:
@@ -25,25 +53,25 @@ class ClassicFiles:
         Frames of one index of the data key, of the last datum.
     """
 
-    def __init__(self, resources: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, resources: dict[str, FrameFile]) -> None:
         self._resources = resources  # of the run, by uid
-        self._datums: dict[str, tuple[str, dict[str, Any]]] = {}  # resource and its options, by id of the datum
+        self._datums: dict[str, tuple[str, Options]] = {}  # resource and its options, by id of the datum
         self.per_point = 1
 
-    def resource(self, doc: Any) -> None:
+    def resource(self, doc: Resource) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
         spec, options = str(doc["spec"]).upper(), doc.get("resource_kwargs") or {}
         path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
-        self._resources[doc["uid"]] = {
-            "spec": spec,
-            "options": options,
-            "mimetype": HDF5 if is_hdf5 else MIMETYPES.get(spec, spec),
-            "uri": f"file://localhost{quote(str(path))}",
-            "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
-        }
+        self._resources[doc["uid"]] = FrameFile(
+            mimetype=HDF5 if is_hdf5 else MIMETYPES.get(spec, spec),
+            uri=f"file://localhost{quote(str(path))}",
+            parameters={"dataset": options.get("dataset", "/entry/data/data")},
+            spec=spec,
+            options=options,
+        )
 
-    def datum(self, doc: Any) -> None:
+    def datum(self, doc: Datum) -> None:
         """Remember the frames of a datum."""
         if doc["resource"] in self._resources:
             self._datums[doc["datum_id"]] = doc["resource"], dict(doc["datum_kwargs"])
@@ -56,7 +84,7 @@ class ClassicFiles:
         if datum_id not in self._datums:
             raise FrameError(f"the frames of event {event} are in datum {datum_id!r}, which no document describes")
         resource, options = self._datums.pop(datum_id)
-        spec, of_file = self._resources[resource]["spec"], self._resources[resource]["options"]
+        spec, of_file = self._resources[resource].spec, self._resources[resource].options
         key = "frames_per_point" if spec == "RIGAKU" else "frame_per_point"
         per_point, per_file = _number(of_file, key), _number(of_file, "images_per_file")
         if of_file.get(key) is not None and per_point == 0 and spec not in EIGER and len(shape) != 3:
@@ -74,7 +102,7 @@ class ClassicFiles:
         where = f"frames of {spec} with {options} are not read"
         raise FrameError(f"the datum of event {event} does not say where its frames are: {where}")
 
-    def _of_series(self, resource: str, options: dict[str, Any], n: int, per_file: int) -> list[tuple[str, int, int]]:
+    def _of_series(self, resource: str, options: Options, n: int, per_file: int) -> list[tuple[str, int, int]]:
         """Return the pieces of an Eiger's series, each with a resource of its own.
 
         The file PREFIX_ID_master.h5 has the links ``entry/data/data_000001``, … to files of `per_file` frames
@@ -84,13 +112,12 @@ class ClassicFiles:
         first = begin if isinstance(begin, int) else 0
         for k in range(first // per_file, -(-(first + n) // per_file)):
             uid, before = f"{resource}/{options['seq_id']}/{k}", k * per_file
-            uri = f"{doc['uri']}_{options['seq_id']}_master.h5"
-            where = {"dataset": f"/entry/data/data_{k + 1:06d}", "swmr": False}
-            self._resources[uid] = {"mimetype": doc["mimetype"], "uri": uri, "parameters": where, "before": before}
+            uri, where = f"{doc.uri}_{options['seq_id']}_master.h5", {"dataset": f"/entry/data/data_{k + 1:06d}"}
+            self._resources[uid] = FrameFile(doc.mimetype, uri, where, before=before)
             start, stop = max(first, before), min(first + n, before + per_file)
             pieces.append((uid, start - before, stop - start))
         return pieces
 
 
-def _number(options: dict[str, Any], key: str) -> int:
+def _number(options: Options, key: str) -> int:
     return max(whole_number(options.get(key) or 0, f"{key!r} of the resource", least=-1), 0)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from event_model.documents import DataKey, EventDescriptor
 
 from ainerd.config import Detector, short
 from ainerd.documents._numbering import MOST_NUMBER
@@ -41,7 +41,7 @@ class Described:
     flies: bool
 
     @classmethod
-    def of(cls, descriptor: Mapping[str, Any], keys: Detector) -> "Described":
+    def of(cls, descriptor: EventDescriptor, keys: Detector) -> "Described":
         """Check a descriptor. FrameError names the key whose value cannot be used."""
         data_keys = descriptor["data_keys"]
         if odd := [name for name, about in data_keys.items() if not isinstance(about, Mapping)]:
@@ -57,13 +57,13 @@ class Described:
 UNDESCRIBED = Described(shape=(), n_frames=None, frame_time_s=None, flies=False)
 
 
-def unit_in(data_keys: Any, key: str) -> str:
+def unit_in(data_keys: object, key: str) -> str:
     """Return the unit that a document states for a data key; an empty text without one."""
     about = data_keys.get(key) if isinstance(data_keys, Mapping) else None
     return stated(about.get("units")) if isinstance(about, Mapping) else ""
 
 
-def whole_number(value: Any, what: str, *, least: int = 0, most: int = MOST_NUMBER) -> int:
+def whole_number(value: object, what: str, *, least: int = 0, most: int = MOST_NUMBER) -> int:
     """Return a whole number from `least` to `most`; FrameError, which names `what`, for any other value."""
     number = number_in(value)
     if number is None or number != number // 1 or not least <= number <= most:
@@ -71,7 +71,7 @@ def whole_number(value: Any, what: str, *, least: int = 0, most: int = MOST_NUMB
     return int(number)
 
 
-def _shape(about: Mapping[str, Any], key: str) -> tuple[int, ...]:
+def _shape(about: DataKey, key: str) -> tuple[int, ...]:
     shape = about.get("shape")
     given = [*shape] if isinstance(shape, list | tuple | np.ndarray) else []
     if len(given) == 3 and (given[0] is None or number_in(given[0]) in (0, -1)):
@@ -82,7 +82,7 @@ def _shape(about: Mapping[str, Any], key: str) -> tuple[int, ...]:
     return tuple(int(n) for n in sizes if n is not None)
 
 
-def _n_frames(descriptor: Mapping[str, Any], keys: Detector) -> int | None:
+def _n_frames(descriptor: EventDescriptor, keys: Detector) -> int | None:
     if not keys.n_frames:
         return None
     value, device, _ = _configured(descriptor, keys.n_frames, keys.image)
@@ -92,7 +92,7 @@ def _n_frames(descriptor: Mapping[str, Any], keys: Detector) -> int | None:
     return None if n < 1 or (n == 1 and is_without_limit) else n
 
 
-def _frame_time_s(descriptor: Mapping[str, Any], keys: Detector) -> float | None:
+def _frame_time_s(descriptor: EventDescriptor, keys: Detector) -> float | None:
     if not keys.frame_time_s:
         return None
     value, _, unit = _configured(descriptor, keys.frame_time_s, keys.image)
@@ -106,7 +106,7 @@ def _frame_time_s(descriptor: Mapping[str, Any], keys: Detector) -> float | None
     return seconds
 
 
-def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[Any, Mapping[str, Any], str]:
+def _configured(descriptor: EventDescriptor, key: str, image: str) -> tuple[object, Mapping[str, object], str]:
     """Return a value of the configuration, all values of its device, and the unit of the value."""
     devices = descriptor.get("configuration")
     for device in devices.values() if isinstance(devices, Mapping) else ():
@@ -116,7 +116,7 @@ def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[An
     raise FrameError(f"the descriptor of {image!r} has no configuration {key!r}")
 
 
-def number_in(value: Any) -> float | None:
+def number_in(value: object) -> float | None:
     """Return a number as a float, also one of numpy; None for any other value."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]

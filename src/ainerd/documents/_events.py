@@ -1,6 +1,6 @@
-"""Files that an analysis reads by itself: of a Rigaku detector in its zero-deadtime mode, and results of XPCS.
+"""Files of a Rigaku detector in its zero-deadtime mode, which an analysis reads by itself.
 
-A file of a Rigaku is of words of eight bytes, little-endian, in the order of the frames. Bits 63 to 40 are the number
+A file is of words of eight bytes, little-endian, in the order of the frames. Bits 63 to 40 are the number
 of the frame, which wraps after 2²⁴. Files of 500k pixels are one, ``NAME.bin``; of 3M there are six, one for each
 module, ``NAME.bin.000`` to ``.005``. No public document of Bluesky names such files by a StreamResource: the MIME type
 is ours.
@@ -17,7 +17,6 @@ from ainerd.documents._storage import FrameError, MissingFrames, allowed_file
 from ainerd.technique import EventReader, RunAnalysis
 
 RIGAKU = "application/x-rigaku"
-RESULT = "application/x-xpcs-result"  # of other programs; its "frames" are the rows of two-time maps
 MODULE = 512, 1024  # rows and columns of 500k; of 3M there are more
 N_MODULES = 6  # of 3M
 QUIET_S, OLD_S = 0.5, 10.0  # without growth, and since the last change: after these a file is taken as it is
@@ -43,11 +42,8 @@ class EventFrames:
         roots: Iterable[Path],
         pixel_order: str,
         analysis: RunAnalysis | None,
-        mimetype: str = RIGAKU,
     ) -> Self:
         """Open the files of a detector whose frames have this shape, (ny, nx); `path` is the first of them.
-
-        A `RESULT` is one file.
 
         Raises
         ------
@@ -56,8 +52,8 @@ class EventFrames:
         FrameError
             If one is outside the allowed roots, the analysis takes no events, or the order of pixels is not known.
         """
-        files = cls.files(path, shape, roots) if mimetype == RIGAKU else [path]
-        if mimetype == RIGAKU and not pixel_order:
+        files = cls.files(path, shape, roots)
+        if not pixel_order:
             raise FrameError(
                 f"{path} does not contain the order of its pixels: set detector.pixel_order to 'rows', as boost_corr "
                 "reads them, or to 'columns', as xpcs-eigen does"
@@ -67,8 +63,7 @@ class EventFrames:
         except ValueError as error:
             raise FrameError(f"{path}: {error}") from error
         if reader is None:
-            kind = "events" if mimetype == RIGAKU else "results"
-            raise FrameError(f"{path} holds {kind}, and the technique reads only frames")
+            raise FrameError(f"{path} holds events, and the technique reads only frames")
         return cls(files, reader)
 
     @staticmethod

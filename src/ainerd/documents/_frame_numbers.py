@@ -4,17 +4,18 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
+from event_model.documents import DataKey
 from numpy.typing import NDArray
 
-from ainerd.documents._storage import FrameError, MissingFrames, Roots, local_path, open_item
+from ainerd.documents._classic import HDF5, FrameFile
+from ainerd.documents._storage import Array, FrameError, MissingFrames, Roots, local_path, open_item
 from ainerd.documents._virtual import Sources
 
 
-@dataclass
+@dataclass(frozen=True)
 class Unnumbered:
     """Announced frames whose numbers have not been read.
 
@@ -33,18 +34,12 @@ class Unnumbered:
     pieces: list[tuple[str, int, int]]
     row: int
     event: int | None = None
-    values: NDArray[Any] | None = None
+    values: Array | None = None
 
     @property
     def n(self) -> int:
         """Number of frames."""
         return sum(n for *_, n in self.pieces)
-
-    def cut(self, k: int) -> "Unnumbered":
-        """Keep the first `k` frames of a single piece, and return the others."""
-        resource, start, n = self.pieces[0]
-        self.pieces = [(resource, start, k)]
-        return Unnumbered([(resource, start + k, n - k)], self.row + k)
 
 
 class StoredNumbers:
@@ -54,13 +49,13 @@ class StoredNumbers:
     ----------
     key : str
         Data key, or the name of a dataset in the files of the frames, which begins with a slash.
-    resources : mapping of str to dict
-        Descriptions of files by uid, to which files may be added.
+    resources : mapping of str to FrameFile
+        Files by uid, to which files may be added.
     roots : iterable of Path
         Folders from which files may be read.
     """
 
-    def __init__(self, key: str, resources: Mapping[str, dict[str, Any]], roots: Iterable[Path]) -> None:
+    def __init__(self, key: str, resources: Mapping[str, FrameFile], roots: Iterable[Path]) -> None:
         self._key, self._resources = key, resources
         self._roots = [root.resolve() for root in roots]
         self._announced: list[tuple[int, str, int, int]] = []  # row in the stream, resource, first index, number
@@ -70,7 +65,7 @@ class StoredNumbers:
         row = self._announced[-1][0] + self._announced[-1][3] if self._announced else 0
         self._announced.append((row, resource, start, n))
 
-    def values(self, frames: Unnumbered, data_keys: Mapping[str, Mapping[str, Any]]) -> NDArray[Any]:
+    def values(self, frames: Unnumbered, data_keys: Mapping[str, DataKey]) -> Array:
         """Return the numbers or times of frames, (n,). `data_keys` are those of the stream.
 
         Raises
@@ -89,28 +84,28 @@ class StoredNumbers:
             parts = []
             for resource, start, n in frames.pieces:
                 doc = self._resources[resource]
-                parts.append(self._in_file(doc, self._key, start + doc.get("before", 0), n))
+                parts.append(self._in_file(doc, self._key, start + doc.before, n))
             return np.concatenate(parts)
-        if "external" not in data_keys.get(self._key, {}):
+        if self._key not in data_keys or "external" not in data_keys[self._key]:
             raise FrameError(f"the stream of the frames has no number for each frame in {self._key!r}")
         parts, row, end = [], frames.row, frames.row + frames.n
         for first, resource, start, n in self._announced:
             if first <= row < min(first + n, end):
                 stop = min(first + n, end)
                 doc = self._resources[resource]
-                parts.append(self._in_file(doc, doc["parameters"].get("dataset", ""), row + start - first, stop - row))
+                parts.append(self._in_file(doc, doc.parameters.get("dataset", ""), row + start - first, stop - row))
                 row = stop
         if row < end:
             raise MissingFrames(f"{self._key!r} of frames {row}-{end - 1} is not announced")
         return np.concatenate(parts)
 
-    def _in_file(self, doc: dict[str, Any], dataset: str, start: int, n: int) -> NDArray[Any]:
-        if doc["mimetype"] != "application/x-hdf5":
-            raise MissingFrames(f"{dataset!r} in a file of type {doc['mimetype']!r} is not read")
-        return numbers_in_file(local_path(doc["uri"], self._roots), dataset, self._roots, start, start + n)
+    def _in_file(self, doc: FrameFile, dataset: str, start: int, n: int) -> Array:
+        if doc.mimetype != HDF5:
+            raise MissingFrames(f"{dataset!r} in a file of type {doc.mimetype!r} is not read")
+        return numbers_in_file(local_path(doc.uri, self._roots), dataset, self._roots, start, start + n)
 
 
-def numbers_in_file(path: Path, dataset: str, roots: Roots, start: int, stop: int) -> NDArray[Any]:
+def numbers_in_file(path: Path, dataset: str, roots: Roots, start: int, stop: int) -> Array:
     """Return the numbers of frames start … stop - 1 from an HDF5 file, also while it is being written.
 
     Raises FrameError if there is no such dataset of numbers, and MissingFrames if they are not in the file yet.
@@ -127,7 +122,7 @@ def numbers_in_file(path: Path, dataset: str, roots: Roots, start: int, stop: in
         return np.asarray(numbers[first : -(-stop // per_row)]).ravel()[start - first * per_row :][: stop - start]
 
 
-def whole_numbers(values: NDArray[Any], what: str) -> NDArray[np.int64]:
+def whole_numbers(values: Array, what: str) -> NDArray[np.int64]:
     """Return numbers of frames as int64; raise FrameError if they are not whole."""
     numbers = values.astype(np.int64) if np.isfinite(values).all() else np.zeros(1, np.int64)
     if numbers.shape != values.shape or (numbers != values).any():

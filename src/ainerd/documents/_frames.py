@@ -1,12 +1,14 @@
 """Read frames from an HDF5 file, also while it is being written, or from the documents themselves."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
@@ -16,16 +18,21 @@ from numpy.typing import NDArray
 from ainerd.documents._bslz4 import BitshuffleLZ4
 from ainerd.documents._storage import (
     DAMAGED,
+    Array,
     FrameError,
+    Item,
     MissingFrames,
     find_item,
     is_growing,
+    is_recent,
     opened,
 )  # fmt: skip
 from ainerd.documents._virtual import Sources
+from ainerd.jobs import in_background
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
+T = TypeVar("T")
 Ints = NDArray[np.int64]
 Chunk = tuple[int, bytes]  # filters that were not used, one bit each, and the bytes in the file
 BLOCK = 50  # frames read at a time
@@ -59,7 +66,6 @@ class Whole:
     9 (3, 4)
     19 (3, 4)
     20
-    >>> reader.close()
     """
 
     viewer: RunAnalysis | None = None
@@ -82,7 +88,7 @@ class Whole:
         """Return the number of frames to read at a time, at most `size`. It limits the whole frames in memory."""
         return min(size, (self._every or size) * max(WHOLE_BYTES // frame_bytes, 1))
 
-    def give(self, frames: dict[int, NDArray[Any]]) -> None:
+    def give(self, frames: dict[int, Array]) -> None:
         """Pass frames, by index, to the viewer. Leave out those that `every` no longer selects."""
         for index, frame in frames.items():
             if self.viewer is not None and self.indices(index, index + 1):
@@ -97,8 +103,7 @@ class FrameReader:
     """Reads selected pixels of the frames in a dataset.
 
     The file may be growing. It is opened for each reading, see `open_hdf5`. Reading is fast if a chunk is one frame,
-    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader keeps one or two threads for `blocks` until
-    it is closed.
+    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader has one or two threads for `blocks`.
 
     Parameters
     ----------
@@ -128,7 +133,6 @@ class FrameReader:
     >>> reader.read(18, 20)  # the first and the last pixel of two frames
     array([[216, 227],
            [228, 239]])
-    >>> reader.close()
     """
 
     def __init__(
@@ -157,11 +161,12 @@ class FrameReader:
         spare = n_cores() - 1  # one core is for the consumer of the blocks
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
-    def _inspect(self, dataset: Any) -> None:
+    def _inspect(self, dataset: Item) -> None:
         """Check the dataset and choose how to read it."""
         what, (ny, nx) = f"{self.path}, {self._name!r}", self._shape
         if not isinstance(dataset, h5py.Dataset):
-            raise FrameError(f"{what}: no such dataset")
+            error = MissingFrames if dataset is None and is_recent(self.path) else FrameError
+            raise error(f"{what}: no such dataset")
         if dataset.shape is None or len(dataset.shape) != 3 or dataset.shape[1:] != (ny, nx):
             raise FrameError(f"{what}: shape {dataset.shape}, expected (frames, {ny}, {nx})")
         self._type = type_of_counts(dataset.dtype, what)
@@ -175,11 +180,11 @@ class FrameReader:
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
         self._by_chunk = is_plain and dataset.chunks == (1, ny, nx) and (is_raw or fits)
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> Array:
         """Return frames start … stop - 1, (stop - start, n_pixels); raise FrameError if they are damaged or absent."""
         return self._read(start, stop, ())[0]
 
-    def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray[Any], dict[int, NDArray[Any]]]:
+    def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[Array, dict[int, Array]]:
         """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
         try:
             self._sources.require(start, stop)
@@ -199,16 +204,16 @@ class FrameReader:
             block[(block == self._fill).all(1) | (np.isnan(self._fill) & np.isnan(block).all(1))] = 0
         return block, whole
 
-    def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> list[NDArray[Any] | Chunk]:
+    def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> list[Array | Chunk]:
         """Read the first of these frames as they are stored, as many as there is time for while the file is open."""
-        began, stored, what = time.monotonic(), list[NDArray[Any] | Chunk](), f"{self.path}"
+        began, stored, what = time.monotonic(), list[Array | Chunk](), f"{self.path}"
         try:
             with opened(self.path, self._name, self._roots, is_checked=True) as dataset:
                 until = time.monotonic() + max(HOLD_S, 4 * (time.monotonic() - began))
-                if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
-                    raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")
+                if dataset is None or (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
+                    raise FrameError(f"{self.path}, {self._name!r}: shape, type or chunks have changed")
                 if stop > len(dataset):
-                    error = MissingFrames if is_growing(dataset.file) else FrameError
+                    error = MissingFrames if is_growing(dataset.file) or is_recent(self.path) else FrameError
                     raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
                 for index in range(start, stop):
                     what = f"frame {index} of {self.path}"
@@ -219,20 +224,35 @@ class FrameReader:
             raise FrameError(f"{what} cannot be read: {error}") from error
         return stored
 
-    def _stored(self, dataset: h5py.Dataset, index: int, *, is_whole: bool) -> NDArray[Any] | Chunk:
+    def _stored(self, dataset: h5py.Dataset, index: int, *, is_whole: bool) -> Array | Chunk:
         """Read a frame as it is stored: whole, the rows with the selected pixels, or its chunk."""
-        if self._by_chunk and not is_whole:
+        if self._by_chunk:
             try:
-                return tuple(dataset.id.read_direct_chunk((index, 0, 0)))
+                chunk = tuple(dataset.id.read_direct_chunk((index, 0, 0)))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
                 pass
-        if dataset.chunks and is_growing(dataset.file):
+            else:
+                return self._unpacked(*chunk) if is_whole else chunk
+        if dataset.chunks and (is_growing(dataset.file) or is_recent(self.path)):
             place = (index // dataset.chunks[0] * dataset.chunks[0], 0, 0)
             if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
                 raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
         return np.asarray(dataset[index] if is_whole else dataset[index, self._rows])
 
-    def _select(self, frame: NDArray[Any] | Chunk, out: NDArray[Any]) -> None:
+    def _unpacked(self, skipped: int, chunk: bytes) -> Array:
+        """Unpack a whole frame here: the filter of hdf5plugin crashes the process at some damaged chunks."""
+        if self._decoder is None or skipped & 1:
+            return np.frombuffer(chunk, self._dtype).reshape(self._shape)
+        frame = np.empty(self._shape, self._type)
+        self._whole_decoder.decode(chunk, frame.ravel())
+        return frame
+
+    @cached_property
+    def _whole_decoder(self) -> BitshuffleLZ4:
+        n_pixels = math.prod(self._shape)
+        return BitshuffleLZ4(self._dtype, n_pixels, np.arange(n_pixels))
+
+    def _select(self, frame: Array | Chunk, out: Array) -> None:
         """Write the selected pixels of a frame to `out`, (n_pixels,)."""
         pixels = self._pixels
         if isinstance(frame, np.ndarray):
@@ -251,20 +271,19 @@ class FrameReader:
         else:
             out[:] = values[pixels]
 
-    def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray[Any]]:
+    def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[Array]:
         """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.
 
         `whole` gets its frames after the block that holds them. FrameError is raised at a block that cannot be read.
         """
-        pending: deque[Future[tuple[NDArray[Any], dict[int, NDArray[Any]]]]] = deque()
+        pending: deque[Future[tuple[Array, dict[int, Array]]]] = deque()
+        first = start
         try:
-            first = start
             while first < stop or pending:
-                if first < stop and len(pending) <= AHEAD:
+                while first < stop and len(pending) <= AHEAD:
                     last = min(first + whole.block(size, self._frame_bytes), stop)
-                    pending.append(self._pool.submit(self._read, first, last, whole.indices(first, last)))
+                    pending.append(self._later(partial(self._read, first, last, whole.indices(first, last))))
                     first = last
-                    continue
                 block, frames = pending.popleft().result()
                 yield block
                 whole.give(frames)
@@ -272,9 +291,11 @@ class FrameReader:
             for future in pending:
                 future.cancel()
 
-    def close(self) -> None:
-        """End the threads of the reader, after the current read."""
-        self._pool.shutdown(cancel_futures=True)
+    def _later(self, job: Callable[[], T]) -> "Future[T]":
+        try:
+            return self._pool.submit(job)
+        except RuntimeError:  # the interpreter ends, and takes no more jobs for pools
+            return in_background("ainerd-frames", job)
 
 
 def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
@@ -297,14 +318,14 @@ def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
 class HeldFrames:
     """Reads selected pixels of frames in memory, (ny, nx) or (n, ny, nx); raises FrameError for another shape."""
 
-    def __init__(self, frames: NDArray[Any], pixels: Ints, shape: tuple[int, ...]) -> None:
+    def __init__(self, frames: Array, pixels: Ints, shape: tuple[int, ...]) -> None:
         if frames.shape != shape:
             raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, expected {shape}")
         frames = frames.astype(type_of_counts(frames.dtype, "an event"), copy=False)
         self._frames = frames.reshape(-1, shape[-2], shape[-1])
         self._pixels = pixels
 
-    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray[Any]]:
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[Array]:
         """Yield frames start … stop - 1 in blocks, (b, n_pixels). After each block `whole` gets its frames."""
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)

@@ -5,10 +5,12 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ainerd.documents._storage import Array
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Block(NamedTuple):
     """
 
     first: int
-    frames: NDArray[Any]
+    frames: Array
 
 
 @dataclass
@@ -52,8 +54,6 @@ class AnnouncedFrames:
         Frames of the resource.
     first : int
         Number of frame `start` in the run.
-    row : int
-        Row of frame `start` in the array of the whole stream in Tiled.
     problem : str
         Why these frames cannot be used; empty if they can.
     after : int
@@ -64,7 +64,6 @@ class AnnouncedFrames:
     start: int
     stop: int
     first: int
-    row: int
     problem: str = ""
     after: int = 0
 
@@ -75,7 +74,7 @@ class AnnouncedFrames:
 
     def advance(self, n: int) -> None:
         """Drop the first `n` frames."""
-        self.start, self.first, self.row = self.start + n, self.first + n, self.row + n
+        self.start, self.first = self.start + n, self.first + n
 
 
 @dataclass
@@ -86,14 +85,11 @@ class _Resource:
     ----------
     moved : int
         Number of a frame minus its index in the resource.
-    row : int
-        Rows of the stream in Tiled before this resource.
     end : int
         Index after the last announced one.
     """
 
     moved: int
-    row: int
     end: int
 
 
@@ -128,7 +124,7 @@ class Numbering:
     the next one to be read, and ends the exposure that it comes in.
 
     After a pause the RunEngine may take its last events again, with the same sequence numbers; the frames of the first
-    time count.
+    time count. If a detector that flies begins an exposure again that was not whole, those of the second time count.
 
     If the detector stores a number or a tick for each frame, these count instead of the indices. Each exposure with
     ticks begins at a multiple of `MOST_NUMBER`, because the number of its ticks is not known before its last frame.
@@ -141,6 +137,8 @@ class Numbering:
         Number of announced frames.
     next : int
         Number after the last announced frame.
+    offsets : dict of str to int
+        Row of a frame in the array of the whole stream in Tiled, minus its index in the resource, by resource.
     refused : str
         Why no more frames are taken; empty if they are.
     """
@@ -149,6 +147,7 @@ class Numbering:
         self.parts: deque[AnnouncedFrames] = deque()
         self.n_announced = self.next = 0
         self.refused = ""
+        self.offsets: dict[str, int] = {}
         self._resources: dict[str, _Resource] = {}
         self._exposure: _NumberedExposure | None = None
         self._last_event = 0
@@ -158,13 +157,14 @@ class Numbering:
     def add(self, resource: str, start: int, stop: int, row: int | None = None, n_flight: int | None = 1) -> None:
         """Add frames start … stop - 1 of a resource.
 
-        `row` is the number of the first one by the sequence numbers, if they are known. A detector that flies, with
-        `n_flight` frames in an exposure, may begin again in the middle of one; then the exposure has a problem.
+        `row` is the number of the first one by the sequence numbers, if they are known. A detector that flies has
+        `n_flight` frames in an exposure. If it begins again in the middle of one, the exposure has a problem.
         """
         if not 0 <= start <= stop:
             self.refuse(f"the announced frames {start} to {stop} are not a valid range")
         elif start < stop:
-            known = self._resources.setdefault(resource, _Resource(self.next - start, self.n_announced, start))
+            self.offsets.setdefault(resource, self.n_announced)  # its file is in Tiled from index 0 on
+            known = self._resources.setdefault(resource, _Resource(self.next - start, start))
             problem, known.end = _misplaced(known.end, start, stop), max(known.end, stop)
             if row is not None and not problem:
                 start, problem = self._leave_out_again(known, start, stop, row, n_flight)
@@ -173,12 +173,19 @@ class Numbering:
             if problem:  # its new frames come next
                 start = stop - max(known.moved + stop - self.next, 0)
             first = max(known.moved + start, self.next)
-            self._append(AnnouncedFrames(resource, start, stop, first, known.row + start, problem))
+            self._append(AnnouncedFrames(resource, start, stop, first, problem))
 
     def _leave_out_again(
         self, known: _Resource, start: int, stop: int, row: int, n_flight: int | None
     ) -> tuple[int, str]:
         """Leave out the frames that were taken again; return the index of the next ones, and a problem of these."""
+        if n_flight is not None and row % n_flight == 0 and row < self._next_row < row + n_flight:
+            logger.warning("the exposure that was interrupted after %d frames is taken again", self._next_row - row)
+            self.next = (self.next - 1) // n_flight * n_flight
+            for part in self.parts:
+                part.stop = min(part.stop, part.start + max(self.next - part.first, 0))
+            self.parts = deque(x for x in self.parts if x.first < self.next and (x.problem or x.start < x.stop))
+            known.moved, self._next_row = self.next - start, row
         if (n_again := min(self._next_row - row, stop - start)) > 0:
             logger.warning("%s came again after a pause, and is left out", named(row, row + n_again))
             self.n_announced += n_again
@@ -193,7 +200,7 @@ class Numbering:
     def end(self, n: int) -> None:
         """Let those of the first `n` frames that are not announced be missing."""
         if n > self.next:
-            self.parts.append(AnnouncedFrames("", 0, 0, n, self.n_announced))
+            self.parts.append(AnnouncedFrames("", 0, 0, n))
             self.next = n
 
     def add_event(self, pieces: list[tuple[str, int, int]], event: int) -> None:
@@ -208,7 +215,7 @@ class Numbering:
             self._leave_out(event, n_frames)
             return
         for resource, start, n in pieces:
-            self._append(AnnouncedFrames(resource, start, start + n, first, self.n_announced))
+            self._append(AnnouncedFrames(resource, start, start + n, first))
             first += n
 
     def add_numbered(
@@ -244,7 +251,7 @@ class Numbering:
     def add_ticks(
         self,
         pieces: list[tuple[str, int, int]],
-        ticks: NDArray[Any],
+        ticks: Array,
         n_exposure: int | None,
         tick_s: float | None,
         event: int | None,
@@ -311,7 +318,7 @@ class Numbering:
             exposure.end = exposure.end if problem else j
             after = exposure.first + MOST_NUMBER if is_last and b == len(numbers) else 0
             self._rows.append((first, self.n_announced))
-            self._append(AnnouncedFrames(resource, start + a, start + b, first, self.n_announced, problem, after))
+            self._append(AnnouncedFrames(resource, start + a, start + b, first, problem, after))
 
     def rows_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows, in the stream, of frames by their numbers in the run."""
@@ -326,6 +333,7 @@ class Numbering:
         self.refused = self.refused or problem
 
     def _append(self, part: AnnouncedFrames) -> None:
+        self.offsets.setdefault(part.resource, self.n_announced - part.start)
         self.n_announced += part.stop - part.start
         if self.n_announced > MOST_FRAMES:
             self.refuse(f"{self.n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have")
@@ -336,7 +344,7 @@ class Numbering:
             self.next = max(part.end, self.next)
 
 
-def _split(pieces: list[tuple[str, int, int]], values: NDArray[Any]) -> Iterator[tuple[str, int, NDArray[Any]]]:
+def _split(pieces: list[tuple[str, int, int]], values: Array) -> Iterator[tuple[str, int, Array]]:
     """Yield the resource, the index of the first frame, and the values of each piece."""
     at = 0
     for resource, start, n in pieces:

@@ -6,9 +6,10 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from event_model.documents import DataKey, Event
 
 from ainerd.documents._detector import number_in, unit_in
 from ainerd.documents._storage import FrameError
@@ -67,7 +68,7 @@ class Readings:
             raise UnitError(f"the reading {key!r}: {error}") from None
         return [x._replace(value=value) for x, value in zip(readings, values, strict=True)]
 
-    def describe(self, data_keys: Mapping[str, Any]) -> None:
+    def describe(self, data_keys: Mapping[str, DataKey]) -> None:
         """Note which readings are in another unit than the one wanted; FrameError if one cannot be converted."""
         self._own |= {key: unit_in(data_keys, key) for key in data_keys if key not in self._wanted}
         for key, wanted in self._wanted.items():
@@ -78,11 +79,11 @@ class Readings:
                     raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
                 self._units[key] = unit, wanted
 
-    def take(self, stream: str, number: int, doc: Mapping[str, Any]) -> None:
+    def take(self, stream: str, number: int, doc: Event) -> None:
         """Keep the numbers of an event. Of an event that is taken again the first readings count."""
         if (stream, number) in self.times:
             return
-        data, timestamps = (doc.get(part) or {} for part in ("data", "timestamps"))
+        data, timestamps = doc.get("data") or {}, doc.get("timestamps") or {}
         read_at = self.times[stream, number] = number_in(doc.get("time")) or 0.0
         for key, value in data.items():
             if (scalar := number_in(value)) is not None:
@@ -118,7 +119,7 @@ class Flights:
 
     def add(self, end: int, before: int | None) -> None:
         """Note the number after the last announced frame, and the number of events of primary that came before."""
-        if self._flown and self._flown[-1][1] == before:
+        while self._flown and (self._flown[-1][1] == before or self._flown[-1][0] > end):  # taken again
             self._flown.pop()
         self._flown.append((end, before))
 

@@ -3,16 +3,18 @@
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._announced import RunDocuments
 from ainerd.documents._classic import HDF5
-from ainerd.documents._events import RESULT, RIGAKU, EventFrames
+from ainerd.documents._detector import number_in
+from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block
-from ainerd.documents._storage import FrameError, MissingFrames, local_path
+from ainerd.documents._storage import FrameError, MissingFrames, allowed_file, local_path
 from ainerd.documents._tiled_frames import TiledFrames
 
 Reader = FrameReader | EventFrames | HeldFrames | TiledFrames
@@ -82,7 +84,7 @@ class Run(RunDocuments):
         values = self._readings.of(key, unit)
         if event is None or not values or self._image is None:
             return values[0].value if values else None
-        numbers, image = self._numbers(event), self._image["name"]
+        numbers, image = self._numbers(event), self._image_stream
         own = [x for x in values if (x.stream, x.number) in numbers]
         own = [x for x in own if x.stream == image] or own
         if not own and key in self._image["data_keys"]:
@@ -93,6 +95,10 @@ class Run(RunDocuments):
         since, until = self._span(event)
         recent = [x for x in values if since < x.time <= until] or [x for x in values if x.time <= since][-1:]
         return (own or recent or values)[0].value
+
+    def allowed(self, path: str) -> Path:
+        """Return the path of a file that the start document names; FrameError if it may not be read."""
+        return allowed_file(Path(path), self._roots)
 
     def flagged(self, event: int | None = None) -> str | None:
         """Return which fault the detector reports in the run, or in an event (from 1); None without a fault."""
@@ -108,15 +114,39 @@ class Run(RunDocuments):
         times = [self._readings.times[each] for each in self._numbers(event) if each in self._readings.times]
         return max(times, default=None)
 
-    def exposure_time(self, event: int) -> float | None:
-        """Return the start of the exposure of an event (from 1), in seconds since the epoch; None if unknown.
+    def exposure_time(self, event: int) -> tuple[float | None, float | None]:
+        """Return when the exposure of an event (from 1) began, in seconds since 1970, and how much earlier it may have.
 
-        A detector that flies starts after the readings of its event; a triggered one has taken its frames before them.
+        Each is None if it is not known. A detector that flies starts after the readings of its event. A triggered one
+        has taken its frames before them: classic ophyd stamps their datum when it triggers, and frames in an event are
+        stamped when they have come. A stamp of another clock is not taken; then the event may have waited for another
+        device, at most since the event before, or since the start of the run.
         """
         read = self.event_time(event)
-        if read is None or self.flies:
-            return read
-        return None if self.frame_time_s is None or self.n_own is None else read - self.n_own * self.frame_time_s
+        if not read or self.flies or self._image is None:
+            return read or None, None
+        frame_s, since = self.frame_time_s, self._span(event)[0]
+        since = max(since, number_in(self.start_doc.get("time")) or since)
+        first = min((number for stream, number in self._numbers(event) if stream == self._image_stream), default=0)
+        stamp, is_begin = self._stamps.get(first) or (None, False)
+        length = None if frame_s is None or self.n_own is None else self.n_own * frame_s
+        if stamp is not None and (is_begin or frame_s is not None):
+            began = stamp if is_begin else stamp - self._per_index * (frame_s or 0.0)
+            if since <= began and began + (length or 0.0) - (frame_s or 0.0) <= read:
+                return began, None
+        if length is None:
+            return None, None
+        began = read - length
+        return began, began - since if np.isfinite(since) and since <= began else None
+
+    def go_back(self) -> int | None:
+        """If the next frames are those of an exposure that is taken again, return the number of the first of them."""
+        part = next(iter(self._announced.parts), None)
+        if part is None or part.first >= self.n_passed:
+            return None
+        self.n_read -= self.n_passed - part.first
+        self.n_passed = part.first
+        return part.first
 
     def series(self, key: str, event: int | None = None, unit: str = "") -> NDArray[np.float64]:
         """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
@@ -136,7 +166,7 @@ class Run(RunDocuments):
 
         If the scalar was not read with the frames, all frames have its value in the run, or in `event`.
         """
-        image = self._image["name"] if self._image else ""
+        image = self._image_stream
         values = {number: value for _, value, stream, number in self._readings.of(key, unit) if stream == image}
         if not values:  # it was not read with the frames
             once = self.reading(key, event, unit)
@@ -146,8 +176,9 @@ class Run(RunDocuments):
 
     def _numbers(self, event: int) -> set[tuple[str, int]]:
         """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
-        assert self._image is not None
-        image, n = self._image["name"], self.n_own
+        if self._image is None:
+            return set()
+        image, n = self._image_stream, self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
         own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
@@ -240,7 +271,7 @@ class Run(RunDocuments):
                 yield Block(first, block)
         except MissingFrames:
             if self._open is not None and not isinstance(self._open[2], EventFrames):  # which notices new frames itself
-                self.close()  # the frames may appear elsewhere
+                self._open = None  # the frames may appear elsewhere
             raise
 
     def _reader_of(self, part: AnnouncedFrames, pixels: Ints, whole: Whole) -> Reader:
@@ -255,19 +286,18 @@ class Run(RunDocuments):
         if part.resource in self._held:
             return HeldFrames(self._held[part.resource], pixels, self._shape)
         doc = self._resources[part.resource]
-        options, dataset = doc["parameters"], doc["parameters"].get("dataset")
-        if doc["mimetype"] in (RIGAKU, RESULT):
-            file, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
-            return EventFrames.open(file, self.frame_shape, self._roots, order, whole.viewer, doc["mimetype"])
+        dataset = doc.parameters.get("dataset")
+        if doc.mimetype == RIGAKU:
+            file, order = local_path(doc.uri, self._roots), self._keys.pixel_order
+            return EventFrames.open(file, self.frame_shape, self._roots, order, whole.viewer)
         try:
-            if doc["mimetype"] != HDF5 or not dataset:
-                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
-            file = local_path(doc["uri"], self._roots)
+            if doc.mimetype != HDF5 or not dataset:
+                raise MissingFrames(f"frames of type {doc.mimetype!r} with parameters {doc.parameters} are not read")
+            file = local_path(doc.uri, self._roots)
         except MissingFrames as error:
             if self._raw is None:
                 raise
-            assert self._image is not None
-            path, offset = (self.uid, self._image["name"], self._keys.image), part.row - part.start
+            path, offset = (self.uid, self._image_stream, self._keys.image), self._announced.offsets[part.resource]
             return TiledFrames(self._raw, path, pixels, self.frame_shape, offset=offset, why=str(error))
         return FrameReader(file, dataset, pixels, self.frame_shape, roots=self._roots)
 
@@ -290,7 +320,7 @@ class Run(RunDocuments):
 
     def close(self) -> None:
         """Close the file being read."""
-        if self._open is not None and isinstance(self._open[2], FrameReader | EventFrames):
+        if self._open is not None and isinstance(self._open[2], EventFrames):
             self._open[2].close()
         self._open = None
 

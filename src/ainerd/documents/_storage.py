@@ -2,25 +2,27 @@
 
 import math
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlparse
 
 import h5py
-from h5py.h5 import phil as hdf5_lock
+from numpy.typing import NDArray
 
 AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a server that it cannot reach
 
-RECENT_S = 10.0  # since the last change of a file with a SWMR writer: then its errors are not taken as damage
+RECENT_S = 3.0  # since the last change of a file: then its errors are not taken as damage
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
 # In HDF5's errors: a writer has the file open, this process has it open with another flag for locks, no linked file.
 WRITTEN, LOCKS_DIFFER, NO_FILE = "already open for write", "locking flag values don't match", "can't open file"
-SIGNATURE, SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of a file that is written with SWMR
-LOCKS = Path("/proc/locks")  # of all processes
+_one_at_a_time = threading.RLock()
 
+Array = NDArray[Any]  # in the type of the detector, which its file states
+Item: TypeAlias = h5py.Dataset | h5py.Group | None  # None: the file has no such item
 Roots = Sequence[Path]  # folders that may be read, with links resolved
 MOST_LINKS = 16  # soft links in one name, as HDF5 follows
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
@@ -32,6 +34,7 @@ class FrameError(Exception):
     Examples
     --------
     >>> import h5py
+    from numpy.typing import NDArray
     >>> with h5py.File(folder / "frames.h5", "w") as file:
     ...     file["data"] = np.zeros((20, 3, 4))
     >>> FrameReader(folder / "frames.h5", "data", np.array([0]), (512, 1024))
@@ -109,12 +112,11 @@ def linked_file(path: Path, name: str, roots: Roots) -> Path:
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open a file for reading until the end of the block, without being in the way of its writer.
 
-    HDF5 locks nothing. It also refuses to open a file that is open in the same process with other flags, so the block
-    holds HDF5's lock of this process: no writer in it can open the file meanwhile. Other threads wait for HDF5, so the
-    block must be short.
+    HDF5 locks nothing. The file is open once at a time, because HDF5 gives a second reader of this process what the
+    first one saw, so the block must be short.
 
-    A writer with SWMR may go on while the file is read. Without SWMR it leaves the file in between, so the file is not
-    read while another process has locked it, and values read while it changed are discarded. A file that this process
+    A writer with SWMR may go on while the file is read. Without SWMR it leaves the file in between: values read while
+    the file changed are discarded, and an error soon after a change is not taken as damage. A file that this process
     writes with h5py is read as its writer sees it.
 
     Raises
@@ -122,35 +124,29 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     MissingFrames
         If the file does not exist, or is being written without SWMR.
     OSError
-        If the file cannot be opened, or is shorter than its superblock states: HDF5 may hang in such a file with SWMR.
+        If the file cannot be opened.
     """
     try:
         before = path.stat()
     except FileNotFoundError:
         raise MissingFrames(f"no file {path}") from None
-    is_locked = _is_locked(before)
-    stated_size, is_safe = _superblock(path)  # to be read beside a writer
+    is_safe = False  # to be read beside a writer
     try:
-        if before.st_size < stated_size:  # in the words of HDF5
-            raise OSError(f"truncated file: eof = {before.st_size}, stored_eof = {stated_size}")
-        with hdf5_lock:
-            file = _open(path, swmr=is_safe)
+        with _one_at_a_time:
+            file = _open(path)
             try:
                 is_safe = is_growing(file)
-                if is_locked and not is_safe:
-                    raise MissingFrames(f"{path} is being written, without SWMR")
                 yield file
             finally:
                 file.close()
-            has_changed = not is_safe and _has_changed(path, before)  # before another thread of this process can write
     except MissingFrames:
         raise
     except (*DAMAGED, FrameError) as error:
-        is_recent = time.time() - path.stat().st_mtime < RECENT_S and not isinstance(error, FrameError)
-        if WRITTEN in str(error) or (is_recent if is_safe else is_locked or _has_changed(path, before)):
+        is_incomplete = isinstance(error, OSError | RuntimeError | KeyError) and is_recent(path)
+        if WRITTEN in str(error) or is_incomplete or (not is_safe and _has_changed(path, before)):
             raise MissingFrames(f"{path} is being written: {error}") from error
         raise
-    if has_changed:
+    if not is_safe and _has_changed(path, before):
         raise MissingFrames(f"{path} changed while it was read")
 
 
@@ -159,47 +155,33 @@ def is_growing(file: h5py.File) -> bool:
     return bool(file.id.get_intent() & (h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_READ))
 
 
-def _open(path: Path, *, swmr: bool) -> h5py.File:
-    libver = "latest" if swmr else None
+def is_recent(path: Path) -> bool:
+    """Return whether a file changed a short time ago, so that its writer may not have written all of it."""
+    return time.time() - path.stat().st_mtime < RECENT_S
+
+
+def _open(path: Path) -> h5py.File:
+    """Open a file, with SWMR only if HDF5 says that it has a writer: in a truncated file HDF5 may hang with SWMR."""
     try:
-        return h5py.File(path, "r", swmr=swmr, libver=libver, locking=False)
+        return _open_as(path)
+    except OSError as error:
+        if WRITTEN not in str(error):
+            raise
+    return _open_as(path, swmr=True, libver="latest")
+
+
+def _open_as(path: Path, **options: bool | str) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False, **options)
     except OSError as error:
         if LOCKS_DIFFER not in str(error):
             raise
-    return h5py.File(path, "r", swmr=swmr, libver=libver, locking="best-effort")  # as this process has it open
+    return h5py.File(path, "r", locking="best-effort", **options)  # as this process has it open
 
 
 def _has_changed(path: Path, before: os.stat_result) -> bool:
     now = path.stat()
-    keys = "st_ino", "st_size", "st_mtime_ns"
-    return _is_locked(now) or any(getattr(now, key) != getattr(before, key) for key in keys)
-
-
-def _superblock(path: Path) -> tuple[int, bool]:
-    """Return the size of a file by its superblock, 0 without one, and whether it is marked as written with SWMR.
-
-    Source: HDF5 File Format Specification 3.0, II.A.
-    """
-    at, size = 0, path.stat().st_size
-    with path.open("rb") as file:
-        while at < size:
-            file.seek(at)
-            head = file.read(96)
-            if head.startswith(SIGNATURE) and len(head) >= 48:
-                version = head[8]
-                first, width = (12, head[9]) if version >= 2 else ({0: 24}.get(version, 28), head[13])  # of addresses
-                end = first + 2 * width  # after the base address and that of an extension
-                return int.from_bytes(head[end : end + width], "little"), version == 3 and bool(head[11] & SWMR)
-            at = 2 * at or 512  # after a user block
-    return 0, False
-
-
-def _is_locked(stat: os.stat_result) -> bool:
-    """Return whether a process has locked a file to write it. Only Linux says it."""
-    if not LOCKS.exists():
-        return False
-    place = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
-    return any(" WRITE " in line and place in line.split() for line in LOCKS.read_text().splitlines())
+    return any(getattr(now, key) != getattr(before, key) for key in ("st_ino", "st_size", "st_mtime_ns"))
 
 
 def find_item(path: Path, name: str, roots: Roots) -> tuple[Path, str]:
@@ -241,7 +223,7 @@ def _first_external(file: h5py.File, name: str) -> tuple[str, h5py.ExternalLink 
 
 
 @contextmanager
-def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> Iterator[Any]:
+def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> Iterator[Item]:
     """Open a dataset or group of a file, as `open_hdf5` does; None if the file has no such item.
 
     `name` is as `find_item` returns it. The files of its sources are checked before HDF5 opens them, unless that
@@ -278,7 +260,7 @@ def _check_sources(path: Path, dataset: h5py.Dataset, roots: Roots) -> None:
 
 
 @contextmanager
-def open_item(path: Path, name: str, roots: Roots, *, is_complete: bool = False) -> Iterator[Any]:
+def open_item(path: Path, name: str, roots: Roots, *, is_complete: bool = False) -> Iterator[Item]:
     """Open a dataset or group of an HDF5 file, after links.
 
     If the file `is_complete`, its writer must have closed it, and None stands for an item that it does not have.

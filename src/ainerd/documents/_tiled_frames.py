@@ -8,7 +8,7 @@ import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._storage import AWAY, FrameError, MissingFrames
+from ainerd.documents._storage import AWAY, Array, FrameError, MissingFrames
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -54,7 +54,7 @@ class TiledFrames:
         self._window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         self._wanted = rows - rows.min(), columns - columns.min()
 
-    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray[Any]]:
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[Array]:
         """Yield frames start … stop - 1 of the resource in blocks, (b, n_pixels); then `whole` gets its frames.
 
         Raises
@@ -107,14 +107,14 @@ class TiledFrames:
         self._per_index = node.shape[1] if self._has_exposures else 1
         self._n_frames = node.shape[0] * self._per_index
 
-    def _whole_frame(self, window: NDArray[Any], place: int, index: int) -> NDArray[Any]:
+    def _whole_frame(self, window: Array, place: int, index: int) -> Array:
         """Return a frame, which is at a place of a window; read it again unless the window covers the whole frame."""
         if window.shape[1:] == self._frame_shape:
             return np.asarray(window[place])
         ny, nx = self._frame_shape
         return np.asarray(self._read(index, 1, np.s_[:ny, :nx])[0])
 
-    def _read(self, index: int, n: int, window: tuple[slice, slice]) -> NDArray[Any]:
+    def _read(self, index: int, n: int, window: tuple[slice, slice]) -> Array:
         """Return a window of `n` frames of the resource, (n, height, width)."""
         from tiled.ndslice import NDSlice
 

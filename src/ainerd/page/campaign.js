@@ -28,6 +28,7 @@ function Campaign({ root }) {
 function Screen({ root, state, asking, more, onAsked, onRows }) {
   const [picked, pick] = useState(null); // null: the newest
   const [chosen, setChosen] = useState(null); // keys in a lasso
+  const [marked, setMarked] = useState(new Set()); // keys of the rows that are compared
   const [showsSimilar, showSimilar] = useState(false);
   const [only, setOnly] = useState(null);
   const [naming, name] = useState(null);
@@ -46,6 +47,7 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
     setChosen(keys.size ? keys : null);
     showSimilar(false);
   };
+  const mark = (key) => setMarked((old) => new Set(old.has(key) ? [...old].filter((each) => each !== key) : [...old, key]));
   const startMode = (kind) => {
     setAt(null);
     setMode(kind);
@@ -61,7 +63,7 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };
   const points = { ...common, picture: TECHNIQUES[scene.technique]?.thumbnail, onChoose: choose };
   const point = { scene, state, asking, mode, setMode: startMode, at };
-  const done = scene.runs.filter((each) => chosen?.has(each.key) && each.done);
+  const done = scene.runs.filter((each) => (marked.size ? marked : chosen)?.has(each.key) && each.done);
   const compared = done.length > 1 && done.length <= MOST_COMPARED ? done : null;
   const gallery = { scene, root, state, run, compared, follows, onAsked, onFollow: () => pick(null), onPick: pick };
   const looked = compared ? `${compared.length} chosen runs` : `The ${follows ? "newest" : "selected"} run`;
@@ -70,6 +72,8 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
     ...common,
     only,
     onRows,
+    marked,
+    onMark: mark,
     more: scene.read < scene.count ? more : null,
     keys: similar || (chosen && [...chosen]),
     ordered: Boolean(similar),

@@ -41,12 +41,12 @@ function listened(target, event, act) {
   return () => target.removeEventListener(event, act);
 }
 
-/** A setting, which the browser stores if it can, and a function that changes it. */
+/** A setting, which the browser keeps for all ports of this host, and a function that changes it. */
 function useStored(key, initial) {
   const [value, setValue] = useState(() => readStored(key) ?? initial);
   const change = (next) => {
     try {
-      localStorage.setItem(key, next);
+      document.cookie = `${key}=${encodeURIComponent(next)}; path=/; max-age=31536000; SameSite=Strict`;
     } catch {} // the browser stores nothing
     setValue(next);
   };
@@ -55,7 +55,8 @@ function useStored(key, initial) {
 
 function readStored(key) {
   try {
-    return localStorage.getItem(key);
+    const kept = document.cookie.split("; ").find((each) => each.startsWith(`${key}=`));
+    return kept ? decodeURIComponent(kept.slice(key.length + 1)) : null;
   } catch {
     return null;
   }

@@ -7,7 +7,7 @@ const WANTED = { sort: "t", down: true, offset: 0, filter: "", novel: false, reg
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
 
 /** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
-function Results({ scene, root, keys, ordered, selected, only, more, onRows, onPick, ...lasso }) {
+function Results({ scene, root, keys, ordered, selected, only, more, onRows, onPick, marked, onMark, ...lasso }) {
   const [withPictures, showPictures] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => showPictures(true), PICTURES_MS);
@@ -19,7 +19,7 @@ function Results({ scene, root, keys, ordered, selected, only, more, onRows, onP
   useEffect(() => change({}), [keys && [...keys].join()]);
   useEffect(() => void onRows?.(), []);
   const found = useMemo(() => tableRows(scene, wanted, keys, ordered), [scene, wanted, keys, ordered]);
-  const shown = { found, wanted, change, scene, root, selected, onPick, ordered, withPictures, more };
+  const shown = { found, wanted, change, scene, root, selected, onPick, marked, onMark, ordered, withPictures, more };
   return h(
     "section",
     { className: "panel results", "aria-label": "results", "data-ainerd": "table" },
@@ -80,7 +80,7 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
 
 const valueOf = (row, name) => (name in row.place ? row.place[name] : name in row.of ? row.of[name] : row[name]);
 
-function ResultTable({ found, wanted, change, scene, root, selected, onPick, ordered, withPictures, more }) {
+function ResultTable({ found, wanted, change, scene, root, selected, onPick, marked, onMark, ordered, withPictures, more }) {
   const { offset } = wanted;
   const rows = ordered ? found : found.slice(offset, offset + ROWS);
   // The status has reason and note, which must be in view. A column without a value in any row is left out.
@@ -100,11 +100,12 @@ function ResultTable({ found, wanted, change, scene, root, selected, onPick, ord
     const direction = isSorted ? (wanted.down ? "descending" : "ascending") : undefined;
     return { name, text: button(text, sort, { className: "text" }), "aria-sort": direction, className };
   };
-  const cells = [{ name: "picture", unseen: true }, { name: "page", unseen: true }, ...columns.map(cell)];
+  const cells = [{ name: "compare", unseen: true }, { name: "picture", unseen: true }, { name: "page", unseen: true }, ...columns.map(cell)];
   const row = (row) => {
     const array = withPictures && row.done ? TECHNIQUES[row.technique]?.thumbnail : undefined;
     const picture = thumbnail(root, row.key, array);
-    return h(Row, { key: row.key, row, columns, scene, root, picture, isSelected: row.key === selected, onPick });
+    const about = { isSelected: row.key === selected, isMarked: marked.has(row.key), onPick, onMark };
+    return h(Row, { key: row.key, row, columns, scene, root, picture, ...about });
   };
   const turn = (text, offset, disabled) =>
     button(text, () => change({ offset: Math.max(0, offset) }), { key: text, disabled });
@@ -129,7 +130,7 @@ function ResultTable({ found, wanted, change, scene, root, selected, onPick, ord
   );
 }
 
-function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
+function Row({ row, columns, scene, root, picture, isSelected, isMarked, onPick, onMark }) {
   const name = () => regimeName(row.regime, scene.regimes);
   const known = scene.regimes.find((each) => each.id === row.regime);
   const content = {
@@ -151,9 +152,16 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
     const attributes = { className: "text", "aria-pressed": isSelected };
     return h("th", { key: name, scope: "row" }, button(row.scan, () => onPick(row.key), attributes));
   };
+  const compare = { type: "checkbox", checked: isMarked, onChange: () => onMark(row.key), "aria-label": `compare ${runName(row.scan)}` };
+  const whole = { className: isSelected ? "picked" : undefined, "data-key": row.key };
+  const shift = {
+    onMouseDown: (event) => event.shiftKey && event.preventDefault(), // it would select text
+    onClick: (event) => event.shiftKey && event.target.localName !== "input" && onMark(row.key),
+  };
   return h(
     "tr",
-    { className: isSelected ? "picked" : undefined, "data-key": row.key },
+    { ...whole, ...shift },
+    h("td", null, row.done ? h("input", { ...compare, title: "compare with other rows" }) : null),
     h("td", { className: "picture" }, picture ? h(Picture, { address: picture, alt: "", width: 28, height: 28 }) : null),
     h("td", null, link(`${root}/results/${row.key}`, "open", { "aria-label": `page of ${runName(row.scan)}` })),
     columns.map(cell),

@@ -6,9 +6,10 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode, where_it_steers
+from ainerd.results._drawing import compare, since_exposure
 from ainerd.results._errors import FORBIDDEN, Away, Gone, Refused, TiledError, check_answers, translated
 from ainerd.results._explain import Result, explain
-from ainerd.results._export import export, new_file
+from ainerd.results._export import new_file
 from ainerd.results._files import LoadedResult, Part
 from ainerd.results._nodes import CAMPAIGN, SPEC_VERSION, shared_tags
 from ainerd.results._records import (
@@ -22,7 +23,7 @@ from ainerd.results._records import (
     SuggestionRecord,
     digest,
 )
-from ainerd.results._result import AinerdResult, since_exposure
+from ainerd.results._result import AinerdResult, export
 from ainerd.results._store import ResultStore
 from ainerd.results._stream import Stream
 
@@ -30,6 +31,6 @@ __all__ = [
     "CAMPAIGN", "FINAL", "FORBIDDEN", "LATEST_S", "SPEC_VERSION", "USABLE",
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
     "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
-    "SuggestionRecord", "TiledError", "check_answers", "commands", "digest", "explain", "export", "new_file",
+    "SuggestionRecord", "TiledError", "check_answers", "commands", "compare", "digest", "explain", "export", "new_file",
     "shared_tags", "since_exposure", "translated", "where_it_steers",
 ]  # fmt: skip

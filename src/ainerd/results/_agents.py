@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.processes import where_it_may_run
-from ainerd.results._errors import Away, Gone, TiledError, translated
-from ainerd.results._nodes import KEYS, create_node, merge_metadata, read_children, request, tags_of
-from ainerd.results._records import digest, plain
+from ainerd.results._errors import Away, Gone, TiledError, translated, within
+from ainerd.results._nodes import KEYS, create_node, merge_metadata, read_children, tags_of
+from ainerd.results._records import Metadata, digest, plain
 from ainerd.results._stream import Stream
 from ainerd.results.commands import COMMANDS, HOLDS, ID, Command, command_metadata, container_of
 from ainerd.words import utc_now
@@ -47,11 +47,11 @@ class AgentNode:
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._path = f"agents/{self._key}"
-        self._events: Container | None = None  # of this agent
+        self._nodes = dict[str, Container]()  # of this agent, by the name of the container
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+    def save_checkpoint(self, state: Metadata) -> None:
         """Replace the checkpoint of the agent, a mapping of plain values."""
-        _put(self._ainerd, "checkpoints", self._key, {"agent": self._agent, "state": plain(state)}, "AinerdCheckpoint")
+        self._put("checkpoints", {"agent": self._agent, "state": plain(state)}, "AinerdCheckpoint")
 
     def checkpoint(self) -> dict[str, Any]:
         """Read the checkpoint; empty if it does not exist or is invalid."""
@@ -64,20 +64,19 @@ class AgentNode:
             logger.warning("the checkpoint of %s is left out: its state is not a mapping", self._agent)
             return {}
 
-    def append(self, number: int, event: Mapping[str, Any]) -> dict[str, Any] | None:
+    def append(self, number: int, event: Metadata) -> dict[str, Any] | None:
         """Write the event with this number; return the event that has the number already, or None."""
-        if self._events is None:
-            of_all, _ = create_node(self._ainerd, "events", {}, None)
-            self._events, _ = create_node(of_all, self._key, {"agent": self._agent}, None)
-        node, is_new = create_node(self._events, _key_of(number), plain(event), "AinerdEvent")
+        if "events" not in self._nodes:
+            self._create("events", {"agent": self._agent}, None)
+        node, is_new = create_node(self._nodes["events"], _key_of(number), plain(event), "AinerdEvent")
         return None if is_new else dict(node.metadata)
 
-    def events(self, after: int) -> list[tuple[int, Mapping[str, Any]]]:
+    def events(self, after: int) -> list[tuple[int, Metadata]]:
         """Read the events after the one with a number, in their order. One request for about a hundred.
 
         The numbers have no gaps, unless somebody has deleted events; up to `MOST_DELETED` in a row are passed over.
         """
-        events: list[tuple[int, Mapping[str, Any]]] = []
+        events: list[tuple[int, Metadata]] = []
         while True:
             numbers = range(after + 1, after + 1 + KEYS)
             try:
@@ -97,13 +96,13 @@ class AgentNode:
         except KeyError:
             return {}
 
-    def write_state(self, state: Mapping[str, Any]) -> None:
+    def write_state(self, state: Metadata) -> None:
         """Replace the state of the agent, a mapping of plain values."""
-        _put(self._ainerd, "agents", self._key, {**plain(state), "agent": self._agent}, "AinerdAgent")
+        self._put("agents", {**plain(state), "agent": self._agent}, "AinerdAgent")
 
-    def update_state(self, state: Mapping[str, Any]) -> None:
+    def update_state(self, state: Metadata) -> None:
         """Replace these values of the state; the others stay."""
-        merge_metadata(self._ainerd, self._path, plain(state), SOON_S)
+        merge_metadata(self._node("agents"), plain(state), SOON_S)
 
     @translated()
     def write_array(self, name: str, values: NDArray[Any]) -> None:
@@ -129,7 +128,7 @@ class AgentNode:
         levels = {HOLDS: logging.WARNING, COMMANDS: logging.DEBUG}  # one line for both
         return [Stream(partial(self._container, name), created, level) for name, level in levels.items()]
 
-    def commands(self) -> list[tuple[tuple[str, str], Mapping[str, Any]]]:
+    def commands(self) -> list[tuple[tuple[str, str], Metadata]]:
         """Read the commands without an answer: name of the container and key, and the metadata.
 
         Holds and releases come first, and then the oldest. A node whose key makes an answer impossible is left out.
@@ -176,7 +175,30 @@ class AgentNode:
     ) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
         values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
-        merge_metadata(self._ainerd, f"{self._path}/{container}/{key}", values, SOON_S)
+        with translated(), within(self._ainerd, SOON_S, 1):
+            node = self._container(container)[key]
+        merge_metadata(node, values, SOON_S)
+
+    @translated()
+    def _node(self, parent: str) -> Container:
+        """Return the node of the agent in a container, which is read once."""
+        if parent not in self._nodes:
+            with within(self._ainerd, SOON_S, 1):
+                self._nodes[parent] = self._ainerd[parent, self._key]
+        return self._nodes[parent]
+
+    def _create(self, parent: str, metadata: dict[str, Any], spec: str | None) -> Container:
+        of_all, _ = create_node(self._ainerd, parent, {}, None)
+        self._nodes[parent], _ = create_node(of_all, self._key, metadata, spec)
+        return self._nodes[parent]
+
+    def _put(self, parent: str, metadata: dict[str, Any], spec: str) -> None:
+        """Replace the metadata of that node, or create it."""
+        try:
+            with translated(), within(self._ainerd, SOON_S, 1):
+                self._node(parent).replace_metadata(metadata, drop_revision=True)
+        except Gone:
+            self._create(parent, metadata, spec)
 
     def _container(self, name: str) -> Container:
         return self._ainerd["agents", self._key, name]
@@ -187,16 +209,7 @@ def agent_key(agent: str) -> str:
     return digest({"agent": agent})
 
 
-def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spec: str) -> None:
-    """Replace the metadata of a node, or create it; its parent too."""
-    try:
-        url = f"{ainerd.uri.rstrip('/')}/{parent}/{key}"
-        request(ainerd, "PUT", url, {"metadata": metadata}, params={"drop_revision": True}, timeout=SOON_S)
-    except Gone:
-        create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
-
-
-def where_it_steers(state: Mapping[str, Any]) -> str | None:
+def where_it_steers(state: Metadata) -> str | None:
     """Return where the session that steers an agent runs, and since when, in words; None if it has ended.
 
     Parameters

@@ -119,7 +119,7 @@ def matches(
     return selected
 
 
-def _inner(value: Any, names: Sequence[str]) -> Any:
+def _inner(value: object, names: Sequence[str]) -> object:
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
@@ -147,7 +147,7 @@ def _words_match(results: pd.DataFrame, text: str, notes: Mapping[str, Sequence[
     return np.array([all(word in line for word in words) for line in lines], bool)
 
 
-def _all_texts(value: Any) -> Iterator[str]:
+def _all_texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -4,10 +4,13 @@ Only an answer of Tiled about the content of a request is a refusal. A proxy who
 login, may send any answer, also a success; and a key may get its rights back.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import httpx
+from tiled.client.base import BaseClient
 from tiled.client.container import Container
 
 TOO_LARGE = httpx.codes.REQUEST_ENTITY_TOO_LARGE  # 413: also from a proxy
@@ -17,6 +20,10 @@ CLOSED = "client has been closed"
 FORBIDDEN = (401, 403)  # answers of Tiled to a key that is revoked, or lacks a scope
 MARK = "X-Tiled-Request-ID"  # a header of each answer of Tiled
 PARSED = ("application/json", "application/x-msgpack")
+
+
+# The time limit of a request, how often it may be sent, and when each was sent
+_LIMITS = ContextVar[tuple[float, int, dict[tuple[str, httpx.URL], list[float]]] | None]("limits", default=None)
 
 
 class TiledError(Exception):
@@ -65,6 +72,33 @@ def _check_answer(response: httpx.Response) -> None:
     if not is_whole:
         text = f"{response.url.host} answers {response.status_code} with something that is not an answer of Tiled"
         raise httpx.HTTPStatusError(text, request=response.request, response=response)
+
+
+@contextmanager
+def within(client: BaseClient, timeout_s: float, attempts: int) -> Iterator[None]:
+    """Let Tiled's client raise `Away` if a request has no answer in time, or after some attempts, in place of 45 s.
+
+    This holds for the requests of this thread.
+    """
+    hooks = client.context.http_client.event_hooks["request"]
+    if _limit not in hooks:
+        hooks.append(_limit)
+    token = _LIMITS.set((timeout_s, attempts, {}))
+    try:
+        yield
+    finally:
+        _LIMITS.reset(token)
+
+
+def _limit(request: httpx.Request) -> None:
+    if (limits := _LIMITS.get()) is None:
+        return
+    timeout_s, attempts, requests = limits
+    now, sent = time.monotonic(), requests.setdefault((request.method, request.url), [])
+    if len(sent) == attempts or (sent and now - sent[0] >= timeout_s):
+        raise Away(f"{request.url.host} does not answer")
+    sent.append(now)
+    request.extensions["timeout"] = httpx.Timeout(timeout_s).as_dict()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.results._records import ResultRecord
+from ainerd.results._records import Metadata, ResultRecord
 from ainerd.technique import panels
 
 _SAME = {
@@ -54,7 +54,7 @@ class Result:
     is_in_tiled: bool = True  # false for a run that Tiled did not accept
 
     @classmethod
-    def of(cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], **more: Any) -> Self:
+    def of(cls, key: str, metadata: Metadata, positions: Iterable[str], **more: Any) -> Self:
         """Return the result with these metadata, and `more` fields; `positions` are names."""
         known = {name: x for name, x in metadata.items() if x is not None}
         given: dict[str, Any] = {name: known[name] for name in known.keys() & _SAME}

@@ -1,7 +1,7 @@
 """Results as files and as xarray datasets: one as its technique writes it, all as a table or as netCDF."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,63 +11,17 @@ import pandas as pd
 
 from ainerd.jobs import waiting
 from ainerd.results._files import LoadedResult
-from ainerd.results._records import USABLE
-from ainerd.technique import exporter, panels
+from ainerd.results._records import USABLE, Metadata
+from ainerd.technique import panels
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from ainerd.results._store import ResultStore
 
 NEXUS, NETCDF, TABLES = ".nxs", (".h5", ".hdf5", ".nc"), (".csv", ".parquet", ".xlsx")
 _OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")  # variables instead of attributes
 
 
-def export(store: "ResultStore", key: str, path: str | Path) -> Path:
-    """Write a result to a file of the field's format, as its technique does, or its row of the table.
-
-    Parameters
-    ----------
-    store : ResultStore
-    key : str
-        As for `ainerd.results.ResultStore.key`.
-    path : path
-        A file that does not exist yet. A name in .csv, .parquet or .xlsx is for the row of the table. If the technique
-        writes no files, it is netCDF, and ends in .h5, .hdf5 or .nc.
-
-    Raises
-    ------
-    KeyError
-        If the result does not exist.
-    ValueError
-        If the result has no contents yet, its technique writes no such files, or the file exists.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> key = store.key(3)
-    >>> with xr.open_dataset(export(store, key, folder / "scan_3.h5"), group=key) as result:
-    ...     print(result.g2.dims, result.g2.shape, result.attrs["scan_id"])
-    ('roi', 'tau') (1, 31) 3
-    """
-    key, path = store.key(key), Path(path)
-    _check_new(path)
-    if path.suffix in TABLES:
-        return write_table(store.table().loc[[key]], path)
-    record = store.record(key)
-    if record.status in ("computing", "failed"):
-        raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")
-    if (write := exporter(record.technique)) is not None:
-        return Path(write(store, key, path))
-    if path.suffix in NETCDF:
-        return _write_netcdf(store, [key], path)
-    raise ValueError(
-        f"nothing that is installed writes a result of technique {record.technique!r} to {path.suffix or path}: "
-        f"give a name that ends in .h5, or read its arrays by store.array({key!r}, name)"
-    )
-
-
-def export_all(store: "ResultStore", path: str | Path) -> Path:
+def export_all(table: pd.DataFrame, load: Callable[[Sequence[str]], Iterable[LoadedResult]], path: str | Path) -> Path:
     """Write all results: the table as ``.csv``, ``.parquet`` or ``.xlsx``; everything as ``.h5`` or ``.nc``.
 
     A CSV or Excel file has units in brackets in its header, and a CSV file a ' before texts that a spreadsheet would
@@ -79,13 +33,13 @@ def export_all(store: "ResultStore", path: str | Path) -> Path:
     ValueError
         If the path ends otherwise, or the netCDF file exists.
     """
-    path, table = Path(path), store.table()
+    path = Path(path)
     if path.suffix in TABLES:
         return write_table(table, path)
     if path.suffix not in NETCDF:
         raise ValueError(f"{path}: give a name that ends in .csv, .parquet, .xlsx, .h5 or .nc; .nxs holds one result")
-    _check_new(path)
-    return _write_netcdf(store, [str(key) for key in table.index[table["status"].isin(USABLE)]], path)
+    new_path(path)
+    return write_netcdf(load([str(key) for key in table.index[table["status"].isin(USABLE)]]), path)
 
 
 @contextmanager
@@ -105,7 +59,7 @@ def new_file(path: Path) -> Iterator[Path]:
     >>> [*folder.iterdir()]
     []
     """
-    _check_new(path)
+    new_path(path)
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
@@ -114,7 +68,8 @@ def new_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _check_new(path: Path) -> None:
+def new_path(path: Path) -> None:
+    """Create the folder of a file to write; ValueError if the file exists."""
     if path.exists():
         raise ValueError(f"{path} exists already: give another name, or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +94,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def no_formula(cell: Any) -> Any:
+def no_formula(cell: object) -> object:
     """Return the value of a cell; a text that a spreadsheet would compute, such as ``=1+1``, begins with ``'``.
 
     Examples
@@ -150,9 +105,10 @@ def no_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
-def _write_netcdf(store: "ResultStore", keys: list[str], path: Path) -> Path:
+def write_netcdf(results: Iterable[LoadedResult], path: Path) -> Path:
+    """Write results as groups of a netCDF file, which gets its name when it is whole."""
     with new_file(path) as part, waiting(f"writing {path.name}"):
-        for result in store.load(keys):
+        for result in results:
             dataset(result).to_netcdf(part, mode="a", group=result.key, engine="h5netcdf")
     return path
 
@@ -184,7 +140,7 @@ def dataset(result: LoadedResult, names: Sequence[str] | None = None) -> "xr.Dat
     metadata, units = result.metadata, result.metadata["units"]
     if missing := [name for name in names or () if name not in metadata["arrays"]]:
         raise KeyError(f"no array {', '.join(missing)}: there are {', '.join(metadata['arrays']) or 'none'}")
-    variables: dict[str, Any] = {}
+    variables: dict[str, xr.Variable] = {}
     sizes: dict[str, int] = {}
     for name in [*metadata["arrays"]] if names is None else [name for name in metadata["arrays"] if name in result]:
         values, dims = result[name].values, result[name].dims or [f"{name}_{k}" for k in range(result[name].ndim)]
@@ -240,7 +196,7 @@ def _dimension(dim: str, array: str, n: int, sizes: dict[str, int]) -> str:
     return dim if sizes.setdefault(dim, n) == n else f"{dim}_{array}"
 
 
-def _columns(name: str, table: pd.DataFrame, units: Mapping[str, str]) -> dict[str, Any]:
+def _columns(name: str, table: pd.DataFrame, units: Mapping[str, str]) -> dict[str, "xr.Variable"]:
     import xarray as xr
 
     return {
@@ -261,7 +217,7 @@ def _with_coordinates(data: "xr.Dataset", result: LoadedResult) -> "xr.Dataset":
     return data
 
 
-def _attributes(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(metadata: Metadata) -> dict[str, Any]:
     """Return metadata as netCDF takes them: numbers and texts, nested values as JSON."""
     given = {n: x for n, x in metadata.items() if n not in _OWN_VARIABLES and x not in (None, [], {})}
     return {

@@ -14,10 +14,10 @@ from tiled.queries import KeysFilter
 
 from ainerd.results._errors import TiledError
 from ainerd.results._nodes import PATIENT, request, result_node
+from ainerd.results._records import Metadata
 
 if TYPE_CHECKING:
     import h5py  # not needed by a client that reads through a server
-    from matplotlib.figure import Figure
 
 AT_ONCE = 100  # results whose metadata are in a request: an address of 4 kB
 
@@ -87,7 +87,7 @@ class LoadedResult(dict[str, Part]):
     def __init__(
         self,
         key: str,
-        metadata: Mapping[str, Any],
+        metadata: Metadata,
         parts: Mapping[str, Part],
         find_configuration: Callable[[str], "LoadedResult | None"] = lambda digest: None,
     ) -> None:
@@ -111,12 +111,6 @@ class LoadedResult(dict[str, Part]):
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables by name, also those of series."""
         return {name: part.values for name, part in self.items() if isinstance(part.values, pd.DataFrame)}
-
-    def plot(self) -> "Figure":
-        """Draw the result on one page, as `AinerdResult.plot` does."""
-        from ainerd.results._result import plot_result
-
-        return plot_result(self)
 
     def __getattr__(self, name: str) -> Part:
         if name not in self:
@@ -158,7 +152,7 @@ def _fetch(node: Container) -> bytes | None:
         return None
     url = node.uri.replace("/metadata/", "/asset/bytes/", 1)
     try:
-        return request(node, "GET", url, attempts=PATIENT, params={"id": assets[0].id}).read()
+        return request(node, url, attempts=PATIENT, params={"id": assets[0].id}).read()
     except TiledError as error:
         if error.status not in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND):
             raise

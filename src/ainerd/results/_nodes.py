@@ -1,19 +1,21 @@
 """Nodes of Tiled: created so that a second attempt finds the first, and read many at a time."""
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from stamina import retry_context
 from tiled.client.base import BaseClient
 from tiled.client.container import Container
 from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error
-from tiled.structures.core import Spec
-from tiled.utils import safe_json_dump
+from tiled.structures.core import Spec, StructureFamily
+from tiled.structures.data_source import DataSource
+from tiled.utils import patch_mimetypes
 
-from ainerd.results._errors import translated
+from ainerd.results._errors import translated, within
+from ainerd.results._records import Metadata
 
 SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
 CAMPAIGN = "AinerdCampaign"  # spec of the container with all of them
@@ -21,21 +23,28 @@ PAGE = 300  # the most nodes that a Tiled server returns at once
 KEYS = 100  # in one request: an address of 4 kB
 PATIENT, PAUSE_S = 20, 0.5  # attempts to read, and the pause between two: a server may be starting again
 
-Node = tuple[str, Mapping[str, Any]]
+Node = tuple[str, Metadata]
 
 
 @translated()
 def create_node(
-    parent: Container, key: str, metadata: dict[str, Any], spec: str | None, *, tags: Sequence[str] | None = None
+    parent: Container,
+    key: str,
+    metadata: dict[str, Any],
+    spec: str | None,
+    *,
+    tags: Sequence[str] | None = None,
+    sources: Sequence[DataSource[Any]] = (),
 ) -> tuple[Container, bool]:
     """Create a container and return it with True; if the key exists, return that container as it is with False.
 
-    It has these access tags, by default those of its parent.
+    It has these access tags, by default those of its parent, and is in these files.
     """
     specs = [] if spec is None else [Spec(spec, version=SPEC_VERSION)]
     access_tags = tags_of(parent) if tags is None else shared_tags(tags)
     try:
-        return parent.create_container(key, metadata=metadata, specs=specs, access_tags=access_tags), True
+        family = StructureFamily.container
+        return parent.new(family, sources, key=key, metadata=metadata, specs=specs, access_tags=access_tags), True
     except ClientError as error:
         if not is_conflict(error):
             raise
@@ -108,39 +117,35 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
 def newest_key(container: Container, **equal: str | None) -> str | None:
     """Read the key of the child with these metadata that was created last, or None. One request."""
     params = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1, **_conditions(equal)}
-    page = request(container, "GET", container.item["links"]["search"], attempts=PATIENT, params=params).json()
+    page = request(container, container.item["links"]["search"], attempts=PATIENT, params=params).json()
     return next((key for key, _ in _nodes(page)), None)
 
 
-def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], timeout_s: float) -> None:
-    """Replace these values in the metadata of the child at a path; None removes one. One request, not repeated."""
-    body = {"content-type": "application/merge-patch+json", "metadata": values, "specs": None, "access_tags": None}
-    url = f"{parent.uri.rstrip('/')}/{path}"
-    request(parent, "PATCH", url, body, params={"drop_revision": True}, timeout=timeout_s)
+@translated()
+def merge_metadata(node: Container, values: Metadata, timeout_s: float) -> None:
+    """Replace these values in the metadata of a node; None removes one. One request, not repeated."""
+    with within(node, timeout_s, 1):
+        node.patch_metadata(values, content_type=patch_mimetypes.MERGE_PATCH, drop_revision=True)
 
 
 @translated()
-def request(
-    container: Container, method: str, url: str, body: Any = None, *, attempts: int = 1, **options: Any
-) -> httpx.Response:
-    """Return the answer of the server of a container.
+def request(container: Container, url: str, *, attempts: int = 1, **options: Any) -> httpx.Response:
+    """Return the answer of the server of a container to a GET.
 
     It is tried again, up to `attempts` times, if the server has an error of its own or no answer comes, such as over an
     idle connection that was closed.
     """
-    http, content = container.context.http_client, None if body is None else safe_json_dump(body)
-    options["headers"] = {"Accept": MSGPACK_MIME_TYPE, "Content-Type": "application/json"}
-    for is_last in [False] * (attempts - 1) + [True]:
-        try:
-            response: httpx.Response = http.request(method, url, content=content, **options)
-            if is_last or not response.is_server_error:
-                handle_error(response)
-                return response
-        except (httpx.NetworkError, httpx.RemoteProtocolError):
-            if is_last:
-                raise
-        time.sleep(PAUSE_S)
-    raise AssertionError("the last attempt raises or returns")
+    options["headers"] = {"Accept": MSGPACK_MIME_TYPE}
+    for attempt in retry_context(on=_passes, attempts=attempts, timeout=None, wait_initial=PAUSE_S, wait_max=PAUSE_S):
+        with attempt:
+            response: httpx.Response = handle_error(container.context.http_client.get(url, **options))
+    return response
+
+
+def _passes(error: Exception) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.is_server_error
+    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
 
 
 def _conditions(equal: Mapping[str, str | None]) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def _named(keys: Sequence[str]) -> dict[str, str]:
 def _pages(container: Container, params: dict[str, Any], url: str | None, **options: Any) -> Iterator[Node]:
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE, **params}
     while url:
-        page = request(container, "GET", url, params=params, **options).json()
+        page = request(container, url, params=params, **options).json()
         yield from _nodes(page)
         if url := page["links"]["next"]:
             params = {name: x for name, x in params.items() if name != "page[offset]"} | parse_qs(urlsplit(url).query)

@@ -36,6 +36,7 @@ FINAL = ("complete", "partial")  # statuses of results that do not change any mo
 USABLE = (*FINAL, "growing")
 LATEST_S = 9.2e9  # seconds since 1970: in the year 2261, the last that pandas counts in ns
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
+Metadata = Mapping[str, Any]  # of a node of Tiled: plain values
 _STORED = object()  # the context of metadata that a catalog holds: they are plain already
 _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
 
@@ -87,7 +88,7 @@ def _checked_time(text: str) -> str:
     return text
 
 
-def _without_none(values: Any) -> Any:
+def _without_none(values: object) -> object:
     return {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
 
 
@@ -120,7 +121,7 @@ class Record(BaseModel):
         cls._types = create_model(cls.__name__, __config__=ConfigDict(strict=True, allow_inf_nan=False), **fields)
 
     @classmethod
-    def problem(cls, metadata: Mapping[str, Any]) -> str | None:
+    def problem(cls, metadata: Metadata) -> str | None:
         """Return why a node with these metadata would spoil a table or the start of an agent; None if it would not."""
         try:
             cls._types.model_validate(dict(metadata))
@@ -133,7 +134,7 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _make_plain(cls, data: Any, info: ValidationInfo) -> Any:
+    def _make_plain(cls, data: object, info: ValidationInfo) -> object:
         return data if info.context is _STORED else plain(data)
 
     @model_validator(mode="after")
@@ -156,7 +157,7 @@ class Record(BaseModel):
         return metadata
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+    def from_metadata(cls, metadata: Metadata) -> Self:
         """Return the record that `metadata` was made from."""
         record = {name: metadata[name] for name in cls.model_fields if name in metadata}
         for field in cls._flat:
@@ -220,6 +221,7 @@ class ResultRecord(_OfParameters):
     n_events: Whole | None = None  #: that the run announced, for a result of one event
     event_time: Time | None = None  #: when the event was read, in seconds since 1970
     exposure_time: Time | None = None  #: start of the exposure of the event, in seconds since 1970
+    exposure_time_err: float | None = None  #: s by which it may have begun earlier, if its event alone has a time
     series_id: str | None = None  #: for a result of a series of runs: its key and value, ``ramp=cooling 1``
     raw_uids: list[str] | None = None  #: the runs in a series
     start: Scalars = Field(default_factory=dict)  #: fields of the start document; top-level keys of the metadata

@@ -1,30 +1,26 @@
 """The client of one result."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tiled.client.constructors import from_context
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.results._explain import Result
-from ainerd.results._export import NETCDF, NEXUS, TABLES, dataset, export
+from ainerd.results._drawing import plot_result, verdict_on
+from ainerd.results._export import NETCDF, NEXUS, TABLES, dataset, new_path, write_netcdf, write_table
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
-from ainerd.technique import panels
-from ainerd.words import SINCE, amount, named_place, run_text
+from ainerd.technique import exporter
+from ainerd.words import run_text
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
     from tiled.client.array import ArrayClient  # imports dask
-
-_MOST_PANELS = 12
 
 
 class AinerdResult(Container):  # type: ignore[misc]
@@ -122,12 +118,12 @@ class AinerdResult(Container):  # type: ignore[misc]
         ValueError
             If there is neither an array nor a series.
         """
-        return self._load(None).plot()
+        return plot_result(self._load(None))
 
     @property
     def verdict(self) -> str:
         """Status, regime and p-value in a few words."""
-        return _verdict(str(self.path_parts[-1]), self.metadata)
+        return verdict_on(str(self.path_parts[-1]), self.metadata)
 
     def __repr__(self) -> str:
         inside = ", ".join(name for kind in ("arrays", "tables", "series") for name in self.metadata.get(kind, {}))
@@ -159,95 +155,45 @@ class AinerdResult(Container):  # type: ignore[misc]
             raise KeyError(f"{name} is not on this server") from None
 
 
-def plot_result(result: LoadedResult) -> "Figure":
-    """Draw a result on one page, as `AinerdResult.plot` does."""
-    from ainerd.results.picture import Picture  # imports matplotlib
-
-    metadata = result.metadata
-    if not metadata["arrays"] and not metadata["series"]:
-        raise ValueError(f"there is nothing to plot: {run_text(metadata)}, {_verdict(result.key, metadata)}")
-    figure = Picture(figsize=(13, 5), layout="constrained")
-    drawing = panels(metadata["technique"])
-    (getattr(drawing, "plot", None) or _draw)(result, figure)
-    where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
-    at = f" at {where}" if where else ""
-    if ends := [name for name in getattr(drawing, "between", ()) if name in metadata]:
-        at = " from " + amount(" to ".join(f"{metadata[end]:.3g}" for end in ends), metadata["units"].get(ends[0]))
-    figure.suptitle(f"{run_text(metadata)}{at}: {_verdict(result.key, metadata)}", parse_math=False)
-    return figure
-
-
-def compare(results: Sequence[LoadedResult]) -> "Figure":
-    """Draw results beside each other, as their technique does."""
-    from ainerd.results.picture import Picture
-
-    techniques = {str(result.metadata["technique"]) for result in results}
-    draw = getattr(panels(*techniques), "compare", None) if len(techniques) == 1 else None
-    if draw is None:
-        raise ValueError(f"results of {' and '.join(sorted(techniques)) or 'no run'} cannot be drawn together")
-    figure = Picture(figsize=(max(9, 3 * len(results)), 7.5), layout="constrained")
-    draw(results, figure)
-    return figure
-
-
-def since_exposure(
-    table: Any, name: str, metadata: Mapping[str, Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return times in s since the exposure began, (n,), and values, (n,), of a series of a result.
-
-    The times in `table` count from the start of the run. The last value before the exposure is taken for the value at
-    its start; earlier ones are left out.
+def export(store: ResultStore, key: str, path: str | Path) -> Path:
+    """Write a result to a file of the field's format, as its technique does, or its row of the table.
 
     Parameters
     ----------
-    table : DataFrame, mapping or Part
-        The columns ``time`` and `name`.
-    name : str
-        Name of the series.
-    metadata : mapping
-        That of the result, with ``run_time`` and ``exposure_time``. Without one, times count from the start of the run.
+    store : ResultStore
+    key : str
+        As for `ainerd.results.ResultStore.key`.
+    path : path
+        A file that does not exist yet. A name in .csv, .parquet or .xlsx is for the row of the table. If the technique
+        writes no files, it is netCDF, and ends in .h5, .hdf5 or .nc.
+
+    Raises
+    ------
+    KeyError
+        If the result does not exist.
+    ValueError
+        If the result has no contents yet, its technique writes no such files, or the file exists.
 
     Examples
     --------
-    >>> series = {"time": [1.0, 12.0, 13.0, 20.0], "temperature": [3.0, 4.0, 5.0, 6.0]}
-    >>> times, values = since_exposure(series, "temperature", {"run_time": 1000.0, "exposure_time": 1012.5})
-    >>> times.tolist(), values.tolist()
-    ([0.0, 0.5, 7.5], [4.0, 5.0, 6.0])
+    >>> import xarray as xr
+    >>> key = store.key(3)
+    >>> with xr.open_dataset(export(store, key, folder / "scan_3.h5"), group=key) as result:
+    ...     print(result.g2.dims, result.g2.shape, result.attrs["scan_id"])
+    ('roi', 'tau') (1, 31) 3
     """
-    times, values = (np.asarray(table[column]) for column in ("time", name))
-    known = {"exposure_time", "run_time"} <= {*metadata}
-    began = metadata["exposure_time"] - metadata["run_time"] if known else 0.0
-    since = times - began
-    first = max(int(np.searchsorted(since, 0.0, side="right")) - 1, 0)
-    return np.maximum(since[first:], 0.0), values[first:]
-
-
-def _verdict(key: str, metadata: Mapping[str, Any]) -> str:
-    return Result.of(key, {"raw_uid": "", "status": "of unknown status"} | dict(metadata), ()).verdict()
-
-
-def _draw(result: LoadedResult, figure: "Figure") -> None:
-    """Draw series and one-dimensional arrays as lines, two-dimensional arrays as images; name the others."""
-    metadata = result.metadata
-    arrays = result.arrays
-    drawable = [name for name, array in arrays.items() if array.ndim in (1, 2) and array.dtype.kind in "biuf"]
-    shown = [*metadata["series"], *drawable][:_MOST_PANELS]
-    columns = min(4, max(1, len(shown)))
-    all_axes = figure.subplots(-(-max(1, len(shown)) // columns), columns, squeeze=False).ravel()
-    for axes, name in zip(all_axes, shown, strict=False):
-        label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
-        dims = result[name].dims or ()
-        if name not in arrays:
-            axes.plot(*since_exposure(result[name], name, metadata), ".-", color="0.2", lw=1, ms=3)
-            axes.set(xlabel=SINCE, ylabel=label)
-        elif arrays[name].ndim == 1:
-            axes.plot(arrays[name], ".-", lw=1, ms=3)
-            axes.set(xlabel="".join(dims), ylabel=label)
-        else:
-            image = axes.imshow(arrays[name], origin="lower", aspect="auto", interpolation="nearest")
-            axes.set(xlabel="".join(dims[1:]), ylabel="".join(dims[:1]))
-            figure.colorbar(image, ax=axes, label=label)
-    for axes in all_axes[len(shown) :]:
-        axes.set_axis_off()
-    if left := [name for name in (*metadata["series"], *arrays) if name not in shown]:
-        figure.supxlabel("not drawn: " + ", ".join(left), fontsize="small")
+    key, path = store.key(key), Path(path)
+    new_path(path)
+    if path.suffix in TABLES:
+        return write_table(store.table().loc[[key]], path)
+    record = store.record(key)
+    if record.status in ("computing", "failed"):
+        raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")
+    if (write := exporter(record.technique)) is not None:
+        return Path(write(store, key, path))
+    if path.suffix in NETCDF:
+        return write_netcdf(store.load([key]), path)
+    raise ValueError(
+        f"nothing that is installed writes a result of technique {record.technique!r} to {path.suffix or path}: "
+        f"give a name that ends in .h5, or read its arrays by store.array({key!r}, name)"
+    )

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.jobs import waiting
 from ainerd.results._conditions import checked, known_names, matches, refuse
+from ainerd.results._drawing import compare
 from ainerd.results._errors import FORBIDDEN, TiledError, translated
 from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
 from ainerd.results._nodes import newest_key, result_node
-from ainerd.results._records import FINAL, STATUSES, USABLE, ResultRecord
+from ainerd.results._records import FINAL, STATUSES, USABLE, Metadata, ResultRecord
 from ainerd.results._similar import embedding_table, similar
 from ainerd.results._table import Notes
 from ainerd.results._tables import KEY_LENGTH, ResultTable, find_key, notes_by_key, result_table
@@ -28,8 +30,6 @@ from ainerd.words import number_of, plain_address, run_text
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-
-    from ainerd.results._result import AinerdResult
 
 QUICK_S, LONGEST_S = 2.0, 10.0  # time limits of the first and the longest look whether the server answers
 PAUSE_S = 30.0  # longest pause between two looks
@@ -73,8 +73,10 @@ class ResultStore(ResultRecords):
     digest : str, optional
         Digest of the parameters of its technique, see `ainerd.results.digest`.
     folder : path, optional
-        Folder for the files of results, which the server must read by the same path: a result is one HDF5 file that is
+        Folder for the files of results, which the server must read: a result is one HDF5 file that is
         registered with Tiled. Without it, and where the server does not take such files, each array is a node.
+    seen_as : path, optional
+        The path of this folder for the server, if that is another one.
 
     Raises
     ------
@@ -290,7 +292,7 @@ class ResultStore(ResultRecords):
             return None
 
     @translated()
-    def newest(self) -> tuple[dict[str, int], Mapping[str, Any]]:
+    def newest(self) -> tuple[dict[str, int], Metadata]:
         """Return the number of results by status, and the metadata of the one that began last; empty without any."""
         some = self._results if self.agent is None else self._results.search(Key("agent") == self.agent)
         counts = some.distinct("status", counts=True)["metadata"]["status"] or ()
@@ -383,8 +385,8 @@ class ResultStore(ResultRecords):
             raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
         return result
 
-    def __getitem__(self, run: str | int | float) -> "AinerdResult":
-        """Return one result, by the number of its scan or the first characters of its key: ``results[12]``.
+    def __getitem__(self, run: str | int | float) -> Container:
+        """Return one `AinerdResult`, by the number of its scan or the first characters of its key: ``results[12]``.
 
         ``results["12.2"]`` is the result of the second event of scan 12.
 
@@ -393,16 +395,13 @@ class ResultStore(ResultRecords):
         KeyError
             If there is none.
         """
-        result: AinerdResult = self._results[self.key(run)]
-        return result
+        return self._results[self.key(run)]
 
     def plot(self, runs: Sequence[str | int | float]) -> "Figure":
         """Draw results beside each other: ``results.plot([9, 12, 15])``, by the numbers of their scans.
 
         Raises ValueError if their technique does not draw them together, or if they are of several techniques.
         """
-        from ainerd.results._result import compare  # imports this module
-
         return compare([*self.load([self.key(run) for run in runs])])
 
     def export(self, path: str | Path) -> Path:
@@ -415,7 +414,7 @@ class ResultStore(ResultRecords):
         ValueError
             If the path ends otherwise, or the netCDF file exists.
         """
-        return export_all(self, path)
+        return export_all(self.table(), self.load, path)
 
     def to_xarray(self, *arrays: str, **where: Any) -> "xr.Dataset":
         """Return the table of the usable results as an xarray dataset along ``result``, with these arrays of each.

@@ -11,10 +11,10 @@ from tiled.client.container import Container
 
 from ainerd.jobs import waiting
 from ainerd.results._nodes import read_named, read_nodes
+from ainerd.results._records import Metadata
 
 logger = logging.getLogger(__name__)
 
-Metadata = Mapping[str, Any]
 Notes = Sequence[Metadata]
 FindProblem = Callable[[Metadata], str | None]
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ainerd.results._conditions import TIMES, distinct
+from ainerd.results._records import Metadata
 from ainerd.results._table import Notes
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered, scan_text
@@ -141,7 +142,7 @@ class _Shown:
         yield lines
 
 
-def _heading(name: Any) -> str:
+def _heading(name: object) -> str:
     return str(name).replace(", ", ",\n")
 
 
@@ -262,7 +263,7 @@ def _when(time: float) -> str:
     return "at an unknown time" if np.isnan(time) else f"{here(pd.Timestamp(time, unit='s', tz='UTC')):%d %b %H:%M}"
 
 
-def notes_on(key: str, metadata: Mapping[str, Any], notes: Notes) -> list[str]:
+def notes_on(key: str, metadata: Metadata, notes: Notes) -> list[str]:
     """Return the notes on a result or on its whole run, given the key and the metadata of the result."""
     uids = metadata.get("raw_uids")
     runs = {metadata.get("raw_uid"), *(uids if isinstance(uids, list) else ())}

@@ -1,77 +1,30 @@
-"""Writing of results: each as one file, or a node for each array where the server cannot read files of the agent."""
+"""Writing of results, of their labels, and of the configurations that they share."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._errors import Away, translated
 from ainerd.results._explain import Result, sentences_on
 from ainerd.results._files import Part
-from ainerd.results._nodes import create_node, is_conflict, merge_metadata, result_node, tags_of
+from ainerd.results._nodes import create_node, merge_metadata, result_node
+from ainerd.results._places import Parts, Places, Written, write_parts
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
-from ainerd.results._registered import NoFiles, ResultFiles, Written
 from ainerd.results._table import NodeFilter, NodeTable
 from ainerd.technique import Analysis
 
 logger = logging.getLogger(__name__)
 
-NODE_ATTEMPTS = 5
 LABEL_S = 10.0  # longest wait for a server that is to take a label
 _ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
-
-
-def _write_nodes(
-    results: Container, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
-) -> Written:
-    """Write a result as a node with a node for each array and table."""
-    key, metadata = record.key, record.metadata()
-    begun, tags = metadata | {"status": "computing"}, record.access_tags or []
-    node, is_new = create_node(results, key, begun, "AinerdResult", tags=tags)
-    former = None if is_new else str(node.metadata["status"])
-    if former in unless:
-        return Written(former, False)
-    if not is_new and node.data_sources():  # begun as a file
-        results.delete_contents(key, recursive=True, external_only=False)
-        return _write_nodes(results, record, parts, unless)
-    if parts is not None:
-        _write_parts(node, parts)
-    elif record.status != "computing":
-        try:
-            node.delete_contents(external_only=False)  # half of an analysis
-        except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
-            logger.warning("the arrays in result %s cannot be removed: %s", key, error)
-    if not is_new or record.status != "computing":
-        node.replace_metadata(metadata, drop_revision=True)
-    return Written(former, True)
-
-
-def _write_parts(node: Container, parts: Mapping[str, Part]) -> None:
-    """Write each array and table as a node, in place of the remains of an earlier attempt."""
-    tags = tags_of(node)
-    for name, part in parts.items():
-        for attempt in range(NODE_ATTEMPTS):  # another process may write the same at the same time
-            try:
-                if isinstance(part.values, pd.DataFrame):
-                    node.write_table(part.values, key=name, access_tags=tags)
-                else:
-                    node.write_array(np.ascontiguousarray(part.values), key=name, dims=part.dims, access_tags=tags)
-                break
-            except ClientError as error:
-                if not is_conflict(error) or attempt + 1 == NODE_ATTEMPTS:
-                    raise
-            with suppress(KeyError):
-                node.delete_contents(name, external_only=False)
 
 
 class ResultRecords(CampaignRecords):
@@ -90,13 +43,14 @@ class ResultRecords(CampaignRecords):
         agent: str | None = None,
         digest: str | None = None,
         folder: Path | None = None,
+        seen_as: Path | None = None,
     ) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
         valid = NodeFilter("result", ResultRecord.problem)
         self._rows = NodeTable(self._results, valid, [*ResultRecord.model_fields, "digest"], (*FINAL, "failed"))
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self.seems_away = False
-        self._files = None if folder is None else ResultFiles(self._results, folder)
+        self._places = Places(self._results, folder, seen_as)
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
         self._digests = set[str]()  # of the results that this store began
 
@@ -187,7 +141,7 @@ class ResultRecords(CampaignRecords):
 
     def label(self, key: str, **label: Any) -> None:
         """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""
-        merge_metadata(self._results, key, {**label, "awaits_regime": None}, LABEL_S)
+        merge_metadata(self._places.node(key), {**label, "awaits_regime": None}, LABEL_S)
         self.counters["results"] += 1
         if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
             self._begun[key] = growing.changed(**label)
@@ -218,18 +172,15 @@ class ResultRecords(CampaignRecords):
         parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            _write_parts(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
+            write_parts(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    def _write(
-        self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
-    ) -> Written:
+    def _write(self, record: ResultRecord, parts: Parts | None = None, *, unless: Sequence[str] = FINAL) -> Written:
         """Write a result with its arrays and tables, unless it has one of these statuses."""
         try:
-            with translated():
-                answer = self._write_file(record, parts, unless) or _write_nodes(self._results, record, parts, unless)
+            answer = self._places.write(record, parts, unless)
         except Away:
             self.seems_away = True
             raise
@@ -238,19 +189,6 @@ class ResultRecords(CampaignRecords):
         if answer.former == "failed":
             self._rows.may_change(record.key)
         return answer
-
-    def _write_file(
-        self, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
-    ) -> Written | None:
-        """Write a result as a file; None if this store writes nodes, which is decided once."""
-        if self._files is None:
-            return None
-        try:
-            return self._files.write(record, parts, unless)
-        except (NoFiles, OSError) as error:
-            self._files = None
-            logger.warning("each array of a result is a node from now on, which takes ten times as long: %s", error)
-            return None
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from ainerd.results._records import Stamp
+from ainerd.results._records import Metadata, Stamp
 from ainerd.words import first_problem, sender, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
@@ -30,7 +30,7 @@ COMMANDS, HOLDS = "commands", "holds"  # containers below the node of an agent
 LONGEST, LONGEST_NAME = 2000, 200  # characters of a text, and of a name
 
 
-def _two(limits: Any) -> Any:
+def _two(limits: object) -> object:
     if not isinstance(limits, Sequence) or len(limits) != 2:
         raise ValueError(f"needs two limits, (low, high), got {limits!r:.40}")
     return limits
@@ -198,7 +198,7 @@ Command = Annotated[
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
-def parse_command(metadata: Mapping[str, Any]) -> Command:
+def parse_command(metadata: Metadata) -> Command:
     """Return the command in the metadata of a node; raise ValueError, in one line, if the metadata are invalid.
 
     Its time may be any: it is that of the clock of its sender.

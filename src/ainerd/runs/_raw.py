@@ -51,7 +51,7 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
         write(name, doc)
 
 
-def start_documents(raw: Container, backup: Path, newest: int = 100) -> list[Mapping[str, Any]]:
+def start_documents(raw: Container, backup: Path, newest: int = 100) -> list[Mapping[str, object]]:
     """Return the start documents of the `newest` runs in Tiled, and of those in the backup of a `TiledWriter`."""
     with translated():
         runs = raw.sort(("start.time", -1)).values().head(newest)
@@ -91,17 +91,15 @@ def _first_run(records: list[dict[str, Any]]) -> list[Document]:
 
 @cache
 def register_files() -> None:
-    """Let `TiledWriter` describe the files that Tiled cannot read, those of a Rigaku and of results, as arrays."""
+    """Let `TiledWriter` describe the files of a Rigaku, which Tiled cannot read, as arrays."""
     from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
 
-    ours = {MIMETYPES[spec] for spec in ("RIGAKU", "XPCS_RESULT")}
-
-    class OfAnalysis(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
-        supported_mimetypes = ours
+    class OfRigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
+        supported_mimetypes = {MIMETYPES["RIGAKU"]}
 
         def get_data_source(self) -> Any:
             known = "application/octet-stream"  # a Tiled server accepts only files of types that it knows
             source = super().get_data_source()
             return replace(source, mimetype=known, parameters={"mimetype": source.mimetype})
 
-    CONSOLIDATOR_REGISTRY.update(dict.fromkeys(ours, OfAnalysis))
+    CONSOLIDATOR_REGISTRY[MIMETYPES["RIGAKU"]] = OfRigaku

@@ -1,13 +1,14 @@
 """The data of a run that its results keep: metadata of its start document, positions, readings and series."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from ainerd.config import Recorded
 from ainerd.results import LATEST_S
 
+T = TypeVar("T")
 # Metadata that most beamlines write, and the names that they use.
 USUAL = {
     "sample": ("sample", "sample_name"),
@@ -38,7 +39,7 @@ class RecordedKeys(Recorded):
         return {key: self.units[name] for name, key in keys.items() if self.units.get(name)}
 
 
-def start_metadata(start: Mapping[str, Any], recorded: RecordedKeys) -> dict[str, bool | int | float | str]:
+def start_metadata(start: Mapping[str, object], recorded: RecordedKeys) -> dict[str, bool | int | float | str]:
     """Return the usual metadata of a start document and those in `recorded`, by name.
 
     A key with dots reads nested mappings. A mapping counts as its ``name``, a list as its items. A name that the
@@ -60,9 +61,9 @@ def start_metadata(start: Mapping[str, Any], recorded: RecordedKeys) -> dict[str
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _read(start: Mapping[str, Any], key: str) -> bool | int | float | str | None:
+def _read(start: Mapping[str, object], key: str) -> bool | int | float | str | None:
     try:
-        value: Any = start
+        value: object = start
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         if isinstance(value, Mapping):
@@ -76,19 +77,19 @@ def _read(start: Mapping[str, Any], key: str) -> bool | int | float | str | None
     return value if isinstance(value, bool | int | float | str) and value != "" else None
 
 
-def typed(value: Any, *kinds: type) -> Any:
+def typed(value: object, *kinds: type[T]) -> T | None:
     """Return a value of these types; None if it has another type, or is an integer that Tiled cannot store."""
     if not isinstance(value, kinds) or isinstance(value, bool):
         return None
     return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
-def access_tags(value: Any) -> list[str] | None:
+def access_tags(value: object) -> list[str] | None:
     """Return the access tags that a start document names; an invalid tag becomes one that a server refuses."""
     return None if value is None else [*map(str, value)] if isinstance(value, list | tuple) else [str(value)]
 
 
-def time_of(value: Any) -> float | None:
+def time_of(value: object) -> float | None:
     """Return seconds since 1970; None if the value is not a number or later than a table can show."""
-    value = typed(value, int, float)
-    return float(value) if value is not None and abs(value) <= LATEST_S else None
+    number = typed(value, int, float)
+    return float(number) if number is not None and abs(number) <= LATEST_S else None

@@ -79,20 +79,25 @@ class RunInProgress:
                 self._give_up(error)
         if name == "stop":
             self.run.close()
-            if self._failure is not None and self.run.has_frames:
+            if self._failure is not None and self._has_unit:
                 self.results.append(self._failed(self._failure))
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Number of frames so far and of all; None before the first, and for a known result.
+        """Number of frames so far and of all; None before the first, and for a known result or a file.
 
         Missing frames count, unless the detector has ticks.
         """
         unit = self._unit  # which the thread of the analysis may change
         has_begun = bool(self.results and self.event is not None) if unit is None else unit.known is None
-        if not has_begun:
+        if not (has_begun and self.run.has_frames):
             return None
         return self.run.n_read if self.run.has_ticks else self.run.n_passed, self.run.n_frames
+
+    @property
+    def _has_unit(self) -> bool:
+        """Whether the run gives a result: it has frames, or its start document names a file."""
+        return self.run.has_frames or self._technique.file_of(self.run.start_doc) is not None
 
     @property
     def event(self) -> int | None:
@@ -102,7 +107,7 @@ class RunInProgress:
     def _follow(self, name: str, doc: dict[str, Any]) -> None:
         """Analyse what a document brings; an error of Tiled is raised if waiting does not help."""
         self.run(name, doc)
-        if not self.run.has_frames:
+        if not self._has_unit:
             return
         if name == "stop":
             late = (time_of(doc.get("time")) or 0.0) + self._late_s - time.time()
@@ -125,6 +130,9 @@ class RunInProgress:
                 unit.problem, self._is_unreadable = self.run.problem, True
                 return
             self._place(unit)
+            if (again := self.run.go_back()) is not None and unit.known is None:
+                with _problems_of(unit):
+                    unit.begin_again(self._technique, again)
             self._take(unit, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return
@@ -166,7 +174,7 @@ class RunInProgress:
 
     def _take(self, unit: Unit, wait_s: float | None) -> None:
         """Push the unit's frames to its analysis, or skip them."""
-        if unit.known is None and unit.problem is None and unit.analysis is not None:
+        if unit.known is None and unit.problem is None and unit.analysis is not None and self.run.has_frames:
             self._writer.patience(partial(self._push, unit, unit.analysis, wait_s))  # frames may come from Tiled
         if self._until is not None and (unit.known is not None or unit.problem is not None):
             self.run.skip(self._until)

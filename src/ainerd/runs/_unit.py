@@ -46,6 +46,8 @@ class Unit:
     @property
     def n_own(self) -> int | None:
         """Number of frames that are expected to come; None if unknown."""
+        if not self.run.has_frames:  # its analysis reads a file
+            return 0
         return self.run.n_frames if self.event is None else self.run.n_own
 
     @property
@@ -69,7 +71,10 @@ class Unit:
         return not self.series_id and self.n_own is not None and self.n_read < self.n_own
 
     def begin(self, technique: Technique) -> None:
-        """Begin the analysis of the run in progress."""
+        """Begin the analysis of the run in progress, or of the file that its start document names."""
+        if (path := technique.file_of(self.run.start_doc)) is not None:
+            self.analysis = technique.begin_file(self.run.allowed(path), self.run.start_doc)
+            return
         info = RunInfo(
             raw_uid=self.run.uid,
             n_frames=None if self.series_id else self.n_frames,
@@ -86,6 +91,16 @@ class Unit:
                 raise AnalysisError(f"technique {technique.name}: begin() returned no ainerd.technique.RunAnalysis")
         else:
             self.analysis.next_run(info)
+
+    def begin_again(self, technique: Technique, first: int) -> None:
+        """Forget the frames of an exposure that is taken again from frame `first` of the run.
+
+        Raises AnalysisError if the unit has others, which cannot be told from them.
+        """
+        if first > self.first or len(self.runs) > 1:
+            raise AnalysisError(f"the exposure at frame {first} was interrupted and taken again, within a longer unit")
+        self.analysis, self.problem, self._taken[-1] = None, None, []
+        self.begin(technique)
 
     def push(self, block: Block) -> None:
         """Pass a block of frames to the analysis."""

@@ -13,7 +13,6 @@ from ainerd.documents import checked
 from ainerd.jobs import Job, Jobs, activity
 from ainerd.processes import release_memory
 from ainerd.results import Result
-from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunInProgress
 from ainerd.runs._unit import Unit
 from ainerd.runs._writer import Writer
@@ -22,6 +21,14 @@ from ainerd.words import number_of
 
 logger = logging.getLogger(__name__)
 
+# The key with which each kind of document names another one of its run, and the kinds that others name.
+REFERS = {
+    **dict.fromkeys(("descriptor", "stop", "resource", "stream_resource"), "run_start"),
+    **dict.fromkeys(("event", "event_page"), "descriptor"),
+    **dict.fromkeys(("datum", "datum_page"), "resource"),
+    "stream_datum": "stream_resource",
+}
+OWNERS = ("descriptor", "resource", "stream_resource")
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
 RELEASE_EVERY = 10  # runs after which freed memory is given back
 
@@ -77,8 +84,7 @@ class Worker:
         )  # fmt: skip
         self._on_outcome: list[Callable[[Result], None]] = []
         self._futures: dict[str, Future[list[Result]]] = {}
-        self._open_runs: dict[str, RunInProgress] = {}  # by uid of the start document
-        self._routes = Routes()
+        self._open_runs: dict[str, RunInProgress | None] = {}  # by uid of each document; None for a run that was left
         self._ended = set[str]()  # uids of the runs that `backlog` counts
         self.current: RunInProgress | None = None
         self._since: float | None = None  # when the document in hand came
@@ -165,9 +171,9 @@ class Worker:
 
     def _close_runs(self) -> None:
         """Close the runs in progress: the next session, or another agent, analyses them."""
-        for run in self._open_runs.values():
+        for run in filter(None, self._open_runs.values()):
             run.run.close()
-        self._open_runs.clear()
+        self._open_runs = dict.fromkeys(self._open_runs)
 
     def _leave_runs(self) -> None:
         """Leave all runs to the session that steers. Plans that wait for their outcomes get none."""
@@ -195,14 +201,19 @@ class Worker:
             self._since = None
 
     def _run_of(self, name: str, doc: Mapping[str, Any]) -> RunInProgress | None:
-        """Return the run of a document, unless it was left. Raises KeyError if the run has not begun here."""
-        if name == "start" and doc["uid"] in self._open_runs:
-            raise ValueError(f"the start document of run {doc['uid']} came twice")
-        if (uid := self._routes.of(name, doc)) is None:
-            raise KeyError(doc.get(REFERS.get(name, "uid")))
+        """Return the run of a document, unless it was left. Raises KeyError if the run has not begun here.
+
+        `event_model.RunRouter` does this too, but it raises at empty pages and repeated documents, and packs events.
+        """
         if name == "start":
-            self.current = self._open_runs[uid] = self._new_run()
-        return self._open_runs.get(uid)
+            if self._open_runs.get(doc["uid"]) is not None:
+                raise ValueError(f"the start document of run {doc['uid']} came twice")
+            self.current = self._open_runs[doc["uid"]] = self._new_run()
+            return self.current
+        run = self._open_runs[doc[REFERS[name]]]
+        if name in OWNERS:
+            self._open_runs.setdefault(doc["uid"], run)
+        return run
 
     def _deliver(self, run: RunInProgress, name: str, doc: dict[str, Any]) -> None:
         """Pass a document to its run, and new results to the campaign, the listeners and the futures."""
@@ -212,7 +223,7 @@ class Worker:
         finally:  # a plan may wait for the results, whatever went wrong
             if name == "stop":
                 self.current = None
-                self._open_runs.pop(run.run.uid, None)
+                self._open_runs = {uid: of for uid, of in self._open_runs.items() if of is not run}
                 self.n_left += run.is_left
             for at in range(n_before, len(run.results)):
                 self._pass_on(partial(self._conclude, run.results, at))

@@ -149,25 +149,27 @@ class Writer:
     def write(self, unit: Unit, analysis: Analysis | None, *, closes: bool) -> Result:
         """Write the analysis of a unit, or why it has none (yet, unless it `closes`); return the result in Tiled."""
         event, details = unit.event, dict[str, Any]()
+        exposed, early_s = unit.run.exposure_time(event) if event else (None, None)
         about: dict[str, Any] = {
             "positions": self._positions(unit),
             "summary": {name: unit.value(key) for name, key in self.recorded.readings.items()},
             "units": dict(self.recorded.units),
             "event_time": event and time_of(unit.run.event_time(event)),
-            "exposure_time": event and time_of(unit.run.exposure_time(event)),
+            "exposure_time": time_of(exposed),
+            "exposure_time_err": None if time_of(exposed) is None else early_s,
             "raw_uids": [run.uid for run in unit.runs] if unit.series_id else None,
         }
         if analysis is None:
             about |= {"status": "failed" if closes else "growing", "retake": unit.retake or None}
             record = self.store.fail(unit.key, unit.problem or "unknown", **about)
         else:
-            frame_time_s = unit.run.frame_time_s
+            frame_time_s = analysis.frame_time_s or unit.run.frame_time_s
             about |= {"status": analysis.status if closes else "growing", "series": self._series(unit)}
-            about |= {"n_frames": unit.n_taken, "frame_time_s": frame_time_s}
+            about |= {"n_frames": analysis.n_frames or unit.n_taken, "frame_time_s": frame_time_s}
             about["awaits_regime"] = utc_now() if self.has_campaign else None
             self._warn_of_missing({**about["summary"], **dict.fromkeys(self.recorded.series), **about["series"]}, unit)
             record = self.store.complete(unit.key, analysis, **about)
-            details["exposure_s"] = frame_time_s and unit.n_passed * frame_time_s
+            details["exposure_s"] = frame_time_s and (analysis.n_frames or unit.n_passed) * frame_time_s
         if unit.series_id and not closes:
             self._growing[unit.key] = unit
         else:

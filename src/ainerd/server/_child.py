@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from ainerd.server._embedded import private, wait_until_unused
+
+if TYPE_CHECKING:
+    import uvicorn
 
 STOP_TIMEOUT_S = 3  # a client in the middle of a request must not keep the process
 
@@ -38,7 +41,9 @@ def main() -> None:
     gc.freeze()  # the memory goes with the process: a last collection of it takes most of a second
 
 
-def _attend(server: Any, listening: socket.socket, directory: Path, readable: list[str], ready: IO[str]) -> None:
+def _attend(
+    server: "uvicorn.Server", listening: socket.socket, directory: Path, readable: list[str], ready: IO[str]
+) -> None:
     """Write the address once the server serves, and end it when it has no user."""
     while not server.started:
         time.sleep(0.02)

@@ -14,7 +14,6 @@ import logging
 import os
 import re
 import secrets
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,12 +21,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import IO, Any, Self
-from urllib.parse import quote
 
 import httpx
 from tiled.client.container import Container
@@ -81,8 +78,6 @@ class EmbeddedServer:
             If the server cannot start, or the running one may not read `readable_storage`.
         """
         directory = Path(directory).resolve()
-        if odd := [character for character in "#?" if character in str(directory)]:
-            raise ServerError(f"storage.directory {directory} contains {odd[0]!r}, which Tiled cannot store: rename it")
         try:
             directory.mkdir(0o700, parents=True, exist_ok=True)
             with waiting("starting Tiled"):
@@ -185,10 +180,8 @@ class _Service:
         self._directory, self._readable, self._session = directory, readable, os.getpid()
         self.process: subprocess.Popen[bytes] | None = None
         self.http: list[httpx.Client] = []
-        while not lock_file(user := _open(directory / "users"), fcntl.LOCK_SH):  # the last server is just ending
-            os.close(user)
-            time.sleep(0.1)
-        self._user, self._stop = user, threading.Event()
+        self._user, self._stop = _open(directory / "users"), threading.Event()
+        fcntl.flock(self._user, fcntl.LOCK_SH)  # waits until a last server has ended
         try:
             while not self._starts() and not _status(directory):  # another process starts it
                 time.sleep(0.1)
@@ -200,7 +193,7 @@ class _Service:
                     f"{', '.join(missing)}: end the sessions that use it, or name these folders in the first"
                 )
         except BaseException:
-            os.close(user)
+            os.close(self._user)
             raise
         self.uri, self._readable = str(status["uri"]), status["readable_storage"]
         self._watch = in_background("ainerd-server", self._keep_alive)
@@ -268,7 +261,6 @@ def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.P
             file.write(secrets.token_hex(32))
     if not key.read_text().strip():
         raise ServerError(f"{key} is empty: remove it, and a new key is created")
-    _relocate(directory)
     with open(log_path, "ab", opener=private) as log:  # the end of the log of a server that died stays
         begin = log.tell()
         process = subprocess.Popen(
@@ -295,16 +287,3 @@ def _status(directory: Path) -> dict[str, Any]:
     with suppress(FileNotFoundError):
         return dict(json.loads((directory / "server.json").read_text()))
     return {}
-
-
-def _relocate(directory: Path) -> None:
-    """Let the catalog of a copied or moved directory refer to its own files; the file ``home`` holds its last place."""
-    home_file, catalog = directory / "home", directory / "catalog.db"
-    home = home_file.read_text() if home_file.exists() else str(directory)
-    if home != str(directory) and catalog.exists():
-        with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:
-            places = [(home, str(directory)), (quote(home), quote(str(directory)))]
-            for host, (old, new) in product(("localhost", "localhost/", ""), places):
-                change = f"://{host}{old}/", f"://{host}{new}/"
-                connection.execute("UPDATE assets SET data_uri = replace(data_uri, ?, ?)", change)
-    home_file.write_text(str(directory))

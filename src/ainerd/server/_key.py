@@ -2,10 +2,10 @@
 
 import re
 from secrets import compare_digest
-from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Files without data, and what Tiled's clients and pages ask before they send a key.
 OPEN = re.compile(r"/|/healthz|/favicon\.ico|/tiled-ui-settings|/api/v1/?|/(ui|static|ainerd)(/.*)?")
@@ -16,10 +16,10 @@ STREAM = "/api/v1/stream/single/"  # Tiled itself checks the key in the first me
 class KeyRequired:
     """ASGI middleware that refuses requests without the key, and requests of pages of other origins."""
 
-    def __init__(self, app: Any, key: str) -> None:
+    def __init__(self, app: ASGIApp, key: str) -> None:
         self._app, self._key = app, key.encode()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = None if scope["type"] == "lifespan" else self._refusal(HTTPConnection(scope))
         refusal = JSONResponse({"detail": "refused: is the key right?"}, status or 401, {"X-Tiled-Request-ID": "none"})
         answer = self._app if status is None else refusal

@@ -1,13 +1,13 @@
-"""The optimizer that chooses where to measure next. It knows no Bluesky and no files."""
+"""The choice of the next position. It knows no Bluesky and no files."""
 
-from ainerd.steering._explorer import Candidate, Explorer
+from ainerd.steering._exposures import Exposures
 from ainerd.steering._policies import OF_HERE, POLICIES
+from ainerd.steering._propose import Candidate, Places, Search, completed, propose, sample_map, should_stop
+from ainerd.steering._suggestion import Suggestion
 from ainerd.steering._survey import SampleMap, Survey, TravelTime
-from ainerd.steering._trials import Labeler, RowsById
-from ainerd.steering._window import Window, Windowed
+from ainerd.steering._window import Window
 
 __all__ = [
-    "OF_HERE", "POLICIES", "Candidate", "Explorer", "Labeler", "RowsById", "SampleMap", "Survey", "TravelTime",
-    "Window",
-    "Windowed",
+    "OF_HERE", "POLICIES", "Candidate", "Exposures", "Places", "SampleMap", "Search", "Suggestion", "Survey",
+    "TravelTime", "Window", "completed", "propose", "sample_map", "should_stop",
 ]  # fmt: skip

@@ -142,10 +142,10 @@ class SampleMap:
 
     Examples
     --------
-    >>> explorer = Explorer({"sample_x": (0, 10)}, labeler=lambda z: (z[:, 0] > 5).astype(int))
-    >>> points = explorer.register_suggestions([{"sample_x": x} for x in (1.0, 2.0, 8.0, 9.0)])
-    >>> explorer.ingest([{"_id": p["_id"], "embedding": np.full(2, 9.0 * (p["sample_x"] > 5))} for p in points])
-    >>> belief = explorer.map()
+    >>> exposures = Exposures(["sample_x"], size=2)
+    >>> for x in (1.0, 2.0, 8.0, 9.0):
+    ...     exposures.add(f"at {x}", {"sample_x": x}, [0.0, 0.0], regime=int(x > 5))
+    >>> belief = sample_map(exposures, (), Search.of({"sample_x": (0, 10)}))
     >>> belief.axes["sample_x"][[0, -1]].round(1), belief.regime[[0, -1]]  # at both ends
     (array([ 0., 10.]), array([0, 1]))
     """
@@ -182,10 +182,10 @@ class Survey:
     >>> def farthest(survey):  # a policy
     ...     nodes = survey.window.nodes[survey.is_open]
     ...     return nodes[np.argmax(survey.nearest[survey.is_open])], "far from all others"
-    >>> explorer = Explorer({"sample_x": (0, 10)}, policy=farthest)
-    >>> (id,) = [each["_id"] for each in explorer.register_suggestions([{"sample_x": 2.0}])]
-    >>> explorer.ingest([{"_id": id, "embedding": np.zeros(2)}])
-    >>> round(explorer.suggest()[0]["sample_x"], 1)
+    >>> exposures = Exposures(["sample_x"], size=2)
+    >>> exposures.add("first", {"sample_x": 2.0}, [0.0, 0.0])
+    >>> rules = Search.of({"sample_x": (0, 10)}, policy=farthest)
+    >>> round(propose(exposures, (), (), rules).position["sample_x"], 1)
     10.0
     """
 
@@ -197,7 +197,6 @@ class Survey:
     chance: Floats  # (s,), that they show a new regime
     agents: tuple[str, ...]  # (s,), agents of other techniques that found them; empty for own exposures
     beam_size: float
-    elongation: float  # of the smallest region
     dose_limit: int  # most exposures of a spot of the size of the beam
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
@@ -295,7 +294,18 @@ class Survey:
         return SampleMap(window.grid, *fields)
 
     def terms(self, position: Floats) -> dict[str, float]:
-        """Return the terms of `Explorer.suggest` at a position (d,)."""
+        """Return the terms of a suggestion at a position (d,).
+
+        =================== ====================================================================
+        ``unexplored``      chance that a hidden region is hit here for the first time
+        ``empty_radius``    distance to the nearest exposure, in the actuators' unit, or in lengths
+        ``boundary``        how evenly it lies between two regimes, 0 to 1
+        ``band``            chance that a band of a new regime runs through here
+        ``novel_neighbour`` chance that it shows a new regime nearby again, new to the agent or to another technique
+        ``travel``          share of the beam time of this exposure that is travel
+        ``unsearched``      share of the sample in which a region of the smallest radius could still hide
+        =================== ====================================================================
+        """
         node = self.window.nearest_node(position[None])[0]
         away = np.linalg.norm(self.visited - position, axis=1)
         empty = away.min() if away.size else np.linalg.norm(np.ptp(self.window.nodes, 0))
@@ -307,7 +317,7 @@ class Survey:
             "band": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
-            "unsearched": missed(self.window, self.visited, self.hidden.smallest, self.elongation),
+            "unsearched": missed(self.window, self.visited, self.hidden.smallest),
         }
 
     def travel_to(self, positions: Floats) -> Floats:

@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import Knob, lengths
 from ainerd.words import amount, place
-
-if TYPE_CHECKING:
-    from ainerd.steering._explorer import Candidate
 
 NODES = 1600  # of the grid, about
 FEWEST = 3  # of them along a knob
@@ -227,34 +224,3 @@ class Window:
         if not all(low <= high for low, high in limits.values()):
             raise ValueError(f"the limits of an excluded region are the wrong way round: {limits}")
         return limits
-
-
-class Windowed:
-    """An optimizer whose suggestions lie in a window, as a campaign uses it.
-
-    Attributes
-    ----------
-    window : Window
-        It may be set: results stay known.
-    takes_back : bool
-        Whether it can withdraw a suggestion and choose again.
-    exposure_s : float
-        Length of an exposure; may be set once one was measured. This and the next may be ignored.
-    candidates : sequence of Candidate
-        Positions that are novel to other techniques; may be set.
-    """
-
-    window: Window
-    takes_back: ClassVar[bool] = False
-    exposure_s: float = 1.0
-    candidates: Sequence["Candidate"] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the actuators."""
-        return self.window.names
-
-    @property
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator."""
-        return self.window.bounds

@@ -20,7 +20,6 @@ from ainerd.technique._records import (
     Landmarks,
     NoReadings,
     NullRegimes,
-    Question,
     Readings,
     Regimes,
     RunInfo,
@@ -38,6 +37,6 @@ from ainerd.technique._technique import (
 
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
-    "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
+    "Panels", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
     "TechniqueError", "exporter", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip

@@ -229,35 +229,6 @@ class Common:
     units: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """A question that ``ainerd init`` asks; the answer goes into the TOML.
-
-    Attributes
-    ----------
-    key : str
-        Key in the technique's section, such as ``"width"`` or ``"size.inner"``.
-    text : str
-        Text of the question, with the unit; also the comment of the key in the TOML.
-    default : value of TOML or None
-        Answer if the user enters nothing; None leaves the key out.
-    example : value of TOML or None
-        Value in a commented-out line of the TOML, if the key is left out.
-
-    Examples
-    --------
-    >>> questions = load("xtec").questions()  # those that `ainerd init` asks
-    >>> question = next(questions)
-    >>> question.key, question.text
-    ('temperature', 'data key of the ramped quantity, read with each frame')
-    """
-
-    key: str
-    text: str
-    default: Any = None
-    example: Any = None
-
-
 @dataclass(frozen=True)
 class Finding:
     """Outcome of one check of ``ainerd check``.

@@ -1,6 +1,6 @@
 """The base classes of a technique and of its analysis of a unit, and the record that an analysis returns."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -13,7 +13,6 @@ from ainerd.technique._records import (
     Finding,
     Landmarks,
     NullRegimes,
-    Question,
     Regimes,
     RunInfo,
     Series,
@@ -77,6 +76,8 @@ class Analysis:
         Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping
         Encoder and bank behind the verdict: {name, sha256} and {id, n, alpha}.
+    n_frames, frame_time_s : int and float, optional
+        Number of frames and the time from one to the next, of a file that the analysis read by itself.
     status : {"complete", "partial"}
         Partial if the run had fewer frames than announced, or announced no number of frames; the result is usable.
 
@@ -103,6 +104,8 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    n_frames: int | None = None
+    frame_time_s: float | None = None
     status: Literal["complete", "partial"] = "complete"
 
     def __post_init__(self) -> None:
@@ -314,6 +317,14 @@ class Technique:
         """Start the analysis of a run; raise `AnalysisError` if the run cannot be analysed."""
         raise NotImplementedError
 
+    def file_of(self, start: Mapping[str, Any]) -> str | None:
+        """Return the path of a file that a start document names, which is analysed in place of frames, or None."""
+        return None
+
+    def begin_file(self, path: Path, start: Mapping[str, Any]) -> RunAnalysis:
+        """Start the analysis of the file from `file_of`, of which only `finish` is called."""
+        raise NotImplementedError
+
     def files_digest(self, start: Mapping[str, Any]) -> str:
         """Return a digest of the files that a start document names and that change the numbers of its run, or "".
 
@@ -365,13 +376,20 @@ class Technique:
         Raises ValueError if the shape of the frame does not fit.
         """
 
-    @classmethod
-    def questions(cls) -> Generator[Question, Any, None]:
-        """Yield the questions of ``ainerd init`` for the technique's section of the TOML.
+    def before(self, beside: Sequence[Any]) -> Callable[[], Any] | None:
+        """Return a function that makes the plan to run at each position before the exposure, or None.
 
-        The generator receives the answer to each question: a TOML value or None.
+        `beside` are the devices that are read beside the detector. Raises ValueError if one that it needs is not there.
         """
-        yield from ()
+        return None
+
+    @classmethod
+    def template(cls) -> str:
+        """Return the technique's sections of the TOML that ``ainerd init`` writes, with a comment for each key.
+
+        Lines of general sections, such as ``[recorded.units]``, are added to these.
+        """
+        return f"[{cls.name}]"
 
     def common(self) -> Common | None:
         """Return the data that all results with the same parameters share, such as the pixels of each bin.
@@ -381,9 +399,10 @@ class Technique:
         return None
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
-        """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.Explorer`.
+        """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.propose`.
 
-        The optimizer must have `suggest` and `ingest`, and may have other methods of `Explorer`.
+        The optimizer must have `suggest` and `ingest`, and may have the methods of `CanRegisterSuggestions`,
+        `TrialFaultAware` and `SupportsStoppingCriteria`, and `get_best_points`.
         """
         return None
 

@@ -2,13 +2,14 @@
 
 import math
 import textwrap
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -29,7 +30,6 @@ Array = NDArray[Any]
 STEPS = 30  # of the path that have an arrowhead
 WIDE = 25  # characters of a line beside the map
 LEAST_P = 1e-6  # smaller p-values are drawn there
-_NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
 
 
 def campaign_figure(scene: Scene) -> Figure:
@@ -65,36 +65,37 @@ def campaign_figure(scene: Scene) -> Figure:
 
 def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the legend, below the panels."""
-
-    def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
-        options: dict[str, Any] = {"markersize": 9, "linestyle": "none"} | style
-        return Line2D([], [], marker=marker, label=label, **options)
+    mark = partial(Line2D, [], [], marker="o", markersize=9, linestyle="none")
 
     marks = [
-        mark(scene.name(regime), color=regime_colour(regime), markeredgecolor="white")
+        mark(label=scene.name(regime), color=regime_colour(regime), markeredgecolor="white")
         for regime in _style.in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
-        marks.append(mark("novel", markerfacecolor="none", markeredgecolor=NOVEL, markersize=12, markeredgewidth=1.5))
+        marks.append(
+            mark(label="novel", markerfacecolor="none", markeredgecolor=NOVEL, markersize=12, markeredgewidth=1.5)
+        )
     if not runs["done"].all():
-        marks.append(mark("failed", "x", color="0.25", markersize=7))
+        marks.append(mark(label="failed", marker="x", color="0.25", markersize=7))
     claims = runs["p"].notna().any()
     if claims and (runs["done"] & runs["p"].isna()).any():
-        marks.append(mark("no p-value", "$?$", color="0.25", markersize=7))
+        marks.append(mark(label="no p-value", marker="$?$", color="0.25", markersize=7))
     if scene.following is not None:
-        marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
+        marks.append(mark(label="next", marker="*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
     if claims:
         below = f"below {scene.alpha:g}: novel"
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=below))
-    style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(MOST_COLUMNS, math.ceil(len(marks) / max(lines, 1)))
-    legend = figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
+    legend = figure.legend(
+        handles=marks, loc="outside lower center", ncols=max(columns, 1), frameon=False, columnspacing=1.2,
+        handletextpad=0.4,
+    )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)  # names of people
 
 
-def _draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_map(place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the sample over the first two motors: the path, the regimes around it, and the next point."""
     axes, motors, belief, following = place.subplots(), tuple(scene.bounds)[:2], scene.belief, scene.following
     _style.panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
@@ -105,8 +106,10 @@ def _draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
         _shade(axes, np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence), (*x_range, *y_range))
     if scene.truth is not None:
         region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
-        style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
-        axes.contour(region, levels=np.arange(region.max()) + 0.5, colors="0.3", zorder=1, **style)
+        axes.contour(
+            region, levels=np.arange(region.max()) + 0.5, extent=(*x_range, *y_range), colors="0.3", linestyles=":",
+            linewidths=1.0, zorder=1,
+        )  # fmt: skip
     axes.plot(placed["x"], placed["y"], color="0.45", linewidth=0.8, zorder=1)
     _point_forward(axes, placed[["x", "y"]].to_numpy(float))
     failed = placed[~placed["done"]]
@@ -114,7 +117,7 @@ def _draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     _style.numbered_discs(axes, done, "x", "y", size=130)
     if following is not None:
         x, y = [following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
-        axes.scatter(x, y, s=330, zorder=6, **_NEXT)
+        axes.scatter(x, y, s=330, zorder=6, marker="*", facecolor="gold", edgecolor="black", linewidth=0.9)
     margin_x, margin_y = (0.03 * (high - low) for low, high in (x_range, y_range))
     axes.set(xlim=(x_range[0] - margin_x, x_range[1] + margin_x), ylim=(y_range[0] - margin_y, y_range[1] + margin_y))
     axes.set_xlabel(scene.labelled(motors[0]))
@@ -144,7 +147,7 @@ def _shade(axes: Axes, regime: Array, confidence: Array, extent: tuple[float, fl
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0, aspect="auto")
 
 
-def _draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_next(place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     """Write the next position and the reason."""
     axes = place.subplots()
     axes.set(xlim=(0, 1), ylim=(1, 0))
@@ -159,7 +162,7 @@ def _draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     axes.text(0, 0.02, lines, va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
 
 
-def _draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_latent(place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the runs among the landmarks, in the landmarks' first two principal axes."""
     axes = place.subplots()
     runs = runs[runs.index.isin(scene.embeddings.index)]
@@ -181,11 +184,11 @@ def _draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
 def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmarks) -> None:
     axes.scatter(placed[:, 0], placed[:, 1], s=5, color="0.82", linewidth=0, zorder=0)
     for name, above in names_in_map(placed, landmarks.names).items():
-        offset: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(name, above, gid=_style.NAME, fontsize=8.5, color="0.35", **offset)
+        written = axes.annotate(name, above, xytext=(0, 7), textcoords="offset points", ha="center")
+        written.set(gid=_style.NAME, fontsize=8.5, color="0.35")
 
 
-def _draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_timeline(place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw strips with a column for each of the newest runs: novelty or regimes, those of the technique, each series.
 
     Without a claim of novelty the first strip shows the regimes.

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import SubFigure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from ainerd.words import printable
@@ -54,8 +55,8 @@ def empty_panel(axes: Axes, text: str) -> None:
     >>> [text.get_text() for text in axes.texts]
     ['no result yet']
     """
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-    axes.text(0.5, 0.5, text, color="0.45", fontsize=9, wrap=True, parse_math=False, **place)
+    written = axes.text(0.5, 0.5, text, color="0.45", fontsize=9, wrap=True, parse_math=False)
+    written.set(transform=axes.transAxes, ha="center", va="center")
 
 
 def attempt(panel: str, region: Axes | SubFigure, draw: Callable[[Any], object]) -> None:
@@ -74,10 +75,10 @@ def attempt(panel: str, region: Axes | SubFigure, draw: Callable[[Any], object])
 def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> None:
     """Draw runs as discs in the colour of their regime, novel ones ringed."""
     novel = runs[runs["novel"]]
-    ring: dict[str, Any] = {"facecolor": "none", "edgecolor": NOVEL, "linewidth": 1.5}
-    axes.scatter(novel[x], novel[y], s=2.1 * size, zorder=4, gid=DISC, clip_on=False, **ring)
-    filled: dict[str, Any] = {"c": list(runs["colour"]), "edgecolor": "white", "linewidth": 0.6}
-    axes.scatter(runs[x], runs[y], s=size, zorder=3, gid=DISC, clip_on=False, **filled)
+    rings = axes.scatter(novel[x], novel[y], s=2.1 * size, facecolor="none", edgecolor=NOVEL, linewidth=1.5)
+    filled = axes.scatter(runs[x], runs[y], s=size, c=list(runs["colour"]), edgecolor="white", linewidth=0.6)
+    for marks, zorder in ((rings, 4), (filled, 3)):
+        marks.set(zorder=zorder, gid=DISC, clip_on=False)
 
 
 def numbered_discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> None:
@@ -90,22 +91,23 @@ def numbered_discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: floa
         numbers = list(same["scan"])
         label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
         dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
-        style: dict[str, Any] = {"color": "white" if dark else "black", "fontsize": 7 if len(label) < 3 else 5.5}
-        axes.annotate(label, (px, py), ha="center", va="center_baseline", gid=ON_MARK, zorder=5, **style)
+        written = axes.annotate(label, (px, py), ha="center", va="center_baseline", gid=ON_MARK, zorder=5)
+        written.set(color="white" if dark else "black", fontsize=7 if len(label) < 3 else 5.5)
 
 
-def place_names(figure: Any) -> None:
+def place_names(figure: Figure) -> None:
     """Move the names in a figure off the discs and off each other, once it is laid out.
 
     A name without a free place near its own is left out.
     """
     figure.draw_without_rendering()
     for axes in figure.axes:
-        marks = [each for each in axes.collections if each.get_gid() == DISC and len(each.get_offsets())]
+        discs = [each for each in axes.collections if isinstance(each, PathCollection) and each.get_gid() == DISC]
+        marks = [each for each in discs if np.size(each.get_offsets())]
         _place_names(axes, [text for text in axes.texts if text.get_gid() == NAME], marks)
 
 
-def _place_names(axes: Axes, names: list[Any], marks: list[PathCollection]) -> None:
+def _place_names(axes: Axes, names: list[Text], marks: list[PathCollection]) -> None:
     scale = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
     taken = []
     for mark in marks:

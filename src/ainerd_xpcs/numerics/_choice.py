@@ -278,24 +278,26 @@ def _share_known(fitted: Fitted, row: int, latest: float) -> float:
 def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tuple[Floats, Floats]:
     """Return the one-sided limits of tau, above and below, (k,) each; NaN without a limit.
 
-    Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times;
-    `threshold` is by how much it may exceed its minimum.
+    Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times, first at
+    all and then between those that it excludes; `threshold` is by how much it may exceed its minimum.
     """
     k = len(curves.value)
     positive = curves.lag[curves.lag > 0]
-    trial = np.linspace(np.log(positive[0] / 20), np.log(100 * positive[-1]), STEPS)
+    low, high = np.full(k, np.log(positive[0] / 20)), np.full(k, np.log(100 * positive[-1]))
     rows = np.repeat(np.arange(k), STEPS)
     start, _ = start_of(curves)
     bounds = {"exponent": EXPONENTS, **bounds}
     starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
-    chi2 = fit(curves[rows], "stretched", starts, bounds, np.tile(trial, k)).chi2.reshape(k, STEPS)
-    above, below = np.full((2, k), np.nan)
-    for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
-        kept = np.flatnonzero(of_curve < 0)
-        if kept[0] > 0:
-            above[i] = _crossing(trial, of_curve, kept[0] - 1)
-        if kept[-1] < STEPS - 1:
-            below[i] = _crossing(trial, of_curve, kept[-1])
+    for _ in range(2):
+        trial = np.linspace(low, high, STEPS, axis=1)
+        chi2 = fit(curves[rows], "stretched", starts, bounds, trial.ravel()).chi2.reshape(k, STEPS)
+        above, below = np.full((2, k), np.nan)
+        for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
+            kept = np.flatnonzero(of_curve < 0)
+            if kept[0] > 0:
+                low[i], above[i] = trial[i, kept[0] - 1], _crossing(trial[i], of_curve, kept[0] - 1)
+            if kept[-1] < STEPS - 1:
+                high[i], below[i] = trial[i, kept[-1] + 1], _crossing(trial[i], of_curve, kept[-1])
     return above, below
 
 

@@ -86,15 +86,16 @@ def shifted(two_time: Floats, reducer: "TwoTimeReducer") -> str | None:
     if not jumps.size:
         return None
     n, rows, partition = len(two_time), reducer.means(PIXELS), reducer.partition
+    finer = (np.flatnonzero(rows.any(1))[-1] + 1) / n  # rows of the reducer in one of the map
     for at in jumps[:ROWS]:
         if at < 2 * ROWS + 1 or at > n - ROWS - 1:
             continue
-        earlier, before, after = (_picture(rows[a : a + ROWS], partition) for a in (at - 2 * ROWS, at - ROWS, at + 1))
-        usual = _correlation(earlier, before)[REACH, REACH]
-        correlation = _correlation(before, after)
-        noise = 1.4826 * float(np.median(np.abs(correlation)))
-        y, x = divmod(int(np.argmax(correlation)), correlation.shape[1])
-        if (y, x) != (REACH, REACH) and correlation[y, x] > max(SURE * noise, SAME * usual):
+        ends = (np.array([at - 2 * ROWS, at - ROWS, at, at + 1, at + 1 + ROWS]) * finer).round().astype(int)
+        earlier, before, after = (_picture(rows[a:b], partition) for a, b in (ends[:2], ends[1:3], ends[3:]))
+        usual = _correlation(earlier, before)[0][REACH, REACH]
+        correlation, sigmas = _correlation(before, after)
+        y, x = divmod(int(np.argmax(sigmas)), sigmas.shape[1])
+        if (y, x) != (REACH, REACH) and sigmas[y, x] > SURE and correlation[y, x] > SAME * usual:
             return f"the picture moved by {y - REACH} rows and {x - REACH} columns at {at / n:.0%} of the exposure"
     return None
 
@@ -171,9 +172,21 @@ def _picture(rows: Array, partition: Partition) -> Floats:
     return out
 
 
-def _correlation(one: Floats, other: Floats) -> Floats:
-    """Return the correlation at displacements of up to `REACH` pixels, (2 REACH + 1, 2 REACH + 1), per pixel in use."""
+def _correlation(one: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """Return the correlation at displacements of up to `REACH` pixels, (2 REACH + 1, 2 REACH + 1), and its errors.
+
+    It is the mean over the pixels in use that overlap at this displacement; its errors are by how many usual deviations
+    it is above 0. Both are 0 where less than an eighth overlaps.
+    """
+    n, total = _products(one != 0, other != 0), _products(one, other)
+    some = n > n.max() / 8
+    sigmas = np.where(some, total, 0) / np.sqrt(np.maximum(n, 1))
+    usual = 1.4826 * float(np.median(np.abs(sigmas[some]))) if some.any() else 0.0
+    return np.where(some, total, 0) / np.maximum(n, 1), sigmas / max(usual, 1e-300)
+
+
+def _products(one: Array, other: Array) -> Floats:
+    """Return the sums of products of the pixels of two pictures at displacements of up to `REACH` pixels."""
     shape = [next_fast_len(n + REACH, real=True) for n in one.shape]
-    product = irfft2(rfft2(one, shape).conj() * rfft2(other, shape), shape)
-    near = np.roll(product, (REACH, REACH), (0, 1))[: 2 * REACH + 1, : 2 * REACH + 1]
-    return np.asarray(near / max(np.count_nonzero(one), 1))
+    product = irfft2(rfft2(one.astype(float), shape).conj() * rfft2(other.astype(float), shape), shape)
+    return np.asarray(np.roll(product, (REACH, REACH), (0, 1))[: 2 * REACH + 1, : 2 * REACH + 1])

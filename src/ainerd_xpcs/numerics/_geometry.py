@@ -1,7 +1,6 @@
 """Geometry of a detector: q and phi of its pixels, rings cut into sectors, and masks."""
 
 import os
-import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -171,14 +170,10 @@ def q_at(radius_m: Floats, distance_m: float, energy_keV: float) -> Floats:
 
 
 def pyfai_detectors() -> Any:
-    """Import `pyFAI.detectors` (slow) without the GUI modules of pyFAI, which import Qt where it is installed."""
-    gui = "pyFAI.gui.model.GeometryModel"
-    sys.modules.setdefault(gui, None)  # type: ignore[arg-type]
+    """Import `pyFAI.detectors`, which is slow."""
     os.environ.setdefault("PYFAI_NO_LOGGING", "1")  # at a prompt it configures the log of the session
     import pyFAI.detectors
 
-    if sys.modules[gui] is None:
-        del sys.modules[gui]
     return pyFAI.detectors
 
 

@@ -15,6 +15,8 @@ from ainerd_xpcs.numerics._relaxation import (
     MISFIT_P,
     NO_SPECKLE,
     RANGE,
+    SHAPED,
+    SLOW,
     SURE,
     TOO_FEW_LAGS,
     UNSURE,
@@ -27,6 +29,7 @@ from ainerd_xpcs.numerics._relaxation import (
     symmetric_error,
     why_not,
 )
+from ainerd_xpcs.numerics._statements import HALF_CONTRADICTED, fall_of
 
 Floats = NDArray[np.float64]
 # of the numbers that need no model
@@ -118,7 +121,10 @@ class Judged:
         if self._numbers is not None and below < RANGE * above:
             self.report |= self._numbers | {"no_tau": ""}
         else:
-            above, below = above if above > self.lag[0] else np.nan, below if below < self.lag[-1] else np.nan
+            above, below = (
+                above if above > SHAPED * self.lag[0] else np.nan,
+                below if below < self.lag[-1] else np.nan,
+            )
             self.refuse_with_limits(self.report["no_tau"] or UNSURE, above, below)
 
     def refuse_with_limits(self, why: float | str, above: float, below: float) -> None:
@@ -128,7 +134,9 @@ class Judged:
     def describe(self) -> None:
         """Report numbers that need no model if there is no tau."""
         if self.report["no_tau"] and self.report["speckle"] != "no":
-            self.report |= without_model(self.lag, self.value - 1, self.noise())
+            free = without_model(self.lag, self.value - 1, self.noise())
+            is_below = free.pop("below_half", 0.0) > HALF_CONTRADICTED
+            self.report |= free | ({"no_tau": UNSURE} if is_below and self.report["no_tau"] == SLOW else {})
 
 
 def whitened(judged: Sequence[Judged]) -> Curves:
@@ -170,9 +178,10 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     -------
     dict of str to float
         `tau_half` in the unit of the lags with its error (``_err``), or its one-sided limits of 95 % (``_above``,
-        ``_below``); `first`, the smooth curve at the first lag; and `left`, the share of the value at the first lags
-        that is left at the last three. Those that are not known are missing, and all but `first` if the value at the
-        first lags is not three errors above zero.
+        ``_below``); `below_half`, the errors by which the curve falls below the half, of which three give the time
+        whatever its error; `first`, the smooth curve at the first lag; and `left`, the share of the value at the first
+        lags that is left at the last three. Those that are not known are missing, and all but `first` if the value at
+        the first lags is not three errors above zero.
     """
     least = (ROUNDING * np.nanmax(np.abs(value))) ** 2
     curves = Curves.of(lag, value[None], (covariance + least * np.eye(len(lag)))[None])
@@ -193,15 +202,21 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     error = float(np.sqrt(off @ noise @ off) / height)
     out |= {"left": left, "left_err": error} if error < SHARE_KNOWN else {}
     above_half = np.eye(len(mean))[2 * ENDS :] - first / 2
-    return out | _half(grid, above_half @ mean / np.sqrt((above_half @ noise * above_half).sum(1)))
+    sigmas = above_half @ mean / np.sqrt((above_half @ noise * above_half).sum(1))
+    below_half = max(float(-sigmas.min()), fall_of(value, covariance).below_half)
+    return out | {"below_half": below_half} | _half(grid, sigmas, is_below=below_half > HALF_CONTRADICTED)
 
 
-def _half(grid: Floats, sigmas: Floats) -> dict[str, float]:
-    """Return the time to a half with its error, or its limits; `sigmas` are the errors by which a curve is above it."""
+def _half(grid: Floats, sigmas: Floats, *, is_below: bool) -> dict[str, float]:
+    """Return the time to a half with its error, or its limits; `sigmas` are the errors by which a curve is above it.
+
+    If it surely falls below (`is_below`), the error may be large.
+    """
     before, at, after = (_passage(grid, sigmas, k) for k in (1.0, 0.0, -1.0))
     error = (after - before) / 2
-    if np.isfinite(error) and error < LOG_TAU_KNOWN:
-        return {"tau_half": float(np.exp(at)), "tau_half_err": float(np.exp(at) * symmetric_error(error))}
+    if np.isfinite(error) and (error < LOG_TAU_KNOWN or is_below):
+        error = symmetric_error(error) if error < LOG_TAU_KNOWN else np.sinh(error)
+        return {"tau_half": float(np.exp(at)), "tau_half_err": float(np.exp(at) * error)}
     above, below = _passage(grid, sigmas, ONE_SIDED), _passage(grid, sigmas, -ONE_SIDED)
     limits = {"above": min(above, grid[-1]), "below": max(below, grid[0])}
     return {f"tau_half_{side}": float(np.exp(limit)) for side, limit in limits.items() if np.isfinite(limit)}

@@ -30,6 +30,7 @@ DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map",
 NUMBERS = {  # of the geometry of a q map of APS, with the units in which they are used
     "energy": "keV", "detector_distance": "m", "pixel_size": "m", "beam_center_x": "pixel", "beam_center_y": "pixel",
 }  # fmt: skip
+AXES = {"q": "1/angstrom", "phi": "deg"}  # of a q map of APS, with the units that lists without one have
 MOST_MASKED = 0.5  # share of the pixels in bins that the mask of a map may take away
 WRONG = 0.05  # relative error of q in a list
 
@@ -112,7 +113,7 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
         static_q = _aps_centers(group, path, "static", static_map)[0]
     for labels, centers, kind in ((roi_map, q, "dynamic"), (static_map, static_q, "static")):
         if of_pixels is not None and centers is not None:
-            _check_q(of_pixels, labels, centers, f"{path}: {group.name}/{kind}_v_list_dim0")
+            _check_q(of_pixels, labels, centers, f"{path}: {group.name}/{kind}_v_list_dim{_axes(group).index('q')}")
     return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
 
 
@@ -139,31 +140,32 @@ def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Labels) -> tu
         if q is None or n == 0 or (q.size < n and q.size != present.size):
             return None, None
         return 10 * (q[:n] if q.size >= n else by_label(q, labels, n, "q")), None
-    mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
+    mapping, *lists = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
     if mapping is not None and mapping.size == present.size < n:
         mapping = np.nan_to_num(by_label(mapping, labels, n, "index_mapping"))  # other labels may have any point
-    if mapping is None or dim0 is None or dim1 is None or mapping.size < n:
+    if mapping is None or any(each is None for each in lists) or mapping.size < n:
         raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
-    used, n_points = mapping[:n], dim0.size * dim1.size
+    used, n_points = mapping[:n], lists[0].size * lists[1].size
     if (odd := used[~np.isin(used, np.arange(n_points))]).size:
         raise ValueError(
             f"{path}: {group.name}/{kind}_index_mapping has {odd[0]:g}, expected whole numbers from 0 to "
             f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
         )
-    first, second = np.divmod(used.astype(int), dim1.size)
-    names = [stated(x) for x in np.ravel(group["map_names"][()])] if "map_names" in group else ["q", "phi"]
+    points = np.divmod(used.astype(int), lists[1].size)
     units = [stated(x) for x in np.ravel(group["map_units"][()])] if "map_units" in group else []
-    dim0, dim1 = (
-        _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
-        for i, (x, unit) in enumerate(
-            ((dim0, "1/angstrom" if names[0] == "q" else ""), (dim1, "deg" if names[1] == "phi" else ""))
-        )
-    )
+    of_axes = dict[str, Floats]()
+    for i, name in enumerate(_axes(group)):
+        if name in AXES and lists[i].size > (name == "phi"):
+            own, what = units[i] if i < len(units) else "", f"{path}: {group.name}/{kind}_v_list_dim{i}"
+            of_axes[name] = _in_unit(lists[i], own, AXES[name], what)[points[i]]
+    q, phi = of_axes.get("q"), of_axes.get("phi")
     # phi grows counterclockwise on a screen in the file, with the row index here
-    return (
-        10 * dim0[first] if names[0] == "q" else None,
-        -dim1[second] % 360 if names[1] == "phi" and dim1.size > 1 else None,
-    )
+    return None if q is None else 10 * q, None if phi is None else -phi % 360
+
+
+def _axes(group: h5py.Group) -> list[str]:
+    """Return the names of the two axes of a q map."""
+    return [stated(x) for x in np.ravel(group["map_names"][()])[:2]] if "map_names" in group else ["q", "phi"]
 
 
 def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:

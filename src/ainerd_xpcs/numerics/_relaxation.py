@@ -13,7 +13,8 @@ Floats = NDArray[np.float64]
 MISFIT_P = 1e-4  # probability of the residuals below which no parameter is reported
 LOG_TAU_KNOWN = 0.4  # standard error of log tau above which only limits are reported
 EXPONENT_KNOWN = 0.5  # relative error of the exponent above which the shape, and so tau, is unknown
-RESOLVED = 2.0  # first lags within tau below which the shape of the decay is not resolved
+RESOLVED = 2.0  # first lags within tau below which the decay is not resolved
+SHAPED = 4.0  # the same where the exponent is free: a faster decay looks compressed, and slower than it is
 SURE = 0.12  # standard error of log tau below which its limits need not be computed
 RANGE = 6.0  # largest ratio of the limits of a tau that is reported
 LEAST_SPECKLES = 6  # below it, neither the scatter of pixels nor theory gives an error
@@ -170,7 +171,7 @@ def is_determined(chosen: Chosen, error: Floats, first: float, last: float) -> b
     is_known = "tau" not in free or error[1] < LOG_TAU_KNOWN
     if "contrast" not in free and not chosen.shared:
         return bool(is_known)
-    inside = np.log(RESOLVED * first) < chosen.value("tau") < np.log(last)
+    inside = fastest(chosen, first) < chosen.value("tau") < np.log(last)
     shaped = "exponent" not in free or (
         error[2] < EXPONENT_KNOWN * chosen.value("exponent") and 0.2 * 1.01 < chosen.value("exponent") < 2.5 * 0.99
     )
@@ -178,6 +179,12 @@ def is_determined(chosen: Chosen, error: Floats, first: float, last: float) -> b
     if chosen.shared and "share" in free:
         seen &= chosen.value("share") > SHARE_KNOWN * error[NAMES.index("share")]
     return bool(inside and shaped and is_known and seen)
+
+
+def fastest(chosen: Chosen, first: float) -> float:
+    """Return the logarithm of the shortest tau that a model can determine from lags that begin at `first`."""
+    is_free = "exponent" in chosen.free and "exponent" not in chosen.shared
+    return float(np.log((SHAPED if is_free else RESOLVED) * first))
 
 
 def determined(chosen: Chosen, covariance: Floats, first: float, last: float) -> Report:
@@ -188,7 +195,7 @@ def determined(chosen: Chosen, covariance: Floats, first: float, last: float) ->
     if chosen.either is not None:
         other = chosen.either.x[1]
         other_err = chosen.either.sd[1] * log_tau_err / np.sqrt(max(chosen.covariance[1, 1], 1e-300))
-        if 0 < other_err < LOG_TAU_KNOWN and np.log(RESOLVED * first) < other < np.log(last):
+        if 0 < other_err < LOG_TAU_KNOWN and fastest(chosen, first) < other < np.log(last):
             out |= {"tau_either": float(np.exp(other)), "tau_either_err": np.exp(other) * symmetric_error(other_err)}
     if "exponent" in chosen.free or chosen.value("exponent") != 1:
         out |= {"exponent": chosen.value("exponent"), "exponent_err": float(np.sqrt(max(covariance[2, 2], 0)))}

@@ -1,6 +1,6 @@
-"""The bins that the settings describe, checks of them, and the questions of ``ainerd init`` about them."""
+"""The bins that the settings describe, and checks of them."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ainerd.config import read_map
-from ainerd.technique import Finding, Question
+from ainerd.technique import Finding
 from ainerd_xpcs.numerics import Annulus, Partition, named_detector, pyfai_detectors
 from ainerd_xpcs.technique._detector_maps import read_mask
 from ainerd_xpcs.technique._settings import PartitionSettings
@@ -128,55 +128,3 @@ def _geometry(settings: PartitionSettings) -> dict[str, Any]:
 def bins_text(numbers: NDArray[np.int64]) -> str:
     """Return the numbers of bins in words: ``bins 5, 14``."""
     return f"bin{'s' * (numbers.size > 1)} {', '.join(map(str, numbers[:8]))}{', …' * (numbers.size > 8)}"
-
-
-def questions() -> Generator[Question, Any, None]:
-    """Ask for geometry and bins."""
-    bins = (
-        "HDF5 file with the bins, masks of NXxpcs or a q map of APS, or .npy of labels; empty for rings in a geometry"
-    )
-    file = yield Question(key="partition.file", text=bins, example="qmap.h5")
-    poni = None
-    if not file:
-        text = ".poni file of pyFAI; empty if you enter the geometry"
-        poni = yield Question(key="partition.poni", text=text, example="rings.poni")
-    if poni:
-        limits = "inner and outer limit of the rings, in 1/nm"
-        yield Question(key="partition.q_range_inv_nm", text=limits, example=[0.02, 0.03])
-        yield Question(key="partition.n_q", text="rings between these limits", default=1)
-        yield Question(key="partition.n_phi", text="equal sectors of them; 1 for none", default=1)
-    elif not file:
-        yield from _ask_geometry()
-    beta = "speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found"
-    yield Question(key="contrast", text=beta, example=0.2)
-    yield Question(key="alpha", text="an exposure is called novel if its p-value is at most this", default=0.05)
-
-
-def _ask_geometry() -> Generator[Question, Any, None]:
-    text = "the detector's name in pyFAI, whose gaps are masked; empty for one of another shape"
-    name = yield Question(key="partition.detector", text=text, default="eiger4m")
-    answers: dict[str, Any] = {"detector": str(name)} if name else {}
-    if not name:
-        answers["shape"] = yield Question(key="partition.shape", text="rows and columns", default=[512, 512])
-        answers["pixel_um"] = yield Question(key="partition.pixel_um", text="pixel size in µm", default=75.0)
-    detector = sensor(PartitionSettings.model_construct(**{"shape": None, "pixel_um": 55.0, **answers}))
-    unusable = np.zeros(detector.shape, bool) if detector.mask is None else np.asarray(detector.mask, bool)
-    middle = [detector.shape[0] / 2, detector.shape[1] / 2]
-    text = "row and column of the direct beam; the default is the middle of the detector"
-    beam = yield Question(key="partition.beam_center_px", text=text, default=middle)
-    distance = yield Question(key="partition.distance_m", text="sample to detector, in m", default=8.0)
-    energy = yield Question(key="partition.energy_keV", text="photon energy, in keV", default=11.0)
-    try:
-        place: dict[str, Any] = {"beam_center_px": (float(beam[0]), float(beam[1])), "distance_m": float(distance)}
-        place |= {"energy_keV": float(energy), "q_range_inv_nm": [0.0, 1.0], "n_phi": 1, "n_static": 1}
-        annulus = Annulus(detector=detector, **place)
-    except (TypeError, ValueError, IndexError):
-        wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
-        raise ValueError(f"{wrong}: numbers are expected") from None
-    text = "inner and outer limit of the rings, in 1/nm; or the edges of all, [0.01, 0.02, 0.04]"
-    ends = [float(f"{q:.3g}") for q in np.quantile(annulus.q()[~unusable], [0.3, 0.5])]
-    yield Question(key="partition.q_range_inv_nm", text=text, default=ends)
-    yield Question(key="partition.n_q", text="rings between these limits", default=1)
-    text = "part of the circle in degrees, 0 along growing columns, 90 along growing rows; [-40, 40] is across 0"
-    yield Question(key="partition.phi_range_deg", text=text, example=[0.0, 360.0])
-    yield Question(key="partition.n_phi", text="equal sectors of it; 1 for none", default=18)

@@ -56,19 +56,27 @@ class ExposureAnalysis(RunAnalysis):
     """
 
     def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
-        self._technique, self._run = technique, run
+        self._run, self._given = run, technique
         self._screen: numerics.Screen | None = None  # made with the first frames, for dense ones or events
-        self._reducer = numerics.TwoTimeReducer(technique.partition, run.n_frames)
-        self._correlator = numerics.MultiTau(technique.partition)
+        self._use(technique)
+        is_cut = len(technique.partition.static_roi) > technique.partition.n_roi
+        self._first: list[tuple[NDArray[Any], int]] | None = None if is_cut else []  # frames by which to cut the bins
+        self._order: NDArray[np.int64] | None = None  # in which the cut bins have the pixels
         self._picture = _picture.Picture(technique.field, run.n_frames)
-        self._parts = [installed()[name](settings, technique, run) for name, settings in technique.parts.items()]
         self._prepare_at = [max(share * (run.n_frames or 0), FEWEST_FRAMES) for share in CALIBRATES]
         self._n_lost = 0  # frames that never came
+
+    def _use(self, technique: "RheoXPCS") -> None:
+        self._technique = technique
+        self._reducer = numerics.TwoTimeReducer(technique.partition, self._run.n_frames)
+        self._correlator = numerics.MultiTau(technique.partition)
+        parts = technique.parts.items()
+        self._parts = [installed()[name](settings, technique, self._run) for name, settings in parts]
 
     @property
     def pixels(self) -> NDArray[np.int64]:
         """Flat indices of the partition's pixels."""
-        return self._technique.partition.pixels
+        return self._given.partition.pixels
 
     @property
     def every(self) -> int:
@@ -87,6 +95,32 @@ class ExposureAnalysis(RunAnalysis):
 
     def push(self, block: NDArray[Any] | numerics.Events, first: int = 0) -> None:
         """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
+        if self._first is None or isinstance(block, numerics.Events):
+            self._take(block, first)
+            return
+        self._first.append((block.copy(), first))
+        n_frames = sum(len(frames) for frames, _ in self._first)
+        if n_frames >= FEWEST_FRAMES or first + len(block) == self._run.n_frames:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Cut bins without static sub-bins by the brightness of the first frames, and take these."""
+        (held, self._first), partition = (self._first or [], None), self._given.partition
+        if all(frames.shape[1:] == partition.pixels.shape for frames, _ in held):
+            counts = np.sum([frames.sum(0, dtype=float) for frames, _ in held], axis=0)
+            cut = numerics.by_brightness(partition, counts) if held else partition
+            if cut is not partition:
+                place = np.empty(partition.roi_map.size, np.int64)
+                place[partition.pixels] = np.arange(len(partition.pixels))
+                self._order = place[cut.pixels]
+                self._use(self._given.with_partition(cut))
+        for frames, first in held:
+            self._take(frames, first)
+
+    def _take(self, block: NDArray[Any] | numerics.Events, first: int) -> None:
+        """Screen and correlate the next frames."""
+        if self._order is not None and not isinstance(block, numerics.Events):
+            block = block[:, self._order]
         if self._screen is None:
             kind = numerics.EventScreen if isinstance(block, numerics.Events) else numerics.Screen
             self._screen = kind(self._technique.partition, self._run.n_frames)
@@ -153,7 +187,7 @@ class ExposureAnalysis(RunAnalysis):
             fitted.share(judgement.p_of_ring),
             self._picture.share(frames),
             _left_out(frames),
-            _bins_of(self._technique),
+            _bins_of(self._given),
             *others,
         ]
         analysis = analysis_of(self._technique, judgement, merged(shares))
@@ -161,6 +195,8 @@ class ExposureAnalysis(RunAnalysis):
 
     def _all_frames(self) -> Correlated:
         """Correlate the last frames; raise AnalysisError if no maps or no g2 can be computed from all of them."""
+        if self._first:
+            self._cut()
         try:
             self._correlate([] if self._screen is None else self._screen.flush())
         except ValueError as error:

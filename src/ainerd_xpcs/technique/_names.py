@@ -1,7 +1,7 @@
 """The public names of rheo-XPCS."""
 
 from ainerd_xpcs.technique._bank import BASELINE, Bank, add_systematics, noised, read_bank, write_bank
-from ainerd_xpcs.technique._bins import build_partition, check_bins, questions
+from ainerd_xpcs.technique._bins import build_partition, check_bins
 from ainerd_xpcs.technique._calibration import RANKED, calibrated, placed, purpose_of
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
@@ -40,7 +40,7 @@ from ainerd_xpcs.technique._sectors import Sectors, opposite_pairs
 from ainerd_xpcs.technique._sentences import bin_cells, details, half_cell, power_sentences, sentences, value_cell
 from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings, settings_with_parts
 from ainerd_xpcs.technique._sketch import draw_bins
-from ainerd_xpcs.technique._technique import RheoXPCS
+from ainerd_xpcs.technique._technique import RESULT_FILE, RheoXPCS
 from ainerd_xpcs.technique._verdict import (
     Judgement,
     Noise,
@@ -55,13 +55,13 @@ from ainerd_xpcs.technique.field import Field, q_of_pixels
 
 __all__ = [
     "BASELINE", "Bank", "CHANGING", "Cells", "Clean", "Correlated", "Field", "Judgement", "LAW_COLOUR", "Noise",
-    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RANKED", "RESIDUALS", "RheoXPCS",
-    "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "WEIGHTS", "across", "add_systematics",
-    "analysis_of", "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated", "check_bins",
-    "clock_of", "contrast_within", "details", "differences", "draw_bins", "draw_clock", "draw_exposure", "draw_half",
-    "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes", "judge", "lit_weights",
-    "measured_exposure", "named", "new_figure", "noised", "of_law", "of_run", "opposite", "opposite_pairs",
-    "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "purpose_of", "q_of_pixels", "questions",
-    "read_bank", "read_mask", "rings", "run_features", "sectors_of", "seen_from", "sentences",
-    "settings_with_parts", "simulated_exposures", "value_cell", "with_clocks", "write_bank",
+    "Numbers", "OVER_Q", "Part", "PartitionSettings", "Picture", "RANKED", "RESIDUALS", "RESULT_FILE", "RheoXPCS",
+    "RheoXPCSSettings", "Ring", "SHARES", "Sectors", "Share", "TERMS", "TEXTS", "WEIGHTS", "across",
+    "add_systematics", "analysis_of", "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated",
+    "check_bins", "clock_of", "contrast_within", "details", "differences", "draw_bins", "draw_clock", "draw_exposure",
+    "draw_half", "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes", "judge",
+    "lit_weights", "measured_exposure", "named", "new_figure", "noised", "of_law", "of_run", "opposite",
+    "opposite_pairs", "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "purpose_of", "q_of_pixels",
+    "read_bank", "read_mask", "rings", "run_features", "sectors_of", "seen_from", "sentences", "settings_with_parts",
+    "simulated_exposures", "value_cell", "with_clocks", "write_bank",
 ]  # fmt: skip

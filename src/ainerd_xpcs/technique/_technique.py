@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -23,7 +24,6 @@ from ainerd.technique import (
     Finding,
     Landmarks,
     NullRegimes,
-    Question,
     Regimes,
     RunAnalysis,
     RunInfo,
@@ -33,7 +33,7 @@ from ainerd.words import number_of
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique._bank import Bank
-from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
+from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument
 from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
 from ainerd_xpcs.technique._difference import OUTLINE, difference
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
@@ -49,6 +49,7 @@ from ainerd_xpcs.technique.field import Field
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 # Key of the start document that names a q map, which is looked for beside the one of the settings.
 QMAP, MOST_QMAPS = "qmap_file", 8
+RESULT_FILE = "result_file"  # key of the start document: path, size, time of change, SHA-256, row_s of a file
 OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed", "sigma": None}  # how C2 is made
 OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling, once (10 to 30 s; a minute on a busy machine)"
@@ -71,21 +72,6 @@ class _Compiling(Listener):
 register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 
-Made = Callable[["RheoXPCS", Mapping[str, Any]], RunAnalysis]
-
-
-def _analysis_of_run(start: Mapping[str, Any]) -> Made | None:
-    """Return the analysis of a run that a source made of something else than frames, or None.
-
-    An entry point of the group ``ainerd_xpcs.runs`` has the name of the key of such start documents.
-    """
-    for entry in entry_points(group="ainerd_xpcs.runs"):
-        if entry.name in start:
-            made: Made = entry.load()
-            return made
-    return None
-
-
 class RheoXPCS(Technique):
     """Computes C2 and g2 of each bin of an exposure, latent vectors, and a p-value for its novelty.
 
@@ -106,6 +92,8 @@ class RheoXPCS(Technique):
         Whether it analyses two-time maps of other programs, not frames.
     parts : mapping of str to settings
         Settings of the installed parts that analyse exposures too, by name.
+    preshear : sequence of (float, float)
+        Steps of shear before each exposure of the agent, rate in 1/s and duration in s.
     """
 
     name = "rheo_xpcs"
@@ -124,6 +112,7 @@ class RheoXPCS(Technique):
         monitor: Sequence[str] = (),
         of_maps: bool = False,
         parts: Mapping[str, Section] = MappingProxyType({}),
+        preshear: Sequence[tuple[float, float]] = (),
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
@@ -138,6 +127,7 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._preshear = preshear
         self._options = dict[str, Any]()  # of the settings, beside bins and models
         self._of_qmaps = dict[tuple[str, int, int], Self]()  # by name, time of change and size of the file
 
@@ -149,7 +139,7 @@ class RheoXPCS(Technique):
         options = settings.model_dump(include={"contrast", "alpha", "monitor"})
         parts = {name: part for name in installed() if (part := getattr(settings, name)) is not None}
         options |= {"denoiser": Encoder.load("ours"), "parts": parts}
-        return cls._of_bins(settings.partition, *models, **options)
+        return cls._of_bins(settings.partition, *models, preshear=settings.preshear, **options)
 
     @classmethod
     def _of_bins(cls, bins: PartitionSettings, *models: Any, **options: Any) -> Self:
@@ -186,7 +176,7 @@ class RheoXPCS(Technique):
         }
 
     def begin(self, run: RunInfo) -> RunAnalysis:
-        """Start an exposure, or the analysis of a run that a source made, such as that of the maps in a result file.
+        """Start an exposure.
 
         Raises
         ------
@@ -194,16 +184,26 @@ class RheoXPCS(Technique):
             If its frames do not fit the partition, if the q map that it names cannot be read, or if too few are
             announced.
         """
-        if (made := _analysis_of_run(run.start)) is not None:
-            return made(self, run.start)
         if (qmap := self._other_qmap(run.start)) is not None:
             return self._with_qmap(qmap).begin(run)
         self._check_run(run)
         return ExposureAnalysis(self, run)
 
+    def file_of(self, start: Mapping[str, Any]) -> str | None:
+        """Return the path of a file with two-time maps, which the source ``results`` found, or None."""
+        about = start.get(RESULT_FILE)
+        path = about.get("path") if isinstance(about, Mapping) else None
+        return path if isinstance(path, str) else None
+
+    def begin_file(self, path: Path, start: Mapping[str, Any]) -> RunAnalysis:
+        """Start the analysis of such a file by the entry point ``ainerd_xpcs.result_files``."""
+        (entry,) = entry_points(group="ainerd_xpcs.result_files", name="maps")
+        made: RunAnalysis = entry.load()(self, path, start[RESULT_FILE])
+        return made
+
     def files_digest(self, start: Mapping[str, Any]) -> str:
         """Return a digest of the bins and their q of the q map that a run names, or ""."""
-        if _analysis_of_run(start) is not None or (qmap := self._other_qmap(start)) is None:
+        if self.file_of(start) is not None or (qmap := self._other_qmap(start)) is None:
             return ""
         try:
             other = self._with_qmap(qmap)
@@ -305,14 +305,26 @@ class RheoXPCS(Technique):
         yield Finding("p-values", f"compare with {self.bank.n} simulated exposures")
         yield from check_bins(self.partition, self._bins)
 
+    def before(self, beside: Sequence[Any]) -> Callable[[], Any] | None:
+        """Return the plan of ``rheo_xpcs.preshear`` with the rheometer among these devices, or None without steps."""
+        from ainerd_xpcs.technique.plans import preshear_of  # it imports Bluesky
+
+        return preshear_of(self._preshear, beside)
+
     @classmethod
-    def questions(cls) -> Generator[Question, Any, None]:
-        """Yield the questions of ``ainerd init``: geometry, bins, contrast."""
-        return questions()
+    def template(cls) -> str:
+        """Return the sections of the TOML that ``ainerd init`` writes: options, bins, and what a rheometer records."""
+        return files("ainerd_xpcs.technique").joinpath("template.toml").read_text("utf-8")
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
+
+    def with_partition(self, partition: Partition) -> Self:
+        """Return the same technique with other bins."""
+        other = copy(self)
+        other.partition, other.rings = partition, rings(partition)
+        return other
 
     def with_bank(self, bank: Bank) -> Self:
         """Return the same technique with another bank."""

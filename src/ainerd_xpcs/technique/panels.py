@@ -120,7 +120,7 @@ def gallery(figure: SubFigure, scene: "Scene", runs: "pd.DataFrame") -> None:
     """Draw the newest map, the same without noise, and that of the nearest earlier run, on one scale."""
     from ainerd.views import empty_panel, newest_and_nearest, panel_title
 
-    panel_title(figure, r"$C_2(t_1, t_2)$, mean over azimuths")
+    panel_title(figure, r"$C_2(t_1, t_2)$, mean of the bins")
     newest, nearest = newest_and_nearest(runs, scene.embeddings)
     wanted = [("newest", newest, "c2"), ("without noise", newest, "denoised")]
     wanted.append(("most similar run before", nearest, "c2"))
@@ -148,12 +148,12 @@ def gallery(figure: SubFigure, scene: "Scene", runs: "pd.DataFrame") -> None:
 
 
 def strip(axes: Axes, scene: "Scene", runs: "pd.DataFrame") -> None:
-    """Draw the regime of each azimuth by itself, a column for each run."""
+    """Draw the regime of each bin by itself, a column for each run."""
     regimes = azimuth_regimes(scene, runs)
     columns = ((runs["number"][key] - 0.5, runs["number"][key] + 0.5, regimes[key]) for key in regimes)
     draw_columns(axes, columns)
     axes.set_facecolor("0.93")
-    axes.set_title("regime that each azimuth looks like", loc="right", fontsize=8, pad=2)
+    axes.set_title("regime that each bin looks like", loc="right", fontsize=8, pad=2)
 
 
 def azimuth_regimes(scene: "Scene", runs: "pd.DataFrame") -> dict[str, NDArray[np.int64]]:
@@ -197,13 +197,14 @@ def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, N
 
 
 def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
-    """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
+    """Draw for each (left, right, labels) a column over all bins, in the colours of the labels (n_roi,)."""
     from ainerd.views import regime_colour
 
     for left, right, labels in columns:
         column = np.array([to_rgb(regime_colour(int(label))) for label in labels])[:, None]
-        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
-    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
+        extent = (left, right, 0.5, len(labels) + 0.5)
+        axes.imshow(column, extent=extent, origin="lower", aspect="auto", zorder=1)
+    axes.set(ylabel="bin")
 
 
 def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:

@@ -9,9 +9,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import Msg, MsgGenerator
 
-from ainerd.config import Settings, read_section
 from ainerd.plans import expose
-from ainerd_xpcs.technique._settings import settings_with_parts
 
 
 def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
@@ -41,15 +39,19 @@ def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
     yield from bpp.finalize_wrapper(shear(), bps.mv(rheometer.shear_rate_setpoint, 0))
 
 
-def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator[None]] | None:
-    """Return a function that makes the plan of ``rheo_xpcs.preshear``, for `ainerd.agent.build_agent`, or None.
+def preshear_of(
+    steps: Sequence[tuple[float, float]], devices: Sequence[Any]
+) -> Callable[[], MsgGenerator[None]] | None:
+    """Return a function that makes the plan of steps of shear, rate in 1/s and duration in s; None without steps.
 
-    ValueError if the settings have a preshear and there is no rheometer.
+    ValueError if none of the devices is a rheometer as `preshear` needs it.
     """
-    steps = read_section(settings_with_parts(), settings.section, "rheo_xpcs").preshear
-    if steps and rheometer is None:
-        raise ValueError("rheo_xpcs.preshear needs a rheometer")
-    return partial(preshear, rheometer, *chain.from_iterable(steps)) if steps else None
+    if not steps:
+        return None
+    rheometer = next((device for device in devices if hasattr(device, "shear_rate_setpoint")), None)
+    if rheometer is None:
+        raise ValueError("rheo_xpcs.preshear needs a rheometer with shear_rate_setpoint and dwell: give it as beside")
+    return partial(preshear, rheometer, *chain.from_iterable(steps))
 
 
 def with_record(plan: MsgGenerator[str], rheometer: Any) -> MsgGenerator[str]:

@@ -67,7 +67,7 @@ function Maps({ maps, high }) {
 /** The number of bin k, from 0, in the q map. */
 const numberOf = (bins, k) => bins[k]?.bin ?? k + 1;
 
-/** A map of a result: that of bin k, or the mean over azimuths if k is null. */
+/** A map of a result: that of bin k, or the mean of all if k is null. */
 async function readMap(path, name, k) {
   if (k === null) {
     const image = await mean(`${path}/${name}`);
@@ -151,7 +151,7 @@ function View({ path, result }) {
   const shape = (name) => result.arrays[name].shape ?? result.arrays[name];
   const hasBins = "bins" in (result.tables ?? {});
   const { value: bins = [] } = useAsync(async () => (hasBins ? readTable(`${path}/bins`) : []), [path]);
-  const [bin, setBin] = useState(null); // null: mean over azimuths
+  const [bin, setBin] = useState(null); // null: mean of all
   const panel = (title, className, child) =>
     h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), child);
   const duration = metadata.n_frames && metadata.frame_time_s ? metadata.n_frames * metadata.frame_time_s : null;
@@ -216,9 +216,10 @@ function Bins({ bins, bin, setBin, n }) {
       "label",
       { className: "row" },
       h("input", { type: "checkbox", checked: bin === null, onChange: (e) => setBin(e.target.checked ? null : 0) }),
-      "mean over azimuths",
+      bins.length && bins.length === qs.length ? "mean over rings" : "mean over azimuths",
     ),
-    slider("azimuth", ring.length - 1, ring.indexOf(at), azimuth, ofAzimuth, (k) => setBin(ring[k])),
+    ring.length > 1 &&
+      slider("azimuth", ring.length - 1, ring.indexOf(at), azimuth, ofAzimuth, (k) => setBin(ring[k])),
     slider("q", qs.length - 1, qs.indexOf(q), ofQ, Number.isFinite(q) ? ofQ : "", toRing, qs.length < 2),
   );
 }
@@ -250,7 +251,7 @@ function G2({ path, result, bin, bins }) {
     const [g2, err] = [values, errors].map((each) => each && rows(each, tau.length));
     const faint = g2.map((each, k) => curve(tau, each, theme.line, { visible: k !== bin }));
     const { y, e } = bin === null ? average(g2, err) : { y: [...g2[bin]], e: err?.[bin] };
-    const hovertemplate = "tau = %{x:.3g} s<br>g2 = %{y:.4f}<extra></extra>";
+    const hovertemplate = "lag %{x:.3g} s<br>g2 = %{y:.4f}<extra></extra>";
     const points = { mode: "markers", marker: { size: 5, color: "#0072B2" }, error_y: e && bars(e, theme.soft), hovertemplate };
     const traces = [...faint, curve(tau, y, undefined, { ...points, hoverinfo: undefined })];
     const model = fitted(tau, fit);
@@ -259,7 +260,7 @@ function G2({ path, result, bin, bins }) {
     const dotted = { line: { color: "#D55E00", dash: "dot" } };
     if (Number.isFinite(half[0])) traces.push(curve(half, [Math.min(...y), Math.max(...y)], "#D55E00", dotted));
     const layout = {
-      xaxis: axis(theme, "tau (s)", { type: "log", exponentformat: "power", dtick: 1 }),
+      xaxis: axis(theme, "lag (s)", { type: "log", exponentformat: "power", dtick: 1 }),
       yaxis: axis(theme, "g2", { nticks: 6 }),
     };
     return { traces, layout };
@@ -268,7 +269,7 @@ function G2({ path, result, bin, bins }) {
   const ofAll = `mean of all bins${Number.isFinite(fit.tau_s) && fit.g2_model !== "clock" ? ", one fit to all" : ""}`;
   const what = bin === null ? ofAll : `bin ${numberOf(bins, bin)}, all others faint`;
   const read = () => readArrays(path, names);
-  const chart = { path, read, draw, bin: `${bin} ${bins.length}`, name: "g2", label: `g2 over tau. ${text}` };
+  const chart = { path, read, draw, bin: `${bin} ${bins.length}`, name: "g2", label: `g2 over the lag. ${text}` };
   return h("div", null, h("p", { className: "soft" }, `${what}: ${text}`), h(Chart, chart));
 }
 

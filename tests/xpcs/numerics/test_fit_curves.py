@@ -112,6 +112,30 @@ def test_a_number_that_the_lags_do_not_show_has_a_reason(why):
         assert np.nanmin(fit.tau_above) > 300 and np.isnan(fit.tau_below).all()
 
 
+def test_a_decay_within_four_lags_has_limits_that_hold_unless_its_exponent_is_known():
+    few = fit_curves(LAG, *noisy(24, noise=0.004, tau=2.6), share=())
+    assert np.isnan(few.tau).all() and np.isfinite(few.tau_below).all()
+    assert (few.tau_below < 2.6).sum() <= 2 and np.isnan(few.tau_above).all()
+    assert np.median(few.tau_below) < 4.0
+    slow = curve(LAG, tau=40.0)[None] + np.random.default_rng(1).normal(0, 1e-3, (3, LAG.size))
+    fast = curve(LAG, tau=2.6)[None] + np.random.default_rng(2).normal(0, 1e-3, (3, LAG.size))
+    known = fit_curves(LAG, np.concatenate([slow, fast]), np.full((6, LAG.size), 1e-3), share=["exponent"])
+    assert known.tau[3:] == pytest.approx(2.6, rel=0.1)
+
+
+def test_a_curve_that_has_fallen_below_half_has_the_time_and_is_not_slow():
+    """As in a published gel: g2 - 1 falls over many decades of lags, from .087 to .025."""
+    lag = np.geomspace(1, 1e6, 60)
+    truth = 0.025 + 0.062 * np.exp(-2 * (lag / 3e4) ** 0.25)
+    error = np.full((12, lag.size), 0.01)
+    y = 1 + truth + np.random.default_rng(0).normal(0, error)
+    fit = fit_curves(lag, y, error)
+    first, last = (y - 1)[:, :8].mean(1), (y - 1)[:, -8:].mean(1)
+    below = (first / 2 - last) / (0.01 * np.sqrt(1.25 / 8)) > 3.5
+    given = np.isfinite(fit.tau) | np.isfinite(fit.tau_half)
+    assert below.sum() > 5 and given[below].all() and not (fit.no_tau[below] == "slower than the lags").any()
+
+
 def test_a_curve_that_no_model_describes_has_no_numbers():
     y, error = noisy(b=0.2)
     y += 0.1 * np.exp(-((np.log(LAG / 250) / 0.3) ** 2))  # an echo

@@ -80,6 +80,25 @@ def test_an_index_that_is_no_point_of_the_map_is_refused(tmp_path, kind, index):
         Partition.load(tmp_path / "qmap.hdf")
 
 
+def test_the_axes_of_a_q_map_come_in_any_order(tmp_path):
+    dynamic, static, mask, q, phi = aps_maps()
+    write_aps(tmp_path / "qmap.hdf", "qmap", dynamic, static, mask, q, phi)
+    before = Partition.load(tmp_path / "qmap.hdf")
+    with h5py.File(tmp_path / "qmap.hdf", "r+") as file:
+        group = file["qmap"]
+        del group["map_names"]
+        group["map_names"], group["map_units"] = [b"phi", b"q"], [b"deg", b"1/nm"]
+        for kind, n_q in (("dynamic", 3), ("static", 6)):
+            group.move(f"{kind}_v_list_dim1", f"{kind}_phi")
+            group.move(f"{kind}_v_list_dim0", f"{kind}_v_list_dim1")
+            group.move(f"{kind}_phi", f"{kind}_v_list_dim0")
+            group[f"{kind}_v_list_dim1"][()] *= 10
+            group[f"{kind}_index_mapping"][()] = np.arange(4 * n_q).reshape(4, n_q).T.ravel()
+    after = Partition.load(tmp_path / "qmap.hdf")
+    for name in ("q", "phi", "static_q"):
+        np.testing.assert_allclose(getattr(after, name), getattr(before, name))
+
+
 @pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
 def test_a_q_map_of_aps_is_read(tmp_path, group):
     dynamic, static, mask, q, phi = aps_maps()

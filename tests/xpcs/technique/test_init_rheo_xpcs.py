@@ -1,5 +1,9 @@
 """A TOML for rheo-XPCS, and the picture of the bins."""
 
+import json
+import re
+import tomllib
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -9,20 +13,32 @@ from typer.testing import CliRunner
 
 import ainerd.cli
 from ainerd.config import Settings, read_section
+from ainerd_shear.part import CyclesSettings
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, draw_bins, questions
+from ainerd_xpcs.technique import PartitionSettings, RheoXPCSSettings, build_partition, draw_bins
 
 
-def test_a_file_is_asked_nothing_more():
-    assert [q.key for q in _rest(questions(), "bins.h5")] == ["partition.file", "contrast", "alpha"]
+def test_the_template_says_what_is_missing_and_has_every_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml"], env={"COLUMNS": "200"})
+    assert done.exit_code == 1 and "rheo_xpcs.partition: must have a geometry (detector or shape" in done.output
+    assert "ok      settings" not in done.output
+    text = (tmp_path / "agent.toml").read_text()
+    lines = dict(re.findall(r"^# (\w+) = (.*?)  # (?!e\.g\.)", text.partition("[rheo_xpcs]")[2], re.MULTILINE))
+    for model in (RheoXPCSSettings, PartitionSettings, CyclesSettings):
+        for name, field in model.model_fields.items():
+            assert name == "partition" or f"# {name} = " in text
+            if name in lines:
+                assert tomllib.loads(f"x = {lines[name]}")["x"] == json.loads(json.dumps(field.default))
 
 
 def test_settings_of_a_shape_pass_and_become_a_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("frame.npy", np.random.default_rng(0).poisson(3.0, (260, 240)).astype(np.uint16))
-    answers = ["detector=", "shape=[260, 240]", "distance_m=5", "beam_center_px=[130.0, 120.0]"]
+    answers = ["shape=[260, 240]", "distance_m=5", "beam_center_px=[130.0, 120.0]", "energy_keV=11"]
+    answers += ["q_range_inv_nm=[0.03, 0.06]"]
     given = [x for answer in answers for x in ("--set", f"rheo_xpcs.partition.{answer}")]
-    done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml", "--yes", *given], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml", *given], env={"COLUMNS": "200"})
     assert done.exit_code == 0, (done.output, done.exception)
     settings = read_section(RheoXPCSSettings, Settings.load("agent.toml").section, "rheo_xpcs").anchored(tmp_path)
     assert settings.partition.shape == (260, 240) and settings.contrast is None
@@ -31,16 +47,6 @@ def test_settings_of_a_shape_pass_and_become_a_picture(tmp_path, monkeypatch):
     command = ["check", "agent.toml", "--draw", "bins.png", "--frame", "frame.npy"]
     drawn = CliRunner().invoke(ainerd.cli.app, command, env={"COLUMNS": "200"})
     assert drawn.exit_code == 0 and (tmp_path / "bins.png").stat().st_size > 20_000
-
-
-def _rest(asked, answer):
-    question = asked.send(None)
-    while True:
-        yield question
-        try:
-            question = asked.send(answer)
-        except StopIteration:
-            return
 
 
 def test_the_picture_has_numbers_beam_and_mask():
@@ -77,7 +83,7 @@ def test_init_with_another_way_to_the_bins_writes_settings_that_load(way, tmp_pa
     Partition.from_roi_map(np.repeat([2, 5], 2000).reshape(50, 80)).save(tmp_path / "bins.h5")
     answers = {"poni": ["poni=rings.poni", "q_range_inv_nm=[0.02, 0.03]", "n_phi=4"], "file": ["file=bins.h5"]}
     given = [x for answer in answers[way] for x in ("--set", f"rheo_xpcs.partition.{answer}")]
-    done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml", "--yes", *given])
+    done = CliRunner().invoke(ainerd.cli.app, ["init", "agent.toml", *given])
     settings = read_section(RheoXPCSSettings, Settings.load("agent.toml").section, "rheo_xpcs").anchored(tmp_path)
     assert build_partition(settings.partition).numbers.tolist() == {"poni": [1, 2, 3, 4], "file": [2, 5]}[way]
     assert "partition: 4 bins" in done.output or "partition: 2 bins" in done.output

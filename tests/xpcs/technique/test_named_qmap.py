@@ -68,8 +68,9 @@ def test_a_run_that_names_another_q_map_has_its_bins(tmp_path, frames):
     qmap(two, 5)  # it is written again
     assert len(named(of_one, frames, "4.hdf").arrays["c2"]) == 5
     digests += [of_one.files_digest({"qmap_file": name}) for name in ("4.hdf", "2.hdf", "nowhere.hdf")]
-    digests += [of_one.files_digest({"qmap_file": "4.hdf", "result_file": {}})]
+    digests += [of_one.files_digest({"qmap_file": "4.hdf", "result_file": {"path": "maps.hdf"}})]
     assert len(set(digests[:3])) == 3 and digests[3:] == ["", "", ""]
+    assert [of_one.file_of({"result_file": about}) for about in ({}, "maps.hdf", {"path": 7})] == [None] * 3
     assert of_one.parameters == parameters  # and so the keys of results of runs that name no other q map
 
 

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ainerd.results import LoadedResult, Part
-from ainerd.results._result import compare
+from ainerd.results import LoadedResult, Part, compare
 from ainerd_xpcs.numerics import MultiTau, Partition, TwoTimeReducer, fit_curves, fit_relaxation
 from ainerd_xpcs.technique import OVER_Q, Numbers, clock_of, draw_over_q
 from ainerd_xpcs.technique._drawing import draw_exposure, draw_fit

@@ -85,7 +85,6 @@ def exposure(request, tmp_path, movie, partition):
     reader = FrameReader(tmp_path / "m.h5", "d", partition.pixels, (48, 64))
     for block in reader.blocks(0, T, whole=Whole(exposure)):
         exposure.reducer.push(block)
-    reader.close()
     return exposure
 
 

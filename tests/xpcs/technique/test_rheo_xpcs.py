@@ -11,7 +11,7 @@ from ainerd.technique import AnalysisError, RunInfo
 from ainerd_train import scorer_of
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.numerics import Partition, by_brightness
 from ainerd_xpcs.technique import RheoXPCS, sentences
 from tests.small_bank import some_of_bank
 
@@ -93,6 +93,26 @@ def test_a_known_exposure_is_described_and_not_called_novel():
     assert set(analysis.units) >= {*given(analysis), *bins, *analysis.arrays} - TEXTS
     assert analysis.summary["counts_per_pixel"] == pytest.approx(2, rel=0.02)
     assert analysis.summary["no_claim"] is None
+
+
+@pytest.mark.usefixtures("one_scorer")
+def test_a_gradient_in_bins_that_are_labels_is_no_baseline():
+    rng, keep = np.random.default_rng(0), np.exp(-1 / 8)
+    light = np.broadcast_to(np.geomspace(0.5, 2.0, 90), ROI_MAP.shape)  # its relative variance is .16 in a bin
+    field, frames = rng.normal(size=(4, *ROI_MAP.shape)), np.empty((200, *ROI_MAP.shape), np.uint16)
+    for frame in frames:
+        frame[:] = rng.poisson(light * (field**2).mean(0))
+        field = keep * field + np.sqrt(1 - keep**2) * rng.normal(size=field.shape)
+    subject = technique(contrast=None)
+    analysis = analyse(subject, frames)
+    g2, late = analysis.arrays["g2"].mean(0), analysis.arrays["tau"] > 40 * 50 / 200
+    assert abs(g2[late].mean() - 1) < 0.01
+    assert g2[0] - 1 == pytest.approx(0.5 * keep**2, rel=0.05)
+    assert abs(analysis.arrays["c2"][:, :64, -64:].mean() - 1) < 0.01
+    # as if the bins had been cut before the first frame
+    first = subject.partition.gather(frames[:90]).sum(0, dtype=float)
+    cut = analyse(subject.with_partition(by_brightness(subject.partition, first)), frames)
+    np.testing.assert_array_equal(cut.arrays["g2"], analysis.arrays["g2"])
 
 
 @pytest.mark.usefixtures("one_scorer")

@@ -5,7 +5,4 @@
 set -eu
 raw=$1 qmap=$2 folder=$3 settings=$4
 boost_corr_bin -r "$raw" -q "$qmap" -t Both -o "$folder" -w
-
-name=$(basename "$raw")
-set -- "$folder/${name%%.*}"*_results.hdf
-printf '%s\n' "$@" | ainerd watch --config "$settings" --source results:-
+ainerd watch --config "$settings" --source "results:$folder" --once

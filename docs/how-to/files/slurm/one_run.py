@@ -17,7 +17,6 @@ def maps_of(part, path, n_frames):
     reducer = TwoTimeReducer(part, n_frames)
     for block in reader.blocks(0, n_frames):
         reducer.push(block)
-    reader.close()
     return reducer.maps()
 
 

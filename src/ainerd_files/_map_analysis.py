@@ -1,20 +1,16 @@
-"""Two-time maps of other programs: their analysis, and that of a run whose "frames" are the result file of one.
-
-The start document of such a run has `ABOUT`, which is also the name of the entry point by which `RheoXPCS.begin` finds
-`MapRun`.
-"""
+"""Two-time maps of other programs: their analysis, also for a run that names their file."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique import Analysis, AnalysisError, RunAnalysis
+from ainerd.technique import Analysis, RunAnalysis
 from ainerd.threads import one_thread
 from ainerd_files._curves_of_bins import Curves
 from ainerd_files._map_noise import MapNoise, Neighbours
@@ -48,7 +44,6 @@ from ainerd_xpcs.technique import (
 )
 
 NOISE = ("contrast", "contrast_err", "shot_noise", "noise_pixels", "speckle_px")  # columns of the table of bins
-ABOUT = "result_file"  # key of the start document: path, size, time of change, SHA-256, layout, row_s
 
 
 def technique_of(bins: Partition, like: RheoXPCS | None = None) -> RheoXPCS:
@@ -59,9 +54,7 @@ def technique_of(bins: Partition, like: RheoXPCS | None = None) -> RheoXPCS:
 
 
 @one_thread
-def analyse_maps(
-    file: MapFile, technique: RheoXPCS, report: Callable[[int], None] = lambda n: None
-) -> tuple[Analysis, dict[str, float]]:
+def analyse_maps(file: MapFile, technique: RheoXPCS, report: Callable[[int], None] = lambda n: None) -> Analysis:
     """Read and reduce the maps of a file and place them in the latent space.
 
     Parameters
@@ -74,11 +67,9 @@ def analyse_maps(
 
     Returns
     -------
-    analysis : Analysis
+    Analysis
         Maps, latent vectors, g2 of the file or along the diagonals, relaxation times, and a p-value. Without one
-        `no_claim` says why.
-    known : dict of str to float
-        Rows of the stored maps, seconds from row to row, number of bins, and photons per pixel and frame if known.
+        `no_claim` says why. Its frames are the rows of the stored maps.
 
     Raises
     ------
@@ -96,15 +87,13 @@ def analyse_maps(
     noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
     judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
     fitted = map_numbers(file, noises, doubt)
-    known = {"n_rows": float(file.n_rows), "row_s": file.row_s, "n_bins": float(partition.n_roi)}
     summary: dict[str, Any] = {**fitted.summary, **judgement.summary}
     if judgement.p is not None:
         summary["noise_of"] = "the maps"
     else:
         summary["no_claim"] = doubt or next(filter(None, noises.reasons), summary["no_claim"])
     if np.isfinite(file.counts).all():
-        known["counts_per_pixel"] = float(np.average(file.counts, weights=partition.n_pixels))
-        summary["counts_per_pixel"] = known["counts_per_pixel"]
+        summary["counts_per_pixel"] = float(np.average(file.counts, weights=partition.n_pixels))
     arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays}
     tables = fitted.share(judgement.p_of_ring).tables
     of_bins = {"bin": partition.numbers, "q": partition.q, "phi": partition.phi}
@@ -113,7 +102,8 @@ def analyse_maps(
         tables["bins"][name] = np.where(np.isnan(fitted.bins["contrast"]), noises.columns[name], fitted.bins[name])
     if "rings" in tables:
         tables["rings"]["no_claim"] = np.array([reason or "" for reason in noises.reasons])
-    return analysis_of(technique, judgement, Share(arrays, tables, summary, units=dict.fromkeys(NOISE, "1"))), known
+    analysis = analysis_of(technique, judgement, Share(arrays, tables, summary, units=dict.fromkeys(NOISE, "1")))
+    return replace(analysis, n_frames=file.n_rows, frame_time_s=file.row_s)
 
 
 class Noises:
@@ -260,71 +250,36 @@ def _with_mean(curves: Curves, ring: Ring) -> Curves:
     return replace(curves, partition=None, **columns)
 
 
-@dataclass(frozen=True)
-class ReadMaps:
-    """The maps of a file as the only block of its run: as many frames as they have rows.
-
-    `has_bins` is whether the file says where its bins are.
-    """
-
-    analysis: Analysis
-    n_rows: int
-    has_bins: bool
-
-    def __len__(self) -> int:
-        return self.n_rows
-
-
-class MapRun(RunAnalysis):
-    """Analysis of a run whose "frames" are the two-time maps in a result file, and the reader of this file.
+@dataclass
+class ReadMaps(RunAnalysis):
+    """Analysis of the two-time maps in a file, for a run that names it; entry point ``ainerd_xpcs.result_files``.
 
     The bins are those of the file. Without any they are those of the technique, if these are as many as the maps.
+
+    Parameters
+    ----------
+    technique : RheoXPCS
+    path : Path
+    about : mapping
+        `RESULT_FILE` of the start document.
     """
 
-    def __init__(self, technique: RheoXPCS, start: Mapping[str, Any]) -> None:
-        self._technique, self._about, self._path = technique, start[ABOUT], Path()
-        self._read: ReadMaps | None = None
-
-    @property
-    def pixels(self) -> NDArray[np.int64]:
-        """No pixel: nothing is read from frames."""
-        return np.empty(0, np.int64)
-
-    def open_events(self, path: Path, pixel_order: str) -> Self:
-        """Open the result file."""
-        self._path = path
-        return self
-
-    def reaches(self, stop: int) -> bool:
-        """Return whether the file is complete, which it always is."""
-        return True
-
-    def blocks(self, start: int, stop: int, viewer: RunAnalysis | None, first: int) -> Iterator[ReadMaps]:
-        """Yield the maps, if the file is as it was when its run was made."""
-        self._check()
-        with MapFile(self._path, frame_time_s=self._about["row_s"], otherwise=self._technique.partition) as file:
-            analysis, known = analyse_maps(file, technique_of(file.partition, self._technique))
-        self._check()
-        yield ReadMaps(analysis, int(known["n_rows"]), not file.no_partition)
-
-    def close(self) -> None:
-        """Keep nothing open."""
-
-    def push(self, block: Any, first: int = 0) -> None:
-        """Take the maps."""
-        self._read = block
+    technique: RheoXPCS
+    path: Path
+    about: Mapping[str, Any]
 
     def finish(self) -> Analysis:
-        """Return the result."""
-        if self._read is None:
-            raise AnalysisError("the result file holds no maps")
-        names = {"layout": self._about["layout"]}
-        names |= {"bins_of": "the file"} if self._read.has_bins else {}
-        return replace(self._read.analysis, summary={**self._read.analysis.summary, **names})
+        """Read the file and return the result; ValueError if it is not as it was when its run was made."""
+        self._check()
+        with MapFile(self.path, frame_time_s=self.about["row_s"], otherwise=self.technique.partition) as file:
+            analysis = analyse_maps(file, technique_of(file.partition, self.technique))
+        self._check()
+        names = {"layout": file.layout} | ({} if file.no_partition else {"bins_of": "the file"})
+        return replace(analysis, summary={**analysis.summary, **names})
 
     def _check(self) -> None:
-        stat = self._path.stat()
-        if (stat.st_size, stat.st_mtime) != (self._about["size"], self._about["changed"]):
-            with self._path.open("rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != self._about["sha256"]:
-                    raise ValueError(f"{self._path} has changed since its run was made")
+        stat = self.path.stat()
+        if (stat.st_size, stat.st_mtime) != (self.about["size"], self.about["changed"]):
+            with self.path.open("rb") as content:
+                if hashlib.file_digest(content, "sha256").hexdigest() != self.about["sha256"]:
+                    raise ValueError(f"{self.path} has changed since its run was made")
