@@ -62,7 +62,7 @@ def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, r
 
 
 # Share of each family's exposures to be flagged at 0.01; `python -m studies.novelty` measures it on 250 of each.
-LEAST_POWER = {"echo": 0.95, "ballistic": 0.8, "banded": 0.3}  # bands without a wall resemble one flow
+LEAST_POWER = {"echo": 0.95, "ballistic": 0.3, "banded": 0.3}  # bands without a wall resemble one flow
 
 
 def plain(tau, exponent):
