@@ -17,6 +17,7 @@ from ainerd_xpcs.technique import (
     Clean,
     RheoXPCS,
     add_systematics,
+    differences,
     features,
     noised,
     purpose_of,
@@ -57,15 +58,16 @@ def views(
     encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
     noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
-    columns, points = [], []
+    columns, points, pixels = [], [], np.full(BINS, PIXELS)
     for one in clean:
         scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
         signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
-        signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
-        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
+        signal = np.broadcast_to(sectors.of_bins(signal), (each, BINS, SIZE, SIZE))
+        of_bins = noised(signal, pixels, PHOTONS, rng)
+        maps, differing = sectors.average(of_bins), differences(of_bins, sectors.pairs, pixels)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = sectors.mean(maps)
-        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS))
+        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS, differing=differing))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
