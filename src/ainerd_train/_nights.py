@@ -49,11 +49,12 @@ def views(
     each: int = LOOKS,
     contrast_off: float = 1.0,
     seed: int = 0,
+    has_p: bool = True,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Views:
     """Simulate exposures of regimes, which differ by noise alone; each regime has its own contrast within its error.
 
-    `contrast_off` is the true contrast over the given one.
+    `contrast_off` is the true contrast over the given one. Without `has_p` there are points alone.
     """
     encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
@@ -72,8 +73,9 @@ def views(
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
     z, described = np.array(points, dtype=np.float32), np.stack(columns)
-    p = scorer_of(technique).p_values(described.reshape(-1, described.shape[-1])).reshape(z.shape[:2])
-    return Views(p, z, described)
+    rows = described.reshape(-1, described.shape[-1])
+    p = scorer_of(technique).p_values(rows) if has_p else np.full(len(rows), np.nan)
+    return Views(p.reshape(z.shape[:2]), z, described)
 
 
 def scorer_of(technique: RheoXPCS) -> NoveltyScorer:
