@@ -68,14 +68,15 @@ def views(
         maps, differing = sectors.average(of_bins), differences(of_bins, sectors.pairs, pixels)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = sectors.mean(maps)
-        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS, differing=differing))
+        described = features(encoder, mean, maps, sectors, photons=PHOTONS, differing=differing) if has_p else None
+        columns.append(np.empty((each, 0), np.float32) if described is None else described)
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
-    z, described = np.array(points, dtype=np.float32), np.stack(columns)
-    rows = described.reshape(-1, described.shape[-1])
+    z, all_features = np.array(points, dtype=np.float32), np.stack(columns)
+    rows = all_features.reshape(len(z) * each, -1)
     p = scorer_of(technique).p_values(rows) if has_p else np.full(len(rows), np.nan)
-    return Views(p.reshape(z.shape[:2]), z, described)
+    return Views(p.reshape(z.shape[:2]), z, all_features)
 
 
 def scorer_of(technique: RheoXPCS) -> NoveltyScorer:
