@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import asyncpg
 import yaml
 
 from ainerd.results import ResultRecord
-from tests.tiled_servers import DATABASES, POSTGRES, postgres, tiled
+from tests.tiled_servers import DATABASES, POSTGRES, free_port, postgres, tiled
 
 KEY = "soak0soak"
 
@@ -25,6 +26,42 @@ def tiled_on_postgres(folder: Path) -> Iterator[str]:
 
     The address of PostgreSQL is in the environment (PGHOST, …).
     """
+    with _configured(folder) as config, tiled(config) as uri:
+        yield uri
+
+
+class MortalTiled:
+    """Tiled on a new PostgreSQL as in `tiled_on_postgres`; its process can be killed, and starts again at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ends, self._port = ExitStack(), free_port()
+        self._config = self._ends.enter_context(_configured(folder))
+        self.uri, self.api_key = f"http://127.0.0.1:{self._port}/api/v1", KEY
+        self._start()
+
+    def kill(self) -> None:
+        """Kill the process with SIGKILL, and start another one."""
+        self._process.kill()
+        self._process.wait()
+        self._start()
+
+    def close(self) -> None:
+        """End Tiled and PostgreSQL."""
+        self._process.terminate()
+        self._process.wait()
+        self._ends.close()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "tiled", "serve", "config", str(self._config)]
+        with open(self._config.with_name("tiled.log"), "ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--host", "127.0.0.1", "--port", str(self._port)], stdout=log, stderr=log
+            )
+
+
+@contextmanager
+def _configured(folder: Path) -> Iterator[Path]:
+    """Start a new PostgreSQL, and yield the configuration of a Tiled on it."""
     for name in ("frames", "data"):
         (folder / name).mkdir(exist_ok=True)
         os.environ[f"{name.upper()}_DIRECTORY"] = str(folder / name)
@@ -35,8 +72,7 @@ def tiled_on_postgres(folder: Path) -> Iterator[str]:
     (folder / "config.yml").write_text(yaml.safe_dump(config))
     with postgres("max_wal_size=8GB") as where:
         os.environ |= where
-        with tiled(folder / "config.yml") as uri:
-            yield uri
+        yield folder / "config.yml"
 
 
 def make_indexes() -> None:

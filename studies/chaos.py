@@ -1,7 +1,8 @@
 """Kill -9 at random moments: the session, the server, or both, while a campaign measures.
 
 A session takes counts and scans, and measures the positions that its agent suggests; `BufferingWrapper(TiledWriter)`
-writes its runs to the embedded server. Each frame carries its number and the position of the motor. In the end each
+writes its runs to the embedded server. Each frame carries its number and the position of the motor. Meanwhile a person in another process holds and releases the
+campaign, and adds points. In the end each
 event that Tiled has must have one complete result, of these frames and with this position; no suggestion is measured in
 two runs and no position by two suggestions; no suggestion stays open, and nothing stays in the backup of raw runs. The
 exit code is 1 otherwise. A kill loses documents that Tiled did not have yet: such events need no result.
@@ -23,26 +24,30 @@ import numpy as np
 from rich.progress import track
 from tiled.client.container import Container
 
-from ainerd.results import ResultStore
-from ainerd.server import connect, embedded_server, open_catalog
+from ainerd.results import AgentNode, ResultStore, TiledError, commands
+from ainerd.server import ServerError, connect, embedded_server, open_catalog
 from studies._killed import PATIENCE_S, connected, session
-from studies._numbered import mismatch
+from studies._numbered import mismatch, settings_of
 from studies._tools import Row, Study, report
 
 SHARES = {"session": 0.5, "server": 0.2, "both": 0.3}
 LONGEST_S = 5.0  # until the next kill
 IN_THE_START = 0.25  # share of the kills that do not wait until the session has taken a run
+COMMANDS = 2  # of a person, in each round
 OPEN = ("accepted", "taken")  # statuses of suggestions that somebody measures
 
 study = Study(__doc__)
 
 
 @study.part
-def chaos(kills: int = 200, minutes: float = 60.0, seed: int = 0) -> None:
-    """Kill processes, and judge the results; ends after so many minutes if the machine is slow."""
+def chaos(kills: int = 200, minutes: float = 60.0, seed: int = 0, postgres: bool = False) -> None:
+    """Kill processes, and judge the results; ends after so many minutes if the machine is slow.
+
+    With `postgres` the server is a stock Tiled on PostgreSQL.
+    """
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        world = World(Path(name), seed)
+        world = World(Path(name), seed, postgres)
         try:
             for _ in track(range(kills), "kills"):
                 if time.monotonic() - began > 60 * minutes:
@@ -51,8 +56,14 @@ def chaos(kills: int = 200, minutes: float = 60.0, seed: int = 0) -> None:
             row, wrong = world.judged()
         finally:
             world.close()
-    row = {**{f"{what} killed": world.killed[what] for what in SHARES}, **row}
-    report("chaos", [row], seed=seed, minutes=(time.monotonic() - began) / 60, wrong=wrong)
+    row = {**{f"{what} killed": world.killed[what] for what in SHARES}, "commands": world.n_commands, **row}
+    report(
+        "chaos_postgres" if postgres else "chaos",
+        [row],
+        seed=seed,
+        minutes=(time.monotonic() - began) / 60,
+        wrong=wrong,
+    )
 
 
 class World:
@@ -62,19 +73,29 @@ class World:
     ----------
     folder : Path
     seed : int
-        Of the choice of victims, moments, and plans.
+        Of the choice of victims, moments, plans and commands.
+    postgres : bool
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, postgres: bool) -> None:
         self._folder, self._storage = folder, folder / "tiled"
         self._rng, self._n, self.killed = np.random.default_rng(seed), 0, Counter[str]()
         self._ended: list[str] = []  # sessions that ended by themselves
         os.environ["OPHYD_CONTROL_LAYER"] = "dummy"  # or each process has threads before it is forked
         self._fork = get_context("forkserver")
         self._fork.set_forkserver_preload(["studies._killed"])
-        self._server = embedded_server(self._storage, readable_storage=[folder / "frames"])
-        open_catalog(self._server.client())
-        self._address = self._server.uri, self._server.api_key
+        if postgres:
+            from studies._postgres import MortalTiled
+
+            self._storage.mkdir()
+            self._mortal: MortalTiled | None = MortalTiled(folder)
+            self._address: tuple[str, str] = self._mortal.uri, self._mortal.api_key
+            open_catalog(connected(self._address))
+        else:
+            self._mortal, self._server = None, embedded_server(self._storage, readable_storage=[folder / "frames"])
+            open_catalog(self._server.client())
+            self._address = self._server.uri, self._server.api_key
+        self.n_commands = 0
         self._session: BaseProcess | None = None
 
     def round(self) -> None:
@@ -84,7 +105,9 @@ class World:
         if self._rng.random() > IN_THE_START and not self._has_taken_a_run(alive):
             self._ended.append(self._end_of(alive))
             alive.kill()
-        time.sleep(float(self._rng.uniform(0, LONGEST_S)))
+        for _ in range(COMMANDS):
+            time.sleep(float(self._rng.uniform(0, LONGEST_S / COMMANDS)))
+            self._command()
         if victim != "session":
             self._kill_server()
         if victim != "server":
@@ -122,7 +145,19 @@ class World:
         """End all processes."""
         if self._session is not None:
             self._session.kill()
-        self._server.close()
+        (self._mortal or self._server).close()
+
+    def _command(self) -> None:
+        """Give a command as another process does; a server that was just killed takes none."""
+        x = float(np.round(self._rng.uniform(0, 10), 6))
+        holds: list[commands.Command] = [commands.Hold(by="Ada"), commands.Release(by="Ada")]
+        given = holds if self._rng.random() < 0.5 else [commands.Add(position={"sample_x": x}, by="Ada")]
+        with suppress(TiledError, ServerError, KeyError):
+            client = connect(*self._address)
+            for command in given:
+                AgentNode(client["ainerd"], settings_of(self._folder, self._storage).name).send(command)
+                self.n_commands += 1
+            client.context.http_client.close()
 
     def _start(self, *, is_last: bool = False) -> BaseProcess:
         self._n += 1
@@ -141,6 +176,8 @@ class World:
         return True
 
     def _kill_server(self) -> None:
+        if self._mortal is not None:
+            return self._mortal.kill()
         with suppress(OSError, ValueError, KeyError):  # it is about to start
             os.kill(int(json.loads((self._storage / "server.json").read_text())["pid"]), signal.SIGKILL)
 
