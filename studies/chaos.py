@@ -1,8 +1,8 @@
 """Kill -9 at random moments: the session, the server, or both, while a campaign measures.
 
 A session takes counts and scans, and measures the positions that its agent suggests; `BufferingWrapper(TiledWriter)`
-writes its runs to the embedded server. Each frame carries its number and the position of the motor. Meanwhile a person in another process holds and releases the
-campaign, and adds points. In the end each
+writes its runs to the embedded server, or to a stock Tiled on PostgreSQL. Meanwhile somebody in another process holds and
+releases the campaign, and adds points. Each frame carries its number and the position of the motor. In the end each
 event that Tiled has must have one complete result, of these frames and with this position; no suggestion is measured in
 two runs and no position by two suggestions; no suggestion stays open, and nothing stays in the backup of raw runs. The
 exit code is 1 otherwise. A kill loses documents that Tiled did not have yet: such events need no result.
