@@ -1,8 +1,8 @@
 """Kill -9 at random moments: the session, the server, or both, while a campaign measures.
 
 A session takes counts and scans, and measures the positions that its agent suggests; `BufferingWrapper(TiledWriter)`
-writes its runs to the embedded server, or to a stock Tiled on PostgreSQL. Meanwhile somebody in another process holds and
-releases the campaign, and adds points. Each frame carries its number and the position of the motor. In the end each
+writes its runs to the embedded server, or to a stock Tiled on PostgreSQL. Meanwhile somebody in another process holds
+and releases the campaign, and adds points. Each frame carries its number and the position of the motor. In the end each
 event that Tiled has must have one complete result, of these frames and with this position; no suggestion is measured in
 two runs and no position by two suggestions; no suggestion stays open, and nothing stays in the backup of raw runs. The
 exit code is 1 otherwise. A kill loses documents that Tiled did not have yet: such events need no result.
@@ -57,13 +57,8 @@ def chaos(kills: int = 200, minutes: float = 60.0, seed: int = 0, postgres: bool
         finally:
             world.close()
     row = {**{f"{what} killed": world.killed[what] for what in SHARES}, "commands": world.n_commands, **row}
-    report(
-        "chaos_postgres" if postgres else "chaos",
-        [row],
-        seed=seed,
-        minutes=(time.monotonic() - began) / 60,
-        wrong=wrong,
-    )
+    name = "chaos_postgres" if postgres else "chaos"
+    report(name, [row], seed=seed, minutes=(time.monotonic() - began) / 60, wrong=wrong)
 
 
 class World:
