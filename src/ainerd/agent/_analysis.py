@@ -74,13 +74,19 @@ def missing(
         try:
             has_ended = bool(run.metadata.get("stop")) or (killed is not None and killed(uid))
             if has_ended and not writer.has_all(run, done):
-                streams = RunReader.streams_of(run)
                 of_file = writer.technique.file_of(run.metadata["start"]) is not None
-                has_frames = any(writer.keys.image in stream.metadata["data_keys"] for _, stream in streams)
-                uids += [uid] * (of_file or has_frames)
+                uids += [uid] * (of_file or _has(run, writer.keys.image))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             logger.warning("%s is left out, it is not a run: %s: %s", uid, type(error).__name__, error)
     return uids
+
+
+def _has(run: Container, image: str) -> bool:
+    """Return whether a run has this data key."""
+    if streams := [*RunReader.streams_of(run)]:
+        return any(image in stream.metadata["data_keys"] for _, stream in streams)
+    documents = documents_of(run) if run.metadata.get("stop") else ()  # of databroker, which has no such streams
+    return any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents)
 
 
 def catch_up(raw: Container, uids: Iterable[str], take: Take) -> None:
