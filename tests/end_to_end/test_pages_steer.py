@@ -166,14 +166,14 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     rules = SimpleNamespace(session="a")
-    points = SimpleNamespace(usable="abcd")
-    campaign = SimpleNamespace(points=points, own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
+    exposures = {"measured": np.ones(4, bool)}
+    campaign = SimpleNamespace(exposures=exposures, own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     state = State(store, technique, campaign, None, settings)
     assert state._latent() is None and not asked
-    points.usable = "abcde"
+    exposures["measured"] = np.ones(5, bool)
     first = state._latent()
     assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
     directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances

@@ -1,5 +1,7 @@
 """`ainerd analyze` of events: the results of the same frames in HDF5, metadata of APS, clear messages."""
 
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -89,6 +91,7 @@ def test_bad_input_names_a_remedy(folder, tmp_path):
     roi, time = ("--roi", folder / "qmap.hdf"), ("--frame-time", 1e-5)
     bare = tmp_path / "b.bin"
     bare.write_bytes((folder / "a.bin").read_bytes())
+    os.utime(bare, (0, 0))  # it is not being written
     (tmp_path / "c.bin").write_bytes((folder / "dense.h5").read_bytes())
     cases = {
         "b.bin: give the bins with --roi, or the metadata": (bare,),

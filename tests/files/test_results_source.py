@@ -288,6 +288,7 @@ def test_kills_leave_each_file_once(pipeline, monkeypatch):
             killed(work)
     pipeline.follow()
     until(lambda: [run.metadata.get("stop", {}).get("exit_status") for run in pipeline.raw.values()] == ["success"] * 2)
+    until(lambda: pipeline.table()["status"].eq("complete").sum() == 2)
     table = pipeline.table()
     assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
 

@@ -73,7 +73,7 @@ def test_diffusion_decays_as_theory_says_at_each_q():
 
 
 def test_a_share_that_returns_for_good():
-    curves = echoes(*movie((0.25,), n_cycles=200, jumping=0.3, returning=0.6), (0.25,))
+    curves = echoes(*movie((0.25,), n_cycles=300, jumping=0.1, returning=0.6), (0.25,))
     known = np.isfinite(curves.decay.static)
     assert known.sum() >= 3
     assert np.abs((curves.decay.static - 0.6) / curves.decay.static_err)[known].max() < 3.5

@@ -57,7 +57,7 @@ class Agent(Observer):
     >>> agent.results.table()[["sample_x", "counts", "status"]].round(1).reset_index(drop=True)
        sample_x  counts    status
     0       5.0     4.1  complete
-    1       8.3    20.2  complete
+    1       8.5    20.2  complete
     2       3.5     3.9  complete
     >>> agent.drain()  # until the status of the last suggestion is written
     True

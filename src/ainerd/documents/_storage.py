@@ -34,7 +34,6 @@ class FrameError(Exception):
     Examples
     --------
     >>> import h5py
-    from numpy.typing import NDArray
     >>> with h5py.File(folder / "frames.h5", "w") as file:
     ...     file["data"] = np.zeros((20, 3, 4))
     >>> FrameReader(folder / "frames.h5", "data", np.array([0]), (512, 1024))

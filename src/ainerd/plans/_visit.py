@@ -243,7 +243,7 @@ def explore(
     --------
     >>> _ = RE(explore(agent.problem, 2))
     >>> agent.results.table()["sample_x"].round(1).tolist()
-    [5.0, 8.3]
+    [5.0, 8.5]
     """
     metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 

@@ -102,4 +102,4 @@ def register_files() -> None:
             source = super().get_data_source()
             return replace(source, mimetype=known, parameters={"mimetype": source.mimetype})
 
-    CONSOLIDATOR_REGISTRY[MIMETYPES["RIGAKU"]] = OfRigaku
+    CONSOLIDATOR_REGISTRY.update(dict.fromkeys(OfRigaku.supported_mimetypes, OfRigaku))
