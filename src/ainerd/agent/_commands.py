@@ -122,7 +122,7 @@ class CommandReader:
             self._campaign.tiled.write(self.look, first=True)
 
     def _parsed(self, place: Place, values: Mapping[str, Any]) -> Waiting | None:
-        """Return a command, or refuse a node that is none."""
+        """Return the command of a node; refuse a node that holds no command."""
         try:
             command, age_s = commands.parse_command({**values, "id": place[1]}), 0.0
             if place in (self._left or ()):

@@ -99,8 +99,8 @@ class Campaign:
         self.exposures = Exposures(rules.names, technique.embedding_size, technique.alpha)
         self.atlas, self.claims = Atlas(technique, self.exposures), Claims(technique)
         self._partners, self._smallest = Partners(store, rules.names, steering.partners), steering.smallest_feature
-        search = search_of(technique, steering, unit, travel)
-        self._proposals = Proposals(self.catalogue, self.exposures, *search, self._partners)
+        search, other = search_of(technique, steering, unit, travel)
+        self._proposals = Proposals(self.catalogue, self.exposures, search, other, self._partners)
         self._failures, self._was_explored = 0, False  # exposures in a row without a result
         self._seen: tuple[int, Mapping[str, int]] = 0, {}  # number and labels of the results that were read
         self._components = Components()  # that the log knows
@@ -199,8 +199,7 @@ class Campaign:
         the log are written after that. A recalled result (the run came again, or another process was faster) is
         learned once, and not logged unless it has no regime yet.
         """
-        is_known = outcome.key in self.exposures and bool(self.exposures["measured"][self.exposures.row(outcome.key)])
-        if not self.steers or (outcome.is_recalled and is_known):
+        if not self.steers or (outcome.is_recalled and self.exposures.is_measured(outcome.key)):
             return outcome
         is_new = not outcome.is_recalled or bool(outcome.awaits_regime)
         self._learn(outcome)
@@ -211,7 +210,8 @@ class Campaign:
         self._failures = self._failures + 1 if outcome.status == "failed" else 0
         self.exposures.settle()
         self._proposals.running.pop(outcome.key, None)
-        self._proposals.learn(outcome.exposure_s if self._weighs_travel else None)
+        if outcome.exposure_s and self._weighs_travel:
+            self._proposals.weigh(outcome.exposure_s)
         moved = self._elsewhere(outcome)
         if outcome.is_of_suggestion:
             self.catalogue.happen(_measured(outcome, moved))
@@ -247,7 +247,7 @@ class Campaign:
             p, compared = self.atlas.own_p(key)
             self.exposures.give(key, own_p=np.nan if p is None else p)
             self.atlas.fit(key)
-            regime = int(self.exposures["regime"][self.exposures.row(key)])
+            regime = self.exposures.regime(key)
             outcome = replace(outcome, regime=regime, own_p=p, own_regimes=compared)
             if (regimes := self.atlas.refitted()) is not None:
                 effects.append(events.Refit(regimes))
@@ -289,7 +289,7 @@ class Campaign:
     def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
         earlier = self.atlas.before(outcome.key, self.state.window, self.rules.beam_size)
-        before = -1 if earlier is None else int(self.exposures["regime"][self.exposures.row(earlier)])
+        before = -1 if earlier is None else self.exposures.regime(earlier)
         self.advice = None
         if outcome.regime >= 0 and before not in (-1, outcome.regime):
             where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"

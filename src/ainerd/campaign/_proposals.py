@@ -63,12 +63,9 @@ class Proposals:
         """Whether a suggestion can be withdrawn and chosen again."""
         return self._other is None
 
-    def learn(self, exposure_s: float | None) -> None:
-        """Tell another optimizer of new exposures; keep the length of an exposure, if it weighs."""
-        if exposure_s:
-            self._search = replace(self._search, exposure_s=exposure_s)
-        if self._other is not None:
-            self._other.learn(self._exposures, self._failed)
+    def weigh(self, exposure_s: float) -> None:
+        """Weigh travel against exposures of this length from now on."""
+        self._search = replace(self._search, exposure_s=exposure_s)
 
     def ready(self) -> Ready:
         """Return the suggestion that is measured next. If none waits, one is chosen.
@@ -191,7 +188,7 @@ class Proposals:
     def _chosen(self, but: str | None = None) -> Suggestion:
         """Return a new suggestion, as if the one with the id `but` did not wait."""
         if self._other is not None:
-            self.learn(None)
+            self._other.learn(self._exposures, self._failed)
             return self._other.propose(self._state.window)
         waiting, failed = self._waiting(but), self._failed.values()
         return propose(self._exposures, waiting, failed, self._rules, self._partners.candidates)

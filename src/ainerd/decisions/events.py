@@ -15,13 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from ainerd.results import AtlasRecord, commands
 from ainerd.results.commands import new_id
-from ainerd.steering import Suggestion
+from ainerd.steering import Position, Suggestion
 from ainerd.words import first_problem
 
 LONGEST = 4000
 Text = Annotated[str, Field(max_length=LONGEST)]
 Id = Annotated[str, Field(max_length=200)]
-Position = Annotated[dict[Id, FiniteFloat], Field(max_length=20)]
 
 
 class _Fields(BaseModel):

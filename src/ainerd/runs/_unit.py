@@ -95,7 +95,7 @@ class Unit:
     def begin_again(self, technique: Technique, first: int) -> None:
         """Forget the frames of an exposure that is taken again from frame `first` of the run.
 
-        Raises AnalysisError if the unit has others, which cannot be told from them.
+        Raises AnalysisError if the unit has other frames, and nothing tells which.
         """
         if first > self.first or len(self.runs) > 1:
             raise AnalysisError(f"the exposure at frame {first} was interrupted and taken again, within a longer unit")

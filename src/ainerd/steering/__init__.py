@@ -2,12 +2,12 @@
 
 from ainerd.steering._exposures import Exposures
 from ainerd.steering._policies import OF_HERE, POLICIES
-from ainerd.steering._propose import Candidate, Places, Search, completed, propose, sample_map, should_stop
-from ainerd.steering._suggestion import Suggestion
+from ainerd.steering._propose import Candidate, Search, completed, propose, sample_map, should_stop
+from ainerd.steering._suggestion import Position, Suggestion
 from ainerd.steering._survey import SampleMap, Survey, TravelTime
 from ainerd.steering._window import Window
 
 __all__ = [
-    "OF_HERE", "POLICIES", "Candidate", "Exposures", "Places", "SampleMap", "Search", "Suggestion", "Survey",
+    "OF_HERE", "POLICIES", "Candidate", "Exposures", "Position", "SampleMap", "Search", "Suggestion", "Survey",
     "TravelTime", "Window", "completed", "propose", "sample_map", "should_stop",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """The exposures of a campaign: one table, in the order of arrival."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,6 @@ class Exposures:
     def __contains__(self, key: object) -> bool:
         return key in self._row
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._row)
-
     def __getitem__(self, column: str) -> NDArray[Any]:
         """Return a column (n, …)."""
         return self._table[column][: len(self)]
@@ -71,6 +68,14 @@ class Exposures:
     def row(self, key: str) -> int:
         """Return the number of the row of a result; KeyError if it is unknown."""
         return self._row[key]
+
+    def regime(self, key: str) -> int:
+        """Return the regime of a result; -1 without one."""
+        return int(self["regime"][self._row[key]])
+
+    def is_measured(self, key: str) -> bool:
+        """Return whether a result is known that has not failed."""
+        return key in self._row and bool(self["measured"][self._row[key]])
 
     def add(
         self,

@@ -1,4 +1,4 @@
-"""The choice of the next position: a function of the exposures, of what is to be measured, and of the rules."""
+"""Choose the next position from the exposures, the positions that wait, and the rules."""
 
 import math
 import uuid
@@ -22,7 +22,7 @@ from ainerd.steering._window import Box, Window
 from ainerd.words import number_of
 
 Floats = NDArray[np.float64]
-Places = Collection[Mapping[str, float]]  # positions by actuator
+Positions = Collection[Mapping[str, float]]  # by actuator
 
 SURELY = 0.6  # of the smallest region: how far the smallest inclusion surely reaches, see `Hidden`
 RISK = 0.05  # chance of a missed region that is accepted
@@ -101,7 +101,7 @@ class Search:
         seed: int = 0,
         unit: str = "",
     ) -> Self:
-        """Return rules with defaults for what is left out.
+        """Return rules; an option that is not given has its default.
 
         The smallest region has a tenth of the widest bound, or 1 if the knobs have lengths, which take its place; a
         spot has a tenth of that. Raises ValueError if the bounds have no width, or options do not fit together.
@@ -136,7 +136,7 @@ class Search:
 
 
 def propose(
-    exposures: Exposures, waiting: Places, failed: Places, rules: Search, candidates: Sequence[Candidate] = ()
+    exposures: Exposures, waiting: Positions, failed: Positions, rules: Search, candidates: Sequence[Candidate] = ()
 ) -> Suggestion:
     """Return the next position. It depends on nothing but the arguments.
 
@@ -158,8 +158,8 @@ def completed(
     reason: str,
     id: str,
     exposures: Exposures,
-    waiting: Places,
-    failed: Places,
+    waiting: Positions,
+    failed: Positions,
     rules: Search,
 ) -> Suggestion:
     """Return a position of a person as a suggestion; ValueError if it may not be measured."""
@@ -172,7 +172,7 @@ def completed(
     return _described(survey, place, reason, id)
 
 
-def should_stop(exposures: Exposures, failed: Places, rules: Search) -> tuple[bool, str]:
+def should_stop(exposures: Exposures, failed: Positions, rules: Search) -> tuple[bool, str]:
     """Return whether the sample is explored, and why or why not, in a sentence.
 
     It is explored if the chance of a missed region of the smallest radius, with its centre anywhere in the bounds, is
@@ -202,13 +202,13 @@ def verdict(chance: float, radius: str, surely: str, stability: Stability, n_fai
     return True, f"{hidden} hide in only {share}, and nowhere one of radius {surely}; {settled}{unknown}"
 
 
-def sample_map(exposures: Exposures, failed: Places, rules: Search) -> SampleMap:
+def sample_map(exposures: Exposures, failed: Positions, rules: Search) -> SampleMap:
     """Return the present belief about the sample, on a grid."""
     return survey_of(exposures, (), failed, rules).map
 
 
 def survey_of(
-    exposures: Exposures, waiting: Places, failed: Places, rules: Search, candidates: Sequence[Candidate] = ()
+    exposures: Exposures, waiting: Positions, failed: Positions, rules: Search, candidates: Sequence[Candidate] = ()
 ) -> Survey:
     """Return the state of knowledge when the next position is chosen."""
     visited = _visited(exposures, waiting, failed, rules.window)
@@ -247,13 +247,13 @@ def _described(survey: Survey, position: Floats, reason: str, id: str = "") -> S
     return Suggestion(id=id or uuid.uuid4().hex, position=named, reason=reason, terms=survey.terms(position))
 
 
-def _visited(exposures: Exposures, waiting: Places, failed: Places, window: Window) -> Floats:
+def _visited(exposures: Exposures, waiting: Positions, failed: Positions, window: Window) -> Floats:
     """Return the positions that failed, were measured, and are to be measured, (n, d), in this order."""
     measured = window.places(exposures["position"][exposures.placed])
     return np.vstack([_places(failed, window), measured, _places(waiting, window)])
 
 
-def _places(positions: Places, window: Window) -> Floats:
+def _places(positions: Positions, window: Window) -> Floats:
     named = [[float(position[name]) for name in window.names] for position in positions]
     return window.places(np.array(named).reshape(-1, len(window.names)))
 

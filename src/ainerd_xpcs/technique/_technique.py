@@ -313,7 +313,7 @@ class RheoXPCS(Technique):
 
     @classmethod
     def template(cls) -> str:
-        """Return the sections of the TOML that ``ainerd init`` writes: options, bins, and what a rheometer records."""
+        """Return the sections of the TOML that ``ainerd init`` writes: options, bins, and a rheometer."""
         return files("ainerd_xpcs.technique").joinpath("template.toml").read_text("utf-8")
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
