@@ -10,6 +10,9 @@ maps         ordinary and new dynamics from frames, and from the maps that boost
              it goes on where it was stopped
 slip         the word for exposures of one jump, of avalanches, and of a speed-up that runs away
 bands        bands like those of the demo, with its noise and with hardly any
+seen         ordinary dynamics, and bands, convection, two steps, gelation, bursts, half a ring that is slower and more,
+             with the photons of the demo; by the densities alone, and with the residuals; it goes on where it was
+             stopped
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
 """
@@ -29,7 +32,18 @@ from scipy.stats import binomtest
 
 from ainerd.novelty import NoveltyScorer
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.technique import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
+from ainerd_xpcs.technique import (
+    RANKED,
+    RESIDUALS,
+    TERMS,
+    WEIGHTS,
+    Bank,
+    Cells,
+    RheoXPCS,
+    judge,
+    pooled_contrast,
+    run_features,
+)
 from studies import _exposures as synthetic
 from studies import _other_programs
 from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary
@@ -52,6 +66,13 @@ AT_ONCE = 10  # exposures of a kind
 CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
 LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
+
+# Pixels of a bin in `seen`, and the power at .05 that is wanted there; ordinary kinds together, and the worst of them.
+SEEN_PIXELS = (300, 570)
+TO_SEE = dict.fromkeys(("bands of the demo", "banded", "bands with profiles", "convection"), 0.8)
+TO_SEE |= {"two steps": 0.8} | dict.fromkeys(("gelation", "burst", "half a ring"), 0.75) | {"avalanches": np.nan}
+TO_SEE |= dict.fromkeys(("moving front", "LAOS", "echo", "stop-and-go", "rate oscillation"), 0.95)
+OF_PLAIN, OF_ONE_KIND = 0.05, 0.08
 
 study = Study(__doc__)
 
@@ -271,6 +292,63 @@ def power(each: int = 400, q_spread: float = 0.0, quick: bool = False, seed: int
     report("novelty_power", table, least={"reached": 1}, bank=Bank.load().id, seed=seed, q_spread=q_spread)
 
 
+@study.part
+def seen(each: int = 40, quick: bool = False, seed: int = 0, workers: int = 1) -> None:
+    """Measure so many exposures of each kind with the photons of the demo; ``--quick`` takes ten."""
+    chunks = range(seed, seed + (1 if quick else -(-each // AT_ONCE)))
+    kinds = [*synthetic.PLAIN, *TO_SEE]
+    cases = [(json.dumps([pixels, kind]), i) for i in chunks for pixels in SEEN_PIXELS for kind in kinds]
+    rows, table = resumed("novelty_seen", sources(), cases, seen_chunk, workers), list[Row]()
+    for pixels in SEEN_PIXELS:
+        of: dict[tuple[str, str], NDArray[np.float64]] = {}
+        for way in ("densities", "p"):
+            for kind in kinds:
+                some = [row[way] for row in rows if row["pixels"] == pixels and row["kind"] == kind]
+                of[kind, way] = np.concatenate(some)
+            of["plain", way] = np.concatenate([of[kind, way] for kind in synthetic.PLAIN])
+        for kind in ("plain", *kinds):
+            p, least = of[kind, "p"], TO_SEE.get(kind, np.nan)
+            least = 0.9 if kind == "two steps" and pixels == 570 else least
+            most = OF_PLAIN if kind == "plain" else OF_ONE_KIND if kind in synthetic.PLAIN else np.nan
+            share, hits = (p <= 0.05).mean(), int((p <= 0.05).sum())
+            good = "–" if least != least and most != most else "no" if share < least or share > most else "yes"
+            row: Row = {
+                "what": f"{pixels} px, {kind}",
+                "n": p.size,
+                "densities": (of[kind, "densities"] <= 0.05).mean(),
+            }
+            row |= {"flagged at .05": f"{share:.3f} {interval(hits, p.size)}", "at .01": (p <= 0.01).mean()}
+            table.append(row | {"wanted": f"≥ {least:g}" if least == least else f"≤ {most:g}", "reached": good})
+    report("novelty_seen", table, least={"reached": 1}, bank=Bank.load().id, quick=quick, seed=seed)
+
+
+def seen_chunk(case: Case) -> Row:
+    """Judge exposures of one kind by the densities alone, and with the residuals."""
+    pixels, kind = json.loads(case[0])
+    rng = np.random.default_rng([11, case[1], pixels, *kind.encode()])
+    drawn = {"bands of the demo": partial(demo_bands, slow=0.4)} | synthetic.PLAIN | synthetic.SEEN | synthetic.NEW
+    instrument = replace(USUAL, photons=NOISE["of the demo"][0], n_pixels=(pixels,) * len(USUAL.phi_deg))
+    isotropic = kind not in (*synthetic.AZIMUTHAL, "bands of the demo")
+    options = {"isotropic": isotropic, "halves": kind == "half a ring"}
+    runs = [maps(drawn[kind](rng), instrument, rng, **options) for _ in range(AT_ONCE)]
+    of_run = {"n_frames": 1.0, "counts": instrument.photons, "n_pixels": float(pixels)}
+    x = np.array([run_features(Encoder.load(), run.repeat(4, 1).repeat(4, 2), **of_run) for run in runs])
+    alone, merged = demo_scorers(pixels)
+    n = TERMS["steps"].stop
+    p = {"densities": alone.p_values(x[:, :n]).tolist(), "p": merged.p_values(x).tolist()}
+    return {"pixels": pixels, "kind": kind, **p}
+
+
+@cache
+def demo_scorers(pixels: int) -> tuple[NoveltyScorer, NoveltyScorer]:
+    """Return scorers that expect the noise of the demo, without residuals and with them."""
+    bank, n = Bank.load(), len(USUAL.phi_deg)
+    options = {"n_frames": 1.0, "counts": NOISE["of the demo"][0], "contrast": USUAL.contrast, "contrast_err": 0.1}
+    x = bank.features(Encoder.load(), n_pixels=[float(pixels)] * n, n_ranked=RANKED, **options)
+    alone = NoveltyScorer(terms=TERMS).fit(x[:, : TERMS["steps"].stop], bank.families)
+    return alone, NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(x, bank.families)
+
+
 def chunk(q_spread: float, case: Case) -> Row:
     """Judge exposures of one kind of dynamics on the usual instrument."""
     kind, i = case
@@ -293,8 +371,9 @@ def sources() -> Row:
 def usual_scorer(q_spread: float = 0.0) -> NoveltyScorer:
     """Return a scorer that expects the usual instrument."""
     bank = Bank.load()
-    features = bank.features(Encoder.load(), contrast=USUAL.contrast, q_spread=q_spread, **RUN)
-    return NoveltyScorer(terms=TERMS).fit(features, bank.families)
+    options = {"contrast": USUAL.contrast, "q_spread": q_spread, "n_ranked": RANKED}
+    features = bank.features(Encoder.load(), **options, **RUN)
+    return NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(features, bank.families)
 
 
 def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squared, bool], float]:

@@ -13,7 +13,8 @@ from ainerd_xpcs.technique._bank import BASELINE
 from ainerd_xpcs.technique._bins import bins_text
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._features import Ring, features, sectors_of
-from ainerd_xpcs.technique._numbers import other_side
+from ainerd_xpcs.technique._opposite import differences
+from ainerd_xpcs.technique._sectors import opposite_pairs
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -226,11 +227,6 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     return float(np.sqrt(max(excess, 0) / 2))
 
 
-def opposite_pairs(phi_deg: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Return the pairs of bins on opposite sides of the beam, to a degree, of bins at `phi_deg` (n,)."""
-    return [(i, j) for i, j in enumerate(other_side(phi_deg, 1.0).tolist()) if i < j]
-
-
 def _level(over: float, step: float) -> float:
     """Return zero below a half, otherwise the next higher power of `step`."""
     return 0.0 if over < 0.5 else float(step ** np.ceil(np.log(over) / np.log(step)))
@@ -329,12 +325,14 @@ def prepare(
 
 def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring, given: Mapping[str, Any]) -> Singles:
     """Compute the features of the maps (n, 64, 64) of a ring, with the noise of the calibration of `given`."""
-    own, calibrated = (
-        sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (noise.n_pixels, given["n_pixels"])
-    )
-    of_sectors = add_noise(own.average(maps), Noise(noise.shot, own.n_pixels), given)
-    mean = np.tensordot(calibrated.share, of_sectors, 1)[None].astype(np.float32)
-    return np.asarray(features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0])
+    of_bins = add_noise(maps, noise, given)
+    sectors = sectors_of(given["n_pixels"], given["phi_deg"], given["by_azimuth"])
+    of_sectors = sectors.average(of_bins)
+    mean = np.tensordot(sectors.share, of_sectors, 1)[None].astype(np.float32)
+    differing = differences(of_bins, sectors.pairs, np.asarray(given["n_pixels"]))[None]
+    shared = None if given["cells"] is None else given["cells"].shot
+    options = {"photons": given["photons"], "differing": differing, "shared": shared}
+    return np.asarray(features(technique.encoder, mean, of_sectors[None], sectors, **options)[0])
 
 
 def filled(maps: Singles) -> Singles:
