@@ -218,6 +218,7 @@ def features(
     photons: float,
     differing: Floats | None,
     shared: Floats | None = None,
+    excess: float = 1.0,
 ) -> Singles:
     """Compute the features (n, 61) of n runs from their mean maps and their maps.
 
@@ -233,6 +234,8 @@ def features(
         `differences` of opposite bins; without them columns 55–60 are not computed but NaN.
     shared : ndarray, shape (64, 64), optional
         Covariance of the shot noise of the cells, as in `noisy`.
+    excess : float
+        Variance of the noise over that of Wishart maps.
     """
     decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
     steady, _ = decay_and_unsteadiness(to_triangle(decoded) - 1)
@@ -241,12 +244,15 @@ def features(
     if differing is None:
         return np.column_stack([*columns, np.full((len(mean), _N_RESIDUALS), np.nan, dtype=np.float32)])
     profiles, of_shot = by_lag(to_triangle(maps) - 1), shot * (np.eye(SIZE) if shared is None else shared)
-    noise = noise_by_lag(maps - 1 + of_shot.astype(np.float32))
+    noise = excess * noise_by_lag(maps - 1 + of_shot.astype(np.float32))
+    at = sectors.members[:, sectors.pairs[:, 0]].argmax(0)
+    bins = opposite(differing, profiles[:, at], whitening(noise[:, at]))
     beats = uneven = np.zeros(len(mean))
     if len(sectors.phi_deg) >= FEWEST:
-        wander = (np.maximum(np.trace(mean - 1, axis1=1, axis2=2) / SIZE, 0) + shot) / np.sqrt(3 * pixels)
+        wander = (np.maximum(np.trace(mean - 1, axis1=1, axis2=2) / SIZE, 0) + shot) / np.sqrt(3 * pixels / excess)
         beats, uneven = beats_of(sectors)(profiles, noise, wander)
-    time = np.where(uneven[:, None] > _UNEVEN, 0, time_columns(mean - 1, shot, pixels))
-    at = sectors.members[:, sectors.pairs[:, 0]].argmax(0)
-    columns += [beats, time, opposite(differing, profiles[:, at], whitening(noise[:, at]))]
+        if len(sectors.pairs):  # opposite bins that differ by less than noise share speckle, so their mean has more
+            beats = beats - np.log(np.maximum(2 - np.exp(bins), 1))
+    time = np.where(uneven[:, None] > _UNEVEN, 0, time_columns(mean - 1, shot, pixels / excess))
+    columns += [beats, time, bins]
     return np.column_stack(columns).astype(np.float32)

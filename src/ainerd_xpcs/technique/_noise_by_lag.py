@@ -36,6 +36,12 @@ def noise_by_lag(covariances: Singles) -> Floats:
     return np.asarray(_BACK @ powers @ _BACK.T)
 
 
+def excess_of(profiles: Floats, measured: NDArray[np.floating]) -> float:
+    """Return the variance of profiles over that of Wishart maps, by covariances (k, 64, 64) of single pixels."""
+    white = whitening(profiles)
+    return float(np.trace(white @ measured @ white.swapaxes(1, 2), axis1=1, axis2=2).mean() / (SIZE - 1))
+
+
 def whitening(covariances: Floats) -> Floats:
     """Return w (…, 64, 64) for covariances of profiles: w times their noise is white; lag 0 has none."""
     some, out = covariances[..., 1:, 1:], np.zeros(covariances.shape)
