@@ -21,6 +21,16 @@ _AT_ONCE = 250
 Squared = Callable[..., NDArray[np.float64]]
 
 
+@dataclass(frozen=True)
+class Fields:
+    """|g1|² of a complex field correlation `g1`, a function of times (n,), azimuth, and q relative to its mean."""
+
+    g1: Callable[..., NDArray[np.complexfloating]]
+
+    def __call__(self, t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+        return np.square(np.abs(self.g1(t, phi, q)))
+
+
 def lags(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the differences of all pairs, (n, n)."""
     return t[:, None] - t
@@ -47,12 +57,11 @@ def flow(rng: np.random.Generator) -> Squared:
 def flowing(turns: float, along: float, wall: float, tau: float) -> Squared:
     """Flow by so many turns of phase along a direction past a share `wall` at rest; the rest relaxes in `tau`."""
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
-        moved = (1 - wall) * np.exp(-np.abs(lags(t)) / tau)
-        angle = 2 * np.pi * turns * q * np.cos(np.deg2rad(phi - along)) * lags(t)
-        return (wall + moved * np.cos(angle)) ** 2 + (moved * np.sin(angle)) ** 2
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
+        turn = 2j * np.pi * turns * q * np.cos(np.deg2rad(phi - along)) * lags(t)
+        return wall + (1 - wall) * np.exp(turn - np.abs(lags(t)) / tau)
 
-    return squared
+    return Fields(field)
 
 
 def echo(rng: np.random.Generator) -> Squared:
@@ -79,23 +88,23 @@ def banded(rng: np.random.Generator) -> Squared:
 def two_bands(fast: float, slow: float, share: float, wall: float, along: float, tau: float) -> Squared:
     """Flow by so many turns of phase in two parts, the slow one a `share`, which both relax in `tau`, past a wall."""
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
         turn = 2j * np.pi * q * np.cos(np.deg2rad(phi - along)) * lags(t)
-        field = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
-        return np.abs(wall + (1 - wall) * np.exp(-np.abs(lags(t)) / tau) * field) ** 2
+        both = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
+        return wall + (1 - wall) * np.exp(-np.abs(lags(t)) / tau) * both
 
-    return squared
+    return Fields(field)
 
 
 def sheared(rng: np.random.Generator) -> Squared:
     """A fluid between plates, which a bank knows: velocities from zero to the largest, and relaxation."""
     size, along, tau = rng.uniform(6, 50), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.5), np.log(4)))
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
         turn = size * q * np.cos(np.deg2rad(phi - along)) * lags(t)
-        return np.sinc(turn / 2 / np.pi) ** 2 * np.exp(-2 * np.abs(lags(t)) / tau)
+        return np.sinc(turn / 2 / np.pi) * np.exp(-np.abs(lags(t)) / tau + 0.5j * turn)
 
-    return squared
+    return Fields(field)
 
 
 def turned(rng: np.random.Generator) -> Squared:
@@ -150,13 +159,12 @@ def convection(rng: np.random.Generator) -> Squared:
 def _moving(speed: NDArray[np.float64], along: float, tau: float) -> Squared:
     """Flow in layers by `speed`, (n,), turns of phase; all relax in `tau`."""
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
         fine = np.unique(np.round(lags(t), 9))
         turn = 2j * np.pi * q * np.cos(np.deg2rad(phi - along)) * fine[:, None] * speed
-        field = np.exp(turn).mean(1)[np.searchsorted(fine, np.round(lags(t), 9))]
-        return np.abs(field) ** 2 * np.exp(-2 * np.abs(lags(t)) / tau)
+        return np.exp(turn).mean(1)[np.searchsorted(fine, np.round(lags(t), 9))] * np.exp(-np.abs(lags(t)) / tau)
 
-    return squared
+    return Fields(field)
 
 
 def two_steps(rng: np.random.Generator) -> Squared:
@@ -200,11 +208,11 @@ def laos(rng: np.random.Generator) -> Squared:
     """Large oscillatory shear: a velocity gradient across the beam, along one direction, and a slow loss."""
     size, cycles, along, tau = rng.uniform(3, 8), rng.uniform(2, 6), rng.uniform(0, 180), rng.uniform(0.5, 3)
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
         strain = size * q * np.cos(np.deg2rad(phi - along)) * np.sin(2 * np.pi * cycles * t)
-        return np.sinc(lags(strain) / np.pi) ** 2 * np.exp(-2 * np.abs(lags(t)) / tau)
+        return np.sinc(lags(strain) / np.pi) * np.exp(-np.abs(lags(t)) / tau + 0j)
 
-    return squared
+    return Fields(field)
 
 
 def moving_front(rng: np.random.Generator) -> Squared:
@@ -481,9 +489,31 @@ def frames(
     return rng.poisson(intensity).astype(np.uint16).reshape(n_frames, *shape)
 
 
+def frames_of_bins(
+    squared: Squared, seen: Instrument, n_frames: int, rng: np.random.Generator, *, modes: int = 5
+) -> NDArray[np.uint16]:
+    """Return counts (n_frames, n_pixels) of all bins, one after the other, of short frames at even times.
+
+    A field that is not given is the root of |g1|². The pixels of a bin have three azimuths.
+    """
+    t, out = (np.arange(n_frames) + 0.5) / n_frames, list[NDArray[np.uint16]]()
+    for n, phi in zip(seen.n_pixels, seen.phi_deg, strict=True):
+        for part in range(3):
+            at = phi + seen.width_deg * (part - 1) / 3
+            g1 = squared.g1(t, at, 1.0) if isinstance(squared, Fields) else np.sqrt(squared(t, at))
+            root = np.linalg.cholesky(g1 + 1e-5 * np.eye(n_frames)).astype(np.complex64)
+            shape = (2, n_frames, modes, len(range(part, n, 3)))
+            real, imaginary = rng.standard_normal(shape, dtype=np.float32)
+            fields = root @ (real + 1j * imaginary).reshape(n_frames, -1)
+            intensity = (fields.real**2 + fields.imag**2).reshape(shape[1:]).mean(1) / 2
+            out.append(rng.poisson(intensity * (seen.photons / n_frames)).astype(np.uint16))
+    return np.concatenate(out, axis=1)
+
+
 def analysed(technique: RheoXPCS, counts: NDArray[np.uint16], frame_time_s: float = 0.01) -> Analysis:
     """Return the analysis of counts by the technique."""
-    info = RunInfo(raw_uid="x", n_frames=len(counts), frame_shape=counts.shape[1:], frame_time_s=frame_time_s)
+    shape = technique.partition.shape
+    info = RunInfo(raw_uid="x", n_frames=len(counts), frame_shape=shape, frame_time_s=frame_time_s)
     exposure = technique.begin(info)
     flat = counts.reshape(len(counts), -1)
     for start in range(0, len(flat), _AT_ONCE):

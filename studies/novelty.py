@@ -11,8 +11,7 @@ maps         ordinary and new dynamics from frames, and from the maps that boost
 slip         the word for exposures of one jump, of avalanches, and of a speed-up that runs away
 bands        bands like those of the demo, with its noise and with hardly any
 seen         ordinary dynamics, and bands, convection, two steps, gelation, bursts, half a ring that is slower and more,
-             with the photons of the demo; by the densities alone, and with the residuals; it goes on where it was
-             stopped
+             from frames with the photons of the demo; it goes on where it was stopped
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
 """
@@ -41,6 +40,7 @@ from ainerd_xpcs.technique import (
     Cells,
     RheoXPCS,
     judge,
+    noise_by_lag,
     pooled_contrast,
     run_features,
 )
@@ -67,8 +67,8 @@ CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
 LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
 
-# Pixels of a bin in `seen`, and the power at .05 that is wanted there; ordinary kinds together, and the worst of them.
-SEEN_PIXELS = (300, 570)
+# Pixels of a bin in `seen`, and frames; the power at .05 that is wanted there; ordinary kinds together, and the worst
+SEEN_PIXELS, SHORT = (300, 570), 128
 TO_SEE = dict.fromkeys(("bands of the demo", "banded", "bands with profiles", "convection"), 0.8)
 TO_SEE |= {"two steps": 0.8} | dict.fromkeys(("gelation", "burst", "half a ring"), 0.75) | {"avalanches": np.nan}
 TO_SEE |= dict.fromkeys(("moving front", "LAOS", "echo", "stop-and-go", "rate oscillation"), 0.95)
@@ -300,14 +300,13 @@ def seen(each: int = 40, quick: bool = False, seed: int = 0, workers: int = 1) -
     cases = [(json.dumps([pixels, kind]), i) for i in chunks for pixels in SEEN_PIXELS for kind in kinds]
     rows, table = resumed("novelty_seen", sources(), cases, seen_chunk, workers), list[Row]()
     for pixels in SEEN_PIXELS:
-        of: dict[tuple[str, str], NDArray[np.float64]] = {}
-        for way in ("densities", "p"):
-            for kind in kinds:
-                some = [row[way] for row in rows if row["pixels"] == pixels and row["kind"] == kind]
-                of[kind, way] = np.concatenate(some)
-            of["plain", way] = np.concatenate([of[kind, way] for kind in synthetic.PLAIN])
+        of: dict[str, NDArray[np.float64]] = {}
+        for kind in kinds:
+            some = [row["p"] for row in rows if row["pixels"] == pixels and row["kind"] == kind]
+            of[kind] = np.concatenate(some)
+        of["plain"] = np.concatenate([of[kind] for kind in synthetic.PLAIN])
         for kind in ("plain", *kinds):
-            p, least = of[kind, "p"], TO_SEE.get(kind, np.nan)
+            p, least = of[kind][np.isfinite(of[kind])], TO_SEE.get(kind, np.nan)
             least = 0.9 if kind == "two steps" and pixels == 570 else least
             most = OF_PLAIN if kind == "plain" else OF_ONE_KIND if kind in synthetic.PLAIN else np.nan
             share, hits = (p <= 0.05).mean(), int((p <= 0.05).sum())
@@ -315,7 +314,7 @@ def seen(each: int = 40, quick: bool = False, seed: int = 0, workers: int = 1) -
             row: Row = {
                 "what": f"{pixels} px, {kind}",
                 "n": p.size,
-                "densities": (of[kind, "densities"] <= 0.05).mean(),
+                "without p": int(np.isnan(of[kind]).sum()),
             }
             row |= {"flagged at .05": f"{share:.3f} {interval(hits, p.size)}", "at .01": (p <= 0.01).mean()}
             table.append(row | {"wanted": f"≥ {least:g}" if least == least else f"≤ {most:g}", "reached": good})
@@ -323,30 +322,25 @@ def seen(each: int = 40, quick: bool = False, seed: int = 0, workers: int = 1) -
 
 
 def seen_chunk(case: Case) -> Row:
-    """Judge exposures of one kind by the densities alone, and with the residuals."""
+    """Judge frames of one kind."""
     pixels, kind = json.loads(case[0])
     rng = np.random.default_rng([11, case[1], pixels, *kind.encode()])
     drawn = {"bands of the demo": partial(demo_bands, slow=0.4)} | synthetic.PLAIN | synthetic.SEEN | synthetic.NEW
     instrument = replace(USUAL, photons=NOISE["of the demo"][0], n_pixels=(pixels,) * len(USUAL.phi_deg))
-    isotropic = kind not in (*synthetic.AZIMUTHAL, "bands of the demo")
-    options = {"isotropic": isotropic, "halves": kind == "half a ring"}
-    runs = [maps(drawn[kind](rng), instrument, rng, **options) for _ in range(AT_ONCE)]
-    of_run = {"n_frames": 1.0, "counts": instrument.photons, "n_pixels": float(pixels)}
-    x = np.array([run_features(Encoder.load(), run.repeat(4, 1).repeat(4, 2), **of_run) for run in runs])
-    alone, merged = demo_scorers(pixels)
-    n = TERMS["steps"].stop
-    p = {"densities": alone.p_values(x[:, :n]).tolist(), "p": merged.p_values(x).tolist()}
-    return {"pixels": pixels, "kind": kind, **p}
+    technique, p = of_bins(pixels), list[float]()
+    for _ in range(AT_ONCE):
+        counts = np.zeros((SHORT, technique.partition.roi_map.size), np.uint16)
+        of_pixels = synthetic.frames_of_bins(drawn[kind](rng), instrument, SHORT, rng)
+        counts[:, : of_pixels.shape[1]] = of_pixels  # strips of bins, one after the other
+        judged = synthetic.analysed(technique, counts)
+        p.append(np.nan if judged.novelty_p is None else judged.novelty_p)
+    return {"pixels": pixels, "kind": kind, "p": p}
 
 
 @cache
-def demo_scorers(pixels: int) -> tuple[NoveltyScorer, NoveltyScorer]:
-    """Return scorers that expect the noise of the demo, without residuals and with them."""
-    bank, n = Bank.load(), len(USUAL.phi_deg)
-    options = {"n_frames": 1.0, "counts": NOISE["of the demo"][0], "contrast": USUAL.contrast, "contrast_err": 0.1}
-    x = bank.features(Encoder.load(), n_pixels=[float(pixels)] * n, n_ranked=RANKED, **options)
-    alone = NoveltyScorer(terms=TERMS).fit(x[:, : TERMS["steps"].stop], bank.families)
-    return alone, NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(x, bank.families)
+def of_bins(pixels: int) -> RheoXPCS:
+    """Return a technique for the usual bins with so many pixels."""
+    return RheoXPCS(bins((pixels,) * len(USUAL.phi_deg), USUAL.phi_deg), contrast=USUAL.contrast)
 
 
 def chunk(q_spread: float, case: Case) -> Row:
@@ -389,7 +383,10 @@ def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squar
 
     def p_value(drawn: Squared, isotropic: bool) -> float:
         run = maps(drawn, instrument, rng, isotropic=isotropic)
-        judged = judge(technique, np.repeat(np.repeat(run, 4, 1), 4, 2), photons, [contrast], max(size, 1.0))
+        shot = np.float32(synthetic.SIZE / instrument.photons) * np.eye(synthetic.SIZE, dtype=np.float32)
+        of_pixels = noise_by_lag(run - 1 + shot)  # these pixels are Gaussian
+        whole = np.repeat(np.repeat(run, 4, 1), 4, 2)
+        judged = judge(technique, whole, photons, [contrast], max(size, 1.0), lambda some: of_pixels[some])
         assert judged.p is not None
         return judged.p
 

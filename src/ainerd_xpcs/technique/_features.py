@@ -244,7 +244,8 @@ def features(
     if differing is None:
         return np.column_stack([*columns, np.full((len(mean), _N_RESIDUALS), np.nan, dtype=np.float32)])
     profiles, of_shot = by_lag(to_triangle(maps) - 1), shot * (np.eye(SIZE) if shared is None else shared)
-    noise = excess * noise_by_lag(maps - 1 + of_shot.astype(np.float32))
+    below = np.minimum(profiles[:, :, SIZE // 2 :].mean(2), 0).astype(np.float32)  # no covariance: an offset of the map
+    noise = excess * noise_by_lag(maps - 1 - below[:, :, None, None] + of_shot.astype(np.float32))
     at = sectors.members[:, sectors.pairs[:, 0]].argmax(0)
     bins = opposite(differing, profiles[:, at], whitening(noise[:, at]))
     beats = uneven = np.zeros(len(mean))

@@ -18,6 +18,7 @@ from ainerd_xpcs.technique._drawing import (
 )
 from ainerd_xpcs.technique._exposure import analysis_of
 from ainerd_xpcs.technique._features import RESIDUALS, TERMS, WEIGHTS, Ring, features, rings, run_features, sectors_of
+from ainerd_xpcs.technique._noise_by_lag import noise_by_lag
 from ainerd_xpcs.technique._numbers import (
     TEXTS,
     Numbers,
@@ -60,7 +61,7 @@ __all__ = [
     "add_systematics", "analysis_of", "bank_options", "bin_cells", "bin_names", "build_partition", "calibrated",
     "check_bins", "clock_of", "contrast_within", "details", "differences", "draw_bins", "draw_clock", "draw_exposure",
     "draw_half", "draw_map", "draw_over_q", "features", "filled", "half_cell", "highest", "holes", "judge",
-    "lit_weights", "measured_exposure", "named", "new_figure", "noised", "of_law", "of_run", "opposite",
+    "lit_weights", "measured_exposure", "named", "new_figure", "noise_by_lag", "noised", "of_law", "of_run", "opposite",
     "opposite_pairs", "placed", "plain", "pooled_contrast", "power_sentences", "prepare", "purpose_of", "q_of_pixels",
     "read_bank", "read_mask", "rings", "run_features", "sectors_of", "seen_from", "sentences", "settings_with_parts",
     "simulated_exposures", "value_cell", "with_clocks", "write_bank",
