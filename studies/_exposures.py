@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, RunInfo
+from ainerd.threads import one_thread
 from ainerd_xpcs import Partition
 from ainerd_xpcs.technique import RheoXPCS
 
@@ -489,6 +490,7 @@ def frames(
     return rng.poisson(intensity).astype(np.uint16).reshape(n_frames, *shape)
 
 
+@one_thread
 def frames_of_bins(
     squared: Squared, seen: Instrument, n_frames: int, rng: np.random.Generator, *, modes: int = 5
 ) -> NDArray[np.uint16]:

@@ -242,7 +242,12 @@ class Bank:
                 add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
                 mean = drawn.mean(maps)
                 seen = maps if drawn is sectors else mean[:, None]
-                options: dict[str, Any] = {"photons": photons, "shared": shared, "differing": differing}
+                options: dict[str, Any] = {
+                    "photons": photons,
+                    "shared": shared,
+                    "differing": differing,
+                    "q_spread": q_spread,
+                }
                 described.append(pool.submit(features, encoder, mean, seen, sectors, **options))
                 if len(described) > _AHEAD:
                     described[-_AHEAD].result()

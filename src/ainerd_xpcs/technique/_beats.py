@@ -55,14 +55,14 @@ _WANDER = (_VECTORS * np.sqrt(np.maximum(_VALUES, 0)))[:, -10:][:, ::-1]
 
 
 class Beats:
-    """The fits for k sectors; `beats_of` keeps the newest."""
+    """The fits for k sectors, of pixels whose q differ by `q_spread`; `beats_of` keeps the newest."""
 
-    def __init__(self, sectors: Sectors) -> None:
-        self._share, self._n_pixels = sectors.share, sectors.n_pixels
+    def __init__(self, sectors: Sectors, q_spread: float = 0.0) -> None:
+        self._share, self._n_pixels, self._q_spread = sectors.share, sectors.n_pixels, q_spread
         self._at = np.deg2rad(sectors.phi_deg[:, None] + sectors.width_deg[:, None] / 2 * _ACROSS)
         h = self._share[:, None]
         self._grid = np.stack([x.ravel() for x in np.meshgrid(_TURNS, _ALONG, indexing="ij")], axis=1)
-        k = np.stack([_fringes(turns, along, self._at) for turns, along in self._grid])
+        k = np.stack([_fringes(turns, along, self._at, q_spread) for turns, along in self._grid])
         basis = _smooth((0.06, 0.35, 1.5))
         weighted = (_W[:, None] * basis).T[:, None] * h  # (4, k, 64)
         both = np.concatenate([np.broadcast_to(weighted, (len(k), *weighted.shape)), weighted * k[:, None]], axis=1)
@@ -119,22 +119,22 @@ class Beats:
         common, left, seen = _common(white, wander), np.empty(n), (self._share, self._at)
         for i, (turns, along) in enumerate(starts):
             of_run, (phase, across) = (profiles[i], white[i], common[i]), between[i]
-            of_flow = _of_flow(*of_run, turns, along, *seen, self._shapes, self._relaxed)
+            of_flow = _of_flow(*of_run, turns, along, *seen, self._q_spread, self._shapes, self._relaxed)
             left[i] = min(of_flow, _of_plates(*of_run, phase, across, rates[i], *seen, self._tables, self._basis))
         return left
 
 
 @lru_cache(maxsize=8)
-def _beats(phi: bytes, width: bytes, pixels: bytes) -> Beats:
+def _beats(phi: bytes, width: bytes, pixels: bytes, q_spread: float) -> Beats:
     columns = [np.frombuffer(each) for each in (phi, width, pixels)]
-    return Beats(Sectors(columns[0], columns[1], columns[2], np.empty((0, 0)), np.empty((0, 2), dtype=np.int64)))
+    none = np.empty((0, 0)), np.empty((0, 2), dtype=np.int64)
+    return Beats(Sectors(columns[0], columns[1], columns[2], *none), q_spread)
 
 
-def beats_of(sectors: Sectors) -> Beats:
-    """Return the fits for sectors, which take half a second to prepare."""
-    return _beats(
-        *(np.asarray(x, dtype=float).tobytes() for x in (sectors.phi_deg, sectors.width_deg, sectors.n_pixels))
-    )
+def beats_of(sectors: Sectors, q_spread: float = 0.0) -> Beats:
+    """Return the fits for sectors and a range of q, which take half a second to prepare."""
+    each = (sectors.phi_deg, sectors.width_deg, sectors.n_pixels)
+    return _beats(*(np.asarray(x, dtype=float).tobytes() for x in each), q_spread)
 
 
 def _common(white: Floats, wander: Floats) -> Floats:
@@ -176,8 +176,11 @@ def _table(rate):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
-def _fringes(turns, along, at):  # type: ignore[no-untyped-def]
-    """Return the mean of cos(2 pi turns l cos(at - along)) over each sector, (k, 64)."""
+def _fringes(turns, along, at, q_spread):  # type: ignore[no-untyped-def]
+    """Return the mean of cos(2 pi turns l cos(at - along)) over each sector and the q of its pixels, (k, 64).
+
+    q is even from 1 - `q_spread` to 1 + `q_spread` of its mean.
+    """
     out = np.zeros((at.shape[0], SIZE))
     for k in range(at.shape[0]):
         for a in range(at.shape[1]):
@@ -188,6 +191,10 @@ def _fringes(turns, along, at):  # type: ignore[no-untyped-def]
             for lag in range(SIZE):
                 out[k, lag] += size * now
                 before, now = now, twice * now - before
+        phase = 2 * np.pi * turns * q_spread / SIZE * np.sqrt(np.square(np.cos(at[k] - along)).mean())
+        if phase > 1e-9:
+            for lag in range(1, SIZE):
+                out[k, lag] *= np.sin(phase * lag) / (phase * lag)
     return out
 
 
@@ -256,9 +263,9 @@ def _flow(p, k):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
-def _of_flow(y, w, f, turns, along, share, at, shapes, relaxed):  # type: ignore[no-untyped-def]
+def _of_flow(y, w, f, turns, along, share, at, q_spread, shapes, relaxed):  # type: ignore[no-untyped-def]
     """Return the chi squared, over the degrees of freedom, of the best flow past a part at rest near a start."""
-    k = _fringes(turns, along, at)
+    k = _fringes(turns, along, at, q_spread)
     sums = np.zeros((4, SIZE))
     for lag in range(1, SIZE):
         for j in range(y.shape[0]):
@@ -281,17 +288,17 @@ def _of_flow(y, w, f, turns, along, share, at, shapes, relaxed):  # type: ignore
             most[half] = explained
             starts[half] = np.log(turns), along, rest, shapes[i, 1], shapes[i, 2]
     white = _whitened(w, f, y)
-    left = min(_polished(white, w, f, starts[0], at), _polished(white, w, f, starts[1], at))
+    left = min(_polished(white, w, f, starts[0], at, q_spread), _polished(white, w, f, starts[1], at, q_spread))
     return left / _freedom(y.shape[0], 5)
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
-def _polished(white, w, f, p, at):  # type: ignore[no-untyped-def]
+def _polished(white, w, f, p, at, q_spread):  # type: ignore[no-untyped-def]
     """Return the chi squared of a flow after the fit of Levenberg and Marquardt from p to white profiles.
 
     p are log turns, direction, part at rest, log tau and log gamma.
     """
-    k = _fringes(np.exp(p[0]), p[1], at)
+    k = _fringes(np.exp(p[0]), p[1], at, q_spread)
     model = _flow(p, k)
     size, known, left = _fitted(white, w, f, model)
     misfit, damping, jacobian = (left * left).sum(), 1e-2, np.empty((5, *white.shape))
@@ -300,7 +307,7 @@ def _polished(white, w, f, p, at):  # type: ignore[no-untyped-def]
         for i in range(5):
             q = p.copy()
             q[i] += 1e-4
-            change = _flow(q, _fringes(np.exp(q[0]), q[1], at) if i < 2 else k) - model
+            change = _flow(q, _fringes(np.exp(q[0]), q[1], at, q_spread) if i < 2 else k) - model
             jacobian[i] = _whitened(w, f, change * (size / 1e-4))
             _without(jacobian[i], known)
         for i in range(5):
@@ -312,7 +319,7 @@ def _polished(white, w, f, p, at):  # type: ignore[no-untyped-def]
         q = p + np.minimum(np.maximum(np.linalg.solve(normal, right), -_MOST_STEP), _MOST_STEP)
         for i in range(3):
             q[2 + i] = min(max(q[2 + i], _LEAST[i]), _LARGEST[i])
-        of_q = _fringes(np.exp(q[0]), q[1], at)
+        of_q = _fringes(np.exp(q[0]), q[1], at, q_spread)
         other = _flow(q, of_q)
         new_size, of_other, rest = _fitted(white, w, f, other)
         new = (rest * rest).sum()

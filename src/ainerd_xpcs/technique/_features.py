@@ -219,6 +219,7 @@ def features(
     differing: Floats | None,
     shared: Floats | None = None,
     excess: float = 1.0,
+    q_spread: float = 0.0,
 ) -> Singles:
     """Compute the features (n, 61) of n runs from their mean maps and their maps.
 
@@ -236,6 +237,8 @@ def features(
         Covariance of the shot noise of the cells, as in `noisy`.
     excess : float
         Variance of the noise over that of Wishart maps.
+    q_spread : float
+        As in `Ring`.
     """
     decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
     steady, _ = decay_and_unsteadiness(to_triangle(decoded) - 1)
@@ -251,7 +254,7 @@ def features(
     beats = uneven = np.zeros(len(mean))
     if len(sectors.phi_deg) >= FEWEST:
         wander = (np.maximum(np.trace(mean - 1, axis1=1, axis2=2) / SIZE, 0) + shot) / np.sqrt(3 * pixels / excess)
-        beats, uneven = beats_of(sectors)(profiles, noise, wander)
+        beats, uneven = beats_of(sectors, q_spread)(profiles, noise, wander)
         if len(sectors.pairs):  # opposite bins that differ by less than noise share speckle, so their mean has more
             beats = beats - np.log(np.maximum(2 - np.exp(bins), 1))
     time = np.where(uneven[:, None] > _UNEVEN, 0, time_columns(mean - 1, shot, pixels / excess))

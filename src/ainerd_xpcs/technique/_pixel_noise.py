@@ -21,20 +21,24 @@ def pixel_noise(counts: NDArray[np.floating], sub: NDArray[np.int64]) -> Floats:
     """Return the covariance (64, 64) of the shares of single pixels in the profile of a bin.
 
     With d the counts (64, p) of pixels over the mean of their static sub-bin, `sub` (p,), and of their cell, less one,
-    and m the brightness of the sub-bin over that of the bin, the share of a pixel in C2 - 1 of two cells i and j is
-    d_i d_j + (1 - m (1 + c)) (d_i + d_j), with c the mean of C2 - 1 at the lag: a map is divided by the photons of its
-    frames, in which bright pixels count for more (linearized variance of a ratio).
+    e the mean of d over the cells, m the brightness of the sub-bin over that of the bin, and c the mean of C2 at the
+    lag, the share of a pixel in C2 of two cells i and j is d_i d_j + (1 - m c) (d_i + d_j) - 2 c (1 - m) e: a map is
+    divided by the means of sub-bins, and by the photons of its frames, in which bright pixels count for more
+    (linearized variance of a ratio).
     """
     index = np.unique(sub, return_inverse=True)[1]
     of_sub = (np.bincount(index, counts.mean(0)) / np.bincount(index))[index].astype(counts.dtype)
-    lit = (of_sub > 0) & (counts.sum() > 0)
+    lit = of_sub > 0
+    if lit.sum() < 2:
+        return np.zeros((SIZE, SIZE))
     relative = counts[:, lit] / of_sub[lit]
     mean = relative.mean(1, keepdims=True)
     away = np.divide(relative, mean, out=np.ones_like(relative), where=mean > 0) - 1
-    bright = of_sub[lit] / of_sub[lit].mean() if lit.any() else of_sub[lit]
+    bright = of_sub[lit] / of_sub[lit].mean()
     spectrum = rfft(away.T, 2 * SIZE)
     pairs = irfft(spectrum.real**2 + spectrum.imag**2)[:, :SIZE].T / _PAIRS
     up_to = np.cumsum(away, axis=0)
     both = (up_to[-1] - up_to + away + up_to[::-1]) / _PAIRS  # mean of d_i + d_j over the pairs of a lag
-    shares = pairs + (1 - bright * (1 + pairs.mean(1, keepdims=True))) * both
-    return np.asarray(np.cov(shares), dtype=np.float64) if shares.shape[1] > 1 else np.zeros((SIZE, SIZE))
+    c = 1 + pairs.mean(1, keepdims=True)
+    shares = pairs + (1 - bright * c) * both - 2 * c * (1 - bright) * away.mean(0)
+    return np.asarray(np.cov(shares), dtype=np.float64)

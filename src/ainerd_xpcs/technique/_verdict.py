@@ -372,6 +372,7 @@ def _features_of(
         "shared": shared,
         "excess": 1 + share * (excess - 1),
     }
+    options["q_spread"] = given["q_spread"]
     return np.asarray(features(technique.encoder, mean, of_sectors[None], sectors, **options)[0])
 
 
