@@ -17,7 +17,7 @@ from ainerd.threads import one_thread
 from ainerd_xpcs import Partition
 from ainerd_xpcs.technique import RheoXPCS
 
-SIZE = 64
+SIZE, AZIMUTHS = 64, 14
 _AT_ONCE = 250
 Squared = Callable[..., NDArray[np.float64]]
 
@@ -496,15 +496,15 @@ def frames_of_bins(
 ) -> NDArray[np.uint16]:
     """Return counts (n_frames, n_pixels) of all bins, one after the other, of short frames at even times.
 
-    A field that is not given is the root of |g1|². The pixels of a bin have three azimuths.
+    A field that is not given is the root of |g1|². The pixels of a bin have 14 azimuths, so that fringes are even.
     """
     t, out = (np.arange(n_frames) + 0.5) / n_frames, list[NDArray[np.uint16]]()
     for n, phi in zip(seen.n_pixels, seen.phi_deg, strict=True):
-        for part in range(3):
-            at = phi + seen.width_deg * (part - 1) / 3
+        for part in range(AZIMUTHS):
+            at = phi + seen.width_deg * ((part + 0.5) / AZIMUTHS - 0.5)
             g1 = squared.g1(t, at, 1.0) if isinstance(squared, Fields) else np.sqrt(squared(t, at))
             root = np.linalg.cholesky(g1 + 1e-5 * np.eye(n_frames)).astype(np.complex64)
-            shape = (2, n_frames, modes, len(range(part, n, 3)))
+            shape = (2, n_frames, modes, len(range(part, n, AZIMUTHS)))
             real, imaginary = rng.standard_normal(shape, dtype=np.float32)
             fields = root @ (real + 1j * imaginary).reshape(n_frames, -1)
             intensity = (fields.real**2 + fields.imag**2).reshape(shape[1:]).mean(1) / 2
