@@ -13,12 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, RunInfo
+from ainerd.threads import one_thread
 from ainerd_xpcs import Partition
 from ainerd_xpcs.technique import RheoXPCS
 
-SIZE = 64
+SIZE, AZIMUTHS = 64, 14
 _AT_ONCE = 250
 Squared = Callable[..., NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """|g1|² of a complex field correlation `g1`, a function of times (n,), azimuth, and q relative to its mean."""
+
+    g1: Callable[..., NDArray[np.complexfloating]]
+
+    def __call__(self, t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+        return np.square(np.abs(self.g1(t, phi, q)))
 
 
 def lags(t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -47,12 +58,11 @@ def flow(rng: np.random.Generator) -> Squared:
 def flowing(turns: float, along: float, wall: float, tau: float) -> Squared:
     """Flow by so many turns of phase along a direction past a share `wall` at rest; the rest relaxes in `tau`."""
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
-        moved = (1 - wall) * np.exp(-np.abs(lags(t)) / tau)
-        angle = 2 * np.pi * turns * q * np.cos(np.deg2rad(phi - along)) * lags(t)
-        return (wall + moved * np.cos(angle)) ** 2 + (moved * np.sin(angle)) ** 2
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
+        turn = 2j * np.pi * turns * q * np.cos(np.deg2rad(phi - along)) * lags(t)
+        return wall + (1 - wall) * np.exp(turn - np.abs(lags(t)) / tau)
 
-    return squared
+    return Fields(field)
 
 
 def echo(rng: np.random.Generator) -> Squared:
@@ -79,10 +89,118 @@ def banded(rng: np.random.Generator) -> Squared:
 def two_bands(fast: float, slow: float, share: float, wall: float, along: float, tau: float) -> Squared:
     """Flow by so many turns of phase in two parts, the slow one a `share`, which both relax in `tau`, past a wall."""
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
         turn = 2j * np.pi * q * np.cos(np.deg2rad(phi - along)) * lags(t)
-        field = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
-        return np.abs(wall + (1 - wall) * np.exp(-np.abs(lags(t)) / tau) * field) ** 2
+        both = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
+        return wall + (1 - wall) * np.exp(-np.abs(lags(t)) / tau) * both
+
+    return Fields(field)
+
+
+def sheared(rng: np.random.Generator) -> Squared:
+    """A fluid between plates, which a bank knows: velocities from zero to the largest, and relaxation."""
+    size, along, tau = rng.uniform(6, 50), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.5), np.log(4)))
+
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
+        turn = size * q * np.cos(np.deg2rad(phi - along)) * lags(t)
+        return np.sinc(turn / 2 / np.pi) * np.exp(-np.abs(lags(t)) / tau + 0.5j * turn)
+
+    return Fields(field)
+
+
+def turned(rng: np.random.Generator) -> Squared:
+    """Relaxation up to half as fast again along one direction, which a bank knows."""
+    tau, along = np.exp(rng.uniform(np.log(0.1), np.log(2))), rng.uniform(0, 180)
+    more, exponent = rng.uniform(0.1, 0.5), rng.uniform(0.9, 1.5)
+
+    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+        rate = (1 + more * np.cos(np.deg2rad(phi - along)) ** 2) / tau
+        return np.exp(-2 * (rate * np.abs(lags(t))) ** exponent)
+
+    return squared
+
+
+def resting_share(rng: np.random.Generator) -> Squared:
+    """Plain relaxation beside a part at rest."""
+    rest, tau, exponent = rng.uniform(0.2, 0.8), np.exp(rng.uniform(np.log(0.03), np.log(1))), rng.uniform(0.7, 1.5)
+    return lambda t, phi: (rest + (1 - rest) * np.exp(-((np.abs(lags(t)) / tau) ** exponent))) ** 2
+
+
+def two_populations(rng: np.random.Generator) -> Squared:
+    """Two populations that relax at rates of their own."""
+    fast, slow = np.exp(rng.uniform(np.log([0.02, 0.3]), np.log([0.1, 2])))
+    share = rng.uniform(0.3, 0.7)
+    return lambda t, phi: ((1 - share) * np.exp(-np.abs(lags(t)) / slow) + share * np.exp(-np.abs(lags(t)) / fast)) ** 2
+
+
+def avalanches(rng: np.random.Generator) -> Squared:
+    """Events at any times, of sizes of a power law."""
+    n, tau = int(rng.integers(20, 61)), np.exp(rng.uniform(np.log(0.5), np.log(5)))
+    when, size = np.sort(rng.uniform(0, 1, n)), 0.03 * (1 + rng.pareto(1.0, n))
+    slipped = np.r_[0, np.cumsum(np.minimum(size, 3.0))]
+    return lambda t, phi: np.exp(-2 * np.abs(lags(slipped[np.searchsorted(when, t)])) - 2 * np.abs(lags(t)) / tau)
+
+
+def profiled(rng: np.random.Generator) -> Squared:
+    """Two shear bands, each with a velocity that rises across it, as of plates."""
+    fast, along, tau = rng.uniform(4, 12), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.4), np.log(2)))
+    border, slow = rng.uniform(0.3, 0.7), rng.uniform(0.05, 0.3)  # of the gap; share of the velocity below the border
+    at = (np.arange(200) + 0.5) / 200
+    speed = np.where(at < border, slow * at / border, slow + (1 - slow) * (at - border) / (1 - border)) * fast
+    return _moving(speed, along, tau)
+
+
+def convection(rng: np.random.Generator) -> Squared:
+    """A roll: velocities of a sine across the beam, to and fro, in a fluid that relaxes."""
+    fast, along, tau = rng.uniform(3, 9), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.4), np.log(3)))
+    at = (np.arange(200) + 0.5) / 200
+    return _moving(fast * np.sin(2 * np.pi * (at * rng.uniform(0.8, 1.2) + rng.uniform(0, 1))), along, tau)
+
+
+def _moving(speed: NDArray[np.float64], along: float, tau: float) -> Squared:
+    """Flow in layers by `speed`, (n,), turns of phase; all relax in `tau`."""
+
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
+        fine = np.unique(np.round(lags(t), 9))
+        turn = 2j * np.pi * q * np.cos(np.deg2rad(phi - along)) * fine[:, None] * speed
+        return np.exp(turn).mean(1)[np.searchsorted(fine, np.round(lags(t), 9))] * np.exp(-np.abs(lags(t)) / tau)
+
+    return Fields(field)
+
+
+def two_steps(rng: np.random.Generator) -> Squared:
+    """A cage on the clock of the laboratory, and beside it relaxation that ages."""
+    cage, depth = np.exp(rng.uniform(np.log(0.02), np.log(0.06))), rng.uniform(0.4, 0.6)
+    slow = ageing(rng.uniform(0.03, 0.08), rng.uniform(0.8, 1.2), rng.uniform(0.9, 1.4), 0.1)
+    return lambda t, phi: slow(t, phi) * (1 - depth + depth * np.exp(-np.abs(lags(t)) / cage)) ** 2
+
+
+def gelation(rng: np.random.Generator) -> Squared:
+    """A fluid of which a share, 0 at first and .85 at last, comes to rest."""
+    middle, lasts = rng.uniform(0.35, 0.65), rng.uniform(0.05, 0.15)
+    tau = np.exp(rng.uniform(np.log(0.02), np.log(0.1)))
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        rest = 0.85 / (1 + np.exp(-(t - middle) / lasts))
+        both, fluid = np.minimum(rest[:, None], rest), np.sqrt(np.outer(1 - rest, 1 - rest))
+        return (both + fluid * np.exp(-np.abs(lags(t)) / tau)) ** 2
+
+    return squared
+
+
+def burst(rng: np.random.Generator) -> Squared:
+    """Relaxation that is 20 times as fast during a twentieth of the exposure."""
+    begin, tau = rng.uniform(0.2, 0.75), np.exp(rng.uniform(np.log(0.3), np.log(1.5)))
+    return relaxing(lambda t: (1 + 19 * ((t >= begin) & (t < begin + 0.05))) / tau)
+
+
+def half_a_ring(rng: np.random.Generator) -> Squared:
+    """Relaxation ten times as slow in one half of the ring as in the other."""
+    tau, first, exponent = np.exp(rng.uniform(np.log(0.03), np.log(0.3))), rng.uniform(0, 360), rng.uniform(0.8, 1.2)
+
+    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+        slower = 10.0 if (phi - first) % 360 < 180 else 1.0
+        return plain(slower * tau, exponent)(t, phi)
 
     return squared
 
@@ -91,11 +209,11 @@ def laos(rng: np.random.Generator) -> Squared:
     """Large oscillatory shear: a velocity gradient across the beam, along one direction, and a slow loss."""
     size, cycles, along, tau = rng.uniform(3, 8), rng.uniform(2, 6), rng.uniform(0, 180), rng.uniform(0.5, 3)
 
-    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+    def field(t: NDArray[np.float64], phi: float, q: float) -> NDArray[np.complexfloating]:
         strain = size * q * np.cos(np.deg2rad(phi - along)) * np.sin(2 * np.pi * cycles * t)
-        return np.sinc(lags(strain) / np.pi) ** 2 * np.exp(-2 * np.abs(lags(t)) / tau)
+        return np.sinc(lags(strain) / np.pi) * np.exp(-np.abs(lags(t)) / tau + 0j)
 
-    return squared
+    return Fields(field)
 
 
 def moving_front(rng: np.random.Generator) -> Squared:
@@ -219,7 +337,35 @@ NEW: dict[str, Callable[[np.random.Generator], Squared]] = {
     "two-step reset": two_step_reset,
     "phase inversion": phase_inversion,
 }
-AZIMUTHAL = ("banded", "LAOS", "flow past rest")  # whose maps depend on azimuth
+PLAIN: dict[str, Callable[[np.random.Generator], Squared]] = {
+    "relaxation": ordinary,
+    "compressed": lambda rng: plain(rng.uniform(0.1, 3), rng.uniform(1.2, 1.9)),
+    "ageing": lambda rng: ageing(rng.uniform(0.01, 0.1), rng.uniform(0.7, 1.3), rng.uniform(0.5, 1.3), 0.1),
+    "a part at rest": resting_share,
+    "two populations": two_populations,
+    "cooperative": cooperative,
+    "flow past rest": flow_past_rest,
+    "sheared": sheared,
+    "turned": turned,
+}
+SEEN: dict[str, Callable[[np.random.Generator], Squared]] = {
+    "bands with profiles": profiled,
+    "convection": convection,
+    "two steps": two_steps,
+    "gelation": gelation,
+    "burst": burst,
+    "half a ring": half_a_ring,
+    "avalanches": avalanches,
+}
+AZIMUTHAL = (
+    "banded",
+    "LAOS",
+    "flow past rest",
+    "bands with profiles",
+    "convection",
+    "sheared",
+    "turned",
+)  # whose maps depend on azimuth
 
 
 @dataclass(frozen=True)
@@ -292,9 +438,12 @@ def binned(squared: Squared, phi: float, seen: Instrument, *, isotropic: bool) -
     return np.mean([cells(each, at, 4, seen.n_frames, seen.duty) for each in of_q for at in across], axis=0)
 
 
-def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotropic: bool) -> NDArray[np.float32]:
+def maps(
+    squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotropic: bool, halves: bool = False
+) -> NDArray[np.float32]:
     """Return C2 of each bin, (n_roi, 64, 64): covariances of Gaussian pixels with the shot noise of a reduced frame.
 
+    `halves` for dynamics that differ across the beam.
     Speckle of several pixels has as many independent values fewer; shot noise has as many as there are pixels.
     """
     share = np.eye(SIZE) * np.sqrt(SIZE) if not seen.n_frames else area(seen.n_frames) * np.sqrt(seen.n_frames)
@@ -303,7 +452,8 @@ def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotro
     of_shot = vectors * np.sqrt(np.maximum(values, 0))
     out, roots = np.empty((len(seen.n_pixels), SIZE, SIZE)), dict[float, NDArray[np.float64]]()
     for k, (n, phi) in enumerate(zip(seen.n_pixels, seen.phi_deg, strict=True)):
-        direction = 0.0 if isotropic else phi % 180  # bins across the beam from each other see the same
+        # Bins across the beam from each other see the same.
+        direction = phi if halves else 0.0 if isotropic else phi % 180
         if direction not in roots:
             values, vectors = np.linalg.eigh(seen.contrast * binned(squared, phi, seen, isotropic=isotropic))
             roots[direction] = vectors * np.sqrt(np.maximum(values, 0))
@@ -340,9 +490,32 @@ def frames(
     return rng.poisson(intensity).astype(np.uint16).reshape(n_frames, *shape)
 
 
+@one_thread
+def frames_of_bins(
+    squared: Squared, seen: Instrument, n_frames: int, rng: np.random.Generator, *, modes: int = 5
+) -> NDArray[np.uint16]:
+    """Return counts (n_frames, n_pixels) of all bins, one after the other, of short frames at even times.
+
+    A field that is not given is the root of |g1|². The pixels of a bin have 14 azimuths, so that fringes are even.
+    """
+    t, out = (np.arange(n_frames) + 0.5) / n_frames, list[NDArray[np.uint16]]()
+    for n, phi in zip(seen.n_pixels, seen.phi_deg, strict=True):
+        for part in range(AZIMUTHS):
+            at = phi + seen.width_deg * ((part + 0.5) / AZIMUTHS - 0.5)
+            g1 = squared.g1(t, at, 1.0) if isinstance(squared, Fields) else np.sqrt(squared(t, at))
+            root = np.linalg.cholesky(g1 + 1e-5 * np.eye(n_frames)).astype(np.complex64)
+            shape = (2, n_frames, modes, len(range(part, n, AZIMUTHS)))
+            real, imaginary = rng.standard_normal(shape, dtype=np.float32)
+            fields = root @ (real + 1j * imaginary).reshape(n_frames, -1)
+            intensity = (fields.real**2 + fields.imag**2).reshape(shape[1:]).mean(1) / 2
+            out.append(rng.poisson(intensity * (seen.photons / n_frames)).astype(np.uint16))
+    return np.concatenate(out, axis=1)
+
+
 def analysed(technique: RheoXPCS, counts: NDArray[np.uint16], frame_time_s: float = 0.01) -> Analysis:
     """Return the analysis of counts by the technique."""
-    info = RunInfo(raw_uid="x", n_frames=len(counts), frame_shape=counts.shape[1:], frame_time_s=frame_time_s)
+    shape = technique.partition.shape
+    info = RunInfo(raw_uid="x", n_frames=len(counts), frame_shape=shape, frame_time_s=frame_time_s)
     exposure = technique.begin(info)
     flat = counts.reshape(len(counts), -1)
     for start in range(0, len(flat), _AT_ONCE):

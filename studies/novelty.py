@@ -10,6 +10,8 @@ maps         ordinary and new dynamics from frames, and from the maps that boost
              it goes on where it was stopped
 slip         the word for exposures of one jump, of avalanches, and of a speed-up that runs away
 bands        bands like those of the demo, with its noise and with hardly any
+seen         ordinary dynamics, and bands, convection, two steps, gelation, bursts, half a ring that is slower and more,
+             from frames with the photons of the demo; it goes on where it was stopped
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
 """
@@ -29,7 +31,19 @@ from scipy.stats import binomtest
 
 from ainerd.novelty import NoveltyScorer
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.technique import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
+from ainerd_xpcs.technique import (
+    RANKED,
+    RESIDUALS,
+    TERMS,
+    WEIGHTS,
+    Bank,
+    Cells,
+    RheoXPCS,
+    judge,
+    noise_by_lag,
+    pooled_contrast,
+    run_features,
+)
 from studies import _exposures as synthetic
 from studies import _other_programs
 from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary
@@ -52,6 +66,13 @@ AT_ONCE = 10  # exposures of a kind
 CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
 LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
+
+# Pixels of a bin in `seen`, and frames; the power at .05 that is wanted there; ordinary kinds together, and the worst
+SEEN_PIXELS, SHORT = (300, 570), 128
+TO_SEE = dict.fromkeys(("bands of the demo", "banded", "bands with profiles", "convection"), 0.8)
+TO_SEE |= {"two steps": 0.8} | dict.fromkeys(("gelation", "burst", "half a ring"), 0.75) | {"avalanches": np.nan}
+TO_SEE |= dict.fromkeys(("moving front", "LAOS", "echo", "stop-and-go", "rate oscillation"), 0.95)
+OF_PLAIN, OF_ONE_KIND = 0.05, 0.08
 
 study = Study(__doc__)
 
@@ -271,6 +292,57 @@ def power(each: int = 400, q_spread: float = 0.0, quick: bool = False, seed: int
     report("novelty_power", table, least={"reached": 1}, bank=Bank.load().id, seed=seed, q_spread=q_spread)
 
 
+@study.part
+def seen(each: int = 40, quick: bool = False, seed: int = 0, workers: int = 1) -> None:
+    """Measure so many exposures of each kind with the photons of the demo; ``--quick`` takes ten."""
+    chunks = range(seed, seed + (1 if quick else -(-each // AT_ONCE)))
+    kinds = [*synthetic.PLAIN, *TO_SEE]
+    cases = [(json.dumps([pixels, kind]), i) for i in chunks for pixels in SEEN_PIXELS for kind in kinds]
+    rows, table = resumed("novelty_seen", sources(), cases, seen_chunk, workers), list[Row]()
+    for pixels in SEEN_PIXELS:
+        of: dict[str, NDArray[np.float64]] = {}
+        for kind in kinds:
+            some = [row["p"] for row in rows if row["pixels"] == pixels and row["kind"] == kind]
+            of[kind] = np.concatenate(some)
+        of["plain"] = np.concatenate([of[kind] for kind in synthetic.PLAIN])
+        for kind in ("plain", *kinds):
+            p, least = of[kind][np.isfinite(of[kind])], TO_SEE.get(kind, np.nan)
+            least = 0.9 if kind == "two steps" and pixels == 570 else least
+            most = OF_PLAIN if kind == "plain" else OF_ONE_KIND if kind in synthetic.PLAIN else np.nan
+            share, hits = (p <= 0.05).mean(), int((p <= 0.05).sum())
+            good = "–" if least != least and most != most else "no" if share < least or share > most else "yes"
+            row: Row = {
+                "what": f"{pixels} px, {kind}",
+                "n": p.size,
+                "without p": int(np.isnan(of[kind]).sum()),
+            }
+            row |= {"flagged at .05": f"{share:.3f} {interval(hits, p.size)}", "at .01": (p <= 0.01).mean()}
+            table.append(row | {"wanted": f"≥ {least:g}" if least == least else f"≤ {most:g}", "reached": good})
+    report("novelty_seen", table, least={"reached": 1}, bank=Bank.load().id, quick=quick, seed=seed)
+
+
+def seen_chunk(case: Case) -> Row:
+    """Judge frames of one kind."""
+    pixels, kind = json.loads(case[0])
+    rng = np.random.default_rng([11, case[1], pixels, *kind.encode()])
+    drawn = {"bands of the demo": partial(demo_bands, slow=0.4)} | synthetic.PLAIN | synthetic.SEEN | synthetic.NEW
+    instrument = replace(USUAL, photons=NOISE["of the demo"][0], n_pixels=(pixels,) * len(USUAL.phi_deg))
+    technique, p = of_bins(pixels), list[float]()
+    for _ in range(AT_ONCE):
+        counts = np.zeros((SHORT, technique.partition.roi_map.size), np.uint16)
+        of_pixels = synthetic.frames_of_bins(drawn[kind](rng), instrument, SHORT, rng)
+        counts[:, : of_pixels.shape[1]] = of_pixels  # strips of bins, one after the other
+        judged = synthetic.analysed(technique, counts)
+        p.append(np.nan if judged.novelty_p is None else judged.novelty_p)
+    return {"pixels": pixels, "kind": kind, "p": p}
+
+
+@cache
+def of_bins(pixels: int) -> RheoXPCS:
+    """Return a technique for the usual bins with so many pixels."""
+    return RheoXPCS(bins((pixels,) * len(USUAL.phi_deg), USUAL.phi_deg), contrast=USUAL.contrast)
+
+
 def chunk(q_spread: float, case: Case) -> Row:
     """Judge exposures of one kind of dynamics on the usual instrument."""
     kind, i = case
@@ -293,8 +365,9 @@ def sources() -> Row:
 def usual_scorer(q_spread: float = 0.0) -> NoveltyScorer:
     """Return a scorer that expects the usual instrument."""
     bank = Bank.load()
-    features = bank.features(Encoder.load(), contrast=USUAL.contrast, q_spread=q_spread, **RUN)
-    return NoveltyScorer(terms=TERMS).fit(features, bank.families)
+    options = {"contrast": USUAL.contrast, "q_spread": q_spread, "n_ranked": RANKED}
+    features = bank.features(Encoder.load(), **options, **RUN)
+    return NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(features, bank.families)
 
 
 def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squared, bool], float]:
@@ -310,7 +383,10 @@ def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squar
 
     def p_value(drawn: Squared, isotropic: bool) -> float:
         run = maps(drawn, instrument, rng, isotropic=isotropic)
-        judged = judge(technique, np.repeat(np.repeat(run, 4, 1), 4, 2), photons, [contrast], max(size, 1.0))
+        shot = np.float32(synthetic.SIZE / instrument.photons) * np.eye(synthetic.SIZE, dtype=np.float32)
+        of_pixels = noise_by_lag(run - 1 + shot)  # these pixels are Gaussian
+        whole = np.repeat(np.repeat(run, 4, 1), 4, 2)
+        judged = judge(technique, whole, photons, [contrast], max(size, 1.0), lambda some: of_pixels[some])
         assert judged.p is not None
         return judged.p
 

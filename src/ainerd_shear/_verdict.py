@@ -60,7 +60,7 @@ def judge_cycles(technique: RheoXPCS, curves: EchoCurves, speckle_px: float, dou
     maps = (1 + resize @ (whole - 1) @ resize.T).astype(np.float32)
     photons, contrasts, cells = seen(curves, technique.rings, n * curves.cycles_a_row)
     technique = technique if doubt else technique.with_bank(with_cycles(technique.bank))
-    return judge(technique, maps, photons, contrasts, speckle_px, doubt, cells)
+    return judge(technique, maps, photons, contrasts, speckle_px, doubt=doubt, cells=cells)
 
 
 def seen(

@@ -17,6 +17,7 @@ from ainerd_xpcs.technique import (
     Clean,
     RheoXPCS,
     add_systematics,
+    differences,
     features,
     noised,
     purpose_of,
@@ -48,30 +49,34 @@ def views(
     each: int = LOOKS,
     contrast_off: float = 1.0,
     seed: int = 0,
+    has_p: bool = True,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Views:
     """Simulate exposures of regimes, which differ by noise alone; each regime has its own contrast within its error.
 
-    `contrast_off` is the true contrast over the given one.
+    `contrast_off` is the true contrast over the given one. Without `has_p` there are points alone.
     """
     encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
     noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
-    columns, points = [], []
+    columns, points, pixels = [], [], np.full(BINS, PIXELS)
     for one in clean:
         scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
         signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
-        signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
-        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
+        signal = np.broadcast_to(sectors.of_bins(signal), (each, BINS, SIZE, SIZE))
+        of_bins = noised(signal, pixels, PHOTONS, rng)
+        maps, differing = sectors.average(of_bins), differences(of_bins, sectors.pairs, pixels)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = sectors.mean(maps)
-        columns.append(features(encoder, mean, maps, sectors, photons=PHOTONS))
+        described = features(encoder, mean, maps, sectors, photons=PHOTONS, differing=differing) if has_p else None
+        columns.append(np.empty((each, 0), np.float32) if described is None else described)
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
-    z, described = np.array(points, dtype=np.float32), np.stack(columns)
-    p = scorer_of(technique).p_values(described.reshape(-1, described.shape[-1])).reshape(z.shape[:2])
-    return Views(p, z, described)
+    z, all_features = np.array(points, dtype=np.float32), np.stack(columns)
+    rows = all_features.reshape(len(z) * each, -1)
+    p = scorer_of(technique).p_values(rows) if has_p else np.full(len(rows), np.nan)
+    return Views(p.reshape(z.shape[:2]), z, all_features)
 
 
 def scorer_of(technique: RheoXPCS) -> NoveltyScorer:

@@ -62,7 +62,7 @@ def _nights(out: Path, seed: int, regimes: int, dask: str | None) -> None:
         advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes + LONGER))
         clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance, over=over)
         simulated = views(technique, clean, seed=seed, advance=advance)
-        longer = views(technique, clean[:LONGER], each=MOST + 1, seed=seed + 1, advance=advance)
+        longer = views(technique, clean[:LONGER], each=MOST + 1, seed=seed + 1, has_p=False, advance=advance)
         progress.add_task("nights", total=None)
         write_null(out / "regimes.safetensors", technique, simulated, longer.z, seed=seed)
     show_file(out / "regimes.safetensors")

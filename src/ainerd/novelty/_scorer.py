@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from ainerd.novelty._merged import FEWEST, Merged
 from ainerd.novelty._regimes import checked
 from ainerd.threads import one_thread
 
@@ -25,6 +26,10 @@ _LEAST_SPREAD = 1e-6
 _ROWS = 500  # points at a time, so that the distances need little memory
 _RUNS_PER_COMPONENT = 200
 _TOLERANCE, _MOST_STEPS = 0.01, 1000  # of the mean log density; ranks calibrate any density
+
+
+_Excess = tuple[NDArray[np.float64], NDArray[np.intp]]
+"""The excess in each term (n, terms), and the number of the nearest kind (n,), in a fold."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class NoveltyScorer:
     terms : mapping of str to slice, optional
         Columns of each density, by the name used in `Verdict`: together all columns, in order. Without it one density
         takes all columns.
+    residuals : mapping of str to slice, optional
+        Columns of each residual, after those of the terms; see `Merged`. Known runs may lack them (NaN). They count if
+        at least 1,000 known runs have them.
+    weights : mapping of str to float, optional
+        Weights of residuals, 1 by default.
     n_components : int
         Least number of Gaussians in a density; large kinds have one for each 200 runs.
 
@@ -92,8 +102,17 @@ class NoveltyScorer:
     array([0.98, 1.  , 0.02])
     """
 
-    def __init__(self, *, terms: Mapping[str, slice] | None = None, n_components: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        terms: Mapping[str, slice] | None = None,
+        residuals: Mapping[str, slice] | None = None,
+        weights: Mapping[str, float] | None = None,
+        n_components: int = 4,
+    ) -> None:
         self.terms = terms
+        self.residuals = residuals
+        self.weights = weights
         self.n_components = n_components
 
     def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -107,7 +126,7 @@ class NoveltyScorer:
         """
         import sklearn.mixture  # not for a restored scorer; before the limit, which is for libraries that are loaded
 
-        features = checked(features, "features", 2)
+        features, beside = self._divided(features)
         kinds = np.full(len(features), "known") if y is None else np.asarray(y)
         if kinds.shape != (len(features),):
             raise ValueError(f"kinds must be one a run, ({len(features)},), got {kinds.shape}")
@@ -117,7 +136,7 @@ class NoveltyScorer:
                 raise ValueError(
                     f"{size} runs of kind {str(kind)!r} are too few for a density of {self.n_components} components"
                 )
-        self.n_features_in_ = features.shape[1]
+        self._n_of_terms, self.n_features_in_ = features.shape[1], features.shape[1] + beside.shape[1]
         self.n_calibration_ = len(features)
         self.terms_ = self._terms()
         for name, columns in self.terms_.items():
@@ -131,53 +150,99 @@ class NoveltyScorer:
         )  # a tenth of the time of small fits
         with quick, one_thread, threadpool_limits(1, "openmp"):  # the OpenMP limit is one of each thread
             self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(_FOLDS)]
+            self._merged = self._of_residuals(features, beside, fold)
         return self
+
+    def _of_residuals(
+        self, features: NDArray[np.float64], beside: NDArray[np.float64], fold: NDArray[np.int64]
+    ) -> Merged | None:
+        """Return the residuals of known runs; None if too few have them."""
+        there = np.isfinite(beside).all(1)
+        if not self.residuals or there.sum() < FEWEST:
+            return None
+        excess, nearest = np.empty(len(features)), np.empty(len(features), dtype=np.intp)
+        for held, of in enumerate(self._folds):
+            each, nearest[fold == held] = of.excess(features[fold == held])
+            excess[fold == held] = each.sum(1)
+        kinds, terms = len(self.kinds_), self._columns_beside()
+        return Merged.fitted(beside[there], nearest[there], excess[there], kinds, terms, self.weights or {})
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all fitted arrays by name, for `restored`."""
-        return {f"{number}.{name}": array for number, fold in enumerate(self._folds) for name, array in fold.state()}
+        folds = {f"{number}.{name}": array for number, fold in enumerate(self._folds) for name, array in fold.state()}
+        return folds if self._merged is None else folds | self._merged.state()
 
     @classmethod
     def restored(
-        cls, state: Mapping[str, NDArray[Any]], kinds: Sequence[str], terms: Mapping[str, slice] | None = None
+        cls,
+        state: Mapping[str, NDArray[Any]],
+        kinds: Sequence[str],
+        terms: Mapping[str, slice] | None = None,
+        residuals: Mapping[str, slice] | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> Self:
-        """Return a scorer of these kinds and terms, with default settings, from the arrays of `state`."""
-        scorer = cls(terms=terms)
+        """Return a scorer of these kinds, terms and residuals, with default settings, from the arrays of `state`."""
+        scorer = cls(terms=terms, residuals=residuals, weights=weights)
         scorer.kinds_ = np.array(kinds)
         scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(_FOLDS)]
         scorer.n_calibration_ = sum(runs.size for fold in scorer._folds for runs in fold.calibration)
-        scorer.n_features_in_ = sum(density.mean.size for density in scorer._folds[0].densities)
+        scorer._n_of_terms = sum(density.mean.size for density in scorer._folds[0].densities)
+        scorer.n_features_in_ = scorer._n_of_terms + scorer._n_beside()
         scorer.terms_ = scorer._terms()
+        scorer._merged = Merged.restored(state, scorer._columns_beside(), weights or {}, len(kinds))
         return scorer
 
     def p_values(self, features: ArrayLike) -> NDArray[np.float64]:
         """Return the conformal p-value (n,) of each run; small is novel."""
-        return self._p_values(self._excesses(features))
+        return self._p_values(*self._excesses(features))
 
     def explain(self, features: ArrayLike) -> list[Verdict]:
         """Return the p-value of each run with its reasons; the nearest kind is that of the first fold."""
-        of_folds = self._excesses(features)
-        excess, nearest = np.mean([excess for excess, _ in of_folds], axis=0), self.kinds_[of_folds[0][1]]
+        of_folds, beside = self._excesses(features)
+        excess, nearest = np.mean([excess for excess, _ in of_folds], axis=0), of_folds[0][1]
+        terms = dict(zip(self.terms_, excess.T, strict=True))
+        if self._merged is not None:
+            terms |= self._merged.excess(beside, nearest)
         return [
-            Verdict(p=float(p), nearest=str(kind), excess=dict(zip(self.terms_, values.tolist(), strict=True)))
-            for p, kind, values in zip(self._p_values(of_folds), nearest, excess, strict=True)
+            Verdict(float(p), str(kind), dict(zip(terms, map(float, values), strict=True)))
+            for p, kind, *values in zip(
+                self._p_values(of_folds, beside), self.kinds_[nearest], *terms.values(), strict=True
+            )
         ]
 
-    def _excesses(self, features: ArrayLike) -> list[tuple[NDArray[np.float64], NDArray[np.intp]]]:
-        """Return, for each fold, the excess in each term (n, terms) and the number of the nearest kind (n,)."""
+    def _excesses(self, features: ArrayLike) -> tuple[list[_Excess], NDArray[np.float64]]:
+        """Return the excess and the nearest kind of each fold, and the columns of the residuals."""
         x = checked(features, "features", 2)
         if x.shape[1] != self.n_features_in_:
             raise ValueError(f"features must be (n, {self.n_features_in_}), got {x.shape}")
-        return [fold.excess(x) for fold in self._folds]
+        return [fold.excess(x[:, : self._n_of_terms]) for fold in self._folds], x[:, self._n_of_terms :]
 
-    def _p_values(self, of_folds: list[tuple[NDArray[np.float64], NDArray[np.intp]]]) -> NDArray[np.float64]:
-        ranks = [fold.ranks(*of_fold) for fold, of_fold in zip(self._folds, of_folds, strict=True)]
-        stranger, n = np.sum(ranks, axis=0)
+    def _p_values(self, of_folds: list[_Excess], beside: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._merged is not None:
+            excess = np.mean([each.sum(1) for each, _ in of_folds], axis=0)
+            return self._merged.p_values(beside, of_folds[0][1], excess)
+        stranger, n = np.sum([fold.ranks(*each) for fold, each in zip(self._folds, of_folds, strict=True)], axis=0)
         return np.asarray((1 + stranger) / (1 + n))
+
+    def _n_beside(self) -> int:
+        """Return the number of columns of the residuals."""
+        return sum(of.stop - of.start for of in (self.residuals or {}).values())
+
+    def _columns_beside(self) -> dict[str, slice]:
+        """Return the columns of each residual, from the first of all residuals."""
+        n = self._n_of_terms
+        return {name: slice(of.start - n, of.stop - n) for name, of in (self.residuals or {}).items()}
+
+    def _divided(self, features: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the columns of the terms and those of the residuals, of known runs."""
+        x = np.asarray(features, dtype=np.float64)
+        n = x.shape[1] - self._n_beside() if x.ndim == 2 and self.residuals else None
+        of_terms = checked(x if n is None else x[:, :n], "features", 2)
+        return of_terms, np.empty((len(x), 0)) if n is None else x[:, n:]
 
     def _terms(self) -> dict[str, slice]:
         """Return the terms whose columns exist; raise ValueError if they are not all columns in order."""
-        n, terms = self.n_features_in_, self.terms or {"all": slice(None)}
+        n, terms = self._n_of_terms, self.terms or {"all": slice(None)}
         columns = {name: range(*of.indices(n)) for name, of in terms.items()}
         if [i for of in columns.values() for i in of] != [*range(n)]:
             raise ValueError(f"terms must be all of the {n} columns, in order, got {terms}")

@@ -246,6 +246,21 @@ class TwoTimeReducer:
         """Return the first `n_pixels` pixels of all rows, (n, n_pixels); see `rows`."""
         return self._pixels_of_rows(0, min(n_pixels, self.rows.shape[1]))
 
+    def cells_of(self, k: int, n_cells: int, most: int) -> tuple[Array, NDArray[np.int64]]:
+        """Return counts of pixels of bin `k` in cells of the map, (n_cells, p), and the static sub-bin of each, (p,).
+
+        Cells are means of neighbouring rows of the map. Pixels that are left out are not among them; of more than
+        `most` pixels every second, third … is taken.
+        """
+        edges = np.append(0, np.cumsum(self.partition.n_pixels))
+        some = slice(edges[k], edges[k + 1], max(1, -(-(edges[k + 1] - edges[k]) // most)))
+        to_map = self._rows.to_map(self.n_pushed)
+        rows = self._pixels_of_rows(edges[k], edges[k + 1], to_map.shape[1])[:, :: some.step]
+        good, static = self._good[some], self.partition.static_edges
+        of_rows = to_map.toarray().reshape(n_cells, -1, to_map.shape[1]).mean(1).astype(rows.dtype)
+        sub = np.searchsorted(static, np.arange(edges[k], edges[k + 1])[:: some.step], side="right") - 1
+        return of_rows @ rows[:, good], sub[good]
+
     def _admit(self, n: int, first: int | None, valid: ArrayLike | None) -> None:
         """Make room for `n` frames; missing frames before them get one row of the sums."""
         before = self.n_pushed

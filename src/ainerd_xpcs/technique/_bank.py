@@ -8,7 +8,7 @@ own cells.
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from threading import Event
@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import ainerd
-from ainerd.threads import one_thread
+from ainerd.threads import n_cores, one_thread
 from ainerd_xpcs.dynamics import Domains, Dynamics, Sheared, nearest_covariances, noisy
 from ainerd_xpcs.latent import COLS, ROWS, SIZE, Encoder, ModelError, digest, read_weights, write_weights
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._clean import ALIKE, FLOW, MEASURED, TURNED, Clean, seen_from
-from ainerd_xpcs.technique._features import Sectors, features, sectors_of
+from ainerd_xpcs.technique._features import features, sectors_of
+from ainerd_xpcs.technique._opposite import differences
+from ainerd_xpcs.technique._sectors import Sectors
 
 Singles = NDArray[np.float32]
 
@@ -121,7 +123,8 @@ _AT_ONCE = 32
 BASELINE, FLICKER = 0.025, 1.0
 # Relative standard deviation of a contrast of unknown error.
 CONTRAST_ERR = 0.12
-_ENOUGH_SECTORS = 5  # if all directions are the same, more sectors only divide the same pixels
+_DIRECTIONS = 5  # that are simulated if only their mean is known
+_AHEAD = 8  # chunks that wait to be described
 _FEW = SIZE + 2  # pixels below which Bartlett's decomposition does not hold
 # Nine bins around the circle in nine directions: by Friedel's symmetry as good as eighteen.
 _LANDMARK_PHI = np.arange(10.0, 360.0, 40.0)
@@ -165,11 +168,12 @@ class Bank:
         q_spread: float = 0.0,
         seed: int = 0,
         stop: Event | None = None,
+        n_ranked: int | None = None,
     ) -> Singles:
-        """Compute the features (n, 58) of each exposure with the noise of a run, see `run_features`.
+        """Compute the features (n, 61) of each exposure with the noise of a run, see `run_features`.
 
-        Each exposure has its own contrast, within the error of the run's. Bins that see the same are simulated as one
-        bin of all their pixels, which has the same mean and harmonics.
+        Each exposure has its own contrast, within the error of the run's. Where residuals are not computed, bins that
+        see the same are simulated as one bin of all their pixels.
 
         Parameters
         ----------
@@ -197,6 +201,9 @@ class Bank:
         seed : int
         stop : threading.Event, optional
             Another thread sets it to end the computation.
+        n_ranked : int, optional
+            Number of exposures, the first, whose residuals are computed, which takes most of the time; those of the
+            others are NaN. By default all.
 
         Raises
         ------
@@ -213,22 +220,38 @@ class Bank:
         noise = (contrast + SIZE / photons) / np.sqrt(sectors.n_pixels.sum())
         offset = BASELINE * contrast if baseline is None else baseline
         exposures, shared = (self.clean, None) if cells is None else (self._in(cells), cells.shot)
-        chunks, out = list(self._chunks(np.arange(self.n))), []
-        for chunk in chunks:
-            if stop is not None and stop.is_set():
-                raise CancelledError
-            some = [exposures[i] for i in chunk]
-            drawn = _sectors_to_draw(sectors, isotropic=some[0].kind == ALIKE)
-            scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
-            clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells, q_spread)
-            clean = clean * scale[:, None, None, None].astype(np.float32)
-            maps = noised(clean, drawn.n_pixels, photons, rng, shared)
-            add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
-            mean = drawn.mean(maps)
-            if len(sectors.phi_deg) == 1:
-                maps, drawn = mean[:, None], sectors
-            out.append(features(encoder, mean, maps, drawn, photons=photons))
-        return np.concatenate(out)[np.concatenate(chunks).argsort()]
+        first, rest = np.split(np.arange(self.n), [self.n if n_ranked is None else n_ranked])
+        chunks, pool = [*self._chunks(first), *self._chunks(rest)], ThreadPoolExecutor(n_cores())
+        drawn, pixels = sectors if len(sectors.phi_deg) > 1 else _several(sectors), np.broadcast_to(n_pixels, n)
+        described: list[Future[Singles]] = []
+        with pool:
+            for chunk in chunks:
+                if stop is not None and stop.is_set():
+                    raise CancelledError
+                some, is_ranked = [exposures[k] for k in chunk], chunk[0] < first.size
+                scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
+                clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells, q_spread)
+                clean = clean * scale[:, None, None, None].astype(np.float32)
+                if is_ranked and drawn is sectors:  # opposite bins are compared
+                    of_bins = noised(sectors.of_bins(clean), pixels.astype(float), photons, rng, shared)
+                    maps = sectors.average(of_bins)
+                    differing: NDArray[np.float64] | None = differences(of_bins, sectors.pairs, pixels)
+                else:
+                    maps = noised(clean, drawn.n_pixels, photons, rng, shared)
+                    differing = np.empty((len(some), 0, SIZE)) if is_ranked else None
+                add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
+                mean = drawn.mean(maps)
+                seen = maps if drawn is sectors else mean[:, None]
+                options: dict[str, Any] = {
+                    "photons": photons,
+                    "shared": shared,
+                    "differing": differing,
+                    "q_spread": q_spread,
+                }
+                described.append(pool.submit(features, encoder, mean, seen, sectors, **options))
+                if len(described) > _AHEAD:
+                    described[-_AHEAD].result()
+        return np.concatenate([each.result() for each in described])[np.concatenate(chunks).argsort()]
 
     def landmarks(
         self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 300
@@ -262,12 +285,10 @@ class Bank:
             yield from np.array_split(some, -(-some.size // _AT_ONCE))
 
 
-def _sectors_to_draw(sectors: Sectors, *, isotropic: bool) -> Sectors:
-    """Return the sectors to simulate: fewer of an isotropic exposure, and several if one sector is all around."""
-    k, own = _ENOUGH_SECTORS, len(sectors.phi_deg)
-    if (own > k and sectors.are_even) if isotropic else own == 1:
-        return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
-    return sectors
+def _several(sectors: Sectors) -> Sectors:
+    """Return directions to simulate for the mean over all of them."""
+    k = _DIRECTIONS
+    return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
 
 
 def noised(

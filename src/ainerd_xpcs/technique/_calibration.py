@@ -23,7 +23,7 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.technique import Landmarks, NullRegimes
 from ainerd_xpcs.latent import Encoder, ModelError, read_tensors, read_weights, write_weights
 from ainerd_xpcs.technique._bank import Bank
-from ainerd_xpcs.technique._features import TERMS
+from ainerd_xpcs.technique._features import RESIDUALS, TERMS, WEIGHTS
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KIND = "calibration"
+RANKED = 2400  # exposures of the bank whose residuals are ranked; they take most of the time
 CALIBRATING = "calibrating p-values for exposures of this noise, once (10 to 30 s; minutes on a busy machine)"
 # Code that computes a scorer: a change of one of these files makes another key.
 _SOURCES = (
-    "ainerd/novelty/_scorer.py",
+    "ainerd/novelty/_scorer.py", "ainerd/novelty/_merged.py",
     "ainerd_xpcs/dynamics/*.py", "ainerd_xpcs/latent/_encoder.py", "ainerd_xpcs/latent/_grid.py",
-    "ainerd_xpcs/latent/_run.py", "ainerd_xpcs/technique/_bank.py", "ainerd_xpcs/technique/_cells.py",
-    "ainerd_xpcs/technique/_clean.py", "ainerd_xpcs/technique/_features.py",
+    "ainerd_xpcs/latent/_run.py", "ainerd_xpcs/technique/_bank.py", "ainerd_xpcs/technique/_beats.py",
+    "ainerd_xpcs/technique/_cells.py", "ainerd_xpcs/technique/_clean.py", "ainerd_xpcs/technique/_features.py",
+    "ainerd_xpcs/technique/_material_time.py", "ainerd_xpcs/technique/_noise_by_lag.py",
+    "ainerd_xpcs/technique/_opposite.py", "ainerd_xpcs/technique/_sectors.py",
 )  # fmt: skip
 PLACING = "placing the known kinds of dynamics on the latent map, once: some seconds"
 SCORERS = Path(__file__).parent / "weights" / "scorers"
@@ -64,13 +67,13 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     key = _key(bank, encoder, options)
 
     def fitted() -> tuple[Tensors, Recipe]:
-        features = bank.features(encoder, n_frames=1, seed=0, **options)
-        return _parts_of(NoveltyScorer(terms=TERMS).fit(features, bank.families))
+        features = bank.features(encoder, n_frames=1, seed=0, n_ranked=RANKED, **options)
+        return _parts_of(NoveltyScorer(terms=TERMS, residuals=RESIDUALS, weights=WEIGHTS).fit(features, bank.families))
 
     with _lock:  # two runs that end together fit it once
         if key not in _scorers:
             tensors, recipe = _cached(key, KIND, CALIBRATING, fitted)
-            _scorers[key] = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+            _scorers[key] = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS, RESIDUALS, WEIGHTS)
             for oldest in [*_scorers][:-_MOST_IN_MEMORY]:
                 del _scorers[oldest]
         return _scorers[key]

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import RunInfo
+from ainerd_xpcs.latent import SIZE
 from ainerd_xpcs.numerics import G2, LeftOut, MultiTau, Screen, TwoTimeReducer, per_bin
 from ainerd_xpcs.technique._cells import MANY, Cells
+from ainerd_xpcs.technique._pixel_noise import MOST, pixel_noise
 from ainerd_xpcs.technique._speckle_size import SPECKLE_PIXELS, speckle_px
 from ainerd_xpcs.technique._verdict import filled
 
@@ -89,6 +91,10 @@ class Correlated:
     def cells(self) -> Cells | None:
         """Cells of the maps; None for those of many frames."""
         return None if self.n_frames >= MANY else Cells.of(self.reducer.operator.toarray())
+
+    def pixel_noise(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the noise of the profiles of bins (n,) by `pixel_noise`, (n, 64, 64)."""
+        return np.array([pixel_noise(*self.reducer.cells_of(k, SIZE, MOST)) for k in bins])
 
     @cached_property
     def speckle_px(self) -> float:

@@ -13,7 +13,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from ainerd_xpcs.latent import block_mean
 from ainerd_xpcs.technique._features import Ring, sectors_of
-from ainerd_xpcs.technique._verdict import opposite_pairs
+from ainerd_xpcs.technique._sectors import opposite_pairs
 
 CELLS = 32
 OUTLINE = ("outline", "outline_noise")

@@ -222,7 +222,8 @@ class ExposureAnalysis(RunAnalysis):
         """Judge the maps of the frames."""
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, self._technique.contrast) for of, speckle in pairs]
-        return judge(self._technique, frames.whole, frames.photons, pooled, frames.speckle_px, doubt, frames.cells)
+        of_noise = frames.speckle_px, frames.pixel_noise
+        return judge(self._technique, frames.whole, frames.photons, pooled, *of_noise, doubt=doubt, cells=frames.cells)
 
 
 def _bins_of(technique: "RheoXPCS") -> Share:

@@ -1,30 +1,28 @@
-"""Rings of bins, the directions along which the bins of a ring look, and the features of a run.
+"""Rings of bins, and the features of a run.
 
-An embedding and a p-value belong to one ring. By Friedel's symmetry bins across the beam from each other see the same,
-so they are averaged; if there are many directions, neighbours are averaged as well. The novelty of a run is computed
-from its features:
+An embedding and a p-value belong to one ring. The novelty of a run is computed from its features:
 
 ======= ====================================================================================================
 columns
 ======= ====================================================================================================
 0–14    columns 0–14 of `run_embedding`, of the decoded mean map over azimuth
-15      log residual ratio: mean square of the residual of the decoded map, over that of noise alone
-16–54   structure of the maps themselves, without an encoder, in columns of its own:
+15–51   structure of the maps themselves, without an encoder, in columns of its own:
 0–7     decay: mean over ages, bins 1–8
 8–14    unsteadiness: twice the standard deviation over ages, bins 1–7
 15–21   trend: three times the mean over ages of the deviation times the age, from -1 to 1, bins 1–7
 22–27   skewness: cube root of the third moment over ages, bins 1–6
-28, 29  anisotropy: logs of the size of the second and of the fourth harmonic
-30–34   pace: percentiles over ages of the correlation of neighbouring cells
-35–38   order: autocorrelation over ages of that correlation, 1, 2, 3 and 4–5 cells apart
-55–57   steps: logs of how far that correlation goes in all over its range, of how many cells in a row it is low,
+28–32   pace: percentiles over ages of the correlation of neighbouring cells
+33–36   order: autocorrelation over ages of that correlation, 1, 2, 3 and 4–5 cells apart
+52–54   steps: logs of how far that correlation goes in all over its range, of how many cells in a row it is low,
         and of how much it differs among the cells where it is low, over its range
+55      beats: log of what flow, shear and anisotropy leave of the profiles of the sectors, over the noise; see `Beats`
+56–59   time: what any clock of the sample leaves of the mean map at lags 1, 2, 3–4 and 5–8; see `time_columns`
+60      bins: log of the squared differences of opposite bins, over the noise; see `opposite`
 ======= ====================================================================================================
 
-For the structure, maps are averaged over azimuth, which leaves the least noise, and their second and fourth harmonics
-over azimuth are rotated to the direction in which the second is largest. All columns but the order are divided by the
-plateau. Pace and order tell sudden jumps at any times from a rate that varies steadily or in turns. Bins of lag are
-those of the embedding: cells 0, 1, 2, 3–4, 5–7, 8–12, 13–20, 21–33 and 34–63 of 64.
+For the structure, maps are averaged over azimuth, which leaves the least noise. All columns but the order are divided
+by the plateau. Pace and order tell sudden jumps at any times from a rate that varies steadily or in turns. Bins of lag
+are those of the embedding: cells 0, 1, 2, 3–4, 5–7, 8–12, 13–20, 21–33 and 34–63 of 64.
 
 Jumps of a sample at rest make the correlation of neighbouring cells low in single cells, to any depth. Motion that
 stops and goes on makes it low in cells in a row, to one depth. The columns of the steps are few, so that this is not
@@ -32,6 +30,7 @@ lost among the others.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +47,11 @@ from ainerd_xpcs.latent import (
     to_triangle,
 )
 from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique._beats import FEWEST, beats_of
+from ainerd_xpcs.technique._material_time import time_columns
+from ainerd_xpcs.technique._noise_by_lag import by_lag, noise_by_lag, whitening
+from ainerd_xpcs.technique._opposite import differences, opposite
+from ainerd_xpcs.technique._sectors import Sectors
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -111,83 +115,8 @@ def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
     return Ring(bins, q, pixels.astype(float), phi if known else None, spread)
 
 
-MOST_SECTORS = 12
-_SAME_DEG = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Sectors:
-    """The k directions of a ring of n bins.
-
-    Attributes
-    ----------
-    phi_deg, width_deg : ndarray, shape (k,)
-        Center, 0 to 180, and width of each.
-    n_pixels : ndarray, shape (k,)
-        Pixels of the bins of each.
-    members : ndarray, shape (k, n)
-        Share of each bin in the mean of its sector.
-    """
-
-    phi_deg: Floats
-    width_deg: Floats
-    n_pixels: Floats
-    members: Floats
-
-    @classmethod
-    def of(cls, n_pixels: ArrayLike, phi_deg: ArrayLike | None = None) -> "Sectors":
-        """Group bins by direction, from their pixels, (n,), and centres in degrees; without centres into one sector."""
-        pixels = np.atleast_1d(np.asarray(n_pixels, dtype=float))
-        phi = np.full(len(pixels), np.nan) if phi_deg is None else np.asarray(phi_deg, dtype=float)
-        if len(pixels) < 2 or not np.isfinite(phi).all():
-            return cls(np.zeros(1), np.full(1, 180.0), pixels.sum(keepdims=True), (pixels / pixels.sum())[None])
-        width = _width(phi)
-        half = np.mod(np.round(phi, 3), 180.0)
-        order = np.argsort(half, kind="stable")
-        new = np.append(True, np.diff(half[order]) > np.minimum(_SAME_DEG, width / 4))
-        groups = np.split(order, np.flatnonzero(new)[1:])
-        if len(groups) > MOST_SECTORS:
-            parts = np.array_split(np.arange(len(groups)), MOST_SECTORS)
-            groups = [np.concatenate([groups[i] for i in part]) for part in parts]
-        members = np.zeros((len(groups), len(pixels)))
-        for row, group in zip(members, groups, strict=True):
-            row[group] = pixels[group] / pixels[group].sum()
-        centre = members @ half
-        spread = np.array([half[group].max() - half[group].min() for group in groups])
-        return cls(centre, spread + width, np.array([pixels[group].sum() for group in groups]), members)
-
-    @property
-    def share(self) -> Floats:
-        """Share of the ring's pixels in each sector."""
-        return np.asarray(self.n_pixels / self.n_pixels.sum())
-
-    @property
-    def are_even(self) -> bool:
-        """Whether the sectors are equal and fill the circle."""
-        k, are_equal = len(self.phi_deg), bool(np.ptp(self.n_pixels) <= 0.02 * self.n_pixels.max())
-        return k > 1 and np.allclose(np.diff(self.phi_deg), 180 / k, atol=0.5) and are_equal
-
-    def mean(self, maps: Singles) -> Singles:
-        """Average maps of the sectors, (n, k, 64, 64), to (n, 64, 64); without a copy of them, as `tensordot` makes."""
-        n, k, *shape = maps.shape
-        return (self.share.astype(np.float32) @ maps.reshape(n, k, -1)).reshape(n, *shape)
-
-    def average(self, maps: Singles) -> Singles:
-        """Average maps of the bins, (n, …), to those of the sectors, (k, …)."""
-        return np.tensordot(self.members, maps, 1).astype(np.float32)
-
-
-def _width(phi: Floats) -> float:
-    """Return the usual distance of bins with these centres, in degrees."""
-    gaps = np.diff(np.sort(np.mod(phi, 360.0)))
-    gaps = gaps[gaps > 0.01]
-    return min(float(np.median(gaps)), 180.0) if gaps.size else 180.0
-
-
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of each cell among those of its lag, -1 to 1
-_FLOOR = 0.03
-# Sectors of the half circle that are needed to determine a harmonic.
-_NEEDED = {2: 3, 4: 5}
+_UNEVEN = 0.3  # log of chi squared of sectors that are not alike, so that the clock of the mean map is nobody's
 _NEXT = np.flatnonzero(COLS - ROWS == 1)  # pairs of neighbouring cells, in order of age
 _PERCENTILES = (3, 16, 42, 72, 97)
 _RANGE = (8, 92)  # percentiles; the correlation is low below their mean
@@ -195,25 +124,20 @@ _APART = ((1, 1), (2, 2), (3, 3), (4, 5))  # cells between which the order is av
 _LEAST_SCATTER = 0.02  # of the correlation of neighbouring cells over ages, below which it is noise
 
 
-def structure(average: Singles, maps: Singles, phi: Floats, share: Floats) -> Singles:
-    """Compute structure and steps (n, 42) of runs from C2 maps (n, k, 64, 64) of sectors.
-
-    `phi`, (k,), are their azimuths in radians. `average`, (n, 64, 64), are their means, in which each sector has its
-    `share`, (k,).
-    """
-    triangles, mean = to_triangle(maps), to_triangle(average) - 1
+def structure(average: Singles) -> Singles:
+    """Compute structure and steps (n, 40) of runs from their mean C2 maps (n, 64, 64)."""
+    mean = to_triangle(average) - 1
     steady, plateau = decay_and_unsteadiness(mean)
     deviation = mean - (mean @ LAG_MEAN.T)[:, LAG_BIN]
     trend = 3 * (deviation * _AGE) @ LAG_MEAN[1:-1].T
     skewness = np.cbrt(deviation * deviation * deviation @ LAG_MEAN[1:-2].T)  # a power is slow
-    sizes = [np.log(_FLOOR + size / plateau[:, 0]) for size in _harmonics(triangles, mean, phi, share)]
     near = mean[:, _NEXT] / plateau
-    columns = [steady, trend / plateau, skewness / plateau, *sizes, *_pace(near), *_steps(near)]
+    columns = [steady, trend / plateau, skewness / plateau, *_pace(near), *_steps(near)]
     return np.column_stack(columns).astype(np.float32)
 
 
 def _steps(near: Singles) -> list[Singles]:
-    """Return columns 55–57 from the correlation of neighbouring cells, (n, 63)."""
+    """Return columns 52–54 from the correlation of neighbouring cells, (n, 63)."""
     low, high = np.percentile(near, _RANGE, axis=1)
     is_low, span = near <= (low + high)[:, None] / 2, high - low
     in_a_row = is_low.sum(1) / (is_low[:, 0] + (is_low[:, 1:] & ~is_low[:, :-1]).sum(1))
@@ -234,26 +158,11 @@ def _pace(near: Singles) -> list[Singles]:
     return [*np.percentile(near, _PERCENTILES, axis=1), *products]
 
 
-def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) -> list[Singles]:
-    """Return the rms over lags of the second and fourth harmonic, (n,) each; zero if they cannot be determined."""
-    n, k, _ = triangles.shape
-    rotated = np.zeros((2, n, LAG_MEAN.shape[0]), dtype=np.float32)
-    if k < min(_NEEDED.values()):
-        return list(rotated[:, :, 0])
-    by_lag = (triangles @ LAG_MEAN.T - (1 + mean @ LAG_MEAN.T)[:, None]).astype(np.complex64)
-    direction = np.ones(n)
-    for i, (order, needed) in enumerate(_NEEDED.items()):
-        if k < needed:
-            continue
-        wave = np.tensordot((2 * share * np.exp(1j * order * phi)).astype(np.complex64), by_lag, (0, 1))
-        if order == 2:
-            direction = np.exp(-0.5j * np.angle(np.square(wave).sum(1)))
-        rotated[i] = (wave * (direction ** (order // 2))[:, None]).real
-    return list(np.sqrt(np.square(rotated).mean(2)))
-
-
-# Columns of the densities of `NoveltyScorer`.
-TERMS = {"embedding": slice(0, 16), "structure": slice(16, 55), "steps": slice(55, 58)}
+# Columns of the densities of `NoveltyScorer`, and of its residuals.
+TERMS = {"embedding": slice(0, 15), "structure": slice(15, 52), "steps": slice(52, 55)}
+RESIDUALS = {"beats": slice(55, 56), "time": slice(56, 60), "bins": slice(60, 61)}
+WEIGHTS = {"beats": 1.5, "bins": 0.1}  # opposite bins are alike, or differ beyond doubt
+_N_RESIDUALS = 6
 
 
 def run_features(
@@ -266,7 +175,7 @@ def run_features(
     phi_deg: ArrayLike | None = None,
     by_azimuth: bool = True,
 ) -> Singles:
-    """Compute the features (58,) of one run; columns as above, errors as for `Encoder.encode`.
+    """Compute the features (61,) of one run; columns as above, errors as for `Encoder.encode`.
 
     Parameters
     ----------
@@ -286,8 +195,10 @@ def run_features(
     pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
     sectors = sectors_of(pixels, phi_deg, by_azimuth)
     mean = block_mean(np.average(maps, axis=0, weights=pixels)[None].astype(np.float32))
-    of_sectors = block_mean(sectors.average(maps))[None]
-    return np.asarray(features(encoder, mean, of_sectors, sectors, photons=n_frames * counts)[0])
+    bins = block_mean(maps)
+    differing = differences(bins, sectors.pairs, pixels)[None]
+    of_sectors = sectors.average(bins)[None]
+    return np.asarray(features(encoder, mean, of_sectors, sectors, photons=n_frames * counts, differing=differing)[0])
 
 
 def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool) -> Sectors:
@@ -298,18 +209,54 @@ def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool)
     return Sectors.of(n_pixels, phi_deg if by_azimuth else None)
 
 
-def features(encoder: Encoder, mean: Singles, maps: Singles, sectors: Sectors, *, photons: float) -> Singles:
-    """Compute the features (n, 58) of n runs from their mean maps and their maps.
+def features(
+    encoder: Encoder,
+    mean: Singles,
+    maps: Singles,
+    sectors: Sectors,
+    *,
+    photons: float,
+    differing: Floats | None,
+    shared: Floats | None = None,
+    excess: float = 1.0,
+    q_spread: float = 0.0,
+) -> Singles:
+    """Compute the features (n, 61) of n runs from their mean maps and their maps.
 
-    Mean maps are (n, 64, 64), maps (n, k, 64, 64), of the k `sectors`. Photons are per pixel in the whole exposure.
+    Parameters
+    ----------
+    encoder : Encoder
+    mean, maps : ndarray, shapes (n, 64, 64) and (n, k, 64, 64)
+        Mean maps, and those of the k `sectors`.
+    sectors : Sectors
+    photons : float
+        Per pixel in the whole exposure.
+    differing : ndarray, shape (n, p, 64), or None
+        `differences` of opposite bins; without them columns 55–60 are not computed but NaN.
+    shared : ndarray, shape (64, 64), optional
+        Covariance of the shot noise of the cells, as in `noisy`.
+    excess : float
+        Variance of the noise over that of Wishart maps.
+    q_spread : float
+        As in `Ring`.
     """
     decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
     steady, _ = decay_and_unsteadiness(to_triangle(decoded) - 1)
-    residual = np.square(mean - decoded).sum((1, 2))
-    # Noise of a Wishart map: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a
-    # reduced frame.
-    signal = decoded - 1
-    total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / photons)
-    expected = (total**2 + np.square(signal).sum((1, 2))) / sectors.n_pixels.sum()
-    shape = structure(mean, maps, np.deg2rad(sectors.phi_deg), sectors.share)
-    return np.column_stack([steady, np.log(residual / expected), shape])
+    shot, pixels = SIZE / photons, float(sectors.n_pixels.sum())
+    columns: list[NDArray[Any]] = [steady, structure(mean)]
+    if differing is None:
+        return np.column_stack([*columns, np.full((len(mean), _N_RESIDUALS), np.nan, dtype=np.float32)])
+    profiles, of_shot = by_lag(to_triangle(maps) - 1), shot * (np.eye(SIZE) if shared is None else shared)
+    below = np.minimum(profiles[:, :, SIZE // 2 :].mean(2), 0).astype(np.float32)  # no covariance: an offset of the map
+    noise = excess * noise_by_lag(maps - 1 - below[:, :, None, None] + of_shot.astype(np.float32))
+    at = sectors.members[:, sectors.pairs[:, 0]].argmax(0)
+    bins = opposite(differing, profiles[:, at], whitening(noise[:, at]))
+    beats = uneven = np.zeros(len(mean))
+    if len(sectors.phi_deg) >= FEWEST:
+        wander = (np.maximum(np.trace(mean - 1, axis1=1, axis2=2) / SIZE, 0) + shot) / np.sqrt(3 * pixels / excess)
+        beats, uneven = beats_of(sectors, q_spread)(profiles, noise, wander)
+        if len(sectors.pairs):  # opposite bins that differ by less than noise share speckle, so their mean has more
+            beats = beats - np.log(np.maximum(2 - np.exp(bins), 1))
+    time = np.where(uneven[:, None] > _UNEVEN, 0, time_columns(mean - 1, shot, pixels / excess))
+    columns += [beats, time, bins]
+    return np.column_stack(columns).astype(np.float32)

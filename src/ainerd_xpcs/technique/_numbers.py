@@ -62,7 +62,7 @@ def flow(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 3, "clock": 1, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 3, "clock": 1, "left_out": 5, "novelty": 6, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,

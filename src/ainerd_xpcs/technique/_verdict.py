@@ -1,6 +1,6 @@
 """Place in the latent space and p-value of a run: the noise of each ring, its verdict, and that of all rings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -13,7 +13,9 @@ from ainerd_xpcs.technique._bank import BASELINE
 from ainerd_xpcs.technique._bins import bins_text
 from ainerd_xpcs.technique._cells import Cells
 from ainerd_xpcs.technique._features import Ring, features, sectors_of
-from ainerd_xpcs.technique._numbers import other_side
+from ainerd_xpcs.technique._noise_by_lag import excess_of, noise_by_lag
+from ainerd_xpcs.technique._opposite import differences
+from ainerd_xpcs.technique._sectors import opposite_pairs
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
@@ -226,11 +228,6 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     return float(np.sqrt(max(excess, 0) / 2))
 
 
-def opposite_pairs(phi_deg: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Return the pairs of bins on opposite sides of the beam, to a degree, of bins at `phi_deg` (n,)."""
-    return [(i, j) for i, j in enumerate(other_side(phi_deg, 1.0).tolist()) if i < j]
-
-
 def _level(over: float, step: float) -> float:
     """Return zero below a half, otherwise the next higher power of `step`."""
     return 0.0 if over < 0.5 else float(step ** np.ceil(np.log(over) / np.log(step)))
@@ -270,13 +267,15 @@ def judge(
     photons: NDArray[np.float64],
     contrasts: Sequence[tuple[float, float] | None],
     speckle_px: float = 1.0,
+    pixel_noise: Callable[[NDArray[np.int64]], NDArray[np.float64]] | None = None,
     doubt: str | None = None,
     cells: Cells | None = None,
 ) -> Judgement:
     """Compute latent vectors, embedding and p-value from the maps (n_roi, 256, 256) of a run.
 
     `photons` (n_roi,) are per pixel of each bin; `contrasts` are beta of each ring and its relative error, None without
-    speckle; `speckle_px` is the number of pixels that see the same speckle. If `doubt` names a fault of the detector,
+    speckle; `speckle_px` is the number of pixels that see the same speckle, and `pixel_noise` as in `Correlated`, None
+    without pixels. If `doubt` names a fault of the detector,
     there is no p-value. `cells` are those of the run, None for those of many frames.
     """
     latent = technique.encoder.encode(maps)
@@ -288,8 +287,12 @@ def judge(
         if doubt or contrast is None:
             reasons.append(doubt or "no speckle was found in the run")
             continue
-        noise = Noise.of(float(ring.weights @ photons[ring.bins]), contrast[0], ring.pixels, speckle_px)
-        verdicts.append(_of_ring(technique, ring, maps[ring.bins], noise, contrast, cells))
+        of_photons = float(ring.weights @ photons[ring.bins])
+        noise = Noise.of(of_photons, contrast[0], ring.pixels, speckle_px)
+        excess = 1 + 3 * contrast[0]  # of static speckle of equal modes
+        if pixel_noise is not None:
+            excess = _excess(ring, maps[ring.bins], SIZE / of_photons, cells, pixel_noise(ring.bins))
+        verdicts.append(_of_ring(technique, ring, maps[ring.bins], noise, contrast, cells, excess))
         p_of_ring[number] = verdicts[-1].p
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "strangest_in": None}
     p = None
@@ -301,15 +304,32 @@ def judge(
 
 
 def _of_ring(
-    technique: "RheoXPCS", ring: Ring, maps: Singles, noise: Noise, contrast: tuple[float, float], cells: Cells | None
+    technique: "RheoXPCS",
+    ring: Ring,
+    maps: Singles,
+    noise: Noise,
+    contrast: tuple[float, float],
+    cells: Cells | None,
+    excess: float,
 ) -> Verdict:
-    """Return the verdict of the scorer on the maps (n, 256, 256) of a ring, of contrast beta and its relative error."""
+    """Return the verdict of the scorer on the maps (n, 256, 256) of a ring, of contrast beta and its relative error.
+
+    `excess` is the variance of their noise over that of Wishart maps.
+    """
     scaled = 1 + (block_mean(maps) - 1) * np.float32(CONTRAST / contrast[0])
     instrument = {"flicker": flicker(np.tensordot(ring.weights, scaled, 1).astype(np.float32), noise)}
     if ring.phi_deg is not None:
         instrument["baseline"] = baseline(scaled, noise, ring.phi_deg)
     given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells, q_spread=ring.q_spread)
-    return technique.scorer(given).explain(_features_of(technique, scaled, noise, ring, given)[None])[0]
+    return technique.scorer(given).explain(_features_of(technique, scaled, noise, ring, given, excess)[None])[0]
+
+
+def _excess(ring: Ring, maps: Singles, shot: float, cells: Cells | None, pixel_noise: NDArray[np.float64]) -> float:
+    """Return the variance of the noise of maps (n, 256, 256) over that of Wishart maps, from `pixel_noise`."""
+    sectors = sectors_of(ring.pixels, ring.phi_deg, ring.phi_deg is not None)
+    of_shot = shot * (np.eye(SIZE) if cells is None else cells.shot)
+    wishart = noise_by_lag(sectors.average(block_mean(maps)) - 1 + of_shot.astype(np.float32))
+    return excess_of(wishart, sectors.average(pixel_noise.astype(np.float32)))
 
 
 def prepare(
@@ -327,14 +347,33 @@ def prepare(
             technique.scorer(bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread))
 
 
-def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring, given: Mapping[str, Any]) -> Singles:
-    """Compute the features of the maps (n, 64, 64) of a ring, with the noise of the calibration of `given`."""
-    own, calibrated = (
-        sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (noise.n_pixels, given["n_pixels"])
-    )
-    of_sectors = add_noise(own.average(maps), Noise(noise.shot, own.n_pixels), given)
-    mean = np.tensordot(calibrated.share, of_sectors, 1)[None].astype(np.float32)
-    return np.asarray(features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0])
+def _features_of(
+    technique: "RheoXPCS",
+    maps: Singles,
+    noise: Noise,
+    ring: Ring,
+    given: Mapping[str, Any],
+    excess: float,
+) -> Singles:
+    """Compute the features of the maps (n, 64, 64) of a ring, with the noise of the calibration of `given`.
+
+    `excess` is as in `_of_ring`.
+    """
+    of_bins = add_noise(maps, noise, given)
+    sectors = sectors_of(given["n_pixels"], given["phi_deg"], given["by_azimuth"])
+    of_sectors = sectors.average(of_bins)
+    mean = np.tensordot(sectors.share, of_sectors, 1)[None].astype(np.float32)
+    differing = differences(of_bins, sectors.pairs, np.asarray(given["n_pixels"]))[None]
+    shared = None if given["cells"] is None else given["cells"].shot
+    share = (noise.of_mean / Noise(SIZE / given["photons"], np.asarray(given["n_pixels"])).of_mean) ** 2
+    options = {
+        "photons": given["photons"],
+        "differing": differing,
+        "shared": shared,
+        "excess": 1 + share * (excess - 1),
+    }
+    options["q_spread"] = given["q_spread"]
+    return np.asarray(features(technique.encoder, mean, of_sectors[None], sectors, **options)[0])
 
 
 def filled(maps: Singles) -> Singles:

@@ -136,7 +136,7 @@ def test_order_tells_jumps_from_a_rate_that_goes_in_turns(encoder):
         jumps = tuple((float(when), 0.4) for when in times)
         clean = seen_in(Clean.of(Dynamics(family="stick-slip", tau_s=5.0, events=jumps)), 18)
         maps = np.repeat(np.repeat(np.broadcast_to(1 + 0.2 * clean, (18, 64, 64)), 4, 1), 4, 2)
-        order.append(run_features(encoder, maps, **run)[51:55])
+        order.append(run_features(encoder, maps, **run)[48:52])
     assert order[0][0] < 0 < 0.3 < order[1][0]
 
 
@@ -148,7 +148,7 @@ def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
         moving[first : first + 10] = 0.15
     clock = np.cumsum(moving) - moving / 2
     maps = np.repeat(np.repeat(np.tile(1 + 0.2 * np.exp(-np.abs(clock[:, None] - clock)), (18, 1, 1)), 4, 1), 4, 2)
-    seen = run_features(encoder, maps.astype(np.float32), **run)[55:]
+    seen = run_features(encoder, maps.astype(np.float32), **run)[52:55]
     high, half, low = np.exp([0, -0.075, -0.15])
     assert half < (high + low) / 2 and seen.shape == (3,)
     expected = [(0.02 + 6 * (high - low) / 62) / (0.02 + high - low), 11, 0.01 / (0.03 + high - low)]

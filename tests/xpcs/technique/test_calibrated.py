@@ -9,7 +9,7 @@ from ainerd.config import Settings
 from ainerd.novelty import NoveltyScorer
 from ainerd_xpcs.dynamics import clean_exposure, draw
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.technique import TERMS, Bank, _calibration, calibrated, placed, write_bank
+from ainerd_xpcs.technique import RESIDUALS, TERMS, Bank, _calibration, calibrated, placed, write_bank
 from ainerd_xpcs.technique._technique import RheoXPCS
 from ainerd_xpcs.technique._verdict import Noise, options_of_a_session
 
@@ -44,7 +44,7 @@ def test_the_next_process_reads_the_file_of_this_one(bank, cache, another_proces
     runs = features(bank)
     made = calibrated(bank, Encoder.load(), **SEEN)
     plain = bank.features(Encoder.load(), n_frames=1, counts=200.0, n_pixels=400.0, contrast=0.2, seed=0)
-    fitted = NoveltyScorer(terms=TERMS).fit(plain, bank.families)
+    fitted = NoveltyScorer(terms=TERMS, residuals=RESIDUALS).fit(plain, bank.families)
     another_process()
     monkeypatch.setattr(NoveltyScorer, "fit", None)  # nothing is fitted again
     read = calibrated(bank, Encoder.load(), **SEEN)
@@ -53,7 +53,7 @@ def test_the_next_process_reads_the_file_of_this_one(bank, cache, another_proces
     for scorer in (made, read):
         np.testing.assert_array_equal(scorer.p_values(runs), fitted.p_values(runs))
         assert scorer.explain(runs[:5]) == fitted.explain(runs[:5])
-        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 58) and scorer.kinds_.tolist() == [
+        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 61) and scorer.kinds_.tolist() == [
             "fluid",
             "slow",
         ]

@@ -13,7 +13,7 @@ from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, run_embedding
-from ainerd_xpcs.technique import TERMS, Bank, run_features
+from ainerd_xpcs.technique import RESIDUALS, TERMS, Bank, run_features
 from ainerd_xpcs.technique.commands import calibrate
 from tests.noisy_runs import noisy_runs
 
@@ -61,7 +61,8 @@ def test_measured_runs_become_known(run, catalogue, tmp_path):
     assert done.exit_code == 0 and "0 simulated exposures, 25 measured" in " ".join(done.output.split())
     bank, encoder, rng = Bank.load(out), Encoder.load(), np.random.default_rng(1)
     assert bank.id in done.output and set(bank.families) == {"chosen runs"}
-    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=0.2, n_roi=2, **RUN), bank.families)
+    features = bank.features(encoder, contrast=0.2, n_roi=2, **RUN)
+    scorer = NoveltyScorer(terms=TERMS, residuals=RESIDUALS).fit(features, bank.families)
     alike = [run_features(encoder, maps(tau_s, rng), **RUN) for tau_s in (0.35, 0.45, 0.5)]
     jumps = run_features(encoder, maps(0.45, rng, events=((0.5, 2.0),)), **RUN)
     assert scorer.p_values(alike).min() > 0.05
