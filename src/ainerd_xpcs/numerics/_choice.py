@@ -20,11 +20,11 @@ LEFT_OVER = 0.003  # largest baseline that our normalisation leaves: if the inte
 ONE_ERROR = 0.6827  # of a normal distribution within one error
 STEPS = 24  # relaxation times that are tried for limits
 EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
-DEFAULT = (
+ALL_MODELS = (
     "none", "flat", "stretched", "stretched + static", "stretched + baseline", "two modes", "two modes + static",
     "two modes + baseline", "two stretched",
 )  # fmt: skip
-ONE_MODE = tuple(model for model in DEFAULT if "share" not in MODELS[model])
+ONE_MODE = tuple(model for model in ALL_MODELS if "share" not in MODELS[model])
 LATEST = 10.0  # slowest mode, in the longest lag, that is called a mode
 RATIO_KNOWN = 1.0  # error of the logarithm of tau2 / tau above which the slow mode is a part that does not decay
 _BANDS = 8
@@ -107,7 +107,7 @@ class Other(NamedTuple):
 
 
 def choose(
-    curves: Curves, models: Sequence[str] = DEFAULT, bounds: Bounds = FREE, *, left_over: float = LEFT_OVER
+    curves: Curves, models: Sequence[str] = ALL_MODELS, bounds: Bounds = FREE, *, left_over: float = LEFT_OVER
 ) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
 
@@ -275,10 +275,12 @@ def _share_known(fitted: Fitted, row: int, latest: float) -> float:
     return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
 
 
-def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tuple[Floats, Floats]:
+def limits_of_tau(
+    curves: Curves, threshold: float, bounds: Bounds = FREE, model: str = "stretched"
+) -> tuple[Floats, Floats]:
     """Return the one-sided limits of tau, above and below, (k,) each; NaN without a limit.
 
-    Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times, first at
+    Chi square of `model` with any contrast and exponent is compared at trial relaxation times, first at
     all and then between those that it excludes; `threshold` is by how much it may exceed its minimum.
     """
     k = len(curves.value)
@@ -290,7 +292,7 @@ def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tu
     starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
     for _ in range(2):
         trial = np.linspace(low, high, STEPS, axis=1)
-        chi2 = fit(curves[rows], "stretched", starts, bounds, trial.ravel()).chi2.reshape(k, STEPS)
+        chi2 = fit(curves[rows], model, starts, bounds, trial.ravel()).chi2.reshape(k, STEPS)
         above, below = np.full((2, k), np.nan)
         for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
             kept = np.flatnonzero(of_curve < 0)

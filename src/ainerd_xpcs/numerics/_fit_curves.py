@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
+from ainerd_xpcs.numerics._choice import ALL_MODELS, Chosen, choose
 from ainerd_xpcs.numerics._family import FREE, MODELS, Curves, changed, curve, fit, start_of
 from ainerd_xpcs.numerics._file_curve import TOO_SMALL, FileCurve
 from ainerd_xpcs.numerics._judge import judge, whitened
@@ -91,7 +91,7 @@ def fit_curves(
     frame_time: float | None = None,
     normalised: bool = False,
     errors_of: str = "of the file",
-    models: Sequence[str] = DEFAULT,
+    models: Sequence[str] = ALL_MODELS,
     left_over: float = LEFT_OVER_OF_FILES,
     contrast: float | None = None,
     share: Collection[str] | None = None,

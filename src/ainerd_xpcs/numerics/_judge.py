@@ -144,14 +144,16 @@ def whitened(judged: Sequence[Judged]) -> Curves:
     return Curves.of(judged[0].lag, np.stack([x.value for x in judged]), np.stack([x.covariance for x in judged]))
 
 
-def judge(judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds) -> None:
-    """Write the reports of curves with their chosen models."""
+def judge(
+    judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds, limits_by: str = "stretched"
+) -> None:
+    """Write the reports of curves with their chosen models, and limits of tau by the model `limits_by`."""
     for each, of_curve in zip(judged, chosen, strict=True):
         each.judge(of_curve)
     unsure = [i for i, each in enumerate(judged) if each.wants_limits]
     if unsure:
         at = float(np.median([judged[i].limit_at for i in unsure]))
-        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds)
+        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds, limits_by)
         for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
     for each in judged:

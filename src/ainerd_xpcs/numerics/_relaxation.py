@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._choice import SHARE_KNOWN, Chosen
-from ainerd_xpcs.numerics._family import FORMULA, NAMES
+from ainerd_xpcs.numerics._family import FORMULA, MODELS, NAMES
 
 Floats = NDArray[np.float64]
 MISFIT_P = 1e-4  # probability of the residuals below which no parameter is reported
@@ -215,7 +215,7 @@ def heights(chosen: Chosen, covariance: Floats, last: float) -> Report:
     """
     value = dict(zip(NAMES, chosen.x, strict=True))
     sd = dict(zip(NAMES, np.sqrt(np.maximum(np.diag(covariance), 0)), strict=True))
-    free = chosen.free
+    free = MODELS[chosen.model]
     out: Report = {"plateau": 0.0}
     contrast, contrast_err = value["contrast"], sd["contrast"]
     if "static" in free:

@@ -62,7 +62,7 @@ def flow(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 3, "clock": 1, "left_out": 5, "novelty": 5, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 13, "flow": 3, "clock": 1, "left_out": 5, "novelty": 5, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
@@ -184,16 +184,20 @@ def numbers(
         flows = [flow(g2, partition, ring, frame_time_s) for ring in rings]
     fit_ring = partial(numerics.fit_relaxation, g2, frame_time_s)
     steady = [clock is None or clock.word not in CHANGING for clock in clocks]
+    models = [numerics.ALL_MODELS if is_steady else numerics.ONE_MODE for is_steady in steady]
     relaxations = [
-        named(fit_ring(bins=ring.bins, together=True, opposite=opposite(partition, ring), two_modes=is_steady))
-        for ring, is_steady in zip(rings, steady, strict=True)
+        fit_ring(bins=ring.bins, together=True, opposite=opposite(partition, ring), models=some)
+        for ring, some in zip(rings, models, strict=True)
     ]
-    together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
+    together = {name: np.array([getattr(fit, of)[0] for fit in relaxations]) for of, name in NAMES.items()}
     together |= {name: np.array([fit[name] for fit in flows]) for name in flows[0]}
     # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
     value, error = np.array([contrast_within(ring, g2) for ring in rings]).T
     within = value, np.where(error > 0, error, np.nan)
-    of_bins = [named(fit_ring(bins=ring.bins, two_modes=x)) for ring, x in zip(rings, steady, strict=True)]
+    of_bins = [
+        named(fit_ring(bins=ring.bins, models=some, like=fit))
+        for ring, some, fit in zip(rings, models, relaxations, strict=True)
+    ]
     bins = {
         "bin": partition.numbers,
         "q": partition.q,
