@@ -110,7 +110,7 @@ LAW = {  # fields of `PowerFit`, and their names in results
 }  # fmt: skip
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 ENDINGS = {"_nm2_s": "nm²/s", "_nm_s": "nm/s", "_deg": "degree", "_s": "s"}
-_BESIDE = ("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p", *CLOCK, *LAW.values())
+_BESIDE = ("bin", "n_pixels", "mean_counts", "contrast0", "contrast0_err", "novelty_p", *CLOCK, *LAW.values())
 UNITS = {name: _unit(name) for name in {*NAMES.values(), *FLOW.values(), *_BESIDE} - {*TEXTS, "no_q_exponent"}}
 UNITS |= {"q": "1/nm", "phi": "degree"}
 
@@ -203,6 +203,7 @@ def numbers(
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
+        "mean_counts": g2.counts,
         **_of_bins(rings, of_bins),
         **_known(g2.contrast0, g2.contrast0_err),
     }

@@ -167,7 +167,7 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{moves}{_along(values)}; the profile is not determined"
     if "anisotropy" in values:
         yield f"the sample relaxes fastest along {with_error(values, 'anisotropy_direction_deg', 'degrees')}"
-    if "q_exponent" in values:
+    if abs(values.get("q_exponent", 0.0)) > 2 * values.get("q_exponent_err", 0.0):
         yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
 
@@ -214,7 +214,8 @@ def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:
     """Describe a power law of tau over q."""
     known = {name: value for name, value in values.items() if value is not None}
     if "q_exponent" in known:
-        yield f"tau goes with q to the power of -{with_error(known, 'q_exponent')}"
+        law = {"slope": -known["q_exponent"], "slope_err": known.get("q_exponent_err")}
+        yield f"tau goes with q to the power of {with_error(law, 'slope')}"
     elif "no_q_exponent" in known:
         p = f" (p = {known['q_exponent_p']:.1g})" if "q_exponent_p" in known else ""
         yield f"no exponent of tau over q is given: {known['no_q_exponent']}{p}"
