@@ -165,7 +165,7 @@ def _shared(text: str | None) -> Collection[str] | None:
 
 
 def _check_ending(out: Path) -> None:
-    if out.suffix not in ENDINGS:
+    if out.suffix not in ENDINGS and not out.is_dir():
         raise ValueError(f"--out {out}: results are HDF5, give a name that ends in {', '.join(ENDINGS)}")
 
 

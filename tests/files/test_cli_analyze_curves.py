@@ -136,7 +136,7 @@ def test_the_command_fits_them(layout, written, tmp_path):
     with h5py.File(tmp_path / "result_g2.h5") as results:
         np.testing.assert_allclose(results["bins/tau_s"], TAU_S, rtol=1e-3)
         np.testing.assert_allclose(results["g2"], G2)
-        assert results["roi_map"].shape == MAP.shape
+        assert results["entry/instrument/masks/dynamic_roi_map"].shape == MAP.shape
     assert (tmp_path / "result_g2.png").stat().st_size > 10_000
 
 

@@ -1,7 +1,7 @@
 """The choice between models of g2 by evidence, and the numbers that each curve determines."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -46,8 +46,8 @@ class Chosen:
         Its logarithm.
     shared : tuple of str
         Parameters that have one value for several curves; empty if the curve is fitted alone.
-    candidates : tuple of Candidate
-        All models that were fitted.
+    fits : tuple of (Candidate, Chosen)
+        All models that were fitted, each as if it were the only one.
     """
 
     model: str
@@ -59,7 +59,7 @@ class Chosen:
     others: tuple["Other", ...] = ()
     evidence: float = -np.inf
     shared: tuple[str, ...] = ()
-    candidates: tuple["Candidate", ...] = ()
+    fits: tuple[tuple["Candidate", "Chosen"], ...] = ()
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -180,6 +180,7 @@ def choose(
     bounds: Bounds = FREE,
     *,
     left_over: float = LEFT_OVER,
+    every_model: bool = False,
     one_model: bool = False,
 ) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
@@ -193,7 +194,8 @@ def choose(
     rest of at most `left_over` is called a baseline, and a larger one a static share, unless the likelihood of that is
     smaller by more than `RIVAL` in the logarithm.
 
-    With `one_model` all models are fitted to all curves, and the evidence of all together chooses one for all.
+    With `every_model` all models are fitted to all curves. With `one_model` the evidence of all curves together then
+    chooses one for all.
     """
     every = np.arange(len(curves.value))
     fits: dict[str, tuple[NDArray[np.int64], Fitted]] = {}
@@ -201,7 +203,7 @@ def choose(
     last: dict[str, Floats] = {}  # the parameters of each model for all curves, from which others start
     for model in models:
         fewer = [fitted for name, fitted in fits.items() if len(MODELS[name]) < len(MODELS[model])]
-        rows = every if one_model or model in _SIMPLE else _with_room(curves, fewer)
+        rows = every if one_model or every_model or model in _SIMPLE else _with_room(curves, fewer)
         rows = rows[curves.n[rows] >= len(MODELS[model]) + 2]
         if not rows.size:
             continue
@@ -270,6 +272,11 @@ class _Fit(NamedTuple):
     fitted: Fitted
     row: int
 
+    def only(self, n: int) -> Chosen:
+        """Return the model as if it were the only one, of a curve with n lags."""
+        numbers = self.fitted.x[self.row], self.fitted.covariance[self.row], float(self.fitted.chi2[self.row])
+        return Chosen(self.candidate.model, *numbers, n - len(self.fitted.free))
+
 
 def _fits_of(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]]) -> list[_Fit]:
     """Return the models that were fitted to a curve."""
@@ -296,7 +303,7 @@ def _chosen(
         return Chosen("", unknown[0], unknown, np.nan, n)
     best, rival = decided
     own = next(each for each in fits if each.candidate.model == best.model)
-    fitted, row, others = own.fitted, own.row, dict[str, Other]()
+    fitted, others = own.fitted, dict[str, Other]()
     for each in fits:
         if each is own:
             continue
@@ -312,13 +319,9 @@ def _chosen(
         for x in (each.candidate for each in fits)
         if alone and x.model in others and x.sigmas > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
     )
-    chi2, dof = float(fitted.chi2[row]), n - len(fitted.free)
     evidence = best.evidence if alone else own.candidate.evidence
-    candidates = tuple(each.candidate for each in fits)
-    return Chosen(
-        best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further, evidence,
-        candidates=candidates,
-    )  # fmt: skip
+    every = tuple((each.candidate, each.only(n)) for each in fits)
+    return replace(own.only(n), either=either, others=further, evidence=evidence, fits=every)
 
 
 def _of_rest(best: Candidate, every: Sequence[Candidate], left_over: float) -> tuple[Candidate, Candidate | None]:

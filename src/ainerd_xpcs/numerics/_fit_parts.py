@@ -1,7 +1,9 @@
 """Fit g2 of frames, with errors from the scatter of the parts of bins and from the theory of speckle."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +22,7 @@ from ainerd_xpcs.numerics._relaxation import (
     TOO_FEW_LAGS,
     TOO_FEW_PIXELS,
     Relaxation,
+    Report,
 )
 from ainerd_xpcs.numerics._scatter import Sample, covariance_of_mean, larger, misfit, shared, student_factor
 from ainerd_xpcs.numerics._speckle_noise import at_counts, averaged, noise_terms, own_share, scaled
@@ -99,11 +102,29 @@ def fit_relaxation(
     shape = _Shape.of(like, models) if like is not None and len(groups) > 1 else _Shape(models)
     of_groups = [_Group(g2, group, across, shape.held) for group in groups]
     _add_covariances(g2, which, of_groups)
-    fitted = [group for group in of_groups if not group.refused]
+    fitted, by_model = [group for group in of_groups if not group.refused], dict[str, Any]()
     if fitted:
         curves = whitened(fitted)
-        judge(fitted, curves, choose(curves, shape.models, shape.bounds), shape.bounds, shape.limits_by)
-    return Relaxation.of([group.report for group in of_groups], frame_time)
+        new, chosen = (
+            [dict(group.report) for group in fitted],
+            choose(curves, shape.models, shape.bounds, every_model=together),
+        )
+        judge(fitted, curves, chosen, shape.bounds, shape.limits_by)
+        if together:
+            reports = [_report_of(fitted[0], new[0], curves, each) for _, each in chosen[0].fits]
+            by_model = {
+                "candidates": tuple(x for x, _ in chosen[0].fits),
+                "by_model": Relaxation.of(reports, frame_time),
+            }
+    return replace(Relaxation.of([group.report for group in of_groups], frame_time), **by_model)
+
+
+def _report_of(group: "_Group", new: Report, curves: Curves, chosen: Chosen) -> Report:
+    """Return the report of a group by one of its models, if it were the only one; `new` is that before the fit."""
+    alike = copy(group)
+    alike.report = dict(new)
+    judge([alike], curves, [chosen], _KNOWN)
+    return alike.report
 
 
 @dataclass(frozen=True)
