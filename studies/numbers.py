@@ -9,6 +9,7 @@ without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls, ageing, limits
 rings    bins of a ring with a static share, or with two modes: tau and its errors
 material one model and tau within its errors in all exposures of one material
+regime   tau of the exposures of a regime, by the model that all of them prefer: pulls, and those of each alone
 flow     a velocity, a spread or neither for flows of one velocity, of linear and of other profiles
 gradients tau in bins whose brightness falls with the distance from the beam
 published g2 of a gel in files of averages: false statements, pulls, and how many curves get their numbers
@@ -25,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
+from ainerd_xpcs.technique import NAMES, agreed, table_of
 from studies import _flows, _gradients, _numbers_models, _other_programs, _published
 from studies._exposures import Squared, ageing, bins, frames, plain
 from studies._tools import Row, Study, report
@@ -91,6 +93,12 @@ def material(quick: bool = False) -> None:
 def rings(quick: bool = False) -> None:
     """Measure pulls of tau in bins that take the modes, and the part that does not decay, from their ring."""
     report("numbers_rings", of_rings(quick), least={"with tau": 0.9, "in 3": "least"}, quick=quick)
+
+
+@study.part
+def regime(quick: bool = False) -> None:
+    """Measure whether tau of the exposures of a regime scatters as its errors say, by their common model."""
+    report("numbers_regime", of_regimes(quick), most={"sd": 1.3}, least={"sd": 0.8, "with tau": 0.9}, quick=quick)
 
 
 @study.part
@@ -230,6 +238,41 @@ def of_failed(quick: bool) -> Iterator[Row]:
         yield {
             "sample": kind, "bins": len(z), "mean": np.mean(z), "sd": np.std(z), "in 1": (size_of < 1).mean(),
             "in 2": (size_of < 2).mean(), "beyond 4": (size_of > 4).mean(),
+        }  # fmt: skip
+
+
+def of_regimes(quick: bool) -> Iterator[Row]:
+    """Yield a row for each sample: pulls of tau of its exposures together, and of each alone with its own model.
+
+    Exposures have a ring of 3,000 pixels at .5 photons per pixel and frame, of contrast 1/4; tau is 30 of 512 frames.
+    """
+    once = stretched(30 / N_FRAMES, 1.0)
+    samples: dict[str, Field] = {
+        "plain": once,
+        "stretched, .7": stretched(30 / N_FRAMES, 0.7),
+        "static .1": mixed(0.9, once, np.ones_like),
+        "static .3": mixed(0.7, once, np.ones_like),
+        "static .6": mixed(0.4, once, np.ones_like),
+        "two modes × 20": mixed(0.5, stretched(30 / N_FRAMES / 20, 1.0), once),
+    }
+    for sample, g1 in samples.items():
+        tau, tables, alone = 1.5 if "two" in sample else 30.0, [], []
+        for seed in range(12 if quick else 40):
+            rng, shape = np.random.default_rng([seed, *sample.encode()]), (30, 100)
+            correlator = MultiTau(Partition.from_roi_map(np.ones(shape, int)))
+            correlator.push(frames(squared_of(g1), N_FRAMES, shape, rng, photons=0.5 * N_FRAMES, modes=4))
+            ring = fit_relaxation(correlator.result(), together=True)
+            tables.append(table_of([ring], NAMES))
+            alone.append(np.log(ring.tau[0] / tau) * ring.tau[0] / ring.tau_err[0])
+        _, numbers = agreed(tables, [{}] * len(tables), NAMES)
+        given = [(x["tau_s"], x["tau_s_err"]) for x in numbers if x["tau_s"] is not None]
+        z, own = np.array([np.log(x / tau) * x / error for x, error in given]), np.array(alone)
+        yield {
+            "sample": sample, "exposures": len(tables), "model": numbers[0]["g2_model"],
+            "or": numbers[0]["g2_model_or"] or "", "odds": numbers[0]["g2_model_odds"],
+            "with tau": len(z) / len(tables), "mean": z.mean(), "sd": z.std(),
+            "error of τ": float(np.median([error / x for x, error in given])),
+            "alone: with tau": np.isfinite(own).mean(), "alone: sd": np.nanstd(own),
         }  # fmt: skip
 
 

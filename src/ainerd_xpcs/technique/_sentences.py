@@ -187,9 +187,9 @@ def _decided(values: Mapping[str, Any]) -> str:
     """Say how many exposures chose the model, and with what odds."""
     if "g2_model_exposures" not in values:
         return ""
-    n, odds = number_of(values["g2_model_exposures"], "exposure"), rounded(values["g2_model_odds"], 2)
+    n, odds = number_of(values["g2_model_exposures"], "exposure"), values["g2_model_odds"]
     do = "do not decide between it and another one" if "g2_model_or" in values else "prefer it together"
-    return f"; {n} of this regime {do}, odds {odds} to 1"
+    return f"; {n} of this regime {do}, odds {rounded(max(odds, 1), 2)} to {rounded(max(1 / odds, 1), 2)}"
 
 
 def _tests(values: Mapping[str, Any]) -> Iterator[str]:
