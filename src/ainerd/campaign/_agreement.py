@@ -39,6 +39,6 @@ class Agreement:
         after = {name: x for name, x in {**before, **numbers}.items() if x is not None}
         self._known[key] = tables, after
         own, new = (sentences_on(ResultRecord.from_metadata(each)) for each in (before, after))
-        first, *others = before["sentences"]
-        after["sentences"] = [first, *new, *(each for each in others if each not in own)]
+        told = before.get("sentences") or []
+        after["sentences"] = [*told[:1], *new, *(each for each in told[1:] if each not in own)]
         return {**numbers, "sentences": after["sentences"]}

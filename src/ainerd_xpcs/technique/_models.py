@@ -41,7 +41,8 @@ def table_of(rings: Sequence[Relaxation], names: Mapping[str, str]) -> dict[str,
     ring, model, *evidence = (np.array(column) for column in zip(*rows, strict=True))
     fits = [ring.by_model for ring in rings if ring.by_model is not None]
     numbers = {name: np.concatenate([getattr(fit, field) for fit in fits]) for field, name in names.items()}
-    return numbers | {"ring": ring, "g2_model": model} | dict(zip(EVIDENCE, evidence, strict=True))
+    about = {"ring": ring, "is_middle": ring == len(rings) // 2, "g2_model": model}
+    return numbers | about | dict(zip(EVIDENCE, evidence, strict=True))
 
 
 def agreed(
@@ -90,8 +91,7 @@ def _candidates(table: Columns) -> dict[int, list[Candidate]]:
 
 def _numbers(table: Columns, model: str, either: str | None, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the numbers of the middle ring by a model, None where unknown, with the time of another one."""
-    rings, models = np.asarray(table["ring"]), np.asarray(table["g2_model"]).astype(str)
-    middle = rings == (rings.max() + 1) // 2
+    middle, models = np.asarray(table["is_middle"]).astype(bool), np.asarray(table["g2_model"]).astype(str)
     row = {name: _plain(np.asarray(table[name])[middle & (models == model)][0]) for name in names.values()}
     row |= {"g2_model_or": either, "tau_s_or": None, "tau_s_or_err": None}
     if either is not None:
