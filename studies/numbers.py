@@ -7,7 +7,9 @@ failed   the contrast of bins without tau
 models   choice between models of curves of g2, and pulls of their parameters
 without  numbers of curves without a model: errors and limits
 maps     fits of maps of other programs, along the diagonals and of the g2 in their files: pulls, ageing, limits
+rings    bins of a ring with a static share, or with two modes: tau and its errors
 material one model and tau within its errors in all exposures of one material
+regime   tau of the exposures of a regime, by the model that all of them prefer: pulls, and those of each alone
 flow     a velocity, a spread or neither for flows of one velocity, of linear and of other profiles
 gradients tau in bins whose brightness falls with the distance from the beam
 published g2 of a gel in files of averages: false statements, pulls, and how many curves get their numbers
@@ -17,12 +19,14 @@ published g2 of a gel in files of averages: false statements, pulls, and how man
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
+from ainerd_xpcs.technique import NAMES, agreed, table_of
 from studies import _flows, _gradients, _numbers_models, _other_programs, _published
 from studies._exposures import Squared, ageing, bins, frames, plain
 from studies._tools import Row, Study, report
@@ -83,6 +87,18 @@ def without(quick: bool = False) -> None:
 def material(quick: bool = False) -> None:
     """Measure whether exposures of one material get one model, and a tau within its errors."""
     report("numbers_material", _numbers_models.materials(quick), least={"either in 3": 0.7}, quick=quick)
+
+
+@study.part
+def rings(quick: bool = False) -> None:
+    """Measure pulls of tau in bins that take the modes, and the part that does not decay, from their ring."""
+    report("numbers_rings", of_rings(quick), least={"with tau": 0.9, "in 3": "least"}, quick=quick)
+
+
+@study.part
+def regime(quick: bool = False) -> None:
+    """Measure whether tau of the exposures of a regime scatters as its errors say, by their common model."""
+    report("numbers_regime", of_regimes(quick), most={"sd": 1.3}, least={"sd": 0.8, "with tau": 0.9}, quick=quick)
 
 
 @study.part
@@ -222,6 +238,78 @@ def of_failed(quick: bool) -> Iterator[Row]:
         yield {
             "sample": kind, "bins": len(z), "mean": np.mean(z), "sd": np.std(z), "in 1": (size_of < 1).mean(),
             "in 2": (size_of < 2).mean(), "beyond 4": (size_of > 4).mean(),
+        }  # fmt: skip
+
+
+def of_regimes(quick: bool) -> Iterator[Row]:
+    """Yield a row for each sample: pulls of tau of its exposures together, and of each alone with its own model.
+
+    Exposures have a ring of 3,000 pixels at .5 photons per pixel and frame, of contrast 1/4; tau is 30 of 512 frames.
+    """
+    once = stretched(30 / N_FRAMES, 1.0)
+    samples: dict[str, Field] = {
+        "plain": once,
+        "stretched, .7": stretched(30 / N_FRAMES, 0.7),
+        "static .1": mixed(0.9, once, np.ones_like),
+        "static .3": mixed(0.7, once, np.ones_like),
+        "static .6": mixed(0.4, once, np.ones_like),
+        "two modes × 20": mixed(0.5, stretched(30 / N_FRAMES / 20, 1.0), once),
+    }
+    for sample, g1 in samples.items():
+        tau, tables, alone = 1.5 if "two" in sample else 30.0, [], []
+        for seed in range(12 if quick else 40):
+            rng, shape = np.random.default_rng([seed, *sample.encode()]), (30, 100)
+            correlator = MultiTau(Partition.from_roi_map(np.ones(shape, int)))
+            correlator.push(frames(squared_of(g1), N_FRAMES, shape, rng, photons=0.5 * N_FRAMES, modes=4))
+            ring = fit_relaxation(correlator.result(), together=True)
+            tables.append(table_of([ring], NAMES))
+            alone.append(np.log(ring.tau[0] / tau) * ring.tau[0] / ring.tau_err[0])
+        _, numbers = agreed(tables, [{}] * len(tables), NAMES)
+        given = [(x["tau_s"], x["tau_s_err"]) for x in numbers if x["tau_s"] is not None]
+        z, own = np.array([np.log(x / tau) * x / error for x, error in given]), np.array(alone)
+        yield {
+            "sample": sample, "exposures": len(tables), "model": numbers[0]["g2_model"],
+            "or": numbers[0]["g2_model_or"] or "", "odds": numbers[0]["g2_model_odds"],
+            "with tau": len(z) / len(tables), "mean": z.mean(), "sd": z.std(),
+            "error of τ": float(np.median([error / x for x, error in given])),
+            "alone: with tau": np.isfinite(own).mean(), "alone: sd": np.nanstd(own),
+        }  # fmt: skip
+
+
+def of_rings(quick: bool) -> Iterator[Row]:
+    """Yield a row for each sample and number of bins: pulls of tau, or of the nearer one if there are two models.
+
+    Bins of 200 pixels, or of 300 for two modes, at .5 photons per pixel and frame, of contrast 1/4. Four bins together
+    do not show a static share of .1.
+    """
+    slow, once = stretched(100 / N_FRAMES, 1.0), stretched(20 / N_FRAMES, 1.0)
+    samples: dict[str, tuple[Field, int, int]] = {
+        "plain": (once, 20, 200),
+        "static .1": (mixed(0.9, once, np.ones_like), 20, 200),
+        "static .3": (mixed(0.7, once, np.ones_like), 20, 200),
+        "two modes × 20": (mixed(0.5, stretched(5 / N_FRAMES, 1.0), slow), 5, 300),
+        "two modes × 20, share .3": (mixed(0.3, stretched(5 / N_FRAMES, 1.0), slow), 5, 300),
+    }
+    for (sample, (g1, tau, n_pixels)), n_bins in product(samples.items(), (18, 4)):
+        alone, alike = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+        for seed in range(3 if quick else 12):
+            rng, shape = np.random.default_rng([seed, *sample.encode()]), (n_bins, n_pixels)
+            correlator = MultiTau(Partition.from_roi_map(np.repeat(np.arange(1, n_bins + 1), n_pixels).reshape(shape)))
+            correlator.push(frames(squared_of(g1), N_FRAMES, shape, rng, photons=0.5 * N_FRAMES, modes=4))
+            g2 = correlator.result()
+            for pulls, like in ((alone, None), (alike, fit_relaxation(g2, together=True))):
+                fit = fit_relaxation(g2, like=like)
+                values = (fit.tau, fit.tau_err), (fit.tau_either, fit.tau_either_err)
+                first, other = (np.log(x / tau) * x / err for x, err in values)
+                pulls.append(np.where(np.abs(other) < np.abs(first), other, first))
+        free, z = np.concatenate(alone), np.concatenate(alike)
+        known, is_seen = z[np.isfinite(z)], (sample, n_bins) != ("static .1", 4)
+        yield {
+            "sample": sample, "bins of a ring": n_bins, "bins": z.size, "with tau": known.size / z.size,
+            "mean": known.mean(), "sd": known.std(), "in 1": (np.abs(known) < 1).mean(),
+            "in 3": (np.abs(known) < 3).mean(),
+            "alone: with tau": np.isfinite(free).mean(), "alone: in 3": (np.abs(free[np.isfinite(free)]) < 3).mean(),
+            "least": 0.95 if is_seen else 0.5,
         }  # fmt: skip
 
 

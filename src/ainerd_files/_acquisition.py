@@ -6,7 +6,6 @@ BCDA-APS/8id-bits, ``utils/nexus_utils.py`` and ``xpcs_schema.py``: ``NAME_metad
 Nothing in it names the raw files, the number of frames or the bits of a count.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,18 +16,13 @@ import h5py
 
 from ainerd.documents import FrameError
 from ainerd.technique import RunAnalysis
+from ainerd_files._layouts import EVENTS
 from ainerd_files._rigaku import RigakuReader, rigaku_gaps
 from ainerd_folder import Metadata, count_frames
 from ainerd_xpcs.numerics import Events, Partition
 
 Order = Literal["rows", "columns"]
-_EVENTS = re.compile(r"\.bin(\.\d{3})?$")
 _DETECTOR = "entry/instrument/detector_1"
-
-
-def is_events(file: Path) -> bool:
-    """Return whether a file has a name of events of a Rigaku detector: ``.bin``, or ``.bin.000`` to ``.bin.005``."""
-    return _EVENTS.search(file.name) is not None
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class AcquisitionMetadata:
     @classmethod
     def beside(cls, file: Path) -> "AcquisitionMetadata | None":
         """Read the metadata beside a file of events, if there are any."""
-        path = file.with_name(_EVENTS.sub("", file.name) + "_metadata.hdf")
+        path = file.with_name(EVENTS.sub("", file.name) + "_metadata.hdf")
         return cls.read(path) if path.is_file() else None
 
     @classmethod

@@ -3,11 +3,11 @@
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import h5py
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,12 +16,12 @@ from ainerd.config import read_section
 from ainerd.documents import FrameError
 from ainerd.technique import Analysis, AnalysisError, RunInfo
 from ainerd.words import rounded
-from ainerd_files._acquisition import AcquisitionMetadata, EventMovie, is_events
 from ainerd_files._curves import read_curves
 from ainerd_files._fitted import FittedCurves
 from ainerd_files._map_analysis import analyse_maps, technique_of
 from ainerd_files._maps import MapFile
 from ainerd_files._movie import Movie, find_movie
+from ainerd_files._written import write_results
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import (
     PartitionSettings,
@@ -31,11 +31,15 @@ from ainerd_xpcs.technique import (
     build_partition,
     details,
     draw_exposure,
+    draw_over_q,
     new_figure,
     sentences,
 )
 
-__all__ = ["Page", "analyze_curves", "analyze_events", "analyze_frames", "analyze_maps", "is_events"]
+if TYPE_CHECKING:
+    from ainerd_files._acquisition import EventMovie
+
+__all__ = ["Page", "analyze_curves", "analyze_events", "analyze_frames", "analyze_maps", "read_bins"]
 
 
 class Page(NamedTuple):
@@ -47,20 +51,20 @@ class Page(NamedTuple):
 
 
 def analyze_frames(
-    file: Path, dataset: str, roi: Path, frame_time_s: float | None, contrast: float | None, out: Path
+    file: Path, dataset: str, bins: Partition, frame_time_s: float, contrast: float | None, out: Path
 ) -> Page:
-    """Analyse frames in HDF5; ValueError without a time from frame to frame."""
-    movie, partition = find_movie(file, dataset), read_bins(roi)
-    if frame_time_s is None:
-        raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
+    """Analyse frames in HDF5."""
+    movie, partition = find_movie(file, dataset), bins
     return _analyze_movie(file, movie, partition, frame_time_s, contrast, out, {"dataset": dataset})
 
 
 def analyze_events(
-    file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
+    file: Path, metadata: Path | None, roi: Path | None, q: str | None, order: Literal["rows", "columns"] | None,
     frame_time_s: float | None, n_frames: int | None, contrast: float | None, out: Path,
 ) -> Page:  # fmt: skip
     """Analyse a file of events. Values that are not given come from the metadata of APS."""
+    from ainerd_files._acquisition import AcquisitionMetadata, EventMovie  # it imports pandas and Tiled
+
     acquired = AcquisitionMetadata.read(metadata) if metadata else AcquisitionMetadata.beside(file)
     source: dict[str, Any] = {}
     if acquired is not None:
@@ -71,7 +75,7 @@ def analyze_events(
         raise ValueError(
             f"{file}: give the bins with --roi, or the metadata of APS with --metadata, which name a q map"
         )
-    partition = read_bins(roi)
+    partition = read_bins(roi, q)
     try:
         movie = EventMovie.find(file, partition, order, n_frames)
     except (FrameError, ValueError) as err:
@@ -83,7 +87,7 @@ def analyze_events(
 
 
 def _analyze_movie(
-    file: Path, movie: Movie | EventMovie, partition: Partition, frame_time_s: float, contrast: float | None,
+    file: Path, movie: "Movie | EventMovie", partition: Partition, frame_time_s: float, contrast: float | None,
     out: Path, about: Mapping[str, Any],
 ) -> Page:  # fmt: skip
     technique = RheoXPCS(partition, contrast=contrast)
@@ -99,7 +103,8 @@ def _analyze_movie(
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
         raise ValueError(f"{file}: {err}") from None
-    _write(out, analysis, {"source": str(file), **about})
+    about = {"source": str(file), "n_frames": movie.n_frames, "frame_time_s": frame_time_s, **about}
+    _write(out, analysis, partition, about)
     summary = _known(analysis)
     verdict, names = _verdict(analysis, technique), bin_names(partition.numbers, partition.phi)
     title = f"{file.name}: {movie.n_frames} frames; {verdict}"
@@ -112,21 +117,21 @@ def _analyze_movie(
     return Page(out, table, figure)
 
 
-def analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: Path) -> Page:
+def analyze_maps(file: Path, frame_time_s: float | None, bins: Partition | None, out: Path) -> Page:
     """Reduce the two-time maps of a result file and place them in the latent space; ValueError without maps."""
-    bins = None if roi is None else read_bins(roi)
     with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
         task = progress.add_task("maps", total=maps.partition.n_roi)
         technique = technique_of(maps.partition)
         analysis = analyse_maps(maps, technique, lambda n: progress.update(task, completed=n))
-    _write(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
+    about = {"source": str(file), "layout": maps.layout, "n_frames": maps.n_rows, "frame_time_s": maps.row_s}
+    _write(out, analysis, None if maps.no_partition else maps.partition, about)
     names = bin_names(maps.partition.numbers, maps.partition.phi)
     title = f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}"
     figure = _draw(analysis, maps.n_rows * maps.row_s, names, title)
     table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=escape(str(file)))
     table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
     table.caption += f"\ng2 of {analysis.summary['g2_of']}\n{_verdict(analysis, technique)}"
-    if maps.no_partition:
+    if maps.no_partition and np.isnan(maps.partition.q).all():
         table.caption += f"\nNo q: {maps.no_partition}"
     for k, (name, q, n) in enumerate(zip(names, maps.partition.q, maps.partition.n_pixels, strict=True)):
         pixels = "–" if maps.no_partition else str(n)
@@ -139,9 +144,7 @@ def analyze_curves(
 ) -> Page:
     """Fit g2 of a result file and write an HDF5 file; ValueError without g2."""
     fitted = FittedCurves.of(read_curves(file, frame_time_s=frame_time_s), contrast=contrast, share=share)
-    with h5py.File(out, "w") as results:
-        fitted.write(results)
-        results.attrs["source"] = str(file)
+    fitted.write(out, source=str(file))
     figure = new_figure(13, 6)
     left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))  # type: ignore[misc]
     fitted.draw(left)
@@ -150,24 +153,38 @@ def analyze_curves(
     return Page(out, fitted.table(str(file)), figure)
 
 
-def read_bins(roi: Path) -> Partition:
-    """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file."""
-    if not roi.is_file():
-        raise ValueError(f"no file {roi}")
+def read_bins(roi: Path, q: str | None = None) -> Partition:
+    """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file.
+
+    `q` gives those of labels, in 1/nm: numbers with commas, or the name of a .csv with the columns label and q.
+    """
     if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
         return Partition.load(roi)
-    if roi.suffix not in (".npy", ".toml"):
-        known = "labels (.npy), bins in HDF5, or the settings of an instrument (.toml), which may name a .poni"
-        raise ValueError(f"{roi}: give {known}")
     try:
         if roi.suffix == ".npy":
-            return Partition.from_roi_map(np.load(roi, allow_pickle=False))
+            labels = np.load(roi, allow_pickle=False)
+            return Partition.from_roi_map(labels, q=None if q is None else _q_of(q, labels))
         table = tomllib.loads(roi.read_text("utf-8-sig")).get("rheo_xpcs", {}).get("partition", {})
         settings = read_section(PartitionSettings, table, "rheo_xpcs.partition")
         return build_partition(settings.anchored(roi.resolve().parent))
     except (ValueError, EOFError) as err:
         why = "holds objects of Python, not an array of labels" if "allow_pickle" in str(err) else str(err)
         raise ValueError(f"{roi}: {why}") from None
+
+
+def _q_of(text: str, labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return q of the labels 1 to n, NaN where a table has none, or the numbers of a list."""
+    try:
+        if Path(text).suffix != ".csv":
+            return np.array([float(number) for number in text.split(",")])
+        rows = np.genfromtxt(text, delimiter=",", usecols=(0, 1), encoding="utf-8-sig", ndmin=2)
+        rows = rows[np.isnan(rows[0]).any() :]  # without the names of the columns
+        q = np.full(int(labels.max()), np.nan)
+        q[rows[:, 0].astype(int) - 1] = rows[:, 1]
+        return q
+    except (ValueError, OSError, IndexError) as err:
+        give = "give q in 1/nm of each label, with commas, or a .csv of two columns, label and q"
+        raise ValueError(f"--q {text}: {give} ({err})") from None
 
 
 def _known(analysis: Analysis) -> dict[str, Any]:
@@ -186,25 +203,22 @@ def _verdict(analysis: Analysis, technique: RheoXPCS) -> str:
 
 
 def _draw(analysis: Analysis, duration_s: float, names: list[str], title: str) -> Figure:
-    figure = new_figure(13, 5)
-    fit = None if "rings" in analysis.tables else _known(analysis)
-    draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names, fit=fit)
+    """Draw maps, g2 with the fit of each bin and of a ring, and of several rings tau over q."""
+    rings = analysis.tables.get("rings")
+    figure = new_figure(13 if rings is None else 18, 5)
+    panels: Any = figure
+    if rings is not None:
+        panels, right = figure.subfigures(1, 2, width_ratios=(3, 1))  # type: ignore[misc]
+        draw_over_q(right, rings["q"], rings, _known(analysis))
+    rows = [_row(analysis, k) for k in range(len(names))]
+    fits = [{name: x for name, x in row.items() if x == x and x != ""} for row in rows]
+    fit = None if rings is not None else _known(analysis)
+    draw_exposure(panels, analysis.arrays, duration_s=duration_s, names=names, fit=fit, fits=fits)
     figure.suptitle(title, parse_math=False)
     return figure
 
 
-def _write(out: Path, analysis: Analysis, about: Mapping[str, Any]) -> None:
-    """Write arrays and tables to an HDF5 file, and the summary and `about` as its attributes."""
-    with h5py.File(out, "w") as results:
-        for name, array in analysis.arrays.items():
-            packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if array.ndim > 1 else {}
-            results.create_dataset(name, data=array, **packed)
-            results[name].attrs["dims"] = list(analysis.dims[name])
-        for name, columns in analysis.tables.items():
-            group = results.create_group(name)
-            for column, values in columns.items():
-                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
-        results["embedding"] = analysis.embedding
-        results.attrs.update({**_known(analysis), **about})
-        if analysis.novelty_p is not None:
-            results.attrs["novelty_p"] = analysis.novelty_p
+def _write(out: Path, analysis: Analysis, bins: Partition | None, about: Mapping[str, Any]) -> None:
+    """Write arrays and tables, and the summary and `about` as attributes."""
+    about = {**_known(analysis), "novelty_p": analysis.novelty_p, **about}
+    write_results(out, {**analysis.arrays, "embedding": analysis.embedding}, analysis.tables, about, bins)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -199,17 +198,13 @@ class Average:
             of_counts.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def write(self, path: Path) -> None:
-        """Write the average as `ainerd analyze` writes curves, and the repeats in the group ``repeats``."""
-        with h5py.File(path, "w") as file:
-            self.fitted.write(file)
-            file["chi2"] = self.repeats.chi2
-            file.attrs["sentences"] = "\n".join(self.sentences())
-            group, text = file.create_group("repeats"), h5py.string_dtype()
-            group["name"] = np.array(self.names, dtype=object).astype(text)
-            group["reason"] = np.array(self.repeats.reasons, dtype=object).astype(text)
-            group["kept"], group["g2"], group["counts"] = self.repeats.kept, self.g2, self.counts
-            group["log_tau"], group["dose"] = self.log_tau, self.dose
-            group["dose"].attrs["name"] = self.dose_name
+        """Write the average as `ainerd analyze` writes curves, and the repeats in the table ``repeats``."""
+        repeats = {
+            "name": np.array(self.names), "reason": np.array(self.repeats.reasons), "kept": self.repeats.kept,
+            "g2": self.g2, "counts": self.counts, "log_tau": self.log_tau, "dose": self.dose,
+        }  # fmt: skip
+        tables = {"repeats": repeats, "scatter": {"chi2": self.repeats.chi2}}
+        self.fitted.write(path, tables, sentences="\n".join(self.sentences()), dose_name=self.dose_name)
 
 
 def order_of(files: Sequence[Path]) -> tuple[list[float] | None, str]:

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_files._curves_of_bins import Curve, Curves
-from ainerd_files._fields import dataset, frame_time, is_there, number, numbers, opened, positive
+from ainerd_files._fields import dataset, frame_time, number, numbers, opened, positive
+from ainerd_files._layouts import CURVES, OURS, found, is_there
 from ainerd_xpcs.numerics import Partition
 
 LARGEST = 1e30  # g2, in magnitude: the squares of larger numbers overflow in a fit
-_NO_BINS = np.empty(0, np.int64)
+_NO_BINS, _NO_Q = np.empty(0, np.int64), np.empty(0)
 
 
 def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:
@@ -52,11 +53,8 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
     ('NXxpcs', (3, 12), 0.1)
     """
     with opened(path) as file:
-        name = next((name for name in _LAYOUTS if is_there(file, name)), None)
-        if name is None:
-            what = unknown_layout(file, "g2", _LAYOUTS)
-            raise ValueError(f"{what}. For a file of frames give the bins, --roi")
-        curves = _LAYOUTS[name](file, frame_time_s)
+        name = found(file, CURVES, "g2")
+        curves = _READ[name](file, frame_time_s)
         lags = curves.tau_s
         some = np.isfinite(lags) & (lags > 0)  # some programs store lag 0, which holds shot noise
         if not some.any() or np.isnan(lags).any() or (lags < 0).any() or not np.isfinite(curves.g2[:, some]).any():
@@ -66,22 +64,7 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
             raise ValueError(f"{name} holds {largest:.3g}, and no g2 is so large")
         order = np.flatnonzero(some)[np.argsort(lags[some], kind="stable")]
         curves = replace(curves, tau_s=lags[order], g2=curves.g2[:, order], error=curves.error[:, order])
-        return curves if name == _WRITTEN else _with_bins(curves, file, path)
-
-
-def has_curves(path: str | PathLike[str]) -> bool:
-    """Return whether a file is HDF5 and holds g2 in a known layout."""
-    if not h5py.is_hdf5(path):
-        return False
-    with opened(path) as file:
-        return any(is_there(file, name) for name in _LAYOUTS)
-
-
-def unknown_layout(file: h5py.File, what: str, layouts: dict[str, Any]) -> str:
-    """Describe the content of a file that has none of the layouts."""
-    there = ", ".join(sorted(file)[:8]) or "nothing"
-    names = ", ".join(layouts)
-    return f"holds no {what} in a known layout ({names}), only {there}"
+        return _with_bins(curves, file, path)
 
 
 def bins_of(file: h5py.File, path: str | PathLike[str]) -> Partition:
@@ -131,8 +114,11 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
     try:
         partition = bins_of(file, path)
     except ValueError as err:
-        return replace(curves, no_partition=str(err))
+        is_known = np.isfinite(curves.q).any()
+        return curves if is_known else replace(curves, no_partition=str(err))
     n = len(curves.g2)
+    if curves.layout == "ainerd" and partition.n_roi == n:
+        return replace(curves, partition=partition)
     labels = labels_of(file, partition)
     if partition.n_roi < n and labels is not None and labels.max() <= n:  # the other bins have no good pixel
         curves, n = curves.only(labels - 1), len(labels)
@@ -148,15 +134,15 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
 
 
 def _curves(
-    layout: str, tau_s: Curve, g2: Curve, error: Curve, *, averaged: float = 1.0, q: Curve | None = None,
+    layout: str, tau_s: Curve, g2: Curve, error: Curve, *, averaged: float = 1.0, q: Curve = _NO_Q, phi: Curve = _NO_Q,
     bins: NDArray[np.int64] = _NO_BINS, **known: Any,
 ) -> Curves:  # fmt: skip
     """Return curves without the part that bins on the detector add; each correlated frame is a mean of `averaged`."""
     unknown = np.full(len(g2), np.nan)
     bins = bins if bins.size == len(g2) else np.arange(1, len(g2) + 1)
-    q = unknown if q is None or q.size != len(g2) else q
+    q, phi = (x if x.size == len(g2) else unknown for x in (q, phi))
     known |= {"n_pixels": unknown, "mean_counts": np.full(len(g2), averaged)}
-    return Curves(layout, tau_s, g2, error, q=q, phi=unknown, numbers=bins, **known)
+    return Curves(layout, tau_s, g2, error, q=q, phi=phi, numbers=bins, **known)
 
 
 def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
@@ -196,7 +182,11 @@ def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
         tau_s = numbers(group, "tau", "s")  # ours: lags of frames that come at any times are no whole frames
     g2, error = (by_storage(group, name, lags.size) for name in ("g2", "g2_derr"))
     error = np.full_like(g2, np.nan) if error.shape != g2.shape else _errors(group, "g2_derr", error)
-    return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s, bins=stated_bins(group))
+    beside, bins = "entry/provenance/bins", stated_bins(group)  # of our exports
+    known: dict[str, Any] = {
+        name: numbers(file, f"{beside}/{name}") for name in ("q", "phi") if is_there(file, f"{beside}/{name}")
+    }
+    return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s, bins=bins, **known)
 
 
 def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
@@ -212,17 +202,18 @@ def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
 
 
 def _ours(file: h5py.File, frame_time_s: float | None) -> Curves:
-    """Read the curves that `FittedCurves.write` wrote: `ainerd analyze` of g2, `ainerd average`."""
+    """Read the curves that `ainerd analyze` and `ainerd average` write."""
     if frame_time_s is not None:
         raise ValueError("tau holds the lags in seconds: leave --frame-time out")
-    lags = numbers(file, "tau")
-    values = {name: np.asarray(dataset(file, name)[()], dtype=float) for name in _OURS}
+    lags, bins = numbers(file, "tau"), numbers(file, OURS).astype(np.int64)
+    g2, error = (np.asarray(dataset(file, name)[()], dtype=float) for name in ("g2", "g2_err"))
+    if g2.shape != (bins.size, lags.size):
+        raise ValueError(f"g2 has shape {g2.shape}, expected ({bins.size} bins, {lags.size} lags)")
+    known = {name: numbers(file, f"bins/{name}") for name in _OF_BINS if is_there(file, f"bins/{name}")}
+    of_bins: dict[str, Any] = {name: known.get(name, np.full(bins.size, np.nan)) for name in _OF_BINS}
     about = {name: file.attrs[name] for name in ("frame_time_s", "n_files", "n_frames") if name in file.attrs}
-    if values["g2"].shape != (len(values["q"]), lags.size):
-        raise ValueError(f"g2 has shape {values['g2'].shape}, expected ({len(values['q'])} bins, {lags.size} lags)")
     return Curves(
-        "ainerd", lags, values["g2"], _errors(file, "g2_err", values["g2_err"]), q=values["q"], phi=values["phi"],
-        numbers=numbers(file, "bin").astype(np.int64), n_pixels=values["n_pixels"], mean_counts=values["mean_counts"],
+        "ainerd", lags, g2, _errors(file, "g2_err", error), numbers=bins, **of_bins,
         frame_time_s=float(about.get("frame_time_s", np.nan)),
         n_files=int(about.get("n_files", 1)), n_frames=int(about["n_frames"]) if "n_frames" in about else None,
     )  # fmt: skip
@@ -281,17 +272,12 @@ def _n_files(file: h5py.File) -> int:
     return max([1, *(int(x.size) for x in lists)])
 
 
-_WRITTEN = "fit/g2_fall"
-_OURS = ("g2", "g2_err", "q", "phi", "n_pixels", "mean_counts")
+_OF_BINS = ("q", "phi", "n_pixels", "mean_counts")
 _G2 = ("normalized_g2", "norm-0-g2", "g2")
 _AVERAGES = ("xpcs/average", "exchange/average", "entry/average", "average")
 _IMAGES = ("xpcs/temporal_mean/scattering_2d", "exchange/pixelSum", "entry/data/frame_average", "avg_img")
 _PYCHX_MAPS = ("roi_mask", "roi")
 _ROI_MAPS = ("entry/instrument/masks/dynamic_roi_map", "xpcs/qmap/dynamic_roi_map", "xpcs/dqmap")
-_LAYOUTS: dict[str, Callable[[h5py.File, float | None], Curves]] = {
-    "entry/data/g2": _nexus,
-    "xpcs/multitau/normalized_g2": _boost_corr,
-    "exchange/norm-0-g2": _old,
-    "taus": _pychx,
-    _WRITTEN: _ours,
-}
+_READ: dict[str, Callable[[h5py.File, float | None], Curves]] = dict(
+    zip(CURVES, (_nexus, _boost_corr, _old, _pychx, _ours), strict=True)
+)

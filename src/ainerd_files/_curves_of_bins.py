@@ -69,5 +69,5 @@ class Curves:
         step = self.frame_time_s if self.frame_time_s > 0 else None
         return fit_curves(
             self.tau_s, self.g2, self.error, counts=self.mean_counts, n_pixels=self.n_pixels,
-            n_frames=self.n_frames, n_files=self.n_files, frame_time=step, **options,
+            n_frames=self.n_frames, n_files=self.n_files, frame_time=step, **{"one_model": True, **options},
         )  # fmt: skip

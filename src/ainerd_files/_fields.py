@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ainerd.documents import FrameError
 from ainerd.units import UnitError, converted, same_unit, stated
 from ainerd_files._hdf5 import why_not_opened
+from ainerd_files._layouts import is_there
 
 Numbers = NDArray[np.float64]
 MOST_BYTES = 2**32  # of a map
@@ -33,14 +34,6 @@ def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
         except ValueError as err:
             named = str(err).startswith(str(path))
             raise ValueError(f"{err}" if named else f"{path}: {err}") from None
-
-
-def is_there(group: h5py.Group, name: str) -> bool:
-    """Return whether a dataset or group exists, behind links too."""
-    try:
-        return name in group and group.get(name) is not None
-    except (KeyError, OSError, RuntimeError):
-        return False
 
 
 def dataset(group: h5py.Group, name: str) -> h5py.Dataset:

@@ -1,24 +1,26 @@
 """Curves of g2 with their fits: table, picture and file."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 from ainerd.words import number_of, rounded
 from ainerd_files._curves_of_bins import Curves
+from ainerd_files._written import Columns, write_results
 from ainerd_xpcs.numerics import CurveFit, PowerFit, fit_power
 from ainerd_xpcs.technique import (
     LAW_COLOUR,
-    TEXTS,
     draw_half,
     draw_over_q,
     half_cell,
@@ -61,55 +63,48 @@ class FittedCurves:
         rank = np.select([np.isfinite(fit.tau), np.isfinite(fit.share), fit.falls], [0, 1, 2], 3)
         return np.argsort(rank, kind="stable")
 
-    def write(self, file: h5py.File) -> None:
-        """Write g2, errors, lags, bins and fits, as `read_curves` reads them."""
+    def write(self, path: Path, tables: Mapping[str, Columns] = {}, **about: Any) -> None:
+        """Write g2, errors, lags, bins with their fits, `tables`, and numbers of all bins as attributes."""
         curves = self.curves
-        for name in ("g2", "q", "phi", "n_pixels", "mean_counts"):
-            file[name] = getattr(curves, name)
-        file["tau"], file["g2_err"], file["bin"] = curves.tau_s, curves.error, curves.numbers
-        if curves.partition is not None:
-            file.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
-        for name, column in self.columns.items():
-            file[f"fit/{name}"] = column.astype(h5py.string_dtype()) if name in TEXTS else column
-        law = {name: x for name, x in vars(self.power).items() if x == x and x != ""}
-        file.create_group("power_law").attrs.update(law)
-        file.attrs.update({"layout": curves.layout, "formula": self.fit.formula, "n_files": self.fit.n_files})
-        file.attrs["frame_time_s"] = curves.frame_time_s
-        if curves.n_frames is not None:
-            file.attrs["n_frames"] = curves.n_frames
+        arrays = {"g2": curves.g2, "g2_err": curves.error, "tau": curves.tau_s}
+        of_bins = {name: getattr(curves, name) for name in ("q", "phi", "n_pixels", "mean_counts")}
+        bins = {"bin": curves.numbers, **of_bins, **self.columns}
+        about |= {"layout": curves.layout, "formula": self.fit.formula, "n_files": self.fit.n_files}
+        about |= {"frame_time_s": curves.frame_time_s, "n_frames": curves.n_frames, **of_law(self.power)}
+        write_results(path, arrays, {"bins": bins, **tables}, about, curves.partition)
 
     def table(self, title: str) -> Table:
         """Return a table of the numbers of each bin, or of the reasons, with sentences below it.
 
-        Bins with numbers come first; numbers that need no model stand before those of the model.
+        Bins with numbers come first; numbers that need no model stand where there is no relaxation time.
         """
         curves = self.curves
-        rows = [{name: x for name, x in self._row(k).items() if x == x and x != ""} for k in range(len(curves.g2))]
+        rows = [self._known(k) for k in range(len(curves.g2))]
         columns = {
             "bin": [str(number) for number in curves.numbers],
             "q (1/nm)": [f"{q:.4g}" if q == q else "–" for q in curves.q],
             "φ (°)": [f"{phi:.4g}" if phi == phi else "" for phi in curves.phi],
-            "fall of g₂": [value_cell(row, "g2_fall") for row in rows],
-            "half (s)": [half_cell(row).removeprefix("half at ") for row in rows],
+            "half (s)": ["" if "tau_s" in row else half_cell(row).removeprefix("half at ") for row in rows],
             "contrast": [value_cell(row, "contrast") if _is_alone(row) else "" for row in rows],
             "share": [value_cell(row, "fast_share") for row in rows],
             "τ (s)": [_tau(row) for row in rows],
             "τ₂ (s)": [_slow(row) for row in rows],
             "exponent": [value_cell(row, "kww_exponent") if _is_alone(row) else "" for row in rows],
-            "model": [_model(row) if _is_alone(row) else "" for row in rows],
         }
         shown = {name: cells for name, cells in columns.items() if any(cells)}
-        table = Table(*shown, title=escape(title))
+        table = Table(*shown, title=escape(title), box=SIMPLE_HEAD)
         for k in self.order:
             table.add_row(*(cells[k] for cells in shown.values()))
         table.caption = "\n".join(self._sentences())
         return table
 
-    def _row(self, k: int) -> dict[str, Any]:
+    def _known(self, k: int) -> dict[str, Any]:
+        """Return the numbers of a bin that are known, by their names in results."""
         fit = self.fit
         half = {"tau_half_s": fit.half, "tau_half_s_err": fit.half_err}
         half |= {"tau_half_s_above": fit.half_above, "tau_half_s_below": fit.half_below}
-        return {name: column[k] for name, column in (self.columns | half | {"shared": fit.shared}).items()}
+        row = {name: column[k] for name, column in (self.columns | half | {"shared": fit.shared}).items()}
+        return {name: x for name, x in row.items() if x == x and x != ""}
 
     def _sentences(self) -> Iterator[str]:
         curves, fit = self.curves, self.fit
@@ -118,11 +113,18 @@ class FittedCurves:
         together = np.flatnonzero(fit.shared != "")
         if together.size:
             yield self._together(together)
+        yield from self._models(fit.shared == "")
         yield from power_sentences(of_law(self.power))
         if np.isfinite(fit.tau2).sum() > 1:
             yield from (text.replace("tau", "tau2") for text in power_sentences(of_law(self.slow)))
         if curves.no_partition:
             yield f"No q: {curves.no_partition}"
+
+    def _models(self, alone: NDArray[np.bool_]) -> Iterator[str]:
+        """Name the model of the bins that have numbers of their own."""
+        of_bins = [_model(self._known(int(k))) for k in np.flatnonzero(alone)]
+        for model, n in Counter(filter(None, of_bins)).most_common():
+            yield f"model of g2: {model} ({number_of(n, 'bin')})"
 
     def _together(self, rows: NDArray[np.int64]) -> str:
         """Describe the fit of several bins together, with the numbers that they share."""

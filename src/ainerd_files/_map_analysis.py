@@ -97,7 +97,9 @@ def analyse_maps(file: MapFile, technique: RheoXPCS, report: Callable[[int], Non
     arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays}
     tables = fitted.share(judgement.p_of_ring).tables
     of_bins = {"bin": partition.numbers, "q": partition.q, "phi": partition.phi}
-    tables["bins"] = of_bins | {"n_pixels": partition.n_pixels} | noises.columns | fitted.bins
+    tables["bins"] = (
+        of_bins | {"n_pixels": partition.n_pixels, "mean_counts": file.counts} | noises.columns | fitted.bins
+    )
     for name in ("contrast", "contrast_err"):  # without a fit that of the ring, by the noise
         tables["bins"][name] = np.where(np.isnan(fitted.bins["contrast"]), noises.columns[name], fitted.bins[name])
     if "rings" in tables:

@@ -21,12 +21,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_files._curves import stated_bins, unknown_layout
-from ainerd_files._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
+from ainerd_files._curves import stated_bins
+from ainerd_files._fields import FRAME_TIMES, dataset, frame_time, number, numbers
+from ainerd_files._layouts import BOOST_CORR_MAPS, MAPS, NEXUS_MAPS, OUR_MAPS, OURS, found, is_there
 
-_NEXUS = "entry/twotime/two_time_corr_func"
 _ROI_MAP = "entry/instrument/masks/dynamic_roi_map"
-_BOOST_CORR = ("xpcs/twotime/correlation_map", "xpcs/twotime/c2_half")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], ND
 
 
 def _boost_corr(file: h5py.File) -> Stored:
-    name = next(name for name in _BOOST_CORR if is_there(file, name))
+    name = next(name for name in BOOST_CORR_MAPS if is_there(file, name))
     read, labels, n = _series(file, name, "xpcs/twotime/processed_bins")
     steps = [number(file, f"xpcs/twotime/config/{name}", 1.0) for name in ("avg_frame", "stride_frame")]
     return Stored("APS, boost_corr", read, labels, n, _row_s(file, FRAME_TIMES) * steps[0] * steps[1])
@@ -97,14 +96,14 @@ def _old(file: h5py.File) -> Stored:
 
 
 def _nexus(file: h5py.File) -> Stored:
-    field = file[_NEXUS]
+    field = file[NEXUS_MAPS]
     mode = _text(field.attrs.get("storage_mode", ""))
     if isinstance(field, h5py.Group):
-        read, labels, n = _series(file, _NEXUS, "")
+        read, labels, n = _series(file, NEXUS_MAPS, "")
     elif mode in ("one_array_q_first", "one_array_q_last", ""):
-        maps = dataset(file, _NEXUS)
+        maps = dataset(file, NEXUS_MAPS)
         if maps.ndim != 3:
-            raise ValueError(f"/{_NEXUS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
+            raise ValueError(f"/{NEXUS_MAPS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
         axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
         every, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
         occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else every
@@ -115,7 +114,7 @@ def _nexus(file: h5py.File) -> Stored:
             return np.asarray(maps[k] if axis == 0 else maps[:, :, k])
 
     else:
-        raise ValueError(f"/{_NEXUS} has storage_mode {mode!r}, which does not say where a map is")
+        raise ValueError(f"/{NEXUS_MAPS} has storage_mode {mode!r}, which does not say where a map is")
     ours = _text(file["entry/process/program"][()]) == "ainerd" if is_there(file, "entry/process/program") else False
     times = numbers(file, "entry/twotime/t1", "s") if is_there(file, "entry/twotime/t1") else np.empty(0)
     steps = np.diff(times)
@@ -159,20 +158,28 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-_LAYOUTS: dict[str, Callable[[h5py.File], Stored]] = {
-    _NEXUS: _nexus,
-    **dict.fromkeys(_BOOST_CORR, _boost_corr),
+def _ours(file: h5py.File) -> Stored:
+    """Find the maps that `ainerd analyze` wrote."""
+    maps, bins = dataset(file, OUR_MAPS), numbers(file, OURS).astype(np.int64)
+    if maps.ndim != 3 or len(maps) != bins.size:
+        raise ValueError(f"/{OUR_MAPS} has shape {maps.shape}, expected ({bins.size} bins, T, T)")
+    seconds = [float(file.attrs.get(name, np.nan)) for name in ("n_frames", "frame_time_s")]
+    row_s = seconds[0] * seconds[1] / maps.shape[1]
+    return Stored("ainerd", lambda k: np.asarray(maps[k]), bins, maps.shape[1], row_s, is_clean=True)
+
+
+_FIND: dict[str, Callable[[h5py.File], Stored]] = {
+    NEXUS_MAPS: _nexus,
+    **dict.fromkeys(BOOST_CORR_MAPS, _boost_corr),
     "exchange/C2T_all": _old,
     "g12b": _pychx,
+    OUR_MAPS: _ours,
 }
 
 
 def stored_maps(file: h5py.File) -> Stored:
     """Find the maps of a file; raise ValueError, which lists the layouts, if it has none in a known one."""
-    name = next((name for name in _LAYOUTS if is_there(file, name)), None)
-    if name is None:
-        raise ValueError(unknown_layout(file, "two-time map", _LAYOUTS))
-    return _LAYOUTS[name](file)
+    return _FIND[found(file, MAPS, "two-time map")](file)
 
 
 def npy_maps(path: Path) -> Stored:
@@ -200,11 +207,3 @@ def began(file: h5py.File) -> float | None:
         return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else datetime.fromisoformat(text).timestamp()
     except (TypeError, ValueError, IndexError, UnicodeDecodeError):
         return None
-
-
-def has_maps(path: Path) -> bool:
-    """Return whether a file holds two-time maps in a known layout."""
-    if path.suffix == ".npy":
-        return True
-    with opened(path) as file:
-        return any(is_there(file, name) for name in _LAYOUTS)

@@ -21,9 +21,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_files._curves import bins_of, has_curves, labels_of, mean_counts, read_curves
+from ainerd_files._curves import bins_of, labels_of, mean_counts, read_curves
 from ainerd_files._curves_of_bins import Curves
 from ainerd_files._fields import opened
+from ainerd_files._layouts import has_curves
 from ainerd_files._map_layouts import began, npy_maps, stored_maps
 from ainerd_files._map_noise import Neighbours
 from ainerd_xpcs.numerics import Partition, diagonal_means, reduction_operator
@@ -150,8 +151,12 @@ class MapFile:
             order = np.argsort(labels, kind="stable")
             if self._otherwise is not None and self._otherwise.n_roi == labels.size:
                 return order, self._otherwise
-            partition = Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
-            return order, replace(partition, numbers=labels[order])
+            partition = replace(Partition.from_roi_map(np.arange(1, labels.size + 1)[None]), numbers=labels[order])
+            if self._stored.is_clean and has_curves(self.path):  # our own file, whose curves have the same numbers
+                curves = read_curves(self.path)
+                self._rows = np.searchsorted(curves.numbers, partition.numbers)
+                partition = replace(partition, q=curves.q[self._rows], phi=curves.phi[self._rows])
+            return order, partition
         own = None if self._given is not None or file is None else labels_of(file, all_bins)
         of_bins = np.arange(1, all_bins.n_roi + 1) if own is None else own
         if own is None and labels.size != all_bins.n_roi:
@@ -167,7 +172,7 @@ class MapFile:
     @cached_property
     def curves(self) -> Curves | None:
         """The curves of the bins of the maps, if the file holds them with errors."""
-        if self._rows is None or self.no_partition or self._given is not None:
+        if self._rows is None or self._given is not None:
             return None
         try:
             curves = read_curves(self.path)
@@ -176,7 +181,9 @@ class MapFile:
                 reason = str(error).removeprefix(f"{self.path}: ")
                 logger.warning("%s: its g2 is not used: %s", self.path, reason)
             return None
-        return curves.only(self._rows) if curves.partition is not None and (curves.error > 0).any() else None
+        is_placed = curves.partition is not None or self.no_partition
+        has_errors = self._stored.is_clean or (curves.error > 0).any()
+        return curves.only(self._rows) if is_placed and has_errors else None
 
 
 def put_right(c2: NDArray[Any], baseline: int, what: str) -> Map:

@@ -22,7 +22,7 @@ from ainerd.config import Settings
 from ainerd.documents import Document, FrameError, MissingFrames, allowed_file, open_item
 from ainerd.results import TiledError, translated
 from ainerd.sources import Intake
-from ainerd_files._curves import has_curves
+from ainerd_files._layouts import has_curves
 from ainerd_files._maps import MapFile
 from ainerd_folder import Metadata
 from ainerd_xpcs.technique import RESULT_FILE, RheoXPCS

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ainerd.cli import Force, check_out
+from ainerd_files._layouts import ENDINGS, check_curves, has_curves, has_maps, is_events
 
 if TYPE_CHECKING:
     from ainerd_files._analyze import Page
     from ainerd_files._curves_of_bins import Curves
 
+ROI = (".npy", ".toml", ".h5", ".hdf", ".hdf5", ".nxs")  # endings of files of bins
 Contrast = Annotated[
     float | None, typer.Option(help="Speckle contrast; without it that of the run, or of each bin of a file of g2.")
 ]
@@ -45,6 +47,9 @@ def analyze(
         Path | None,
         typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
     ] = None,
+    q: Annotated[
+        str | None, typer.Option(help="q of the labels in 1/nm: 0.02,0.03, or a .csv with the columns label and q.")
+    ] = None,
     dataset: Dataset = "entry/data/data",
     frame_time: Annotated[
         float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
@@ -68,30 +73,37 @@ def analyze(
     if any(part.startswith(".tpx") for part in file.suffixes):
         raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
     _check_files([path for path in (file, roi, metadata) if path is not None])
-    from ainerd_files import _analyze
-
-    of_events = _analyze.is_events(file)
+    of_events = is_events(file)
     if share is not None and (of_events or roi is not None):
         raise ValueError(f"{file}: --share is for a file with g2, without --roi")
     if not of_events and any(x is not None for x in (metadata, order, frames)):
         raise ValueError(f"{file}: --metadata, --order and --frames are for events, .bin")
-    _check_figure(out)
+    if roi is not None and roi.suffix not in ROI:
+        known = "labels (.npy), bins in HDF5, or the settings of an instrument (.toml), which may name a .poni"
+        raise ValueError(f"{roi}: give {known}")
+    if q is not None and (roi is None or roi.suffix != ".npy"):
+        raise ValueError(f"--q {q}: it is for labels, --roi NAME.npy")
+    if out is not None:
+        _check_ending(out)
     name = file.name.split(".bin")[0] if of_events else file.stem
     to, force = out or Path(f"{name}_c2.h5"), force or out is None
-    if not of_events and (roi is None or file.suffix == ".npy"):
-        maps, curves = _results_of(file, out, name)
-        for path in filter(None, (maps, curves)):
-            check_out(path, force)
-        if maps is not None:
-            _show(_analyze.analyze_maps(file, frame_time, roi, maps))
-        if curves is not None:
-            _show(_analyze.analyze_curves(file, frame_time, curves, contrast=contrast, share=_shared(share)))
-        return
-    check_out(to, force)
+    of_results = not of_events and (roi is None or file.suffix == ".npy")
+    if not of_results and not of_events and frame_time is None:
+        raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
+    maps, curves = _results_of(file, out, name) if of_results else (None, None)
+    for path in filter(None, (maps, curves) if of_results else (to,)):
+        check_out(path, force)
+    from ainerd_files import _analyze
+
+    bins = None if of_events or roi is None else _analyze.read_bins(roi, q)
+    if maps is not None:
+        _show(_analyze.analyze_maps(file, frame_time, bins, maps))
+    if curves is not None:
+        _show(_analyze.analyze_curves(file, frame_time, curves, contrast=contrast, share=_shared(share)))
     if of_events:
-        _show(_analyze.analyze_events(file, metadata, roi, order, frame_time, frames, contrast, to))
-    elif roi is not None:
-        _show(_analyze.analyze_frames(file, dataset, roi, frame_time, contrast, to))
+        _show(_analyze.analyze_events(file, metadata, roi, q, order, frame_time, frames, contrast, to))
+    elif bins is not None and frame_time is not None and not of_results:
+        _show(_analyze.analyze_frames(file, dataset, bins, frame_time, contrast, to))
 
 
 def average(
@@ -106,7 +118,9 @@ def average(
     _check_files(repeats)
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
-    _check_figure(out)
+    _check_ending(out)
+    for each in repeats:
+        check_curves(each)
     check_out(out, force)
     from rich.console import Console
 
@@ -123,10 +137,9 @@ def average(
 
 def _results_of(file: Path, out: Path | None, name: str) -> tuple[Path | None, Path | None]:
     """Return the paths of the results of the maps and of the g2 of a result file; None if the file has none of them."""
-    from ainerd_files._curves import has_curves
-    from ainerd_files._map_layouts import has_maps
-
     with_maps = has_maps(file)
+    if not with_maps:
+        check_curves(file)
     with_curves = not with_maps or has_curves(file)
     of_maps, of_curves = Path(f"{name}_maps.h5"), Path(f"{name}_g2.h5")
     if out is not None:
@@ -151,9 +164,9 @@ def _shared(text: str | None) -> Collection[str] | None:
     return [] if text == "none" else [name.strip() for name in text.split(",")]
 
 
-def _check_figure(out: Path | None) -> None:
-    if out is not None and out.suffix == ".png":
-        raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
+def _check_ending(out: Path) -> None:
+    if out.suffix not in ENDINGS and not out.is_dir():
+        raise ValueError(f"--out {out}: results are HDF5, give a name that ends in {', '.join(ENDINGS)}")
 
 
 def _check_files(files: list[Path]) -> None:

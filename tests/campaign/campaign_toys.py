@@ -82,7 +82,7 @@ class Store:
         return self.atlases[-1]
 
     def label(self, key, **label):
-        self.labels[key] = label
+        self.labels[key] = self.labels.get(key, {}) | label
 
     def add_suggestion(self, record):
         self.saved.setdefault(record.id, record)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
+from ainerd.campaign._agreement import Agreement
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._differences import Differences
 from ainerd.campaign._sentences import finding
@@ -17,7 +18,7 @@ RULES = Rules(session="me", window=Window(BOUNDS))
 
 @pytest.fixture
 def catalogue(store):
-    catalogue = Catalogue(store, RULES, Jobs(), Jobs(), Differences(store, Toy()))
+    catalogue = Catalogue(store, RULES, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
     catalogue.steers = True
     return catalogue
 

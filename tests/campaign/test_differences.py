@@ -1,9 +1,12 @@
 """What a result says about the last one of its spot and about its regime, beside its p-value."""
 
 import numpy as np
+import pandas as pd
 from campaign_toys import Toy, outcome
 
-from ainerd.results import LoadedResult, Part
+from ainerd.results import LoadedResult, Part, ResultRecord
+
+RECORD = ResultRecord(raw_uid="run", technique="toy", agent="toy", parameters={}).metadata()
 
 
 class Comparing(Toy):
@@ -63,3 +66,38 @@ def test_a_result_that_somebody_removed_holds_up_no_decision(make, store):
         campaign.answer(outcome(key, scan_id=1, novelty_p=0.5, novel=False))
     assert store.labels["b"]["regime"] == 0 and "spot_chi2" not in store.labels["b"]
     assert not campaign.catalogue.is_behind
+
+
+class Agreeing(Toy):
+    """Results of a regime have the mean of their numbers; people are told when that of an earlier one changes."""
+
+    agrees = ("numbers",)
+
+    def agree(self, results):
+        mean = float(np.mean([tables["numbers"]["x"].mean() for tables, _ in results]))
+        changes = [{} if about.get("mean") == mean else {"mean": mean, "gone": None} for _, about in results]
+        return f"the mean is {mean:g} now" if any(changes[:-1]) else "", changes
+
+
+def test_a_new_result_changes_the_numbers_of_its_regime(make, store):
+    numbers, read = {"a": 1.0, "b": 3.0, "c": 2.0}, []
+
+    def load(keys, names):
+        read.extend(keys)
+        for key in keys:
+            about = RECORD | {"key": key, "gone": 1.0, "sentences": ["verdict"]}
+            yield LoadedResult(key, about, {"numbers": Part(pd.DataFrame({"x": [numbers[key]]}))})
+
+    store.load = load
+    campaign = make(technique=Agreeing())
+    for scan, (key, x) in enumerate({"a": 5.0, "b": 5.02, "c": 5.04}.items()):
+        campaign.answer(outcome(key, x=x, scan_id=scan, novelty_p=0.5, novel=False, sentences=["verdict"]))
+    assert {key: label.get("mean") for key, label in store.labels.items()} == {
+        "a": 2.0,
+        "b": 2.0,
+        "c": 2.0,
+        "far": None,
+    }
+    assert store.labels["a"]["gone"] is None and store.labels["a"]["regime"] == 0
+    assert [text for text, _ in store.lines if "mean" in text] == ["the mean is 2 now"]  # c changes nothing
+    assert len(read) == len(set(read))  # each result is read once

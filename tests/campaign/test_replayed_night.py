@@ -5,6 +5,7 @@ import pytest
 from campaign_toys import Jobs, Store, Toy, outcome
 
 from ainerd.campaign import Campaign
+from ainerd.campaign._agreement import Agreement
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._differences import Differences
 from ainerd.config import Steering
@@ -92,7 +93,7 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
     campaign, recorded = make(smallest_feature=1.5), list(store.events)
     for n in range(len(recorded) + 1):
         store.events = recorded[:n]
-        catalogue = Catalogue(store, campaign.rules, Jobs(), Jobs(), Differences(store, Toy()))
+        catalogue = Catalogue(store, campaign.rules, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
         catalogue.read()
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
         assert len(catalogue.state.window.excluded) == done.count("exclude")

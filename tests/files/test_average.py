@@ -67,7 +67,7 @@ def test_files_are_averaged_and_fitted(m, run):
         mean = np.average([curves(i) for i in kept], axis=0, weights=weight)
         np.testing.assert_allclose(file["g2"][()], mean)
         np.testing.assert_array_equal(np.flatnonzero(file["repeats/kept"]), kept)
-        pull = (file["fit/tau_s"][()] - TAU_S) / file["fit/tau_s_err"][()]
+        pull = (file["bins/tau_s"][()] - TAU_S) / file["bins/tau_s_err"][()]
         assert np.abs(pull).max() < 3
         assert file["repeats/g2"].shape == (m, 3, LAGS.size)
     with open("average.png", "rb") as image:

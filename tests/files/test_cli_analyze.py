@@ -74,13 +74,18 @@ def test_a_run_without_a_claim_has_the_other_sentences(movie, tmp_path):
         ({"--frame-time": None}, "movie.h5: give the time from frame to frame with --frame-time, in seconds"),
         ({"--out": os.devnull + "/o.h5"}, "/dev/null: "),
         ({"--out": "."}, ". is a folder: give the name of a file"),
-        ({"--out": __file__}, "exists: give another name, or --force"),
+        ({"--out": "there.h5"}, "there.h5 exists: give another name, or --force"),
+        ({"--out": "x.csv"}, "--out x.csv: results are HDF5, give a name that ends in .h5, .hdf, .hdf5"),
+        ({"--q": "0.1,0.2"}, "roi.npy: q must hold one value for each of the 8 bins"),
+        ({"--q": "nowhere.csv"}, "--q nowhere.csv: give q in 1/nm of each label, with commas, or a .csv"),
         ({"file": "nowhere.h5"}, "no file nowhere.h5"),
         ({"file": __file__}, "is not an HDF5 file"),
         ({"--roi": "wrong"}, "the partition is for 30 × 60"),
     ],
 )
 def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.h5").touch()
     np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
     if change.get("--dataset") in ("four", "image"):
         with h5py.File(movie, "r+") as file:

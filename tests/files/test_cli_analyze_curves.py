@@ -8,6 +8,8 @@ lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_p
 ``Create_Report.py``, ``export_xpcs_results_to_h5`` (``md`` and ``qval_dict`` are attributes of a dataset).
 """
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -132,9 +134,9 @@ def test_the_command_fits_them(layout, written, tmp_path):
     assert done.exit_code == 0, printed
     assert "12 lags, 0.02 to 1.28 s" in printed and "no fit" not in printed
     with h5py.File(tmp_path / "result_g2.h5") as results:
-        np.testing.assert_allclose(results["fit/tau_s"], TAU_S, rtol=1e-3)
+        np.testing.assert_allclose(results["bins/tau_s"], TAU_S, rtol=1e-3)
         np.testing.assert_allclose(results["g2"], G2)
-        assert results["roi_map"].shape == MAP.shape
+        assert results["entry/instrument/masks/dynamic_roi_map"].shape == MAP.shape
     assert (tmp_path / "result_g2.png").stat().st_size > 10_000
 
 
@@ -145,7 +147,7 @@ def test_curves_of_one_q_have_no_exponent_and_the_reason(written, tmp_path):
     reason = "all relaxation times are at one q"
     assert f"no exponent of tau over q is given: {reason}" in run(path)[1]
     with h5py.File(tmp_path / "result_g2.h5") as results:
-        assert dict(results["power_law"].attrs) == {"n": 3, "reason": reason}
+        assert results.attrs["no_q_exponent"] == reason and "q_exponent" not in results.attrs
     figure = Figure()
     FittedCurves.of(read_curves(path)).draw_over_q(figure)
     labels = figure.axes[0].get_legend_handles_labels()[1]
@@ -270,13 +272,13 @@ def gel_file(tmp_path, monkeypatch):
 
 def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
     done = CliRunner().invoke(app, ["analyze", str(gel_file)])
-    rows = [line for line in done.output.splitlines() if line.startswith("│")]
-    assert len(rows) == 27 and "fall of g₂" in done.output and "half (s)" in done.output
+    rows = [line for line in done.output.splitlines() if re.match(r" +\d+ +0\.\d", line)]
+    assert len(rows) == 27 and "half (s)" in done.output
     assert "fitted together, two stretched: contrast" in done.output
     fitted = FittedCurves.of(read_curves(gel_file))
     with_tau = np.isfinite(fitted.fit.tau)[fitted.order].tolist()
     assert 3 <= sum(with_tau) < 20 and with_tau == sorted(with_tau, reverse=True)
-    assert [int(row.split()[1]) for row in rows] == fitted.curves.numbers[fitted.order].tolist()
+    assert [int(row.split()[0]) for row in rows] == fitted.curves.numbers[fitted.order].tolist()
     figure = Figure()
     fitted.draw(figure)
     assert len(figure.axes) == 4 and len(fitted.chosen()) == 4

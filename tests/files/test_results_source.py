@@ -15,9 +15,11 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
+from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.documents import documents_of
 from ainerd.results import ResultStore, explain, export
@@ -371,3 +373,28 @@ def test_a_wrong_folder_is_refused(pipeline, monkeypatch, address, message):
     intake = SimpleNamespace(settings=pipeline.settings, stop=threading.Event())
     with pytest.raises(ValueError, match=re.escape(message)):
         list(ResultFiles(address).documents(intake))
+
+
+def test_what_one_command_writes_the_others_read(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    layouts = (map_files.boost_corr, map_files.old_8id, map_files.pychx, map_files.nexus)
+    names = [write(pipeline.data / f"{layout.__name__}.hdf", layout=layout, seed=3) for layout in layouts]
+    names.append(pipeline.data / "ours.h5")
+    assert command("analyze", names[0], "--out", names[-1]).exit_code == 0
+    pipeline.take()
+    for name, key in zip(sorted(names), pipeline.table().index, strict=True):
+        nexus, own, mean = (f"{name.stem}{ending}" for ending in (".nxs", ".h5", "_mean.h5"))
+        export(pipeline.store, key, tmp_path / nexus)
+        done = command("analyze", nexus, "--out", own, "--force")
+        assert done.exit_code == 0 and "…" not in done.output, (name, done.output, done.exception)
+        assert command("average", nexus, own, "--out", mean).exit_code == 0
+        given, (result,) = pipeline.store.rows(key, "bins"), pipeline.store.load([key])
+        for curves in map(read_curves, (nexus, own, mean)):
+            np.testing.assert_allclose(curves.q, given["q"])
+            np.testing.assert_allclose(curves.g2, result.arrays["g2"], rtol=1e-6)
+            assert np.nan_to_num(np.abs(curves.fit().tau / given["tau_s"] - 1)).max() < 0.1
+
+
+def command(*arguments):
+    return CliRunner().invoke(app, [*map(str, arguments)])

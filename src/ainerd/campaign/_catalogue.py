@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from ainerd.campaign._agreement import Agreement
 from ainerd.campaign._differences import Differences
 from ainerd.decisions import Answer, Rules, State, events, fold, reduce
 from ainerd.jobs import Jobs
@@ -60,6 +61,7 @@ class Catalogue:
     own, tiled : Jobs
         Of the thread that owns the state, and of the one that asks Tiled.
     differences : Differences
+    agreement : Agreement
 
     Attributes
     ----------
@@ -71,10 +73,12 @@ class Catalogue:
         By id, the answers to commands whose events Tiled does not accept.
     """
 
-    def __init__(self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs, differences: Differences) -> None:
+    def __init__(
+        self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs, differences: Differences, agreement: Agreement
+    ) -> None:
         self._store, self.rules, self._own, self._tiled = store, rules, own, tiled
         self._node = AgentNode(store.container, str(store.agent))
-        self.steers, self._differences = False, differences
+        self.steers, self._differences, self._agreement = False, differences, agreement
         self.refused: dict[str, Answer] = {}
         self._ahead, self._due = deque[Ahead](), deque[Due]()
         self._learned: list[events.Measured] = []  # results that the next event lists
@@ -266,12 +270,19 @@ class Catalogue:
     def _label(self, effect: events.Label) -> None:
         """Write the regime of a result, and its differences; the log names a difference that p does not show."""
         fields, sentence = self._differences.of(effect)
-        if sentences := [*effect.sentences, *filter(None, [effect.sentences and sentence])]:
+        text, changes = self._agreement.of(effect.key, effect.alike)
+        fields |= changes.pop(effect.key, {})
+        own = fields.pop("sentences", effect.sentences)[1:]  # the first one is the verdict
+        if sentences := [*effect.sentences[:1], *own, *filter(None, [effect.sentences and sentence])]:
             fields["sentences"] = sentences
         self._store.label(
             effect.key, regime=effect.regime, own_p=effect.own_p, own_regimes=effect.own_regimes, **fields,
             atlas_version=self._atlas_version,
         )  # fmt: skip
+        for key, numbers in changes.items():
+            self._store.label(key, **numbers)
+        if text:
+            self._store.log(text, **effect.ids)
         if sentence and effect.name:
             self._store.log(f"{effect.name}: {sentence}", once=effect.once, **effect.ids)
 

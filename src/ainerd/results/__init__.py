@@ -8,7 +8,7 @@ from ainerd.results import commands
 from ainerd.results._agents import AgentNode, where_it_steers
 from ainerd.results._drawing import compare, since_exposure
 from ainerd.results._errors import FORBIDDEN, Away, Gone, Refused, TiledError, check_answers, translated
-from ainerd.results._explain import Result, explain
+from ainerd.results._explain import Result, explain, sentences_on
 from ainerd.results._export import new_file
 from ainerd.results._files import LoadedResult, Part
 from ainerd.results._nodes import CAMPAIGN, SPEC_VERSION, shared_tags
@@ -32,5 +32,6 @@ __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
     "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
     "SuggestionRecord", "TiledError", "check_answers", "commands", "compare", "digest", "explain", "export", "new_file",
+    "sentences_on",
     "shared_tags", "since_exposure", "translated", "where_it_steers",
 ]  # fmt: skip

@@ -273,6 +273,8 @@ class Technique:
         Distance that the embeddings of two results of one regime seldom exceed.
     compares : tuple of str
         Arrays of a result that `difference` needs.
+    agrees : tuple of str
+        Tables of a result that `agree` needs.
     parameters : mapping
         Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
 
@@ -294,6 +296,7 @@ class Technique:
     embedding_size: int
     regime_width: float
     compares: tuple[str, ...] = ()
+    agrees: tuple[str, ...] = ()
 
     if TYPE_CHECKING:  # a subclass may use a plain attribute as well
 
@@ -347,6 +350,25 @@ class Technique:
         The arrays are those named in `compares`.
         """
         return None
+
+    def agree(
+        self, results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    ) -> tuple[str, Sequence[Mapping[str, float | int | str | None]]]:
+        """Return how the numbers of results change, because all of them are of one regime.
+
+        Parameters
+        ----------
+        results : sequence of (tables, metadata)
+            Of the results of a regime, the newest last; the tables are those named in `agrees`.
+
+        Returns
+        -------
+        sentence : str
+            For the log, if numbers change that people have seen; otherwise "".
+        changes : sequence of mapping
+            For each result the numbers of its summary that change; None removes one.
+        """
+        return "", [{} for _ in results]
 
     def landmarks(self) -> Landmarks | None:
         """Return runs of known kinds, which fix the axes of pictures of the latent space. They must never change."""

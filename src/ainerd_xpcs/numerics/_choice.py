@@ -1,7 +1,7 @@
 """The choice between models of g2 by evidence, and the numbers that each curve determines."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +20,11 @@ LEFT_OVER = 0.003  # largest baseline that our normalisation leaves: if the inte
 ONE_ERROR = 0.6827  # of a normal distribution within one error
 STEPS = 24  # relaxation times that are tried for limits
 EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
-DEFAULT = (
+ALL_MODELS = (
     "none", "flat", "stretched", "stretched + static", "stretched + baseline", "two modes", "two modes + static",
     "two modes + baseline", "two stretched",
 )  # fmt: skip
-ONE_MODE = tuple(model for model in DEFAULT if "share" not in MODELS[model])
+ONE_MODE = tuple(model for model in ALL_MODELS if "share" not in MODELS[model])
 LATEST = 10.0  # slowest mode, in the longest lag, that is called a mode
 RATIO_KNOWN = 1.0  # error of the logarithm of tau2 / tau above which the slow mode is a part that does not decay
 _BANDS = 8
@@ -46,6 +46,8 @@ class Chosen:
         Its logarithm.
     shared : tuple of str
         Parameters that have one value for several curves; empty if the curve is fitted alone.
+    fits : tuple of (Candidate, Chosen)
+        All models that were fitted, each as if it were the only one.
     """
 
     model: str
@@ -57,6 +59,7 @@ class Chosen:
     others: tuple["Other", ...] = ()
     evidence: float = -np.inf
     shared: tuple[str, ...] = ()
+    fits: tuple[tuple["Candidate", "Chosen"], ...] = ()
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -106,8 +109,79 @@ class Other(NamedTuple):
     known: tuple[str, ...]  # the parameters that mean the same in both
 
 
+class Candidate(NamedTuple):
+    """A model beside others, of one curve or of several together.
+
+    Attributes
+    ----------
+    model : str
+    evidence, likelihood : float
+        Their logarithms; the likelihood is that of a scatter as large as that about the best model.
+    sigmas : float
+        Errors by which its shares differ from nothing: infinite without any, 0 if it may not be chosen.
+    n_free : int
+        Free parameters.
+    baseline : float
+        That of g2, or of several curves the largest.
+    """
+
+    model: str
+    evidence: float
+    likelihood: float
+    sigmas: float
+    n_free: int
+    baseline: float
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Whether it has two modes, and its number of parameters."""
+        return "share" in MODELS[self.model], self.n_free
+
+
+def together(of_each: Iterable[Sequence[Candidate]]) -> list[Candidate]:
+    """Return the models that all curves have, with the evidence of all curves for them.
+
+    The ranges of parameters weigh equally in models with as many of them: a guess of a range that is somewhat wrong
+    would count once for each curve, and outweigh the curves.
+    """
+    rows = [{each.model: each for each in candidates} for candidates in of_each]
+    out = []
+    for model in rows[0] if rows else ():
+        if all(model in row for row in rows):
+            _, evidence, likelihood, sigmas, n_free, baseline = zip(*(row[model] for row in rows), strict=True)
+            sums = float(np.sum(evidence)), float(np.sum(likelihood)), float(np.hypot.reduce(sigmas))
+            out.append(Candidate(model, *sums, n_free[0], max(baseline)))
+    ranges = {n: [x.evidence - x.likelihood for x in out if x.rank[1] == n] for n in {x.rank[1] for x in out}}
+    return [x._replace(evidence=x.likelihood + min(ranges[x.rank[1]])) for x in out]
+
+
+def decide(candidates: Sequence[Candidate], left_over: float) -> tuple[Candidate, Candidate | None] | None:
+    """Return the model that the evidence prefers by the rules of `choose`, and another one that it does not exclude."""
+    usable = sorted(
+        (each for each in candidates if each.sigmas > SHARE_KNOWN), key=lambda each: (each.rank, -each.evidence)
+    )
+    if not usable:
+        return None
+    best = usable[0]
+    for each in usable[1:]:
+        of_two = RIVAL if "+" in best.model else GAIN_TWO
+        gain = of_two if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
+        if each.evidence > best.evidence + gain:
+            best = each
+    best, rival = _of_rest(best, candidates, left_over)
+    if rival is None:
+        rival = next((x for x in usable if x.rank > best.rank and x.evidence > best.evidence), None)
+    return best, rival
+
+
 def choose(
-    curves: Curves, models: Sequence[str] = DEFAULT, bounds: Bounds = FREE, *, left_over: float = LEFT_OVER
+    curves: Curves,
+    models: Sequence[str] = ALL_MODELS,
+    bounds: Bounds = FREE,
+    *,
+    left_over: float = LEFT_OVER,
+    every_model: bool = False,
+    one_model: bool = False,
 ) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
 
@@ -119,6 +193,9 @@ def choose(
     A static share and a baseline mostly describe a rest equally well. So that noise does not choose between them, a
     rest of at most `left_over` is called a baseline, and a larger one a static share, unless the likelihood of that is
     smaller by more than `RIVAL` in the logarithm.
+
+    With `every_model` all models are fitted to all curves. With `one_model` the evidence of all curves together then
+    chooses one for all.
     """
     every = np.arange(len(curves.value))
     fits: dict[str, tuple[NDArray[np.int64], Fitted]] = {}
@@ -126,7 +203,7 @@ def choose(
     last: dict[str, Floats] = {}  # the parameters of each model for all curves, from which others start
     for model in models:
         fewer = [fitted for name, fitted in fits.items() if len(MODELS[name]) < len(MODELS[model])]
-        rows = every if model in _SIMPLE else _with_room(curves, fewer)
+        rows = every if one_model or every_model or model in _SIMPLE else _with_room(curves, fewer)
         rows = rows[curves.n[rows] >= len(MODELS[model]) + 2]
         if not rows.size:
             continue
@@ -134,7 +211,14 @@ def choose(
         fits[model] = rows, fit(curves[rows], model, starts, bounds)
         last[model] = last.get("stretched", first).copy()
         last[model][rows] = fits[model][1].x
-    return [_best(curves, int(k), fits, left_over) for k in every]
+    of_curves = [_fits_of(curves, int(k), fits) for k in every]
+    if one_model:
+        decided = decide(together([each.candidate for each in of_curve] for of_curve in of_curves), left_over)
+        return [_chosen(of_curve, decided, int(n)) for of_curve, n in zip(of_curves, curves.n, strict=True)]
+    return [
+        _chosen(of_curve, decide([each.candidate for each in of_curve], left_over), int(n), alone=True)
+        for of_curve, n in zip(of_curves, curves.n, strict=True)
+    ]
 
 
 def _starts(model: str, first: Floats, middle: Floats, last: dict[str, Floats]) -> list[Floats]:
@@ -183,73 +267,73 @@ def _with_room(curves: Curves, fits: Sequence[tuple[NDArray[np.int64], Fitted]])
     return np.flatnonzero(room > 2 * GAIN)
 
 
-def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]], left_over: float) -> Chosen:
-    every: list[_Fit] = []
-    latest = float(np.log(LATEST * curves.lag[-1]))
-    for model, (rows, fitted) in fits.items():
-        row = int(np.searchsorted(rows, k))
-        if row < len(rows) and rows[row] == k:
-            rank = "share" in fitted.free, len(fitted.free)
-            errors = _share_known(fitted, row, latest)
-            every.append(_Fit(float(fitted.evidence[row]), rank, model, fitted, row, errors))
-    candidates = [each for each in every if each.errors > SHARE_KNOWN]
-    if not candidates:
-        unknown = np.full((8, 8), np.nan)
-        return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]))
-    candidates.sort(key=lambda each: (each.rank, -each.evidence))
-    best = candidates[0]
-    for each in candidates[1:]:
-        of_two = RIVAL if "+" in best.model else GAIN_TWO
-        gain = of_two if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
-        if each.evidence > best.evidence + gain:
-            best = each
-    best, rival = _of_rest(best, every, int(curves.n[k]), left_over)
-    fitted, row = best.fitted, best.row
-    others: dict[str, Other] = {}
-    for each in every:
-        if each.model == best.model:
-            continue
-        both = tuple(x for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free)
-        odds = GAIN * ((best.rank > each.rank) - (each.rank > best.rank))  # against the richer of both
-        weight = float(np.exp(np.clip(each.evidence - best.evidence + odds, -100, 0)))
-        sd = np.sqrt(np.maximum(np.diag(each.fitted.covariance[each.row]), 0))
-        others[each.model] = Other(each.model, weight, each.fitted.x[each.row], sd, both)
-    if rival is not None:
-        either: Other | None = others.pop(rival.model)
-    else:
-        richer = [x for x in candidates if x.rank > best.rank and x.evidence > best.evidence]
-        either = others[richer[0].model] if richer else None
-    further = tuple(
-        others[x.model] for x in every if x.model in others and x.errors > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
-    )
-    chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - len(fitted.free)
-    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further, best.evidence)
-
-
 class _Fit(NamedTuple):
-    evidence: float
-    rank: tuple[bool, int]  # two modes, number of parameters
-    model: str
+    candidate: Candidate
     fitted: Fitted
     row: int
-    errors: float
 
-    @property
-    def chi2(self) -> float:
-        return float(self.fitted.chi2[self.row])
+    def only(self, n: int) -> Chosen:
+        """Return the model as if it were the only one, of a curve with n lags."""
+        numbers = self.fitted.x[self.row], self.fitted.covariance[self.row], float(self.fitted.chi2[self.row])
+        return Chosen(self.candidate.model, *numbers, n - len(self.fitted.free))
 
 
-def _of_rest(best: _Fit, every: Sequence[_Fit], n: int, left_over: float) -> tuple[_Fit, _Fit | None]:
+def _fits_of(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]]) -> list[_Fit]:
+    """Return the models that were fitted to a curve."""
+    latest = float(np.log(LATEST * curves.lag[-1]))
+    at = {model: int(np.searchsorted(rows, k)) for model, (rows, _) in fits.items()}
+    at = {model: row for model, row in at.items() if row < len(fits[model][0]) and fits[model][0][row] == k}
+    n = int(curves.n[k])
+    scatter = [fits[model][1].chi2[row] / max(n - len(fits[model][1].free), 1) for model, row in at.items()]
+    scale, out = max(1.0, min(scatter, default=1.0)), []
+    for model, row in at.items():
+        fitted = fits[model][1]
+        likelihood, baseline = -float(fitted.chi2[row]) / 2 / scale, float(fitted["baseline"][row])
+        known = float(fitted.evidence[row]), likelihood, _share_known(fitted, row, latest), len(fitted.free), baseline
+        out.append(_Fit(Candidate(model, *known), fitted, row))
+    return out
+
+
+def _chosen(
+    fits: Sequence[_Fit], decided: tuple[Candidate, Candidate | None] | None, n: int, *, alone: bool = False
+) -> Chosen:
+    """Return the decided model of a curve; `alone`, with the others that its own evidence allows."""
+    if decided is None:
+        unknown = np.full((8, 8), np.nan)
+        return Chosen("", unknown[0], unknown, np.nan, n)
+    best, rival = decided
+    own = next(each for each in fits if each.candidate.model == best.model)
+    fitted, others = own.fitted, dict[str, Other]()
+    for each in fits:
+        if each is own:
+            continue
+        both = tuple(x for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free)
+        rank = each.candidate.rank
+        odds = GAIN * ((best.rank > rank) - (rank > best.rank))  # against the richer of both
+        weight = float(np.exp(np.clip(each.candidate.evidence - own.candidate.evidence + odds, -100, 0)))
+        sd = np.sqrt(np.maximum(np.diag(each.fitted.covariance[each.row]), 0))
+        others[each.candidate.model] = Other(each.candidate.model, weight, each.fitted.x[each.row], sd, both)
+    either = None if rival is None else others.pop(rival.model)
+    further = tuple(
+        others[x.model]
+        for x in (each.candidate for each in fits)
+        if alone and x.model in others and x.sigmas > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
+    )
+    evidence = best.evidence if alone else own.candidate.evidence
+    every = tuple((each.candidate, each.only(n)) for each in fits)
+    return replace(own.only(n), either=either, others=further, evidence=evidence, fits=every)
+
+
+def _of_rest(best: Candidate, every: Sequence[Candidate], left_over: float) -> tuple[Candidate, Candidate | None]:
     """Return the model with a static share or with a baseline, and the other of both unless the curve excludes it."""
     shape = best.model.partition(" + ")[0]
     pair = [x for x in every if x.model in (f"{shape} + static", f"{shape} + baseline")]
-    pair = [x for x in pair if x is best or x.errors > SHARE_POSSIBLE]
+    pair = [x for x in pair if x is best or x.sigmas > SHARE_POSSIBLE]
     if not any(x is best for x in pair) or len(pair) < 2:
         return best, None
-    baseline = next(x for x in pair if x.model.endswith("baseline"))
-    is_small = baseline.fitted["baseline"][baseline.row] <= left_over
-    first, second = sorted(pair, key=lambda x: (x is baseline) != is_small)
-    better = (second.chi2 - first.chi2) / 2 / max(min(first.chi2, second.chi2) / max(n - best.rank[1], 1), 1.0)
+    is_small = next(x for x in pair if x.model.endswith("baseline")).baseline <= left_over
+    first, second = sorted(pair, key=lambda x: x.model.endswith("baseline") != is_small)
+    better = first.likelihood - second.likelihood
     if better < -RIVAL:
         first, second = second, first
     evidence = max(first.evidence, second.evidence)
@@ -275,10 +359,12 @@ def _share_known(fitted: Fitted, row: int, latest: float) -> float:
     return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
 
 
-def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tuple[Floats, Floats]:
+def limits_of_tau(
+    curves: Curves, threshold: float, bounds: Bounds = FREE, model: str = "stretched"
+) -> tuple[Floats, Floats]:
     """Return the one-sided limits of tau, above and below, (k,) each; NaN without a limit.
 
-    Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times, first at
+    Chi square of `model` with any contrast and exponent is compared at trial relaxation times, first at
     all and then between those that it excludes; `threshold` is by how much it may exceed its minimum.
     """
     k = len(curves.value)
@@ -290,7 +376,7 @@ def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tu
     starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
     for _ in range(2):
         trial = np.linspace(low, high, STEPS, axis=1)
-        chi2 = fit(curves[rows], "stretched", starts, bounds, trial.ravel()).chi2.reshape(k, STEPS)
+        chi2 = fit(curves[rows], model, starts, bounds, trial.ravel()).chi2.reshape(k, STEPS)
         above, below = np.full((2, k), np.nan)
         for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
             kept = np.flatnonzero(of_curve < 0)

@@ -165,11 +165,15 @@ def fit(
 ) -> Fitted:
     """Fit one model to each curve from several starts (k, 8), and keep the best.
 
-    `bounds` are ranges of parameters, by name, that are narrower than usual. With `log_tau`, (k,), tau is fixed.
+    `bounds` are ranges of parameters, by name, that are narrower than usual. A parameter whose range has no width is
+    fixed in models that decay. With `log_tau`, (k,), tau is fixed.
     """
-    free = tuple(name for name in MODELS[model] if name != "tau" or log_tau is None)
+    decays = "contrast" in MODELS[model]
+    fixed: dict[str, float | Floats] = {name: low for name, (low, high) in bounds.items() if low == high and decays}
+    fixed |= {} if log_tau is None else {"tau": log_tau}
+    free = tuple(name for name in MODELS[model] if name not in fixed)
     k, n_start = len(curves.value), len(starts)
-    base = np.concatenate([_prepared(start, model, log_tau) for start in starts])
+    base = np.concatenate([_prepared(start, model, fixed) for start in starts])
     if not free:
         residual = np.einsum("kij,kj->ki", curves.whitening, curve(curves.lag, base[:k]) - curves.value)
         chi2 = (residual**2).sum(1)
@@ -238,11 +242,10 @@ def inverse(matrix: Floats) -> Floats:
     return np.asarray(out)
 
 
-def _prepared(start: Floats, model: str, log_tau: Floats | None) -> Floats:
-    """Return a start with a fixed tau. Parameters that the model does not have get neutral values."""
-    fixed = {} if log_tau is None else {"tau": log_tau}
+def _prepared(start: Floats, model: str, fixed: Mapping[str, float | Floats]) -> Floats:
+    """Return a start with the fixed parameters. Those that the model does not have get neutral values."""
     neutral = {name: value for name, value in NEUTRAL.items() if name not in MODELS[model]}
-    return changed(start, **(neutral | fixed))
+    return changed(start, **{**fixed, **neutral})
 
 
 def _at_ends(x: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
+from ainerd_xpcs.numerics._choice import ALL_MODELS, Chosen, choose
 from ainerd_xpcs.numerics._family import FREE, MODELS, Curves, changed, curve, fit, start_of
 from ainerd_xpcs.numerics._file_curve import TOO_SMALL, FileCurve
 from ainerd_xpcs.numerics._judge import judge, whitened
@@ -91,10 +91,11 @@ def fit_curves(
     frame_time: float | None = None,
     normalised: bool = False,
     errors_of: str = "of the file",
-    models: Sequence[str] = DEFAULT,
+    models: Sequence[str] = ALL_MODELS,
     left_over: float = LEFT_OVER_OF_FILES,
     contrast: float | None = None,
     share: Collection[str] | None = None,
+    one_model: bool = False,
 ) -> CurveFit:
     """Fit models of one family to curves of g2, choose by evidence, and report the numbers that the curves determine.
 
@@ -141,6 +142,8 @@ def fit_curves(
         `share` the curves are fitted together with one or two stretched exponentials, and a baseline if it is shared.
         By default two curves or more that fall, but have no `tau` alone, or two modes and a rest, share contrast and
         exponents, if the evidence for that is larger than for separate fits. An empty `share` fits each curve alone.
+    one_model : bool
+        Whether the evidence of all curves together chooses one model for all, as for the bins of one sample.
 
     Raises
     ------
@@ -172,7 +175,7 @@ def fit_curves(
     ]
     fitted = [each for each in curves if not each.refused]
     if fitted:
-        data, chosen = _fit_alone(fitted, models, left_over)
+        data, chosen = _fit_alone(fitted, models, left_over, one_model=one_model)
         if contrast is None and share is None:
             _share_where_needed(fitted, data, chosen, [x for x in TO_SHARE if x in models])
         elif share or contrast is not None:
@@ -218,7 +221,9 @@ def _n_files(
     return max(round(float(np.median(numbers))), 1)
 
 
-def _fit_alone(fitted: list[FileCurve], models: Sequence[str], left_over: float) -> tuple[Curves, list[Chosen]]:
+def _fit_alone(
+    fitted: list[FileCurve], models: Sequence[str], left_over: float, *, one_model: bool
+) -> tuple[Curves, list[Chosen]]:
     """Fit each curve alone and write the reports. Return the curves with their noise, and the models."""
     data = whitened(fitted)
     start, middle = start_of(data)
@@ -229,11 +234,13 @@ def _fit_alone(fitted: list[FileCurve], models: Sequence[str], left_over: float)
         if is_seen:
             each.correlate(x)
     data = whitened(fitted)
-    chosen = choose(data, models, left_over=left_over)
+    chosen = choose(data, models, left_over=left_over, one_model=one_model)
     again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
     if again:
         data = whitened(fitted)
-        for i, model in zip(again, choose(data[np.array(again)], models, left_over=left_over), strict=True):
+        rows = np.arange(len(fitted)) if one_model else np.array(again)
+        refitted = choose(data[rows], models, left_over=left_over, one_model=one_model)
+        for i, model in zip(rows, refitted, strict=True):
             chosen[i] = model
     judge(fitted, data, chosen, FREE)
     for each, model in zip(fitted, chosen, strict=True):

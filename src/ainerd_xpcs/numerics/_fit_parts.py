@@ -1,12 +1,17 @@
 """Fit g2 of frames, with errors from the scatter of the parts of bins and from the theory of speckle."""
 
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
-from ainerd_xpcs.numerics._choice import DEFAULT, ONE_MODE, Chosen, choose
-from ainerd_xpcs.numerics._family import NAMES, Bounds, Curves, curve, fit, slopes, start_of
+from ainerd_xpcs.numerics._choice import ALL_MODELS, Chosen, choose
+from ainerd_xpcs.numerics._family import MODELS, NAMES, Bounds, Curves, curve, fit, slopes, start_of
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._judge import Judged, judge, whitened
 from ainerd_xpcs.numerics._relaxation import (
@@ -17,6 +22,7 @@ from ainerd_xpcs.numerics._relaxation import (
     TOO_FEW_LAGS,
     TOO_FEW_PIXELS,
     Relaxation,
+    Report,
 )
 from ainerd_xpcs.numerics._scatter import Sample, covariance_of_mean, larger, misfit, shared, student_factor
 from ainerd_xpcs.numerics._speckle_noise import at_counts, averaged, noise_terms, own_share, scaled
@@ -39,7 +45,8 @@ def fit_relaxation(
     bins: ArrayLike | None = None,
     together: bool = False,
     opposite: ArrayLike | None = None,
-    two_modes: bool = True,
+    models: Sequence[str] = ALL_MODELS,
+    like: Relaxation | None = None,
 ) -> Relaxation:
     """Fit the models of `_family` to bins, one by one or together, and choose between them by evidence.
 
@@ -62,9 +69,13 @@ def fit_relaxation(
     opposite : array_like of int, shape (n_roi,), optional
         For each bin the one on the other side of the beam, -1 for none. Both see the same speckle (Friedel), so the
         error of both together is up to a root of two larger than that of two independent bins.
-    two_modes : bool
-        Whether models of two relaxation times are tried. The g2 of a sample that ages is a mixture of relaxation times,
-        which such a model describes by two.
+    models : sequence of str
+        Models to choose from. The g2 of a sample that ages is a mixture of relaxation times, which a model of two modes
+        describes by two: give `ONE_MODE`.
+    like : Relaxation, optional
+        The fit of these bins together, if there are two or more. The bins take its model, the part that does not decay,
+        and the share and the relative time of a second mode; its errors of these are part of theirs. They choose
+        themselves if it has no tau, or if they differ (`p_same`).
 
     Raises
     ------
@@ -88,21 +99,82 @@ def fit_relaxation(
     if across.shape != (len(g2.value),):
         raise ValueError(f"opposite must have one number for each of the {len(g2.value)} bins, got {across.shape}")
     groups = [which] if together else [np.array([k]) for k in which]
-    of_groups = [_Group(g2, group, across) for group in groups]
+    shape = _Shape.of(like, models) if like is not None and len(groups) > 1 else _Shape(models)
+    of_groups = [_Group(g2, group, across, shape.held) for group in groups]
     _add_covariances(g2, which, of_groups)
-    fitted = [group for group in of_groups if not group.refused]
+    fitted, by_model = [group for group in of_groups if not group.refused], dict[str, Any]()
     if fitted:
         curves = whitened(fitted)
-        judge(fitted, curves, choose(curves, DEFAULT if two_modes else ONE_MODE, _KNOWN), _KNOWN)
-    return Relaxation.of([group.report for group in of_groups], frame_time)
+        new, chosen = (
+            [dict(group.report) for group in fitted],
+            choose(curves, shape.models, shape.bounds, every_model=together),
+        )
+        judge(fitted, curves, chosen, shape.bounds, shape.limits_by)
+        if together:
+            reports = [_report_of(fitted[0], new[0], curves, each) for _, each in chosen[0].fits]
+            by_model = {
+                "candidates": tuple(x for x, _ in chosen[0].fits),
+                "by_model": Relaxation.of(reports, frame_time),
+            }
+    return replace(Relaxation.of([group.report for group in of_groups], frame_time), **by_model)
+
+
+def _report_of(group: "_Group", new: Report, curves: Curves, chosen: Chosen) -> Report:
+    """Return the report of a group by one of its models, if it were the only one; `new` is that before the fit."""
+    alike = copy(group)
+    alike.report = dict(new)
+    judge([alike], curves, [chosen], _KNOWN)
+    return alike.report
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Models to choose from, parameters that are known with their errors, and the model of limits."""
+
+    models: Sequence[str]
+    held: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    limits_by: str = "stretched"
+
+    @classmethod
+    def of(cls, ring: Relaxation, models: Sequence[str]) -> "_Shape":
+        """Return the shape that the bins of a ring take from it; any of `models` if it has none for them."""
+        model, either = str(ring.model[0]), str(ring.either[0])
+        if not np.isfinite(ring.tau[0]) or ring.p_same[0] < DIFFER_P:
+            return cls(models)
+        held: dict[str, tuple[float, float]] = {}
+        if "+" in model:
+            rest, error = float(ring.plateau[0]), float(ring.plateau_err[0])
+            held["static"] = rest**0.5, error / 2 / rest**0.5
+            held["baseline"] = rest * float(ring.contrast[0]), error * float(ring.contrast[0])
+        if "two" in model:
+            errors = ring.tau_err / ring.tau, ring.tau2_err / ring.tau2
+            held["share"] = float(ring.share[0]), float(ring.share_err[0])
+            held["ratio"] = float(np.log(ring.tau2 / ring.tau)[0]), float(np.hypot(*errors)[0])
+        if "two stretched" in model:
+            held["exponent2"] = float(ring.exponent2[0]), float(ring.exponent2_err[0])
+        if not np.isfinite([*held.values()]).all():
+            return cls(models)
+        of_same = model.partition(" + ")[0] == either.partition(" + ")[0]  # they differ in the part that does not decay
+        return cls(["none", "flat", model, *[either] * of_same], held, model)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Ranges of the parameters."""
+        return {**_KNOWN, **{name: (value, value) for name, (value, _) in self.held.items()}}
 
 
 class _Group(Judged):
     """Bins that are fitted together, and their parts."""
 
-    def __init__(self, g2: G2, group: NDArray[np.int64], opposite: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        g2: G2,
+        group: NDArray[np.int64],
+        opposite: NDArray[np.int64],
+        held: Mapping[str, tuple[float, float]],
+    ) -> None:
         self.sample, self.roi = _sample(g2, group)
-        self.opposite = opposite
+        self.opposite, self.held = opposite, held
         s = self.sample
         super().__init__(s.lag, 1 + s.mean, ERRORS)
         self.limit_at = float(student.isf(LIMIT_P, max(s.dof, 1)) ** 2)
@@ -163,6 +235,11 @@ class _Group(Judged):
         sd = np.array([chosen.among_models(name, x) for name, x in zip(free, both_sides, strict=True)])
         with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
             out[np.ix_(columns, columns)] = chosen.covariance[np.ix_(columns, columns)] * np.outer(sd / own, sd / own)
+        for name in [x for x in MODELS[chosen.model] if x in self.held and x not in free]:
+            shift = np.zeros(len(NAMES))
+            shift[NAMES.index(name)] = 1
+            shift[columns] = -(slopes(s.lag, chosen.x[None], [name])[1][0, 0] @ weighted) @ inverted
+            out += np.outer(shift, shift) * self.held[name][1] ** 2
         return out
 
     def refuse_with_limits(self, why: float | str, above: float, below: float) -> None:

@@ -144,14 +144,16 @@ def whitened(judged: Sequence[Judged]) -> Curves:
     return Curves.of(judged[0].lag, np.stack([x.value for x in judged]), np.stack([x.covariance for x in judged]))
 
 
-def judge(judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds) -> None:
-    """Write the reports of curves with their chosen models."""
+def judge(
+    judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds, limits_by: str = "stretched"
+) -> None:
+    """Write the reports of curves with their chosen models, and limits of tau by the model `limits_by`."""
     for each, of_curve in zip(judged, chosen, strict=True):
         each.judge(of_curve)
     unsure = [i for i, each in enumerate(judged) if each.wants_limits]
     if unsure:
         at = float(np.median([judged[i].limit_at for i in unsure]))
-        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds)
+        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds, limits_by)
         for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
     for each in judged:
@@ -178,10 +180,9 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     -------
     dict of str to float
         `tau_half` in the unit of the lags with its error (``_err``), or its one-sided limits of 95 % (``_above``,
-        ``_below``); `below_half`, the errors by which the curve falls below the half, of which three give the time
-        whatever its error; `first`, the smooth curve at the first lag; and `left`, the share of the value at the first
-        lags that is left at the last three. Those that are not known are missing, and all but `first` if the value at
-        the first lags is not three errors above zero.
+        ``_below``); `below_half`, the errors by which the curve falls below the half; `first`, the smooth curve at the
+        first lag; and `left`, the share of the value at the first lags that is left at the last three. Those that are
+        not known are missing, and all but `first` if the value at the first lags is not three errors above zero.
     """
     least = (ROUNDING * np.nanmax(np.abs(value))) ** 2
     curves = Curves.of(lag, value[None], (covariance + least * np.eye(len(lag)))[None])
@@ -204,19 +205,15 @@ def without_model(lag: Floats, value: Floats, covariance: Floats) -> dict[str, f
     above_half = np.eye(len(mean))[2 * ENDS :] - first / 2
     sigmas = above_half @ mean / np.sqrt((above_half @ noise * above_half).sum(1))
     below_half = max(float(-sigmas.min()), fall_of(value, covariance).below_half)
-    return out | {"below_half": below_half} | _half(grid, sigmas, is_below=below_half > HALF_CONTRADICTED)
+    return out | {"below_half": below_half} | _half(grid, sigmas)
 
 
-def _half(grid: Floats, sigmas: Floats, *, is_below: bool) -> dict[str, float]:
-    """Return the time to a half with its error, or its limits; `sigmas` are the errors by which a curve is above it.
-
-    If it surely falls below (`is_below`), the error may be large.
-    """
+def _half(grid: Floats, sigmas: Floats) -> dict[str, float]:
+    """Return the time to a half with its error, or its limits; `sigmas` are the errors by which a curve is above it."""
     before, at, after = (_passage(grid, sigmas, k) for k in (1.0, 0.0, -1.0))
     error = (after - before) / 2
-    if np.isfinite(error) and (error < LOG_TAU_KNOWN or is_below):
-        error = symmetric_error(error) if error < LOG_TAU_KNOWN else np.sinh(error)
-        return {"tau_half": float(np.exp(at)), "tau_half_err": float(np.exp(at) * error)}
+    if np.isfinite(error) and error < LOG_TAU_KNOWN:
+        return {"tau_half": float(np.exp(at)), "tau_half_err": float(np.exp(at) * symmetric_error(error))}
     above, below = _passage(grid, sigmas, ONE_SIDED), _passage(grid, sigmas, -ONE_SIDED)
     limits = {"above": min(above, grid[-1]), "below": max(below, grid[0])}
     return {f"tau_half_{side}": float(np.exp(limit)) for side, limit in limits.items() if np.isfinite(limit)}

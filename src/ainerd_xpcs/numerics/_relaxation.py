@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics._choice import SHARE_KNOWN, Chosen
-from ainerd_xpcs.numerics._family import FORMULA, NAMES
+from ainerd_xpcs.numerics._choice import SHARE_KNOWN, Candidate, Chosen
+from ainerd_xpcs.numerics._family import FORMULA, MODELS, NAMES
 
 Floats = NDArray[np.float64]
 MISFIT_P = 1e-4  # probability of the residuals below which no parameter is reported
@@ -76,6 +76,10 @@ class Relaxation:
     errors : ndarray of str
         Source of the errors.
     formula : str
+    candidates : tuple of Candidate
+        Of bins that are fitted together: all models, with the evidence for them.
+    by_model : Relaxation, optional
+        The numbers by each of `candidates`, (n,), as if it were the only model.
 
     Examples
     --------
@@ -124,6 +128,8 @@ class Relaxation:
     misfit_p: Floats
     errors: NDArray[np.str_]
     formula: str = FORMULA
+    candidates: tuple[Candidate, ...] = ()
+    by_model: "Relaxation | None" = None
 
     @classmethod
     def of(cls, each: Sequence["Report"], unit: float) -> "Relaxation":
@@ -152,8 +158,9 @@ class Relaxation:
         return np.asarray(1 + rest["baseline"] + (p["contrast"] - rest["baseline"]) * whole**2)
 
 
+_BESIDE = ("formula", "candidates", "by_model")
 Report = dict[str, float | str]
-RELAXATION_COLUMNS = tuple(each.name for each in fields(Relaxation) if each.name != "formula")
+RELAXATION_COLUMNS = tuple(each.name for each in fields(Relaxation) if each.name not in _BESIDE)
 TIMES = tuple(name for name in RELAXATION_COLUMNS if name.startswith("tau"))
 
 
@@ -215,7 +222,7 @@ def heights(chosen: Chosen, covariance: Floats, last: float) -> Report:
     """
     value = dict(zip(NAMES, chosen.x, strict=True))
     sd = dict(zip(NAMES, np.sqrt(np.maximum(np.diag(covariance), 0)), strict=True))
-    free = chosen.free
+    free = MODELS[chosen.model]
     out: Report = {"plateau": 0.0}
     contrast, contrast_err = value["contrast"], sd["contrast"]
     if "static" in free:

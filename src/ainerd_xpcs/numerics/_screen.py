@@ -166,6 +166,11 @@ class Screen:
         return self._areas.histogram
 
     @property
+    def whole(self) -> bool:
+        """Whether all counts were whole numbers."""
+        return self._areas.whole
+
+    @property
     def no_contrast(self) -> str | None:
         """Reason why the contrast of the counts is not that of light: they are no photons; None if it is."""
         return no_photons(self._histogram)

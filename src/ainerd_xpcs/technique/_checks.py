@@ -51,7 +51,10 @@ def behind(frames: Correlated) -> str | None:
 
 def no_light(frames: Correlated) -> str | None:
     """Refuse a g2 that light cannot have. Counts that are no photons are refused before."""
-    return None if no_photons(frames) else numerics.no_light(frames.g2, frames.counts_per_pixel)
+    if no_photons(frames) or (why := numerics.no_light(frames.g2, frames.counts_per_pixel)) is None:
+        return None
+    is_whole = isinstance(frames.screen, numerics.EventScreen) or frames.screen.whole
+    return why if is_whole else "the counts are no integers, and not those of photons: give the counts of the detector"
 
 
 def uneven_rows(frames: Correlated) -> str | None:

@@ -83,6 +83,7 @@ def draw_exposure(
     duration_s: float | None,
     names: Sequence[str],
     fit: Mapping[str, Any] | None = None,
+    fits: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Draw two-time maps, g2 and I(t) of every bin, mean frame, I(q), and series, as far as they are given.
 
@@ -90,7 +91,8 @@ def draw_exposure(
     sample's clock in 1/s, with ``clock_err`` over ``clock_time`` in s; ``mean_frame``; ``saxs`` over
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
     maps labels to (times in s, values); all times count from the start of the exposure, and all axes of time end with
-    it. `names` are the names of the bins, and `fit` has the numbers of a fit to all of them, by their names in results.
+    it. `names` are the names of the bins. `fit` has the numbers of a fit to all of them, by their names in results, and
+    `fits` those of each.
     """
     curves = ["g2"] if {"g2", "tau"} <= set(arrays) else []
     beam = [name for name, wanted in BEAM.items() if wanted <= set(arrays)]
@@ -105,13 +107,15 @@ def draw_exposure(
         _draw_maps(figure, axes["c2"], arrays["c2"], duration_s, names)
     if "g2" in axes:
         axes["g2"].set_prop_cycle(color=colours)
-        lines = axes["g2"].semilogx(arrays["tau"], arrays["g2"].T, ".-", ms=3, lw=0.8, alpha=0.7)
+        lines = axes["g2"].semilogx(arrays["tau"], arrays["g2"].T, "." if fits else ".-", ms=3, lw=0.8, alpha=0.7)
         axes["g2"].set(xlabel="lag (s)", ylabel="$g_2$")
         if len(names) > MOST_NAMED:
             _draw_names(figure, axes["g2"], colours, names)
         else:
             for line, name in zip(lines, names, strict=False):
-                line.set_label(name)
+                line.set_label(name if not fits else None)
+        for name, colour, own in zip(names, colours, fits, strict=bool(fits)):
+            draw_fit(axes["g2"], arrays["tau"], own, colour, label=name if len(names) <= MOST_NAMED else "")
         draw_fit(axes["g2"], arrays["tau"], fit or {}, FIT_COLOUR, label="all bins")
         if axes["g2"].get_legend_handles_labels()[0]:
             axes["g2"].legend(fontsize=8)
@@ -138,7 +142,10 @@ def draw_exposure(
 
 
 def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any, *, label: str) -> None:
-    """Draw the model of g2 with the numbers of a result, and its relaxation time; else when g2 - 1 falls to a half."""
+    """Draw the model of g2 with the numbers of a result, and its relaxation time; else when g2 - 1 falls to a half.
+
+    Without a label nothing is written.
+    """
     if {"contrast", "tau_s"} <= fit.keys() and fit.get("g2_model") != "clock":  # that is of the map
         t = np.geomspace(lag[lag > 0].min(), lag.max(), 120)
         moving = np.exp(-((t / fit["tau_s"]) ** fit.get("kww_exponent", 1.0)))
@@ -147,9 +154,9 @@ def draw_fit(axes: Axes, lag: NDArray[Any], fit: Mapping[str, Any], colour: Any,
             slow = np.exp(-((t / fit.get("tau2_s", np.inf)) ** fit.get("kww_exponent2", 1.0)))
             moving = share * moving + (1 - share) * slow
         g2 = 1 + base + (fit["contrast"] - base) * (still + (1 - still) * moving) ** 2
-        axes.plot(t, g2, lw=1.5, color=colour, zorder=3, label=f"{label}: τ = {tau_cell(fit)} s")
+        axes.plot(t, g2, lw=1.5, color=colour, zorder=3, label=label and f"{label}: τ = {tau_cell(fit)} s")
     elif "tau_half_s" in fit:
-        draw_half(axes, fit["tau_half_s"], colour, f"{label}: {half_cell(fit)} s")
+        draw_half(axes, fit["tau_half_s"], colour, label and f"{label}: {half_cell(fit)} s")
 
 
 def draw_clock(axes: Axes, rate: NDArray[Any], error: NDArray[Any], time: NDArray[Any]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ainerd_xpcs import numerics
 from ainerd_xpcs.numerics import G2, Partition
 from ainerd_xpcs.technique._features import Ring
+from ainerd_xpcs.technique._models import MODELS, of_all, table_of
 from ainerd_xpcs.technique._parts import Share
 from ainerd_xpcs.technique._sample_clock import (
     CHANGING,
@@ -23,7 +24,7 @@ from ainerd_xpcs.technique._sample_clock import (
     jumps_table,
     relaxation_of,
 )
-from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, SURE_BIC, tau_error
+from ainerd_xpcs.technique._sentences import BINS_DIFFER, DIFFER_P, SURE_BIC
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._checks import Doubts
@@ -62,7 +63,7 @@ def flow(g2: G2, partition: Partition, ring: Ring, frame_time_s: float) -> dict[
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 12, "flow": 3, "clock": 1, "left_out": 5, "novelty": 6, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 13, "flow": 3, "clock": 1, "left_out": 5, "novelty": 6, "denoised": 2}
 FORMULAS = {
     "relaxation": numerics.Relaxation.formula,
     "flow": numerics.FlowFit.formula,
@@ -110,7 +111,7 @@ LAW = {  # fields of `PowerFit`, and their names in results
 }  # fmt: skip
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 ENDINGS = {"_nm2_s": "nm²/s", "_nm_s": "nm/s", "_deg": "degree", "_s": "s"}
-_BESIDE = ("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p", *CLOCK, *LAW.values())
+_BESIDE = ("bin", "n_pixels", "mean_counts", "contrast0", "contrast0_err", "novelty_p", *CLOCK, *LAW.values())
 UNITS = {name: _unit(name) for name in {*NAMES.values(), *FLOW.values(), *_BESIDE} - {*TEXTS, "no_q_exponent"}}
 UNITS |= {"q": "1/nm", "phi": "degree"}
 
@@ -129,7 +130,7 @@ class Numbers(NamedTuple):
     contrasts : list of (float, float) or None
         Contrast of each ring with its standard error, for its verdict; None if none was found.
     tables : dict
-        The jumps of the sample, if it jumps.
+        The jumps of the sample, if it jumps, and the models of g2 of the rings.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -142,10 +143,7 @@ class Numbers(NamedTuple):
     def share(self, p_of_ring: NDArray[np.float64]) -> Share:
         """Return arrays, numbers and the tables of a result: bins, and rings if there are several."""
         rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
-        summary = {name: value for name, value in self.summary.items() if value is not None}
-        return Share(
-            self.arrays, {"bins": self.bins, **rings, **self.tables}, self.summary | {"tau_s_err": tau_error(summary)}
-        )
+        return Share(self.arrays, {"bins": self.bins, **rings, **self.tables}, self.summary)
 
     def with_lost(self, share: float) -> Self:
         """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
@@ -156,7 +154,8 @@ class Numbers(NamedTuple):
         if share <= 0:
             return self
         summary, rings, bins = (_widened(table, share) for table in (self.summary, self.rings, self.bins))
-        return self._replace(summary={name: plain(x) for name, x in summary.items()}, rings=rings, bins=bins)
+        summary, tables = {name: plain(x) for name, x in summary.items()}, self._without_models()
+        return self._replace(summary=summary, rings=rings, bins=bins, tables=tables)
 
     def without_contrast(self) -> Self:
         """Return the numbers without contrasts, which need counts of photons."""
@@ -164,7 +163,11 @@ class Numbers(NamedTuple):
 
     def without_fits(self) -> Self:
         """Return g2 alone, without numbers fitted to it."""
-        return self._without([*NAMES.values(), *_CONTRASTS, *FLOW.values(), *CLOCK, "dynamics", *LAW.values()])
+        names = [*NAMES.values(), *_CONTRASTS, *FLOW.values(), *CLOCK, "dynamics", *LAW.values()]
+        return self._without(names)._replace(tables=self._without_models())
+
+    def _without_models(self) -> dict[str, dict[str, NDArray[Any]]]:
+        return {name: table for name, table in self.tables.items() if name != MODELS}
 
     def _without(self, names: Collection[str]) -> Self:
         gone = set(names) - {"speckle"}
@@ -184,21 +187,27 @@ def numbers(
         flows = [flow(g2, partition, ring, frame_time_s) for ring in rings]
     fit_ring = partial(numerics.fit_relaxation, g2, frame_time_s)
     steady = [clock is None or clock.word not in CHANGING for clock in clocks]
+    models = [numerics.ALL_MODELS if is_steady else numerics.ONE_MODE for is_steady in steady]
     relaxations = [
-        named(fit_ring(bins=ring.bins, together=True, opposite=opposite(partition, ring), two_modes=is_steady))
-        for ring, is_steady in zip(rings, steady, strict=True)
+        fit_ring(bins=ring.bins, together=True, opposite=opposite(partition, ring), models=some)
+        for ring, some in zip(rings, models, strict=True)
     ]
-    together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
+    relaxations = of_all(relaxations)
+    together = {name: np.array([getattr(fit, of)[0] for fit in relaxations]) for of, name in NAMES.items()}
     together |= {name: np.array([fit[name] for fit in flows]) for name in flows[0]}
     # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
     value, error = np.array([contrast_within(ring, g2) for ring in rings]).T
     within = value, np.where(error > 0, error, np.nan)
-    of_bins = [named(fit_ring(bins=ring.bins, two_modes=x)) for ring, x in zip(rings, steady, strict=True)]
+    of_bins = [
+        named(fit_ring(bins=ring.bins, models=some, like=fit))
+        for ring, some, fit in zip(rings, models, relaxations, strict=True)
+    ]
     bins = {
         "bin": partition.numbers,
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
+        "mean_counts": g2.counts,
         **_of_bins(rings, of_bins),
         **_known(g2.contrast0, g2.contrast0_err),
     }
@@ -209,7 +218,10 @@ def numbers(
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
     of_rings = {"q": np.array([ring.q for ring in rings]), **together}
     summary = of_run(rings, together, bins) | more.summary
-    return Numbers(arrays | more.arrays, summary, of_rings, bins, contrasts, more.tables)
+    tables = dict(more.tables)
+    if summary.get("g2_model") == str(relaxations[len(rings) // 2].model[0]) and summary["no_tau"] != BINS_DIFFER:
+        tables[MODELS] = table_of(relaxations, NAMES)
+    return Numbers(arrays | more.arrays, summary, of_rings, bins, contrasts, tables)
 
 
 def with_clocks(

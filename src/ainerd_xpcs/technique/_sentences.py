@@ -37,27 +37,18 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return str(known["speckle"]), contrast, tau_cell(known), exponent
 
 
-def tau_error(values: Mapping[str, Any]) -> float | None:
-    """Return the standard error of the relaxation time, which covers that of another model that fits; None if unknown.
+def tau_cell(values: Mapping[str, Any]) -> str:
+    """Format the relaxation time with its error; two, if the data do not decide between two models.
+
+    Without one, give its limits or the reason, and when g2 - 1 has fallen to a half.
 
     Examples
     --------
-    >>> tau_error({"tau_s": 10.8, "tau_s_err": 0.5, "tau_s_or": 13.9, "tau_s_or_err": 0.4})
-    3.5
-    """
-    error, other = values.get("tau_s_err"), values.get("tau_s_or")
-    if other is None or other != other:
-        return error
-    return float(max(error or 0.0, round(abs(other - values["tau_s"]) + values.get("tau_s_or_err", 0.0), 9)))
-
-
-def tau_cell(values: Mapping[str, Any]) -> str:
-    """Format the relaxation time with its error, which covers all models that fit.
-
-    Without one, give its limits or the reason, and when g2 - 1 has fallen to a half.
+    >>> tau_cell({"tau_s": 4.8, "tau_s_err": 0.2, "tau_s_or": 8.5, "tau_s_or_err": 0.3})
+    '4.8 ± 0.2 or 8.5 ± 0.3'
     """
     if "tau_s" in values:
-        return with_error({**values, "tau_s_err": tau_error(values)}, "tau_s")
+        return " or ".join(with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
     limits, half = _limits(values, "tau_s"), half_cell(values)
     text = limits or str(values.get("no_tau", ""))
     return f"{text}; {half}" if half and ("tau_half_s" in values or not limits) else text
@@ -127,11 +118,12 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         return
     if values.get("no_tau") == BINS_DIFFER:
         yield f"the bins differ: their relaxation times lie {within(values, 'tau_s', 's')}, see the table bins"
-    elif tau := within({**values, "tau_s_err": tau_error(values)}, "tau_s", "s"):
+    elif tau := within(values, "tau_s", "s"):
         of_clock = {"jumps": " between the jumps"}.get(values.get("dynamics", ""), " at the mean rate")
         when = of_clock if values.get("g2_model") == "clock" else ""
-        yield f"the relaxation time is {tau}{when}" + (
-            ", whichever of two models is right" if "tau_s_or" in values else ""
+        other = f" or {with_error(values, 'tau_s_or', 's')}" if "tau_s_or" in values else ""
+        yield f"the relaxation time is {tau}{when}{other}" + (
+            ": the data do not decide between two models" * bool(other)
         )
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
@@ -140,7 +132,7 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"a second relaxation time is {second}"
     if "contrast" in values:
         yield f"the contrast is {with_error(values, 'contrast')}"
-    if values.get("plateau"):
+    if values.get("plateau") and "+" in values.get("g2_model_or", "+"):
         yield f"{100 * values['plateau']:.0f} % of the contrast does not decay"
     if values.get("bins_alike_p", 1.0) < DIFFER_P and values.get("no_tau") != BINS_DIFFER:
         yield "the bins differ: see the table bins"
@@ -167,7 +159,7 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{moves}{_along(values)}; the profile is not determined"
     if "anisotropy" in values:
         yield f"the sample relaxes fastest along {with_error(values, 'anisotropy_direction_deg', 'degrees')}"
-    if "q_exponent" in values:
+    if abs(values.get("q_exponent", 0.0)) > 2 * values.get("q_exponent_err", 0.0):
         yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
 
@@ -181,7 +173,7 @@ def _models(values: Mapping[str, Any]) -> Iterator[str]:
     """Name the model of g2, its parameters, and how sure limits are."""
     if "tau_s" in values:
         shape = f", exponent {with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
-        yield f"model of g2: {values.get('g2_model', 'stretched')}{shape}"
+        yield f"model of g2: {values.get('g2_model', 'stretched')}{shape}{_decided(values)}"
         if values.get("g2_model_or"):
             tau = f", with the relaxation time {with_error(values, 'tau_s_or', 's')}" if "tau_s_or" in values else ""
             yield f"the model {values['g2_model_or']} fits as well{tau}"
@@ -189,6 +181,15 @@ def _models(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"limits of the relaxation time hold with {SURE:.0%}"
     if values.get("plateau"):
         yield f"static share {with_error(values, 'plateau')}"
+
+
+def _decided(values: Mapping[str, Any]) -> str:
+    """Say how many exposures chose the model, and with what odds."""
+    if "g2_model_exposures" not in values:
+        return ""
+    n, odds = number_of(values["g2_model_exposures"], "exposure"), values["g2_model_odds"]
+    do = "do not decide between it and another one" if "g2_model_or" in values else "prefer it together"
+    return f"; {n} of this regime {do}, odds {rounded(max(odds, 1), 2)} to {rounded(max(1 / odds, 1), 2)}"
 
 
 def _tests(values: Mapping[str, Any]) -> Iterator[str]:
@@ -214,7 +215,8 @@ def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:
     """Describe a power law of tau over q."""
     known = {name: value for name, value in values.items() if value is not None}
     if "q_exponent" in known:
-        yield f"tau goes with q to the power of -{with_error(known, 'q_exponent')}"
+        law = {"slope": -known["q_exponent"], "slope_err": known.get("q_exponent_err")}
+        yield f"tau goes with q to the power of {with_error(law, 'slope')}"
     elif "no_q_exponent" in known:
         p = f" (p = {known['q_exponent_p']:.1g})" if "q_exponent_p" in known else ""
         yield f"no exponent of tau over q is given: {known['no_q_exponent']}{p}"

@@ -38,7 +38,8 @@ from ainerd_xpcs.technique._calibration import calibrated, null_regimes, placed
 from ainerd_xpcs.technique._difference import OUTLINE, difference
 from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
+from ainerd_xpcs.technique._models import MODELS, agreed
+from ainerd_xpcs.technique._numbers import FORMULAS, NAMES, VERSIONS
 from ainerd_xpcs.technique._parts import installed
 from ainerd_xpcs.technique._picture import field_of
 from ainerd_xpcs.technique._settings import PartitionSettings, settings_with_parts
@@ -99,6 +100,7 @@ class RheoXPCS(Technique):
     name = "rheo_xpcs"
     unit = "event"
     compares = OUTLINE
+    agrees = (MODELS,)
 
     def __init__(
         self,
@@ -275,6 +277,12 @@ class RheoXPCS(Technique):
     ) -> tuple[float, float] | None:
         """Return reduced chi square of the maps of an exposure beside the mean of others, and its p-value."""
         return difference(new, others)
+
+    def agree(
+        self, results: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    ) -> tuple[str, Sequence[Mapping[str, float | int | str | None]]]:
+        """Return the numbers of exposures of one regime by the model of g2 that all of them together prefer."""
+        return agreed([tables[MODELS] for tables, _ in results], [metadata for _, metadata in results], NAMES)
 
     def landmarks(self) -> Landmarks:
         """Return exposures of the bank with their families."""

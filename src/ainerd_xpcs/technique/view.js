@@ -120,7 +120,7 @@ function Compare({ path, runs, node }) {
       const color = COLORS[k];
       const fit = "rings" in (metadata.tables ?? {}) ? {} : metadata;
       const model = fitted(tau, fit);
-      const name = escaped(`scan ${runs[k].scan}: τ ${value(metadata, "tau_s") ?? "not determined"}`);
+      const name = escaped(`scan ${runs[k].scan}: τ ${times(metadata) ?? "not determined"}`);
       const points = { mode: "markers", marker: { size: 4, color }, name, showlegend: true };
       const drawn = curve(tau, average(rows(values, tau.length)).y, color, points);
       return model ? [drawn, curve(model.x, model.y, color, { showlegend: false })] : [drawn];
@@ -320,12 +320,18 @@ function fitted(tau, fit) {
 
 /** The relaxation time of a fit, or its limits, and when g2 - 1 falls to a half of its value at the first lags. */
 function sentence(fit) {
-  const tau = value(fit, "tau_s");
+  const tau = times(fit);
   const half = value(fit, "tau_half_s");
-  const or = fit.g2_model_or ? `; the model ${fit.g2_model_or} fits as well, tau ${value(fit, "tau_s_or") ?? "unknown"}` : "";
+  const or = fit.g2_model_or ? `; the model ${fit.g2_model_or} fits as well` : "";
   const shape = Number.isFinite(fit.tau_s) ? `, contrast ${withError(fit.contrast, fit.contrast_err)}${or}` : "";
   const unknown = `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
   return `${tau ? `tau ${tau}` : unknown}${shape}${half ? `; g2 - 1 falls to half: ${half.replace("= ", "")}` : ""}`;
+}
+
+/** The relaxation time, or two if the data do not decide between two models; null if unknown. */
+function times(fit) {
+  const other = Number.isFinite(fit.tau_s_or) ? value(fit, "tau_s_or").replace("=", " or") : "";
+  return value(fit, "tau_s") && `${value(fit, "tau_s")}${other}`;
 }
 
 /** A time with its error, or its limits; null if unknown. */

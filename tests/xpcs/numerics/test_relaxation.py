@@ -21,8 +21,10 @@ from ainerd_xpcs.numerics._relaxation import (
 )
 
 
-def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=150, n_frames=200, still=0.0):
-    """Return g2 of fields that decay as exp(-t / tau), with a static share `still`."""
+def measured(
+    seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=150, n_frames=200, still=0.0, slow=np.inf
+):
+    """Return g2 of fields that decay as exp(-t / tau), with a share `still` that is static, or decays with `slow`."""
     rng = np.random.default_rng(seed)
     shape = (2, contrast_modes, n_bins * n_pixels)
     keep = np.exp(-1 / tau)
@@ -31,6 +33,8 @@ def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=15
     for t in range(n_frames):
         if t:
             field = keep * field + np.sqrt(1 - keep**2) * rng.normal(size=shape)
+            if slow < np.inf:
+                rest = np.exp(-1 / slow) * rest + np.sqrt(1 - np.exp(-2 / slow)) * rng.normal(size=shape)
         bright = ((np.sqrt(1 - still) * field + np.sqrt(still) * rest) ** 2).sum(0).mean(0) / 2
         correlator.push(rng.poisson(photons * bright)[None].astype(np.uint16))
     return correlator.result()
@@ -47,6 +51,26 @@ def test_results_scatter_by_their_errors():
     assert one.tau.shape == (1,) and one.tau_err[0] < np.median(fits[0].tau_err) / 3
     assert abs(one.tau[0] - 6) < 3 * one.tau_err[0] and one.speckle[0] == "yes"
     assert one.plateau[0] == 0 and one.p_same[0] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("sample", "models"),
+    [
+        ({"tau": 12.0, "still": 0.1}, {"stretched + static", "stretched + baseline"}),
+        ({"tau": 3.0, "still": 0.5, "slow": 60.0}, {"two modes"}),
+    ],
+)
+def test_bins_take_the_modes_and_the_rest_of_their_ring(sample, models):
+    g2 = measured(4, **sample, n_pixels=200, n_frames=400)
+    ring, alone = fit_relaxation(g2, together=True), fit_relaxation(g2)
+    fit = fit_relaxation(g2, like=ring)
+    assert {*fit.model} <= models and not {*alone.model} <= models
+    values = np.stack([(fit.tau, fit.tau_err), (fit.tau_either, fit.tau_either_err)])
+    off = np.fmin(*(np.abs(np.log(tau / sample["tau"])) * tau / err for tau, err in values))
+    assert (off < 3).all() and (off < 1).mean() > 0.5
+    assert fit.tau_err.max() > 2 * ring.tau_err[0]
+    unlike = replace(ring, p_same=np.array([1e-5]))
+    assert (fit_relaxation(g2, like=unlike).model == alone.model).all()
 
 
 def test_a_static_sample_gets_a_limit_and_its_contrast():

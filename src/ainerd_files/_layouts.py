@@ -1,0 +1,66 @@
+"""What a result file holds, by the names of its datasets; it imports no reader, so a mistake is answered at once."""
+
+import re
+from pathlib import Path
+
+import h5py
+
+from ainerd_files._hdf5 import why_not_opened
+
+OURS = "bins/bin"
+CURVES = ("entry/data/g2", "xpcs/multitau/normalized_g2", "exchange/norm-0-g2", "taus", OURS)
+NEXUS_MAPS, OUR_MAPS = "entry/twotime/two_time_corr_func", "c2"
+BOOST_CORR_MAPS = ("xpcs/twotime/correlation_map", "xpcs/twotime/c2_half")
+MAPS = (NEXUS_MAPS, *BOOST_CORR_MAPS, "exchange/C2T_all", "g12b", OUR_MAPS)
+ENDINGS = (".h5", ".hdf", ".hdf5")  # of the files that the commands write
+EVENTS = re.compile(r"\.bin(\.\d{3})?$")
+
+
+def is_events(file: Path) -> bool:
+    """Return whether a file has a name of events of a Rigaku detector: ``.bin``, or ``.bin.000`` to ``.bin.005``."""
+    return EVENTS.search(file.name) is not None
+
+
+def is_there(group: h5py.Group, name: str) -> bool:
+    """Return whether a dataset or group exists, behind links too."""
+    try:
+        return name in group and group.get(name) is not None
+    except (KeyError, OSError, RuntimeError):
+        return False
+
+
+def found(file: h5py.File, layouts: tuple[str, ...], what: str) -> str:
+    """Return the first layout of a file; raise ValueError, which lists them, if it has none."""
+    name = next((name for name in layouts if is_there(file, name)), None)
+    if name is None:
+        there = ", ".join(sorted(file)[:8]) or "nothing"
+        hint = ". For a file of frames give the bins, --roi" if layouts is CURVES else ""
+        raise ValueError(f"holds no {what} in a known layout ({', '.join(layouts)}), only {there}{hint}")
+    return name
+
+
+def has_maps(path: Path) -> bool:
+    """Return whether a file holds two-time maps in a known layout."""
+    return path.suffix == ".npy" or _has(path, MAPS)
+
+
+def has_curves(path: Path) -> bool:
+    """Return whether a file is HDF5 and holds g2 in a known layout."""
+    return h5py.is_hdf5(path) and _has(path, CURVES)
+
+
+def check_curves(path: Path) -> None:
+    """Raise ValueError if a file has no g2 in a known layout, or cannot be opened."""
+    _has(path, CURVES, required=True)
+
+
+def _has(path: Path, layouts: tuple[str, ...], *, required: bool = False) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            if required:
+                found(file, layouts, "g2")
+            return any(is_there(file, name) for name in layouts)
+    except OSError as error:
+        raise ValueError(why_not_opened(path, error)) from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
