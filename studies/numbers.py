@@ -315,13 +315,17 @@ def of_rings(quick: bool) -> Iterator[Row]:
 
 def fitted(quick: bool) -> Iterator[Row]:
     """Yield a row for each kind of run and cell of photons and pixels; `quick` makes a tenth of the fits."""
+    n = 4 if quick else 20
     for photons in (0.05, 0.5):
-        some = [fit(seed, still, np.inf, np.nan, 5, photons) for seed in range(4 if quick else 20)]
+        some = [fit(seed, still, np.inf, np.nan, 5, photons) for seed in range(n)]
         yield row("static", photons, 570, some)
     some = [fit(seed, None, np.nan, np.nan, 0, (0.05, 0.5)[seed % 2]) for seed in range(6 if quick else 40)]
     yield row("flat field", np.nan, 570, some)
-    some = [fit(seed, plain(0.3 / 300, 1.0), 0.3, 1.0, 5, 0.5) for seed in range(4 if quick else 20)]
+    some = [fit(seed, plain(0.3 / 300, 1.0), 0.3, 1.0, 5, 0.5) for seed in range(n)]
     yield row("within a frame", 0.5, 570, some)
+    some = [fit(seed, plain((1 + seed % 3) / 300, 1.0), 1 + seed % 3, 1.0, 5, 0.5, together=False) for seed in range(n)]
+    few_numbers = {"tau 2s": np.nan, "contrast 2s": np.nan}  # limits are right
+    yield row("1 to 3 frames", 0.5, 570, some) | few_numbers
     every = []
     for photons in (0.05, 0.5, 5.0):
         for n_pixels, n_bins in ((12, 48), (50, 48), (500, 12), (5000, 6)):
