@@ -14,6 +14,7 @@ from campaign_toys import BOUNDS, on, outcome, usable
 
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
 from ainerd.results.commands import Accept, Add, Exclude, Hold, Reject, SetBounds
+from ainerd.words import person_here
 from tests.trials import trials_of
 
 
@@ -93,7 +94,7 @@ def test_own_points_are_registered_and_accepted_ones_kept(make, store):
     campaign = make()
     accepted = campaign.apply(Accept()).suggestion.point
     mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
-    assert same == accepted and store.status(mine["_id"]) == ("accepted", "person")
+    assert same == accepted and store.status(mine["_id"]) == ("accepted", person_here())
     assert mine["reason"] == "a scratch" and len(store.saved) == 2
 
 

@@ -152,7 +152,7 @@ def session(tmp_path_factory, bank_file):
 
 
 def test_the_tutorial_leaves_its_results(session):
-    table = session["agent"].results.table()
+    table = session["agent"].results.table(all=True)
     assert table["status"].tolist() == ["complete"] * 5
     assert session["c2"].shape == (18, 256, 256)
     assert Path("first-session.png").stat().st_size > 10_000
@@ -185,7 +185,7 @@ def test_the_store_and_tiled_alone_find_the_same(session):
 def test_a_file_gives_the_result_of_its_run(session):
     page = run_page("how-to/analyze-a-file.md", {})
     results = session["agent"].results
-    of_runs = [abs(results.array(key, "c2") - page["c2"]).max() for key in results.table().index]
+    of_runs = [abs(results.array(key, "c2") - page["c2"]).max() for key in results.table(all=True).index]
     assert min(of_runs) < 1e-5
     assert page["g2"].shape == (18, page["tau"].size) and 0 < page["p"] <= 1
     assert page["maps"].shape == (4, 64, 64)

@@ -234,7 +234,7 @@ def test_a_click_on_the_map_excludes_a_box(browser, session):
 
 
 def test_a_result_page_shows_its_pictures_and_verdict(browser, session):
-    key = next(key for key, row in session.store.table().iterrows() if row["scan_id"] == 105)
+    key = next(key for key, row in session.store.table(all=True).iterrows() if row["scan_id"] == 105)
     browser.open("results", key)
     for name in ("c2", "g2", "frame", "intensity"):
         browser.drawn(name)

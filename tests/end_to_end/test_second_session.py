@@ -89,7 +89,7 @@ def test_a_second_session_reads_until_the_first_is_killed(place, caplog):
             assert part in line
         assert not second.steers and second.status()["held"] == "a person: tea" and second.status()["reads"]
         assert "holds the campaign: tea" in "\n".join(second.log()["text"])
-        assert second.results.table().empty and second.explain() and second.plot() is not None
+        assert second.results.table(all=True).empty and second.explain() and second.plot() is not None
         for act in (second.release, second.accept, lambda: second.note("x"), lambda: second.follow("tiled", None)):
             with pytest.raises(RuntimeError, match=r"another session steers: .*agent\.take_over\(\)"):
                 act()

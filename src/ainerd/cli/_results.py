@@ -110,7 +110,7 @@ def report(
 
     agent = agent or (None if settings is None else settings.name)
     with results_at(tiled, config) as store:
-        table = store.table()
+        table = store.table(all=True)
         mine = table if agent is None else table[table["agent"].eq(agent)]
         if mine.empty:
             others = ", ".join(sorted(table["agent"].unique()))

@@ -12,8 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd.results import Result
-from ainerd.views._scene import Next, regime_name
-from ainerd.words import here, labelled, named_place, number_of, place, plain_address, printable, rendered, run_text
+from ainerd.views._scene import Next
+from ainerd.words import (
+    here,
+    labelled,
+    named_place,
+    number_of,
+    place,
+    plain_address,
+    printable,
+    regime_name,
+    rendered,
+    run_text,
+)  # fmt: skip
 
 LINES = 60  # of the log that are shown, the newest
 

@@ -39,7 +39,7 @@ _SOURCES = (
     "ainerd_xpcs/latent/_run.py", "ainerd_xpcs/technique/_bank.py", "ainerd_xpcs/technique/_cells.py",
     "ainerd_xpcs/technique/_clean.py", "ainerd_xpcs/technique/_features.py",
 )  # fmt: skip
-PLACING = "placing the known kinds of dynamics on the latent map, once: some seconds"
+PLACING = "placing simulated exposures on the latent map, once: some seconds"
 SCORERS = Path(__file__).parent / "weights" / "scorers"
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}

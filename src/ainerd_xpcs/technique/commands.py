@@ -103,7 +103,7 @@ def _measured_exposures(
 
 def _contrast(store: "ResultStore", key: str) -> float:
     """Return the speckle contrast of a result: measured in the run, or from the settings."""
-    table = store.table()
+    table = store.table(all=True)
     measured = table["contrast0"].get(key, 0) if "contrast0" in table else 0
     contrast = measured if measured > 0 else store.record(key).parameters.get("contrast")
     if contrast is None:
