@@ -97,7 +97,7 @@ def is_written(RE, raw):
 
 def form(shown):
     """The text without the parts that change from session to session: numbers, reasons and chance verdicts."""
-    text = re.sub(r"(?m)^\d\d:\d\d:\d\d +(new regime|regime \d+ may|the regime at|explored:).*\n?", "", shown)
+    text = re.sub(r"(?m)^\d\d:\d\d:\d\d +(new regime|regime \d+ may|the spot at|explored:).*\n?", "", shown)
     text = re.sub(r"(?m)^\d\d:\d\d:\d\d +scan [\d.]+: it differs.*\n?(^ {12}.*\n?)*", "", text)
     text = re.sub(r"\bNaN\b", "0", text)  # a tau that the noise of a run hides
     text = re.sub(r"-[-\s]*-", "-", text)  # a table is folded where the terminal ends
@@ -134,6 +134,7 @@ def session(tmp_path_factory, bank_file):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "120")  # as wide as the terminal that the page was made in
+        patch.setenv("LOGNAME", "ada")  # whose name the log has
         patch.setenv("AINERD_CONFIG", str(SMALL))
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "output" / "session" / "tiled"))
