@@ -1,6 +1,5 @@
 """Format positions, times and foreign text in the same way at the prompt, in the log, in figures and in reports."""
 
-import getpass
 import math
 import os
 import re
@@ -132,14 +131,6 @@ def regime_names(regimes: Iterable[int], names: Mapping[int, str] = {}) -> str:
     """
     *others, last = (regime_name(regime, names).removeprefix("regime ") for regime in regimes)
     return f"regimes {', '.join(others)} and {last}" if others else f"regime {last}"
-
-
-def person_here() -> str:
-    """Return the name of the account of this process; "person" without one."""
-    try:
-        return getpass.getuser()
-    except (ImportError, KeyError, OSError):
-        return "person"
 
 
 def sender(by: str) -> str:

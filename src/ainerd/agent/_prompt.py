@@ -22,9 +22,10 @@ from ainerd.agent._state import State
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import activity, waiting
+from ainerd.processes import whereabouts
 from ainerd.results import ResultStore, commands
 from ainerd.views import Logbook, status_panel
-from ainerd.words import first_problem, person_here, place, rendered, run_text, scan_text
+from ainerd.words import first_problem, place, rendered, run_text, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -196,7 +197,7 @@ class Prompt:
         Raises ValueError if it is invalid, or if the campaign refuses it.
         """
         try:
-            command = kind(by=person_here(), **fields)
+            command = kind(by=whereabouts()["user"], **fields)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         answer = self._campaign.apply(command)
@@ -307,7 +308,7 @@ class Prompt:
         else:
             record = self.results.record(self.results.key(scan))
             of = {"raw_uid": record.raw_uid, "scan": scan_text(record.metadata()), "result": record.key}
-        self.results.note(text, by=person_here(), **of)
+        self.results.note(text, by=whereabouts()["user"], **of)
         self._display.say(f"noted on scan {of['scan']}: {text}")
 
     def plot(self, *, truth: NDArray[Any] | None = None) -> Figure:

@@ -20,10 +20,11 @@ from ainerd.config import Steering
 from ainerd.decisions import Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
 from ainerd.novelty import LEVEL, Components
+from ainerd.processes import whereabouts
 from ainerd.results import Result, ResultStore, commands
 from ainerd.steering import Exposures, SampleMap, Suggestion
 from ainerd.technique import Technique, is_novel
-from ainerd.words import person_here, regime_name, run_text, sender, storable
+from ainerd.words import regime_name, run_text, sender, storable
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -426,7 +427,7 @@ class Campaign:
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Add points of a person. Suggestions that were handed out are returned unchanged."""
         self.require_steering()
-        registered, by = [], person_here()
+        registered, by = [], whereabouts()["user"]
         for point in suggestions:
             id, reason = (
                 str(point.get(ID_KEY) or commands.new_id()),

@@ -128,8 +128,7 @@ class Proposals:
                     position = commands.check_position(command.position, self._state.window.bounds)
                     suggestion = self.complete(position, command.because, command.id)
                 case commands.Take() if self._state.get(command.suggestion) is None:
-                    reason = command.reason or command.because
-                    self.complete(rules.position(command.position), reason, command.suggestion)
+                    self.complete(rules.position(command.position), "", command.suggestion)
                 case commands.Name() if command.regime not in atlas.labels:
                     raise ValueError(f"there is no regime {command.regime}")
                 case commands.LeaveOut() if not self._exposures.is_measured(command.result):

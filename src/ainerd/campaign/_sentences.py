@@ -8,7 +8,7 @@ from ainerd.decisions import Rules
 from ainerd.novelty import Components
 from ainerd.results import Result
 from ainerd.steering import Suggestion
-from ainerd.words import named_place, place, regime_name, regime_names, run_text
+from ainerd.words import named_place, place, regime_names, run_text
 
 Names = Mapping[int, str]  # of regimes, from people
 
@@ -34,7 +34,7 @@ def finding(outcome: Result, rules: Rules, names: Names, *, differs_from_known: 
     name = "" if outcome.scan_id is None and not of_file else f"{run_text(outcome.names)} "
     where = f"{name}at {position_text(outcome.positions, rules, of_file=of_file)}"
     remark = "" if differs_from_known else ", but close to the others of its regime"
-    return f"{where}: {outcome.verdict(regime_name(outcome.regime, names), remark)}"
+    return f"{where}: {outcome.verdict(names, remark)}"
 
 
 def elsewhere(outcome: Result, asked: Suggestion, rules: Rules, smallest: float | None) -> str | None:

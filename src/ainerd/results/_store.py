@@ -318,7 +318,9 @@ class ResultStore(ResultRecords):
 
     def explain(self, key: str, *, details: bool = False) -> str:
         """Explain why a run is novel or not; with `details`, with the statistics."""
-        return explain(self.record(key), details=details)
+        record, atlas = self.record(key), self._newest({})
+        names = {} if atlas is None else atlas.names.get(record.agent, {})
+        return explain(record, names={int(regime): name for regime, name in names.items()}, details=details)
 
     def why(self, run: str | int | float) -> str:
         """Return why the position of a result was chosen, and what the agent knew then, such as bounds and a hold.
