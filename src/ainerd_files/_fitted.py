@@ -89,7 +89,7 @@ class FittedCurves:
             "bin": [str(number) for number in curves.numbers],
             "q (1/nm)": [f"{q:.4g}" if q == q else "–" for q in curves.q],
             "φ (°)": [f"{phi:.4g}" if phi == phi else "" for phi in curves.phi],
-            "decay": [value_cell(row, "g2_fall") for row in rows],
+            "fall of g₂": [value_cell(row, "g2_fall") for row in rows],
             "half (s)": [half_cell(row).removeprefix("half at ") for row in rows],
             "contrast": [value_cell(row, "contrast") if _is_alone(row) else "" for row in rows],
             "share": [value_cell(row, "fast_share") for row in rows],

@@ -271,7 +271,7 @@ def gel_file(tmp_path, monkeypatch):
 def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
     done = CliRunner().invoke(app, ["analyze", str(gel_file)])
     rows = [line for line in done.output.splitlines() if line.startswith("│")]
-    assert len(rows) == 27 and "decay" in done.output and "half (s)" in done.output
+    assert len(rows) == 27 and "fall of g₂" in done.output and "half (s)" in done.output
     assert "fitted together, two stretched: contrast" in done.output
     fitted = FittedCurves.of(read_curves(gel_file))
     with_tau = np.isfinite(fitted.fit.tau)[fitted.order].tolist()
