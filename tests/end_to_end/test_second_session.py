@@ -106,7 +106,7 @@ def test_a_second_session_reads_until_the_first_is_killed(place, caplog):
             second.take_over()
         first.end(kill=True)
         second.take_over()
-        assert second.steers and second.status()["held"] == held
+        assert second.steers and second.status()["held"] == f"{whereabouts()['user']}: tea"
         second.release()
         assert second.drain() and len(client["ainerd/events"].values().first()) > n_events
     with session() as third:  # the second one has ended
