@@ -56,7 +56,7 @@ def in_the_demo(seed: int, case: Case) -> Row:
             pass
         session.close()  # writes the last state
         table = session.agent.results.table("complete")
-        state = AgentNode(session.client["ainerd"], session.agent.name).state()
+        state = AgentNode(session.client["ainerd"], session.agent.results.agent).state()
     truth = [session.instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
     regime = [int(value) for value in table["regime"].fillna(-1)]
     return {

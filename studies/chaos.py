@@ -130,7 +130,7 @@ class World:
             events = {uid: events_of(run) for uid, run in client["raw"].items()}
             backup = [path.name for path in (self._storage / "unwritten").rglob("*.jsonl")]
             wrong = [*self._ended, *faults(store, events), *(f"{name} stays in the backup" for name in backup)]
-            status = store.table()["status"].value_counts()
+            status = store.table(all=True)["status"].value_counts()
             row = {"runs": len(events), "events": sum(events.values()), **status.to_dict(), "wrong": len(wrong)}
             return row, wrong
         finally:
@@ -194,7 +194,7 @@ def events_of(run: Container) -> int:
 
 def faults(store: ResultStore, events: dict[str, int]) -> Iterator[str]:
     """Yield a sentence for each event without its one complete result, and for each suggestion that is wrong."""
-    table, suggestions = store.table(), store.suggestions()
+    table, suggestions = store.table(all=True), store.suggestions()
     n_results = Counter(zip(table["raw_uid"], table["event"].fillna(1).astype(int), strict=True))
     yield from (f"{n} results of event {event} of {uid}" for (uid, event), n in n_results.items() if n > 1)
     for key, row in table.iterrows():

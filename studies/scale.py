@@ -58,7 +58,7 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
             catalogue = fill_postgres(model, own_records(technique, settings.name, 0, results))
             make_indexes()
             catalogue["filled in (s)"] = time.perf_counter() - began
-            store.add_atlas(atlas_of(store.table()["regime_then"]))
+            store.add_atlas(atlas_of(store.table(all=True)["regime_then"]))
             rows = in_process(start_agent, uri, folder) + in_process(take_runs, uri, folder, runs)
             report("many", rows, results=results, **catalogue)
             add_cases(raw, ainerd, key := add_with_maps(ainerd, results))
@@ -102,7 +102,7 @@ def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], A
     """Yield the questions; `key` is of any complete result."""
     store = ResultStore(ainerd)
     yield "table, new session", lambda: ResultStore(ainerd).table()
-    store.table()
+    store.table(all=True)
     yield "table, again", store.table
     yield "search: novel, near the wall", lambda: store.search(novelty_p=(None, 0.05), sample_x=(0, 1))
     yield "similar", lambda: store.similar(key)

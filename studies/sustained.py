@@ -47,7 +47,7 @@ def lags(bench: Bench, rate: float, frames: int, minutes: float) -> tuple[list[R
         worst = max(worst, agent.status()["lag_s"])
     agent.drain(3600)
     pace = n * frames / (time.monotonic() - began)
-    table = agent.results.table()
+    table = agent.results.table(all=True)
     whole = bool((table["status"] == "complete").all() and (table["n_frames"] == frames).all() and len(table) == n + 1)
     print(f"{pace:.0f} frames/s; furthest behind {worst:.1f} s; nothing skipped: {whole}")
     lag_s = np.array([at.clock_s for at in bench.done]) - np.array(stops)[: len(bench.done)]

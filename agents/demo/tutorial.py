@@ -92,6 +92,7 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
             "MPLBACKEND": "Agg",
             "TERM": term,
             "COLUMNS": str(WIDTH),
+            "LOGNAME": "ada",  # whose name the log has
         }
         session = pexpect.spawn(
             sys.executable,

@@ -106,6 +106,33 @@ def number_of(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
+def regime_name(regime: int, names: Mapping[int, str] = {}, kinds: Mapping[int, str] = {}) -> str:
+    """Return a regime with the name that a person gave it, or what its exposures do, if they are known.
+
+    Examples
+    --------
+    >>> regime_name(1, {1: "gel"}), regime_name(2, {1: "gel"}, {2: "steady"})
+    ('regime 1 (gel)', 'regime 2: steady')
+    """
+    if regime < 0:
+        return "unassigned"
+    if regime in names:
+        return f"regime {regime} ({names[regime]})"
+    return f"regime {regime}: {kinds[regime]}" if regime in kinds else f"regime {regime}"
+
+
+def regime_names(regimes: Iterable[int], names: Mapping[int, str] = {}) -> str:
+    """Return regimes with their names in words.
+
+    Examples
+    --------
+    >>> regime_names([3]), regime_names([0, 2, 3], {2: "gel"})
+    ('regime 3', 'regimes 0, 2 (gel) and 3')
+    """
+    *others, last = (regime_name(regime, names).removeprefix("regime ") for regime in regimes)
+    return f"regimes {', '.join(others)} and {last}" if others else f"regime {last}"
+
+
 def sender(by: str) -> str:
     """Return the name of who sent a command for a sentence.
 

@@ -198,18 +198,27 @@ def _instrument(
 
 
 def _sample(sample: h5py.Group, record: ResultRecord, series: Mapping[str, pd.DataFrame]) -> None:
+    numbers = {**record.summary, **record.positions}
+    if (known := next((name for name in ("temperature", "temperature_mean") if name in numbers), None)) is not None:
+        _put(sample, "temperature", numbers[known], record.units.get(known, ""))
     for name, value in record.positions.items():
-        _put(_group(sample, name, "NXpositioner"), "value", value, record.units.get(name, ""))
+        _put(_group(sample, _free(sample, name, "knob"), "NXpositioner"), "value", value, record.units.get(name, ""))
     for name, table in series.items():
-        log = _group(sample, name, "NXlog")
+        log = _group(sample, _free(sample, name, "log"), "NXlog")
         _put(log, "time", table["time"].to_numpy(), "s")
         _put(log, "value", table[name].to_numpy(), record.units.get(name, ""))
+
+
+def _free(group: h5py.Group, name: str, kind: str) -> str:
+    """Return a name that the group does not have yet."""
+    return f"{name}_{kind}" if name in group else name
 
 
 def _provenance(about: h5py.Group, record: ResultRecord, arrays: Arrays, tables: Mapping[str, pd.DataFrame]) -> None:
     for name in ("parameters", "software", "model", "calibration", "units"):
         about[name] = json.dumps(getattr(record, name))
-    for name in ("technique", "agent", "digest", "novelty_p", "novel", "regime", "atlas_version", "supersedes"):
+    about_result = "technique", "agent", "digest", "novelty_p", "novel", "regime", "atlas_version", "left_out"
+    for name in (*about_result, "supersedes"):
         _put(about, name, getattr(record, name))
     about["key"], about["embedding"] = record.key, record.embedding
     others = {name: array for name, array in arrays.items() if name not in NAMED}

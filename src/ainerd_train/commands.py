@@ -34,7 +34,7 @@ def train(
 
     pca: principal components. ours: the encoder of single maps, under an hour on two cores. run: the encoder of whole
     exposures, the default, half an hour. nights: nights of known regimes, with which claims are calibrated, some
-    minutes; they are valid for the shipped encoder and bank.
+    minutes; they are valid for the shipped encoder and reference.
     """
     import ainerd_train
 

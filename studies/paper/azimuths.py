@@ -89,7 +89,7 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     ValueError
         If there is no complete result.
     """
-    table, compared = store.table(), store.embeddings().index
+    table, compared = store.table(all=True), store.embeddings().index
     runs = table[table.index.isin(compared)]
     if runs.empty:
         raise ValueError("there is no complete result to draw: run a campaign first")

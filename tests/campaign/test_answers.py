@@ -76,9 +76,9 @@ def test_a_table_that_was_read_before_the_regime_shows_it_afterwards(client):
     store = ResultStore(client["ainerd"], agent="toy")
     campaign = campaign_on(client)
     first, _ = (written(client, raw_uid, 3.0) for raw_uid in ("first", "later"))
-    assert store.table(columns="all")["awaits_regime"].notna().all()
+    assert store.table(all=True)["awaits_regime"].notna().all()
     campaign.answer(first)
-    row = store.table(columns="all").loc[first.key]
+    row = store.table(all=True).loc[first.key]
     assert row["regime_then"] == 0 and pd.isna(row["awaits_regime"])
 
 

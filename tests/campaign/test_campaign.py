@@ -13,6 +13,7 @@ from bluesky_adaptive.protocols import (
 from campaign_toys import BOUNDS, on, outcome, usable
 
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
+from ainerd.processes import whereabouts
 from ainerd.results.commands import Accept, Add, Exclude, Hold, Reject, SetBounds
 from tests.trials import trials_of
 
@@ -93,7 +94,7 @@ def test_own_points_are_registered_and_accepted_ones_kept(make, store):
     campaign = make()
     accepted = campaign.apply(Accept()).suggestion.point
     mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
-    assert same == accepted and store.status(mine["_id"]) == ("accepted", "person")
+    assert same == accepted and store.status(mine["_id"]) == ("accepted", whereabouts()["user"])
     assert mine["reason"] == "a scratch" and len(store.saved) == 2
 
 

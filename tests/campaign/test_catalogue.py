@@ -69,16 +69,17 @@ def test_a_line_waits_while_tiled_is_away_and_is_written_once(catalogue, store, 
 
 def test_a_finding_says_the_verdict_that_was_given():
     result = outcome("a", x=1.0, y=2.0, regime=3, novelty_p=0.04)
-    assert finding(result, RULES) == "at (1.00, 2.00): regime 3, p = 0.04"
-    assert finding(outcome("a", novelty_p=0.2, novel=True), RULES).endswith("p = 0.2 (novel)")
-    assert finding(outcome("a"), RULES).endswith("no p-value")
+    assert finding(result, RULES, {}) == "at (1.00, 2.00): regime 3, p = 0.04"
+    assert finding(result, RULES, {3: "gel"}) == "at (1.00, 2.00): regime 3 (gel), p = 0.04"
+    assert finding(outcome("a", novelty_p=0.2, novel=True), RULES, {}).endswith("p = 0.2 (novel)")
+    assert finding(outcome("a"), RULES, {}).endswith("no p-value")
     unknown = "at an unknown position (x and y not recorded: add them to the detectors of the plan)"
-    assert finding(outcome("a", z=None, positions={}), RULES) == f"{unknown}: no result, too dark"
+    assert finding(outcome("a", z=None, positions={}), RULES, {}) == f"{unknown}: no result, too dark"
     half = "at x 2.00 (y not recorded: add it to the detectors of the plan)"
-    assert finding(outcome("a", z=None, positions={"x": 2.0}), RULES) == f"{half}: no result, too dark"
-    assert finding(outcome("a", scan_id=7, event=2), RULES).startswith("scan 7.2 at (")
+    assert finding(outcome("a", z=None, positions={"x": 2.0}), RULES, {}) == f"{half}: no result, too dark"
+    assert finding(outcome("a", scan_id=7, event=2), RULES, {}).startswith("scan 7.2 at (")
     of_file = "run_12.h5 at x 2.00 (y not recorded: name it in [acquisition.readings])"
-    assert finding(outcome("a", z=None, positions={"x": 2.0}, file="run_12.h5"), RULES).startswith(of_file)
+    assert finding(outcome("a", z=None, positions={"x": 2.0}, file="run_12.h5"), RULES, {}).startswith(of_file)
 
 
 def test_terms_are_the_numbers_beside_the_position():

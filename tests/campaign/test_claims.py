@@ -109,7 +109,7 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
         ),
         (
             seen(r4={"a": 0.06}, r5={"b": 0.06}, r6={"c": 0.06}, r0=KNOWN),
-            ["regime 3 is not called new any more: its exposures are now of regimes 4, 5, 6"],
+            ["regime 3 is not called new any more: its exposures are now of regimes 4, 5 and 6"],
             [],
         ),
         (seen(r3={"a": 0.001, "b": 0.001}, r8={"c": 0.001}, r0=KNOWN), [], [3]),  # one of three left it

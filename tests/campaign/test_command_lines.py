@@ -33,8 +33,8 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
     ]  # fmt: skip
     assert [text for text, _ in store.lines] == [
         "Ann holds the campaign", "Ann holds the campaign: so", "Ann released the campaign", f"Ann took {here}",
-        "Bob wants (0.500, 3.00) next: asked for by a person", "Bob wants (4.00, 3.00) next: a scratch",
-        "Ann excluded x 0.1 to 0.9: asked for by a person", "Ann calls regime 0 'gel'",
+        "Bob wants (0.500, 3.00) next", "Bob wants (4.00, 3.00) next: a scratch",
+        "Ann excluded x 0.1 to 0.9", "Ann calls regime 0 'gel'",
         "Ann took the name of regime 0 away", f"a person accepted {here}", "Ann accepted (4.00, 3.00)",
         f"a script fetched {there}",
     ]  # fmt: skip

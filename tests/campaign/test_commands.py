@@ -164,8 +164,8 @@ def test_boxes_are_lifted_and_the_log_says_who(make, store):
     assert store.by == ["Ann", "person", "person"]
     assert lines == [
         "Ann excluded x 0 to 1: a crack",
-        "excluded are now no regions",
-        "bounds are now x 0 to 9, y 0 to 9",
+        "a person allowed all regions",
+        "a person set the bounds to x 0 to 9, y 0 to 9",
     ]
 
 

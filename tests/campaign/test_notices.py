@@ -21,12 +21,20 @@ def test_explored_is_posted_once_until_it_changes(make, store, monkeypatch):
 @pytest.mark.parametrize("beam_size", [None, 0.1])
 def test_a_change_of_regime_at_one_place_is_posted(make, store, beam_size):
     campaign = make(beam_size=beam_size)
-    for key, z, notice in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
+    for key, z, notice in (
+        ("a", 0.0, None),
+        ("b", 3.0, "was regime 0, now it is regime 1"),
+        ("c", 3.0, None),
+        ("d", 0.0, "was regime 1"),
+    ):
         campaign.answer(outcome(key, z=z))
         assert notice in campaign.advice if notice and beam_size else campaign.advice is None
     campaign.answer(outcome("e", z=None))
     assert campaign.advice is None and len(texts(store)) == (2 if beam_size else 0)
-    assert not beam_size or "the regime at (5.00, 5.00) was 0, now it is 1: measure there again" in texts(store)[0]
+    assert (
+        not beam_size
+        or "the spot at (5.00, 5.00) was regime 0, now it is regime 1: measure there again" in texts(store)[0]
+    )
 
 
 def test_a_missing_gap_is_logged_once_and_taken_back(make, store, monkeypatch):

@@ -61,7 +61,7 @@ class Archive:
     def results(self):
         """Return the parts of each result that two analyses must share, with arrays as bytes."""
         self.store, results = ResultStore(self.store.container), {}
-        for key in self.store.table().index:
+        for key in self.store.table(all=True).index:
             record = self.store.record(key)
             arrays = {name: self.store.array(key, name) for name in record.arrays}
             metadata = record.metadata()

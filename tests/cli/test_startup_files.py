@@ -73,7 +73,7 @@ instrument.devices.simulated.Rheometer:
 CHECK = """
 RE(agent.explore(1))
 assert agent.drain(60)
-(row,) = agent.results.table().to_dict("records")
+(row,) = agent.results.table(all=True).to_dict("records")
 assert row["n_frames"] == 80, row
 if "temperature" in row:  # it has sheared the sample, and stands
     assert row["temperature"] == 298.0 and (rheometer.dwell.get(), rheometer.shear_rate_setpoint.get()) == (0.1, 0.0)

@@ -122,7 +122,7 @@ class Session:
     def table(self):
         """The results of all agents, once everything that came is written."""
         assert self.agent.drain()
-        return self.store.table()
+        return self.store.table(all=True)
 
     def close(self):
         self.agent.close()

@@ -5,6 +5,7 @@ import pytest
 from bluesky import RunEngine
 
 from ainerd.plans import expose
+from ainerd.processes import whereabouts
 from ainerd.results import AgentNode
 
 
@@ -71,8 +72,8 @@ def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
         assert np.hypot(x - rejected["sample_x"], y - rejected["sample_y"]) > 0.1  # a spot; those beside it may come
         again.reject("only asking")
     text = " ".join(again.log()["text"])
-    assert "a person excluded sample_x 0 to 6: a crack in the window" in text
-    assert "bounds are now sample_x 0 to 10, sample_y 0 to 9" in text and "rejected" in text
+    assert f"{whereabouts()['user']} excluded sample_x 0 to 6: a crack in the window" in text
+    assert "set the bounds to sample_x 0 to 10, sample_y 0 to 9" in text and "rejected" in text
     with pytest.raises(ValueError, match="excluded region"):
         again.add(3.0, 3.0)
 

@@ -91,7 +91,7 @@ def names(server, tmp_path_factory):
 def newest(names, n):
     """The last `n` results, once everything that came is written."""
     assert names["agent"].drain(60)
-    table = names["agent"].results.table()
+    table = names["agent"].results.table(all=True)
     assert table["status"].eq("complete").all(), table["reason"].dropna().tolist()
     return table.tail(n)
 
@@ -110,11 +110,11 @@ def test_it_explores_with_a_detector_that_flies(names):
 
 def test_it_analyses_each_event_of_count_and_scan(names):
     newest(names, 0)
-    n = len(names["agent"].results.table())
+    n = len(names["agent"].results.table(all=True))
     detector, stage = names["detector"], names["stage"]
     names["RE"](bp.count([detector, stage], num=2, per_shot=names["take"]))
     names["RE"](bp.scan([detector], stage.x, 0, 8, 2, per_step=names["step"]))
     table = newest(names, 4)
-    assert len(names["agent"].results.table()) == n + 4
+    assert len(names["agent"].results.table(all=True)) == n + 4
     assert table["event"].tolist() == [1, 2] * 2
     assert table["stage-x"].tolist()[2:] == [0.0, 8.0] and table["stage-x"].iloc[:2].nunique() == 1

@@ -53,7 +53,7 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
     RE.md |= {"sample": "PEG 3", "user": "ada"}
     (count,) = RE(bp.count([session.detector, session.stage], num=3))
     assert agent.drain()  # the last results come after RE returned
-    output, table = capsys.readouterr().out, agent.results.table()
+    output, table = capsys.readouterr().out, agent.results.table(all=True)
     assert printed(output) == stored(table) and len(table) == 4
     number = table["scan_id"].iloc[-1]
     assert list(printed(output))[1:] == [f"{number}.1", f"{number}.2", f"{number}.3"]
@@ -67,16 +67,16 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
 
 def test_a_note_names_a_result_by_its_scan_number(session):
     agent = session.agent
-    scans = agent.results.table()["scan_id"]
+    scans = agent.results.table(all=True)["scan_id"]
     agent.note("a bubble", scan=int(scans.iloc[-1]))
     agent.note("and a scratch", scan=f"{scans.iloc[-1]}.2")
-    assert agent.results.table()["note"].tolist()[1:] == ["a bubble", "a bubble; and a scratch", "a bubble"]
+    assert agent.results.table(all=True)["note"].tolist()[1:] == ["a bubble", "a bubble; and a scratch", "a bubble"]
     session.RE(bp.scan([session.rheometer], session.stage.x, 0, 1, 3))
     agent.note("a run without a result", scan=int(scans.iloc[-1]) + 1)
     assert "a run without a result" in repr(agent.log()) and "a bubble" in repr(agent.results)
     agent.note("of the whole scan", scan=int(scans.iloc[-1]))
     agent.note("of the newest")
-    notes = agent.results.table()["note"].tolist()
+    notes = agent.results.table(all=True)["note"].tolist()
     assert all(note.endswith("of the whole scan") for note in notes[1:3]) and notes[3].endswith("; of the newest")
     for wrong in (3, " "):
         with pytest.raises(ValueError, match="a note is a text"):

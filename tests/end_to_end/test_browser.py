@@ -207,7 +207,7 @@ def test_clicks_on_the_map_add_points(browser, session):
         browser.add(x, y)
         until(lambda n=before: len(agent.queue()) == n + 1)
     np.testing.assert_allclose(agent.queue()[["sample_x", "sample_y"]], [[2, 3], [8, 3], [8, 7]], atol=0.2)
-    assert agent.queue()["reason"].eq("asked for by a person").all()
+    assert agent.queue()["reason"].str.startswith("asked for by Ann").all()
     page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 3")
     before = list(agent.queue()["id"])
     browser.add(5.0, 8.0)
@@ -233,8 +233,21 @@ def test_a_click_on_the_map_excludes_a_box(browser, session):
     )
 
 
+def test_a_spoilt_run_is_left_out_and_taken_back(browser, session):
+    browser.open()
+    page, scan = browser.page, session.agent.results.table()["scan_id"].iloc[-1]
+    page.click("[data-ainerd=leave_out]")
+    page.fill("[data-ainerd=why-out]", "a bubble")
+    page.get_by_role("button", name="leave it out").click()
+    browser.until("left out by Ann", "[data-ainerd=gallery]")
+    browser.until(f"left out scan {scan}: a bubble", "[data-ainerd=log]")
+    page.click("[data-ainerd=undo]:enabled")
+    browser.until("took back: Ann", "[data-ainerd=log]")
+    page.wait_for_selector("[data-ainerd=gallery] [data-ainerd=leave_out]")
+
+
 def test_a_result_page_shows_its_pictures_and_verdict(browser, session):
-    key = next(key for key, row in session.store.table().iterrows() if row["scan_id"] == 105)
+    key = next(key for key, row in session.store.table(all=True).iterrows() if row["scan_id"] == 105)
     browser.open("results", key)
     for name in ("c2", "g2", "frame", "intensity"):
         browser.drawn(name)

@@ -42,7 +42,7 @@ def names(server, tmp_path_factory):
 
 
 def test_each_series_has_a_result(names):
-    table = ResultStore(names["client"]["ainerd"]).table()
+    table = ResultStore(names["client"]["ainerd"]).table(all=True)
     assert table["status"].tolist() == ["complete"] * 4, table["reason"].dropna().tolist()
     assert table["event"].tolist() == [1, 2, 3, 1] and table["n_frames"].eq(130).all()
     assert table["transmission"].iloc[3:].eq(1.0).all() and table[["diff_xh", "diff_yh"]].notna().all(axis=None)
@@ -63,7 +63,7 @@ def test_its_documents_and_files_are_those_of_chx(names):
 
 
 def test_its_raw_run_is_in_tiled_without_its_frames(names):
-    uid = ResultStore(names["client"]["ainerd"]).table()["raw_uid"].iloc[0]
+    uid = ResultStore(names["client"]["ainerd"]).table(all=True)["raw_uid"].iloc[0]
     raw, settings = names["client"]["raw"], names["settings"]
     run = Run(settings.detector, settings.storage.frames, raw)
     for name, doc in documents_of(raw[uid]):
@@ -95,7 +95,7 @@ def flow_of_the_page(monkeypatch):
 
 
 def test_the_flow_for_prefect_analyses_a_run_in_databroker(names, tmp_path, monkeypatch):
-    table = ResultStore(names["client"]["ainerd"]).table()
+    table = ResultStore(names["client"]["ainerd"]).table(all=True)
     uid = table["raw_uid"].iloc[0]
     with databroker_server(tmp_path) as (client, adapter):
         insert = adapter.get_serializer()
@@ -113,8 +113,8 @@ def test_the_flow_for_prefect_analyses_a_run_in_databroker(names, tmp_path, monk
         state = CliRunner().invoke(app, ["status", "--json", "--config", flow.SETTINGS], env=key)
         assert state.exit_code == 0 and json.loads(state.stdout)["results"] == {"complete": 3}, state.output
         again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
-        assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}
-        for key in again.table().index:
+        assert {*again.table(all=True).index} == {*table.index[table["raw_uid"].eq(uid)]}
+        for key in again.table(all=True).index:
             np.testing.assert_array_equal(again.array(key, "c2"), first.array(key, "c2"))
 
 

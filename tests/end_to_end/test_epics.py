@@ -82,7 +82,7 @@ class Beamline:
     def results(self, uid):
         """The results of a run, once everything that came is written."""
         assert self.agent.drain(60)
-        table = self.agent.results.table()
+        table = self.agent.results.table(all=True)
         return table[table["raw_uid"] == uid]
 
     def c2(self, path):
@@ -130,7 +130,7 @@ def test_the_first_session_of_the_readme_works(beamline, server, tmp_path, monke
         for block in re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S):
             exec(block.replace("explore(3)", "explore(1)"), names)
         agent = names["agent"]
-        table, suggestions = agent.results.table(), agent.results.suggestions()
+        table, suggestions = agent.results.table(all=True), agent.results.suggestions()
         assert table["status"].tolist() == ["complete"] * 2, table["reason"].tolist()
         assert table["novelty_p"].notna().all()
         measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid").loc[table["raw_uid"]]
@@ -235,7 +235,7 @@ def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request)
     uids = [uid for plan in (own.flown, own.triggered) for uid in RE(plan([detector, stage], {}))]
     assert agent.drain(60)
     put("sim:Recording", b"")
-    table = agent.results.table()
+    table = agent.results.table(all=True)
     keys = table.index[table["raw_uid"].isin(uids)]
     maps |= {f"ophyd-async {key}": agent.results.array(key, "c2") for key in keys}
     assert len(maps) == 3

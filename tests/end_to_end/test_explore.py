@@ -30,7 +30,7 @@ def test_every_position_has_one_complete_result(explored):
 
 def test_figure_and_log_agree_with_tiled(explored):
     agent = explored.agent
-    figure, table, following = agent.plot(), agent.results.table(), agent.suggest()
+    figure, table, following = agent.plot(), agent.results.table(all=True), agent.suggest()
     assert not [text for axes in figure.axes for text in axes.texts if "cannot be drawn" in text.get_text()]
     assert len([axes for axes in figure.axes if axes.get_xlabel() == "$t_1$ (s)"]) == 3  # newest, clean, nearest
     (sample,) = [axes for axes in figure.axes if axes.get_ylabel() == "sample_y (mm)"]

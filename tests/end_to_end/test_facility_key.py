@@ -72,7 +72,7 @@ def test_a_key_of_a_facility(address, tmp_path, caplog, monkeypatch):
         key = new_key()
         client = connect(address, key)
         observer = build_observer(settings, client)
-        node, hold = AgentNode(client["ainerd"], observer.name), Hold(by="Ann", why="tea")
+        node, hold = AgentNode(client["ainerd"], observer.results.agent), Hold(by="Ann", why="tea")
         until(lambda: "may not subscribe" in caplog.text)
         assert node.send(hold)
         until(lambda: observer.optimizer.state.held)

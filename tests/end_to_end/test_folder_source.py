@@ -95,7 +95,7 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     observer, close = follow()
     until(lambda: len(observer.results.table("complete")) == 1)
     close()
-    table = observer.results.table(columns="all")
+    table = observer.results.table(all=True)
     (row,) = table.to_dict("records")
     assert row["status"] == "complete" and row["sample"] == "clay"
     assert (row["sample_x"], row["sample_y"]) == pytest.approx((3.0, 7.0), abs=0.01)
@@ -119,8 +119,8 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     acquire(instrument, folder / "data", "C0001", **{"instrument/detector_1/qmap_file": "/maps/other.hdf"})
     until(lambda: again.concluded == 2)
     close()
-    assert len(again.results.table()) == len(list(raw)) == 3
-    (reason,) = again.results.table("failed", columns="all")["reason"]
+    assert len(again.results.table(all=True)) == len(list(raw)) == 3
+    (reason,) = again.results.table("failed", all=True)["reason"]
     assert reason == f"it names the q map other.hdf, which is not in {folder}, the folder of rheo_xpcs.partition.file"
 
 
@@ -144,7 +144,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(beamline, follow)
     until(lambda: "G0003" in acquired(second))
     close_second()
     names = acquired(second)
-    assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table())
+    assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table(all=True))
 
 
 def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, follow, server, monkeypatch):
@@ -152,7 +152,9 @@ def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(b
     observer, close = follow()
     until(lambda: "agents" in observer._client["ainerd"])
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-    done = CliRunner().invoke(app, ["next", "--json", "--tiled", observer._client.uri, "--agent", observer.name])
+    done = CliRunner().invoke(
+        app, ["next", "--json", "--tiled", observer._client.uri, "--agent", observer.results.agent]
+    )
     assert done.exit_code == 0, done.output
     first = json.loads(done.stdout)
     assert observer.results.suggestion(first["suggestion"]).status == "taken"
@@ -172,7 +174,7 @@ def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(b
     observer.hold("lunch")
     hook.WAIT_S = 1.0
     assert hook.fetch(8)["answer"]
-    done = CliRunner().invoke(app, ["next", "--tiled", observer._client.uri, "--agent", observer.name])
+    done = CliRunner().invoke(app, ["next", "--tiled", observer._client.uri, "--agent", observer.results.agent])
     assert isinstance(done.exception, ValueError) and "holds the campaign" in str(done.exception)
     observer.release()
     close()

@@ -72,7 +72,7 @@ def left(session):
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
     assert len(blocks) == 2
     done = type_in("\n".join([FEW, *blocks, "display(agent)", TAKE, "exit()"]))
-    table = ResultStore(client["ainerd"]).table()
+    table = ResultStore(client["ainerd"]).table(all=True)
     return client, done, [rows for _, rows in table.sort_values("run_time").groupby("raw_uid", sort=False)]
 
 

@@ -70,7 +70,7 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
         for name, doc in recorded:
             observer(name, doc)
         assert observer.drain(120)
-    table = store.table()
+    table = store.table(all=True)
     assert table["status"].tolist() == ["complete"] * 2 and table["superseded_by"].isna().all()
     ((mine,), (other,)) = (table.index[table["agent"] == each.name] for each in agents)
     assert table["raw_uid"].nunique() == 1 and same_as_beside_the_detector(session, store, mine, rtol=1e-5)
@@ -83,4 +83,4 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
     assert together.index.tolist() == [mine]
     for observer in agents:
         assert observer.drain(120)
-        assert store.next_suggestion(observer.name).id == observer.suggest()["_id"]
+        assert store.next_suggestion(observer.results.agent).id == observer.suggest()["_id"]

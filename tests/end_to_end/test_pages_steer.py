@@ -141,6 +141,13 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     assert inside["status"] == "refused" and "excluded" in inside["answer"]
     assert person.presses("add", position={"sample_x": 8, "sample_y": 1})["status"] == "done"
     added = person.waits_for(lambda state: state["next"] and state["next"].positions["sample_x"] == 8 and state["next"])
+    (key,) = agent.results.table().index[:1]
+    assert person.presses("leave_out", result=key, name="scan 1", why="a bubble")["status"] == "done"
+    assert agent.results.table(all=True).loc[key, ["regime", "left_out"]].tolist() == [-1, "Ann: a bubble"]
+    text = "Ann left out scan 1: a bubble"
+    last = person.waits_for(lambda state: (state.get("undo") or {}).get("text") == text and state["undo"])
+    assert person.presses("undo", decision=last["id"])["answer"] == f"taken back: {text}"
+    assert agent.results.table(all=True).loc[key, "regime"] >= 0 and "left_out" not in agent.results[key].metadata
     meanwhile(lambda: person.sends("take", suggestion=added.id))
     reviewed.RE(agent.explore(1))
     np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
@@ -148,7 +155,7 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     assert again.optimizer.state.names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
     write = again._state._write
     monkeypatch.setattr(again._state, "_write", lambda **what: write(**what) if what.get("closed") else None)
-    again.name_regime(0, "sol")
+    again.name(0, "sol")
     again.close()  # before the name was written
     person.waits_for(lambda state: state["health"]["closed"] and state["names"] == {"0": "sol"})
 
@@ -166,14 +173,14 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     rules = SimpleNamespace(session="a")
-    exposures = {"measured": np.ones(4, bool)}
+    exposures = SimpleNamespace(used=np.ones(4, bool))
     campaign = SimpleNamespace(exposures=exposures, own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     state = State(store, technique, campaign, None, settings)
     assert state._latent() is None and not asked
-    exposures["measured"] = np.ones(5, bool)
+    exposures.used = np.ones(5, bool)
     first = state._latent()
     assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
     directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances

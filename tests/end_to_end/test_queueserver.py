@@ -113,7 +113,7 @@ class Beamline:
 
     def complete_but(self, before):
         """The suggestions of complete results that are not among those before."""
-        table = self.store.table().drop(before, errors="ignore")
+        table = self.store.table(all=True).drop(before, errors="ignore")
         return [] if table.empty else table.loc[table["status"] == "complete", "suggestion_id"].tolist()
 
     def failed(self):
@@ -247,7 +247,7 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     manager.queue_autostart(True)
     uids = steering.result(PATIENCE_S)
     assert observer.drain()
-    rows = beamline.store.table().set_index("raw_uid")
+    rows = beamline.store.table(all=True).set_index("raw_uid")
     assert len(uids) == 2 and (rows["status"] == "complete").all(), rows["reason"].tolist()
     assert rows["sample_x"].round(1).tolist()[:2] == [2.0, 5.0] and rows.index[2:].tolist() == uids
     trials = trials_of(observer.optimizer.exposures).values()
@@ -279,7 +279,7 @@ def test_in_review_a_suggestion_is_queued_only_once_a_person_took_it(beamline, o
     chosen = observer.suggest()
     assert not beamline.waiting() and not steering.done()
     shown = {"position": {name: chosen[name] for name in observer.bounds}, "suggestion": chosen["_id"]}
-    page = AgentNode(beamline.client["ainerd"], observer.name)
+    page = AgentNode(beamline.client["ainerd"], observer.results.agent)
     assert page.ask(Take(by="Ann", **shown), PATIENCE_S)["status"] == "done"
     (uid,) = steering.result(PATIENCE_S)
     suggestions = beamline.store.suggestions()
@@ -301,7 +301,7 @@ def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campai
     frames.unlink(), aside.rename(frames)
     beamline.manager.queue_autostart(True)
     (uid,) = steering.result(PATIENCE_S)
-    row = beamline.store.table().set_index("raw_uid").loc[uid]
+    row = beamline.store.table(all=True).set_index("raw_uid").loc[uid]
     assert row["status"] == "complete" and row["suggestion_id"] == failed["args"][0][0]["_id"]
     until(lambda: beamline.has_measured(row["suggestion_id"]), "the suggestion is measured")
 
@@ -312,12 +312,12 @@ def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
     own = until(beamline.waiting_of_the_agent, "the agent's item waits")
     stop.set()
     assert steering.result(PATIENCE_S) == [] and not beamline.waiting()
-    assert own["args"][0][0]["_id"] not in beamline.store.table()["suggestion_id"].tolist()
+    assert own["args"][0][0]["_id"] not in beamline.store.table(all=True)["suggestion_id"].tolist()
 
 
 @pytest.mark.fault("No run of a queue gives a result", "The agent ends with the reason")
 def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path, monkeypatch):
-    before = beamline.store.table()
+    before = beamline.store.table(all=True)
     # with another parameter it begins with the runs that are there, and finds no frames of these either
     settings = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_RHEO_XPCS__CONTRAST": "0.1"}
     for name, value in (beamline.environment() | settings).items():
@@ -330,7 +330,7 @@ def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_pa
     hang_up(made[0])
     assert done.exit_code == 0, done.output
     assert re.search(r"positions? measured; the last \d+ exposures gave no result", " ".join(done.output.split()))
-    results = beamline.store.table().drop(before.index)
+    results = beamline.store.table(all=True).drop(before.index)
     assert (results["status"] == "failed").all() and results["raw_uid"].is_unique and not beamline.waiting()
     key = beamline.client.context.api_key
     assert key not in done.output + beamline.log("manager") + beamline.log("redis")
@@ -347,7 +347,7 @@ def test_an_agent_continues_after_the_manager_was_killed(beamline, campaign, obs
     until(beamline.interrupt, "a plan is interrupted")
     lost = beamline.manager.queue_get(reload=True)["running_item"]["args"][0][0]["_id"]
     beamline.signal_manager(signal.SIGKILL)
-    before = set(beamline.store.table().index)
+    before = set(beamline.store.table(all=True).index)
     beamline.start_manager()
     until(lambda: "has no open environment" in caplog.text, "the agent says what to do")
     beamline.open_environment()

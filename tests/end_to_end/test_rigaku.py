@@ -77,7 +77,7 @@ def dense(file):
 
 def compare_with_dense_frames(beamline):
     """Analyse the first flight again, with its frames in HDF5."""
-    key = beamline.store.table().index[0]
+    key = beamline.store.table(all=True).index[0]
     uid = beamline.store.record(key).raw_uid
     start = next(i for i, (name, doc) in enumerate(beamline.documents) if name == "start" and doc["uid"] == uid)
     stop = next(i for i, (name, doc) in enumerate(beamline.documents) if name == "stop" and doc["run_start"] == uid)
@@ -107,7 +107,7 @@ def in_hdf5(documents, file):
 
 
 def test_each_exposure_has_a_result(beamline):
-    table = beamline.store.table()
+    table = beamline.store.table(all=True)
     assert table["status"].tolist() == ["complete"] * 3, table["reason"].dropna().tolist()
     assert table["event"].tolist() == [1, 1, 2] and table["n_frames"].eq(N).all()
     assert table["novelty_p"].notna().all() and np.isfinite(table["tau_s"]).any()
@@ -120,7 +120,7 @@ def test_it_is_the_result_of_dense_frames_of_the_same_photons(beamline):
 
 
 def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
-    keys = beamline.store.table().index
+    keys = beamline.store.table(all=True).index
     raw = beamline.client["raw"][beamline.store.record(keys[2]).raw_uid]
     assert raw.metadata["stop"]["exit_status"] == "success"
     assert raw["primary"]["rigaku500k_image"].shape == (2, N, 512, 1024)

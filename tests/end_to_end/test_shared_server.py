@@ -231,7 +231,7 @@ def test_a_read_only_key_is_enough_for_an_analyst(explored, page, client):
     session, table = explored
     root = client(page["reader"])
     store, key = ResultStore(root["ainerd"]), table.index[0]
-    assert store.table()["raw_uid"].tolist() == table["raw_uid"].tolist()
+    assert store.table(all=True)["raw_uid"].tolist() == table["raw_uid"].tolist()
     assert store.array(key, "c2").shape == (18, 256, 256) and store.similar(key).empty and "1 result," in repr(store)
     assert len(store.logbook()) > 0 and store.newest_atlas() is not None
     run = root["raw"][table["raw_uid"].iloc[0]]

@@ -87,7 +87,7 @@ def test_results_appear_while_a_person_types(terminal, folder):
     terminal.send("\r")
     terminal.expect("typed 42")  # which is as it was
     with EmbeddedServer.start(folder / "tiled") as server:
-        results = ResultStore(server.client()["ainerd"]).table()
+        results = ResultStore(server.client()["ainerd"]).table(all=True)
     lines = re.findall(r"scan (\d+)(?:\.(\d))?: (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
     scans, events, regimes, p = zip(*lines, strict=True)
     assert [int(event or "1") for event in events] == results["event"].tolist() == [1, 2, 3]
@@ -133,7 +133,7 @@ def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
     with EmbeddedServer.start(folder / "tiled") as server:
         client = server.client()
         store = ResultStore(client["ainerd"])
-        (row,) = store.table().dropna(subset="suggestion_id").to_dict("records")
+        (row,) = store.table(all=True).dropna(subset="suggestion_id").to_dict("records")
         suggestions = store.suggestions()
         runs = [run.metadata for run in client["raw"].values()]
     aborted = [run["start"] for run in runs if run["stop"]["exit_status"] == "abort"]

@@ -80,7 +80,7 @@ def test_a_run_during_which_tiled_goes_away_is_there_once_in_the_end(beamline):
     writer.shutdown()
     assert agent.catch_up() == 0
     uids = [first, *(uid for uid, _ in away), last]
-    table = agent.results.table().sort_values("created")
+    table = agent.results.table(all=True).sort_values("created")
     assert table["raw_uid"].tolist() == uids and (table["status"] == "complete").all()
     assert not list(settings.storage.unwritten.iterdir())
     raw = connect(f"http://127.0.0.1:{PORT}/api/v1", KEY)["raw"]

@@ -92,19 +92,19 @@ def of_their_frames(table, technique, client, stream):
 
 def test_each_run_has_a_result_of_each_detector(line):
     agents, _, client = line
-    tables = [agent.results.table(columns="all") for agent in agents]
+    tables = [agent.results.table(all=True) for agent in agents]
     for agent, table, stream, n in zip(agents, tables, ("lambda750k", "wide"), (FRAMES, MORE), strict=True):
-        assert table["status"].tolist() == ["complete"] * 3 and table["agent"].eq(agent.name).all()
+        assert table["status"].tolist() == ["complete"] * 3 and table["agent"].eq(agent.results.agent).all()
         assert table["n_frames"].eq(n).all() and table["frame_time_s"].round(6).eq(50 / n).all()
         assert of_their_frames(table, agent.technique, client, stream)
-    near, wide = (agent.results.table() for agent in agents)
+    near, wide = (agent.results.table(all=True) for agent in agents)
     both = near.merge(wide, on=["raw_uid", "event"])  # as the page says
     assert len(both) == 3 and both["sample_x_x"].equals(both["sample_x_y"])
 
 
 def test_each_agent_explores_where_neither_has_measured(line):
     agents, _, _ = line
-    table = agents[0].results.table(columns="all").head(2)
+    table = agents[0].results.table(all=True).head(2)
     places = table[["sample_x", "sample_y"]].to_numpy()
     assert len(np.unique(places.round(), axis=0)) == 2
     suggestions = [agent.results.suggestions("measured") for agent in agents]
@@ -118,7 +118,7 @@ def test_a_replay_reads_the_same_detector(line, tmp_path):
     with closing(build_observer(again, client)) as observer:
         observer.quiet = True
         assert observer.catch_up() == 3 and observer.drain(120)
-        assert of_their_frames(observer.results.table(columns="all"), observer.technique, client, "wide")
+        assert of_their_frames(observer.results.table(all=True), observer.technique, client, "wide")
 
 
 @pytest.mark.fault("Two agents of two detectors have the same settings of the technique", "The second is not attached")

@@ -48,7 +48,7 @@ class Beamline:
         """Return the rows of the results of runs, once they are concluded."""
 
         def concluded():
-            rows = self.store.table().set_index("raw_uid")
+            rows = self.store.table(all=True).set_index("raw_uid")
             rows = rows[rows["status"].ne("computing")]
             return {*uids} <= {*rows.index} and (rows.loc[[*uids]],)
 
@@ -75,7 +75,7 @@ def beamline(server, tmp_path):
 def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline):
     watching, seen = beamline.watch(), beamline.by_hand()
     beamline.wait_for(seen)
-    before = beamline.store.table()
+    before = beamline.store.table(all=True)
     going_on = [beamline.by_hand() for _ in range(2)]
     watching.kill()  # somewhere in them
     watching.wait()
@@ -83,6 +83,6 @@ def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline):
     beamline.watch()
     rows = beamline.wait_for(seen, *going_on, missed)
     assert (rows["status"] == "complete").all()
-    table = beamline.store.table()
+    table = beamline.store.table(all=True)
     assert table["raw_uid"].is_unique
     assert (table.loc[before.index, "created"] == before["created"]).all()

@@ -84,19 +84,19 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
     assert killed.returncode == -signal.SIGKILL
     line = agent, RE, detector, temperature = beamline(tmp_path, client)
     try:
-        (growing,) = ResultStore(client["ainerd"]).table().itertuples()
+        (growing,) = ResultStore(client["ainerd"]).table(all=True).itertuples()
         assert growing.status == "growing"
         one_frame_each(line, order[2:4], series_id="b")
         one_frame_each(line, order[4:], series_id="b", series_id_ends=True)
         RE(bp.list_scan([detector], temperature, TEMPERATURES.tolist()))
         assert agent.drain()
-        table = agent.results.table()
+        table = agent.results.table(all=True)
         assert table["status"].tolist() == ["complete"] * 2 and table["n_frames"].tolist() == [5, 5]
         many, one = (client["ainerd/results"][key] for key in table.index)
         assert len(agent.results.record(table.index[0]).raw_uids) == 5
         assert bits(many) == bits(one)
         RE(bp.scan([detector], temperature, 30, 80, 2), series_id="b")  # it is closed
-        assert agent.drain() and len(agent.results.table()) == 2
+        assert agent.drain() and len(agent.results.table(all=True)) == 2
         five_questions(client, agent.results, table.index[1])
         assert "from 30 to 180 K" in one.plot().get_suptitle()
         for figure in (one.plot(), agent.plot()):
@@ -110,7 +110,7 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
 def five_questions(client, store, key):
     """Those of the page, with a Tiled client and with the store."""
     results = client["ainerd/results"]
-    keys = set(store.table().index)
+    keys = set(store.table(all=True).index)
     near = results.search(Key("temperatures") >= 5).search(Key("lowest") <= 40.0)
     assert set(near) == keys == set(store.search(temperatures=(5, None), lowest=(None, 40.0)).index)
     stable = results.search(Key("stability") == "stable")
@@ -129,7 +129,7 @@ def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_fail
         RE.md["series_id"] = "chosen"
         RE(agent.explore(5))
         assert agent.close_series("chosen") and agent.drain()
-        (row,) = agent.results.table().itertuples()
+        (row,) = agent.results.table(all=True).itertuples()
         assert (row.status, row.n_frames) == ("complete", 5)
         asked = agent.results.suggestions().query("status == 'measured'")
         assert asked["temperature"].tolist()[:4] == [30.0, 80.0, 130.0, 180.0]
@@ -137,7 +137,7 @@ def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_fail
         del RE.md["series_id"]
         RE(bp.count([agent.problem.sensors[0]], 2))
         assert agent.drain()
-        row = agent.results.table().iloc[-1]
+        row = agent.results.table(all=True).iloc[-1]
         assert row["status"] == "failed" and "'temperature' was not read" in row["reason"]
     finally:
         agent.close()

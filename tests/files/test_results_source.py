@@ -93,7 +93,7 @@ class Pipeline:
             assert observer.drain()
 
     def table(self):
-        return self.store.table(columns="all").sort_values("file")
+        return self.store.table(all=True).sort_values("file")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_file_that_grows_or_is_written_again(pipeline):
             file.write(whole[: len(whole) // 2])
             file.flush()
             until(lambda: len(looks) > 2)  # it has settled, and cannot be read
-            assert observer.concluded == 0 and len(pipeline.store.table()) == 0
+            assert observer.concluded == 0 and len(pipeline.store.table(all=True)) == 0
             file.write(whole[len(whole) // 2 :])
         until(lambda: observer.concluded == 1 and len(pipeline.raw) == 1)
         os.utime(pipeline.data / "run.hdf", (1e9, 1e9))  # the same content again
@@ -157,7 +157,7 @@ def test_a_file_that_grows_or_is_written_again(pipeline):
         until(lambda: len(looks) > n)
         write(pipeline.data / "run.hdf", tau=300, x=4.0)
         until(lambda: observer.concluded == 2 and len(pipeline.raw) == 2)
-    table = pipeline.store.table(columns="all").sort_values("sample_x")
+    table = pipeline.store.table(all=True).sort_values("sample_x")
     assert list(table["status"]) == ["complete"] * 2 and list(table["sample_x"]) == [3.0, 4.0]
     assert table["superseded_by"].iloc[0] == table.index[1] and table["supersedes"].iloc[1] == table.index[0]
 
@@ -214,7 +214,7 @@ def test_maps_of_256_rows_have_a_p_value(pipeline):
     path = map_files.write(pipeline.data / "long.hdf", map_files.boost_corr, maps)
     pipeline.take()
     key = store.search(file=path.name).index[0]
-    result = store.table(columns="all").loc[key]
+    result = store.table(all=True).loc[key]
     assert 0.05 < result["novelty_p"] <= 1 and result["noise_of"] == "the maps"
     bins, rings = (store.rows(key, name) for name in ("bins", "rings"))
     known = [p for p in rings["novelty_p"] if p == p]
@@ -244,7 +244,7 @@ def test_g2_of_the_file_is_fitted_for_the_bins_of_its_maps(pipeline):
         group["config/avg_frame"], group["config/stride_frame"] = 2, 1
     pipeline.take()
     key = store.search(file=path.name).index[0]
-    bins, result = store.rows(key, "bins"), store.table(columns="all").loc[key]
+    bins, result = store.rows(key, "bins"), store.table(all=True).loc[key]
     processed = np.array(map_files.PROCESSED) - 1
     np.testing.assert_allclose(bins["tau_s"], taus[processed], rtol=0.02)
     np.testing.assert_array_equal(store.array(key, "g2"), g2.T[processed])
@@ -354,12 +354,12 @@ def test_a_run_in_tiled_is_analysed_again_from_its_file(pipeline):
         (0.6, lambda: path.symlink_to(pipeline.folder / "secret.hdf"), "outside the allowed roots"),
     ):
         change()
-        known = pipeline.store.table().index
+        known = pipeline.store.table(all=True).index
         pipeline.settings.section["contrast"] = contrast
         with closing(build_observer(pipeline.settings, pipeline.client)) as observer:
             observer.quiet = True
             assert (observer.catch_up(), observer.drain(), observer.catch_up()) == (1, True, 0)
-        (key,) = pipeline.store.table().index.difference(known)
+        (key,) = pipeline.store.table(all=True).index.difference(known)
         result = pipeline.store.record(key)
         assert (result.status, result.reason or "") == ("complete", "") if reason is None else reason in result.reason
 

@@ -34,9 +34,9 @@ def test_other_parameters_make_a_result_beside_the_old_one(store, results, recor
     again = record(raw_uid=old.raw_uid, parameters={"size": 128})
     key = store.begin(again)
     assert store.record(key).supersedes == old.key
-    assert store.table()["superseded_by"].isna().all()  # not before it is complete
+    assert store.table(all=True)["superseded_by"].isna().all()  # not before it is complete
     assert store.complete(key, analysis(only=["tau"]))
-    assert store.table()["superseded_by"].dropna().to_dict() == {old.key: key}
+    assert store.table(all=True)["superseded_by"].dropna().to_dict() == {old.key: key}
     third = store.begin(record(raw_uid=old.raw_uid, parameters={"size": 64}))
     assert store.record(third).supersedes == key
     elsewhere = store.begin(record(raw_uid=old.raw_uid, agent="another", parameters={"size": 32}))
@@ -100,7 +100,7 @@ def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysi
     for i in range(len(bad)):
         assert f"result bad-{i} is left out" in caplog.text
     before = len(caplog.records)
-    assert len(mine.table()) == 4 and len(caplog.records) == before  # logged once
+    assert len(mine.table(all=True)) == 4 and len(caplog.records) == before  # logged once
 
 
 @pytest.mark.fault(

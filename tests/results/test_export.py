@@ -165,7 +165,7 @@ def test_results_that_cannot_be_exported(night, file):
 
 def test_the_table_as_a_file(night, tmp_path):
     _, store, _ = night
-    table = store.table()
+    table = store.table(all=True)
     parquet = pd.read_parquet(store.export(tmp_path / "results.parquet"))
     assert list(parquet.columns) == list(table.columns) and (parquet.dtypes == table.dtypes).all()
     for name, column in table.items():
@@ -183,7 +183,9 @@ def test_the_table_as_a_file(night, tmp_path):
 
 def test_a_spreadsheet_computes_no_text_of_a_table(night, tmp_path):
     _, store, _ = night
-    table = store.table().assign(sample='=HYPERLINK("http://x")', shift=-1.5).rename(columns={"agent": "@agent"})
+    table = (
+        store.table(all=True).assign(sample='=HYPERLINK("http://x")', shift=-1.5).rename(columns={"agent": "@agent"})
+    )
     csv = pd.read_csv(write_table(table, tmp_path / "results.csv"))
     assert set(csv["sample"]) == {'\'=HYPERLINK("http://x")'} and set(csv["shift"]) == {-1.5} and "'@agent" in csv
     sheet = openpyxl.load_workbook(write_table(table, tmp_path / "results.xlsx")).active

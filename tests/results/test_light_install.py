@@ -69,7 +69,7 @@ CODE = """
     figure = campaign_figure(read_scene(store, technique, {{"sample_x": (0, 10), "sample_y": (0, 4)}}))
     figure.savefig("campaign.png", dpi=50)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    print(len(store.table()), [text for text in texts if "cannot" in text])
+    print(len(store.table(all=True)), [text for text in texts if "cannot" in text])
 """
 
 

@@ -49,12 +49,12 @@ def truth(ainerd):
 def test_only_results_that_may_have_changed_are_read_again(store, ainerd, put, asked):
     put(status="failed", reason="dark")
     retaken, last = put(status="failed", reason="full", retake=True), put()
-    assert store.table()["status"].to_dict() == truth(ainerd)
+    assert store.table(all=True)["status"].to_dict() == truth(ainerd)
     asked.clear()
-    assert len(store.table()) == 3 and asked == [last, retaken]
+    assert len(store.table(all=True)) == 3 and asked == [last, retaken]
     new = put()
     asked.clear()
-    assert store.table()["status"].to_dict() == truth(ainerd) and asked == [last, new, retaken]
+    assert store.table(all=True)["status"].to_dict() == truth(ainerd) and asked == [last, new, retaken]
 
 
 def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
@@ -67,17 +67,17 @@ def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
         lambda: other.begin(record(parameters={"size": 1})),
     ):
         step()
-        assert store.table()["status"].to_dict() == truth(ainerd)
-    assert store.table().loc[begun.key, "beta"] == 0.25
+        assert store.table(all=True)["status"].to_dict() == truth(ainerd)
+    assert store.table(all=True).loc[begun.key, "beta"] == 0.25
 
 
 def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
     keys = [put(run_time=1.7e9 + i, status="computing" if i == 1 else "complete", embedding=[0.5, i]) for i in range(5)]
     store = ResultStore(ainerd)
-    assert list(store.table().index) == keys
+    assert list(store.table(all=True).index) == keys
     ainerd["results"][keys[1]].update_metadata({"status": "complete"})
-    table = store.table()
+    table = store.table(all=True)
     assert list(table.index) == keys and set(table["status"]) == {"complete"}
     assert store.embeddings().to_numpy().tolist() == [[0.5, i] for i in range(5)]
 
@@ -88,7 +88,7 @@ def test_removed_results_are_gone(store, ainerd, put, removed, added):
     assert len(store) == 3
     ainerd["results"].delete_contents(keys[removed], external_only=False)
     new = [put() for _ in range(added)]
-    assert list(store.table().index) == [key for key in keys if key != keys[removed]] + new
+    assert list(store.table(all=True).index) == [key for key in keys if key != keys[removed]] + new
 
 
 def test_a_result_that_was_committed_late_is_seen(server, store, ainerd, put):
@@ -97,15 +97,15 @@ def test_a_result_that_was_committed_late_is_seen(server, store, ainerd, put):
     with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog:
         (row,) = catalog.execute("SELECT * FROM nodes WHERE key = ?", (late,)).fetchall()
     ainerd["results"].delete_contents(late, external_only=False)
-    assert list(store.table().index) == [first, last]
+    assert list(store.table(all=True).index) == [first, last]
     with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog, catalog:
         catalog.execute(f"INSERT INTO nodes VALUES ({', '.join('?' * len(row))})", row)
-    assert set(store.table().index) == {first, late, last}
+    assert set(store.table(all=True).index) == {first, late, last}
 
 
 def test_a_change_by_hand_is_seen_by_a_new_store(store, ainerd, put):
     key, _ = put(), put()
-    assert store.table().loc[key, "status"] == "complete"
+    assert store.table(all=True).loc[key, "status"] == "complete"
     ainerd["results"][key].update_metadata({"operator": "night shift"})
     assert list(ainerd["results"].search(Key("operator") == "night shift")) == [key]
     assert list(ResultStore(ainerd).search(operator="night shift").index) == [key]
@@ -156,7 +156,7 @@ def test_a_known_table_takes_few_requests(ainerd, written, record, requests, sco
     if scope:
         scope = scope | {"digest": digest(written[0].parameters)}
     store = ResultStore(ainerd, **scope)
-    short = store.table().index[0][:8]
+    short = store.table(all=True).index[0][:8]
     for ask in (store.table, lambda: store.search(regime=3), lambda: len(store), lambda: store.key(short)):
         requests.clear()
         ask()
@@ -166,7 +166,7 @@ def test_a_known_table_takes_few_requests(ainerd, written, record, requests, sco
     ainerd["results"][written[1].key].update_metadata({"status": "complete", "retake": False})
     ResultStore(ainerd).note("dust", raw_uid=later.raw_uid, scan="9")
     ResultStore(ainerd, **scope).add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={later.key: 5}))
-    table = store.table()
+    table = store.table(all=True)
     assert table.equals(ResultStore(ainerd, **scope).table()) and table.loc[later.key, "note"] == "dust"
     assert table.loc[later.key, "regime"] == 5 and "failed" not in set(table["status"])
 

@@ -33,9 +33,9 @@ def test_results_and_embeddings_are_the_agents_own(both, store, record):
         for other in keys.keys() - {name}:
             with pytest.raises(KeyError, match="no complete result"):
                 own.similar(keys[other])
-    assert set(store.table().index) == set(keys.values())
-    done = set().union(*(stores["a"].analysed(d) for d in store.table()["digest"]))
-    assert done == set(store.table()["raw_uid"])  # by any agent
+    assert set(store.table(all=True).index) == set(keys.values())
+    done = set().union(*(stores["a"].analysed(d) for d in store.table(all=True)["digest"]))
+    assert done == set(store.table(all=True)["raw_uid"])  # by any agent
     nobody = ResultStore(store.container, agent="a", digest=digest(COARSE))
     assert nobody.table().empty and nobody.search(run_time=(0, None)).empty
     assert list(ResultStore(store.container, agent="b").table().index) == [keys["b"]]
@@ -55,7 +55,7 @@ def test_a_result_belongs_to_the_agent_that_completes_it(both, record, analysis)
         stores[name].begin(run.changed(agent=name))
     assert stores["a"].complete(run.key, analysis(only=["tau"]))
     assert not stores["b"].complete(run.key, analysis(only=["tau"]))
-    assert run.key in stores["a"].table().index and run.key not in stores["b"].table().index
+    assert run.key in stores["a"].table(all=True).index and run.key not in stores["b"].table(all=True).index
 
 
 def test_superseded_by_names_results_out_of_the_scope(both, store, record, analysis):
@@ -63,8 +63,8 @@ def test_superseded_by_names_results_out_of_the_scope(both, store, record, analy
     old = store.record(keys["a"])
     newer = record(agent="a", raw_uid=old.raw_uid, parameters=COARSE)
     stores["a"].complete(stores["a"].begin(newer), analysis(only=["tau"]))
-    assert stores["a"].table()["superseded_by"].to_dict() == {keys["a"]: newer.key}
-    assert stores["b"].table()["superseded_by"].isna().all()
+    assert stores["a"].table(all=True)["superseded_by"].to_dict() == {keys["a"]: newer.key}
+    assert stores["b"].table(all=True)["superseded_by"].isna().all()
 
 
 def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd):
@@ -78,7 +78,7 @@ def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd)
             assert (atlas.agent, atlas.n_regimes) == (name, n) and own.table()["regime"].tolist() == [n]
     assert store.newest_atlas().version == 4
     assert store.newest_atlas().labels == store.current_labels() == {keys["a"]: 4, keys["b"]: 2, keys["c"]: 3}
-    assert store.table()["regime"].tolist() == [4, 2, 3]
+    assert store.table(all=True)["regime"].tolist() == [4, 2, 3]
 
 
 def test_the_newest_atlas_takes_one_request(both, ainerd):
@@ -95,7 +95,7 @@ def test_the_newest_atlas_takes_one_request(both, ainerd):
 def test_before_its_first_atlas_an_agent_has_the_labels_of_the_newest(both, store):
     stores, keys = both
     store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 7}))
-    assert stores["a"].newest_atlas() is None and stores["a"].table()["regime"].tolist() == [7]
+    assert stores["a"].newest_atlas() is None and stores["a"].table(all=True)["regime"].tolist() == [7]
 
 
 def test_suggestions_are_the_agents_own(both, store):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
+from ainerd.results import AtlasRecord, ResultStore
 from ainerd.results._conditions import OF_THE_START, matches
 from ainerd.results._table import frame_of
 from ainerd.results._tables import find_key
@@ -78,7 +79,7 @@ def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
     assert all(store.search(**{name: "4"}).empty for name in OF_THE_START)  # no run has it, another one may
     with pytest.raises(ValueError, match=r"no result has 'sampel_x': did you mean sample_x"):
         store.search(sampel_x=(0, 1))
-    with pytest.raises(ValueError, match=r"no result has 'zzz': results.table\(\).columns has all names"):
+    with pytest.raises(ValueError, match=r"no result has 'zzz': results.table\(all=True\).columns has all names"):
         store.search(zzz=1)
 
 
@@ -149,6 +150,27 @@ def test_the_store_shows_a_short_table(store, shift, monkeypatch):
     ]
 
 
+def test_names_of_regimes_and_results_that_are_left_out_are_in_the_table(store, shift, ainerd):
+    (agent,) = store.table()["agent"].unique()
+    own, other = ResultStore(ainerd, agent=agent), ResultStore(ainerd, agent="other")
+    atlas = AtlasRecord(n_regimes=2, supported_range=(2, 2), labels={shift[0]: 1, shift[1]: 0, shift[2]: -1})
+    own.add_atlas(atlas.changed(names={agent: {"1": "gel"}}, left_out={shift[2]: "Ann: a bubble"}))
+    other.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={}, names={"other": {"0": "sol"}}))
+    table = store.table()
+    assert table["regime_name"].fillna("").tolist() == ["gel", "", "", ""]  # regime 0 of this agent has no name
+    assert table["left_out"].fillna("").tolist() == ["", "", "Ann: a bubble", ""]
+    text = table.text()
+    assert (
+        text["regime"].tolist()[:3] == ["1 gel", "0", "–"]
+        and text["status"][2] == "complete, left out by Ann: a bubble"
+    )
+    own.add_atlas(atlas)  # taken back; the other agent keeps its names
+    assert store.table()["left_out"].isna().all() and store.newest_atlas().names == {
+        "other": {"0": "sol"},
+        agent: {"1": "gel"},
+    }
+
+
 @pytest.mark.parametrize("width", [48, 60, 80])
 def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", "160")
@@ -163,15 +185,31 @@ def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift,
 
 
 def test_the_table_has_all_columns(store, shift):
-    table = store.table()
-    assert {"raw_uid", "digest", "tau_s_err", "sample", "plan"} <= set(table) and store.table().equals(table)
-    everything = store.table(columns="all")
-    assert type(everything) is pd.DataFrame and list(everything) == list(table)
+    table = store.table(all=True)
+    assert {"raw_uid", "digest", "tau_s_err", "sample", "plan"} <= set(table) and store.table(all=True).equals(table)
+    assert type(table) is pd.DataFrame and set(store.search(all=True)) == set(table)
     assert list(store.table("complete", columns=["tau_s", "plan"])) == ["tau_s", "plan"]
     assert set(store.search(sample="PEG \x1b[2J3").index) == set(shift[:3])
     assert list(store) == shift and len(store.search(text="bubble")) == 0
     with pytest.raises(KeyError, match="tau_ms"):
         store.table(columns=["tau_ms"])
+
+
+def test_the_first_columns_are_thirty_and_no_statistics(store, ainerd, record):
+    numbers = {f"number_{i}": float(i) for i in range(60)}
+    tested = {"strangeness_steps": 0.1, "whole_frames": 3, "flow_p": 0.5}
+    summary = {**tested, **numbers, "tau_s": 1.2, "tau_s_err": 0.1, "dynamics": "slows"}
+    made = record(
+        status="complete", embedding=[0.0], own_p=0.5, positions={"x": 1.0}, summary=summary, units={"tau_s": "s"}
+    )
+    ainerd["results"].create_container(made.key, metadata=made.metadata())
+    table, whole = store.table(), store.table(all=True)
+    assert len(table.columns) == 30 and {"scan_id", "x", "regime_name", "tau_s", "tau_s_err", "dynamics"} <= {*table}
+    assert not {"digest", "own_p", *tested} & {*table} and {"digest", "own_p", *tested, *numbers} <= {*whole}
+    assert list(store.search(x=(0, 2))) == list(table) and {*tested, *numbers} <= {
+        *ainerd["results"][made.key].metadata
+    }
+    assert repr(table) == repr(store.search(all=True))
 
 
 def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):

@@ -107,7 +107,7 @@ def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
     begun = record()
     key = store.begin(begun)
     assert store.fail(key, "500 frames announced, 3 came", n_frames=3)
-    row = store.table().loc[key]
+    row = store.table(all=True).loc[key]
     assert (row["status"], row["reason"], row["n_frames"]) == ("failed", "500 frames announced, 3 came", 3)
     assert len(store) == 1 and store.analysed(begun.digest) == {begun.raw_uid: 1}
     put(store, begun, analysis(), n_frames=500)
@@ -119,7 +119,7 @@ def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
 def test_no_claim_is_neither_novel_nor_not(store, ainerd, record, analysis):
     key = put(store, record(), analysis(novelty_p=None))
     assert not {"novelty_p", "novel"} & set(ainerd["results"][key].metadata)
-    assert pd.isna(store.table().loc[key, "novel"])
+    assert pd.isna(store.table(all=True).loc[key, "novel"])
     key = store.begin(record())
     with pytest.raises(ValueError, match="alpha"):
         store.complete(key, analysis(alpha=None))
@@ -142,7 +142,7 @@ def campaign(store, record, analysis):
 
 
 def test_the_table_is_by_time_and_has_the_labels_of_the_newest_atlas(store, campaign):
-    table = store.table()
+    table = store.table(all=True)
     assert list(table.index) == campaign[::-1]
     assert table.loc[campaign[:4], "regime"].to_list() == [1, 0, 0, 1]
     assert table.loc[campaign[:4], "regime_then"].to_list() == [0, 1, 0, 1]
@@ -174,7 +174,7 @@ def test_results_similar_to_a_result(store, record, analysis, campaign):
     other = put(store, record(parameters={"size": 128}), analysis(embedding=[0.5, 0.0]))  # not comparable
     near = store.similar(campaign[0], n=2)
     assert list(near.index) == [campaign[1], campaign[3]]
-    scan = int(store.table()["scan_id"][campaign[0]])
+    scan = int(store.table(all=True)["scan_id"][campaign[0]])
     assert list(store.similar(scan, n=2).index) == list(near.index)
     np.testing.assert_allclose(near["distance"], [2.0, 4.5])
     assert other not in store.embeddings(record().digest).index
@@ -187,9 +187,9 @@ def test_results_similar_to_a_result(store, record, analysis, campaign):
 
 
 def test_an_empty_store(store):
-    assert len(store) == 0 and store.table().empty and store.embeddings().empty
+    assert len(store) == 0 and store.table(all=True).empty and store.embeddings().empty
     assert store.suggestions().empty and store.logbook().empty and store.newest_atlas() is None
-    assert {"status", "regime", "novelty_p"} <= set(store.table().columns)
+    assert {"status", "regime", "novelty_p"} <= set(store.table(all=True).columns)
     assert "0 results, 0 failed, 0 novel, no regimes yet" in repr(store)
 
 

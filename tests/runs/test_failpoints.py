@@ -80,5 +80,5 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
         assert worker.jobs.drain(SLOW_S)
         worker.close()
         uids.append(documents[0][1]["uid"])
-    table = catalogue().table()
+    table = catalogue().table(all=True)
     assert sorted(table["raw_uid"]) == sorted(uids) and (table["status"] == "complete").all()

@@ -1,5 +1,6 @@
 """Policies, and exploration with several knobs."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from ainerd.knobs import NOISE, Knob
-from ainerd.steering import POLICIES
+from ainerd.steering import POLICIES, Exposures, Search, propose
 from ainerd.steering._policies import _best, levels, new_regimes
 from tests.explorer import Explorer
 
@@ -221,11 +222,29 @@ def test_the_reason_names_its_causes():
     for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):
         _, reason = _best(survey, nodes == node)
         gaps = cdist(survey.visited, survey.window.nodes).min(0)
-        largest = ", the largest gap" * int(gaps[node] >= 0.95 * gaps[survey.is_open].max())
-        empty = f"nothing was measured within {gaps[node]:.2g} lengths of here yet{largest}"
+        is_largest = gaps[node] >= 0.95 * gaps[survey.is_open].max()
         if survey.confirmation[node]:
             assert reason == f"beside the novel spot at {survey.window.text(survey.spots[0])}, to confirm it"
         elif survey.layers[node] > survey.inclusions[node]:
-            assert reason == f"{empty}; if the regimes lie in bands, one that was not seen yet may run through here"
-        else:
-            assert reason.startswith(f"{empty}; here may be regime ")
+            assert reason.startswith("a band of a new regime may lie here; probably regime ")
+        elif is_largest:
+            assert reason.startswith(f"the largest gap: {gaps[node]:.2g} lengths to the nearest exposure; probably ")
+
+
+def test_reasons_differ_where_causes_differ_and_use_the_names_of_regimes():
+    """On a sample with an inclusion: by an independent look at the map, which of the causes holds."""
+    exposures, reasons = Exposures(["x", "y"], size=2), []
+    rules = replace(Search.of({"x": (0, 10), "y": (0, 10)}, smallest_feature=1.0, unit="mm"), names={1: "gel"})
+    for k in range(18):
+        suggestion = propose(exposures, (), (), rules)
+        (x, y), (cause, _, guess) = suggestion.position.values(), suggestion.reason.partition("; probably ")
+        nearest = min((np.hypot(x - a, y - b) for a, b in exposures["position"]), default=np.inf)
+        if cause == "between two regimes":
+            assert guess in ("regime 0 or regime 1 (gel)", "regime 1 (gel) or regime 0")
+        elif k:
+            assert guess in ("regime 0", "regime 1 (gel)", "regime 0 or regime 1 (gel)")
+        if distance := re.search(r"([\d.]+) mm", cause):
+            assert abs(float(distance[1]) - nearest) < 0.06
+        reasons.append(cause.partition(" mm")[0].rstrip("0123456789. "))
+        exposures.add(str(k), suggestion.position, [0, 0], regime=int(np.hypot(x - 6, y - 7) < 2))
+    assert len(set(reasons)) > 4 and max(map(reasons.count, reasons)) < 9

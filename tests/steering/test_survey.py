@@ -154,4 +154,4 @@ def test_the_first_exposure_of_a_sample_of_a_holder_says_so():
     explorer = Explorer({name: knob.range for name, knob in knobs.items()}, knobs=knobs)
     first, second = explorer.suggest(2)
     assert second["holder"] != first["holder"]
-    assert second["reason"] == f"nothing was measured at holder = {second['holder']:g} yet"
+    assert second["reason"] == f"the first point at holder = {second['holder']:g}"

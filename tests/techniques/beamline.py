@@ -73,7 +73,7 @@ class Beamline:
     def table(self):
         """The results, once everything that came is written."""
         assert self.agent.drain()
-        return self.agent.results.table()
+        return self.agent.results.table(all=True)
 
     def close(self):
         if self.agent is not None:

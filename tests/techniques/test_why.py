@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ainerd.cli._app import build
+from ainerd.processes import whereabouts
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
 
@@ -30,7 +31,7 @@ def test_the_state_at_the_moment_of_a_choice(beamline, tmp_path):
     first, second, third = (lines(agent.why(scan)) for scan in explored)
     assert first["excluded"] == "no regions" and "after 0 results" in first["chosen"]
     assert first["chosen"].startswith("by the agent, ") and first["reason"].startswith("the first point")
-    assert second["excluded"] == "sample_x 0 to 1.5" and second["chosen"].startswith("by a person, ")
+    assert second["excluded"] == "sample_x 0 to 1.5" and second["chosen"].startswith(f"by {whereabouts()['user']}, ")
     assert second["reason"] == "a scratch" and "after 1 result" in second["chosen"] and second["held"] == "no"
     assert third["excluded"] == "no regions" and "after 2 results" in third["chosen"]
     by_hand = next(scan for scan in table.index if scan not in explored)

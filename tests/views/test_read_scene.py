@@ -18,7 +18,7 @@ class Store:
     def __init__(self, n):
         self.n, self.read = n, []
 
-    def table(self):
+    def table(self, **_):
         columns = {"status": "complete", "regime": 0, "novel": False, "sample_x": 1.0}
         table = pd.DataFrame(columns, index=[f"run-{i}" for i in range(self.n)])
         table = table.astype({"regime": "Int64", "novel": "boolean"})

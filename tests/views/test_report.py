@@ -110,7 +110,7 @@ def test_a_newest_result_without_a_claim_leaves_the_level_of_the_others(campaign
         found = read(key)
         return found.model_copy(update={"calibration": {}}) if key == table.index[-2] else found
 
-    monkeypatch.setattr(store, "table", lambda: table)
+    monkeypatch.setattr(store, "table", lambda **_: table)
     monkeypatch.setattr(store, "record", record)
     monkeypatch.setattr(_report, "campaign_figure", lambda scene: scenes.append(scene) or Figure())
     report_html(store)

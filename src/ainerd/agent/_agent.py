@@ -78,7 +78,7 @@ class Agent(Observer):
         super().__init__(technique, client, settings, travel)
         self._devices = devices
         self._attached: tuple[RunEngine, int] | None = None
-        self._reads = client.uri, parameters_of(technique, settings.detector), settings.detector.image, self.name
+        self._reads = client.uri, parameters_of(technique, settings.detector), settings.detector.image, settings.name
         self.__doc__ = GUIDE  # for `agent?`
 
     @property
@@ -112,8 +112,8 @@ class Agent(Observer):
         for *settings, image, name in _ATTACHED.setdefault(RE, []):
             if settings == same and image != mine:
                 raise ValueError(
-                    f"{name} analyses {image!r} with the settings with which {self.name} analyses {mine!r}, so both "
-                    f"would have the same results: give [{self.technique.name}] of each the bins of its detector"
+                    f"{name} analyses {image!r} with the settings of {self._settings.name} for {mine!r}, so both would "
+                    f"have the same results: give [{self.technique.name}] of each the bins of its detector"
                 )
         _ATTACHED[RE].append(self._reads)
         if numbers := [n for each in (RE.md, *patiently(self._starts)) if type(n := each.get("scan_id")) is int]:

@@ -16,13 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.campaign import Campaign, named, sentences
+from ainerd.campaign import Campaign, sentences
 from ainerd.config import Settings
 from ainerd.jobs import activity
 from ainerd.results import Result, ResultStore
 from ainerd.technique import Technique
 from ainerd.views import Next, kinds_of, read_scene, run_line
-from ainerd.words import number_of, printable, sender
+from ainerd.words import number_of, printable, regime_names, sender
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,13 +80,11 @@ class Display:
         kinds, given = self._kinds(), self._campaign.state.names
         for group in groups:
             exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
-            parts = [f"{named(group)}: {exposures}"]
-            of = "" if len(group) == 1 else "regime {} is "
-            parts += [f"{of.format(n)}called {given[n]!r}" for n in group if n in given]
+            parts = [f"{regime_names(group, given)}: {exposures}"]
             parts += [] if (kind := kinds.get(group[0])) is None else [kind]
             parts += [f"new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
             lines.append(", ".join(parts))
-        return [*lines, *sentences(self._campaign.atlas.components)]
+        return [*lines, *sentences(self._campaign.atlas.components, given)]
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -149,10 +147,11 @@ class Queue(pd.DataFrame):
 
 
 class Point(dict[str, Any]):
-    """A suggestion as a point of bluesky-adaptive, whose numbers the prompt shows with four digits."""
+    """A suggestion as a point of bluesky-adaptive; the prompt shows it up to the reason, with four digits."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.pretty({name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in self.items()})
+        shown = [*self][: [*self].index("reason") + 1] if "reason" in self else [*self]
+        printer.pretty({x: float(f"{self[x]:.4g}") if isinstance(self[x], float) else self[x] for x in shown})
 
 
 class WhileRunning(DefaultDuringTask):

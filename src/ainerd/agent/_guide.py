@@ -10,7 +10,7 @@ ACTIONS = {
         "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
         "agent.why(12)": "why the position of scan 12 was chosen",
         "agent.log()": "results and decisions, a line each; agent.quiet = True prints none",
-        "agent.regimes()": 'the regimes, a sentence each; agent.name_regime(1, "gel") names one',
+        "agent.regimes()": 'the regimes, a sentence each; agent.name(1, "gel") names one',
         "agent.plot()": "a figure of the campaign; agent.page shows the same in a browser",
     },
     "Measure": {
@@ -25,6 +25,8 @@ ACTIONS = {
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
         "agent.queue()": "the points that people asked for, in their order",
         'agent.exclude("a crack", sample_x=(2, 3))': "suggest none in a box; agent.excluded = [] allows all",
+        'agent.leave_out(12, "a bubble")': "no regime, reference or map uses scan 12 any more",
+        "agent.undo()": "take back the last exclusion, name, or scan that was left out",
         "agent.bounds = {'sample_x': (1, 9), …}": "narrower limits for all suggestions",
         'agent.hold("the beam is weak")': "begin no exposure until agent.release()",
         'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",

@@ -76,11 +76,11 @@ class Observer(Prompt):
     def __init__(
         self, technique: Technique, client: Container, settings: Settings, travel: Travel | None = None
     ) -> None:
-        self.name, self.technique, self.review = settings.name, technique, settings.steering.review
+        self.technique, self.review = technique, settings.steering.review
         parameters = parameters_of(technique, settings.detector)
         self.results = ResultStore(
             client["ainerd"],
-            agent=self.name,
+            agent=settings.name,
             digest=digest(parameters),
             folder=settings.storage.result_files,
             seen_as=settings.storage.results_seen_as,
@@ -116,7 +116,7 @@ class Observer(Prompt):
         """Start the threads, and steer unless another session does. Called once, by `build_observer`."""
         self._state.begin()
         if url := self._settings.webhook.get_secret_value():
-            self._webhook = Webhook(url, self.name)
+            self._webhook = Webhook(url, self._settings.name)
         show_progress_of(self)
         call_before_exit(_close, weakref.ref(self))
         for jobs in self._threads:

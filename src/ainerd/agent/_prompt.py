@@ -22,9 +22,10 @@ from ainerd.agent._state import State
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import activity, waiting
+from ainerd.processes import whereabouts
 from ainerd.results import ResultStore, commands
 from ainerd.views import Logbook, status_panel
-from ainerd.words import first_problem, place, rendered, scan_text
+from ainerd.words import first_problem, place, rendered, run_text, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,6 @@ AWAY = "does not answer: results wait in memory until it does"
 class Prompt:
     """The commands of the prompt. `ainerd.agent.Observer` makes the parts that they use."""
 
-    name: str
     results: ResultStore
     _client: Container
     _raw: Container
@@ -63,7 +63,7 @@ class Prompt:
 
         Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
         """
-        return self._apply(commands.Accept)
+        return self._apply(commands.Accept)[0]
 
     def reject(self, reason: str = "") -> dict[str, Any]:
         """Reject the suggestion and return the next one: ``agent.reject("too near the wall")``.
@@ -77,7 +77,7 @@ class Prompt:
         self._display.say(f"rejected {place(rejected.position, self._settings.units)}: {rejected.reason}")
         return self.suggest()
 
-    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
+    def add(self, *position: float, reason: str = "", **by_name: float) -> dict[str, Any]:
         """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
         Points that people asked for before come first; see `queue`.
@@ -89,7 +89,7 @@ class Prompt:
         """
         if position and by_name:
             raise ValueError(f"a position has {', '.join(self._campaign.rules.names)}, got {position} and {by_name}")
-        return self._apply(commands.Add, position=self._campaign.position(by_name or position), why=reason)
+        return self._apply(commands.Add, position=self._campaign.position(by_name or position), why=reason)[0]
 
     def queue(self) -> pd.DataFrame:
         """Return the points that people took or added, in the order in which they are measured, counted from 1.
@@ -98,13 +98,13 @@ class Prompt:
         """
         names = [*self._campaign.rules.names]
         rows = [
-            {**each.suggestion.position, "reason": each.suggestion.reason, "by": each.taken_by or "a person",
+            {**each.suggestion.position, "reason": each.suggestion.reason, "by": each.taken_by or each.added_by,
              "id": each.id} for each in self._campaign.state.waiting if each.created
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
         return Queue(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
 
-    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
+    def exclude(self, reason: str = "", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
 
         An actuator that is left out is not limited. Returns the next suggestion.
@@ -130,14 +130,44 @@ class Prompt:
         self._apply(commands.Release)
         self._display.say("released: plans go on")
 
+    def leave_out(self, run: str | float, reason: str) -> None:
+        """Leave a spoilt exposure out: ``agent.leave_out(12, "a bubble")``; `undo` takes it back in.
+
+        It stays in Tiled and, marked, in the table. Regimes, references of novelty and the map are made without it.
+
+        Parameters
+        ----------
+        run : int, float or str
+            As for `explain`.
+        reason : str
+
+        Raises
+        ------
+        KeyError
+            If there is no such result.
+        ValueError
+            If it has no numbers, is left out already, or no reason is given.
+        """
+        record = self.results.record(run)
+        name = run_text(record.metadata())
+        _, answer = self._apply(commands.LeaveOut, result=record.key, name=name, why=reason)
+        self._display.say(f"{name} is left out: {answer}")
+
+    def undo(self) -> None:
+        """Take back the last decision: `exclude`, `leave_out`, `name`, or changed bounds and regions.
+
+        Raises ValueError if there is none.
+        """
+        self._display.say(self._apply(commands.Undo)[1])
+
     def regimes(self) -> list[str]:
         """Return sentences about the regimes of this campaign."""
         return self._display.regimes()
 
-    def name_regime(self, regime: int, name: str) -> None:
-        """Name a regime: ``agent.name_regime(1, "gel")``. An empty name removes the name.
+    def name(self, regime: int, name: str) -> None:
+        """Name a regime: ``agent.name(1, "gel")``. An empty name removes the name.
 
-        The page, the figures, the report and the lines at the prompt show the name.
+        The regime has this name on every screen from now on, as long as it keeps its number, and in tables and Tiled.
 
         Raises ValueError if the regime does not exist.
         """
@@ -161,17 +191,20 @@ class Prompt:
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
         self._apply(commands.SetExcluded, regions=list(regions))
 
-    def _apply(self, kind: Callable[..., commands.Command], **fields: Any) -> dict[str, Any]:
-        """Apply a command to the campaign now; raise ValueError if it is invalid, or if the campaign refuses it."""
+    def _apply(self, kind: Callable[..., commands.Command], **fields: Any) -> tuple[Point, str]:
+        """Apply a command to the campaign now, and return its point and its answer.
+
+        Raises ValueError if it is invalid, or if the campaign refuses it.
+        """
         try:
-            command = kind(**fields)
+            command = kind(by=whereabouts()["user"], **fields)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         answer = self._campaign.apply(command)
         if answer.status == "refused":
             raise ValueError(answer.text)
         self._state.changed()
-        return Point({} if answer.suggestion is None else answer.suggestion.point)
+        return Point({} if answer.suggestion is None else answer.suggestion.point), answer.text
 
     # look
 
@@ -271,10 +304,12 @@ class Prompt:
                 raise KeyError(f"there is no scan {scan} in Tiled at {self._uri}")
             if len(uids) > 1:
                 raise KeyError(f"there are several scans {scan}: give the first characters of a result's key")
-            self.results.note(text, raw_uid=uids[0], scan=str(scan))
-            return
-        record = self.results.record(self.results.key(scan))
-        self.results.note(text, raw_uid=record.raw_uid, scan=scan_text(record.metadata()), result=record.key)
+            of: dict[str, Any] = {"raw_uid": uids[0], "scan": str(scan)}
+        else:
+            record = self.results.record(self.results.key(scan))
+            of = {"raw_uid": record.raw_uid, "scan": scan_text(record.metadata()), "result": record.key}
+        self.results.note(text, by=whereabouts()["user"], **of)
+        self._display.say(f"noted on scan {of['scan']}: {text}")
 
     def plot(self, *, truth: NDArray[Any] | None = None) -> Figure:
         """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.
@@ -291,8 +326,13 @@ class Prompt:
         with waiting("drawing"):
             return self._display.figure(truth)
 
+    @property
+    def __signature__(self) -> None:
+        """Raise ValueError: an agent takes documents, but `agent?` is for people."""
+        raise ValueError("an agent is called by a RunEngine")
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} at {self._uri}>"
+        return f"<{type(self).__name__} {self._settings.name!r} at {self._uri}>"
 
     if not TYPE_CHECKING:
 

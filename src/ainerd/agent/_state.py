@@ -155,6 +155,7 @@ class State:
                 "own_level": campaign.exposures.own_level,
             },
             "held": self._hold(),
+            "undo": state.decisions[-1].model_dump(include={"id", "text"}) if state.decisions else None,
             "queue": [each.id for each in state.waiting],
             "measuring": state.measuring,
             "taken": state.taken(review=campaign.rules.review),
@@ -170,7 +171,7 @@ class State:
             "n": atlas.regimes.n_regimes,
             "supported": list(atlas.regimes.supported_range),
             "components": [list(group) for group in atlas.components.groups],
-            "sentences": sentences(atlas.components),
+            "sentences": sentences(atlas.components, self._campaign.state.names),
         }
 
     def _look(self) -> None:
@@ -246,7 +247,7 @@ class State:
 
     @property
     def _n_results(self) -> int:
-        return int(self._campaign.exposures["measured"].sum())
+        return int(self._campaign.exposures.used.sum())
 
     def _health(self) -> dict[str, Any]:
         """Return the sign of life: the worker and the run in progress."""

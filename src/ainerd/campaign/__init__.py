@@ -3,6 +3,6 @@
 from ainerd.campaign._campaign import READS, Campaign
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._optimizer import Travel, policy_of
-from ainerd.campaign._sentences import named, sentences
+from ainerd.campaign._sentences import sentences
 
-__all__ = ["READS", "Campaign", "Claims", "Travel", "named", "policy_of", "sentences"]
+__all__ = ["READS", "Campaign", "Claims", "Travel", "policy_of", "sentences"]

@@ -22,7 +22,7 @@ def remembered(store: ResultStore, names: Sequence[str]) -> list[Result]:
 
     `names` are the actuators.
     """
-    embeddings, table = store.embeddings(), store.table()
+    embeddings, table = store.embeddings(), store.table(all=True)
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
     rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
@@ -64,28 +64,32 @@ class Atlas:
         """Begin with the exposures that are known. No number of the labels in the newest atlas in Tiled is reused."""
         self._highest = max(self._highest, *self._exposures["regime"].tolist(), *labels, -1)
         if self._exposures["measured"].any():
-            self._refit()
+            self.refit()
 
     def fit(self, key: str) -> None:
         """Find the regime of a new result."""
         table = self._exposures
-        n = int(table["measured"].sum())
+        n = int(table.used.sum())
+        if table["left_out"][table.row(key)]:
+            return
         if self.regimes is not None and MANY < n <= GROWTH * self._n_fitted:
             (label,) = self.regimes.predict(table["embedding"][[table.row(key)]])
             if label >= 0:
                 table.give(key, regime=label)
                 return
-        self._refit()
+        self.refit()
 
     def refitted(self) -> AtlasRecord | None:
-        """Return the newest refit, once; None if there is no new one. It has no results of other agents."""
-        if self._is_written or self.regimes is None:
-            return None
+        """Return the newest refit, once; None if there is no new one."""
+        return None if self._is_written else self.record()
+
+    def record(self) -> AtlasRecord:
+        """Return the newest refit, without results of other agents."""
         self._is_written, table = True, self._exposures
         own = table["measured"] & ~table["of_another"]
         return AtlasRecord(
-            n_regimes=self.regimes.n_regimes,
-            supported_range=self.regimes.supported_range,
+            n_regimes=self.regimes.n_regimes if self.regimes else 0,
+            supported_range=self.regimes.supported_range if self.regimes else (0, 0),
             labels=dict(zip(table.keys(own), table["regime"][own].tolist(), strict=True)),
         )
 
@@ -128,12 +132,17 @@ class Atlas:
             return None
         row, places = self._exposures.row(key), window.places(self._exposures["position"])
         apart = np.linalg.norm(places[:row] - places[row], axis=1)
-        near = np.flatnonzero((apart <= within) & self._exposures["measured"][:row])
+        near = np.flatnonzero((apart <= within) & self._exposures.used[:row])
         return self._exposures.keys(near[-1:])[0] if near.size else None
 
-    def _refit(self) -> None:
+    def refit(self) -> None:
+        """Group all exposures that are used."""
         table, width, find = self._exposures, self._technique.regime_width, self._technique.regimes
-        rows = np.flatnonzero(table["measured"])
+        rows = np.flatnonzero(table.used)
+        self._n_fitted, self._is_written = len(rows), False
+        if not rows.size:
+            self.regimes, self.components, self.close_to_known = None, Components(), set()
+            return
         z, previous, novel = (table[name][rows] for name in ("embedding", "regime", "verdict"))
         self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
         self.close_to_known = {*table.keys(rows[ambiguous])}
@@ -141,4 +150,3 @@ class Atlas:
         table["regime"][rows] = labels
         self.components = components(z, labels, width)
         self._highest = max(self._highest, int(labels.max()))
-        self._n_fitted, self._is_written = len(rows), False

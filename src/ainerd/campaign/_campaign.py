@@ -18,13 +18,14 @@ from ainerd.campaign._partners import Partners
 from ainerd.campaign._proposals import Proposals
 from ainerd.campaign._sentences import changed_reference, changes, elsewhere, finding, position_text
 from ainerd.config import Steering
-from ainerd.decisions import NO_REASON, Answer, Rules, State, events, is_position
+from ainerd.decisions import Answer, Rules, State, events, is_position
 from ainerd.jobs import Jobs
 from ainerd.novelty import LEVEL, Components
+from ainerd.processes import whereabouts
 from ainerd.results import Result, ResultStore, commands
 from ainerd.steering import Exposures, SampleMap, Suggestion
 from ainerd.technique import Technique, is_novel
-from ainerd.words import run_text, storable
+from ainerd.words import regime_name, run_text, sender, storable
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -145,7 +146,7 @@ class Campaign:
             if outcome.awaits_regime:
                 self.answer(outcome)
             elif outcome.status == "failed" and outcome.trial_id in left:  # its session may have ended before its line
-                self.catalogue.write(_line(finding(outcome, self.rules), outcome))
+                self.catalogue.write(_line(finding(outcome, self.rules, self.state.names), outcome))
         self.checkpoint()
 
     def look(self) -> None:
@@ -170,6 +171,7 @@ class Campaign:
             for outcome in outcomes:
                 self._learn(outcome)
                 self.exposures.give(outcome.key, regime=outcome.regime)
+            self.exposures.leave_out(self.state.left_out)
             self.atlas.begin(labels.values())
             self.exposures.settle()
             self._seen = seen
@@ -177,9 +179,10 @@ class Campaign:
 
     def _follow_state(self) -> None:
         """Follow the claims and decisions in the events."""
+        self.claims.names = self.state.names
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
-            self.claims.update(self.atlas.with_p(), self.atlas.components)
+            self.claims.update(self.atlas.with_p(), self.atlas.components, self.state.left_out)
         self._components = self.atlas.components
         self._judge()
 
@@ -258,13 +261,14 @@ class Campaign:
             name = "" if self.shown(outcome).novel else run_text(outcome.names)
             alike = self.atlas.of_regime(key)
             effects.append(events.Label(key, regime, p, compared, sentences, before, alike, name, ids))
-        text = finding(self.shown(outcome), self.rules, differs_from_known=outcome.key not in self.atlas.close_to_known)
+        differs = outcome.key not in self.atlas.close_to_known
+        text = finding(self.shown(outcome), self.rules, self.state.names, differs_from_known=differs)
         self.catalogue.write(_line(text, outcome), *effects)
         return replace(outcome, awaits_regime="")
 
     def _report(self, outcome: Result) -> None:
         """Announce and log what follows from a new result: claims, another reference, changes of regimes."""
-        lines, alarm = self.claims.update(self.atlas.with_p(), self.atlas.components)
+        lines, alarm = self._follow_regimes({"raw_uid": outcome.raw_uid, "result": outcome.key})
         for line in lines:
             self._announce("new", line, outcome)
         for line in alarm:
@@ -272,20 +276,37 @@ class Campaign:
         if self._failures > 1:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
+        self._advise(outcome)
+
+    def _regroup(self) -> None:
+        """Follow the names of regimes, and the results that people left out or took back in."""
+        self.claims.names = self.state.names
+        is_changed = self.exposures.leave_out(self.state.left_out)
+        if is_changed:
+            self.atlas.refit()
+        self.catalogue.write(events.Refit(self.atlas.record()))
+        if is_changed:
+            self.exposures.settle()
+            self._follow_regimes({})
+        if self._proposals.takes_back:
+            self._proposals.withdraw("a person named a regime, or left a result out", "superseded")
+
+    def _follow_regimes(self, ids: dict[str, str]) -> tuple[list[str], list[str]]:
+        """Log what follows from the regimes now, and return what the claims and the alarm announce."""
+        lines, alarm = self.claims.update(self.atlas.with_p(), self.atlas.components, self.state.left_out)
         if lines or alarm:
-            ids = {"raw_uid": outcome.raw_uid, "result": outcome.key}
             self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=(*lines, *alarm), ids=ids))
         if self._judge():
             self.catalogue.write(events.Line(changed_reference(self.exposures.own_level)))
             self._proposals.withdraw("p compares with other exposures now", "superseded")
-        for line in changes(self._components, self.atlas.components):
-            self.catalogue.write(_line(line, outcome))
+        for line in changes(self._components, self.atlas.components, self.state.names):
+            self.catalogue.write(events.Line(line, ids=ids))
         self._components = self.atlas.components
         explored, why = self.should_stop()
         if explored and not self._was_explored:
             self.catalogue.write(events.Line(f"explored: {why}"))
         self._was_explored = explored
-        self._advise(outcome)
+        return lines, alarm
 
     def _advise(self, outcome: Result) -> None:
         """Log a change of regime since the last exposure of the same spot."""
@@ -293,8 +314,9 @@ class Campaign:
         before = -1 if earlier is None else self.exposures.regime(earlier)
         self.advice = None
         if outcome.regime >= 0 and before not in (-1, outcome.regime):
-            where, now = position_text(outcome.positions, self.rules), f"now it is {outcome.regime}"
-            self.advice = f"the regime at {where} was {before}, {now}: measure there again to follow the change"
+            was, now = (regime_name(regime, self.state.names) for regime in (before, outcome.regime))
+            where = position_text(outcome.positions, self.rules)
+            self.advice = f"the spot at {where} was {was}, now it is {now}: measure there again to follow the change"
             self.catalogue.write(_line(self.advice, outcome))
 
     def shown(self, outcome: Result) -> Result:
@@ -352,9 +374,11 @@ class Campaign:
         if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
-        before = self.state.waiting
+        before = self.state
         after = self.catalogue.happen(self._proposals.asked(command, self.atlas, container, age_s))
-        if before and not isinstance(command, commands.Accept | commands.Next):  # it may have withdrawn the suggestion
+        if after.names is not before.names or after.left_out is not before.left_out:
+            self._regroup()
+        if before.waiting and not isinstance(command, commands.Accept | commands.Next):  # it may have been withdrawn
             self._proposals.follow()
         return self.catalogue.refused.get(command.id) or after.answers[command.id]
 
@@ -404,14 +428,17 @@ class Campaign:
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Add points of a person. Suggestions that were handed out are returned unchanged."""
         self.require_steering()
-        registered = []
+        registered, by = [], whereabouts()["user"]
         for point in suggestions:
-            id, reason = str(point.get(ID_KEY) or commands.new_id()), str(point.get("reason") or NO_REASON)
+            id, reason = (
+                str(point.get(ID_KEY) or commands.new_id()),
+                str(point.get("reason") or f"asked for by {sender(by)}"),
+            )
             if id in self.state.handed_out:
                 registered.append(dict(point))
                 continue
             added = self._proposals.complete(self.rules.position(point), reason, id)
-            self.catalogue.happen(events.HandedOut(suggestion=added, by="person"))
+            self.catalogue.happen(events.HandedOut(suggestion=added, by=by))
             registered.append(added.point)
         return registered
 

@@ -257,9 +257,13 @@ class Catalogue:
                 instead_of = _INSTEAD_OF.get(status)
                 store.set_status(id, status, effect.why, effect.raw_uid, by=effect.by, instead_of=instead_of)
             case events.Refit(regimes=regimes):
-                self._atlas_version = store.add_atlas(regimes).version
+                names = {str(store.agent): {str(number): name for number, name in self.state.names.items()}}
+                decided = regimes.changed(names=names, left_out=self.state.left_out)
+                self._atlas_version = store.add_atlas(decided).version
             case events.Label():
                 self._label(effect)
+            case events.Mark(key=key, left_out=left_out):
+                store.label(key, left_out=left_out)
             case events.Line(text=text, once=once, by=by, ids=ids):
                 store.log(text, once=once, by=by, **ids)
             case events.ShowHold():

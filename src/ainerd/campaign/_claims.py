@@ -1,23 +1,23 @@
 """Claims that a regime is new, which follow their founding exposures, and the alarm that most regimes are new."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ainerd.campaign._sentences import named
 from ainerd.novelty import LOOKS, Components, Discoveries, RegimeTest
 from ainerd.results import digest
 from ainerd.technique import Technique, is_novel
+from ainerd.words import regime_names
 
 logger = logging.getLogger(__name__)
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
-    "{} unlike all behaviour that the agent knows: either this is new, or the known kinds do not fit "
-    "this instrument. Measure a known sample to find out"
+    "{} unlike all behaviour that the agent knows: either this is new, or the simulated exposures "
+    "behind p do not fit this instrument. Measure a known sample to find out"
 )
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
 MOST_FOUNDERS = 100  # of a claim; they are written with each change of the claims
@@ -30,7 +30,8 @@ class Claim(BaseModel):
     """A claim about some exposures: that their regime is new, that the sample is, or that they differ from the others.
 
     `founders` are the keys of these exposures, or of at most `MOST_FOUNDERS` of them, evenly spread. `regime` is their
-    regime's number now, `about` is "regime", "sample" or "session". A claim about the session has no p-value.
+    regime's number now, `about` is "regime", "sample" or "session". A claim about the session has no p-value. A claim
+    does not stand while all its founders are `left_out`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +41,7 @@ class Claim(BaseModel):
     p: float | None
     about: str = "regime"
     stands: bool = True
+    left_out: bool = False
 
 
 class _Saved(BaseModel):
@@ -65,6 +67,8 @@ class Claims:
     alarm : str
         Why one exposure of a known sample is needed; empty without an alarm. An alarm implies a claim, so the bound on
         false claims holds for it too.
+    names : mapping of int to str
+        Names of regimes, from people.
     """
 
     def __init__(self, technique: Technique) -> None:
@@ -74,7 +78,7 @@ class Claims:
         self._digest = digest(technique.parameters)
         self._asked: set[int] = set()
         self.claims: list[Claim] = []
-        self.alarm = ""
+        self.alarm, self.names = "", dict[int, str]()
 
     @property
     def discoveries(self) -> dict[int, float]:
@@ -93,12 +97,18 @@ class Claims:
             return None
         return f"at most {100 * self._discoveries.alpha:g} % of campaigns call a regime new that is not"
 
-    def update(self, exposures: ByExposure, components: Components) -> tuple[list[str], list[str]]:
-        """Return what to announce of the present regimes and p-values, and of the alarm."""
+    def update(
+        self, exposures: ByExposure, components: Components, left_out: Container[str] = ()
+    ) -> tuple[list[str], list[str]]:
+        """Return what to announce of the present regimes and p-values, and of the alarm.
+
+        `left_out` are the keys of results that people left out.
+        """
         regimes: dict[int, dict[str, float]] = {}
         for key, (regime, p) in exposures.items():
             regimes.setdefault(regime, {})[key] = p
-        lines = [*self._follow_apart(regimes, components), *self._tell_apart(regimes, components)]
+        lines = [*self._leave_out(left_out)]
+        lines += [*self._follow_apart(regimes, components), *self._tell_apart(regimes, components)]
         if self._discoveries is None:
             return lines, []
         lines += self._follow(regimes, components)
@@ -126,8 +136,21 @@ class Claims:
             self._discoveries.p_values |= saved.spent
         return True
 
+    def _named(self, *regimes: int) -> str:
+        return regime_names(regimes, self.names)
+
     def _standing(self, about: str) -> Iterator[Claim]:
-        return (claim for claim in self.claims if claim.stands and claim.about == about)
+        return (claim for claim in self.claims if claim.stands and not claim.left_out and claim.about == about)
+
+    def _leave_out(self, left_out: Container[str]) -> Iterator[str]:
+        """Yield which claims do not stand because their founders are left out, and which stand again."""
+        for claim in self.claims:
+            before, claim.left_out = claim.left_out, all(key in left_out for key in claim.founders)
+            if claim.stands and claim.left_out != before:
+                what = {"regime": f"{self._named(claim.regime)} is new", "sample": SAMPLE}.get(
+                    claim.about, f"{self._named(claim.regime)} {SESSION}"
+                )
+                yield f"withdrawn: {what}; its exposures are left out" if claim.left_out else f"again: {what}"
 
     def _follow(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield the changes of the claims since the last look."""
@@ -139,24 +162,28 @@ class Claims:
                 continue
             now = max(held, key=lambda number: (held[number], number == claim.regime))
             group = components.of(now)
-            name, size = f"regime {claim.regime}", _exposures(len(regimes[now]))
+            name, size = self._named(claim.regime), _exposures(len(regimes[now]))
             same = [x for x in claims if x.stands and x is not claim and x.regime == now]
             joined = same or [x for x in claims[:i] if x.stands and x.regime in group]
             if 2 * sum(n for number, n in held.items() if number in group) < sum(held.values()):
-                spread = ", ".join(str(number) for number, n in held.items() if n)
-                yield f"{name} is not called new any more: its exposures are now of regimes {spread}"
+                spread = self._named(*(number for number, n in held.items() if n))
+                yield f"{name} is not called new any more: its exposures are now of {spread}"
                 claim.stands = False
             elif joined:
-                how = f"is part of regime {now}, {size}" if same else f"has no gap to regime {joined[0].regime}"
+                how = (
+                    f"is part of {self._named(now)}, {size}"
+                    if same
+                    else f"has no gap to {self._named(joined[0].regime)}"
+                )
                 yield f"{name} {how}: they are one discovery, not two"
                 claim.stands = False
             elif now == claim.regime:
                 continue
             elif is_novel(np.median(_p_values(regimes, group)), self._discoveries.alpha):
-                yield f"{name} is now called regime {now}, {size}: still new"
+                yield f"{name} is now called {self._named(now)}, {size}: still new"
                 claim.regime = now
             else:
-                yield f"{name} is not called new any more: it is part of regime {now}, {size}, which is not new"
+                yield f"{name} is not called new any more: it is part of {self._named(now)}, {size}, which is not new"
                 claim.stands = False
 
     def _judge_sample(self, exposures: ByExposure, components: Components) -> Iterator[str]:
@@ -196,9 +223,9 @@ class Claims:
                 founders = [key for number in group for key in regimes.get(number, {})]
                 self.claims.append(Claim(founders=_some(founders), regime=group[0], p=None, about="session"))
                 size = _exposures(len(founders)).partition(", of")[0]
-                far = f"the distance to {named(nearest)} is {distance:.0f} times the spread within a regime"
+                far = f"the distance to {self._named(*nearest)} is {distance:.0f} times the spread within a regime"
                 differ = SESSION if len(group) == 1 else SESSION.replace("differs", "differ")
-                yield f"{named(group)} {differ}: {size}; {far}"
+                yield f"{self._named(*group)} {differ}: {size}; {far}"
 
     def _follow_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield which kinds do not differ from the others any more."""
@@ -211,7 +238,7 @@ class Claims:
             joined = group == components.of(min(regimes)) or any(x.regime in group for x in others)
             if joined:
                 claim.stands = False
-                yield f"withdrawn: regime {claim.regime} {SESSION}; the gap has closed"
+                yield f"withdrawn: {self._named(claim.regime)} {SESSION}; the gap has closed"
             claim.regime = now
 
     def _announce(self, regimes: ByRegime, components: Components) -> Iterator[str]:
@@ -224,13 +251,14 @@ class Claims:
             if components.of(number) in map(components.of, self.discoveries):
                 continue  # of a kind that was claimed a moment ago
             self.claims.append(Claim(founders=_some([*regimes[number]]), regime=number, p=p))
-            yield f"regime {number} is new: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
+            yield f"{self._named(number)} is new: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
         for number, of_regime in open_.items():
             undecided = number not in self._discoveries.p_values and number not in self._asked
             lowest = min(of_regime, default=1.0)
             if undecided and is_novel(lowest, self._discoveries.alpha) and self._discoveries.decides(number, of_regime):
                 self._asked.add(number)
-                yield f"regime {number} may be new, {_exposures(len(of_regime))}: one more exposure there can decide"
+                size = _exposures(len(of_regime))
+                yield f"{self._named(number)} may be new, {size}: one more exposure there can decide"
 
     def _judge_all(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield the alarm once when it is raised, and its end; regimes without a gap between them count as one."""

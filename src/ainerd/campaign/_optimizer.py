@@ -105,7 +105,7 @@ class OtherOptimizer:
         lost = [{**position, ID_KEY: id} for id, position in failed.items() if id not in self._failed]
         self._failed |= {*failed}
         lost += [point for row, point in zip(new, points, strict=True) if not exposures["measured"][row]]
-        measured = [point for row, point in zip(new, points, strict=True) if exposures["measured"][row]]
+        measured = [point for row, point in zip(new, points, strict=True) if exposures.used[row]]
         try:
             if measured:
                 self._optimizer.ingest(measured)

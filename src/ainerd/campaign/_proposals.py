@@ -9,11 +9,11 @@ from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._partners import Partners
-from ainerd.decisions import NO_REASON, UNTAKEN, State, events
+from ainerd.decisions import UNTAKEN, State, events
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
 from ainerd.steering import (
-    OF_HERE,
+    GUESS,
     Exposures,
     SampleMap,
     Search,
@@ -126,12 +126,13 @@ class Proposals:
                         self.ready()
                 case commands.Add():
                     position = commands.check_position(command.position, self._state.window.bounds)
-                    suggestion = self.complete(position, command.why or NO_REASON, command.id)
+                    suggestion = self.complete(position, command.because, command.id)
                 case commands.Take() if self._state.get(command.suggestion) is None:
-                    reason = command.reason or NO_REASON
-                    self.complete(rules.position(command.position), reason, command.suggestion)
+                    self.complete(rules.position(command.position), "", command.suggestion)
                 case commands.Name() if command.regime not in atlas.labels:
                     raise ValueError(f"there is no regime {command.regime}")
+                case commands.LeaveOut() if not self._exposures.is_measured(command.result):
+                    raise ValueError(f"there is no result {command.result!r} with numbers")
         except ValueError as error:
             objection = str(error)
         return events.Asked(
@@ -173,7 +174,7 @@ class Proposals:
 
     @property
     def _rules(self) -> Search:
-        return replace(self._search, window=self._state.window)
+        return replace(self._search, window=self._state.window, names=self._state.names)
 
     @property
     def _failed(self) -> dict[str, dict[str, float]]:
@@ -196,4 +197,4 @@ class Proposals:
 
 def _choice(suggestion: Suggestion) -> tuple[dict[str, float], str]:
     """Return position and reason of a suggestion, without a guess in the reason."""
-    return suggestion.position, suggestion.reason.partition(OF_HERE)[0]
+    return suggestion.position, suggestion.reason.partition(GUESS)[0]

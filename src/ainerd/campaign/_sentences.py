@@ -1,6 +1,6 @@
 """Sentences about a result, and about regimes without a gap between them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -8,7 +8,9 @@ from ainerd.decisions import Rules
 from ainerd.novelty import Components
 from ainerd.results import Result
 from ainerd.steering import Suggestion
-from ainerd.words import named_place, place, run_text
+from ainerd.words import named_place, place, regime_names, run_text
+
+Names = Mapping[int, str]  # of regimes, from people
 
 
 def position_text(position: Mapping[str, float], rules: Rules, *, of_file: bool = False) -> str:
@@ -23,8 +25,8 @@ def position_text(position: Mapping[str, float], rules: Rules, *, of_file: bool 
     return f"{named_place(known, units) or 'an unknown position'} ({missing} not recorded: {remedy})"
 
 
-def finding(outcome: Result, rules: Rules, *, differs_from_known: bool = True) -> str:
-    """Return a result in words.
+def finding(outcome: Result, rules: Rules, names: Names, *, differs_from_known: bool = True) -> str:
+    """Return a result in words; `names` are those of regimes.
 
     `differs_from_known` is whether the embedding of a novel result differs from those of known regimes.
     """
@@ -32,7 +34,7 @@ def finding(outcome: Result, rules: Rules, *, differs_from_known: bool = True) -
     name = "" if outcome.scan_id is None and not of_file else f"{run_text(outcome.names)} "
     where = f"{name}at {position_text(outcome.positions, rules, of_file=of_file)}"
     remark = "" if differs_from_known else ", but close to the others of its regime"
-    return f"{where}: {outcome.verdict(remark=remark)}"
+    return f"{where}: {outcome.verdict(names, remark)}"
 
 
 def elsewhere(outcome: Result, asked: Suggestion, rules: Rules, smallest: float | None) -> str | None:
@@ -53,40 +55,26 @@ def elsewhere(outcome: Result, asked: Suggestion, rules: Rules, smallest: float 
 
 def changed_reference(own_level: float | None) -> str:
     """Return the line about the exposures with which p compares from now on."""
-    kinds, session = "the known kinds", "earlier exposures of this session"
+    kinds, session = "simulated exposures", "earlier exposures of this session"
     if own_level is None:
         return f"from now on p compares an exposure with {kinds}, because this sample is not called new any more"
     return f"from now on p compares an exposure with {session}, because this sample is new"
 
 
-def sentences(components: Components) -> list[str]:
+def sentences(components: Components, names: Names) -> list[str]:
     """Return a sentence for each component of several regimes."""
-    return [_broad(group) for group in components.groups if len(group) > 1]
+    return [_broad(group, names) for group in components.groups if len(group) > 1]
 
 
-def changes(before: Components, now: Components) -> Iterator[str]:
+def changes(before: Components, now: Components, names: Names) -> Iterator[str]:
     """Yield a sentence for each component that has a gap now, and for each new component of several regimes."""
     regimes = {regime for group in now.groups for regime in group}
     for group in before.groups:
         left = sorted(regimes & set(group))
         if len({now.of(regime) for regime in left}) > 1:
-            yield f"{named(left)} now have a gap between them: they are not one kind any more"
-    yield from (_broad(group) for group in now.groups if len(group) > 1 and group not in before.groups)
+            yield f"{regime_names(left, names)} now have a gap between them: they are not one kind any more"
+    yield from (_broad(group, names) for group in now.groups if len(group) > 1 and group not in before.groups)
 
 
-def named(regimes: Iterable[int]) -> str:
-    """Return regimes in words: "regime 3", "regimes 0, 2 and 3".
-
-    Examples
-    --------
-    >>> named([3])
-    'regime 3'
-    >>> named([0, 2, 3])
-    'regimes 0, 2 and 3'
-    """
-    *others, last = map(str, regimes)
-    return f"regimes {', '.join(others)} and {last}" if others else f"regime {last}"
-
-
-def _broad(group: tuple[int, ...]) -> str:
-    return f"{named(group)} have no gap between them: they are one broad kind"
+def _broad(group: tuple[int, ...], names: Names) -> str:
+    return f"{regime_names(group, names)} have no gap between them: they are one broad kind"

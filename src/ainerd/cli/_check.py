@@ -76,12 +76,13 @@ def findings_of(config: Path) -> "Generator[Finding, None, Settings | None]":
         return None
     built, problems = _built(loaded)
     problems += [] if problems else _names_and_policy(loaded)  # which imports much
-    yield from problems or [Finding("settings", f"{config}: instrument {loaded.name!r}")]
+    checks = [] if built is None else [*_technique(built)]
+    is_right = not problems and all(each.ok for each in checks)
+    yield from problems or [Finding("settings", f"{config}: instrument {loaded.name!r}")] * is_right
     yield from _storage(loaded)
     if url := loaded.webhook.get_secret_value():  # its path may hold a token
         yield Finding("webhook", f"messages go to {urlsplit(url).hostname}; nothing was sent")
-    if built is not None:
-        yield from _technique(built)
+    yield from checks
     return loaded
 
 

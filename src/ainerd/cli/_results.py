@@ -36,7 +36,7 @@ def replay(
 
     Complete results with the same parameters are kept, so the same command continues after an interruption.
     With other parameters (another --config, or the environment) a run gets a second result beside the first.
-    At the end a new atlas groups the results of these parameters into regimes. The command suggests nothing.
+    At the end the results of these parameters are grouped into regimes. The command suggests nothing.
     """
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
@@ -110,7 +110,7 @@ def report(
 
     agent = agent or (None if settings is None else settings.name)
     with results_at(tiled, config) as store:
-        table = store.table()
+        table = store.table(all=True)
         mine = table if agent is None else table[table["agent"].eq(agent)]
         if mine.empty:
             others = ", ".join(sorted(table["agent"].unique()))

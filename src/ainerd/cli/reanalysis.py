@@ -86,10 +86,11 @@ def _finished_run(raw: Container, uid: str) -> Container:
 def _label(store: ResultStore, technique: Technique) -> None:
     """Write an atlas if any result of the store's agent and parameters has no regime.
 
-    Results of other agents or parameters keep their regimes.
+    Results of other agents or parameters, and those that people left out, keep what they have.
     """
-    points = store.embeddings()
-    known = store.table()["regime"].reindex(points.index)
+    points, table = store.embeddings(), store.table()
+    points = points[table["left_out"].reindex(points.index).isna()]
+    known = table["regime"].reindex(points.index)
     if known.isna().any():
         regimes = technique.regimes(points.to_numpy(), known.fillna(-1).to_numpy(int))
         labels = dict(zip(points.index, regimes.labels.tolist(), strict=True))

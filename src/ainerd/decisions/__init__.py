@@ -3,9 +3,8 @@
 from ainerd.decisions import events
 from ainerd.decisions._fold import fold, reduce
 from ainerd.decisions._state import UNTAKEN, Answer, Held, Rules, State, is_position
-from ainerd.decisions._verbs import NO_REASON
 
 __all__ = [
-    "NO_REASON", "UNTAKEN", "Answer", "Held", "Rules", "State", "events", "fold",
+    "UNTAKEN", "Answer", "Held", "Rules", "State", "events", "fold",
     "is_position", "reduce",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ def known(state: State, rules: Rules, by: str | None) -> dict[str, str]:
     """Return the campaign before a choice, as texts by label; `by` is the person who chose, None for the agent."""
     who = "the agent" if by is None else sender(by)
     queue = "; ".join(
-        f"{rules.text(each.suggestion.position)}, {each.taken_by or ('a person' if each.created else 'the agent')}"
+        f"{rules.text(each.suggestion.position)}, {sender(each.taken_by or each.added_by or 'the agent')}"
         for each in state.waiting
     )
     held = "no" if state.held is None else ": ".join(filter(None, [f"by {state.held.by}", state.held.why]))
@@ -21,6 +21,7 @@ def known(state: State, rules: Rules, by: str | None) -> dict[str, str]:
         "rejected or failed": "; ".join(map(rules.text, state.failed.values())) or "no positions",
         "waited": queue or "nothing",
         "held": held,
+        "left out": str(len(state.left_out) or "nothing"),
         "names": ", ".join(f"regime {regime} {name}" for regime, name in state.names.items()) or "none",
     }
     return {label: text[:LONGEST] for label, text in texts.items()}

@@ -68,6 +68,22 @@ class Held(BaseModel):
     t: FiniteFloat
 
 
+Box = dict[str, tuple[FiniteFloat, FiniteFloat]]
+
+
+class Decision(BaseModel):
+    """A decision of a person that can be taken back, with the values that it replaced; None: it left them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str  # of its command
+    text: str  # as in the log
+    bounds: Box | None = None
+    excluded: tuple[Box, ...] | None = None
+    names: dict[int, str] | None = None
+    left_out: dict[str, str] | None = None
+
+
 @dataclass(frozen=True)
 class Rules:
     """The settings of a session, which no event changes.
@@ -155,6 +171,10 @@ class State(BaseModel):
     held : Held or None
     names : dict of int to str
         Names of regimes, from people.
+    left_out : dict of str to str
+        Who left results out and why, by key.
+    decisions : tuple of Decision
+        The newest decisions that can be taken back.
     fetched : tuple of str
         Suggestions that scripts fetched, the last one at the end.
     exposed : tuple of str
@@ -179,6 +199,8 @@ class State(BaseModel):
     failed: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
     held: Held | None = None
     names: dict[int, str] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
     fetched: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
     answers: dict[str, Answer] = Field(default_factory=dict)

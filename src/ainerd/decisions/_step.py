@@ -6,12 +6,13 @@ from typing import Any
 
 from ainerd.decisions import events
 from ainerd.decisions._known import known
-from ainerd.decisions._state import Rules, State
+from ainerd.decisions._state import Decision, Rules, State
 from ainerd.decisions.events import Ready
 from ainerd.results import commands
 from ainerd.steering import Suggestion
 
 Limits = Mapping[str, tuple[float, float]]
+MOST_DECISIONS = 100  # that can be taken back
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
 
 
@@ -42,11 +43,12 @@ class Step:
         waiting[place : place + 1] = [ready]
         self.set(waiting=tuple(waiting))
 
-    def put_last(self, suggestion: Suggestion, created: str, taken_by: str | None = None) -> None:
+    def put_last(self, command: commands.Command, suggestion: Suggestion, taken_by: str | None = None) -> None:
         """Put a person's point behind those of others; one that was added keeps its place when it is taken."""
-        if self.state.get(suggestion.id) is None:
-            self.withdraw(self.state.own, "a person's point comes first", "person")
-        self.put(Ready(suggestion=suggestion, created=created, taken_by=taken_by))
+        if (waiting := self.state.get(suggestion.id)) is None:
+            self.withdraw(self.state.own, "a person's point comes first", command.by)
+        added_by = waiting.added_by if waiting else "" if taken_by else command.by
+        self.put(Ready(suggestion=suggestion, created=command.created, taken_by=taken_by, added_by=added_by))
 
     def remove(self, id: str) -> None:
         """Let a suggestion wait no more."""
@@ -59,12 +61,12 @@ class Step:
             status = status if stale.taken_by is None else "failed"
             self.effects.append(events.SetStatus(stale.id, status, why, by))
 
-    def change_window(self, bounds: Limits, excluded: Sequence[Limits], why: str) -> None:
+    def change_window(self, bounds: Limits, excluded: Sequence[Limits], why: str, by: str) -> None:
         """Change the window. Withdraw the optimizer's suggestion, and the points of people that lie outside."""
         self.set(window=self.state.window.changed(bounds, excluded))
         for each in self.state.waiting:
             if not each.created or self.state.objection(each.suggestion.position):
-                self.withdraw(each, why, "person")
+                self.withdraw(each, why, by)
 
     def fail(self, id: str, position: Mapping[str, float], status: str, why: str, by: str | None = None) -> None:
         """Let a position fail: it is not suggested again."""
@@ -88,6 +90,12 @@ class Step:
     def suggest(self, suggestion: Suggestion, status: str = "proposed", by: str | None = None) -> None:
         """Write a suggestion, with what was known before this step."""
         self.effects.append(events.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
+
+    def decide(self, command: commands.Command, text: str, **before: Any) -> None:
+        """Log a decision, and remember what it replaced."""
+        decision = Decision(id=command.id, text=f"{command.who} {text}", **before)
+        self.set(decisions=(*self.state.decisions, decision)[-MOST_DECISIONS:])
+        self.log(command, text)
 
     def log(self, command: commands.Command, text: str, suggestion: Suggestion | None = None) -> None:
         """Log what the sender of a command did. The position of the suggestion replaces ``{}`` in the text."""

@@ -12,7 +12,6 @@ from ainerd.steering import Suggestion
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
-NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
 
 
@@ -94,7 +93,7 @@ def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
             step.effects.append(events.SetStatus(id, "failed", objection))
             raise ValueError(objection)
         step.withdraw(state.own, f"{command.who} took another one", command.by)
-    step.put_last(taken, command.created, command.by)
+    step.put_last(command, taken, command.by)
     step.suggest(taken, "accepted", command.by)
     step.log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
     return _done(_place(id, asked.review, step), taken)
@@ -109,9 +108,8 @@ def _reject(command: commands.Reject, asked: events.Asked, step: Step) -> Answer
     step.remove(id)
     if state.get(id) is None:  # another suggestion has replaced it, maybe at the same place
         step.withdraw(state.own, "another suggestion was rejected", command.by)
-    why = command.why or NO_REASON
-    step.fail(id, command.position, "rejected", why, command.by)
-    step.log(command, f"rejected {{}}: {why}", rejected)
+    step.fail(id, command.position, "rejected", command.because, command.by)
+    step.log(command, f"rejected {{}}: {command.because}", rejected)
     return _done("the agent measures neither this position nor one close to it")
 
 
@@ -136,17 +134,18 @@ def _add(command: commands.Add, asked: events.Asked, step: Step) -> Answer:
         raise ValueError(asked.objection or NOT_LEFT)
     if objection := step.state.objection(asked.suggestion.position):
         raise ValueError(objection)
-    step.put_last(asked.suggestion, command.created)
+    step.put_last(command, asked.suggestion)
     step.suggest(asked.suggestion, by=command.by)
-    step.log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
+    step.log(command, "wants {} next" + (f": {command.why}" if command.why else ""), asked.suggestion)
     return _done(_place(command.id, asked.review, step), asked.suggestion)
 
 
 @execute.register
 def _exclude(command: commands.Exclude, asked: events.Asked, step: Step) -> Answer:
     window = step.state.window
-    step.change_window(window.bounds, [*window.excluded, command.region], "a region was excluded")
-    step.log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
+    step.change_window(window.bounds, [*window.excluded, command.region], "a region was excluded", command.by)
+    text = f"excluded {limits_text(command.region)}" + (f": {command.why}" if command.why else "")
+    step.decide(command, text, excluded=window.excluded)
     return _done("the agent suggests no position in this region")
 
 
@@ -154,27 +153,70 @@ def _exclude(command: commands.Exclude, asked: events.Asked, step: Step) -> Answ
 def _name(command: commands.Name, asked: events.Asked, step: Step) -> Answer:
     if objection := asked.objection:
         raise ValueError(objection)
-    regime, names = f"regime {command.regime}", {**step.state.names, command.regime: command.name}
+    regime, before = f"regime {command.regime}", step.state.names
+    names = {**before, command.regime: command.name}
     step.set(names={number: name for number, name in names.items() if name})
-    step.log(command, f"calls {regime} {command.name!r}" if command.name else f"took the name of {regime} away")
+    text = f"calls {regime} {command.name!r}" if command.name else f"took the name of {regime} away"
+    step.decide(command, text, names=before)
     return _done("the regime has this name now")
 
 
 @execute.register
+def _leave_out(command: commands.LeaveOut, asked: events.Asked, step: Step) -> Answer:
+    before, key = step.state.left_out, command.result
+    if objection := asked.objection or ("it is left out already" if key in before else ""):
+        raise ValueError(objection)
+    if not command.why:
+        raise ValueError("give a reason")
+    step.set(left_out={**before, key: f"{command.who}: {command.why}"})
+    step.effects.append(events.Mark(key, step.state.left_out[key]))
+    step.decide(
+        command,
+        f"left out {command.name or f'result {key}'}: {command.why}",
+        left_out=before,
+    )
+    return _done("regimes, references and the map are made without it; agent.undo() takes it back")
+
+
+@execute.register
+def _undo(command: commands.Undo, asked: events.Asked, step: Step) -> Answer:
+    state = step.state
+    if not state.decisions:
+        raise ValueError("there is no decision to take back")
+    *earlier, last = state.decisions
+    if command.decision not in ("", last.id):
+        raise ValueError(f"the last decision is another one now: {last.text}")
+    names = state.names if last.names is None else last.names
+    left_out = state.left_out if last.left_out is None else last.left_out
+    step.set(names=names, left_out=left_out, decisions=tuple(earlier))
+    changed = {*state.left_out} ^ {*left_out}
+    step.effects += [events.Mark(key, left_out.get(key)) for key in sorted(changed)]
+    if last.bounds is not None or last.excluded is not None:
+        window = state.window
+        bounds = window.bounds if last.bounds is None else within(last.bounds, state.configured)
+        excluded = window.excluded if last.excluded is None else last.excluded
+        step.change_window(bounds, excluded, "a decision was taken back", command.by)
+    step.log(command, f"took back: {last.text}")
+    return _done(f"taken back: {last.text}")
+
+
+@execute.register
 def _set_bounds(command: commands.SetBounds, asked: events.Asked, step: Step) -> Answer:
-    bounds = within(command.bounds, step.state.configured)
-    step.change_window(bounds, step.state.window.excluded, "the bounds were changed")
-    text = f"bounds are now {limits_text(step.state.window.bounds)}"
-    step.line(command, text)
-    return _done(text)
+    before = step.state.window
+    step.change_window(
+        within(command.bounds, step.state.configured), before.excluded, "the bounds were changed", command.by
+    )
+    step.decide(command, text := f"set the bounds to {limits_text(step.state.window.bounds)}", bounds=before.bounds)
+    return _done(f"{command.who} {text}")
 
 
 @execute.register
 def _set_excluded(command: commands.SetExcluded, asked: events.Asked, step: Step) -> Answer:
-    step.change_window(step.state.window.bounds, command.regions, "the excluded regions were changed")
-    text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
-    step.line(command, text)
-    return _done(text)
+    before, regions = step.state.window, "; ".join(map(limits_text, command.regions))
+    step.change_window(before.bounds, command.regions, "the excluded regions were changed", command.by)
+    text = f"excluded {regions}, and nothing else" if regions else "allowed all regions"
+    step.decide(command, text, excluded=before.excluded)
+    return _done(f"{command.who} {text}")
 
 
 def _first(asked: events.Asked, step: Step) -> Ready:
@@ -192,7 +234,7 @@ def _seen(command: commands.Take | commands.Reject, step: Step) -> Suggestion:
     """
     rules, position = step.rules, step.rules.position(command.position)
     if (waiting := step.state.get(command.suggestion)) is None:
-        reason = command.reason or NO_REASON
+        reason = command.reason or command.because
         return Suggestion(id=command.suggestion, position=position, reason=reason, terms=command.terms)
     if (now := waiting.suggestion.position) != position:
         raise ValueError(

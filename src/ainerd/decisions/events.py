@@ -33,6 +33,7 @@ class Ready(_Fields):
     suggestion: Suggestion
     created: Text = ""  # when a person chose it; empty for a suggestion of the optimizer
     taken_by: Text | None = None  # the person who took it
+    added_by: Text = ""  # the person who added it
 
     @property
     def id(self) -> str:
@@ -203,6 +204,14 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Write on a result why a person left it out; None if it counts again."""
+
+    key: str
+    left_out: str | None
+
+
+@dataclass(frozen=True)
 class Line:
     """Write a line of the log with this key; `ids` are related keys, and `by` took the decision in it."""
 
@@ -228,4 +237,4 @@ class Reply:
     fetched: Mapping[str, Any] | None = None
 
 
-Effect = Suggest | SetStatus | Refit | Label | Line | ShowHold | Reply
+Effect = Suggest | SetStatus | Refit | Label | Mark | Line | ShowHold | Reply

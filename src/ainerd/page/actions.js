@@ -1,4 +1,4 @@
-// What a person may ask of the agent: take, not this, hold, exclude, add, name. Whoever may only read sees none of it.
+// What a person may ask of the agent: take, not this, hold, exclude, add, name, leave out, undo. Whoever may only read sees none of it.
 
 const VERBS = { take: "take", reject: "not this", take_back: "take it back", hold: "hold", release: "go on" };
 const QUIET = { className: "quiet" };
@@ -201,6 +201,30 @@ function Naming({ asking, regime, onDone }) {
   return h("form", { className: "wanted", onSubmit: send }, h(Field, { ...field, "data-ainerd": "name" }, ...buttons));
 }
 
+/** Whether a run is left out, and a form that leaves a spoilt one out. */
+function LeaveOut({ asking, run }) {
+  const [why, setWhy] = useState(null); // null: nothing is asked
+  if (run.left_out) return h("strong", { className: "warn" }, leftOutText(run));
+  if (!asking.may || run.failed) return null;
+  const title = "regimes, references and the map are made without this run";
+  if (why === null) return button("leave out", () => setWhy(""), { ...QUIET, title, "data-ainerd": "leave_out" });
+  const send = async (event) => {
+    event.preventDefault();
+    const command = { do: "leave_out", result: run.key, name: runName(run.scan), why: oneLine(why) };
+    if (await asking.ask(command, "Left out")) setWhy(null);
+  };
+  const field = { label: "Why?", value: why, onText: setWhy, placeholder: "such as: a bubble", maxLength: 500, autoFocus: true };
+  const submit = { type: "submit", disabled: asking.busy || !why.trim() };
+  const buttons = [button("leave it out", undefined, submit), button("back", () => setWhy(null), QUIET)];
+  return h("form", { className: "row", onSubmit: send }, h(Field, { ...field, "data-ainerd": "why-out" }, ...buttons));
+}
+
+/** A button that takes back the last decision: a box, a name, a run that was left out. */
+function Undo({ asking, last }) {
+  const ask = () => asking.ask({ do: "undo", decision: last.id }, "Undone");
+  return button("undo", ask, { disabled: asking.busy, title: `takes back: ${last.text}`, "data-ainerd": "undo" });
+}
+
 /** The five newest commands of people, newest first, and the agent's answers. */
 function Commands({ commands, units }) {
   if (!commands?.length) return null;
@@ -208,6 +232,7 @@ function Commands({ commands, units }) {
     const limits = Object.entries(command.region ?? {}).map(([name, [low, high]]) => `${name} ${low} to ${high}`);
     if (command.do === "exclude") return `exclude ${limits.join(", ")}`;
     if (command.do === "add") return `add ${place(command.position, units)}`;
+    if (command.do === "leave_out") return `leave out ${command.name}`;
     if (command.do === "name") return `call regime ${command.regime} ${command.name || "by its number"}`;
     return VERBS[command.do] ?? command.do;
   };

@@ -57,7 +57,7 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
     return h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), content);
   };
   const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : "";
-  const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known kinds in grey" : "");
+  const latentTitle = "Latent space" + (scene.latent.landmarks ? ": simulated exposures in grey" : "");
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
   const onPlace = mode ? setAt : () => {};
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };
@@ -65,7 +65,7 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
   const point = { scene, state, asking, mode, setMode: startMode, at };
   const done = scene.runs.filter((each) => (marked.size ? marked : chosen)?.has(each.key) && each.done);
   const compared = done.length > 1 && done.length <= MOST_COMPARED ? done : null;
-  const gallery = { scene, root, state, run, compared, follows, onAsked, onFollow: () => pick(null), onPick: pick };
+  const gallery = { scene, root, state, asking, run, compared, follows, onAsked, onFollow: () => pick(null), onPick: pick };
   const looked = compared ? `${compared.length} chosen runs` : `The ${follows ? "newest" : "selected"} run`;
   const similarText = `most similar to the ${chosen?.size} chosen, nearest first `;
   const table = {

@@ -73,7 +73,7 @@ function useTechnique(name) {
 }
 
 /** The verdict on a run and the technique's pictures of it. */
-function Gallery({ scene, root, state, run, compared, follows, onAsked, onPick, onFollow }) {
+function Gallery({ scene, root, state, asking, run, compared, follows, onAsked, onPick, onFollow }) {
   const { technique } = scene;
   const view = useTechnique(technique);
   const isBefore = ({ key }) => scene.byKey.get(key).number < run.number;
@@ -116,6 +116,7 @@ function Gallery({ scene, root, state, run, compared, follows, onAsked, onPick, 
     h("span", null, run.p === null ? "no p-value" : `p = ${number(run.p)}`),
     run.novel && h("strong", { className: "novel" }, "NOVEL"),
     link(`${root}/results/${run.key}`, "open"),
+    h(LeaveOut, { key: run.key, asking, run }),
     !follows && button("back to the newest", onFollow, { className: "quiet" }),
   ];
   const row = h("div", { className: "row title" }, ...title);

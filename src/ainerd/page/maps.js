@@ -145,7 +145,7 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
     const marker = { size: 0.23 * theme.size, color: theme.line };
     if (landmarks?.u?.length)
       traces.unshift(trace("landmarks", landmarks.u, (u) => u, (_, k) => landmarks.v[k], { marker }));
-    const spreadOf = ` of the variation among ${of === "landmarks" ? "known kinds" : "the runs"}`;
+    const spreadOf = ` of the variation among ${of === "landmarks" ? "simulated exposures" : "the runs"}`;
     const isNarrow = window.innerWidth < 640;
     const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
     const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});

@@ -32,6 +32,7 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
       h(Hold, { asking, held }),
       button("add a point", () => setMode("add")),
       button("exclude a box", () => setMode("exclude")),
+      state.undo && h(Undo, { asking, last: state.undo }),
     ),
   ];
   const form = () => h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) });

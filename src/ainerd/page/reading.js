@@ -25,7 +25,7 @@ function kept(metadata) {
 /** Reads the campaign at a path; `agent` is the name of one, by default the agent that reported last. */
 class Reader {
   constructor(root, agent) {
-    Object.assign(this, { root, wanted: agent, results: new Map(), lines: [], notes: [], labels: {}, commands: [] });
+    Object.assign(this, { root, wanted: agent, results: new Map(), lines: [], notes: [], labels: {}, leftOut: {}, commands: [] });
     Object.assign(this, { suggestions: new Map(), known: {}, wholeAt: 0, count: 0, agents: [], state: {} });
   }
 
@@ -109,6 +109,7 @@ class Reader {
     const { nodes } = await children(`${this.root}/atlas`, { limit: 1 });
     this.atlas = nodes[0]?.key;
     this.labels = nodes[0]?.metadata.labels ?? {};
+    this.leftOut = nodes[0]?.metadata.left_out ?? {};
   }
 
   async read_log() {

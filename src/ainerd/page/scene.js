@@ -32,7 +32,7 @@ function projected(point, digest, axes) {
  * quantities of the timeline, `errors` their errors, and `limits` what a quantity lies between where it is not known.
  */
 function makeScene(reader) {
-  const { state, agent, labels, notes, suggestions } = reader;
+  const { state, agent, labels, leftOut, notes, suggestions } = reader;
   const found = [...reader.results].filter(([, each]) => !each.agent || !agent || each.agent === agent);
   const time = ([, { event_time, run_time }]) => event_time ?? run_time ?? 0;
   found.sort((a, b) => time(a) - time(b) || (a[1].created < b[1].created ? -1 : 1));
@@ -54,13 +54,14 @@ function makeScene(reader) {
     return {
       ...{ key, status, technique, reason, arrays, digest, point, raw_uid, supersedes, failed, regime, u, v },
       done: isOver && !failed,
+      left_out: leftOut[key] ?? "",
       scan: scanText(each),
       scan_id: each.scan_id,
       t: time([key, each]),
       sample: typeof sample === "string" ? sample : "",
       place: Object.fromEntries(motors.map((name) => [name, finite(each[name])])),
       p: finite(level === null ? each.novelty_p : each.own_p),
-      novel: level === null ? each.novel === true : each.own_p <= level,
+      novel: !(key in leftOut) && (level === null ? each.novel === true : each.own_p <= level),
       note: notes.length ? notesOn(key, each, notes) : "",
       duration: finite(each.frame_time_s * each.n_frames),
       color: regimeColor(regime),
@@ -74,7 +75,7 @@ function makeScene(reader) {
   const { supported, sentences } = state.regimes ?? {};
   const { bound, alarm } = state.novelty ?? {};
   const counts = new Map();
-  for (const run of runs) if (run.done) counts.set(run.regime, (counts.get(run.regime) ?? 0) + 1);
+  for (const run of runs) if (run.done && !run.left_out) counts.set(run.regime, (counts.get(run.regime) ?? 0) + 1);
   const regimes = [...counts].map(([id, n]) => ({ id, n, name: state.names?.[id], kind: state.kinds?.[id], color: regimeColor(id) }));
   const alpha = level ?? state.alpha ?? last.findLast((each) => each.has_alpha)?.has_alpha;
   const claims = runs.filter((run) => run.p !== null).length;
@@ -146,6 +147,7 @@ function shownState(reader, scene) {
     computing: scene.rows.filter((row) => row.status === "computing").slice(-SOME_SUGGESTIONS),
     commands: [...commands.filter((each) => each.status === "asked"), ...answered],
     held: heldBy(state.held, commands),
+    undo: state.undo,
     log: { lines: lines.filter((line) => !line.agent || line.agent === agent), before },
   };
 }

@@ -32,7 +32,7 @@ function Results({ scene, root, keys, ordered, selected, only, more, onRows, onP
 function tableRows(scene, wanted, keys, ordered) {
   const some = keys && new Set(ordered ? keys.slice(0, MOST_SIMILAR) : keys);
   const words = wanted.filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const texts = (row) => [row.sample, row.status, row.reason, row.note, row.scan, row.key].join(" ").toLowerCase();
+  const texts = (row) => [row.sample, row.status, row.reason, leftOutText(row), row.note, row.scan, row.key].join(" ").toLowerCase();
   const isWanted = (row) =>
     (!some || some.has(row.key)) &&
     (!wanted.novel || row.novel) &&
@@ -135,9 +135,9 @@ function Row({ row, columns, scene, root, picture, isSelected, isMarked, onPick,
   const known = scene.regimes.find((each) => each.id === row.regime);
   const content = {
     t: () => clock(row.t),
-    regime: () => row.done && h("span", null, dot(known?.color), name()),
+    regime: () => row.done && !row.left_out && h("span", null, dot(known?.color), name()),
     p: () => (row.novel ? h("strong", null, `${number(row.p, 2)} novel`) : number(row.p, 2)),
-    status: () => [row.status, row.reason, row.note && `note: ${row.note}`].filter(Boolean).join(": "),
+    status: () => [row.status, row.reason, leftOutText(row), row.note && `note: ${row.note}`].filter(Boolean).join(": "),
   };
   const text = (name) => {
     const value = valueOf(row, name);
@@ -145,7 +145,7 @@ function Row({ row, columns, scene, root, picture, isSelected, isMarked, onPick,
     if (name in row.of) return quantityText(row, name);
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
-  const wide = row.reason || row.note ? "wide" : undefined;
+  const wide = row.reason || row.note || row.left_out ? "wide" : undefined;
   const cell = ({ name, className = name === "status" ? wide : undefined }) => {
     if (name === "status") return h("td", { key: name, className }, h("div", { title: content.status() }, content.status()));
     if (name !== "scan") return h("td", { key: name, className }, content[name]?.() ?? text(name));

@@ -59,6 +59,9 @@ function place(position, units = {}) {
   return `(${names.map((name) => coordinate(position[name])).join(", ")}) ${[...known][0]}`.trim();
 }
 
+/** "left out by Ann: a bubble"; empty for a run that counts. */
+const leftOutText = ({ left_out }) => (left_out ? `left out by ${left_out}` : "");
+
 /** "scan 12"; or the name of a result file, where the run has no scan. */
 const runName = (scan) => (/^(\d+(\.\d+)?|\?)$/.test(scan) ? `scan ${scan}` : scan);
 

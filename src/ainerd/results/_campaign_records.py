@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from ainerd.results._nodes import (
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import NodeFilter, NodeTable, Notes, frame_of
 from ainerd.results.commands import new_id
-from ainerd.words import printable, utc_now
+from ainerd.words import printable, sender, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -154,15 +155,19 @@ class CampaignRecords:
     def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
         """Write a refit of the regimes, and return it with its version, one more than that of the newest atlas.
 
-        Results that it does not label keep the label of the newest atlas, even if another process writes at the same
-        time, so that the newest atlas of all labels every result.
+        What the newest atlas has of other results and agents stays, even if another process writes at the same time. So
+        the newest atlas of all labels every result.
         """
         newest, version = self._known[1] or self._newest({}), 0
         while True:
             # also higher than the key of an invalid atlas
             version = max(version, (newest.version or 0) if newest else 0) + 1
-            labels = {**(newest.labels if newest else {}), **record.labels}
-            written = record.changed(version=version, labels=labels, **self._scope)
+            kept = dict[str, Any]()
+            if newest:
+                others = {key: why for key, why in newest.left_out.items() if key not in record.labels}
+                kept = {"labels": newest.labels | record.labels, "names": newest.names | record.names}
+                kept["left_out"] = others | record.left_out
+            written = record.changed(version=version, **kept, **self._scope)
             key = f"{version:06d}"
             if create_node(self._atlas, key, written.metadata(), "AinerdAtlas")[1]:
                 break
@@ -184,11 +189,11 @@ class CampaignRecords:
         """
         self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "by": by, "ids": ids}), once)
 
-    def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
+    def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None, by: str = "person") -> None:
         """Write the note of a person on a run, or on one `result` of it; `scan` is its name in the line."""
         ids = {"kind": NOTE, "note": text, "raw_uid": raw_uid, "result": result}
-        line = f"a person noted on scan {scan}: {text}"
-        self._add_line(LogRecord.model_validate({"text": line, "by": "person", "ids": ids}))
+        line = f"{sender(by)} noted on scan {scan}: {text}"
+        self._add_line(LogRecord.model_validate({"text": line, "by": by, "ids": ids}))
 
     def notes(self) -> Notes:
         """Return the notes of people on runs, oldest first, with ``note``, ``raw_uid`` and ``created``. One request."""

@@ -89,7 +89,7 @@ def refuse(name: str, results: pd.DataFrame, *, is_text: bool) -> None:
     known = known_names(results).union(*distinct(results["units"]))
     close = get_close_matches(name, known)
     if name not in known and not (is_text and not close):
-        hint = f"did you mean {', '.join(close)}?" if close else "results.table().columns has all names"
+        hint = f"did you mean {', '.join(close)}?" if close else "results.table(all=True).columns has all names"
         raise ValueError(f"no result has {name!r}: {hint}")
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd.results._records import Metadata, ResultRecord
 from ainerd.technique import panels
+from ainerd.words import regime_name, regime_names
 
 _SAME = {
     "raw_uid", "status", "scan_id", "event", "n_events", "novelty_p", "novel", "own_p", "regime", "awaits_regime",
@@ -79,8 +80,8 @@ class Result:
         """Whether the run was taken for a suggestion, and not by hand."""
         return self.trial_id != self.key
 
-    def verdict(self, regime: str = "", remark: str = "") -> str:
-        """Return the result in a few words; `regime` is that with its name, `remark` stands after ``novel``.
+    def verdict(self, names: Mapping[int, str] = {}, remark: str = "") -> str:
+        """Return the result in a few words; `names` are those of regimes, `remark` stands after ``novel``.
 
         Examples
         --------
@@ -92,12 +93,14 @@ class Result:
         if self.reason or self.status == "computing":
             return ", ".join(filter(None, [self.status, self.reason]))
         status = "" if self.status == "complete" else f"{self.status}, "
-        regime = (regime or f"regime {self.regime}") if self.regime >= 0 else "no regime"
+        regime = regime_name(self.regime, names) if self.regime >= 0 else "no regime"
         p = "no p-value" if self.novelty_p is None else f"p = {self.novelty_p:.2g}"
         return f"{status}{regime}, {p}" + (f" (novel{remark})" if self.novel else "")
 
-    def sentence(self) -> str:
+    def sentence(self, names: Mapping[int, str] = {}) -> str:
         """Return whether the result is novel and why, or why there is no verdict, without a capital letter and a stop.
+
+        `names` are those of regimes.
 
         Examples
         --------
@@ -113,19 +116,21 @@ class Result:
         text = "novel" if self.novel else "not novel"
         text += f": {_odds(self.novelty_p)} of known behaviour would look as unusual"
         if self.own_p is not None and self.own_regimes:
-            numbers = f"regime{'s' * (len(self.own_regimes) > 1)} {' and '.join(map(str, self.own_regimes))}"
+            kind = regime_names(self.own_regimes, names)
             far = f"{_odds(self.own_p)} of that kind would differ as much from them"
-            text += f". Compared with earlier exposures of this session, of {numbers}: {far}"
+            text += f". Compared with earlier exposures of this session, of {kind}: {far}"
         return text
 
 
-def explain(record: ResultRecord, *, details: bool = False) -> str:
+def explain(record: ResultRecord, *, names: Mapping[int, str] = {}, details: bool = False) -> str:
     """Explain the verdict on a run and the reasons for it, with the technique's sentences on its numbers.
+
+    `names` are those of regimes.
 
     With `details`, add the statistics behind the verdict and the numbers.
     """
     statistics = _statistics_of(record) if details else []
-    parts = [Result.of_record(record).sentence(), *statistics, *sentences_on(record, details=details)]
+    parts = [Result.of_record(record).sentence(names), *statistics, *sentences_on(record, details=details)]
     sentences = [parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]
     return " ".join(each if each.endswith(("?", "!", ".")) else f"{each}." for each in sentences)
 

@@ -249,6 +249,7 @@ class ResultRecord(_OfParameters):
     regime_chi2_p: float | None = None
     regime: Whole | None = Field(default=None, ge=-1)  #: the label that the agent gave it; -1 is unassigned
     atlas_version: int | None = None  #: of the atlas that gave ``regime``
+    left_out: str | None = None  #: who left it out of the regimes, and why
     awaits_regime: Stamp | None = None  #: when the result was written, until it has its regime
     summary: Scalars = Field(default_factory=dict)  #: numbers of the technique and series; top-level keys
     units: dict[str, str] = Field(default_factory=dict)  #: of positions, summary and arrays; "1": none
@@ -368,6 +369,8 @@ class AtlasRecord(Record):
     agent: str | None = None  #: the agent whose results were refitted
     digest: str | None = None  #: of the parameters of these results
     labels: dict[str, int]  #: regime of each result by its key, those of other agents too; -1 is unassigned
+    names: dict[str, dict[str, str]] = Field(default_factory=dict)  #: of regimes, from people, by agent and number
+    left_out: dict[str, str] = Field(default_factory=dict)  #: who left results out of the regimes and why, by key
 
 
 class LogRecord(Record):

@@ -1,6 +1,7 @@
 """The client of one result."""
 
 from collections.abc import Collection
+from http.client import NOT_ACCEPTABLE
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +97,17 @@ class AinerdResult(Container):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the result has no contents yet, or the file exists.
+            If the result has no contents yet, the file exists, or nothing writes such a file.
         """
         suffix = "" if hasattr(filepath, "write") else Path(filepath).suffix
         if fields is not None or format is not None or suffix not in (NEXUS, *NETCDF, *TABLES):
-            return super().export(filepath, fields, format=format)
+            try:
+                return super().export(filepath, fields, format=format)
+            except ClientError as error:
+                if error.response.status_code != NOT_ACCEPTABLE:
+                    raise
+                endings = ", ".join((NEXUS, *NETCDF, *TABLES))
+                raise ValueError(f"{filepath}: give a name that ends in {endings}") from None
         store, key = ResultStore(self._campaign), str(self.path_parts[-1])
         return export(store, key, filepath)
 
@@ -185,7 +192,7 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
     key, path = store.key(key), Path(path)
     new_path(path)
     if path.suffix in TABLES:
-        return write_table(store.table().loc[[key]], path)
+        return write_table(store.table(all=True).loc[[key]], path)
     record = store.record(key)
     if record.status in ("computing", "failed"):
         raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")

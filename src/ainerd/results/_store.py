@@ -1,7 +1,7 @@
 """The store of everything that agents keep in Tiled."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ from ainerd.results._explain import explain
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, load, read_configuration
 from ainerd.results._nodes import newest_key, result_node
-from ainerd.results._records import FINAL, STATUSES, USABLE, Metadata, ResultRecord
+from ainerd.results._records import FINAL, STATUSES, USABLE, AtlasRecord, Metadata, ResultRecord
 from ainerd.results._similar import embedding_table, similar
 from ainerd.results._table import Notes
 from ainerd.results._tables import KEY_LENGTH, ResultTable, find_key, notes_by_key, result_table
@@ -46,7 +46,7 @@ class _Current(NamedTuple):
     """The table of results, in their order, and what it was made from."""
 
     results: pd.DataFrame
-    labels: Mapping[str, int]
+    atlas: AtlasRecord | None
     notes: Notes
     table: ResultTable
 
@@ -108,23 +108,28 @@ class ResultStore(ResultRecords):
         """Return the number of results that are complete or failed."""
         return int(self._read()["status"].isin((*USABLE, "failed")).sum())
 
-    def table(self, status: str | None = None, *, columns: str | Sequence[str] | None = None) -> pd.DataFrame:
+    def table(
+        self, status: str | None = None, *, all: bool = False, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
         """Return all results, one in a row, by time of the run.
 
         Parameters
         ----------
         status : {"computing", "complete", "partial", "growing", "failed"}, optional
-        columns : "all" or sequence of str, optional
-            Names of columns, or "all" for a plain DataFrame that shows all of them. Default: a table with all columns
-            that shows the most important ones: scan, time, sample, position, regime, p, the technique's numbers,
-            status, key.
+        all : bool
+            Whether to return a plain DataFrame of all columns, with the statistics of fits and tests. Default: at most
+            30 columns, in a table that shows the most important ones: scan, time, sample, position, regime, p, the
+            technique's numbers, status, key.
+        columns : sequence of str, optional
+            Names of columns, in place of `all`.
 
         Returns
         -------
         pandas.DataFrame
-            Index ``key``. ``regime`` is the label of the newest atlas, ``regime_then`` the label that the result got at
-            first; -1 is unassigned, <NA> is no label. Times are UTC timestamps. ``superseded_by`` is the result of the
-            same run with newer parameters, ``note`` the notes of people. Units of the columns are in
+            Index ``key``. ``regime`` is the label of the newest atlas, ``regime_name`` the name that people gave this
+            regime, ``regime_then`` the label that the result got at first; -1 is unassigned, <NA> is no label.
+            ``left_out`` says who left the result out, and why. Times are UTC timestamps. ``superseded_by`` is the
+            result of the same run with newer parameters, ``note`` the notes of people. Units of the columns are in
             ``table.attrs["units"]``.
 
         Raises
@@ -132,16 +137,16 @@ class ResultStore(ResultRecords):
         KeyError
             If a column does not exist.
         """
-        table = self.search(status=status)
-        if columns is None:
-            return table
+        table = self._found(status=status)
+        if not all and columns is None:
+            return table.narrow()
         plain = pd.DataFrame(table)
         plain.attrs = table.attrs
-        return plain if isinstance(columns, str) and columns == "all" else plain[list(columns)]
+        return plain if columns is None else plain[[*columns]]
 
     def __iter__(self) -> Iterator[str]:
         """Yield the keys of the results, by time of the run."""
-        return iter(map(str, self.table().index))
+        return iter(map(str, self._found().index))
 
     def key(self, run: str | int | float) -> str:
         """Return the key of a result, given the number of its scan or the first characters of its key.
@@ -155,19 +160,13 @@ class ResultStore(ResultRecords):
             return run
         return find_key(self._read(), run)
 
-    def search(
-        self,
-        *,
-        novel: bool | None = None,
-        regime: int | None = None,
-        status: str | None = None,
-        text: str | None = None,
-        **where: Any,
-    ) -> ResultTable:
+    def search(self, *, all: bool = False, **conditions: Any) -> ResultTable:
         """Return the results that fulfil all conditions, as in `table`.
 
         Parameters
         ----------
+        all : bool
+            Whether to return all columns, as in `table`.
         novel : bool, optional
         regime : int, optional
             The label of the newest atlas.
@@ -185,6 +184,19 @@ class ResultStore(ResultRecords):
             If there is no such status, a range is not (low, high), a text is given for a number or a number for a text,
             or no result can have metadata of a name.
         """
+        table = self._found(**conditions)
+        return table if all else table.narrow()
+
+    def _found(
+        self,
+        *,
+        novel: bool | None = None,
+        regime: int | None = None,
+        status: str | None = None,
+        text: str | None = None,
+        **where: Any,
+    ) -> ResultTable:
+        """Return all columns of the results that fulfil the conditions of `search`."""
         if status is not None and status not in STATUSES:
             raise ValueError(f"there is no status {status!r}, only {', '.join(STATUSES)}")
         if isinstance(regime, str):
@@ -235,7 +247,7 @@ class ResultStore(ResultRecords):
         """
         current = self._current_table()
         distance = similar(current.results, self.key(run), n)
-        return current.table.loc[distance.index].assign(distance=distance)
+        return current.table.narrow().loc[distance.index].assign(distance=distance)
 
     def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
         """Yield results in memory, with all their arrays and tables or those with these names; see `LoadedResult`.
@@ -306,7 +318,9 @@ class ResultStore(ResultRecords):
 
     def explain(self, key: str, *, details: bool = False) -> str:
         """Explain why a run is novel or not; with `details`, with the statistics."""
-        return explain(self.record(key), details=details)
+        record, atlas = self.record(key), self._newest({})
+        names = {} if atlas is None else atlas.names.get(record.agent, {})
+        return explain(record, names={int(regime): name for regime, name in names.items()}, details=details)
 
     def why(self, run: str | int | float) -> str:
         """Return why the position of a result was chosen, and what the agent knew then, such as bounds and a hold.
@@ -371,9 +385,9 @@ class ResultStore(ResultRecords):
 
     def _current_table(self) -> _Current:
         results, last = self._read(), self._last_table
-        labels, notes = self.current_labels(), self.notes()
-        if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
-            last = self._last_table = _Current(results, labels, notes, result_table(results, labels, notes))
+        atlas, notes = self._newest({}), self.notes()
+        if last is None or last.results is not results or last.atlas is not atlas or last.notes != notes:
+            last = self._last_table = _Current(results, atlas, notes, result_table(results, atlas, notes))
         last.table.attrs["own_level"] = self.own_level
         return last
 
@@ -414,7 +428,7 @@ class ResultStore(ResultRecords):
         ValueError
             If the path ends otherwise, or the netCDF file exists.
         """
-        return export_all(self.table(), self.load, path)
+        return export_all(self._found(), self.load, path)
 
     def to_xarray(self, *arrays: str, **where: Any) -> "xr.Dataset":
         """Return the table of the usable results as an xarray dataset along ``result``, with these arrays of each.
@@ -429,7 +443,7 @@ class ResultStore(ResultRecords):
         ValueError
             If the arrays have different shapes.
         """
-        table = self.search(**where)
+        table = self._found(**where)
         table = table[table["status"].isin(USABLE)]
         return dataset_of_all(table, self.load([*map(str, table.index)], arrays), arrays)
 
@@ -473,7 +487,7 @@ class ResultStore(ResultRecords):
         if not self.answers(QUICK_S):
             does = "refuses the key" if self._is_refused else "does not answer"
             return f"<ResultStore{of}: Tiled {does} at {plain_address(self.container.uri)}>"
-        results = self.search()
+        results = self._found()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()
         regimes = "no regimes yet"

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ainerd.results._conditions import TIMES, distinct
-from ainerd.results._records import Metadata
+from ainerd.results._records import AtlasRecord, Metadata, ResultRecord
 from ainerd.results._table import Notes
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered, scan_text
@@ -23,16 +23,18 @@ logger = logging.getLogger(__name__)
 
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
-FIRST = [  # columns of a table of results
-    "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
-    "raw_uid", "superseded_by", "note",
+MOST = 30  # columns of a table of results, unless all are asked for
+FIRST = [  # of them
+    "scan_id", "event", "run_time", "status", "regime", "regime_name", "novelty_p", "novel", "reason", "left_out",
+    "raw_uid", "note",
 ]  # fmt: skip
 _DTYPES: Mapping[str, Any] = {
     **dict.fromkeys(("scan_id", "event", "n_events", "n_frames", "regime", "regime_then"), "Int64"),
-    **dict.fromkeys(("reason", "superseded_by", "note"), object),
+    **dict.fromkeys(("regime_name", "left_out", "reason", "superseded_by", "note"), object),
     "novel": "boolean",
     **dict.fromkeys(("novelty_p", "own_p"), "float64"),
 }
+_STATISTICS = ("own_p", "atlas_version", "digest", "whole_frames", "mean_frame_binning")  # never among the first
 _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
 _WORDS, NARROW = ("sample", "note", "status"), 10  # columns that may wrap, down to so many characters
@@ -43,13 +45,34 @@ SHORT_KEY = 8  # characters of a key that tables show
 class ResultTable(pd.DataFrame):
     """Results as `ainerd.results.ResultStore.table` returns them.
 
-    A DataFrame of everything that shows the columns people ask for. Rows of it show the same; a table with other
+    A DataFrame that shows the columns people ask for. Rows of it show the same; a table with other
     columns is shown as any DataFrame.
     """
+
+    _metadata = ["whole"]  # pandas passes it on
+    whole: "ResultTable | None" = None
 
     @property
     def _constructor(self) -> "type[ResultTable]":
         return ResultTable
+
+    def narrow(self) -> "ResultTable":
+        """Return the columns that people ask for, `MOST` at most: places, quantities with a unit or an error, words.
+
+        It shows itself as the whole table does.
+        """
+        units, lead = self.attrs["units"], [*FIRST, "sample", *self.attrs["positions"], "dynamics"]
+
+        def rank(name: str) -> tuple[bool, bool, bool]:
+            of = re.sub("_(err|above|below)$", "", name)
+            is_inner = name in ResultRecord.model_fields or name.endswith(("_p", "_min", "_max", "_last"))
+            return is_inner, units.get(of, "1") == "1", f"{of}_err" not in self
+
+        others = [x for x in map(str, self) if x not in (*lead, *_STATISTICS) and not x.startswith("strange")]
+        chosen = {*lead, *sorted(others, key=rank)[: MOST - len({*lead} & {*self})]}
+        table = self[[name for name in self if name in chosen]]
+        table.whole = self
+        return table
 
     @property
     def _is_of_results(self) -> bool:
@@ -72,32 +95,39 @@ class ResultTable(pd.DataFrame):
         The p of a novel result has a ●. A column that would be empty is left out.
         """
         newest = self.iloc[-n:]
-        rows = [
-            _cells(str(key), row, self.attrs) for key, row in zip(newest.index, newest.to_dict("records"), strict=True)
-        ]
+        given = newest.to_dict("records")
+        if (whole := self.whole) is not None and newest.index.isin(whole.index).all():
+            known = whole.loc[newest.index].to_dict("records")
+            given = [all_of | some for all_of, some in zip(known, given, strict=True)]
+        rows = [_cells(str(key), row, self.attrs) for key, row in zip(newest.index, given, strict=True)]
         columns = dict.fromkeys(name for row in rows for name in row)  # each technique has its own
         order = [name for name in columns if name not in _LAST] + [name for name in _LAST if name in columns]
         text = pd.DataFrame(rows, columns=order).fillna("")
         return text.loc[:, [name for name in order if name in _ALWAYS or text[name].ne("").any()]]
 
 
-def result_table(results: pd.DataFrame, labels: Mapping[str, int], notes: Notes = ()) -> ResultTable:
+def result_table(results: pd.DataFrame, atlas: AtlasRecord | None, notes: Notes = ()) -> ResultTable:
     """Return results as a table without their nested metadata, in the same order.
 
-    `results` are metadata by key; `labels` are those of the newest atlas, by key.
+    `results` are metadata by key; `atlas` is the newest one.
     """
     nested = [name for name in results if any(isinstance(x, dict | list) for x in results[name])]
     table = results.drop(columns=nested).assign(regime_then=results["regime"])
-    if labels:
-        now = pd.Series(labels, dtype=float).reindex(table.index)
+    if atlas is not None:
+        now = pd.Series(atlas.labels, dtype=float).reindex(table.index)
         table["regime"] = now.where(now.notna(), table["regime"])
+    names, left_out = ({}, {}) if atlas is None else (atlas.names, atlas.left_out)
+    table["left_out"] = [left_out.get(key) for key in table.index]
+    numbers = table["regime"].astype(float).map("{:.0f}".format)
+    table["regime_name"] = [names.get(of, {}).get(n) for of, n in zip(table["agent"], numbers, strict=True)]
     noted = {key: "; ".join(some) for key, some in notes_by_key(results, notes).items()}
     table["note"] = [noted.get(key, np.nan) for key in table.index]
     for name in {*TIMES} & {*table}:
         table[name] = times_of(table[name])
     table["created"] = pd.to_datetime(table["created"], utc=True, format="ISO8601")
     known = [name for name in table if table[name].notna().any()]
-    table = ResultTable(table[[*dict.fromkeys([*FIRST, *known])]])
+    always = [*FIRST, "own_p", "regime_then", "superseded_by"]
+    table = ResultTable(table[[*dict.fromkeys([*always, *known])]])
     table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
     units = {name: unit for some in distinct(results["units"]) for name, unit in some.items()}
     table.attrs["units"] = ({"frame_time_s": "s"} if "frame_time_s" in table else {}) | units
@@ -174,11 +204,16 @@ def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[s
         "time": _local(known.get("event_time", known.get("run_time"))),
         "sample": str(known.get("sample", "")),
         _position_heading(names, units): ", ".join(coordinate(known[name]) for name in names if name in known),
-        "regime": "" if regime is None else "–" if regime < 0 else str(int(regime)),
+        "regime": ""
+        if regime is None
+        else "–"
+        if regime < 0
+        else f"{regime:.0f} {known.get('regime_name', '')}".rstrip(),
         "p": ("" if p is None else f"{p:.2g}") + NOVEL * novel,
         **({} if status == "failed" else _technique_cells(known, units)),
         "note": str(known.get("note", "")),
-        "status": f"{status}: {known['reason']}" if "reason" in known else status,
+        "status": ": ".join(known[name] for name in ("status", "reason") if name in known)
+        + (f", left out by {known['left_out']}" if "left_out" in known else ""),
         "key": key[:SHORT_KEY],
     }
 

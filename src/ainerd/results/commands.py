@@ -89,6 +89,11 @@ class _Command(BaseModel):
         """The sender in a sentence."""
         return sender(self.by)
 
+    @property
+    def because(self) -> str:
+        """The reason given, or who asked without one."""
+        return self.why or f"asked for by {self.who}"
+
 
 class _Verdict(_Command):
     """A command on one suggestion. Its id comes from the suggestion, so that only the first verdict counts."""
@@ -177,6 +182,21 @@ class Name(_Command):
     name: str = Field(default="", max_length=60)
 
 
+class LeaveOut(_Command):
+    """Leave a result out of regimes, references and coverage: its exposure is spoilt."""
+
+    do: Literal["leave_out"] = "leave_out"
+    result: str = Field(pattern=ID)  #: its key
+    name: Label = ""  #: its name in the log, such as ``scan 12``
+
+
+class Undo(_Command):
+    """Take back the last decision: an excluded region, bounds, the name of a regime, or a result that was left out."""
+
+    do: Literal["undo"] = "undo"
+    decision: Label = ""  #: id of the command that is taken back, as the sender saw it; "" for the last, whatever it is
+
+
 class SetBounds(_Command):
     """Replace the bounds of the actuators."""
 
@@ -192,7 +212,20 @@ class SetExcluded(_Command):
 
 
 Command = Annotated[
-    Accept | Next | Take | Reject | TakeBack | Hold | Release | Exclude | Add | Name | SetBounds | SetExcluded,
+    Accept
+    | Next
+    | Take
+    | Reject
+    | TakeBack
+    | Hold
+    | Release
+    | Exclude
+    | Add
+    | Name
+    | LeaveOut
+    | Undo
+    | SetBounds
+    | SetExcluded,
     Field(discriminator="do"),
 ]
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)

@@ -1,7 +1,7 @@
 """The exposures of a campaign: one table, in the order of arrival."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Exposures:
             ("regime", np.int64),  # -1: none
             ("measured", bool),  # the others have failed
             ("of_another", bool),  # whether another agent wrote the result
+            ("left_out", bool),  # whether a person left it out
+            ("former", np.int64),  # its regime before
         ]
         self._table = np.zeros(16, np.dtype(fields))
 
@@ -112,6 +114,15 @@ class Exposures:
         for name, value in values.items():
             self._table[name][self._row[key]] = value
 
+    def leave_out(self, keys: Collection[str]) -> bool:
+        """Leave out these results and no others; return whether this changes anything."""
+        now, regime, former = np.array([key in keys for key in self._row], bool), self["regime"], self["former"]
+        out, back = now & ~self["left_out"], self["left_out"] & ~now
+        former[out], regime[back] = regime[out], former[back]
+        regime[now] = -1
+        self["left_out"][:] = now
+        return bool(out.any() or back.any())
+
     def suggestion(self, row: int) -> str:
         """Return the suggestion of a row; the key for an exposure that nobody suggested."""
         return self._suggestions[row]
@@ -124,6 +135,11 @@ class Exposures:
     def placed(self) -> NDArray[np.bool_]:
         """Whether the position is known, (n,)."""
         return np.asarray(np.isfinite(self["position"]).all(1))
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Whether the exposure was measured, and no person left it out, (n,)."""
+        return np.asarray(self["measured"] & ~self["left_out"])
 
     @property
     def n_failed(self) -> int:
@@ -148,7 +164,7 @@ class Exposures:
 
         An exposure that nobody suggested, or the second one of a suggestion, has its key in place of the suggestion.
         """
-        chosen = np.flatnonzero(self.novel & self.placed & self["measured"])
+        chosen = np.flatnonzero(self.novel & self.placed & self.used)
         chosen = chosen[np.argsort(self.p_value[chosen], kind="stable")]
         first = {id: row for row, id in reversed([*enumerate(self._suggestions)])}
         of = {row: id for id, row in first.items() if id}
@@ -158,4 +174,4 @@ class Exposures:
 
     def settle(self) -> None:
         """Record the regimes as they are after a result."""
-        self.stability.record(self["regime"][self["measured"] & self.placed])
+        self.stability.record(self["regime"][self.used & self.placed])

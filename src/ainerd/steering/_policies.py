@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from ainerd.knobs import order_of_change
 from ainerd.steering._survey import CONFIRM, LARGE, Survey
+from ainerd.words import regime_name
 
 Floats = NDArray[np.float64]
 Policy = Callable[[Survey], tuple[Floats, str]]
 
 HALF_WAY = 0.5  # of `Survey.boundary`, from which the reason names the regimes
 LARGEST = 0.95  # of the distance from the farthest open node to its nearest exposure, for the largest gap
-OF_HERE = " of here yet"  # what follows in a reason changes with each result
+GUESS = "; probably "  # what follows in a reason changes with each result
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -106,7 +107,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     node = int(np.where(open_, worth * ties / seconds, -1.0).argmax())
     spot = int(np.linalg.norm(survey.spots - nodes[node], axis=1).argmin()) if survey.confirmation[node] else None
     if spot is None or CONFIRM * survey.confirmation[node] <= survey.gain[node]:
-        return _in_cell(survey, node), _reason(survey, node)
+        return _in_cell(survey, node), _reason(survey, node) + _guess(survey, node)
     at = survey.window.text(survey.spots[spot])
     if not (agent := survey.agents[spot]):
         return nodes[node], f"beside the novel spot at {at}, to confirm it"
@@ -147,22 +148,32 @@ def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Flo
 
 
 def _reason(survey: Survey, node: int) -> str:
-    if not len(survey.visited):
+    """Return what makes a node the best, in a clause."""
+    if not len(survey.covered):
         return "the first point: a region of unknown size is most likely hit here"
     nearest = float(survey.nearest[node])
+    away = survey.window.length(nearest)
     if new := survey.window.on_new_sample(survey.window.nodes[node], nearest):
-        return f"nothing was measured at {new} yet"
-    empty = f"nothing was measured within {survey.window.length(nearest)}{OF_HERE}"
-    if nearest >= LARGEST * survey.nearest[survey.is_open].max():
-        empty += ", the largest gap"
+        return f"the first point at {new}"
+    if survey.is_uniform:
+        return f"an even start, {away} from the nearest exposure"
     if survey.layers[node] > survey.inclusions[node]:
-        return f"{empty}; if the regimes lie in bands, one that was not seen yet may run through here"
-    if not survey.known.size:
-        return empty
-    first, *others = survey.known[survey.chances[:, node].argsort()[:-3:-1]]
+        return "a band of a new regime may lie here"
+    if nearest >= LARGEST * survey.nearest[survey.is_open].max():
+        return f"the largest gap: {away} to the nearest exposure"
     if survey.boundary[node] > HALF_WAY:
-        return f"{empty}; here may be regime {first} or regime {others[0]}"
-    return f"{empty}; here may be regime {first}"
+        return "between two regimes"
+    if survey.walls[node] > survey.inclusions[node] / 2:
+        return "a layer may lie along the limit"
+    return f"unexplored within {away}"
+
+
+def _guess(survey: Survey, node: int) -> str:
+    """Return the regimes that a node probably has."""
+    if not survey.known.size:
+        return ""
+    likely = survey.known[survey.chances[:, node].argsort()[::-1]][: 1 + (survey.boundary[node] > HALF_WAY)]
+    return GUESS + " or ".join(regime_name(regime, survey.names) for regime in likely.tolist())
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:

@@ -3,7 +3,7 @@
 import math
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Self
 
@@ -70,6 +70,8 @@ class Search:
         Length of an exposure, to weigh the travel time.
     seed : int
         Breaks ties.
+    names : mapping of int to str
+        Names of regimes, for reasons.
 
     Examples
     --------
@@ -85,6 +87,7 @@ class Search:
     motors: TravelTime | None = None
     exposure_s: float = 1.0
     seed: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -179,7 +182,7 @@ def should_stop(exposures: Exposures, failed: Positions, rules: Search) -> tuple
     at most 0.05 (`ainerd.steering._missed`), the regimes of earlier exposures did not change over the last eight
     (adjusted Rand index of at least 0.95), and each of these eight shares its regime with another exposure.
     """
-    window, here = rules.window, _visited(exposures, (), failed, rules.window)
+    window, here = rules.window, _visited(exposures, (), failed, rules.window, ~exposures["left_out"])
     chance, radius = missed(window, here, rules.smallest), window.length(rules.smallest)
     surely = window.length(surely_hit(window, here))
     return verdict(chance, radius, surely, exposures.stability, exposures.n_failed + len(failed))
@@ -212,14 +215,16 @@ def survey_of(
 ) -> Survey:
     """Return the state of knowledge when the next position is chosen."""
     visited = _visited(exposures, waiting, failed, rules.window)
+    covered = _visited(exposures, waiting, failed, rules.window, ~exposures["left_out"])
     places, labels = rules.window.places(exposures["position"]), exposures["regime"]
     labelled = exposures.placed & (labels >= 0)
-    own = _alone(exposures, places, visited, rules.smallest)
+    own = _alone(exposures, places, covered, rules.smallest)
     theirs = [] if not candidates else _open(candidates, visited, rules)
     p = np.array([*exposures.p_value[own], *(candidate.p for _, candidate in theirs)])
     return Survey(
         hidden=_hidden(rules.window, rules.smallest),
         visited=visited,
+        covered=covered,
         labelled=places[labelled],
         regime=labels[labelled],
         spots=np.vstack([places[own], *(place[None] for place, _ in theirs)]),
@@ -230,6 +235,7 @@ def survey_of(
         travel_time=rules.travel_time,
         exposure_s=rules.exposure_s,
         seed=rules.seed,
+        names=rules.names,
     )
 
 
@@ -247,9 +253,11 @@ def _described(survey: Survey, position: Floats, reason: str, id: str = "") -> S
     return Suggestion(id=id or uuid.uuid4().hex, position=named, reason=reason, terms=survey.terms(position))
 
 
-def _visited(exposures: Exposures, waiting: Positions, failed: Positions, window: Window) -> Floats:
-    """Return the positions that failed, were measured, and are to be measured, (n, d), in this order."""
-    measured = window.places(exposures["position"][exposures.placed])
+def _visited(
+    exposures: Exposures, waiting: Positions, failed: Positions, window: Window, some: NDArray[np.bool_] | bool = True
+) -> Floats:
+    """Return the positions that failed, were measured (or `some` of them), and are to be measured, (n, d)."""
+    measured = window.places(exposures["position"][exposures.placed & some])
     return np.vstack([_places(failed, window), measured, _places(waiting, window)])
 
 
@@ -263,7 +271,7 @@ def _alone(exposures: Exposures, places: Floats, visited: Floats, radius: float)
 
     No other exposure has the regime, and none was taken, or is to be taken, within the radius.
     """
-    chosen = np.flatnonzero(exposures.novel & exposures.placed & exposures["measured"])
+    chosen = np.flatnonzero(exposures.novel & exposures.placed & exposures.used)
     if not chosen.size:
         return chosen
     labels = exposures["regime"]

@@ -202,6 +202,7 @@ class Survey:
 
     hidden: Hidden  # with the window
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
+    covered: Floats  # (c, d), the same without exposures that people left out: there nothing is known
     labelled: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
     spots: Floats  # (s, d), novel and alone: own exposures that wait for a second one, and places of other techniques
@@ -212,6 +213,7 @@ class Survey:
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
     seed: int
+    names: Mapping[int, str]  # of regimes, from people
 
     @property
     def window(self) -> Window:
@@ -221,7 +223,7 @@ class Survey:
     def may_measure(self, positions: Floats) -> NDArray[np.bool_]:
         """Whether positions (n, d) can be reached, are not excluded, and below the dose limit."""
         most = min(self.dose_limit, len(self.visited) + 1)
-        last, _ = self.places.query(positions, [most])  # infinite where fewer were visited
+        last, _ = cKDTree(self.visited).query(positions, [most])  # infinite where fewer were visited
         may_take_more = last[:, 0] >= (1 - 1e-6) * self.beam_size
         may_go = self.window.inside(positions) & self.window.onward(positions, self.visited)
         return np.asarray(may_go & self.window.free(positions) & may_take_more)
@@ -234,18 +236,23 @@ class Survey:
 
     @cached_property
     def places(self) -> cKDTree:
-        """Search tree of the visited positions."""
-        return cKDTree(self.visited)
+        """Search tree of the covered positions."""
+        return cKDTree(self.covered)
 
     @cached_property
     def nearest(self) -> Floats:
-        """Distance to the nearest visited position."""
+        """Distance to the nearest covered position."""
         return np.asarray(self.places.query(self.window.nodes)[0])
 
     @cached_property
     def inclusions(self) -> Floats:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
-        return self.hidden.uncovered(self.nearest) + self.hidden.layers(self.visited)
+        return self.hidden.uncovered(self.nearest) + self.walls
+
+    @cached_property
+    def walls(self) -> Floats:
+        """Expected new regimes from layers along the limits."""
+        return self.hidden.layers(self.covered)
 
     @cached_property
     def is_uniform(self) -> bool:
@@ -323,7 +330,7 @@ class Survey:
         =================== ====================================================================
         """
         node = self.window.nearest_node(position[None])[0]
-        away = np.linalg.norm(self.visited - position, axis=1)
+        away = np.linalg.norm(self.covered - position, axis=1)
         empty = away.min() if away.size else np.linalg.norm(np.ptp(self.window.nodes, 0))
         travel = float(self.travel_to(position[None])[0])
         return {
@@ -333,7 +340,7 @@ class Survey:
             "band": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
-            "unsearched": missed(self.window, self.visited, self.hidden.smallest),
+            "unsearched": missed(self.window, self.covered, self.hidden.smallest),
         }
 
     def travel_to(self, positions: Floats) -> Floats:
@@ -351,5 +358,5 @@ class Survey:
         """The result of `layered`; a position without a regime counts as one of the regime nearest to it."""
         if not len(self.labelled):
             return 0.0, np.zeros(len(self.window.nodes))
-        nearest = cKDTree(self.labelled).query(self.visited)[1]
-        return layered(self.window, self.visited, np.unique(self.regime, return_inverse=True)[1][nearest])
+        nearest = cKDTree(self.labelled).query(self.covered)[1]
+        return layered(self.window, self.covered, np.unique(self.regime, return_inverse=True)[1][nearest])

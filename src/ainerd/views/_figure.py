@@ -175,10 +175,10 @@ def _draw_latent(place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     placed = (points - middle) @ directions.T if len(points) else np.empty((0, 2))
     _style.discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=50)
     axes.margins(0.08)
-    of = "the runs" if landmarks is None else "known kinds"
+    of = "the runs" if landmarks is None else "simulated exposures"
     axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the variation among {of})" if share[0] else ""))
     axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
-    _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": known kinds in grey"))
+    _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": simulated exposures in grey"))
 
 
 def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmarks) -> None:

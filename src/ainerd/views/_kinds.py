@@ -65,7 +65,7 @@ def kinds_of(store: ResultStore, new: Collection[int], components: Sequence[Sequ
 
     `new` and `components` are as for `regime_kinds`.
     """
-    table = store.table()
+    table = store.table(all=True)
     if (words := table.get("dynamics")) is None:
         return {}
     novel = table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)

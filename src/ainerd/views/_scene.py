@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ainerd.results import ResultStore
 from ainerd.technique import Landmarks, Panels, Technique, panels
-from ainerd.words import scan_text
+from ainerd.words import regime_name, scan_text
 
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
@@ -112,7 +112,7 @@ class Scene:
         return runs.assign(colour=[regime_colour(regime) for regime in runs["regime"]])
 
     def name(self, regime: int) -> str:
-        """Return a regime with the name that a person gave it, or the known kind that it resembles, if any."""
+        """Return a regime with the name that a person gave it, or what its exposures do, if they are known."""
         return regime_name(regime, self.names, self.kinds)
 
     @property
@@ -123,22 +123,6 @@ class Scene:
     def labelled(self, quantity: str) -> str:
         """Return a quantity with its unit."""
         return f"{quantity} ({self.units[quantity]})" if quantity in self.units else quantity
-
-
-def regime_name(regime: int, names: Mapping[int, str], kinds: Mapping[int, str] | None = None) -> str:
-    """Return a regime with its name, or the known kind that it resembles, if there is one.
-
-    Examples
-    --------
-    >>> regime_name(1, {1: "gel"}), regime_name(2, {1: "gel"}, {2: "steady"})
-    ('regime 1 (gel)', 'regime 2: steady')
-    """
-    if regime < 0:
-        return "unassigned"
-    if regime in names:
-        return f"regime {regime} ({names[regime]})"
-    kind = (kinds or {}).get(regime)
-    return f"regime {regime}" + (f": {kind}" if kind else "")
 
 
 def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
@@ -214,7 +198,7 @@ def read_scene(store: ResultStore, technique: Technique, bounds: Mapping[str, Li
         landmarks = technique.landmarks()
     except Exception:  # a figure without landmarks is better than no figure
         logger.exception("the landmarks of technique %r are not drawn", technique.name)
-    table, embeddings = store.table(), store.embeddings()
+    table, embeddings = store.table(all=True), store.embeddings()
     drawn = panels(technique.name)  # not before the first scene: it imports matplotlib
     wanted = getattr(drawn, "arrays", {})
     strip, gallery = {*wanted.get("strip", ())}, {*wanted.get("gallery", ())}

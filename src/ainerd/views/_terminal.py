@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd.results import Result
-from ainerd.views._scene import Next, regime_name
+from ainerd.views._scene import Next
 from ainerd.words import here, labelled, named_place, number_of, place, plain_address, printable, rendered, run_text
 
 LINES = 60  # of the log that are shown, the newest
@@ -65,9 +65,7 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "busy", status["busy"], "yellow"
 
 
-def run_line(
-    outcome: Result, following: Next, units: Mapping[str, str], names: Mapping[int, str] | None = None
-) -> Text:
+def run_line(outcome: Result, following: Next, units: Mapping[str, str], names: Mapping[int, str] = {}) -> Text:
     """Return the line after a run: its result, and the next position, with its `units`, and the reason for it.
 
     `names` are those that people gave regimes.
@@ -79,7 +77,7 @@ def run_line(
     >>> str(run_line(outcome, Next(position={"sample_x": 3.0}, reason="unexplored"), {"sample_x": "mm"}))
     'scan ?: no result, too dark → next (3.00) mm: unexplored'
     """
-    line = _line(f"{run_text(outcome.names)}: {outcome.verdict(regime_name(outcome.regime, names or {}))}")
+    line = _line(f"{run_text(outcome.names)}: {outcome.verdict(names)}")
     if following.position:
         line.append(f" → next {place(following.position, units)}", "cyan")
         line.append(f": {printable(following.reason)}" if following.reason else "")

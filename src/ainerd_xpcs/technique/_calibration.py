@@ -42,7 +42,7 @@ _SOURCES = (
     "ainerd_xpcs/technique/_material_time.py", "ainerd_xpcs/technique/_noise_by_lag.py",
     "ainerd_xpcs/technique/_opposite.py", "ainerd_xpcs/technique/_sectors.py",
 )  # fmt: skip
-PLACING = "placing the known kinds of dynamics on the latent map, once: some seconds"
+PLACING = "placing simulated exposures on the latent map, once: some seconds"
 SCORERS = Path(__file__).parent / "weights" / "scorers"
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}

@@ -46,6 +46,7 @@ UNITS = {
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
 CALIBRATES = (0.1, 0.5)  # shares of the frames after which it calibrates: early, as that may take long, and surely
+JUDGED = 0.9  # share of the announced frames without which there is no verdict: it would need a calibration of its own
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
@@ -179,6 +180,8 @@ class ExposureAnalysis(RunAnalysis):
         fitted = _numbers.of_frames(frames, doubts)
         others = [part.finish(frames, doubts.frames) for part in self._parts]
         doubt = doubts.frames or doubts.maps or next((each.doubt for each in others if each.doubt), None)
+        if doubt is None and frames.n_frames < JUDGED * (self._run.n_frames or 0):
+            doubt = f"the exposure was stopped after {frames.n_frames} of {self._run.n_frames} frames"
         judgement = next((each.judgement for each in others if each.judgement), None)
         judgement = judgement or self._judged(frames, fitted, doubt)
         shares = [

@@ -23,7 +23,7 @@ CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 sh
 
 def calibrate(
     out: Annotated[
-        Path | None, typer.Option(help="The bank to write, bank.safetensors by default; with --photons a folder.")
+        Path | None, typer.Option(help="The file to write, reference.safetensors by default; with --photons a folder.")
     ] = None,
     n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 7600,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
@@ -33,16 +33,16 @@ def calibrate(
         typer.Option(help="Count this result as known: number of its scan, or first characters of its key."),
     ] = None,
     photons: Annotated[
-        float | None, typer.Option(min=1e-3, help="Photons per pixel of an exposure: no bank, but its calibrations.")
+        float | None, typer.Option(min=1e-3, help="Photons per pixel of an exposure: write its calibrations alone.")
     ] = None,
     dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Make a bank of simulated exposures, of measured runs, or of both.
+    """Write the exposures with which p-values compare: simulated ones, measured runs, or both.
 
-    Each regime is a known kind, and so are the results given by key together. Of a kind of fewer than 24 runs, four at
-    least, each is taken several times, with its time stretched a little. The next session takes the bank by
+    Each regime is one kind of behaviour, and so are the results given by key together. Of a kind of fewer than 24 runs,
+    four at least, each is taken several times, with its time stretched a little. The next session takes the file by
     `rheo_xpcs.bank`; one that runs keeps its own.
 
     With --photons, calibrate the p-values for exposures of the instrument of --config, so that its first session need
@@ -51,17 +51,17 @@ def calibrate(
     if photons is not None:
         _prepare(config, photons, out)
         return
-    out = out or Path("bank.safetensors")
+    out = out or Path("reference.safetensors")
     from ainerd_xpcs.latent import Encoder
     from ainerd_xpcs.technique._bank import Bank, write_bank
     from ainerd_xpcs.technique._clean import FEWEST_SIMULATED, simulated_exposures
 
     if out.suffix != ".safetensors":
-        raise ValueError(f"{out}: a bank is a .safetensors file")
+        raise ValueError(f"{out}: give a name that ends in .safetensors")
     if not (n or regime or key):
-        raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
+        raise ValueError("nothing to compare with: give --n, or --regime or --key with --tiled")
     if 0 < n < FEWEST_SIMULATED:
-        raise ValueError(f"--n {n}: a bank with enough of each kind needs {FEWEST_SIMULATED} exposures")
+        raise ValueError(f"--n {n}: enough of each kind need {FEWEST_SIMULATED} exposures")
     check_out(out, force=True)
     simulated: tuple[list[Clean], list[str]] = [], []
     measured: tuple[list[Maps], list[str]] = [], []
@@ -76,7 +76,7 @@ def calibrate(
     exposures: list[Clean | Maps] = [*simulated[0], *measured[0]]
     write_bank(out, exposures, simulated[1] + measured[1], seed=seed, simulated=n, measured=n_measured)
     show_file(out)
-    print(f"bank {Bank.load(out).id}: {n} simulated exposures, {n_measured} measured")
+    print(f"reference {Bank.load(out).id}: {n} simulated exposures, {n_measured} measured")
 
 
 def _measured_exposures(
@@ -90,7 +90,7 @@ def _measured_exposures(
         chosen["chosen runs"] = [key_of(store, given) for given in keys]
     for kind, keys_of_kind in chosen.items():
         if len(keys_of_kind) < FEWEST_MEASURED:
-            raise ValueError(f"{kind}: {len(keys_of_kind)} complete results, a known kind needs {FEWEST_MEASURED}")
+            raise ValueError(f"{kind}: {len(keys_of_kind)} complete results, a kind needs {FEWEST_MEASURED}")
     clean, kinds = [], []
     for kind, keys_of_kind in chosen.items():
         times = -(-FEWEST_OF_A_KIND // len(keys_of_kind))
@@ -103,7 +103,7 @@ def _measured_exposures(
 
 def _contrast(store: "ResultStore", key: str) -> float:
     """Return the speckle contrast of a result: measured in the run, or from the settings."""
-    table = store.table()
+    table = store.table(all=True)
     measured = table["contrast0"].get(key, 0) if "contrast0" in table else 0
     contrast = measured if measured > 0 else store.record(key).parameters.get("contrast")
     if contrast is None:

@@ -57,9 +57,9 @@ def file(server, partition, seen, tmp_path_factory):
         novelty_p=None,
         arrays={**base.arrays, "g2_err": base.arrays["g2"] / 10, **arrays},
         dims={**base.dims, "g2_err": ("azimuth", "tau"), **DIMS},
-        summary=summary,
+        summary={**summary, "temperature": 25.1},
         tables=base.tables,
-        units=UNITS,
+        units=UNITS | {"temperature": "degC"},
     )
     key = store.begin(make_record(scan_id=3, run_time=1.7e9))
     store.complete(key, analysis, n_frames=T, frame_time_s=FRAME_TIME_S)
@@ -76,6 +76,8 @@ def opened(file):
 def test_nexus_names_hold_the_picture(file, seen):
     mean, bad, arrays, _ = seen
     with h5py.File(file) as opened_file:
+        temperature = opened_file["entry/sample/temperature"]
+        assert temperature[()] == 25.1 and temperature.attrs["units"] == "degC"
         image = opened_file["entry/data/frame_average"]
         assert image.shape == bad.shape and image.attrs["units"] == ""  # NX_COUNT
         assert image[300, 100] == pytest.approx(mean[300:303, 99:102].mean(), rel=1e-5)

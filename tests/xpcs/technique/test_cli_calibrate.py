@@ -88,10 +88,10 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--n", 0), "nothing to make a bank of"),
-        (("--n", 300), "--n 300: a bank with enough of each kind needs 456 exposures"),
-        (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
-        (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),
+        (("--n", 0), "nothing to compare with"),
+        (("--n", 300), "--n 300: enough of each kind need 456 exposures"),
+        (("--out", "bank.pt"), "bank.pt: give a name that ends in .safetensors"),
+        (("--regime", 3), "regime 3: 0 complete results, a kind needs 4"),
     ],
 )
 def test_impossible_requests_have_a_message(run, arguments, message):

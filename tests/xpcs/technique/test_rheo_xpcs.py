@@ -283,10 +283,21 @@ def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that
     assert (partial.status, whole.status) == ("complete" if n_frames is None else "partial", "complete")
     assert partial.summary["tau_s"] == pytest.approx(whole.summary["tau_s"], rel=1e-6)
     assert partial.summary["counts_per_pixel"] == whole.summary["counts_per_pixel"]
+    stopped = n_frames and "the exposure was stopped after 140 of 200 frames"
+    assert partial.summary.get("no_claim") == stopped and (partial.novelty_p is None) == bool(stopped)
     for name in ("g2", "tau"):
         np.testing.assert_allclose(partial.arrays[name], whole.arrays[name], rtol=1e-5)
     difference = partial.arrays["c2"] - whole.arrays["c2"]
     assert np.sqrt(np.square(difference).mean()) < 0.2 * np.sqrt(np.square(whole.arrays["c2"] - 1).mean())
+
+
+def test_an_exposure_that_was_stopped_calibrates_nothing(monkeypatch):
+    """A calibration takes a minute, for which the next run would wait."""
+    subject = technique(contrast=None)
+    monkeypatch.setattr(subject, "scorer", lambda given: pytest.fail("it calibrates"))
+    exposure = subject.begin(RunInfo(raw_uid="x", n_frames=2000, frame_shape=ROI_MAP.shape, frame_time_s=0.25))
+    exposure.push(speckle(140, 400, tau_s=5.0).reshape(140, -1)[:, exposure.pixels], 0)
+    assert exposure.finish().summary["no_claim"] == "the exposure was stopped after 140 of 2000 frames"
 
 
 def test_an_exposure_that_ends_too_early_says_why():
