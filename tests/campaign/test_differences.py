@@ -3,7 +3,7 @@
 import numpy as np
 from campaign_toys import Toy, outcome
 
-from ainerd.results import LoadedResult, Part
+from ainerd.results import Content, LoadedResult
 
 
 class Comparing(Toy):
@@ -24,7 +24,7 @@ def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make,
         read.extend(keys)
         for scan, key in enumerate(levels):
             if key in keys:
-                yield LoadedResult(key, {"scan_id": scan}, {"level": Part(np.array(levels[key]))})
+                yield LoadedResult(key, {"scan_id": scan}, {"level": Content(np.array(levels[key]))})
 
     store.load = load
     campaign = make(technique=Comparing())
@@ -44,7 +44,7 @@ def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make,
 def test_a_result_that_is_novel_has_no_line_about_its_difference(make, store):
     levels = {"a": 0.0, "b": 9.0}
     store.load = lambda keys, names: [
-        LoadedResult(key, {"scan_id": 1}, {"level": Part(np.array(levels[key]))}) for key in keys
+        LoadedResult(key, {"scan_id": 1}, {"level": Content(np.array(levels[key]))}) for key in keys
     ]
     campaign = make(technique=Comparing())
     for key, p in (("a", 0.5), ("b", 0.01)):

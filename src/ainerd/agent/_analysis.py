@@ -102,7 +102,7 @@ def _documents(raw: Container, uid: str) -> list[Document]:
     return [*(documents_of(run) if is_over else RunReader().ended(run, "its session was killed"))]
 
 
-class Analysis:
+class AnalysisThread:
     """Analyses runs in a thread of its own and writes their results, which the campaign then answers.
 
     Parameters

@@ -16,11 +16,11 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.agent._analysis import Analysis, catch_up
+from ainerd.agent._analysis import AnalysisThread, catch_up
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._patiently import patiently
 from ainerd.agent._prompt import Prompt
-from ainerd.agent._state import State
+from ainerd.agent._state import StateWriter
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import READS, Campaign, Travel
 from ainerd.config import Settings
@@ -101,10 +101,10 @@ class Observer(Prompt):
             announce=self._announce,
             starts=self._starts,
         )
-        self._analysis = Analysis(technique, self.results, client, settings, self._campaign)
+        self._analysis = AnalysisThread(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled
         self._tiled.when_idle(self._campaign.catalogue.catch_up)
-        self._state = State(self.results, technique, self._campaign, self._analysis, settings)
+        self._state = StateWriter(self.results, technique, self._campaign, self._analysis, settings)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._webhook: Webhook | None = None
         self._is_closed = False

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.agent._analysis import Analysis
+from ainerd.agent._analysis import AnalysisThread
 from ainerd.agent._display import Display, Point, Queue, Sentences
 from ainerd.agent._guide import NAMES
-from ainerd.agent._state import State
+from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import activity, waiting
@@ -43,8 +43,8 @@ class Prompt:
     _settings: Settings
     _uri: str
     _campaign: Campaign
-    _analysis: Analysis
-    _state: State
+    _analysis: AnalysisThread
+    _state: StateWriter
     _display: Display
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.agent._analysis import Analysis
+from ainerd.agent._analysis import AnalysisThread
 from ainerd.agent._commands import CommandReader
 from ainerd.campaign import READS, Campaign, sentences
 from ainerd.config import Settings
@@ -33,7 +33,7 @@ FEW = 5  # with fewer results, axes are not needed
 FIRST = 30  # number of results at which axes without landmarks are computed again; then at twice as many, and so on
 
 
-class State:
+class StateWriter:
     """Writes the state of an agent to Tiled, in a thread.
 
     It writes a sign of life every few seconds, and the whole state after a change, once the campaign has nothing to do.
@@ -45,7 +45,7 @@ class State:
         Store of the agent.
     technique : Technique
     campaign : Campaign
-    analysis : Analysis
+    analysis : AnalysisThread
     settings : Settings
 
     Attributes
@@ -56,7 +56,7 @@ class State:
     """
 
     def __init__(
-        self, store: ResultStore, technique: Technique, campaign: Campaign, analysis: Analysis, settings: Settings
+        self, store: ResultStore, technique: Technique, campaign: Campaign, analysis: AnalysisThread, settings: Settings
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
         self.commands = CommandReader(store, self._node, campaign, self.changed)

@@ -15,7 +15,7 @@ from ainerd.documents._detector import UNDESCRIBED, Described, number_in, unit_i
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._numbering import MOST_NUMBER, Numbering
-from ainerd.documents._readings import Flights, Readings
+from ainerd.documents._readings import Flights, ScalarReadings
 from ainerd.documents._storage import Array, FrameError, MissingFrames
 from ainerd.units import UnitError, converted
 
@@ -52,7 +52,7 @@ class RunDocuments:
         self._n_events = 0  # in the stream of the frames
         self._n_others = Counter[str]()  # events in each other stream
         self._flights = Flights()
-        self._readings = Readings(units or {})
+        self._readings = ScalarReadings(units or {})
         self._stamps: dict[int, tuple[float | None, bool]] = {}  # of frames by event, and whether it is that of a datum
         self._held: dict[str, Array] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
