@@ -34,7 +34,7 @@ LOOK_S = 1.0  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.
-_ATTACHED: WeakKeyDictionary[RunEngine, list[tuple[str, Mapping[str, Any], str, str]]] = WeakKeyDictionary()
+_ATTACHED: WeakKeyDictionary[RunEngine, list[tuple[str, Mapping[str, object], str, str]]] = WeakKeyDictionary()
 
 
 class Agent(Observer):
@@ -86,7 +86,7 @@ class Agent(Observer):
         """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
         return self._problem()
 
-    def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
+    def _problem(self, go: Callable[[], MsgGenerator[object]] | None = None) -> OptimizationProblem[object, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
         devices = self._devices
         measure = visit(self._analysis.worker.outcomes, devices, go=go)
@@ -186,7 +186,7 @@ class Agent(Observer):
         """Return the state of the agent as plain values."""
         return {"attached": self._attached is not None, **super().status()}
 
-    def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+    def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[object]:
         """Close the shutter before anything moves, because a killed session may have left it open."""
         if self._devices.shutter is not None:
             yield from bps.mv(self._devices.shutter, "close")

@@ -135,7 +135,7 @@ class Observer(Prompt):
             self._display.say("this session steers from now on")
 
     @harmless
-    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+    def __call__(self, name: str, doc: Mapping[str, object]) -> None:
         """Take a document from any source, and return at once. A run that already has its results is not analysed.
 
         If another session steers, the run is left to that one, with a line in the log.
@@ -155,7 +155,7 @@ class Observer(Prompt):
         source: str | Source,
         stop: threading.Event,
         *,
-        then: Callable[[str, Mapping[str, Any]], None] | None = None,
+        then: Callable[[str, Mapping[str, object]], None] | None = None,
         once: bool = False,
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.sources.open_source`.
@@ -269,7 +269,7 @@ class Observer(Prompt):
         return self._campaign
 
     def evaluate(
-        self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
+        self, uids: Sequence[str], suggestions: Sequence[Mapping[str, object]], timeout_s: float = 0.0
     ) -> list[dict[str, Any]]:
         """Return the outcomes of suggested runs, always with the same keys; values are NaN after `timeout_s`.
 

@@ -54,18 +54,18 @@ class Prompt:
 
     # steer
 
-    def suggest(self) -> dict[str, Any]:
+    def suggest(self) -> Point:
         """Return the next suggestion without taking it; raise ValueError if no position is left."""
         return Point(self._campaign.peek().point)
 
-    def accept(self) -> dict[str, Any]:
+    def accept(self) -> Point:
         """Take the suggestion, to measure it by hand, and return its position, reason and ``_id``.
 
         Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
         """
         return self._apply(commands.Accept)
 
-    def reject(self, reason: str = "") -> dict[str, Any]:
+    def reject(self, reason: str = "") -> Point:
         """Reject the suggestion and return the next one: ``agent.reject("too near the wall")``.
 
         Raises ValueError without a reason.
@@ -77,7 +77,7 @@ class Prompt:
         self._display.say(f"rejected {place(rejected.position, self._settings.units)}: {rejected.reason}")
         return self.suggest()
 
-    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
+    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> Point:
         """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
         Points that people asked for before come first; see `queue`.
@@ -104,7 +104,7 @@ class Prompt:
         columns = [*names, "reason", "by", "id"]
         return Queue(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
 
-    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
+    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> Point:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
 
         An actuator that is left out is not limited. Returns the next suggestion.
@@ -161,7 +161,7 @@ class Prompt:
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
         self._apply(commands.SetExcluded, regions=list(regions))
 
-    def _apply(self, kind: Callable[..., commands.Command], **fields: Any) -> dict[str, Any]:
+    def _apply(self, kind: Callable[..., commands.Command], **fields: object) -> Point:
         """Apply a command to the campaign now; raise ValueError if it is invalid, or if the campaign refuses it."""
         try:
             command = kind(**fields)
@@ -296,7 +296,7 @@ class Prompt:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             """Raise AttributeError, with the name that was probably meant."""
             close = [] if name.startswith("_") else get_close_matches(name, NAMES, 1)  # IPython asks for many
             hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
@@ -305,7 +305,7 @@ class Prompt:
     def __dir__(self) -> Iterable[str]:
         return NAMES
 
-    def __rich__(self) -> Any:
+    def __rich__(self) -> object:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
         backlog = self._analysis.worker.backlog

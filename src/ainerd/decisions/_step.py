@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from ainerd.decisions import events
 from ainerd.decisions._known import known
@@ -31,7 +30,7 @@ class Step:
         self.state, self.event, self.rules, self.effects = state, event, rules, list[events.Effect]()
         self._before = state
 
-    def set(self, **changes: Any) -> None:
+    def set(self, **changes: object) -> None:
         """Replace values of the state."""
         self.state = self.state.model_copy(update=changes)
 

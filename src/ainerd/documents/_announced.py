@@ -40,8 +40,8 @@ class RunDocuments:
         units: Mapping[str, str] | None = None,
     ) -> None:
         self._keys, self._roots, self._raw = keys, tuple(roots), raw
-        self.start_doc: dict[str, Any] = {}
-        self.stop_doc: dict[str, Any] = {}
+        self.start_doc: dict[str, object] = {}
+        self.stop_doc: dict[str, object] = {}
         self._image: documents.EventDescriptor | None = None  # descriptor of the stream with the detector
         self._image_stream = ""
         self._described = UNDESCRIBED  # also if that descriptor cannot be used
@@ -67,7 +67,7 @@ class RunDocuments:
             "stream_resource": self.stream_resource, "stream_datum": self.stream_datum, "stop": self.stop,
         }  # fmt: skip
 
-    def __call__(self, name: str, doc: Any) -> None:
+    def __call__(self, name: str, doc: object) -> None:
         """Take a document. If it cannot be used, `problem` names it."""
         try:
             self._takes[name](doc)
@@ -79,7 +79,7 @@ class RunDocuments:
             self.problem = self.problem or _complaint(name, doc, error)
             logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
 
-    def start(self, doc: Mapping[str, Any]) -> None:
+    def start(self, doc: Mapping[str, object]) -> None:
         """Take the start document."""
         self.start_doc = dict(doc)
 
@@ -178,7 +178,7 @@ class RunDocuments:
         else:
             self._stored.announce(resource, start, stop - start)
 
-    def stop(self, doc: Mapping[str, Any]) -> None:
+    def stop(self, doc: Mapping[str, object]) -> None:
         """Take the stop document. Frames of events that nothing has announced are missing."""
         self.stop_doc = dict(doc)
         if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):

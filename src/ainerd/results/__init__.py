@@ -19,6 +19,7 @@ from ainerd.results._records import (
     AtlasRecord,
     ConfigurationRecord,
     LogRecord,
+    Metadata,
     ResultRecord,
     SuggestionRecord,
     digest,
@@ -30,7 +31,7 @@ from ainerd.results._stream import Stream
 __all__ = [
     "CAMPAIGN", "FINAL", "FORBIDDEN", "LATEST_S", "SPEC_VERSION", "USABLE",
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
-    "LoadedResult", "LogRecord", "Content", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
+    "LoadedResult", "LogRecord", "Metadata", "Content", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
     "SuggestionRecord", "TiledError", "check_answers", "commands", "compare", "digest", "explain", "export", "new_file",
     "shared_tags", "since_exposure", "translated", "where_it_steers",
 ]  # fmt: skip

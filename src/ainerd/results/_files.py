@@ -63,7 +63,7 @@ class Content:
         if name in units:
             dataset.attrs["units"] = units[name]
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: object) -> object:
         return self.values[index]
 
     def __getattr__(self, name: str) -> Any:

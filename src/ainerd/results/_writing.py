@@ -83,7 +83,7 @@ class ResultRecords(CampaignRecords):
         *,
         status: str | None = None,
         series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
-        **changes: Any,
+        **changes: object,
     ) -> ResultRecord | None:
         """Write the analysis of a run that was begun.
 
@@ -128,7 +128,7 @@ class ResultRecords(CampaignRecords):
             self._begun[key] = record
         return None if former in FINAL else record
 
-    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> ResultRecord | None:
+    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: object) -> ResultRecord | None:
         """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
 
         Returns None if there is a complete result, which stays.
@@ -139,7 +139,7 @@ class ResultRecords(CampaignRecords):
         record = _described(_added(record, **self._signature | changes).changed(status=status, reason=reason))
         return None if self._write(record) in FINAL else record
 
-    def label(self, key: str, **label: Any) -> None:
+    def label(self, key: str, **label: object) -> None:
         """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""
         merge_metadata(self._places.node(key), {**label, "awaits_regime": None}, LABEL_S)
         self.counters["results"] += 1

@@ -101,7 +101,7 @@ class _Verdict(_Command):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_id(cls, data: Any) -> Any:
+    def _default_id(cls, data: Any) -> object:
         return {"id": f"{cls._kind}-{data['suggestion']}", **data} if "suggestion" in data else data
 
 

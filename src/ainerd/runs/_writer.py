@@ -181,7 +181,7 @@ class Writer:
         details["reason"] = unit.problem or record.reason or ""
         return replace(self._result(unit, record), is_recalled=False, **details)
 
-    def _warn_of_missing(self, values: Mapping[str, Any], unit: Unit) -> None:
+    def _warn_of_missing(self, values: Mapping[str, object], unit: Unit) -> None:
         """Log each recorded reading and series that a run does not have, once."""
         missing = [name for name, value in values.items() if value is None and name not in self._missing]
         if missing:
@@ -256,7 +256,7 @@ class Writer:
         readings = {name: unit.run.reading(name, unit.event) for name in self.recorded.positions}
         return {name: x for name, x in readings.items() if x is not None}
 
-    def _series(self, unit: Unit) -> dict[str, Any]:
+    def _series(self, unit: Unit) -> dict[str, object]:
         """Return times, in seconds since the start of the unit, and values of each series that has any, by name."""
         series = {name: unit.series(key) for name, key in self.recorded.series.items()}
         began = time_of(unit.runs[0].start_doc.get("time"))
