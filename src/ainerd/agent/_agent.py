@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -153,7 +154,10 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore needs a positive number of positions, got {n!r}")
-        plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
+        # a hold may have come while the motors moved
+        problem = self._problem(partial(self._wait_while, self._held_because))
+        ask = partial(self._wait_while, self._waits_for, self._commands_done)
+        plan = self._closed(explore(problem, n, before_each=ask))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
@@ -191,17 +195,6 @@ class Agent(Observer):
         if self._devices.shutter is not None:
             yield from bps.mv(self._devices.shutter, "close")
         return (yield from plan)
-
-    def _ask(self) -> MsgGenerator[None]:
-        """Execute commands, and wait while a person holds the campaign.
-
-        In mode review also wait until a person takes a suggestion.
-        """
-        yield from self._wait_while(self._waits_for, self._commands_done)
-
-    def _may_expose(self) -> MsgGenerator[None]:
-        """Wait while a person holds the campaign: a hold may have come while the motors moved."""
-        yield from self._wait_while(self._held_because)
 
     def _wait_while(
         self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]] | None = None

@@ -110,7 +110,8 @@ class Observer(Prompt):
         self._is_closed = False
 
         self._analysis.worker.on_outcome(self._state.changed)
-        self._analysis.worker.on_outcome(self._show)
+        # a line is printed after what follows from its result is written, and before later writes
+        self._analysis.worker.on_outcome(lambda each: self._tiled.write(partial(self._display.on_outcome, each)))
 
     def start(self) -> None:
         """Start the threads, and steer unless another session does. Called once, by `build_observer`."""
@@ -295,10 +296,6 @@ class Observer(Prompt):
         return outcomes
 
     # inside
-
-    def _show(self, outcome: Result) -> None:
-        """Print a line about a result, after what follows from it is written, and before later writes."""
-        self._tiled.write(partial(self._display.on_outcome, outcome))
 
     def _announce(self, event: str, text: str, outcome: Result) -> None:
         if self._webhook is not None:

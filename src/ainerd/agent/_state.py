@@ -117,7 +117,7 @@ class StateWriter:
         """Write the state, if it is new, and that the agent has ended, if Tiled answers soon."""
         self._ends = True
         self._jobs.when_idle(None)
-        self._jobs.submit(self._end)
+        self._jobs.submit(lambda: self._write(everything=self._is_new, closed=True))
         self.commands.close()
         self._jobs.close(EVERY_S)
 
@@ -137,7 +137,7 @@ class StateWriter:
         return self._known_kinds[1]
 
     def _of_campaign(self) -> dict[str, object]:
-        campaign = self._campaign
+        campaign, atlas = self._campaign, self._campaign.atlas
         state, claims, window = campaign.state, campaign.claims, campaign.state.window
         return {
             **self._fixed,
@@ -146,7 +146,14 @@ class StateWriter:
             "digest": self._digest,
             "bounds": {name: list(limits) for name, limits in window.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in window.excluded],
-            "regimes": self._regimes(),
+            "regimes": {}
+            if atlas.regimes is None
+            else {
+                "n": atlas.regimes.n_regimes,
+                "supported": list(atlas.regimes.supported_range),
+                "components": [list(group) for group in atlas.components.groups],
+                "sentences": sentences(atlas.components),
+            },
             "names": {str(regime): name for regime, name in state.names.items()},
             "novelty": {
                 "bound": claims.bound,
@@ -159,18 +166,6 @@ class StateWriter:
             "measuring": state.measuring,
             "taken": state.taken(review=campaign.rules.review),
             "explored": campaign.should_stop()[1],
-        }
-
-    def _regimes(self) -> dict[str, object]:
-        """Return the number of regimes, the groups without a gap between them, and sentences about them."""
-        atlas = self._campaign.atlas
-        if atlas.regimes is None:
-            return {}
-        return {
-            "n": atlas.regimes.n_regimes,
-            "supported": list(atlas.regimes.supported_range),
-            "components": [list(group) for group in atlas.components.groups],
-            "sentences": sentences(atlas.components),
         }
 
     def _look(self) -> None:
@@ -197,9 +192,6 @@ class StateWriter:
             self._campaign.tiled.submit(self._campaign.look_elsewhere)
         if not self._store.seems_away:
             self._analysis.live.send()
-
-    def _end(self) -> None:
-        self._write(everything=self._is_new, closed=True)
 
     def _look_at_others(self) -> None:
         """Notice that another session has taken over, or read what it does."""
@@ -258,7 +250,7 @@ class StateWriter:
             uid, live = str(start["uid"]), self._analysis.live
             in_progress = {
                 "uid": uid, "scan": scan, "read": progress[0], "of": progress[1],
-                "frame_time_s": current.run.frame_time_s, "picture": live.shown == uid,
+                "frame_time_s": current.run.described.frame_time_s, "picture": live.shown == uid,
             }  # fmt: skip
         return {
             "every_s": EVERY_S,

@@ -25,10 +25,7 @@ POLL_S = 1.0  # between two looks whether a command has its answer
 SOON_S = 10.0  # time limit of a request; it is not repeated
 SILENT_S = 30.0  # without a sign of life, until a session counts as ended
 MOST_DELETED = 20  # events in a row that may be missing
-
-
-def _key_of(number: int) -> str:
-    return f"{number:08d}"
+_key_of = "{:08d}".format  # of an event, by its number
 
 
 class AgentNode:

@@ -116,9 +116,9 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
     """Read the key of the child with these metadata that was created last, or None. One request."""
-    params = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1, **_conditions(equal)}
-    page = request(container, container.item["links"]["search"], attempts=PATIENT, params=params).json()
-    return next((key for key, _ in _nodes(page)), None)
+    params = {"fields": "", "sort": "-", "page[limit]": 1, **_conditions(equal)}
+    nodes = _pages(container, params, container.item["links"]["search"], attempts=PATIENT)
+    return next((key for key, _ in nodes), None)
 
 
 @translated()
@@ -153,10 +153,6 @@ def _conditions(equal: Mapping[str, str | None]) -> dict[str, object]:
     return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
 
 
-def _nodes(page: Metadata) -> list[Node]:
-    return [(node["id"], node["attributes"].get("metadata", {})) for node in page["data"]]
-
-
 def _named(keys: Sequence[str]) -> dict[str, str]:
     return {"filter[keys_filter][condition][keys]": json.dumps(keys)}
 
@@ -165,6 +161,6 @@ def _pages(container: Container, params: Mapping[str, object], url: str | None, 
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE, **params}
     while url:
         page = request(container, url, params=params, **options).json()
-        yield from _nodes(page)
+        yield from ((node["id"], node["attributes"].get("metadata", {})) for node in page["data"])
         if url := page["links"]["next"]:
             params = {name: x for name, x in params.items() if name != "page[offset]"} | parse_qs(urlsplit(url).query)

@@ -135,7 +135,7 @@ class RunInProgress:
             self._take(unit, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return
-            if self.run.flies and self.run.n_ready == self.run.n_passed:
+            if self.run.described.flies and self.run.n_ready == self.run.n_passed:
                 return  # readings may follow the last frames: the unit ends with the next frames, or with the run
             self._end(unit)
 

@@ -79,7 +79,7 @@ class Unit:
             raw_uid=self.run.uid,
             n_frames=None if self.series_id else self.n_frames,
             frame_shape=self.run.frame_shape,
-            frame_time_s=self.run.frame_time_s,
+            frame_time_s=self.run.described.frame_time_s,
             has_ticks=self.run.has_ticks,
             start=self.run.start_doc,
             event=self.event,

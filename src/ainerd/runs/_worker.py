@@ -82,7 +82,7 @@ class Worker:
             RunInProgress, writer, late_s=late_s, on_block=on_block,
             on_begun=lambda outcome: pass_on(partial(begun, outcome)),
         )  # fmt: skip
-        self._on_outcome: list[Callable[[Result], None]] = []
+        self._on_outcome: list[Callable[[Result], object]] = []
         self._futures: dict[str, Future[list[Result]]] = {}
         self._open_runs: dict[str, RunInProgress | None] = {}  # by uid of each document; None for a run that was left
         self._ended = set[str]()  # uids of the runs that `backlog` counts
@@ -105,7 +105,7 @@ class Worker:
                 self._ended.add(uid)
         self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
-    def on_outcome(self, listener: Callable[[Result], None]) -> None:
+    def on_outcome(self, listener: Callable[[Result], object]) -> None:
         """Call a function, in the thread of the campaign, with each outcome once its result has its regime."""
         self._on_outcome.append(listener)
 

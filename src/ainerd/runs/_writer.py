@@ -163,7 +163,7 @@ class Writer:
             about |= {"status": "failed" if closes else "growing", "retake": unit.retake or None}
             record = self.store.fail(unit.key, unit.problem or "unknown", **about)
         else:
-            frame_time_s = analysis.frame_time_s or unit.run.frame_time_s
+            frame_time_s = analysis.frame_time_s or unit.run.described.frame_time_s
             about |= {"status": analysis.status if closes else "growing", "series": self._series(unit)}
             about |= {"n_frames": analysis.n_frames or unit.n_taken, "frame_time_s": frame_time_s}
             about["awaits_regime"] = utc_now() if self.has_campaign else None
