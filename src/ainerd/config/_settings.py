@@ -188,6 +188,7 @@ def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
     """Return the tables of a file, overridden by the environment.
 
     A key of the environment is one that a table has, in any case, or one of a section; the technique knows its own.
+    pydantic-settings writes keys of tables in lower case, so that they would not be those of the file.
     Lists and tables are JSON, as are other values of the technique unless they are text.
     """
     tables = deepcopy(dict(given))

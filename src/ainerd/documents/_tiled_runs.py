@@ -42,7 +42,10 @@ def documents_of(run: "Container") -> Iterator[Document]:
 
 
 class RunReader:
-    """Reads one run as documents. Each part is read once."""
+    """Reads one run as documents. Each part is read once.
+
+    `BlueskyRun.documents` of bluesky-tiled-plugins 2.0 needs these plugins in the server, and a run that has ended.
+    """
 
     def __init__(self) -> None:
         self.is_over = False  # whether `follow` or `failed` yielded a stop document
