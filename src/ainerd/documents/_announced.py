@@ -63,9 +63,10 @@ class RunDocuments:
         self.problem = self.spoilt = ""
 
         self._takes: dict[str, Callable[[Any], None]] = {
-            "start": self.start, "descriptor": self.descriptor, "event": self.event, "event_page": self.event_page,
-            "resource": self._classic.resource, "datum": self._classic.datum, "datum_page": self.datum_page,
-            "stream_resource": self.stream_resource, "stream_datum": self.stream_datum, "stop": self.stop,
+            "start": self.start_doc.update, "descriptor": self.descriptor, "event": self.event,
+            "event_page": self.event_page, "resource": self._classic.resource, "datum": self._classic.datum,
+            "datum_page": self.datum_page, "stream_resource": self.stream_resource, "stream_datum": self.stream_datum,
+            "stop": self.stop,
         }  # fmt: skip
 
     def __call__(self, name: str, doc: object) -> None:
@@ -79,10 +80,6 @@ class RunDocuments:
         except Exception as error:  # documents hold any values
             self.problem = self.problem or _complaint(name, doc, error)
             logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
-
-    def start(self, doc: Mapping[str, object]) -> None:
-        """Take the start document."""
-        self.start_doc = dict(doc)
 
     def descriptor(self, doc: documents.EventDescriptor) -> None:
         """Take a descriptor. The first one with the detector describes the frames, and that of primary before others.

@@ -90,7 +90,7 @@ class _Command(BaseModel):
         return sender(self.by)
 
 
-class _Verdict(_Command):
+class _OnSuggestion(_Command):
     """A command on one suggestion. Its id comes from the suggestion, so that only the first verdict counts."""
 
     _kind: ClassVar[str] = "verdict"
@@ -121,19 +121,19 @@ class Next(_Command):
     wait_s: float = Field(default=0.0, ge=0, le=86_400)  #: how long to wait for a position
 
 
-class Take(_Verdict):
+class Take(_OnSuggestion):
     """Measure this suggestion after those that people asked for before, whatever results come until then."""
 
     do: Literal["take"] = "take"
 
 
-class Reject(_Verdict):
+class Reject(_OnSuggestion):
     """Do not measure this suggestion, nor its position later."""
 
     do: Literal["reject"] = "reject"
 
 
-class TakeBack(_Verdict):
+class TakeBack(_OnSuggestion):
     """Withdraw a suggestion that a person took, or a point that one added, and that is not measured yet."""
 
     do: Literal["take_back"] = "take_back"

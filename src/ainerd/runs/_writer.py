@@ -224,6 +224,8 @@ class Writer:
     def _record(self, unit: Unit) -> ResultRecord:
         """Return the record of a unit that begins, without metadata of the run that have another type than expected."""
         run, start = unit.run, unit.run.start_doc
+        replaced = typed(start.get("replaces"), str)  # the run of an earlier content of the same file
+        former = ResultRecord.key_of(self.parameters, replaced, unit.event) if replaced else None
         record = ResultRecord(
             raw_uid=run.uid,
             raw_path=f"raw/{run.uid}",
@@ -239,18 +241,12 @@ class Writer:
             agent=self.agent,
             parameters=self.parameters,
             files_digest=unit.files_digest,
-            supersedes=self._former(unit),
+            supersedes=former if former is not None and self.store.status(former) in FINAL else None,
         )
         for name, attribute in {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}.items():
             if start.get(name) is not None and getattr(record, attribute) is None:
                 logger.warning("run %s: its %s is left out, a %s", run.uid, name, type(start[name]).__name__)
         return record
-
-    def _former(self, unit: Unit) -> str | None:
-        """Return the key of the result of the run that this run replaces, an earlier content of the same file."""
-        replaced = typed(unit.run.start_doc.get("replaces"), str)
-        former = ResultRecord.key_of(self.parameters, replaced, unit.event) if replaced else None
-        return former if former is not None and self.store.status(former) in FINAL else None
 
     def _positions(self, unit: Unit) -> dict[str, float]:
         readings = {name: unit.run.reading(name, unit.event) for name in self.recorded.positions}
