@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique._records import (
-    Common,
-    Finding,
-    Landmarks,
-    NullRegimes,
-    Regimes,
-    RunInfo,
-    Series,
-)
+from ainerd.technique._records import Common, Finding, Landmarks, NullRegimes, Regimes, RunInfo, Series
 
 
 class AnalysisError(Exception):
