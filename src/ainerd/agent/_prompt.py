@@ -58,7 +58,7 @@ class Prompt:
         """Return the next suggestion without taking it; raise ValueError if no position is left."""
         return Point(self._campaign.peek().point)
 
-    def accept(self) -> Point:
+    def accept(self) -> dict[str, Any]:
         """Take the suggestion, to measure it by hand, and return its position, reason and ``_id``.
 
         Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
@@ -77,7 +77,7 @@ class Prompt:
         self._display.say(f"rejected {place(rejected.position, self._settings.units)}: {rejected.reason}")
         return self.suggest()
 
-    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> Point:
+    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
         """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
         Points that people asked for before come first; see `queue`.
@@ -104,7 +104,7 @@ class Prompt:
         columns = [*names, "reason", "by", "id"]
         return Queue(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
 
-    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> Point:
+    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
 
         An actuator that is left out is not limited. Returns the next suggestion.
@@ -161,7 +161,7 @@ class Prompt:
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
         self._apply(commands.SetExcluded, regions=list(regions))
 
-    def _apply(self, kind: Callable[..., commands.Command], **fields: object) -> Point:
+    def _apply(self, kind: Callable[..., commands.Command], **fields: Any) -> dict[str, Any]:
         """Apply a command to the campaign now; raise ValueError if it is invalid, or if the campaign refuses it."""
         try:
             command = kind(**fields)

@@ -137,7 +137,7 @@ class StateWriter:
         return self._known_kinds[1]
 
     def _of_campaign(self) -> dict[str, object]:
-        campaign, atlas = self._campaign, self._campaign.atlas
+        campaign = self._campaign
         state, claims, window = campaign.state, campaign.claims, campaign.state.window
         return {
             **self._fixed,
@@ -146,14 +146,7 @@ class StateWriter:
             "digest": self._digest,
             "bounds": {name: list(limits) for name, limits in window.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in window.excluded],
-            "regimes": {}
-            if atlas.regimes is None
-            else {
-                "n": atlas.regimes.n_regimes,
-                "supported": list(atlas.regimes.supported_range),
-                "components": [list(group) for group in atlas.components.groups],
-                "sentences": sentences(atlas.components),
-            },
+            "regimes": self._regimes(),
             "names": {str(regime): name for regime, name in state.names.items()},
             "novelty": {
                 "bound": claims.bound,
@@ -166,6 +159,18 @@ class StateWriter:
             "measuring": state.measuring,
             "taken": state.taken(review=campaign.rules.review),
             "explored": campaign.should_stop()[1],
+        }
+
+    def _regimes(self) -> dict[str, Any]:
+        """Return the number of regimes, the groups without a gap between them, and sentences about them."""
+        atlas = self._campaign.atlas
+        if atlas.regimes is None:
+            return {}
+        return {
+            "n": atlas.regimes.n_regimes,
+            "supported": list(atlas.regimes.supported_range),
+            "components": [list(group) for group in atlas.components.groups],
+            "sentences": sentences(atlas.components),
         }
 
     def _look(self) -> None:

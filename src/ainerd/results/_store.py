@@ -162,7 +162,7 @@ class ResultStore(ResultRecords):
         regime: int | None = None,
         status: str | None = None,
         text: str | None = None,
-        **where: object,
+        **where: Any,
     ) -> ResultTable:
         """Return the results that fulfil all conditions, as in `table`.
 
