@@ -114,7 +114,7 @@ def fill(server: EmbeddedServer, ainerd: Container, records: Iterable[ResultReco
     database.close()
 
 
-def add_with_maps(ainerd: Container, i: int, **changes: Any) -> str:
+def add_with_maps(store: ResultStore, i: int, **changes: Any) -> str:
     """Write a result with maps, as the agent writes it, and return its key."""
     rng = np.random.default_rng(i)
     last = record(i).changed(status="computing", arrays={}, series={}, supersedes=None, **changes)
@@ -131,7 +131,6 @@ def add_with_maps(ainerd: Container, i: int, **changes: Any) -> str:
         model=last.model,
         calibration=last.calibration,
     )
-    store = ResultStore(ainerd)
     key = store.begin(last)
     store.complete(key, analysis, series={"stress": (np.arange(500.0), np.linspace(200, 80, 500))})
     return key
@@ -140,7 +139,7 @@ def add_with_maps(ainerd: Container, i: int, **changes: Any) -> str:
 def add_new(ainerd: Container, i: int, technique: RheoXPCS, agent: str) -> str:
     """Write a result with maps of a run that was just taken."""
     return add_with_maps(
-        ainerd,
+        ResultStore(ainerd),
         i,
         raw_uid=str(uuid.uuid4()),
         agent=agent,
@@ -156,7 +155,7 @@ def seed(server: EmbeddedServer, ainerd: Container, n: int) -> str:
     fill(server, ainerd, records, n)
     labels = {r.key: r.regime for r in records if r.regime is not None}
     ResultStore(ainerd).add_atlas(AtlasRecord(n_regimes=REGIMES, supported_range=(4, 6), labels=labels))
-    return add_with_maps(ainerd, n)
+    return add_with_maps(ResultStore(ainerd), n)
 
 
 def add_cases(raw: Container, ainerd: Container, key: str) -> None:

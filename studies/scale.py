@@ -5,10 +5,12 @@ many     100,000 results in PostgreSQL, each with a run, a suggestion and log li
          written after its last frame.
 query    Questions to `ResultStore` and to Tiled alone.
          Then each question of docs/how-to/query-results.md.
+storing  CPU time to write a result with maps, in a file or with each array as a node.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader`, by h5py, and by `FrameReader` with hdf5plugin's
          filter, which unpacks whole chunks, in turn; the best time counts.
 """
 
+import json
 import re
 import tempfile
 import time
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 from rich.progress import track
 from tiled.client.container import Container
 from tiled.queries import Key
@@ -38,6 +41,7 @@ from studies._tools import Row, Study, memory_mb, report, seconds
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "query-results.md"
 LONGEST_S = 20.0  # for the rounds of one question
+MOST_MS = 80.0  # of CPU time of a session for a result
 
 study = Study(__doc__)
 
@@ -61,7 +65,7 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
             store.add_atlas(atlas_of(store.table(all=True)["regime_then"]))
             rows = in_process(start_agent, uri, folder) + in_process(take_runs, uri, folder, runs)
             report("many", rows, results=results, **catalogue)
-            add_cases(raw, ainerd, key := add_with_maps(ainerd, results))
+            add_cases(raw, ainerd, key := add_with_maps(store, results))
             report(
                 "many_page",
                 asked(client, key, rounds, ["ResultStore"]),
@@ -81,6 +85,26 @@ def query(results: int = 1000, rounds: int = 7) -> None:
         add_cases(raw, ainerd, key)
         bar = {"ResultStore, median (ms)": 500.0}
         report("query_page", asked(server.client(), key, rounds), most=bar, results=results + 1)
+
+
+@study.part
+def storing(results: int = 40) -> None:
+    """Write `results` in files and as many as nodes; 80 ms of this process are the most for a file."""
+    rows, first = list[Row](), 1
+    with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
+        _, ainerd = open_catalog(server.client())
+        child = psutil.Process(json.loads((server.directory / "server.json").read_text())["pid"])
+        for place, folder in {"a file": server.directory / "results", "nodes": None}.items():
+            store = ResultStore(ainerd, folder=folder)
+            add_with_maps(store, first)  # the first looks whether the server reads files
+            here, there = time.process_time(), sum(child.cpu_times()[:2])
+            for i in range(first + 1, first + 1 + results):
+                add_with_maps(store, i)
+            here, there = time.process_time() - here, sum(child.cpu_times()[:2]) - there
+            rows.append({"in": place, "session (ms)": 1e3 * here / results, "server (ms)": 1e3 * there / results})
+            first += results + 1
+    wrong = ["a file takes more than 80 ms of the session"] if rows[0]["session (ms)"] > MOST_MS else []
+    report("storing", rows, wrong=wrong, results=results)
 
 
 @study.part

@@ -59,7 +59,7 @@ class Jobs:
 
     def __init__(self, name: str = "ainerd-analysis", idle_s: float | None = None) -> None:
         self._name, self._idle_s = name, IDLE_S if idle_s is None else idle_s
-        self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
+        self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[object]]] = queue.PriorityQueue()
         self._number = itertools.count()
         self._idle: tuple[Job, ...] = ()
         self._idles_at = 0.0  # on the clock of `time.monotonic`: when the idle jobs are next due
@@ -130,7 +130,7 @@ class Jobs:
             wait([] if self._ends is None else [self._ends], LOOK_S)
 
     def _put(self, rank: int, job: Job | None) -> "Future[Any]":
-        done: Future[Any] = Future()
+        done: Future[object] = Future()
         self._queue.put((rank, next(self._number), job, done))
         return done
 
@@ -143,7 +143,7 @@ class Jobs:
             self._do(job, done)
             del job, done  # which may hold an agent
 
-    def _do(self, job: Job | None, done: "Future[Any]") -> None:
+    def _do(self, job: Job | None, done: "Future[object]") -> None:
         assert job is not None  # the end has the last rank
         try:
             done.set_result(job())
@@ -153,7 +153,7 @@ class Jobs:
             with suppress(Exception):
                 logger.exception("error in job %s", getattr(getattr(job, "func", job), "__qualname__", "?"))
 
-    def _next(self) -> tuple[Job | None, "Future[Any]"]:
+    def _next(self) -> tuple[Job | None, "Future[object]"]:
         until_idle = max(0.0, self._idles_at - time.monotonic()) if self._idle else None
         try:
             return self._queue.get(timeout=until_idle)[2:]
@@ -177,7 +177,7 @@ def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any],
     """
 
     @wraps(take)
-    def taken(self: Any, name: str, doc: Any) -> None:
+    def taken(self: object, name: str, doc: object) -> None:
         try:
             take(self, name, doc)
         except Exception as error:

@@ -55,7 +55,7 @@ class Knob(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _range_of_values(cls, given: Any) -> Any:
+    def _range_of_values(cls, given: object) -> object:
         """Take the range from the values, if there is none."""
         if isinstance(given, Mapping) and (limits := range_of(given)) is not None:
             return {**given, "range": limits}
@@ -104,7 +104,7 @@ class Knob(BaseModel):
         return None
 
 
-def range_of(given: Mapping[str, Any]) -> Any:
+def range_of(given: Mapping[str, object]) -> Any:
     """Return the range of a knob as it is given, or that of its values; None if it has neither.
 
     Examples

@@ -33,7 +33,7 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def scan_text(known: Mapping[Any, Any]) -> str:
+def scan_text(known: Mapping[Any, object]) -> str:
     """Return the number of an exposure as text: 12, or 12.2 for the second of a run of several.
 
     Parameters
@@ -54,7 +54,7 @@ def scan_text(known: Mapping[Any, Any]) -> str:
     return f"{scan}.{event}" if event is not None and max(event, n_events or 1) > 1 else str(scan)
 
 
-def run_text(known: Mapping[Any, Any]) -> str:
+def run_text(known: Mapping[Any, object]) -> str:
     """Return the name of an exposure in a sentence; `known` is as for `scan_text`.
 
     Examples
@@ -66,7 +66,7 @@ def run_text(known: Mapping[Any, Any]) -> str:
     return text if _whole(known.get("scan_id")) is None and text != "?" else f"scan {text}"
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: object) -> int | None:
     return int(float(value)) if isinstance(value, Real) and value == value else None
 
 

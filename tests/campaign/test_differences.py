@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from campaign_toys import Toy, outcome
 
-from ainerd.results import LoadedResult, Part, ResultRecord
+from ainerd.results import Content, LoadedResult, ResultRecord
 
 RECORD = ResultRecord(raw_uid="run", technique="toy", agent="toy", parameters={}).metadata()
 
@@ -27,7 +27,7 @@ def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make,
         read.extend(keys)
         for scan, key in enumerate(levels):
             if key in keys:
-                yield LoadedResult(key, {"scan_id": scan}, {"level": Part(np.array(levels[key]))})
+                yield LoadedResult(key, {"scan_id": scan}, {"level": Content(np.array(levels[key]))})
 
     store.load = load
     campaign = make(technique=Comparing())
@@ -47,7 +47,7 @@ def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make,
 def test_a_result_that_is_novel_has_no_line_about_its_difference(make, store):
     levels = {"a": 0.0, "b": 9.0}
     store.load = lambda keys, names: [
-        LoadedResult(key, {"scan_id": 1}, {"level": Part(np.array(levels[key]))}) for key in keys
+        LoadedResult(key, {"scan_id": 1}, {"level": Content(np.array(levels[key]))}) for key in keys
     ]
     campaign = make(technique=Comparing())
     for key, p in (("a", 0.5), ("b", 0.01)):
@@ -86,7 +86,7 @@ def test_a_new_result_changes_the_numbers_of_its_regime(make, store):
         read.extend(keys)
         for key in keys:
             about = RECORD | {"key": key, "gone": 1.0, "sentences": ["verdict"]}
-            yield LoadedResult(key, about, {"numbers": Part(pd.DataFrame({"x": [numbers[key]]}))})
+            yield LoadedResult(key, about, {"numbers": Content(pd.DataFrame({"x": [numbers[key]]}))})
 
     store.load = load
     campaign = make(technique=Agreeing())

@@ -65,9 +65,9 @@ def test_a_setting_that_is_no_number_is_named(key, value):
     configuration = {name: x for name, x in GOOD.items() if name != key} | ({} if value is MISSING else {key: value})
     run = taken(flown(configuration))
     if key == "cam_acquire_period" and value == 1e30:
-        assert not run.problem and run.frame_time_s == 1e30
+        assert not run.problem and run.described.frame_time_s == 1e30
     else:
-        assert key in run.problem and run.n_frames is None and run.frame_time_s is None
+        assert key in run.problem and run.n_frames is None and run.described.frame_time_s is None
 
 
 @pytest.mark.parametrize("about", [{"configuration": x} for x in (None, {}, {"det": None}, {"det": {}}, [])])
@@ -94,7 +94,7 @@ def test_numbers_of_all_kinds_are_taken(number):
 )  # fmt: skip
 def test_zero_and_continuous_mean_without_limit(configuration, n):
     run = taken(flown(GOOD | configuration))
-    assert not run.problem and run.n_exposure == n and run.n_events == (1 if n is None else 4 // n)
+    assert not run.problem and run.described.n_frames == n and run.n_events == (1 if n is None else 4 // n)
 
 
 @pytest.mark.parametrize("shape", [None, [], [3], "2x3", [2, "3"], [2, None], [2, 0], [2, -3], [1, 1, 2, 3], [2, 1e9]])

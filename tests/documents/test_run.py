@@ -63,7 +63,7 @@ def test_a_run_gives_its_frames_readings_and_facts(tmp_path, movie):
     frames = gathered(run, documents(tmp_path))
     assert np.array_equal(frames, movie.reshape(130, -1)[:, PIXELS])
     assert run.has_frames and run.n_passed == run.n_frames == 130
-    assert run.frame_shape == (3, 4) and run.frame_time_s == 0.1
+    assert run.frame_shape == (3, 4) and run.described.frame_time_s == 0.1
     assert run.reading("x") == 4.5 and run.reading("y") is None
     assert run.series("x").tolist() == [[10.0], [4.5]] and run.series("y").shape == (2, 0)
     assert run.start_doc["scan_id"] == 7 and run.stop_doc["exit_status"] == "success"

@@ -82,7 +82,7 @@ def test_the_expected_number_of_frames():
     assert read(keys, configuration=configured, image_shape=(4, 2, 3)).n_frames == 4
     assert read(keys, configuration=configured, image_shape=(4, 2, 3), num_points=3).n_frames == 12
     assert read(keys, configuration=configured, num_points=1).n_frames == 4  # it flies: each index is a frame
-    assert read(keys, configuration=configured).frame_time_s == 0.1
+    assert read(keys, configuration=configured).described.frame_time_s == 0.1
     assert read(keys, configuration=configured, image_shape=(4, 2, 3)).n_event == 4
 
 
@@ -215,7 +215,7 @@ def test_a_reading_in_a_unit_that_does_not_fit_is_refused_with_both_units():
 def test_the_frame_time_is_in_the_unit_of_its_data_key(unit, seconds):
     keys = Detector(image="det", frame_time_s="period")
     run = read(keys, configuration={"period": 100.0}, units={"period": unit})
-    assert run.frame_time_s == pytest.approx(seconds)
+    assert run.described.frame_time_s == pytest.approx(seconds)
     assert read(keys, configuration={"period": 100.0}, units={"period": "mm"}).problem == (
         "the configuration 'period': 'mm' cannot be converted to 's'"
     )

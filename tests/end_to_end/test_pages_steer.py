@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
 
-from ainerd.agent._state import State
+from ainerd.agent._state import StateWriter
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, ResultStore
@@ -178,7 +178,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
-    state = State(store, technique, campaign, None, settings)
+    state = StateWriter(store, technique, campaign, None, settings)
     assert state._latent() is None and not asked
     exposures.used = np.ones(5, bool)
     first = state._latent()

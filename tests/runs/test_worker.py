@@ -11,6 +11,7 @@ from event_model import compose_run
 
 from ainerd.jobs import Jobs
 from ainerd.runs import RecordedKeys
+from tests.waiting import until
 
 
 class Store:
@@ -88,7 +89,8 @@ def test_a_run_that_does_not_end_leaves_nothing(before, work, tmp_path):
     opened = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd.isdigit()
               and os.path.islink(f"/proc/self/fd/{fd}")]  # fmt: skip
     assert str(tmp_path / "frames.h5") not in opened
-    assert not any(thread.name.startswith("ainerd-") for thread in set(threading.enumerate()) - before)
+    ours = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("ainerd-")]
+    until(lambda: not any(thread.is_alive() for thread in ours), "the end of the threads", patience_s=20)
 
 
 @pytest.mark.fault(

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.results import LoadedResult, Part
+from ainerd.results import Content, LoadedResult
 from ainerd.technique import AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse, check_technique
 from ainerd_xtec import XTEC, Trajectories
@@ -370,7 +370,7 @@ def test_digits_and_labels_suit_the_ramped_quantity():
     arrays = {"temperature": np.linspace(0.01, 0.05, 30), "labels": labels, "mean_frame": np.ones(shape)}
     arrays |= dict.fromkeys(("trajectories", "trajectories_sd"), np.ones((n, 30)))
     made = summary | {"units": {"temperature": "1"}, "parameters": {"temperature": "strain"}}
-    result = LoadedResult("a", made, {name: Part(array, None) for name, array in arrays.items()})
+    result = LoadedResult("a", made, {name: Content(array, None) for name, array in arrays.items()})
     figure = Figure(figsize=(13, 4))
     plot(result, figure)
     axes = figure.axes[0]

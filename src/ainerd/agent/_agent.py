@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -34,7 +35,7 @@ LOOK_S = 1.0  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 FOR_A_PERSON = "for a person who takes the suggestion on the page"
 # By RunEngine: catalog, parameters, image and name of the attached agents.
-_ATTACHED: WeakKeyDictionary[RunEngine, list[tuple[str, Mapping[str, Any], str, str]]] = WeakKeyDictionary()
+_ATTACHED: WeakKeyDictionary[RunEngine, list[tuple[str, Mapping[str, object], str, str]]] = WeakKeyDictionary()
 
 
 class Agent(Observer):
@@ -86,7 +87,7 @@ class Agent(Observer):
         """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
         return self._problem()
 
-    def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
+    def _problem(self, go: Callable[[], MsgGenerator[object]] | None = None) -> OptimizationProblem[object, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
         devices = self._devices
         measure = visit(self._analysis.worker.outcomes, devices, go=go)
@@ -153,7 +154,10 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore needs a positive number of positions, got {n!r}")
-        plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
+        # a hold may have come while the motors moved
+        problem = self._problem(partial(self._wait_while, self._held_because))
+        ask = partial(self._wait_while, self._waits_for, self._commands_done)
+        plan = self._closed(explore(problem, n, before_each=ask))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
@@ -186,22 +190,11 @@ class Agent(Observer):
         """Return the state of the agent as plain values."""
         return {"attached": self._attached is not None, **super().status()}
 
-    def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+    def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[object]:
         """Close the shutter before anything moves, because a killed session may have left it open."""
         if self._devices.shutter is not None:
             yield from bps.mv(self._devices.shutter, "close")
         return (yield from plan)
-
-    def _ask(self) -> MsgGenerator[None]:
-        """Execute commands, and wait while a person holds the campaign.
-
-        In mode review also wait until a person takes a suggestion.
-        """
-        yield from self._wait_while(self._waits_for, self._commands_done)
-
-    def _may_expose(self) -> MsgGenerator[None]:
-        """Wait while a person holds the campaign: a hold may have come while the motors moved."""
-        yield from self._wait_while(self._held_because)
 
     def _wait_while(
         self, reason: Callable[[], str | None], look: Callable[[], Awaitable[None]] | None = None

@@ -102,7 +102,7 @@ def _documents(raw: Container, uid: str) -> list[Document]:
     return [*(documents_of(run) if is_over else RunReader().ended(run, "its session was killed"))]
 
 
-class Analysis:
+class AnalysisThread:
     """Analyses runs in a thread of its own and writes their results, which the campaign then answers.
 
     Parameters
@@ -147,7 +147,7 @@ class Analysis:
         source: str | Source,
         stop: threading.Event,
         take: Take,
-        then: Callable[[str, Mapping[str, Any]], None] | None,
+        then: Callable[[str, Mapping[str, object]], None] | None,
         once: bool,
     ) -> None:
         """Pass the documents of a source to `take`, and then to `then`; see `Observer.follow`."""
@@ -160,7 +160,7 @@ class Analysis:
             if then is not None:
                 then(name, doc)
 
-    def _given_at(self, position: Mapping[str, Any]) -> str | None:
+    def _given_at(self, position: Mapping[str, object]) -> str | None:
         return self._campaign.state.given_at(position, self._campaign.rules)
 
     def write_backup(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 from bluesky.utils import MsgGenerator
@@ -18,7 +17,7 @@ from ainerd.agent._patiently import patiently
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.jobs import waiting
-from ainerd.plans import Devices, answer_of, check_limits, check_units
+from ainerd.plans import Device, Devices, answer_of, check_limits, check_units
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import parameters_of, register_files
 from ainerd.server import open_catalog
@@ -97,12 +96,12 @@ def build_agent(
     settings: Settings,
     client: Container,
     *,
-    detector: Any,
-    actuators: Sequence[Any],
-    beside: Sequence[Any] = (),
-    shutter: Any = None,
-    before: Callable[[], MsgGenerator[Any]] | None = None,
-    acquire: Callable[..., MsgGenerator[Any]] | None = None,
+    detector: Device,
+    actuators: Sequence[Device],
+    beside: Sequence[Device] = (),
+    shutter: Device = None,
+    before: Callable[[], MsgGenerator[object]] | None = None,
+    acquire: Callable[..., MsgGenerator[object]] | None = None,
 ) -> Agent:
     """Return an agent with devices.
 
@@ -164,7 +163,7 @@ def _open(settings: Settings, client: Container) -> Technique:
         return patiently(lambda: build_technique(settings, ResultStore(client["ainerd"])))
 
 
-def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> Travel | None:
+def _travel_of(settings: Settings, detector: Device, actuators: Sequence[Device]) -> Travel | None:
     """Return the travel time and the length of an exposure, if the devices provide them."""
     values = {name: reading["value"] for name, reading in answer_of(detector.read_configuration()).items()}
     exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
@@ -186,7 +185,7 @@ def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> T
     return travel_time, float(exposure_s)
 
 
-def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:
+def _signals(devices: Sequence[Device], names: Iterable[str]) -> list[Device]:
     """Return the components of devices that have these names."""
     components = {each.name: each for device in devices for each in _components(device)}
     names = list(names)
@@ -196,7 +195,7 @@ def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:
     return [components[name] for name in names]
 
 
-def _components(device: Any) -> list[Any]:
+def _components(device: Device) -> list[Device]:
     """Return the components of a device of ophyd or ophyd-async."""
     if hasattr(device, "children"):
         return [child for _, child in device.children()]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import wait
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
@@ -121,7 +121,7 @@ class CommandReader:
             self._is_told = True
             self._campaign.tiled.write(self.look, first=True)
 
-    def _parsed(self, place: Place, values: Mapping[str, Any]) -> Waiting | None:
+    def _parsed(self, place: Place, values: Mapping[str, object]) -> Waiting | None:
         """Return the command of a node; refuse a node that holds no command."""
         try:
             command, age_s = commands.parse_command({**values, "id": place[1]}), 0.0

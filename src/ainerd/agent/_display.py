@@ -209,7 +209,7 @@ def _progress() -> Table | Text:
     return Text(activity())
 
 
-def say(*lines: Any) -> None:
+def say(*lines: object) -> None:
     """Print lines from any thread; IPython moves its prompt below them."""
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
         for line in lines:
@@ -219,8 +219,8 @@ def say(*lines: Any) -> None:
 class AgentPlan(Plan):
     """A bluesky `Plan`, which warns if it is not used. At the prompt it shows how to run it, and then does not warn."""
 
-    def __init__(self, call: str, messages: Generator[Any, Any, Any]) -> None:
-        def plan() -> Generator[Any, Any, Any]:
+    def __init__(self, call: str, messages: Generator[object, object, object]) -> None:
+        def plan() -> Generator[object, object, object]:
             return messages
 
         plan.__name__ = call

@@ -16,11 +16,11 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.agent._analysis import Analysis, catch_up
+from ainerd.agent._analysis import AnalysisThread, catch_up
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._patiently import patiently
 from ainerd.agent._prompt import Prompt
-from ainerd.agent._state import State
+from ainerd.agent._state import StateWriter
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import READS, Campaign, Travel
 from ainerd.config import Settings
@@ -101,16 +101,17 @@ class Observer(Prompt):
             announce=self._announce,
             starts=self._starts,
         )
-        self._analysis = Analysis(technique, self.results, client, settings, self._campaign)
+        self._analysis = AnalysisThread(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled
         self._tiled.when_idle(self._campaign.catalogue.catch_up)
-        self._state = State(self.results, technique, self._campaign, self._analysis, settings)
+        self._state = StateWriter(self.results, technique, self._campaign, self._analysis, settings)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._webhook: Webhook | None = None
         self._is_closed = False
 
         self._analysis.worker.on_outcome(self._state.changed)
-        self._analysis.worker.on_outcome(self._show)
+        # a line is printed after what follows from its result is written, and before later writes
+        self._analysis.worker.on_outcome(lambda each: self._tiled.write(partial(self._display.on_outcome, each)))
 
     def start(self) -> None:
         """Start the threads, and steer unless another session does. Called once, by `build_observer`."""
@@ -135,7 +136,7 @@ class Observer(Prompt):
             self._display.say("this session steers from now on")
 
     @harmless
-    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+    def __call__(self, name: str, doc: Mapping[str, object]) -> None:
         """Take a document from any source, and return at once. A run that already has its results is not analysed.
 
         If another session steers, the run is left to that one, with a line in the log.
@@ -155,7 +156,7 @@ class Observer(Prompt):
         source: str | Source,
         stop: threading.Event,
         *,
-        then: Callable[[str, Mapping[str, Any]], None] | None = None,
+        then: Callable[[str, Mapping[str, object]], None] | None = None,
         once: bool = False,
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.sources.open_source`.
@@ -269,7 +270,7 @@ class Observer(Prompt):
         return self._campaign
 
     def evaluate(
-        self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
+        self, uids: Sequence[str], suggestions: Sequence[Mapping[str, object]], timeout_s: float = 0.0
     ) -> list[dict[str, Any]]:
         """Return the outcomes of suggested runs, always with the same keys; values are NaN after `timeout_s`.
 
@@ -295,10 +296,6 @@ class Observer(Prompt):
         return outcomes
 
     # inside
-
-    def _show(self, outcome: Result) -> None:
-        """Print a line about a result, after what follows from it is written, and before later writes."""
-        self._tiled.write(partial(self._display.on_outcome, outcome))
 
     def _announce(self, event: str, text: str, outcome: Result) -> None:
         if self._webhook is not None:

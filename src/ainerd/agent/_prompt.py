@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.agent._analysis import Analysis
+from ainerd.agent._analysis import AnalysisThread
 from ainerd.agent._display import Display, Point, Queue, Sentences
 from ainerd.agent._guide import NAMES
-from ainerd.agent._state import State
+from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.jobs import activity, waiting
@@ -43,8 +43,8 @@ class Prompt:
     _settings: Settings
     _uri: str
     _campaign: Campaign
-    _analysis: Analysis
-    _state: State
+    _analysis: AnalysisThread
+    _state: StateWriter
     _display: Display
 
     @property
@@ -54,7 +54,7 @@ class Prompt:
 
     # steer
 
-    def suggest(self) -> dict[str, Any]:
+    def suggest(self) -> Point:
         """Return the next suggestion without taking it; raise ValueError if no position is left."""
         return Point(self._campaign.peek().point)
 
@@ -65,7 +65,7 @@ class Prompt:
         """
         return self._apply(commands.Accept)[0]
 
-    def reject(self, reason: str = "") -> dict[str, Any]:
+    def reject(self, reason: str = "") -> Point:
         """Reject the suggestion and return the next one: ``agent.reject("too near the wall")``.
 
         Raises ValueError without a reason.
@@ -336,7 +336,7 @@ class Prompt:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             """Raise AttributeError, with the name that was probably meant."""
             close = [] if name.startswith("_") else get_close_matches(name, NAMES, 1)  # IPython asks for many
             hint = f", did you mean {close[0]!r}?" if close else ": agent? lists its commands"
@@ -345,7 +345,7 @@ class Prompt:
     def __dir__(self) -> Iterable[str]:
         return NAMES
 
-    def __rich__(self) -> Any:
+    def __rich__(self) -> object:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
         backlog = self._analysis.worker.backlog

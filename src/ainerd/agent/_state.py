@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.agent._analysis import Analysis
+from ainerd.agent._analysis import AnalysisThread
 from ainerd.agent._commands import CommandReader
 from ainerd.campaign import READS, Campaign, sentences
 from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultStore, TiledError, digest, where_it_steers
+from ainerd.results import AgentNode, Metadata, ResultStore, TiledError, digest, where_it_steers
 from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.views import kinds_of, principal_axes
@@ -33,7 +33,7 @@ FEW = 5  # with fewer results, axes are not needed
 FIRST = 30  # number of results at which axes without landmarks are computed again; then at twice as many, and so on
 
 
-class State:
+class StateWriter:
     """Writes the state of an agent to Tiled, in a thread.
 
     It writes a sign of life every few seconds, and the whole state after a change, once the campaign has nothing to do.
@@ -45,7 +45,7 @@ class State:
         Store of the agent.
     technique : Technique
     campaign : Campaign
-    analysis : Analysis
+    analysis : AnalysisThread
     settings : Settings
 
     Attributes
@@ -56,7 +56,7 @@ class State:
     """
 
     def __init__(
-        self, store: ResultStore, technique: Technique, campaign: Campaign, analysis: Analysis, settings: Settings
+        self, store: ResultStore, technique: Technique, campaign: Campaign, analysis: AnalysisThread, settings: Settings
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
         self.commands = CommandReader(store, self._node, campaign, self.changed)
@@ -66,15 +66,15 @@ class State:
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
         self._at = {**whereabouts(), "session": campaign.rules.session}
         self._digest = digest(parameters_of(technique, settings.detector))
-        self._axes: dict[str, Any] | None = None
+        self._axes: dict[str, object] | None = None
         self._next_axes: float = FEW
-        self._known_kinds: tuple[Any, dict[str, str]] = None, {}  # for which regimes, and kinds
+        self._known_kinds: tuple[object, dict[str, str]] = None, {}  # for which regimes, and kinds
         self._is_new, self._ends = True, False
         self._steered = False  # whether this session has steered until now
         self._shown: object = None  # state of the campaign that is written
         self._counters: dict[str, int] = {}  # as they are written; with the number of whole states
         self._n_states = 0
-        self._belief: tuple[dict[str, Any], NDArray[np.float32]] | None = None  # axes and values of the map in Tiled
+        self._belief: tuple[dict[str, object], NDArray[np.float32]] | None = None  # axes and values of the map in Tiled
         self._written = self._asked = -math.inf  # when the last sign of life was written, and commands were asked for
         self._jobs = Jobs("ainerd-state", LOOK_S)
 
@@ -117,17 +117,17 @@ class State:
         """Write the state, if it is new, and that the agent has ended, if Tiled answers soon."""
         self._ends = True
         self._jobs.when_idle(None)
-        self._jobs.submit(self._end)
+        self._jobs.submit(lambda: self._write(everything=self._is_new, closed=True))
         self.commands.close()
         self._jobs.close(EVERY_S)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Metadata:
         """Return the whole state as plain values."""
         state, drawn = self._campaign.own.ask(lambda: (self._of_campaign(), self._map()))
         shown = {"belief": self._write_map(drawn), "latent": self._latent(), "health": self._health()}
         return {**state, **shown, "kinds": self._kinds(state)}
 
-    def _kinds(self, state: dict[str, Any]) -> dict[str, str]:
+    def _kinds(self, state: Metadata) -> dict[str, str]:
         """Return what the exposures of each regime do, computed anew if regimes change or results double."""
         groups, new = state["regimes"].get("components", []), [*map(int, state["novelty"]["discoveries"])]
         version = groups, new, self._n_results.bit_length()
@@ -136,7 +136,7 @@ class State:
             self._known_kinds = version, {str(regime): kind for regime, kind in kinds.items()}
         return self._known_kinds[1]
 
-    def _of_campaign(self) -> dict[str, Any]:
+    def _of_campaign(self) -> dict[str, object]:
         campaign = self._campaign
         state, claims, window = campaign.state, campaign.claims, campaign.state.window
         return {
@@ -199,9 +199,6 @@ class State:
         if not self._store.seems_away:
             self._analysis.live.send()
 
-    def _end(self) -> None:
-        self._write(everything=self._is_new, closed=True)
-
     def _look_at_others(self) -> None:
         """Notice that another session has taken over, or read what it does."""
         try:
@@ -213,7 +210,7 @@ class State:
             self._steered = False
             logger.warning("%s: %s", self.steered_by(), READS)
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> Metadata | None:
         """Read the state in Tiled; None if Tiled does not answer."""
         try:
             return self._node.state()
@@ -228,7 +225,7 @@ class State:
             counters = self._counters = self._counted(new=everything)
             if everything:
                 self._is_new = False
-                state = self.state() | {"counters": counters}
+                state = {**self.state(), "counters": counters}
                 health = {**state["health"], "closed": closed}
                 # one thread writes all values of the state, because a hold may have come meanwhile
                 self._campaign.tiled.ask(
@@ -241,7 +238,7 @@ class State:
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
 
-    def _hold(self) -> dict[str, Any] | None:
+    def _hold(self) -> dict[str, object] | None:
         held = self._campaign.state.held
         return None if held is None else held.model_dump()
 
@@ -249,7 +246,7 @@ class State:
     def _n_results(self) -> int:
         return int(self._campaign.exposures.used.sum())
 
-    def _health(self) -> dict[str, Any]:
+    def _health(self) -> dict[str, object]:
         """Return the sign of life: the worker and the run in progress."""
         worker, current = self._analysis.worker.health(), self._analysis.worker.current
         in_progress = None
@@ -259,7 +256,7 @@ class State:
             uid, live = str(start["uid"]), self._analysis.live
             in_progress = {
                 "uid": uid, "scan": scan, "read": progress[0], "of": progress[1],
-                "frame_time_s": current.run.frame_time_s, "picture": live.shown == uid,
+                "frame_time_s": current.run.described.frame_time_s, "picture": live.shown == uid,
             }  # fmt: skip
         return {
             "every_s": EVERY_S,
@@ -281,7 +278,7 @@ class State:
         self._n_states += new
         return {**self._store.counters, "state": self._n_states}
 
-    def _map(self) -> tuple[dict[str, Any], NDArray[np.float32]] | None:
+    def _map(self) -> tuple[dict[str, object], NDArray[np.float32]] | None:
         """Return the map of regimes with at most `GRID` points along a side; None for more than two actuators.
 
         It is an array (regime, confidence and unexplored; y; x), and its axes.
@@ -298,7 +295,7 @@ class State:
         y = axes[1].tolist() if len(axes) > 1 else [0.0]
         return {"x": axes[0].tolist(), "y": y}, np.array(parts, np.float32)
 
-    def _write_map(self, drawn: tuple[dict[str, Any], NDArray[np.float32]] | None) -> dict[str, Any] | None:
+    def _write_map(self, drawn: tuple[dict[str, object], NDArray[np.float32]] | None) -> dict[str, object] | None:
         """Write the map, if it has changed, and return its axes and its version."""
         if drawn is None:
             return None
@@ -308,7 +305,7 @@ class State:
             self._belief = {**axes, "version": time.time_ns()}, values
         return self._belief[0]
 
-    def _latent(self) -> dict[str, Any] | None:
+    def _latent(self) -> dict[str, object] | None:
         """Return the axes for drawing the latent space. They change rarely, so that the picture does not turn.
 
         Landmarks may take seconds to compute. So they are computed only after the first results.
@@ -323,7 +320,7 @@ class State:
             self._axes, self._next_axes = self._axes_of("results", points), max(2 * len(points), FIRST)
         return self._axes
 
-    def _axes_of(self, of: str, points: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+    def _axes_of(self, of: str, points: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, object]:
         """Return the principal axes of points, (n, d), and the places of `MOST_LANDMARKS` named ones on them."""
         middle, directions, share = principal_axes(points := np.asarray(points, float))
         landmarks = None

@@ -2,7 +2,6 @@
 
 import logging
 from functools import partial
-from typing import Any
 
 import httpx
 
@@ -39,7 +38,7 @@ class Webhook:
         self._jobs = Jobs("ainerd-webhook")
         self._jobs.start()
 
-    def post(self, event: str, text: str, **about: Any) -> None:
+    def post(self, event: str, text: str, **about: object) -> None:
         """Send a message soon, and return at once."""
         message = {"event": event, "agent": self._agent, "time": utc_now(), "text": text[:LONGEST], **about}
         self._jobs.submit(partial(self._send, message))
@@ -53,7 +52,7 @@ class Webhook:
         self._http.close()
         logging.getLogger("httpx").removeFilter(self._names_no_address)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, object]) -> None:
         try:
             with self._http.stream("POST", self._url, json=message) as answer:
                 why = "" if answer.is_success else f"it answers {answer.status_code}"

@@ -42,7 +42,7 @@ def mapping(address: str | None) -> Iterator[Callable[..., Iterator[Any]]]:
         raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
     refusal = f"no Dask scheduler answers at {address!r}: give local, or tcp://host:port"
     with ExitStack() as stack:
-        scheduler: Any = address
+        scheduler: object = address
         if address == "local":
             scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address="127.0.0.1:0"))
         elif not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback at its clean-up

@@ -6,18 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ainerd.cli._shared import (
-    Config,
-    Force,
-    Json,
-    Tiled,
-    check_new,
-    check_out,
-    key_of,
-    opened,
-    results_at,
-    show_file,
-)
+from ainerd.cli._shared import Config, Force, Json, Tiled, check_new, check_out, key_of, opened, results_at, show_file
 
 KEY_HELP = "Number of a scan, or the first characters of a result's key."
 

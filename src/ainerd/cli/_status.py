@@ -29,7 +29,7 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     """
     from ainerd.config import Settings
 
-    state: dict[str, Any] = {}
+    state: dict[str, object] = {}
     agent = None
     if config is not None:
         settings = Settings.load(config)
@@ -84,7 +84,7 @@ def log(
         console.print("the log is empty")
 
 
-def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
+def _on_server(place: str | Path, agent: str | None) -> dict[str, object]:
     """Return the address of the server and a summary of its content, or the reason why the summary is missing."""
     from ainerd.server import ServerError, connect, running
 
@@ -96,7 +96,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
         uri, key = server
     else:
         server, uri, key = None, place, os.environ.get(KEY, "")
-    state: dict[str, Any] = {"tiled": plain_address(uri)}
+    state: dict[str, object] = {"tiled": plain_address(uri)}
     try:
         client = connect(uri, key or None, timeout_s=ANSWER_S)
         try:
@@ -109,7 +109,7 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
         return state | {"away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
 
 
-def _read(client: "Container", agent: str | None) -> dict[str, Any]:
+def _read(client: "Container", agent: str | None) -> dict[str, object]:
     """Read the state from a catalog of any size with a few requests."""
     from ainerd.results import AgentNode, ResultStore, where_it_steers
 

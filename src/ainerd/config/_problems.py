@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 S = TypeVar("S", bound=BaseModel)
 
 
-def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
+def read_section(model: type[S], values: Mapping[str, object], name: str) -> S:
     """Validate the section `name` of the TOML and return it.
 
     Raises SettingsError with one line for each problem, which names the key.
@@ -79,7 +79,7 @@ def problems_of(
     return problems
 
 
-def keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
+def keys_at(model: Any, location: tuple[object, ...]) -> list[str]:
     """Return the keys of the section at a location; empty if it is not a section."""
     for name in location:
         if (field := model.model_fields.get(name)) is not None:  # else the name of a section in a table of them
@@ -94,12 +94,12 @@ def alternatives(key: str, known: list[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return a value as text of at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def dotted(location: tuple[Any, ...]) -> str:
+def dotted(location: tuple[object, ...]) -> str:
     """Return a location as ``section.key``."""
     return ".".join(map(str, location))

@@ -52,7 +52,7 @@ class Settings(BaseModel):
     acquisition: Acquisition = Acquisition()
     storage: Storage
     webhook: SecretStr = SecretStr("")  #: address that gets messages; it may hold a token
-    _section: dict[str, Any] = {}
+    _section: dict[str, object] = {}
     _folder: Path = Path()
     _file: Path | None = None
 
@@ -123,7 +123,7 @@ class Settings(BaseModel):
             raise SettingsError(f"{path} is not TOML: {error}") from None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], folder: Path, file: Path | None = None) -> Self:
+    def of(cls, given: Mapping[str, object], folder: Path, file: Path | None = None) -> Self:
         """Make settings from the tables of a TOML file, overridden by the environment; see `tables`.
 
         Raises SettingsError with one line for each problem, which names the key.
@@ -155,7 +155,7 @@ class Settings(BaseModel):
         return settings
 
 
-def _units_of_nothing(given: Mapping[str, Any]) -> list[str]:
+def _units_of_nothing(given: Mapping[str, object]) -> list[str]:
     """Return the problems of units for names that neither an actuator nor a reading of these tables has."""
 
     def names_in(section: str, *keys: str) -> list[str]:
@@ -188,6 +188,7 @@ def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
     """Return the tables of a file, overridden by the environment.
 
     A key of the environment is one that a table has, in any case, or one of a section; the technique knows its own.
+    pydantic-settings writes keys of tables in lower case, so that they would not be those of the file.
     Lists and tables are JSON, as are other values of the technique unless they are text.
     """
     tables = deepcopy(dict(given))
@@ -205,8 +206,8 @@ def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
             if not isinstance(inner, dict):
                 raise SettingsError(f"{variable}: {name.lower()} is not a table")
         key, text = _known_key(last, inner, path, is_own, variable), os.environ[variable]
-        before: Any = inner.get(key)
-        value: Any = text
+        before: object = inner.get(key)
+        value: object = text
         if is_own or isinstance(before, dict | list) or text.startswith(("[", "{")):
             with suppress(ValueError):
                 value = json.loads(text)
@@ -219,7 +220,7 @@ def _overridden(given: Mapping[str, Any], technique: str) -> dict[str, Any]:
     return tables
 
 
-def _known_key(name: str, table: Mapping[str, Any], path: tuple[str, ...], is_own: bool, variable: str) -> str:
+def _known_key(name: str, table: Mapping[str, object], path: tuple[str, ...], is_own: bool, variable: str) -> str:
     """Return the key of a table that matches a name of a variable in any case."""
     known = [*table, *keys_at(Settings, path)]
     if match := [key for key in known if key.lower() == name.lower()]:

@@ -4,7 +4,6 @@ It reads no clock and no Tiled, and draws no random numbers: the same events giv
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from ainerd.decisions import events
 from ainerd.decisions._state import Answer, Rules, State
@@ -48,7 +47,7 @@ def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tupl
     return step.state, tuple(step.effects)
 
 
-def fold(record: Mapping[str, Any], state: State, rules: Rules) -> tuple[State, int, list[events.Effect]]:
+def fold(record: Mapping[str, object], state: State, rules: Rules) -> tuple[State, int, list[events.Effect]]:
     """Fold the record of an event, after the results that its session had learned.
 
     Returns the state, the number of the newest event whose effects were written, and the effects. Any program may have

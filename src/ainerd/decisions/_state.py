@@ -277,7 +277,7 @@ class State(BaseModel):
         return self.model_copy(update={"handed_out": given}).model_dump(mode="json")
 
 
-def is_position(values: Mapping[str, Any], names: Iterable[str]) -> bool:
+def is_position(values: Mapping[str, object], names: Iterable[str]) -> bool:
     """Return whether all names have a finite number."""
     return all(isinstance(x := values.get(name), int | float) and math.isfinite(x) for name in names)
 

@@ -32,7 +32,7 @@ class Step:
         self.state, self.event, self.rules, self.effects = state, event, rules, list[events.Effect]()
         self._before = state
 
-    def set(self, **changes: Any) -> None:
+    def set(self, **changes: object) -> None:
         """Replace values of the state."""
         self.state = self.state.model_copy(update=changes)
 

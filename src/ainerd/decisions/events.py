@@ -146,7 +146,7 @@ def record_of(event: Written) -> dict[str, Any]:
     return record
 
 
-def parse_event(record: Mapping[str, Any]) -> Written:
+def parse_event(record: Mapping[str, object]) -> Written:
     """Return the event of a record in Tiled; raise ValueError, in one line, if the record is invalid."""
     try:
         return _EVENT.validate_python(dict(record))

@@ -15,7 +15,7 @@ from ainerd.documents._detector import UNDESCRIBED, Described, number_in, unit_i
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._numbering import MOST_NUMBER, Numbering
-from ainerd.documents._readings import Flights, Readings
+from ainerd.documents._readings import Flights, ScalarReadings
 from ainerd.documents._storage import Array, FrameError, MissingFrames
 from ainerd.units import UnitError, converted
 
@@ -40,11 +40,12 @@ class RunDocuments:
         units: Mapping[str, str] | None = None,
     ) -> None:
         self._keys, self._roots, self._raw = keys, tuple(roots), raw
-        self.start_doc: dict[str, Any] = {}
-        self.stop_doc: dict[str, Any] = {}
+        self.has_ticks = bool(keys.ticks)
+        self.start_doc: dict[str, object] = {}
+        self.stop_doc: dict[str, object] = {}
         self._image: documents.EventDescriptor | None = None  # descriptor of the stream with the detector
         self._image_stream = ""
-        self._described = UNDESCRIBED  # also if that descriptor cannot be used
+        self.described = UNDESCRIBED  # also if that descriptor cannot be used
         self._resources: dict[str, FrameFile] = {}
         self._classic = ClassicFiles(self._resources)
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
@@ -52,7 +53,7 @@ class RunDocuments:
         self._n_events = 0  # in the stream of the frames
         self._n_others = Counter[str]()  # events in each other stream
         self._flights = Flights()
-        self._readings = Readings(units or {})
+        self._readings = ScalarReadings(units or {})
         self._stamps: dict[int, tuple[float | None, bool]] = {}  # of frames by event, and whether it is that of a datum
         self._held: dict[str, Array] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
@@ -62,12 +63,13 @@ class RunDocuments:
         self.problem = self.spoilt = ""
 
         self._takes: dict[str, Callable[[Any], None]] = {
-            "start": self.start, "descriptor": self.descriptor, "event": self.event, "event_page": self.event_page,
-            "resource": self._classic.resource, "datum": self._classic.datum, "datum_page": self.datum_page,
-            "stream_resource": self.stream_resource, "stream_datum": self.stream_datum, "stop": self.stop,
+            "start": self.start_doc.update, "descriptor": self.descriptor, "event": self.event,
+            "event_page": self.event_page, "resource": self._classic.resource, "datum": self._classic.datum,
+            "datum_page": self.datum_page, "stream_resource": self.stream_resource, "stream_datum": self.stream_datum,
+            "stop": self.stop,
         }  # fmt: skip
 
-    def __call__(self, name: str, doc: Any) -> None:
+    def __call__(self, name: str, doc: object) -> None:
         """Take a document. If it cannot be used, `problem` names it."""
         try:
             self._takes[name](doc)
@@ -78,10 +80,6 @@ class RunDocuments:
         except Exception as error:  # documents hold any values
             self.problem = self.problem or _complaint(name, doc, error)
             logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
-
-    def start(self, doc: Mapping[str, Any]) -> None:
-        """Take the start document."""
-        self.start_doc = dict(doc)
 
     def descriptor(self, doc: documents.EventDescriptor) -> None:
         """Take a descriptor. The first one with the detector describes the frames, and that of primary before others.
@@ -97,8 +95,8 @@ class RunDocuments:
         is_first = former == name or (name == "primary" and not self._n_rows and not self._n_events)
         if is_first and not name.startswith(LEFT_OUT):
             self._others |= {former} - {name}
-            self._image, self._image_stream, self._described = doc, name, UNDESCRIBED
-            self._described = Described.of(doc, self._keys)
+            self._image, self._image_stream, self.described = doc, name, UNDESCRIBED
+            self.described = Described.of(doc, self._keys)
         elif name not in self._others:
             self._others.add(name)
             logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
@@ -126,7 +124,7 @@ class RunDocuments:
         """Take the frames of an event: `image` is the id of their datum, or holds them."""
         if isinstance(image, str):
             try:
-                pieces = self._classic.pieces(image, event, self._described.shape, self.n_exposure or 1)
+                pieces = self._classic.pieces(image, event, self.described.shape, self.described.n_frames or 1)
             except FrameError as error:
                 self._announced.refuse(str(error))
                 return
@@ -168,7 +166,7 @@ class RunDocuments:
         if not self._keys.number:
             first, last = _ends(doc.get("seq_nums") or {"start": 0, "stop": 0}, "seq_nums")
             is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
-            n_flight = self.n_own if self.flies else 1
+            n_flight = self.n_own if self.described.flies else 1
             self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
             self._flights.add(self._announced.next, self._n_others["primary"] if is_known else None)
         elif not 0 <= start <= stop:
@@ -178,7 +176,7 @@ class RunDocuments:
         else:
             self._stored.announce(resource, start, stop - start)
 
-    def stop(self, doc: Mapping[str, Any]) -> None:
+    def stop(self, doc: Mapping[str, object]) -> None:
         """Take the stop document. Frames of events that nothing has announced are missing."""
         self.stop_doc = dict(doc)
         if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
@@ -203,7 +201,9 @@ class RunDocuments:
                 if self.has_ticks:
                     if values.dtype.kind == "f":
                         values = converted(values, unit_in(self._image["data_keys"], self._keys.number), "s")
-                    self._announced.add_ticks(frames.pieces, values, self.n_own, self.frame_time_s, frames.event)
+                    self._announced.add_ticks(
+                        frames.pieces, values, self.n_own, self.described.frame_time_s, frames.event
+                    )
                 else:
                     numbers = whole_numbers(values, self._keys.number)
                     self._announced.add_numbered(frames.pieces, numbers, self.n_event, frames.event)
@@ -234,35 +234,20 @@ class RunDocuments:
     @property
     def _shape(self) -> tuple[int, ...]:
         """Shape of an index: (ny, nx), or (n, ny, nx). FrameError if the descriptor cannot be used."""
-        if not self._described.shape:
+        if not self.described.shape:
             raise FrameError(self.problem or f"the run has no {self._keys.image!r}")
-        return self._described.shape
+        return self.described.shape
 
     @property
     def _per_index(self) -> int:
         """Frames per index of the data key."""
-        shape = self._described.shape
+        shape = self.described.shape
         return shape[0] if len(shape) == 3 else self._classic.per_point
 
     @property
     def _limit(self) -> float:
         """Rows that may be read: all, or the frames of the events that have arrived."""
-        return np.inf if self.stop_doc or self.flies else self._n_events * self._per_index
-
-    @property
-    def n_exposure(self) -> int | None:
-        """Frames of one exposure, from the detector's configuration; None if not configured, or without limit."""
-        return self._described.n_frames
-
-    @property
-    def frame_time_s(self) -> float | None:
-        """Time from frame to frame, in seconds; None if not configured."""
-        return self._described.frame_time_s
-
-    @property
-    def flies(self) -> bool:
-        """Whether the stream of the frames contains only frames, so that its events do not group them."""
-        return self._described.flies
+        return np.inf if self.stop_doc or self.described.flies else self._n_events * self._per_index
 
     @property
     def n_event(self) -> int | None:
@@ -276,14 +261,9 @@ class RunDocuments:
     @property
     def n_own(self) -> int | None:
         """Frames of one event that come, as in `n_event`; None also with ticks if no number is configured."""
-        if self.n_exposure is None and self._per_index == 1 and (self.flies or self.has_ticks):
+        if self.described.n_frames is None and self._per_index == 1 and (self.described.flies or self.has_ticks):
             return None
-        return max(self.n_exposure or 1, self._per_index)
-
-    @property
-    def has_ticks(self) -> bool:
-        """Whether frames come at any times, so that numbers of frames are ticks."""
-        return bool(self._keys.ticks)
+        return max(self.described.n_frames or 1, self._per_index)
 
     @property
     def n_frames(self) -> int | None:
@@ -294,11 +274,11 @@ class RunDocuments:
         """
         n_event = self.n_own
         if n_event is None or n_event > self._per_index:
-            return self.n_exposure
+            return self.described.n_frames
         n_points = self.start_doc.get("num_points")
         if isinstance(n_points, int) and n_points > 0:
             return n_points * self._per_index
-        return self.n_exposure if n_event > 1 or self.flies else None
+        return self.described.n_frames if n_event > 1 or self.described.flies else None
 
 
 def _ends(numbers: documents.StreamRange, what: str) -> tuple[int, int]:

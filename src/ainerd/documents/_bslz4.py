@@ -27,7 +27,7 @@ _LONGEST = 2**31 - 1  # LZ4 counts bytes in a C int
 _LZ4 = 2  # value of the filter's option for the compression of blocks
 
 
-def _find_lz4() -> Any:
+def _find_lz4() -> object:
     """Return `LZ4_decompress_safe` from the bitshuffle filter of hdf5plugin; None if that does not export it.
 
     Compiled code calls the function for all blocks of a frame. It does not hold Python's lock, so others can run.

@@ -32,7 +32,7 @@ class Described:
     frame_time_s : float or None
         Time from frame to frame; None if it is not configured.
     flies : bool
-        Whether the stream of the frames contains only frames.
+        Whether the stream of the frames contains only frames, so that its events do not group them.
     """
 
     shape: tuple[int, ...]

@@ -36,12 +36,7 @@ class EventFrames:
 
     @classmethod
     def open(
-        cls,
-        path: Path,
-        shape: tuple[int, int],
-        roots: Iterable[Path],
-        pixel_order: str,
-        analysis: RunAnalysis | None,
+        cls, path: Path, shape: tuple[int, int], roots: Iterable[Path], pixel_order: str, analysis: RunAnalysis | None
     ) -> Self:
         """Open the files of a detector whose frames have this shape, (ny, nx); `path` is the first of them.
 

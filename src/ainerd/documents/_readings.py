@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     number: int
 
 
-class Readings:
+class ScalarReadings:
     """All scalar numbers of the events of a run.
 
     Parameters

@@ -44,6 +44,10 @@ class Run(RunDocuments):
     ----------
     start_doc, stop_doc : dict
         Empty until the document arrives.
+    described : Described
+        The detector, by its descriptor.
+    has_ticks : bool
+        Whether frames come at any times, so that numbers of frames are ticks.
     n_passed : int
         Number of frames before the next one, which were returned by `blocks`, left out by `skip`, or missing.
     n_read : int
@@ -90,7 +94,7 @@ class Run(RunDocuments):
         if not own and key in self._image["data_keys"]:
             return None
         in_primary = {x.value for x in values if x.stream == "primary"}
-        if not own and self.flies and not self._n_events and len(in_primary) > 1:
+        if not own and self.described.flies and not self._n_events and len(in_primary) > 1:
             return None
         since, until = self._span(event)
         recent = [x for x in values if since < x.time <= until] or [x for x in values if x.time <= since][-1:]
@@ -123,9 +127,9 @@ class Run(RunDocuments):
         device, at most since the event before, or since the start of the run.
         """
         read = self.event_time(event)
-        if not read or self.flies or self._image is None:
+        if not read or self.described.flies or self._image is None:
             return read or None, None
-        frame_s, since = self.frame_time_s, self._span(event)[0]
+        frame_s, since = self.described.frame_time_s, self._span(event)[0]
         since = max(since, number_in(self.start_doc.get("time")) or since)
         first = min((number for stream, number in self._numbers(event) if stream == self._image_stream), default=0)
         stamp, is_begin = self._stamps.get(first) or (None, False)
@@ -184,7 +188,7 @@ class Run(RunDocuments):
         own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
         n_primary = self._n_others["primary"]
         beside = event if n_primary == self.n_events else None
-        if self.flies and not self._n_events and self._flights.are_ordered:
+        if self.described.flies and not self._n_events and self._flights.are_ordered:
             beside = self._flights.event_of(event, n or MOST_NUMBER, n_primary)
         return own if image == "primary" or beside is None else {*own, ("primary", beside)}
 

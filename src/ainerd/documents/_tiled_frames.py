@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
@@ -119,7 +119,7 @@ class TiledFrames:
         from tiled.ndslice import NDSlice
 
         row = self._offset + index
-        place: tuple[Any, ...] = slice(row, row + n), *(0,) * self._has_exposures
+        place: tuple[object, ...] = slice(row, row + n), *(0,) * self._has_exposures
         if self._per_index > 1:
             exposure, first = divmod(row, self._per_index)
             place = exposure, slice(first, first + n)

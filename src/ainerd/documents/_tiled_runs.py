@@ -42,7 +42,10 @@ def documents_of(run: "Container") -> Iterator[Document]:
 
 
 class RunReader:
-    """Reads one run as documents. Each part is read once."""
+    """Reads one run as documents. Each part is read once.
+
+    `BlueskyRun.documents` of bluesky-tiled-plugins 2.0 needs these plugins in the server, and a run that has ended.
+    """
 
     def __init__(self) -> None:
         self.is_over = False  # whether `follow` or `failed` yielded a stop document
@@ -191,7 +194,7 @@ class RunReader:
         return _in_order(events)
 
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
-        shape: list[Any] = self._descriptors[stream]["data_keys"][key].get("shape") or []
+        shape: list[object] = self._descriptors[stream]["data_keys"][key].get("shape") or []
         # the TiledWriter of bluesky itself joins the frames of all indices, by "concat"
         is_joined = len(shape) == len(node.shape) and isinstance(shape[0], int) and shape[0] > 1
         per_index = shape[0] if is_joined else 1
@@ -234,19 +237,19 @@ def _singles(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield name.removesuffix("_page"), each
 
 
-def _id(doc: Mapping[str, Any]) -> str:
+def _id(doc: Mapping[str, object]) -> str:
     return str(doc["datum_id"] if "datum_id" in doc else doc["uid"])
 
 
-def _in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, object]]:
     """Return the events of each stream by their numbers. An event that a database gives twice counts once.
 
     After a pause the RunEngine takes its last events again, with their numbers; such events stay in their places.
     """
-    streams: dict[str, dict[tuple[int, float], dict[str, Any]]] = defaultdict(dict)
+    streams: dict[str, dict[tuple[int, float], dict[str, object]]] = defaultdict(dict)
     for event in events:
         streams[event["descriptor"]].setdefault((event["seq_num"], event["time"]), event)
-    ordered: list[dict[str, Any]] = []
+    ordered: list[dict[str, object]] = []
     for stream in streams.values():
         is_repeated = len({number for number, _ in stream}) < len(stream)
         ordered += stream.values() if is_repeated else (stream[key] for key in sorted(stream))

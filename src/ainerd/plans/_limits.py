@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import bluesky.plan_stubs as bps
 from bluesky.run_engine import call_in_bluesky_event_loop, get_bluesky_event_loop
@@ -10,10 +10,11 @@ from bluesky.utils import MsgGenerator
 
 from ainerd.units import same_unit, stated
 
+Device: TypeAlias = Any  # of ophyd, or of ophyd-async
 ANSWER_S = 10.0  # longest wait for a device
 
 
-def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
+def check_limits(actuators: Sequence[Device], position: Mapping[str, object]) -> None:
     """Check each actuator's part of a position with its `check_value`; an actuator without one is not checked.
 
     ValueError, with the actuator's answer, if one cannot go there. Not for plans, where a device of ophyd-async could
@@ -31,7 +32,7 @@ def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
             raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
 
 
-def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
+def check_units(actuators: Sequence[Device], units: Mapping[str, str]) -> None:
     """Raise ValueError if an actuator describes another unit than the settings; one without a unit is believed."""
     for actuator in actuators:
         described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
@@ -43,7 +44,7 @@ def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
             )
 
 
-def reading(device: Any) -> MsgGenerator[float]:
+def reading(device: Device) -> MsgGenerator[float]:
     """Plan: return the number that a device reads, and read again if a pause has cut that short."""
     number = yield from bps.rd(device, default_value=None)
     return float((yield from bps.rd(device)) if number is None else number)
@@ -53,7 +54,7 @@ class NoEventLoop(RuntimeError):
     """Raised if a device of ophyd-async is asked before there is a RunEngine."""
 
 
-def answer_of(answer: Any) -> Any:
+def answer_of(answer: object) -> Any:
     """Return the answer of a device; ophyd-async answers in the event loop of the RunEngine.
 
     Not for plans, which run in that loop. Raises NoEventLoop if such a device is asked before there is a RunEngine.

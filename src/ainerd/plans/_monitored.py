@@ -7,8 +7,10 @@ from typing import Any
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
+from ainerd.plans._limits import Device
 
-def monitored(plan: MsgGenerator[Any], signals: Sequence[Any]) -> MsgGenerator[Any]:
+
+def monitored(plan: MsgGenerator[object], signals: Sequence[Device]) -> MsgGenerator[Any]:
     """Record signals during the runs of a plan, as `bluesky.preprocessors.monitor_during_wrapper` does.
 
     A signal calls its subscribers in another thread. Bluesky makes an event of a call that comes late, after the stop
@@ -20,15 +22,15 @@ def monitored(plan: MsgGenerator[Any], signals: Sequence[Any]) -> MsgGenerator[A
 class _Monitored:
     """A signal that calls nobody any more once `clear_sub` has returned."""
 
-    def __init__(self, signal: Any) -> None:
+    def __init__(self, signal: Device) -> None:
         self._signal, self.name, self.parent = signal, signal.name, getattr(signal, "parent", None)
         for method in ("read", "describe", "read_configuration", "describe_configuration"):
             if hasattr(signal, method):  # a signal of ophyd-async has no configuration
                 setattr(self, method, getattr(signal, method))
         self._lock, self._passed = threading.RLock(), dict[Callable[..., Any], Callable[..., Any]]()
 
-    def subscribe(self, callback: Callable[..., Any], **options: Any) -> Any:
-        def passed(*args: Any, **kwargs: Any) -> None:
+    def subscribe(self, callback: Callable[..., object], **options: object) -> object:
+        def passed(*args: object, **kwargs: object) -> None:
             with self._lock:
                 if callback in self._passed:
                     callback(*args, **kwargs)
@@ -36,7 +38,7 @@ class _Monitored:
         self._passed[callback] = passed
         return self._signal.subscribe(passed, **options)
 
-    def clear_sub(self, callback: Callable[..., Any]) -> None:
+    def clear_sub(self, callback: Callable[..., object]) -> None:
         with self._lock:  # a call in progress ends first
             passed = self._passed.pop(callback)
         self._signal.clear_sub(passed)

@@ -7,8 +7,10 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
+from ainerd.plans._limits import Device
 
-def behind_shutter(shutter: Any, plan: Callable[[], MsgGenerator[Any]]) -> MsgGenerator[Any]:
+
+def behind_shutter(shutter: Device, plan: Callable[[], MsgGenerator[object]]) -> MsgGenerator[Any]:
     """Plan: open the shutter, run a plan, and close the shutter when the plan ends, also by an error or an abort.
 
     This is no interlock: the shutter stays open during a pause, after ``RE.halt()`` and after the end of the process.
@@ -23,7 +25,7 @@ def behind_shutter(shutter: Any, plan: Callable[[], MsgGenerator[Any]]) -> MsgGe
     if shutter is None:
         return (yield from plan())
 
-    def opened() -> MsgGenerator[Any]:
+    def opened() -> MsgGenerator[object]:
         yield from bps.mv(shutter, "open")
         return (yield from plan())
 

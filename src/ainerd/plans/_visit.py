@@ -16,7 +16,7 @@ from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import NOISE, READBACK, Knob, order_of_change
-from ainerd.plans._limits import reading
+from ainerd.plans._limits import Device, reading
 from ainerd.plans._monitored import monitored
 from ainerd.plans._shutter import behind_shutter
 
@@ -53,23 +53,23 @@ class Devices:
     True
     """
 
-    detector: Any = None
-    actuators: Sequence[Any] = ()
-    beside: Sequence[Any] = ()
-    monitored: Sequence[Any] = ()
-    shutter: Any = None
+    detector: Device = None
+    actuators: Sequence[Device] = ()
+    beside: Sequence[Device] = ()
+    monitored: Sequence[Device] = ()
+    shutter: Device = None
     before: Callable[[], MsgGenerator[Any]] | None = None
     acquire: Callable[..., MsgGenerator[Any]] | None = None
     knobs: Mapping[str, Knob] | None = None
 
 
 def expose(
-    detector: Any,
+    detector: Device,
     *,
-    beside: Sequence[Any] = (),
-    monitored: Sequence[Any] = (),
-    shutter: Any = None,
-    md: Mapping[str, Any] | None = None,
+    beside: Sequence[Device] = (),
+    monitored: Sequence[Device] = (),
+    shutter: Device = None,
+    md: Mapping[str, object] | None = None,
 ) -> MsgGenerator[str]:
     """Take one exposure: the detector flies, and its frames are announced during the flight.
 
@@ -98,7 +98,7 @@ def expose(
     return (yield from _flight(Devices(detector, beside=beside, monitored=monitored, shutter=shutter), md))
 
 
-def _flight(devices: Devices, md: Mapping[str, Any] | None) -> MsgGenerator[str]:
+def _flight(devices: Devices, md: Mapping[str, object] | None) -> MsgGenerator[str]:
     """Take one run in which the detector flies."""
     detector, beside = devices.detector, [*devices.actuators, *devices.beside]
     staged = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
@@ -131,7 +131,7 @@ def visit(
     outcome_of: Callable[[str], Future[Any]] | None,
     devices: Devices | None = None,
     *,
-    go: Callable[[], MsgGenerator[Any]] | None = None,
+    go: Callable[[], MsgGenerator[object]] | None = None,
     timeout_s: float = 600.0,
     **fields: Any,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
@@ -161,7 +161,7 @@ def visit(
     """
     given = replace(devices or Devices(), **fields)
 
-    def one(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
+    def one(suggestion: Mapping[str, object], devices: Devices, md: Mapping[str, object]) -> MsgGenerator[str]:
         """Move to a suggestion, and expose there."""
         yield from _move(devices.actuators, suggestion, devices.knobs or {})
         if devices.before is not None:
@@ -177,10 +177,10 @@ def visit(
         return uid
 
     def measure(
-        suggestions: Sequence[Mapping[str, Any]],
-        actuators: Sequence[Any],
-        sensors: Sequence[Any] | None = None,
-        md: Mapping[str, Any] | None = None,
+        suggestions: Sequence[Mapping[str, object]],
+        actuators: Sequence[Device],
+        sensors: Sequence[Device] | None = None,
+        md: Mapping[str, object] | None = None,
     ) -> MsgGenerator[tuple[str, ...]]:
         (detector,) = sensors or ()
         used = replace(given, detector=detector, actuators=actuators)
@@ -204,7 +204,7 @@ def visit(
     return measure
 
 
-def _move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
+def _move(actuators: Sequence[Device], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
     """Plan: move knobs with a cost one by one, the slowest first, each with its time to settle; then all others.
 
     A knob that is there already does not move. It need not settle if only the noise of its reading has changed.
@@ -248,7 +248,7 @@ def explore(
     metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 
     def steps() -> MsgGenerator[None]:
-        readables: dict[str, Any] = {}
+        readables: dict[str, object] = {}
         for i in count() if n is None else range(n):
             if before_each is not None:
                 yield from before_each()

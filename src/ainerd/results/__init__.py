@@ -10,7 +10,7 @@ from ainerd.results._drawing import compare, since_exposure
 from ainerd.results._errors import FORBIDDEN, Away, Gone, Refused, TiledError, check_answers, translated
 from ainerd.results._explain import Result, explain, sentences_on
 from ainerd.results._export import new_file
-from ainerd.results._files import LoadedResult, Part
+from ainerd.results._files import Content, LoadedResult
 from ainerd.results._nodes import CAMPAIGN, SPEC_VERSION, shared_tags
 from ainerd.results._records import (
     FINAL,
@@ -19,6 +19,7 @@ from ainerd.results._records import (
     AtlasRecord,
     ConfigurationRecord,
     LogRecord,
+    Metadata,
     ResultRecord,
     SuggestionRecord,
     digest,
@@ -30,7 +31,7 @@ from ainerd.results._stream import Stream
 __all__ = [
     "CAMPAIGN", "FINAL", "FORBIDDEN", "LATEST_S", "SPEC_VERSION", "USABLE",
     "AgentNode", "AinerdResult", "AtlasRecord", "Away", "ConfigurationRecord", "Gone",
-    "LoadedResult", "LogRecord", "Part", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
+    "LoadedResult", "LogRecord", "Metadata", "Content", "Refused", "Result", "ResultRecord", "ResultStore", "Stream",
     "SuggestionRecord", "TiledError", "check_answers", "commands", "compare", "digest", "explain", "export", "new_file",
     "sentences_on",
     "shared_tags", "since_exposure", "translated", "where_it_steers",

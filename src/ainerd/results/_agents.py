@@ -25,10 +25,7 @@ POLL_S = 1.0  # between two looks whether a command has its answer
 SOON_S = 10.0  # time limit of a request; it is not repeated
 SILENT_S = 30.0  # without a sign of life, until a session counts as ended
 MOST_DELETED = 20  # events in a row that may be missing
-
-
-def _key_of(number: int) -> str:
-    return f"{number:08d}"
+_key_of = "{:08d}".format  # of an event, by its number
 
 
 class AgentNode:
@@ -53,7 +50,7 @@ class AgentNode:
         """Replace the checkpoint of the agent, a mapping of plain values."""
         self._put("checkpoints", {"agent": self._agent, "state": plain(state)}, "AinerdCheckpoint")
 
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> Metadata:
         """Read the checkpoint; empty if it does not exist or is invalid."""
         try:
             with translated():
@@ -64,7 +61,7 @@ class AgentNode:
             logger.warning("the checkpoint of %s is left out: its state is not a mapping", self._agent)
             return {}
 
-    def append(self, number: int, event: Metadata) -> dict[str, Any] | None:
+    def append(self, number: int, event: Metadata) -> Metadata | None:
         """Write the event with this number; return the event that has the number already, or None."""
         if "events" not in self._nodes:
             self._create("events", {"agent": self._agent}, None)
@@ -88,7 +85,7 @@ class AgentNode:
                 return events
             after = events[-1][0]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Metadata:
         """Read the state of the agent; empty if the agent has never written it."""
         try:
             with translated():
@@ -145,12 +142,12 @@ class AgentNode:
         metadata, parent = command_metadata(command, self._agent), self._container(container_of(command))
         return create_node(parent, command.id, metadata, "AinerdCommand")[1]
 
-    def ask(self, command: Command, within_s: float) -> Mapping[str, Any]:
+    def ask(self, command: Command, within_s: float) -> Metadata:
         """Send a command and return its metadata once the agent has answered.
 
         After `within_s` the command is withdrawn: the status is ``refused``. While Tiled is away, the command waits.
         """
-        answer: Mapping[str, Any] = {"status": "asked"}
+        answer: Metadata = {"status": "asked"}
         name, end, is_sent = container_of(command), time.monotonic() + within_s, False
         try:
             while time.monotonic() < end:
@@ -171,7 +168,7 @@ class AgentNode:
         return {"status": "refused", "answer": text}
 
     def answer(
-        self, container: str, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None
+        self, container: str, key: str, status: str, answer: str, fetched: Mapping[str, object] | None = None
     ) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
         values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
@@ -187,12 +184,12 @@ class AgentNode:
                 self._nodes[parent] = self._ainerd[parent, self._key]
         return self._nodes[parent]
 
-    def _create(self, parent: str, metadata: dict[str, Any], spec: str | None) -> Container:
+    def _create(self, parent: str, metadata: dict[str, object], spec: str | None) -> Container:
         of_all, _ = create_node(self._ainerd, parent, {}, None)
         self._nodes[parent], _ = create_node(of_all, self._key, metadata, spec)
         return self._nodes[parent]
 
-    def _put(self, parent: str, metadata: dict[str, Any], spec: str) -> None:
+    def _put(self, parent: str, metadata: dict[str, object], spec: str) -> None:
         """Replace the metadata of that node, or create it."""
         try:
             with translated(), within(self._ainerd, SOON_S, 1):

@@ -12,11 +12,7 @@ from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
 from ainerd.results._errors import Refused, translated
-from ainerd.results._nodes import (
-    create_node,
-    newest_key,
-    read_nodes,
-)
+from ainerd.results._nodes import create_node, newest_key, read_nodes
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import NodeFilter, NodeTable, Notes, frame_of
 from ainerd.results.commands import new_id

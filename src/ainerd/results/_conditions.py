@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-def checked(results: pd.DataFrame, where: Mapping[str, Any]) -> dict[str, Any]:
+def checked(results: pd.DataFrame, where: Mapping[str, object]) -> dict[str, Any]:
     """Return conditions with times as seconds since 1970.
 
     Raises
@@ -47,7 +47,7 @@ def checked(results: pd.DataFrame, where: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _checked(results, name, wanted) for name, wanted in where.items()}
 
 
-def _checked(results: pd.DataFrame, name: str, wanted: Any) -> Any:
+def _checked(results: pd.DataFrame, name: str, wanted: Any) -> object:
     is_range = isinstance(wanted, tuple)
     if is_range and len(wanted) != 2:
         raise ValueError(f"{name}={wanted!r} is not a range: give (low, high), None for an open end")
@@ -65,7 +65,7 @@ def _checked(results: pd.DataFrame, name: str, wanted: Any) -> Any:
     return low, high
 
 
-def _seconds(name: str, value: Any) -> Any:
+def _seconds(name: str, value: object) -> Any:
     """Return a time as seconds since 1970, and anything else as it is."""
     if isinstance(value, str) and name in TIMES:
         try:
@@ -100,7 +100,7 @@ def distinct(column: "pd.Series[Any]") -> list[Any]:
 
 def matches(
     results: pd.DataFrame,
-    where: Mapping[str, Any],
+    where: Mapping[str, object],
     text: str | None = None,
     notes: Mapping[str, Sequence[str]] | None = None,
 ) -> NDArray[np.bool_]:
@@ -125,7 +125,7 @@ def _inner(value: object, names: Sequence[str]) -> object:
     return value
 
 
-def _value_matches(value: Any, wanted: Any) -> bool:
+def _value_matches(value: object, wanted: object) -> bool:
     if not isinstance(wanted, tuple):
         return value is not None and bool(value == wanted)
     low, high = wanted

@@ -20,12 +20,12 @@ _MOST_PANELS = 12
 
 def plot_result(result: LoadedResult) -> "Figure":
     """Draw a result on one page, as `AinerdResult.plot` does."""
-    from ainerd.results.picture import Picture  # imports matplotlib
+    from ainerd.results.notebook import NotebookFigure  # imports matplotlib
 
     metadata = result.metadata
     if not metadata["arrays"] and not metadata["series"]:
         raise ValueError(f"there is nothing to plot: {run_text(metadata)}, {verdict_on(result.key, metadata)}")
-    figure = Picture(figsize=(13, 5), layout="constrained")
+    figure = NotebookFigure(figsize=(13, 5), layout="constrained")
     drawing = panels(metadata["technique"])
     (getattr(drawing, "plot", None) or _draw)(result, figure)
     where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
@@ -38,13 +38,13 @@ def plot_result(result: LoadedResult) -> "Figure":
 
 def compare(results: Sequence[LoadedResult]) -> "Figure":
     """Draw results beside each other, as their technique does."""
-    from ainerd.results.picture import Picture
+    from ainerd.results.notebook import NotebookFigure
 
     techniques = {str(result.metadata["technique"]) for result in results}
     draw = getattr(panels(*techniques), "compare", None) if len(techniques) == 1 else None
     if draw is None:
         raise ValueError(f"results of {' and '.join(sorted(techniques)) or 'no run'} cannot be drawn together")
-    figure = Picture(figsize=(max(9, 3 * len(results)), 7.5), layout="constrained")
+    figure = NotebookFigure(figsize=(max(9, 3 * len(results)), 7.5), layout="constrained")
     draw(results, figure)
     return figure
 
@@ -57,7 +57,7 @@ def since_exposure(table: Any, name: str, metadata: Metadata) -> tuple[NDArray[n
 
     Parameters
     ----------
-    table : DataFrame, mapping or Part
+    table : DataFrame, mapping or Content
         The columns ``time`` and `name`.
     name : str
         Name of the series.

@@ -55,7 +55,7 @@ class Result:
     is_in_tiled: bool = True  # false for a run that Tiled did not accept
 
     @classmethod
-    def of(cls, key: str, metadata: Metadata, positions: Iterable[str], **more: Any) -> Self:
+    def of(cls, key: str, metadata: Metadata, positions: Iterable[str], **more: object) -> Self:
         """Return the result with these metadata, and `more` fields; `positions` are names."""
         known = {name: x for name, x in metadata.items() if x is not None}
         given: dict[str, Any] = {name: known[name] for name in known.keys() & _SAME}
@@ -66,7 +66,7 @@ class Result:
         return cls(**given | {"key": key, "is_recalled": True} | more)
 
     @classmethod
-    def of_record(cls, record: ResultRecord, **more: Any) -> Self:
+    def of_record(cls, record: ResultRecord, **more: object) -> Self:
         """Return the result with this record."""
         return cls.of(record.key, record.metadata(), record.positions, **more)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -217,7 +217,7 @@ def _with_coordinates(data: "xr.Dataset", result: LoadedResult) -> "xr.Dataset":
     return data
 
 
-def _attributes(metadata: Metadata) -> dict[str, Any]:
+def _attributes(metadata: Metadata) -> dict[str, object]:
     """Return metadata as netCDF takes them: numbers and texts, nested values as JSON."""
     given = {n: x for n, x in metadata.items() if n not in _OWN_VARIABLES and x not in (None, [], {})}
     return {
@@ -226,7 +226,7 @@ def _attributes(metadata: Metadata) -> dict[str, Any]:
     }
 
 
-def _plain(values: pd.Series) -> Any:
+def _plain(values: pd.Series) -> object:
     """Return a column as a numpy array, with NaN, "" or NaT for missing values."""
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return values.dt.tz_convert(None).to_numpy("datetime64[ns]")

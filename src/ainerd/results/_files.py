@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AT_ONCE = 100  # results whose metadata are in a request: an address of 4 kB
 
 
-class Part:
+class Content:
     """An array with the names of its dimensions, or a table, in memory.
 
     It is read like a node of Tiled; other attributes are those of `values`.
@@ -50,7 +50,7 @@ class Part:
         if isinstance(self.values, pd.DataFrame):
             columns = group.create_group(place, track_order=True)
             for column in self.values:
-                Part(self.values[column].to_numpy()).write(columns, str(column), units)
+                Content(self.values[column].to_numpy()).write(columns, str(column), units)
             return
         array = np.asarray(self.values)
         if array.dtype.kind == "M":
@@ -63,7 +63,7 @@ class Part:
         if name in units:
             dataset.attrs["units"] = units[name]
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: object) -> object:
         return self.values[index]
 
     def __getattr__(self, name: str) -> Any:
@@ -72,7 +72,7 @@ class Part:
         return getattr(self.values, name)
 
 
-class LoadedResult(dict[str, Part]):
+class LoadedResult(dict[str, Content]):
     """A result in memory: `metadata`, and its arrays and tables as items; arrays are attributes too.
 
     The panels of a technique use it like an `ainerd.results.AinerdResult`.
@@ -88,7 +88,7 @@ class LoadedResult(dict[str, Part]):
         self,
         key: str,
         metadata: Metadata,
-        parts: Mapping[str, Part],
+        parts: Mapping[str, Content],
         find_configuration: Callable[[str], "LoadedResult | None"] = lambda digest: None,
     ) -> None:
         super().__init__(parts)
@@ -112,7 +112,7 @@ class LoadedResult(dict[str, Part]):
         """The tables by name, also those of series."""
         return {name: part.values for name, part in self.items() if isinstance(part.values, pd.DataFrame)}
 
-    def __getattr__(self, name: str) -> Part:
+    def __getattr__(self, name: str) -> Content:
         if name not in self:
             raise AttributeError(f"this result has no array {name!r}")
         return self[name]
@@ -159,7 +159,7 @@ def _fetch(node: Container) -> bytes | None:
         return None
 
 
-def _parts_of(content: bytes, names: Collection[str] | None) -> dict[str, Part]:
+def _parts_of(content: bytes, names: Collection[str] | None) -> dict[str, Content]:
     """Return arrays and tables in a file of `bundle`."""
     import h5py
 
@@ -170,13 +170,13 @@ def _parts_of(content: bytes, names: Collection[str] | None) -> dict[str, Part]:
             if not is_wanted(name, dims, names):
                 continue
             if isinstance(item, h5py.Group):
-                parts[name] = Part(decode_table({column: values[()] for column, values in item.items()}))
+                parts[name] = Content(decode_table({column: values[()] for column, values in item.items()}))
             else:
-                parts[name] = Part(decode_text(np.asarray(item[()])), tuple(dims.split(",")) if dims else None)
+                parts[name] = Content(decode_text(np.asarray(item[()])), tuple(dims.split(",")) if dims else None)
     return parts
 
 
-def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[str, Part]:
+def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[str, Content]:
     parts, shapes = {}, node.metadata.get("arrays", {})
     for name, child in node.items():  # in one request
         dims = dims_of(child)
@@ -184,9 +184,9 @@ def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[s
             continue
         if child.structure_family == "array":
             values = decode_text(np.asarray(child.read()))
-            parts[name] = Part(values.reshape(shapes.get(name, values.shape)), dims or None)
+            parts[name] = Content(values.reshape(shapes.get(name, values.shape)), dims or None)
         else:
-            parts[name] = Part(read_table(child))
+            parts[name] = Content(read_table(child))
     return parts
 
 
@@ -204,14 +204,14 @@ def dims_of(array: Any) -> tuple[str, ...]:
     return tuple(getattr(array, "dims", None) or ()) or tuple(text.split(",") if isinstance(text, str) else ())
 
 
-def bundle(parts: Mapping[str, Part], units: Mapping[str, str]) -> bytes:
+def bundle(parts: Mapping[str, Content], units: Mapping[str, str]) -> bytes:
     """Return an HDF5 file with a dataset for each array, and a group of columns for each table.
 
     Examples
     --------
     >>> import io
     >>> import h5py
-    >>> file = h5py.File(io.BytesIO(bundle({"tau": Part(np.array([0.1, 0.2]))}, {"tau": "s"})))
+    >>> file = h5py.File(io.BytesIO(bundle({"tau": Content(np.array([0.1, 0.2]))}, {"tau": "s"})))
     >>> file["tau"][:], file["tau"].attrs["units"]
     (array([0.1, 0.2]), 's')
     """

@@ -30,11 +30,11 @@ Node = tuple[str, Metadata]
 def create_node(
     parent: Container,
     key: str,
-    metadata: dict[str, Any],
+    metadata: dict[str, object],
     spec: str | None,
     *,
     tags: Sequence[str] | None = None,
-    sources: Sequence[DataSource[Any]] = (),
+    sources: Sequence[DataSource[object]] = (),
 ) -> tuple[Container, bool]:
     """Create a container and return it with True; if the key exists, return that container as it is with False.
 
@@ -116,9 +116,9 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
     """Read the key of the child with these metadata that was created last, or None. One request."""
-    params = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1, **_conditions(equal)}
-    page = request(container, container.item["links"]["search"], attempts=PATIENT, params=params).json()
-    return next((key for key, _ in _nodes(page)), None)
+    params = {"fields": "", "sort": "-", "page[limit]": 1, **_conditions(equal)}
+    nodes = _pages(container, params, container.item["links"]["search"], attempts=PATIENT)
+    return next((key for key, _ in nodes), None)
 
 
 @translated()
@@ -129,7 +129,7 @@ def merge_metadata(node: Container, values: Metadata, timeout_s: float) -> None:
 
 
 @translated()
-def request(container: Container, url: str, *, attempts: int = 1, **options: Any) -> httpx.Response:
+def request(container: Container, url: str, *, attempts: int = 1, **options: object) -> httpx.Response:
     """Return the answer of the server of a container to a GET.
 
     It is tried again, up to `attempts` times, if the server has an error of its own or no answer comes, such as over an
@@ -148,23 +148,19 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
 
 
-def _conditions(equal: Mapping[str, str | None]) -> dict[str, Any]:
+def _conditions(equal: Mapping[str, str | None]) -> dict[str, object]:
     given = {key: json.dumps(value) for key, value in equal.items() if value is not None}
     return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
-
-
-def _nodes(page: Mapping[str, Any]) -> list[Node]:
-    return [(node["id"], node["attributes"].get("metadata", {})) for node in page["data"]]
 
 
 def _named(keys: Sequence[str]) -> dict[str, str]:
     return {"filter[keys_filter][condition][keys]": json.dumps(keys)}
 
 
-def _pages(container: Container, params: dict[str, Any], url: str | None, **options: Any) -> Iterator[Node]:
+def _pages(container: Container, params: Mapping[str, object], url: str | None, **options: Any) -> Iterator[Node]:
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE, **params}
     while url:
         page = request(container, url, params=params, **options).json()
-        yield from _nodes(page)
+        yield from ((node["id"], node["attributes"].get("metadata", {})) for node in page["data"])
         if url := page["links"]["next"]:
             params = {name: x for name, x in params.items() if name != "page[offset]"} | parse_qs(urlsplit(url).query)

@@ -41,7 +41,7 @@ _STORED = object()  # the context of metadata that a catalog holds: they are pla
 _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
 
 
-def digest(parameters: Mapping[str, Any]) -> str:
+def digest(parameters: Mapping[str, object]) -> str:
     """Return the digest of everything that changes the numbers of a result.
 
     It is the first 16 hexadecimal digits of the SHA-256 of the canonical JSON: the order of keys does not matter.
@@ -63,7 +63,7 @@ def digest(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Convert nested numpy values to Python, NaN and infinity to None, and values beyond Tiled's JSON to text."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
@@ -113,7 +113,7 @@ class Record(BaseModel):
     _types: ClassVar[type[BaseModel]]  # of metadata: those of the record, and only required fields must be there
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         fields: dict[str, Any] = {"digest": (str | None, None)}
         for name, field in cls.model_fields.items():
             kind = list[str] if name in cls._flat else Annotated[field.annotation, None, *field.metadata]
@@ -164,7 +164,7 @@ class Record(BaseModel):
             record[field] = {name: metadata[name] for name in record[field]}
         return cls.model_validate(record, context=_STORED)
 
-    def changed(self, **changes: Any) -> Self:
+    def changed(self, **changes: object) -> Self:
         """Return a validated copy with some fields changed."""
         return type(self).model_validate(self.model_dump() | changes)
 
@@ -271,7 +271,7 @@ class ResultRecord(_OfParameters):
     @classmethod
     def key_of(
         cls,
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, object],
         raw_uid: str = "",
         event: int | None = None,
         series_id: str | None = None,

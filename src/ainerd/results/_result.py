@@ -83,7 +83,7 @@ class AinerdResult(Container):  # type: ignore[misc]
         """
         return dataset(self._load(arrays or None), arrays or None)
 
-    def export(self, filepath: Any, fields: Any = None, *, format: str | None = None) -> Any:
+    def export(self, filepath: Any, fields: object = None, *, format: str | None = None) -> Any:
         """Write the result to a file, and return its path.
 
         Parameters
@@ -155,7 +155,7 @@ class AinerdResult(Container):  # type: ignore[misc]
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.metadata.get("arrays", {})]
 
-    def _node(self, path: list[str], name: str) -> Any:
+    def _node(self, path: list[str], name: str) -> object:
         try:
             return from_context(self.context, structure_clients=self.structure_clients, node_path_parts=tuple(path))
         except (ClientError, KeyError):

@@ -1,7 +1,6 @@
 """Which results can be compared in the latent space, and which are near each other."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     return results[sizes == of_scope.transform(lambda some: some.value_counts(sort=False).idxmax())]
 
 
-def embedding_table(results: pd.DataFrame, scope: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def embedding_table(results: pd.DataFrame, scope: Mapping[str, object] | None = None) -> pd.DataFrame:
     """Return the embeddings of the results in a scope, by default that of the newest, in the same order."""
     results = comparable(results)
     if scope is None and len(results):

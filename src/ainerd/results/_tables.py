@@ -190,7 +190,7 @@ def _fitting(text: pd.DataFrame, width: int) -> pd.DataFrame:
     return text[[*widths]]
 
 
-def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[str, str]:
+def _cells(key: str, row: Mapping[object, Any], attrs: Mapping[object, Any]) -> dict[str, str]:
     known = {name: x for name, x in row.items() if not pd.isna(x)}
     names, units, own_level = attrs.get("positions", ()), attrs.get("units", {}), attrs.get("own_level")
     p, novel = known.get("novelty_p"), bool(known.get("novel"))
@@ -218,7 +218,7 @@ def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[s
     }
 
 
-def _technique_cells(known: Mapping[Any, Any], units: Mapping[str, str]) -> Mapping[str, str]:
+def _technique_cells(known: Mapping[object, object], units: Mapping[str, str]) -> Mapping[str, str]:
     columns = getattr(panels(str(known.get("technique"))), "columns", None)
     if columns is None:
         return {}
@@ -238,7 +238,7 @@ def _position_heading(names: Sequence[str], units: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({units[name]})" if name in units else name for name in names) or "position"
 
 
-def _local(when: Any) -> str:
+def _local(when: object) -> str:
     """Return a time in the local time zone, with its day unless that is today."""
     if when is None:
         return ""

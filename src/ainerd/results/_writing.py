@@ -14,9 +14,9 @@ from tiled.client.container import Container
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._errors import Away, translated
 from ainerd.results._explain import Result, sentences_on
-from ainerd.results._files import Part
+from ainerd.results._files import Content
 from ainerd.results._nodes import create_node, merge_metadata, result_node
-from ainerd.results._places import Parts, Places, Written, write_parts
+from ainerd.results._places import Contents, Places, write_parts
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
 from ainerd.results._table import NodeFilter, NodeTable
 from ainerd.technique import Analysis
@@ -70,9 +70,9 @@ class ResultRecords(CampaignRecords):
             record = record.changed(supersedes=self._predecessor(record))
         self._digests.add(record.digest)
         record = record.changed(status="computing")
-        answer = self._write(record, unless=(*FINAL, "growing"))
-        if not answer.written:
-            return answer.former
+        former = self._write(record, unless=(*FINAL, "growing"))
+        if former in (*FINAL, "growing"):
+            return former
         self._begun[record.key] = record
         return None
 
@@ -83,7 +83,7 @@ class ResultRecords(CampaignRecords):
         *,
         status: str | None = None,
         series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
-        **changes: Any,
+        **changes: object,
     ) -> ResultRecord | None:
         """Write the analysis of a run that was begun.
 
@@ -122,13 +122,13 @@ class ResultRecords(CampaignRecords):
         }
         record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
-        parts = {name: Part(analysis.arrays[name], analysis.dims.get(name)) for name in record.arrays}
-        answer = self._write(record, parts | {name: Part(table) for name, table in tables.items()})
+        parts = {name: Content(analysis.arrays[name], analysis.dims.get(name)) for name in record.arrays}
+        former = self._write(record, parts | {name: Content(table) for name, table in tables.items()})
         if record.status == "growing":
             self._begun[key] = record
-        return record if answer.written else None
+        return None if former in FINAL else record
 
-    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> ResultRecord | None:
+    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: object) -> ResultRecord | None:
         """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
 
         Returns None if there is a complete result, which stays.
@@ -137,9 +137,9 @@ class ResultRecords(CampaignRecords):
         if record.status in FINAL:
             return None
         record = _described(_added(record, **self._signature | changes).changed(status=status, reason=reason))
-        return record if self._write(record).written else None
+        return None if self._write(record) in FINAL else record
 
-    def label(self, key: str, **label: Any) -> None:
+    def label(self, key: str, **label: object) -> None:
         """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""
         merge_metadata(self._places.node(key), {**label, "awaits_regime": None}, LABEL_S)
         self.counters["results"] += 1
@@ -172,23 +172,23 @@ class ResultRecords(CampaignRecords):
         parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            write_parts(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
+            write_parts(node, {name: Content(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    def _write(self, record: ResultRecord, parts: Parts | None = None, *, unless: Sequence[str] = FINAL) -> Written:
-        """Write a result with its arrays and tables, unless it has one of these statuses."""
+    def _write(self, record: ResultRecord, parts: Contents | None = None, unless: Sequence[str] = FINAL) -> str | None:
+        """Write a result with its arrays and tables, unless it has one of these statuses; return its former status."""
         try:
-            answer = self._places.write(record, parts, unless)
+            former = self._places.write(record, parts, unless)
         except Away:
             self.seems_away = True
             raise
         self.seems_away = False
-        self.counters["results"] += answer.written
-        if answer.former == "failed":
+        self.counters["results"] += former not in unless
+        if former == "failed":
             self._rows.may_change(record.key)
-        return answer
+        return former
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""

@@ -95,7 +95,7 @@ class _Command(BaseModel):
         return self.why or f"asked for by {self.who}"
 
 
-class _Verdict(_Command):
+class _OnSuggestion(_Command):
     """A command on one suggestion. Its id comes from the suggestion, so that only the first verdict counts."""
 
     _kind: ClassVar[str] = "verdict"
@@ -106,7 +106,7 @@ class _Verdict(_Command):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_id(cls, data: Any) -> Any:
+    def _default_id(cls, data: Any) -> object:
         return {"id": f"{cls._kind}-{data['suggestion']}", **data} if "suggestion" in data else data
 
 
@@ -126,19 +126,19 @@ class Next(_Command):
     wait_s: float = Field(default=0.0, ge=0, le=86_400)  #: how long to wait for a position
 
 
-class Take(_Verdict):
+class Take(_OnSuggestion):
     """Measure this suggestion after those that people asked for before, whatever results come until then."""
 
     do: Literal["take"] = "take"
 
 
-class Reject(_Verdict):
+class Reject(_OnSuggestion):
     """Do not measure this suggestion, nor its position later."""
 
     do: Literal["reject"] = "reject"
 
 
-class TakeBack(_Verdict):
+class TakeBack(_OnSuggestion):
     """Withdraw a suggestion that a person took, or a point that one added, and that is not measured yet."""
 
     do: Literal["take_back"] = "take_back"

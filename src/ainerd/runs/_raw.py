@@ -80,7 +80,7 @@ def write_backup(raw: Container, backup: Path) -> None:
             logger.warning("the raw run in %s is not written to Tiled, it stays there: %s", path, why)
 
 
-def _first_run(records: list[dict[str, Any]]) -> list[Document]:
+def _first_run(records: list[Any]) -> list[Document]:
     """Return the documents up to the first end: a run that came twice is twice in its file."""
     documents = [(record["name"], record["doc"]) for record in records]
     names = [name for name, _ in documents]
@@ -97,7 +97,7 @@ def register_files() -> None:
     class OfRigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
         supported_mimetypes = {MIMETYPES["RIGAKU"]}
 
-        def get_data_source(self) -> Any:
+        def get_data_source(self) -> object:
             known = "application/octet-stream"  # a Tiled server accepts only files of types that it knows
             source = super().get_data_source()
             return replace(source, mimetype=known, parameters={"mimetype": source.mimetype})

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -65,7 +64,7 @@ class RunInProgress:
         self.results: list[Result] = []
         self.is_left = False
 
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+    def __call__(self, name: str, doc: dict[str, object]) -> None:
         """Take a document."""
         if self._failure is not None:
             with suppress(Exception):  # only the end of the run matters now
@@ -104,7 +103,7 @@ class RunInProgress:
         """Number of the event in progress, or of the next one; None if the unit is not the event."""
         return len(self.results) + 1 if self._technique.unit == "event" else None
 
-    def _follow(self, name: str, doc: dict[str, Any]) -> None:
+    def _follow(self, name: str, doc: dict[str, object]) -> None:
         """Analyse what a document brings; an error of Tiled is raised if waiting does not help."""
         self.run(name, doc)
         if not self._has_unit:
@@ -136,7 +135,7 @@ class RunInProgress:
             self._take(unit, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return
-            if self.run.flies and self.run.n_ready == self.run.n_passed:
+            if self.run.described.flies and self.run.n_ready == self.run.n_passed:
                 return  # readings may follow the last frames: the unit ends with the next frames, or with the run
             self._end(unit)
 

@@ -23,6 +23,8 @@ class Unit:
     analysis: RunAnalysis | None = None  # None before it begins, and if it cannot begin
     problem: str | None = None  # reason why the analysis is missing
     retake: bool = False  # whether the problem is not the fault of the data
+    n_read: int = 0  # frames taken from the run in progress
+    n_taken: int = 0  # frames taken from all runs
     _taken: list[list[tuple[int, int]]] = field(init=False)  # ranges of frames taken from each run
 
     def __post_init__(self) -> None:
@@ -51,16 +53,6 @@ class Unit:
         return self.run.n_frames if self.event is None else self.run.n_own
 
     @property
-    def n_read(self) -> int:
-        """Number of frames taken from the run in progress."""
-        return sum(last - first for first, last in self._taken[-1])
-
-    @property
-    def n_taken(self) -> int:
-        """Number of frames taken from all runs."""
-        return sum(last - first for ranges in self._taken for first, last in ranges)
-
-    @property
     def n_passed(self) -> int:
         """Number of frames up to the last one taken from each run, with missing ones."""
         return sum(ranges[-1][1] - self.first for ranges in self._taken if ranges)
@@ -79,7 +71,7 @@ class Unit:
             raw_uid=self.run.uid,
             n_frames=None if self.series_id else self.n_frames,
             frame_shape=self.run.frame_shape,
-            frame_time_s=self.run.frame_time_s,
+            frame_time_s=self.run.described.frame_time_s,
             has_ticks=self.run.has_ticks,
             start=self.run.start_doc,
             event=self.event,
@@ -99,7 +91,7 @@ class Unit:
         """
         if first > self.first or len(self.runs) > 1:
             raise AnalysisError(f"the exposure at frame {first} was interrupted and taken again, within a longer unit")
-        self.analysis, self.problem, self._taken[-1] = None, None, []
+        self.analysis, self.problem, self._taken[-1], self.n_read, self.n_taken = None, None, [], 0, 0
         self.begin(technique)
 
     def push(self, block: Block) -> None:
@@ -109,13 +101,14 @@ class Unit:
         if ranges and ranges[-1][1] == first:
             first = ranges.pop()[0]
         ranges.append((first, last))
+        self.n_read, self.n_taken = self.n_read + len(block.frames), self.n_taken + len(block.frames)
         self.analysis.push(block.frames, block.first - self.first)
 
     def go_on(self, run: Run) -> None:
         """Add the next run of a series."""
         self._taken.append([])
         self.runs.append(run)
-        self.problem, self.retake = None, False
+        self.problem, self.retake, self.n_read = None, False, 0
 
     def value(self, key: str, unit: str = "") -> float | None:
         """Return the first value of a data key in the unit of analysis."""

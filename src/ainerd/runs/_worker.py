@@ -82,7 +82,7 @@ class Worker:
             RunInProgress, writer, late_s=late_s, on_block=on_block,
             on_begun=lambda outcome: pass_on(partial(begun, outcome)),
         )  # fmt: skip
-        self._on_outcome: list[Callable[[Result], None]] = []
+        self._on_outcome: list[Callable[[Result], object]] = []
         self._futures: dict[str, Future[list[Result]]] = {}
         self._open_runs: dict[str, RunInProgress | None] = {}  # by uid of each document; None for a run that was left
         self._ended = set[str]()  # uids of the runs that `backlog` counts
@@ -92,7 +92,7 @@ class Worker:
         self.n_left = 0
         self._last_run: str | None = None  # uid
 
-    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+    def __call__(self, name: str, doc: Mapping[str, object]) -> None:
         """Take a document and return at once."""
         if name == "start" and isinstance(uid := doc.get("uid"), str):
             if uid not in self._futures or self._futures[uid].done():  # if a run comes twice, its future stays
@@ -105,7 +105,7 @@ class Worker:
                 self._ended.add(uid)
         self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
-    def on_outcome(self, listener: Callable[[Result], None]) -> None:
+    def on_outcome(self, listener: Callable[[Result], object]) -> None:
         """Call a function, in the thread of the campaign, with each outcome once its result has its regime."""
         self._on_outcome.append(listener)
 
@@ -215,7 +215,7 @@ class Worker:
             self._open_runs.setdefault(doc["uid"], run)
         return run
 
-    def _deliver(self, run: RunInProgress, name: str, doc: dict[str, Any]) -> None:
+    def _deliver(self, run: RunInProgress, name: str, doc: dict[str, object]) -> None:
         """Pass a document to its run, and new results to the campaign, the listeners and the futures."""
         n_before = len(run.results)
         try:
@@ -255,7 +255,7 @@ class Worker:
             future.set_result(results)
 
 
-def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:
+def _log_error(name: str, doc: Mapping[str, object], error: BaseException) -> None:
     """Log an error. The log has one line if the document is invalid or belongs to an unknown run."""
     try:
         checked(name, doc)

@@ -163,7 +163,7 @@ class Writer:
             about |= {"status": "failed" if closes else "growing", "retake": unit.retake or None}
             record = self.store.fail(unit.key, unit.problem or "unknown", **about)
         else:
-            frame_time_s = analysis.frame_time_s or unit.run.frame_time_s
+            frame_time_s = analysis.frame_time_s or unit.run.described.frame_time_s
             about |= {"status": analysis.status if closes else "growing", "series": self._series(unit)}
             about |= {"n_frames": analysis.n_frames or unit.n_taken, "frame_time_s": frame_time_s}
             about["awaits_regime"] = utc_now() if self.has_campaign else None
@@ -181,7 +181,7 @@ class Writer:
         details["reason"] = unit.problem or record.reason or ""
         return replace(self._result(unit, record), is_recalled=False, **details)
 
-    def _warn_of_missing(self, values: Mapping[str, Any], unit: Unit) -> None:
+    def _warn_of_missing(self, values: Mapping[str, object], unit: Unit) -> None:
         """Log each recorded reading and series that a run does not have, once."""
         missing = [name for name, value in values.items() if value is None and name not in self._missing]
         if missing:
@@ -224,6 +224,8 @@ class Writer:
     def _record(self, unit: Unit) -> ResultRecord:
         """Return the record of a unit that begins, without metadata of the run that have another type than expected."""
         run, start = unit.run, unit.run.start_doc
+        replaced = typed(start.get("replaces"), str)  # the run of an earlier content of the same file
+        former = ResultRecord.key_of(self.parameters, replaced, unit.event) if replaced else None
         record = ResultRecord(
             raw_uid=run.uid,
             raw_path=f"raw/{run.uid}",
@@ -239,24 +241,18 @@ class Writer:
             agent=self.agent,
             parameters=self.parameters,
             files_digest=unit.files_digest,
-            supersedes=self._former(unit),
+            supersedes=former if former is not None and self.store.status(former) in FINAL else None,
         )
         for name, attribute in {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}.items():
             if start.get(name) is not None and getattr(record, attribute) is None:
                 logger.warning("run %s: its %s is left out, a %s", run.uid, name, type(start[name]).__name__)
         return record
 
-    def _former(self, unit: Unit) -> str | None:
-        """Return the key of the result of the run that this run replaces, an earlier content of the same file."""
-        replaced = typed(unit.run.start_doc.get("replaces"), str)
-        former = ResultRecord.key_of(self.parameters, replaced, unit.event) if replaced else None
-        return former if former is not None and self.store.status(former) in FINAL else None
-
     def _positions(self, unit: Unit) -> dict[str, float]:
         readings = {name: unit.run.reading(name, unit.event) for name in self.recorded.positions}
         return {name: x for name, x in readings.items() if x is not None}
 
-    def _series(self, unit: Unit) -> dict[str, Any]:
+    def _series(self, unit: Unit) -> dict[str, object]:
         """Return times, in seconds since the start of the unit, and values of each series that has any, by name."""
         series = {name: unit.series(key) for name, key in self.recorded.series.items()}
         began = time_of(unit.runs[0].start_doc.get("time"))

@@ -25,15 +25,7 @@ from ainerd.technique._records import (
     RunInfo,
     Series,
 )
-from ainerd.technique._technique import (
-    Analysis,
-    AnalysisError,
-    EventReader,
-    RunAnalysis,
-    Technique,
-    is_novel,
-    provides,
-)
+from ainerd.technique._technique import Analysis, AnalysisError, EventReader, RunAnalysis, Technique, is_novel, provides
 
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",

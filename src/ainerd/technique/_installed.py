@@ -50,13 +50,13 @@ class Panels(Protocol):
     def strip(self, axes: Any, scene: Any, runs: Any) -> None:
         """Draw a column for each run, below the novelty in the figure of a campaign."""
 
-    def sentences(self, summary: Mapping[str, Any]) -> list[str]:
+    def sentences(self, summary: Mapping[str, object]) -> list[str]:
         """Return plain sentences about the numbers of a result, for ``agent.explain()``."""
 
-    def details(self, summary: Mapping[str, Any]) -> list[str]:
+    def details(self, summary: Mapping[str, object]) -> list[str]:
         """Return more sentences, with the statistics, for ``agent.explain(details=True)``."""
 
-    def columns(self, summary: Mapping[str, Any], units: Mapping[str, str]) -> Mapping[str, str]:
+    def columns(self, summary: Mapping[str, object], units: Mapping[str, str]) -> Mapping[str, str]:
         """Return the cells of one result in the table of results, by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""
 
     def coordinates(self, result: Any, sizes: Mapping[str, int]) -> Mapping[str, tuple[str, NDArray[Any], str]]:

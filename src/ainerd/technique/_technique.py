@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique._records import (
-    Common,
-    Finding,
-    Landmarks,
-    NullRegimes,
-    Regimes,
-    RunInfo,
-    Series,
-)
+from ainerd.technique._records import Common, Finding, Landmarks, NullRegimes, Regimes, RunInfo, Series
 
 
 class AnalysisError(Exception):
@@ -305,7 +297,7 @@ class Technique:
             """Everything that changes the numbers of a result."""
 
     @classmethod
-    def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
+    def from_settings(cls, section: Mapping[str, object], folder: Path) -> Self:
         """Build the technique from its own section of the TOML. Relative paths start at `folder`.
 
         Raises
@@ -320,15 +312,15 @@ class Technique:
         """Start the analysis of a run; raise `AnalysisError` if the run cannot be analysed."""
         raise NotImplementedError
 
-    def file_of(self, start: Mapping[str, Any]) -> str | None:
+    def file_of(self, start: Mapping[str, object]) -> str | None:
         """Return the path of a file that a start document names, which is analysed in place of frames, or None."""
         return None
 
-    def begin_file(self, path: Path, start: Mapping[str, Any]) -> RunAnalysis:
+    def begin_file(self, path: Path, start: Mapping[str, object]) -> RunAnalysis:
         """Start the analysis of the file from `file_of`, of which only `finish` is called."""
         raise NotImplementedError
 
-    def files_digest(self, start: Mapping[str, Any]) -> str:
+    def files_digest(self, start: Mapping[str, object]) -> str:
         """Return a digest of the files that a start document names and that change the numbers of its run, or "".
 
         The key of a result contains it beside `parameters`: if such a file changes, a replay gives a new result.

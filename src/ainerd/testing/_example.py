@@ -162,7 +162,7 @@ class Feed:
             began += 1000
         return np.concatenate(parts, axis=1)
 
-    def _info(self, **changes: Any) -> RunInfo:
+    def _info(self, **changes: object) -> RunInfo:
         run = self._runs[-1]
         fields: dict[str, Any] = {
             "raw_uid": run.uid,

@@ -88,7 +88,7 @@ def check_technique(
     technique: Technique,
     runs: Sequence[ExampleRun] = (),
     *,
-    section: Mapping[str, Any] | None = None,
+    section: Mapping[str, object] | None = None,
     folder: Path = Path(),
 ) -> None:
     """Run all checks on a technique.
@@ -184,7 +184,7 @@ def settings(trial: Trial) -> None:
     raise CheckFailed("a misspelt key of the section is ignored: use ainerd.config.read_section")
 
 
-def _json(given: Any) -> str:
+def _json(given: object) -> str:
     try:
         return json.dumps(given, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -337,14 +337,14 @@ def _different(one: Analysis, two: Analysis) -> str:
     return ", ".join(name for name in a | b if name not in a or name not in b or not _is_close(a[name], b[name]))
 
 
-def _values(analysis: Analysis) -> dict[str, Any]:
-    parts: dict[str, Mapping[str, Any]] = {"arrays": analysis.arrays, "summary": analysis.summary}
+def _values(analysis: Analysis) -> dict[str, object]:
+    parts: dict[str, Mapping[str, object]] = {"arrays": analysis.arrays, "summary": analysis.summary}
     parts |= {f"tables[{name!r}]": table for name, table in analysis.tables.items()}
     named = {f"{part}[{name!r}]": value for part, values in parts.items() for name, value in values.items()}
     return {"embedding": analysis.embedding, "novelty_p": analysis.novelty_p, **named}
 
 
-def _is_close(one: Any, two: Any) -> bool:
+def _is_close(one: object, two: object) -> bool:
     a, b = np.asarray(one), np.asarray(two)
     if a.shape != b.shape or a.dtype.kind not in NUMBERS:
         return bool(np.array_equal(a, b))

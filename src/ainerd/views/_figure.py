@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from ainerd.results.picture import Picture
+from ainerd.results.notebook import NotebookFigure
 from ainerd.technique import Landmarks
 from ainerd.views import _style
 from ainerd.views._kinds import names_in_map, principal_axes
@@ -45,7 +45,7 @@ def campaign_figure(scene: Scene) -> Figure:
     >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['Sample', 'Next point', 'Latent space', 'Run after run', '']
     """
-    figure, runs = Picture(figsize=SIZE, layout="constrained"), scene.runs
+    figure, runs = NotebookFigure(figsize=SIZE, layout="constrained"), scene.runs
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
     sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
     has_gallery = bool(getattr(scene.panels, "gallery", None))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ainerd.results import LoadedResult, Part, compare
+from ainerd.results import Content, LoadedResult, compare
 from ainerd_xpcs.numerics import MultiTau, Partition, TwoTimeReducer, fit_curves, fit_relaxation
 from ainerd_xpcs.technique import OVER_Q, Numbers, clock_of, draw_over_q
 from ainerd_xpcs.technique._drawing import draw_exposure, draw_fit
@@ -222,9 +222,9 @@ def test_results_are_compared_on_one_scale_with_their_times():
             f"k{scan}",
             about | {"scan_id": scan} | ({"tau_s": tau, "tau_s_err": 0.1} if tau else {"tau_s_above": 30.0}),
             {
-                "c2": Part(1 + scale * rng.random((3, 16, 16)), ("roi", "t1", "t2")),
-                "g2": Part(1 + 0.2 * np.exp(-2 * lag / (tau or 99)) * np.ones((3, 1)), ("roi", "tau")),
-                "tau": Part(lag, ("tau",)),
+                "c2": Content(1 + scale * rng.random((3, 16, 16)), ("roi", "t1", "t2")),
+                "g2": Content(1 + 0.2 * np.exp(-2 * lag / (tau or 99)) * np.ones((3, 1)), ("roi", "tau")),
+                "tau": Content(lag, ("tau",)),
             },
         )
         for scan, tau, scale in ((9, 1.0, 0.1), (12, 3.0, 0.3), (15, None, 0.2))

@@ -5,7 +5,7 @@ import io
 from matplotlib.figure import Figure
 
 
-class Picture(Figure):
+class NotebookFigure(Figure):
     """A figure made without pyplot; a notebook shows such a figure as an image only because of `_repr_png_`."""
 
     def _repr_png_(self) -> bytes:
