@@ -244,8 +244,8 @@ def of_failed(quick: bool) -> Iterator[Row]:
 def of_regimes(quick: bool) -> Iterator[Row]:
     """Yield a row for each sample: pulls of tau of its exposures together, and of each alone with its own model.
 
-    Exposures have a ring of 3,000 pixels at .5 photons per pixel and frame, of contrast 1/4; tau is 30 of 512 frames, of
-    two modes 6.
+    Exposures have a ring of 3,000 pixels at .5 photons per pixel and frame, of contrast 1/4; tau is 30 of 512
+    frames, of two modes 6.
     """
     once = stretched(30 / N_FRAMES, 1.0)
     samples: dict[str, Field] = {
