@@ -123,7 +123,8 @@ def _report_of(group: "_Group", new: Report, curves: Curves, chosen: Chosen) -> 
     """Return the report of a group by one of its models, if it were the only one; `new` is that before the fit."""
     alike = copy(group)
     alike.report = dict(new)
-    judge([alike], curves, [chosen], _KNOWN)
+    with np.errstate(all="ignore"):  # g2 may not depend on some parameters of a model that it excludes
+        judge([alike], curves, [chosen], _KNOWN)
     return alike.report
 
 
