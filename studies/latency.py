@@ -203,7 +203,7 @@ def obeyed(bench: Bench, n: int) -> Iterator[Row]:
             while any(key == command.id for (_, key), _ in node.commands()):
                 time.sleep(0.01)
             took.setdefault(command.do, []).append((command.id, sent, time.time() - sent))
-    told = {event["command"]["id"]: event["t"] for _, event in node.events(0) if "command" in event}
+    told = {event["command"]["id"]: event["t"] for _, event in node.changes(0) if "command" in event}
     for do, times in took.items():
         waited = np.array([(told[id] - sent, answered) for id, sent, answered in times[2:]])
         yield {"command": do} | {

@@ -49,17 +49,17 @@ class Store:
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
         self.shown = {}  # the state of the agent
-        self.events = []  # records of events
+        self.changes = []  # records
 
-    def append(self, number, event):
-        """Write an event as `AgentNode.append` does."""
-        if number <= len(self.events):
-            return self.events[number - 1]
-        assert number == len(self.events) + 1
-        self.events.append(orjson.loads(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY)))
+    def append(self, number, change):
+        """Write a change as `AgentNode.append` does."""
+        if number <= len(self.changes):
+            return self.changes[number - 1]
+        assert number == len(self.changes) + 1
+        self.changes.append(orjson.loads(orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY)))
 
-    def events_after(self, number):
-        return list(enumerate(self.events, 1))[number:]
+    def changes_after(self, number):
+        return list(enumerate(self.changes, 1))[number:]
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""

@@ -19,7 +19,7 @@ def store(monkeypatch):
     )
     monkeypatch.setattr("ainerd.results.AgentNode.checkpoint", lambda node: store.checkpoints.get(node._agent, {}))
     monkeypatch.setattr("ainerd.results.AgentNode.append", lambda node, number, event: store.append(number, event))
-    monkeypatch.setattr("ainerd.results.AgentNode.events", lambda node, after: store.events_after(after))
+    monkeypatch.setattr("ainerd.results.AgentNode.changes", lambda node, after: store.changes_after(after))
     monkeypatch.setattr("ainerd.results.AgentNode.update_state", lambda _, state: store.shown.update(state))
     monkeypatch.setattr("ainerd.results.AgentNode.answer", lambda _, *answer: store.node.answer(*answer))
     return store

@@ -97,12 +97,12 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     monkeypatch.setattr(store, "label", lambda *_, **__: (_ for _ in ()).throw(away))
     assert campaign.answer(outcome("a", z=3.0)).regime == 0
     assert "decisions of toy are not written yet" in caplog.text and campaign.peek().point and usable(campaign) == {"a"}
-    campaign.catalogue.catch_up()
+    campaign.journal.catch_up()
     monkeypatch.setattr(store, "label", label)
-    campaign.catalogue.catch_up()
+    campaign.journal.catch_up()
     assert store.labels["a"]["regime"] == 0
     store.labels.clear()
-    campaign.catalogue.catch_up()
+    campaign.journal.catch_up()
     assert not store.labels  # once
 
 
@@ -121,7 +121,7 @@ def test_a_regime_that_can_never_be_written_holds_up_no_other(make, store, monke
         campaign.answer(outcome(key, z=3.0))
     assert [*store.labels] == ["b"]
     assert [line for line in caplog.messages if "left out" in line][0].startswith(f"an effect is left out, {refused}")
-    assert not campaign.catalogue.is_behind
+    assert not campaign.journal.is_behind
 
 
 def test_a_series_that_has_no_point_yet_has_no_regime(make, store):

@@ -231,7 +231,7 @@ def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, stor
     {"window": {"bounds": {"x": (math.nan, 5.0), "y": (0.0, 10.0)}, "excluded": []}}, {"window": []}, {"failed": 7},
 ])  # fmt: skip
 def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed, monkeypatch, caplog):
-    monkeypatch.setattr("ainerd.campaign._catalogue.SAVE_EVERY", 1)
+    monkeypatch.setattr("ainerd.campaign._journal.SAVE_EVERY", 1)
     make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
     store.checkpoints["toy"]["state"] |= changed
     again = make()

@@ -306,6 +306,6 @@ def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, 
 def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(make, store, caplog, odd):
     campaign = make()
     claims = {**campaign.claims.state(), **odd}
-    store.append(len(store.events) + 1, {"kind": "claimed", "claims": claims})
+    store.append(len(store.changes) + 1, {"kind": "claimed", "claims": claims})
     again = make()
     assert again.peek() and again.claims.claims == [] and "what earlier sessions called new is left out" in caplog.text

@@ -7,9 +7,9 @@ import pytest
 from campaign_toys import Node, answers, given_at, on, outcome, taken_of
 
 from ainerd.agent import CommandReader
-from ainerd.campaign._catalogue import Catalogue
+from ainerd.campaign._journal import Journal
 from ainerd.decisions import reduce
-from ainerd.decisions.events import Asked
+from ainerd.decisions.changes import Asked
 from ainerd.results import AgentNode, Away, Refused
 from ainerd.results.commands import (
     Add,
@@ -248,7 +248,7 @@ def test_a_command_that_breaks_the_agent_is_refused(reader, monkeypatch, caplog)
             raise ZeroDivisionError("a fault of ours")
         return reduce(state, event, rules)
 
-    monkeypatch.setattr("ainerd.campaign._catalogue.reduce", broken)
+    monkeypatch.setattr("ainerd.campaign._journal.reduce", broken)
     for key, command in {"broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
         node.add(key, command_metadata(command, "toy"))
     reading.look()
@@ -330,7 +330,7 @@ def kill(reader, monkeypatch):
             return inner
 
         with monkeypatch.context() as patch, suppress(Killed):
-            patch.setattr(Catalogue, "_write", counted(Catalogue._write))
+            patch.setattr(Journal, "_write", counted(Journal._write))
             patch.setattr(AgentNode, "append", counted(AgentNode.append))
             reading.look()
         return start()[0]
@@ -389,7 +389,7 @@ def test_an_answer_waits_until_its_event_is_in_tiled(reader, store, monkeypatch)
         patch.setattr("ainerd.results.AgentNode.append", away)
         reading.look()
         assert campaign.state.held and not node.answers
-    campaign.catalogue.catch_up()
+    campaign.journal.catch_up()
     assert answers(node) == ["done"] and len(store.lines) == 1
 
 
@@ -408,5 +408,5 @@ def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypa
     campaign.answer(outcome("a", x=0.5, y=0.5))
     node.add("1", command_metadata(Hold(), "toy"))
     reading.look()
-    assert answers(node) == ["done"] and store.shown["held"] and not campaign.catalogue._due
+    assert answers(node) == ["done"] and store.shown["held"] and not campaign.journal._due
     assert "an effect is left out" in caplog.text

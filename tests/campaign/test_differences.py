@@ -65,7 +65,7 @@ def test_a_result_that_somebody_removed_holds_up_no_decision(make, store):
     for key in "ab":
         campaign.answer(outcome(key, scan_id=1, novelty_p=0.5, novel=False))
     assert store.labels["b"]["regime"] == 0 and "spot_chi2" not in store.labels["b"]
-    assert not campaign.catalogue.is_behind
+    assert not campaign.journal.is_behind
 
 
 class Agreeing(Toy):

@@ -166,9 +166,9 @@ def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, 
     node.add("1", command_metadata(Hold(**ANN), "toy"))
     jobs.clear()
     reader.look()
-    assert campaign.state.held.by == by and len(store.events) == 1 and not node.answers
+    assert campaign.state.held.by == by and len(store.changes) == 1 and not node.answers
     node.before_answer = lambda: (
-        (store.events[-1]["command"]["by"], store.shown["held"]["by"]) == ("Ann", by)
+        (store.changes[-1]["command"]["by"], store.shown["held"]["by"]) == ("Ann", by)
         or (pytest.fail("no event, or the hold is not shown"))
     )
     for is_late, _, job in sorted(jobs):

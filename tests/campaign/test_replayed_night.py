@@ -6,10 +6,10 @@ from campaign_toys import Jobs, Store, Toy, outcome
 
 from ainerd.campaign import Campaign
 from ainerd.campaign._agreement import Agreement
-from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._differences import Differences
+from ainerd.campaign._journal import Journal
 from ainerd.config import Steering
-from ainerd.decisions.events import parse_event
+from ainerd.decisions.changes import parse_change
 from ainerd.results import commands
 
 STEERING = Steering(bounds={"x": (0.0, 10.0), "y": (0.0, 10.0)}, beam_size=0.1, smallest_feature=1.5)
@@ -54,8 +54,8 @@ def proposals(records):
 
 
 def test_a_recorded_night_gives_the_same_suggestions(night, technique, store, monkeypatch):
-    recorded, again = list(store.events), Store()
-    store.events, store.saved = [], {}
+    recorded, again = list(store.changes), Store()
+    store.changes, store.saved = [], {}
     campaign, ids = Campaign(technique, again, STEERING, Jobs(), Jobs()), {}
     campaign.take_over()
 
@@ -64,7 +64,7 @@ def test_a_recorded_night_gives_the_same_suggestions(night, technique, store, mo
         return {name: ids.get(x, x) if isinstance(x, str) else x for name, x in values.items()}
 
     for record in recorded:
-        event = parse_event(record)
+        event = parse_change(record)
         for result in event.learned:
             campaign.answer(outcome_again(night[result.key], now({"id": result.suggestion})["id"]))
         match record["kind"]:
@@ -79,7 +79,7 @@ def test_a_recorded_night_gives_the_same_suggestions(night, technique, store, mo
                 campaign.register_failures([{"_id": now({"id": id})["id"], **x} for id, x in event.positions.items()])
             case "proposed":
                 ids[event.suggestion.id] = campaign.peek().id
-    assert proposals(store.events) == proposals(recorded) and len(proposals(recorded)) > 10
+    assert proposals(store.changes) == proposals(recorded) and len(proposals(recorded)) > 10
 
 
 def outcome_again(known, trial_id):
@@ -90,14 +90,14 @@ def outcome_again(known, trial_id):
 
 
 def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
-    campaign, recorded = make(smallest_feature=1.5), list(store.events)
+    campaign, recorded = make(smallest_feature=1.5), list(store.changes)
     for n in range(len(recorded) + 1):
-        store.events = recorded[:n]
-        catalogue = Catalogue(store, campaign.rules, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
-        catalogue.read()
+        store.changes = recorded[:n]
+        journal = Journal(store, campaign.rules, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
+        journal.read()
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
-        assert len(catalogue.state.window.excluded) == done.count("exclude")
-        assert len(catalogue.state.answers) == len(done)
+        assert len(journal.state.window.excluded) == done.count("exclude")
+        assert len(journal.state.answers) == len(done)
         handed_out = {record["suggestion"]["id"] for record in recorded[:n] if record["kind"] == "handed out"}
-        assert {*catalogue.state.handed_out} == handed_out
-    assert catalogue.state.waiting == () and {*catalogue.state.measured.values()} == {*night}
+        assert {*journal.state.handed_out} == handed_out
+    assert journal.state.waiting == () and {*journal.state.measured.values()} == {*night}

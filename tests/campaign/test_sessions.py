@@ -24,13 +24,13 @@ def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make,
     reads.look()
     assert reads.state.held.why == "tea" and usable(reads) == {"a"} and reads.atlas.labels == {0}
     assert reads.peek() == steers.peek()
-    n_events, n_lines = len(store.events), len(store.lines)
+    n_events, n_lines = len(store.changes), len(store.lines)
     for act in (reads.suggest, lambda: reads.apply(Release()), lambda: reads.register_suggestions([{"x": 1, "y": 1}])):
         with pytest.raises(RuntimeError, match=r"another session steers: .* agent.take_over\(\) steers from here"):
             act()
     assert reads.answer(outcome("b")).regime == -1
-    reads.begun("s"), reads.register_failures([]), reads.end(), reads.catalogue.catch_up()
-    assert (len(store.events), len(store.lines)) == (n_events, n_lines)
+    reads.begun("s"), reads.register_failures([]), reads.end(), reads.journal.catch_up()
+    assert (len(store.changes), len(store.lines)) == (n_events, n_lines)
 
 
 @pytest.mark.fault(
@@ -50,11 +50,11 @@ def test_a_session_that_was_silent_writes_nothing_more(make, store, looks):
         assert not old.steers
     else:
         old.apply(Hold(why="late"))  # it has not noticed yet
-    before = len(store.events), len(store.lines), dict(store.saved)
+    before = len(store.changes), len(store.lines), dict(store.saved)
     while jobs:
         jobs.pop(0)()
     assert not old.steers and old.state.held is None
-    assert (len(store.events), len(store.lines), store.saved) == before
+    assert (len(store.changes), len(store.lines), store.saved) == before
     new.apply(Hold(why="tea"))
     old.look()
     assert old.state.held.why == "tea"
@@ -66,7 +66,7 @@ def test_of_two_sessions_that_begin_at_once_one_steers(make, store, monkeypatch)
     one.take_over()
     with pytest.raises(RuntimeError, match="another session has just begun to steer"):
         other.take_over()
-    assert one.steers and not other.steers and len(store.events) == 1
+    assert one.steers and not other.steers and len(store.changes) == 1
 
 
 @pytest.mark.fault("Tiled goes away while people decide", "They are obeyed at once; the events are written later")
@@ -76,9 +76,9 @@ def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
         patch.setattr("ainerd.results.AgentNode.append", gone)
         assert campaign.apply(Hold(why="tea")).status == "done" and campaign.state.held.why == "tea"
         campaign.apply(SetBounds(bounds=NARROW))
-        assert campaign.catalogue.is_behind
+        assert campaign.journal.is_behind
     campaign.checkpoint()
-    assert not campaign.catalogue.is_behind
+    assert not campaign.journal.is_behind
     again = make(knobs=FEW)
     assert again.state.held.why == "tea" and again.state.window.bounds == NARROW
 
@@ -94,7 +94,7 @@ def test_effects_are_written_when_tiled_is_back(make, store, monkeypatch, half):
         patch.setattr(store, "answers", lambda: False)
         assert one.apply(wanted).status == "done" and ("mine" in store.saved) == half
         assert one.apply(Hold(why="tea")).status == "done" and not store.lines
-    one.catalogue.catch_up()
+    one.journal.catch_up()
     texts = [text for text, _ in store.lines]
     assert store.saved["mine"].status == "proposed" and len(texts) == 2 and any("wants" in text for text in texts)
     later = make(knobs=FEW)
@@ -108,7 +108,7 @@ def test_the_status_of_a_result_comes_after_that_of_its_suggestion(make, store, 
         patch.setattr(store, "answers", lambda: False)
         (taken,) = one.suggest()
     one.answer(outcome("r", taken["x"], taken["y"], trial_id=taken["_id"]))
-    one.catalogue.catch_up()
+    one.journal.catch_up()
     assert store.status(taken["_id"])[0] == "measured"
 
 
@@ -116,7 +116,7 @@ def test_the_status_of_a_result_comes_after_that_of_its_suggestion(make, store, 
     "A session is killed between an event and its effects", "The next session writes them, each line of the log once"
 )
 def test_the_next_session_writes_the_effects_that_a_killed_one_did_not(make, store, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._catalogue.SAVE_EVERY", 1)
+    monkeypatch.setattr("ainerd.campaign._journal.SAVE_EVERY", 1)
     killed = make(knobs=FEW)
     store.checkpoints.clear()
     with monkeypatch.context() as patch:
@@ -180,7 +180,7 @@ def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkey
     assert one.state.window.excluded == [] and "does not accept it" in caplog.text
     reading.look()
     assert node.answers["large"][0] == "refused" and "Tiled does not accept" in node.answers["large"][1]
-    assert one.apply(box).status == "done" and not one.catalogue.is_behind
+    assert one.apply(box).status == "done" and not one.journal.is_behind
     for session in (one, make(knobs=FEW)):
         assert session.state.window.excluded == [{"x": (8.0, 9.0)}]
 
@@ -196,12 +196,12 @@ def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("ainerd.results.AgentNode.append", lost)
         one.apply(Hold(why="tea"))
-    assert one.catalogue.is_behind
+    assert one.journal.is_behind
     if looks:
         one.look()
     one.apply(Release())
-    assert one.steers and not one.catalogue.is_behind
-    assert [event["command"]["do"] for event in store.events if event["kind"] == "asked"] == ["hold", "release"]
+    assert one.steers and not one.journal.is_behind
+    assert [event["command"]["do"] for event in store.changes if event["kind"] == "asked"] == ["hold", "release"]
     assert make(knobs=FEW).state.held is None
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ainerd.decisions import Rules, State, reduce
 from ainerd.decisions._state import limits_text, within
-from ainerd.decisions.events import (
+from ainerd.decisions.changes import (
     Asked,
     Began,
     Claimed,
@@ -25,7 +25,7 @@ from ainerd.decisions.events import (
     Suggest,
     Unfinished,
     Withdrawn,
-    parse_event,
+    parse_change,
     record_of,
 )
 from ainerd.results import commands
@@ -203,7 +203,7 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
         assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
         assert sum(not each.created for each in state.waiting) <= 1
         assert not any(state.objection(each.suggestion.position) for each in state.waiting if each.created)
-        written = event if isinstance(event, Measured) else parse_event(plain(_record(event)))
+        written = event if isinstance(event, Measured) else parse_change(plain(_record(event)))
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
     kept = State.model_validate(plain(state.saved()), context=rules)
     for name in ("waiting", "failed", "held", "names", "fetched"):
@@ -227,15 +227,15 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
         {"more": 1}, {"suggestion": {"id": 5, "position": {}, "reason": "so"}},
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
-            parse_event({**good, **changes})
-    assert parse_event(good) == proposed("a").model_copy(update={"id": good["id"]})
+            parse_change({**good, **changes})
+    assert parse_change(good) == proposed("a").model_copy(update={"id": good["id"]})
     with pytest.raises(KeyError):
         reduce(START, Proposed(suggestion=Suggestion(id="a", position={}, reason="so")), RULES)
 
 
 def test_a_decision_is_valid_whatever_a_clock_says_later():
     hold = asked(commands.Hold(by="Ann", created="2099-01-01T00:00:00+00:00"))
-    state, _ = fold(parse_event(_record(hold)))
+    state, _ = fold(parse_change(_record(hold)))
     assert state.held.by == "Ann"
     assert commands.parse_command(commands.command_metadata(hold.command, "toy")) == hold.command
 

@@ -95,7 +95,7 @@ def test_without_a_position_left_the_agent_keeps_watching(started):
 
 
 def test_new_bounds_in_the_settings_override_those_of_a_person_and_runs_are_analysed_by_uid(started):
-    asked = [event for _, event in AgentNode(started.client["ainerd"], "rheo_xpcs").events(0) if "command" in event]
+    asked = [event for _, event in AgentNode(started.client["ainerd"], "rheo_xpcs").changes(0) if "command" in event]
     (bounds,) = (event["command"]["bounds"] for event in asked if event["command"]["do"] == "set_bounds")
     assert bounds["sample_y"] == [0.0, 9.0]
     started.settings.steering.bounds["sample_y"] = (0.0, 9.5)

@@ -101,13 +101,13 @@ def test_a_second_session_reads_until_the_first_is_killed(place, caplog):
         assert second.catch_up() == 0
         second("start", {"uid": "a", "time": 1.0})
         assert second("stop", {"run_start": "a"}) is None
-        n_events = len(client["ainerd/events"].values().first())
+        n_events = len(client["ainerd/changes"].values().first())
         with pytest.raises(RuntimeError, match="is steered by another session on "):
             second.take_over()
         first.end(kill=True)
         second.take_over()
         assert second.steers and second.status()["held"] == f"{whereabouts()['user']}: tea"
         second.release()
-        assert second.drain() and len(client["ainerd/events"].values().first()) > n_events
+        assert second.drain() and len(client["ainerd/changes"].values().first()) > n_events
     with session() as third:  # the second one has ended
         assert third.steers and third.status()["held"] == ""

@@ -33,7 +33,7 @@ def test_a_node_that_does_not_exist_is_gone_and_a_closed_client_is_away(ainerd, 
     for ask in (lambda: store.record("0" * 36), lambda: node.update_state({}), lambda: store.label("a" * 36)):
         with pytest.raises(Gone):
             ask()
-    assert store.status("0" * 36) is None and node.events(0) == [] and node.state() == {}
+    assert store.status("0" * 36) is None and node.changes(0) == [] and node.state() == {}
     monkeypatch.setattr(ainerd.context, "http_client", closed)
     for ask in (lambda: store.status("0" * 36), node.state, lambda: store.log("a line")):
         with pytest.raises(Away, match="closed"):

@@ -12,13 +12,13 @@ def node(store):
 
 
 def numbers(node, after=0):
-    return [number for number, _ in node.events(after)]
+    return [number for number, _ in node.changes(after)]
 
 
 def test_an_event_gets_a_free_number_only(node):
     assert numbers(node) == [] and node.append(1, {"id": "a"}) is None
     assert node.append(1, {"id": "b"}) == {"id": "a"}
-    assert node.events(0) == [(1, {"id": "a"})] and node.events(1) == []
+    assert node.changes(0) == [(1, {"id": "a"})] and node.changes(1) == []
 
 
 @pytest.mark.fault(
@@ -29,7 +29,7 @@ def test_events_are_read_by_their_numbers(node, store):
     created = [3, 1, 2, *range(4, 8)]
     for number in created:
         node.append(number, {"id": str(number)})
-    events = store.container["events", next(iter(store.container["events"]))]
+    events = store.container["changes", next(iter(store.container["changes"]))]
     for key in ("nonsense", "99999999", "-1"):
         create_node(events, key, {"id": key}, None)
     assert numbers(node) == [*range(1, 8)] and numbers(node, 5) == [6, 7]

@@ -56,7 +56,7 @@ def test_answers_that_are_none_lose_no_run_and_no_decision(session, caplog):
             assert until(lambda n=n: proxy.left < n) and not b.agent.drain(0.5)
         proxy.heal()
         assert until(b.agent.drain)
-        until(lambda: not b.agent.optimizer.catalogue.is_behind)
+        until(lambda: not b.agent.optimizer.journal.is_behind)
         table, lines, suggestions = store.table(all=True), store.logbook(), store.suggestions()
         assert len(table) == N * (i + 1) and (table["status"] == "complete").all() and table["raw_uid"].is_unique
         assert table["regime"].notna().all(), mode

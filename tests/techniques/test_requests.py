@@ -47,7 +47,7 @@ def test_a_result_costs_few_requests(beamline):
     state = {name: counted.pop(name) for name in list(counted) if "agents" in name}  # for pages, in a thread of its own
     # one for a position, its exposure and its result, unless the campaign is busy, and signs of life
     assert state.get("PUT ainerd/agents/*", 0) <= 3 * N + by_clock
-    for look in ("GET ainerd", "GET ainerd/events/*"):  # whether another session steers: by the clock
+    for look in ("GET ainerd", "GET ainerd/changes/*"):  # whether another session steers: by the clock
         counted.pop(look, None)
     assert counted.pop("GET ainerd/results", 0) <= 1  # the axes of the latent space, once there are enough results
     claims = counted["POST ainerd/log"] - N  # a line for each, and an event for all
@@ -61,7 +61,7 @@ def test_a_result_costs_few_requests(beamline):
         "PUT ainerd/results/*": N,  # complete
         "PATCH ainerd/results/*": N,  # its regime
         "POST ainerd/suggestions": N + n_replaced,  # proposed when the exposure begins, or anew with its result
-        "POST ainerd/events/*": 2 * N + n_replaced + min(claims, 1),  # proposed, handed out; claimed
+        "POST ainerd/changes/*": 2 * N + n_replaced + min(claims, 1),  # proposed, handed out; claimed
         "PUT ainerd/suggestions/*": 2 * N + n_replaced,  # accepted, measured; superseded
         "POST ainerd/atlas": N,
         "POST ainerd/log": N,

@@ -135,7 +135,7 @@ class AnalysisThread:
             self.writer,
             begun=campaign.expose,
             answer=campaign.answer,
-            steers=lambda: campaign.catalogue.steers,
+            steers=lambda: campaign.journal.steers,
             pass_on=campaign.own.submit,
             after_writes=campaign.tiled.write,
             late_s=settings.storage.late_s,

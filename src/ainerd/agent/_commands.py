@@ -34,7 +34,7 @@ class CommandReader:
     The thread that asks Tiled looks for commands before its other jobs, as soon as Tiled tells of one; the agent calls
     `look` every few seconds as well. The thread that owns the campaign executes commands, before other jobs. Commands
     that must wait are executed again after each result and each change, without a request. A command that is executed
-    is an event in Tiled, and then the campaign writes the answer. So after a crash the next session finds the event
+    is a change in Tiled, and then the campaign writes the answer. So after a crash the next session finds the change
     there, or executes the command. A session that does not steer leaves commands alone.
 
     Any program can write any node. A command that cannot be executed is refused, and the next one is executed.
@@ -109,7 +109,7 @@ class CommandReader:
                 answer = Answer(status="refused", text="a later command asks for the next position")
             if answer.status == "waits":
                 still[place] = each
-            elif self._campaign.state.answer(each.command.id) is None:  # it is no event
+            elif self._campaign.state.answer(each.command.id) is None:  # it is no change
                 self._refuse(place, answer.text)
             else:
                 self._done.add(place)
@@ -143,7 +143,7 @@ class CommandReader:
             return Answer(status="refused", text=why[:300])
 
     def _refuse(self, place: Place, why: str) -> None:
-        """Refuse a command that is no event. If Tiled does not answer, the next `look` finds it again."""
+        """Refuse a command that is no change. If Tiled does not answer, the next `look` finds it again."""
         self._done.add(place)
 
         def write() -> None:

@@ -103,7 +103,7 @@ class Observer(Prompt):
         )
         self._analysis = AnalysisThread(technique, self.results, client, settings, self._campaign)
         self._threads = self._analysis.jobs, self._own, self._tiled
-        self._tiled.when_idle(self._campaign.catalogue.catch_up)
+        self._tiled.when_idle(self._campaign.journal.catch_up)
         self._state = StateWriter(self.results, technique, self._campaign, self._analysis, settings)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._webhook: Webhook | None = None

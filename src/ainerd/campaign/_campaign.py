@@ -10,15 +10,15 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._agreement import Agreement
 from ainerd.campaign._atlas import Atlas, remembered
-from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._differences import Differences
+from ainerd.campaign._journal import Journal
 from ainerd.campaign._optimizer import Travel, search_of
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._proposals import Proposals
-from ainerd.campaign._sentences import changed_reference, changes, elsewhere, finding, position_text
+from ainerd.campaign._sentences import changed_reference, changes_of_regimes, elsewhere, finding, position_text
 from ainerd.config import Steering
-from ainerd.decisions import Answer, Rules, State, events, is_position
+from ainerd.decisions import Answer, Rules, State, changes, is_position
 from ainerd.jobs import Jobs
 from ainerd.novelty import LEVEL, Components
 from ainerd.processes import whereabouts
@@ -48,7 +48,7 @@ class Campaign:
     The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. It answers each result that is in Tiled,
     so that runs taken by hand count as well. It only reads until `take_over`.
 
-    Two threads work for it. One owns the state and the exposures: it folds events, executes commands and answers
+    Two threads work for it. One owns the state and the exposures: it folds changes, executes commands and answers
     results, and never waits for Tiled. The other one reads and writes Tiled. Any thread may call a public method.
 
     Parameters
@@ -65,14 +65,14 @@ class Campaign:
     travel : (TravelTime, float), optional
         Travel time and length of an exposure, which are weighed.
     announce : callable, optional
-        Called with the name of an event ("new", "alarm" or "failure"), a sentence, and the outcome that it follows.
+        Called with the kind of a message ("new", "alarm" or "failure"), a sentence, and the outcome that it follows.
     starts : callable, optional
         Returns the start documents of the newest raw runs: a suggestion that one names is not measured again.
 
     Attributes
     ----------
     rules : Rules
-    catalogue : Catalogue
+    journal : Journal
     exposures : Exposures
     atlas : Atlas
     claims : Claims
@@ -90,19 +90,19 @@ class Campaign:
         *,
         unit: str = "",
         travel: Travel | None = None,
-        announce: Callable[[str, str, Result], None] = lambda event, text, outcome: None,
+        announce: Callable[[str, str, Result], None] = lambda kind, text, outcome: None,
         starts: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     ) -> None:
         self._starts = starts
         self.rules = rules = Rules.of(steering, unit)
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        self.catalogue = Catalogue(store, rules, own, tiled, Differences(store, technique), Agreement(store, technique))
+        self.journal = Journal(store, rules, own, tiled, Differences(store, technique), Agreement(store, technique))
         self.exposures = Exposures(rules.names, technique.embedding_size, technique.alpha)
         self.atlas, self.claims = Atlas(technique, self.exposures), Claims(technique)
         self._partners, self._smallest = Partners(store, rules.names, steering.partners), steering.smallest_feature
         search, other = search_of(technique, steering, unit, travel)
-        self._proposals = Proposals(self.catalogue, self.exposures, search, other, self._partners)
+        self._proposals = Proposals(self.journal, self.exposures, search, other, self._partners)
         self._failures, self._was_explored = 0, False  # exposures in a row without a result
         self._seen: tuple[int, Mapping[str, int]] = 0, {}  # number and labels of the results that were read
         self._components = Components()  # that the log knows
@@ -111,13 +111,13 @@ class Campaign:
 
     @property
     def state(self) -> State:
-        """State of the campaign after the events so far."""
-        return self.catalogue.state
+        """State of the campaign after the changes so far."""
+        return self.journal.state
 
     @property
     def steers(self) -> bool:
         """Whether this session steers; otherwise it reads what another one does."""
-        return self.catalogue.steers
+        return self.journal.steers
 
     def take_over(self) -> None:
         """Steer from now on: the session that has steered until now has ended.
@@ -128,13 +128,13 @@ class Campaign:
         outcomes = self.tiled.ask(self._read)
         first = {outcome.trial_id: outcome for outcome in reversed(outcomes)}
         left = {id: first[id] for id in self.state.open if id in first}
-        began = events.Began(
+        began = changes.Began(
             session=self.rules.session,
             configured=self.rules.window.bounds,
             exposed=tuple(self._named_by_runs() - {*self.state.measured, *first}),
             learned=tuple(_measured(each, self._elsewhere(each)) for each in left.values()),
         )
-        self.tiled.ask(partial(self.catalogue.begin, began))
+        self.tiled.ask(partial(self.journal.begin, began))
         self.own.ask(partial(self._begun, outcomes, left))
 
     def _named_by_runs(self) -> set[str]:
@@ -146,7 +146,7 @@ class Campaign:
             if outcome.awaits_regime:
                 self.answer(outcome)
             elif outcome.status == "failed" and outcome.trial_id in left:  # its session may have ended before its line
-                self.catalogue.write(_line(finding(outcome, self.rules, self.state.names), outcome))
+                self.journal.write(_line(finding(outcome, self.rules, self.state.names), outcome))
         self.checkpoint()
 
     def look(self) -> None:
@@ -154,11 +154,11 @@ class Campaign:
 
         Raises `ainerd.results.Away` if Tiled does not answer.
         """
-        self.tiled.ask(self.catalogue.look if self.steers else self._read)
+        self.tiled.ask(self.journal.look if self.steers else self._read)
 
     def _read(self) -> list[Result]:
-        """Read the events and results of the session that steers, and return the results."""
-        self.catalogue.read()
+        """Read the changes and results of the session that steers, and return the results."""
+        self.journal.read()
         outcomes, labels = remembered(self._store, self.rules.names), self._store.current_labels()
         known = [each for each in outcomes if not each.awaits_regime]
         self.own.ask(partial(self._adopt, known, labels))
@@ -166,7 +166,7 @@ class Campaign:
 
     def _adopt(self, outcomes: Sequence[Result], labels: Mapping[str, int]) -> None:
         """Learn the results of the session that steers, or of an earlier one."""
-        self.catalogue.know({each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion})
+        self.journal.know({each.trial_id: each.key for each in reversed(outcomes) if each.is_of_suggestion})
         if (seen := (len(outcomes), labels)) != self._seen:
             for outcome in outcomes:
                 self._learn(outcome)
@@ -178,7 +178,7 @@ class Campaign:
         self._follow_state()
 
     def _follow_state(self) -> None:
-        """Follow the claims and decisions in the events."""
+        """Follow the claims and decisions in the changes."""
         self.claims.names = self.state.names
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
@@ -191,7 +191,7 @@ class Campaign:
         """Withdraw the waiting suggestions, because the session ends."""
         self._proposals.is_over = True
         if self.steers and self.state.waiting:
-            self.catalogue.happen(events.Withdrawn(why="the session ended", all=True))
+            self.journal.happen(changes.Withdrawn(why="the session ended", all=True))
 
     # results
 
@@ -218,10 +218,10 @@ class Campaign:
             self._proposals.weigh(outcome.exposure_s)
         moved = self._elsewhere(outcome)
         if outcome.is_of_suggestion:
-            self.catalogue.happen(_measured(outcome, moved))
+            self.journal.happen(_measured(outcome, moved))
         self._proposals.renew()
         if moved is not None and outcome.status != "failed":
-            self.catalogue.write(_line(moved, outcome))
+            self.journal.write(_line(moved, outcome))
         if is_new:
             self._report(outcome)
         self._proposals.follow()
@@ -245,7 +245,7 @@ class Campaign:
 
     def _labelled(self, outcome: Result) -> Result:
         """Return a new result with its regime and own p-value. Its line of the log and its regime are written."""
-        effects: list[events.Effect] = []
+        effects: list[changes.Effect] = []
         if outcome.embedding is not None:
             key, ids = outcome.key, {"raw_uid": outcome.raw_uid, "result": outcome.key}
             p, compared = self.atlas.own_p(key)
@@ -254,16 +254,16 @@ class Campaign:
             regime = self.exposures.regime(key)
             outcome = replace(outcome, regime=regime, own_p=p, own_regimes=compared)
             if (regimes := self.atlas.refitted()) is not None:
-                effects.append(events.Refit(regimes))
+                effects.append(changes.Refit(regimes))
             # the first sentence is the verdict
             sentences = (outcome.sentence(), *outcome.sentences[1:]) if outcome.sentences else ()
             before = self.atlas.before(key, self.state.window, self.rules.beam_size)
             name = "" if self.shown(outcome).novel else run_text(outcome.names)
             alike = self.atlas.of_regime(key)
-            effects.append(events.Label(key, regime, p, compared, sentences, before, alike, name, ids))
+            effects.append(changes.Label(key, regime, p, compared, sentences, before, alike, name, ids))
         differs = outcome.key not in self.atlas.close_to_known
         text = finding(self.shown(outcome), self.rules, self.state.names, differs_from_known=differs)
-        self.catalogue.write(_line(text, outcome), *effects)
+        self.journal.write(_line(text, outcome), *effects)
         return replace(outcome, awaits_regime="")
 
     def _report(self, outcome: Result) -> None:
@@ -284,7 +284,7 @@ class Campaign:
         is_changed = self.exposures.leave_out(self.state.left_out)
         if is_changed:
             self.atlas.refit()
-        self.catalogue.write(events.Refit(self.atlas.record()))
+        self.journal.write(changes.Refit(self.atlas.record()))
         if is_changed:
             self.exposures.settle()
             self._follow_regimes({})
@@ -295,16 +295,16 @@ class Campaign:
         """Log what follows from the regimes now, and return what the claims and the alarm announce."""
         lines, alarm = self.claims.update(self.atlas.with_p(), self.atlas.components, self.state.left_out)
         if lines or alarm:
-            self.catalogue.happen(events.Claimed(claims=self.claims.state(), lines=(*lines, *alarm), ids=ids))
+            self.journal.happen(changes.Claimed(claims=self.claims.state(), lines=(*lines, *alarm), ids=ids))
         if self._judge():
-            self.catalogue.write(events.Line(changed_reference(self.exposures.own_level)))
+            self.journal.write(changes.Line(changed_reference(self.exposures.own_level)))
             self._proposals.withdraw("p compares with other exposures now", "superseded")
-        for line in changes(self._components, self.atlas.components, self.state.names):
-            self.catalogue.write(events.Line(line, ids=ids))
+        for line in changes_of_regimes(self._components, self.atlas.components, self.state.names):
+            self.journal.write(changes.Line(line, ids=ids))
         self._components = self.atlas.components
         explored, why = self.should_stop()
         if explored and not self._was_explored:
-            self.catalogue.write(events.Line(f"explored: {why}"))
+            self.journal.write(changes.Line(f"explored: {why}"))
         self._was_explored = explored
         return lines, alarm
 
@@ -317,7 +317,7 @@ class Campaign:
             was, now = (regime_name(regime, self.state.names) for regime in (before, outcome.regime))
             where = position_text(outcome.positions, self.rules)
             self.advice = f"the spot at {where} was {was}, now it is {now}: measure there again to follow the change"
-            self.catalogue.write(_line(self.advice, outcome))
+            self.journal.write(_line(self.advice, outcome))
 
     def shown(self, outcome: Result) -> Result:
         """Return a result with the p-value and the verdict that steer, as people see it."""
@@ -357,7 +357,7 @@ class Campaign:
 
     def checkpoint(self) -> None:
         """Let the thread for Tiled write what Tiled does not have."""
-        self.tiled.write(self.catalogue.catch_up)
+        self.tiled.write(self.journal.catch_up)
 
     # people
 
@@ -366,21 +366,21 @@ class Campaign:
         """Execute a command, and write its effects. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
-        because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
-        A command that came as a node in Tiled, in a `container`, gets its answer there; for `age_s` see `events.Asked`.
+        because the changes contain the commands. A `Next` that must wait gets the answer ``waits``, and is no change.
+        A command that came as a node in Tiled, in a `container`, gets its answer there; `changes.Asked` has `age_s`.
         Raises RuntimeError if another session steers.
         """
         self.require_steering()
-        if (answer := self.state.answer(command.id) or self.catalogue.refused.get(command.id)) is not None:
+        if (answer := self.state.answer(command.id) or self.journal.refused.get(command.id)) is not None:
             is_same = answer.do in ("", command.do)
             return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
         before = self.state
-        after = self.catalogue.happen(self._proposals.asked(command, self.atlas, container, age_s))
+        after = self.journal.happen(self._proposals.asked(command, self.atlas, container, age_s))
         if after.names is not before.names or after.left_out is not before.left_out:
             self._regroup()
         if before.waiting and not isinstance(command, commands.Accept | commands.Next):  # it may have been withdrawn
             self._proposals.follow()
-        return self.catalogue.refused.get(command.id) or after.answers[command.id]
+        return self.journal.refused.get(command.id) or after.answers[command.id]
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
@@ -414,7 +414,7 @@ class Campaign:
 
     def require_steering(self) -> None:
         """Raise RuntimeError if another session steers."""
-        if not self.catalogue.steers:
+        if not self.journal.steers:
             raise RuntimeError(f"another session steers: {READS}")
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
@@ -438,7 +438,7 @@ class Campaign:
                 registered.append(dict(point))
                 continue
             added = self._proposals.complete(self.rules.position(point), reason, id)
-            self.catalogue.happen(events.HandedOut(suggestion=added, by=by))
+            self.journal.happen(changes.HandedOut(suggestion=added, by=by))
             registered.append(added.point)
         return registered
 
@@ -448,7 +448,7 @@ class Campaign:
         if not self.steers:
             return
         positions = {str(each[ID_KEY]): self.rules.position(each) for each in suggestions}
-        self.catalogue.happen(events.Unfinished(positions=positions))
+        self.journal.happen(changes.Unfinished(positions=positions))
 
     @_owned
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
@@ -472,17 +472,17 @@ class Campaign:
         self._proposals.follow()
 
 
-def _measured(outcome: Result, elsewhere: str | None) -> events.Measured:
-    """Return the event of the result of a suggestion; it has failed if it was measured `elsewhere`."""
-    why = storable(outcome.reason or elsewhere or "")[: events.LONGEST] or None
+def _measured(outcome: Result, elsewhere: str | None) -> changes.Measured:
+    """Return the change by the result of a suggestion; it has failed if it was measured `elsewhere`."""
+    why = storable(outcome.reason or elsewhere or "")[: changes.LONGEST] or None
     failed = outcome.status == "failed" or elsewhere is not None
-    return events.Measured(
+    return changes.Measured(
         key=outcome.key, suggestion=outcome.trial_id, failed=failed, why=why, raw_uid=outcome.raw_uid
     )
 
 
-def _line(text: str, outcome: Result) -> events.Line:
+def _line(text: str, outcome: Result) -> changes.Line:
     """Return a line of the log on a result. The first line on a result without a regime is written once."""
     awaits = outcome.awaits_regime
     once = commands.log_key(awaits, outcome.key) if awaits else commands.new_id()
-    return events.Line(text, once, ids={"raw_uid": outcome.raw_uid, "result": outcome.key})
+    return changes.Line(text, once, ids={"raw_uid": outcome.raw_uid, "result": outcome.key})

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ainerd.decisions import events
+from ainerd.decisions import changes
 from ainerd.results import ResultStore
 from ainerd.technique import Technique
 from ainerd.words import run_text
@@ -24,7 +24,7 @@ class Differences:
         self._store, self._technique = store, technique
         self._known = dict[str, tuple[Arrays, Mapping[str, Any]]]()
 
-    def of(self, label: events.Label) -> tuple[dict[str, Any], str]:
+    def of(self, label: changes.Label) -> tuple[dict[str, Any], str]:
         """Return the fields of a record with the differences, and a sentence if one of them is rare."""
         before = () if label.before is None else (label.before,)
         compare = {"spot": before, "regime": label.alike[-MOST:]}

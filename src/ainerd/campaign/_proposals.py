@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._catalogue import Catalogue
+from ainerd.campaign._journal import Journal
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._partners import Partners
-from ainerd.decisions import UNTAKEN, State, events
-from ainerd.decisions.events import Ready
+from ainerd.decisions import UNTAKEN, State, changes
+from ainerd.decisions.changes import Ready
 from ainerd.results import commands
 from ainerd.steering import (
     GUESS,
@@ -30,7 +30,7 @@ class Proposals:
 
     Parameters
     ----------
-    catalogue : Catalogue
+    journal : Journal
     exposures : Exposures
     search : Search
         The rules, of which the state replaces the window.
@@ -47,13 +47,13 @@ class Proposals:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        journal: Journal,
         exposures: Exposures,
         search: Search,
         other: OtherOptimizer | None,
         partners: Partners,
     ) -> None:
-        self._catalogue, self._exposures, self._search = catalogue, exposures, search
+        self._journal, self._exposures, self._search = journal, exposures, search
         self._other, self._partners = other, partners
         self.running: dict[str, Mapping[str, float]] = {}
         self.is_over = False
@@ -75,9 +75,9 @@ class Proposals:
         if self._first is None:
             if self.is_over:
                 raise ValueError("the session has ended")
-            if not self._catalogue.steers:
+            if not self._journal.steers:
                 raise ValueError("the session that steers chooses the next position")
-            self._catalogue.happen(events.Proposed(suggestion=self._chosen()))
+            self._journal.happen(changes.Proposed(suggestion=self._chosen()))
         if (first := self._first) is None:
             raise ValueError("the position that was chosen may not be measured")
         return first
@@ -98,27 +98,27 @@ class Proposals:
         if new is None:
             self.withdraw(why, "superseded")
         elif _choice(new) != _choice(own.suggestion):
-            self._catalogue.happen(events.Proposed(suggestion=new, why=why))
+            self._journal.happen(changes.Proposed(suggestion=new, why=why))
 
     def withdraw(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
         """Withdraw the suggestion that was chosen, if it waits."""
         if self._state.own is not None:
-            self._catalogue.happen(events.Withdrawn(why=why, status=status))
+            self._journal.happen(changes.Withdrawn(why=why, status=status))
 
     def hand_out(self, n: int) -> list[dict[str, Any]]:
         """Hand out the next positions; ValueError if none is left, or, in review, if no person took one."""
-        if self._catalogue.rules.review and (self.ready().taken_by is None or n > 1):
+        if self._journal.rules.review and (self.ready().taken_by is None or n > 1):
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
         points = []
         for _ in range(n):
             suggestion = self._chosen() if (first := self._first) is None else first.suggestion
-            self._catalogue.happen(events.HandedOut(suggestion=suggestion))
+            self._journal.happen(changes.HandedOut(suggestion=suggestion))
             points.append(suggestion.point)
         return points
 
-    def asked(self, command: commands.Command, atlas: Atlas, container: str, age_s: float) -> events.Asked:
-        """Return the event of a command. It holds the suggestion and the objection to it, if there are any."""
-        suggestion, objection, rules = None, "", self._catalogue.rules
+    def asked(self, command: commands.Command, atlas: Atlas, container: str, age_s: float) -> changes.Asked:
+        """Return the change by a command. It holds the suggestion and the objection to it, if there are any."""
+        suggestion, objection, rules = None, "", self._journal.rules
         try:
             match command:
                 case commands.Next() | commands.Accept():
@@ -135,7 +135,7 @@ class Proposals:
                     raise ValueError(f"there is no result {command.result!r} with numbers")
         except ValueError as error:
             objection = str(error)
-        return events.Asked(
+        return changes.Asked(
             command=command, suggestion=suggestion, objection=objection, review=rules.review, container=container,
             age_s=age_s,
         )  # fmt: skip
@@ -165,12 +165,12 @@ class Proposals:
 
     @property
     def _state(self) -> State:
-        return self._catalogue.state
+        return self._journal.state
 
     @property
     def _first(self) -> Ready | None:
         """The suggestion that is measured next, if one waits."""
-        return self._state.next(review=self._catalogue.rules.review)
+        return self._state.next(review=self._journal.rules.review)
 
     @property
     def _rules(self) -> Search:

@@ -66,7 +66,7 @@ def sentences(components: Components, names: Names) -> list[str]:
     return [_broad(group, names) for group in components.groups if len(group) > 1]
 
 
-def changes(before: Components, now: Components, names: Names) -> Iterator[str]:
+def changes_of_regimes(before: Components, now: Components, names: Names) -> Iterator[str]:
     """Yield a sentence for each component that has a gap now, and for each new component of several regimes."""
     regimes = {regime for group in now.groups for regime in group}
     for group in before.groups:

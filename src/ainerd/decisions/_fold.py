@@ -1,66 +1,66 @@
-"""The fold of a campaign: the state after an event, and the effects of the event.
+"""The fold of a campaign: the state after a change, and the effects of the change.
 
-It reads no clock and no Tiled, and draws no random numbers: the same events give the same state.
+It reads no clock and no Tiled, and draws no random numbers: the same changes give the same state.
 """
 
 from collections.abc import Mapping
 
-from ainerd.decisions import events
+from ainerd.decisions import changes
 from ainerd.decisions._state import Answer, Rules, State
 from ainerd.decisions._step import Step
 from ainerd.decisions._verbs import NotYet, execute
-from ainerd.decisions.events import Ready, parse_event
+from ainerd.decisions.changes import Ready, parse_change
 from ainerd.results import commands
 
 MOST_ANSWERS = 1000  # commands whose answers are kept; more than can wait
 GONE = "its session had ended"
 
 
-def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tuple[events.Effect, ...]]:
-    """Return the state after an event, and the effects that the session writes.
+def reduce(state: State, change: changes.Change, rules: Rules) -> tuple[State, tuple[changes.Effect, ...]]:
+    """Return the state after a change, and the effects that the session writes.
 
     A command that comes twice changes nothing the second time.
     """
-    step = Step(state, event, rules)
-    match event:
-        case events.Asked(command=command):
-            _ask(step, event, command)
-        case events.Began():
-            _begin(step, event)
-        case events.Proposed():
-            _propose(step, event)
-        case events.HandedOut(suggestion=suggestion, by=by):
+    step = Step(state, change, rules)
+    match change:
+        case changes.Asked(command=command):
+            _ask(step, change, command)
+        case changes.Began():
+            _begin(step, change)
+        case changes.Proposed():
+            _propose(step, change)
+        case changes.HandedOut(suggestion=suggestion, by=by):
             step.hand_out(suggestion, by)
-        case events.Unfinished(positions=positions):
+        case changes.Unfinished(positions=positions):
             for id, position in positions.items():
                 step.fail(id, position, "failed", "the exposure was not finished")
-        case events.Withdrawn(why=why, status=status, all=everything):
+        case changes.Withdrawn(why=why, status=status, all=everything):
             for each in state.waiting if everything else filter(None, [state.own]):
                 step.withdraw(each, why, status=status)
-        case events.Measured():
-            _measure(step, event)
-        case events.Claimed():
-            step.set(claims=event.claims)
-            for i, text in enumerate(event.lines):
-                key = f"{int(event.t * 1e9) + i:020d}-{event.id[:8]}"
-                step.effects.append(events.Line(text, key, ids=event.ids))
+        case changes.Measured():
+            _measure(step, change)
+        case changes.Claimed():
+            step.set(claims=change.claims)
+            for i, text in enumerate(change.lines):
+                key = f"{int(change.t * 1e9) + i:020d}-{change.id[:8]}"
+                step.effects.append(changes.Line(text, key, ids=change.ids))
     return step.state, tuple(step.effects)
 
 
-def fold(record: Mapping[str, object], state: State, rules: Rules) -> tuple[State, int, list[events.Effect]]:
-    """Fold the record of an event, after the results that its session had learned.
+def fold(record: Mapping[str, object], state: State, rules: Rules) -> tuple[State, int, list[changes.Effect]]:
+    """Fold the record of a change, after the results that its session had learned.
 
-    Returns the state, the number of the newest event whose effects were written, and the effects. Any program may have
+    Returns the state, the number of the newest change whose effects were written, and the effects. Any program may have
     written the record: it raises various errors.
     """
-    event, effects = parse_event(record), list[events.Effect]()
-    for each in (*event.learned, event):
+    change, effects = parse_change(record), list[changes.Effect]()
+    for each in (*change.learned, change):
         state, following = reduce(state, each, rules)
         effects += following
-    return state, event.written, effects
+    return state, change.written, effects
 
 
-def _begin(step: Step, began: events.Began) -> None:
+def _begin(step: Step, began: changes.Began) -> None:
     """Keep the bounds if the settings have the same as before, and close what the session before left open.
 
     Points of people wait on. A script may be measuring a position that it fetched. Any other position that was handed
@@ -81,7 +81,7 @@ def _begin(step: Step, began: events.Began) -> None:
             step.fail(id, each.suggestion.position, "failed", f"{GONE}: not measured")
 
 
-def _propose(step: Step, proposed: events.Proposed) -> None:
+def _propose(step: Step, proposed: changes.Proposed) -> None:
     """Let a suggestion wait, unless one waits already, or it may not be measured."""
     suggestion, id = proposed.suggestion, proposed.suggestion.id
     if proposed.why:
@@ -92,14 +92,14 @@ def _propose(step: Step, proposed: events.Proposed) -> None:
         step.suggest(suggestion)
 
 
-def _measure(step: Step, result: events.Measured) -> None:
+def _measure(step: Step, result: changes.Measured) -> None:
     step.remove(result.suggestion)
     step.set(measured={result.suggestion: result.key, **step.state.measured})
     status = "failed" if result.failed else "measured"
-    step.effects.append(events.SetStatus(result.suggestion, status, result.why, raw_uid=result.raw_uid))
+    step.effects.append(changes.SetStatus(result.suggestion, status, result.why, raw_uid=result.raw_uid))
 
 
-def _ask(step: Step, asked: events.Asked, command: commands.Command) -> None:
+def _ask(step: Step, asked: changes.Asked, command: commands.Command) -> None:
     """Execute a command. A second one with the same id changes nothing, and its answer stays."""
     if step.state.answer(command.id) is not None:
         return
@@ -115,5 +115,5 @@ def _ask(step: Step, asked: events.Asked, command: commands.Command) -> None:
     if asked.container and answer.status != "waits":  # otherwise it is executed again
         first = answer.fetched
         fetched = {"suggestion": first.id, "position": first.position, "reason": first.reason} if first else None
-        reply = events.Reply(asked.container, command.id, answer.status, answer.text, fetched)
+        reply = changes.Reply(asked.container, command.id, answer.status, answer.text, fetched)
         step.effects.append(reply)

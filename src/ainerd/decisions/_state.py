@@ -1,4 +1,4 @@
-"""The state of a campaign: everything that its events have decided, without results and their regimes."""
+"""The state of a campaign: everything that its changes have decided, without results and their regimes."""
 
 import math
 import uuid
@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from ainerd.config import Steering
-from ainerd.decisions.events import Ready
+from ainerd.decisions.changes import Ready
 from ainerd.results.commands import check_position
 from ainerd.steering import Suggestion, Window
 from ainerd.words import place
@@ -86,7 +86,7 @@ class Decision(BaseModel):
 
 @dataclass(frozen=True)
 class Rules:
-    """The settings of a session, which no event changes.
+    """The settings of a session, which stay as they are.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ def _window_of(values: Any, info: ValidationInfo) -> Window:
 
 
 class State(BaseModel):
-    """The state of a campaign after some events. It is never changed: `ainerd.decisions.reduce` returns another.
+    """The state of a campaign after some changes. It is never changed: `ainerd.decisions.reduce` returns another.
 
     ``state.model_dump(mode="json")`` has plain values, and ``State.model_validate(values, context=rules)`` reads them.
 

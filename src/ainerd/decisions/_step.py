@@ -1,13 +1,13 @@
-"""One step of the fold of a campaign: the changes that events and commands make."""
+"""One step of the fold of a campaign: the state after a change or a command, and the effects."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ainerd.decisions import events
+from ainerd.decisions import changes
 from ainerd.decisions._known import known
 from ainerd.decisions._state import Decision, Rules, State
-from ainerd.decisions.events import Ready
+from ainerd.decisions.changes import Ready
 from ainerd.results import commands
 from ainerd.steering import Suggestion
 
@@ -22,14 +22,14 @@ class Step:
     Attributes
     ----------
     state : State
-    event : Event
-        The event of this step.
+    change : Change
+        The change of this step.
     rules : Rules
     effects : list of Effect
     """
 
-    def __init__(self, state: State, event: events.Event, rules: Rules) -> None:
-        self.state, self.event, self.rules, self.effects = state, event, rules, list[events.Effect]()
+    def __init__(self, state: State, change: changes.Change, rules: Rules) -> None:
+        self.state, self.change, self.rules, self.effects = state, change, rules, list[changes.Effect]()
         self._before = state
 
     def set(self, **changes: object) -> None:
@@ -59,7 +59,7 @@ class Step:
         if stale is not None:
             self.remove(stale.id)
             status = status if stale.taken_by is None else "failed"
-            self.effects.append(events.SetStatus(stale.id, status, why, by))
+            self.effects.append(changes.SetStatus(stale.id, status, why, by))
 
     def change_window(self, bounds: Limits, excluded: Sequence[Limits], why: str, by: str) -> None:
         """Change the window. Withdraw the optimizer's suggestion, and the points of people that lie outside."""
@@ -71,7 +71,7 @@ class Step:
     def fail(self, id: str, position: Mapping[str, float], status: str, why: str, by: str | None = None) -> None:
         """Let a position fail: it is not suggested again."""
         self.set(failed={**self.state.failed, id: self.rules.position(position)})
-        self.effects.append(events.SetStatus(id, status, why, by))
+        self.effects.append(changes.SetStatus(id, status, why, by))
 
     def hand_out(self, suggestion: Suggestion, by: str | None, status: str = "accepted") -> None:
         """Hand out a suggestion, to be measured now."""
@@ -89,7 +89,7 @@ class Step:
 
     def suggest(self, suggestion: Suggestion, status: str = "proposed", by: str | None = None) -> None:
         """Write a suggestion, with what was known before this step."""
-        self.effects.append(events.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
+        self.effects.append(changes.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
 
     def decide(self, command: commands.Command, text: str, **before: Any) -> None:
         """Log a decision, and remember what it replaced."""
@@ -108,6 +108,6 @@ class Step:
     def line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
         """Write the line of the log that a command leads to."""
         by = None if isinstance(command, commands.Next) else command.by  # a script that measures decides nothing
-        assert not isinstance(self.event, events.Measured)  # it has no time
-        when = datetime.fromtimestamp(self.event.t, UTC).isoformat()  # the clock of the sender may be wrong
-        self.effects.append(events.Line(text, commands.log_key(when, command.id), by, ids or {}))
+        assert not isinstance(self.change, changes.Measured)  # it has no time
+        when = datetime.fromtimestamp(self.change.t, UTC).isoformat()  # the clock of the sender may be wrong
+        self.effects.append(changes.Line(text, commands.log_key(when, command.id), by, ids or {}))

@@ -2,10 +2,10 @@
 
 from functools import singledispatch
 
-from ainerd.decisions import events
+from ainerd.decisions import changes
 from ainerd.decisions._state import UNTAKEN, Answer, Held, limits_text, within
 from ainerd.decisions._step import Step
-from ainerd.decisions.events import Ready
+from ainerd.decisions.changes import Ready
 from ainerd.results import commands
 from ainerd.steering import Suggestion
 
@@ -20,8 +20,8 @@ class NotYet(Exception):
 
 
 @singledispatch
-def execute(command: commands.Command, asked: events.Asked, step: Step) -> Answer:
-    """Execute the command of an event in a step of the fold.
+def execute(command: commands.Command, asked: changes.Asked, step: Step) -> Answer:
+    """Execute the command of a change in a step of the fold.
 
     Raises ValueError if it is refused, and NotYet if it must wait.
     """
@@ -33,16 +33,16 @@ def _done(text: str, suggestion: Suggestion | None = None, fetched: Suggestion |
 
 
 @execute.register
-def _hold(command: commands.Hold, asked: events.Asked, step: Step) -> Answer:
+def _hold(command: commands.Hold, asked: changes.Asked, step: Step) -> Answer:
     step.set(held=Held(by=command.by, why=command.why, t=asked.t))
-    step.effects.append(events.ShowHold())
+    step.effects.append(changes.ShowHold())
     step.log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
     return _done("the agent takes no new suggestion until somebody releases it")
 
 
 @execute.register
-def _release(command: commands.Release, asked: events.Asked, step: Step) -> Answer:
-    step.effects.append(events.ShowHold())
+def _release(command: commands.Release, asked: changes.Asked, step: Step) -> Answer:
+    step.effects.append(changes.ShowHold())
     if step.state.held is not None:
         step.set(held=None)
         step.log(command, "released the campaign")
@@ -50,7 +50,7 @@ def _release(command: commands.Release, asked: events.Asked, step: Step) -> Answ
 
 
 @execute.register
-def _accept(command: commands.Accept, asked: events.Asked, step: Step) -> Answer:
+def _accept(command: commands.Accept, asked: changes.Asked, step: Step) -> Answer:
     suggestion = _first(asked, step).suggestion
     step.hand_out(suggestion, command.by)
     step.log(command, "accepted {}", suggestion)
@@ -58,7 +58,7 @@ def _accept(command: commands.Accept, asked: events.Asked, step: Step) -> Answer
 
 
 @execute.register
-def _next(command: commands.Next, asked: events.Asked, step: Step) -> Answer:
+def _next(command: commands.Next, asked: changes.Asked, step: Step) -> Answer:
     """Hand out the next position to a script."""
     state, rules = step.state, step.rules
     last = next(filter(state.is_open, state.fetched[-1:]), None)
@@ -74,14 +74,14 @@ def _next(command: commands.Next, asked: events.Asked, step: Step) -> Answer:
     suggestion = _first(asked, step).suggestion
     step.hand_out(suggestion, command.by, "taken")
     if last is not None:
-        step.effects.append(events.SetStatus(last, "superseded", "another position was fetched", command.by))
+        step.effects.append(changes.SetStatus(last, "superseded", "another position was fetched", command.by))
     step.set(fetched=(*state.fetched, suggestion.id)[-MOST_FETCHED:])
     step.log(command, "fetched {}", suggestion)
     return _done(suggestion.reason, suggestion, suggestion)
 
 
 @execute.register
-def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
+def _take(command: commands.Take, asked: changes.Asked, step: Step) -> Answer:
     id, state = command.suggestion, step.state
     if id in state.handed_out or state.was_exposed(id):
         raise ValueError("it was measured already, or is being measured")
@@ -90,7 +90,7 @@ def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
     taken = _seen(command, step)
     if state.get(id) is None:
         if objection := asked.objection or state.objection(taken.position):
-            step.effects.append(events.SetStatus(id, "failed", objection))
+            step.effects.append(changes.SetStatus(id, "failed", objection))
             raise ValueError(objection)
         step.withdraw(state.own, f"{command.who} took another one", command.by)
     step.put_last(command, taken, command.by)
@@ -100,7 +100,7 @@ def _take(command: commands.Take, asked: events.Asked, step: Step) -> Answer:
 
 
 @execute.register
-def _reject(command: commands.Reject, asked: events.Asked, step: Step) -> Answer:
+def _reject(command: commands.Reject, asked: changes.Asked, step: Step) -> Answer:
     id, state = command.suggestion, step.state
     if id in state.measured:
         raise ValueError("it was measured already")
@@ -114,20 +114,20 @@ def _reject(command: commands.Reject, asked: events.Asked, step: Step) -> Answer
 
 
 @execute.register
-def _take_back(command: commands.TakeBack, asked: events.Asked, step: Step) -> Answer:
+def _take_back(command: commands.TakeBack, asked: changes.Asked, step: Step) -> Answer:
     """Withdraw a point of a person; its position may be suggested again."""
     waiting = step.state.get(command.suggestion)
     if waiting is None or not waiting.created:
         raise ValueError("it does not wait any more: it is being measured, or it was withdrawn")
     step.remove(waiting.id)
     why = command.why or f"{command.who} took it back"
-    step.effects.append(events.SetStatus(waiting.id, "withdrawn", why, command.by))
+    step.effects.append(changes.SetStatus(waiting.id, "withdrawn", why, command.by))
     step.log(command, "took {} back", waiting.suggestion)
     return _done("the agent chooses again")
 
 
 @execute.register
-def _add(command: commands.Add, asked: events.Asked, step: Step) -> Answer:
+def _add(command: commands.Add, asked: changes.Asked, step: Step) -> Answer:
     if step.state.was_exposed(command.id):  # by a session that was killed before it could answer
         raise ValueError("it was measured already")
     if asked.objection or asked.suggestion is None:
@@ -141,7 +141,7 @@ def _add(command: commands.Add, asked: events.Asked, step: Step) -> Answer:
 
 
 @execute.register
-def _exclude(command: commands.Exclude, asked: events.Asked, step: Step) -> Answer:
+def _exclude(command: commands.Exclude, asked: changes.Asked, step: Step) -> Answer:
     window = step.state.window
     step.change_window(window.bounds, [*window.excluded, command.region], "a region was excluded", command.by)
     text = f"excluded {limits_text(command.region)}" + (f": {command.why}" if command.why else "")
@@ -150,7 +150,7 @@ def _exclude(command: commands.Exclude, asked: events.Asked, step: Step) -> Answ
 
 
 @execute.register
-def _name(command: commands.Name, asked: events.Asked, step: Step) -> Answer:
+def _name(command: commands.Name, asked: changes.Asked, step: Step) -> Answer:
     if objection := asked.objection:
         raise ValueError(objection)
     regime, before = f"regime {command.regime}", step.state.names
@@ -162,14 +162,14 @@ def _name(command: commands.Name, asked: events.Asked, step: Step) -> Answer:
 
 
 @execute.register
-def _leave_out(command: commands.LeaveOut, asked: events.Asked, step: Step) -> Answer:
+def _leave_out(command: commands.LeaveOut, asked: changes.Asked, step: Step) -> Answer:
     before, key = step.state.left_out, command.result
     if objection := asked.objection or ("it is left out already" if key in before else ""):
         raise ValueError(objection)
     if not command.why:
         raise ValueError("give a reason")
     step.set(left_out={**before, key: f"{command.who}: {command.why}"})
-    step.effects.append(events.Mark(key, step.state.left_out[key]))
+    step.effects.append(changes.Mark(key, step.state.left_out[key]))
     step.decide(
         command,
         f"left out {command.name or f'result {key}'}: {command.why}",
@@ -179,7 +179,7 @@ def _leave_out(command: commands.LeaveOut, asked: events.Asked, step: Step) -> A
 
 
 @execute.register
-def _undo(command: commands.Undo, asked: events.Asked, step: Step) -> Answer:
+def _undo(command: commands.Undo, asked: changes.Asked, step: Step) -> Answer:
     state = step.state
     if not state.decisions:
         raise ValueError("there is no decision to take back")
@@ -190,7 +190,7 @@ def _undo(command: commands.Undo, asked: events.Asked, step: Step) -> Answer:
     left_out = state.left_out if last.left_out is None else last.left_out
     step.set(names=names, left_out=left_out, decisions=tuple(earlier))
     changed = {*state.left_out} ^ {*left_out}
-    step.effects += [events.Mark(key, left_out.get(key)) for key in sorted(changed)]
+    step.effects += [changes.Mark(key, left_out.get(key)) for key in sorted(changed)]
     if last.bounds is not None or last.excluded is not None:
         window = state.window
         bounds = window.bounds if last.bounds is None else within(last.bounds, state.configured)
@@ -201,7 +201,7 @@ def _undo(command: commands.Undo, asked: events.Asked, step: Step) -> Answer:
 
 
 @execute.register
-def _set_bounds(command: commands.SetBounds, asked: events.Asked, step: Step) -> Answer:
+def _set_bounds(command: commands.SetBounds, asked: changes.Asked, step: Step) -> Answer:
     before = step.state.window
     step.change_window(
         within(command.bounds, step.state.configured), before.excluded, "the bounds were changed", command.by
@@ -211,7 +211,7 @@ def _set_bounds(command: commands.SetBounds, asked: events.Asked, step: Step) ->
 
 
 @execute.register
-def _set_excluded(command: commands.SetExcluded, asked: events.Asked, step: Step) -> Answer:
+def _set_excluded(command: commands.SetExcluded, asked: changes.Asked, step: Step) -> Answer:
     before, regions = step.state.window, "; ".join(map(limits_text, command.regions))
     step.change_window(before.bounds, command.regions, "the excluded regions were changed", command.by)
     text = f"excluded {regions}, and nothing else" if regions else "allowed all regions"
@@ -219,7 +219,7 @@ def _set_excluded(command: commands.SetExcluded, asked: events.Asked, step: Step
     return _done(f"{command.who} {text}")
 
 
-def _first(asked: events.Asked, step: Step) -> Ready:
+def _first(asked: changes.Asked, step: Step) -> Ready:
     """Return the suggestion that is measured next; ValueError if none waits."""
     first = step.state.next(review=asked.review)
     if asked.objection or first is None:

@@ -1,4 +1,4 @@
-"""Nodes of agents in Tiled: their state, commands to them, the live picture, events and checkpoints."""
+"""Nodes of agents in Tiled: their state, commands to them, the live picture, changes and checkpoints."""
 
 import logging
 import re
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 1.0  # between two looks whether a command has its answer
 SOON_S = 10.0  # time limit of a request; it is not repeated
 SILENT_S = 30.0  # without a sign of life, until a session counts as ended
-MOST_DELETED = 20  # events in a row that may be missing
-_key_of = "{:08d}".format  # of an event, by its number
+MOST_DELETED = 20  # changes in a row that may be missing
+_key_of = "{:08d}".format  # of a change, by its number
 
 
 class AgentNode:
@@ -61,29 +61,29 @@ class AgentNode:
             logger.warning("the checkpoint of %s is left out: its state is not a mapping", self._agent)
             return {}
 
-    def append(self, number: int, event: Metadata) -> Metadata | None:
-        """Write the event with this number; return the event that has the number already, or None."""
-        if "events" not in self._nodes:
-            self._create("events", {"agent": self._agent}, None)
-        node, is_new = create_node(self._nodes["events"], _key_of(number), plain(event), "AinerdEvent")
+    def append(self, number: int, change: Metadata) -> Metadata | None:
+        """Write the change with this number; return the change that has the number already, or None."""
+        if "changes" not in self._nodes:
+            self._create("changes", {"agent": self._agent}, None)
+        node, is_new = create_node(self._nodes["changes"], _key_of(number), plain(change), "AinerdChange")
         return None if is_new else dict(node.metadata)
 
-    def events(self, after: int) -> list[tuple[int, Metadata]]:
-        """Read the events after the one with a number, in their order. One request for about a hundred.
+    def changes(self, after: int) -> list[tuple[int, Metadata]]:
+        """Read the changes after the one with a number, in their order. One request for about a hundred.
 
-        The numbers have no gaps, unless somebody has deleted events; up to `MOST_DELETED` in a row are passed over.
+        The numbers have no gaps, unless somebody has deleted changes; up to `MOST_DELETED` in a row are passed over.
         """
-        events: list[tuple[int, Metadata]] = []
+        changes: list[tuple[int, Metadata]] = []
         while True:
             numbers = range(after + 1, after + 1 + KEYS)
             try:
-                named = dict(read_children(self._ainerd, f"events/{self._key}", SOON_S, [*map(_key_of, numbers)]))
-            except Gone:  # there is no event yet
-                return events
-            events += [(number, named[key]) for number in numbers if (key := _key_of(number)) in named]
-            if not events or events[-1][0] < numbers[-1] - MOST_DELETED:
-                return events
-            after = events[-1][0]
+                named = dict(read_children(self._ainerd, f"changes/{self._key}", SOON_S, [*map(_key_of, numbers)]))
+            except Gone:  # there is no change yet
+                return changes
+            changes += [(number, named[key]) for number in numbers if (key := _key_of(number)) in named]
+            if not changes or changes[-1][0] < numbers[-1] - MOST_DELETED:
+                return changes
+            after = changes[-1][0]
 
     def state(self) -> Metadata:
         """Read the state of the agent; empty if the agent has never written it."""

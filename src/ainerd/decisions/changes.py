@@ -1,6 +1,6 @@
-"""Events of a campaign and their effects, as data.
+"""Changes of a campaign and their effects, as data.
 
-Events are the changes of the state of a campaign. The session that steers writes them to Tiled in their order, and the
+A change is one of the state of a campaign. The session that steers writes them to Tiled in their order, and the
 next session folds them again; see `ainerd.decisions.reduce`. Effects are the nodes that it writes after them. An effect
 that is written twice changes nothing the second time.
 """
@@ -42,9 +42,9 @@ class Ready(_Fields):
 
 
 class Measured(_Fields):
-    """A suggestion has a result. It is no event of its own in Tiled: the next event lists it.
+    """A suggestion has a result. It is no change of its own in Tiled: the next change lists it.
 
-    A result of a run taken by hand changes nothing that is decided, so it is no event.
+    A result of a run taken by hand changes nothing that is decided, so it is no change.
     """
 
     kind: Literal["measured"] = "measured"
@@ -55,17 +55,17 @@ class Measured(_Fields):
     raw_uid: str | None = None
 
 
-class _Event(_Fields):
-    """Fields of the events in Tiled."""
+class _Change(_Fields):
+    """Fields of the changes in Tiled."""
 
     id: Id = Field(default_factory=lambda: uuid.uuid4().hex)
     t: FiniteFloat = Field(default_factory=time.time)  # s since 1970, by the clock of the session
-    learned: tuple[Measured, ...] = ()  # results that the session learned since the event before
-    written: int = 0  # number of the newest event whose effects are written
+    learned: tuple[Measured, ...] = ()  # results that the session learned since the change before
+    written: int = 0  # number of the newest change whose effects are written
 
 
-class Began(_Event):
-    """A session began to steer, with these bounds in its settings. Earlier sessions write no event after it."""
+class Began(_Change):
+    """A session began to steer, with these bounds in its settings. Earlier sessions write no change after it."""
 
     kind: Literal["began"] = "began"
     session: Id  # a random name
@@ -73,7 +73,7 @@ class Began(_Event):
     exposed: tuple[Id, ...] = ()  # suggestions that raw runs name and that have no result yet
 
 
-class Asked(_Event):
+class Asked(_Change):
     """Somebody gave a command, at the prompt or as a node in Tiled, in a `container`; the node gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
@@ -90,7 +90,7 @@ class Asked(_Event):
     container: Id = ""
 
 
-class Proposed(_Event):
+class Proposed(_Change):
     """The optimizer chose a position; `why` it replaces the one that waits."""
 
     kind: Literal["proposed"] = "proposed"
@@ -98,7 +98,7 @@ class Proposed(_Event):
     why: Text = ""
 
 
-class HandedOut(_Event):
+class HandedOut(_Change):
     """A position goes to a plan or a person."""
 
     kind: Literal["handed out"] = "handed out"
@@ -106,14 +106,14 @@ class HandedOut(_Event):
     by: Text | None = None
 
 
-class Unfinished(_Event):
+class Unfinished(_Change):
     """Exposures were not finished; their positions by suggestion."""
 
     kind: Literal["unfinished"] = "unfinished"
     positions: Annotated[dict[Id, Position], Field(max_length=1000)]
 
 
-class Withdrawn(_Event):
+class Withdrawn(_Change):
     """Suggestions wait no more: that of the optimizer, or also those that people asked for (`all`)."""
 
     kind: Literal["withdrawn"] = "withdrawn"
@@ -122,7 +122,7 @@ class Withdrawn(_Event):
     all: bool = False
 
 
-class Claimed(_Event):
+class Claimed(_Change):
     """The claims about regimes have changed, with a line of the log for each change; `ids` are of the result."""
 
     kind: Literal["claimed"] = "claimed"
@@ -134,22 +134,22 @@ class Claimed(_Event):
 Written = Annotated[
     Began | Asked | Proposed | HandedOut | Unfinished | Withdrawn | Claimed, Field(discriminator="kind")
 ]
-Event = Written | Measured
-_EVENT: TypeAdapter[Written] = TypeAdapter(Written)
+Change = Written | Measured
+_CHANGE: TypeAdapter[Written] = TypeAdapter(Written)
 
 
-def record_of(event: Written) -> dict[str, Any]:
-    """Return plain values for `parse_event`, without most defaults."""
-    record = {**event.model_dump(exclude_defaults=True), "kind": event.kind, "id": event.id, "t": event.t}
-    if isinstance(event, Asked):
-        record["command"] = event.command.model_dump(exclude_none=True)
+def record_of(change: Written) -> dict[str, Any]:
+    """Return plain values for `parse_change`, without most defaults."""
+    record = {**change.model_dump(exclude_defaults=True), "kind": change.kind, "id": change.id, "t": change.t}
+    if isinstance(change, Asked):
+        record["command"] = change.command.model_dump(exclude_none=True)
     return record
 
 
-def parse_event(record: Mapping[str, object]) -> Written:
-    """Return the event of a record in Tiled; raise ValueError, in one line, if the record is invalid."""
+def parse_change(record: Mapping[str, object]) -> Written:
+    """Return the change of a record in Tiled; raise ValueError, in one line, if the record is invalid."""
     try:
-        return _EVENT.validate_python(dict(record))
+        return _CHANGE.validate_python(dict(record))
     except ValidationError as error:
         raise ValueError(first_problem(error, skip=1)[:250]) from None
 

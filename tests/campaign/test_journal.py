@@ -5,10 +5,10 @@ import pytest
 from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
 from ainerd.campaign._agreement import Agreement
-from ainerd.campaign._catalogue import Catalogue
 from ainerd.campaign._differences import Differences
+from ainerd.campaign._journal import Journal
 from ainerd.campaign._sentences import finding
-from ainerd.decisions import Rules, events
+from ainerd.decisions import Rules, changes
 from ainerd.results import Away
 from ainerd.steering import Suggestion, Window
 
@@ -17,20 +17,20 @@ RULES = Rules(session="me", window=Window(BOUNDS))
 
 
 @pytest.fixture
-def catalogue(store):
-    catalogue = Catalogue(store, RULES, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
-    catalogue.steers = True
-    return catalogue
+def journal(store):
+    journal = Journal(store, RULES, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
+    journal.steers = True
+    return journal
 
 
-def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(catalogue, store):
-    catalogue.write(events.Suggest(SUGGESTION))
+def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(journal, store):
+    journal.write(changes.Suggest(SUGGESTION))
     record = store.saved["s"]
     assert record.positions == {"x": 1.0, "y": 2.5} and record.terms == {"unexplored": 0.5}
     assert (record.agent, record.status, record.status_by) == ("toy", "proposed", "toy")
     assert record.status_time == record.created
-    catalogue.write(events.Suggest(SUGGESTION, "accepted", "person"), events.SetStatus("nothing", "measured"))
-    assert store.status("s") == ("accepted", "person") and not catalogue.is_behind
+    journal.write(changes.Suggest(SUGGESTION, "accepted", "person"), changes.SetStatus("nothing", "measured"))
+    assert store.status("s") == ("accepted", "person") and not journal.is_behind
 
 
 @pytest.mark.parametrize(
@@ -45,25 +45,25 @@ def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(catalogue, store):
         ("proposed", "rejected", "rejected"),
     ],
 )
-def test_accepted_and_measured_suggestions_keep_their_status(catalogue, store, before, then, after):
-    catalogue.write(events.Suggest(SUGGESTION))
+def test_accepted_and_measured_suggestions_keep_their_status(journal, store, before, then, after):
+    journal.write(changes.Suggest(SUGGESTION))
     store.set_status("s", before)
-    catalogue.write(events.SetStatus("s", then, "why"))
+    journal.write(changes.SetStatus("s", then, "why"))
     assert store.saved["s"].status == after
 
 
-def test_a_line_waits_while_tiled_is_away_and_is_written_once(catalogue, store, monkeypatch):
-    line = events.Line("a line", "k", "Ann", {"result": "r"})
+def test_a_line_waits_while_tiled_is_away_and_is_written_once(journal, store, monkeypatch):
+    line = changes.Line("a line", "k", "Ann", {"result": "r"})
     store.seems_away, store.answers = True, lambda: False
-    catalogue.write(line)
-    assert not store.lines and catalogue.is_behind
+    journal.write(line)
+    assert not store.lines and journal.is_behind
     store.answers = lambda: True
     with monkeypatch.context() as patch:
         patch.setattr(store, "log", lambda *_, **__: (_ for _ in ()).throw(Away("no route")))
-        catalogue.catch_up()
-        assert catalogue.is_behind
-    catalogue.catch_up()
-    catalogue.write(line)
+        journal.catch_up()
+        assert journal.is_behind
+    journal.catch_up()
+    journal.write(line)
     assert store.lines == [("a line", {"result": "r"})] and store.by == ["Ann"]
 
 
