@@ -67,7 +67,7 @@ class Store:
         if z is not None:
             self.points[key] = np.float32(z)
 
-    def table(self):
+    def table(self, *, all=False):
         return pd.DataFrame.from_dict(self.rows, orient="index", columns=None if self.rows else ["status"])
 
     def embeddings(self):
