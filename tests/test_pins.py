@@ -100,13 +100,13 @@ def test_specs_of_stored_nodes(server):
         "atlas": ([], ["AinerdAtlas 1.0"]),
         "checkpoints": ([], ["AinerdCheckpoint 1.0"]),
         "configurations": ([], ["AinerdConfiguration 1.0"]),
-        "events": ([], []),
+        "changes": ([], []),
         "log": (["AinerdLogbook 1.0"], ["AinerdLog 1.0"]),
         "results": (["AinerdResults 1.0"], ["AinerdResult 1.0"]),
         "suggestions": (["AinerdSuggestions 1.0"], ["AinerdSuggestion 1.0"]),
     }
-    (event,) = ainerd["events"].values().first().values()
-    assert (event.item["id"], specs(event)) == ("00000001", ["AinerdEvent 1.0"])
+    (change,) = ainerd["changes"].values().first().values()
+    assert (change.item["id"], specs(change)) == ("00000001", ["AinerdChange 1.0"])
     (command,) = ainerd["agents"].values().first()["commands"].values()
     assert specs(command) == ["AinerdCommand 1.0"] and command.path_parts[-1] == "verdict-s"
 

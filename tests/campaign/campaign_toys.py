@@ -67,7 +67,7 @@ class Store:
         if z is not None:
             self.points[key] = np.float32(z)
 
-    def table(self, *, all=False):
+    def table(self, **_):
         return pd.DataFrame.from_dict(self.rows, orient="index", columns=None if self.rows else ["status"])
 
     def embeddings(self):
@@ -126,7 +126,7 @@ def waiting(campaign):
 
 def usable(campaign):
     """Keys of the results that did not fail."""
-    return {*campaign.exposures.keys(campaign.exposures["measured"])}
+    return {*campaign.exposures.keys(campaign.exposures.used)}
 
 
 def taken_of(campaign):

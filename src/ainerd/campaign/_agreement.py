@@ -19,8 +19,9 @@ class Agreement:
 
     def of(self, key: str, alike: Sequence[str]) -> tuple[str, dict[str, dict[str, Any]]]:
         """Return what changes in the regime of a new result, as a sentence, and the fields of each result by key."""
-        names = self._technique.agrees
-        keys = [*alike[-MOST:], key] if names else []
+        if not (names := self._technique.agrees):
+            return "", {}
+        keys = [*alike[-MOST:], key]
         with suppress(KeyError):  # somebody removed a result: the others agree
             for result in self._store.load([each for each in keys if each not in self._known], names):
                 if {*names} <= {*result}:

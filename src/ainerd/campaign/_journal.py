@@ -274,8 +274,8 @@ class Journal:
     def _label(self, effect: changes.Label) -> None:
         """Write the regime of a result, and its differences; the log names a difference that p does not show."""
         fields, sentence = self._differences.of(effect)
-        text, changes = self._agreement.of(effect.key, effect.alike)
-        fields |= changes.pop(effect.key, {})
+        text, agreed = self._agreement.of(effect.key, effect.alike)
+        fields |= agreed.pop(effect.key, {})
         own = fields.pop("sentences", effect.sentences)[1:]  # the first one is the verdict
         if sentences := [*effect.sentences[:1], *own, *filter(None, [effect.sentences and sentence])]:
             fields["sentences"] = sentences
@@ -283,7 +283,7 @@ class Journal:
             effect.key, regime=effect.regime, own_p=effect.own_p, own_regimes=effect.own_regimes, **fields,
             atlas_version=self._atlas_version,
         )  # fmt: skip
-        for key, numbers in changes.items():
+        for key, numbers in agreed.items():
             self._store.label(key, **numbers)
         if text:
             self._store.log(text, **effect.ids)
