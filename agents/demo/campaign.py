@@ -134,7 +134,7 @@ def run(
 
 def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> None:
     """Print the results, read back from Tiled, and how they compare with the truth."""
-    table = agent.results.table()
+    table = agent.results.table(all=True)
     console.rule("results, read back from Tiled")
     console.print(table)
     exposures = table.groupby(["n_frames", "frame_time_s"], sort=False).size().items()
