@@ -134,10 +134,10 @@ def run(
 
 def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> None:
     """Print the results, read back from Tiled, and how they compare with the truth."""
-    table = agent.results.table(all=True)
+    table = agent.results.table()
     console.rule("results, read back from Tiled")
     console.print(table)
-    exposures = table.groupby(["n_frames", "frame_time_s"], sort=False).size().items()
+    exposures = agent.results.table(all=True).groupby(["n_frames", "frame_time_s"], sort=False).size().items()
     frames = "; ".join(f"{number_of(n, 'exposure')} of {k} frames of {s:g} s" for (k, s), n in exposures)
     console.print(f"{frames}. Scans without a row are the plans that hold the exposures together.")
     console.rule("reasons of the positions")
