@@ -9,7 +9,6 @@ detectors    plain relaxation and ageing on any detector: maps for combinations 
 maps         ordinary and new dynamics from frames, and from the maps that boost_corr and pychx make of the same frames;
              it goes on where it was stopped
 slip         the word for exposures of one jump, of avalanches, and of a speed-up that runs away
-bands        bands like those of the demo, with its noise and with hardly any
 seen         ordinary dynamics, and bands, convection, two steps, gelation, bursts, half a ring that is slower and more,
              from frames with the photons of the demo; it goes on where it was stopped
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
@@ -26,7 +25,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
-from scipy.optimize import least_squares
 from scipy.stats import binomtest
 
 from ainerd.novelty import NoveltyScorer
@@ -60,8 +58,7 @@ SEEN: dict[str, tuple[tuple[int, ...], float, int]] = {  # pixels of bins, photo
 }
 OF_MAPS = {"ordinary": synthetic.ordinary, "stick-slip": synthetic.stick_slip, "cooperative": synthetic.cooperative}
 NEW_OF_MAPS = ("echo", "moving front", "crystallisation", "stop-and-go", "rate oscillation", "ballistic")
-NOISE = {"of the demo": (250.0, 570), "hardly any": (16000.0, 3000)}  # photons per pixel, pixels of a bin
-SLOW = (0.1, 0.4, 0.7)  # velocity of the slow band over that of the fast one
+DEMO_PHOTONS = 250.0  # per pixel
 AT_ONCE = 10  # exposures of a kind
 CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
@@ -215,47 +212,10 @@ def slip() -> None:
     report("novelty_slip", rows, least={"right": 1, "p": 0.05})
 
 
-@study.part
-def bands(each: int = 60, quick: bool = False, seed: int = 0) -> None:
-    """Measure how often bands like those of the demo are flagged, with its noise and with hardly any."""
-    rows = list[Row]()
-    for noise, (photons, n_pixels) in NOISE.items():
-        instrument = replace(USUAL, photons=photons, n_pixels=(n_pixels,) * len(USUAL.phi_deg))
-        for slow in SLOW:
-            rng = np.random.default_rng([seed, int(100 * slow)])
-            p_of = as_seen(rng, instrument)
-            drawn = [demo_bands(rng, slow) for _ in range(10 if quick else each)]
-            p = [p_of(one, False) for one in track(drawn, f"{noise}, {slow}")]
-            off = float(np.median([off_flow(one, instrument) for one in drawn[:5]]))
-            rows.append({"noise": noise, "slow / fast": slow, "chi2": off} | alarms("bands", np.array(p), 1.0))
-    report("novelty_bands", rows, bank=Bank.load().id, quick=quick, seed=seed)
-
-
 def demo_bands(rng: np.random.Generator, slow: float) -> Squared:
     """Bands as in the sample `bands` of the demo, of which the slow one has a share `slow` of the velocity."""
     fast, tau = 8 + 1.5 * rng.uniform(-1, 1), 0.8 * (1 + 0.25 * rng.uniform(-1, 1))
     return synthetic.two_bands(fast, slow * fast, 0.5, 0.0, rng.uniform(0, 180), tau)
-
-
-def off_flow(drawn: Squared, seen: Instrument) -> float:
-    """Return chi square of the best flow past a part at rest for noise-free maps of bands; its noise alone has none."""
-    t, cells = np.arange(synthetic.SIZE) / synthetic.SIZE, synthetic.SIZE - np.arange(1, synthetic.SIZE)
-    half = [phi for phi in seen.phi_deg if phi < 180]  # bins across the beam see the same
-
-    def by_lag(squared: Squared) -> NDArray[np.float64]:
-        return np.array([squared(t, phi)[0, 1:] for phi in half])
-
-    y = by_lag(drawn)
-    shot = synthetic.SIZE / seen.photons / seen.contrast  # the noise of a Wishart map, by lag
-    error = np.sqrt(((1 + shot) ** 2 + y**2) / (2 * seen.n_pixels[0] * cells))
-
-    def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return ((x[4] * by_lag(synthetic.flowing(*x[:3], np.exp(x[3]))) - y) / error).ravel()
-
-    bounds = [1, -90, 0.12, np.log(0.35), 0.9], [14, 270, 0.85, 3, 1.1]
-    fits = [least_squares(residuals, [turns, along, 0.3, 0.0, 1.0], bounds=bounds)
-            for turns in (2.5, 5.0, 7.0) for along in (20.0, 65.0, 110.0, 155.0)]  # fmt: skip
-    return 2 * min(fit.cost for fit in fits)
 
 
 def jump(rng: np.random.Generator) -> Squared:
@@ -326,7 +286,7 @@ def seen_chunk(case: Case) -> Row:
     pixels, kind = json.loads(case[0])
     rng = np.random.default_rng([11, case[1], pixels, *kind.encode()])
     drawn = {"bands of the demo": partial(demo_bands, slow=0.4)} | synthetic.PLAIN | synthetic.SEEN | synthetic.NEW
-    instrument = replace(USUAL, photons=NOISE["of the demo"][0], n_pixels=(pixels,) * len(USUAL.phi_deg))
+    instrument = replace(USUAL, photons=DEMO_PHOTONS, n_pixels=(pixels,) * len(USUAL.phi_deg))
     technique, p = of_bins(pixels), list[float]()
     for _ in range(AT_ONCE):
         counts = np.zeros((SHORT, technique.partition.roi_map.size), np.uint16)
