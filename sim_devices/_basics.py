@@ -19,8 +19,6 @@ UPDATE_S = 0.02
 class SimClock:
     """A clock of simulated seconds, which never goes back.
 
-    While a detector acquires, the clock goes no further than its frames: the computer may take longer to make them.
-
     Parameters
     ----------
     speed : float
@@ -39,27 +37,10 @@ class SimClock:
         self._due: list[tuple[float, int, Callable[[], None], Status]] = []  # the earliest first
         self._number, self._lock = count(), threading.Lock()
         self._acting = threading.Lock()  # during an action, which may be slow
-        self._limits: dict[object, float] = {}  # of the detectors that acquire
-        self._began = 0.0, 0.0  # when the first of them began: seconds since 1970, and on this clock
 
     def now(self) -> float:
         """Return the simulated seconds since the clock was made."""
-        return min([(time.monotonic() - self._origin) * self.speed, *[*self._limits.values()]])
-
-    def limit(self, detector: object, until_s: float | None) -> None:
-        """Let the clock go no further than the frames of a detector; None after the last one: it goes on from there."""
-        now = self.now()
-        if not self._limits:
-            self._began = time.time(), now
-        self._origin = time.monotonic() - now / self.speed
-        self._limits.pop(detector, None)
-        if until_s is not None:
-            self._limits[detector] = until_s
-
-    def stamp(self) -> float:
-        """Return the time of a reading, in seconds since 1970: in an acquisition that of the frames."""
-        wall, began = self._began
-        return wall + self.now() - began if self._limits else time.time()
+        return (time.monotonic() - self._origin) * self.speed
 
     def wall(self, seconds: float) -> float:
         """Return the length of simulated `seconds` on the wall clock."""

@@ -208,10 +208,7 @@ class Lambda750k(StreamingDetector):
 
     def _run(self, status: DeviceStatus, file: Any) -> None:
         try:
-            try:
-                self._acquire(file)
-            finally:
-                self._clock.limit(self, None)
+            self._acquire(file)
         except Exception as error:
             self._file = None
             with suppress(OSError, RuntimeError):  # a full disk refuses this too
@@ -231,10 +228,8 @@ class Lambda750k(StreamingDetector):
         kept, before = drops.random(n_frames) >= self.dropped_share, self._n_taken
         made = self.recording.blocks(n_frames) if self.recording else self._simulated(began, start_s, seeds)
         taken = counted = 0
-        self._clock.limit(self, began)
         for chunks, n_photons, n_lost in made:
             rows = slice(taken, taken + len(chunks))
-            self._clock.limit(self, began + (rows.stop + len(chunks)) * period)  # the next block has as many frames
             ahead = began + rows.stop * period - self._clock.now()
             if self._stop.wait(max(self._clock.wall(ahead), 0)):
                 if self._ends_well:

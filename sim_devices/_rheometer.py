@@ -287,11 +287,8 @@ class Rheometer(Device):
         return super().unstage()
 
     def _tick(self, stop: threading.Event) -> None:
-        last = 0.0
         while not stop.wait(TICK_S):
-            if (stamp := self.clock.stamp()) >= last:  # after the frames the time is that of the wall again
-                last = stamp
-                self._refresh()
+            self._refresh()
 
     def read(self) -> dict[str, Any]:
         """Measure and read."""
@@ -304,9 +301,8 @@ class Rheometer(Device):
             values = self.measured(now) | {"time_since_shear": self._shear.age_s(now)}
             values |= {"temperature": 25 + self._rng.normal(0, 0.01), "normal_force": self._rng.normal(0, 0.01)}
             values["stress"] = values.pop("shear_stress")  # the last one, which may be monitored
-            stamp = self.clock.stamp()
             for name, value in values.items():
-                getattr(self, name).put(value, timestamp=stamp)
+                getattr(self, name).put(value)
 
     def measured(self, now: float) -> dict[str, float]:
         """Return the readings at a time of the clock."""
