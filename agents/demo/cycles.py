@@ -103,7 +103,7 @@ def run(
 
 def report(agent: Agent, output: Path) -> None:
     """Print the results, read back from Tiled, and draw the sweep and its last amplitude."""
-    table = agent.results.table(columns="all").sort_values("strain_amplitude")
+    table = agent.results.table(all=True).sort_values("strain_amplitude")
     console.rule("an amplitude in each row, read back from Tiled")
     console.print(shown(table).to_string(index=False, float_format="%.3g"))
     changed = table.get("cycles_changed", pd.Series(dtype=object)).dropna()

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
-
-import h5py
+from typing import TYPE_CHECKING
 
 from ainerd_files._hdf5 import why_not_opened
+
+if TYPE_CHECKING:
+    import h5py
 
 OURS = "bins/bin"
 CURVES = ("entry/data/g2", "xpcs/multitau/normalized_g2", "exchange/norm-0-g2", "taus", OURS)
@@ -21,7 +23,7 @@ def is_events(file: Path) -> bool:
     return EVENTS.search(file.name) is not None
 
 
-def is_there(group: h5py.Group, name: str) -> bool:
+def is_there(group: "h5py.Group", name: str) -> bool:
     """Return whether a dataset or group exists, behind links too."""
     try:
         return name in group and group.get(name) is not None
@@ -29,7 +31,7 @@ def is_there(group: h5py.Group, name: str) -> bool:
         return False
 
 
-def found(file: h5py.File, layouts: tuple[str, ...], what: str) -> str:
+def found(file: "h5py.File", layouts: tuple[str, ...], what: str) -> str:
     """Return the first layout of a file; raise ValueError, which lists them, if it has none."""
     name = next((name for name in layouts if is_there(file, name)), None)
     if name is None:
@@ -46,6 +48,8 @@ def has_maps(path: Path) -> bool:
 
 def has_curves(path: Path) -> bool:
     """Return whether a file is HDF5 and holds g2 in a known layout."""
+    import h5py
+
     return h5py.is_hdf5(path) and _has(path, CURVES)
 
 
@@ -55,6 +59,8 @@ def check_curves(path: Path) -> None:
 
 
 def _has(path: Path, layouts: tuple[str, ...], *, required: bool = False) -> bool:
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             if required:

@@ -186,7 +186,7 @@ def test_problems_come_with_remedies(pebble):
     init("--force", "--set", "pebble.width=-1")
     findings = json.loads(run("check", "here/agent.toml", "--json").stdout)
     assert [f["remedy"] for f in findings if not f["ok"]] == ["make it wider"]
-    assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in findings}
+    assert {"storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in findings}
     assert run("check", "nowhere.toml").exit_code == 1
     assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
 

@@ -72,7 +72,7 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
         assert observer.drain(120)
     table = store.table(all=True)
     assert table["status"].tolist() == ["complete"] * 2 and table["superseded_by"].isna().all()
-    ((mine,), (other,)) = (table.index[table["agent"] == each.name] for each in agents)
+    ((mine,), (other,)) = (table.index[table["agent"] == each.results.agent] for each in agents)
     assert table["raw_uid"].nunique() == 1 and same_as_beside_the_detector(session, store, mine, rtol=1e-5)
     assert "incident" not in store.record(mine).parameters
     assert store.record(other).parameters["incident"] == ["beam"]

@@ -127,5 +127,5 @@ def test_agents_with_the_same_bins_for_two_detectors_are_refused(session, wide, 
     motors = [session.stage.x, session.stage.y]
     engine, _ = near._attached
     with closing(build_agent(named(settings[0], "wide"), client, detector=wide, actuators=motors)) as agent:
-        with pytest.raises(ValueError, match=r"near analyses 'lambda750k_image' with the settings with which wide"):
+        with pytest.raises(ValueError, match=r"near analyses 'lambda750k_image' with the settings of wide"):
             agent.attach(engine)

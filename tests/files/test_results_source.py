@@ -393,7 +393,8 @@ def test_what_one_command_writes_the_others_read(pipeline, tmp_path, monkeypatch
         for curves in map(read_curves, (nexus, own, mean)):
             np.testing.assert_allclose(curves.q, given["q"])
             np.testing.assert_allclose(curves.g2, result.arrays["g2"], rtol=1e-6)
-            assert np.nan_to_num(np.abs(curves.fit().tau / given["tau_s"] - 1)).max() < 0.1
+            fit = curves.fit()  # with one model for the file
+            assert np.nan_to_num(np.abs(fit.tau - given["tau_s"]) / fit.tau_err).max() < 3
 
 
 def command(*arguments):

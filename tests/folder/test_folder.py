@@ -91,7 +91,7 @@ def test_the_documents_have_the_contents_of_the_files(tmp_path):
         run.start_doc.items()
     )
     assert run.start_doc["time"] == BEGAN and run.stop_doc["exit_status"] == "success"
-    assert run.flies and run.n_frames == 20 and run.frame_time_s == 0.5
+    assert run.described.flies and run.n_frames == 20 and run.described.frame_time_s == 0.5
     assert [run.reading(name) for name in ("sample_x", "sample_y", "i0")] == [2.5, 7.25, 2.0]
     frames = np.concatenate([block.frames for block in run.blocks(np.arange(48))])
     run.close()

@@ -167,7 +167,7 @@ def test_a_known_table_takes_few_requests(ainerd, written, record, requests, sco
     ResultStore(ainerd).note("dust", raw_uid=later.raw_uid, scan="9")
     ResultStore(ainerd, **scope).add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={later.key: 5}))
     table = store.table(all=True)
-    assert table.equals(ResultStore(ainerd, **scope).table()) and table.loc[later.key, "note"] == "dust"
+    assert table.equals(ResultStore(ainerd, **scope).table(all=True)) and table.loc[later.key, "note"] == "dust"
     assert table.loc[later.key, "regime"] == 5 and "failed" not in set(table["status"])
 
 

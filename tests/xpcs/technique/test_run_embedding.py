@@ -7,7 +7,6 @@ import pytest
 
 from ainerd_xpcs.dynamics import Dynamics, clean_exposure
 from ainerd_xpcs.latent import Encoder, run_embedding
-from ainerd_xpcs.technique import run_features
 from tests.noisy_runs import noisy_runs
 
 AVALANCHE = Dynamics(family="avalanche", tau_s=5.0, events=((0.3, 1.5),))
@@ -72,13 +71,3 @@ def test_decay_is_the_mean_along_diagonals(encoder):
     assert decay[0] == pytest.approx(np.diag(c, 1).mean() / plateau, rel=1e-3)
     both = np.concatenate([np.diag(c, 3), np.diag(c, 4)])
     assert decay[2] == pytest.approx(both.mean() / plateau, rel=1e-3, abs=1e-4)
-
-
-def test_residual_ratio_is_one_at_any_statistics_where_the_encoder_holds_the_map(encoder):
-    held = encoder.decode(encoder.encode(1 + 0.2 * clean_exposure(FLUID)), size=64)[None] - 1
-    for n_pixels in (150, 570, 4000):
-        statistics = {"n_frames": 500, "counts": 0.5, "n_pixels": n_pixels}
-        maps = noisy_runs(held, rng=np.random.default_rng(0), **statistics)[0]
-        assert abs(run_features(encoder, maps, **statistics)[15]) < 0.1
-    off = run_features(encoder, run(FLOW), n_frames=500, counts=0.5, n_pixels=570)
-    assert off[15] > 1
