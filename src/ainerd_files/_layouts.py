@@ -1,4 +1,4 @@
-"""What a result file holds, by the names of its datasets; it imports no reader, so a mistake is answered at once."""
+"""Tell result files apart by the names of their datasets. No reader is imported, so a mistake is answered at once."""
 
 import re
 from pathlib import Path

@@ -292,7 +292,7 @@ class Campaign:
             self._proposals.withdraw("a person named a regime, or left a result out", "superseded")
 
     def _follow_regimes(self, ids: dict[str, str]) -> tuple[list[str], list[str]]:
-        """Log what follows from the regimes now, and return what the claims and the alarm announce."""
+        """Log the consequences of the present regimes, and return the sentences of the claims and the alarm."""
         lines, alarm = self.claims.update(self.atlas.with_p(), self.atlas.components, self.state.left_out)
         if lines or alarm:
             self.journal.happen(changes.Claimed(claims=self.claims.state(), lines=(*lines, *alarm), ids=ids))

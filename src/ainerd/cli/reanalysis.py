@@ -86,7 +86,7 @@ def _finished_run(raw: Container, uid: str) -> Container:
 def _label(store: ResultStore, technique: Technique) -> None:
     """Write an atlas if any result of the store's agent and parameters has no regime.
 
-    Results of other agents or parameters, and those that people left out, keep what they have.
+    Results of other agents or parameters, and results that people left out, keep their regime.
     """
     points, table = store.embeddings(), store.table()
     points = points[table["left_out"].reindex(points.index).isna()]

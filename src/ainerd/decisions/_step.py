@@ -92,7 +92,7 @@ class Step:
         self.effects.append(changes.Suggest(suggestion, status, by, known(self._before, self.rules, by)))
 
     def decide(self, command: commands.Command, text: str, **before: Any) -> None:
-        """Log a decision, and remember what it replaced."""
+        """Log a decision, and keep the values before it for `undo`."""
         decision = Decision(id=command.id, text=f"{command.who} {text}", **before)
         self.set(decisions=(*self.state.decisions, decision)[-MOST_DECISIONS:])
         self.log(command, text)

@@ -151,8 +151,8 @@ class CampaignRecords:
     def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
         """Write a refit of the regimes, and return it with its version, one more than that of the newest atlas.
 
-        What the newest atlas has of other results and agents stays, even if another process writes at the same time. So
-        the newest atlas of all labels every result.
+        Entries of the newest atlas for other results and agents stay, even if another process writes at the same time.
+        So the newest atlas of all labels every result.
         """
         newest, version = self._known[1] or self._newest({}), 0
         while True:
