@@ -17,6 +17,7 @@ import bluesky.plans as bp
 import numpy as np
 from tiled.client.container import Container
 
+from ainerd.agent import Agent
 from ainerd.server import ServerError, connect
 from studies._numbered import Beamline
 
@@ -35,8 +36,7 @@ def session(folder: Path, storage: Path, address: tuple[str, str], n: int, seed:
     _write_log(folder / f"session-{n:04d}.log")
     rng, ends = np.random.default_rng(seed), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
-    line = Beamline(folder, storage, connected(address), first=n * 10_000)
-    agent = line.start_agent()
+    line, agent = _started(folder, storage, address, n * 10_000)
     line.RE.subscribe(lambda *_: (folder / f"session-{n:04d}.began").touch(), "stop")
     line.RE(bps.mv(line.x, 5.0))
     agent.catch_up(100_000 if is_last else 100)
@@ -50,6 +50,22 @@ def session(folder: Path, storage: Path, address: tuple[str, str], n: int, seed:
             line.RE(plan(line, agent, rng))
     line.close()
     line.client.context.http_client.close()
+
+
+def _started(folder: Path, storage: Path, address: tuple[str, str], first: int) -> tuple[Beamline, Agent]:
+    """Start a beamline and its agent, again and again while the server is killed meanwhile."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        line: Beamline | None = None
+        try:
+            line = Beamline(folder, storage, connected(address), first=first)
+            return line, line.start_agent()
+        except Exception:
+            logging.exception("the start failed")
+            if line is not None:
+                line.close()
+            if time.monotonic() > end:
+                raise
 
 
 def connected(address: tuple[str, str]) -> Container:

@@ -153,13 +153,13 @@ class Beamline:
     """
 
     def __init__(self, folder: Path, storage: Path, client: Container, first: int = 0) -> None:
+        open_catalog(client)
         self.client, self.folder, self.storage = client, folder, storage
         self.x = SynAxis(name="sample_x")
         maker = FrameMaker(lambda: float(self.x.position), first)
         self.stack = Stack(maker, folder / "frames", name="stack")
         self.RE = RunEngine({}, context_managers=[])
         self.agents: list[Agent] = []
-        open_catalog(client)
         self._writer = raw_writer(client, settings_of(folder, storage))
         self.RE.subscribe(self._writer)
 

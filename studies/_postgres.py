@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import yaml
+from tiled.utils import path_from_uri
 
 from ainerd.results import ResultRecord
 from tests.tiled_servers import DATABASES, POSTGRES, free_port, postgres, tiled
@@ -31,9 +33,13 @@ def tiled_on_postgres(folder: Path) -> Iterator[str]:
 
 
 class MortalTiled:
-    """Tiled on a new PostgreSQL as in `tiled_on_postgres`; its process can be killed, and starts again at once."""
+    """Tiled on a new PostgreSQL as in `tiled_on_postgres`; its process can be killed, and starts again at once.
+
+    Between the two, arrays that the process had begun are removed (docs/upstream/tiled_orphan.py).
+    """
 
     def __init__(self, folder: Path) -> None:
+        self._data, self.n_removed = folder / "data", 0
         self._ends, self._port = ExitStack(), free_port()
         self._config = self._ends.enter_context(_configured(folder))
         self.uri, self.api_key = f"http://127.0.0.1:{self._port}/api/v1", KEY
@@ -43,6 +49,7 @@ class MortalTiled:
         """Kill the process with SIGKILL, and start another one."""
         self._process.kill()
         self._process.wait()
+        self._remove_arrays_without_a_row()
         self._start()
 
     def close(self) -> None:
@@ -50,6 +57,17 @@ class MortalTiled:
         self._process.terminate()
         self._process.wait()
         self._ends.close()
+
+    def _remove_arrays_without_a_row(self) -> None:
+        """Remove the folders of arrays that no asset of the catalogue names, as an operator would."""
+        uris = subprocess.run(
+            [POSTGRES.with_name("psql"), "-d", "catalog", "-Atc", "SELECT data_uri FROM assets"],
+            check=True, capture_output=True, text=True,
+        ).stdout.splitlines()  # fmt: skip
+        known = {path_from_uri(uri) for uri in uris if uri.startswith("file:")}
+        for array in {path.parent for path in self._data.rglob("zarr.json")} - known:
+            shutil.rmtree(array)
+            self.n_removed += 1
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "tiled", "serve", "config", str(self._config)]

@@ -121,7 +121,7 @@ class World:
             if self._session.exitcode != 0:
                 self._ended.append(self._end_of(self._session))
         last = self._session = self._start(is_last=True)
-        last.join(3 * PATIENCE_S)
+        last.join(6 * PATIENCE_S)
         if last.exitcode != 0:
             return {}, [self._end_of(last)]
         client = connect(*self._address)
