@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
-from ainerd.campaign._agreement import Agreement
-from ainerd.campaign._differences import Differences
+from ainerd.campaign._comparison import Comparison
 from ainerd.campaign._journal import Journal
 from ainerd.campaign._sentences import finding
 from ainerd.decisions import Rules, changes
@@ -18,7 +17,7 @@ RULES = Rules(session="me", window=Window(BOUNDS))
 
 @pytest.fixture
 def journal(store):
-    journal = Journal(store, RULES, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
+    journal = Journal(store, RULES, Jobs(), Jobs(), Comparison(store, Toy()))
     journal.steers = True
     return journal
 

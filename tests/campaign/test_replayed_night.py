@@ -5,8 +5,7 @@ import pytest
 from campaign_toys import Jobs, Store, Toy, outcome
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._agreement import Agreement
-from ainerd.campaign._differences import Differences
+from ainerd.campaign._comparison import Comparison
 from ainerd.campaign._journal import Journal
 from ainerd.config import Steering
 from ainerd.decisions.changes import parse_change
@@ -93,7 +92,7 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
     campaign, recorded = make(smallest_feature=1.5), list(store.changes)
     for n in range(len(recorded) + 1):
         store.changes = recorded[:n]
-        journal = Journal(store, campaign.rules, Jobs(), Jobs(), Differences(store, Toy()), Agreement(store, Toy()))
+        journal = Journal(store, campaign.rules, Jobs(), Jobs(), Comparison(store, Toy()))
         journal.read()
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
         assert len(journal.state.window.excluded) == done.count("exclude")

@@ -1,19 +1,23 @@
-"""An archive reprocessed in shares, with the same results as in one process."""
+"""An archive reprocessed on workers of Dask, with the same results as in one process."""
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
 from ainerd.cli import app, mapping
+from ainerd.cli._dask import completed
+from ainerd.cli.reanalysis import Analyst
 from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.results import ResultStore
@@ -78,18 +82,8 @@ def archive(tmp_path_factory):
         yield Archive(folder, server)
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A worker, started before the archive exists, and its client; each start imports the agent."""
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield cluster, client
-
-
 @pytest.fixture(scope="module", autouse=True)
-def environment(cluster, archive, bank_file):
+def environment(archive, bank_file):
     """Set the environment of the command: the archive, and a part of the shipped bank, which is calibrated quickly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_CONFIG", str(SMALL))
@@ -97,6 +91,16 @@ def environment(cluster, archive, bank_file):
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(archive.server.directory))
         patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(archive.server.directory.parent / "frames")]))
         yield
+
+
+@pytest.fixture(scope="module")
+def address(environment):
+    """A worker with the environment of the command; the task over which it dies is not repeated."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.worker-saturation": 1.0}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+    ):
+        yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="module")
@@ -108,19 +112,31 @@ def serial(archive):
     return output, results
 
 
-@pytest.fixture
-def address(cluster):
-    return cluster[0].scheduler_address
-
-
-def test_shares_write_the_results_of_one_process_bit_for_bit(archive, serial):
+def test_workers_write_the_results_of_one_process_bit_for_bit(archive, serial, address):
     """Each run once, and only missing results are made."""
-    made = [archive.replay("--share", share) for share in ("1/2", "2/2", "2/2")]
-    assert {**made[0]["complete"], **made[1]["complete"]} == serial[0]["complete"]
-    assert {**made[0]["failed"], **made[1]["failed"]} == serial[0]["failed"] and not made[2]["complete"]
-    assert len(made[0]["complete"]) + len(made[1]["complete"]) == RUNS - 1
-    assert "no file" in " ".join(serial[0]["failed"].values()) and archive.results() == serial[1]
+    made, again = (archive.replay("--dask", address) for _ in range(2))
+    assert made == serial[0] and len(made["complete"]) == RUNS - 1
+    assert not again["complete"] and not again["failed"]
+    assert "no file" in " ".join(made["failed"].values()) and archive.results() == serial[1]
     assert any(record["novelty_p"] is not None for record, _ in serial[1].values() if record["status"] == "complete")
+
+
+def test_a_task_over_which_workers_die_does_not_stop_the_others(address):
+    ended = dict(completed(address, eval, ["1 + 1", "__import__('os')._exit(1)", "2 + 2"]))
+    assert ended.pop("__import__('os')._exit(1)") is None
+    assert {name: future.result() for name, future in ended.items()} == {"1 + 1": 2, "2 + 2": 4}
+
+
+def test_a_run_over_which_workers_die_has_a_failed_result(archive, serial):
+    """It is repeated only with --all; a run that has a result keeps it."""
+    archive.replay()
+    store, (name, key) = archive.store, next(iter(serial[0]["complete"].items()))
+    uid = name.partition("/")[0]
+    with closing(Analyst(Settings.load(SMALL), archive.server.client())) as analyst:
+        assert analyst.give_up(uid).status == "complete"
+        archive.forget(key)
+        assert analyst.give_up(uid).status == "failed" and "died" in store.record(key).reason
+    assert not archive.replay()["complete"] and archive.replay("--all")["complete"] == {name: key}
 
 
 def test_one_run_is_shared_as_the_page_says(archive, address):
@@ -144,13 +160,7 @@ def test_an_address_without_a_scheduler_is_refused(where):
         pass
 
 
-@pytest.mark.parametrize("share", ["0/2", "3/2", "half"])
-def test_a_share_that_does_not_exist_is_refused(archive, share):
-    done = CliRunner().invoke(app, ["replay", "--share", share])
-    assert isinstance(done.exception, ValueError) and "give one of so many shares, such as 3/8" in str(done.exception)
-
-
-def test_series_have_no_shares(archive, monkeypatch):
+def test_series_are_analysed_in_one_process(archive, monkeypatch):
     monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
-    done = CliRunner().invoke(app, ["replay", "--share", "1/2"])
-    assert isinstance(done.exception, ValueError) and "is of several runs: leave --share out" in str(done.exception)
+    done = CliRunner().invoke(app, ["replay", "--dask", "local"])
+    assert isinstance(done.exception, ValueError) and "is of several runs: leave --dask out" in str(done.exception)

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._agreement import Agreement
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._differences import Differences
+from ainerd.campaign._comparison import Comparison
 from ainerd.campaign._journal import Journal
 from ainerd.campaign._optimizer import Travel, search_of
 from ainerd.campaign._partners import Partners
@@ -97,7 +96,7 @@ class Campaign:
         self.rules = rules = Rules.of(steering, unit)
         self.own, self.tiled, self._store, self._announce = own, tiled, store, announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        self.journal = Journal(store, rules, own, tiled, Differences(store, technique), Agreement(store, technique))
+        self.journal = Journal(store, rules, own, tiled, Comparison(store, technique))
         self.exposures = Exposures(rules.names, technique.embedding_size, technique.alpha)
         self.atlas, self.claims = Atlas(technique, self.exposures), Claims(technique)
         self._partners, self._smallest = Partners(store, rules.names, steering.partners), steering.smallest_feature

@@ -7,8 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from ainerd.campaign._agreement import Agreement
-from ainerd.campaign._differences import Differences
+from ainerd.campaign._comparison import Comparison
 from ainerd.decisions import Answer, Rules, State, changes, fold, reduce
 from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, Away, Gone, ResultStore, SuggestionRecord, translated
@@ -60,8 +59,7 @@ class Journal:
     rules : Rules
     own, tiled : Jobs
         Of the thread that owns the state, and of the one that asks Tiled.
-    differences : Differences
-    agreement : Agreement
+    comparison : Comparison
 
     Attributes
     ----------
@@ -73,12 +71,10 @@ class Journal:
         By id, the answers to commands whose changes Tiled does not accept.
     """
 
-    def __init__(
-        self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs, differences: Differences, agreement: Agreement
-    ) -> None:
+    def __init__(self, store: ResultStore, rules: Rules, own: Jobs, tiled: Jobs, comparison: Comparison) -> None:
         self._store, self.rules, self._own, self._tiled = store, rules, own, tiled
         self._node = AgentNode(store.container, str(store.agent))
-        self.steers, self._differences, self._agreement = False, differences, agreement
+        self.steers, self._comparison = False, comparison
         self.refused: dict[str, Answer] = {}
         self._ahead, self._due = deque[Ahead](), deque[Due]()
         self._learned: list[changes.Measured] = []  # results that the next change lists
@@ -273,8 +269,8 @@ class Journal:
 
     def _label(self, effect: changes.Label) -> None:
         """Write the regime of a result, and its differences; the log names a difference that p does not show."""
-        fields, sentence = self._differences.of(effect)
-        text, agreed = self._agreement.of(effect.key, effect.alike)
+        fields, sentence = self._comparison.difference(effect)
+        text, agreed = self._comparison.agreement(effect.key, effect.alike)
         fields |= agreed.pop(effect.key, {})
         own = fields.pop("sentences", effect.sentences)[1:]  # the first one is the verdict
         if sentences := [*effect.sentences[:1], *own, *filter(None, [effect.sentences and sentence])]:

@@ -1,12 +1,12 @@
 """`ainerd replay`, `export` and `report`: make results, and write them to files."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ainerd.cli._shared import Config, Force, Json, Tiled, check_new, check_out, key_of, opened, results_at, show_file
+from ainerd.cli._dask import Dask
+from ainerd.cli._shared import Config, Force, Json, Tiled, check_new, check_out, key_of, results_at, show_file
 
 KEY_HELP = "Number of a scan, or the first characters of a result's key."
 
@@ -16,7 +16,7 @@ def replay(
         list[str] | None, typer.Argument(help="Numbers of scans, or uids of runs. Default: all without a result.")
     ] = None,
     all: Annotated[bool, typer.Option("--all", help="Include runs whose analysis failed.")] = False,
-    share: Annotated[str, typer.Option(help="Analyse a share of the runs: 3/8 is the third of eight.")] = "1/1",
+    dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
@@ -29,19 +29,12 @@ def replay(
     """
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
-    number, n = map(int, shares.groups()) if (shares := re.fullmatch(r"(\d+)/(\d+)", share)) else (0, 0)
-    if not 1 <= number <= n:
-        raise ValueError(f"--share {share}: give one of so many shares, such as 3/8")
-    from ainerd.config import Settings
-
-    settings = Settings.load(config)
     from rich.console import Console
 
     from ainerd.cli.reanalysis import reanalyse
     from ainerd.results import ResultRecord
 
-    with opened(tiled, config) as client:
-        outcomes = reanalyse(settings, client, uids or (), again=all, share=(number, n), quiet=json)
+    outcomes = reanalyse(tiled, config, uids or (), again=all, dask=dask, quiet=json)
     complete, failed = {}, {}
     for outcome in outcomes:
         name = ResultRecord.identity_of(outcome.raw_uid, outcome.event)
