@@ -93,9 +93,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     off = y + exponent * x - log_amplitude
     square = float(off @ inverse @ off)
     exponent_err = float(np.sqrt(of_fit[0, 0]))
-    out = PowerFit(
-        n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chdtrc(n - 2, square)) if n > 2 else np.nan
-    )
+    out = PowerFit(n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chdtrc(n - 2, square)) if n > 2 else np.nan)
     if n > 2 and out.chi2 > NO_LAW:
         return replace(out, reason=SCATTER)
     numbers = {"exponent": exponent, "exponent_err": exponent_err}

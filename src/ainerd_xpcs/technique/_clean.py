@@ -98,7 +98,9 @@ class Clean:
     @classmethod
     def _flowing(cls, dynamics: Dynamics, cells: Cells, duty: float) -> "Clean":
         if dynamics.second is not None or dynamics.anisotropy:
-            raise ValueError("a reference holds no flow of two velocities, nor one that relaxes faster along one direction")
+            raise ValueError(
+                "a reference holds no flow of two velocities, nor one that relaxes faster along one direction"
+            )
         moving, static = replace(dynamics, static=0.0), dynamics.static
         square, alone = (reduced(moving, cells, duty, squared=squared)[0] for squared in (True, False))
         maps = np.stack([static**2 + (1 - static) ** 2 * square, 2 * static * (1 - static) * alone])
