@@ -170,7 +170,7 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
     places = zip(complete["sample_x"], complete["sample_y"], strict=True)
     truth = pd.Series([instrument.truth(x, y) for x, y in places], complete.index, object, name="truth")
     judged, status = by_regime(truth, complete, sample.regions, sample.unknown), agent.status()
-    known = judged[judged["kind in the bank"] == "yes"].sum()
+    known = judged[judged["in the reference"] == "yes"].sum()
     low, high = status["supported_range"]
     between = f" (it may be {low} to {high})" if low < high else ""
     n_known, called, alpha = known["with a p-value"], known["called novel"], agent.technique.alpha
@@ -178,7 +178,7 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
         f"There were {len(sample.regions)} regimes. {len(complete)} of {len(table)} exposures have a complete result.",
         f"The agent found {status['regimes']}{between}, without access to the truth. They agree with it to an "
         f"adjusted Rand index of {adjusted_rand_score(truth, complete['regime']):.2f}.",
-        f"Of {n_known} exposures of known kinds with a p-value, "
+        f"Of {n_known} exposures with a p-value whose dynamics are in the reference, "
         f"{called} {'is' if called == 1 else 'are'} called novel; "
         f"at alpha = {alpha:g} about {alpha * n_known:.1f} are expected.",
     ]
@@ -197,13 +197,13 @@ def by_regime(truth: pd.Series, complete: pd.DataFrame, regions: Iterable[str], 
     regions : iterable of str
         Names of all regimes.
     unknown : iterable of str
-        Names of those whose kind is not in the bank.
+        Names of those whose dynamics are not in the reference of the p-value.
     """
     counted = pd.DataFrame(
         {"with a p-value": complete["novelty_p"].notna(), "called novel": complete["novel"].eq(True)}
     )
     table = counted.assign(exposures=1).groupby(truth).sum().reindex([*regions], fill_value=0)
-    table.insert(0, "kind in the bank", ["no" if name in set(unknown) else "yes" for name in table.index])
+    table.insert(0, "in the reference", ["no" if name in set(unknown) else "yes" for name in table.index])
     return table
 
 

@@ -181,21 +181,20 @@ class Average:
 
     def _draw_dose(self, figure: Any) -> None:
         """Draw tau and the intensity of each repeat over the dose, relative to the mean and to the median."""
-        of_tau, of_counts = figure.subplots(2, 1, sharex=True)
-        rows = [(of_tau, np.exp(self.log_tau), "τ / τ of the mean")]
+        rows = [(np.exp(self.log_tau), "τ / τ of the mean")]
         known = (self.counts > 0).all(0)
-        if known.any():
+        if known.any():  # not every file has counts
             total = self.counts[:, known].mean(1)
-            rows.append((of_counts, total / np.median(total), "intensity / median"))
-        kept = self.repeats.kept
-        for axes, values, label in rows:
+            rows.append((total / np.median(total), "intensity / median"))
+        kept, panels = self.repeats.kept, figure.subplots(len(rows), 1, sharex=True, squeeze=False).ravel()
+        for axes, (values, label) in zip(panels, rows, strict=True):
             axes.plot(self.dose[kept], values[kept], ".", color="black", ms=4)
             axes.plot(self.dose[~kept], values[~kept], "x", color=LEFT_OUT, label="left out")
             axes.axhline(1, lw=1, color="0.7")
             axes.set_ylabel(label)
-        of_counts.set_xlabel(self.dose_name or "repeats, in no order")
+        axes.set_xlabel(self.dose_name or "repeats, in no order")
         if (self.dose == np.round(self.dose)).all():
-            of_counts.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def write(self, path: Path) -> None:
         """Write the average as `ainerd analyze` writes curves, and the repeats in the table ``repeats``."""

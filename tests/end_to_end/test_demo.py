@@ -59,7 +59,7 @@ def test_exposures_are_counted_by_true_regime():
     results = pd.DataFrame({"novelty_p": [0.4, 0.01, 0.03, 0.2, np.nan], "novel": [False, True, True, False, None]})
     table = by_regime(truth, results, ["fluid", "echo", "slow", "banded"], {"echo", "banded"})
     assert table.index.tolist() == ["fluid", "echo", "slow", "banded"]
-    assert table["kind in the bank"].tolist() == ["yes", "no", "yes", "no"]
+    assert table["in the reference"].tolist() == ["yes", "no", "yes", "no"]
     assert table["exposures"].tolist() == [2, 2, 1, 0]
     assert table["with a p-value"].tolist() == [2, 2, 0, 0]
     assert table["called novel"].tolist() == [1, 1, 0, 0]

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from ainerd_files import Average, read_curves
 from ainerd_files.commands import average
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
@@ -75,6 +76,21 @@ def test_files_are_averaged_and_fitted(m, run):
     refused, why = run("r0.hdf", "r1.hdf")
     assert refused.exit_code == 1 and "average.h5 exists: give another name, or --force" in why
     assert "an average needs two repeats or more, got 1" in run("r0.hdf")[1]
+
+
+@pytest.mark.parametrize("photons", [0.0, 0.5])
+def test_no_panel_is_empty_and_no_legend_covers_tau_over_q(photons, tmp_path):
+    names = [tmp_path / f"r{i}.hdf" for i in range(3)]
+    for i, name in enumerate(names):
+        write(name, curves(i), photons=photons)
+    figure = Average.of([read_curves(name) for name in names], [name.name for name in names]).plot()
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert all(axes.has_data() for axes in shown)
+    assert ("intensity / median" in [axes.get_ylabel() for axes in shown]) == bool(photons)
+    figure.draw_without_rendering()  # places the legend
+    (beside,) = (part.legends[0] for part in figure.subfigs if part.legends)
+    (over_q,) = (axes for axes in shown if axes.get_ylabel() == "τ (s)")
+    assert beside.get_window_extent().y0 >= over_q.get_window_extent().y1
 
 
 def test_damage_by_the_beam_is_found(run):

@@ -378,7 +378,7 @@ def test_a_wrong_folder_is_refused(pipeline, monkeypatch, address, message):
 def test_what_one_command_writes_the_others_read(pipeline, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    layouts = (map_files.boost_corr, map_files.old_8id, map_files.nexus)
+    layouts = (map_files.boost_corr, map_files.old_8id, map_files.nexus, map_files.pychx)
     names = [write(pipeline.data / f"{layout.__name__}.hdf", layout=layout, seed=3) for layout in layouts]
     names.append(pipeline.data / "ours.h5")
     assert command("analyze", names[0], "--out", names[-1]).exit_code == 0

@@ -15,35 +15,19 @@ WHICH = {  # numbers of the runs in the answer to a question
     "novel last night": [3],
     "stricter": [3],
     "no p-value": [7],
-    "part of the sample": [2, 3, 4],
     "relax within": [4],
-    "ended at": [3, 4, 7, 8],
     "in regime 1": [1, 3, 4],
     "another regime": [2, 4, 7],
     "shutter": [5],
-    "being analysed": [6],
     "analysed again": [0],
     "look most like": [0, 1, 3],
     "of this sample": [9, 10, 11, 12],
-    "ada take": [1, 3, 5, 7],
-    "same plan": [9, 10, 11],
-    "events of scan 20": [9, 10, 11],
     "second event": [10],
-    "of fewer frames": [11],
     "taken again": [12],
     "noted a bubble": [4, 10],
 }
 WHAT = {  # short answers to other questions
     "people rejected suggestions": ["a bubble"],
-    "status of all suggestions": {
-        "proposed": 5,
-        "measured": 2,
-        "failed": 1,
-        "rejected": 1,
-        "accepted": 1,
-        "withdrawn": 1,
-        "superseded": 1,
-    },
     "who took a suggestion back": ["ainerd", "newer results"],
     "number of regimes": [1, 3],
     "notes on scan 4": ["a bubble"],
@@ -71,7 +55,7 @@ def plain(answer):
 
 def test_each_question_has_an_answer():
     questions = [question for question, _, _ in QUESTIONS]
-    assert len(set(questions)) == len(questions) == 32
+    assert len(set(questions)) == len(questions) == 23
     known = {*WHICH, *WHAT}
     assert all(sum(part in question for question in questions) == 1 for part in known)
 

@@ -227,7 +227,7 @@ class CampaignRecords:
             with translated():
                 return AtlasRecord.from_metadata(self._atlas[key].metadata)
         except _INVALID as error:
-            logger.warning("atlas %s is left out: %s", key, type(error).__name__)
+            logger.warning("version %s of the regimes is left out: %s", key, type(error).__name__)
         for _, metadata in reversed(list(read_nodes(self._atlas, 0, **scope))):
             with suppress(*_INVALID):
                 return AtlasRecord.from_metadata(metadata)

@@ -2,8 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import j0
-from scipy.stats import chi2, f
+from scipy.special import chdtrc, fdtrc, j0
 
 from ainerd_xpcs.numerics._clock_fit import ClockFit
 from ainerd_xpcs.numerics._clock_noise import free_diagonal, information
@@ -161,10 +160,10 @@ def residual_p(fit: ClockFit) -> float:
         values, vectors = np.linalg.eigh(safe * left[i] / unit / unit[:, None])
         known = values > (_LEAST_BESIDE_EVENTS if fit.events else _LEAST_LEFT)
         chi = ((score[list(use)] / unit @ vectors[:, known]) ** 2 / values[known]).sum()
-        p.append(float(chi2.sf(chi, known.sum())) if known.any() else 1.0)
+        p.append(float(chdtrc(known.sum(), chi)) if known.any() else 1.0)
         ratios.append(scatter / fit.scatter)
     n_bins = len(fit.bins)
-    differ = f.sf(max(ratios[2:]), n_bins - 1, 2 * (n_bins - 1)) if n_bins > 2 else 1.0
+    differ = fdtrc(n_bins - 1, 2 * (n_bins - 1), max(ratios[2:])) if n_bins > 2 else 1.0
     return min(1.0, 4 * min(p[0], p[1], len(_TURNS) * min(*p[2:], float(differ))))
 
 
@@ -191,7 +190,7 @@ def stationary_p(fit: ClockFit) -> float:
     values, vectors = np.linalg.eigh(covariance)
     known = values > 1e-3 * values.max()
     chi = ((difference @ vectors[:, known]) ** 2 / values[known]).sum()
-    return float(chi2.sf(chi, known.sum()))
+    return float(chdtrc(known.sum(), chi))
 
 
 def _patches(fit: ClockFit, lag: NDArray[np.int64]) -> Floats:

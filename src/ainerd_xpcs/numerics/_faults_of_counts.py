@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
+from scipy.special import pdtr
 
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._screen_areas import HIGHEST
@@ -78,7 +78,7 @@ def too_often(histogram: Histogram) -> int | None:
     low = np.maximum(here - SIGMAS * np.sqrt(here), 0)
     high, other = np.maximum(before, after), np.minimum(before, after)
     wanted = k / (k + 1) * low**2 / (high + SIGMAS * np.sqrt(high) + SIGMAS) * np.exp(-TOLERANCE)
-    wrong = (wanted > other) & (poisson.cdf(other, wanted) < 1e-9)
+    wrong = (wanted > other) & (pdtr(other, wanted) < 1e-9)
     return int(k[wrong][0]) if wrong.any() else None
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2, norm
-from scipy.stats import t as student
+from scipy.special import chdtrc, ndtri, stdtr, stdtrit
 
 from ainerd_xpcs.numerics._choice import ALL_MODELS, Chosen, choose
 from ainerd_xpcs.numerics._family import MODELS, NAMES, Bounds, Curves, curve, fit, slopes, start_of
@@ -178,7 +177,7 @@ class _Group(Judged):
         self.opposite, self.held = opposite, held
         s = self.sample
         super().__init__(s.lag, 1 + s.mean, ERRORS)
-        self.limit_at = float(student.isf(LIMIT_P, max(s.dof, 1)) ** 2)
+        self.limit_at = float(stdtrit(max(s.dof, 1), LIMIT_P) ** 2)
         bins = np.unique(self.roi)
         self.n_pixels = float(g2.n_pixels[bins].sum() - len(bins))
         self.counts = float(np.average(g2.counts[bins], weights=g2.n_pixels[bins])) if bins.size else 0.0
@@ -328,12 +327,12 @@ def _probability_of_same(pull: Floats, s: Sample, roi: NDArray[np.int64]) -> flo
         of_bin = w @ pull[mine]
         n = mine.sum()
         error = np.sqrt(w @ (pull[mine] - of_bin) ** 2 / (n - 1)) if n > 1 else np.full(pull.shape[1], np.nan)
-        p = student.cdf((of_bin - mean) / error, n - 1) if n > 1 else np.full(pull.shape[1], np.nan)
-        z[i] = norm.ppf(np.clip(p, 1e-12, 1 - 1e-12))
+        p = stdtr(n - 1, (of_bin - mean) / error) if n > 1 else np.full(pull.shape[1], np.nan)
+        z[i] = ndtri(np.clip(p, 1e-12, 1 - 1e-12))
     known = np.isfinite(z).sum(0)
     if (known < 2).any():
         return np.nan
-    return float(min(1, pull.shape[1] * chi2.sf(np.nansum(z**2, 0), known - 1).min()))
+    return float(min(1, pull.shape[1] * chdtrc(known - 1, np.nansum(z**2, 0)).min()))
 
 
 def _has_speckle(s: Sample) -> str:
@@ -350,7 +349,7 @@ def _has_speckle(s: Sample) -> str:
         w = weight * (s.lag <= last)
         if w.sum() > 0:
             tested.append(np.where(np.isfinite(s.x).any(1), np.nan_to_num(s.x) @ w / w.sum(), np.nan))
-    limit = student.isf(SPECKLE_P / len(tested), s.dof)
+    limit = -stdtrit(s.dof, SPECKLE_P / len(tested))
     for x in tested:
         mean, error = s.estimate(x)
         if error > 0 and mean > limit * error:
@@ -365,8 +364,8 @@ def _faster_than_a_frame(s: Sample) -> float:
     exponent from 0.5 to 2.
     """
     zero, zero_err = s.estimate(s.zero)
-    limit = student.isf(LIMIT_P, s.dof)
-    if not zero > student.isf(0.005, s.dof) * zero_err:
+    limit = -stdtrit(s.dof, LIMIT_P)
+    if not zero > -stdtrit(s.dof, 0.005) * zero_err:
         return np.nan
     for ratio in np.linspace(0.01, 1, 100):  # the smallest that is significantly above the measured one
         left, left_err = s.estimate(s.x[:, 0] - ratio * s.zero)

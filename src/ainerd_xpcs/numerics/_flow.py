@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from ainerd_xpcs.numerics._family import Curves, start_of
 from ainerd_xpcs.numerics._family import fit as fit_family
@@ -274,7 +274,8 @@ class _Choice:
             return _Vector()
         along, across = v / length, np.array([-v[1], v[0]]) / length
         direction = np.rad2deg(np.arctan2(v[1], v[0])) / turn % 180
-        p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(self.noise.freedom - 1, 1))
+        square = float(v @ np.linalg.pinv(covariance, hermitian=True) @ v)
+        p = fdtrc(2, max(self.noise.freedom - 1, 1), max(square, 0.0) / 2)
         # the variance may be slightly negative if the covariance is singular
         length_err, across_err = (float(np.sqrt(np.maximum(x @ covariance @ x, 0))) for x in (along, across))
         return _Vector(length, length_err, float(direction), float(np.rad2deg(across_err / length / turn)), float(p))

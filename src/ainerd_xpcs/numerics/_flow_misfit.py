@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from ainerd_xpcs.numerics._flow_model import N, Ring, decay, model
 from ainerd_xpcs.numerics._least_squares import NOTHING
@@ -75,7 +75,7 @@ def _score_test(
     allowed = TOLERANCE * basis @ height.reshape(len(height), -1).T
     covariance = own * _shared(score, own, ring.angle) + allowed @ allowed.T
     square = score.sum(1) @ np.linalg.solve(covariance, score.sum(1))
-    return float(f_distribution.sf(square * (freedom - n + 1) / (freedom * n), n, freedom - n + 1))
+    return float(fdtrc(n, freedom - n + 1, square * (freedom - n + 1) / (freedom * n)))
 
 
 def _shared(score: Floats, covariance: Floats, angle: Floats) -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 NO_LAW = 4.0  # reduced chi square above which no exponent is reported
 KNOWN = 0.5  # largest error of an exponent with which it can be called 2
@@ -93,9 +93,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     off = y + exponent * x - log_amplitude
     square = float(off @ inverse @ off)
     exponent_err = float(np.sqrt(of_fit[0, 0]))
-    out = PowerFit(
-        n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chi2.sf(square, n - 2)) if n > 2 else np.nan
-    )
+    out = PowerFit(n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chdtrc(n - 2, square)) if n > 2 else np.nan)
     if n > 2 and out.chi2 > NO_LAW:
         return replace(out, reason=SCATTER)
     numbers = {"exponent": exponent, "exponent_err": exponent_err}

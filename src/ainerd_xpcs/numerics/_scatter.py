@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import null_space
-from scipy.stats import chi2
-from scipy.stats import f as f_distribution
+from scipy.special import chdtrc, chdtri, fdtrc
 
 from ainerd_xpcs.numerics._g2 import ROUNDING
 from ainerd_xpcs.numerics._least_squares import NOTHING
@@ -180,7 +179,7 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
     if sign <= 0 or not 0 < root <= 1:
         return np.nan
     ratio = (1 - root) / root * (freedom - width + 1) / width
-    return float(f_distribution.sf(ratio, 2 * width, 2 * (freedom - width + 1)))
+    return float(fdtrc(2 * width, 2 * (freedom - width + 1), ratio))
 
 
 def _bands(noise: Scatter) -> Floats:
@@ -254,7 +253,7 @@ def larger(scattered: Floats, theory: Floats, dof: int) -> Floats:
     The larger of both would always be too large, because a scatter with few degrees of freedom is uncertain. A scatter
     that counts is widened by `student_factor`.
     """
-    by_chance = chi2.isf(0.05, dof) / dof
+    by_chance = chdtri(dof, 0.05) / dof
     return np.where(scattered > by_chance * theory, scattered * student_factor(dof) ** 2, theory)
 
 
@@ -309,7 +308,7 @@ def misfit(s: Sample, curve: Floats, tolerance: float = TOLERANCE) -> float:
         return np.nan
     covariance = covariance / scale / scale[:, None]
     square = mean / scale @ np.linalg.pinv(covariance, hermitian=True) @ (mean / scale)
-    return float(f_distribution.sf(square * (s.dof - k + 1) / (s.dof * k), k, s.dof - k + 1))
+    return float(fdtrc(k, s.dof - k + 1, square * (s.dof - k + 1) / (s.dof * k)))
 
 
 def misfit_of_curve(residual: Floats, covariance: Floats, height: float, tolerance: float = TOLERANCE) -> float:
@@ -321,4 +320,4 @@ def misfit_of_curve(residual: Floats, covariance: Floats, height: float, toleran
         row /= row.sum()
     mean = to_band @ residual
     of_bands = to_band @ covariance @ to_band.T + np.eye(len(bands)) * (tolerance * height) ** 2
-    return float(chi2.sf(mean @ np.linalg.pinv(of_bands, hermitian=True) @ mean, len(bands)))
+    return float(chdtrc(len(bands), mean @ np.linalg.pinv(of_bands, hermitian=True) @ mean))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc
 
 from ainerd_xpcs.latent import block_mean
 from ainerd_xpcs.technique._features import Ring, sectors_of
@@ -77,7 +77,7 @@ def difference(new: Arrays, others: Sequence[Arrays]) -> tuple[float, float] | N
     mean_noise[:, 0, 0] = noises[:, :, 0].sum(1)
     cells, of_mean = _test(maps, noises, len(same)), _test(mean, mean_noise, len(same))
     tests = [cells[:2], of_mean[:2], of_mean[2:]]
-    (chi2, freedom), p = min(((x, float(chi2_distribution.sf(*x))) for x in tests), key=lambda each: each[1])
+    (chi2, freedom), p = min(((x, float(chdtrc(x[1], x[0]))) for x in tests), key=lambda each: each[1])
     return float(chi2 / freedom), min(1.0, len(tests) * p)
 
 
@@ -96,7 +96,7 @@ def _test(maps: Floats, noise: Floats, n_others: int) -> tuple[float, float, flo
         white = (root.T @ (x - y) @ root).ravel()
         along = axes.T @ white
         n = len(_ROWS) + 1
-        smooth, left = along[n:] @ along[n:], white @ white - along[:n] @ along[:n]
+        smooth, left = along[n:] @ along[n:], max(white @ white - along[:n] @ along[:n], 0.0)
         out += [n_x * share / 2 * left, CELLS * (CELLS + 1) / 2 - n, n_x * share / 2 * smooth, len(_BANDS)]
     return out[0], out[1], out[2], out[3]
 

@@ -14,11 +14,11 @@ OVER_Q = (
     "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
     "tau_half_s", "tau_half_s_err", "tau2_s_above", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
-NARROW = 5.0  # highest over lowest value of a logarithmic axis below which its ticks are those of a linear one
+NARROW = 10.0  # highest over lowest value of a logarithmic axis below which its ticks are those of a linear one
 LAW_COLOUR, SLOW_COLOUR, LIMIT_COLOUR = "#D55E00", "#0072B2", "#999999"
 MARKS = {  # by column: the marker and its label
     "tau2_s": ("s", "τ₂"),
-    "tau_s_or": ("D", "τ of a model that fits as well"),
+    "tau_s_or": ("D", "τ, another model"),
     "tau_half_s": ("X", "no τ: falls to a half"),
     "tau_s_above": ("^", "limit, >"),
     "tau_s_below": ("v", "limit, <"),
@@ -70,7 +70,9 @@ def draw_over_q(
     if any(np.isfinite(columns[name]).any() for name in ("tau_s", *MARKS)):  # a power law is a straight line
         times.set(yscale="log", xscale="log" if known.any() else "linear")
         plain_ticks(times)
-        times.legend(fontsize=7)
+        # beside the axes: inside, it would hide the guides or marks of limits
+        beside: dict[str, Any] = {"loc": "outside upper center", "ncols": 2, "columnspacing": 1, "handlelength": 1.5}
+        figure.legend(*times.get_legend_handles_labels(), fontsize=7, **beside)
     shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=4, color="black")
     shapes.axhline(1, lw=1, color="0.7")
     times.set(ylabel="τ (s)")
