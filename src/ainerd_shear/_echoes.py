@@ -224,8 +224,9 @@ class Echoes:
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out from the next frame on, positions in ``partition.pixels``; see `MultiTau.leave_out`."""
-        for each in (*self._g2, *self._maps):
-            each.leave_out(pixels)
+        for g2, reducer in zip(self._g2, self._maps, strict=True):
+            g2.leave_out(pixels)
+            reducer.leave_out(pixels)
 
     def result(self) -> EchoCurves:
         """Return the echoes of the windows that are complete; raise ValueError if they are in fewer than two cycles."""
