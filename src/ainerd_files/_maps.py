@@ -113,8 +113,8 @@ class MapFile:
     def __exit__(self, *error: object) -> None:
         self._close.__exit__(*error)  # type: ignore[arg-type]
 
-    def maps(self) -> Iterator[Map]:
-        """Yield the map of each bin, (256, 256), baseline 1; NaN where there is no valid frame.
+    def maps(self, size: int = SIZE) -> Iterator[Map]:
+        """Yield the map of each bin, (size, size), baseline 1; NaN where there is no valid frame.
 
         Raises
         ------
@@ -133,10 +133,11 @@ class MapFile:
             if self.n_rows not in (0, len(c2)):
                 raise ValueError(f"{self.path}: map {k + 1} has {len(c2)} rows, the one before {self.n_rows}")
             self.n_rows = len(c2)
-            c2 = put_right(c2, self._stored.baseline, f"{self.path}: map {k + 1}")
+            what = f"{self.path}: map {k + 1}"
+            c2 = put_right(c2, self._stored.baseline, what)
             self.neighbours.append(Neighbours.of(c2))
             self.diagonals.append(diagonal_means(c2))
-            yield reduced(c2, is_clean=self._stored.is_clean)
+            yield reduced(c2, size, is_clean=self._stored.is_clean)
 
     def _bins(self, file: h5py.File | None) -> tuple[NDArray[np.int64], Partition]:
         """Return the order in which to read the maps, and their bins."""
@@ -263,17 +264,17 @@ def _with_baseline(c2: Map, baseline: int, what: str) -> Map:
     return c2
 
 
-def reduced(c2: Map, *, is_clean: bool) -> Map:
-    """Return a map (T, T) from `put_right` as one of the agent's, (256, 256): area means. It changes `c2`."""
+def reduced(c2: Map, size: int, *, is_clean: bool = False) -> Map:
+    """Return a map (T, T) from `put_right` as one of the agent's, (size, size): area means. It changes `c2`."""
     if not is_clean:
         beside = np.full((2, len(c2)), np.nan, np.float32)
         beside[0, 1:] = beside[1, :-1] = c2.diagonal(1)
         known = np.isfinite(beside)
         n = known.sum(0)
         np.fill_diagonal(c2, np.where(n > 0, np.where(known, beside, 0).sum(0) / np.maximum(n, 1), np.nan))
-    if len(c2) == SIZE:
+    if len(c2) == size:
         return c2
-    operator = reduction_operator("area", len(c2), SIZE).astype(np.float32)
+    operator = reduction_operator("area", len(c2), size).astype(np.float32)
     good = np.isfinite(c2)
     if good.all():
         return np.asarray(operator @ (operator @ c2).T, dtype=np.float32)
