@@ -1,7 +1,7 @@
 """The results of `ainerd analyze`: a file of results, a table and a figure of frames, events, maps or curves."""
 
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -54,8 +54,8 @@ def analyze_frames(
     file: Path, dataset: str, bins: Partition, frame_time_s: float, contrast: float | None, out: Path
 ) -> Page:
     """Analyse frames in HDF5."""
-    movie, partition = find_movie(file, dataset), bins
-    return _analyze_movie(file, movie, partition, frame_time_s, contrast, out, {"dataset": dataset})
+    movie = find_movie(file, dataset)
+    return _analyze_movie(file, movie, bins, frame_time_s, contrast, out, {"dataset": dataset})
 
 
 def analyze_events(
@@ -103,18 +103,10 @@ def _analyze_movie(
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
         raise ValueError(f"{file}: {err}") from None
-    about = {"source": str(file), "n_frames": movie.n_frames, "frame_time_s": frame_time_s, **about}
-    _write(out, analysis, partition, about)
     summary = _known(analysis)
-    verdict, names = _verdict(analysis, technique), bin_names(partition.numbers, partition.phi)
-    title = f"{file.name}: {movie.n_frames} frames; {verdict}"
-    figure = _draw(analysis, movie.n_frames * frame_time_s, names, title)
-    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
-    counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
-    table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])
-    for k, name in enumerate(names):
-        table.add_row(name, str(partition.n_pixels[k]), *bin_cells(_row(analysis, k)))
-    return Page(out, table, figure)
+    lines = [f"{summary['counts_per_pixel']:.3g} photons/pixel/frame", *sentences(summary), *details(summary)]
+    about = {"n_frames": movie.n_frames, "frame_time_s": frame_time_s, **about}
+    return _page(file, out, analysis, technique, f"{movie.n_frames} frames", lines, about)
 
 
 def analyze_maps(file: Path, frame_time_s: float | None, bins: Partition | None, out: Path) -> Page:
@@ -123,20 +115,30 @@ def analyze_maps(file: Path, frame_time_s: float | None, bins: Partition | None,
         task = progress.add_task("maps", total=maps.partition.n_roi)
         technique = technique_of(maps.partition)
         analysis = analyse_maps(maps, technique, lambda n: progress.update(task, completed=n))
-    about = {"source": str(file), "layout": maps.layout, "n_frames": maps.n_rows, "frame_time_s": maps.row_s}
-    _write(out, analysis, None if maps.no_partition else maps.partition, about)
-    names = bin_names(maps.partition.numbers, maps.partition.phi)
-    title = f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}"
-    figure = _draw(analysis, maps.n_rows * maps.row_s, names, title)
-    table = Table("bin", "q (1/nm)", "pixels", "contrast", "τ (s)", "exponent", title=escape(str(file)))
-    table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
-    table.caption += f"\ng2 of {analysis.summary['g2_of']}\n{_verdict(analysis, technique)}"
+    lines = [f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s", f"g2 of {analysis.summary['g2_of']}"]
     if maps.no_partition and np.isnan(maps.partition.q).all():
-        table.caption += f"\nNo q: {maps.no_partition}"
-    for k, (name, q, n) in enumerate(zip(names, maps.partition.q, maps.partition.n_pixels, strict=True)):
-        pixels = "–" if maps.no_partition else str(n)
-        table.add_row(name, f"{q:.4g}" if q == q else "–", pixels, *bin_cells(_row(analysis, k))[1:])
-    return Page(out, table, figure)
+        lines.append(f"No q: {maps.no_partition}")
+    about = {"layout": maps.layout, "n_frames": maps.n_rows, "frame_time_s": maps.row_s}
+    what = f"{maps.partition.n_roi} maps of {maps.n_rows} rows, {maps.layout}"
+    return _page(file, out, analysis, technique, what, lines, about, has_pixels=not maps.no_partition)
+
+
+def _page(
+    file: Path, out: Path, analysis: Analysis, technique: RheoXPCS, what: str, lines: Sequence[str],
+    about: Mapping[str, Any], has_pixels: bool = True,
+) -> Page:  # fmt: skip
+    """Write a result, its numbers and `about` as attributes; return its table with `lines`, and its figure."""
+    bins, numbers = technique.partition, {**_known(analysis), "novelty_p": analysis.novelty_p, "source": str(file)}
+    arrays = {**analysis.arrays, "embedding": analysis.embedding}
+    write_results(out, arrays, analysis.tables, {**numbers, **about}, bins if has_pixels else None)
+    names, verdict = bin_names(bins.numbers, bins.phi), _verdict(analysis, technique)
+    table = Table("bin", "q (1/nm)", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
+    table.caption = "\n".join([*lines, verdict])
+    for k, (name, q, n) in enumerate(zip(names, bins.q, bins.n_pixels, strict=True)):
+        pixels = str(n) if has_pixels else "–"
+        table.add_row(name, f"{q:.4g}" if q == q else "–", pixels, *bin_cells(_row(analysis, k)))
+    duration_s = about["n_frames"] * about["frame_time_s"]
+    return Page(out, table, _draw(analysis, duration_s, names, f"{file.name}: {what}; {verdict}"))
 
 
 def analyze_curves(
@@ -216,9 +218,3 @@ def _draw(analysis: Analysis, duration_s: float, names: list[str], title: str) -
     draw_exposure(panels, analysis.arrays, duration_s=duration_s, names=names, fit=fit, fits=fits)
     figure.suptitle(title, parse_math=False)
     return figure
-
-
-def _write(out: Path, analysis: Analysis, bins: Partition | None, about: Mapping[str, Any]) -> None:
-    """Write arrays and tables, and the summary and `about` as attributes."""
-    about = {**_known(analysis), "novelty_p": analysis.novelty_p, **about}
-    write_results(out, {**analysis.arrays, "embedding": analysis.embedding}, analysis.tables, about, bins)

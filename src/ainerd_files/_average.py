@@ -21,7 +21,6 @@ from ainerd_xpcs.numerics import LEFT_OVER
 from ainerd_xpcs.technique import new_figure
 
 Floats = NDArray[np.float64]
-SHOWN = 6  # bins in a figure, at most
 LEFT_OUT = "#D55E00"
 
 
@@ -158,21 +157,12 @@ class Average:
 
     def plot(self) -> Figure:
         """Draw the mean of some bins with the repeats behind it, tau and I(q) over the dose, and tau over q."""
-        figure, n_bins = new_figure(15, 5.5), self.g2.shape[1]
-        bins = np.unique(np.linspace(0, n_bins - 1, min(n_bins, SHOWN)).round().astype(int))
-        columns = min(len(bins), 3)
-        left, middle, right = figure.subfigures(1, 3, width_ratios=(1 + columns, 1.6, 1.6))  # type: ignore[misc]
-        panels = left.subplots(-(-len(bins) // columns), columns, squeeze=False, sharex=True).ravel()
-        for axes, k in zip(panels, bins, strict=False):
+        figure = new_figure(15, 5.5)
+        left, middle, right = figure.subfigures(1, 3, width_ratios=(3, 1.6, 1.6))  # type: ignore[misc]
+        for k, axes in self.fitted.draw(left).items():
             for row, is_kept in zip(self.g2[:, k], self.repeats.kept, strict=True):
                 style: dict[str, Any] = {"color": "0.8"} if is_kept else {"color": LEFT_OUT, "ls": "--"}
                 axes.plot(self.fitted.curves.tau_s, row, lw=0.6, zorder=1 if is_kept else 2, **style)
-            self.fitted.draw_curve(axes, int(k))
-            axes.set_title(self.fitted.name_of(int(k)), fontsize=9)
-            low, high = np.nanpercentile(self.g2[self.repeats.kept, k], (0.5, 99.5))
-            axes.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
-        for axes in panels[len(bins) :]:
-            axes.set_axis_off()
         m, n = len(self.names), int((~self.repeats.kept).sum())
         left.suptitle(f"mean of {m - n} of {m} repeats (gray)" + (f", {n} left out (dashed)" if n else ""), fontsize=10)
         self._draw_dose(middle)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ainerd.documents import FrameError
 from ainerd.units import UnitError, converted, same_unit, stated
-from ainerd_files._hdf5 import why_not_opened
-from ainerd_files._layouts import is_there
+from ainerd_files._layouts import is_there, why_not_opened
 
 Numbers = NDArray[np.float64]
 MOST_BYTES = 2**32  # of a map

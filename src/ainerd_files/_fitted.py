@@ -149,8 +149,8 @@ class FittedCurves:
         some = np.sort(order[: max(int(n), 1)])
         return [int(k) for k in some[np.unique(np.linspace(0, some.size - 1, SHOWN).round().astype(int))]]
 
-    def draw(self, figure: Figure | SubFigure) -> None:
-        """Draw g2 of some bins, one beside the other, each on the scale of its own curve."""
+    def draw(self, figure: Figure | SubFigure) -> dict[int, Axes]:
+        """Draw g2 of some bins, one beside the other, each on the scale of its own curve; return their axes by row."""
         rows = self.chosen()
         n_columns = min(len(rows), 2)
         panels = figure.subplots(-(-len(rows) // n_columns), n_columns, squeeze=False, sharex=True).ravel()
@@ -158,14 +158,11 @@ class FittedCurves:
             axes.set_axis_off()
         for axes, k in zip(panels, rows, strict=False):
             self.draw_curve(axes, k)
-            axes.set_title(self.name_of(k), fontsize=10)
+            q = self.curves.q[k]
+            axes.set_title(f"bin {self.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else ""), fontsize=10)
             axes.set_ylim(*self._range(k))
             axes.legend(fontsize=8, loc="upper right")
-
-    def name_of(self, k: int) -> str:
-        """Return the number of a bin, with its q if it is known."""
-        q = self.curves.q[k]
-        return f"bin {self.curves.numbers[k]}" + (f", q = {q:.3g}/nm" if q == q else "")
+        return dict(zip(rows, panels, strict=False))
 
     def _range(self, k: int) -> tuple[float, float]:
         """Return the range of g2 of a bin for a picture, from means of bands of lags, whose noise is small."""

@@ -101,18 +101,10 @@ def _nexus(file: h5py.File) -> Stored:
     if isinstance(field, h5py.Group):
         read, labels, n = _series(file, NEXUS_MAPS, "")
     elif mode in ("one_array_q_first", "one_array_q_last", ""):
-        maps = dataset(file, NEXUS_MAPS)
-        if maps.ndim != 3:
-            raise ValueError(f"/{NEXUS_MAPS} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
-        axis = _axis_of_bins(maps.shape, 2 if mode == "one_array_q_last" else 0)
-        every, n = np.arange(1, maps.shape[axis] + 1), maps.shape[1]
+        read, every, n = _array(dataset(file, NEXUS_MAPS), f"/{NEXUS_MAPS}", 2 if mode == "one_array_q_last" else 0)
         occur = np.unique(dataset(file, _ROI_MAP)[()]).astype(np.int64) if is_there(file, _ROI_MAP) else every
         of_bins = stated_bins(file["entry/twotime"]), occur[occur > 0], every  # their numbers may have holes
         labels = next(each for each in of_bins if each.size == every.size)
-
-        def read(k: int) -> NDArray[Any]:
-            return np.asarray(maps[k] if axis == 0 else maps[:, :, k])
-
     else:
         raise ValueError(f"/{NEXUS_MAPS} has storage_mode {mode!r}, which does not say where a map is")
     ours = _text(file["entry/process/program"][()]) == "ainerd" if is_there(file, "entry/process/program") else False
@@ -121,33 +113,30 @@ def _nexus(file: h5py.File) -> Stored:
     if steps.size and not (steps[0] != 0 and np.allclose(steps, steps[0], rtol=0.01)):
         raise ValueError("/entry/twotime/t1 is not evenly spaced: the rows of a map must be equally long")
     row_s = abs(float(steps[0])) if steps.size else _row_s(file, FRAME_TIMES)
-    if steps.size and steps[0] < 0:  # on both axes
-        rows = read
-
-        def read(k: int) -> NDArray[Any]:
-            return rows(k)[::-1, ::-1]
-
-    return Stored("NXxpcs", read, labels, n, row_s, int(field.attrs.get("baseline_reference", 1)), ours)
+    step, baseline = -1 if steps.size and steps[0] < 0 else 1, int(field.attrs.get("baseline_reference", 1))
+    return Stored("NXxpcs", lambda k: read(k)[::step, ::step], labels, n, row_s, baseline, ours)
 
 
 def _pychx(file: h5py.File) -> Stored:
-    maps = dataset(file, "g12b")
-    if maps.ndim != 3:
-        raise ValueError(f"/g12b has shape {maps.shape}, expected (T, T, bins)")
     about = next((dict(file[name].attrs) for name in ("md", "meta_data") if name in file), {})
     lags = next((numbers(file, name, "s") for name in ("tausb", "taus2") if is_there(file, name)), np.empty(0))
     lags = lags[lags > 0]
     keys = [float(np.ravel(about[key])[0]) for key in ("frame_time", "acquire period") if key in about]
     row_s = float(lags.min()) if lags.size else next((x for x in keys if x > 0), np.nan)
-    axis = _axis_of_bins(maps.shape, 2)
+    return Stored("NSLS-II, pychx", *_array(dataset(file, "g12b"), "/g12b", 2), row_s)
+
+
+def _array(maps: Any, name: str, stated: int) -> tuple[Callable[[int], NDArray[Any]], NDArray[np.int64], int]:
+    """Return the reader of maps in one array, their numbers from 1, and rows; the bins are on axis 0 or 2.
+
+    The axis is the stated one if both fit.
+    """
+    if maps.ndim != 3:
+        raise ValueError(f"{name} has shape {maps.shape}, expected (bins, T, T) or (T, T, bins)")
+    fits = {0: maps.shape[1] == maps.shape[2], 2: maps.shape[0] == maps.shape[1]}
+    axis = next((axis for axis in (stated, 2 - stated) if fits[axis]), stated)
     read = (lambda k: maps[:, :, k]) if axis == 2 else (lambda k: maps[k])
-    return Stored("NSLS-II, pychx", read, np.arange(1, maps.shape[axis] + 1), maps.shape[1], row_s)
-
-
-def _axis_of_bins(shape: tuple[int, ...], stated: int) -> int:
-    """Return the axis of the bins of maps in one array, (bins, T, T) or (T, T, bins): the stated one if both fit."""
-    fits = {0: shape[1] == shape[2], 2: shape[0] == shape[1]}
-    return next((axis for axis in (stated, 2 - stated) if fits[axis]), stated)
+    return read, np.arange(1, maps.shape[axis] + 1), maps.shape[1]
 
 
 def _row_s(file: h5py.File, names: tuple[str, ...]) -> float:
@@ -193,8 +182,7 @@ def npy_maps(path: Path) -> Stored:
     if maps.ndim == 2:
         return Stored(".npy", lambda k: maps, np.array([1]), len(maps), np.nan)
     last = path.stem.endswith("_g12b") or maps.shape[1] != maps.shape[2]  # as pychx saves them
-    layout, axis = ("NSLS-II, pychx (.npy)", 2) if last else (".npy", 0)
-    return Stored(layout, lambda k: np.take(maps, k, axis), np.arange(1, maps.shape[axis] + 1), maps.shape[1], np.nan)
+    return Stored("NSLS-II, pychx (.npy)" if last else ".npy", *_array(maps, str(path), 2 if last else 0), np.nan)
 
 
 def began(file: h5py.File) -> float | None:

@@ -12,7 +12,7 @@ import h5py
 
 from ainerd.documents import Block, FrameError, FrameReader, Whole, open_hdf5
 from ainerd.technique import RunAnalysis
-from ainerd_files._hdf5 import why_not_opened
+from ainerd_files._layouts import why_not_opened
 
 EIGER = "entry/instrument/detector/detectorSpecific"  # of a master file
 

@@ -11,7 +11,6 @@ from ainerd_files._layouts import ENDINGS, check_curves, has_curves, has_maps, i
 
 if TYPE_CHECKING:
     from ainerd_files._analyze import Page
-    from ainerd_files._curves_of_bins import Curves
 
 ROI = (".npy", ".toml", ".h5", ".hdf", ".hdf5", ".nxs")  # endings of files of bins
 Contrast = Annotated[
@@ -125,8 +124,9 @@ def average(
     from rich.console import Console
 
     from ainerd_files._average import Average, order_of
+    from ainerd_files._curves import read_curves
 
-    curves, names = _read(repeats, frame_time), [each.name for each in repeats]
+    curves, names = [read_curves(each, frame_time_s=frame_time) for each in repeats], [each.name for each in repeats]
     dose, of = order_of(repeats)
     mean = Average.of(curves, names, dose=dose, dose_name=of, contrast=contrast, share=_shared(share))
     mean.write(out)
@@ -172,9 +172,3 @@ def _check_ending(out: Path) -> None:
 def _check_files(files: list[Path]) -> None:
     if absent := [file for file in files if not file.is_file()]:
         raise ValueError(f"no file {absent[0]}")
-
-
-def _read(files: list[Path], frame_time_s: float | None) -> "list[Curves]":
-    from ainerd_files._curves import read_curves
-
-    return [read_curves(file, frame_time_s=frame_time_s) for file in files]

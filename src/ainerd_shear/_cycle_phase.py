@@ -226,7 +226,7 @@ def _first_frequency(t: Floats, x: Floats) -> float:
     """
     reason, best, most = None, np.nan, 0.0
     for n in (1, 2, 4, 8, 16):
-        for begin in np.linspace(t[0], t[-1], n + 1)[:-1] if n == 1 else np.linspace(t[0], t[-1], 2 * n + 1)[:-2]:
+        for begin in np.linspace(t[0], t[-1], 2 * n + 1)[:-2]:
             mine = (t >= begin) & (t <= begin + (t[-1] - t[0]) / n)
             try:
                 frequency = _peak(t[mine], x[mine])

@@ -27,7 +27,6 @@ from ainerd_xpcs.numerics import (
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 KNOWN = 3.0  # errors by which a contrast exceeds zero, if heights are measured in it
-HALVES = 15  # lags in half cycles, which are not averaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +40,6 @@ class EchoCurves:
     height, height_err : ndarray, shape (n_roi, n)
         g2 - 1 after so many cycles, over the contrast within a frame: 1 if all of the sample returns. The error is that
         of the scatter of the parts of a bin, widened for their number.
-    half_lag : ndarray, shape (m,)
-        Odd numbers of half cycles, in cycles; empty unless the phases 0 and 1/2 are among those of `Echoes`.
-    half_height, half_height_err : ndarray, shape (n_roi, m)
-        The same between the two passages of zero strain.
     g2 : G2
         With lags in cycles; means over the phases.
     c2 : ndarray, shape (n_roi, k, k)
@@ -71,9 +66,6 @@ class EchoCurves:
     lag: Floats
     height: Floats
     height_err: Floats
-    half_lag: Floats
-    half_height: Floats
-    half_height_err: Floats
     g2: G2
     c2: Floats
     cycles_a_row: int
@@ -166,10 +158,9 @@ class Echoes:
         if size < 4 or size % 4:
             raise ValueError(f"the rows of the map of cycles are a multiple of four, got {size}")
         self._maps = [TwoTimeReducer(partition, None, size=size // 4) for _ in middles]  # of four rows each
-        self._halves = MultiTau(partition) if {0.0, 0.5} <= set(middles.tolist()) else None
         self._origin: float | None = None
         self._last = -np.inf
-        self._begun: dict[int, tuple[int, Array]] = {}  # cycle and sum of a window that still goes on
+        self._begun: tuple[int, Array] | None = None  # number and sum of the window that still goes on
         self._square, self._n_frames = 0.0, 0
         self._n_windows = np.zeros(len(middles), int)  # with frames, of each phase
 
@@ -199,53 +190,43 @@ class Echoes:
             self._origin = float(np.floor(at[0]))
         off = at - self._origin - self._middles[:, None]
         cycles = np.rint(off).astype(int)
-        inside = (np.abs(off - cycles) <= self._within) & (cycles >= 0) & keep
-        used = inside.any(0)
-        last, off, cycles, inside = float(at[-1]), off[:, used], cycles[:, used], inside[:, used]
-        if used.any():
+        off -= cycles
+        used, which = np.nonzero(((np.abs(off) <= self._within) & (cycles >= 0) & keep).T)
+        if used.size:
             block = check_counts(self.partition.gather(np.asarray(frames)[used]))
-        else:
-            block = np.empty((0, len(self.partition.pixels)))
-        done: list[tuple[float, int, int, Array]] = []
-        for i, middle in enumerate(self._middles):
-            cycle, mine = cycles[i], np.flatnonzero(inside[i])
-            self._square += float(np.square((off[i] - cycle)[mine]).sum())
-            self._n_frames += len(mine)
-            starts = np.flatnonzero(np.diff(cycle[mine], prepend=-1))
+            self._square += float(np.square(off[which, used]).sum())
+            self._n_frames += used.size
+            windows = cycles[which, used] * len(self._middles) + which
+            starts = np.flatnonzero(np.diff(windows, prepend=-1))
             kind = np.int64 if block.dtype.kind in "ui" else float
-            sums = np.add.reduceat(block[mine], starts, axis=0, dtype=kind) if len(mine) else block[:0]
-            for number, counts in zip(cycle[mine][starts].tolist(), sums, strict=True):
-                before = self._begun.pop(i, None)
-                if before is not None and before[0] == number:
-                    counts = counts + before[1]
-                elif before is not None:
-                    done.append((before[0] + middle, before[0], i, before[1]))
-                self._begun[i] = number, counts
-            if i in self._begun and self._begun[i][0] + middle + self._within < last - self._origin:
-                number, counts = self._begun.pop(i)
-                done.append((number + middle, number, i, counts))
-        self._last = last
-        self._add(done)
+            sums = np.add.reduceat(block, starts, axis=0, dtype=kind)
+            for window, counts in zip(windows[starts].tolist(), sums, strict=True):
+                if self._begun is not None and self._begun[0] == window:
+                    counts = counts + self._begun[1]
+                else:
+                    self.end()
+                self._begun = window, counts
+        self._last = float(at[-1])
+        if self._begun is not None:
+            number, i = divmod(self._begun[0], len(self._middles))
+            if number + self._middles[i] + self._within < self._last - self._origin:
+                self.end()
 
     def end(self) -> None:
-        """Take the last windows for complete."""
-        self._add([(number + self._middles[i], number, i, counts) for i, (number, counts) in self._begun.items()])
-        self._begun.clear()
+        """Take the last window for complete."""
+        if self._begun is None:
+            return
+        number, i = divmod(self._begun[0], len(self._middles))
+        for each in (self._g2[i], self._maps[i]):
+            each.push(self._begun[1][None], first=number)
+        self._n_windows[i] += 1
+        self._begun = None
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out from the next frame on, positions in ``partition.pixels``; see `MultiTau.leave_out`."""
-        for correlator in self._g2 if self._halves is None else [*self._g2, self._halves]:
-            correlator.leave_out(pixels)
-        for reducer in self._maps:
+        for g2, reducer in zip(self._g2, self._maps, strict=True):
+            g2.leave_out(pixels)
             reducer.leave_out(pixels)
-
-    def _add(self, done: list[tuple[float, int, int, Array]]) -> None:
-        for _, number, i, counts in sorted(done, key=lambda each: each[0]):
-            self._g2[i].push(counts[None], first=number)
-            self._maps[i].push(counts[None], first=number)
-            self._n_windows[i] += 1
-            if self._halves is not None and self._middles[i] in (0.0, 0.5):
-                self._halves.push(counts[None], first=2 * number + int(self._middles[i] > 0))
 
     def result(self) -> EchoCurves:
         """Return the echoes of the windows that are complete; raise ValueError if they are in fewer than two cycles."""
@@ -254,24 +235,13 @@ class Echoes:
             raise ValueError(f"echoes need frames at each phase in at least 2 cycles, got {n}")
         g2 = _mean_of([each.result() for each in self._g2])
         height, height_err = heights(g2)
-        half = self._of_halves()
         in_row = max(each.row_frames for each in self._maps)
         maps = [each.maps_of_rows(in_row)[:, : n // in_row, : n // in_row] for each in self._maps]
         return EchoCurves(
-            lag=g2.lag, height=height, height_err=height_err,
-            half_lag=half[0], half_height=half[1], half_height_err=half[2],
-            g2=g2, c2=np.mean(maps, axis=0, dtype=float), cycles_a_row=in_row, q=self.partition.q,
+            lag=g2.lag, height=height, height_err=height_err, g2=g2,
+            c2=np.mean(maps, axis=0, dtype=float), cycles_a_row=in_row, q=self.partition.q,
             off_phase=float(np.sqrt(self._square / max(self._n_frames, 1))), n_cycles=int(self._n_windows.min()),
         )  # fmt: skip
-
-    def _of_halves(self) -> tuple[Floats, Floats, Floats]:
-        if self._halves is None:
-            none = np.empty((self.partition.n_roi, 0))
-            return np.empty(0), none, none
-        g2 = self._halves.result()
-        odd = (g2.lag <= HALVES) & (g2.lag % 2 == 1)
-        height, error = heights(g2)
-        return g2.lag[odd] / 2, height[:, odd], error[:, odd]
 
 
 def heights(g2: G2) -> tuple[Floats, Floats]:
@@ -299,9 +269,6 @@ def _mean_of(each: list[G2]) -> G2:
     if len(each) == 1:
         return first
 
-    def mean(name: str) -> Floats:
-        return np.asarray(np.mean([getattr(g2, name)[..., :n] for g2 in each], axis=0))
-
     def variance(parts: Floats, value: Floats) -> Floats:
         """Return the variance of the means of bins, (n_roi, m), from the scatter of their parts, (n_part, m)."""
         out, roi = np.zeros_like(value), first.part_roi
@@ -309,25 +276,15 @@ def _mean_of(each: list[G2]) -> G2:
         n_parts = np.bincount(roi, first.part_weight > 0, len(out))
         return np.asarray(np.where(n_parts > 1, out.T / np.maximum(n_parts - 1, 1), np.nan).T)
 
-    def of(parts0: Floats, contrast0: Floats) -> Floats:
-        return variance(parts0[:, None], contrast0[:, None])[:, 0]
-
-    value, parts, bias = mean("value"), mean("parts"), mean("bias")
-    contrast0, parts0 = (np.mean([getattr(g2, name) for g2 in each], axis=0) for name in ("contrast0", "parts0"))
-    together = variance(parts, value)
+    mean: dict[str, Any] = {
+        name: np.mean([getattr(g2, name)[:, :n] for g2 in each], axis=0) for name in ("value", "parts", "bias")
+    }
+    mean |= {name: np.mean([getattr(g2, name) for g2 in each], axis=0) for name in ("contrast0", "parts0", "counts")}
+    together = variance(mean["parts"], mean["value"])
+    of_contrast = variance(mean["parts0"][:, None], mean["contrast0"][:, None])[:, 0]
     alone = np.mean([variance(g2.parts[:, :n], g2.value[:, :n]) for g2 in each], axis=0)
     more = np.nanmedian(np.divide(alone, together, out=np.ones_like(alone), where=together > 0))
-    return replace(
-        first,
-        lag=first.lag[:n],
-        value=value,
-        error=np.sqrt(together),
-        parts=parts,
-        bias=bias,
-        contrast0=contrast0,
-        contrast0_err=np.sqrt(of(parts0, contrast0)),
-        parts0=parts0,
-        counts=np.mean([g2.counts for g2 in each], axis=0),
-        n_pixels=np.rint(first.n_pixels * np.clip(more, 1, len(each))).astype(np.int64),
-        n_frames=min(g2.n_frames for g2 in each),
-    )
+    n_pixels = np.rint(first.n_pixels * np.clip(more, 1, len(each))).astype(np.int64)
+    n_frames = min(g2.n_frames for g2 in each)
+    errors = {"error": np.sqrt(together), "contrast0_err": np.sqrt(of_contrast)}
+    return replace(first, lag=first.lag[:n], n_pixels=n_pixels, n_frames=n_frames, **errors, **mean)

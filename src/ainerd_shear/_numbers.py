@@ -17,9 +17,6 @@ DIMS = {
     "echo": ("roi", "echo_lag"),
     "echo_err": ("roi", "echo_lag"),
     "echo_lag": ("echo_lag",),
-    "half_echo": ("roi", "half_echo_lag"),
-    "half_echo_err": ("roi", "half_echo_lag"),
-    "half_echo_lag": ("half_echo_lag",),
     "echo_c2": ("roi", "cycle1", "cycle2"),
 }
 # Fields of `CycleModuli`: names in results, and units.
@@ -44,34 +41,15 @@ DECAY = {
 }
 WHY = "no_tau_cycles"
 VELOCITY = ("velocity_nm_cycle", "velocity_nm_cycle_err", "velocity_nm_cycle_below")
-TRAINING = {
-    "exponent": "training_exponent",
-    "exponent_err": "training_exponent_err",
-    "p": "training_p",
-}
+TRAINING = {name: f"training_{name}" for name in ("exponent", "exponent_err", "p")}
 UNITS = {
-    **dict.fromkeys(
-        ("echo", "echo_err", "half_echo", "half_echo_err", "echo_c2", "echo_height", "echo_height_err"), "1"
-    ),
-    **dict.fromkeys(("echo_lag", "half_echo_lag"), "cycle"),
-    **dict.fromkeys(("phase_err", "phase_off", "clock_offset", "clock_offset_err"), "cycle"),
+    **dict.fromkeys(("echo", "echo_err", "echo_c2", "echo_height", "echo_height_err"), "1"),
+    **dict.fromkeys(("echo_lag", "phase_err", "phase_off", "clock_offset", "clock_offset_err"), "cycle"),
     **dict(DECAY.values()),
     **dict.fromkeys(VELOCITY, "nm/cycle"),
     **{f"{name}{end}": unit for name, unit in MODULI.values() for end in ("", "_err")},
-    **dict.fromkeys(
-        (
-            "cycle",
-            "first_cycle",
-            "yields",
-            "creep",
-            "n_cycles",
-            "frames_outside_cycles",
-            "cycle_strain",
-            "cycle_strain_err",
-            *TRAINING.values(),
-        ),
-        "1",
-    ),
+    **dict.fromkeys(("cycle", "first_cycle", "yields", "creep", "n_cycles", "frames_outside_cycles"), "1"),
+    **dict.fromkeys(("cycle_strain", "cycle_strain_err", *TRAINING.values()), "1"),
     "cycle_frequency_hz": "Hz",
 }
 TEXTS = (WHY, "no_echoes", "no_moduli", "cycles_changed")
@@ -86,9 +64,6 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         "echo_lag": curves.lag,
         "echo_c2": curves.c2.astype(np.float32),
     }
-    if curves.half_lag.size:
-        arrays["half_echo"], arrays["half_echo_err"] = curves.half_height, curves.half_height_err
-        arrays["half_echo_lag"] = curves.half_lag
     bins = {"bin": partition.numbers, "q": partition.q, "phi": partition.phi}
     with np.errstate(invalid="ignore", divide="ignore"):
         bins |= _of_decay(curves.decay)
@@ -127,9 +102,9 @@ def cycle_numbers(result: CycleResult, partition: Partition, rings: Sequence[Rin
         summary |= dict.fromkeys([*names, *TRAINING.values()]) | {WHY: why}
         bins |= dict.fromkeys([*names, *VELOCITY], np.full(partition.n_roi, np.nan))
         bins[WHY] = np.full(partition.n_roi, why)
+    by_row = {"cycles": by_cycle, "stretches": parts}
     tables = {"echoes": bins}
-    for name, table in {"cycles": by_cycle, "stretches": parts}.items():
-        tables[name] = {column: _size(values) for column, values in table.items()}
+    tables |= {name: {column: _size(x) for column, x in table.items()} for name, table in by_row.items()}
     return Share(arrays, tables, summary, DIMS, UNITS)
 
 

@@ -123,14 +123,8 @@ def fit_training(c2: ArrayLike, *, cycles_a_row: float = 1.0, cycles_before: flo
     tau[seen[known]] = np.exp(log_taus[known])
     tau_err[seen[known]] = wider * (np.exp(log_taus) * errors)[known]
     sure = p < SURE_P and gain > 0 and known.sum() > 1 and _shaped(law) and 0 < mu < 0.99 * STEEPEST
-    return Training(
-        exponent=float(mu) if sure else np.nan,
-        exponent_err=float(wider * mu_err) if sure else np.nan,
-        p=float(p),
-        number=number,
-        tau=tau,
-        tau_err=tau_err,
-    )
+    known_law = {"exponent": float(mu), "exponent_err": float(wider * mu_err)} if sure else {}
+    return Training(p=float(p), number=number, tau=tau, tau_err=tau_err, **known_law)
 
 
 def _shaped(fitted: tuple[Floats, Floats, float]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ainerd_files import find_movie, put_right, read_curves
-from ainerd_files._hdf5 import why_not_opened
+from ainerd_files._layouts import why_not_opened
 
 
 def with_g2(path, g2):
