@@ -1,6 +1,5 @@
 """The numbers that the events of a run hold, with their times."""
 
-import bisect
 import heapq
 import logging
 import math
@@ -108,37 +107,3 @@ class ScalarReadings:
                 )  # fmt: skip
             self._other_clocks.add(key)
         return read_at if key in self._other_clocks and read_at else stamp
-
-
-class Flights:
-    """Which event of primary was read with each exposure of a detector that flies, by the order of the documents."""
-
-    def __init__(self) -> None:
-        # frames until the next event in primary, and events in primary before them; None if their order is not known
-        self._flown: list[tuple[int, int | None]] = []
-
-    def add(self, end: int, before: int | None) -> None:
-        """Note the number after the last announced frame, and the number of events of primary that came before."""
-        while self._flown and (self._flown[-1][1] == before or self._flown[-1][0] > end):  # taken again
-            self._flown.pop()
-        self._flown.append((end, before))
-
-    @property
-    def are_ordered(self) -> bool:
-        """Whether the order of frames and events is known; from Tiled it is not. Then each exposure needs one event."""
-        return bool(self._flown) and all(before is not None for _, before in self._flown)
-
-    def event_of(self, exposure: int, n: int, n_primary: int) -> int | None:
-        """Return the event of an exposure (from 1) of `n` frames, while there are `n_primary` events; None if unknown.
-
-        It is the last one before the frames, or the first one after them if the first exposure has none before.
-        """
-        ends = [end for end, _ in self._flown]
-        i = bisect.bisect_right(ends, (exposure - 1) * n)
-        j = min(bisect.bisect_left(ends, exposure * n), len(ends) - 1)
-        before = [n_events or 0 for _, n_events in self._flown] + [n_primary]
-        if i == len(ends) and (before[0] == 0 or n_primary == before[-2]):
-            return None  # neither its frames nor its event came so far
-        if before[0] > 0:
-            return before[i]
-        return min(before[j] + 1, before[j + 1]) or None
