@@ -123,11 +123,7 @@ class RunDocuments:
     def _take_frames(self, image: object, event: int, doc: documents.Event) -> None:
         """Take the frames of an event: `image` is the id of their datum, or holds them."""
         if isinstance(image, str):
-            try:
-                pieces = self._classic.pieces(image, event, self.described.shape, self.described.n_frames or 1)
-            except FrameError as error:
-                self._announced.refuse(str(error))
-                return
+            pieces = self._classic.pieces(image, event, self.described.shape, self.described.n_frames or 1)
         elif isinstance(image, list | np.ndarray):
             self._held[doc["uid"]] = np.asarray(image)
             pieces = [(doc["uid"], 0, self._per_index)]
@@ -218,7 +214,7 @@ class RunDocuments:
                 self._late = error
                 return
             except (FrameError, UnitError) as error:
-                self._announced.refuse(str(error))
+                self.problem = self.problem or str(error)
                 self._unnumbered.clear()
                 return
             self._unnumbered.popleft()

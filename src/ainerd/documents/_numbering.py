@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._storage import Array
+from ainerd.documents._storage import Array, FrameError
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Numbering:
     multiple of `MOST_NUMBER`, because the number of its ticks is not known before its last frame.
 
     Frames that cannot be used are kept as a part with a problem: it is the next one to be read, and ends the exposure
-    that it comes in.
+    that it comes in. FrameError is raised if no more frames of the run can be used.
 
     Attributes
     ----------
@@ -115,14 +115,11 @@ class Numbering:
         Number after the last announced frame.
     offsets : dict of str to int
         Row of a frame in the array of the whole stream in Tiled, minus its index in the resource, by resource.
-    refused : str
-        Why no more frames are taken; empty if they are.
     """
 
     def __init__(self) -> None:
         self.parts: deque[AnnouncedFrames] = deque()
         self.n_announced = self.next = 0
-        self.refused = ""
         self.offsets: dict[str, int] = {}
         self._is_again = False  # whether the last frames were left out
         self._exposure: _NumberedExposure | None = None
@@ -203,8 +200,7 @@ class Numbering:
         if self._is_repeated(event, len(ticks)):
             return
         if ticks.dtype.kind == "f" and tick_s is None:
-            self.refuse("frames have times in seconds, which need detector.frame_time_s to become ticks")
-            return
+            raise FrameError("frames have times in seconds, which need detector.frame_time_s to become ticks")
         a = 0
         while a < len(ticks):
             if self._exposure is None:
@@ -215,8 +211,7 @@ class Numbering:
             if ticks.dtype.kind == "f" and tick_s is not None:
                 since = np.rint(since / tick_s)
             if not np.abs(since).max() < MOST_NUMBER:
-                self.refuse(f"frames are {np.abs(since).max():.3g} ticks apart, more than {MOST_NUMBER}")
-                return
+                raise FrameError(f"frames are {np.abs(since).max():.3g} ticks apart, more than {MOST_NUMBER}")
             self._add_places(pieces, a, since.astype(np.int64), noun="tick")
             exposure.n += b - a
             if exposure.n == n_exposure:
@@ -261,20 +256,18 @@ class Numbering:
         at = np.searchsorted(first, numbers, "right") - 1
         return np.asarray(row[at] + numbers - first[at])
 
-    def refuse(self, problem: str) -> None:
-        """Take no more frames."""
-        self.refused = self.refused or problem
-
     def _append(self, resource: str, start: int, n: int, first: int, problem: str, n_left_out: int = 0) -> None:
         """Add `n` frames of a resource, the first `n_left_out` of which are not read."""
         self.offsets.setdefault(resource, self.n_announced)  # its file is in Tiled from index 0 on
         self.n_announced += n
         end, first_of_all = first + n, 0 if self._exposure is None else self._exposure.first
         if self.n_announced > MOST_FRAMES:
-            self.refuse(f"{self.n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have")
-        elif end - first_of_all > MOST_NUMBER:
-            self.refuse(f"frame {end - 1} is announced: a run may have {MOST_NUMBER} frames with missing ones")
-        elif n > n_left_out:
+            raise FrameError(
+                f"{self.n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have"
+            )
+        if end - first_of_all > MOST_NUMBER:
+            raise FrameError(f"frame {end - 1} is announced: a run may have {MOST_NUMBER} frames with missing ones")
+        if n > n_left_out:
             self.parts.append(AnnouncedFrames(resource, start + n_left_out, start + n, first + n_left_out, problem))
             self.next = max(end, self.next)
 

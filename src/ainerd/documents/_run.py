@@ -258,8 +258,8 @@ class Run(RunDocuments):
         end, last = time.monotonic() + (wait_s or 0.0), self._last(until)
         while True:
             self._number()
-            if refused := self.problem or self._announced.refused:
-                raise FrameError(refused)
+            if self.problem:
+                raise FrameError(self.problem)
             part, late = self._next(last), self._late
             if part is None and (late is None or self._announced.next >= last):
                 return
