@@ -63,7 +63,8 @@ class Documents:
             self.run(name, doc)
 
     def announce(self, start, stop):
-        self.run("stream_datum", self._datum({"start": start, "stop": stop}, descriptor=self.descriptor))
+        numbers = {"start": start + 1, "stop": stop + 1}
+        self.run("stream_datum", self._datum({"start": start, "stop": stop}, numbers, self.descriptor))
 
     def take(self, reader, **options):
         """Dense frames by number, of all blocks that are ready."""

@@ -289,9 +289,9 @@ SEQUENCES = {  # datums of three exposures of four frames each: the frames of ea
     "a gap from one to the next": ([(0, 2), (5, 12)], [range(2), (5, 6, 7), range(8, 12)]),
     "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "0 of 4 frames", range(8, 12)]),
     "nearly all missing": ([(0, 1), (11, 12)], [range(1), "0 of 4 frames", (11,)]),
-    "a repeat": ([(0, 6), (4, 6), (6, 12)], [range(4), "frames 4-5 came again, or too late", range(8, 12)]),
-    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "frames 5-7 came again, or too late", range(8, 12)]),
-    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), "frames 4-5 came again, or too late"]),
+    "an exposure begins again": ([(0, 6), (4, 6), (6, 12)], [range(4), range(4, 8), range(8, 12)]),
+    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "began again before frame 6", range(8, 12)]),
+    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), range(8, 12)]),
     "the end is missing": ([(0, 4), (4, 6)], [range(4), (4, 5)]),
 }
 

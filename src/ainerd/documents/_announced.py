@@ -15,7 +15,7 @@ from ainerd.documents._detector import UNDESCRIBED, Described, number_in, unit_i
 from ainerd.documents._document import checked
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._numbering import MOST_NUMBER, Numbering
-from ainerd.documents._readings import Flights, ScalarReadings
+from ainerd.documents._readings import ScalarReadings
 from ainerd.documents._storage import Array, FrameError, MissingFrames
 from ainerd.units import UnitError, converted
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEFT_OUT = "dark", "baseline"  # begin the names of streams whose frames are not those of the plan
+UNKNOWN: documents.StreamRange = {"start": 0, "stop": 0}  # sequence numbers in runs from Tiled
 SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
-EXACT = 2**53  # a double holds all integers up to it
 
 
 class RunDocuments:
@@ -52,7 +52,7 @@ class RunDocuments:
         self._others: set[str] = set()  # streams whose frames are left out
         self._n_events = 0  # in the stream of the frames
         self._n_others = Counter[str]()  # events in each other stream
-        self._flights = Flights()
+        self._flown: dict[int, int] = {}  # events in primary before each exposure (from 0) of a detector that flies
         self._readings = ScalarReadings(units or {})
         self._stamps: dict[int, tuple[float | None, bool]] = {}  # of frames by event, and whether it is that of a datum
         self._held: dict[str, Array] = {}  # frames in events, by uid of the event
@@ -123,18 +123,14 @@ class RunDocuments:
     def _take_frames(self, image: object, event: int, doc: documents.Event) -> None:
         """Take the frames of an event: `image` is the id of their datum, or holds them."""
         if isinstance(image, str):
-            try:
-                pieces = self._classic.pieces(image, event, self.described.shape, self.described.n_frames or 1)
-            except FrameError as error:
-                self._announced.refuse(str(error))
-                return
+            pieces = self._classic.pieces(image, event, self.described.shape, self.described.n_frames or 1)
         elif isinstance(image, list | np.ndarray):
             self._held[doc["uid"]] = np.asarray(image)
             pieces = [(doc["uid"], 0, self._per_index)]
         else:
             return
         if not self._keys.number:
-            self._announced.add_event(pieces, event)
+            self._announced.add(pieces, (event - 1) * self._per_index)
             return
         value = doc["timestamps" if self._keys.number == self._keys.image else "data"].get(self._keys.number)
         values = None if value is None else np.atleast_1d(np.asarray(value)).ravel()
@@ -162,19 +158,26 @@ class RunDocuments:
         if doc["stream_resource"] not in self._resources or self._streams.get(doc["descriptor"]) in self._others:
             return
         start, stop = (n * self._per_index for n in _ends(doc["indices"], "indices"))
-        resource = doc["stream_resource"]
+        resource, n = doc["stream_resource"], stop - start
+        if n < 0:
+            raise FrameError(f"the announced frames {start} to {stop} are not a valid range")
         if not self._keys.number:
-            first, last = _ends(doc.get("seq_nums") or {"start": 0, "stop": 0}, "seq_nums")
-            is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
-            n_flight = self.n_own if self.described.flies else 1
-            self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
-            self._flights.add(self._announced.next, self._n_others["primary"] if is_known else None)
-        elif not 0 <= start <= stop:
-            self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
+            first, last = (n * self._per_index for n in _ends(doc.get("seq_nums") or UNKNOWN, "seq_nums"))
+            self._add_flown(resource, start, n, first - self._per_index if last - first == n and first else None)
         elif self._resources[resource].data_key == self._keys.image:
-            self._unnumbered.append(Unnumbered([(resource, start, stop - start)], self._n_rows))
+            self._unnumbered.append(Unnumbered([(resource, start, n)], self._n_rows))
         else:
-            self._stored.announce(resource, start, stop - start)
+            self._stored.announce(resource, start, n)
+
+    def _add_flown(self, resource: str, start: int, n: int, number: int | None) -> None:
+        """Add frames by the number of the first one, which is not known from Tiled."""
+        flies = self.described.flies
+        begin = self._announced.add([(resource, start, n)], number, self.n_own if flies else 1)
+        if number is not None:  # else the order of frames and events is not known
+            n_flight = self.n_own or MOST_NUMBER
+            for exposure in range(begin // n_flight, -(-self._announced.next // n_flight)):
+                if exposure * n_flight >= begin or exposure not in self._flown:
+                    self._flown[exposure] = self._n_others["primary"]
 
     def stop(self, doc: Mapping[str, object]) -> None:
         """Take the stop document. Frames of events that nothing has announced are missing."""
@@ -211,7 +214,7 @@ class RunDocuments:
                 self._late = error
                 return
             except (FrameError, UnitError) as error:
-                self._announced.refuse(str(error))
+                self.problem = self.problem or str(error)
                 self._unnumbered.clear()
                 return
             self._unnumbered.popleft()
@@ -283,9 +286,8 @@ class RunDocuments:
 
 def _ends(numbers: documents.StreamRange, what: str) -> tuple[int, int]:
     """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
-    ends = {"start": numbers["start"], "stop": numbers["stop"]}
-    start, stop = (whole_number(n, f"the {end} of {what!r}", least=-EXACT, most=EXACT) for end, n in ends.items())
-    return start, stop
+    start, stop = numbers["start"], numbers["stop"]
+    return whole_number(start, f"the start of {what!r}"), whole_number(stop, f"the stop of {what!r}")
 
 
 def _complaint(name: str, doc: object, error: Exception) -> str:

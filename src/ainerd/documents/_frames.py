@@ -1,14 +1,13 @@
 """Read frames from an HDF5 file, also while it is being written, or from the documents themselves."""
 
 import math
-import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
@@ -20,7 +19,6 @@ from ainerd.documents._storage import (
     DAMAGED,
     Array,
     FrameError,
-    Item,
     MissingFrames,
     find_item,
     is_growing,
@@ -30,15 +28,11 @@ from ainerd.documents._storage import (
 from ainerd.documents._virtual import Sources
 from ainerd.jobs import in_background
 from ainerd.technique import RunAnalysis
-from ainerd.threads import n_cores
 
-T = TypeVar("T")
 Ints = NDArray[np.int64]
-Chunk = tuple[int, bytes]  # filters that were not used, one bit each, and the bytes in the file
 BLOCK = 50  # frames read at a time
 WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
-AHEAD = 2  # blocks to read while another is in use
-HOLD_S = 0.002  # longest time that a file is open and others in this process wait for HDF5, if opening is fast
+AHEAD = 2  # blocks that are read while another one is in use, each in a thread
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ class FrameReader:
     """Reads selected pixels of the frames in a dataset.
 
     The file may be growing. It is opened for each reading, see `open_hdf5`. Reading is fast if a chunk is one frame,
-    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader has one or two threads for `blocks`.
+    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts.
 
     Parameters
     ----------
@@ -158,10 +152,8 @@ class FrameReader:
             raise FrameError(f"cannot open {dataset!r} of {path}: {error}") from error
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         self._in_rows = pixels - self._rows.start * nx
-        spare = n_cores() - 1  # one core is for the consumer of the blocks
-        self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
-    def _inspect(self, dataset: Item) -> None:
+    def _inspect(self, dataset: h5py.Dataset | h5py.Group | None) -> None:
         """Check the dataset and choose how to read it."""
         what, (ny, nx) = f"{self.path}, {self._name!r}", self._shape
         if not isinstance(dataset, h5py.Dataset):
@@ -175,10 +167,9 @@ class FrameReader:
         self._fill, self._frame_bytes = self._type.type(dataset.fillvalue), ny * nx * dataset.dtype.itemsize
         # chunks hold the numbers of numpy, unless the file has a type of its own, such as 12 of 16 bits
         is_plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
-        fits = is_plain and BitshuffleLZ4.fits(dataset)
-        self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if fits else None
-        is_raw = dataset.id.get_create_plist().get_nfilters() == 0
-        self._by_chunk = is_plain and dataset.chunks == (1, ny, nx) and (is_raw or fits)
+        self._is_packed = is_plain and BitshuffleLZ4.fits(dataset)
+        is_raw = is_plain and dataset.id.get_create_plist().get_nfilters() == 0
+        self._by_chunk = dataset.chunks == (1, ny, nx) and (is_raw or self._is_packed)
 
     def read(self, start: int, stop: int) -> Array:
         """Return frames start … stop - 1, (stop - start, n_pixels); raise FrameError if they are damaged or absent."""
@@ -186,90 +177,73 @@ class FrameReader:
 
     def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[Array, dict[int, Array]]:
         """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
+        block, whole = np.empty((stop - start, self._pixels.size), self._type), dict[int, Array]()
+        packed, what = dict[int, bytes](), str(self.path)
         try:
             self._sources.require(start, stop)
-        except DAMAGED as error:
-            raise FrameError(f"{self.path}: {error}") from error
-        block, whole, index = np.empty((stop - start, self._pixels.size), self._type), {}, start
-        while index < stop:
-            for frame in self._fetch(index, stop, wanted):
-                try:
+            with opened(self.path, self._name, self._roots, is_checked=True) as dataset:
+                self._require(dataset, stop)
+                for index in range(start, stop):
+                    what = f"frame {index} of {self.path}"
+                    frame = self._stored(dataset, index, is_whole=index in wanted)
+                    if isinstance(frame, bytes):
+                        packed[index] = frame
+                        continue
                     self._select(frame, block[index - start])
-                except ValueError as error:
-                    raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
-                if isinstance(frame, np.ndarray) and index in wanted:
-                    whole[index] = frame.astype(self._type, copy=False)
-                index += 1
+                    if index in wanted:
+                        whole[index] = frame.astype(self._type)
+            for index, chunk in packed.items():
+                what = f"frame {index} of {self.path}"
+                self._decoder.decode(chunk, block[index - start])
+                if index in wanted:
+                    whole[index] = np.empty(self._shape, self._type)
+                    self._whole_decoder.decode(chunk, whole[index].ravel())
+        except DAMAGED as error:
+            raise FrameError(f"{what} cannot be read: {error}") from error
         if self._fill != 0:  # frames that nobody wrote are dark, whatever HDF5 returns for them
             block[(block == self._fill).all(1) | (np.isnan(self._fill) & np.isnan(block).all(1))] = 0
         return block, whole
 
-    def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> list[Array | Chunk]:
-        """Read the first of these frames as they are stored, as many as there is time for while the file is open."""
-        began, stored, what = time.monotonic(), list[Array | Chunk](), f"{self.path}"
-        try:
-            with opened(self.path, self._name, self._roots, is_checked=True) as dataset:
-                until = time.monotonic() + max(HOLD_S, 4 * (time.monotonic() - began))
-                if dataset is None or (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
-                    raise FrameError(f"{self.path}, {self._name!r}: shape, type or chunks have changed")
-                if stop > len(dataset):
-                    error = MissingFrames if is_growing(dataset.file) or is_recent(self.path) else FrameError
-                    raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
-                for index in range(start, stop):
-                    what = f"frame {index} of {self.path}"
-                    stored.append(self._stored(dataset, index, is_whole=index in wanted))
-                    if time.monotonic() > until:
-                        break
-        except DAMAGED as error:
-            raise FrameError(f"{what} cannot be read: {error}") from error
-        return stored
+    def _require(self, dataset: h5py.Dataset | None, stop: int) -> None:
+        """Check that the open dataset is as it was, and has `stop` frames."""
+        if dataset is None or (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
+            raise FrameError(f"{self.path}, {self._name!r}: shape, type or chunks have changed")
+        if stop > len(dataset):
+            error = MissingFrames if is_growing(dataset.file) or is_recent(self.path) else FrameError
+            raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
 
-    def _stored(self, dataset: h5py.Dataset, index: int, *, is_whole: bool) -> Array | Chunk:
-        """Read a frame as it is stored: whole, the rows with the selected pixels, or its chunk."""
+    def _stored(self, dataset: h5py.Dataset, index: int, *, is_whole: bool) -> Array | bytes:
+        """Read a frame: its packed chunk, or all of it, or the rows with the selected pixels."""
         if self._by_chunk:
             try:
-                chunk = tuple(dataset.id.read_direct_chunk((index, 0, 0)))
+                filters_left_out, chunk = dataset.id.read_direct_chunk((index, 0, 0))
             except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
                 pass
             else:
-                return self._unpacked(*chunk) if is_whole else chunk
+                is_packed = self._is_packed and not filters_left_out & 1
+                return bytes(chunk) if is_packed else np.frombuffer(chunk, self._dtype).reshape(self._shape)
         if dataset.chunks and (is_growing(dataset.file) or is_recent(self.path)):
             place = (index // dataset.chunks[0] * dataset.chunks[0], 0, 0)
             if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
                 raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
         return np.asarray(dataset[index] if is_whole else dataset[index, self._rows])
 
-    def _unpacked(self, skipped: int, chunk: bytes) -> Array:
-        """Unpack a whole frame here: the filter of hdf5plugin crashes the process at some damaged chunks."""
-        if self._decoder is None or skipped & 1:
-            return np.frombuffer(chunk, self._dtype).reshape(self._shape)
-        frame = np.empty(self._shape, self._type)
-        self._whole_decoder.decode(chunk, frame.ravel())
-        return frame
+    @cached_property
+    def _decoder(self) -> BitshuffleLZ4:
+        return BitshuffleLZ4(self._dtype, math.prod(self._shape), self._pixels)
 
     @cached_property
-    def _whole_decoder(self) -> BitshuffleLZ4:
+    def _whole_decoder(self) -> BitshuffleLZ4:  # the filter of hdf5plugin crashes the process at some damaged chunks
         n_pixels = math.prod(self._shape)
         return BitshuffleLZ4(self._dtype, n_pixels, np.arange(n_pixels))
 
-    def _select(self, frame: Array | Chunk, out: Array) -> None:
-        """Write the selected pixels of a frame to `out`, (n_pixels,)."""
-        pixels = self._pixels
-        if isinstance(frame, np.ndarray):
-            pixels = pixels if frame.shape == self._shape else self._in_rows
-            values = frame.ravel()
+    def _select(self, frame: Array, out: Array) -> None:
+        """Write the selected pixels of a frame, or of its rows that hold them, to `out`, (n_pixels,)."""
+        pixels = self._pixels if frame.shape == self._shape else self._in_rows
+        if frame.dtype == out.dtype:
+            frame.ravel().take(pixels, out=out, mode="clip")  # mode "raise" would write to a copy first
         else:
-            skipped, chunk = frame
-            if self._decoder is not None and not skipped & 1:
-                self._decoder.decode(chunk, out)
-                return
-            if len(chunk) != self._frame_bytes:
-                raise ValueError(f"its chunk has {len(chunk)} bytes, expected {self._frame_bytes}")
-            values = np.frombuffer(chunk, self._dtype)
-        if values.dtype == out.dtype:
-            values.take(pixels, out=out, mode="clip")  # mode "raise" would write to a copy first
-        else:
-            out[:] = values[pixels]
+            out[:] = frame.ravel()[pixels]
 
     def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[Array]:
         """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.
@@ -282,20 +256,14 @@ class FrameReader:
             while first < stop or pending:
                 while first < stop and len(pending) <= AHEAD:
                     last = min(first + whole.block(size, self._frame_bytes), stop)
-                    pending.append(self._later(partial(self._read, first, last, whole.indices(first, last))))
+                    job = partial(self._read, first, last, whole.indices(first, last))
+                    pending.append(in_background("ainerd-frames", job))
                     first = last
                 block, frames = pending.popleft().result()
                 yield block
                 whole.give(frames)
         finally:
-            for future in pending:
-                future.cancel()
-
-    def _later(self, job: Callable[[], T]) -> "Future[T]":
-        try:
-            return self._pool.submit(job)
-        except RuntimeError:  # the interpreter ends, and takes no more jobs for pools
-            return in_background("ainerd-frames", job)
+            wait(pending)
 
 
 def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._storage import Array
+from ainerd.documents._storage import Array, FrameError
 
 logger = logging.getLogger(__name__)
 
 MOST_FRAMES = 5_000_000  # in a run: 40 minutes at 2 kHz
 MOST_NUMBER = 10**9  # of a frame: 5 hours at 50 kHz
+Pieces = list[tuple[str, int, int]]  # of frames that follow each other: resource, index of the first one, and number
 
 
 class Block(NamedTuple):
@@ -51,13 +52,11 @@ class AnnouncedFrames:
     resource : str
         Uid of the resource, or of the event that holds the frames.
     start, stop : int
-        Frames of the resource.
+        Frames of the resource; none for missing frames at the end of an exposure or run.
     first : int
         Number of frame `start` in the run.
     problem : str
         Why these frames cannot be used; empty if they can.
-    after : int
-        Number to go on with, if these frames are the last of an exposure.
     """
 
     resource: str
@@ -65,32 +64,10 @@ class AnnouncedFrames:
     stop: int
     first: int
     problem: str = ""
-    after: int = 0
-
-    @property
-    def end(self) -> int:
-        """Number after the last frame."""
-        return self.first + self.stop - self.start
 
     def advance(self, n: int) -> None:
         """Drop the first `n` frames."""
         self.start, self.first = self.start + n, self.first + n
-
-
-@dataclass
-class _Resource:
-    """The places of the frames of a resource in the run.
-
-    Attributes
-    ----------
-    moved : int
-        Number of a frame minus its index in the resource.
-    end : int
-        Index after the last announced one.
-    """
-
-    moved: int
-    end: int
 
 
 @dataclass
@@ -106,7 +83,7 @@ class _NumberedExposure:
     n : int
         Frames so far.
     end : int or float
-        Number after the last one that came.
+        Place in the exposure after the last one that came.
     """
 
     first: int
@@ -116,18 +93,17 @@ class _NumberedExposure:
 
 
 class Numbering:
-    """Gives announced frames their numbers in the run, and finds gaps, repeats and disorder.
+    """Gives announced frames their numbers in the run.
 
-    The first announced index of a resource follows the last frame before it: a detector may write several runs into one
-    file, and go on with another file within a run. From then on indices count: those that are left out are missing
-    frames. Indices that are announced again, or that come after later ones, are kept as a part with a problem: it is
-    the next one to be read, and ends the exposure that it comes in.
+    A number follows from the sequence number of an event. Numbers that are left out are those of missing frames. After
+    a pause the RunEngine may take its last events again, with the same sequence numbers; the frames of the first time
+    count. If a detector that flies begins an exposure again that was not whole, those of the second time count.
 
-    After a pause the RunEngine may take its last events again, with the same sequence numbers; the frames of the first
-    time count. If a detector that flies begins an exposure again that was not whole, those of the second time count.
+    If the detector stores a number or a tick for each frame, these count instead. Each exposure with ticks begins at a
+    multiple of `MOST_NUMBER`, because the number of its ticks is not known before its last frame.
 
-    If the detector stores a number or a tick for each frame, these count instead of the indices. Each exposure with
-    ticks begins at a multiple of `MOST_NUMBER`, because the number of its ticks is not known before its last frame.
+    Frames that cannot be used are kept as a part with a problem: it is the next one to be read, and ends the exposure
+    that it comes in. FrameError is raised if no more frames of the run can be used.
 
     Attributes
     ----------
@@ -139,87 +115,57 @@ class Numbering:
         Number after the last announced frame.
     offsets : dict of str to int
         Row of a frame in the array of the whole stream in Tiled, minus its index in the resource, by resource.
-    refused : str
-        Why no more frames are taken; empty if they are.
     """
 
     def __init__(self) -> None:
         self.parts: deque[AnnouncedFrames] = deque()
         self.n_announced = self.next = 0
-        self.refused = ""
         self.offsets: dict[str, int] = {}
-        self._resources: dict[str, _Resource] = {}
+        self._is_again = False  # whether the last frames were left out
         self._exposure: _NumberedExposure | None = None
         self._last_event = 0
-        self._next_row, self._is_again = 0, False  # by the sequence numbers; whether the last frames were left out
         self._rows: list[tuple[int, int]] = []  # number and row of the first frame of each part, by the detector
 
-    def add(self, resource: str, start: int, stop: int, row: int | None = None, n_flight: int | None = 1) -> None:
-        """Add frames start … stop - 1 of a resource.
+    def add(self, pieces: Pieces, first: int | None, n_flight: int | None = 1) -> int:
+        """Add frames of one document; return the number of the first one that is new.
 
-        `row` is the number of the first one by the sequence numbers, if they are known. A detector that flies has
-        `n_flight` frames in an exposure. If it begins again in the middle of one, the exposure has a problem.
+        `first` is the number of the first one by the sequence numbers; if it is None they follow those before. A
+        detector that flies has `n_flight` frames in an exposure.
         """
-        if not 0 <= start <= stop:
-            self.refuse(f"the announced frames {start} to {stop} are not a valid range")
-        elif start < stop:
-            self.offsets.setdefault(resource, self.n_announced)  # its file is in Tiled from index 0 on
-            known = self._resources.setdefault(resource, _Resource(self.next - start, start))
-            problem, known.end = _misplaced(known.end, start, stop), max(known.end, stop)
-            if row is not None and not problem:
-                start, problem = self._leave_out_again(known, start, stop, row, n_flight)
-            if not problem and known.moved + start < self.next:
-                problem = f"{named(start, stop)} came after those of another file"
-            if problem:  # its new frames come next
-                start = stop - max(known.moved + stop - self.next, 0)
-            first = max(known.moved + start, self.next)
-            self._append(AnnouncedFrames(resource, start, stop, first, problem))
+        n, first = sum(n for *_, n in pieces), self.next if first is None else first
+        if n_flight is not None and first % n_flight == 0 and first < self.next < first + n_flight:
+            logger.warning("the exposure that was interrupted after %d frames is taken again", self.next - first)
+            self._forget(first)
+        begin, problem = max(first, self.next), ""
+        if begin > first:
+            logger.warning("%s came again after a pause: left out", named(first, min(begin, first + n)))
+            self._is_again = True
+        if begin < first + n:
+            is_in_flight = begin > 0 if n_flight is None else begin % n_flight > 0
+            if self._is_again and is_in_flight:
+                problem = f"the detector began again before {named(begin, begin + 1)}"
+            self._is_again = False
+        for resource, start, n_piece in pieces:
+            n_again = min(max(begin - first, 0), n_piece)
+            self._append(resource, start, n_piece, first, problem, n_again)
+            first += n_piece
+        return begin
 
-    def _leave_out_again(
-        self, known: _Resource, start: int, stop: int, row: int, n_flight: int | None
-    ) -> tuple[int, str]:
-        """Leave out the frames that were taken again; return the index of the next ones, and a problem of these."""
-        if n_flight is not None and row % n_flight == 0 and row < self._next_row < row + n_flight:
-            logger.warning("the exposure that was interrupted after %d frames is taken again", self._next_row - row)
-            self.next = (self.next - 1) // n_flight * n_flight
-            for part in self.parts:
-                part.stop = min(part.stop, part.start + max(self.next - part.first, 0))
-            self.parts = deque(x for x in self.parts if x.first < self.next and (x.problem or x.start < x.stop))
-            known.moved, self._next_row = self.next - start, row
-        if (n_again := min(self._next_row - row, stop - start)) > 0:
-            logger.warning("%s came again after a pause, and is left out", named(row, row + n_again))
-            self.n_announced += n_again
-            known.moved -= n_again
-            start, row, self._is_again = start + n_again, row + n_again, True
-        if start == stop:
-            return stop, ""
-        is_again, self._is_again, self._next_row = self._is_again, False, row + stop - start
-        is_in_flight = row > 0 if n_flight is None else row % n_flight > 0
-        return start, f"the detector began again before {named(row, row + 1)}" if is_again and is_in_flight else ""
+    def _forget(self, first: int) -> None:
+        """Drop the frames from number `first` on."""
+        self.next = first
+        for part in self.parts:
+            part.stop = min(part.stop, part.start + max(first - part.first, 0))
+        self.parts = deque(part for part in self.parts if part.start < part.stop)
 
     def end(self, n: int) -> None:
-        """Let those of the first `n` frames that are not announced be missing."""
+        """Let those frames before number `n` that are not announced be missing."""
         if n > self.next:
             self.parts.append(AnnouncedFrames("", 0, 0, n))
             self.next = n
 
-    def add_event(self, pieces: list[tuple[str, int, int]], event: int) -> None:
-        """Add the frames of an event of the stream, by its number from 1.
-
-        Each piece is a resource, the index of its first frame, and the number of frames. After a pause the RunEngine
-        may take its last event again; the frames of the first time count.
-        """
-        n_frames = sum(n for *_, n in pieces)
-        first = (event - 1) * n_frames
-        if first < self.next:
-            self._leave_out(event, n_frames)
-            return
-        for resource, start, n in pieces:
-            self._append(AnnouncedFrames(resource, start, start + n, first))
-            first += n
-
     def add_numbered(
-        self, pieces: list[tuple[str, int, int]], numbers: NDArray[np.int64], n_exposure: int | None, event: int | None
+        self, pieces: Pieces, numbers: NDArray[np.int64], n_exposure: int | None, event: int | None
     ) -> None:
         """Add frames by the detector's numbers, (n,), which count from the first of the run.
 
@@ -230,31 +176,22 @@ class Numbering:
         if self._is_repeated(event, len(numbers)):
             self._exposure = None  # numbers may have gone on
             return
+        origin = int(numbers[0] if self._exposure is None else self._exposure.origin)
         if event is not None and len(numbers) == n_exposure and n_exposure > 1:
-            before = numbers[0] if self._exposure is None else self._exposure.origin
-            begin = int(before if 0 <= numbers[0] - before < n_exposure else numbers[0])
+            begin = origin if 0 <= numbers[0] - origin < n_exposure else int(numbers[0])
             self._exposure = _NumberedExposure((event - 1) * n_exposure, begin)
-            for resource, start, of_piece in _split(pieces, numbers):
-                inside = int(np.count_nonzero(of_piece - begin < n_exposure))
-                self._add_numbers(resource, start, of_piece[:inside], begin)
-                self.n_announced += len(of_piece) - inside
+            n_inside = int(np.count_nonzero(numbers - begin < n_exposure))
+            self._add_places(pieces, 0, numbers[:n_inside] - begin)
+            self.n_announced += len(numbers) - n_inside
             return
-        for resource, start, of_piece in _split(pieces, numbers):
-            origin = of_piece[0] if self._exposure is None else self._exposure.origin
-            begins = np.flatnonzero(of_piece == origin)
-            for a, b in _between(begins, len(of_piece)):
-                if of_piece[a] == origin:
-                    first = self.next if n_exposure is None else -(-self.next // n_exposure) * n_exposure
-                    self._exposure = _NumberedExposure(first, int(origin))
-                self._add_numbers(resource, start + a, of_piece[a:b], int(origin))
+        for a, b in _between(np.flatnonzero(numbers == origin), len(numbers)):
+            if numbers[a] == origin:
+                first = self.next if n_exposure is None else -(-self.next // n_exposure) * n_exposure
+                self._exposure = _NumberedExposure(first, origin)
+            self._add_places(pieces, a, numbers[a:b] - origin, before=origin)
 
     def add_ticks(
-        self,
-        pieces: list[tuple[str, int, int]],
-        ticks: Array,
-        n_exposure: int | None,
-        tick_s: float | None,
-        event: int | None,
+        self, pieces: Pieces, ticks: Array, n_exposure: int | None, tick_s: float | None, event: int | None
     ) -> None:
         """Add frames by their ticks, (n,), or by times in s, which are rounded to ticks of `tick_s`.
 
@@ -263,62 +200,53 @@ class Numbering:
         if self._is_repeated(event, len(ticks)):
             return
         if ticks.dtype.kind == "f" and tick_s is None:
-            self.refuse("frames have times in seconds, which need detector.frame_time_s to become ticks")
-            return
-        for resource, start, of_piece in _split(pieces, ticks):
-            a = 0
-            while a < len(of_piece):
-                if self._exposure is None:
-                    self._exposure = _NumberedExposure(-(-self.next // MOST_NUMBER) * MOST_NUMBER, of_piece[a])
-                exposure = self._exposure
-                b = len(of_piece) if n_exposure is None else min(len(of_piece), a + n_exposure - exposure.n)
-                since = of_piece[a:b] - exposure.origin
-                if ticks.dtype.kind == "f" and tick_s is not None:
-                    since = np.rint(since / tick_s)
-                if not np.abs(since).max() < MOST_NUMBER:
-                    self.refuse(f"frames are {np.abs(since).max():.3g} ticks apart, more than {MOST_NUMBER}")
-                    return
-                is_last = exposure.n + b - a == n_exposure
-                self._add_numbers(resource, start + a, since.astype(np.int64), 0, noun="tick", is_last=is_last)
-                exposure.n += b - a
-                if is_last:
-                    self._exposure, self.next = None, exposure.first + MOST_NUMBER
-                a = b
+            raise FrameError("frames have times in seconds, which need detector.frame_time_s to become ticks")
+        a = 0
+        while a < len(ticks):
+            if self._exposure is None:
+                self._exposure = _NumberedExposure(-(-self.next // MOST_NUMBER) * MOST_NUMBER, ticks[a])
+            exposure = self._exposure
+            b = len(ticks) if n_exposure is None else min(len(ticks), a + n_exposure - exposure.n)
+            since = ticks[a:b] - exposure.origin
+            if ticks.dtype.kind == "f" and tick_s is not None:
+                since = np.rint(since / tick_s)
+            if not np.abs(since).max() < MOST_NUMBER:
+                raise FrameError(f"frames are {np.abs(since).max():.3g} ticks apart, more than {MOST_NUMBER}")
+            self._add_places(pieces, a, since.astype(np.int64), noun="tick")
+            exposure.n += b - a
+            if exposure.n == n_exposure:
+                self._exposure = None
+                self.end(exposure.first + MOST_NUMBER)
+            a = b
 
     def _is_repeated(self, event: int | None, n: int) -> bool:
-        """Return whether an event with `n` frames does not count."""
+        """Return whether an event with `n` frames does not count; its frames are in Tiled, but are not read."""
         if event is not None and event <= self._last_event:
-            self._leave_out(event, n)
+            logger.warning("the frames of event %d are left out: it came twice, or after a later one", event)
+            self.n_announced += n
             return True
         self._last_event = event or 0
         return False
 
-    def _leave_out(self, event: int, n: int) -> None:
-        """Count the `n` frames of an event, which are in Tiled, but do not read them."""
-        logger.warning("the frames of event %d are left out: it came twice, or after a later one", event)
-        self.n_announced += n
-
-    def _add_numbers(
-        self,
-        resource: str,
-        start: int,
-        numbers: NDArray[np.int64],
-        origin: int,
-        *,
-        noun: str = "frame",
-        is_last: bool = False,
+    def _add_places(
+        self, pieces: Pieces, at: int, places: NDArray[np.int64], *, noun: str = "frame", before: int = 0
     ) -> None:
-        """Add frames of the exposure in progress, one part for consecutive numbers."""
+        """Add frames of the exposure in progress, from frame `at` of the pieces, by their places in it.
+
+        A problem names the frames by their places and `before`.
+        """
         exposure = self._exposure
         assert exposure is not None
-        for a, b in _between(np.flatnonzero(np.diff(numbers) != 1) + 1, len(numbers)):
-            i, j = int(numbers[a]), int(numbers[b - 1]) + 1
-            problem = _misplaced(exposure.end, i, j, noun)
-            first = self.next if problem else exposure.first + i - origin
-            exposure.end = exposure.end if problem else j
-            after = exposure.first + MOST_NUMBER if is_last and b == len(numbers) else 0
-            self._rows.append((first, self.n_announced))
-            self._append(AnnouncedFrames(resource, start + a, start + b, first, problem, after))
+        for a, b in _between(np.flatnonzero(np.diff(places) != 1) + 1, len(places)):
+            i, j, problem = int(places[a]), int(places[b - 1]) + 1, ""
+            if i < exposure.end:
+                last = f"{noun} {exposure.end - 1 + before:.0f} was announced before"
+                problem = f"{named(i + before, j + before, noun)} came again, or too late: {last}"
+            first, exposure.end = (self.next, exposure.end) if problem else (exposure.first + i, j)
+            for resource, start, n in _cut(pieces, at + a, at + b):
+                self._rows.append((first, self.n_announced))
+                self._append(resource, start, n, first, problem)
+                first += n
 
     def rows_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows, in the stream, of frames by their numbers in the run."""
@@ -328,41 +256,35 @@ class Numbering:
         at = np.searchsorted(first, numbers, "right") - 1
         return np.asarray(row[at] + numbers - first[at])
 
-    def refuse(self, problem: str) -> None:
-        """Take no more frames."""
-        self.refused = self.refused or problem
-
-    def _append(self, part: AnnouncedFrames) -> None:
-        self.offsets.setdefault(part.resource, self.n_announced - part.start)
-        self.n_announced += part.stop - part.start
+    def _append(self, resource: str, start: int, n: int, first: int, problem: str, n_left_out: int = 0) -> None:
+        """Add `n` frames of a resource, the first `n_left_out` of which are not read."""
+        self.offsets.setdefault(resource, self.n_announced)  # its file is in Tiled from index 0 on
+        self.n_announced += n
+        end, first_of_all = first + n, 0 if self._exposure is None else self._exposure.first
         if self.n_announced > MOST_FRAMES:
-            self.refuse(f"{self.n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have")
-        elif part.end - (0 if self._exposure is None else self._exposure.first) > MOST_NUMBER:
-            self.refuse(f"frame {part.end - 1} is announced: a run may have {MOST_NUMBER} frames with missing ones")
-        elif part.problem or part.start < part.stop:
-            self.parts.append(part)
-            self.next = max(part.end, self.next)
+            raise FrameError(
+                f"{self.n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have"
+            )
+        if end - first_of_all > MOST_NUMBER:
+            raise FrameError(f"frame {end - 1} is announced: a run may have {MOST_NUMBER} frames with missing ones")
+        if n > n_left_out:
+            self.parts.append(AnnouncedFrames(resource, start + n_left_out, start + n, first + n_left_out, problem))
+            self.next = max(end, self.next)
 
 
-def _split(pieces: list[tuple[str, int, int]], values: Array) -> Iterator[tuple[str, int, Array]]:
-    """Yield the resource, the index of the first frame, and the values of each piece."""
-    at = 0
+def _cut(pieces: Pieces, a: int, b: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the pieces of frames a … b - 1."""
     for resource, start, n in pieces:
-        yield resource, start, values[at : at + n]
-        at += n
+        first, last = max(a, 0), min(b, n)
+        if first < last:
+            yield resource, start + first, last - first
+        a, b = a - n, b - n
 
 
 def _between(begins: NDArray[np.int64], n: int) -> list[tuple[int, int]]:
     """Return first and end of the parts of n values that are cut before the values `begins`."""
     cuts = [0, *(int(x) for x in begins if x), n]
     return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
-
-
-def _misplaced(end: float, start: int, stop: int, noun: str = "frame") -> str:
-    """Return the reason if frames start … stop - 1 begin before `end`, after which they should come; otherwise ""."""
-    if start >= end:
-        return ""
-    return f"{named(start, stop, noun)} came again, or too late: {noun} {end - 1:.0f} was announced before"
 
 
 def named(start: int, stop: int, noun: str = "frame") -> str:

@@ -1,6 +1,5 @@
 """The numbers that the events of a run hold, with their times."""
 
-import bisect
 import heapq
 import logging
 import math
@@ -44,9 +43,7 @@ class ScalarReadings:
     """
 
     def __init__(self, wanted: Mapping[str, str]) -> None:
-        self._wanted = wanted
-        self._units: dict[str, tuple[str, str]] = {}  # stated and wanted, of readings that are converted
-        self._own = dict(wanted)  # units of the numbers that are kept
+        self._wanted, self._units = wanted, dict(wanted)  # units in the settings, and of the readings
         self._by_key: dict[str, list[Reading]] = defaultdict(list)
         self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
         self.times: dict[tuple[str, int], float] = {}
@@ -54,13 +51,14 @@ class ScalarReadings:
     def of(self, key: str, unit: str = "") -> list[Reading]:
         """Return the readings of a data key: those of each stream by the numbers of its events, streams by time.
 
-        They are converted to `unit`; UnitError, which names the key, if that is not possible.
+        They are converted to `unit`, or else to the wanted one; UnitError, which names the key, if that is impossible.
         """
         streams: dict[str, list[Reading]] = defaultdict(list)
         for reading in sorted(self._by_key.get(key, []), key=lambda each: each.number):
             streams[reading.stream].append(reading)
-        readings, own = [*heapq.merge(*streams.values(), key=lambda each: each.time)], self._own.get(key, "")
-        if not (unit and own) or same_unit(own, unit):
+        readings = [*heapq.merge(*streams.values(), key=lambda each: each.time)]
+        own, unit = self._units.get(key, ""), unit or self._wanted.get(key, "")
+        if not (unit and own) or own == unit or same_unit(own, unit):
             return readings
         try:
             values = converted(np.array([x.value for x in readings]), own, unit).tolist()
@@ -70,14 +68,14 @@ class ScalarReadings:
 
     def describe(self, data_keys: Mapping[str, DataKey]) -> None:
         """Note which readings are in another unit than the one wanted; FrameError if one cannot be converted."""
-        self._own |= {key: unit_in(data_keys, key) for key in data_keys if key not in self._wanted}
-        for key, wanted in self._wanted.items():
-            if (unit := unit_in(data_keys, key)) and not same_unit(unit, wanted):
-                try:
-                    converted(1.0, unit, wanted)
-                except UnitError as error:
-                    raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
-                self._units[key] = unit, wanted
+        for key in data_keys:
+            wanted = self._wanted.get(key, "")
+            unit = unit_in(data_keys, key) or self._units.get(key, "")
+            self._units[key] = wanted if wanted and same_unit(unit, wanted) else unit
+            try:
+                converted(1.0, unit, wanted)
+            except UnitError as error:
+                raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
 
     def take(self, stream: str, number: int, doc: Event) -> None:
         """Keep the numbers of an event. Of an event that is taken again the first readings count."""
@@ -87,8 +85,6 @@ class ScalarReadings:
         read_at = self.times[stream, number] = number_in(doc.get("time")) or 0.0
         for key, value in data.items():
             if (scalar := number_in(value)) is not None:
-                if key in self._units:
-                    scalar = float(converted(scalar, *self._units[key]))
                 at = self._time_of(key, number_in(timestamps.get(key)), read_at)
                 self._by_key[key].append(Reading(at, scalar, stream, number))
 
@@ -108,37 +104,3 @@ class ScalarReadings:
                 )  # fmt: skip
             self._other_clocks.add(key)
         return read_at if key in self._other_clocks and read_at else stamp
-
-
-class Flights:
-    """Which event of primary was read with each exposure of a detector that flies, by the order of the documents."""
-
-    def __init__(self) -> None:
-        # frames until the next event in primary, and events in primary before them; None if their order is not known
-        self._flown: list[tuple[int, int | None]] = []
-
-    def add(self, end: int, before: int | None) -> None:
-        """Note the number after the last announced frame, and the number of events of primary that came before."""
-        while self._flown and (self._flown[-1][1] == before or self._flown[-1][0] > end):  # taken again
-            self._flown.pop()
-        self._flown.append((end, before))
-
-    @property
-    def are_ordered(self) -> bool:
-        """Whether the order of frames and events is known; from Tiled it is not. Then each exposure needs one event."""
-        return bool(self._flown) and all(before is not None for _, before in self._flown)
-
-    def event_of(self, exposure: int, n: int, n_primary: int) -> int | None:
-        """Return the event of an exposure (from 1) of `n` frames, while there are `n_primary` events; None if unknown.
-
-        It is the last one before the frames, or the first one after them if the first exposure has none before.
-        """
-        ends = [end for end, _ in self._flown]
-        i = bisect.bisect_right(ends, (exposure - 1) * n)
-        j = min(bisect.bisect_left(ends, exposure * n), len(ends) - 1)
-        before = [n_events or 0 for _, n_events in self._flown] + [n_primary]
-        if i == len(ends) and (before[0] == 0 or n_primary == before[-2]):
-            return None  # neither its frames nor its event came so far
-        if before[0] > 0:
-            return before[i]
-        return min(before[j] + 1, before[j + 1]) or None

@@ -13,7 +13,7 @@ from ainerd.documents._classic import HDF5
 from ainerd.documents._detector import number_in
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
-from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block
+from ainerd.documents._numbering import AnnouncedFrames, Block
 from ainerd.documents._storage import FrameError, MissingFrames, allowed_file, local_path
 from ainerd.documents._tiled_frames import TiledFrames
 
@@ -188,9 +188,23 @@ class Run(RunDocuments):
         own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
         n_primary = self._n_others["primary"]
         beside = event if n_primary == self.n_events else None
-        if self.described.flies and not self._n_events and self._flights.are_ordered:
-            beside = self._flights.event_of(event, n or MOST_NUMBER, n_primary)
+        if self.described.flies and not self._n_events and self._flown:
+            beside = self._flown_with(event - 1)
         return own if image == "primary" or beside is None else {*own, ("primary", beside)}
+
+    def _flown_with(self, exposure: int) -> int | None:
+        """Return the event of primary that was read with an exposure (from 0) of a detector that flies.
+
+        It is the last one before the frames, or the first one after them if the first exposure has none before.
+        """
+        n_primary, n_before = self._n_others["primary"], self._flown.get(exposure)
+        is_before = self._flown[min(self._flown)] > 0
+        if n_before is None:  # its frames have not come
+            last = max(self._flown)
+            return n_primary if is_before and exposure > last and n_primary > self._flown[last] else None
+        if is_before:
+            return n_before
+        return n_before + 1 if n_before < n_primary else None
 
     def _span(self, event: int) -> tuple[float, float]:
         """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.
@@ -244,8 +258,8 @@ class Run(RunDocuments):
         end, last = time.monotonic() + (wait_s or 0.0), self._last(until)
         while True:
             self._number()
-            if refused := self.problem or self._announced.refused:
-                raise FrameError(refused)
+            if self.problem:
+                raise FrameError(self.problem)
             part, late = self._next(last), self._late
             if part is None and (late is None or self._announced.next >= last):
                 return
@@ -317,10 +331,15 @@ class Run(RunDocuments):
 
     def _next(self, last: float) -> AnnouncedFrames | None:
         """Return the next announced frames if they begin before frame `last`, and pass the missing ones before them."""
-        part = next(iter(self._announced.parts), None)
-        if part is not None:
-            self.n_passed = max(self.n_passed, int(min(part.first, last)))
-        return part if part is not None and part.first < last else None
+        parts = self._announced.parts
+        while parts:
+            self.n_passed = max(self.n_passed, int(min(parts[0].first, last)))
+            if parts[0].first >= last:
+                return None
+            if parts[0].start < parts[0].stop:
+                return parts[0]
+            parts.popleft()
+        return None
 
     def close(self) -> None:
         """Close the file being read."""
@@ -332,8 +351,7 @@ class Run(RunDocuments):
         """Count `n` frames of the next announced ones as read, and remove them."""
         part.advance(n)
         self.n_read += n
-        is_over = part.start == part.stop
-        self.n_passed = max(self.n_passed, part.after if is_over and part.after else part.first)
-        if is_over:
+        self.n_passed = max(self.n_passed, part.first)
+        if part.start == part.stop:
             self._announced.parts.popleft()
             self._held.pop(part.resource, None)

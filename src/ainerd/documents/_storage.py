@@ -17,8 +17,8 @@ AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a serv
 
 RECENT_S = 3.0  # since the last change of a file: then its errors are not taken as damage
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
-# In HDF5's errors: a writer has the file open, this process has it open with another flag for locks, no linked file.
-WRITTEN, LOCKS_DIFFER, NO_FILE = "already open for write", "locking flag values don't match", "can't open file"
+# In HDF5's errors: a writer has the file open, this process has it open with another flag for locks.
+WRITTEN, LOCKS_DIFFER = "already open for write", "locking flag values don't match"
 _one_at_a_time = threading.RLock()
 
 Array = NDArray[Any]  # in the type of the detector, which its file states
@@ -161,21 +161,17 @@ def is_recent(path: Path) -> bool:
 
 def _open(path: Path) -> h5py.File:
     """Open a file, with SWMR only if HDF5 says that it has a writer: in a truncated file HDF5 may hang with SWMR."""
-    try:
-        return _open_as(path)
-    except OSError as error:
-        if WRITTEN not in str(error):
-            raise
-    return _open_as(path, swmr=True, libver="latest")
-
-
-def _open_as(path: Path, **options: bool | str) -> h5py.File:
-    try:
-        return h5py.File(path, "r", locking=False, **options)
-    except OSError as error:
-        if LOCKS_DIFFER not in str(error):
-            raise
-    return h5py.File(path, "r", locking="best-effort", **options)  # as this process has it open
+    options: dict[str, bool | str] = {"locking": False}
+    while True:
+        try:
+            return h5py.File(path, "r", **options)
+        except OSError as error:
+            if WRITTEN in str(error) and "swmr" not in options:
+                options |= {"swmr": True, "libver": "latest"}
+            elif LOCKS_DIFFER in str(error) and options["locking"] is False:
+                options["locking"] = "best-effort"  # as this process has it open
+            else:
+                raise
 
 
 def _has_changed(path: Path, before: os.stat_result) -> bool:
@@ -229,14 +225,7 @@ def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> 
     `is_checked`. Raises FrameError if it lies outside the roots, or a chunk of it is too large.
     """
     with open_hdf5(path) as file:
-        try:
-            item = file[name or "/"]
-        except KeyError as error:
-            if NO_FILE in str(error):
-                raise MissingFrames(f"{path}, {name!r} leads to a file that is not there") from error
-            item = None
-        if item is not None and item.file.filename != str(path):
-            allowed_file(Path(item.file.filename), roots)
+        item = file.get(name or "/")
         size = math.prod(item.chunks) * item.dtype.itemsize if getattr(item, "chunks", None) else 0
         if size > CHUNK_BYTES:
             raise FrameError(f"{path}, {name!r}: a chunk of it unpacks to {size / 1e6:,.0f} MB: write smaller ones")
