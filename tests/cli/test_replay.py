@@ -26,6 +26,7 @@ from ainerd.technique import Series
 from ainerd_xpcs.technique import RheoXPCS
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+SLURM = SMALL.parents[2] / "docs" / "how-to" / "files" / "slurm"
 RUNS, FRAMES = 3, 64
 
 
@@ -140,7 +141,7 @@ def test_a_run_over_which_workers_die_has_a_failed_result(archive, serial):
 
 
 def test_one_run_is_shared_as_the_page_says(archive, address):
-    code = (SMALL.parents[2] / "docs" / "how-to" / "files" / "slurm" / "one_run.py").read_text()
+    code = (SLURM / "one_run.py").read_text()
     names = {"of_settings": build_technique(Settings.load(SMALL)).partition}
     for of_the_page, here in {
         "tcp://scheduler.example.org:8786": address,
@@ -152,6 +153,32 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
         code = code.replace(of_the_page, here)
     exec(code, names)
     np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
+
+
+def test_the_jobs_of_slurm_are_workers(tmp_path, monkeypatch):
+    """`sbatch` is a script here, which starts the job at once."""
+    for name, does in {
+        "sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"',
+        "scancel": "true",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    given, code = [], (SLURM / "workers.py").read_text()
+    for of_the_page, here in {
+        'cores=16, processes=16, memory="64GB"': 'cores=1, processes=1, memory="2GB"',
+        "source ~/ainerd.env": "true",
+        "jobs=4": "jobs=1",
+    }.items():
+        assert of_the_page in code
+        code = code.replace(of_the_page, here)
+
+    def use(text):
+        address = text.split()[1]
+        given.extend((name, future.result()) for name, future in completed(address, eval, ["1 + 1"]))
+
+    exec(code, {"input": use})
+    assert given == [("1 + 1", 2)]
 
 
 @pytest.mark.parametrize("where", ["nowhere://1", "processes"])
