@@ -110,12 +110,17 @@ def _analysed(
     if dask is None or not uids:
         yield from map(analyst.analyse, uids)
         return
-    for uid, future in completed(dask, partial(_on_worker, tiled, config.resolve()), uids):
+    task = partial(_on_worker, tiled, config.resolve(), digest(analyst.writer.parameters))
+    for uid, future in completed(dask, task, uids):
         yield [analyst.give_up(uid)] if future is None else future.result()
 
 
-def _on_worker(tiled: str | None, config: Path, uid: str) -> list[Result]:
-    return _analyst(tiled, config, Settings.load(config).model_dump_json()).analyse(uid)
+def _on_worker(tiled: str | None, config: Path, expected: str, uid: str) -> list[Result]:
+    """Analyse a run; raise ValueError if the digest of the parameters is not the expected one."""
+    analyst = _analyst(tiled, config, Settings.load(config).model_dump_json())
+    if digest(analyst.writer.parameters) != expected:
+        raise ValueError(f"{config}: a worker has other settings: do the file and the environment there differ?")
+    return analyst.analyse(uid)
 
 
 @lru_cache(maxsize=1)
