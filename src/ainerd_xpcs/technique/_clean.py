@@ -98,9 +98,7 @@ class Clean:
     @classmethod
     def _flowing(cls, dynamics: Dynamics, cells: Cells, duty: float) -> "Clean":
         if dynamics.second is not None or dynamics.anisotropy:
-            raise ValueError(
-                "a reference holds no flow of two velocities, nor one that relaxes faster along one direction"
-            )
+            raise ValueError("a bank holds no flow of two velocities, nor one that relaxes faster along one direction")
         moving, static = replace(dynamics, static=0.0), dynamics.static
         square, alone = (reduced(moving, cells, duty, squared=squared)[0] for squared in (True, False))
         maps = np.stack([static**2 + (1 - static) ** 2 * square, 2 * static * (1 - static) * alone])
@@ -212,7 +210,7 @@ def simulated_exposures(
     that of other processes; the exposures are the same.
     """
     if n < 1:
-        raise ValueError(f"a reference needs at least one exposure, got {n}")
+        raise ValueError(f"a bank needs at least one exposure, got {n}")
     # The kinds are spread by their shares, so that the first exposures of a bank are of all kinds.
     places = np.concatenate([(np.arange(share) + 0.5) / share for share in SHARES.values()])
     spread = np.repeat(list(SHARES), list(SHARES.values()))[places.argsort(kind="stable")]
