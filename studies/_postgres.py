@@ -39,8 +39,7 @@ class MortalTiled:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._data, self.n_removed = folder / "data", 0
-        self._ends, self._port = ExitStack(), free_port()
+        self._data, self._ends, self._port = folder / "data", ExitStack(), free_port()
         self._config = self._ends.enter_context(_configured(folder))
         self.uri, self.api_key = f"http://127.0.0.1:{self._port}/api/v1", KEY
         self._start()
@@ -67,7 +66,6 @@ class MortalTiled:
         known = {path_from_uri(uri) for uri in uris if uri.startswith("file:")}
         for array in {path.parent for path in self._data.rglob("zarr.json")} - known:
             shutil.rmtree(array)
-            self.n_removed += 1
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "tiled", "serve", "config", str(self._config)]

@@ -50,10 +50,10 @@ def killed(runs: int = 60, frames: int = 500) -> None:
     """Kill one of four workers while they analyse an archive."""
     with archive(runs, frames) as client, workers(4) as cluster:
         store = ResultStore(client["ainerd"])
-        kill = threading.Thread(target=kill_one, args=(store, cluster, runs // 2))
+        kill = threading.Thread(target=kill_one, args=(store, cluster, runs // 2), daemon=True)
         kill.start()
         outcomes = reanalyse(None, SMALL, (), again=False, dask=cluster.scheduler_address, quiet=False)
-        kill.join()
+        kill.join(10.0)
         table = ResultStore(client["ainerd"]).table(all=True)
         once = table["raw_uid"].value_counts().eq(1).all() and len(table) == runs
         is_whole = once and table["status"].eq("complete").all() and len(outcomes) == runs

@@ -1,4 +1,4 @@
-"""How a new result compares with others, which decides nothing: differences, and numbers on which a regime agrees."""
+"""Compare a new result with others: differences, and numbers on which a regime agrees. They decide nothing."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +23,7 @@ class _Known(NamedTuple):
 
 
 class Comparison:
-    """Lets the technique compare results, in the thread that asks Tiled. It keeps what the newest results hold."""
+    """Asks the technique to compare results, in the thread for Tiled. Parts of the newest results stay in memory."""
 
     def __init__(self, store: ResultStore, technique: Technique) -> None:
         self._store, self._technique = store, technique
@@ -31,9 +31,9 @@ class Comparison:
         self._known = dict[str, _Known]()
 
     def difference(self, label: changes.Label) -> tuple[dict[str, Any], str]:
-        """Return the fields of a record with the differences from the last result of its spot and from its regime.
+        """Return the differences from the last result of its spot and from its regime, and a sentence if one is rare.
 
-        With them a sentence, if one of them is rare.
+        The differences are fields of a record.
         """
         names = self._technique.compares
         before = () if label.before is None else (label.before,)

@@ -222,7 +222,7 @@ def opened(path: Path, name: str, roots: Roots, *, is_checked: bool = False) -> 
     """Open a dataset or group of a file, as `open_hdf5` does; None if the file has no such item.
 
     `name` is as `find_item` returns it. The files of its sources are checked before HDF5 opens them, unless that
-    `is_checked`. Raises FrameError if it lies outside the roots, or a chunk of it is too large.
+    `is_checked`. Raises FrameError if one lies outside the roots, or a chunk of the item is too large.
     """
     with open_hdf5(path) as file:
         item = file.get(name or "/")
