@@ -86,8 +86,7 @@ def archive(runs: int, frames: int) -> Iterator[Container]:
             session.frames(frames, 60.0)
             session.explore(1)
             raw, store = session.client["raw"], session.agent.results
-            (run,) = raw.values()
-            documents = [*documents_of(run)]
+            documents = [*documents_of(raw[store.table(all=True)["raw_uid"].iloc[0]])]
             for i in track(range(runs - 1), "copies of the run"):
                 write_run(raw, copied(documents, f"{i:05d}"))
             forget(store)
