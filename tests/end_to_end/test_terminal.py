@@ -92,8 +92,8 @@ def test_results_appear_while_a_person_types(terminal, folder):
     scans, events, regimes, p = zip(*lines, strict=True)
     assert [int(event or "1") for event in events] == results["event"].tolist() == [1, 2, 3]
     assert {int(number) for number in scans} == set(results["scan_id"])
-    then = results["regime_then"].fillna(-1)
-    assert list(regimes) == [f"regime {label}" if label >= 0 else "no regime" for label in then]
+    then = [f"regime {label}" if label >= 0 else "no regime" for label in results["regime_then"].fillna(-1)]
+    assert list(regimes) == then, f"{results['regime_then'].tolist()} in Tiled, in the terminal {plain(late)}"
     assert [float(x) for x in p] == pytest.approx(results["novelty_p"].tolist(), abs=5.1e-3)
 
 

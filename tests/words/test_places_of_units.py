@@ -12,7 +12,6 @@ PLACES = {  # functions that call `ainerd.units.converted`, with a test that kno
         "test_a_reading_in_a_unit_that_does_not_fit_is_refused_with_both_units"
     ),
     ("ainerd/documents/_readings.py", "of"): "test_units_of_the_record_are_those_of_the_documents",
-    ("ainerd/documents/_readings.py", "take"): "test_readings_are_in_the_unit_of_the_settings",
     ("ainerd/units.py", "same_unit"): "test_spellings_of_a_unit_are_one_unit",
     ("ainerd_files/_fields.py", "numbers"): "test_the_kind_of_a_map_is_seen_in_it",
     ("ainerd_xpcs/numerics/_masks.py", "_in_unit"): "test_a_list_of_q_is_in_the_unit_of_its_attribute",
