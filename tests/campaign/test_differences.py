@@ -68,6 +68,18 @@ def test_a_result_that_somebody_removed_holds_up_no_decision(make, store):
     assert not campaign.journal.is_behind
 
 
+def test_a_result_that_cannot_be_compared_has_its_regime(make, store, caplog):
+    store.load = lambda keys, names: [
+        LoadedResult(key, {"scan_id": 1}, {"level": Content(np.array("no number"))}) for key in keys
+    ]
+    campaign = make(technique=Comparing())
+    for key in "ab":
+        campaign.answer(outcome(key, scan_id=1, novelty_p=0.5, novel=False))
+    assert store.labels["b"]["regime"] == 0 and "spot_chi2" not in store.labels["b"]
+    (line,) = [text for text in caplog.messages if "not compared" in text]
+    assert line.startswith("result b is not compared, ")
+
+
 class Agreeing(Toy):
     """Results of a regime have the mean of their numbers; people are told when that of an earlier one changes."""
 

@@ -268,9 +268,19 @@ class Journal:
                 self._node.answer(effect.container, effect.id, effect.status, effect.text, effect.fetched)
 
     def _label(self, effect: changes.Label) -> None:
-        """Write the regime of a result, and its differences; the log names a difference that p does not show."""
-        fields, sentence = self._comparison.difference(effect)
-        text, agreed = self._comparison.agreement(effect.key, effect.alike)
+        """Write the regime of a result, and its differences; the log names a difference that p does not show.
+
+        The regime is written also if the result cannot be compared.
+        """
+        fields, sentence, text, agreed = dict[str, Any](), "", "", dict[str, dict[str, Any]]()
+        try:
+            with translated():
+                fields, sentence = self._comparison.difference(effect)
+                text, agreed = self._comparison.agreement(effect.key, effect.alike)
+        except (Away, OSError):
+            raise
+        except Exception as error:  # the technique may come from anybody
+            logger.error("result %s is not compared, %s: %s", effect.key, type(error).__name__, error)
         fields |= agreed.pop(effect.key, {})
         own = fields.pop("sentences", effect.sentences)[1:]  # the first one is the verdict
         if sentences := [*effect.sentences[:1], *own, *filter(None, [effect.sentences and sentence])]:
