@@ -65,15 +65,18 @@ class Comparison:
         text, numbers = self._technique.agree([(each.parts, each.metadata) for each in read.values()])
         return text, {each: self._changed(each, some) for each, some in zip(read, numbers, strict=True) if some}
 
+    def written(self, key: str, fields: Mapping[str, Any]) -> None:
+        """Learn the fields of a record that Tiled has now; None removes one."""
+        if key in self._known:
+            parts, before = self._known[key]
+            self._known[key] = _Known(parts, _with(before, fields))
+
     def _changed(self, key: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a record with these numbers, of which None removes one, and its sentences."""
-        parts, before = self._known[key]
-        after = {name: x for name, x in {**before, **numbers}.items() if x is not None}
-        self._known[key] = _Known(parts, after)
-        own, new = (sentences_on(ResultRecord.from_metadata(each)) for each in (before, after))
+        """Return the fields of a record with these numbers, and its sentences."""
+        before = self._known[key].metadata
+        own, new = (sentences_on(ResultRecord.from_metadata(each)) for each in (before, _with(before, numbers)))
         written = before.get("sentences") or []
-        after["sentences"] = [*written[:1], *new, *(each for each in written[1:] if each not in own)]
-        return {**numbers, "sentences": after["sentences"]}
+        return {**numbers, "sentences": [*written[:1], *new, *(each for each in written[1:] if each not in own)]}
 
     def _read(self, keys: Sequence[str], names: Sequence[str]) -> dict[str, _Known]:
         """Return the results that have all these parts; those that are not known yet are read in one request."""
@@ -86,3 +89,8 @@ class Comparison:
             del self._known[oldest]
         known = ((key, self._known.get(key)) for key in keys)
         return {key: each for key, each in known if each is not None and {*names} <= {*each.parts}}
+
+
+def _with(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata with other fields, of which None removes one."""
+    return {name: x for name, x in {**metadata, **fields}.items() if x is not None}

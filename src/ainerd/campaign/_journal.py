@@ -289,8 +289,10 @@ class Journal:
             effect.key, regime=effect.regime, own_p=effect.own_p, own_regimes=effect.own_regimes, **fields,
             atlas_version=self._atlas_version,
         )  # fmt: skip
+        self._comparison.written(effect.key, fields)
         for key, numbers in agreed.items():
             self._store.label(key, **numbers)
+            self._comparison.written(key, numbers)
         if text:
             self._store.log(text, **effect.ids)
         if sentence and effect.name:
