@@ -2,16 +2,13 @@
 
 import gc
 import re
-import threading
 import warnings
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
-import httpx
 import pytest
 from bluesky.utils import Plan
 from IPython.core.oinspect import Inspector
-from IPython.lib.pretty import pretty
 from rich import get_console
 
 FEW = 64
@@ -75,12 +72,9 @@ def test_a_note_names_a_result_by_its_scan_number(session):
     agent.note("a run without a result", scan=int(scans.iloc[-1]) + 1)
     assert "a run without a result" in repr(agent.log()) and "a bubble" in repr(agent.results)
     agent.note("of the whole scan", scan=int(scans.iloc[-1]))
-    agent.note("of the newest")
-    notes = agent.results.table(all=True)["note"].tolist()
-    assert all(note.endswith("of the whole scan") for note in notes[1:3]) and notes[3].endswith("; of the newest")
-    for wrong in (3, " "):
-        with pytest.raises(ValueError, match="a note is a text"):
-            agent.note(wrong)
+    assert agent.results.table(all=True)["note"].iloc[1:].str.endswith("of the whole scan").all()
+    with pytest.raises(ValueError, match="a note is a text"):
+        agent.note(" ")
     with pytest.raises(KeyError, match="there is no scan 999"):
         agent.note("nothing", scan=999)
 
@@ -89,11 +83,8 @@ def test_add_by_name_and_a_call_that_does_not_exist(session):
     agent = session.agent
     added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
     assert (added["sample_x"], added["sample_y"]) == (3.0, 4.0)
-    for wrong in ({"sample_x": 3}, {"sample_x": 3, "sample_z": 4}):
-        with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
-            agent.add(**wrong)
-    with pytest.raises(AttributeError, match="'Agent' object has no attribute 'exclude_boarder'"):
-        agent.exclude_boarder(1.0)
+    with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
+        agent.add(sample_x=3, sample_z=4)
     with pytest.raises(AttributeError, match="no attribute 'explroe', did you mean 'explore'"):
         agent.explroe(3)
 
@@ -120,16 +111,3 @@ def test_the_guide_has_each_name_that_tab_completes(session):
     assert len(dir(agent)) <= 30
     for name in dir(agent):
         assert f"agent.{name}" in shown and hasattr(agent, name)
-
-
-def test_the_prompt_answers_while_tiled_is_away(session, monkeypatch):
-    waited = []
-
-    def away(*args, **kwargs):
-        if threading.current_thread() is threading.main_thread():  # a thread of the agent may wait for longer
-            waited.append(kwargs["timeout"])
-        raise httpx.ReadTimeout("nobody there")
-
-    monkeypatch.setattr(session.agent.results.container.context.http_client, "get", away)
-    assert "does not answer" in pretty(session.agent)
-    assert waited and sum(waited) < 1.0
