@@ -129,23 +129,8 @@ def test_the_campaign_shows_every_panel(browser, session):
 def test_pictures_have_only_the_buttons_that_the_page_chose(browser):
     """Plotly's own choice uploads the picture to a public cloud."""
     titles = "() => [...document.querySelectorAll('.modebar-btn')].map((button) => button.dataset.title)"
-    assert set(browser.page.evaluate(titles)) == {
-        "Download plot as a PNG",
-        "Zoom",
-        "Pan",
-        "Reset axes",
-        "Box Select",
-        "Lasso Select",
-    }
-
-
-def test_a_click_selects_a_run(browser):
-    x, y = browser.at("map", 0.5 + 2.2 * 2, 0.5)
-    browser.page.mouse.move(x, y)
-    browser.page.mouse.click(x, y)
-    browser.until("scan 102", "[data-ainerd=gallery]")
-    assert browser.page.locator("tr.picked").get_attribute("data-key")
-    browser.page.get_by_role("button", name="back to the newest").click()
+    chosen = {"Download plot as a PNG", "Zoom", "Pan", "Reset axes", "Box Select", "Lasso Select"}
+    assert set(browser.page.evaluate(titles)) == chosen
 
 
 @pytest.mark.timeout(400)
@@ -202,16 +187,15 @@ def test_the_agent_follows_a_person_who_takes_and_rejects(browser, session):
 
 def test_clicks_on_the_map_add_points(browser, session):
     agent, page = session.agent, browser.page
-    for x, y in ((2.0, 3.0), (8.0, 3.0), (8.0, 7.0)):
-        before = len(agent.queue())
-        browser.add(x, y)
-        until(lambda n=before: len(agent.queue()) == n + 1)
-    np.testing.assert_allclose(agent.queue()[["sample_x", "sample_y"]], [[2, 3], [8, 3], [8, 7]], atol=0.2)
+    for n, place in enumerate([(2.0, 3.0), (8.0, 7.0)], 1):
+        browser.add(*place)
+        until(lambda n=n: len(agent.queue()) == n)
+    np.testing.assert_allclose(agent.queue()[["sample_x", "sample_y"]], [[2, 3], [8, 7]], atol=0.2)
     assert agent.queue()["reason"].str.startswith("asked for by Ann").all()
-    page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 3")
+    page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 2")
     before = list(agent.queue()["id"])
     browser.add(5.0, 8.0)
-    page.click("[data-ainerd=queue] li >> nth=3 >> [data-ainerd=back]")
+    page.click("[data-ainerd=queue] li >> nth=2 >> [data-ainerd=back]")
     browser.until("Taken back: the agent chooses again", "[data-ainerd=answer]")
     assert list(agent.queue()["id"]) == before
 
@@ -227,7 +211,7 @@ def test_a_click_on_the_map_excludes_a_box(browser, session):
     page.wait_for_selector("form.wanted", state="detached")
     until(lambda: agent.excluded)
     ((x0, x1), (y0, y1)) = (agent.excluded[0][name] for name in ("sample_x", "sample_y"))
-    assert x0 < 8.0 < x1 and y0 < 7.0 < y1 and len(agent.queue()) == 2  # the point in it is withdrawn
+    assert x0 < 8.0 < x1 and y0 < 7.0 < y1 and len(agent.queue()) == 1  # the point in it is withdrawn
     page.wait_for_function(
         "document.querySelector('[data-ainerd=map]')._fullLayout.shapes.some((s) => s.label?.text === 'excluded')"
     )

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import threading
-from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -36,11 +35,6 @@ def write_qmap(path):
             file[f"qmap/{name}"] = labels
         file["qmap/mask"] = (partition.roi_map > 0).astype("u1")
     return partition
-
-
-def acquired(observer):
-    """Names of the acquisitions whose runs are in Tiled, which follows their results."""
-    return [run.metadata["start"]["acquisition"] for run in observer._client["raw"].values()]
 
 
 @pytest.fixture(scope="module")
@@ -122,29 +116,6 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     assert len(again.results.table(all=True)) == len(list(raw)) == 3
     (reason,) = again.results.table("failed", all=True)["reason"]
     assert reason == f"it names the q map other.hdf, which is not in {folder}, the folder of rheo_xpcs.partition.file"
-
-
-@pytest.mark.fault(
-    "Two `watch` processes follow one folder",
-    "The second one is refused and names the first; started again after the first has ended, it follows the folder",
-)
-def test_a_second_process_is_refused_until_the_first_has_ended(beamline, follow):
-    folder, settings, instrument = beamline
-    first, close = follow()
-    acquire(instrument, folder / "data", "G0001")
-    until(lambda: first.concluded == 1)
-    with closing(build_observer(settings, first._client)) as second:
-        with pytest.raises(RuntimeError, match="another session steers"):
-            second.follow(f"folder:{folder / 'data'}", threading.Event())
-    acquire(instrument, folder / "data", "G0002")
-    until(lambda: first.concluded == 2)
-    close()
-    acquire(instrument, folder / "data", "G0003")
-    second, close_second = follow()
-    until(lambda: "G0003" in acquired(second))
-    close_second()
-    names = acquired(second)
-    assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table(all=True))
 
 
 def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, follow, server, monkeypatch):

@@ -1,10 +1,12 @@
-"""A run is interrupted by a person, and its picture is shown while it goes on."""
+"""A run is interrupted by a person or by the loss of the beam; its picture is in Tiled while it goes on."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
+from bluesky.suspenders import SuspendFloor
 
 from ainerd.plans import expose
 from tests.end_to_end.sessions import FRAMES
@@ -53,10 +55,32 @@ def test_a_run_that_is_paused_goes_on(session, paused):
     assert not session.shutter.is_open
 
 
+def test_a_plan_that_begins_without_beam_waits_and_measures_once(session):
+    before, source = len(session.table()), session.instrument.source
+    suspender = SuspendFloor(source.i0, 0.5)
+    session.RE.install_suspender(suspender)
+
+    def gone():  # as a monitor that reports ten times a second
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            source.lose()
+            time.sleep(0.1)
+        source.restore()
+
+    losing = threading.Thread(target=gone)
+    losing.start()
+    until(lambda: suspender.tripped)
+    session.RE(session.agent.sample((4.0, 3.0)))
+    losing.join()
+    session.RE.remove_suspender(suspender)
+    assert source.i0.get() > 0.9
+    assert session.table()["status"].tolist()[before:] == ["complete"]
+
+
 def test_the_picture_of_the_run_in_progress_is_in_tiled(session):
     agents, plan = session.client["ainerd/agents"], session.agent.explore(1)
     session.RE.context_managers = []  # it runs in another thread
-    session.expect(4 * FRAMES)
+    session.expect(2 * FRAMES)
     session.detector.cam.acquire_period.put(SLOW_S)
     measuring = threading.Thread(target=session.RE, args=[plan])
     measuring.start()

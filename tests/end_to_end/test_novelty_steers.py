@@ -21,7 +21,7 @@ def test_an_unknown_inclusion_is_noticed_and_confirmed(tmp_path, session_in, mon
     centre = (np.array([cols.mean(), rows.mean()]) + 0.5) / 10
     if session.instrument.truth(*centre) != unknown:  # two inclusions: take one cell of the first
         centre = (np.array([cols[0], rows[0]]) + 0.5) / 10
-    session.RE(agent.explore(2))
+    session.RE(agent.explore(1))
     without = np.array([agent.suggest()["sample_x"], agent.suggest()["sample_y"]])
     agent.add(*centre)
     session.RE(agent.explore(1))

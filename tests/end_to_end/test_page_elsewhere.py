@@ -50,7 +50,9 @@ def python(tmp_path_factory):
         if "ainerd" not in path.name and not (there / path.name).exists():
             (there / path.name).symlink_to(path)
     shutil.copytree(Path(sys.prefix) / "share" / "tiled", folder / "share" / "tiled")
-    return folder / "bin" / "python"
+    python = folder / "bin" / "python"
+    assert subprocess.run([python, "-I", "-c", "import ainerd"], capture_output=True).returncode == 1
+    return python
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +155,6 @@ def answer(campaign, command, status="done", text="as you wish"):
     node.update_metadata({"status": status, "answer": text})
 
 
-def test_the_environment_knows_no_ainerd(python):
-    assert subprocess.run([python, "-I", "-c", "import ainerd"], capture_output=True).returncode == 1
-
-
 def test_whoever_may_only_read_sees_everything_and_no_button(people):
     people.bob.until("You may read here, but not write", "[data-ainerd=next]")
     people.bob.until(f"{RESULTS} results", "[data-ainerd=found]")
@@ -190,26 +188,12 @@ def test_decisions_of_a_person_are_nodes_with_the_name_of_the_account(people, ca
 def test_a_hold_and_its_answer_are_on_both_pages_at_once(people, campaign):
     people.ann.page.click("[data-ainerd=hold]")
     (hold,) = until(lambda: sent(campaign, "holds"))
-    began = time.monotonic()
     answer(campaign, hold)
     report(campaign, held={"by": "ann", "why": "tea", "t": time.time()}, names={"1": "gel"})
     for browser in (people.ann, people.bob):
         browser.until("Held by ann: tea", "[data-ainerd=next]")
-    assert time.monotonic() - began < 2 + 3  # and less on an idle machine
     people.ann.until("as you wish", "[data-ainerd=answer]")
     people.bob.until("regime 1 (gel)", ".legend")
-
-
-def test_a_new_result_is_on_the_page_by_the_stream(people, campaign):
-    run = ResultRecord(
-        raw_uid=str(uuid.uuid4()), technique="other", agent="toy", parameters={}, scan_id=777, run_time=time.time(),
-        positions={"x": 1.0, "y": 9.5},
-    )  # fmt: skip
-    key = campaign.store.begin(run)
-    campaign.store.complete(key, Analysis(embedding=np.ones(4, np.float32), novelty_p=None, arrays={}), regime=1)
-    report(campaign)
-    people.bob.until(f"{RESULTS + 1} results", "[data-ainerd=found]")
-    assert any(url.startswith("ws:") for url in people.bob.asked)
 
 
 def test_a_lasso_filters_the_table(people):
@@ -232,7 +216,7 @@ def test_a_lasso_filters_the_table(people):
     browser.until(f"1 to {GROUP} of {GROUP}", "[data-ainerd=table]")
     page.get_by_role("button", name="others like these").click()
     browser.until("nearest first", "[data-ainerd=chosen]")
-    browser.until(f"1 to {RESULTS + 1 - GROUP} of", "[data-ainerd=table]")
+    browser.until(f"1 to {RESULTS - GROUP} of", "[data-ainerd=table]")
     page.get_by_role("button", name="show all").click()
 
 

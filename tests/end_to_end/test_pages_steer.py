@@ -1,19 +1,13 @@
 """Requests of people on a page reach the running plan, on a real RunEngine."""
 
 import threading
-import uuid
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
 
-from ainerd.agent._state import StateWriter
-from ainerd.config import Detector
-from ainerd.jobs import Jobs
 from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import parse_command
-from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
@@ -54,8 +48,6 @@ def reviewed(server, tmp_path_factory):
     """A session in which a person must take each suggestion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STEERING__REVIEW", "true")
-        patch.setattr("ainerd.agent._agent.LOOK_S", 0.05)
-        patch.setattr("ainerd.agent._state.EVERY_S", 0.5)
         session = Session(tmp_path_factory.mktemp("reviewed"), server)
         yield session
         session.close()
@@ -88,32 +80,6 @@ def meanwhile():
         raise problems[0]
 
 
-def test_a_plan_follows_a_person_who_rejects_and_takes(reviewed, person, meanwhile):
-    seen = []
-
-    def act():
-        seen.append(person.waits_for(lambda state: state["health"].get("waits") and state["next"]))
-        rejected = person.presses("reject", suggestion=seen[0].id, why="too near the wall")
-        assert rejected["status"] == "done", rejected
-        assert person.presses("hold", why="tea")["status"] == "done"
-        seen.append(person.waits_for(lambda state: state["next"] and state["next"].id != seen[0].id and state["next"]))
-        person.sends("take", suggestion=seen[1].id)
-        assert person.waits_for(lambda state: state.get("held"))["why"] == "tea"
-        person.sends("release")
-
-    meanwhile(act)
-    reviewed.RE(reviewed.agent.explore(1))
-    row, suggestions = reviewed.table().iloc[-1], reviewed.agent.results.suggestions()
-    (first, second) = (each.id for each in seen)
-    assert suggestions.loc[[first, second], "status"].tolist() == ["rejected", "measured"]
-    assert suggestions.loc[first, ["status_by", "status_reason"]].tolist() == ["Ann", "too near the wall"]
-    assert row["suggestion_id"] == second
-    place = [seen[1].positions[name] for name in ("sample_x", "sample_y")]
-    np.testing.assert_allclose(row[["sample_x", "sample_y"]].astype(float), place, atol=0.003)
-    log = "\n".join(reviewed.agent.log()["text"])
-    assert "Ann rejected" in log and "too near the wall" in log and "Ann took" in log
-
-
 @pytest.mark.fault("A person presses Ctrl-C while the campaign is held", "The plan ends as usual")
 def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())
@@ -129,7 +95,7 @@ def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     assert len(reviewed.table()) == before and person.waits_for(lambda state: not state["health"].get("waits"))
 
 
-def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile, monkeypatch):
+def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile):
     agent = reviewed.agent
     assert person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack")["status"] == "done"
     assert agent.excluded == [{"sample_x": (0.0, 4.0)}] and agent.suggest()["sample_x"] >= 4
@@ -153,36 +119,6 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
     again = reviewed.start_agent()
     assert again.optimizer.state.names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
-    write = again._state._write
-    monkeypatch.setattr(again._state, "_write", lambda **what: write(**what) if what.get("closed") else None)
     again.name(0, "sol")
     again.close()  # before the name was written
     person.waits_for(lambda state: state["health"]["closed"] and state["names"] == {"0": "sol"})
-
-
-def test_axes_of_the_latent_space_do_not_change(server):
-    client = server.client().create_container(f"axes-{uuid.uuid4().hex[:8]}")
-    store = ResultStore(open_catalog(client)[1], agent="far")
-    rng = np.random.default_rng(0)
-    known = rng.normal(size=(1000, 3)) * [1, 5, 2]
-    asked = []
-
-    def landmarks():
-        asked.append(1)
-        return SimpleNamespace(embeddings=known, names=["a"] * 1000)
-
-    technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
-    rules = SimpleNamespace(session="a")
-    exposures = SimpleNamespace(used=np.ones(4, bool))
-    campaign = SimpleNamespace(exposures=exposures, own=Jobs(), tiled=Jobs(), rules=rules, steers=False)
-    steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
-    settings = SimpleNamespace(units={}, steering=steering, detector=detector)
-
-    state = StateWriter(store, technique, campaign, None, settings)
-    assert state._latent() is None and not asked
-    exposures.used = np.ones(5, bool)
-    first = state._latent()
-    assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
-    directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances
-    np.testing.assert_allclose(np.abs(np.sum(directions * first["directions"], axis=1)), 1, atol=1e-4)
-    assert state._latent() == first and len(asked) == 1
