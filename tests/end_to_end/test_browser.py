@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from ainerd.page import SPECS
-from ainerd.results import AgentNode, ResultRecord, ResultStore
-from ainerd.server import open_catalog
+from ainerd.results import ResultRecord
 from ainerd.technique import Analysis
 from ainerd.words import SINCE
 from tests.end_to_end.browsers import PATIENCE_MS, Browser, launched
+from tests.end_to_end.night import Night
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
@@ -277,19 +277,11 @@ def test_each_spec_has_a_view(browser):
 
 def test_any_two_of_three_knobs_are_drawn(browser, server):
     name = f"knobs-{uuid.uuid4().hex[:8]}"
-    _, ainerd = open_catalog(server.client().create_container(name))
-    store = ResultStore(ainerd, agent="toy")
     bounds = {"x": [0.0, 10.0], "y": [0.0, 10.0], "oven": [300.0, 400.0]}
-    units = {"x": "mm", "y": "mm", "oven": "K"}
-    node = AgentNode(ainerd, "toy")
-    node.open()
-    node.write_state({"technique": "toy", "alpha": 0.05, "bounds": bounds, "units": units})
-    about = {"technique": "toy", "agent": "toy", "parameters": {}, "run_time": 1.7e9, "units": units}
+    night = Night(server.client().create_container(name), **bounds)
     for i in range(3):
-        positions = {"x": 1.0 + i, "y": 2.0, "oven": 310.0 + 10 * i}
-        key = store.begin(ResultRecord(raw_uid=str(uuid.uuid4()), scan_id=i, positions=positions, **about))
-        analysis = Analysis(embedding=np.full(4, i, np.float32), novelty_p=None, arrays={})
-        store.complete(key, analysis, regime=0)
+        night.result(i, positions={"x": 1.0 + i, "y": 2.0, "oven": 310.0 + 10 * i})
+    night.state()
     browser.path = "/".join([*browser.path.split("/")[:-2], name, "ainerd"]).removeprefix("/")
     browser.open()
     browser.drawn("map")

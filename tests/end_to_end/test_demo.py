@@ -3,13 +3,11 @@
 import json
 import re
 
-import numpy as np
-import pandas as pd
 import pytest
 
 import agents.demo.campaign
 from agents.demo import empty
-from agents.demo.campaign import SAMPLES, by_regime
+from agents.demo.campaign import SAMPLES
 from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, SAMPLE, replay
 from agents.demo.recording import SEED as RECORDED_SEED
 from agents.demo.simulated import hardware_beside
@@ -36,17 +34,6 @@ def test_the_demo_explores_reports_and_draws(tmp_path, capsys):
         assert name in output
     assert (tmp_path / "demo" / "campaign.png").stat().st_size > 50_000
     assert re.search(rf"to see the page: \S*ainerd serve {tmp_path}/demo/tiled --frames", output)
-
-
-def test_exposures_are_counted_by_true_regime():
-    truth = pd.Series(["fluid", "echo", "fluid", "echo", "slow"], dtype=object)
-    results = pd.DataFrame({"novelty_p": [0.4, 0.01, 0.03, 0.2, np.nan], "novel": [False, True, True, False, None]})
-    table = by_regime(truth, results, ["fluid", "echo", "slow", "banded"], {"echo", "banded"})
-    assert table.index.tolist() == ["fluid", "echo", "slow", "banded"]
-    assert table["in the reference"].tolist() == ["yes", "no", "yes", "no"]
-    assert table["exposures"].tolist() == [2, 2, 1, 0]
-    assert table["with a p-value"].tolist() == [2, 2, 0, 0]
-    assert table["called novel"].tolist() == [1, 1, 0, 0]
 
 
 def test_the_recorded_campaign_is_analysed_again(tmp_path, part_of_bank, capsys):

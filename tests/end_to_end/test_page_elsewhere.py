@@ -7,7 +7,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-import uuid
 import venv
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,10 +17,9 @@ import pytest
 import yaml
 from tiled.client import from_uri
 
-from ainerd.results import AgentNode, AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
-from ainerd.server import open_catalog
-from ainerd.technique import Analysis
+from ainerd.results import AtlasRecord
 from tests.end_to_end.browsers import Browser, launched
+from tests.end_to_end.night import Night
 from tests.tiled_servers import logged_in, tiled, written
 from tests.waiting import until
 
@@ -77,51 +75,33 @@ def server(python, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def campaign(server):
-    """What an agent has written: results in two groups, a suggestion, and its state."""
+    """What an agent has written: results in two groups, two suggestions, and its state."""
     with httpx.Client(base_url=server.uri, trust_env=False) as http:
         asked, ann = {"expires_in": 3600, "scopes": ["inherit"]}, logged_in(http, "lab", "ann", PEOPLE["ann"])
         key = http.post("/auth/apikey", json=asked, headers=ann).json()["secret"]
     client = from_uri(server.uri, api_key=key)
-    _, ainerd = open_catalog(client)
-    store, node, rng = ResultStore(ainerd, agent="toy"), AgentNode(ainerd, "toy"), np.random.default_rng(0)
-    keys = []
-    for i in range(RESULTS):
-        record = ResultRecord(
-            raw_uid=str(uuid.UUID(int=i)), technique="other", agent="toy", parameters={}, scan_id=100 + i,
-            run_time=time.time() - 60 * (RESULTS - i), positions={"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)},
-            units={"x": "mm", "y": "mm"}, n_frames=100, frame_time_s=0.5,
-        )  # fmt: skip
-        keys.append(store.begin(record))
-        point = np.float32([-8 if i < GROUP else 8, *rng.normal(size=3)])
-        store.complete(
-            keys[-1],
-            Analysis(embedding=point, novelty_p=0.001 if i == 5 else 0.5, arrays={}, calibration={"alpha": 0.05}),
+    night, rng = Night(client, "toy", "mm", x=[0.0, 10.0], y=[0.0, 10.0]), np.random.default_rng(0)
+    night.keys = [
+        night.result(
+            100 + i,
+            point=[-8 if i < GROUP else 8, *rng.normal(size=3)],
+            p=0.001 if i == 5 else 0.5,
+            regime=int(i >= GROUP),
+            positions={"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)},
         )
-    labels = {key: int(i >= GROUP) for i, key in enumerate(keys)}
-    store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels=labels))
-    made = SimpleNamespace(client=client, ainerd=ainerd, store=store, node=node, keys=keys, states=0)
-    made.first, made.second = (propose(made, x) for x in (3.0, 9.0))
-    node.open()
-    report(made)
-    yield made
+        for i in range(RESULTS)
+    ]
+    labels = {key: int(i >= GROUP) for i, key in enumerate(night.keys)}
+    night.store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels=labels))
+    night.first, night.second = (night.suggestion(x=x, y=4.0) for x in (3.0, 9.0))
+    report(night)
+    yield night
     client.context.http_client.close()
 
 
-def propose(campaign, x):
-    record = SuggestionRecord(agent="toy", positions={"x": x, "y": 4.0}, reason="unexplored", terms={"empty_radius": 2})
-    return campaign.store.add_suggestion(record)
-
-
-def report(campaign, **changes):
-    """Write the state of the agent, as it does after each change."""
-    campaign.states += 1
-    state = {
-        "bounds": {"x": [0.0, 10.0], "y": [0.0, 10.0]}, "units": {"x": "mm", "y": "mm"}, "alpha": 0.05,
-        "technique": "other", "queue": [campaign.second, campaign.first], "at": {"session": "one"},
-        "health": {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0, "heard": time.time()},
-        "counters": {**campaign.store.counters, "state": campaign.states},
-    }  # fmt: skip
-    campaign.node.write_state(state | changes)
+def report(night, **changes):
+    """Write the state with the queue of both suggestions."""
+    night.state(queue=[night.second, night.first], at={"session": "one"}, **changes)
 
 
 @pytest.fixture(scope="module")

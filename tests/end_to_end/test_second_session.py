@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 
@@ -49,13 +49,9 @@ class Process:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def end(self, *, kill=False):
-        if kill:
-            self.process.kill()
-        self.process.stdin.close()
-        assert kill or self.process.wait(60) == 0
-        self.process.wait()
-        self.process.stdout.close()
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
 
 
 @pytest.fixture
@@ -63,14 +59,7 @@ def place(tmp_path):
     settings = Settings.load(SMALL)
     settings.storage.directory = tmp_path / "tiled"
     client, close = open_tiled(settings.storage)
-
-    @contextmanager
-    def session():
-        with closing(build_observer(settings, client)) as agent:
-            agent.quiet = True
-            yield agent
-
-    yield tmp_path, session, client
+    yield tmp_path, lambda: closing(build_observer(settings, client)), client
     close()
 
 
@@ -86,27 +75,18 @@ def test_a_second_session_reads_until_the_first_is_killed(place, caplog):
     first("agent.drain()")
     with session() as second:
         (line,) = [each for each in caplog.messages if "is steered by" in each]
-        for part in (f"(process {first.process.pid} of ", ", since ", "agent.take_over() steers from here"):
-            assert part in line
-        assert (
-            not second.steers
-            and second.status()["held"] == f"{whereabouts()['user']}: tea"
-            and second.status()["reads"]
-        )
-        assert "holds the campaign: tea" in "\n".join(second.log()["text"])
-        assert second.results.table(all=True).empty and second.explain() and second.plot() is not None
+        assert f"(process {first.process.pid} of " in line and "agent.take_over() steers from here" in line
+        held = f"{whereabouts()['user']}: tea"
+        assert not second.steers and second.status()["held"] == held and second.status()["reads"]
         for act in (second.release, second.accept, lambda: second.note("x"), lambda: second.follow("tiled", None)):
             with pytest.raises(RuntimeError, match=r"another session steers: .*agent\.take_over\(\)"):
                 act()
-        assert second.catch_up() == 0
-        second("start", {"uid": "a", "time": 1.0})
-        assert second("stop", {"run_start": "a"}) is None
         n_events = len(client["ainerd/changes"].values().first())
         with pytest.raises(RuntimeError, match="is steered by another session on "):
             second.take_over()
-        first.end(kill=True)
+        first.kill()
         second.take_over()
-        assert second.steers and second.status()["held"] == f"{whereabouts()['user']}: tea"
+        assert second.steers and second.status()["held"] == held
         second.release()
         assert second.drain() and len(client["ainerd/changes"].values().first()) > n_events
     with session() as third:  # the second one has ended

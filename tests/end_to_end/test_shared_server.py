@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 import subprocess
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
 
@@ -26,7 +26,10 @@ from tests.waiting import until
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
 REDIS = shutil.which("redis-server")
-pytestmark = pytest.mark.timeout(600)  # the servers and the first run take minutes on a busy machine
+pytestmark = [
+    pytest.mark.timeout(600),  # the servers and the first run take minutes on a busy machine
+    pytest.mark.skipif(not (POSTGRES and REDIS), reason="PostgreSQL or Redis is not installed"),
+]
 PASSWORDS = {"operator": "spiegel", "deputy": "blende", "analyst": "lupe"}
 
 
@@ -55,15 +58,6 @@ def configured(folder):
     return folder / "private.yml"
 
 
-def without_postgres(path):
-    """The same configuration with its databases in files."""
-    folder, config = path.parent, yaml.safe_load(path.read_text())
-    config["database"]["uri"] = f"sqlite:///{folder}/people.db"
-    config["catalog"]["uri"] = f"sqlite:///{folder}/catalog.db"
-    config["catalog"]["writable_storage"][1] = f"duckdb:///{folder}/tables.duckdb"
-    path.write_text(yaml.safe_dump(config))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
@@ -73,37 +67,25 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def database():
-    """Environment variables with the address of PostgreSQL; empty where it is not installed."""
-    with postgres("fsync=off") if POSTGRES is not None else nullcontext({}) as where:
-        yield where
-
-
-@pytest.fixture(scope="module")
-def servers(folder, database):
-    """Addresses of two processes of Tiled, with PostgreSQL and Redis; of one where these are not installed."""
+def servers(folder):
+    """Addresses of two processes of Tiled, with PostgreSQL and Redis."""
     with ExitStack() as stack:
-        config, shared = configured(folder), REDIS is not None and database
-        if not database:
-            without_postgres(config)
+        config, database = configured(folder), stack.enter_context(postgres("fsync=off"))
         filled = database | {
             "TILED_SECRET_KEY": secrets.token_hex(32),
-            "STREAMING_CACHE": stack.enter_context(redis()) if shared else "memory",
+            "STREAMING_CACHE": stack.enter_context(redis()),
             "DATA_DIRECTORY": str(folder / "data"),
             "FRAMES_DIRECTORY": str(folder / "frames"),
             **{f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()},
         }  # fmt: skip
         config.write_text(Template(config.read_text()).substitute(filled))  # as envsubst does
-        (folder / "pgpass").write_text(f"*:*:*:*:{database.get('PGPASSWORD')}\n")
+        (folder / "pgpass").write_text(f"*:*:*:*:{database.pop('PGPASSWORD')}\n")
         (folder / "pgpass").chmod(0o600)
-        environment = os.environ | {name: value for name, value in database.items() if name != "PGPASSWORD"} | {
-            "PGPASSFILE": str(folder / "pgpass"),
-        }  # fmt: skip
-        addresses = [stack.enter_context(tiled(config, environment=environment))]
-        if shared:  # it need not start an interpreter for each database, to look whether that has its tables
-            config.write_text(config.read_text().replace("init_if_not_exists: true", "init_if_not_exists: false"))
-            addresses.append(stack.enter_context(tiled(config, environment=environment)))
-        yield addresses
+        environment = os.environ | database | {"PGPASSFILE": str(folder / "pgpass")}
+        first = stack.enter_context(tiled(config, environment=environment))
+        # the second need not start an interpreter for each database, to look whether that has its tables
+        config.write_text(config.read_text().replace("init_if_not_exists: true", "init_if_not_exists: false"))
+        yield first, stack.enter_context(tiled(config, environment=environment))
 
 
 @pytest.fixture(scope="module")
@@ -193,16 +175,13 @@ def explored(live):
     return live[:2]
 
 
-@pytest.mark.skipif(not (POSTGRES and REDIS), reason="PostgreSQL or Redis is not installed")
-def test_a_second_process_reports_at_once_nodes_written_through_the_first(servers, live):
+def test_a_second_process_reports_at_once_nodes_written_through_the_first(live):
     _, table, runs, results = live
-    assert len({*servers}) == 2
     until(lambda: {*table["raw_uid"]} <= {uid for uid, changed in runs if changed is None})
     until(lambda: {*table.index} <= {key for key, changed in results if changed is None})
     until(lambda: any(new and new.get("status") == "complete" for key, new in results if key in table.index))
 
 
-@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
 def test_an_agent_writes_to_postgresql(explored, page, client):
     session, table = explored
     assert table["status"].tolist() == ["complete"]
