@@ -49,11 +49,11 @@ def problems(source):
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("from tiled.server import _app", ["tiled.server._app"]), ("import a._b.c as d", ["a._b.c"]),
+        ("from tiled.server import _app", ["tiled.server._app"]),
         ("import tiled.server\ntiled.server.run = 1", ["tiled.server.run"]),
-        ("from a import b\nb.c['d'] += 1", ["b.c['d']"]), ("from ainerd._x import _y\nx = {}\nx['a'] = 3", []),
+        ("import ainerd\nx = {}\nx['a'] = 3", []),
     ],
-)  # fmt: skip
+)
 def test_the_check_finds(source, found):
     assert [*problems(source)] == found
 

@@ -49,12 +49,3 @@ def test_clusters_are_counted_and_change_with_the_stress(clone, capsys):
     azimuths = published.read_published(folder, record)
     assert adjusted_rand_score(np.repeat(truth, AZIMUTHS), azimuths.labels.ravel()) == 1
     assert paper.coincidence(azimuths).peak == 0
-
-
-def test_other_folders_are_refused(clone):
-    folder, record, _ = clone
-    np.save(folder / published.STARTS, np.arange(N * AZIMUTHS))
-    with pytest.raises(ValueError, match=r"latents \(240, 16\) are not one for each of 240 × 6"):
-        published.read_published(folder, record)
-    with pytest.raises(ValueError, match="give the clone of XPCS_Clustering"):
-        published.read_published(folder / "nowhere", record)

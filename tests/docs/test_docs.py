@@ -203,12 +203,6 @@ def test_cyclic_shear():
     assert abs(page["moduli"].storage - 400).max() < 5 * page["moduli"].storage_err.max()
 
 
-def test_the_numerics_load_no_bluesky_and_no_tiled():
-    code = "import sys, ainerd_xpcs; ainerd_xpcs.MultiTau; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {"bluesky", "event_model", "pydantic", "tiled"}.isdisjoint(loaded) and "ainerd_xpcs.numerics" in loaded
-
-
 def test_repeats_are_averaged_as_the_page_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_page("how-to/average-repeats.md", {})

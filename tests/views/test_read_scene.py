@@ -66,13 +66,6 @@ def test_large_arrays_are_read_for_two_runs(technique):
     assert scene.series["run-1"]["T"].tolist() == [[0, 5], [300, 301]] and scene.alpha == 0.1
 
 
-def test_only_the_newest_results_are_read(technique):
-    store = Store(70)
-    scene = read_scene(store, technique, BOUNDS)
-    assert list(scene.arrays) == [f"run-{i}" for i in range(10, 70)] == list(scene.series)
-    assert [name for _, name in store.taken()].count("large") == 2
-
-
 def test_only_series_are_read_without_panels_and_landmarks(technique):
     store, bare = Store(2), Technique()
     bare.name, bare.alpha = "bare", 0.1

@@ -40,11 +40,6 @@ def test_the_path_has_a_direction(scene):
         assert np.dot(np.subtract(tip, tail), step) > 0
 
 
-def test_the_name_of_a_regime_follows_the_verdict(scene):
-    labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
-    assert labels[:2] == ["regime 0: slows", "regime 1: new"]
-
-
 def overlaps(figure, monkeypatch):
     """Draw a figure, and return the texts that overlap with each other, as pairs; numbers on discs are left out."""
     drawn, draw = [], Text.draw
