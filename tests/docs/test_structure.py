@@ -33,12 +33,6 @@ def imports():
     return structure.imports_of_folders()
 
 
-def test_only_modules_of_many_folders_lie_at_the_top():
-    modules = {path.stem for path in SOURCE.glob("*.py")}
-    shared = {"jobs", "knobs", "processes", "threads", "units", "words"}
-    assert modules <= {"__init__", "__main__", *shared}
-
-
 def test_no_folder_imports_a_private_module_of_another():
     private = []
     for file in SOURCE.parent.rglob("*.py"):
@@ -57,10 +51,6 @@ def test_no_files_of_the_agent_import_each_other_in_a_circle():
     graph = grimp.build_graph("ainerd", cache_dir=None)
     files = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     assert len(files) > 100 and structure.circles(files) == []
-
-
-def test_there_are_at_most_eight_floors(imports):
-    assert len(structure.floors(imports)) <= 8
 
 
 def test_the_agent_imports_no_technique(imports):

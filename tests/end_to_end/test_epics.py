@@ -1,6 +1,6 @@
 """The agent on ophyd's own classes, over Channel Access, with the IOC in a process of its own.
 
-The session runs in this process; its IOC may be killed and started again at the same port.
+The session runs in this process.
 """
 
 import os
@@ -8,15 +8,12 @@ import re
 import threading
 from pathlib import Path
 
-import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import h5py
 import hdf5plugin  # noqa: F401
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from bluesky.utils import FailedStatus
-from ophyd.utils import DisconnectedError
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_agent
@@ -42,7 +39,8 @@ class Beamline:
     def __init__(self, folder, server):
         keep_channels()
         self.folder = folder
-        self.start_ioc()
+        hardware = ["--hardware", str(SMALL.with_suffix(".instrument.toml")), "--speed", "1000"]
+        self.ioc = start_ioc(folder / "frames", *hardware, port=PORT, log=folder / "ioc.log")
         settings = Settings.load(CHECKOUT / "profiles" / "epics" / "agent.toml")
         small = Settings.load(SMALL)
         settings.section.update(small.section)
@@ -64,10 +62,6 @@ class Beamline:
         )
         self.RE = RunEngine({})
         self.agent.attach(self.RE)
-
-    def start_ioc(self):
-        hardware = ["--hardware", str(SMALL.with_suffix(".instrument.toml")), "--speed", "1000"]
-        self.ioc = start_ioc(self.folder / "frames", *hardware, port=PORT, log=self.folder / "ioc.log")
 
     def set_up(self):
         """Make the settings of a person after an IOC has started."""
@@ -235,60 +229,6 @@ def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request)
     assert len(maps) == 3
     for name, c2 in maps.items():
         np.testing.assert_array_equal(c2, first, err_msg=name)
-
-
-@pytest.fixture
-def long_exposure(beamline):
-    """Exposures of three seconds of the wall clock."""
-    beamline.detector.cam.acquire_period.set(30.0).wait(LIMIT_S)
-    yield
-    beamline.set_up()
-
-
-def while_it_acquires(action):
-    """Call a function, in a thread, once the detector has taken frames."""
-    counter, begun, has_frames = epics.PV("SIM:cam1:NumImagesCounter_RBV"), threading.Event(), threading.Event()
-
-    def follow(value, **_):
-        if value == 0:
-            begun.set()
-        elif begun.is_set() and value < FRAMES:
-            has_frames.set()
-
-    assert counter.wait_for_connection(LIMIT_S)
-    counter.add_callback(follow)
-
-    def wait():
-        assert has_frames.wait(60)
-        counter.clear_callbacks()
-        action()
-
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    return thread
-
-
-@pytest.mark.fault("The IOC is killed and started again in a run", "One result for the event; the next run is complete")
-def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
-    def restart():
-        beamline.ioc.kill()
-        beamline.start_ioc()
-
-    thread = while_it_acquires(restart)
-    documents = []
-    try:
-        beamline.RE(bp.count([beamline.detector, beamline.stage]), lambda name, doc: documents.append((name, doc)))
-    except (FailedStatus, TimeoutError, DisconnectedError):  # the error of ophyd
-        pass
-    thread.join()
-    start, stop = documents[0][1], documents[-1][1]
-    is_described = any(name == "descriptor" for name, _ in documents)  # on a busy machine ophyd may give up before
-    assert len(beamline.results(start["uid"])) == is_described and stop["run_start"] == start["uid"]
-    needed = [beamline.detector, beamline.stage, beamline.shutter]
-    beamline.RE(devices.connected(bps.null(), needed, wait_s=LIMIT_S))
-    beamline.set_up()
-    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
-    assert beamline.results(uid)["status"].tolist() == ["complete"]
 
 
 def test_a_plan_without_an_ioc_ends_with_a_sentence(beamline):

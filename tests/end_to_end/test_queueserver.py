@@ -143,15 +143,9 @@ class Beamline:
         return self.is_in("idle")
 
     def clear(self):
-        """Abort the plan that runs, and empty the queue. An environment that does not become idle is opened anew."""
+        """Abort the plan that runs, and empty the queue."""
         self.manager.queue_autostart(False)
-        try:
-            until(self.is_clear, "nothing runs", 60.0)
-        except AssertionError:
-            print("not idle:", self.manager.status(reload=True), self.log("manager"), sep="\n")
-            self.manager.environment_destroy()
-            self.manager.wait_for_idle(timeout=PATIENCE_S)
-            self.open_environment()
+        until(self.is_clear, "nothing runs")
         self.manager.queue_clear()
 
 
