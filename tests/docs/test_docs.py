@@ -32,6 +32,7 @@ from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRe
 from ainerd_shear.part import CyclesSettings
 from ainerd_xpcs.technique import RheoXPCSSettings
 from ainerd_xtec import XTECSettings
+from tests.end_to_end.sessions import FRAMES, PERIOD_S
 from tests.explorer import Explorer
 from tests.techniques.installing import TOY, installed
 from tests.waiting import until
@@ -143,6 +144,8 @@ def session(tmp_path_factory, bank_file):
         names = {}
         for startup in sorted((ROOT / "profiles" / "rheo_xpcs" / "startup").glob("*.py")):
             names = runpy.run_path(str(startup), init_globals=names)
+        for setting, value in (("num_images", FRAMES), ("acquire_period", PERIOD_S), ("acquire_time", PERIOD_S)):
+            getattr(names["lambda750k"].cam, setting).put(value)
         try:
             shown = []
             yield run_page("tutorial/first-session.md", names, shown) | {"shown": shown}
@@ -229,7 +232,7 @@ def test_shear_and_beam(session):
         0 < page["age"] < clock.now() - began - 199
     )  # of which 200 s are shear; the session has been going on for longer
     assert "zero photons" in page["reason"]
-    assert page["counts"] == pytest.approx(0.24 * 0.5, rel=0.15)
+    assert page["counts"] == pytest.approx(0.24 * 5 * PERIOD_S, rel=0.15)
     assert len(page["baseline"]["attenuator_transmission"]) == 2
 
 

@@ -17,7 +17,8 @@ from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 
 SMALL = TOML.with_name("small.toml")
-FRAMES = 100
+FRAMES = 64  # as few as have a p-value; with as much light in all tests, so that few scorers are calibrated
+PERIOD_S = 50 / FRAMES
 
 
 def environment(folder, client=None, config=SMALL, frames=None):
@@ -58,7 +59,7 @@ def small_beamline(folder):
     settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
     instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
     cam = instrument.detector.cam
-    cam.num_images.put(FRAMES), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    cam.num_images.put(FRAMES), cam.acquire_period.put(PERIOD_S), cam.acquire_time.put(PERIOD_S)
     return settings, instrument
 
 

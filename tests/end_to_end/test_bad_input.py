@@ -11,7 +11,7 @@ from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
 from ainerd.plans import expose
 from ainerd.server import ServerError
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import FRAMES, SMALL
 from tests.trials import trials_of
 
 
@@ -40,7 +40,7 @@ def test_failures_do_not_end_the_loop(session):
     before = len(session.table())
     session.expect(1)
     session.RE(session.agent.explore(2))
-    session.expect(100)
+    session.expect(FRAMES)
     session.RE(session.agent.explore(1))
     assert session.table()["status"].tolist()[before:] == ["failed"] * 2 + ["complete"]
     assert session.agent.results.suggestions()["status"].eq("failed").sum() == 2
@@ -51,7 +51,7 @@ def test_a_campaign_without_results_ends_by_itself(session):
     before = len(session.table())
     session.expect(1)
     session.RE(session.agent.explore())
-    session.expect(100)
+    session.expect(FRAMES)
     assert session.table()["status"].tolist()[before:] == ["failed"] * 5
     assert "the last 5 exposures gave no result" in session.agent.status()["explored"]
     assert session.agent.log()["text"].str.contains("explored: the last 5").any()

@@ -21,7 +21,7 @@ from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.technique import RunInfo
 from sim_devices.ioc import start_ioc
-from tests.end_to_end.sessions import SMALL, started
+from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL, started
 from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")
@@ -29,7 +29,6 @@ devices = pytest.importorskip("agents.epics")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORT = int(os.environ["EPICS_CA_SERVER_PORT"])
-FRAMES = 64
 LIMIT_S = 20
 
 
@@ -68,7 +67,7 @@ class Beamline:
         for device in (self.detector, self.stage, self.rheometer, self.shutter):
             device.wait_for_connection(timeout=LIMIT_S)
         cam = self.detector.cam
-        for setting, value in ((cam.num_images, FRAMES), (cam.acquire_period, 0.5), (cam.acquire_time, 0.5)):
+        for setting, value in ((cam.num_images, FRAMES), (cam.acquire_period, PERIOD_S), (cam.acquire_time, PERIOD_S)):
             setting.set(value).wait(LIMIT_S)
         self.detector.hdf1.create_directory.set(-3).wait(LIMIT_S)
         self.shutter.set("open").wait(LIMIT_S)
@@ -84,7 +83,7 @@ class Beamline:
         with h5py.File(path) as file:
             frames = file["entry/data/data"][:]
         for some in np.split(frames, len(frames) // FRAMES):
-            info = RunInfo(raw_uid="", n_frames=FRAMES, frame_shape=some.shape[1:], frame_time_s=0.5)
+            info = RunInfo(raw_uid="", n_frames=FRAMES, frame_shape=some.shape[1:], frame_time_s=PERIOD_S)
             analysis = self.agent.technique.begin(info)
             analysis.push(some.reshape(FRAMES, -1)[:, analysis.pixels], 0)
             yield analysis.finish().arrays["c2"]
@@ -206,7 +205,7 @@ def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request)
     """By documents of our detector, of ophyd and of ophyd-async; Eigers and folders have tests of their own."""
     instrument = simulated_instrument(beamline.folder / "frames", hardware_beside(SMALL), speed=1000)
     ours, RE = instrument.detector, beamline.RE
-    ours.cam.num_images.put(FRAMES), ours.cam.acquire_period.put(0.5), ours.cam.acquire_time.put(0.5)
+    ours.cam.num_images.put(FRAMES), ours.cam.acquire_period.put(PERIOD_S), ours.cam.acquire_time.put(PERIOD_S)
     instrument.shutter.set("open").wait(LIMIT_S)
 
     def seen(plan):

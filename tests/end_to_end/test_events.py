@@ -15,8 +15,6 @@ from ainerd.results import ResultRecord
 from ainerd_xpcs.numerics import MultiTau, TwoTimeReducer
 from tests.end_to_end.sessions import FRAMES
 
-FEW = 64  # frames of an exposure of a scan
-
 
 @pytest.fixture(autouse=True)
 def as_before(session):
@@ -33,11 +31,10 @@ def rows_of(session, uid):
 
 def test_a_grid_scan_has_one_result_per_event(session):
     session.RE(bps.mv(session.shutter, "open"))
-    session.expect(FEW)
     motors = session.stage.x, 2, 8, 2, session.stage.y, 3, 7, 1
     (grid,) = session.RE(bp.grid_scan([session.detector, session.rheometer], *motors))
     rows = rows_of(session, grid)
-    assert rows["status"].tolist() == ["complete"] * 2 and (rows["n_frames"] == FEW).all()
+    assert rows["status"].tolist() == ["complete"] * 2 and (rows["n_frames"] == FRAMES).all()
     assert np.allclose(rows[["sample_x", "sample_y"]], [(2, 3), (8, 3)], atol=0.01)
     assert rows["event_time"].is_monotonic_increasing and rows["event_time"].is_unique
     exposures_s = (rows["event_time"] - rows["exposure_time"]).dt.total_seconds()

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+from tests.end_to_end.sessions import FRAMES
+
 
 @pytest.fixture(scope="module")
 def explored(session):
@@ -44,12 +46,12 @@ def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):
     row = explored.table().iloc[0]
     explored.agent.detach()  # whatever the buffered writer still holds is written
     explored.agent.attach(explored.RE)
-    frames = explored.client["raw"][row["raw_uid"]]["lambda750k"]["lambda750k_image"].read().reshape(100, 128, 192)
+    frames = explored.client["raw"][row["raw_uid"]]["lambda750k"]["lambda750k_image"].read().reshape(FRAMES, 128, 192)
     partition = explored.agent.technique.partition
     maps = explored.agent.results.array(row.name, "c2")
-    edges = np.linspace(0, 100, 257)
-    t = np.arange(100)
-    reduce = np.clip(np.minimum(edges[1:, None], t + 1) - np.maximum(edges[:-1, None], t), 0, 1) * 256 / 100
+    edges = np.linspace(0, FRAMES, 257)
+    t = np.arange(FRAMES)
+    reduce = np.clip(np.minimum(edges[1:, None], t + 1) - np.maximum(edges[:-1, None], t), 0, 1) * 256 / FRAMES
     for k in (1, 7, 18):
         inside = partition.roi_map == k
         i, ring = frames[:, inside].astype(float), partition.static_map[inside]
@@ -69,7 +71,7 @@ def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     Results of other parameters stand beside the old ones.
     """
     before = explored.table().set_index("raw_uid")
-    agent = explored.start_agent(contrast=0.21)
+    agent = explored.start_agent(contrast=0.201)
     assert agent.status()["regimes"] == 0  # embeddings of other parameters are not its own
     keys = dict(zip(before.index, explored.store.table(all=True).index, strict=True))
     agent.detach()  # so that all raw runs are written

@@ -18,10 +18,9 @@ from ainerd.server import open_catalog
 from ainerd.technique import RunInfo
 from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import acquire
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL
 from tests.waiting import until
 
-FRAMES, PERIOD_S = 64, 50 / 64
 HOOK = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "folder" / "next_position.py"
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 

@@ -44,7 +44,7 @@ def test_a_person_ends_a_run(session, paused):
         assert (row["status"], row["n_frames"]) == ("partial", n_frames)
     else:
         assert row["status"] == "failed"
-        assert row["reason"].startswith(f"the exposure ended after {n_frames} of 100 frames: ")
+        assert row["reason"].startswith(f"the exposure ended after {n_frames} of {FRAMES} frames: ")
 
 
 @pytest.mark.fault("A person pauses the RunEngine during a run and resumes it", "The detector goes on; one result")

@@ -15,8 +15,8 @@ from tests.end_to_end.sessions import environment
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(600)  # two sessions, one after the other
 FEW = """
-for name, value in {"num_images": 500, "acquire_period": 0.1, "acquire_time": 0.1}.items():
-    getattr(lambda750k.cam, name).put(value)  # a tenth of the frames, of the same light
+for name, value in {"num_images": 64, "acquire_period": 50 / 64, "acquire_time": 50 / 64}.items():
+    getattr(lambda750k.cam, name).put(value)  # fewer frames, of the same light
 """
 OPEN = """
 import os, signal, threading

@@ -18,7 +18,8 @@ PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs"
 HOLD = """
 import threading, time
 from pathlib import Path
-lambda750k.cam.num_images.put(100)
+for name, value in {{"num_images": 64, "acquire_period": 50 / 64, "acquire_time": 50 / 64}}.items():
+    getattr(lambda750k.cam, name).put(value)
 RE(bps.mv(shutter, "open"))
 agent.drain()
 

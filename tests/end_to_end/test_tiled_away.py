@@ -11,7 +11,7 @@ from agents.session import raw_writer
 from ainerd.plans import expose
 from ainerd.server import connect
 from ainerd.words import rendered
-from tests.end_to_end.sessions import small_beamline
+from tests.end_to_end.sessions import FRAMES, small_beamline
 from tests.waiting import until
 
 PORT = 18_432
@@ -88,6 +88,6 @@ def test_a_run_during_which_tiled_goes_away_is_there_once_in_the_end(beamline):
     for uid, run in raw.items():
         image = run[f"{instrument.detector.name}/{instrument.detector.name}_image"]
         assert run.metadata["stop"]["run_start"] == uid
-        assert image.shape == (100, 1, 128, 192) and image[-1].sum() > 0
+        assert image.shape == (FRAMES, 1, 128, 192) and image[-1].sum() > 0
         assert len(run["primary"].read()["sample_x"]) == 1
     raw.context.http_client.close()
