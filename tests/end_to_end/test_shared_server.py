@@ -1,4 +1,4 @@
-"""Tiled for people and services, in two processes on one database, configured as in docs/how-to/server.md."""
+"""Tiled for people and services, with PostgreSQL and Redis, configured as in docs/how-to/server.md."""
 
 import os
 import re
@@ -12,7 +12,6 @@ from string import Template
 import httpx
 import pytest
 import yaml
-from tiled.client import from_uri
 from tiled.client.utils import ClientError
 from tiled.queries import Key
 
@@ -21,7 +20,6 @@ from ainerd.results import Away, ResultStore
 from ainerd.server import SCOPES, ServerError, connect
 from tests.end_to_end.sessions import Session
 from tests.tiled_servers import POSTGRES, free_port, logged_in, postgres, tiled
-from tests.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
@@ -67,8 +65,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def servers(folder):
-    """Addresses of two processes of Tiled, with PostgreSQL and Redis."""
+def server(folder):
+    """The address of Tiled with PostgreSQL and Redis."""
     with ExitStack() as stack:
         config, database = configured(folder), stack.enter_context(postgres("fsync=off"))
         filled = database | {
@@ -82,22 +80,7 @@ def servers(folder):
         (folder / "pgpass").write_text(f"*:*:*:*:{database.pop('PGPASSWORD')}\n")
         (folder / "pgpass").chmod(0o600)
         environment = os.environ | database | {"PGPASSFILE": str(folder / "pgpass")}
-        first = stack.enter_context(tiled(config, environment=environment))
-        # the second need not start an interpreter for each database, to look whether that has its tables
-        config.write_text(config.read_text().replace("init_if_not_exists: true", "init_if_not_exists: false"))
-        yield first, stack.enter_context(tiled(config, environment=environment))
-
-
-@pytest.fixture(scope="module")
-def server(servers):
-    """Address of the process through which the agent and the RunEngine write, and people log in."""
-    return servers[0]
-
-
-@pytest.fixture(scope="module")
-def other(servers):
-    """Address of the process through which everybody else reads and steers."""
-    return servers[-1]
+        yield stack.enter_context(tiled(config, environment=environment))
 
 
 @pytest.fixture(scope="module")
@@ -115,71 +98,30 @@ def page(server):
 
 
 @pytest.fixture
-def client(other):
+def client(server):
     """Returns clients with a key."""
     with ExitStack() as stack:
 
         def with_key(key):
-            client = connect(other, key)
+            client = connect(server, key)
             stack.callback(client.context.http_client.close)
             return client
 
         yield with_key
 
 
-@contextmanager
-def updates_of(container):
-    """Messages of the server on the children of a container: keys of new ones, and metadata that changed."""
-    updates = []
-
-    def created(update):
-        updates.append((update.key, None))
-
-    def changed(update):
-        updates.append((update.key, update.metadata))
-
-    subscription = container.subscribe()
-    subscription.child_created.add_callback(created)  # it holds only weak references
-    subscription.child_metadata_updated.add_callback(changed)
-    subscription.start_in_thread()
-    try:
-        yield updates
-    finally:
-        subscription.disconnect()
-
-
 @pytest.fixture(scope="module")
-def live(server, other, page, folder):
-    """A session whose results are on the server, and the messages of the other process on its runs and results."""
+def explored(server, page, folder):
+    """A session whose results are on the server, and their table."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STORAGE__URI", server)
         patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
         session = Session(folder)
-        # A person, because Tiled's own subscription makes a key, which a key of a service cannot do.
-        patch.setenv("TILED_FORCE_PROMPT", "1")
-        patch.setattr("builtins.input", lambda prompt: "analyst")
-        patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["analyst"])
-        root = from_uri(other, remember_me=False)
-    with updates_of(root["raw"]) as runs, updates_of(root["ainerd/results"]) as results:
-        session.RE(session.agent.explore(1))
-        table = session.table()
-        session.agent.detach()  # so that all of the raw runs is written
-        yield session, table, runs, results
+    session.RE(session.agent.explore(1))
+    table = session.table()
+    session.agent.detach()  # so that all of the raw runs is written
+    yield session, table
     session.close()
-    root.context.http_client.close()
-
-
-@pytest.fixture(scope="module")
-def explored(live):
-    """That session, and its table."""
-    return live[:2]
-
-
-def test_a_second_process_reports_at_once_nodes_written_through_the_first(live):
-    _, table, runs, results = live
-    until(lambda: {*table["raw_uid"]} <= {uid for uid, changed in runs if changed is None})
-    until(lambda: {*table.index} <= {key for key, changed in results if changed is None})
-    until(lambda: any(new and new.get("status") == "complete" for key, new in results if key in table.index))
 
 
 def test_an_agent_writes_to_postgresql(explored, page, client):
