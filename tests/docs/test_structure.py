@@ -53,11 +53,6 @@ def test_no_files_of_the_agent_import_each_other_in_a_circle():
     assert len(files) > 100 and structure.circles(files) == []
 
 
-def test_the_agent_imports_no_technique(imports):
-    agent = {folder for folder in imports if not folder.startswith("ainerd_")}
-    assert [folder for folder in agent if imports[folder] - agent] == []
-
-
 @pytest.mark.parametrize("room", GENERIC)
 def test_a_generic_room_has_no_words_of_one_technique(room):
     path = SOURCE / room

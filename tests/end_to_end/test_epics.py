@@ -93,13 +93,6 @@ class Beamline:
         self.ioc.kill()
 
 
-def test_a_transmission_that_the_ioc_would_refuse_is_refused_at_once():
-    attenuator = devices.Attenuator("NONE:att:", name="attenuator")
-    with pytest.raises(ValueError, match="attenuator takes a transmission above 0 and at most 1, got 2"):
-        attenuator.set(2)
-    attenuator.destroy()
-
-
 @pytest.fixture(scope="module")
 def beamline(server, tmp_path_factory):
     beamline = Beamline(tmp_path_factory.mktemp("epics"), server)
@@ -143,16 +136,6 @@ def test_each_event_of_a_scan_has_its_result(beamline):
         written = beamline.agent.results.array(key, "c2")
         # a pixel that is found bad late is taken out of the frames before it approximately, as they came
         assert (written == c2).mean() > 0.9 and np.abs(written - c2).max() < 0.02
-
-
-@pytest.mark.fault("The detector counts bad frames", "The result has a reason instead of a p-value")
-def test_bad_frames_are_a_reason(beamline):
-    put("sim:LostShare", 0.1)
-    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
-    put("sim:LostShare", 0.0)
-    (row,) = beamline.results(uid).to_dict("records")
-    assert row["status"] == "complete" and not row["novelty_p"] >= 0
-    assert re.search(r"reports a fault: lambda750k_cam_bad_frame_counter is \d+, above 0", row["no_claim"])
 
 
 @pytest.mark.fault("The detector ends an exposure with the state Error", "The result fails, and names the state")

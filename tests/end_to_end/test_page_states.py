@@ -75,19 +75,6 @@ def test_a_connection_that_was_lost_in_silence_is_noticed(night):
     night.browser.until("connected", "[data-ainerd=feed]")
 
 
-def test_a_run_that_fails_is_shown_in_the_table_and_on_its_page(night):
-    key, other = night.result(7, is_done=False), night.another()
-    night.state()
-    night.browser.open()
-    night.browser.until("computing", f"tr[data-key='{key}']")
-    other.open("results", key)
-    other.until("computing", "header")
-    night.store.fail(key, "the beam was lost")
-    night.state()
-    night.browser.until("the beam was lost", f"tr[data-key='{key}']")
-    other.until("There is no verdict, the analysis failed: the beam was lost", "[data-ainerd=explain]")
-
-
 def test_rows_are_compared_by_click_and_the_name_is_kept(night, server):
     page = night.page
     night.browser.open()
@@ -133,23 +120,6 @@ def test_results_are_read_from_the_newest_back_and_can_be_chosen(night):
     night.page.locator("input[type=search]").fill("wax")
     night.browser.until("1 to 1 of 1 (of 25)", "[data-ainerd=table]")
     assert night.browser.wrong == []
-
-
-def test_the_first_of_two_browsers_that_disagree_counts(night):
-    ann, bob = night.browser, night.another()
-    for each, who in ((ann, "Ann"), (bob, "Bob")):
-        each.open()
-        each.page.wait_for_selector("[data-ainerd=take]:enabled")
-        each.page.fill("[data-ainerd=who]", who)
-    bob.page.click("[data-ainerd=reject]")
-    bob.page.fill("[data-ainerd=why]", "a bubble")
-    ann.page.click("[data-ainerd=take]")
-    ann.until("Ann: take (not answered yet)", "[data-ainerd=pending]")
-    bob.page.click("[data-ainerd=reject]")
-    bob.until("Ann: take (not answered yet)", "[data-ainerd=pending]")
-    bob.until("Somebody was first", "[data-ainerd=answer]")
-    node = night.ainerd["agents"].values().first()["commands", f"verdict-{night.first}"]
-    assert (node.metadata["do"], node.metadata["by"]) == ("take", "Ann")
 
 
 def test_raw_runs_have_scan_numbers_and_samples(night):

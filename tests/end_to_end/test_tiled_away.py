@@ -6,7 +6,7 @@ import pytest
 from bluesky import RunEngine
 from tiled_process import KEY, start_server
 
-from agents.rheo_xpcs import build_agent
+from agents.demo.simulated import agent_of
 from agents.session import raw_writer
 from ainerd.plans import expose
 from ainerd.server import connect
@@ -25,14 +25,7 @@ def beamline(tmp_path_factory):
     servers = [start_server(folder, PORT)[0]]
     try:
         client = connect(f"http://127.0.0.1:{PORT}", KEY)
-        agent = build_agent(
-            client,
-            detector=instrument.detector,
-            actuators=[instrument.stage.x, instrument.stage.y],
-            rheometer=instrument.rheometer,
-            shutter=instrument.shutter,
-            settings=settings,
-        )
+        agent = agent_of(client, settings, instrument)
         agent.quiet = True
         with pytest.MonkeyPatch.context() as patch:
             for name in ("ATTEMPTS", "TIMEOUT"):
