@@ -71,7 +71,7 @@ def test_its_raw_run_is_in_tiled_without_its_frames(names):
 def flow_of_the_page(monkeypatch, key):
     """Return the module for Prefect in the documentation; its command runs in this process."""
     prefect = SimpleNamespace(task=lambda **options: lambda run: run, get_run_logger=lambda: logging.getLogger("flow"))
-    secret = SimpleNamespace(load=lambda name, _sync: SimpleNamespace(get=lambda: "secret"))
+    secret = SimpleNamespace(load=lambda name, _sync: SimpleNamespace(get=lambda: key))
     system = SimpleNamespace(Secret=secret)
     for name, made in {"prefect": prefect, "prefect.blocks": None, "prefect.blocks.system": system}.items():
         monkeypatch.setitem(sys.modules, name, made or SimpleNamespace())
@@ -81,7 +81,7 @@ def flow_of_the_page(monkeypatch, key):
 
     def run(command, *, env, **options):
         assert command[0] == module.AINERD
-        done = CliRunner().invoke(app, command[1:], env=env | key)
+        done = CliRunner().invoke(app, command[1:], env=env)
         return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr + str(done.exception))
 
     monkeypatch.setattr(module, "SETTINGS", str(PROFILE / "small.toml"))
@@ -91,7 +91,7 @@ def flow_of_the_page(monkeypatch, key):
 
 def test_the_flow_for_prefect_runs_the_command(names, monkeypatch):
     uid = ResultStore(names["client"]["ainerd"]).table(all=True)["raw_uid"].iloc[0]
-    flow = flow_of_the_page(monkeypatch, {"AINERD_STORAGE__API_KEY": names["client"].context.api_key})
+    flow = flow_of_the_page(monkeypatch, str(names["client"].context.api_key))
     flow.analyse(uid)
     with pytest.raises(RuntimeError, match="there is no run 1234567"):
         flow.analyse("1234567")

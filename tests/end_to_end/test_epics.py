@@ -1,11 +1,9 @@
-"""The agent on ophyd's own classes, over Channel Access, with the IOC in a process of its own.
-
-The session runs in this process.
-"""
+"""The agent on ophyd's own classes, over Channel Access, with the IOC in a process of its own."""
 
 import os
 import re
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import bluesky.plans as bp
@@ -104,10 +102,6 @@ def put(name, value):
     assert epics.caput(f"SIM:{name}", value, wait=True, timeout=LIMIT_S) == 1
 
 
-def get(name):
-    return epics.caget(f"SIM:{name}", use_monitor=False, timeout=LIMIT_S)
-
-
 def test_the_first_session_of_the_readme_works(beamline, server, tmp_path, monkeypatch):
     """With two positions, in this process, after the startup files; IPython runs all of it in test_leaving."""
     monkeypatch.setenv("BLUESKY_PREDECLARE", "1")
@@ -146,45 +140,22 @@ def test_a_fault_is_a_reason(beamline):
     assert row["status"] == "failed" and "lambda750k_cam_detector_state is 6" in row["reason"]
 
 
-@pytest.fixture(scope="module")
-def made_by_ophyd_async(beamline, server, tmp_path_factory):
+def by_ophyd_async(own, beamline, client, folder):
     """An agent, detector and stage of ophyd-async at the same IOC."""
-    core, own = pytest.importorskip("ophyd_async.core"), pytest.importorskip("agents.epics_async")
-    settings, folder = Settings.load(SMALL), tmp_path_factory.mktemp("epics_async")
+    settings, frames = Settings.load(SMALL), beamline.folder / "frames"
     settings.detector.image = "det"
     settings.detector.n_frames, settings.detector.frame_time_s = "det-driver-num_images", "det-driver-acquire_period"
-    settings.storage.directory, settings.storage.frames = folder / "tiled", [beamline.folder / "frames"]
+    settings.storage.directory, settings.storage.frames = folder / "tiled", [frames]
     settings.steering.bounds = {f"sample-{x}": settings.steering.bounds[f"sample_{x}"] for x in "xy"}
     settings.recorded.units = {}
-    with core.init_devices():
-        detector = own.lambda750k("ca://SIM:", beamline.folder / "frames", name="det")
+    with pytest.importorskip("ophyd_async.core").init_devices():
+        detector = own.lambda750k("ca://SIM:", frames, name="det")
         stage = own.Stage("ca://SIM:stage:", name="sample")
-    agent = build_agent(
-        settings,
-        server.client().create_container(folder.name),
-        detector=detector,
-        actuators=[stage.x, stage.y],
-        beside=[beamline.rheometer],
-        shutter=beamline.shutter,
-        acquire=own.flown,
-    )
-    yield own, agent, detector, stage
-    agent.close()
+    around = {"beside": [beamline.rheometer], "shutter": beamline.shutter, "acquire": own.flown}
+    return build_agent(settings, client, detector=detector, actuators=[stage.x, stage.y], **around), detector, stage
 
 
-@pytest.fixture
-def by_ophyd_async(beamline, made_by_ophyd_async):
-    """These, with that agent attached in place of the one of ophyd's devices."""
-    agent = made_by_ophyd_async[1]
-    beamline.agent.detach()
-    agent.attach(beamline.RE)
-    yield made_by_ophyd_async
-    agent.detach()
-    beamline.agent.attach(beamline.RE)
-    beamline.set_up()
-
-
-def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request):
+def test_the_same_frames_give_the_same_maps_from_every_source(beamline, server, tmp_path):
     """By documents of our detector, of ophyd and of ophyd-async; Eigers and folders have tests of their own."""
     instrument = simulated_instrument(beamline.folder / "frames", hardware_beside(SMALL), speed=1000)
     ours, RE = instrument.detector, beamline.RE
@@ -201,13 +172,18 @@ def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request)
     assert not np.array_equal(seen(expose(ours)), first)
     put("sim:Recording", str(recorded).encode())
     maps = {"ophyd": seen(bp.count([beamline.detector]))}
-    own, agent, detector, stage = request.getfixturevalue("by_ophyd_async")
-    uids = [uid for plan in (own.flown, own.triggered) for uid in RE(plan([detector, stage], {}))]
-    assert agent.drain(60)
+    own = pytest.importorskip("agents.epics_async")
+    agent, detector, stage = by_ophyd_async(own, beamline, server.client().create_container(tmp_path.name), tmp_path)
+    with closing(agent):
+        beamline.agent.detach()
+        agent.attach(RE)
+        for plan in (own.flown, own.triggered):
+            RE(plan([detector, stage], {}))
+        assert agent.drain(60)
+        maps |= {f"ophyd-async {key}": agent.results.array(key, "c2") for key in agent.results.table(all=True).index}
+        agent.detach()
+    beamline.agent.attach(RE)
     put("sim:Recording", b"")
-    table = agent.results.table(all=True)
-    keys = table.index[table["raw_uid"].isin(uids)]
-    maps |= {f"ophyd-async {key}": agent.results.array(key, "c2") for key in keys}
     assert len(maps) == 3
     for name, c2 in maps.items():
         np.testing.assert_array_equal(c2, first, err_msg=name)
