@@ -9,6 +9,7 @@ from bluesky import RunEngineInterrupted
 from bluesky.suspenders import SuspendFloor
 
 from ainerd.plans import expose
+from ainerd.results import AgentNode
 from tests.end_to_end.sessions import FRAMES
 from tests.waiting import until
 
@@ -75,6 +76,25 @@ def test_a_plan_that_begins_without_beam_waits_and_measures_once(session):
     session.RE.remove_suspender(suspender)
     assert source.i0.get() > 0.9
     assert session.table()["status"].tolist()[before:] == ["complete"]
+
+
+@pytest.mark.fault("A person presses Ctrl-C while the campaign is held", "The plan ends as usual")
+def test_a_waiting_plan_can_be_stopped(session):
+    before, node = len(session.table()), AgentNode(session.client["ainerd"], session.settings.name)
+    session.agent.hold("tea")
+
+    def pause():
+        until(lambda: node.state()["health"].get("waits"))
+        session.RE.request_pause()
+
+    pausing = threading.Thread(target=pause)
+    pausing.start()
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(session.agent.explore(1))
+    pausing.join()
+    session.RE.stop()
+    session.agent.release()
+    assert len(session.table()) == before
 
 
 def test_the_picture_of_the_run_in_progress_is_in_tiled(session):
