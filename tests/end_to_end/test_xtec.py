@@ -103,3 +103,19 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
         assert "clusters of" in agent.explain(table.index[1])
     finally:
         agent.close()
+
+
+def test_the_agent_chooses_temperatures_and_says_why(server, tmp_path):
+    client = server.client().create_container(tmp_path.name)
+    agent, RE, *_ = beamline(tmp_path, client)
+    try:
+        RE.md["series_id"] = "chosen"
+        RE(agent.explore(5))
+        assert agent.close_series("chosen") and agent.drain()
+        (row,) = agent.results.table(all=True).itertuples()
+        assert (row.status, row.n_frames) == ("complete", 5)
+        asked = agent.results.suggestions().query("status == 'measured'")
+        assert asked["temperature"].tolist()[:4] == [30.0, 80.0, 130.0, 180.0]
+        assert asked["reason"].str.contains("trajectories bend most between").any()
+    finally:
+        agent.close()
