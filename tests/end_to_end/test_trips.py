@@ -14,16 +14,13 @@ TECHNIQUE = ("ainerd_xpcs/", "ainerd/novelty/")
 
 def called_while_it_explores(session):
     """Explore twice, and return the functions that each thread called in the second exposure, by thread and file."""
-    agent, called = session.start_agent(alpha=0.001), defaultdict(set)  # no p-value is so small: nothing is followed up
+    agent, codes = session.start_agent(alpha=0.001), defaultdict(set)  # no p-value is so small: nothing is followed up
 
     def trace(thread):
         def note(frame, event, arg):
-            path = Path(frame.f_code.co_filename)
-            if path.is_relative_to(SOURCE):
-                name = path.relative_to(SOURCE).as_posix()
-                file = "the technique" if name.startswith(TECHNIQUE) else name.removeprefix("ainerd/")
-                whole = frame.f_code.co_qualname
-                called[thread, file] |= {*whole.split(".<locals>."), whole.rpartition(".")[2]}
+            while frame is not None and frame.f_code not in codes[thread]:
+                codes[thread].add(frame.f_code)
+                frame = frame.f_back
 
         sys.settrace(note)
 
@@ -43,6 +40,12 @@ def called_while_it_explores(session):
     for jobs in threads.values():
         jobs.submit(lambda: sys.settrace(None))
     agent.drain()
+    called = defaultdict(set)
+    for thread, code in ((thread, code) for thread, each in codes.items() for code in each):
+        if (path := Path(code.co_filename)).is_relative_to(SOURCE):
+            name = path.relative_to(SOURCE).as_posix()
+            file = "the technique" if name.startswith(TECHNIQUE) else name.removeprefix("ainerd/")
+            called[thread, file] |= {*code.co_qualname.split(".<locals>."), code.co_qualname.rpartition(".")[2]}
     return called
 
 
