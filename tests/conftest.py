@@ -36,9 +36,7 @@ with suppress(AttributeError):  # another allocator
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     os.environ.update(
-        EPICS_CA_ADDR_LIST="127.0.0.1",
-        EPICS_CA_AUTO_ADDR_LIST="NO",
-        EPICS_CA_SERVER_PORT=str(free.getsockname()[1]),
+        EPICS_CA_ADDR_LIST="127.0.0.1", EPICS_CA_AUTO_ADDR_LIST="NO", EPICS_CA_SERVER_PORT=str(free.getsockname()[1])
     )
 
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections

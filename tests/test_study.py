@@ -29,8 +29,7 @@ def run(study, *arguments, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("bar", "missed"),
-    [({"most": {"error": 0.2}}, 0), ({"most": {"error": "allowed"}}, 1), ({"least": {"gone": 1}}, 1)],
+    ("bar", "missed"), [({"most": {"error": 0.2}}, 0), ({"most": {"error": "allowed"}}, 1), ({"least": {"gone": 1}}, 1)]
 )
 def test_a_study_that_misses_its_bar_goes_on_and_ends_with_1(bar, missed, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_tools, "FOLDER", tmp_path)

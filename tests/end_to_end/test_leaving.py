@@ -92,8 +92,7 @@ def test_a_session_that_exits_after_a_run_writes_its_results(left):
 
 
 @pytest.mark.fault(
-    "The session is killed (-9) after a run, or while frames arrive",
-    "The next start analyses its frames once",
+    "The session is killed (-9) after a run, or while frames arrive", "The next start analyses its frames once"
 )
 def test_results_of_a_killed_session_come_with_the_next_start(left):
     *_, (ended, halfway, *_) = left
