@@ -43,19 +43,12 @@ def put_result(session, i, embedding, parameters):
     """Write result number i of the night; 13 failed, 5 is novel."""
     rng = np.random.default_rng(i)
     record = ResultRecord(
-        raw_uid=f"00000000-0000-4000-8000-{i:012}",
-        technique="rheo_xpcs",
-        agent=session.settings.name,
-        parameters=parameters,
-        scan_id=100 + i,
-        run_time=time.time() - 60 * (RESULTS - i),
+        raw_uid=str(uuid.UUID(int=i)), technique="rheo_xpcs", agent=session.settings.name, parameters=parameters,
+        scan_id=100 + i, run_time=time.time() - 60 * (RESULTS - i), n_frames=100, frame_time_s=0.5,
         positions={"sample_x": 0.5 + 2.2 * (i % 5), "sample_y": 0.5 + 2.2 * (i // 5)},
-        units={"sample_x": "mm", "sample_y": "mm", "tau_s": "s"},
-        n_frames=100,
-        frame_time_s=0.5,
-        start={"sample": HOSTILE if i == 3 else "gel"},
+        units={"sample_x": "mm", "sample_y": "mm", "tau_s": "s"}, start={"sample": HOSTILE if i == 3 else "gel"},
         regime=int(i >= GROUP),
-    )
+    )  # fmt: skip
     key = session.store.begin(record)
     if i == 13:
         session.store.fail(key, HOSTILE)
@@ -70,7 +63,6 @@ def put_result(session, i, embedding, parameters):
             novelty_p=0.001 if i == 5 else 0.1 + 0.8 * rng.random(),
             arrays={
                 "c2": maps.astype(np.float32),
-                "denoised": maps[:, ::2, ::2].astype(np.float32),
                 "g2": 1 + 0.2 * np.exp(-lags / 3) + rng.normal(0, 0.01, (18, 20)),
                 "g2_err": np.full((18, 20), 0.01),
                 "tau": lags,
@@ -81,7 +73,6 @@ def put_result(session, i, embedding, parameters):
             },
             summary={"tau_s": 3.0 + i, "tau_s_err": 0.1, "kww_exponent": 1.0, "contrast": 0.2},
             units={"tau_s": "s"},
-            model={"name": "encoder", "sha256": "0" * 64},
             calibration={"id": "bank", "n": 500, "alpha": 0.05},
         ),
     )
