@@ -105,7 +105,6 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline):
 
 def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, server, monkeypatch):
     folder, _, client, instrument = beamline
-    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
     with following(*beamline) as observer:
         until(lambda: "agents" in client["ainerd"])
@@ -117,6 +116,7 @@ def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(b
         for axis, x in zip((instrument.stage.x, instrument.stage.y), first["position"].values(), strict=True):
             axis.set(x).wait(10)
         acquire(instrument, folder / "data", "D0001")
+        monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
         spec = importlib.util.spec_from_file_location("next_position", HOOK)
         hook = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(hook)
