@@ -10,20 +10,7 @@ import pytest
 from docs import structure
 
 SOURCE = Path(structure.__file__).resolve().parents[1] / "src" / "ainerd"
-GENERIC = [
-    "technique",
-    "documents",
-    "runs",
-    "results",
-    "campaign",
-    "steering",
-    "plans",
-    "agent",
-    "server",
-    "views",
-    "cli",
-    "config",
-]
+GENERIC = "technique documents runs results campaign steering plans agent server views cli config".split()
 # Words of one technique; an underscore ends a word: time_since_shear says shear.
 WORDS = re.compile(r"(?<![a-z0-9])(?:c2|q|stress)(?![a-z0-9])|shear|azimuth", re.IGNORECASE)
 

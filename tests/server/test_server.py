@@ -192,11 +192,7 @@ def test_connect_fails_fast_if_nothing_answers(monkeypatch):
 
 
 def test_connect_fails_if_the_server_is_not_tiled(tmp_path):
-    class Silent(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as other:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
         try:
