@@ -8,13 +8,11 @@ import resource
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-import certifi
 import pytest
 from hypothesis import settings
 
@@ -41,15 +39,6 @@ with socket.socket() as free:
 
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 atexit.register(gc.freeze)  # and none of them at the end
-
-# Each new client of httpx reads the certificates of all authorities, in 50 ms. The servers of tests need none: here it
-# reads one, as do the processes that tests start.
-if "SSL_CERT_FILE" not in os.environ:
-    file, os.environ["SSL_CERT_FILE"] = tempfile.mkstemp(suffix=".pem")
-    atexit.register(os.unlink, os.environ["SSL_CERT_FILE"])
-    end = "-----END CERTIFICATE-----\n"
-    with open(file, "w") as one:
-        one.write(Path(certifi.where()).read_text().partition(end)[0] + end)
 
 # The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)
