@@ -186,7 +186,7 @@ def test_the_store_and_tiled_alone_find_the_same(session):
     assert (page["c2"][0] == page["first_bin"]).all()
 
 
-def test_a_file_gives_the_result_of_its_run(session):
+def test_a_file_gives_the_result_of_its_run(session, part_of_bank):  # else the shipped bank is calibrated: 80 s
     page = run_page("how-to/analyze-a-file.md", {})
     results = session["agent"].results
     of_runs = [abs(results.array(key, "c2") - page["c2"]).max() for key in results.table(all=True).index]
