@@ -2,19 +2,17 @@
 
 import atexit
 import ctypes
-import fcntl
-import functools
 import gc
 import os
 import resource
 import socket
 import subprocess
+import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx._transports.default as httpx_transport
 import pytest
 from hypothesis import settings
 
@@ -36,16 +34,11 @@ with suppress(AttributeError):  # another allocator
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     os.environ.update(
-        EPICS_CA_ADDR_LIST="127.0.0.1",
-        EPICS_CA_AUTO_ADDR_LIST="NO",
-        EPICS_CA_SERVER_PORT=str(free.getsockname()[1]),
+        EPICS_CA_ADDR_LIST="127.0.0.1", EPICS_CA_AUTO_ADDR_LIST="NO", EPICS_CA_SERVER_PORT=str(free.getsockname()[1])
     )
 
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 atexit.register(gc.freeze)  # and none of them at the end
-
-# Each new client of httpx reads the certificates of all authorities, in 50 ms; the servers of tests need none.
-httpx_transport.create_ssl_context = functools.cache(httpx_transport.create_ssl_context)
 
 # The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)
@@ -84,34 +77,13 @@ def pytest_addoption(parser):
     parser.addoption("--fault-table", type=Path, help="write the outcomes of the tests of faults as Markdown")
 
 
-def compile_once():
-    """Let one worker compile each function of numba; the others wait, and read it from numba's cache."""
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.dispatcher import Dispatcher
-
-    compile_, held = Dispatcher.compile, set()
-
-    def compile_alone(self, signature):
-        cached = getattr(self._cache, "_cache_file", None)
-        if cached is None or cached in held:
-            return compile_(self, signature)
-        Path(cached._cache_path).mkdir(parents=True, exist_ok=True)
-        with global_compiler_lock, open(f"{cached._index_path}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            held.add(cached)
-            try:
-                return compile_(self, signature)
-            finally:
-                held.remove(cached)
-
-    Dispatcher.compile = compile_alone
-
-
 def pytest_configure(config):
-    if hasattr(config, "workerinput"):
-        compile_once()
+    is_worker, root = hasattr(config, "workerinput"), Path(__file__).parents[1]
+    has_workers = not is_worker and getattr(config.option, "numprocesses", None)
+    if has_workers and not any((root / "sim_devices").rglob("*.nbi")):
+        subprocess.run([sys.executable, "-m", "agents.demo.warm_up"], cwd=root, check=True)  # else each worker compiles
     config.addinivalue_line("markers", "fault(what, happens, lost='nothing'): a fault, for the table in the docs")
-    if (path := config.getoption("--fault-table")) is not None and not hasattr(config, "workerinput"):
+    if (path := config.getoption("--fault-table")) is not None and not is_worker:
         config.pluginmanager.register(FaultTable(path))
 
 

@@ -44,9 +44,6 @@ def test_a_knob_takes_only_its_values():
         ({"values": (3, 1)}, "values must increase"),
         ({"range": (0, 2), "values": (1, 3)}, "must lie in the range"),
         ({"range": (0, 1), "apart": True}, "apart needs values"),
-        ({"range": (0, float("nan"))}, "finite"),
-        ({"range": (0, 1), "speed": 0}, "greater than 0"),
-        ({"range": (0, 1), "direction": "left"}, "'any', 'up' or 'down'"),
         ({"range": (0, 1), "lenght": 1}, "not permitted"),
     ],
 )

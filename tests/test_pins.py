@@ -16,10 +16,8 @@ from ainerd.results import (
     SuggestionRecord,
     digest,
 )
-from ainerd.results._conditions import OF_THE_START
 from ainerd.results.commands import Take
 from ainerd.runs import parameters_of
-from ainerd.runs._recorded import USUAL
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd_xpcs.numerics import Partition
@@ -33,10 +31,6 @@ def rheo_xpcs():
     """The technique with its defaults, on two bins that no floating-point geometry has a part in."""
     roi_map = np.repeat(np.int32([[0, 1, 2, 0]]), 8, axis=0)
     return RheoXPCS(Partition(roi_map=roi_map, static_map=roi_map, q=np.array([0.02, 0.03]), phi=np.array([0.0, 90.0])))
-
-
-def test_what_is_recorded_of_a_start_document_can_be_searched():
-    assert set(OF_THE_START) == set(USUAL)
 
 
 def test_digest_and_keys_of_rheo_xpcs():

@@ -45,12 +45,3 @@ def test_it_restores_after_an_error_and_decorates_recursive_functions():
     with pytest.raises(ZeroDivisionError):
         count_down(3)
     assert blas() == {2}
-
-
-def test_other_threads_set_their_limits_afterwards():
-    with one_thread:
-        pass
-    thread = threading.Thread(target=threadpool_limits, args=(3, "blas"))
-    thread.start()
-    thread.join()
-    assert blas() == {3}

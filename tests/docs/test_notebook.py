@@ -9,6 +9,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from tests.end_to_end.sessions import environment
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "first-night.ipynb"
 
 
@@ -25,13 +27,7 @@ def shell(monkeypatch):
 
 @pytest.mark.timeout(400)
 def test_the_notebook_runs(shell, tmp_path, bank_file, monkeypatch, capsys):
-    settings = {
-        "AINERD_CONFIG": "of the notebook",
-        "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
-        "AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path / "frames")]),
-        "AINERD_RHEO_XPCS__BANK": str(bank_file),
-    }
-    for name, value in settings.items():
+    for name, value in {**environment(tmp_path), "AINERD_RHEO_XPCS__BANK": str(bank_file)}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AINERD_CONFIG")  # it sets this one
     monkeypatch.chdir(NOTEBOOK.parent)

@@ -1,12 +1,10 @@
 """The files that describe the package elsewhere agree with `pyproject.toml`, and imported packages are required."""
 
 import ast
-import json
 import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, requires
-from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -66,14 +64,6 @@ def test_everything_that_is_imported_is_required():
     assert not {"torch", "plotly", "ipython", "ophyd"} & of_agent.keys()
 
 
-def test_a_server_with_a_catalog_of_databroker_needs_no_more_than_the_extra():
-    adapter = Path(find_spec("databroker").origin).with_name("mongo_normalized.py")
-    names = modules(ast.parse(adapter.read_text()).body) - set(sys.stdlib_module_names)
-    known, distributions = {*pinned("requirements-agent.txt"), *required("databroker")}, packages_distributions()
-    missing = {name for name in names if not known & {each.lower().replace("_", "-") for each in distributions[name]}}
-    assert not missing, f"imported by databroker's server, and not required by the extra: {missing}"
-
-
 def test_the_conda_recipe_requires_the_same():
     recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text())
     run = dict(re.fullmatch(r"(\S+) ?(.*)", line).groups() for line in recipe["requirements"]["run"])
@@ -96,13 +86,6 @@ def test_the_locked_versions_are_those_that_tests_run_with():
     text = (ROOT / "requirements-agent.txt").read_text()
     assert all("--hash=sha256:" in each for each in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:])
     assert "://" not in text and not {"torch", "pytest"} & locked.keys()
-
-
-def test_the_citation_is_readable():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
-    assert citation["title"] == PROJECT["name"] and zenodo["license"] == citation["license"] == PROJECT["license"]
-    assert zenodo["related_identifiers"][0]["identifier"] == citation["references"][0]["doi"]
 
 
 def test_the_wheel_has_the_simulated_instrument_where_the_command_looks():

@@ -9,15 +9,16 @@ import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
 
-from agents.demo.simulated import hardware_beside, simulated_instrument
-from agents.rheo_xpcs import TOML, build_agent
+from agents.demo.simulated import agent_of, hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML
 from ainerd.agent import open_tiled
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 
 SMALL = TOML.with_name("small.toml")
-FRAMES = 100
+FRAMES = 64  # as few as have a p-value; with as much light in all tests, so that few scorers are calibrated
+PERIOD_S = 50 / FRAMES
 
 
 def environment(folder, client=None, config=SMALL, frames=None):
@@ -58,7 +59,7 @@ def small_beamline(folder):
     settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
     instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
     cam = instrument.detector.cam
-    cam.num_images.put(FRAMES), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    cam.num_images.put(FRAMES), cam.acquire_period.put(PERIOD_S), cam.acquire_time.put(PERIOD_S)
     return settings, instrument
 
 
@@ -77,26 +78,15 @@ class Session:
             self.client, self.close_tiled = server.client().create_container(folder.name), lambda: None
         self.store = ResultStore(open_catalog(self.client)[1])
         self.RE = RunEngine({})
-        self.RE.subscribe(
-            TiledWriter(
-                self.client["raw"], batch_size=20, max_array_size=0, backup_directory=self.settings.storage.unwritten
-            )
-        )
-        self.use(**options)
-        self.agent = None
-        self.start_agent()
-
-    def use(self, **options):
-        """Put another simulated instrument at the beamline."""
+        backup = self.settings.storage.unwritten
+        self.RE.subscribe(TiledWriter(self.client["raw"], batch_size=20, max_array_size=0, backup_directory=backup))
         frames = self.settings.storage.frames[0]
-        return self.use_this(simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options))
-
-    def use_this(self, instrument):
-        self.instrument = instrument
+        self.instrument = simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options)
         self.detector, self.stage = self.instrument.detector, self.instrument.stage
         self.rheometer, self.shutter = self.instrument.rheometer, self.instrument.shutter
         self.expect(FRAMES)
-        return self
+        self.agent = None
+        self.start_agent()
 
     def expect(self, frames):
         self.detector.cam.num_images.put(frames)
@@ -108,14 +98,7 @@ class Session:
             self.agent.close()
         settings = self.settings.model_copy(deep=True)
         settings.section.update(analysis)
-        self.agent = build_agent(
-            self.client,
-            detector=self.detector,
-            actuators=[self.stage.x, self.stage.y],
-            rheometer=self.rheometer,
-            shutter=self.shutter,
-            settings=settings,
-        )
+        self.agent = agent_of(self.client, settings, self.instrument)
         self.agent.attach(self.RE)
         return self.agent
 

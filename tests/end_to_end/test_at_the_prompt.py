@@ -1,86 +1,36 @@
-"""The terminal shows counts, scans and late results as they are in Tiled."""
+"""Notes, mistakes and help of a person at the prompt."""
 
 import gc
 import re
-import threading
 import warnings
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
-import httpx
 import pytest
 from bluesky.utils import Plan
 from IPython.core.oinspect import Inspector
-from IPython.lib.pretty import pretty
-from rich import get_console
-
-FEW = 64
 
 
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    """A terminal wide enough for every line."""
-    monkeypatch.setattr(get_console(), "_width", 250)
-
-
-def printed(text):
-    """Parse lines of results: scan to regime, p and novel."""
-    rows = {}
-    for scan, regime, p, novel in re.findall(
-        r"^scan (\S+): (?:regime (\d+)|no regime), (?:p = ([^\s,]+)|no p-value)( \(novel)?", text, re.MULTILINE
-    ):
-        assert scan not in rows  # one line each
-        rows[scan] = regime and int(regime), p and float(p), bool(novel)
-    return rows
-
-
-def stored(table):
-    """Return the same values of the table of results."""
-    rows = {}
-    for row in table.to_dict("records"):
-        event = f".{row['event']}" if (row["n_events"] or 1) > 1 else ""
-        p = row["novelty_p"]
-        regime = "" if row["regime_then"] < 0 else row["regime_then"]
-        rows[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.2g}"), bool(row["novel"] == True)  # noqa: E712
-    return rows
-
-
-def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
+def test_a_note_names_a_result_by_its_scan_number(session, capsys):
     agent, RE = session.agent, session.RE
-    RE(agent.explore(1))
     RE(bps.mv(session.shutter, "open"))
-    session.expect(FEW)
     RE.md |= {"sample": "PEG 3", "user": "ada"}
-    (count,) = RE(bp.count([session.detector, session.stage], num=3))
+    RE(bp.count([session.detector, session.stage], num=2))
     assert agent.drain()  # the last results come after RE returned
-    output, table = capsys.readouterr().out, agent.results.table(all=True)
-    assert printed(output) == stored(table) and len(table) == 4
-    number = table["scan_id"].iloc[-1]
-    assert list(printed(output))[1:] == [f"{number}.1", f"{number}.2", f"{number}.3"]
-    assert table["sample"].tolist()[1:] == ["PEG 3"] * 3 and table["plan"].tolist()[0] == "expose"
-    assert set(agent.results.search(user="ada", plan="count").index) == set(table.index[1:])
-    assert set(table["raw_uid"].iloc[1:]) == {count}
-    following = [line for line in output.splitlines() if " → next " in line]
-    assert following and all(") mm" in line for line in following)
-    assert agent.log()["text"].str.contains(f"scan {number}.3 at (", regex=False).any()
-
-
-def test_a_note_names_a_result_by_its_scan_number(session):
-    agent = session.agent
-    scans = agent.results.table(all=True)["scan_id"]
-    agent.note("a bubble", scan=int(scans.iloc[-1]))
-    agent.note("and a scratch", scan=f"{scans.iloc[-1]}.2")
-    assert agent.results.table(all=True)["note"].tolist()[1:] == ["a bubble", "a bubble; and a scratch", "a bubble"]
-    session.RE(bp.scan([session.rheometer], session.stage.x, 0, 1, 3))
-    agent.note("a run without a result", scan=int(scans.iloc[-1]) + 1)
+    (scan,) = agent.results.table(all=True)["scan_id"].unique()
+    printed = capsys.readouterr().out
+    assert re.findall(r"^scan (\S+): ", printed, re.MULTILINE) == [f"{scan}.1", f"{scan}.2"]
+    assert agent.log()["text"].str.contains(f"scan {scan}.2 at (", regex=False).any()
+    table = agent.results.search(user="ada", plan="count")
+    assert table["sample"].tolist() == ["PEG 3"] * 2
+    agent.note("a bubble", scan=int(scan))
+    agent.note("and a scratch", scan=f"{scan}.2")
+    assert agent.results.table(all=True)["note"].tolist() == ["a bubble", "a bubble; and a scratch"]
+    RE(bp.scan([session.rheometer], session.stage.x, 0, 1, 3))
+    agent.note("a run without a result", scan=int(scan) + 1)
     assert "a run without a result" in repr(agent.log()) and "a bubble" in repr(agent.results)
-    agent.note("of the whole scan", scan=int(scans.iloc[-1]))
-    agent.note("of the newest")
-    notes = agent.results.table(all=True)["note"].tolist()
-    assert all(note.endswith("of the whole scan") for note in notes[1:3]) and notes[3].endswith("; of the newest")
-    for wrong in (3, " "):
-        with pytest.raises(ValueError, match="a note is a text"):
-            agent.note(wrong)
+    with pytest.raises(ValueError, match="a note is a text"):
+        agent.note(" ")
     with pytest.raises(KeyError, match="there is no scan 999"):
         agent.note("nothing", scan=999)
 
@@ -89,11 +39,8 @@ def test_add_by_name_and_a_call_that_does_not_exist(session):
     agent = session.agent
     added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
     assert (added["sample_x"], added["sample_y"]) == (3.0, 4.0)
-    for wrong in ({"sample_x": 3}, {"sample_x": 3, "sample_z": 4}):
-        with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
-            agent.add(**wrong)
-    with pytest.raises(AttributeError, match="'Agent' object has no attribute 'exclude_boarder'"):
-        agent.exclude_boarder(1.0)
+    with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
+        agent.add(sample_x=3, sample_z=4)
     with pytest.raises(AttributeError, match="no attribute 'explroe', did you mean 'explore'"):
         agent.explroe(3)
 
@@ -120,16 +67,3 @@ def test_the_guide_has_each_name_that_tab_completes(session):
     assert len(dir(agent)) <= 30
     for name in dir(agent):
         assert f"agent.{name}" in shown and hasattr(agent, name)
-
-
-def test_the_prompt_answers_while_tiled_is_away(session, monkeypatch):
-    waited = []
-
-    def away(*args, **kwargs):
-        if threading.current_thread() is threading.main_thread():  # a thread of the agent may wait for longer
-            waited.append(kwargs["timeout"])
-        raise httpx.ReadTimeout("nobody there")
-
-    monkeypatch.setattr(session.agent.results.container.context.http_client, "get", away)
-    assert "does not answer" in pretty(session.agent)
-    assert waited and sum(waited) < 1.0

@@ -1,7 +1,6 @@
 """An instrument like CHX: Eigers of classic ophyd that announce series of files as AD_EIGER2 or AD_EIGER_SLICE."""
 
 import importlib.util
-import json
 import logging
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from databroker_server import databroker_server
 from typer.testing import CliRunner
 
 from ainerd.agent import build_observer
@@ -28,14 +26,14 @@ PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
 
 @pytest.fixture(scope="module")
 def names(server, tmp_path_factory):
-    """Names in a session of the profile after a count of three series and two positions of the agent."""
+    """Names in a session of the profile after a count of two series and a position of the agent."""
     folder = tmp_path_factory.mktemp("chx")
     with started(PROFILE, folder, server.client().create_container(folder.name), PROFILE / "small.toml") as names:
         names["eiger500k_single"].cam.num_images.put(130)
         names["documents"] = documents = []
         names["RE"].subscribe(lambda *document: documents.append(document))
         names["RE"](names["bps"].mv(names["fast_sh"], "open"))
-        names["RE"](names["bp"].count([names["eiger500k_single"], names["diff"]], num=3))
+        names["RE"](names["bp"].count([names["eiger500k_single"], names["diff"]], num=2))
         names["RE"](names["agent"].explore(1))
         assert names["agent"].drain(120)
         yield names
@@ -43,23 +41,20 @@ def names(server, tmp_path_factory):
 
 def test_each_series_has_a_result(names):
     table = ResultStore(names["client"]["ainerd"]).table(all=True)
-    assert table["status"].tolist() == ["complete"] * 4, table["reason"].dropna().tolist()
-    assert table["event"].tolist() == [1, 2, 3, 1] and table["n_frames"].eq(130).all()
-    assert table["transmission"].iloc[3:].eq(1.0).all() and table[["diff_xh", "diff_yh"]].notna().all(axis=None)
-    start = names["client"]["raw"][table["raw_uid"].iloc[-1]].metadata["start"]
-    assert start["number of images"] == 130 and start["sample"] == "simulated" and start["transmission"] == 1.0
+    assert table["status"].tolist() == ["complete"] * 3, table["reason"].dropna().tolist()
+    assert table["event"].tolist() == [1, 2, 1] and table["n_frames"].eq(130).all()
+    assert table["transmission"].iloc[2:].eq(1.0).all() and table[["diff_xh", "diff_yh"]].notna().all(axis=None)
 
 
 def test_its_documents_and_files_are_those_of_chx(names):
     resources = [doc for name, doc in names["documents"] if name == "resource"]
     datums = [doc for name, doc in names["documents"] if name == "datum"]
     assert {doc["spec"] for doc in resources} == {"AD_EIGER2"} and len(resources) == 2
-    assert [doc["datum_kwargs"] for doc in datums] == [{"seq_id": k} for k in range(1, 5)]
+    assert [doc["datum_kwargs"] for doc in datums] == [{"seq_id": k} for k in range(1, 4)]
     with h5py.File(f"/{resources[0]['resource_path']}_2_master.h5") as master:
         lengths = [len(master[f"entry/data/data_{k:06d}"]) for k in (1, 2)]
         assert lengths == [100, 30] and "data_000003" not in master["entry/data"]
         assert master["entry/instrument/detector/frame_time"][()] == pytest.approx(0.1)
-        assert master["entry/instrument/detector/detectorSpecific/pixel_mask"].shape == (128, 192)
 
 
 def test_its_raw_run_is_in_tiled_without_its_frames(names):
@@ -68,18 +63,18 @@ def test_its_raw_run_is_in_tiled_without_its_frames(names):
     run = Run(settings.detector, settings.storage.frames, raw)
     for name, doc in documents_of(raw[uid]):
         run(name, doc)
-    assert run.n_events == 3 and run.reading("diff_xh", 2) == pytest.approx(5.0, abs=0.05)
+    assert run.n_events == 2 and run.reading("diff_xh", 2) == pytest.approx(5.0, abs=0.05)
     with pytest.raises(MissingFrames, match="are not read, and Tiled cannot read"):
         list(run.blocks(np.array([0]), wait_s=0.0))
 
 
-def flow_of_the_page(monkeypatch):
+def flow_of_the_page(monkeypatch, key):
     """Return the module for Prefect in the documentation; its command runs in this process."""
     prefect = SimpleNamespace(task=lambda **options: lambda run: run, get_run_logger=lambda: logging.getLogger("flow"))
-    secret = SimpleNamespace(load=lambda name, _sync: SimpleNamespace(get=lambda: "secret"))
-    monkeypatch.setitem(sys.modules, "prefect", prefect)
-    monkeypatch.setitem(sys.modules, "prefect.blocks", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "prefect.blocks.system", SimpleNamespace(Secret=secret))
+    secret = SimpleNamespace(load=lambda name, _sync: SimpleNamespace(get=lambda: key))
+    system = SimpleNamespace(Secret=secret)
+    for name, made in {"prefect": prefect, "prefect.blocks": None, "prefect.blocks.system": system}.items():
+        monkeypatch.setitem(sys.modules, name, made or SimpleNamespace())
     spec = importlib.util.spec_from_file_location("chx", PROFILE.parents[1] / "docs/how-to/files/facilities/chx.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -94,28 +89,12 @@ def flow_of_the_page(monkeypatch):
     return module
 
 
-def test_the_flow_for_prefect_analyses_a_run_in_databroker(names, tmp_path, monkeypatch):
-    table = ResultStore(names["client"]["ainerd"]).table(all=True)
-    uid = table["raw_uid"].iloc[0]
-    with databroker_server(tmp_path) as (client, adapter):
-        insert = adapter.get_serializer()
-        for name, doc in names["documents"]:
-            insert(name, doc)
-        storage = names["settings"].storage
-        monkeypatch.setenv("AINERD_STORAGE__URI", client.uri)
-        monkeypatch.setenv("AINERD_STORAGE__DIRECTORY", str(storage.directory))
-        monkeypatch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder) for folder in storage.frames]))
-        flow = flow_of_the_page(monkeypatch)
-        flow.analyse(uid)
-        with pytest.raises(RuntimeError, match="there is no run 1234567"):
-            flow.analyse("1234567")
-        key = {"AINERD_STORAGE__API_KEY": "secret"}
-        state = CliRunner().invoke(app, ["status", "--json", "--config", flow.SETTINGS], env=key)
-        assert state.exit_code == 0 and json.loads(state.stdout)["results"] == {"complete": 3}, state.output
-        again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
-        assert {*again.table(all=True).index} == {*table.index[table["raw_uid"].eq(uid)]}
-        for key in again.table(all=True).index:
-            np.testing.assert_array_equal(again.array(key, "c2"), first.array(key, "c2"))
+def test_the_flow_for_prefect_runs_the_command(names, monkeypatch):
+    uid = ResultStore(names["client"]["ainerd"]).table(all=True)["raw_uid"].iloc[0]
+    flow = flow_of_the_page(monkeypatch, str(names["client"].context.api_key))
+    flow.analyse(uid)
+    with pytest.raises(RuntimeError, match="there is no run 1234567"):
+        flow.analyse("1234567")
 
 
 def test_a_trigger_for_each_frame_makes_an_exposure_of_slices(names, server, tmp_path):
@@ -145,9 +124,3 @@ def test_a_trigger_for_each_frame_makes_an_exposure_of_slices(names, server, tmp
     analysis = names["agent"].technique.begin(info)
     analysis.push(np.concatenate(frames)[:, analysis.pixels], 0)
     np.testing.assert_array_equal(c2, analysis.finish().arrays["c2"])
-    detector.stage()
-    detector.trigger().wait(10)
-    detector.unstage()  # after one frame of the series
-    ((_, resource), (_, datum)) = detector.collect_asset_docs()
-    with h5py.File(f"/{resource['resource_path']}_{datum['datum_kwargs']['seq_id']}_master.h5") as master:
-        assert len(master["entry/data/data_000001"]) == 1

@@ -1,23 +1,17 @@
 """The demo in short, on the small detector, and its comparison with the truth."""
 
-import io
 import json
 import re
 
-import numpy as np
-import pandas as pd
 import pytest
-from rich.console import Console
 
 import agents.demo.campaign
-from agents.demo import empty, progress_bar
-from agents.demo.campaign import SAMPLES, by_regime
+from agents.demo import empty
+from agents.demo.campaign import SAMPLES
 from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, SAMPLE, replay
 from agents.demo.recording import SEED as RECORDED_SEED
 from agents.demo.simulated import hardware_beside
-from ainerd.agent._display import say
 from ainerd.config import Settings
-from ainerd.jobs import doing
 from sim_devices import hidden_sample
 from tests.end_to_end.sessions import SMALL
 
@@ -40,29 +34,6 @@ def test_the_demo_explores_reports_and_draws(tmp_path, capsys):
         assert name in output
     assert (tmp_path / "demo" / "campaign.png").stat().st_size > 50_000
     assert re.search(rf"to see the page: \S*ainerd serve {tmp_path}/demo/tiled --frames", output)
-
-
-def test_the_bar_names_a_long_step_below_the_lines_of_the_agent(monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr("rich._console", Console(file=screen, force_terminal=True, width=100, color_system=None))
-    with doing("calibrating"), progress_bar() as bar:
-        bar.add_task("positions", total=3)
-        bar.refresh()
-        say("scan 2: regime 0")
-    text = screen.getvalue()
-    assert "0:00:00 calibrating" in text
-    assert "\r\x1b[2Kscan 2: regime 0\n" in text  # the bar is erased before the line
-
-
-def test_exposures_are_counted_by_true_regime():
-    truth = pd.Series(["fluid", "echo", "fluid", "echo", "slow"], dtype=object)
-    results = pd.DataFrame({"novelty_p": [0.4, 0.01, 0.03, 0.2, np.nan], "novel": [False, True, True, False, None]})
-    table = by_regime(truth, results, ["fluid", "echo", "slow", "banded"], {"echo", "banded"})
-    assert table.index.tolist() == ["fluid", "echo", "slow", "banded"]
-    assert table["in the reference"].tolist() == ["yes", "no", "yes", "no"]
-    assert table["exposures"].tolist() == [2, 2, 1, 0]
-    assert table["with a p-value"].tolist() == [2, 2, 0, 0]
-    assert table["called novel"].tolist() == [1, 1, 0, 0]
 
 
 def test_the_recorded_campaign_is_analysed_again(tmp_path, part_of_bank, capsys):

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import threading
-from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -19,10 +19,9 @@ from ainerd.server import open_catalog
 from ainerd.technique import RunInfo
 from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import acquire
-from tests.end_to_end.sessions import SMALL
+from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL
 from tests.waiting import until
 
-FRAMES, PERIOD_S = 64, 50 / 64
 HOOK = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "folder" / "next_position.py"
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 
@@ -38,14 +37,9 @@ def write_qmap(path):
     return partition
 
 
-def acquired(observer):
-    """Names of the acquisitions whose runs are in Tiled, which follows their results."""
-    return [run.metadata["start"]["acquisition"] for run in observer._client["raw"].values()]
-
-
 @pytest.fixture(scope="module")
-def beamline(tmp_path_factory):
-    """Folder, settings and devices."""
+def beamline(server, tmp_path_factory):
+    """Folder, settings, catalog and devices."""
     folder = tmp_path_factory.mktemp("aps")
     (folder / "data").mkdir()
     write_qmap(folder / "qmap.hdf")
@@ -55,46 +49,32 @@ def beamline(tmp_path_factory):
     instrument = simulated_instrument(folder / "data" / "raw", hardware_beside(SMALL), speed=1000)
     cam = instrument.detector.cam
     cam.num_images.put(FRAMES), cam.acquire_period.put(PERIOD_S), cam.acquire_time.put(PERIOD_S)
-    return folder, settings, instrument
-
-
-@pytest.fixture
-def follow(beamline, server):
-    """Follow the folder with a new agent."""
-    folder, settings, _ = beamline
-    client = server.client()
-    client = client[folder.name] if folder.name in client else client.create_container(folder.name)
+    client = server.client().create_container(folder.name)
     open_catalog(client)
-    to_close = []
-
-    def start():
-        observer, stop = build_observer(settings, client), threading.Event()
-        thread = threading.Thread(target=observer.follow, args=(f"folder:{folder / 'data'}", stop), daemon=True)
-        thread.start()
-
-        def close():
-            if stop.is_set():
-                return
-            stop.set()
-            thread.join(30)
-            observer.drain()
-            observer.close()
-
-        to_close.append(close)
-        return observer, close
-
-    yield start
-    for close in to_close:
-        close()
+    return folder, settings, client, instrument
 
 
-def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
-    folder, _, instrument = beamline
+@contextmanager
+def following(folder, settings, client, instrument):
+    """Follow the folder with a new agent."""
+    observer, stop = build_observer(settings, client), threading.Event()
+    thread = threading.Thread(target=observer.follow, args=(f"folder:{folder / 'data'}", stop), daemon=True)
+    thread.start()
+    try:
+        yield observer
+    finally:
+        stop.set()
+        thread.join(30)
+        observer.drain()
+        observer.close()
+
+
+def test_an_acquisition_becomes_a_run_with_a_result(beamline):
+    folder, _, client, instrument = beamline
     instrument.stage.x.set(3.0).wait(10), instrument.stage.y.set(7.0).wait(10)
     acquire(instrument, folder / "data", "A0001_f000100")
-    observer, close = follow()
-    until(lambda: len(observer.results.table("complete")) == 1)
-    close()
+    with following(*beamline) as observer:
+        until(lambda: len(observer.results.table("complete")) == 1)
     table = observer.results.table(all=True)
     (row,) = table.to_dict("records")
     assert row["status"] == "complete" and row["sample"] == "clay"
@@ -103,7 +83,7 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     assert row["incident"] == pytest.approx(row["i0"]) and row["incident_of"] == "i0 × transmission"
     stress = instrument.rheometer.measured(instrument.clock.now())["shear_stress"]
     assert row["stress_mean"] == pytest.approx(stress, rel=0.2)
-    raw = observer._client["raw"]
+    raw = client["raw"]
     assert list(raw) == [row["raw_uid"]] and raw[row["raw_uid"]].metadata["stop"]["exit_status"] == "success"
     image = raw[row["raw_uid"]]["primary"].base["lambda_image"]
     with h5py.File(folder / "data" / "A0001_f000100" / "A0001_f000100.h5") as file:
@@ -114,67 +94,37 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     alone.push(frames.reshape(FRAMES, -1)[:, alone.pixels], 0)
     np.testing.assert_array_equal(observer.results.array(table.index[0], "c2"), alone.finish().arrays["c2"])
     # the next session finds everything done; another q map is a reason
-    again, close = follow()
-    acquire(instrument, folder / "data", "A0002_f000100")
-    acquire(instrument, folder / "data", "C0001", **{"instrument/detector_1/qmap_file": "/maps/other.hdf"})
-    until(lambda: again.concluded == 2)
-    close()
+    with following(*beamline) as again:
+        acquire(instrument, folder / "data", "A0002_f000100")
+        acquire(instrument, folder / "data", "C0001", **{"instrument/detector_1/qmap_file": "/maps/other.hdf"})
+        until(lambda: again.concluded == 2)
     assert len(again.results.table(all=True)) == len(list(raw)) == 3
     (reason,) = again.results.table("failed", all=True)["reason"]
     assert reason == f"it names the q map other.hdf, which is not in {folder}, the folder of rheo_xpcs.partition.file"
 
 
-@pytest.mark.fault(
-    "Two `watch` processes follow one folder",
-    "The second one is refused and names the first; started again after the first has ended, it follows the folder",
-)
-def test_a_second_process_is_refused_until_the_first_has_ended(beamline, follow):
-    folder, settings, instrument = beamline
-    first, close = follow()
-    acquire(instrument, folder / "data", "G0001")
-    until(lambda: first.concluded == 1)
-    with closing(build_observer(settings, first._client)) as second:
-        with pytest.raises(RuntimeError, match="another session steers"):
-            second.follow(f"folder:{folder / 'data'}", threading.Event())
-    acquire(instrument, folder / "data", "G0002")
-    until(lambda: first.concluded == 2)
-    close()
-    acquire(instrument, folder / "data", "G0003")
-    second, close_second = follow()
-    until(lambda: "G0003" in acquired(second))
-    close_second()
-    names = acquired(second)
-    assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table(all=True))
-
-
-def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, follow, server, monkeypatch):
-    folder, _, instrument = beamline
-    observer, close = follow()
-    until(lambda: "agents" in observer._client["ainerd"])
+def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, server, monkeypatch):
+    folder, _, client, instrument = beamline
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-    done = CliRunner().invoke(
-        app, ["next", "--json", "--tiled", observer._client.uri, "--agent", observer.results.agent]
-    )
-    assert done.exit_code == 0, done.output
-    first = json.loads(done.stdout)
-    assert observer.results.suggestion(first["suggestion"]).status == "taken"
-    for axis, x in zip((instrument.stage.x, instrument.stage.y), first["position"].values(), strict=True):
-        axis.set(x).wait(10)
-    acquire(instrument, folder / "data", "D0001")
-    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
-    spec = importlib.util.spec_from_file_location("next_position", HOOK)
-    hook = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hook)
-    hook.AINERD = "/".join(observer._client["ainerd"].path_parts)
-    second = hook.fetch(7)
-    until(lambda: observer.results.suggestion(first["suggestion"]).status == "measured")  # written after the answer
-    assert observer.results.suggestion(first["suggestion"]).raw_uid is not None
-    assert second["suggestion"] != first["suggestion"] and second["position"] != first["position"]
-    assert hook.fetch(7) == second
-    observer.hold("lunch")
-    hook.WAIT_S = 1.0
-    assert hook.fetch(8)["answer"]
-    done = CliRunner().invoke(app, ["next", "--tiled", observer._client.uri, "--agent", observer.results.agent])
-    assert isinstance(done.exception, ValueError) and "holds the campaign" in str(done.exception)
-    observer.release()
-    close()
+    with following(*beamline) as observer:
+        until(lambda: "agents" in client["ainerd"])
+        command = ["next", "--json", "--tiled", client.uri, "--agent", observer.results.agent]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        first = json.loads(done.stdout)
+        assert observer.results.suggestion(first["suggestion"]).status == "taken"
+        for axis, x in zip((instrument.stage.x, instrument.stage.y), first["position"].values(), strict=True):
+            axis.set(x).wait(10)
+        acquire(instrument, folder / "data", "D0001")
+        monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
+        spec = importlib.util.spec_from_file_location("next_position", HOOK)
+        hook = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(hook)
+        hook.AINERD = "/".join(client["ainerd"].path_parts)
+        second = hook.fetch(7)
+        until(lambda: observer.results.suggestion(first["suggestion"]).status == "measured")  # written after the answer
+        assert observer.results.suggestion(first["suggestion"]).raw_uid is not None
+        assert second["suggestion"] != first["suggestion"] and second["position"] != first["position"]
+        observer.hold("lunch")
+        hook.WAIT_S = 1.0
+        assert hook.fetch(8)["answer"]

@@ -15,8 +15,8 @@ from tests.end_to_end.sessions import environment
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(600)  # two sessions, one after the other
 FEW = """
-for name, value in {"num_images": 500, "acquire_period": 0.1, "acquire_time": 0.1}.items():
-    getattr(lambda750k.cam, name).put(value)  # a tenth of the frames, of the same light
+for name, value in {"num_images": 64, "acquire_period": 50 / 64, "acquire_time": 50 / 64}.items():
+    getattr(lambda750k.cam, name).put(value)  # fewer frames, of the same light
 """
 OPEN = """
 import os, signal, threading
@@ -47,10 +47,10 @@ def session(server, tmp_path_factory):
     crash = {"PYTHONFAULTHANDLER": "1"}  # prints the stack of each thread
     command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'rheo_xpcs'}", "-c"]
 
-    def type_in(code, **changes):
+    def type_in(code):
         return subprocess.run(
             [*command, code],
-            env=os.environ | environment(folder, client) | crash | changes,
+            env=os.environ | environment(folder, client) | crash,
             cwd=folder,
             capture_output=True,
             text=True,
@@ -92,21 +92,10 @@ def test_a_session_that_exits_after_a_run_writes_its_results(left):
 
 
 @pytest.mark.fault(
-    "The session is killed (-9) after a run, or while frames arrive",
-    "The next start analyses its frames once",
+    "The session is killed (-9) after a run, or while frames arrive", "The next start analyses its frames once"
 )
 def test_results_of_a_killed_session_come_with_the_next_start(left):
     *_, (ended, halfway, *_) = left
     assert ended["status"].tolist() == ["complete"] * 2
     assert halfway["status"].tolist() == ["partial"]
     assert 200 <= halfway["n_frames"].item() < 5000
-
-
-def test_a_failed_start_is_one_line_and_an_exit_status(session):
-    _, type_in, _ = session
-    done = type_in("print('on we go')", AINERD_CONFIG="nowhere.toml")
-    assert done.returncode != 0
-    assert "on we go" not in done.stdout
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if "ainerd:" in line]
-    (line,) = [line for line in lines if not line.endswith(" …")]  # a slow step is named, too
-    assert "cannot read nowhere.toml" in line and "Traceback" not in done.stderr

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-import uuid
 import venv
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,10 +17,9 @@ import pytest
 import yaml
 from tiled.client import from_uri
 
-from ainerd.results import AgentNode, AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
-from ainerd.server import open_catalog
-from ainerd.technique import Analysis
+from ainerd.results import AtlasRecord
 from tests.end_to_end.browsers import Browser, launched
+from tests.end_to_end.night import Night
 from tests.tiled_servers import logged_in, tiled, written
 from tests.waiting import until
 
@@ -50,7 +48,9 @@ def python(tmp_path_factory):
         if "ainerd" not in path.name and not (there / path.name).exists():
             (there / path.name).symlink_to(path)
     shutil.copytree(Path(sys.prefix) / "share" / "tiled", folder / "share" / "tiled")
-    return folder / "bin" / "python"
+    python = folder / "bin" / "python"
+    assert subprocess.run([python, "-I", "-c", "import ainerd"], capture_output=True).returncode == 1
+    return python
 
 
 @pytest.fixture(scope="module")
@@ -75,51 +75,33 @@ def server(python, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def campaign(server):
-    """What an agent has written: results in two groups, a suggestion, and its state."""
+    """What an agent has written: results in two groups, two suggestions, and its state."""
     with httpx.Client(base_url=server.uri, trust_env=False) as http:
         asked, ann = {"expires_in": 3600, "scopes": ["inherit"]}, logged_in(http, "lab", "ann", PEOPLE["ann"])
         key = http.post("/auth/apikey", json=asked, headers=ann).json()["secret"]
     client = from_uri(server.uri, api_key=key)
-    _, ainerd = open_catalog(client)
-    store, node, rng = ResultStore(ainerd, agent="toy"), AgentNode(ainerd, "toy"), np.random.default_rng(0)
-    keys = []
-    for i in range(RESULTS):
-        record = ResultRecord(
-            raw_uid=str(uuid.UUID(int=i)), technique="other", agent="toy", parameters={}, scan_id=100 + i,
-            run_time=time.time() - 60 * (RESULTS - i), positions={"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)},
-            units={"x": "mm", "y": "mm"}, n_frames=100, frame_time_s=0.5,
-        )  # fmt: skip
-        keys.append(store.begin(record))
-        point = np.float32([-8 if i < GROUP else 8, *rng.normal(size=3)])
-        store.complete(
-            keys[-1],
-            Analysis(embedding=point, novelty_p=0.001 if i == 5 else 0.5, arrays={}, calibration={"alpha": 0.05}),
+    night, rng = Night(client, "toy", "mm", x=[0.0, 10.0], y=[0.0, 10.0]), np.random.default_rng(0)
+    night.keys = [
+        night.result(
+            100 + i,
+            point=[-8 if i < GROUP else 8, *rng.normal(size=3)],
+            p=0.001 if i == 5 else 0.5,
+            regime=int(i >= GROUP),
+            positions={"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)},
         )
-    labels = {key: int(i >= GROUP) for i, key in enumerate(keys)}
-    store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels=labels))
-    made = SimpleNamespace(client=client, ainerd=ainerd, store=store, node=node, keys=keys, states=0)
-    made.first, made.second = (propose(made, x) for x in (3.0, 9.0))
-    node.open()
-    report(made)
-    yield made
+        for i in range(RESULTS)
+    ]
+    labels = {key: int(i >= GROUP) for i, key in enumerate(night.keys)}
+    night.store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels=labels))
+    night.first, night.second = (night.suggestion(x=x, y=4.0) for x in (3.0, 9.0))
+    report(night)
+    yield night
     client.context.http_client.close()
 
 
-def propose(campaign, x):
-    record = SuggestionRecord(agent="toy", positions={"x": x, "y": 4.0}, reason="unexplored", terms={"empty_radius": 2})
-    return campaign.store.add_suggestion(record)
-
-
-def report(campaign, **changes):
-    """Write the state of the agent, as it does after each change."""
-    campaign.states += 1
-    state = {
-        "bounds": {"x": [0.0, 10.0], "y": [0.0, 10.0]}, "units": {"x": "mm", "y": "mm"}, "alpha": 0.05,
-        "technique": "other", "queue": [campaign.second, campaign.first], "at": {"session": "one"},
-        "health": {"every_s": 5.0, "closed": False, "worker": "alive", "backlog": 0, "heard": time.time()},
-        "counters": {**campaign.store.counters, "state": campaign.states},
-    }  # fmt: skip
-    campaign.node.write_state(state | changes)
+def report(night, **changes):
+    """Write the state with the queue of both suggestions."""
+    night.state(queue=[night.second, night.first], at={"session": "one"}, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +133,6 @@ def answer(campaign, command, status="done", text="as you wish"):
     queue = "holds" if command["do"] in ("hold", "release") else "commands"
     node = campaign.ainerd["agents"].values().first()[queue, command["id"]]
     node.update_metadata({"status": status, "answer": text})
-
-
-def test_the_environment_knows_no_ainerd(python):
-    assert subprocess.run([python, "-I", "-c", "import ainerd"], capture_output=True).returncode == 1
 
 
 def test_whoever_may_only_read_sees_everything_and_no_button(people):
@@ -190,26 +168,12 @@ def test_decisions_of_a_person_are_nodes_with_the_name_of_the_account(people, ca
 def test_a_hold_and_its_answer_are_on_both_pages_at_once(people, campaign):
     people.ann.page.click("[data-ainerd=hold]")
     (hold,) = until(lambda: sent(campaign, "holds"))
-    began = time.monotonic()
     answer(campaign, hold)
     report(campaign, held={"by": "ann", "why": "tea", "t": time.time()}, names={"1": "gel"})
     for browser in (people.ann, people.bob):
         browser.until("Held by ann: tea", "[data-ainerd=next]")
-    assert time.monotonic() - began < 2 + 3  # and less on an idle machine
     people.ann.until("as you wish", "[data-ainerd=answer]")
     people.bob.until("regime 1 (gel)", ".legend")
-
-
-def test_a_new_result_is_on_the_page_by_the_stream(people, campaign):
-    run = ResultRecord(
-        raw_uid=str(uuid.uuid4()), technique="other", agent="toy", parameters={}, scan_id=777, run_time=time.time(),
-        positions={"x": 1.0, "y": 9.5},
-    )  # fmt: skip
-    key = campaign.store.begin(run)
-    campaign.store.complete(key, Analysis(embedding=np.ones(4, np.float32), novelty_p=None, arrays={}), regime=1)
-    report(campaign)
-    people.bob.until(f"{RESULTS + 1} results", "[data-ainerd=found]")
-    assert any(url.startswith("ws:") for url in people.bob.asked)
 
 
 def test_a_lasso_filters_the_table(people):
@@ -232,7 +196,7 @@ def test_a_lasso_filters_the_table(people):
     browser.until(f"1 to {GROUP} of {GROUP}", "[data-ainerd=table]")
     page.get_by_role("button", name="others like these").click()
     browser.until("nearest first", "[data-ainerd=chosen]")
-    browser.until(f"1 to {RESULTS + 1 - GROUP} of", "[data-ainerd=table]")
+    browser.until(f"1 to {RESULTS - GROUP} of", "[data-ainerd=table]")
     page.get_by_role("button", name="show all").click()
 
 

@@ -1,18 +1,11 @@
 """The page of a campaign without a session: many results, motors in metres, a server that answers late, two agents."""
 
-import time
 import uuid
 
-import numpy as np
 import pytest
 
-from ainerd.results import AgentNode, ResultRecord, ResultStore, SuggestionRecord
-from ainerd.server import open_catalog
-from ainerd.technique import Analysis
 from tests.end_to_end.browsers import Browser, launched
-
-BOUNDS = {"x": [0.0, 0.01], "y": [0.0, 0.01]}  # m
-HOURS, STEP_S = 4, 360
+from tests.end_to_end.night import Night
 
 
 @pytest.fixture(scope="module")
@@ -21,21 +14,17 @@ def chromium():
         yield chromium
 
 
-class Night:
+class Shown(Night):
     """A campaign of three results and a suggestion, without an agent, and a page that shows it."""
 
     def __init__(self, server, chromium):
+        client = server.client().create_container(f"states-{uuid.uuid4().hex[:8]}")
+        super().__init__(client, x=[0.0, 0.01], y=[0.0, 0.01])
         self.server, self.chromium = server, chromium
-        self.client = server.client().create_container(f"states-{uuid.uuid4().hex[:8]}")
-        _, self.ainerd = open_catalog(self.client)
-        self.store, self.states = ResultStore(self.ainerd, agent="one"), 0
-        self.keys = [self.result(i) for i in range(3)]
-        record = SuggestionRecord(
-            agent="one", positions={"x": 0.00412, "y": 0.0}, reason="unexplored", terms={"empty_radius": 0.00123}
-        )
-        self.suggestion = self.store.add_suggestion(record)
-        AgentNode(self.ainerd, "one").open()
-        self.state("one")
+        for i in range(3):
+            self.result(i)
+        self.first = self.suggestion(x=0.00412, y=0.0)
+        self.state()
         self.browser = self.another()
         self.page = self.browser.page
 
@@ -43,31 +32,13 @@ class Night:
         page = self.chromium.new_context(viewport={"width": 1400, "height": 1000}).new_page()
         return Browser(page, self.client, self.server)
 
-    def result(self, i, arrays=None, is_done=True, **changes):
-        fields = {
-            "raw_uid": str(uuid.uuid4()), "technique": "other", "agent": "one", "parameters": {}, "scan_id": i,
-            "run_time": time.time() - 60 * (100 - i), "positions": {"x": 0.00111 * (i % 9), "y": 0.0005 * (i // 9)},
-            "n_frames": 100, "units": {"x": "m", "y": "m"}, "frame_time_s": 0.5,
-        }  # fmt: skip
-        key = self.store.begin(ResultRecord(**fields | changes))
-        if is_done:
-            point = np.random.default_rng(i).normal(size=4).astype(np.float32)
-            self.store.complete(key, Analysis(embedding=point, novelty_p=None, arrays=arrays or {}), regime=0)
-        return key
-
-    def state(self, agent="one", closed=False, **changes):
-        """Write the state of an agent, as it does after each change."""
-        self.states += 1
-        health = {"every_s": 5.0, "closed": closed, "worker": "alive", "backlog": 0, "heard": time.time()}
-        state = {"bounds": BOUNDS, "units": {"x": "m", "y": "m"}, "alpha": 0.05, "technique": "other", "health": health}
-        state["counters"] = {**self.store.counters, "state": self.states}
-        AgentNode(self.ainerd, agent).write_state(state | changes)
+    def result(self, i, **changes):
+        return super().result(i, positions={"x": 0.00111 * (i % 9), "y": 0.0005 * (i // 9)}, **changes)
 
 
 @pytest.fixture
 def night(server, chromium):
-    night = Night(server, chromium)
-    yield night
+    yield Shown(server, chromium)
     for context in chromium.contexts:
         context.close()
 
@@ -83,7 +54,7 @@ def test_a_page_stays_with_one_of_two_agents_until_it_ends(night):
     night.state(closed=True)
     night.state("two")
     night.page.wait_for_function("() => document.querySelector('select[aria-label=agent]').value === 'two'")
-    night.browser.open("suggestions", night.suggestion)  # of the agent that did not report last
+    night.browser.open("suggestions", night.first)  # of the agent that did not report last
     night.browser.until("unexplored", ".reason")
     assert night.browser.wrong == []
 
@@ -102,19 +73,6 @@ def test_a_connection_that_was_lost_in_silence_is_noticed(night):
     night.page.unroute(questions)
     night.page.clock.fast_forward(5_000)
     night.browser.until("connected", "[data-ainerd=feed]")
-
-
-def test_a_run_that_fails_is_shown_in_the_table_and_on_its_page(night):
-    key, other = night.result(7, is_done=False), night.another()
-    night.state()
-    night.browser.open()
-    night.browser.until("computing", f"tr[data-key='{key}']")
-    other.open("results", key)
-    other.until("computing", "header")
-    night.store.fail(key, "the beam was lost")
-    night.state()
-    night.browser.until("the beam was lost", f"tr[data-key='{key}']")
-    other.until("There is no verdict, the analysis failed: the beam was lost", "[data-ainerd=explain]")
 
 
 def test_rows_are_compared_by_click_and_the_name_is_kept(night, server):
@@ -162,23 +120,6 @@ def test_results_are_read_from_the_newest_back_and_can_be_chosen(night):
     night.page.locator("input[type=search]").fill("wax")
     night.browser.until("1 to 1 of 1 (of 25)", "[data-ainerd=table]")
     assert night.browser.wrong == []
-
-
-def test_the_first_of_two_browsers_that_disagree_counts(night):
-    ann, bob = night.browser, night.another()
-    for each, who in ((ann, "Ann"), (bob, "Bob")):
-        each.open()
-        each.page.wait_for_selector("[data-ainerd=take]:enabled")
-        each.page.fill("[data-ainerd=who]", who)
-    bob.page.click("[data-ainerd=reject]")
-    bob.page.fill("[data-ainerd=why]", "a bubble")
-    ann.page.click("[data-ainerd=take]")
-    ann.until("Ann: take (not answered yet)", "[data-ainerd=pending]")
-    bob.page.click("[data-ainerd=reject]")
-    bob.until("Ann: take (not answered yet)", "[data-ainerd=pending]")
-    bob.until("Somebody was first", "[data-ainerd=answer]")
-    node = night.ainerd["agents"].values().first()["commands", f"verdict-{night.suggestion}"]
-    assert (node.metadata["do"], node.metadata["by"]) == ("take", "Ann")
 
 
 def test_raw_runs_have_scan_numbers_and_samples(night):

@@ -1,32 +1,33 @@
-"""Tiled for people and services, in two processes on one database, configured as in docs/how-to/server.md."""
+"""Tiled for people and services, with PostgreSQL and Redis, configured as in docs/how-to/server.md."""
 
 import os
 import re
 import secrets
 import shutil
 import subprocess
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
 
 import httpx
 import pytest
 import yaml
-from tiled.client import from_uri
 from tiled.client.utils import ClientError
 from tiled.queries import Key
 
 from ainerd.agent import build_observer
 from ainerd.results import Away, ResultStore
-from ainerd.server import SCOPES, ServerError, connect, open_catalog
+from ainerd.server import SCOPES, ServerError, connect
 from tests.end_to_end.sessions import Session
 from tests.tiled_servers import POSTGRES, free_port, logged_in, postgres, tiled
-from tests.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
 REDIS = shutil.which("redis-server")
-pytestmark = pytest.mark.timeout(600)  # the servers and the first run take minutes on a busy machine
+pytestmark = [
+    pytest.mark.timeout(600),  # the servers and the first run take minutes on a busy machine
+    pytest.mark.skipif(not (POSTGRES and REDIS), reason="PostgreSQL or Redis is not installed"),
+]
 PASSWORDS = {"operator": "spiegel", "deputy": "blende", "analyst": "lupe"}
 
 
@@ -55,15 +56,6 @@ def configured(folder):
     return folder / "private.yml"
 
 
-def without_postgres(path):
-    """The same configuration with its databases in files."""
-    folder, config = path.parent, yaml.safe_load(path.read_text())
-    config["database"]["uri"] = f"sqlite:///{folder}/people.db"
-    config["catalog"]["uri"] = f"sqlite:///{folder}/catalog.db"
-    config["catalog"]["writable_storage"][1] = f"duckdb:///{folder}/tables.duckdb"
-    path.write_text(yaml.safe_dump(config))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
@@ -73,49 +65,22 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def database():
-    """Environment variables with the address of PostgreSQL; empty where it is not installed."""
-    with postgres("fsync=off") if POSTGRES is not None else nullcontext({}) as where:
-        yield where
-
-
-@pytest.fixture(scope="module")
-def servers(folder, database):
-    """Addresses of two processes of Tiled, with PostgreSQL and Redis; of one where these are not installed."""
+def server(folder):
+    """The address of Tiled with PostgreSQL and Redis."""
     with ExitStack() as stack:
-        config, shared = configured(folder), REDIS is not None and database
-        if not database:
-            without_postgres(config)
+        config, database = configured(folder), stack.enter_context(postgres("fsync=off"))
         filled = database | {
             "TILED_SECRET_KEY": secrets.token_hex(32),
-            "STREAMING_CACHE": stack.enter_context(redis()) if shared else "memory",
+            "STREAMING_CACHE": stack.enter_context(redis()),
             "DATA_DIRECTORY": str(folder / "data"),
             "FRAMES_DIRECTORY": str(folder / "frames"),
             **{f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()},
         }  # fmt: skip
         config.write_text(Template(config.read_text()).substitute(filled))  # as envsubst does
-        (folder / "pgpass").write_text(f"*:*:*:*:{database.get('PGPASSWORD')}\n")
+        (folder / "pgpass").write_text(f"*:*:*:*:{database.pop('PGPASSWORD')}\n")
         (folder / "pgpass").chmod(0o600)
-        environment = os.environ | {name: value for name, value in database.items() if name != "PGPASSWORD"} | {
-            "PGPASSFILE": str(folder / "pgpass"),
-        }  # fmt: skip
-        addresses = [stack.enter_context(tiled(config, environment=environment))]
-        if shared:  # it need not start an interpreter for each database, to look whether that has its tables
-            config.write_text(config.read_text().replace("init_if_not_exists: true", "init_if_not_exists: false"))
-            addresses.append(stack.enter_context(tiled(config, environment=environment)))
-        yield addresses
-
-
-@pytest.fixture(scope="module")
-def server(servers):
-    """Address of the process through which the agent and the RunEngine write, and people log in."""
-    return servers[0]
-
-
-@pytest.fixture(scope="module")
-def other(servers):
-    """Address of the process through which everybody else reads and steers."""
-    return servers[-1]
+        environment = os.environ | database | {"PGPASSFILE": str(folder / "pgpass")}
+        yield stack.enter_context(tiled(config, environment=environment))
 
 
 @pytest.fixture(scope="module")
@@ -133,76 +98,32 @@ def page(server):
 
 
 @pytest.fixture
-def client(other):
+def client(server):
     """Returns clients with a key."""
     with ExitStack() as stack:
 
         def with_key(key):
-            client = connect(other, key)
+            client = connect(server, key)
             stack.callback(client.context.http_client.close)
             return client
 
         yield with_key
 
 
-@contextmanager
-def updates_of(container):
-    """Messages of the server on the children of a container: keys of new ones, and metadata that changed."""
-    updates = []
-
-    def created(update):
-        updates.append((update.key, None))
-
-    def changed(update):
-        updates.append((update.key, update.metadata))
-
-    subscription = container.subscribe()
-    subscription.child_created.add_callback(created)  # it holds only weak references
-    subscription.child_metadata_updated.add_callback(changed)
-    subscription.start_in_thread()
-    try:
-        yield updates
-    finally:
-        subscription.disconnect()
-
-
 @pytest.fixture(scope="module")
-def live(server, other, page, folder):
-    """A session whose results are on the server, and the messages of the other process on its runs and results."""
+def explored(server, page, folder):
+    """A session whose results are on the server, and their table."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STORAGE__URI", server)
         patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
         session = Session(folder)
-        # A person, because Tiled's own subscription makes a key, which a key of a service cannot do.
-        patch.setenv("TILED_FORCE_PROMPT", "1")
-        patch.setattr("builtins.input", lambda prompt: "analyst")
-        patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["analyst"])
-        root = from_uri(other, remember_me=False)
-    with updates_of(root["raw"]) as runs, updates_of(root["ainerd/results"]) as results:
-        session.RE(session.agent.explore(1))
-        table = session.table()
-        session.agent.detach()  # so that all of the raw runs is written
-        yield session, table, runs, results
+    session.RE(session.agent.explore(1))
+    table = session.table()
+    session.agent.detach()  # so that all of the raw runs is written
+    yield session, table
     session.close()
-    root.context.http_client.close()
 
 
-@pytest.fixture(scope="module")
-def explored(live):
-    """That session, and its table."""
-    return live[:2]
-
-
-@pytest.mark.skipif(not (POSTGRES and REDIS), reason="PostgreSQL or Redis is not installed")
-def test_a_second_process_reports_at_once_nodes_written_through_the_first(servers, live):
-    _, table, runs, results = live
-    assert len({*servers}) == 2
-    until(lambda: {*table["raw_uid"]} <= {uid for uid, changed in runs if changed is None})
-    until(lambda: {*table.index} <= {key for key, changed in results if changed is None})
-    until(lambda: any(new and new.get("status") == "complete" for key, new in results if key in table.index))
-
-
-@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
 def test_an_agent_writes_to_postgresql(explored, page, client):
     session, table = explored
     assert table["status"].tolist() == ["complete"]
@@ -237,14 +158,11 @@ def test_a_read_only_key_is_enough_for_an_analyst(explored, page, client):
     run = root["raw"][table["raw_uid"].iloc[0]]
     assert run.metadata["stop"]["exit_status"] == "success"
     assert run["lambda750k"].base["lambda750k_image"][:2, 0].sum() > 0  # the server reads the detector's files
-    refused = [
+    for write in (
         lambda: store.log("written by an analyst"),
-        lambda: store.fail(key, "an analyst does not like it") or root["ainerd/results"].delete_contents(key),
         lambda: root["ainerd/results", key].update_metadata({"novel": True}),
         lambda: root["ainerd/results"].delete_contents(key, recursive=True, external_only=False),
-        lambda: root["raw"].create_container("mine"),
-    ]
-    for write in refused:
+    ):
         with pytest.raises((Away, ClientError), match="40[13]"):
             write()
     assert "written by an analyst" not in store.logbook()["text"].tolist() and store.status(key) == "complete"
@@ -267,17 +185,6 @@ def test_the_policy_lets_people_read_and_services_write(server, client, explored
     assert len(ResultStore(root["ainerd"])) == 1
     with pytest.raises(ClientError, match="403"):
         root.create_container("mine")
-    with pytest.raises(ServerError, match="does not allow writing"):
-        open_catalog(root)
-
-
-@pytest.mark.fault("The agent's key is revoked", "It stops trying; results wait in memory")
-def test_a_revoked_key_is_not_retried(page, client):
-    admin, key = page["admin"], page["admin"].create_api_key(page["service"], scopes=[*SCOPES])
-    store = ResultStore(open_catalog(client(key["secret"]))[1])
-    assert store.answers()
-    admin.revoke_api_key(page["service"], key["first_eight"])
-    assert not store.answers()
 
 
 def test_the_scopes_of_the_page_are_enough_for_the_agent(page):

@@ -18,7 +18,8 @@ PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs"
 HOLD = """
 import threading, time
 from pathlib import Path
-lambda750k.cam.num_images.put(100)
+for name, value in {{"num_images": 64, "acquire_period": 50 / 64, "acquire_time": 50 / 64}}.items():
+    getattr(lambda750k.cam, name).put(value)
 RE(bps.mv(shutter, "open"))
 agent.drain()
 
@@ -51,15 +52,9 @@ def folder(tmp_path_factory):
 def terminal(folder):
     """One session for both tests: its start takes a minute."""
     plainly = {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
-    options = [f"--profile-dir={PROFILE}", "--no-banner", "--no-confirm-exit", "--colors=NoColor"]
-    process = pexpect.spawn(
-        sys.executable,
-        ["-m", "IPython", *options],
-        env=os.environ | environment(folder) | plainly,
-        encoding="utf8",
-        timeout=PATIENCE_S,
-        dimensions=(50, 250),
-    )
+    command = ["-m", "IPython", f"--profile-dir={PROFILE}", "--no-banner", "--no-confirm-exit", "--colors=NoColor"]
+    options = {"env": os.environ | environment(folder) | plainly, "encoding": "utf8", "timeout": PATIENCE_S}
+    process = pexpect.spawn(sys.executable, command, dimensions=(50, 250), **options)
     process.expect("In ")
     yield process
     if process.isalive():
@@ -88,12 +83,12 @@ def test_results_appear_while_a_person_types(terminal, folder):
     terminal.expect("typed 42")  # which is as it was
     with EmbeddedServer.start(folder / "tiled") as server:
         results = ResultStore(server.client()["ainerd"]).table(all=True)
-    lines = re.findall(r"scan (\d+)(?:\.(\d))?: (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
+    lines = re.findall(r"scan (\d+)\.(\d): (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
     scans, events, regimes, p = zip(*lines, strict=True)
-    assert [int(event or "1") for event in events] == results["event"].tolist() == [1, 2, 3]
+    assert [int(event) for event in events] == results["event"].tolist() == [1, 2, 3]
     assert {int(number) for number in scans} == set(results["scan_id"])
     then = [f"regime {label}" if label >= 0 else "no regime" for label in results["regime_then"].fillna(-1)]
-    assert list(regimes) == then, f"{results['regime_then'].tolist()} in Tiled, in the terminal {plain(late)}"
+    assert list(regimes) == then, plain(late)
     assert [float(x) for x in p] == pytest.approx(results["novelty_p"].tolist(), abs=5.1e-3)
 
 
@@ -119,14 +114,6 @@ def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
     terminal.send('RE.abort(); print(f"THEN {RE.state} {shutter.is_open}")\r')
     terminal.expect("THEN idle False")
     assert "Traceback" not in terminal.before and "WARNING" not in terminal.before
-    terminal.send('RE(bps.sleep("long")); \r')  # an error of a plan is its message
-    terminal.expect("TypeError: ")
-    assert "Traceback" not in terminal.before
-    terminal.send('log = __import__("logging").getLogger("ainerd.runs"); log.info("one " + "line"); \r')
-    terminal.send('log.warning("the log " + "speaks"); \r')
-    terminal.expect("the log speaks")
-    shown = plain(terminal.before)
-    assert shown.count("one line") == 1 and "WARNING" not in shown  # by the handler of the profile
     terminal.send("exit\r")
     terminal.expect(pexpect.EOF)
     terminal.wait()

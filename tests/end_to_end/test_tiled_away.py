@@ -6,12 +6,12 @@ import pytest
 from bluesky import RunEngine
 from tiled_process import KEY, start_server
 
-from agents.rheo_xpcs import build_agent
+from agents.demo.simulated import agent_of
 from agents.session import raw_writer
 from ainerd.plans import expose
 from ainerd.server import connect
 from ainerd.words import rendered
-from tests.end_to_end.sessions import small_beamline
+from tests.end_to_end.sessions import FRAMES, small_beamline
 from tests.waiting import until
 
 PORT = 18_432
@@ -25,14 +25,7 @@ def beamline(tmp_path_factory):
     servers = [start_server(folder, PORT)[0]]
     try:
         client = connect(f"http://127.0.0.1:{PORT}", KEY)
-        agent = build_agent(
-            client,
-            detector=instrument.detector,
-            actuators=[instrument.stage.x, instrument.stage.y],
-            rheometer=instrument.rheometer,
-            shutter=instrument.shutter,
-            settings=settings,
-        )
+        agent = agent_of(client, settings, instrument)
         agent.quiet = True
         with pytest.MonkeyPatch.context() as patch:
             for name in ("ATTEMPTS", "TIMEOUT"):
@@ -88,6 +81,6 @@ def test_a_run_during_which_tiled_goes_away_is_there_once_in_the_end(beamline):
     for uid, run in raw.items():
         image = run[f"{instrument.detector.name}/{instrument.detector.name}_image"]
         assert run.metadata["stop"]["run_start"] == uid
-        assert image.shape == (100, 1, 128, 192) and image[-1].sum() > 0
+        assert image.shape == (FRAMES, 1, 128, 192) and image[-1].sum() > 0
         assert len(run["primary"].read()["sample_x"]) == 1
     raw.context.http_client.close()

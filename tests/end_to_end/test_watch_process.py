@@ -76,12 +76,12 @@ def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline):
     watching, seen = beamline.watch(), beamline.by_hand()
     beamline.wait_for(seen)
     before = beamline.store.table(all=True)
-    going_on = [beamline.by_hand() for _ in range(2)]
-    watching.kill()  # somewhere in them
+    going_on = beamline.by_hand()
+    watching.kill()
     watching.wait()
     missed = beamline.by_hand()
     beamline.watch()
-    rows = beamline.wait_for(seen, *going_on, missed)
+    rows = beamline.wait_for(seen, going_on, missed)
     assert (rows["status"] == "complete").all()
     table = beamline.store.table(all=True)
     assert table["raw_uid"].is_unique

@@ -10,7 +10,6 @@ import bluesky.plans as bp
 import numpy as np
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
-from tiled.queries import Key
 
 from agents.xtec import TOML, build_agent
 from agents.xtec_demo import devices
@@ -97,7 +96,6 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
         assert bits(many) == bits(one)
         RE(bp.scan([detector], temperature, 30, 80, 2), series_id="b")  # it is closed
         assert agent.drain() and len(agent.results.table(all=True)) == 2
-        five_questions(client, agent.results, table.index[1])
         assert "from 30 to 180 K" in one.plot().get_suptitle()
         for figure in (one.plot(), agent.plot()):
             figure.savefig(tmp_path / "figure.png")
@@ -107,22 +105,7 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
         agent.close()
 
 
-def five_questions(client, store, key):
-    """Those of the page, with a Tiled client and with the store."""
-    results = client["ainerd/results"]
-    keys = set(store.table(all=True).index)
-    near = results.search(Key("temperatures") >= 5).search(Key("lowest") <= 40.0)
-    assert set(near) == keys == set(store.search(temperatures=(5, None), lowest=(None, 40.0)).index)
-    stable = results.search(Key("stability") == "stable")
-    assert set(stable) == set(store.search(stability="stable").index)
-    order = store.rows(key, "cluster").query("guess == 'order parameter'").index
-    assert all(0 <= k < store.record(key).summary["clusters"] for k in order)
-    assert results[key]["labels"].read().max() + 1 == store.record(key).summary["clusters"]
-    shape = results[key]["trajectories"].shape
-    assert shape == (store.record(key).summary["clusters"], 5) == store.array(key, "trajectories").shape
-
-
-def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_failed_result(server, tmp_path):
+def test_the_agent_chooses_temperatures_and_says_why(server, tmp_path):
     client = server.client().create_container(tmp_path.name)
     agent, RE, *_ = beamline(tmp_path, client)
     try:
@@ -134,10 +117,5 @@ def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_fail
         asked = agent.results.suggestions().query("status == 'measured'")
         assert asked["temperature"].tolist()[:4] == [30.0, 80.0, 130.0, 180.0]
         assert asked["reason"].str.contains("trajectories bend most between").any()
-        del RE.md["series_id"]
-        RE(bp.count([agent.problem.sensors[0]], 2))
-        assert agent.drain()
-        row = agent.results.table(all=True).iloc[-1]
-        assert row["status"] == "failed" and "'temperature' was not read" in row["reason"]
     finally:
         agent.close()

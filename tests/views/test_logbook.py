@@ -1,15 +1,15 @@
 import inspect
 import io
+import threading
 from datetime import datetime
 from weakref import WeakSet
 
 import pandas as pd
-import pytest
+import rich
 from IPython.lib.pretty import pretty
-from rich.console import Console
 
 from ainerd.agent import WhileRunning
-from ainerd.jobs import activity, doing, waiting
+from ainerd.jobs import doing, waiting
 from ainerd.views import Logbook
 from tests.waiting import until
 
@@ -50,33 +50,23 @@ class Counting:
     quiet, progress = False, (50, 200)
 
 
-@pytest.fixture(autouse=True)
-def nobody_else_counts(monkeypatch):
-    monkeypatch.setattr(during, "_counting", WeakSet())
-    monkeypatch.setattr(inspect.getmodule(doing), "_ended", ("", 0.0))
-
-
-def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
-    screen, agent = io.StringIO(), Counting()
-    monkeypatch.setattr(during, "get_console", lambda: Console(file=screen, force_terminal=True, width=80))
-    during.show_progress_of(agent)
-    with during._progress_line():
-        pass
-    assert "50 of 200 frames" in screen.getvalue()
-    assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is gone
-    agent.progress = None
-    assert str(during._progress()) == ""
-
-
-def test_the_progress_line_names_a_long_step(monkeypatch):
-    during.show_progress_of(agent := Counting())
-    with doing("calibrating"), doing("compiling"):
-        pretty_line = io.StringIO()
-        Console(file=pretty_line, width=120).print(during._progress())
-        assert pretty_line.getvalue().rstrip().endswith("50 of 200 frames; calibrating")  # it began first
-        agent.progress = None  # between runs
-        assert str(during._progress()) == "calibrating"
-    assert activity(within_s=0.0) == "" and activity(within_s=60.0) == "calibrating"
+def test_the_progress_line_counts_frames_names_a_long_step_and_disappears(monkeypatch):
+    screen, agent, over = io.StringIO(), Counting(), threading.Event()
+    monkeypatch.setattr(during, "_counting", WeakSet([agent]))
+    over.set()
+    rich.reconfigure(file=screen, force_terminal=True, width=80)
+    try:
+        WhileRunning().block(over)
+        assert "50 of 200 frames" in screen.getvalue()
+        assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is gone
+        with doing("calibrating"), doing("compiling"):
+            WhileRunning().block(over)
+        assert "50 of 200 frames; calibrating" in (shown := screen.getvalue())  # it began first
+        agent.quiet = True
+        WhileRunning().block(over)
+        assert screen.getvalue() == shown
+    finally:
+        rich.reconfigure()
 
 
 def test_a_step_that_takes_long_is_printed_once_wherever_the_code_runs(monkeypatch, capsys):
@@ -92,16 +82,3 @@ def test_a_step_that_takes_long_is_printed_once_wherever_the_code_runs(monkeypat
         until(lambda: printed.append(capsys.readouterr().err) or "the runs" in "".join(printed), "the wait is printed")
     each = [line for line in "".join(printed).splitlines() if line != "ainerd: fitting …"]
     assert each == ["ainerd: calibrating …", "ainerd: compiling …", "ainerd: analysing the runs: fitting …"]
-
-
-def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):
-    screen, agent = io.StringIO(), Counting()
-    agent.quiet = True
-    during.show_progress_of(agent)
-    for terminal in (True, False):
-        console = Console(file=screen, force_terminal=terminal)
-        monkeypatch.setattr(during, "get_console", lambda console=console: console)
-        agent.quiet = terminal
-        with during._progress_line():
-            pass
-    assert screen.getvalue() == ""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ainerd.technique import Landmarks, Technique
+from ainerd.technique import Technique
 from ainerd.views import read_scene
 
 BOUNDS = {"sample_x": (0.0, 10.0)}
@@ -64,21 +64,3 @@ def test_large_arrays_are_read_for_two_runs(technique):
         "run-0": ["small"], "run-1": ["small"], "run-2": ["large"], "run-3": ["large", "small"]
     }  # fmt: skip
     assert scene.series["run-1"]["T"].tolist() == [[0, 5], [300, 301]] and scene.alpha == 0.1
-
-
-def test_only_the_newest_results_are_read(technique):
-    store = Store(70)
-    scene = read_scene(store, technique, BOUNDS)
-    assert list(scene.arrays) == [f"run-{i}" for i in range(10, 70)] == list(scene.series)
-    assert [name for _, name in store.taken()].count("large") == 2
-
-
-def test_only_series_are_read_without_panels_and_landmarks(technique):
-    store, bare = Store(2), Technique()
-    bare.name, bare.alpha = "bare", 0.1
-    scene = read_scene(store, bare, BOUNDS)
-    assert store.taken() == sorted(of_run(0) + of_run(1))
-    assert scene.panels is None and scene.landmarks is None and scene.arrays == {"run-0": {}, "run-1": {}}
-    known = Landmarks(embeddings=np.ones((1, 1), np.float32), names=["a"])
-    technique.landmarks = lambda: known
-    assert read_scene(store, technique, BOUNDS).landmarks is known

@@ -4,15 +4,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from test_terminal_text import HOSTILE
 from typer.testing import CliRunner
 
 import ainerd.cli
-from ainerd.results import AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
+from ainerd.results import AgentNode, AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.views import _report, report_html
+from ainerd.views import report_html
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +33,7 @@ def campaign(server):
             embedding=np.array([i, 1.0], np.float32),
             novelty_p=p,
             arrays={"map": np.full((4, 4), float(i))},
-            summary={
-                "tau_s": 0.1 * (i + 1),
-                "tau_s_err": 0.01,
-            },
+            summary={"tau_s": 0.1 * (i + 1), "tau_s_err": 0.01},
             units={"tau_s": "s"},
             calibration={"alpha": 0.05, "id": "bank", "n": 9},
         )
@@ -89,55 +85,19 @@ def test_the_report_of_a_night(campaign):
     assert html.count("<img ") == 1 and html.count("<tr") == 2 + len(store.table()) + len(store.logbook())
 
 
-def test_the_figure_is_that_of_the_prompt(campaign, monkeypatch):
-    """With the next point, and all limits that the settings give."""
-    _, store = campaign
-    scenes = []
-    monkeypatch.setattr(_report, "campaign_figure", lambda scene: scenes.append(scene) or Figure())
-    report_html(store, {"sample_x": (0.0, 10.0), "sample_y": (0.0, 10.0)})
-    (scene,) = scenes
-    assert scene.following.position == {"sample_x": 8.0, "sample_y": 1.0} and scene.following.reason == "boundary"
-    assert scene.bounds == {"sample_x": (0.0, 10.0), "sample_y": (0.0, 10.0)} and len(scene.runs) == 6
-
-
-def test_a_newest_result_without_a_claim_leaves_the_level_of_the_others(campaign, monkeypatch):
-    _, store = campaign
-    table, scenes = store.table(), []
-    table.loc[table.index[-2], "novelty_p"] = np.nan
-    read = store.record
-
-    def record(key):
-        found = read(key)
-        return found.model_copy(update={"calibration": {}}) if key == table.index[-2] else found
-
-    monkeypatch.setattr(store, "table", lambda **_: table)
-    monkeypatch.setattr(store, "record", record)
-    monkeypatch.setattr(_report, "campaign_figure", lambda scene: scenes.append(scene) or Figure())
-    report_html(store)
-    assert scenes[0].alpha == 0.05
-
-
-def test_what_the_agent_knows_is_in_the_report(campaign, monkeypatch):
-    _, store = campaign
-    state = {
-        "names": {"0": "gel"}, "held": {"by": "Ada", "why": "sample | change"},
-        "regimes": {"sentences": ["regime 0: 3 results"]}, "novelty": {"alarm": "two failures in a row"},
-    }  # fmt: skip
-    scenes = []
-    monkeypatch.setattr("ainerd.results.AgentNode.state", lambda node: state)
-    monkeypatch.setattr(_report, "campaign_figure", lambda scene: scenes.append(scene) or Figure())
+def test_what_the_agent_knows_is_in_the_report(campaign):
+    client, store = campaign
+    node = AgentNode(client["ainerd"], "night")
+    node.open()
+    node.write_state(
+        {
+            "names": {"0": "gel"}, "held": {"by": "Ada", "why": "sample | change"},
+            "regimes": {"sentences": ["regime 0: 3 results"]}, "novelty": {"alarm": "two failures in a row"},
+        }
+    )  # fmt: skip
     html = report_html(store)
-    assert scenes[0].name(0) == "regime 0 (gel)"
     for line in ("Regime 0: 3 results.", "Two failures in a row.", "The campaign is held by Ada: sample | change."):
         assert f"<li>{line}</li>" in html
-
-
-def test_rows_that_are_left_out_are_counted(campaign, monkeypatch):
-    _, store = campaign
-    monkeypatch.setattr(_report, "ROWS", 2)
-    text = text_of(report_html(store))
-    assert "The newest 2 of 6." in text and "The newest 2 of 3." in text
-    assert "Ada took" in text and "a person rejected" not in text
 
 
 def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):

