@@ -59,28 +59,3 @@ def lambda750k(tmp_path):
     for device in (detector, cam, hdf1):
         device.stage_sigs.clear()
     return detector
-
-
-class Clock:
-    """A clock that goes on while somebody sleeps, and a little each time it is read."""
-
-    def __init__(self):
-        self.now, self.sleeps, self.then = 0.0, [], lambda: None  # after the third sleep
-
-    def monotonic(self):
-        self.now += 0.001
-        return self.now
-
-    def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        self.now += seconds
-        if len(self.sleeps) == 3:
-            self.then()
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The clock of a run that waits for frames."""
-    clock = Clock()
-    monkeypatch.setattr("ainerd.documents._run.time", clock)
-    return clock

@@ -69,6 +69,14 @@ def documents(folder, files, *, per_index=1, held=None):
     yield "stop", bundle.compose_stop()
 
 
+def sent(raw, docs):
+    """Write documents to Tiled, one by one, and return them."""
+    writer, docs = TiledWriter(raw, batch_size=1), list(docs)
+    for name, doc in docs:
+        writer(name, doc)
+    return docs
+
+
 def gathered(docs, raw, roots=()):
     run, blocks = Run(KEYS, roots, raw), []
     for name, doc in docs:
@@ -84,11 +92,13 @@ def gathered(docs, raw, roots=()):
     ("files", "per_index"), [({"all": N}, 1), ({"all": N}, 20), ({"all": N}, N), ({"first": 25, "second": 35}, 1)]
 )
 def test_frames_of_another_machine_come_from_tiled(raw, folder, movie, files, per_index):
-    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, files, per_index=per_index))
-    for name, doc in docs:
-        writer(name, doc)
+    docs, asked = sent(raw, documents(folder, files, per_index=per_index)), []
     expected = movie.reshape(N, -1)[:, PIXELS]
+    raw.context.http_client.event_hooks["request"].append(lambda request: asked.append(request.url.params.get("slice")))
     assert np.array_equal(gathered(docs, raw), expected)
+    raw.context.http_client.event_hooks["request"].pop()
+    windows = [each for each in asked if each]
+    assert windows and all(each.endswith("0:5,1:6") for each in windows)  # pixels 13, 29, 2 and 17
     assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
     with pytest.raises(MissingFrames, match="not a local file"):
         gathered(docs, None)
@@ -104,10 +114,8 @@ def test_a_run_from_tiled_has_no_gaps(raw, folder, movie):
                           "seq_nums": {"start": start + 1, "stop": stop + 1}})
         for start, stop in ranges
     ]  # fmt: skip
-    writer, n_frames = TiledWriter(raw, batch_size=1), []
-    for name, doc in docs:
-        writer(name, doc)
-    for source in docs, documents_of(raw[docs[0][1]["uid"]]):
+    n_frames = []
+    for source in sent(raw, docs), documents_of(raw[docs[0][1]["uid"]]):
         run = Run(KEYS, (), raw)
         for name, doc in source:
             run(name, doc)
@@ -116,23 +124,19 @@ def test_a_run_from_tiled_has_no_gaps(raw, folder, movie):
 
 
 def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
-    docs = list(documents(folder, {"all": N}))
-    writer, run = TiledWriter(raw, batch_size=1), Run(KEYS, (), raw)
+    docs, run = list(documents(folder, {"all": N})), Run(KEYS, (), raw)
     for name, doc in docs:
         run(name, doc)
     assert list(run.blocks(PIXELS)) == []
     with pytest.raises(MissingFrames, match=r"not a local file, and Tiled has no .*/det/det_image"):
         list(run.blocks(PIXELS, wait_s=0.0))
-    for name, doc in docs:
-        writer(name, doc)
+    sent(raw, docs)
     assert np.array_equal(np.concatenate([frames for _, frames in run.blocks(PIXELS)]), movie.reshape(N, -1)[:, PIXELS])
 
 
 def test_a_forbidden_file_is_not_requested_from_tiled(raw, folder, movie, tmp_path):
-    docs = [(name, dict(doc)) for name, doc in documents(folder, {"all": N})]
-    writer = TiledWriter(raw, batch_size=1)
+    docs = sent(raw, ((name, dict(doc)) for name, doc in documents(folder, {"all": N})))
     for name, doc in docs:
-        writer(name, doc)
         if name == "stream_resource":
             doc["uri"] = doc["uri"].replace("detector-pc", "localhost")
     with pytest.raises(FrameError, match="outside the allowed roots"):
@@ -144,9 +148,7 @@ def test_frames_in_events_are_read_live_and_from_tiled(raw, movie):
     assert np.array_equal(gathered(docs, None), expected)
     kept = [(name, json.loads(json.dumps(doc, cls=NumpyEncoder))) for name, doc in docs]  # while Tiled is away
     assert np.array_equal(gathered(kept, None), expected)
-    writer = TiledWriter(raw, batch_size=7)
-    for name, doc in docs:
-        writer(name, doc)
+    sent(raw, docs)
     assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
     with pytest.raises(FrameError, match=r"shape \(4, 6\)"):
         gathered(documents(None, {}, held=movie[:, 1:]), None)
@@ -154,10 +156,12 @@ def test_frames_in_events_are_read_live_and_from_tiled(raw, movie):
 
 @pytest.mark.parametrize(("per_index", "every"), [(1, 4), (20, 4), (20, 1)])
 def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
-    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, {"all": N}, per_index=per_index))
-    for name, doc in docs:
-        writer(name, doc)
-    sees = run_of(docs, raw, every)
+    run, sees = Run(KEYS, (), raw), Sees(every)
+    for name, doc in sent(raw, documents(folder, {"all": N}, per_index=per_index)):
+        run(name, doc)
+    blocks = sees.take(frames for _, frames in run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
+    run.close()
+    assert len(blocks) == N
     sees.require(movie, range(every - 1, N, every))
 
 
@@ -169,16 +173,6 @@ def test_whole_frames_are_numbered_in_their_event(movie):
     sees = Sees(8)
     sees.take(frames for _, frames in run.blocks(PIXELS, until=40, whole=Whole(sees, first=20)))
     sees.require(movie[20:], [7, 15])
-
-
-def run_of(docs, raw, every):
-    run, sees = Run(KEYS, (), raw), Sees(every)
-    for name, doc in docs:
-        run(name, doc)
-    blocks = sees.take(frames for _, frames in run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
-    run.close()
-    assert len(blocks) == N
-    return sees
 
 
 def numbered(raw, folder, movie, numbers, n_exposure):
@@ -213,11 +207,7 @@ def numbered(raw, folder, movie, numbers, n_exposure):
             ("stream_datum", compose({"start": start, "stop": stop}, descriptor=detector.descriptor_doc))
             for compose in composed
         ]
-    docs.append(("stop", bundle.compose_stop()))
-    writer = TiledWriter(raw, batch_size=1)
-    for name, doc in docs:
-        writer(name, doc)
-    return docs
+    return sent(raw, [*docs, ("stop", bundle.compose_stop())])
 
 
 def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, movie):
@@ -241,14 +231,6 @@ def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, f
     docs = numbered(raw, folder, movie, numbers, 20)
     keys = Detector(image="det_image", frame_number="ids", n_frames="n")
     technique = SimpleNamespace(unit="event", parameters={}, files_digest=lambda start: "")
-    writer = Writer(
-        technique,
-        store=None,
-        keys=keys,
-        recorded=SimpleNamespace(units_of_keys={}),
-        roots=(folder,),
-        agent="me",
-        raw=raw,
-    )
+    writer = Writer(technique, None, keys, SimpleNamespace(units_of_keys={}), (folder,), "me", raw)
     run = raw[uid := docs[0][1]["uid"]]
     assert [writer.has_all(run, {uid: n}) for n in (0, 3, 4)] == [False, False, True]

@@ -11,7 +11,7 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import compose_run, compose_stream_resource
 
 from ainerd.config import Detector
-from ainerd.documents import FrameError, Run, documents_of
+from ainerd.documents import Run, documents_of
 from ainerd.server import open_catalog
 
 PIXELS = np.arange(4)
@@ -121,18 +121,6 @@ def test_other_events_of_primary_do_not_move_the_positions_of_flights(tmp_path, 
     assert [len(event) for event in frames] == [2, 2, 2] and positions == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("number", ["", "/numbers"])
-def test_each_flight_has_the_position_before_it(tmp_path, number):
-    bundle, x, det, documents = streams(tmp_path, 6, per_index=2)
-    for i in range(3):
-        at(x, documents, float(i))
-        datum(det, documents, i, i + 1, i + 1)
-    documents.append(("stop", bundle.compose_stop()))
-    run = Run(Detector(image="det", frame_number=number), [tmp_path])
-    frames, positions = exposures(run, documents)
-    assert [len(event) for event in frames] == [2, 2, 2] and positions == [0.0, 1.0, 2.0]
-
-
 def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed(tmp_path):
     for positions in ([1.0, 2.0], [1.0, 2.0, 2.5], [4.0]):
         bundle, x, det, documents = streams(tmp_path, 4, per_index=2)
@@ -169,17 +157,6 @@ def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
         assert positions == [position, 2.0]
 
 
-def test_a_flight_that_begins_again_in_its_middle_is_refused(tmp_path):
-    bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
-    documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
-    at(x, documents, 1.0)
-    datum(det, documents, 0, 2, 1)
-    datum(det, documents, 2, 5, 2)
-    documents.append(("stop", bundle.compose_stop()))
-    with pytest.raises(FrameError, match="the detector began again before frame 2"):
-        exposures(Run(Detector(image="det", n_frames="n"), [tmp_path]), documents)
-
-
 @pytest.mark.fault(
     "A plan breaks off between the frames of an event and its readings", "The exposure has no position, not another one"
 )
@@ -191,14 +168,3 @@ def test_frames_whose_event_never_came_have_no_position(tmp_path):
     documents.append(("stop", bundle.compose_stop()))
     frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
     assert [len(event) for event in frames] == [2, 2] and positions == [1.0, None]
-
-
-def test_events_without_frames_are_missing(tmp_path):
-    bundle, _, det, documents = streams(tmp_path, 4, per_index=2, scalars=["x"])
-    for i in range(3):
-        if i < 2:
-            datum(det, documents, i, i + 1, i + 1)
-        at(det, documents, float(i))
-    documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
-    assert [len(event) for event in frames] == [2, 2, 0] and positions == [0.0, 1.0, 2.0]

@@ -178,21 +178,3 @@ def test_each_event_has_its_frames_at_their_places(tmp_path, movie, kind):
         for event in range(POINTS) for row, place in enumerate(places[event]) if place < N
     ]  # fmt: skip
     assert placed == expected and run.n_events == POINTS
-
-
-@pytest.mark.parametrize("spec", ["AD_EIGER2", "AD_EIGER_SLICE"])
-def test_the_series_of_an_eiger_may_have_numbers(tmp_path, spec):
-    docs, movies = series(tmp_path, spec, [{"seq_id": 8}, {"seq_id": 9}], [N, 3, 4])
-    for seq_id in (8, 9):
-        with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "a") as file:
-            file[UNIQUE] = [*range(1, 12), *range(13, 22)]
-    run, frames = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
-    for name, doc in docs:
-        run(name, doc)
-    for first, block in run.blocks(PIXELS):
-        frames += [(first + k, x) for k, x in enumerate(block.tolist())]
-    run.close()
-    places = [*range(11), *range(12, 20)]
-    assert frames == [
-        (event * N + place, movies[event + 1, row].tolist()) for event in (0, 1) for row, place in enumerate(places)
-    ]

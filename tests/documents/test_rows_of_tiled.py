@@ -68,13 +68,6 @@ def test_rows_are_ordered_by_their_numbers(raw, tmp_path, order, times):
     assert read(documents_of(raw[uid]), tmp_path) == expected
 
 
-def test_an_event_that_is_stored_twice_counts_once(raw, tmp_path):
-    rows = [(3, 30.0, 3.0), (1, 10.0, 1.0), (3, 30.0, 3.0), (2, 20.0, 2.0)]
-    documents = list(scan(tmp_path, rows, n_frames=3))
-    write_run(raw, documents)
-    assert read(documents_of(raw[documents[0][1]["uid"]]), tmp_path) == [(n, 10.0 * n, n - 1) for n in (1, 2, 3)]
-
-
 def test_after_a_pause_the_frames_of_the_first_time_count(raw, tmp_path):
     """The RunEngine took events 2 and 3 again: the frames of the first time count, as in `Run`."""
     taken = [(1, 10.0, 1.0), (2, 20.0, 2.0), (3, 30.0, 3.0), (2, 21.0, 4.0), (3, 31.0, 5.0), (4, 40.0, 6.0)]
@@ -87,27 +80,22 @@ def test_after_a_pause_the_frames_of_the_first_time_count(raw, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*concat")
 @pytest.mark.parametrize("method", ["stack", "concat"])
-@pytest.mark.parametrize("has_events", [False, True])
-def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method, has_events):
+def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method):
     """As by the TiledWriter of bluesky_tiled_plugins, and by the older one of bluesky: 3 indices of 4 frames."""
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["d"] = np.repeat(np.arange(12, dtype="u2"), 6).reshape(12, 2, 3)
     bundle = compose_run()
     image = {"dtype": "array", "dtype_numpy": "<u2", "shape": [4, 2, 3], "source": "sim", "external": "STREAM:"}
-    described = bundle.compose_descriptor(
-        name="primary", data_keys={"det": image} | ({"x": NUMBER} if has_events else {})
-    )
+    described = bundle.compose_descriptor(name="primary", data_keys={"det": image})
     resource = bundle.compose_stream_resource(
         mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/f.h5", data_key="det",
         parameters={"dataset": "d", "swmr": False, "chunk_shape": [1, 2, 3], "join_method": method},
     )  # fmt: skip
-    readings = [{"data": {"x": i}, "timestamps": {"x": i}, "seq_num": i} for i in (1, 2, 3) if has_events]
     numbers = {"start": 0, "stop": 3}, {"start": 1, "stop": 4}
     documents = [
         ("start", bundle.start_doc),
         ("descriptor", described.descriptor_doc),
         ("stream_resource", resource.stream_resource_doc),
-        *[("event", described.compose_event(**each)) for each in readings],
         ("stream_datum", resource.compose_stream_datum(*numbers, described.descriptor_doc)),
         ("stop", bundle.compose_stop()),
     ]

@@ -1,12 +1,7 @@
-"""Eight kinds of documents: each event has its own frames and its own readings.
+"""Documents of ophyd-async, and event pages of a flyer: each event has its own frames and its own readings.
 
-The documents come from bluesky, ophyd and ophyd-async; those of an Eiger from event_model. The frames are compared with
-what h5py reads from the files.
+test_resources.py covers those of classic ophyd. The frames are compared with what h5py reads from the files.
 """
-
-import threading
-import time
-from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -15,13 +10,11 @@ import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from ophyd import Signal
-from ophyd.sim import SynAxis
 from ophyd.status import Status
 
 from ainerd.config import Detector
 from ainerd.documents import Run
-from tests.documents.test_resources import KEYS, POINTS, N, series
+from tests.documents.test_resources import POINTS, N
 
 PIXELS = np.array([11, 0, 3])
 
@@ -32,57 +25,6 @@ def taken(plan):
     engine = RunEngine({}, context_managers=[])
     engine(plan, lambda name, doc: documents.append((name, doc)))
     return documents
-
-
-def moved(documents, folder):
-    """Move the prepared frames to the path of the Resource."""
-    (resource,) = [doc for name, doc in documents if name == "resource"]
-    (folder / "frames" / "a b_000000.h5").rename(Path("/", resource["resource_path"]))
-    return documents
-
-
-class AreaDetector:
-    """ophyd's Lambda750kCam and HDF5Plugin in a scan: a Resource and a Datum for each event."""
-
-    keys, readings = KEYS, {"x": [10.0, 11.0, 12.0]}
-
-    def __init__(self, request, folder):
-        self.frames = request.getfixturevalue("movie").reshape(POINTS, N, -1)
-        plan = bp.scan([request.getfixturevalue("lambda750k")], SynAxis(name="x"), 10, 12, POINTS)
-        self.documents = moved(taken(plan), folder)
-
-
-class Eiger:
-    """A series of an Eiger for each event, as CHX takes them: AD_EIGER2."""
-
-    keys, readings = KEYS, {"x": [10.0, 11.0, 12.0]}
-
-    def __init__(self, request, folder):
-        self.documents, movies = series(folder, "AD_EIGER2", [{"seq_id": i} for i in (7, 8, 9)], [N, 3, 4])
-        self.frames = whole(folder, movies[:3])
-
-
-class EigerSlice:
-    """A frame of one series for each event, as CHX takes them with a manual trigger: AD_EIGER_SLICE."""
-
-    keys, readings = KEYS, {"x": [10.0 + i for i in range(N)]}
-
-    def __init__(self, request, folder):
-        datums = [{"seq_id": 8, "frame_num": i} for i in range(N)]
-        self.documents, movies = series(folder, "AD_EIGER_SLICE", datums, [3, 4], n=1)
-        self.frames = whole(folder, movies)[1][:, None]
-
-
-def whole(folder, movies):
-    """Read the series of an Eiger from its data files."""
-    stacks = []
-    for i in range(len(movies)):
-        parts = []
-        for path in sorted(folder.glob(f"eiger_{7 + i}_data_*.h5")):
-            with h5py.File(path) as file:
-                parts.append(file["entry/data/data"][()].reshape(-1, 12))
-        stacks.append(np.concatenate(parts))
-    return np.array(stacks)
 
 
 class Flown:
@@ -173,41 +115,11 @@ class Pages:
             yield {"data": data, "timestamps": {"image": times, "x": times}, "time": times}
 
 
-class Monitors:
-    """A monitored signal beside the events of an areaDetector."""
-
-    keys, readings = KEYS, {"temperature": [290.0, 291.0, 292.0]}
-
-    def __init__(self, request, folder):
-        self.frames = request.getfixturevalue("movie").reshape(POINTS, N, -1)
-        detector, temperature = request.getfixturevalue("lambda750k"), Signal(name="temperature", value=0.0)
-
-        @bpp.monitor_during_decorator([temperature])
-        def plan():
-            values = iter(self.readings["temperature"])
-
-            def one(detectors):
-                came, value = threading.Event(), next(values)
-                token = temperature.subscribe(lambda value, **_: came.set(), run=False)
-                temperature.put(value, timestamp=time.time())
-                assert came.wait(5)
-                temperature.unsubscribe(token)
-                yield from bps.one_shot(detectors)
-
-            yield from bp.count([detector], POINTS, per_shot=one)
-
-        self.documents = moved(taken(plan()), folder)
-
-
 KINDS = {
-    "ophyd AreaDetector HDF5 with Resource and Datum": AreaDetector,
-    "AD_EIGER2": Eiger,
-    "AD_EIGER_SLICE": EigerSlice,
     "ophyd-async StreamDatum per flush": Flown,
     "ophyd-async StreamDatum per frame": FrameByFrame,
     "event pages": Pages,
     "fly scan with two streams": TwoStreams,
-    "monitors": Monitors,
 }
 
 
