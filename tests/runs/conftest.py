@@ -1,6 +1,7 @@
 """A technique that takes anything, and documents of runs with frames in their events."""
 
 from dataclasses import dataclass, field, replace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
+from ainerd.results import Gone, ResultStore
 from ainerd.runs import Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
 
@@ -154,3 +156,39 @@ def movie(*sums):
 @pytest.fixture
 def movies():
     return movie
+
+
+@pytest.fixture
+def store():
+    """Remembers records by key."""
+    store, records = MagicMock(spec=ResultStore), {}
+    store.records = records
+    store.status.side_effect = lambda key: records[key].status if key in records else None
+    store.record.side_effect = records.__getitem__
+
+    def take(record):
+        there = records.get(record.key)
+        if there is not None and there.status in ("complete", "partial", "growing"):
+            return there.status
+        records[record.key] = record
+        return None
+
+    def complete(key, analysis, *, status, series, **about):
+        about |= {"novelty_p": analysis.novelty_p, "novel": analysis.novel}
+        records[key] = records[key].changed(status=status, embedding=analysis.embedding.tolist(), reason=None, **about)
+        return records[key]
+
+    def fail(key, reason, *, status="failed", **about):
+        if key not in records:
+            raise Gone(key)
+        records[key] = records[key].changed(status=status, reason=reason, **about)
+        return records[key]
+
+    def close(key):
+        records[key] = records[key].changed(status="complete")
+        return True
+
+    store.take.side_effect = store.begin.side_effect = take
+    store.answers.return_value = True
+    store.complete.side_effect, store.fail.side_effect, store.close.side_effect = complete, fail, close
+    return store

@@ -1,8 +1,6 @@
 """Tiled with tags of access: who sees a run sees its result, and nobody else."""
 
 import asyncio
-import threading
-import time
 import warnings
 from contextlib import ExitStack
 
@@ -18,7 +16,6 @@ from ainerd.documents import documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
-from ainerd.sources import Intake, open_source
 from tests.tiled_servers import logged_in, tiled, written
 
 READ = ["read:metadata", "read:data"]
@@ -164,11 +161,3 @@ def test_a_tag_that_the_agent_may_not_give_is_refused(client, toy, scanned, movi
     outcome = worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
     assert outcome.status == "failed" and "not an owner of tag='pass-2'" in outcome.reason
     assert {*ainerd["results"]} == before and worker.n_left == 1
-
-
-def test_a_server_without_a_stream_of_changes_is_followed(client):
-    raw, stop = open_catalog(client("service"))[0], threading.Event()
-    raw.create_container("alone", metadata={"start": {"uid": "alone", "time": time.time()}})
-    follow = open_source("tiled").documents(Intake(stop, raw, None, lambda: lambda run: False, lambda position: None))
-    assert any(name == "start" and document["uid"] == "alone" for name, document in follow)
-    follow.close()

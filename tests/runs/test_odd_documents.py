@@ -34,13 +34,7 @@ def results(place, toy, worker_on, tmp_path):
     return send
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_frames_without_limit_are_one_event(results, tmp_path, number):
-    (node,) = results(flown(GOOD | {"cam_num_images": number}, folder=tmp_path))
-    assert node["status"] == "complete" and node["n_frames"] == 4
-
-
-@pytest.mark.parametrize("number", ["4", None, [4], float("nan")])
+@pytest.mark.parametrize("number", ["4", None])
 def test_a_bad_setting_is_one_failed_result(results, tmp_path, number):
     (node,) = results(flown(GOOD | {"cam_num_images": number}, folder=tmp_path))
     assert node["status"] == "failed" and "the configuration 'cam_num_images' is" in node["reason"]
@@ -60,7 +54,6 @@ def without(*keys):
     [
         ("descriptor", without("object_keys", "hints", "time")),
         ("stream_datum", without("seq_nums", "uid")),
-        ("stream_datum", lambda doc: {**doc, "block_idx": 0, "data_keys": ["det"], "event_count": 4}),
         ("stop", without("num_events", "time", "exit_status")),
     ],
 )
@@ -76,7 +69,6 @@ def test_documents_of_older_programs_are_read(results, tmp_path, kind, change):
     ("kind", "change", "message"),
     [
         ("stream_datum", without("indices"), "stream_datum document: 'indices' is a required property"),
-        ("stream_datum", lambda doc: {**doc, "indices": None}, "stream_datum document: None is not"),
         ("stream_resource", without("parameters"), "stream_resource document: 'parameters' is a required"),
         ("stream_resource", lambda doc: {**doc, "uri": None}, "frames at None are not a local file"),
         ("stop", lambda doc: {**doc, "time": float("nan")}, ""),

@@ -1,7 +1,10 @@
 """The progress and the end of a run: late frames, spoilt runs, and faults that the detector reports."""
 
+import threading
+import time
+
 import pytest
-from run_sinks import Sink, fed
+from run_sinks import Sink, fed, flown
 
 from ainerd.config import Detector
 from ainerd.runs import RunInProgress
@@ -25,17 +28,16 @@ def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
     assert progress[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
 
 
-@pytest.mark.parametrize(("late_s", "ended_s", "expected"), [(20, 5, 15), (20, 25, 0), (20, -30, 20), (0, 0, 0)])
-def test_at_the_end_of_a_run_late_frames_are_waited_for(toy, scanned, movies, monkeypatch, late_s, ended_s, expected):
-    technique, waits = toy(), []
-    sink = Sink(technique)
-    run = RunInProgress(sink, late_s=late_s)
-    monkeypatch.setattr("ainerd.runs._run.time.time", lambda: 5000.0)
-    advance = run._advance
-    monkeypatch.setattr(run, "_advance", lambda wait_s=None: waits.append(wait_s) or advance(0.0))
-    for name, doc in scanned(movies(1)):
-        run(name, {**doc, "time": 5000.0 - ended_s} if name == "stop" else doc)
-    assert waits == [None, None, expected] and len(sink.ended) == 1
+@pytest.mark.parametrize(("ended_s", "n_read"), [(0, 3), (60, 0)])
+def test_late_frames_are_waited_for_so_long_after_the_end_of_the_run(toy, tmp_path, ended_s, n_read):
+    documents = list(flown(tmp_path, [1, 2, 3], exposures=1))
+    documents[-1][1]["time"] = time.time() - ended_s
+    path = (tmp_path / "frames.h5").rename(tmp_path / "later.h5")
+    late = threading.Timer(0.5, path.rename, [tmp_path / "frames.h5"])
+    late.start()
+    _, sink = fed(toy(), documents, roots=[tmp_path], late_s=30.0)
+    late.join()
+    assert [unit.n_read for unit, _, _ in sink.ended] == [n_read]
 
 
 @pytest.mark.parametrize(

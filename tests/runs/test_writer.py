@@ -5,11 +5,11 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from tiled.client.container import Container
 
 from ainerd.config import Detector
-from ainerd.results import Away, Gone, Refused, ResultRecord, ResultStore
-from ainerd.runs import RecordedKeys, RunInProgress, Writer
+from ainerd.results import Away, Refused, ResultRecord
+from ainerd.runs import RecordedKeys, RunInProgress, Writer, write_run
+from ainerd.server import open_catalog
 from ainerd.technique import Series
 from tests.waiting import until
 
@@ -19,44 +19,8 @@ WANTED = RecordedKeys(
 
 
 @pytest.fixture
-def store():
-    """Remembers records by key."""
-    store, records = MagicMock(spec=ResultStore), {}
-    store.records = records
-    store.status.side_effect = lambda key: records[key].status if key in records else None
-    store.record.side_effect = records.__getitem__
-
-    def take(record):
-        there = records.get(record.key)
-        if there is not None and there.status in ("complete", "partial", "growing"):
-            return there.status
-        records[record.key] = record
-        return None
-
-    def complete(key, analysis, *, status, series, **about):
-        about |= {"novelty_p": analysis.novelty_p, "novel": analysis.novel}
-        records[key] = records[key].changed(status=status, embedding=analysis.embedding.tolist(), reason=None, **about)
-        return records[key]
-
-    def fail(key, reason, *, status="failed", **about):
-        if key not in records:
-            raise Gone(key)
-        records[key] = records[key].changed(status=status, reason=reason, **about)
-        return records[key]
-
-    def close(key):
-        records[key] = records[key].changed(status="complete")
-        return True
-
-    store.take.side_effect = store.begin.side_effect = take
-    store.complete.side_effect, store.fail.side_effect, store.close.side_effect = complete, fail, close
-    return store
-
-
-@pytest.fixture
 def worker(worker_on, store, tmp_path):
     """Starts a worker with a technique."""
-    store.answers.return_value = True
     return lambda technique, raw=None: worker_on(technique, store, tmp_path, WANTED, raw=raw)
 
 
@@ -100,12 +64,11 @@ def test_the_length_of_an_exposure_is_that_of_its_frames(toy, scanned, movies, s
     assert record.frame_time_s == 0.5 and record.n_frames == 3
 
 
-@pytest.mark.parametrize("is_bare", [False, True])
-def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare):
+def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store):
     run = SimpleNamespace(uid="a", start_doc={})
     writer = Writer(toy(), store, keys, WANTED, (), "me")
     unit = writer.unit(run, None)
-    about = {} if is_bare else {
+    about = {
         "suggestion_id": "s", "scan_id": 5, "embedding": [1.0, 2.0], "novelty_p": 0.2, "novel": False, "own_p": 0.3,
         "regime": 4, "summary": {"age": 7, "tau": 3.0}, "positions": {"x": 1.5},
     }  # fmt: skip
@@ -114,12 +77,9 @@ def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare)
     )
     result = writer.begin(unit).known
     assert (result.raw_uid, result.key, result.status, result.is_recalled) == ("a", unit.key, "partial", True)
-    if is_bare:
-        assert (result.trial_id, result.embedding, result.regime) == (unit.key, None, -1)
-    else:
-        assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
-        assert (result.own_p, result.regime, result.positions) == (0.3, 4, {"x": 1.5})
-        assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
+    assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
+    assert (result.own_p, result.regime, result.positions) == (0.3, 4, {"x": 1.5})
+    assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
 
 
 def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, worker, store):
@@ -146,10 +106,8 @@ def test_a_series_grows_takes_each_run_once_and_is_closed(toy, growing, scanned,
     again = deliver(mine, first)
     (record,) = store.records.values()
     assert grown.status == "growing" and again.is_recalled and record.raw_uids == [first[0][1]["uid"]]
-    assert len(mine.writer._growing) == 1
     last = list(scanned(movies(3), ramp="a", ramp_ends=True))
     done = deliver(mine, last)
-    assert not mine.writer._growing  # it is let go, with its analysis
     (record,) = store.records.values()
     assert done.status == record.status == "complete" and record.n_frames == 3
     assert record.raw_uids == [first[0][1]["uid"], last[0][1]["uid"]] == technique.made[0].runs
@@ -175,46 +133,21 @@ def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, worker, stor
 
 
 def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(
-    toy, growing, scanned, movies, worker, store, monkeypatch, caplog
+    toy, growing, scanned, movies, worker, store, place, caplog
 ):
     earlier = [list(scanned(movies(*sums), ramp="a")) for sums in ((1, 2), (30,), (4, 5))]
     mine = worker(toy(unit=Series("ramp"), analysis=growing))
     for run in earlier:
         deliver(mine, run)
     uids = [run[0][1]["uid"] for run in earlier]
-    raw = MagicMock(spec=Container)
-    raw.__contains__.side_effect = lambda uid: uid in (uids[0], uids[2])
-    raw.__getitem__.side_effect = dict(zip(uids, earlier, strict=True)).__getitem__
-    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: run)
+    raw, _ = open_catalog(place.client())
+    for run in (earlier[0], earlier[2]):
+        write_run(raw, run)
     technique = toy(unit=Series("ramp"), analysis=growing)
     outcome = deliver(worker(technique, raw), scanned(movies(6), ramp="a"))
     (analysis,) = technique.made
     assert analysis.sums == [1, 2, 4, 5, 6] and analysis.runs == [uids[0], uids[2], outcome.raw_uid]
     assert f"series ramp=a goes on without run {uids[1]}, which is not in Tiled" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("unit", "stop", "n_results", "expected"),
-    [
-        ("run", None, 0, False),
-        ("run", None, 1, True),
-        ("event", {"num_events": {"primary": 3}}, 0, False),
-        ("event", None, 3, False),  # it is in progress
-        ("event", {"num_events": {"primary": 3}}, 3, True),
-        ("event", {"num_events": {"primary": 3}}, 2, False),
-        ("event", {"num_events": {"primary": 9}}, 3, True),  # of nine events three have frames
-        ("event", {}, 3, True),
-        ("event", {}, 2, False),
-    ],
-)
-def test_a_run_has_all_its_results_if_each_exposure_has_one(
-    toy, keys, store, scanned, movies, monkeypatch, unit, stop, n_results, expected
-):
-    *documents, (_, end) = scanned(movies(1, 2, 3))
-    monkeypatch.setattr("ainerd.runs._writer.RunReader", lambda: SimpleNamespace(rest=lambda run: documents))
-    writer = Writer(toy(unit=unit), store, keys, WANTED, (), "me")
-    metadata = {"start": {"uid": "a"}} | ({} if stop is None else {"stop": end | {"num_events": {}} | stop})
-    assert writer.has_all(SimpleNamespace(metadata=metadata), {"a": n_results}) is expected
 
 
 def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, store):
@@ -270,28 +203,19 @@ def test_a_server_that_fails_at_one_result_delays_the_others_only_for_a_while(
     assert deliver(mine, scanned(movies(1, 2))).status == "complete"
 
 
-@pytest.mark.parametrize("method", ["push", "finish"])
 @pytest.mark.parametrize("error", [MemoryError("enough"), SystemExit("enough")], ids=["memory", "exit"])
-def test_an_analysis_that_dies_is_repeated_at_the_next_start(
-    toy, scanned, movies, worker, store, monkeypatch, method, error
-):
-    technique = toy()
-    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=error))
-    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
+def test_an_analysis_that_dies_is_repeated_at_the_next_start(toy, scanned, movies, worker, store, error):
+    class Dies(toy().analysis):
+        def finish(self):
+            raise error
+
+    outcome = deliver(worker(toy(analysis=Dies)), scanned(movies(1, 2), num_points=2))
     assert (outcome.status, outcome.reason) == ("failed", f"{type(error).__name__}: enough")
     assert store.fail.call_args.kwargs["retake"] is True
 
 
-def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, worker, monkeypatch):
-    technique = toy()
-    mine = worker(technique)
-    monkeypatch.setattr(type(technique), "parameters", property(lambda self: {}["none"]))
-    outcome = deliver(mine, scanned(movies(1), num_points=1))
-    assert outcome.status == "failed" and "KeyError" in outcome.reason
-
-
-def test_an_error_in_the_campaign_costs_no_result(toy, scanned, movies, worker, store, campaign, monkeypatch, caplog):
-    monkeypatch.setattr(campaign, "answer", MagicMock(side_effect=RuntimeError("no regimes")))
+def test_an_error_in_the_campaign_costs_no_result(toy, scanned, movies, worker, store, campaign, caplog):
+    campaign.answer = MagicMock(side_effect=RuntimeError("no regimes"))
     outcome = deliver(worker(toy()), scanned(movies(1), num_points=1))
     assert (outcome.status, outcome.regime) == ("complete", -1) and "no regimes" in caplog.text
     assert [record.status for record in store.records.values()] == ["complete"]
@@ -300,10 +224,8 @@ def test_an_error_in_the_campaign_costs_no_result(toy, scanned, movies, worker, 
 @pytest.mark.fault("Metadata of a run have the wrong type", "They are left out of its result and named")
 @pytest.mark.parametrize(
     ("name", "value", "field"),
-    [("suggestion_id", 5, "suggestion_id"), ("scan_id", "seven", "scan_id"), ("scan_id", 2**63, "scan_id"),
-     ("scan_id", np.zeros((0, 3)), "scan_id"), ("suggestion_id", np.arange(2), "suggestion_id"),
-     ("time", "noon", "run_time"), ("time", -1e300, "run_time")],
-)  # fmt: skip
+    [("suggestion_id", 5, "suggestion_id"), ("scan_id", 2**63, "scan_id"), ("time", "noon", "run_time")],
+)
 def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, worker, store, caplog, name, value, field):
     documents = list(scanned(movies(1, 2)))
     documents[0][1][name] = value
