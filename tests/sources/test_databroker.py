@@ -11,7 +11,7 @@ from event_model import compose_run
 
 from ainerd.documents import Run, RunReader, documents_of
 from ainerd.server import open_catalog
-from ainerd.sources._catalogue import tiled_documents
+from ainerd.sources import Intake, open_source
 from tests.documents.test_resources import KEYS, N, series
 
 PIXELS = np.array([3, 0, 11])  # as in `series`
@@ -81,8 +81,9 @@ def test_new_runs_of_databroker_are_followed_while_they_grow(catalogue):
                 return
 
     def follow():
-        for name, doc in tiled_documents(raw, stop):
-            came.put((name, doc))
+        intake = Intake(stop, raw, None, lambda: lambda run: False, None)
+        for document in open_source("tiled").documents(intake):
+            came.put(document)
 
     def next_ones(n):
         return [came.get(timeout=60) for _ in range(n)]
