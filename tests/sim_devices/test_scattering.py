@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie, _particles
-from sim_devices._blocks import SIDE, _redistribution
+from sim_devices._blocks import SIDE
 
 GEOMETRY = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), distance_m=6.0)
 T = 120
@@ -30,7 +30,7 @@ def seconds(lags=LAGS):
     return 0.4 * np.array(lags)
 
 
-@pytest.mark.parametrize("contrast", [0.1, 0.35, 1.0])
+@pytest.mark.parametrize("contrast", [0.1, 1.0])
 def test_contrast_and_mean_are_as_requested(contrast):
     frames = movie(FlowField(family="fast", diffusion_nm2_s=1e5), contrast=contrast)
     assert frames.mean() == pytest.approx(1, abs=0.02)
@@ -95,25 +95,6 @@ def test_crowding_slows_particles_down_and_crowds_age(monkeypatch):
 
     dilute, crowded, jammed, aged = after(0.1), after(0.8), after(1.15), after(1.15, 300.0)
     assert dilute < 0.1 < crowded - 0.1 < jammed - 0.2 < aged - 0.22
-
-
-def test_a_block_redistributes_stress_by_eshelbys_quadrupole():
-    """All stress falls together by what the plates hold; the others gain along the axes and lose across them."""
-    kernel = _redistribution()
-    assert kernel[0, 0] == -1 and kernel.sum() < 0
-    assert kernel[4, 0] > 0 > kernel[4, 4] and kernel[0, 4] == pytest.approx(kernel[4, 0])
-    assert kernel[3, 0] / kernel[6, 0] == pytest.approx(4, rel=0.35)  # falls off as 1 / r² in two dimensions
-
-
-def test_events_release_the_applied_stress():
-    """In a steady state, and so their rate is that of the load."""
-    strain, takes = 12.0, -_redistribution().sum()
-    for strained_in_s in (10.0, 40.0):
-        blocks = Blocks(family="blocks", strained_in_s=strained_in_s)
-        when, block, drop = blocks.events(strain * strained_in_s, np.random.default_rng(3))
-        assert (np.diff(when) >= 0).all() and when[-1] <= strain * strained_in_s
-        assert takes * drop.sum() == pytest.approx(strain * SIDE**2, rel=0.05)
-        assert np.unique(block).size > 0.8 * SIDE**2
 
 
 def test_avalanches_have_all_sizes():

@@ -4,7 +4,6 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
-from scipy import stats
 
 from sim_devices import Geometry, flicker
 from sim_devices._frames import (
@@ -13,8 +12,6 @@ from sim_devices._frames import (
     SATURATION,
     FrameFile,
     FrameMaker,
-    poisson,
-    seen,
 )
 
 GEOMETRIES = {
@@ -95,34 +92,6 @@ def test_hot_pixels_count_without_a_beam_and_end_at_the_counter_s_end(write):
         error = 5 * np.sqrt(expected / 40) + 0.1
         assert (np.abs(frames[:, hot].mean(0) - expected) < error).all()
     assert frames.max() == SATURATION
-
-
-@pytest.mark.parametrize("mean", [0.05, 0.7, 6.0, 50.0])
-def test_poisson_sampler_against_scipy(mean):
-    rng = np.random.default_rng(1)
-    drawn = np.array([poisson(mean, rng) for _ in range(40000)])
-    law = stats.poisson(mean)
-    edges = np.unique(law.ppf([0, 0.02, 0.2, 0.4, 0.6, 0.8, 0.98]).clip(0))
-    observed = np.histogram(drawn, np.r_[edges, np.inf])[0]
-    chance = np.diff(np.r_[law.cdf(edges - 1), 1.0])
-    assert stats.chisquare(observed, chance * drawn.size).pvalue > 1e-4
-
-
-def test_counting_losses_against_photons_one_by_one():
-    """A counter that is blind for a hundredth of the exposure after each count, simulated from arrival times."""
-    rng, loss = np.random.default_rng(0), 0.01
-    for photons in (1, 2, 30):
-        arrival = np.sort(rng.random((4000, photons)), axis=1)
-        taken = np.zeros(4000)
-        for arrivals in range(4000):
-            last = -1.0
-            for t in arrival[arrivals]:
-                if t - last >= loss:
-                    taken[arrivals] += 1
-                    last = t
-        ours = np.array([seen(photons, loss, rng) for _ in range(4000)])
-        assert ours.mean() == pytest.approx(taken.mean(), rel=0.01)
-    assert seen(10**6, 0.0, rng) == SATURATION
 
 
 def test_beam_flickers_by_the_requested_rms():
