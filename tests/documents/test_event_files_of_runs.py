@@ -102,22 +102,6 @@ def test_a_file_that_grows_is_read_as_its_frames_are_announced(tmp_path):
     documents.run.close()
 
 
-def test_each_exposure_has_its_frames_and_frames_that_were_not_announced_are_missing(tmp_path):
-    frames, reader = frames_of(30), Reader()
-    write_rigaku(tmp_path / "a.bin", frames)
-    documents = Documents(tmp_path, "a.bin", n=10)
-    documents.announce(0, 4)
-    documents.announce(7, 30)
-    assert documents.run.n_events == 3
-    check(documents.take(reader, until=10), frames, reader, [0, 1, 2, 3, 7, 8, 9])
-    documents.run.skip(20)
-    reader.frames.clear()
-    check(documents.take(reader, first=20), frames, reader, range(20, 30))
-    assert [*reader.frames] == [4, 9]
-    np.testing.assert_array_equal(reader.frames[9], frames[29])
-    documents.run.close()
-
-
 def test_the_six_files_of_3m(tmp_path):
     frames, reader = frames_of(6, CANVAS), Reader(CANVAS)
     write_rigaku_3m(tmp_path / "a.bin", frames[:3])

@@ -108,46 +108,6 @@ def test_another_device_of_the_event_does_not_move_the_exposure(is_datum, slow_s
         assert time == pytest.approx(began + slow_s) and time - early_s == pytest.approx(began - 9.6 + slow_s)
 
 
-FLOWN = {  # readings of x and frames of a detector that takes two in an exposure, in their order; x of each exposure
-    "x before each exposure": ([10.0, (0, 2), 11.0, (2, 4)], [10, 11]),
-    "x after each exposure": ([(0, 2), 10.0, (2, 4), 11.0], [10, 11]),
-    "frames one by one": ([10.0, (0, 1), (1, 2), 11.0, (2, 3), (3, 4)], [10, 11]),
-    "x twice before each exposure": ([9.0, 10.0, (0, 2), 10.5, 11.0, (2, 4)], [10, 11]),
-    "frames of two exposures at once": ([10.0, (0, 4), 11.0], [10, 10]),
-}
-
-
-def fly(parts):
-    """A run of a detector whose stream holds only frames."""
-    run, bundle = Run(Detector(image="det", n_frames="num"), []), compose_run()
-    run("start", bundle.start_doc)
-    primary = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER})
-    image = {"dtype": "array", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
-    configured = {"det": {"data": {"num": 2}, "timestamps": {}, "data_keys": {}}}
-    det = bundle.compose_descriptor(
-        name="det", data_keys={"det": image}, configuration=configured, object_keys={"det": ["det"]}
-    )
-    for descriptor in (primary, det):
-        run("descriptor", descriptor.descriptor_doc)
-    run("stream_resource", {"uid": "r", "data_key": "det", "uri": "", "mimetype": "", "parameters": {}})
-    for at, part in enumerate(parts):
-        if isinstance(part, float):
-            run("event", primary.compose_event(data={"x": part}, timestamps={"x": 100.0 + at}, time=100.0 + at))
-        else:
-            start, stop = part
-            numbers = {"start": start + 1, "stop": stop + 1}
-            datum = {"uid": f"r/{start}", "stream_resource": "r", "descriptor": det.descriptor_doc["uid"]}
-            run("stream_datum", datum | {"indices": {"start": start, "stop": stop}, "seq_nums": numbers})
-    return run
-
-
-@pytest.mark.parametrize("kind", FLOWN)
-def test_an_exposure_of_a_detector_that_flies_has_its_readings(kind):
-    parts, expected = FLOWN[kind]
-    run = fly(parts)
-    assert run.n_events == 2 and [run.reading("x", event) for event in (1, 2)] == expected
-
-
 def test_frames_are_read_up_to_a_number_or_left_out():
     run, pixels = read(Detector(image="det"), image_shape=(4, 2, 3), n=2), np.array([5])
     assert run.n_ready == 8

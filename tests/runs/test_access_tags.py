@@ -84,7 +84,6 @@ def made_keys(api, catalog):
         keys["carl"] = key("/auth/apikey", "carl", ["read:metadata", "write:metadata"])
         for name, uuid in zip(("service", "stranger"), services, strict=True):
             keys[name] = key(f"/auth/principal/{uuid}/apikey", "operator", WRITE)
-        keys["service without files"] = key(f"/auth/principal/{services[0]}/apikey", "operator", WRITE[:-1])
         return keys
 
 
@@ -134,18 +133,6 @@ def test_a_result_is_seen_by_those_who_see_its_run(client, toy, scanned, movies,
     assert store.array(keys["pass-1"], "sums").tolist() == [1, 2]
     with pytest.raises(KeyError):
         store.array(keys["pass-2"], "sums")
-
-
-def test_arrays_are_nodes_with_the_tags_if_the_key_may_not_register_files(
-    client, toy, scanned, movies, worker_on, tmp_path, caplog
-):
-    raw, _ = open_catalog(client("service"))
-    store = ResultStore(client("service without files")["ainerd"], folder=tmp_path / "results")
-    worker = worker_on(toy(), store, tmp_path, RecordedKeys(positions=("x",)))
-    key = analysed(worker, raw, list(scanned(movies(1, 2), num_points=2, tiled_access_tags=["pass-1"]))).key
-    assert "the key lacks the scope register" in caplog.text
-    assert client("ann")["ainerd/results", key, "sums"].read().tolist() == [1, 2]
-    assert key not in client("bob")["ainerd/results"]
 
 
 @pytest.mark.fault(

@@ -235,32 +235,6 @@ def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
     assert [unit.run.reading("x", unit.event) for unit, _, _ in ended] == [10.0, 11.0, 12.0]
 
 
-SEQUENCES = {  # datums of three exposures of four frames each: the frames of each result by index, or a reason
-    "per flush": ([(0, 3), (3, 9), (9, 12)], [range(4), range(4, 8), range(8, 12)]),
-    "a gap from one to the next": ([(0, 2), (5, 12)], [range(2), (5, 6, 7), range(8, 12)]),
-    "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "0 of 4 frames", range(8, 12)]),
-    "an exposure begins again": ([(0, 6), (4, 6), (6, 12)], [range(4), range(4, 8), range(8, 12)]),
-    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "began again before frame 6", range(8, 12)]),
-    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), range(8, 12)]),
-    "the end is missing": ([(0, 4), (4, 6)], [range(4), (4, 5)]),
-}
-
-
-@pytest.mark.parametrize("kind", SEQUENCES)
-def test_each_exposure_has_its_frames_bit_for_bit_or_a_reason(toy, tmp_path, kind):
-    ranges, wanted = SEQUENCES[kind]
-    sums = np.random.default_rng(0).poisson(50, 12) + 1.0
-    documents = announced(list(flown(tmp_path, sums.tolist(), exposures=3, num=4)), ranges)
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
-    assert len(ended) == len(wanted)
-    for (unit, analysis, _), expected in zip(ended, wanted, strict=True):
-        if isinstance(expected, str):
-            assert analysis is None and expected in unit.problem
-        else:
-            assert analysis.arrays["sums"].tolist() == sums[list(expected)].tolist()
-            assert analysis.status == ("complete" if len(expected) == 4 else "partial")
-
-
 @pytest.mark.parametrize(("missing", "n_results"), [(400, 102), (404, 2)])
 def test_a_gap_of_up_to_a_hundred_exposures_has_a_result_for_each(toy, tmp_path, missing, n_results):
     documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))

@@ -113,15 +113,6 @@ def test_cycles_beside_a_rest_or_a_ramp_have_moduli(shape, first, last):
     assert result.storage[mine] == pytest.approx(400, rel=0.03) and result.loss[mine].mean() == pytest.approx(60, 0.03)
 
 
-def test_a_ramp_of_the_strain_before_the_cycles_is_left_out():
-    ramp = 200 * np.minimum(FIFTY / 60 - 1, 0)  # in amplitudes
-    time, strain, stress = long_record((FIFTY > 60) * 1.0, ramp)
-    phase = phase_of_record(time, strain)
-    assert phase.frequency == pytest.approx(FREQUENCY, abs=1e-3) and phase.time[0] > 58
-    result = cycle_moduli(time, strain, stress, phase)
-    assert len(result.cycle) >= 29 and np.median(result.storage) == pytest.approx(400, rel=0.01)
-
-
 def test_errors_of_correlated_noise_are_those_of_the_scatter():
     def coloured(rng):
         return lfilter([np.sqrt(1 - 0.9**2)], [1, -0.9], rng.normal(size=FIFTY.size + 500))[500:]

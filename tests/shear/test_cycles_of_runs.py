@@ -1,7 +1,6 @@
 """Runs that oscillate, against the truth of the simulated rheometer and sample."""
 
 import re
-import tracemalloc
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,22 +113,6 @@ def test_a_strain_that_creeps_explains_the_decay_of_the_echoes():
         assert why is None or numbers.summary["no_tau_cycles"].startswith(why)
         assert result.phase.creep(10) == pytest.approx(10 * creep, abs=0.003)
     assert numbers.summary["frames_outside_cycles"] == 0
-
-
-def test_a_bin_without_light_takes_no_number_away():
-    t_s, counts = movie()
-    of_two = []
-    for bins in (partition(), partition().only([1, 2, 4, 5, 6, 7, 8])):
-        frames = counts * (partition().roi_map.ravel() != 3)
-        cycles = Cycles(KEYS, bins, Record(record(), t_s[0]), 2.0)
-        cycles.push(block(0, frames[:, bins.pixels]))
-        of_two.append(cycle_numbers(cycles.finish(), bins, rings(bins)))
-    dark, without = of_two
-    for name in ("echo_height", "echo_height_err", "tau_cycles"):
-        assert dark.summary[name] == pytest.approx(without.summary[name], rel=1e-4)
-    for name in ("echo", "echo_err"):
-        assert dark.tables["cycles"][name][1:] == pytest.approx(without.tables["cycles"][name][1:], rel=1e-4)
-    assert np.isfinite(without.tables["cycles"]["echo"][1:]).all()
 
 
 def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
@@ -269,21 +252,6 @@ def test_a_sample_at_rest_has_neither_echoes_nor_a_reason(noise):
     cycles = watched(Record(still, movie()[0][0]))
     assert cycles.finish() is None
     assert (cycles.reason, cycles.oscillates) == ("", False)
-
-
-def test_memory_does_not_grow_with_cycles():
-    frames = np.random.default_rng(0).poisson(3.0, (300, len(partition().pixels))).astype(np.uint16)
-    readings = Record(record(seconds=3800.0), STEADY.begin_s + 0.5)
-    cycles, used = Cycles(KEYS, partition(), readings, 2.0), {}
-    cycles.push(block(0, frames))  # compiled functions stay
-    tracemalloc.start()
-    for first in range(300, 1800, 300):
-        readings.until_s = readings.gate_s + 2.0 * (first + 301)
-        cycles.push(block(first, frames))
-        used[first] = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert cycles.oscillates
-    assert used[1500] - used[600] < 4 * 2**20
 
 
 @pytest.fixture(scope="module")

@@ -197,14 +197,6 @@ def test_without_training_there_is_no_exponent():
         fit_training(maps_of_training(0.3)[:2])
 
 
-def test_a_sample_that_yields_gradually_has_no_training():
-    rate = np.where(np.arange(100) < 50, 0.02, 0.02 * 8 ** (np.clip(np.arange(100) - 50, 0, 8) / 8))
-    worn = np.cumsum(rate)
-    echo = 1 + 0.3 * np.exp(-2 * np.abs(np.subtract.outer(worn, worn)))
-    law = fit_training(echo + np.random.default_rng(0).normal(0, 0.004, (12, 100, 100)))
-    assert law.p < 0.01 and np.isnan(law.exponent)
-
-
 def test_training_of_a_sample_that_was_sheared_before():
     later = fit_training(maps_of_training(0.5, n=160)[:, 32:, 32:], cycles_before=32)
     assert later.exponent == pytest.approx(0.5, abs=0.12)

@@ -127,9 +127,9 @@ def test_a_motor_moves_and_stops(motor):
 
 
 def test_it_listens_on_loopback_alone(ioc, motor):
-    inodes, addresses = {os.readlink(file) for file in Path(f"/proc/{ioc.pid}/fd").iterdir()}, set()
+    inodes, addresses = {os.readlink(file) for file in Path(f"/proc/{ioc.process.pid}/fd").iterdir()}, set()
     for table in ("tcp", "tcp6", "udp", "udp6"):
-        for line in Path(f"/proc/{ioc.pid}/net/{table}").read_text().splitlines()[1:]:
+        for line in Path(f"/proc/{ioc.process.pid}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if f"socket:[{fields[9]}]" in inodes and (table[:3] == "udp" or fields[3] == "0A"):
                 addresses.add((table, *fields[1].split(":")))

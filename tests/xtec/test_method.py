@@ -132,13 +132,6 @@ def test_a_transition_below_zero_is_found():
     assert shifted[0].low < 118.8 - zero < shifted[0].high
 
 
-def test_few_uneven_temperatures_widen_the_interval():
-    t = np.array([30.0, 52, 67, 80, 130, 142, 152, 155, 174, 180])
-    curve = 4 * np.clip(1 - t / 61.8, 0, None) ** 0.66 + 1 / (1 + ((t - 61.8) / np.where(t > 61.8, 6, 2)) ** 2)
-    (transition,) = transitions(t, posteriors(t, curve[None], np.full((1, t.size), 0.003)))
-    assert transition.low < 61.8 < transition.high and transition.high - transition.low > 6
-
-
 def test_a_line_or_few_temperatures_show_no_transition():
     t = np.linspace(30, 180, 12)
     y = 1 - 0.002 * t + np.random.default_rng(0).normal(0, 0.01, (20, 12))
