@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, FrameReader, MissingFrames
+from ainerd.documents import FrameError, FrameReader
 
 SHAPE, N = (3, 4), 6
 
@@ -50,18 +50,3 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, movie):
             os.utime(path, (1e9, 1e9))  # its writer has ended
             with pytest.raises(FrameError, match=f"cannot open.*truncated file: eof = {end}"):
                 read(path)
-
-
-@pytest.mark.parametrize("libver", ["earliest", "latest"])
-def test_a_whole_file_of_any_version_is_read(tmp_path, movie, libver):
-    path = tmp_path / "frames.h5"
-    with h5py.File(path, "w", libver=libver) as file:
-        file["d"] = movie
-    assert np.array_equal(read(path), movie.reshape(N, -1))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-1])
-    with pytest.raises(MissingFrames, match="is being written"):  # its writer may go on
-        read(path)
-    os.utime(path, (1e9, 1e9))
-    with pytest.raises(FrameError, match=f"cannot open.*truncated file: eof = {len(whole) - 1}"):
-        read(path)

@@ -187,34 +187,3 @@ def test_times_that_do_not_fit_have_a_reason(folder):
         docs = documents(folder, len(times), key=FILE)
         assert reason in read(docs, folder, ticks=FILE, frame_time_s="tick")[1]
     assert "detector.frame_time_s" in read(documents(folder, 2, key=FILE), folder, ticks=FILE)[1]
-
-
-def in_events(times, ids=None, seq_nums=None):
-    """Frames in events, with their rows as values."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    keys = {"det": {"dtype": "array", "shape": [2, 3], "source": "sim"}}
-    keys |= {"id": {"dtype": "number", "shape": [], "source": "sim"}} if ids is not None else {}
-    configuration = {"data": {"tick": 0.5, "num": 4}, "timestamps": {}, "data_keys": {}}
-    detector = bundle.compose_descriptor(
-        name="primary", data_keys=keys, configuration={"det": configuration}, object_keys={"det": [*keys]}
-    )
-    yield "descriptor", detector.descriptor_doc
-    for row, time in enumerate(times):
-        data = {"det": np.full((2, 3), row)} | ({} if ids is None else {"id": ids[row]})
-        seq_num = row + 1 if seq_nums is None else seq_nums[row]
-        yield "event", detector.compose_event(data=data, timestamps=dict.fromkeys(data, time), seq_num=seq_num)
-    yield "stop", bundle.compose_stop()
-
-
-def test_events_may_give_numbers_and_times(folder, caplog):
-    times = np.array([100.0, 100.5, 103.1, 120.0])
-    rows, reason, _ = read(in_events(times), folder, ticks="det", frame_time_s="tick")
-    assert reason is None and rows == numbered([0, 1, 6, 40])
-    rows, reason, run = read(in_events(times, [3, 4, 9, 11]), folder, frame_number="id")
-    assert reason is None and rows == numbered([0, 1, 6, 8])
-    twice = [1, 2, 2, 3]  # the RunEngine takes an event again after a pause
-    rows, reason, _ = read(in_events(times, [3, 4, 5, 6], twice), folder, ticks="det", frame_time_s="tick")
-    assert reason is None and rows == [(0, 0), (1, 1), (40, 3)] and "it came twice" in caplog.text
-    rows, reason, _ = read(in_events(times, ["a", "b", "c", "d"]), folder, frame_number="id")
-    assert "'id' of event 1 is not a number for each of its frames" in reason

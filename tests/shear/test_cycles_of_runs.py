@@ -245,15 +245,6 @@ def test_a_record_that_cannot_be_used_has_a_reason(readings, reason):
     assert reason in cycles.reason
 
 
-@pytest.mark.parametrize("noise", [0.0, 1e-3])
-def test_a_sample_at_rest_has_neither_echoes_nor_a_reason(noise):
-    still = record(Oscillation(frequency_hz=0.5, steps=((1.0, 0.0),)))
-    still["strain"] = noise * np.random.default_rng(0).standard_normal(len(still["strain"]))
-    cycles = watched(Record(still, movie()[0][0]))
-    assert cycles.finish() is None
-    assert (cycles.reason, cycles.oscillates) == ("", False)
-
-
 @pytest.fixture(scope="module")
 def analysed(bank):
     """Analyse that movie, with the cycles of some readings or without."""

@@ -1,7 +1,6 @@
 """The detector under a RunEngine: flown, triggered, stopped, failing; its settings, and its file."""
 
 import threading
-import time
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
@@ -139,28 +138,6 @@ def test_failure_in_the_middle(mode, run_engine, documents, instrument, fly, mon
     run_engine(plan(instrument))
     assert len(frames_of(documents)) == 120
     assert cam.detector_state.get() == 0
-
-
-@pytest.fixture
-def slow_instrument(make_instrument):
-    """An exposure of ten minutes."""
-    return make_instrument(1.0, 6000)
-
-
-def test_abort(run_engine, documents, slow_instrument, fly):
-    timer = threading.Timer(0.5, lambda: run_engine.abort("enough"))
-    timer.start()
-    begin = time.monotonic()
-    with pytest.raises(RunEngineInterrupted):
-        run_engine(fly(slow_instrument))
-    timer.join()
-    assert time.monotonic() - begin < 30
-    assert of(documents, "stop")[0]["exit_status"] == "abort"
-    assert run_engine.state == "idle"
-    slow_instrument.detector.cam.num_images.put(1)
-    documents.clear()
-    run_engine(fly(slow_instrument))
-    assert len(frames_of(documents)) == 1
 
 
 def test_an_exposure_is_taken_again_after_a_pause(run_engine, documents, instrument, make_instrument):

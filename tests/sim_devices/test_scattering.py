@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie, _particles
-from sim_devices._blocks import SIDE
 
 GEOMETRY = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), distance_m=6.0)
 T = 120
@@ -104,18 +103,3 @@ def test_avalanches_have_all_sizes():
     octaves = np.bincount(np.floor(np.log2(size)).astype(int))[:6]  # 1, 2 and 3, 4 to 7, ... 32 to 63
     assert size.max() > 100 and octaves.min() > 50
     assert 1 - np.polyfit(np.arange(6), np.log2(octaves), 1)[0] == pytest.approx(1.5, abs=0.25)
-
-
-def test_speckle_jumps_when_blocks_yield_and_stays_otherwise():
-    solid = Blocks(family="blocks", strained_in_s=15.0)
-    rng = np.random.default_rng(5)
-    when, block, _ = solid.events(TIMES[-1] - TIMES[0], np.random.default_rng(5))
-    frames = np.concatenate(list(ScatteredMovie(solid, TIMES, GEOMETRY, contrast=0.3, rng=rng).blocks()))
-    far = 6  # frames apart: rattling has been forgotten
-    kept = np.array([np.corrcoef(frames[t], frames[t + far])[0, 1] for t in range(T - far)])
-    light = np.cos(np.pi * ((np.arange(SIDE) + 0.5) / SIDE - 0.5)) ** 2
-    light = np.outer(light, light).ravel() / light.sum() ** 2
-    during = [(when > TIMES[t] - TIMES[0]) & (when <= TIMES[t + far] - TIMES[0]) for t in range(T - far)]
-    still = np.array([1 - light[np.unique(block[events])].sum() for events in during])
-    assert np.ptp(still) > 0.1
-    assert np.corrcoef(kept, still**2)[0, 1] > 0.9

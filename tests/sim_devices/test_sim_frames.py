@@ -8,8 +8,6 @@ import pytest
 from sim_devices import Geometry, flicker
 from sim_devices._frames import (
     DATASET,
-    DEAD_TIME_S,
-    SATURATION,
     FrameFile,
     FrameMaker,
 )
@@ -76,22 +74,6 @@ def test_photons_outside_the_ring_are_poisson_s_and_new_in_each_frame(write):
         assert (relative[rows] ** 2).mean(0).sum() / photons.sum() == pytest.approx(1, abs=error)
     shared = (relative[:-1] * relative[1:]).sum(1)
     assert abs(shared.mean()) < 4 * shared.std() / np.sqrt(shared.size)
-
-
-def test_hot_pixels_count_without_a_beam_and_end_at_the_counter_s_end(write):
-    geometry, rng = GEOMETRIES["lambda"], np.random.default_rng(0)
-    maker, dark = FrameMaker(geometry), np.zeros(40)
-    for exposure_s in (0.001, 0.1):
-        frames = write(
-            maker.encode(np.zeros((40, maker.ring.size), np.uint16), dark, exposure_s, rng), geometry.frame_shape
-        )
-        hot = geometry.hot_hz > 0
-        assert not frames[:, ~hot].any()
-        rate = geometry.hot_hz[hot]
-        expected = np.minimum(rate * exposure_s / (1 + rate * DEAD_TIME_S), SATURATION)
-        error = 5 * np.sqrt(expected / 40) + 0.1
-        assert (np.abs(frames[:, hot].mean(0) - expected) < error).all()
-    assert frames.max() == SATURATION
 
 
 def test_beam_flickers_by_the_requested_rms():
